@@ -1,0 +1,62 @@
+"""Money is integers: 10^-6 of a currency, one rounding per line, half to even, and every split adds up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+INT64_MAX = 2**63 - 1
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """`amount_micros` for `per_quantity` units of something; `per_quantity` is at least 1."""
+
+    amount_micros: int
+    per_quantity: int
+
+    def __post_init__(self) -> None:
+        if self.per_quantity < 1 or self.amount_micros < 0:
+            raise ValueError("a price is a non-negative amount for at least one unit")
+
+
+def rated(quantity: int, price: Price) -> int:
+    """Cost of `quantity` units in micros, rounded once, half to even.
+
+    Raises OverflowError where the result does not fit 64 bits.
+    """
+    amount = divided_half_even(quantity * price.amount_micros, price.per_quantity)
+    if abs(amount) > INT64_MAX:
+        raise OverflowError("amount does not fit 64 bits")
+    return amount
+
+
+def divided_half_even(numerator: int, denominator: int) -> int:
+    """`numerator / denominator` to the nearest integer, ties to the even one; `denominator` is positive."""
+    quotient, remainder = divmod(numerator, denominator)
+    twice = 2 * remainder
+    if twice > denominator or (twice == denominator and quotient % 2 == 1):
+        quotient += 1
+    return quotient
+
+
+def split_by_weight(amount: int, weights: Sequence[int]) -> list[int]:
+    """Split a non-negative `amount` in proportion to `weights` by largest remainder; the parts add up to it exactly.
+
+    Ties go to the earlier part. The weights are not negative and not all zero.
+    """
+    total = sum(weights)
+    if amount < 0 or total <= 0 or min(weights) < 0:
+        raise ValueError("an amount is split by weights that are not negative and not all zero")
+    parts = [amount * weight // total for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(amount * weights[i] % total), i))
+    for i in by_remainder[: amount - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
+def is_currency(code: str) -> bool:
+    """Whether `code` has the form of an ISO 4217 code."""
+    return _CURRENCY.fullmatch(code) is not None

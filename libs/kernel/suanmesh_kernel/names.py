@@ -1,0 +1,47 @@
+"""Resource names (AIP-122): `sites/{site}/pools/{pool}` and the like."""
+
+from __future__ import annotations
+
+import re
+
+from suanmesh_kernel.refusals import InvalidArgument
+
+ID_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""Lower-case letters, digits and hyphens, 1 to 63, no hyphen at an end."""
+
+
+def checked_id(value: str, *, field: str) -> str:
+    """Return `value` if it may be the last part of a name.
+
+    Raises InvalidArgument (`FIELD_INVALID`) that names `field`.
+    """
+    if not ID_PATTERN.fullmatch(value):
+        raise InvalidArgument(
+            "FIELD_INVALID",
+            f"{field}: {value[:80]!r} is not 1 to 63 lower-case letters, digits or inner hyphens",
+            field=field,
+        )
+    return value
+
+
+def checked_name(value: str, *collections: str, field: str = "name") -> str:
+    """Return `value` if it is `c1/{id}/c2/{id}...` for the given collections.
+
+    Raises InvalidArgument (`FIELD_INVALID`) that names `field`.
+    """
+    parts = value.split("/")
+    fits = len(parts) == 2 * len(collections) and tuple(parts[::2]) == collections
+    if not fits or not all(ID_PATTERN.fullmatch(part) for part in parts[1::2]):
+        pattern = "/".join(f"{collection}/{{id}}" for collection in collections)
+        raise InvalidArgument("FIELD_INVALID", f"{field}: {value[:200]!r} is not of the form {pattern}", field=field)
+    return value
+
+
+def last(name: str) -> str:
+    """The last part of a name: `parties/p` gives `p`."""
+    return name.rsplit("/", 1)[-1]
+
+
+def parent(name: str) -> str:
+    """The name two parts up: `sites/s/pools/q` gives `sites/s`, `sites/s` gives the empty string."""
+    return "/".join(name.split("/")[:-2])
