@@ -176,8 +176,8 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RegisterPools(self, request, context):
-        """Records the pools of the calling agent's site as their signed descriptors state them. Each item is answered by
-        itself, in order. A descriptor of an older or equal generation changes nothing.
+        """Records the pools of the calling agent's site as their signed descriptors state them, all or none. A descriptor of
+        an older or equal generation changes nothing.
 
         Errors:
         * `INVALID_ARGUMENT` (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`).

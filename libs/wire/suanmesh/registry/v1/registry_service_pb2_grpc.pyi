@@ -61,8 +61,8 @@ class RegistryServiceStub:
     ListSites: aio.UnaryUnaryMultiCallable[registry_service_pb2.ListSitesRequest, registry_service_pb2.ListSitesResponse]
     """Lists sites by name."""
     RegisterPools: aio.UnaryUnaryMultiCallable[registry_service_pb2.RegisterPoolsRequest, registry_service_pb2.RegisterPoolsResponse]
-    """Records the pools of the calling agent's site as their signed descriptors state them. Each item is answered by
-    itself, in order. A descriptor of an older or equal generation changes nothing.
+    """Records the pools of the calling agent's site as their signed descriptors state them, all or none. A descriptor of
+    an older or equal generation changes nothing.
 
     Errors:
       * `INVALID_ARGUMENT` (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`).
@@ -186,8 +186,8 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         request: registry_service_pb2.RegisterPoolsRequest,
         context: aio.ServicerContext[registry_service_pb2.RegisterPoolsRequest, abc.Awaitable[registry_service_pb2.RegisterPoolsResponse]],
     ) -> abc.Awaitable[registry_service_pb2.RegisterPoolsResponse]:
-        """Records the pools of the calling agent's site as their signed descriptors state them. Each item is answered by
-        itself, in order. A descriptor of an older or equal generation changes nothing.
+        """Records the pools of the calling agent's site as their signed descriptors state them, all or none. A descriptor of
+        an older or equal generation changes nothing.
 
         Errors:
           * `INVALID_ARGUMENT` (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`).
