@@ -1,0 +1,86 @@
+"""What a handler knows of the call it serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import Message
+from suanmesh_kernel.clock import Clock
+
+if TYPE_CHECKING:
+    from suanmesh_store import Author, Memo
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, as the certificate or the gateway's assertion proves it."""
+
+    principal: str = ""
+    """SPIFFE id; empty on a listener that asks for no certificate."""
+    party: str = ""
+    """`parties/{p}` a user acts for; empty for an agent or a service."""
+    site: str = ""
+    """`sites/{s}` an agent speaks for; empty for anybody else."""
+    roles: frozenset[str] = frozenset()
+    """`user`, `operator`, `agent`, `service`; `anyone` is implied."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One call, from the wrapper to the handler."""
+
+    method: str
+    """Full name, `suanmesh.registry.v1.RegistryService/GetSite`."""
+    caller: Caller
+    request_id: str
+    traceparent: str
+    """W3C traceparent of the call's own span."""
+    body_digest: bytes
+    """SHA-256 of the request without its `request_id`; empty where the method is not keyed."""
+    peer: str
+    """Address of the connection."""
+    deadline: float | None
+    """On `clock`'s monotonic scale; None where the call has none."""
+    clock: Clock
+
+    @property
+    def principal(self) -> str:
+        """SPIFFE id of the caller; empty on a listener that asks for no certificate."""
+        return self.caller.principal
+
+    @property
+    def party(self) -> str:
+        """`parties/{p}` the caller acts for, or empty."""
+        return self.caller.party
+
+    @property
+    def site(self) -> str:
+        """`sites/{s}` the calling agent speaks for, or empty."""
+        return self.caller.site
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """`user`, `operator`, `agent`, `service`."""
+        return self.caller.roles
+
+    def is_(self, role: str) -> bool:
+        """Whether the caller has `role`, such as `operator`."""
+        return role in self.caller.roles
+
+    def time_left(self) -> float:
+        """Seconds until the deadline; infinite where there is none."""
+        return float("inf") if self.deadline is None else self.deadline - self.clock.monotonic()
+
+    def author(self) -> Author:
+        """On whose behalf the store writes."""
+        from suanmesh_store import Author
+
+        return Author(principal=self.caller.principal, request_id=self.request_id)
+
+    def memo(self, answer: Message) -> Memo:
+        """What to remember with the effect, so that a repeat of this `request_id` is answered the same way."""
+        from suanmesh_store import Memo, MemoKey
+
+        key = MemoKey(principal=self.caller.principal, request_id=self.request_id, method=self.method)
+        return Memo(key=key, body_digest=self.body_digest, answer=answer)

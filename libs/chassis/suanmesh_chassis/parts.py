@@ -1,0 +1,110 @@
+"""What `main.py` is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from google.protobuf.descriptor import ServiceDescriptor
+from suanmesh.type.v1 import document_pb2, semantics_pb2
+from suanmesh_kernel.clock import Clock, Rng
+
+from suanmesh_chassis.call import Call
+from suanmesh_chassis.settings import Common
+from suanmesh_chassis.signing import Signer
+
+if TYPE_CHECKING:
+    from suanmesh_sdk import Mesh
+    from suanmesh_store import Leadership, MemoKey, Store
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A servicer: an object with one method `(request, call)` for each method of `descriptor`.
+
+    Unary answers are returned, streamed ones yielded by an async generator; streamed requests come as an async
+    iterator in the place of the request. `semantics` is for a foreign service (such as OTLP's) whose descriptor does not
+    declare any; it then holds for all its methods.
+    """
+
+    descriptor: ServiceDescriptor
+    servicer: object
+    semantics: semantics_pb2.Semantics | None = None
+
+
+class RawForwarder(Protocol):
+    """Passes calls on without reading their bodies."""
+
+    async def unary(self, method: str, request: bytes, call: Call) -> bytes:
+        """Pass on a call with one request and one answer; `method` is the full name."""
+
+    def stream(self, method: str, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+        """Pass on any other kind of call; one that answers once yields once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A service whose calls are passed on raw, under the same identity, roles, deadline, trace and log line.
+
+    Methods that are not declared public are unknown here.
+    """
+
+    descriptor: ServiceDescriptor
+    forwarder: RawForwarder
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One more address to listen on."""
+
+    address: str
+    """`host:port`; port 0 takes a free one."""
+    client_certificate: bool = True
+    """Whether a client certificate is asked for; without it only ROLE_ANYONE methods are served."""
+
+
+class Requests(Protocol):
+    """Where the answers once given to a `request_id` are kept."""
+
+    async def recall(self, key: MemoKey) -> document_pb2.RequestRecord | None:
+        """The record under `key`, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a service is made of."""
+
+    servicers: Sequence[Served | Forwarded] = ()
+    tasks: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Run in one TaskGroup for as long as the process serves; an unexpected exception ends the process."""
+    requests: Requests | None = None
+    """Needed where a method is EFFECT_KEYED and served here."""
+    extra_listeners: Sequence[Listener] = ()
+    closing: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Awaited in reverse after the last call and the last task have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class House(Generic[S]):
+    """What the chassis has ready when `build` is called: this instance leads its area and may write."""
+
+    area: str
+    node: str
+    settings: S
+    common: Common
+    clock: Clock
+    rng: Rng
+    store: Store
+    """Fenced by this instance's leadership."""
+    mesh: Mesh
+    """The other services, called as this one."""
+    signer: Signer
+    identity: str
+    """SPIFFE id of this service."""
+    leadership: Leadership | None
+    """None where the service does not campaign."""
+    data_dir: Path

@@ -1,0 +1,114 @@
+"""Settings: frozen dataclasses filled from `SUANMESH_*`, checked before anything is opened."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+from suanmesh_kernel.refusals import InvalidArgument
+
+S = TypeVar("S")
+
+SECRET = {"secret": True}
+"""`field(metadata=SECRET)`: the value is left out of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every process of a node is told."""
+
+    node: str = "demo"
+    """Name of the node: the trust domain of its identities and part of its server names."""
+    etcd_endpoints: tuple[str, ...] = ("127.0.0.1:2379",)
+    """Members of the node's etcd, `host:port`, separated by commas."""
+    tls_dir: Path = Path("build/dev/tls")
+    """Folder with cert.pem, key.pem, ca.pem and signing.key (Ed25519, PKCS#8 PEM) of this process."""
+    etcd_tls_dir: Path | None = None
+    """Folder with cert.pem, key.pem and ca.pem for etcd; empty for an etcd without TLS."""
+    listen: str = "127.0.0.1:0"
+    """`host:port` to serve on; port 0 takes a free one."""
+    data_dir: Path = Path("build/dev/data")
+    """Folder for what the process keeps itself."""
+    otlp_endpoint: str = ""
+    """`host:port` that takes spans over OTLP with this process' certificate; empty for none."""
+    metrics_listen: str = ""
+    """`host:port` for Prometheus to scrape; empty for none."""
+    trace_sample_reads: float = 0.01
+    """Share of traces kept that begin with a call that changes nothing, 0 to 1."""
+    lease_s: float = 5.0
+    """TTL of the election's and of the instance record's lease, seconds."""
+    drain_grace_s: float = 5.0
+    """How long calls in flight may take to end when the process is told to stop, seconds."""
+    drain_notice_s: float = 0.2
+    """How long clients have to see that an instance drains before it stops taking calls, seconds."""
+    message_bytes_max: int = 4 * 1024 * 1024
+    """Largest request message, bytes."""
+    log_level: str = "info"
+    """Least level that is logged: debug, info, warning or error."""
+
+
+def load(kind: type[S], prefix: str, environment: Mapping[str, str]) -> S:
+    """Fill the dataclass `kind` from `<prefix><FIELD>`; what is not set keeps its default.
+
+    Tuples are separated by commas, an empty value of an optional field means None, and `<NAME>_FILE` names a file that
+    holds the value of `<NAME>`. Raises InvalidArgument (`FIELD_INVALID`) that names the variable.
+    """
+    hints = typing.get_type_hints(kind)
+    values: dict[str, object] = {}
+    for each in dataclasses.fields(kind):  # type: ignore[arg-type]
+        name = prefix + each.name.upper()
+        text = _text(name, environment)
+        if text is not None:
+            values[each.name] = _parsed(name, text, hints[each.name])
+        elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
+            raise _invalid(name, "is not set and has no default")
+    return kind(**values)
+
+
+def described(settings: object) -> dict[str, str]:
+    """The settings as text, secrets left out, for the first log line."""
+    shown: dict[str, str] = {}
+    for each in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, each.name)
+        shown[each.name] = "***" if each.metadata.get("secret") and value else str(value)
+    return shown
+
+
+def _text(name: str, environment: Mapping[str, str]) -> str | None:
+    if name in environment:
+        return environment[name]
+    if f"{name}_FILE" not in environment:
+        return None
+    try:
+        return Path(environment[f"{name}_FILE"]).read_text().strip()
+    except OSError as error:
+        raise _invalid(f"{name}_FILE", f"cannot be read: {error.strerror}") from error
+
+
+def _parsed(name: str, text: str, hint: Any) -> object:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        inner = next(argument for argument in arguments if argument is not type(None))
+        return None if text == "" else _parsed(name, text, inner)
+    if origin is tuple:
+        return tuple(_parsed(name, part.strip(), arguments[0]) for part in text.split(",") if part.strip())
+    if hint is bool:
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise _invalid(name, f"{text[:40]!r} is neither true nor false")
+        return text.lower() in ("true", "1")
+    try:
+        return hint(text)
+    except ValueError as error:
+        raise _invalid(name, f"{text[:40]!r} is not a value of {getattr(hint, '__name__', hint)}") from error
+
+
+def _invalid(name: str, problem: str) -> InvalidArgument:
+    return InvalidArgument("FIELD_INVALID", f"{name} {problem}", field=name)
+
+
+__all__ = ["SECRET", "Common", "described", "field", "load"]

@@ -1,0 +1,129 @@
+"""Every log key, span name, attribute and metric name. What is not here is not used.
+
+Spans of RPCs and of etcd follow OpenTelemetry's stable RPC and database conventions; everything of ours begins with
+`suanmesh.`. The tables of `docs/telemetry.md` are made from this module.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Spans of a job's chain, in its order.
+DECIDE_JOB: Final = "decide job"
+HOLD_PLACEMENT: Final = "hold placement"
+COMMIT_PLACEMENT: Final = "commit placement"
+TAKE_PLACEMENT: Final = "take placement"
+STAGE_INPUTS: Final = "stage inputs"
+MOVE_DATASET: Final = "move dataset"
+RUN_TASK: Final = "run task"
+METER_USAGE: Final = "meter usage"
+RATE_USAGE: Final = "rate usage"
+CHARGE_ACCOUNT: Final = "charge account"
+DELIVER_OUTPUTS: Final = "deliver outputs"
+
+SPANS: Final[dict[str, str]] = {
+    DECIDE_JOB: "scheduler: candidates weighed, one chosen or an obstacle named for each",
+    HOLD_PLACEMENT: "scheduler: path and money held on one lease",
+    COMMIT_PLACEMENT: "scheduler: the one transaction that makes the placement real",
+    TAKE_PLACEMENT: "agent: the placement seen on the watch, accepted or refused",
+    STAGE_INPUTS: "agent: until every input is a verified replica at the site",
+    MOVE_DATASET: "agent of the target: one dataset pulled, verified and made a replica",
+    RUN_TASK: "agent: one task from its start to its end",
+    METER_USAGE: "agent: usage records of one interval signed and sent",
+    RATE_USAGE: "accounting: usage records rated with the prices they were quoted",
+    CHARGE_ACCOUNT: "accounting: charges posted to the ledger",
+    DELIVER_OUTPUTS: "agent: results imported as datasets and handed over",
+}
+
+# Attributes of ours. `span(..., job="jobs/x")` sets `suanmesh.job`.
+ATTRIBUTES: Final[dict[str, str]] = {
+    "suanmesh.layer": "layer of the report: facility, resource, application",
+    "suanmesh.effect": "declared effect of the method: READ, IDEMPOTENT, KEYED, STREAM",
+    "suanmesh.principal": "SPIFFE id of the caller",
+    "suanmesh.party": "party the caller acts for",
+    "suanmesh.request_id": "the call's request_id",
+    "suanmesh.reason": "reason of the refusal",
+    "suanmesh.job": "name of the job",
+    "suanmesh.decision": "name of the decision",
+    "suanmesh.placement": "name of the placement",
+    "suanmesh.site": "name of the site",
+    "suanmesh.pool": "name of the pool",
+    "suanmesh.task": "index of the task",
+    "suanmesh.dataset": "name of the dataset",
+    "suanmesh.transfer": "name of the transfer",
+    "suanmesh.reservation": "name of the reservation",
+    "suanmesh.account": "name of the account",
+    "suanmesh.state": "state that was reached",
+    "suanmesh.candidates": "number of candidates weighed",
+    "suanmesh.records": "number of records in the batch",
+    "suanmesh.bytes": "bytes moved",
+    "suanmesh.chunks": "chunks moved",
+    "suanmesh.rate_bps": "rate that was reserved, bit/s",
+    "suanmesh.amount_micros": "amount of money, 10^-6 of the currency",
+}
+
+# OpenTelemetry's conventions for RPC, stable names.
+RPC_SYSTEM_NAME: Final = "rpc.system.name"
+RPC_METHOD: Final = "rpc.method"
+RPC_STATUS: Final = "rpc.response.status_code"
+ERROR_TYPE: Final = "error.type"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+PEER_ADDRESS: Final = "network.peer.address"
+PEER_PORT: Final = "network.peer.port"
+EFFECT: Final = "suanmesh.effect"
+REASON: Final = "suanmesh.reason"
+PRINCIPAL: Final = "suanmesh.principal"
+PARTY: Final = "suanmesh.party"
+REQUEST_ID: Final = "suanmesh.request_id"
+LAYER: Final = "suanmesh.layer"
+METHOD_OTHER: Final = "_OTHER"
+
+LAYERS: Final[dict[str, str]] = {
+    "gateway": "application",
+    "registry": "resource",
+    "scheduler": "resource",
+    "network_orchestrator": "resource",
+    "transport": "resource",
+    "accounting": "resource",
+    "agent": "facility",
+}
+"""Layer of the report that each area belongs to."""
+
+# Keys of log lines.
+LOG_KEYS: Final[dict[str, str]] = {
+    "event": "constant phrase",
+    "level": "debug, info, warning or error",
+    "time": "UTC, RFC 3339",
+    "area": "area of the process",
+    "trace_id": "trace the line belongs to",
+    "span_id": "span the line belongs to",
+    "method": "full name of the method",
+    "code": "gRPC code, as a name",
+    "reason": "reason of the refusal",
+    "message": "the refusal's message",
+    "duration_ms": "how long it took, milliseconds",
+    "peer": "address of the connection",
+    "principal": "SPIFFE id of the caller",
+    "request_id": "the call's request_id",
+    "exception": "traceback of a defect",
+    "settings": "effective settings, secrets left out",
+    "address": "address listened on or talked to",
+    "leader": "address of the area's leader",
+    "state": "state that was reached",
+    "dropped": "number of items that did not fit a bounded queue",
+}
+
+# Metrics.
+SERVER_DURATION: Final = "rpc_server_call_duration_seconds"
+CLIENT_DURATION: Final = "rpc_client_call_duration_seconds"
+SPANS_DROPPED: Final = "suan_spans_dropped_total"
+
+METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    SERVER_DURATION: ("Duration of calls served, streams in full", ("rpc_method", "rpc_response_status_code")),
+    CLIENT_DURATION: ("Duration of calls made, retries included", ("rpc_method", "rpc_response_status_code")),
+    SPANS_DROPPED: ("Spans that did not fit the export queue", ()),
+}
+
+DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""From a call that only reads memory to one that uses up its default deadline."""
