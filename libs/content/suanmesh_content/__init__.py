@@ -1,0 +1,24 @@
+"""What a dataset holds: manifests, their digests, and the chunks it moves in."""
+
+from __future__ import annotations
+
+from suanmesh_content.chunks import CHUNK_BYTES, Chunk, byte_chunks, chunk_digest, empty_files, plan_chunks
+from suanmesh_content.folder import FolderError, file_digest, read_folder
+from suanmesh_content.manifest import ContentFile, Manifest, ManifestError, manifest_from, manifest_to
+
+__all__ = [
+    "CHUNK_BYTES",
+    "Chunk",
+    "ContentFile",
+    "FolderError",
+    "Manifest",
+    "ManifestError",
+    "byte_chunks",
+    "chunk_digest",
+    "empty_files",
+    "file_digest",
+    "manifest_from",
+    "manifest_to",
+    "plan_chunks",
+    "read_folder",
+]
