@@ -1,0 +1,183 @@
+"""The node's certificate authority: P-256, because gRPC's core refuses Ed25519 certificates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import InvalidArgument
+
+from suanmesh_chassis.signing import new_signing_key, private_pem
+
+CA_DAYS = 3650
+LEAF_DAYS = 90
+_BACKDATED = timedelta(minutes=5)
+"""Clocks differ a little between machines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate with its key, and what it is verified with; all PEM."""
+
+    certificate: bytes
+    key: bytes
+    ca: bytes
+
+
+class NodeCa:
+    """Issues the identities of one node."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, clock: Clock) -> None:
+        self._key = key
+        self.certificate = certificate
+        self._clock = clock
+
+    @classmethod
+    def create(cls, node: str, clock: Clock) -> NodeCa:
+        """A new authority for `node`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = _named(f"Suanmesh node {node}")
+        builder = _begun(clock, days=CA_DAYS).subject_name(subject).issuer_name(subject).public_key(key.public_key())
+        certificate = (
+            builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(sign_certificates=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        return cls(key, certificate, clock)
+
+    @classmethod
+    def load(cls, folder: Path, clock: Clock) -> NodeCa:
+        """Read what `save` wrote. Raises OSError, and ValueError where the files are something else."""
+        key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise ValueError(f"{folder / 'ca.key'} does not hold an elliptic-curve key")
+        return cls(key, x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes()), clock)
+
+    def save(self, folder: Path) -> None:
+        """Keep the authority in `folder` as ca.key, which only its owner reads, and ca.pem."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_private(folder / "ca.key", _key_pem(self._key))
+        (folder / "ca.pem").write_bytes(self.pem)
+
+    @property
+    def pem(self) -> bytes:
+        """The authority's own certificate."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of the authority's certificate in DER, as a join token carries it."""
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+    def issue(self, spiffe_id: str, dns_names: Sequence[str] = (), *, days: float = LEAF_DAYS) -> Issued:
+        """A fresh key with a certificate for it; `days` below zero gives one that has expired."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._signed(key.public_key(), spiffe_id, dns_names, days)
+        return Issued(certificate, _key_pem(key), self.pem)
+
+    def sign_request(
+        self, csr_der: bytes, spiffe_id: str, dns_names: Sequence[str] = (), *, days: float = LEAF_DAYS
+    ) -> bytes:
+        """A certificate in PEM for the key of a PKCS#10 request; names come from us, never from the request.
+
+        Raises InvalidArgument (`CSR_INVALID`) where it is malformed, not over P-256, or not signed with its own key.
+        """
+        try:
+            request = x509.load_der_x509_csr(csr_der)
+            public_key = request.public_key()
+            proven = request.is_signature_valid
+        except (ValueError, InvalidSignature) as error:
+            raise InvalidArgument("CSR_INVALID", "the signing request cannot be read", field="csr_der") from error
+        if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(public_key.curve, ec.SECP256R1):
+            raise InvalidArgument("CSR_INVALID", "the signing request is not over P-256", field="csr_der")
+        if not proven:
+            raise InvalidArgument("CSR_INVALID", "the signing request is not signed with its own key", field="csr_der")
+        return self._signed(public_key, spiffe_id, dns_names, days)
+
+    def _signed(
+        self, public_key: ec.EllipticCurvePublicKey, spiffe_id: str, dns_names: Sequence[str], days: float
+    ) -> bytes:
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(spiffe_id)]
+        names += [x509.DNSName(name) for name in dns_names]
+        usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+        builder = _begun(self._clock, days=days).subject_name(_named(spiffe_id.rsplit("//", 1)[-1]))
+        certificate = (
+            builder.issuer_name(self.certificate.subject)
+            .public_key(public_key)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(sign_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def server_name(node: str, area: str) -> str:
+    """`<area>.<node>.suanmesh`: the DNS name in a service's certificate, the only thing clients check."""
+    return f"{area}.{node}.suanmesh"
+
+
+def agent_server_name(node: str, site: str) -> str:
+    """`agent.<site>.<node>.suanmesh`; `site` is the last part of its name."""
+    return f"agent.{site}.{node}.suanmesh"
+
+
+def write_identity(folder: Path, issued: Issued) -> None:
+    """Lay out what a process finds in its SUANMESH_TLS_DIR; an existing signing key is kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cert.pem").write_bytes(issued.certificate)
+    write_private(folder / "key.pem", issued.key)
+    (folder / "ca.pem").write_bytes(issued.ca)
+    if not (folder / "signing.key").exists():
+        write_private(folder / "signing.key", private_pem(new_signing_key()))
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner reads, from its first byte on."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+def _begun(clock: Clock, *, days: float) -> x509.CertificateBuilder:
+    now = clock.now()
+    end = now + timedelta(days=days)
+    builder = x509.CertificateBuilder().serial_number(x509.random_serial_number())
+    return builder.not_valid_before(min(now, end) - _BACKDATED).not_valid_after(end)
+
+
+def _named(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
+
+
+def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

@@ -1,0 +1,100 @@
+"""Who calls: SPIFFE ids, the roles they give, and what a client certificate proves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import ID_PATTERN
+from suanmesh_kernel.refusals import Unauthenticated
+
+from suanmesh_chassis.call import Caller
+
+NOBODY = Caller()
+OPERATOR_PARTY = "parties/operator"
+_KNOWN_CERTIFICATES_MAX = 4096
+
+
+def service_id(node: str, area: str) -> str:
+    """SPIFFE id of a service."""
+    return f"spiffe://{node}/service/{area}"
+
+
+def agent_id(node: str, site: str) -> str:
+    """SPIFFE id of a site's agent; `site` is the last part of its name."""
+    return f"spiffe://{node}/site/{site}/agent"
+
+
+def user_id(node: str, party: str, user: str) -> str:
+    """SPIFFE id of a user; `party` is the last part of its name."""
+    return f"spiffe://{node}/party/{party}/user/{user}"
+
+
+def caller_of(principal: str, node: str) -> Caller:
+    """Who a SPIFFE id of `node` names. Raises Unauthenticated (`IDENTITY_MISSING`) where it names nobody."""
+    trust_domain, _, path = principal.removeprefix("spiffe://").partition("/")
+    match path.split("/") if principal.startswith("spiffe://") and trust_domain == node else []:
+        case ["service", area] if area.replace("_", "").isalpha():
+            return Caller(principal, roles=frozenset(("service",)))
+        case ["site", site, "agent"] if ID_PATTERN.fullmatch(site):
+            return Caller(principal, site=f"sites/{site}", roles=frozenset(("agent",)))
+        case ["party", party, "user", user] if ID_PATTERN.fullmatch(party) and user:
+            name = f"parties/{party}"
+            roles = ("user", "operator") if name == OPERATOR_PARTY else ("user",)
+            return Caller(principal, party=name, roles=frozenset(roles))
+    raise Unauthenticated("IDENTITY_MISSING", f"{principal[:200]!r} names nobody of node {node}", node=node)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    caller: Caller
+    expires: datetime
+
+
+class Certificates:
+    """Reads the caller off the certificate of a connection; each certificate is parsed once."""
+
+    def __init__(self, node: str, clock: Clock) -> None:
+        self._node = node
+        self._clock = clock
+        self._known: dict[bytes, _Known] = {}
+
+    def caller(self, auth_context: Mapping[str, Iterable[bytes]]) -> Caller:
+        """Who is at the other end; NOBODY where no certificate was asked for.
+
+        Raises Unauthenticated (`IDENTITY_MISSING`) where the certificate names nobody of this node, or has expired
+        since the connection was made.
+        """
+        pem = next(iter(auth_context.get("x509_pem_cert", ())), b"")
+        if not pem:
+            return NOBODY
+        known = self._known.get(pem)
+        if known is None:
+            known = self._read(pem)
+        if known.expires <= self._clock.now():
+            raise Unauthenticated("IDENTITY_MISSING", "the certificate has expired", expired=known.expires.isoformat())
+        return known.caller
+
+    def _read(self, pem: bytes) -> _Known:
+        certificate = x509.load_pem_x509_certificate(pem)
+        ids = spiffe_ids(certificate)
+        if len(ids) != 1:
+            raise Unauthenticated("IDENTITY_MISSING", f"the certificate holds {len(ids)} SPIFFE ids, not one")
+        known = _Known(caller_of(ids[0], self._node), certificate.not_valid_after_utc)
+        if len(self._known) >= _KNOWN_CERTIFICATES_MAX:
+            self._known.clear()
+        self._known[pem] = known
+        return known
+
+
+def spiffe_ids(certificate: x509.Certificate) -> Sequence[str]:
+    """The SPIFFE ids among a certificate's alternative names."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return [uri for uri in uris if uri.startswith("spiffe://")]
