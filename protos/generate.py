@@ -26,7 +26,7 @@ def main() -> int:
     shutil.rmtree(WIRE / "suanmesh", ignore_errors=True)
     WIRE.mkdir(parents=True, exist_ok=True)
     everything = sorted(str(p.relative_to(PROTOS)) for p in PROTOS.rglob("*.proto"))
-    services = [p for p in everything if p.endswith("_service.proto") or "/etcdwire/" in p]
+    services = [p for p in everything if p.endswith("_service.proto")]
     protoc = [sys.executable, "-m", "grpc_tools.protoc", f"--descriptor_set_in={image}"]
     run([*protoc, f"--python_out={WIRE}", f"--mypy_out=readable_stubs,quiet:{WIRE}", *everything])
     run([*protoc, f"--grpc_python_out={WIRE}", f"--mypy_grpc_out=readable_stubs,only_async,quiet:{WIRE}", *services])

@@ -1,0 +1,60 @@
+"""An asyncio client of etcd's v3 API that never loses a watch event, never lies about a lease or a write."""
+
+from suanmesh_etcd3.client import Client, connect
+from suanmesh_etcd3.election import Election, Leadership
+from suanmesh_etcd3.endpoints import Tls
+from suanmesh_etcd3.errors import (
+    Compacted,
+    Denied,
+    EtcdError,
+    LeaseNotFound,
+    NoSpace,
+    OutcomeUnknown,
+    TooLarge,
+    TooManyOperations,
+    Unavailable,
+)
+from suanmesh_etcd3.leases import Lease
+from suanmesh_etcd3.values import (
+    Compare,
+    DeleteResult,
+    Event,
+    KeyValue,
+    Op,
+    PutResult,
+    RangeResult,
+    Snapshot,
+    TxnResult,
+    prefix_end,
+)
+from suanmesh_etcd3.watch import Batch, Reset
+
+__all__ = [
+    "Batch",
+    "Client",
+    "Compacted",
+    "Compare",
+    "DeleteResult",
+    "Denied",
+    "Election",
+    "EtcdError",
+    "Event",
+    "KeyValue",
+    "Leadership",
+    "Lease",
+    "LeaseNotFound",
+    "NoSpace",
+    "Op",
+    "OutcomeUnknown",
+    "PutResult",
+    "RangeResult",
+    "Reset",
+    "Snapshot",
+    "Tls",
+    "TooLarge",
+    "TooManyOperations",
+    "TxnResult",
+    "Unavailable",
+    "connect",
+    "prefix_end",
+]

@@ -1,0 +1,149 @@
+"""Members of a cluster: one channel each, which of them to ask, and when to ask another."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import grpc
+from google.protobuf.message import Message
+
+from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
+from suanmesh_kernel.clock import Clock
+
+SICK_S = 0.5
+"""How long a member that failed is passed over at first; doubled up to SICK_S_MAX while it keeps failing."""
+SICK_S_MAX = 5.0
+MESSAGE_BYTES_MAX = 64 << 20
+
+_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.enable_retries", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Mutual TLS: PEM bytes of the CA, the certificate and its key; the server name where it is not the address."""
+
+    ca: bytes
+    certificate: bytes
+    key: bytes
+    server_name: str = ""
+
+
+class Method(NamedTuple):
+    """One method of etcd's API."""
+
+    path: str
+    answer: type[Message]
+    stream: bool = False
+
+
+RANGE = Method("/etcdserverpb.KV/Range", pb.RangeResponse)
+PUT = Method("/etcdserverpb.KV/Put", pb.PutResponse)
+DELETE_RANGE = Method("/etcdserverpb.KV/DeleteRange", pb.DeleteRangeResponse)
+TXN = Method("/etcdserverpb.KV/Txn", pb.TxnResponse)
+COMPACT = Method("/etcdserverpb.KV/Compact", pb.CompactionResponse)
+WATCH = Method("/etcdserverpb.Watch/Watch", pb.WatchResponse, stream=True)
+LEASE_GRANT = Method("/etcdserverpb.Lease/LeaseGrant", pb.LeaseGrantResponse)
+LEASE_REVOKE = Method("/etcdserverpb.Lease/LeaseRevoke", pb.LeaseRevokeResponse)
+LEASE_KEEP_ALIVE = Method("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse, stream=True)
+LEASE_TIME_TO_LIVE = Method("/etcdserverpb.Lease/LeaseTimeToLive", pb.LeaseTimeToLiveResponse)
+MEMBER_LIST = Method("/etcdserverpb.Cluster/MemberList", pb.MemberListResponse)
+STATUS = Method("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
+
+METHODS = (
+    RANGE,
+    PUT,
+    DELETE_RANGE,
+    TXN,
+    COMPACT,
+    WATCH,
+    LEASE_GRANT,
+    LEASE_REVOKE,
+    LEASE_KEEP_ALIVE,
+    LEASE_TIME_TO_LIVE,
+    MEMBER_LIST,
+    STATUS,
+)
+
+
+class Endpoint:
+    """One member, with a callable for each method."""
+
+    def __init__(self, address: str, tls: Tls | None) -> None:
+        self.address = address
+        self.channel = _channel(address, tls)
+        self.calls: dict[str, Any] = {method.path: self._callable(method) for method in METHODS}
+        self.sick_until = 0.0
+        self.failures = 0
+
+    def _callable(self, method: Method) -> Any:
+        make = self.channel.stream_stream if method.stream else self.channel.unary_unary
+        return make(method.path, request_serializer=_serialized, response_deserializer=method.answer.FromString)
+
+
+class Endpoints:
+    """Picks the member to ask: the one that answered last, as long as it does."""
+
+    def __init__(self, addresses: Sequence[str], tls: Tls | None, clock: Clock) -> None:
+        if not addresses:
+            raise ValueError("at least one endpoint")
+        self.all = [Endpoint(bare_address(address), tls) for address in addresses]
+        self._clock = clock
+        self._current = random.randrange(len(self.all))
+
+    def pick(self) -> Endpoint:
+        """The current member, or the next that is not known to be sick, or the one that will be well first."""
+        now = self._clock.monotonic()
+        count = len(self.all)
+        for step in range(count):
+            candidate = self.all[(self._current + step) % count]
+            if candidate.sick_until <= now:
+                self._current = (self._current + step) % count
+                return candidate
+        return min(self.all, key=lambda endpoint: endpoint.sick_until)
+
+    def failed(self, endpoint: Endpoint) -> None:
+        """Pass a member over for a while, longer each time."""
+        endpoint.failures += 1
+        sick_s = min(SICK_S * 2 ** min(endpoint.failures - 1, 8), SICK_S_MAX)
+        endpoint.sick_until = self._clock.monotonic() + sick_s * random.uniform(0.8, 1.2)
+
+    def answered(self, endpoint: Endpoint) -> None:
+        """Trust a member again."""
+        endpoint.failures = 0
+        endpoint.sick_until = 0.0
+
+    async def close(self) -> None:
+        """Close every channel."""
+        for endpoint in self.all:
+            await endpoint.channel.close()
+
+
+def bare_address(address: str) -> str:
+    """`host:port` of an endpoint that may be written as a URL."""
+    return address.removeprefix("https://").removeprefix("http://").rstrip("/")
+
+
+def _channel(address: str, tls: Tls | None) -> grpc.aio.Channel:
+    if tls is None:
+        return grpc.aio.insecure_channel(address, options=_OPTIONS)
+    credentials = grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
+    name = (("grpc.ssl_target_name_override", tls.server_name),) if tls.server_name else ()
+    return grpc.aio.secure_channel(address, credentials, options=(*_OPTIONS, *name))
+
+
+def _serialized(message: Message) -> bytes:
+    return message.SerializeToString()

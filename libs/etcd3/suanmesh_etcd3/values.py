@@ -1,0 +1,204 @@
+"""Keys, conditions, operations and results, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
+
+Key = str | bytes
+Relation = Literal["=", "!=", "<", ">"]
+
+_RELATIONS = {
+    "=": pb.Compare.EQUAL,
+    "!=": pb.Compare.NOT_EQUAL,
+    "<": pb.Compare.LESS,
+    ">": pb.Compare.GREATER,
+}
+
+
+def raw(key: Key) -> bytes:
+    """A key as etcd knows it."""
+    return key.encode() if isinstance(key, str) else key
+
+
+def prefix_end(prefix: Key) -> bytes:
+    """One past the last key that begins with `prefix`; a zero byte, meaning all, for an empty one."""
+    stem = raw(prefix).rstrip(b"\xff")
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\0"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyValue:
+    """A key as it stood at some revision."""
+
+    key: bytes
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of a key; a deletion has no value and its `create_revision`, `version` and `lease` are 0."""
+
+    kind: Literal["put", "delete"]
+    key: bytes
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+    lease: int
+
+
+class Compare:
+    """Builders of conditions."""
+
+    @staticmethod
+    def mod_revision(key: Key, relation: Relation, revision: int) -> pb.Compare:
+        """Compare the revision of the key's last change; 0 when it is not there."""
+        return pb.Compare(result=_RELATIONS[relation], target=pb.Compare.MOD, key=raw(key), mod_revision=revision)
+
+    @staticmethod
+    def create_revision(key: Key, relation: Relation, revision: int) -> pb.Compare:
+        """Compare the revision of the key's creation; 0 when it is not there."""
+        return pb.Compare(result=_RELATIONS[relation], target=pb.Compare.CREATE, key=raw(key), create_revision=revision)
+
+    @staticmethod
+    def version(key: Key, relation: Relation, version: int) -> pb.Compare:
+        """Compare how often the key changed; 0 when it is not there."""
+        return pb.Compare(result=_RELATIONS[relation], target=pb.Compare.VERSION, key=raw(key), version=version)
+
+    @staticmethod
+    def value(key: Key, relation: Relation, value: bytes) -> pb.Compare:
+        """Compare the key's value; a key that is not there never compares equal."""
+        return pb.Compare(result=_RELATIONS[relation], target=pb.Compare.VALUE, key=raw(key), value=value)
+
+    @staticmethod
+    def lease(key: Key, relation: Relation, lease: int) -> pb.Compare:
+        """Compare the lease the key lives on; 0 for none."""
+        return pb.Compare(result=_RELATIONS[relation], target=pb.Compare.LEASE, key=raw(key), lease=lease)
+
+
+class Op:
+    """Builders of operations."""
+
+    @staticmethod
+    def put(
+        key: Key, value: bytes = b"", *, lease: int = 0, ignore_value: bool = False, ignore_lease: bool = False
+    ) -> pb.RequestOp:
+        """Write a key; `ignore_value` with lease 0 detaches it from its lease and keeps what it says."""
+        put = pb.PutRequest(
+            key=raw(key), value=value, lease=lease, ignore_value=ignore_value, ignore_lease=ignore_lease
+        )
+        return pb.RequestOp(request_put=put)
+
+    @staticmethod
+    def get(key: Key) -> pb.RequestOp:
+        """Read a key."""
+        return pb.RequestOp(request_range=pb.RangeRequest(key=raw(key)))
+
+    @staticmethod
+    def range(prefix: Key, *, limit: int = 0, keys_only: bool = False) -> pb.RequestOp:
+        """Read the keys that begin with `prefix`."""
+        request = pb.RangeRequest(key=raw(prefix), range_end=prefix_end(prefix), limit=limit, keys_only=keys_only)
+        return pb.RequestOp(request_range=request)
+
+    @staticmethod
+    def delete(key: Key) -> pb.RequestOp:
+        """Delete a key."""
+        return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=raw(key)))
+
+    @staticmethod
+    def delete_prefix(prefix: Key) -> pb.RequestOp:
+        """Delete the keys that begin with `prefix`."""
+        request = pb.DeleteRangeRequest(key=raw(prefix), range_end=prefix_end(prefix))
+        return pb.RequestOp(request_delete_range=request)
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """A write was carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class RangeResult:
+    """What a read found."""
+
+    kvs: tuple[KeyValue, ...]
+    count: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteResult:
+    """How many keys were deleted."""
+
+    deleted: int
+
+
+OpResult = PutResult | RangeResult | DeleteResult
+
+
+@dataclass(frozen=True, slots=True)
+class TxnResult:
+    """Whether the conditions held, at which revision, and one result for each operation carried out."""
+
+    succeeded: bool
+    revision: int
+    responses: tuple[OpResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Keys under a prefix, sorted, all at one revision."""
+
+    revision: int
+    kvs: tuple[KeyValue, ...]
+
+
+def key_value(kv: pb.KeyValue) -> KeyValue:
+    """A key's wire form as a value."""
+    return KeyValue(kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
+
+
+def event_of(event: pb.Event) -> Event:
+    """A change's wire form as a value."""
+    kv = event.kv
+    kind: Literal["put", "delete"] = "delete" if event.type == pb.Event.DELETE else "put"
+    return Event(kind, kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
+
+
+def op_result(response: pb.ResponseOp) -> OpResult:
+    """An operation's answer as a value."""
+    if response.HasField("response_range"):
+        found = response.response_range
+        return RangeResult(tuple(key_value(kv) for kv in found.kvs), found.count, found.more)
+    if response.HasField("response_delete_range"):
+        return DeleteResult(response.response_delete_range.deleted)
+    return PutResult()
+
+
+def guards_itself(compare: Sequence[pb.Compare], success: Sequence[pb.RequestOp]) -> bool:
+    """Whether carrying the transaction out makes its own conditions false, so that it cannot be carried out twice."""
+    written = {op.request_put.key for op in success if op.HasField("request_put")}
+    deleted = {
+        op.request_delete_range.key
+        for op in success
+        if op.HasField("request_delete_range") and not op.request_delete_range.range_end
+    }
+    return any(_undone_by(c, written, deleted) for c in compare if c.result == pb.Compare.EQUAL and not c.range_end)
+
+
+def _undone_by(c: pb.Compare, written: set[bytes], deleted: set[bytes]) -> bool:
+    if c.target == pb.Compare.MOD:
+        return c.key in written or (c.mod_revision != 0 and c.key in deleted)
+    if c.target == pb.Compare.VERSION:
+        return c.key in written or (c.version != 0 and c.key in deleted)
+    if c.target == pb.Compare.CREATE:
+        return c.key in written if c.create_revision == 0 else c.key in deleted
+    return False

@@ -1,0 +1,152 @@
+"""Watching a prefix: nothing lost, nothing doubled, nothing out of order.
+
+A watch resumes after the last revision it delivered, never after a header it was merely shown; it delivers revisions
+whole, drops what it has delivered before, and when the revisions it needs are compacted away it reads everything anew
+and delivers the difference as a Reset. A consumer that is slow slows the stream down; nothing is dropped for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
+from suanmesh_etcd3 import endpoints as ep
+from suanmesh_etcd3.errors import Compacted, EtcdError, Verdict, error_of, verdict_of
+from suanmesh_etcd3.values import Event, event_of, prefix_end
+
+if TYPE_CHECKING:
+    from suanmesh_etcd3.client import Client
+
+CREATED_S_MAX = 5.0
+"""Longest wait for a member to say that the watch was begun."""
+REOPEN_S = (0.02, 0.1, 0.25, 0.5, 1.0)
+HAS_LEADER = (("hasleader", "true"),)
+"""Asks a member to end the stream when it loses the leader, rather than to keep silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Changes of one or more whole revisions, in order; `revision` is the last of them."""
+
+    revision: int
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The history was compacted away: `events` lead from what was known to the state at `revision`.
+
+    A put stands for a key that is new or changed, a delete for one that is gone; the order among them means nothing.
+    """
+
+    reason: str
+    revision: int
+    events: tuple[Event, ...]
+
+
+class _StreamEnded(Exception):
+    """The member ended the stream; another is asked."""
+
+
+class Watch:
+    """One watch, reopened on another member whenever its stream ends."""
+
+    def __init__(self, client: Client, prefix: bytes, after_revision: int, known: dict[bytes, int]) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._delivered = after_revision
+        self._known = known
+        self._failures = 0
+
+    async def run(self) -> AsyncIterator[Batch | Reset]:
+        """Deliver until the consumer stops."""
+        while True:
+            try:
+                async for batch in self._stream():
+                    self._failures = 0
+                    yield batch
+            except Compacted:
+                yield await self._relist()
+            except _StreamEnded:
+                pause = REOPEN_S[min(self._failures, len(REOPEN_S) - 1)]
+                self._failures += 1
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+
+    async def _stream(self) -> AsyncIterator[Batch]:
+        endpoint = self._client.endpoints.pick()
+        call = endpoint.calls[ep.WATCH.path](metadata=HAS_LEADER)
+        try:
+            await self._begin(call)
+            self._client.endpoints.answered(endpoint)
+            events: list[Event] = []
+            while True:
+                answer = self._checked(await call.read())
+                events.extend(e for e in map(event_of, answer.events) if e.mod_revision > self._delivered)
+                if events and not answer.fragment:
+                    yield self._deliver(events)
+                    events = []
+        except (grpc.aio.AioRpcError, TimeoutError) as error:
+            self._client.endpoints.failed(endpoint)
+            if isinstance(error, grpc.aio.AioRpcError) and verdict_of(error) is Verdict.FINAL:
+                raise error_of(error) from error
+            raise _StreamEnded from error
+        finally:
+            call.cancel()
+
+    async def _begin(self, call: Any) -> None:
+        create = pb.WatchCreateRequest(
+            key=self._prefix,
+            range_end=prefix_end(self._prefix),
+            start_revision=self._delivered + 1,
+            fragment=True,
+        )
+        async with asyncio.timeout(CREATED_S_MAX):
+            await call.write(pb.WatchRequest(create_request=create))
+            answer = self._checked(await call.read())
+        if not answer.created:
+            raise _StreamEnded
+
+    def _checked(self, answer: Any) -> pb.WatchResponse:
+        """An answer that goes on; raises Compacted or _StreamEnded for one that does not."""
+        if answer is grpc.aio.EOF:
+            raise _StreamEnded
+        assert isinstance(answer, pb.WatchResponse)
+        if answer.compact_revision:
+            raise Compacted(answer.compact_revision)
+        if answer.canceled:
+            if "permission denied" in answer.cancel_reason:
+                raise EtcdError(answer.cancel_reason)
+            raise _StreamEnded
+        return answer
+
+    def _deliver(self, events: list[Event]) -> Batch:
+        for event in events:
+            self._learn(event)
+        self._delivered = events[-1].mod_revision
+        return Batch(self._delivered, tuple(events))
+
+    def _learn(self, event: Event) -> None:
+        if event.kind == "put":
+            self._known[event.key] = event.mod_revision
+        else:
+            self._known.pop(event.key, None)
+
+    async def _relist(self) -> Reset:
+        snapshot = await self._client.snapshot(self._prefix)
+        present = {kv.key for kv in snapshot.kvs}
+        events = [
+            Event("put", kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
+            for kv in snapshot.kvs
+            if kv.mod_revision > self._delivered or self._known.get(kv.key, 0) != kv.mod_revision
+        ]
+        gone = [key for key in self._known if key not in present]
+        events += [Event("delete", key, b"", 0, snapshot.revision, 0, 0) for key in gone]
+        self._known = {kv.key: kv.mod_revision for kv in snapshot.kvs}
+        self._delivered = snapshot.revision
+        return Reset("compacted", snapshot.revision, tuple(events))
