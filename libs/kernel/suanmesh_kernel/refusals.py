@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
+class Refusal(Exception):
     """A typed no. Any other exception that leaves a handler is a defect of ours."""
 
     code: ClassVar[str] = "UNKNOWN"
@@ -35,6 +35,8 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
         self.message = message
         self.domain = domain
         self.facts = {key: str(value) for key, value in facts.items()}
+        self.localized: dict[str, str] = {}
+        """The message by language (`en`, `zh`) as it came over the wire; empty where it was raised here."""
 
     def __str__(self) -> str:
         return f"{self.code} {self.reason}: {self.message}"

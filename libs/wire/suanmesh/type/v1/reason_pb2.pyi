@@ -58,6 +58,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """INVALID_ARGUMENT: the stored document would be larger than `limit_bytes`."""
     REASON_HANDSHAKE_FAILED: _Reason.ValueType  # 17
     """UNAUTHENTICATED: the TLS handshake with the server failed."""
+    REASON_DEADLINE_EXCEEDED: _Reason.ValueType  # 18
+    """DEADLINE_EXCEEDED: the time ran out before an answer came."""
+    REASON_DEFECT: _Reason.ValueType  # 19
+    """INTERNAL: the server failed in a way it did not mean to; `trace` helps its owner to find out why."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -98,3 +102,7 @@ REASON_DOCUMENT_TOO_LARGE: Reason.ValueType  # 16
 """INVALID_ARGUMENT: the stored document would be larger than `limit_bytes`."""
 REASON_HANDSHAKE_FAILED: Reason.ValueType  # 17
 """UNAUTHENTICATED: the TLS handshake with the server failed."""
+REASON_DEADLINE_EXCEEDED: Reason.ValueType  # 18
+"""DEADLINE_EXCEEDED: the time ran out before an answer came."""
+REASON_DEFECT: Reason.ValueType  # 19
+"""INTERNAL: the server failed in a way it did not mean to; `trace` helps its owner to find out why."""

@@ -1,0 +1,127 @@
+"""The course of one call: its attempts, its time, its end. Shared by the four kinds of call."""
+
+from __future__ import annotations
+
+import time
+
+from grpc import aio
+
+from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unauthenticated
+from suanmesh_sdk import deadlines, retries
+from suanmesh_sdk.connections import Connection
+from suanmesh_sdk.hooks import ClientCall
+from suanmesh_sdk.methods import Method
+from suanmesh_sdk.route import Route
+from suanmesh_sdk.status import DETAILS_KEY, MESH_DOMAIN, refusal_of_call
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+_HANDSHAKE_MARKS = ("Tls handshake failed", "handshake failed", "Custom verification check failed", "SSL_ERROR")
+_CLOSED_EARLY = ("Socket closed", "Connection reset")
+
+
+class Course:
+    """One logical call from its first attempt to its end, which is told to the hook exactly once."""
+
+    __slots__ = (
+        "_address",
+        "_attempts",
+        "_closed_early",
+        "_ended",
+        "_hooked",
+        "_method",
+        "_route",
+        "_tried",
+        "deadline",
+    )
+
+    def __init__(self, route: Route, method: Method, timeout_s: float | None, default_s: float) -> None:
+        self.deadline = deadlines.deadline(timeout_s, default_s)
+        self._route = route
+        self._method = method
+        self._address = ""
+        self._attempts = 0
+        self._closed_early = 0
+        self._tried: set[str] = set()
+        self._ended = False
+        self._hooked: ClientCall | None = None if route.hook is None else route.hook.begin(method.name, method.effect)
+        route.budget.call_made()
+
+    def headers(self, metadata: Metadata | None) -> Metadata:
+        """What is sent with each attempt."""
+        own: Metadata = () if self._hooked is None else self._hooked.headers
+        return own if not metadata else (*metadata, *own)
+
+    def time_left(self) -> float:
+        """Seconds for the next attempt. Raises DeadlineExceeded where none are left."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise DeadlineExceeded(
+                "DEADLINE_EXCEEDED", f"no time was left to call {self._method.name}", domain=MESH_DOMAIN
+            )
+        return left
+
+    def attempt(self) -> Connection:
+        """Begin the next attempt: the connection to make it over, counted as in flight until `attempt_over`."""
+        self._attempts += 1
+        connection = self._route.connection(self._method, self._tried)
+        self._address = connection.address
+        connection.in_flight += 1
+        return connection
+
+    async def refused(self, refusal: Refusal) -> None:
+        """Return when the call is to be tried again after `refusal`; raise what the caller is to see otherwise."""
+        refusal = self._judged(refusal)
+        if not retries.may_repeat(self._method, refusal) or self._attempts >= retries.ATTEMPTS_MAX:
+            raise refusal
+        if self._address:
+            self._tried.add(self._address)
+            self._route.forget(self._address)
+        pause_s = 0.0
+        if self._route.learn(refusal):
+            self._tried.discard(refusal.facts["leader"])
+        else:
+            pause_s = retries.pause_before(self._attempts + 1, self._route.chance)
+        now = time.monotonic()
+        if now + pause_s >= self.deadline or not self._route.budget.take(now):
+            raise refusal
+        if pause_s:
+            await self._route.rest(pause_s)
+
+    def end(self, code: str, refusal: Refusal | None = None) -> None:
+        """The call is over."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._hooked is not None:
+            self._hooked.end(code, address=self._address, attempts=self._attempts, refusal=refusal)
+
+    def _judged(self, refusal: Refusal) -> Refusal:
+        """Tell a failed handshake from an instance that is away: gRPC reports both as UNAVAILABLE."""
+        if refusal.reason != "NOT_READY" or not refusal.message.startswith("failed to connect"):
+            return refusal
+        if any(mark in refusal.message for mark in _CLOSED_EARLY):
+            self._closed_early += 1  # the server closes so when it refuses our certificate, but also when it dies
+        failed = any(mark in refusal.message for mark in _HANDSHAKE_MARKS)
+        if failed or self._closed_early >= retries.HANDSHAKES_MAX:
+            return Unauthenticated(
+                "HANDSHAKE_FAILED",
+                f"the TLS handshake with {self._address} failed: {refusal.message}",
+                domain=MESH_DOMAIN,
+                address=self._address,
+            )
+        return refusal
+
+
+def attempt_over(connection: Connection) -> None:
+    """The attempt has ended, however."""
+    connection.in_flight -= 1
+
+
+def refusal_of_error(error: aio.AioRpcError) -> Refusal:
+    """What the server, or gRPC itself, said."""
+    details: bytes | None = None
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            details = value
+    return refusal_of_call(error.code().name, error.details() or "", details)

@@ -1,0 +1,84 @@
+"""Connections to instances: one gRPC channel an address, kept while it is of use, counted by what is in flight."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import grpc
+from grpc import aio
+
+CONNECTIONS_MAX = 256
+"""Of one mesh. Beyond it the one unused for longest is closed."""
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    # A restarted service is found again within a second, not after gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # A dead peer is noticed although nothing is sent, as long as a call is open.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    # Retries are ours: gRPC's own know nothing of declared effects.
+    ("grpc.enable_retries", 0),
+)
+
+
+class Connection:
+    """One channel and the calls on it."""
+
+    __slots__ = ("address", "callables", "channel", "in_flight")
+
+    def __init__(self, address: str, channel: aio.Channel) -> None:
+        self.address = address
+        self.channel = channel
+        self.in_flight = 0
+        self.callables: dict[object, Any] = {}
+        """gRPC's callables by the multicallable of ours that made them."""
+
+
+class Connections:
+    """The connections of one mesh."""
+
+    def __init__(self, credentials: grpc.ChannelCredentials) -> None:
+        self._credentials = credentials
+        self._held: OrderedDict[tuple[str, str], Connection] = OrderedDict()
+        self._dropped: list[Connection] = []
+
+    def to(self, address: str, server_name: str) -> Connection:
+        """The connection to `address`, whose certificate must carry `server_name`."""
+        key = (address, server_name)
+        held = self._held.get(key)
+        if held is None:
+            held = self._held[key] = Connection(address, self._channel(address, server_name))
+            self._make_room()
+        self._held.move_to_end(key)
+        return held
+
+    async def close(self) -> None:
+        """Close them all; calls in flight end as cancelled."""
+        for connection in [*self._held.values(), *self._dropped]:
+            await connection.channel.close()
+        self._held.clear()
+        self._dropped.clear()
+
+    async def sweep(self) -> None:
+        """Close those that were dropped and have no call left."""
+        idle = [connection for connection in self._dropped if not connection.in_flight]
+        self._dropped = [connection for connection in self._dropped if connection.in_flight]
+        for connection in idle:
+            await connection.channel.close()
+
+    @property
+    def any_dropped(self) -> bool:
+        """Whether `sweep` has something to look at."""
+        return bool(self._dropped)
+
+    def _channel(self, address: str, server_name: str) -> aio.Channel:
+        options = [*OPTIONS, ("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name)]
+        return aio.secure_channel(address, self._credentials, options=options)
+
+    def _make_room(self) -> None:
+        while len(self._held) > CONNECTIONS_MAX:
+            self._dropped.append(self._held.popitem(last=False)[1])

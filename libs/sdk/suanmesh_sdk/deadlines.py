@@ -1,0 +1,45 @@
+"""Time that shrinks from hop to hop: what a call may take is never more than its caller has left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+RESERVE_S = 0.02
+"""Kept back at each hop, so that a service can still say that its callee was late."""
+
+DEFAULT_S = 10.0
+"""What a unary call may take where its caller does not say."""
+
+STREAM_S = 3600.0
+"""What a stream may take where its caller does not say; whoever follows longer opens a new one."""
+
+current: ContextVar[float | None] = ContextVar("suanmesh_deadline", default=None)
+"""Deadline of the call being served, on `time.monotonic`; set by the chassis around each handler."""
+
+
+def deadline(timeout_s: float | None, default_s: float) -> float:
+    """When a call that begins now must have ended, on `time.monotonic`."""
+    own = time.monotonic() + (default_s if timeout_s is None else timeout_s)
+    inherited = current.get()
+    return own if inherited is None else min(own, inherited - RESERVE_S)
+
+
+def time_left() -> float:
+    """Seconds the call being served has left; infinite outside of one."""
+    inherited = current.get()
+    return float("inf") if inherited is None else inherited - time.monotonic()
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Bound every call made inside the block by `seconds` from now."""
+    mine = time.monotonic() + seconds
+    inherited = current.get()
+    token = current.set(mine if inherited is None else min(mine, inherited))
+    try:
+        yield
+    finally:
+        current.reset(token)

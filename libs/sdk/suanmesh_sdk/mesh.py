@@ -1,0 +1,159 @@
+"""The mesh as one object: a typed stub for each area."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from suanmesh_sdk.connections import Connections
+from suanmesh_sdk.hooks import Hook
+from suanmesh_sdk.resolver import OneAddress, Resolver
+from suanmesh_sdk.route import Route
+from suanmesh_sdk.streams import StreamStream, UnaryStream
+from suanmesh_sdk.tls import Tls
+from suanmesh_sdk.unary import Deserializer, Serializer, StreamUnary, UnaryUnary
+
+if TYPE_CHECKING:
+    from suanmesh.accounting.v1.accounting_service_pb2_grpc import AccountingServiceStub
+    from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+    from suanmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
+    from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2_grpc import NetworkOrchestratorServiceStub
+    from suanmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+    from suanmesh.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
+    from suanmesh.transport.v1.transport_service_pb2_grpc import TransportServiceStub
+
+
+def connect(target: str, *, tls: Tls, node: str, hook: Hook | None = None) -> Mesh:
+    """The mesh behind the gateway at `target` (`host:port`), the one address a user or an agent talks to.
+
+    Nothing is sent before the first call. `node` is the node's name, which the gateway's certificate must carry.
+    """
+    return Mesh(node=node, tls=tls, resolver=OneAddress(target), via="gateway", hook=hook)
+
+
+class Mesh:
+    """Every area as a typed stub. Use it as an async context manager, or `close` it."""
+
+    def __init__(self, *, node: str, tls: Tls, resolver: Resolver, via: str = "", hook: Hook | None = None) -> None:
+        """With `via` every area is called at the instances of that area, under its server name: a gateway."""
+        self._node = node
+        self._resolver = resolver
+        self._via = via
+        self._hook = hook
+        self._connections = Connections(tls.credentials())
+        self._areas: dict[str, AreaChannel] = {}
+
+    @cached_property
+    def registry(self) -> RegistryServiceStub:
+        """Who offers what, alive, proven."""
+        from suanmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+
+        return RegistryServiceStub(self.channel("registry").as_grpc())
+
+    @cached_property
+    def scheduler(self) -> SchedulerServiceStub:
+        """Which pool takes which job, and why."""
+        from suanmesh.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
+
+        return SchedulerServiceStub(self.channel("scheduler").as_grpc())
+
+    @cached_property
+    def network_orchestrator(self) -> NetworkOrchestratorServiceStub:
+        """Which path, with which guarantee."""
+        from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2_grpc import (
+            NetworkOrchestratorServiceStub,
+        )
+
+        return NetworkOrchestratorServiceStub(self.channel("network_orchestrator").as_grpc())
+
+    @cached_property
+    def transport(self) -> TransportServiceStub:
+        """Moving data, verified."""
+        from suanmesh.transport.v1.transport_service_pb2_grpc import TransportServiceStub
+
+        return TransportServiceStub(self.channel("transport").as_grpc())
+
+    @cached_property
+    def accounting(self) -> AccountingServiceStub:
+        """Usage to settlement."""
+        from suanmesh.accounting.v1.accounting_service_pb2_grpc import AccountingServiceStub
+
+        return AccountingServiceStub(self.channel("accounting").as_grpc())
+
+    @cached_property
+    def gateway(self) -> GatewayServiceStub:
+        """The trace store's read side."""
+        from suanmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
+
+        return GatewayServiceStub(self.channel("gateway").as_grpc())
+
+    def agent(self, address: str, *, site: str) -> AgentServiceStub:
+        """The data plane of `site` (`sites/{site}`) at `address`; its certificate must be that site's agent's."""
+        from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+
+        key = f"agent {site} {address}"
+        if key not in self._areas:
+            server_name = f"agent.{site.removeprefix('sites/')}.{self._node}.suanmesh"
+            self._areas[key] = AreaChannel(self._route("agent", server_name, OneAddress(address), False))
+        return AgentServiceStub(self._areas[key].as_grpc())
+
+    def channel(self, area: str) -> AreaChannel:
+        """The channel to `area`: for stubs of one's own, and for raw bytes (without a serializer bytes stay bytes)."""
+        if area not in self._areas:
+            at = self._via or area
+            self._areas[area] = AreaChannel(
+                self._route(at, f"{at}.{self._node}.suanmesh", self._resolver, not self._via)
+            )
+        return self._areas[area]
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self._areas.clear()
+        await self._connections.close()
+
+    async def __aenter__(self) -> Mesh:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _route(self, area: str, server_name: str, resolver: Resolver, follows_leader: bool) -> Route:
+        return Route(area, server_name, resolver, self._connections, follows_leader=follows_leader, hook=self._hook)
+
+
+class AreaChannel:
+    """What a generated stub is built over: makes callables of the four kinds."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+
+    def as_grpc(self) -> Any:
+        """Itself, as the type the generated stubs ask for."""
+        return cast("Any", self)
+
+    def unary_unary(
+        self, method: str, request_serializer: Serializer = None, response_deserializer: Deserializer = None, **_: bool
+    ) -> UnaryUnary:
+        """One request, one answer."""
+        return UnaryUnary(self._route, method, request_serializer, response_deserializer)
+
+    def unary_stream(
+        self, method: str, request_serializer: Serializer = None, response_deserializer: Deserializer = None, **_: bool
+    ) -> UnaryStream:
+        """One request, many answers."""
+        return UnaryStream(self._route, method, request_serializer, response_deserializer)
+
+    def stream_unary(
+        self, method: str, request_serializer: Serializer = None, response_deserializer: Deserializer = None, **_: bool
+    ) -> StreamUnary:
+        """Many requests, one answer."""
+        return StreamUnary(self._route, method, request_serializer, response_deserializer)
+
+    def stream_stream(
+        self, method: str, request_serializer: Serializer = None, response_deserializer: Deserializer = None, **_: bool
+    ) -> StreamStream:
+        """Many requests, many answers."""
+        return StreamStream(self._route, method, request_serializer, response_deserializer)

@@ -1,0 +1,138 @@
+"""Every reason in Chinese. The English text is the refusal's own message, which has the numbers in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+OF_BARE_CODES: Final[dict[str, str]] = {
+    "INVALID_ARGUMENT": "MESSAGE_MALFORMED",
+    "RESOURCE_EXHAUSTED": "MESSAGE_TOO_LARGE",
+    "UNAUTHENTICATED": "IDENTITY_MISSING",
+    "PERMISSION_DENIED": "ROLE_DENIED",
+    "DEADLINE_EXCEEDED": "DEADLINE_EXCEEDED",
+    "UNAVAILABLE": "NOT_READY",
+    "ABORTED": "CONFLICT",
+    "UNIMPLEMENTED": "METHOD_UNKNOWN",
+}
+"""What a code means when gRPC itself, not a service of ours, answers with it."""
+
+CHINESE: Final[dict[str, dict[str, str]]] = {
+    "mesh": {
+        "MESSAGE_MALFORMED": "消息无法解析",
+        "MESSAGE_TOO_LARGE": "消息超过大小上限",
+        "IDENTITY_MISSING": "没有证书，或证书所示身份不属于本节点",
+        "ROLE_DENIED": "调用者的角色不允许调用此方法",
+        "ASSERTION_INVALID": "网关的身份声明无效、过期或不是给此服务的",
+        "REQUEST_ID_MISSING": "此方法需要 request_id",
+        "REQUEST_ID_REUSED": "该 request_id 已用于另一内容的请求",
+        "DEADLINE_MISSING": "调用没有期限",
+        "DEADLINE_TOO_SHORT": "剩余时间不足以开始",
+        "NOT_LEADER": "此实例不是本领域的主实例",
+        "NOT_READY": "实例正在退出，或其存储无法访问，请换一个实例重试",
+        "CONFLICT": "读取之后内容已变，请重新读取",
+        "PAGE_TOKEN_INVALID": "翻页标记不是本方法给出的",
+        "METHOD_UNKNOWN": "没有此方法",
+        "OUTCOME_UNKNOWN": "写入结果未知，请用同一 request_id 重试",
+        "DOCUMENT_TOO_LARGE": "要保存的文档超过大小上限",
+        "HANDSHAKE_FAILED": "与服务器的 TLS 握手失败",
+        "DEADLINE_EXCEEDED": "在得到答复之前时间已到",
+        "DEFECT": "服务器内部故障，请凭追踪号联系运维方",
+    },
+    "registry": {
+        "PARTY_UNKNOWN": "没有此主体",
+        "PARTY_EXISTS": "此主体名已被占用",
+        "PARTY_NOT_APPROVED": "主体尚未获准",
+        "JOIN_TOKEN_INVALID": "加入令牌未知、已用或过期",
+        "CSR_INVALID": "证书签名请求格式有误，或不是 P-256",
+        "SITE_UNKNOWN": "没有此站点",
+        "SITE_EXISTS": "此站点名已被占用",
+        "POOL_UNKNOWN": "没有此资源池",
+        "DESCRIPTOR_SIGNATURE_INVALID": "描述的签名与已登记的密钥不符",
+        "FILTER_INVALID": "过滤条件无法理解，或含有不存在的字段",
+        "NOT_OWNER": "此资源属于另一主体或站点",
+        "FIELD_INVALID": "字段的值不合规定",
+        "ETAG_STALE": "etag 已不是当前值，请重新读取",
+    },
+    "scheduler": {
+        "FIELD_INVALID": "作业的字段缺失或不合规定",
+        "JOB_UNKNOWN": "没有此作业",
+        "JOB_EXISTS": "此作业名已被占用",
+        "ACCOUNT_UNKNOWN": "没有此账户",
+        "DATASET_UNKNOWN": "输入所指的数据集不存在",
+        "NOT_OWNER": "作业属于另一主体，或落位属于另一站点",
+        "JOB_ENDED": "作业已经结束",
+        "PLACEMENT_UNKNOWN": "没有此落位",
+        "TRANSITION_NOT_ALLOWED": "落位的当前状态不允许这一步",
+        "ETAG_STALE": "etag 已不是当前值，请重新读取",
+        "DECISION_UNKNOWN": "没有此裁决",
+        "LOG_NOT_READY": "作业还没有日志",
+    },
+    "network_orchestrator": {
+        "FIELD_INVALID": "字段的值不合规定",
+        "LINK_UNKNOWN": "没有此链路",
+        "LINK_EXISTS": "同名链路已以其他属性声明",
+        "BANDWIDTH_EXHAUSTED": "没有通路剩有所需带宽",
+        "NO_PATH": "在时延上限内没有通路相连",
+        "RESERVATION_UNKNOWN": "没有此预约",
+        "LEASE_GONE": "落位的租约已失效",
+        "NOT_OWNER": "所报链路属于另一站点",
+    },
+    "transport": {
+        "FIELD_INVALID": "字段的值不合规定",
+        "DATASET_UNKNOWN": "没有此数据集",
+        "DATASET_EXISTS": "同名数据集已有其他内容",
+        "TRANSFER_UNKNOWN": "没有此搬运",
+        "NO_REPLICA": "没有完整的副本可供复制",
+        "NOT_OWNER": "数据集属于另一主体，或搬运属于另一站点",
+        "TRANSITION_NOT_ALLOWED": "搬运的当前状态不允许这一步",
+        "SITE_NOT_REACHABLE": "站点没有可读取的数据面",
+        "DIGEST_MISMATCH": "从磁盘重算的摘要与数据集不符",
+        "FILE_UNKNOWN": "数据集中没有此文件",
+    },
+    "accounting": {
+        "FIELD_INVALID": "字段的值不合规定",
+        "ACCOUNT_UNKNOWN": "没有此账户",
+        "ACCOUNT_EXISTS": "此账户名已被占用",
+        "PRICE_UNKNOWN": "没有此价目，或资源池没有价格",
+        "BALANCE_INSUFFICIENT": "余额减去预留后不足以支付",
+        "LEASE_GONE": "落位的租约已失效",
+        "USAGE_SIGNATURE_INVALID": "用量记录的签名与站点登记的密钥不符",
+        "USAGE_NOT_RATABLE": "用量记录没有对应的预留或属于另一站点，已保存但不计费",
+        "NOT_OWNER": "账户属于另一主体",
+        "CURRENCY_MISMATCH": "两种货币的金额不能相加",
+        "USAGE_CONFLICT": "同一站点、计量期与序号的记录已存在且内容不同",
+    },
+    "agent": {
+        "TICKET_INVALID": "票据的签名、来源、读者或时间不对",
+        "REPLICA_UNKNOWN": "数据集不在此站点",
+        "RANGE_INVALID": "范围超出文件，或字段的值不合规定",
+        "FILE_UNKNOWN": "数据集中没有此文件",
+        "LOG_UNKNOWN": "此站点没有该任务的日志",
+        "FOLDER_INVALID": "要发布的文件夹不存在，或含有非普通文件",
+    },
+    "gateway": {
+        "TRACE_UNKNOWN": "没有保存此追踪的跨度",
+        "SERVICE_NOT_FOUND": "没有已知的服务实例，请稍后重试",
+        "FIELD_INVALID": "字段的值不合规定",
+    },
+}
+"""By area (`mesh` for the reasons all share), then by reason."""
+
+
+def is_reason(area: str, reason: str) -> bool:
+    """Whether `reason` is one of `area`'s own."""
+    return reason in CHINESE.get(area, {})
+
+
+def chinese(domain: str, reason: str, facts: Mapping[str, str]) -> str:
+    """The text for `reason` of `domain`, with the facts behind it."""
+    area = domain.removesuffix(".suanmesh")
+    text = CHINESE.get(area, {}).get(reason) or CHINESE["mesh"].get(reason) or reason
+    shown = "，".join(f"{key}={value}" for key, value in facts.items() if value)
+    return f"{text}（{shown}）" if shown else text
+
+
+def help_url(reason: str) -> str:
+    """Where the documentation says what `reason` means and what to do."""
+    return f"docs/errors.md#{reason.lower()}"

@@ -1,0 +1,58 @@
+"""Whether and when to try again: by the method's declared effect, the kind of refusal, and a budget for all calls.
+
+A budget because retries are what turns a slow service into a dead one: beyond it, a refusal is passed on at once.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_sdk.methods import Method
+
+ATTEMPTS_MAX = 24
+"""Of one call, the first included; its deadline usually ends it earlier."""
+
+HANDSHAKES_MAX = 3
+"""Attempts whose connection was closed before the first byte, until that counts as a refused identity."""
+
+PAUSE_FIRST_S = 0.02
+PAUSE_MAX_S = 1.0
+
+
+@dataclass(slots=True)
+class Budget:
+    """Tokens that retries take: every call pays in a tenth, time pays in a little, so that a lone caller can insist."""
+
+    per_call: float = 0.1
+    per_second: float = 2.0
+    most: float = 20.0
+    tokens: float = 20.0
+    _paid_at: float = 0.0
+
+    def call_made(self) -> None:
+        """A call was made for the first time."""
+        self.tokens = min(self.most, self.tokens + self.per_call)
+
+    def take(self, now: float) -> bool:
+        """Take the token of one retry at `now` (monotonic seconds); False when there is none."""
+        self.tokens = min(self.most, self.tokens + (now - self._paid_at) * self.per_second)
+        self._paid_at = now
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True
+
+
+def pause_before(attempt: int, chance: random.Random) -> float:
+    """Seconds to wait before `attempt` (2 is the first retry): doubling, bounded, half of it by chance."""
+    most = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2.0 ** (attempt - 2))
+    return most * (0.5 + chance.random() / 2)
+
+
+def may_repeat(method: Method, refusal: Refusal) -> bool:
+    """Whether the same call may be made again after `refusal`."""
+    if refusal.reason == "NOT_LEADER":
+        return True  # it was refused before it had any effect
+    return isinstance(refusal, Unavailable) and method.repeatable

@@ -1,0 +1,83 @@
+"""The way to one area: who serves it, under which name, over which connections, and how often to insist."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Collection
+
+from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_sdk.connections import Connection, Connections
+from suanmesh_sdk.hooks import Hook
+from suanmesh_sdk.methods import Method
+from suanmesh_sdk.picking import pick
+from suanmesh_sdk.resolver import Resolver
+from suanmesh_sdk.retries import Budget
+from suanmesh_sdk.status import MESH_DOMAIN
+
+
+class Route:
+    """One area as its callers see it."""
+
+    def __init__(
+        self,
+        area: str,
+        server_name: str,
+        resolver: Resolver,
+        connections: Connections,
+        *,
+        follows_leader: bool,
+        hook: Hook | None,
+    ) -> None:
+        self.hook = hook
+        self.budget = Budget()
+        self.chance = random.Random()
+        self._area = area
+        self._server_name = server_name
+        self._resolver = resolver
+        self._connections = connections
+        self._follows_leader = follows_leader
+        self._leader_hint = ""
+
+    def connection(self, method: Method, tried: Collection[str]) -> Connection:
+        """The connection for the next attempt.
+
+        Raises Unavailable (`NOT_READY`) where no instance is known.
+        """
+        address = pick(
+            self._resolver.instances(self._area),
+            writes=method.effect != "READ",
+            leader_hint=self._leader_hint,
+            tried=tried,
+            in_flight=self._in_flight,
+        )
+        if not address:
+            raise Unavailable("NOT_READY", f"no instance of {self._area} is known", domain=MESH_DOMAIN, area=self._area)
+        return self._connections.to(address, self._server_name)
+
+    def learn(self, refusal: Refusal) -> bool:
+        """Remember what `refusal` says of the leader; True where it names another address to go to at once."""
+        if refusal.reason != "NOT_LEADER" or not self._follows_leader:
+            return False
+        leader = refusal.facts.get("leader", "")
+        moved = bool(leader) and leader != self._leader_hint
+        self._leader_hint = leader
+        return moved
+
+    def forget(self, address: str) -> None:
+        """`address` did not answer: do not take it for the leader on hearsay."""
+        if self._leader_hint == address:
+            self._leader_hint = ""
+
+    async def rest(self, seconds: float) -> None:
+        """Wait, but not past the moment at which the instances change."""
+        if self._connections.any_dropped:
+            await self._connections.sweep()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._resolver.changed(self._area)
+        except TimeoutError:
+            return
+
+    def _in_flight(self, address: str) -> int:
+        return self._connections.to(address, self._server_name).in_flight

@@ -1,0 +1,181 @@
+"""Calls that are answered by a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Iterable
+from typing import Any
+
+from grpc import aio
+
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk import deadlines
+from suanmesh_sdk.attempts import Course, Metadata, attempt_over, refusal_of_error
+from suanmesh_sdk.connections import Connection
+from suanmesh_sdk.methods import declared
+from suanmesh_sdk.route import Route
+from suanmesh_sdk.unary import Deserializer, Serializer
+
+Requests = AsyncIterable[Any] | Iterable[Any] | None
+
+
+class _Streaming:
+    """What both kinds of streamed answers share."""
+
+    kind = ""
+
+    def __init__(self, route: Route, path: str, serializer: Serializer, deserializer: Deserializer) -> None:
+        self.route = route
+        self.method = declared(path)
+        self._path = path
+        self._serializer = serializer
+        self._deserializer = deserializer
+
+    def opened(self, connection: Connection, request: Any, timeout_s: float, headers: Metadata) -> Any:
+        """gRPC's call, begun."""
+        made = connection.callables.get(self)
+        if made is None:
+            made = getattr(connection.channel, self.kind)(self._path, self._serializer, self._deserializer)
+            connection.callables[self] = made
+        return made(request, timeout=timeout_s, metadata=headers)
+
+
+class UnaryStream(_Streaming):
+    """One request, many answers."""
+
+    kind = "unary_stream"
+
+    def __call__(self, request: Any, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall:
+        """The answers; nothing is sent before the first is read. A read may be reopened until its first answer."""
+        return StreamCall(self, request, timeout, metadata, may_reopen=True)
+
+
+class StreamStream(_Streaming):
+    """Many requests, many answers."""
+
+    kind = "stream_stream"
+
+    def __call__(
+        self, requests: Requests = None, *, timeout: float | None = None, metadata: Metadata | None = None
+    ) -> StreamCall:
+        """The answers to `requests`, or without them a call to `write` to and `read` from."""
+        return StreamCall(self, requests, timeout, metadata, may_reopen=False)
+
+
+class StreamCall:
+    """An open stream: iterate it, or `read` and `write`. Whoever breaks off calls `cancel`, or just lets go of it."""
+
+    def __init__(
+        self, made_by: _Streaming, request: Any, timeout_s: float | None, metadata: Metadata | None, *, may_reopen: bool
+    ) -> None:
+        self._made_by = made_by
+        self._request = request
+        self._timeout_s = timeout_s
+        self._metadata = metadata
+        self._may_reopen = may_reopen
+        self._course: Course | None = None
+        self._connection: Connection | None = None
+        self._call: Any = None
+
+    def __aiter__(self) -> StreamCall:
+        return self
+
+    async def __anext__(self) -> Any:
+        answer = await self.read()
+        if answer is aio.EOF:
+            raise StopAsyncIteration
+        return answer
+
+    async def read(self) -> Any:
+        """The next answer, or `grpc.aio.EOF`. Raises Refusal."""
+        while True:
+            try:
+                answer = await self._open().read()
+                break
+            except (Refusal, aio.AioRpcError) as error:
+                await self._failed(error)
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        self._may_reopen = False
+        if answer is aio.EOF:
+            await self._ended()
+        return answer
+
+    async def write(self, request: Any) -> None:
+        """Send one more request. Raises Refusal."""
+        try:
+            await self._open().write(request)
+        except (Refusal, aio.AioRpcError) as error:
+            await self._failed(error)
+        except asyncio.InvalidStateError:
+            await self._ended()
+            raise
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    async def done_writing(self) -> None:
+        """Say that no more requests come."""
+        await self._open().done_writing()
+
+    def cancel(self) -> None:
+        """Break off. Harmless once it has ended."""
+        call, self._call = self._call, None
+        if call is not None and not call.done():
+            call.cancel()
+        self._over("CANCELLED", None)
+
+    def __del__(self) -> None:
+        if self._connection is not None:
+            self.cancel()
+
+    def _open(self) -> Any:
+        if self._call is None:
+            if self._course is None:
+                made_by = self._made_by
+                self._course = Course(made_by.route, made_by.method, self._timeout_s, deadlines.STREAM_S)
+            headers = self._course.headers(self._metadata)
+            left_s = self._course.time_left()
+            self._connection = self._course.attempt()
+            self._call = self._made_by.opened(self._connection, self._request, left_s, headers)
+        return self._call
+
+    async def _failed(self, error: Refusal | aio.AioRpcError) -> None:
+        """Return when the stream is to be opened again; raise the refusal otherwise."""
+        refusal = error if isinstance(error, Refusal) else refusal_of_error(error)
+        self._release()
+        self._call = None
+        try:
+            if self._course is None or not self._may_reopen:
+                raise refusal
+            await self._course.refused(refusal)
+        except Refusal as final:
+            self._over(final.code, final)
+            raise final from None
+
+    async def _ended(self) -> None:
+        """The server has ended the stream: well, or with a refusal that gRPC keeps back until it is asked for."""
+        call = self._call
+        if call is None:
+            return
+        code = await call.code()
+        if code.value[0] == 0:
+            self._over("OK", None)
+            return
+        error = aio.AioRpcError(
+            code, await call.initial_metadata(), await call.trailing_metadata(), details=await call.details()
+        )
+        refusal = refusal_of_error(error)
+        self._over(refusal.code, refusal)
+        raise refusal
+
+    def _over(self, code: str, refusal: Refusal | None) -> None:
+        self._release()
+        if self._course is not None:
+            self._course.end(code, refusal)
+
+    def _release(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            attempt_over(connection)

@@ -1,0 +1,125 @@
+"""Calls that are answered once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any
+
+from google.protobuf.message import Message
+from grpc import aio
+
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk import deadlines
+from suanmesh_sdk.attempts import Course, Metadata, attempt_over, refusal_of_error
+from suanmesh_sdk.connections import Connection
+from suanmesh_sdk.methods import declared
+from suanmesh_sdk.route import Route
+
+Serializer = Callable[[Any], bytes] | None
+Deserializer = Callable[[bytes], Any] | None
+
+
+class UnaryUnary:
+    """One request, one answer; repeated as the method's effect allows."""
+
+    def __init__(self, route: Route, path: str, serializer: Serializer, deserializer: Deserializer) -> None:
+        self._route = route
+        self._path = path
+        self._method = declared(path)
+        self._serializer = serializer
+        self._deserializer = deserializer
+
+    async def __call__(self, request: Any, *, timeout: float | None = None, metadata: Metadata | None = None) -> Any:
+        """The answer. Raises Refusal; `timeout` in seconds bounds all attempts together."""
+        if self._method.effect == "KEYED":
+            request = with_request_id(request)
+        course = Course(self._route, self._method, timeout, deadlines.DEFAULT_S)
+        headers = course.headers(metadata)
+        try:
+            while True:
+                try:
+                    answer = await self._attempt(course, request, headers)
+                except Refusal as refusal:
+                    await course.refused(refusal)
+                    continue
+                course.end("OK")
+                return answer
+        except Refusal as refusal:
+            course.end(refusal.code, refusal)
+            raise
+        except asyncio.CancelledError:
+            course.end("CANCELLED")
+            raise
+
+    async def _attempt(self, course: Course, request: Any, headers: Metadata) -> Any:
+        left_s = course.time_left()
+        connection = course.attempt()
+        try:
+            return await self._callable(connection)(request, timeout=left_s, metadata=headers)
+        except aio.AioRpcError as error:
+            raise refusal_of_error(error) from None
+        finally:
+            attempt_over(connection)
+
+    def _callable(self, connection: Connection) -> Any:
+        made = connection.callables.get(self)
+        if made is None:
+            made = connection.channel.unary_unary(self._path, self._serializer, self._deserializer)
+            connection.callables[self] = made
+        return made
+
+
+class StreamUnary:
+    """Many requests, one answer; never repeated, because the requests are gone."""
+
+    def __init__(self, route: Route, path: str, serializer: Serializer, deserializer: Deserializer) -> None:
+        self._route = route
+        self._path = path
+        self._method = declared(path)
+        self._serializer = serializer
+        self._deserializer = deserializer
+
+    async def __call__(
+        self,
+        requests: AsyncIterable[Any] | Iterable[Any],
+        *,
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> Any:
+        """The answer once all requests are sent. Raises Refusal."""
+        course = Course(self._route, self._method, timeout, deadlines.STREAM_S)
+        try:
+            answer = await self._attempt(course, requests, course.headers(metadata))
+        except Refusal as refusal:
+            course.end(refusal.code, refusal)
+            raise
+        except asyncio.CancelledError:
+            course.end("CANCELLED")
+            raise
+        course.end("OK")
+        return answer
+
+    async def _attempt(self, course: Course, requests: Any, headers: Metadata) -> Any:
+        left_s = course.time_left()
+        connection = course.attempt()
+        made = connection.channel.stream_unary(self._path, self._serializer, self._deserializer)
+        try:
+            return await made(requests, timeout=left_s, metadata=headers)
+        except aio.AioRpcError as error:
+            raise refusal_of_error(error) from None
+        finally:
+            attempt_over(connection)
+
+
+def with_request_id(request: Any) -> Any:
+    """`request` with a `request_id`: its own, or a fresh one in a copy, so that a message may be used again."""
+    if not isinstance(request, Message) or "request_id" not in request.DESCRIPTOR.fields_by_name:
+        return request
+    if request.request_id:  # type: ignore[attr-defined]
+        return request
+    keyed = type(request)()
+    keyed.CopyFrom(request)
+    keyed.request_id = secrets.token_hex(16)  # type: ignore[attr-defined]
+    return keyed
