@@ -76,6 +76,8 @@ class NetworkOrchestratorServiceServicer(object):
 
         Errors:
         * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
+        * `ALREADY_EXISTS` (`LINK_EXISTS`): a link keeps its ends; declare another one.
+        * `ABORTED` (`CONFLICT`): the etag given is not the link's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,7 +121,8 @@ class NetworkOrchestratorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListReservations(self, request, context):
-        """Lists reservations, those that hold bandwidth first.
+        """Lists reservations, those that hold bandwidth first. Users see those of their own party; one that is given back stays
+        listed for a while.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -21,6 +21,8 @@ class NetworkOrchestratorServiceStub:
 
     Errors:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
+      * `ALREADY_EXISTS` (`LINK_EXISTS`): a link keeps its ends; declare another one.
+      * `ABORTED` (`CONFLICT`): the etag given is not the link's.
     """
     ListLinks: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ListLinksRequest, network_orchestrator_service_pb2.ListLinksResponse]
     """Lists links by name with their state."""
@@ -43,7 +45,9 @@ class NetworkOrchestratorServiceStub:
       * `FAILED_PRECONDITION` (`NO_PATH`, `LEASE_GONE`).
     """
     ListReservations: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ListReservationsRequest, network_orchestrator_service_pb2.ListReservationsResponse]
-    """Lists reservations, those that hold bandwidth first."""
+    """Lists reservations, those that hold bandwidth first. Users see those of their own party; one that is given back stays
+    listed for a while.
+    """
 
 class NetworkOrchestratorServiceServicer(metaclass=abc_1.ABCMeta):
     """Keeps the declared topology and the probed state beside it, finds paths, and holds bandwidth on them."""
@@ -58,6 +62,8 @@ class NetworkOrchestratorServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
+          * `ALREADY_EXISTS` (`LINK_EXISTS`): a link keeps its ends; declare another one.
+          * `ABORTED` (`CONFLICT`): the etag given is not the link's.
         """
 
     @abc_1.abstractmethod
@@ -110,6 +116,8 @@ class NetworkOrchestratorServiceServicer(metaclass=abc_1.ABCMeta):
         request: network_orchestrator_service_pb2.ListReservationsRequest,
         context: aio.ServicerContext[network_orchestrator_service_pb2.ListReservationsRequest, abc.Awaitable[network_orchestrator_service_pb2.ListReservationsResponse]],
     ) -> abc.Awaitable[network_orchestrator_service_pb2.ListReservationsResponse]:
-        """Lists reservations, those that hold bandwidth first."""
+        """Lists reservations, those that hold bandwidth first. Users see those of their own party; one that is given back stays
+        listed for a while.
+        """
 
 def add_NetworkOrchestratorServiceServicer_to_server(servicer: NetworkOrchestratorServiceServicer, server: aio.Server) -> None: ...

@@ -26,19 +26,15 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """Never used."""
     REASON_FIELD_INVALID: _Reason.ValueType  # 1
     """INVALID_ARGUMENT: a field's value is out of its range; `field` names it."""
-    REASON_LINK_UNKNOWN: _Reason.ValueType  # 2
-    """NOT_FOUND: no link of that name."""
-    REASON_LINK_EXISTS: _Reason.ValueType  # 3
-    """ALREADY_EXISTS: a link of that name is declared already with other properties."""
-    REASON_BANDWIDTH_EXHAUSTED: _Reason.ValueType  # 4
+    REASON_LINK_EXISTS: _Reason.ValueType  # 2
+    """ALREADY_EXISTS: a link of that name joins other ends already."""
+    REASON_BANDWIDTH_EXHAUSTED: _Reason.ValueType  # 3
     """RESOURCE_EXHAUSTED: no path has the bandwidth left; `link` names the narrowest, `available_bps` what it has."""
-    REASON_NO_PATH: _Reason.ValueType  # 5
+    REASON_NO_PATH: _Reason.ValueType  # 4
     """FAILED_PRECONDITION: no path joins the two ends within the latency bound."""
-    REASON_RESERVATION_UNKNOWN: _Reason.ValueType  # 6
-    """NOT_FOUND: no reservation of that name."""
-    REASON_LEASE_GONE: _Reason.ValueType  # 7
+    REASON_LEASE_GONE: _Reason.ValueType  # 5
     """FAILED_PRECONDITION: the placement's lease is gone."""
-    REASON_NOT_OWNER: _Reason.ValueType  # 8
+    REASON_NOT_OWNER: _Reason.ValueType  # 6
     """PERMISSION_DENIED: the report is about another site's links."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
@@ -48,17 +44,13 @@ REASON_UNSPECIFIED: Reason.ValueType  # 0
 """Never used."""
 REASON_FIELD_INVALID: Reason.ValueType  # 1
 """INVALID_ARGUMENT: a field's value is out of its range; `field` names it."""
-REASON_LINK_UNKNOWN: Reason.ValueType  # 2
-"""NOT_FOUND: no link of that name."""
-REASON_LINK_EXISTS: Reason.ValueType  # 3
-"""ALREADY_EXISTS: a link of that name is declared already with other properties."""
-REASON_BANDWIDTH_EXHAUSTED: Reason.ValueType  # 4
+REASON_LINK_EXISTS: Reason.ValueType  # 2
+"""ALREADY_EXISTS: a link of that name joins other ends already."""
+REASON_BANDWIDTH_EXHAUSTED: Reason.ValueType  # 3
 """RESOURCE_EXHAUSTED: no path has the bandwidth left; `link` names the narrowest, `available_bps` what it has."""
-REASON_NO_PATH: Reason.ValueType  # 5
+REASON_NO_PATH: Reason.ValueType  # 4
 """FAILED_PRECONDITION: no path joins the two ends within the latency bound."""
-REASON_RESERVATION_UNKNOWN: Reason.ValueType  # 6
-"""NOT_FOUND: no reservation of that name."""
-REASON_LEASE_GONE: Reason.ValueType  # 7
+REASON_LEASE_GONE: Reason.ValueType  # 5
 """FAILED_PRECONDITION: the placement's lease is gone."""
-REASON_NOT_OWNER: Reason.ValueType  # 8
+REASON_NOT_OWNER: Reason.ValueType  # 6
 """PERMISSION_DENIED: the report is about another site's links."""

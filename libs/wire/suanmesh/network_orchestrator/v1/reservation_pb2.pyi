@@ -34,7 +34,7 @@ class Path(message.Message):
     latency_us: builtins.int
     """One-way latency in microseconds, added up."""
     available_bps: builtins.int
-    """Least unreserved bandwidth in bit/s."""
+    """Least unreserved bandwidth in bit/s; the largest number there is when there are no links to limit it."""
     narrowest_link: builtins.str
     """The link that has it."""
     price_micros_per_mib: builtins.int
@@ -100,6 +100,7 @@ class Reservation(message.Message):
     STATE_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     RELEASE_TIME_FIELD_NUMBER: builtins.int
+    PARTY_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`reservations/{reservation}`."""
     placement: builtins.str
@@ -112,6 +113,8 @@ class Reservation(message.Message):
     """Bandwidth promised in bit/s."""
     state: Reservation.State.ValueType
     """Where it stands."""
+    party: builtins.str
+    """Party the placement is for, `parties/{party}`; known from the commit on."""
     @builtins.property
     def path(self) -> Path:
         """The path."""
@@ -136,9 +139,10 @@ class Reservation(message.Message):
         state: Reservation.State.ValueType = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         release_time: timestamp_pb2.Timestamp | None = ...,
+        party: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "path", b"path", "release_time", b"release_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "name", b"name", "path", b"path", "placement", b"placement", "rate_bps", b"rate_bps", "release_time", b"release_time", "source", b"source", "state", b"state", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "name", b"name", "party", b"party", "path", b"path", "placement", b"placement", "rate_bps", b"rate_bps", "release_time", b"release_time", "source", b"source", "state", b"state", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
