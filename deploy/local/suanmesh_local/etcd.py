@@ -1,0 +1,174 @@
+"""etcd members as real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from suanmesh_etcd3 import EtcdError, Tls, connect
+from suanmesh_local.ports import free_ports
+from suanmesh_local.tools import cache_dir
+from suanmesh_local.tools import etcd as find_etcd
+
+START_S_MAX = 20.0
+STOP_S_MAX = 5.0
+QUOTA_BYTES = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdTls:
+    """Files for mutual TLS with clients: server certificate, key, and the CA of both sides."""
+
+    certificate: Path
+    key: Path
+    ca: Path
+
+
+class EtcdServer:
+    """One member of a cluster."""
+
+    def __init__(
+        self, name: str, folder: Path, client_port: int, peer_port: int, cluster: str, tls: EtcdTls | None = None
+    ) -> None:
+        """`cluster` is etcd's `--initial-cluster`."""
+        self.name = name
+        self.folder = folder
+        self.endpoint = f"127.0.0.1:{client_port}"
+        self._peer = f"http://127.0.0.1:{peer_port}"
+        self._cluster = cluster
+        self._tls = tls
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """The member's command line; the limits are those the client packs its transactions for."""
+        scheme = "https" if self._tls else "http"
+        command = [
+            str(find_etcd(cache_dir()).path),
+            f"--name={self.name}",
+            f"--data-dir={self.folder / 'data'}",
+            f"--listen-client-urls={scheme}://{self.endpoint}",
+            f"--advertise-client-urls={scheme}://{self.endpoint}",
+            f"--listen-peer-urls={self._peer}",
+            f"--initial-advertise-peer-urls={self._peer}",
+            f"--initial-cluster={self._cluster}",
+            "--max-txn-ops=4096",
+            f"--quota-backend-bytes={QUOTA_BYTES}",
+            "--auto-compaction-mode=periodic",
+            "--auto-compaction-retention=10m",
+            "--experimental-initial-corrupt-check=true",
+            "--logger=zap",
+            "--log-level=warn",
+        ]
+        if self._tls:
+            command += [
+                f"--cert-file={self._tls.certificate}",
+                f"--key-file={self._tls.key}",
+                f"--trusted-ca-file={self._tls.ca}",
+                "--client-cert-auth",
+            ]
+        return command
+
+    @property
+    def pid(self) -> int:
+        """Process id; 0 when it does not run."""
+        return self._process.pid if self._process and self._process.poll() is None else 0
+
+    def start(self) -> None:
+        """Start the process; it is not healthy yet."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "etcd.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process, if it runs."""
+        if self.pid:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End the process with kill -9 and wait for it."""
+        self.signal(signal.SIGKILL)
+        if self._process:
+            self._process.wait()
+
+    def stop(self) -> None:
+        """Ask the process to end, and make it after a while."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        if self._process:
+            try:
+                self._process.wait(STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+class EtcdCluster:
+    """One or three members on loopback; an async context manager that leaves no process behind."""
+
+    def __init__(self, folder: Path, members: int = 1, tls: EtcdTls | None = None, client: Tls | None = None) -> None:
+        """`client` is what the health check connects with when the members ask for certificates."""
+        ports = free_ports(2 * members)
+        names = [f"m{i}" for i in range(members)]
+        cluster = ",".join(f"{name}=http://127.0.0.1:{ports[2 * i + 1]}" for i, name in enumerate(names))
+        self.members = [
+            EtcdServer(name, folder / name, ports[2 * i], ports[2 * i + 1], cluster, tls)
+            for i, name in enumerate(names)
+        ]
+        self._client = client
+
+    @property
+    def endpoints(self) -> list[str]:
+        """`host:port` of every member."""
+        return [member.endpoint for member in self.members]
+
+    async def __aenter__(self) -> Self:
+        try:
+            for member in self.members:
+                member.start()
+            await self.healthy()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop every member, in reverse."""
+        for member in reversed(self.members):
+            member.stop()
+
+    async def healthy(self, only: int | None = None) -> None:
+        """Wait until a write succeeds, through one member or any. Raises TimeoutError."""
+        endpoints = self.endpoints if only is None else [self.endpoints[only]]
+        async with asyncio.timeout(START_S_MAX), connect(endpoints, tls=self._client, timeout_s=1.0) as client:
+            while True:
+                with suppress(EtcdError):
+                    await client.delete("/suanmesh/health")
+                    return
+                await asyncio.sleep(0.05)
+
+    def kill(self, index: int) -> None:
+        """End a member with kill -9."""
+        self.members[index].kill()
+
+    def pause(self, index: int) -> None:
+        """Stop a member's clock (SIGSTOP)."""
+        self.members[index].signal(signal.SIGSTOP)
+
+    def resume(self, index: int) -> None:
+        """Let a paused member go on."""
+        self.members[index].signal(signal.SIGCONT)
+
+    async def restart(self, index: int) -> None:
+        """Start a member that ended, and wait until it takes part."""
+        self.members[index].start()
+        await self.healthy(index)
