@@ -1,0 +1,1 @@
+"""The agent's rules, over plain values."""

@@ -1,0 +1,75 @@
+"""Tasks as the executor sees them: what to run, within which bounds, and how it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+
+LOG_BYTES_MAX = 8 * 1024 * 1024
+"""What is kept of one task's log; of a longer one, the end."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TaskKey:
+    """One task of one placement."""
+
+    placement: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """What to run. Paths of `artefacts`, `inputs` and `outputs` are relative to the task's working folder."""
+
+    key: TaskKey
+    command: tuple[str, ...]
+    artefacts: tuple[tuple[str, bytes], ...] = ()
+    inputs: tuple[tuple[str, Path], ...] = ()
+    outputs: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    cpu_milli: int = 0
+    memory_bytes: int = 0
+    scratch_bytes: int = 0
+    max_duration_s: int = 3600
+    log_bytes: int = LOG_BYTES_MAX
+
+
+class TaskState(Enum):
+    """Where a task stands."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    ENDED = "ended"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a task has used since its start."""
+
+    cpu_us: int = 0
+    elapsed_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLook:
+    """How a task stands at one moment. `exit_status` is 128 + signal where a signal ended it."""
+
+    state: TaskState
+    usage: Usage = Usage()
+    exit_status: int | None = None
+    failure: str = ""
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it will not change any more."""
+        return self.state in (TaskState.ENDED, TaskState.LOST)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended by itself with status 0."""
+        return self.state is TaskState.ENDED and self.exit_status == 0 and not self.failure

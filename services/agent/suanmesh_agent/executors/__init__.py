@@ -1,0 +1,1 @@
+"""Adapters of the `Executor` port: how tasks really run."""

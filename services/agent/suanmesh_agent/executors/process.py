@@ -1,0 +1,286 @@
+"""Tasks as processes of this host, each under a shim that outlives the agent.
+
+On disk, under the executor's folder: `<placement>/<index>/{shim,work,log}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from suanmesh_kernel.refusals import FailedPrecondition
+
+from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState, Usage
+from suanmesh_agent.executors import shim
+from suanmesh_agent.executors.cgroups import Cgroups, Fence
+from suanmesh_agent.executors.sandbox import INSIDE, Sandbox
+
+START_BOUND_S = 30.0
+_NO_FENCE = Fence(join=(), cpu_file="", oom_file="")
+
+
+class ProcessExecutor:
+    """Runs tasks as processes: in `sandbox` and `cgroups` where the host has them, within watched bounds else."""
+
+    def __init__(
+        self, folder: Path, *, sandbox: Sandbox | None, cgroups: Cgroups | None, engine_path: tuple[Path, ...]
+    ) -> None:
+        self._folder = folder
+        self._sandbox = sandbox
+        self._cgroups = cgroups
+        self._path = ":".join([*(str(path) for path in engine_path), "/usr/local/bin", "/usr/bin", "/bin"])
+
+    async def start(self, spec: TaskSpec) -> None:
+        """Lay out the working folder and start the shim, unless it has been started."""
+        if self.look(spec.key).state is not TaskState.ABSENT:
+            return
+        home = self._home(spec.key)
+        await asyncio.to_thread(self._lay_out, spec)
+        starter = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", shim.__file__, str(home / "shim"),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(START_BOUND_S):
+            _, trouble = await starter.communicate()
+        if starter.returncode != 0 or self.look(spec.key).state is TaskState.ABSENT:
+            raise FailedPrecondition("TASK_NOT_STARTED", f"the shim did not start: {trouble.decode()[-500:]}")
+
+    def look(self, key: TaskKey) -> TaskLook:
+        """Read how it stands from what the shim keeps on disk."""
+        folder = self._home(key) / "shim"
+        if ended := _read(folder / "exit.json"):
+            return _ended(ended)
+        started = _read(folder / "started.json")
+        if started is None:
+            return TaskLook(TaskState.ABSENT)
+        state = TaskState.RUNNING if _is_locked(folder / "lock") else TaskState.LOST
+        if state is TaskState.LOST and (ended := _read(folder / "exit.json")):
+            return _ended(ended)
+        return TaskLook(state, usage=_usage(_read(folder / "usage.json")), start_time=_time(started["start_unix_ns"]))
+
+    async def over(self, key: TaskKey) -> TaskLook:
+        """Wait for the shim's end by its pidfd."""
+        look = self.look(key)
+        while look.state is TaskState.RUNNING:
+            await self._shim_gone(key)
+            look = self.look(key)
+        return look
+
+    def stop(self, key: TaskKey) -> None:
+        """SIGTERM to the shim, which ends the task and writes down its end."""
+        with self._shim(key) as pidfd:
+            if pidfd is not None:
+                signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+
+    def output(self, key: TaskKey, mount: str) -> Path:
+        """Outputs lie in the working folder."""
+        return self._home(key) / "work" / mount
+
+    def read_log(self, key: TaskKey, offset: int, max_bytes: int) -> tuple[int, bytes]:
+        """Read from the segment that holds `offset`, or from the oldest there still is."""
+        segment_bytes = self._log_segment_bytes(key)
+        for number in self._log_segments(key):
+            begin = max(offset, number * segment_bytes)
+            if begin < (number + 1) * segment_bytes:
+                with contextlib.suppress(FileNotFoundError), (self._log(key) / f"{number}.log").open("rb") as file:
+                    file.seek(begin - number * segment_bytes)
+                    return begin, file.read(max_bytes)
+        return offset, b""
+
+    def has_log(self, key: TaskKey) -> bool:
+        """Whether the task has been started here."""
+        return self._log(key).is_dir()
+
+    def forget_work(self, placement: str) -> None:
+        """Remove working folders and control groups; logs and ends stay."""
+        for home in self._homes(placement):
+            _remove(home / "work")
+            if self._cgroups:
+                self._cgroups.remove(f"{placement}-{home.name}")
+
+    def forget(self, placement: str) -> None:
+        """Remove everything of the placement."""
+        self.forget_work(placement)
+        _remove(self._folder / placement)
+
+    def placements(self) -> list[str]:
+        """Every placement something is kept of."""
+        return sorted(path.name for path in self._folder.iterdir()) if self._folder.is_dir() else []
+
+    def running(self) -> list[TaskKey]:
+        """Every task that runs now."""
+        keys = [TaskKey(name, int(home.name)) for name in self.placements() for home in self._homes(name)]
+        return [key for key in keys if self.look(key).state is TaskState.RUNNING]
+
+    def _lay_out(self, spec: TaskSpec) -> None:
+        home = self._home(spec.key)
+        work = home / "work"
+        for folder in (home / "shim", home / "log", work, *(work / mount for mount in spec.outputs)):
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, content in spec.artefacts:
+            target = work / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        for mount, folder in spec.inputs:
+            self._offer_input(work / mount, folder)
+        (home / "shim" / "spec.json").write_text(json.dumps(self._shim_spec(spec)))
+
+    def _offer_input(self, target: Path, folder: Path) -> None:
+        """A mount point in a sandbox, a link to the replica without one."""
+        if self._sandbox:
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_symlink():
+            target.symlink_to(folder.resolve(), target_is_directory=True)
+
+    def _shim_spec(self, spec: TaskSpec) -> dict[str, Any]:
+        home = self._home(spec.key)
+        fence = self._fence(spec)
+        command: list[str] = list(spec.command)
+        if self._sandbox:
+            command = self._sandbox.wrapped(command, home / "work", spec.inputs)
+        return {
+            "argv": command,
+            "cwd": str(home / "work"),
+            "env": self._environment(spec),
+            "sandbox": Path(self._sandbox.program).name if self._sandbox else "",
+            "max_duration_s": spec.max_duration_s,
+            "watch_memory_bytes": 0 if fence.oom_file else spec.memory_bytes,
+            "scratch_bytes": spec.scratch_bytes,
+            "scratch_folder": str(home / "work"),
+            "log_folder": str(home / "log"),
+            "log_bytes": spec.log_bytes,
+            "join": list(fence.join),
+            "cpu_file": fence.cpu_file,
+            "oom_file": fence.oom_file,
+        }
+
+    def _fence(self, spec: TaskSpec) -> Fence:
+        if self._cgroups is None:
+            return _NO_FENCE
+        name = f"{spec.key.placement}-{spec.key.index}"
+        return self._cgroups.make(name, cpu_milli=spec.cpu_milli, memory_bytes=spec.memory_bytes)
+
+    def _environment(self, spec: TaskSpec) -> dict[str, str]:
+        work = INSIDE if self._sandbox else str(self._home(spec.key) / "work")
+        threads = str(max(1, spec.cpu_milli // 1000))
+        return {
+            "PATH": self._path,
+            "HOME": work,
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            **dict(spec.environment),
+        }
+
+    async def _shim_gone(self, key: TaskKey) -> None:
+        with self._shim(key) as pidfd:
+            if pidfd is None:
+                return
+            loop = asyncio.get_running_loop()
+            gone = asyncio.Event()
+            loop.add_reader(pidfd, gone.set)
+            try:
+                await gone.wait()
+            finally:
+                loop.remove_reader(pidfd)
+
+    @contextlib.contextmanager
+    def _shim(self, key: TaskKey) -> Iterator[int | None]:
+        """The shim's pidfd while it runs. The lock is looked at after it was opened, so that it is no other's."""
+        folder = self._home(key) / "shim"
+        started = _read(folder / "started.json")
+        pidfd = _open_pidfd(started["pid"]) if started else None
+        try:
+            yield pidfd if _is_locked(folder / "lock") else None
+        finally:
+            if pidfd is not None:
+                os.close(pidfd)
+
+    def _home(self, key: TaskKey) -> Path:
+        return self._folder / key.placement / str(key.index)
+
+    def _homes(self, placement: str) -> list[Path]:
+        folder = self._folder / placement
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+
+    def _log(self, key: TaskKey) -> Path:
+        return self._home(key) / "log"
+
+    def _log_segments(self, key: TaskKey) -> list[int]:
+        return sorted(int(path.stem) for path in self._log(key).glob("*.log"))
+
+    def _log_segment_bytes(self, key: TaskKey) -> int:
+        spec = _read(self._home(key) / "shim" / "spec.json")
+        return max(1, int(spec["log_bytes"]) // shim.LOG_SEGMENTS) if spec else 1
+
+
+def _ended(facts: dict[str, Any]) -> TaskLook:
+    return TaskLook(
+        TaskState.ENDED,
+        usage=_usage(facts),
+        exit_status=facts["exit_status"],
+        failure=facts["failure"],
+        start_time=_time(facts["start_unix_ns"]),
+        end_time=_time(facts["end_unix_ns"]),
+    )
+
+
+def _usage(facts: dict[str, Any] | None) -> Usage:
+    return Usage(cpu_us=facts["cpu_us"], elapsed_us=facts["elapsed_us"]) if facts else Usage()
+
+
+def _time(unix_ns: int) -> datetime:
+    return datetime.fromtimestamp(unix_ns / 1e9, UTC)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return facts
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether the shim that holds it lives: the kernel gives its lock back whatever ended it."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _open_pidfd(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _remove(folder: Path) -> None:
+    """Remove a tree, also where the task took its own rights away."""
+    if not folder.exists():
+        return
+    for path in [folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())]:
+        path.chmod(0o700)
+    shutil.rmtree(folder)

@@ -1,0 +1,260 @@
+"""What every executor promises: one suite for plain processes, bubblewrap, and control groups."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from suanmesh_agent.domain.tasks import TaskKey, TaskSpec, TaskState
+from suanmesh_agent.executors.cgroups import Cgroups
+from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.executors.sandbox import Sandbox
+
+ENGINE = (Path(sys.prefix), Path(sys.base_prefix))
+KINDS = ["plain", "cgroups", "sandbox", "sandbox-cgroups"]
+
+
+def _bwrap() -> str | None:
+    root = Path(__file__).resolve().parents[2]
+    unpacked = next(root.glob("build/tools/**/usr/bin/bwrap"), None)
+    return os.environ.get("SUANMESH_AGENT_BWRAP") or shutil.which("bwrap") or (str(unpacked) if unpacked else None)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def executor(kind: str, tmp_path: Path) -> Iterator[ProcessExecutor]:
+    made = make_executor(kind, tmp_path / "tasks")
+    yield made
+    for key in made.running():
+        made.stop(key)
+
+
+def make_executor(kind: str, folder: Path) -> ProcessExecutor:
+    sandbox = cgroups = None
+    if "sandbox" in kind:
+        program = _bwrap()
+        sandbox = Sandbox(program, ENGINE) if program else None
+        if sandbox is None or not sandbox.usable():
+            pytest.skip("no bubblewrap here")
+    if "cgroups" in kind:
+        cgroups = Cgroups("contract")
+        if not cgroups.usable():
+            pytest.skip("no control groups here")
+    return ProcessExecutor(folder, sandbox=sandbox, cgroups=cgroups, engine_path=(Path(sys.prefix) / "bin",))
+
+
+def a_task(code: str, **fields: object) -> TaskSpec:
+    key = TaskKey(f"test-{uuid.uuid4().hex[:8]}", 0)
+    return TaskSpec(**{"key": key, "command": ("python3", "-c", code), "max_duration_s": 60} | fields)  # type: ignore[arg-type]
+
+
+async def test_a_task_ends_with_its_status_and_its_log(executor: ProcessExecutor) -> None:
+    """A user told "failed" needs the exit status and the words of the program, whole."""
+    task = a_task("import sys; print('hello'); print('trouble', file=sys.stderr); sys.exit(3)")
+    await executor.start(task)
+    look = await executor.over(task.key)
+    assert (look.state, look.exit_status, look.failure) == (TaskState.ENDED, 3, "")
+    assert sorted(executor.read_log(task.key, 0, 1000)[1].split()) == [b"hello", b"trouble"]
+
+
+async def test_a_task_finds_artefacts_inputs_and_outputs(executor: ProcessExecutor, tmp_path: Path) -> None:
+    """A program that works at one site must find its files in the same places at another."""
+    replica = tmp_path / "replica"
+    replica.mkdir()
+    (replica / "numbers").write_text("1 2 3")
+    code = "print(sum(map(int, open('in/data/numbers').read().split())), open('run/name').read(), file=open('out/sum', 'w'))"
+    task = a_task(code, artefacts=(("run/name", b"six"),), inputs=(("in/data", replica),), outputs=("out",))
+    await executor.start(task)
+    assert (await executor.over(task.key)).succeeded
+    assert (executor.output(task.key, "out") / "sum").read_text() == "6 six\n"
+
+
+async def test_starting_twice_runs_once(executor: ProcessExecutor) -> None:
+    """An agent that comes back must not run a paid task a second time."""
+    task = a_task("import sys; open('out/runs', 'a').write('x')", outputs=("out",))
+    await executor.start(task)
+    await executor.start(task)
+    await executor.over(task.key)
+    await executor.start(task)
+    await executor.over(task.key)
+    assert (executor.output(task.key, "out") / "runs").read_text() == "x"
+
+
+async def test_a_stopped_task_ends_cancelled_with_all_it_started(executor: ProcessExecutor) -> None:
+    """A cancelled job must not go on eating cores in a forgotten child."""
+    code = (
+        "import os, time, pathlib\n"
+        "if os.fork() == 0:\n os.setsid()\n time.sleep(300)\n"
+        "print('ready', flush=True); time.sleep(300)"
+    )
+    task = a_task(code)
+    await executor.start(task)
+    await _log_says(executor, task.key, b"ready")
+    executor.stop(task.key)
+    look = await executor.over(task.key)
+    assert (look.state, look.failure) == (TaskState.ENDED, "CANCELLED")
+    assert not executor.running()
+
+
+async def test_a_task_may_tidy_up_when_it_is_stopped(executor: ProcessExecutor) -> None:
+    """A program that saves its work on SIGTERM gets the time for it."""
+    code = (
+        "import signal, sys, time\n"
+        "def bye(*_):\n open('out/saved', 'w').write('yes'); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, bye); print('ready', flush=True); time.sleep(300)"
+    )
+    task = a_task(code, outputs=("out",))
+    await executor.start(task)
+    await _log_says(executor, task.key, b"ready")
+    executor.stop(task.key)
+    await executor.over(task.key)
+    assert (executor.output(task.key, "out") / "saved").read_text() == "yes"
+
+
+async def test_a_task_past_its_time_is_ended(executor: ProcessExecutor) -> None:
+    """The time a job was planned and paid for is its bound."""
+    task = a_task("import time; time.sleep(300)", max_duration_s=1)
+    await executor.start(task)
+    look = await executor.over(task.key)
+    assert look.failure == "TIMED_OUT"
+    assert look.usage.elapsed_us < 10_000_000
+
+
+async def test_a_task_that_takes_too_much_memory_is_told_so(executor: ProcessExecutor) -> None:
+    """A neighbour's leak must neither hurt others nor look like a bug of the program."""
+    code = "import time\nhog = []\nfor _ in range(400):\n hog.append(bytearray(b'x' * 1_000_000)); time.sleep(0.005)"
+    task = a_task(code, memory_bytes=100_000_000)
+    await executor.start(task)
+    look = await executor.over(task.key)
+    assert look.failure == "OUT_OF_MEMORY"
+    assert look.exit_status == 137
+
+
+async def test_a_task_that_fills_the_disk_is_ended(executor: ProcessExecutor) -> None:
+    """One task's scratch must not fill the site's disk."""
+    code = "import time\nf = open('big', 'wb')\nwhile True:\n f.write(b'x' * 1_000_000); f.flush(); time.sleep(0.02)"
+    task = a_task(code, scratch_bytes=5_000_000)
+    await executor.start(task)
+    assert (await executor.over(task.key)).failure == "SCRATCH_EXCEEDED"
+
+
+async def test_processor_time_of_forked_children_is_metered(executor: ProcessExecutor) -> None:
+    """What is billed must be what was used, also by children: 4 processor seconds within 5 %."""
+    code = (
+        "import os, time\n"
+        "for _ in range(2):\n"
+        " if os.fork() == 0:\n"
+        "  while time.process_time() < 2.0: pass\n"
+        "  os._exit(0)\n"
+        "for _ in range(2): os.wait()\n"
+    )
+    task = a_task(code)
+    await executor.start(task)
+    look = await executor.over(task.key)
+    assert look.succeeded
+    assert 3_800_000 <= look.usage.cpu_us <= 4_200_000
+
+
+async def test_a_long_log_keeps_its_end(executor: ProcessExecutor) -> None:
+    """The last words before a crash are the ones somebody looks for; a chatty task must not fill the disk."""
+    task = a_task("for i in range(20000): print(f'{i:09}')", log_bytes=40_000)
+    await executor.start(task)
+    await executor.over(task.key)
+    begin, _ = executor.read_log(task.key, 0, 1)
+    kept = b""
+    while piece := executor.read_log(task.key, begin + len(kept), 10_000)[1]:
+        kept += piece
+    assert kept.endswith(b"000019999\n")
+    assert 30_000 <= len(kept) <= 40_000
+    assert begin + len(kept) == 200_000
+
+
+async def test_a_task_whose_shim_was_killed_is_lost(executor: ProcessExecutor) -> None:
+    """A crash of the host must be told, not waited for; and what was used until then is known."""
+    task = a_task("import time; print('ready', flush=True); time.sleep(300)")
+    await executor.start(task)
+    await _log_says(executor, task.key, b"ready")
+    shim = executor._folder / task.key.placement / "0" / "shim" / "started.json"
+    os.kill(int(shim.read_text().split(":")[1].split(",")[0]), signal.SIGKILL)
+    look = await executor.over(task.key)
+    assert look.state is TaskState.LOST
+    assert look.start_time is not None
+
+
+async def test_a_task_survives_the_agent(kind: str, tmp_path: Path) -> None:
+    """A crash of the agent must cost nobody the hours a task has run: the next agent finds it, usage and end."""
+    make_executor(kind, tmp_path / "tasks")
+    script = (
+        "import asyncio, os, sys\n"
+        "sys.path[:0] = [sys.argv[1]]\n"
+        "from pathlib import Path\n"
+        "from test_executor_contract import a_task, make_executor\n"
+        "task = a_task('import os, time\\nif os.fork() == 0:\\n while time.process_time() < 4: pass\\n os._exit(0)\\nos.wait()')\n"
+        "asyncio.run(make_executor(sys.argv[2], Path(sys.argv[3])).start(task))\n"
+        "print(task.key.placement, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    arguments = [sys.executable, "-c", script, str(Path(__file__).parent), kind, str(tmp_path / "tasks")]
+    agent = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert agent.returncode == -signal.SIGKILL, agent.stderr
+    look = await make_executor(kind, tmp_path / "tasks").over(TaskKey(agent.stdout.strip(), 0))
+    assert look.succeeded
+    assert 3_800_000 <= look.usage.cpu_us <= 4_200_000
+
+
+async def test_forgetting_leaves_nothing(executor: ProcessExecutor, tmp_path: Path) -> None:
+    """A site that runs for years must not fill up with the past."""
+    task = a_task(
+        "import os; os.makedirs('out/a/b'); open('out/a/b/c', 'w'); os.chmod('out/a', 0o500)", outputs=("out",)
+    )
+    await executor.start(task)
+    await executor.over(task.key)
+    executor.forget_work(task.key.placement)
+    assert executor.has_log(task.key)
+    executor.forget(task.key.placement)
+    assert executor.look(task.key).state is TaskState.ABSENT
+    assert executor.placements() == []
+
+
+@pytest.mark.parametrize("kind", ["sandbox", "sandbox-cgroups"])
+async def test_a_sandboxed_task_sees_its_own_folders_only(executor: ProcessExecutor, tmp_path: Path) -> None:
+    """A stranger's program must read neither the site's keys nor another's data, nor talk to the network."""
+    secret = tmp_path / "agent.key"
+    secret.write_text("secret")
+    replica = tmp_path / "replica"
+    replica.mkdir()
+    (replica / "kept").write_text("as it is")
+    code = (
+        "import os, socket\n"
+        f"assert not os.path.exists({str(secret)!r})\n"
+        "assert not os.path.exists('/root') and not os.path.exists('/home')\n"
+        "try: open('in/kept', 'w')\n"
+        "except OSError: pass\n"
+        "else: raise SystemExit('wrote an input')\n"
+        "assert socket.if_nameindex() == [(1, 'lo')], socket.if_nameindex()\n"
+        "assert all(int(p) < 10 for p in os.listdir('/proc') if p.isdigit())\n"
+    )
+    code = code.replace("not os.path.exists('/root') and ", "") if str(ENGINE[1]).startswith("/root") else code
+    task = a_task(code, inputs=(("in", replica),))
+    await executor.start(task)
+    look = await executor.over(task.key)
+    assert look.succeeded, executor.read_log(task.key, 0, 1000)
+    assert (replica / "kept").read_text() == "as it is"
+
+
+async def _log_says(executor: ProcessExecutor, key: TaskKey, words: bytes) -> None:
+    async with asyncio.timeout(20):
+        while words not in executor.read_log(key, 0, 1000)[1]:
+            await asyncio.sleep(0.02)
