@@ -1,0 +1,1 @@
+"""The rules of the registry: values in, values out."""

@@ -1,0 +1,59 @@
+"""Liveness: which sites are heard, judged from how long the lease of each has been gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Liveness(Enum):
+    """Whether a site's agent is heard of."""
+
+    ALIVE = "ALIVE"
+    SUSPECT = "SUSPECT"
+    LOST = "LOST"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a site without a lease is waited for.
+
+    When `mass_share` of the sites and at least two lapse together, the cause is likely ours (a partition, a restart),
+    so they stay SUSPECT until `mass_lost_after_s`: bounded, but without declaring half a mesh dead at once.
+    """
+
+    suspect_after_s: float
+    lost_after_s: float
+    mass_lost_after_s: float
+    mass_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What is known of one site: what its document says, and how long ago its lease lapsed; None while it stands."""
+
+    recorded: Liveness
+    lapsed_s: float | None
+
+
+def judged(hearings: Mapping[str, Hearing], bounds: Bounds) -> dict[str, Liveness]:
+    """What each site's liveness is now.
+
+    A site already recorded LOST no longer counts as lapsing with the others, and only a new lease brings it back.
+    """
+    waited_for = [hearing for hearing in hearings.values() if hearing.recorded is not Liveness.LOST]
+    lapsed = sum(hearing.lapsed_s is not None for hearing in waited_for)
+    mass = lapsed >= 2 and lapsed >= bounds.mass_share * len(waited_for)
+    lost_after_s = bounds.mass_lost_after_s if mass else bounds.lost_after_s
+    return {name: _one(hearing, bounds.suspect_after_s, lost_after_s) for name, hearing in hearings.items()}
+
+
+def _one(hearing: Hearing, suspect_after_s: float, lost_after_s: float) -> Liveness:
+    if hearing.lapsed_s is None:
+        return Liveness.ALIVE
+    if hearing.recorded is Liveness.LOST or hearing.lapsed_s >= lost_after_s:
+        return Liveness.LOST
+    if hearing.recorded is Liveness.ALIVE and hearing.lapsed_s < suspect_after_s:
+        return Liveness.ALIVE
+    return Liveness.SUSPECT

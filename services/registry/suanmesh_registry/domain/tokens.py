@@ -1,0 +1,93 @@
+"""Join tokens: a one-time right to request to join as a site of one party."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from suanmesh_kernel.clock import Rng
+from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_kernel.names import ID_PATTERN
+from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, Unauthenticated
+
+TTL_S_DEFAULT = 3_600
+TTL_S_MAX = 86_400
+SECRET_BYTES = 32
+TOKEN_LENGTH_MAX = 400
+
+
+@dataclass(frozen=True, slots=True)
+class JoinToken:
+    """What is kept of an issued token; the secret itself is not."""
+
+    name: str
+    party: str
+    secret_digest: bytes
+    expire_time: datetime
+    spent_on: str = ""
+    keys_digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownToken:
+    """A token's parts as its bearer shows them."""
+
+    name: str
+    secret: str
+
+
+def issued(party: str, ttl_s: int, ca_digest: str, now: datetime, rng: Rng) -> tuple[JoinToken, str]:
+    """A new token for a site of `party`: what is kept, and the text that is shown once.
+
+    Raises InvalidArgument (`FIELD_INVALID`) for a time to live out of range.
+    """
+    if not 0 <= ttl_s <= TTL_S_MAX:
+        raise InvalidArgument("FIELD_INVALID", f"ttl_s: {ttl_s} is not within 0 to {TTL_S_MAX}", field="ttl_s")
+    token_id, secret = sortable_id(now, rng), rng(SECRET_BYTES).hex()
+    expire_time = now + timedelta(seconds=ttl_s or TTL_S_DEFAULT)
+    kept = JoinToken(f"joinTokens/{token_id}", party, _digest(secret), expire_time)
+    return kept, f"sjt1.{token_id}.{secret}.{ca_digest}"
+
+
+def shown(text: str) -> ShownToken:
+    """Take a token apart.
+
+    Raises Unauthenticated (`JOIN_TOKEN_INVALID`), which never repeats the text.
+    """
+    parts = text.split(".") if len(text) <= TOKEN_LENGTH_MAX else []
+    if len(parts) != 4 or parts[0] != "sjt1" or not ID_PATTERN.fullmatch(parts[1]):
+        raise invalid()
+    return ShownToken(f"joinTokens/{parts[1]}", parts[2])
+
+
+def spent(token: JoinToken, bearer: ShownToken, site: str, keys_digest: bytes, now: datetime) -> JoinToken:
+    """The token after `site` joined with it; unchanged when the same site and keys show it again.
+
+    Raises Unauthenticated (`JOIN_TOKEN_INVALID`) for a wrong secret, a lapsed token and one spent on another site, and
+    AlreadyExists (`SITE_EXISTS`) for one spent on this site with other keys.
+    """
+    if not hmac.compare_digest(_digest(bearer.secret), token.secret_digest):
+        raise invalid()
+    if token.spent_on == site:
+        if token.keys_digest != keys_digest:
+            raise AlreadyExists("SITE_EXISTS", f"{site} is enrolled with other keys", name=site)
+        return token
+    if token.spent_on or now >= token.expire_time:
+        raise invalid()
+    return replace(token, spent_on=site, keys_digest=keys_digest)
+
+
+def keys_digest(tls_key: bytes, signing_key: bytes) -> bytes:
+    """One digest over an agent's two public keys."""
+    return hashlib.sha256(len(tls_key).to_bytes(4, "big") + tls_key + signing_key).digest()
+
+
+def invalid() -> Unauthenticated:
+    """The one refusal for every way a token can be wrong, so that guessing learns nothing."""
+    return Unauthenticated("JOIN_TOKEN_INVALID", "the join token is unknown, used or past its time")
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,88 @@
+"""What agents have reported lately, and the lease that stands for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from suanmesh.registry.v1 import pool_pb2
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import Unavailable
+from suanmesh_store import RoundLease, Store
+from suanmesh_store.layout import alive_key
+
+
+@dataclass(slots=True)
+class _Ear:
+    """One site as it is heard by this process."""
+
+    lease: RoundLease | None = None
+    heard_at: float = 0.0
+    endpoint: str = ""
+    states: dict[str, pool_pb2.PoolState] = field(default_factory=dict)
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Presence:
+    """Keeps one lease an agent while its reports arrive, and their soft state in memory."""
+
+    def __init__(self, store: Store, clock: Clock, *, lease_s: float, silence_s: float) -> None:
+        self._store = store
+        self._clock = clock
+        self._lease_s = lease_s
+        self._silence_s = silence_s
+        self._ears: dict[str, _Ear] = {}
+        self.news = asyncio.Event()
+        """Set when something was reported that may change what is recorded."""
+
+    async def hear(self, site: str, endpoint: str, states: Iterable[pool_pb2.PoolState]) -> None:
+        """Take in a report, and open the site's lease where none stands.
+
+        Raises Unavailable where the store cannot be reached.
+        """
+        ear = self._ears.setdefault(site, _Ear())
+        ear.heard_at = self._clock.monotonic()
+        before = (ear.endpoint, ear.states.keys())
+        ear.endpoint = endpoint
+        ear.states = {state.name: state for state in states}
+        if (endpoint, ear.states.keys()) != before:
+            self.news.set()
+        async with ear.opening:
+            if ear.lease is None or not ear.lease.alive:
+                ear.lease = await self._mark_alive(site)
+
+    def state(self, site: str, pool: str) -> pool_pb2.PoolState | None:
+        """The soft state of a pool; None while its agent is not heard."""
+        ear = self._ears.get(site)
+        return ear.states.get(pool) if ear else None
+
+    def endpoint(self, site: str) -> str | None:
+        """Where the site's data plane listens by its last report; None while its agent is not heard."""
+        ear = self._ears.get(site)
+        return ear.endpoint if ear else None
+
+    async def sweep(self) -> None:
+        """End the lease of every agent that has gone silent."""
+        now = self._clock.monotonic()
+        for site, ear in list(self._ears.items()):
+            if now - ear.heard_at >= self._silence_s and not ear.opening.locked():
+                await self._hush(site, ear)
+
+    async def close(self) -> None:
+        """Let all leases run out by themselves: another instance may be hearing the agents already."""
+        self._ears.clear()
+
+    async def _mark_alive(self, site: str) -> RoundLease:
+        lease = await self._store.open_lease(self._lease_s, kept=True)
+        await self._store.put_token(alive_key(site), site.encode(), lease.id, must_not_exist=False)
+        return lease
+
+    async def _hush(self, site: str, ear: _Ear) -> None:
+        try:
+            if ear.lease is not None:
+                await ear.lease.revoke()
+        except Unavailable:
+            return  # the next sweep tries again
+        if self._ears.get(site) is ear:
+            del self._ears[site]

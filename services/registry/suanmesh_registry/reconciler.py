@@ -1,0 +1,139 @@
+"""Keeps sites' liveness and pools' phases true: written on transitions only, never per report."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from suanmesh.registry.v1 import pool_pb2, site_pb2
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import last
+from suanmesh_kernel.refusals import Aborted, Unavailable
+from suanmesh_registry import wire
+from suanmesh_registry.domain.liveness import Bounds, Hearing, Liveness, judged
+from suanmesh_registry.domain.pools import settled
+from suanmesh_registry.presence import Presence
+from suanmesh_store import Held, Mirror, Store, Update
+from suanmesh_store.layout import ALIVE
+
+log = structlog.get_logger()
+
+RETRY_S = 0.5
+"""Pause before the leases are read again after the store could not be reached."""
+
+
+class Watchman:
+    """Judges all sites from their leases and what they report, and records what has changed."""
+
+    def __init__(
+        self,
+        store: Store,
+        sites: Mirror[site_pb2.Site],
+        pools: Mirror[pool_pb2.Pool],
+        presence: Presence,
+        bounds: Bounds,
+        clock: Clock,
+        *,
+        tick_s: float,
+    ) -> None:
+        self._store = store
+        self._sites = sites
+        self._pools = pools
+        self._presence = presence
+        self._bounds = bounds
+        self._clock = clock
+        self._tick_s = tick_s
+        self._leased: set[str] = set()
+        self._lapsed_at: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Judge whenever there is news, and at every tick."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_leases())
+            tasks.create_task(self._follow_pools())
+            while True:
+                await self._presence.sweep()
+                await self.judge()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._tick_s):
+                        await self._presence.news.wait()
+                self._presence.news.clear()
+
+    async def judge(self) -> None:
+        """Look at every site once, and record what is no longer as its document says."""
+        now = self._clock.monotonic()
+        hearings = {held.name: self._hearing(held, now) for held in self._sites.values()}
+        for name, liveness in judged(hearings, self._bounds).items():
+            try:
+                await self._settle(name, liveness)
+            except (Aborted, Unavailable) as refusal:
+                log.info("site put off", site=name, reason=refusal.reason)
+
+    async def read_leases(self) -> int:
+        """Learn which agents have a lease; returns the revision that was true at."""
+        tokens = await self._store.tokens(ALIVE)
+        self._leased = {f"sites/{last(token.key)}" for token in tokens.tokens}
+        return tokens.revision
+
+    def _hearing(self, held: Held[site_pb2.Site], now: float) -> Hearing:
+        recorded = wire.liveness_from(held.message.liveness)
+        if held.name in self._leased:
+            self._lapsed_at.pop(held.name, None)
+            return Hearing(recorded, None)
+        return Hearing(recorded, now - self._lapsed_at.setdefault(held.name, now))
+
+    async def _settle(self, name: str, liveness: Liveness) -> None:
+        held = self._sites.get(name)
+        if held is None:
+            return
+        site = self._settled_site(held, liveness)
+        site_changes = [Update(held, site)] if site != held.message else []
+        pools = [pool for pool in self._pools.values() if pool.name.startswith(f"{name}/")]
+        settled_pools = ((pool, self._settled_pool(pool, name, liveness)) for pool in pools)
+        pool_changes = [Update(pool, after) for pool, after in settled_pools if after is not None]
+        if not site_changes and not pool_changes:
+            return
+        committed = await self._store.commit(*site_changes, *pool_changes)
+        log.info("site settled", site=name, state=liveness.value)
+        # Without this the next round would decide from what it has just replaced.
+        await self._sites.wait_for(committed.revision if site_changes else 0)
+        await self._pools.wait_for(committed.revision if pool_changes else 0)
+
+    def _settled_site(self, held: Held[site_pb2.Site], liveness: Liveness) -> site_pb2.Site:
+        site = site_pb2.Site()
+        site.CopyFrom(held.message)
+        site.liveness = wire.liveness_to(liveness)
+        endpoint = self._presence.endpoint(held.name)
+        if endpoint is not None:
+            site.data_endpoint = endpoint
+        return site
+
+    def _settled_pool(self, held: Held[pool_pb2.Pool], site: str, liveness: Liveness) -> pool_pb2.Pool | None:
+        phase = wire.phase_from(held.message.phase)
+        state = self._presence.state(site, held.name)
+        after = settled(phase, liveness, wire.declared(held.message), wire.observed(state))
+        if after is phase:
+            return None
+        pool = pool_pb2.Pool()
+        pool.CopyFrom(held.message)
+        pool.phase = wire.phase_to(after)
+        return pool
+
+    async def _follow_leases(self) -> None:
+        while True:
+            try:
+                revision = await self.read_leases()
+                self._presence.news.set()
+                async for batch in self._store.watch_tokens(ALIVE, revision):
+                    for key, token in batch.changes:
+                        (self._leased.discard if token is None else self._leased.add)(f"sites/{last(key)}")
+                    self._presence.news.set()
+            except Unavailable as refusal:
+                log.info("leases out of sight", reason=refusal.reason)
+                await asyncio.sleep(RETRY_S)
+
+    async def _follow_pools(self) -> None:
+        async for _ in self._pools.changes():
+            self._presence.news.set()

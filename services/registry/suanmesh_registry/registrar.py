@@ -1,0 +1,102 @@
+"""Registers pools from signed descriptors: all of a call, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from suanmesh.registry.v1 import pool_pb2, site_pb2
+from suanmesh.type.v1 import signed_pb2
+from suanmesh_chassis import verify
+from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.identifiers import compute_resource_identifier, sortable_id
+from suanmesh_kernel.names import last
+from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_registry import wire
+from suanmesh_registry.domain import pools, sites
+from suanmesh_store import Author, Conflict, Create, Held, Mirror, Store, Update
+from suanmesh_store.layout import POOLS
+
+TRIES = 4
+"""How often it is begun anew when a pool's phase was settled meanwhile."""
+
+Step = Create[pool_pb2.Pool] | Update[pool_pb2.Pool]
+
+
+class Registrar:
+    """Turns an agent's claims into pools."""
+
+    def __init__(self, store: Store, mirror: Mirror[pool_pb2.Pool], node: str, clock: Clock, rng: Rng) -> None:
+        self._store = store
+        self._mirror = mirror
+        self._node = node
+        self._clock = clock
+        self._rng = rng
+
+    async def registered(
+        self, site: Held[site_pb2.Site], descriptors: Sequence[signed_pb2.Signed], author: Author
+    ) -> list[Held[pool_pb2.Pool]]:
+        """The pools as recorded, in the order of their descriptors.
+
+        Raises InvalidArgument (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`), PermissionDenied (`NOT_OWNER`),
+        Conflict.
+        """
+        claims = {message.name: (message, signed) for signed in descriptors for message in [_checked(site, signed)]}
+        if len(claims) != len(descriptors):
+            raise InvalidArgument("FIELD_INVALID", "descriptors: one for each pool", field="descriptors")
+        for attempt in range(1, TRIES + 1):
+            standing = {name: await self._store.get(POOLS, name) for name in claims}
+            steps = {name: step for name, claim in claims.items() if (step := self._step(site, *claim, standing[name]))}
+            try:
+                return await self._committed(steps, standing, author)
+            except Conflict:
+                if attempt == TRIES:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _committed(
+        self, steps: dict[str, Step], standing: dict[str, Held[pool_pb2.Pool] | None], author: Author
+    ) -> list[Held[pool_pb2.Pool]]:
+        written: dict[str, Held[pool_pb2.Pool]] = {}
+        if steps:
+            committed = await self._store.commit(*steps.values(), author=author)
+            written = {held.name: held for held in committed.held}
+            await self._mirror.wait_for(committed.revision)
+        return [held for name in standing if (held := written.get(name) or standing[name]) is not None]
+
+    def _step(
+        self,
+        site: Held[site_pb2.Site],
+        message: pool_pb2.PoolDescriptor,
+        signed: signed_pb2.Signed,
+        held: Held[pool_pb2.Pool] | None,
+    ) -> Step | None:
+        """What a claim changes; None for a descriptor that is not newer."""
+        party = site.message.party
+        if held is None:
+            unique = sortable_id(self._clock.now(), self._rng)
+            word = pools.pool_class(wire.descriptor_from(message))
+            identifier = compute_resource_identifier(self._node, last(site.name), word, unique)
+            now = wire.timestamp(self._clock.now())
+            phase = pools.Phase.VERIFYING
+            pool = wire.pool_to(message, signed, identifier=identifier, party=party, phase=phase, create_time=now)
+            return Create(POOLS, message.name, pool)
+        before = held.message
+        if message.generation <= before.generation:
+            return None
+        phase = pools.redescribed(wire.phase_from(before.phase))
+        identifier, born = before.identifier, before.create_time
+        return Update(
+            held,
+            wire.pool_to(message, signed, identifier=identifier, party=party, phase=phase, create_time=born),
+        )
+
+
+def _checked(site: Held[site_pb2.Site], signed: signed_pb2.Signed) -> pool_pb2.PoolDescriptor:
+    if not verify(signed, site.message.signing_key):
+        raise InvalidArgument(
+            "DESCRIPTOR_SIGNATURE_INVALID", f"descriptors: not signed with the key of {site.name}", field="descriptors"
+        )
+    message = wire.signed_descriptor(signed)
+    sites.must_own(site.name, message.name)
+    pools.checked(wire.descriptor_from(message))
+    return message

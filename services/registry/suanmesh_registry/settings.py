@@ -1,0 +1,36 @@
+"""Settings of the registry, from `SUANMESH_REGISTRY_<FIELD>`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from suanmesh_registry.domain.liveness import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """What the registry is told."""
+
+    ca_dir: Path = Path("build/dev/ca")
+    """Folder with ca.key and ca.pem of the node's certificate authority."""
+    certificate_days: float = 90
+    """How long an agent's certificate is valid, days."""
+    alive_lease_s: float = 5
+    """TTL of an agent's lease once this process no longer keeps it, seconds."""
+    report_silence_s: float = 5
+    """An agent that has not reported for this long has its lease ended, seconds."""
+    suspect_after_s: float = 2
+    """How long after its lease lapsed a site is still taken for alive, seconds; covers a restart of ours."""
+    lost_after_s: float = 30
+    """How long after its lease lapsed a site counts as lost, seconds."""
+    mass_lost_after_s: float = 120
+    """The same where many lapse at once, seconds."""
+    mass_share: float = 0.5
+    """Share of all sites that counts as many, 0 to 1."""
+    tick_s: float = 0.5
+    """How often liveness is judged at least, seconds."""
+
+    def bounds(self) -> Bounds:
+        """The bounds liveness is judged by."""
+        return Bounds(self.suspect_after_s, self.lost_after_s, self.mass_lost_after_s, self.mass_share)

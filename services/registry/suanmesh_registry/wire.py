@@ -1,0 +1,236 @@
+"""Between the registry's values and their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from suanmesh.registry.v1 import join_token_pb2, party_pb2, pool_pb2, site_pb2
+from suanmesh.type.v1 import capacity_pb2, signed_pb2
+from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_registry.domain.liveness import Liveness
+from suanmesh_registry.domain.parties import Party, PartyKind, PartyState
+from suanmesh_registry.domain.pools import Capability, Descriptor, Host, Observed, Phase
+from suanmesh_registry.domain.sites import Site
+from suanmesh_registry.domain.tokens import JoinToken
+from suanmesh_store import Held
+
+DESCRIPTOR_TYPE = pool_pb2.PoolDescriptor.DESCRIPTOR.full_name
+
+E = TypeVar("E", bound=Enum)
+V = TypeVar("V", bound=int)
+R = TypeVar("R", party_pb2.Party, site_pb2.Site, pool_pb2.Pool)
+
+
+def shown(held: Held[R]) -> R:
+    """A stored resource as callers see it: with its etag."""
+    message = type(held.message)()
+    message.CopyFrom(held.message)
+    message.etag = held.etag
+    return message
+
+
+def party_kind(value: party_pb2.Party.Kind.ValueType) -> PartyKind | None:
+    """None where it is not said, or not known here."""
+    return _known(PartyKind, party_pb2.Party.Kind.Name, value, "KIND_")
+
+
+def party_to(party: Party) -> party_pb2.Party:
+    return party_pb2.Party(
+        name=party.name,
+        kind=party_pb2.Party.Kind.Value(f"KIND_{party.kind.value}"),
+        display_name=party.display_name,
+        currency=party.currency,
+        state=party_pb2.Party.State.Value(f"STATE_{party.state.value}"),
+        create_time=timestamp(party.create_time),
+    )
+
+
+def party_from(party: party_pb2.Party) -> Party:
+    return Party(
+        name=party.name,
+        kind=PartyKind(party_pb2.Party.Kind.Name(party.kind).removeprefix("KIND_")),
+        display_name=party.display_name,
+        currency=party.currency,
+        state=PartyState(party_pb2.Party.State.Name(party.state).removeprefix("STATE_")),
+        create_time=moment(party.create_time),
+    )
+
+
+def token_to(token: JoinToken) -> join_token_pb2.JoinTokenRecord:
+    return join_token_pb2.JoinTokenRecord(
+        name=token.name,
+        party=token.party,
+        secret_digest=token.secret_digest,
+        expire_time=timestamp(token.expire_time),
+        spent_on=token.spent_on,
+        keys_digest=token.keys_digest,
+    )
+
+
+def token_from(record: join_token_pb2.JoinTokenRecord) -> JoinToken:
+    return JoinToken(
+        name=record.name,
+        party=record.party,
+        secret_digest=record.secret_digest,
+        expire_time=moment(record.expire_time),
+        spent_on=record.spent_on,
+        keys_digest=record.keys_digest,
+    )
+
+
+def site_to(site: Site) -> site_pb2.Site:
+    return site_pb2.Site(
+        name=site.name,
+        party=site.party,
+        display_name=site.display_name,
+        city_code=site.city_code,
+        latitude_microdegrees=site.latitude_microdegrees,
+        longitude_microdegrees=site.longitude_microdegrees,
+        residency=site.residency,
+        pue_milli=site.pue_milli,
+        agent=site.agent,
+        data_endpoint=site.data_endpoint,
+        signing_key=site.signing_key,
+        liveness=liveness_to(site.liveness),
+        create_time=timestamp(site.create_time),
+    )
+
+
+def site_from(site: site_pb2.Site) -> Site:
+    """A site as stored, or as an agent asks for it; what the service sets may be missing then."""
+    return Site(
+        name=site.name,
+        party=site.party,
+        display_name=site.display_name,
+        city_code=site.city_code,
+        latitude_microdegrees=site.latitude_microdegrees,
+        longitude_microdegrees=site.longitude_microdegrees,
+        residency=tuple(site.residency),
+        pue_milli=site.pue_milli if site.HasField("pue_milli") else None,
+        agent=site.agent,
+        data_endpoint=site.data_endpoint,
+        signing_key=site.signing_key,
+        liveness=liveness_from(site.liveness),
+        create_time=moment(site.create_time),
+    )
+
+
+def liveness_to(liveness: Liveness) -> site_pb2.Site.Liveness.ValueType:
+    return site_pb2.Site.Liveness.Value(f"LIVENESS_{liveness.value}")
+
+
+def liveness_from(value: site_pb2.Site.Liveness.ValueType) -> Liveness:
+    """What a document says; SUSPECT where it says nothing."""
+    return _known(Liveness, site_pb2.Site.Liveness.Name, value, "LIVENESS_") or Liveness.SUSPECT
+
+
+def phase_to(phase: Phase) -> pool_pb2.Pool.Phase.ValueType:
+    return pool_pb2.Pool.Phase.Value(f"PHASE_{phase.value}")
+
+
+def phase_from(value: pool_pb2.Pool.Phase.ValueType) -> Phase:
+    return Phase(pool_pb2.Pool.Phase.Name(value).removeprefix("PHASE_"))
+
+
+def signed_descriptor(signed: signed_pb2.Signed) -> pool_pb2.PoolDescriptor:
+    """The message that was signed.
+
+    Raises InvalidArgument (`FIELD_INVALID`) where it is something else.
+    """
+    if signed.payload_type != DESCRIPTOR_TYPE:
+        raise InvalidArgument("FIELD_INVALID", f"descriptors: signed is no {DESCRIPTOR_TYPE}", field="descriptors")
+    try:
+        return pool_pb2.PoolDescriptor.FromString(signed.payload)
+    except DecodeError as error:
+        raise InvalidArgument(
+            "FIELD_INVALID", "descriptors: the payload cannot be read", field="descriptors"
+        ) from error
+
+
+def descriptor_from(message: pool_pb2.PoolDescriptor) -> Descriptor:
+    return Descriptor(
+        name=message.name,
+        architecture=message.architecture,
+        hosts=tuple(_host(host) for host in message.hosts),
+        host_capacity=capacity_from(message.host_capacity),
+        engines=tuple(message.engines),
+        capabilities=tuple(Capability(each.quantity, each.value, each.unit) for each in message.capabilities),
+        offers=tuple(offer.name for offer in message.offers),
+        generation=message.generation,
+        origin_known=message.capacity_origin != capacity_pb2.ORIGIN_UNSPECIFIED,
+    )
+
+
+def declared(pool: pool_pb2.Pool) -> Capacity:
+    """What a pool's hosts hold together."""
+    return descriptor_from(pool_pb2.PoolDescriptor.FromString(pool.descriptor.payload)).capacity()
+
+
+def pool_to(
+    message: pool_pb2.PoolDescriptor,
+    signed: signed_pb2.Signed,
+    *,
+    identifier: str,
+    party: str,
+    phase: Phase,
+    create_time: Timestamp,
+) -> pool_pb2.Pool:
+    """A pool as its descriptor states it, with what the service says of it."""
+    return pool_pb2.Pool(
+        name=message.name,
+        identifier=identifier,
+        party=party,
+        architecture=message.architecture,
+        hosts=message.hosts,
+        host_capacity=message.host_capacity,
+        engines=message.engines,
+        capabilities=message.capabilities,
+        offers=message.offers,
+        generation=message.generation,
+        phase=phase_to(phase),
+        descriptor=signed,
+        create_time=create_time,
+        capacity_origin=message.capacity_origin,
+    )
+
+
+def observed(state: pool_pb2.PoolState | None) -> Observed | None:
+    return Observed(capacity_from(state.free)) if state is not None and state.HasField("free") else None
+
+
+def capacity_from(capacity: capacity_pb2.Capacity) -> Capacity:
+    devices = tuple(
+        # `class` is a keyword in Python, so the field can only be named as text.
+        Device(getattr(card, "class"), card.model, card.count, card.memory_bytes, card.shareable)
+        for card in capacity.devices
+    )
+    return Capacity(capacity.cpu_milli, capacity.memory_bytes, capacity.scratch_bytes, devices)
+
+
+def timestamp(at: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
+
+
+def moment(stamp: Timestamp) -> datetime:
+    return stamp.ToDatetime(UTC)
+
+
+def _host(host: pool_pb2.Host) -> Host:
+    return Host(host.name, capacity_from(host.capacity) if host.HasField("capacity") else None)
+
+
+def _known(kind: type[E], name: Callable[[V], str], value: V, prefix: str) -> E | None:
+    """The value of ours behind a wire value; None for one that is unset, or newer than this code."""
+    try:
+        return kind(name(value).removeprefix(prefix))
+    except ValueError:
+        return None
