@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.message import DecodeError
-from suanmesh.type.v1 import signed_pb2
-from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import Unauthenticated
 
+from suanmesh.type.v1 import signed_pb2
 from suanmesh_chassis.call import Caller
 from suanmesh_chassis.identity import caller_of, service_id
 from suanmesh_chassis.signing import Signer, verify
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import Unauthenticated
 
 METADATA_KEY = "suanmesh-assertion-bin"
 LIFETIME_S = 60.0
@@ -65,8 +65,8 @@ class Assertions:
     def caller(self, bearer: Caller, assertion: bytes) -> Caller:
         """Who calls through the gateway `bearer`.
 
-        Raises Unauthenticated (`ASSERTION_INVALID`) where the bearer is no gateway, or the assertion is forged, past its
-        time, or meant for another service.
+        Raises Unauthenticated (`ASSERTION_INVALID`) where the bearer is no gateway, or the assertion is forged, past
+        its time, or meant for another service.
         """
         if bearer.principal != self._gateway:
             raise _invalid("only a gateway passes callers on")

@@ -13,10 +13,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import InvalidArgument
 
 from suanmesh_chassis.signing import new_signing_key, private_pem
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import InvalidArgument
 
 CA_DAYS = 3650
 LEAF_DAYS = 90

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
+
 from suanmesh_kernel.clock import Clock
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
+
+from suanmesh_chassis.call import Caller
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import ID_PATTERN
 from suanmesh_kernel.refusals import Unauthenticated
-
-from suanmesh_chassis.call import Caller
 
 NOBODY = Caller()
 OPERATOR_PARTY = "parties/operator"

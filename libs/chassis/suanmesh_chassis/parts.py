@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from google.protobuf.descriptor import ServiceDescriptor
-from suanmesh.type.v1 import document_pb2, semantics_pb2
-from suanmesh_kernel.clock import Clock, Rng
 
+from suanmesh.type.v1 import document_pb2, semantics_pb2
 from suanmesh_chassis.call import Call
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer
+from suanmesh_kernel.clock import Clock, Rng
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
@@ -27,8 +27,8 @@ class Served:
     """A servicer: an object with one method `(request, call)` for each method of `descriptor`.
 
     Unary answers are returned, streamed ones yielded by an async generator; streamed requests come as an async
-    iterator in the place of the request. `semantics` is for a foreign service (such as OTLP's) whose descriptor does not
-    declare any; it then holds for all its methods.
+    iterator in the place of the request. `semantics` is for a foreign service (such as OTLP's) whose descriptor does
+    not declare any; it then holds for all its methods.
     """
 
     descriptor: ServiceDescriptor
@@ -42,7 +42,7 @@ class RawForwarder(Protocol):
     async def unary(self, method: str, request: bytes, call: Call) -> bytes:
         """Pass on a call with one request and one answer; `method` is the full name."""
 
-    def stream(self, method: str, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+    def stream(self, method: str, requests: AsyncIterator[bytes], call: Call) -> AsyncGenerator[bytes, None]:
         """Pass on any other kind of call; one that answers once yields once."""
 
 

@@ -20,6 +20,10 @@ METER_USAGE: Final = "meter usage"
 RATE_USAGE: Final = "rate usage"
 CHARGE_ACCOUNT: Final = "charge account"
 DELIVER_OUTPUTS: Final = "deliver outputs"
+HOLD_PATH: Final = "hold path"
+SETTLE_RESERVATION: Final = "settle reservation"
+MAKE_TRANSFER: Final = "make transfer"
+SETTLE_TRANSFER: Final = "settle transfer"
 
 SPANS: Final[dict[str, str]] = {
     DECIDE_JOB: "scheduler: candidates weighed, one chosen or an obstacle named for each",
@@ -33,6 +37,10 @@ SPANS: Final[dict[str, str]] = {
     RATE_USAGE: "accounting: usage records rated with the prices they were quoted",
     CHARGE_ACCOUNT: "accounting: charges posted to the ledger",
     DELIVER_OUTPUTS: "agent: results imported as datasets and handed over",
+    HOLD_PATH: "network_orchestrator: bandwidth booked on a path and tied to the round's lease",
+    SETTLE_RESERVATION: "network_orchestrator: a reservation brought to where its placement has gone",
+    MAKE_TRANSFER: "transport: one transfer given a source, a rate and a ticket",
+    SETTLE_TRANSFER: "transport: a transfer ended because its placement has",
 }
 
 # Attributes of ours. `span(..., job="jobs/x")` sets `suanmesh.job`.
@@ -43,6 +51,7 @@ ATTRIBUTES: Final[dict[str, str]] = {
     "suanmesh.party": "party the caller acts for",
     "suanmesh.request_id": "the call's request_id",
     "suanmesh.reason": "reason of the refusal",
+    "suanmesh.attempts": "attempts a call took, the first included",
     "suanmesh.job": "name of the job",
     "suanmesh.decision": "name of the decision",
     "suanmesh.placement": "name of the placement",
@@ -76,6 +85,7 @@ REASON: Final = "suanmesh.reason"
 PRINCIPAL: Final = "suanmesh.principal"
 PARTY: Final = "suanmesh.party"
 REQUEST_ID: Final = "suanmesh.request_id"
+ATTEMPTS: Final = "suanmesh.attempts"
 LAYER: Final = "suanmesh.layer"
 METHOD_OTHER: Final = "_OTHER"
 

@@ -19,13 +19,13 @@ from opentelemetry.trace import (
     Tracer,
     set_span_in_context,
 )
-from suanmesh_kernel.refusals import Refusal
 
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_telemetry import names
 
 _TRACER = trace.get_tracer("suanmesh")
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
+SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
 
 type_of_attribute = str | int | float | bool
 
@@ -112,5 +112,5 @@ def span_context_of(traceparent: str) -> SpanContext | None:
         trace_id, span_id, flags = int(parts[1], 16), int(parts[2], 16), int(parts[3], 16)
     except ValueError:
         return None
-    held = SpanContext(trace_id, span_id, is_remote=True, trace_flags=_SAMPLED if flags & 1 else _UNSAMPLED)
+    held = SpanContext(trace_id, span_id, is_remote=True, trace_flags=SAMPLED if flags & 1 else UNSAMPLED)
     return held if held.is_valid else None

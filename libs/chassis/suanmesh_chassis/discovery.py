@@ -1,0 +1,133 @@
+"""How instances find each other: one record each in etcd, on a lease that only a living process keeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import structlog
+
+from suanmesh.type.v1 import instance_pb2
+from suanmesh_chassis.signing import key_id
+from suanmesh_kernel.refusals import FailedPrecondition, Unavailable
+from suanmesh_sdk import Instance, InstanceState
+from suanmesh_store import Store, Token
+from suanmesh_store.layout import instance_key, instances_of
+from suanmesh_store.ports import RoundLease
+
+log = structlog.get_logger()
+
+Record = instance_pb2.Instance
+_RETRY_S = 0.5
+
+
+class Directory:
+    """Every instance of the node, watched; what the SDK picks from, and where the gateway's key is found."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._records: dict[str, Record] = {}
+        self._by_area: dict[str, list[Instance]] = {}
+        self._turn = asyncio.Event()
+        self.ready = asyncio.Event()
+        """Set once the instances have been read for the first time."""
+
+    async def run(self) -> None:
+        """Follow etcd for as long as the process lives; while it cannot be reached, what was known last stands."""
+        while True:
+            try:
+                await self._follow()
+            except Unavailable as refusal:
+                log.warning("discovery interrupted", reason=refusal.reason, message=refusal.message)
+            await asyncio.sleep(_RETRY_S)
+
+    def instances(self, area: str) -> Sequence[Instance]:
+        """The instances of `area` known now, by address."""
+        return self._by_area.get(area, [])
+
+    async def changed(self, area: str) -> None:
+        """Return as soon as the instances of `area` are not what they were."""
+        before = self.instances(area)
+        while self.instances(area) == before:
+            await self._turn.wait()
+
+    def leader(self, area: str) -> str:
+        """Address of the leader of `area`; empty where none is known."""
+        return next((each.address for each in self.instances(area) if each.leader), "")
+
+    def gateway_key(self, wanted: str, identity: str) -> bytes | None:
+        """The raw public key that some gateway of this node signs with under the key id `wanted`."""
+        for record in self._records.values():
+            if record.area == "gateway" and key_id(identity, record.signing_key) == wanted:
+                return record.signing_key
+        return None
+
+    async def _follow(self) -> None:
+        prefix = instances_of("").rstrip("/") + "/"
+        listing = await self._store.tokens(prefix)
+        self._records = {token.key: Record.FromString(token.value) for token in listing.tokens}
+        self._tell()
+        self.ready.set()
+        async with aclosing(self._store.watch_tokens(prefix, listing.revision)) as batches:
+            async for batch in batches:
+                for key, token in batch.changes:
+                    self._take(key, token)
+                self._tell()
+
+    def _take(self, key: str, token: Token | None) -> None:
+        if token is None:
+            self._records.pop(key, None)
+        else:
+            self._records[key] = Record.FromString(token.value)
+
+    def _tell(self) -> None:
+        by_area: dict[str, list[Instance]] = {}
+        for record in sorted(self._records.values(), key=lambda each: each.address):
+            state = InstanceState.DRAINING if record.state == Record.STATE_DRAINING else InstanceState.ACTIVE
+            by_area.setdefault(record.area, []).append(Instance(record.address, record.leader, state))
+        self._by_area = by_area
+        self._turn.set()
+        self._turn = asyncio.Event()
+
+
+class Registration:
+    """The record of this process."""
+
+    def __init__(self, store: Store, record: Record, ttl_s: float) -> None:
+        self._store = store
+        self._record = record
+        self._ttl_s = ttl_s
+        self._lease: RoundLease | None = None
+
+    async def run(self) -> None:
+        """Keep the record on a living lease; where the lease was lost, put it on a new one."""
+        while True:
+            try:
+                if self._lease is None or not self._lease.alive:
+                    self._lease = await self._store.open_lease(self._ttl_s, kept=True)
+                    await self._put()
+            except (Unavailable, FailedPrecondition) as refusal:
+                log.warning("registration interrupted", reason=refusal.reason, message=refusal.message)
+                self._lease = None
+            await asyncio.sleep(min(_RETRY_S, self._ttl_s / 3))
+
+    async def tell(self, *, leader: bool | None = None, draining: bool = False) -> None:
+        """Say what has changed; others see it as soon as etcd tells them."""
+        if leader is not None:
+            self._record.leader = leader
+        if draining:
+            self._record.state = Record.STATE_DRAINING
+        if self._lease is not None:
+            await self._put()
+
+    async def withdraw(self) -> None:
+        """Remove the record."""
+        if self._lease is not None:
+            await self._lease.revoke()
+
+    async def _put(self) -> None:
+        if self._lease is None:
+            raise Unavailable("NOT_READY", "the record has no lease yet")
+        key = instance_key(self._record.area, self._record.id)
+        await self._store.put_token(key, self._record.SerializeToString(), self._lease.id, must_not_exist=False)

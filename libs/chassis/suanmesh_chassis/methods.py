@@ -1,0 +1,115 @@
+"""What a service's descriptor declares of its methods, read once at the start."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+
+from suanmesh.type.v1 import semantics_pb2
+from suanmesh.type.v1.semantics_pb2 import Effect, Role, Semantics
+from suanmesh_chassis.parts import Forwarded, RawForwarder, Served
+
+
+class Shape(Enum):
+    """Which sides stream."""
+
+    UNARY = "unary"
+    SERVER_STREAM = "server stream"
+    CLIENT_STREAM = "client stream"
+    BIDI = "bidi"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Method:
+    """One method as the wrapper needs it."""
+
+    name: str
+    """Full name, `suanmesh.registry.v1.RegistryService/GetSite`."""
+    shape: Shape
+    request: type[Message]
+    roles: frozenset[str]
+    """Names in lower case without `ROLE_`."""
+    effect: str
+    """Name without `EFFECT_`."""
+    keyed: bool
+    """Whether `request_id` is needed and its answer kept."""
+    has_request_id: bool
+    handler: Any
+    """Bound method `(request, call)`, or None where the call is forwarded."""
+    forwarder: RawForwarder | None
+
+    @property
+    def path(self) -> str:
+        """As it stands on the wire."""
+        return f"/{self.name}"
+
+
+class BadServicer(Exception):
+    """A servicer does not fit its descriptor: a defect found before anything is served."""
+
+
+def table(parts: Iterable[Served | Forwarded]) -> dict[str, Method]:
+    """All methods by path. Raises BadServicer where one has no handler, no roles, or two handlers."""
+    methods: dict[str, Method] = {}
+    for part in parts:
+        for descriptor in part.descriptor.methods:
+            semantics = _semantics(part, descriptor)
+            if isinstance(part, Forwarded) and not semantics.public:
+                continue
+            method = _method(part, part.descriptor, descriptor, semantics)
+            if methods.setdefault(method.path, method) is not method:
+                raise BadServicer(f"{method.name} is served twice")
+    return methods
+
+
+def _semantics(part: Served | Forwarded, descriptor: MethodDescriptor) -> Semantics:
+    if isinstance(part, Served) and part.semantics is not None:
+        return part.semantics
+    declared: Semantics = descriptor.GetOptions().Extensions[semantics_pb2.semantics]
+    return declared
+
+
+def _method(
+    part: Served | Forwarded, service: ServiceDescriptor, descriptor: MethodDescriptor, semantics: Semantics
+) -> Method:
+    name = f"{service.full_name}/{descriptor.name}"
+    effect = Effect.Name(semantics.effect).removeprefix("EFFECT_")
+    if not semantics.roles or effect == "UNSPECIFIED":
+        raise BadServicer(f"{name} declares no roles or no effect")
+    fields = descriptor.input_type.fields_by_name
+    keyed = effect == "KEYED" and isinstance(part, Served)
+    if keyed and ("request_id" not in fields or descriptor.client_streaming or descriptor.server_streaming):
+        raise BadServicer(f"{name} is keyed, so it must be unary and its request must have a request_id")
+    return Method(
+        name=name,
+        shape=_shape(descriptor),
+        request=message_factory.GetMessageClass(descriptor.input_type),
+        roles=frozenset(Role.Name(role).removeprefix("ROLE_").lower() for role in semantics.roles),
+        effect=effect,
+        keyed=keyed,
+        has_request_id="request_id" in fields and not descriptor.client_streaming,
+        handler=_handler(part, name, descriptor) if isinstance(part, Served) else None,
+        forwarder=part.forwarder if isinstance(part, Forwarded) else None,
+    )
+
+
+def _shape(descriptor: MethodDescriptor) -> Shape:
+    if descriptor.client_streaming:
+        return Shape.BIDI if descriptor.server_streaming else Shape.CLIENT_STREAM
+    return Shape.SERVER_STREAM if descriptor.server_streaming else Shape.UNARY
+
+
+def _handler(part: Served, name: str, descriptor: MethodDescriptor) -> Any:
+    handler = getattr(part.servicer, descriptor.name, None)
+    yields = inspect.isasyncgenfunction(handler)
+    if not (yields if descriptor.server_streaming else inspect.iscoroutinefunction(handler)):
+        wanted = "an async generator" if descriptor.server_streaming else "a coroutine function"
+        raise BadServicer(f"{name}: {type(part.servicer).__name__}.{descriptor.name} must be {wanted}")
+    return handler

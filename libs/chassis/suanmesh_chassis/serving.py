@@ -1,0 +1,222 @@
+"""One call being served: what is known of it, and how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError, Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from opentelemetry.trace import format_trace_id
+
+from suanmesh.type.v1 import document_pb2
+from suanmesh_chassis.admission import Admission, headers_of
+from suanmesh_chassis.call import Call, Caller
+from suanmesh_chassis.identity import NOBODY
+from suanmesh_chassis.methods import Method
+from suanmesh_chassis.parts import Requests
+from suanmesh_chassis.relayed import Relayed
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import InvalidArgument, Refusal, ResourceExhausted
+from suanmesh_sdk import deadlines
+from suanmesh_sdk.status import DETAILS_KEY, status_of
+from suanmesh_store import MemoKey
+from suanmesh_telemetry import names
+from suanmesh_telemetry.metrics import SERVER_DURATIONS
+from suanmesh_telemetry.rpc import CallSpans, end_span
+from suanmesh_telemetry.spans import traceparent_of
+
+log = structlog.get_logger()
+
+REQUEST_ID_LENGTH_MAX = 128
+_REQUEST_ID = "request_id"
+_CODES = {code.name: code for code in grpc.StatusCode}
+
+
+class Rules:
+    """What holds for every call of one area."""
+
+    def __init__(
+        self,
+        area: str,
+        admission: Admission,
+        spans: CallSpans,
+        clock: Clock,
+        *,
+        message_bytes_max: int,
+        requests: Requests | None = None,
+    ) -> None:
+        self.area = area
+        self.admission = admission
+        self.spans = spans
+        self.clock = clock
+        self.message_bytes_max = message_bytes_max
+        self.requests = requests
+
+
+class Serving:
+    """One call from its arrival to its one span, its one sample and its one log line."""
+
+    __slots__ = (
+        "_begun",
+        "_body_digest",
+        "_caller",
+        "_code",
+        "_context",
+        "_deadline",
+        "_headers",
+        "_message",
+        "_reason",
+        "_request_id",
+        "_rules",
+        "_span",
+        "_status",
+        "method",
+    )
+
+    def __init__(self, rules: Rules, method: Method, context: Any) -> None:
+        self._begun = time.perf_counter()
+        self._rules = rules
+        self._context = context
+        self._headers = headers_of(context.invocation_metadata())
+        self._span = rules.spans.serve(method.name, method.effect, self._headers.traceparent)
+        self._caller: Caller = NOBODY
+        self._deadline: float | None = None
+        self._request_id, self._body_digest = "", b""
+        self._code, self._reason, self._message, self._status = "OK", "", "", b""
+        self.method = method
+
+    def admit(self) -> None:
+        """Prove the caller, check role and deadline; raises the refusal where one fails."""
+        admission = self._rules.admission
+        self._caller = admission.caller(self.method, self._context, self._headers)
+        self._deadline = admission.deadline(self.method, self._context)
+        deadlines.current.set(self._deadline)
+
+    def sized(self, raw: bytes) -> bytes:
+        """`raw`, unless it is larger than the settings allow; gRPC's own limit is higher, it refuses without reason."""
+        limit = self._rules.message_bytes_max
+        if len(raw) > limit:
+            message = f"the message has {len(raw)} bytes, at most {limit} are taken"
+            raise ResourceExhausted("MESSAGE_TOO_LARGE", message, limit_bytes=limit, bytes=len(raw))
+        return raw
+
+    def parsed(self, raw: bytes) -> Message:
+        """The request that `raw` holds."""
+        try:
+            return self.method.request.FromString(self.sized(raw))
+        except DecodeError as error:
+            kind = self.method.request.DESCRIPTOR.full_name
+            raise InvalidArgument("MESSAGE_MALFORMED", f"the message is not a {kind}", field="") from error
+
+    async def old_answer(self, request: Message) -> bytes | None:
+        """Take note of the `request_id`; the answer that was given to it before, if it was."""
+        if not self.method.has_request_id:
+            return None
+        self._request_id = request.request_id
+        if not self.method.keyed:
+            return None
+        if not 0 < len(self._request_id) <= REQUEST_ID_LENGTH_MAX or not self._request_id.isprintable():
+            message = f"{self.method.name} needs a request_id of 1 to {REQUEST_ID_LENGTH_MAX} printable characters"
+            raise InvalidArgument("REQUEST_ID_MISSING", message, field="request_id")
+        self._body_digest = _digest(request, self._request_id)
+        if self._rules.requests is None:
+            return None
+        key = MemoKey(self._caller.principal, self._request_id, self.method.name)
+        record = await self._rules.requests.recall(key)
+        return None if record is None else self.answer_in(record)
+
+    def answer_in(self, record: document_pb2.RequestRecord) -> bytes:
+        """The answer kept for this very request; raises InvalidArgument where the body was another one."""
+        if record.body_digest != self._body_digest:
+            message = f"request_id {self._request_id} was used before with another body"
+            raise InvalidArgument("REQUEST_ID_REUSED", message, field="request_id")
+        return bytes(record.answer)
+
+    def call(self) -> Call:
+        """What the handler is told."""
+        return Call(
+            method=self.method.name,
+            caller=self._caller,
+            request_id=self._request_id,
+            traceparent=traceparent_of(self._span.get_span_context()),
+            body_digest=self._body_digest,
+            peer=self._context.peer(),
+            deadline=self._deadline,
+            clock=self._rules.clock,
+        )
+
+    def refused(self, refusal: Refusal) -> None:
+        """It ends with a refusal."""
+        self._code, self._reason, self._message = refusal.code, refusal.reason, refusal.message
+        self._status = status_of(refusal, area=self._rules.area).SerializeToString()
+
+    def relayed(self, relayed: Relayed) -> None:
+        """It ends as the service ended it to which it was passed on."""
+        self._code, self._message, self._status = relayed.code, relayed.message, relayed.details
+
+    def broken_off(self) -> None:
+        """The caller has gone, or its time has run out."""
+        late = self._deadline is not None and self._deadline <= self._rules.clock.monotonic()
+        self._code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
+
+    def failed(self, defect: Exception) -> None:
+        """It ends with a defect of ours: the caller learns a trace id, the log the rest."""
+        self._code, self._reason, self._message = "INTERNAL", type(defect).__name__, "internal error"
+        trace_id = format_trace_id(self._span.get_span_context().trace_id)
+        status = status_pb2.Status(code=code_pb2.INTERNAL, message=self._message)
+        status.details.add().Pack(error_details_pb2.RequestInfo(request_id=trace_id))
+        self._status = status.SerializeToString()
+        log.error("handler failed", method=self.method.name, trace_id=trace_id, exc_info=defect)
+
+    def end(self) -> None:
+        """Leave one span, one sample, one line."""
+        seconds = time.perf_counter() - self._begun
+        trace_id = ""
+        if self._span.is_recording():
+            trace_id = format_trace_id(self._span.get_span_context().trace_id)
+            self._describe_span()
+        SERVER_DURATIONS.observe(self.method.name, self._code, seconds, trace_id)
+        fields = {"reason": self._reason, "message": self._message, "request_id": self._request_id}
+        log.info(
+            "call served",
+            method=self.method.name,
+            code=self._code,
+            duration_ms=round(seconds * 1000, 3),
+            peer=self._context.peer(),
+            principal=self._caller.principal,
+            **{key: value for key, value in fields.items() if value},
+        )
+
+    async def write(self, answer: bytes) -> None:
+        """Send one of many answers."""
+        await self._context.write(answer)
+
+    async def abort(self) -> None:
+        """Answer with what it ended with."""
+        trailing = ((DETAILS_KEY, self._status),) if self._status else ()
+        await self._context.abort(_CODES[self._code], self._message, trailing)
+
+    def _describe_span(self) -> None:
+        host, _, port = self._context.peer().partition(":")[2].rpartition(":")
+        self._span.set_attributes(
+            {
+                names.PEER_ADDRESS: host,
+                names.PEER_PORT: int(port) if port.isdigit() else 0,
+                names.PRINCIPAL: self._caller.principal,
+                names.PARTY: self._caller.party,
+                names.REQUEST_ID: self._request_id,
+            }
+        )
+        end_span(self._span, self._code, self._reason)
+
+
+def _digest(request: Message, request_id: str) -> bytes:
+    """SHA-256 of all of the request but its id."""
+    request.ClearField(_REQUEST_ID)
+    body = request.SerializeToString(deterministic=True)
+    request.request_id = request_id
+    return hashlib.sha256(body).digest()

@@ -1,0 +1,171 @@
+"""The one wrapper round every call served, of all four kinds.
+
+It proves the caller, checks role and deadline, parses the raw bytes under our own limit, gives a repeated `request_id`
+its old answer, turns refusals into statuses, and leaves one span, one metric sample and one log line, whatever happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from suanmesh_chassis.methods import Method, Shape
+from suanmesh_chassis.parts import RawForwarder
+from suanmesh_chassis.relayed import Relayed
+from suanmesh_chassis.serving import Rules, Serving
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_store import AlreadyAnswered
+
+Act = Callable[[Serving, Any], Awaitable[bytes | None]]
+
+
+def wrapped(rules: Rules, method: Method) -> Any:
+    """The handler that gRPC calls for `method`: bytes in, bytes out."""
+    act = _ACTS[method.shape] if method.forwarder is None else _FORWARDING[method.shape]
+
+    async def serve(body: Any, context: Any) -> bytes | None:
+        return await _around(Serving(rules, method, context), act, body)
+
+    return _MAKERS[method.shape](serve)
+
+
+def refusing(rules: Rules, method: Method, refusal: Refusal) -> Any:
+    """A handler that answers every call of `method` with `refusal`, whatever its kind."""
+
+    async def refuse(serving: Serving, _: object) -> None:
+        raise refusal
+
+    async def serve(body: Any, context: Any) -> bytes | None:
+        return await _around(Serving(rules, method, context), refuse, body)
+
+    return grpc.stream_stream_rpc_method_handler(serve)
+
+
+async def _around(serving: Serving, act: Act, body: Any) -> bytes | None:
+    try:
+        return await act(serving, body)
+    except Refusal as refusal:
+        serving.refused(refusal)
+    except Relayed as relayed:
+        serving.relayed(relayed)
+    except (asyncio.CancelledError, grpc.aio.BaseError):
+        serving.broken_off()
+        raise
+    except Exception as defect:  # noqa: BLE001 - the one place where a handler's defect becomes an answer
+        serving.failed(defect)
+    finally:
+        serving.end()
+    await serving.abort()
+    return None
+
+
+async def _unary(serving: Serving, raw: bytes) -> bytes:
+    serving.admit()
+    request = serving.parsed(raw)
+    old = await serving.old_answer(request)
+    if old is not None:
+        return old
+    try:
+        answer = await serving.method.handler(request, serving.call())
+    except AlreadyAnswered as answered:
+        return serving.answer_in(answered.record)
+    return bytes(answer.SerializeToString())
+
+
+async def _server_stream(serving: Serving, raw: bytes) -> None:
+    serving.admit()
+    request = serving.parsed(raw)
+    await serving.old_answer(request)
+    await _written(serving, serving.method.handler(request, serving.call()))
+
+
+async def _client_stream(serving: Serving, raws: AsyncIterator[bytes]) -> bytes:
+    serving.admit()
+    answer = await serving.method.handler(_all_parsed(serving, raws), serving.call())
+    return bytes(answer.SerializeToString())
+
+
+async def _bidi(serving: Serving, raws: AsyncIterator[bytes]) -> None:
+    serving.admit()
+    await _written(serving, serving.method.handler(_all_parsed(serving, raws), serving.call()))
+
+
+async def _forwarded_unary(serving: Serving, raw: bytes) -> bytes:
+    serving.admit()
+    return await _forwarder(serving).unary(serving.method.name, serving.sized(raw), serving.call())
+
+
+async def _forwarded_client_stream(serving: Serving, raws: AsyncIterator[bytes]) -> bytes:
+    serving.admit()
+    answers = _forwarder(serving).stream(serving.method.name, _all_sized(serving, raws), serving.call())
+    async with aclosing(answers):
+        return await anext(answers)
+
+
+async def _forwarded_server_stream(serving: Serving, raw: bytes) -> None:
+    serving.admit()
+    await _passed_on(serving, _once(serving.sized(raw)))
+
+
+async def _forwarded_bidi(serving: Serving, raws: AsyncIterator[bytes]) -> None:
+    serving.admit()
+    await _passed_on(serving, _all_sized(serving, raws))
+
+
+async def _passed_on(serving: Serving, raws: AsyncIterator[bytes]) -> None:
+    answers = _forwarder(serving).stream(serving.method.name, raws, serving.call())
+    async with aclosing(answers):
+        async for answer in answers:
+            await serving.write(answer)
+
+
+async def _written(serving: Serving, answers: AsyncGenerator[Message, None]) -> None:
+    """Send what the handler yields; it is closed at once when the caller breaks off, not when memory is tidied."""
+    async with aclosing(answers):
+        async for answer in answers:
+            await serving.write(answer.SerializeToString())
+
+
+async def _all_parsed(serving: Serving, raws: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]:
+    async for raw in raws:
+        yield serving.parsed(raw)
+
+
+async def _all_sized(serving: Serving, raws: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async for raw in raws:
+        yield serving.sized(raw)
+
+
+async def _once(raw: bytes) -> AsyncGenerator[bytes, None]:
+    yield raw
+
+
+def _forwarder(serving: Serving) -> RawForwarder:
+    if serving.method.forwarder is None:
+        raise TypeError(f"{serving.method.name} is not forwarded")
+    return serving.method.forwarder
+
+
+_ACTS: dict[Shape, Act] = {
+    Shape.UNARY: _unary,
+    Shape.SERVER_STREAM: _server_stream,
+    Shape.CLIENT_STREAM: _client_stream,
+    Shape.BIDI: _bidi,
+}
+_FORWARDING: dict[Shape, Act] = {
+    Shape.UNARY: _forwarded_unary,
+    Shape.SERVER_STREAM: _forwarded_server_stream,
+    Shape.CLIENT_STREAM: _forwarded_client_stream,
+    Shape.BIDI: _forwarded_bidi,
+}
+_MAKERS: dict[Shape, Any] = {
+    Shape.UNARY: grpc.unary_unary_rpc_method_handler,
+    Shape.SERVER_STREAM: grpc.unary_stream_rpc_method_handler,
+    Shape.CLIENT_STREAM: grpc.stream_unary_rpc_method_handler,
+    Shape.BIDI: grpc.stream_stream_rpc_method_handler,
+}

@@ -1,0 +1,50 @@
+"""Log lines: one JSON object each on stderr, a constant phrase with fields, and the trace they belong to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from opentelemetry import trace
+from structlog.typing import EventDict, WrappedLogger
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def configure_logs(area: str, level: str, stream: TextIO = sys.stderr) -> None:
+    """Set up structlog for the process: JSON, or plain text where a person watches."""
+
+    def placed(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        event["level"] = method
+        event["area"] = area
+        held = trace.get_current_span().get_span_context()
+        if held.is_valid and held.trace_flags.sampled:
+            event["trace_id"] = format(held.trace_id, "032x")
+            event["span_id"] = format(held.span_id, "016x")
+        return event
+
+    written = structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer(_json)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            placed,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.ExceptionRenderer(),
+            written,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=stream, format=_FOREIGN, force=True)
+
+
+_FOREIGN = '{"event": "library says", "level": "%(levelname)s", "area": "%(name)s", "message": "%(message)s"}'
+"""Lines of libraries that log by the standard library."""
+
+
+def _json(event: EventDict, **_: object) -> str:
+    return json.dumps(event, ensure_ascii=False, default=str)

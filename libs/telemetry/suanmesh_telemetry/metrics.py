@@ -1,0 +1,40 @@
+"""Metrics for Prometheus, with the trace id of a kept trace as exemplar."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram, start_http_server
+
+from suanmesh_telemetry import names
+
+
+def _histogram(name: str) -> Histogram:
+    text, labels = names.METRICS[name]
+    return Histogram(name, text, labels, buckets=names.DURATION_BUCKETS_S)
+
+
+SPANS_DROPPED = Counter(names.SPANS_DROPPED, names.METRICS[names.SPANS_DROPPED][0])
+
+
+class Durations:
+    """A histogram of call durations by method and code; the pairs seen are kept, since looking them up is dear."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._seen: dict[tuple[str, str], Histogram] = {}
+
+    def observe(self, method: str, code: str, seconds: float, trace_id: str) -> None:
+        """One call has ended; `trace_id` is empty where its trace is not kept."""
+        child = self._seen.get((method, code))
+        if child is None:
+            child = self._seen[method, code] = self._histogram.labels(method, code)
+        child.observe(seconds, {"trace_id": trace_id} if trace_id else None)
+
+
+SERVER_DURATIONS = Durations(_histogram(names.SERVER_DURATION))
+CLIENT_DURATIONS = Durations(_histogram(names.CLIENT_DURATION))
+
+
+def serve_metrics(address: str) -> None:
+    """Answer Prometheus on `host:port` from a thread of its own, for as long as the process lives."""
+    host, _, port = address.rpartition(":")
+    start_http_server(int(port), host)

@@ -1,0 +1,114 @@
+"""The tracing SDK as a process builds it once: what is kept, the bounded queue, the exporter, the flush at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, TraceState
+from opentelemetry.util.types import Attributes
+
+from suanmesh_telemetry import names
+from suanmesh_telemetry.metrics import SPANS_DROPPED
+from suanmesh_telemetry.rpc import KEEP
+
+QUEUE_SPANS_MAX = 8192
+BATCH_SPANS_MAX = 512
+SCHEDULE_DELAY_MS = 500
+EXPORT_TIMEOUT_S = 5
+FLUSH_BOUND_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpTarget:
+    """Where spans go: an OTLP receiver that asks for a client certificate."""
+
+    endpoint: str
+    """`host:port`."""
+    server_name: str
+    """What its certificate is checked against."""
+    ca: bytes
+    certificate: bytes
+    key: bytes
+
+
+class KeptSampler(Sampler):
+    """A child follows its parent; a root is kept only where `CallSpans` decided so."""
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Whether the span is recorded."""
+        parent = trace.get_current_span(parent_context).get_span_context()
+        kept = parent.trace_flags.sampled if parent.is_valid else bool(parent_context and parent_context.get(KEEP))
+        return SamplingResult(Decision.RECORD_AND_SAMPLE if kept else Decision.DROP, attributes)
+
+    def get_description(self) -> str:
+        """Its name."""
+        return "KeptSampler"
+
+
+class _Counted(BatchSpanProcessor):
+    """Counts what does not fit its queue instead of losing it in silence."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if len(self._batch_processor._queue) >= QUEUE_SPANS_MAX:
+            SPANS_DROPPED.inc()
+            return
+        super().on_end(span)
+
+
+class Tracing:
+    """The spans of this process on their way out."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+
+    async def close(self) -> None:
+        """Send what is left, for a bounded time and off the event loop, since the SDK joins a thread."""
+        loop = asyncio.get_running_loop()
+        flushed = loop.run_in_executor(None, self._provider.shutdown)
+        await asyncio.wait([flushed], timeout=FLUSH_BOUND_S)
+
+
+def start_tracing(area: str, instance: str, target: OtlpTarget) -> Tracing:
+    """Send the spans of this process to `target`; called once a process, before its first call."""
+    credentials = grpc.ssl_channel_credentials(target.ca, target.key, target.certificate)
+    exporter = OTLPSpanExporter(
+        endpoint=f"https://{target.endpoint}",
+        credentials=credentials,
+        timeout=EXPORT_TIMEOUT_S,
+        channel_options=(("grpc.ssl_target_name_override", target.server_name),),
+    )
+    processor = _Counted(
+        exporter,
+        max_queue_size=QUEUE_SPANS_MAX,
+        schedule_delay_millis=SCHEDULE_DELAY_MS,
+        max_export_batch_size=BATCH_SPANS_MAX,
+    )
+    return install(area, instance, processor)
+
+
+def install(area: str, instance: str, processor: SpanProcessor) -> Tracing:
+    """Make `processor` the process' way out for spans."""
+    attributes = {"service.name": area, "service.instance.id": instance, names.LAYER: names.LAYERS.get(area, "")}
+    provider = TracerProvider(sampler=KeptSampler(), resource=Resource(attributes), shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    trace.set_tracer_provider(provider)
+    return Tracing(provider)
