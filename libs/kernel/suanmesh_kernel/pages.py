@@ -1,0 +1,59 @@
+"""Pages of a list ordered by name: a token says after which name the next page begins."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable
+from itertools import islice
+
+from suanmesh_kernel.refusals import InvalidArgument
+
+PAGE_SIZE_DEFAULT = 100
+PAGE_SIZE_MAX = 1_000
+
+
+def checked_size(page_size: int) -> int:
+    """The number of items a page holds.
+
+    Raises InvalidArgument (`FIELD_INVALID`).
+    """
+    if not 0 <= page_size <= PAGE_SIZE_MAX:
+        raise InvalidArgument(
+            "FIELD_INVALID", f"page_size: {page_size} is not within 0 to {PAGE_SIZE_MAX}", field="page_size"
+        )
+    return page_size or PAGE_SIZE_DEFAULT
+
+
+def after(page_token: str, scope: str) -> str:
+    """The name a page begins after; empty for the first page. `scope` is the method and whatever else chose the items.
+
+    Raises InvalidArgument (`PAGE_TOKEN_INVALID`) for a token given for something else.
+    """
+    if not page_token:
+        return ""
+    try:
+        mark, _, name = base64.urlsafe_b64decode(page_token.encode()).decode().partition(":")
+    except (binascii.Error, UnicodeError):
+        mark, name = "", ""
+    if mark != _mark(scope):
+        raise InvalidArgument(
+            "PAGE_TOKEN_INVALID",
+            "the page token was not given for this question",
+            domain="mesh.suanmesh",
+            field="page_token",
+        )
+    return name
+
+
+def cut(names: Iterable[str], page_size: int, scope: str) -> tuple[list[str], str]:
+    """The page's names out of those that follow, in order, and the token of the next page if there is one."""
+    page = list(islice(names, page_size + 1))
+    if len(page) <= page_size:
+        return page, ""
+    return page[:page_size], base64.urlsafe_b64encode(f"{_mark(scope)}:{page[page_size - 1]}".encode()).decode()
+
+
+def _mark(scope: str) -> str:
+    return hashlib.sha256(scope.encode()).hexdigest()[:16]

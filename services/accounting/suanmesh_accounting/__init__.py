@@ -1,0 +1,1 @@
+"""Usage to settlement: accounts, prices, holds, usage, charges and their ledger."""

@@ -1,0 +1,74 @@
+"""The ports on etcd: mirrors of what others write, and the tokens of holds."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from suanmesh.registry.v1 import site_pb2
+from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh_accounting.domain.ledger import Standing
+from suanmesh_store import Mirror, Store
+from suanmesh_store.layout import PLACEMENTS, TRANSFERS, hold_key
+
+TERMINAL = frozenset(
+    {
+        placement_pb2.Placement.STATE_DONE,
+        placement_pb2.Placement.STATE_FAILED,
+        placement_pb2.Placement.STATE_REFUSED,
+        placement_pb2.Placement.STATE_CANCELLED,
+        placement_pb2.Placement.STATE_PREEMPTED,
+        placement_pb2.Placement.STATE_EXPIRED,
+        placement_pb2.Placement.STATE_LOST,
+    }
+)
+"""States of a placement in which nothing more is used."""
+
+
+class EtcdMesh:
+    """What the rest of the node knows, read from mirrors and, where a mirror may be behind, from etcd itself."""
+
+    def __init__(self, store: Store, sites: Mirror[site_pb2.Site]) -> None:
+        self._store = store
+        self._sites = sites
+
+    def signing_key(self, site: str) -> bytes | None:
+        """The key registered at enrolment."""
+        held = self._sites.get(site)
+        return held.message.signing_key if held else None
+
+    async def target_of(self, transfer: str) -> tuple[str, str] | None:
+        """Read from etcd: a small transfer ends before any mirror has seen it."""
+        held = await self._store.get(TRANSFERS, transfer)
+        return (held.message.target, held.message.placement) if held else None
+
+    async def standing(self, placement: str) -> Standing | None:
+        """Read from etcd, so that a commit made a moment ago is seen."""
+        held = await self._store.get(PLACEMENTS, placement)
+        if held is None:
+            return None
+        message = held.message
+        end_time = message.end_time.ToDatetime(UTC) if message.HasField("end_time") else None
+        return Standing(message.state in TERMINAL, end_time, max(1, message.work.count))
+
+
+class EtcdTokens:
+    """Tokens of holds in etcd."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def put(self, placement: str, position: int, value: bytes, lease_id: int) -> tuple[str, int]:
+        """Put the token, or find the one that stands."""
+        key = hold_key(placement, "accounting", position)
+        standing = await self._store.get_token(key)
+        if standing is not None and standing.lease == lease_id:
+            return key, standing.mod_revision
+        return key, await self._store.put_token(key, value, lease_id)
+
+    async def stands(self, placement: str, position: int) -> bool:
+        """Whether the token is there."""
+        return await self._store.get_token(hold_key(placement, "accounting", position)) is not None
+
+    async def drop(self, placement: str, position: int) -> None:
+        """Delete the token."""
+        await self._store.delete_token(hold_key(placement, "accounting", position))

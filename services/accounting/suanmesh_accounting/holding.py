@@ -1,0 +1,48 @@
+"""Placing holds: the row first, then the etcd key that stands for it."""
+
+from __future__ import annotations
+
+from suanmesh.accounting.v1 import accounting_service_pb2 as pb
+from suanmesh_accounting import ledger as sql
+from suanmesh_accounting import wire
+from suanmesh_accounting.domain.ledger import HoldState
+from suanmesh_accounting.ledger import Ledger
+from suanmesh_accounting.ports import Tokens
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import checked_name, last
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
+
+
+class Holding:
+    """Promises money to placements."""
+
+    def __init__(self, ledger: Ledger, tokens: Tokens, clock: Clock) -> None:
+        self._ledger = ledger
+        self._tokens = tokens
+        self._clock = clock
+
+    async def place(self, ask: pb.HoldAsk) -> pb.MoneyHold:
+        """Place one hold. A row whose key could not be put is given back at once."""
+        _check(ask)
+        name = f"holds/{last(ask.placement)}-{ask.index}"
+        trace_id = ask.traceparent.split("-")[1] if ask.traceparent.count("-") == 3 else ""
+        now = self._clock.now()
+        row = await self._ledger.run(lambda c: sql.add_hold(c, name, ask, trace_id, now))
+        hold = wire.hold_to(row)
+        try:
+            key, revision = await self._tokens.put(
+                ask.placement, ask.index, hold.SerializeToString(deterministic=True), ask.lease_id
+            )
+        except FailedPrecondition:
+            await self._ledger.run(lambda c: sql.move_hold(c, name, HoldState.RELEASED))
+            raise
+        return pb.MoneyHold(hold=hold, key=key, mod_revision=revision)
+
+
+def _check(ask: pb.HoldAsk) -> None:
+    checked_name(ask.placement, "placements", field="placement")
+    checked_name(ask.account, "accounts", field="account")
+    if ask.amount_micros < 0:
+        problem = f"amount_micros: {ask.amount_micros} is negative"
+        raise InvalidArgument("FIELD_INVALID", problem, field="amount_micros")
+    wire.tariffs_from(list(ask.link_prices))

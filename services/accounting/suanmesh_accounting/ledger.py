@@ -1,0 +1,238 @@
+"""The ledger in SQL: every method is one transaction, run off the event loop by one writer thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Row, create_engine, event, func, insert, select, update
+
+from suanmesh.accounting.v1 import accounting_service_pb2, price_book_pb2
+from suanmesh.type.v1 import document_pb2
+from suanmesh_accounting import tables as t
+from suanmesh_accounting.domain.ledger import AccountKind, HoldState, Posting, Purse, entry, moved_on, promised
+from suanmesh_accounting.wire import microseconds
+from suanmesh_kernel.names import last
+from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, NotFound
+from suanmesh_store import MemoKey
+
+R = TypeVar("R")
+
+
+def open_ledger(url: str) -> Engine:
+    """An engine whose SQLite keeps what it acknowledged: WAL with a full sync at every commit."""
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _durable_sqlite)
+    t.metadata.create_all(engine)
+    return engine
+
+
+def _durable_sqlite(connection: Any, _record: Any) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+class Ledger:
+    """Runs transactions on the ledger, one at a time, so that a balance read is a balance held."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+
+    async def run(self, work: Callable[[Connection], R]) -> R:
+        """Run `work` in one transaction; it commits when `work` returns and leaves no trace when it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
+
+    def _transact(self, work: Callable[[Connection], R]) -> R:
+        with self._engine.begin() as connection:
+            return work(connection)
+
+    async def close(self) -> None:
+        """Finish what is queued and close the database."""
+        self._writer.shutdown()
+        self._engine.dispose()
+
+    async def recall(self, key: MemoKey) -> document_pb2.RequestRecord | None:
+        """The answer once given to a request id."""
+        return await self.run(lambda c: _recalled(c, key))
+
+
+def _recalled(c: Connection, key: MemoKey) -> document_pb2.RequestRecord | None:
+    requests = t.requests.c
+    query = select(requests.record).where(
+        requests.principal == key.principal, requests.method == key.method, requests.request_id == key.request_id
+    )
+    found = c.execute(query).scalar_one_or_none()
+    return None if found is None else document_pb2.RequestRecord.FromString(found)
+
+
+def remember(
+    c: Connection, principal: str, method: str, request_id: str, record: document_pb2.RequestRecord, now: datetime
+) -> None:
+    """Keep the answer to a request id beside the effect."""
+    row = {
+        "principal": principal,
+        "method": method,
+        "request_id": request_id,
+        "record": record.SerializeToString(),
+        "create_us": microseconds(now),
+    }
+    c.execute(insert(t.requests).values(row))
+
+
+# Accounts
+
+
+def add_account(c: Connection, name: str, party: str, currency: str, kind: AccountKind, now: datetime) -> Row[Any]:
+    """Open an account with nothing in it."""
+    if c.execute(select(t.accounts.c.name).where(t.accounts.c.name == name)).first():
+        raise AlreadyExists("ACCOUNT_EXISTS", f"{name} is there already", name=name)
+    row = {"name": name, "party": party, "currency": currency, "kind": kind, "balance_micros": 0}
+    c.execute(insert(t.accounts).values(row | {"create_us": microseconds(now)}))
+    return account(c, name)
+
+
+def account(c: Connection, name: str) -> Row[Any]:
+    """One account."""
+    row = c.execute(select(t.accounts).where(t.accounts.c.name == name)).first()
+    if row is None:
+        raise NotFound("ACCOUNT_UNKNOWN", f"no account {name}", name=name)
+    return row
+
+
+def held_on(c: Connection, name: str) -> int:
+    """What an account's standing holds still take from it."""
+    open_part = func.sum(t.holds.c.amount_micros - t.holds.c.charged_micros)
+    query = select(open_part).where(
+        t.holds.c.account == name,
+        t.holds.c.state != HoldState.RELEASED,
+        t.holds.c.amount_micros > t.holds.c.charged_micros,
+    )
+    return c.execute(query).scalar_one() or 0
+
+
+def purse_of(c: Connection, name: str) -> Purse:
+    """What an account has, and how much of it is promised."""
+    row = account(c, name)
+    return Purse(row.name, row.currency, row.balance_micros, held_on(c, name))
+
+
+def account_for(c: Connection, party: str, kind: AccountKind, currency: str, now: datetime) -> str:
+    """The account of a kind a party keeps in a currency; opened when it is first needed."""
+    query = select(t.accounts.c.name).where(
+        t.accounts.c.party == party, t.accounts.c.kind == kind, t.accounts.c.currency == currency
+    )
+    found = c.execute(query.order_by(t.accounts.c.name)).scalars().first()
+    if found is not None:
+        return str(found)
+    purpose = "income" if kind is AccountKind.PROVIDER else "funding"
+    name = f"accounts/{last(party)}-{purpose}-{currency.lower()}"
+    add_account(c, name, party, currency, kind, now)
+    return name
+
+
+def post(c: Connection, sides: Sequence[Posting], entry_id: str, charge: str, now: datetime) -> None:
+    """Write the postings of one entry and move the balances with them."""
+    for side in sides:
+        row = {"entry": entry_id, "charge": charge, "post_us": microseconds(now)}
+        amounts = {"account": side.account, "amount_micros": side.amount_micros, "currency": side.currency}
+        c.execute(insert(t.postings).values(row | amounts))
+        c.execute(
+            update(t.accounts)
+            .where(t.accounts.c.name == side.account)
+            .values(balance_micros=t.accounts.c.balance_micros + side.amount_micros)
+        )
+
+
+def credit(c: Connection, name: str, amount_micros: int, entry_id: str, operator: str, now: datetime) -> Row[Any]:
+    """Credit money paid in from outside, against the funding account of its currency."""
+    if amount_micros <= 0:
+        problem = f"amount_micros: {amount_micros} is not positive"
+        raise InvalidArgument("FIELD_INVALID", problem, field="amount_micros")
+    row = account(c, name)
+    funding = account_for(c, operator, AccountKind.FUNDING, row.currency, now)
+    post(c, entry(funding, name, amount_micros, row.currency), entry_id, "", now)
+    return account(c, name)
+
+
+# Price books
+
+
+def add_price_book(c: Connection, book: price_book_pb2.PriceBook) -> price_book_pb2.PriceBook:
+    """Put the next version of a book into force."""
+    newest = select(func.max(t.price_books.c.version)).where(t.price_books.c.name == book.name)
+    book.version = (c.execute(newest).scalar_one() or 0) + 1
+    row = {"name": book.name, "version": book.version, "document": book.SerializeToString()}
+    c.execute(insert(t.price_books).values(row))
+    return book
+
+
+def price_book(c: Connection, name: str, version: int = 0) -> price_book_pb2.PriceBook:
+    """One version of a book; 0 for the one in force."""
+    query = select(t.price_books.c.document).where(t.price_books.c.name == name)
+    query = query.where(t.price_books.c.version == version) if version else query
+    document = c.execute(query.order_by(t.price_books.c.version.desc())).scalars().first()
+    if document is None:
+        raise NotFound("PRICE_UNKNOWN", f"no price book {name}", name=name)
+    return price_book_pb2.PriceBook.FromString(document)
+
+
+# Holds
+
+
+def add_hold(c: Connection, name: str, ask: accounting_service_pb2.HoldAsk, trace_id: str, now: datetime) -> Row[Any]:
+    """Promise money to a placement, or give the hold that stands for it."""
+    standing = c.execute(select(t.holds).where(t.holds.c.name == name)).first()
+    if standing is not None and standing.state != HoldState.RELEASED:
+        return standing
+    if standing is not None:
+        c.execute(t.holds.delete().where(t.holds.c.name == name))
+    promised(purse_of(c, ask.account), ask.amount_micros)
+    row = {
+        "name": name,
+        "account": ask.account,
+        "placement": ask.placement,
+        "position": ask.index,
+        "job": ask.job,
+        "site": ask.site,
+        "amount_micros": ask.amount_micros,
+        "charged_micros": 0,
+        "state": HoldState.HELD,
+        "committed": False,
+        "ask": ask.SerializeToString(),
+        "price_version": price_book(c, ask.price_book).version,
+        "trace_id": trace_id,
+        "create_us": microseconds(now),
+    }
+    c.execute(insert(t.holds).values(row))
+    return hold(c, name)
+
+
+def hold(c: Connection, name: str) -> Row[Any]:
+    """One hold, which is known to be there."""
+    return c.execute(select(t.holds).where(t.holds.c.name == name)).one()
+
+
+def hold_of(c: Connection, placement: str) -> Row[Any] | None:
+    """The hold a placement's usage is rated by."""
+    return c.execute(select(t.holds).where(t.holds.c.placement == placement).order_by(t.holds.c.position)).first()
+
+
+def standing_holds(c: Connection) -> Sequence[Row[Any]]:
+    """All holds that have not been given back."""
+    return c.execute(select(t.holds).where(t.holds.c.state != HoldState.RELEASED)).all()
+
+
+def move_hold(c: Connection, name: str, to: HoldState) -> None:
+    """Bring a hold to its next state; a hold that is there already stays."""
+    state = HoldState(hold(c, name).state)
+    if state is to:
+        return
+    values: dict[str, object] = {"state": moved_on(state, to)}
+    if to is HoldState.COMMITTED:
+        values["committed"] = True
+    c.execute(update(t.holds).where(t.holds.c.name == name).values(values))

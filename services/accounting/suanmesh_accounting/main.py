@@ -1,0 +1,39 @@
+"""The process: `suanmesh-accounting`."""
+
+from __future__ import annotations
+
+from suanmesh.accounting.v1 import accounting_service_pb2
+from suanmesh_accounting.etcd import EtcdMesh, EtcdTokens
+from suanmesh_accounting.holding import Holding
+from suanmesh_accounting.ledger import Ledger, open_ledger
+from suanmesh_accounting.metering import Metering
+from suanmesh_accounting.reconciler import HoldReconciler
+from suanmesh_accounting.service import AccountingService
+from suanmesh_accounting.settings import AccountingSettings
+from suanmesh_chassis import House, Parts, Served, run
+from suanmesh_store import open_mirror
+from suanmesh_store.layout import SITES
+
+
+def main() -> None:
+    """Run accounting until it is told to stop."""
+    run("accounting", AccountingSettings, build)
+
+
+async def build(house: House[AccountingSettings]) -> Parts:
+    """Put accounting together."""
+    settings = house.settings
+    ledger = Ledger(open_ledger(settings.database or f"sqlite:///{house.data_dir / 'ledger.sqlite'}"))
+    sites = await open_mirror(house.store, SITES)
+    mesh, tokens = EtcdMesh(house.store, sites), EtcdTokens(house.store)
+    reconciler = HoldReconciler(ledger, mesh, tokens, house.clock, settings)
+    holding = Holding(ledger, tokens, house.clock)
+    metering = Metering(ledger, mesh, house.clock, reconciler.nudge)
+    service = AccountingService(ledger, holding, metering, house.clock, house.rng, settings.quote_valid_s)
+    descriptor = accounting_service_pb2.DESCRIPTOR.services_by_name["AccountingService"]
+    return Parts(
+        servicers=[Served(descriptor, service)],
+        tasks=[reconciler.run, sites.run],
+        requests=ledger,
+        closing=[ledger.close],
+    )

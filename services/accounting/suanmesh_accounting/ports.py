@@ -1,0 +1,36 @@
+"""What accounting needs from others."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from suanmesh_accounting.domain.ledger import Standing
+
+
+class Mesh(Protocol):
+    """What the rest of the node knows of sites, transfers and placements."""
+
+    def signing_key(self, site: str) -> bytes | None:
+        """The raw Ed25519 public key registered for the site; None when the site is unknown."""
+
+    async def target_of(self, transfer: str) -> tuple[str, str] | None:
+        """The site the transfer goes to and the placement it serves; None when it is unknown."""
+
+    async def standing(self, placement: str) -> Standing | None:
+        """Where the placement stands; None when it was never committed."""
+
+
+class Tokens(Protocol):
+    """The etcd keys that stand for holds."""
+
+    async def put(self, placement: str, position: int, value: bytes, lease_id: int) -> tuple[str, int]:
+        """Put a hold's key on a lease, or find it standing there; gives the key and its mod_revision.
+
+        Raises FailedPrecondition (`LEASE_GONE`).
+        """
+
+    async def stands(self, placement: str, position: int) -> bool:
+        """Whether the key is there."""
+
+    async def drop(self, placement: str, position: int) -> None:
+        """Delete the key; no harm when it is gone."""

@@ -1,0 +1,100 @@
+"""Lists of the ledger, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
+
+from suanmesh.accounting.v1 import price_book_pb2
+from suanmesh_accounting import tables as t
+from suanmesh_accounting.domain.ledger import HoldState
+from suanmesh_kernel import pages
+
+ID_DIGITS = 19
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What page of which list: `scope` is the method and whatever else chose the rows."""
+
+    size: int
+    after: str
+    scope: str
+
+
+def page_of(page_size: int, page_token: str, scope: str) -> Page:
+    """Check what was asked. Raises InvalidArgument (`FIELD_INVALID`, `PAGE_TOKEN_INVALID`)."""
+    return Page(pages.checked_size(page_size), pages.after(page_token, scope), scope)
+
+
+def accounts(c: Connection, page: Page, party: str) -> tuple[Sequence[Row[Any]], str]:
+    """Accounts by name; an empty party means all."""
+    query = select(t.accounts).where(t.accounts.c.name > page.after).order_by(t.accounts.c.name)
+    query = query.where(t.accounts.c.party == party) if party else query
+    return _cut(c, query, page, lambda row: str(row.name))
+
+
+def price_books(c: Connection, page: Page) -> tuple[list[price_book_pb2.PriceBook], str]:
+    """Books in force by name."""
+    newest = (
+        select(t.price_books.c.name, func.max(t.price_books.c.version).label("version"))
+        .where(t.price_books.c.name > page.after)
+        .group_by(t.price_books.c.name)
+        .subquery()
+    )
+    query = (
+        select(t.price_books)
+        .join(newest, (newest.c.name == t.price_books.c.name) & (newest.c.version == t.price_books.c.version))
+        .order_by(t.price_books.c.name)
+    )
+    rows, token = _cut(c, query, page, lambda row: str(row.name))
+    return [price_book_pb2.PriceBook.FromString(row.document) for row in rows], token
+
+
+def usage(c: Connection, page: Page, job: str, party: str) -> tuple[Sequence[Row[Any]], str]:
+    """Usage records in the order they came; an empty job or party means all."""
+    query = _by_id(t.usage, page)
+    query = query.where(t.usage.c.job == job) if job else query
+    query = query.where(t.usage.c.party == party) if party else query
+    return _cut(c, query, page, _id)
+
+
+def postings(c: Connection, page: Page, account: str) -> tuple[Sequence[Row[Any]], str]:
+    """Postings in the order they were made; an empty account means all."""
+    query = _by_id(t.postings, page)
+    query = query.where(t.postings.c.account == account) if account else query
+    return _cut(c, query, page, _id)
+
+
+def holds(c: Connection, page: Page, account: str, party: str) -> tuple[Sequence[Row[Any]], str]:
+    """Holds, those that stand first; an empty account or party means all."""
+    order = _hold_order()
+    query = select(t.holds, order.label("position_in_list")).where(order > page.after).order_by(order)
+    query = query.where(t.holds.c.account == account) if account else query
+    if party:
+        own = select(t.accounts.c.name).where(t.accounts.c.party == party)
+        query = query.where(t.holds.c.account.in_(own))
+    return _cut(c, query, page, lambda row: str(row.position_in_list))
+
+
+def _hold_order() -> ColumnElement[str]:
+    return case((t.holds.c.state == HoldState.RELEASED, "1"), else_="0") + t.holds.c.name
+
+
+def _by_id(table: Any, page: Page) -> Select[Any]:
+    return select(table).where(table.c.id > int(page.after or 0)).order_by(table.c.id)
+
+
+def _id(row: Row[Any]) -> str:
+    return f"{row.id:0{ID_DIGITS}d}"
+
+
+def _cut(
+    c: Connection, query: Select[Any], page: Page, name: Callable[[Row[Any]], str]
+) -> tuple[Sequence[Row[Any]], str]:
+    rows = c.execute(query.limit(page.size + 1)).all()
+    names, token = pages.cut((name(row) for row in rows), page.size, page.scope)
+    return rows[: len(names)], token

@@ -1,0 +1,151 @@
+"""Usage into charges: stored once, rated by what the hold fixed, posted as entries that sum to zero."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from suanmesh.accounting.v1 import accounting_service_pb2, usage_pb2
+from suanmesh.type.v1 import money_pb2, signed_pb2
+from suanmesh_accounting import ledger
+from suanmesh_accounting import tables as t
+from suanmesh_accounting.domain.ledger import AccountKind, entry
+from suanmesh_accounting.domain.prices import Line, compute_lines, transfer_lines
+from suanmesh_accounting.wire import book_from, microseconds, price_to, readings_from, tariffs_from, timestamp
+from suanmesh_kernel.refusals import AlreadyExists
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """What became of one record."""
+
+    charges: tuple[str, ...]
+    new: bool
+    ratable: bool
+
+
+def record_usage(
+    c: Connection, record: usage_pb2.UsageRecord, signed: signed_pb2.Signed, *, entitled: bool, now: datetime
+) -> Rated:
+    """Store one verified record and rate it; a record stored before counts once and is answered the same way.
+
+    `entitled` says whether the site that measured is one the placement's usage may come from. What cannot be rated is
+    kept all the same. Raises AlreadyExists (`USAGE_CONFLICT`) for other content under the same number.
+    """
+    reference = f"{record.site}/{record.epoch}/{record.sequence}"
+    standing = _stored(c, record)
+    if standing is not None:
+        if signed_pb2.Signed.FromString(standing.signed).payload != signed.payload:
+            message = f"another record {reference} stands already"
+            raise AlreadyExists("USAGE_CONFLICT", message, name=reference)
+        return Rated(_charges_of(c, reference), new=False, ratable=standing.ratable)
+    hold = ledger.hold_of(c, record.placement)
+    ratable = entitled and hold is not None and hold.committed
+    _store(c, record, signed, hold, ratable, now)
+    if hold is None or not ratable:
+        return Rated((), new=True, ratable=False)
+    lines = rated_lines(c, record, hold)
+    names = tuple(_charge(c, hold, line, reference, position, now) for position, line in enumerate(lines))
+    spent = sum(line.amount_micros for line in lines)
+    c.execute(
+        update(t.holds).where(t.holds.c.name == hold.name).values(charged_micros=t.holds.c.charged_micros + spent)
+    )
+    return Rated(names, new=True, ratable=True)
+
+
+def rated_lines(c: Connection, record: usage_pb2.UsageRecord, hold: Row[Any]) -> list[Line]:
+    """Rate a record by the book version and the link prices its hold fixed."""
+    ask = accounting_service_pb2.HoldAsk.FromString(hold.ask)
+    readings = readings_from(list(record.readings), "readings")
+    if record.transfer:
+        moved = sum(r.quantity for r in readings if r.meter == money_pb2.METER_TRANSFER_BYTES)
+        return transfer_lines(money_pb2.METER_TRANSFER_BYTES, moved, tariffs_from(list(ask.link_prices)))
+    book = book_from(ledger.price_book(c, ask.price_book, hold.price_version))
+    return compute_lines(readings, book)
+
+
+def finals_of(c: Connection, placement: str) -> set[int]:
+    """Tasks of a placement whose final record has arrived."""
+    query = select(t.usage.c.task).where(
+        t.usage.c.placement == placement, t.usage.c.final.is_(True), t.usage.c.transfer == ""
+    )
+    return set(c.execute(query).scalars())
+
+
+def _stored(c: Connection, record: usage_pb2.UsageRecord) -> Row[Any] | None:
+    query = select(t.usage).where(
+        t.usage.c.site == record.site, t.usage.c.epoch == record.epoch, t.usage.c.sequence == record.sequence
+    )
+    return c.execute(query).first()
+
+
+def _store(
+    c: Connection,
+    record: usage_pb2.UsageRecord,
+    signed: signed_pb2.Signed,
+    hold: Row[Any] | None,
+    ratable: bool,
+    now: datetime,
+) -> None:
+    row = {
+        "site": record.site,
+        "epoch": record.epoch,
+        "sequence": record.sequence,
+        "placement": record.placement,
+        "job": hold.job if hold is not None else "",
+        "party": ledger.account(c, hold.account).party if hold is not None else "",
+        "task": record.task,
+        "transfer": record.transfer,
+        "final": record.final,
+        "ratable": ratable,
+        "signed": signed.SerializeToString(),
+        "record_us": microseconds(now),
+    }
+    c.execute(insert(t.usage).values(row))
+
+
+def _charges_of(c: Connection, reference: str) -> tuple[str, ...]:
+    query = select(t.charges.c.name).where(t.charges.c.usage == reference).order_by(t.charges.c.id)
+    return tuple(c.execute(query).scalars())
+
+
+def _charge(c: Connection, hold: Row[Any], line: Line, reference: str, position: int, now: datetime) -> str:
+    currency = ledger.account(c, hold.account).currency
+    payee = ledger.account_for(c, line.payee_party, AccountKind.PROVIDER, currency, now)
+    name = "charges/" + reference.removeprefix("sites/").replace("/", "-") + f"-{position}"
+    charge = usage_pb2.Charge(
+        name=name,
+        account=hold.account,
+        payee=payee,
+        job=hold.job,
+        placement=hold.placement,
+        decision=accounting_service_pb2.HoldAsk.FromString(hold.ask).decision,
+        usage=reference,
+        meter=money_pb2.Meter.ValueType(line.meter),
+        quantity=line.quantity,
+        price=price_to(line),
+        price_version=line.price_version,
+        amount_micros=line.amount_micros,
+        currency=currency,
+        trace_id=hold.trace_id,
+        create_time=timestamp(microseconds(now)),
+    )
+    row = {"name": name, "account": hold.account, "job": hold.job, "usage": reference}
+    document = {"create_us": microseconds(now), "document": charge.SerializeToString()}
+    c.execute(insert(t.charges).values(row | document))
+    if line.amount_micros:
+        ledger.post(c, entry(hold.account, payee, line.amount_micros, currency), name, name, now)
+    return name
+
+
+def charges_of(c: Connection, account: str, job: str, start_us: int, end_us: int) -> Sequence[usage_pb2.Charge]:
+    """An account's charges, oldest first, rated from `start_us` on and before `end_us`; an empty job means all."""
+    query = select(t.charges.c.document).where(
+        t.charges.c.account == account, t.charges.c.create_us >= start_us, t.charges.c.create_us < end_us
+    )
+    query = query.where(t.charges.c.job == job) if job else query
+    return [usage_pb2.Charge.FromString(d) for d in c.execute(query.order_by(t.charges.c.id)).scalars()]

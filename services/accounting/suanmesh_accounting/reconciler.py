@@ -1,0 +1,76 @@
+"""Holds follow their placements: bound at the commit, given back at the end, dropped when their lease evaporates."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Row
+
+from suanmesh_accounting import ledger as sql
+from suanmesh_accounting import rating
+from suanmesh_accounting.domain.ledger import HoldState, next_state
+from suanmesh_accounting.ledger import Ledger
+from suanmesh_accounting.ports import Mesh, Tokens
+from suanmesh_accounting.settings import AccountingSettings
+from suanmesh_accounting.wire import moment
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import Aborted, Unavailable
+
+log = structlog.get_logger()
+
+YOUNG = timedelta(seconds=15)
+"""A hold without a token may be about to get one for so long; the scheduler's round lease is shorter."""
+
+
+class HoldReconciler:
+    """Brings every standing hold to where its placement says."""
+
+    def __init__(self, ledger: Ledger, mesh: Mesh, tokens: Tokens, clock: Clock, settings: AccountingSettings) -> None:
+        self._ledger = ledger
+        self._mesh = mesh
+        self._tokens = tokens
+        self._clock = clock
+        self._settings = settings
+        self._wake = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Look again soon: a placement changed, or a final record arrived."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Settle all standing holds, again and again."""
+        while True:
+            try:
+                for row in await self._ledger.run(sql.standing_holds):
+                    await self.settle(row)
+            except (Unavailable, Aborted) as refusal:
+                log.info("hold put off", reason=refusal.reason)
+            try:
+                async with asyncio.timeout(self._settings.resync_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+            self._wake.clear()
+
+    async def settle(self, row: Row[Any]) -> None:
+        """Bring one hold to where its placement says; its token goes last."""
+        standing = await self._mesh.standing(row.placement)
+        finals = await self._ledger.run(lambda c: rating.finals_of(c, row.placement))
+        now = self._clock.now()
+        state = next_state(
+            HoldState(row.state),
+            standing,
+            finals,
+            now=now,
+            late=timedelta(seconds=self._settings.late_usage_s),
+            orphaned=standing is None
+            and now - moment(row.create_us) > YOUNG
+            and not await self._tokens.stands(row.placement, row.position),
+        )
+        if state is not HoldState(row.state):
+            await self._ledger.run(lambda c: sql.move_hold(c, row.name, state))
+        if state is HoldState.RELEASED:
+            await self._tokens.drop(row.placement, row.position)
