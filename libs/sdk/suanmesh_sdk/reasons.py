@@ -70,11 +70,9 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
     },
     "network_orchestrator": {
         "FIELD_INVALID": "字段的值不合规定",
-        "LINK_UNKNOWN": "没有此链路",
-        "LINK_EXISTS": "同名链路已以其他属性声明",
+        "LINK_EXISTS": "同名链路连接的是另外两端",
         "BANDWIDTH_EXHAUSTED": "没有通路剩有所需带宽",
         "NO_PATH": "在时延上限内没有通路相连",
-        "RESERVATION_UNKNOWN": "没有此预约",
         "LEASE_GONE": "落位的租约已失效",
         "NOT_OWNER": "所报链路属于另一站点",
     },

@@ -1,0 +1,1 @@
+"""The network orchestrator: which path, with which guarantee."""

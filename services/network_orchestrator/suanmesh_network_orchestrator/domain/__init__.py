@@ -1,0 +1,1 @@
+"""The rules of links, paths and reservations: values in, values out."""

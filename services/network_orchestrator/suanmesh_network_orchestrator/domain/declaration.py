@@ -1,0 +1,58 @@
+"""What may be declared as a link."""
+
+from __future__ import annotations
+
+from suanmesh_kernel.names import checked_name
+from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument
+from suanmesh_network_orchestrator.domain.topology import Link
+
+CAPACITY_BPS_MAX = 10**15
+LATENCY_US_MAX = 10 * 10**6
+LOSS_PPM_MAX = 10**6
+RISK_GROUPS_MAX = 16
+LABEL_CHARS_MAX = 63
+PRICE_MICROS_MAX = 10**15
+
+
+def check_declared(link: Link, *, field: str) -> None:
+    """Raises InvalidArgument (`FIELD_INVALID`) that names the first field out of its range."""
+    checked_name(link.name, "links", field=f"{field}.name")
+    _check_end(link.source, f"{field}.source")
+    _check_end(link.target, f"{field}.target")
+    if link.source == link.target:
+        raise _invalid(f"{field}.target", "a link joins two different ends")
+    _check_range(link.capacity_bps, 1, CAPACITY_BPS_MAX, f"{field}.capacity_bps")
+    _check_range(link.latency_us, 0, LATENCY_US_MAX, f"{field}.latency_us")
+    _check_range(link.loss_ppm, 0, LOSS_PPM_MAX, f"{field}.loss_ppm")
+    if link.price is not None:
+        _check_range(link.price.amount_micros, 0, PRICE_MICROS_MAX, f"{field}.price.amount_micros")
+    if len(link.risk_groups) > RISK_GROUPS_MAX or any(not 0 < len(g) <= LABEL_CHARS_MAX for g in link.risk_groups):
+        problem = f"at most {RISK_GROUPS_MAX} groups of 1 to {LABEL_CHARS_MAX} characters"
+        raise _invalid(f"{field}.risk_groups", problem)
+    if link.owner:
+        checked_name(link.owner, "parties", field=f"{field}.owner")
+
+
+def check_change(before: Link, after: Link) -> None:
+    """A link keeps its ends: reservations lie on it. Raises AlreadyExists (`LINK_EXISTS`)."""
+    if (before.source, before.target) != (after.source, after.target):
+        raise AlreadyExists(
+            "LINK_EXISTS",
+            f"{before.name} joins {before.source} to {before.target}; declare another link for other ends",
+            name=before.name,
+            source=before.source,
+            target=before.target,
+        )
+
+
+def _check_end(name: str, field: str) -> None:
+    checked_name(name, "exchanges" if name.startswith("exchanges/") else "sites", field=field)
+
+
+def _check_range(value: int, least: int, most: int, field: str) -> None:
+    if not least <= value <= most:
+        raise _invalid(field, f"{value} is not within {least} to {most}")
+
+
+def _invalid(field: str, problem: str) -> InvalidArgument:
+    return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)

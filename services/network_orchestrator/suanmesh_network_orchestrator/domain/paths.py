@@ -1,0 +1,157 @@
+"""Path search under a least bandwidth and a longest latency: exact, and every no is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from heapq import heappop, heappush
+
+from suanmesh_kernel.money import INT64_MAX
+from suanmesh_network_orchestrator.domain.topology import Line, Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A path to find; a bound of 0 is none."""
+
+    source: str
+    target: str
+    min_bandwidth_bps: int = 0
+    max_latency_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Links in order with what they give together; none at all where both ends are one."""
+
+    links: tuple[str, ...]
+    latency_us: int
+    available_bps: int
+    narrowest_link: str
+    price_micros_per_mib: int
+
+
+class Missing(Enum):
+    """What stands in the way; values are those of the contract."""
+
+    DISCONNECTED = 1
+    BANDWIDTH = 2
+    LATENCY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why there is no path, with the number that would have to change."""
+
+    missing: Missing
+    link: str = ""
+    available_bps: int = 0
+    least_latency_us: int = 0
+
+
+def find_path(topology: Topology, query: Query) -> Path | Obstacle:
+    """The cheapest path within both bounds, then the fastest, then the shortest, then by names of its links."""
+    if query.source == query.target:
+        return Path((), 0, INT64_MAX, "", 0)
+    cheapest = _cheapest(topology, query)
+    return _path(cheapest) if cheapest else _obstacle(topology, query)
+
+
+_Cost = tuple[int, int, int, tuple[str, ...]]
+"""Price, latency, number of links, their names: compared in this order."""
+
+
+def _cheapest(topology: Topology, query: Query) -> tuple[Line, ...] | None:
+    """Label setting: labels leave the heap by growing price, so one that is no faster than an earlier one is beaten."""
+    fastest_seen: dict[str, int] = {}
+    heap: list[tuple[_Cost, str, tuple[Line, ...]]] = [((0, 0, 0, ()), query.source, ())]
+    while heap:
+        (price, latency_us, hops, names), end, lines = heappop(heap)
+        if end == query.target:
+            return lines
+        if end in fastest_seen and (not query.max_latency_us or latency_us >= fastest_seen[end]):
+            continue
+        fastest_seen[end] = latency_us
+        for line in _usable(topology, end, query.min_bandwidth_bps):
+            later_us = latency_us + line.latency_us
+            if not query.max_latency_us or later_us <= query.max_latency_us:
+                cost = (price + line.price_micros_per_mib, later_us, hops + 1, (*names, line.name))
+                heappush(heap, (cost, line.target, (*lines, line)))
+    return None
+
+
+def _fastest(topology: Topology, query: Query, min_bandwidth_bps: int) -> tuple[Line, ...] | None:
+    """The path of least latency with a bandwidth, whatever it costs."""
+    done: set[str] = set()
+    heap: list[tuple[int, int, tuple[str, ...], str, tuple[Line, ...]]] = [(0, 0, (), query.source, ())]
+    while heap:
+        latency_us, hops, names, end, lines = heappop(heap)
+        if end == query.target:
+            return lines
+        if end in done:
+            continue
+        done.add(end)
+        for line in _usable(topology, end, min_bandwidth_bps):
+            if line.target not in done:
+                step = (latency_us + line.latency_us, hops + 1, (*names, line.name), line.target, (*lines, line))
+                heappush(heap, step)
+    return None
+
+
+def _obstacle(topology: Topology, query: Query) -> Obstacle:
+    if _fastest(topology, query, 0) is None:
+        return Obstacle(Missing.DISCONNECTED)
+    fastest_wide = _fastest(topology, query, query.min_bandwidth_bps)
+    if fastest_wide is not None:
+        return Obstacle(Missing.LATENCY, least_latency_us=_latency_us(fastest_wide))
+    widest = _widest(topology, query)
+    narrowest = _narrowest(widest)
+    return Obstacle(Missing.BANDWIDTH, link=narrowest.name, available_bps=narrowest.available_bps)
+
+
+def _widest(topology: Topology, query: Query) -> tuple[Line, ...]:
+    """The widest path within the latency bound; where none keeps it, the widest of all. The ends are connected."""
+    widths = sorted({line.available_bps for lines in topology.lines_from.values() for line in lines})
+    bound_us = query.max_latency_us
+    within = _widest_below(topology, query, widths, bound_us) if bound_us else None
+    found = within or _widest_below(topology, query, widths, INT64_MAX)
+    assert found is not None, "the ends are connected"
+    return found
+
+
+def _widest_below(topology: Topology, query: Query, widths: list[int], bound_us: int) -> tuple[Line, ...] | None:
+    """Bisect the widths: where a path of one width is fast enough, one of each lesser width is too."""
+    best: tuple[Line, ...] | None = None
+    low, high = 0, len(widths)
+    while low < high:
+        middle = (low + high) // 2
+        found = _fastest(topology, query, widths[middle])
+        if found is not None and _latency_us(found) <= bound_us:
+            best, low = found, middle + 1
+        else:
+            high = middle
+    return best
+
+
+def _usable(topology: Topology, end: str, min_bandwidth_bps: int) -> Iterator[Line]:
+    return (line for line in topology.lines_from.get(end, ()) if line.available_bps >= min_bandwidth_bps)
+
+
+def _path(lines: tuple[Line, ...]) -> Path:
+    narrowest = _narrowest(lines)
+    return Path(
+        links=tuple(line.name for line in lines),
+        latency_us=_latency_us(lines),
+        available_bps=narrowest.available_bps,
+        narrowest_link=narrowest.name,
+        price_micros_per_mib=sum(line.price_micros_per_mib for line in lines),
+    )
+
+
+def _latency_us(lines: tuple[Line, ...]) -> int:
+    return sum(line.latency_us for line in lines)
+
+
+def _narrowest(lines: tuple[Line, ...]) -> Line:
+    return min(lines, key=lambda line: (line.available_bps, line.name))

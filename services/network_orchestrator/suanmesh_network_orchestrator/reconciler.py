@@ -1,0 +1,132 @@
+"""Brings reservations to where their placements, leases and transfers have gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import timedelta
+
+import structlog
+
+from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation as ReservationMessage
+from suanmesh.scheduler.v1.placement_pb2 import Placement
+from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh_kernel.names import last
+from suanmesh_kernel.refusals import Aborted, Unavailable
+from suanmesh_network_orchestrator import wire
+from suanmesh_network_orchestrator.domain.reservations import HOLD_INDEX_MAX, State, Use, reservation_name
+from suanmesh_network_orchestrator.shelf import AREA, Shelf
+from suanmesh_store import Dirty, Mirror, Store
+from suanmesh_store.layout import HOLDS
+
+log = structlog.get_logger()
+
+_NEEDS_INPUTS = frozenset({Placement.STATE_COMMITTED, Placement.STATE_ACCEPTED, Placement.STATE_STAGING})
+_NamesOf = Callable[[str], Iterable[str]]
+_ENDED = frozenset({Transfer.STATE_DONE, Transfer.STATE_FAILED, Transfer.STATE_CANCELLED})
+
+
+class Reconciler:
+    """Looks at every reservation that may have to move; a lost event costs one resync of delay."""
+
+    def __init__(
+        self,
+        store: Store,
+        shelf: Shelf,
+        kept: Mirror[ReservationMessage],
+        placements: Mirror[Placement],
+        transfers: Mirror[Transfer],
+        *,
+        resync_s: float,
+        retention_s: float,
+    ) -> None:
+        self._store = store
+        self._shelf = shelf
+        self._kept = kept
+        self._placements = placements
+        self._transfers = transfers
+        self._resync_s = resync_s
+        self._retention = timedelta(seconds=retention_s)
+        self._tokens: set[str] = set()
+        self._dirty = Dirty()
+
+    async def run(self) -> None:
+        """Settle reservations until cancelled."""
+        self._kept.feed(self._dirty)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_tokens())
+            tasks.create_task(self._follow(self._placements.changes(), self._of_placement))
+            tasks.create_task(self._follow(self._transfers.changes(), self._of_transfer))
+            tasks.create_task(self._resync())
+            while True:
+                await self._settle_or_put_off(await self._dirty.take())
+
+    async def settle(self, name: str) -> None:
+        """Bring one reservation to where it belongs, and drop what it leaves behind."""
+        held = self._kept.get(name)
+        if held is None:
+            return
+        reservation = wire.reservation_from(held.message)
+        if reservation.state is not State.RELEASED:
+            reservation = await self._shelf.settle(name, self._use(name, reservation.placement)) or reservation
+        if reservation.state is State.RELEASED:
+            if self._shelf.key_of(reservation) in self._tokens:
+                await self._shelf.drop_token(reservation)
+            await self._shelf.forget(name, self._retention)
+
+    async def _settle_or_put_off(self, name: str) -> None:
+        try:
+            await self.settle(name)
+        except (Aborted, Unavailable) as refusal:
+            log.info("reservation put off", reservation=name, reason=refusal.reason)
+
+    def _use(self, name: str, placement: str) -> Use | None:
+        """What the placement needs the reservation for; None where it was not committed over it."""
+        held = self._placements.get(placement)
+        if held is None or not any(key.split("/")[-2:] == [AREA, _index(name)] for key in held.message.holds):
+            return None
+        moving = [t.message for n in held.message.transfers if (t := self._transfers.get(n)) is not None]
+        carried = [transfer for transfer in moving if transfer.reservation == name]
+        arrived = bool(carried) and all(transfer.state in _ENDED for transfer in carried)
+        return Use(held.message.party, inputs_wanted=held.message.state in _NEEDS_INPUTS and not arrived)
+
+    async def _follow(self, changes: AsyncIterator[str], reservations_of: _NamesOf) -> None:
+        async for name in changes:
+            self._dirty.add(reservations_of(name))
+
+    async def _follow_tokens(self) -> None:
+        """Know which hold keys of ours stand; one that goes with its lease makes its reservation dirty."""
+        standing = await self._store.tokens(HOLDS)
+        self._tokens = {token.key for token in standing.tokens if _is_ours(token.key)}
+        self._dirty.add(self._kept.names())
+        async for batch in self._store.watch_tokens(HOLDS, standing.revision):
+            for key, token in batch.changes:
+                if _is_ours(key):
+                    (self._tokens.add if token else self._tokens.discard)(key)
+                    self._dirty.add([_of_key(key)])
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(self._resync_s)
+            self._dirty.add(self._kept.names())
+
+    def _of_placement(self, placement: str) -> Iterable[str]:
+        possible = (reservation_name(placement, index) for index in range(HOLD_INDEX_MAX + 1))
+        return [name for name in possible if self._kept.get(name) is not None]
+
+    def _of_transfer(self, transfer: str) -> Iterable[str]:
+        held = self._transfers.get(transfer)
+        return [held.message.reservation] if held is not None and held.message.reservation else []
+
+
+def _index(reservation: str) -> str:
+    return last(reservation).rpartition("-")[2]
+
+
+def _is_ours(key: str) -> bool:
+    return key.removeprefix(HOLDS).split("/")[1:2] == [AREA]
+
+
+def _of_key(key: str) -> str:
+    placement, _, index = key.removeprefix(HOLDS).split("/")
+    return reservation_name(placement, int(index))

@@ -1,0 +1,116 @@
+"""The network orchestrator's handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as pb
+from suanmesh_kernel import pages
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import checked_name
+from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal
+from suanmesh_network_orchestrator import wire
+from suanmesh_network_orchestrator.domain import declaration
+from suanmesh_network_orchestrator.domain.paths import find_path
+from suanmesh_network_orchestrator.domain.reservations import Reservation
+from suanmesh_network_orchestrator.shelf import AREA, Shelf
+from suanmesh_sdk.status import status_of
+from suanmesh_telemetry import names, span
+
+if TYPE_CHECKING:
+    from suanmesh_chassis import Call
+
+BATCH_MAX = 1000
+HOLDS_MAX = 100
+
+
+class NetworkOrchestratorService:
+    """Answers for the topology and holds bandwidth."""
+
+    def __init__(self, shelf: Shelf, clock: Clock) -> None:
+        self._shelf = shelf
+        self._clock = clock
+
+    async def DeclareLinks(self, request: pb.DeclareLinksRequest, call: Call) -> pb.DeclareLinksResponse:
+        """Declare links, or change declared ones."""
+        _check_count(request.links, BATCH_MAX, "links")
+        for index, link in enumerate(request.links):
+            field = f"links[{index}]"
+            declaration.check_declared(wire.link_from(link, field=field), field=field)
+        _check_unique([link.name for link in request.links])
+        return pb.DeclareLinksResponse(links=await self._shelf.declare(request.links, call.author()))
+
+    async def ListLinks(self, request: pb.ListLinksRequest, call: Call) -> pb.ListLinksResponse:
+        """List links by name with their state."""
+        links = {link.name: link for link in self._shelf.links()}
+        taken, token = _page(links, request.page_size, request.page_token, "ListLinks")
+        return pb.ListLinksResponse(links=[links[name] for name in taken], next_page_token=token)
+
+    async def ReportLinks(self, request: pb.ReportLinksRequest, call: Call) -> pb.ReportLinksResponse:
+        """Take what the calling agent measured."""
+        site = checked_name(request.site, "sites", field="site")
+        if site != call.site:
+            raise PermissionDenied("NOT_OWNER", f"{call.site} cannot report for {site}", name=site)
+        if len(request.probes) > BATCH_MAX:
+            raise _invalid("probes", f"{len(request.probes)} are more than {BATCH_MAX}")
+        now = self._clock.now()
+        probes = [wire.probe_from(p, site, now, field=f"probes[{i}]") for i, p in enumerate(request.probes)]
+        return pb.ReportLinksResponse(matched=self._shelf.take_probes(probes))
+
+    async def FindPaths(self, request: pb.FindPathsRequest, call: Call) -> pb.FindPathsResponse:
+        """Find the best path for each query."""
+        _check_count(request.queries, BATCH_MAX, "queries")
+        queries = [wire.query_from(query, field=f"queries[{i}]") for i, query in enumerate(request.queries)]
+        revision, topology = self._shelf.revision, self._shelf.topology()
+        results = [wire.result_to(find_path(topology, query)) for query in queries]
+        return pb.FindPathsResponse(results=results, revision=revision)
+
+    async def ReservePaths(self, request: pb.ReservePathsRequest, call: Call) -> pb.ReservePathsResponse:
+        """Hold bandwidth; each item is answered by itself."""
+        _check_count(request.items, HOLDS_MAX, "items")
+        results = [await self._hold(item, f"items[{index}]", call) for index, item in enumerate(request.items)]
+        return pb.ReservePathsResponse(results=results)
+
+    async def ListReservations(self, request: pb.ListReservationsRequest, call: Call) -> pb.ListReservationsResponse:
+        """List reservations, those that hold bandwidth first."""
+        sees_all = call.is_("operator") or call.is_("service")
+        seen = {_order(r): r for r in self._shelf.reservations() if sees_all or r.party == call.party}
+        scope = f"ListReservations {'' if sees_all else call.party}"
+        taken, token = _page(seen, request.page_size, request.page_token, scope)
+        shown = [wire.reservation_to(seen[key]) for key in taken]
+        return pb.ListReservationsResponse(reservations=shown, next_page_token=token)
+
+    async def _hold(self, item: pb.PathAsk, field: str, call: Call) -> pb.PathHoldResult:
+        try:
+            ask = wire.ask_from(item, field=field)
+            with span(names.HOLD_PATH, parent=item.traceparent, placement=ask.placement, rate_bps=ask.rate_bps):
+                reservation, key, mod_revision = await self._shelf.reserve(ask, item.lease_id, call.author())
+        except Refusal as refusal:
+            return pb.PathHoldResult(error=status_of(refusal, area=AREA))
+        hold = pb.PathHold(reservation=wire.reservation_to(reservation), key=key, mod_revision=mod_revision)
+        return pb.PathHoldResult(hold=hold)
+
+
+def _order(reservation: Reservation) -> str:
+    return f"{'a' if reservation.holds_bandwidth else 'b'} {reservation.name}"
+
+
+def _page(keys: Iterable[str], size: int, token: str, scope: str) -> tuple[list[str], str]:
+    after = pages.after(token, scope)
+    return pages.cut((key for key in sorted(keys) if key > after), pages.checked_size(size), scope)
+
+
+def _check_count(items: Sequence[object], most: int, field: str) -> None:
+    if not 1 <= len(items) <= most:
+        raise _invalid(field, f"{len(items)} are not 1 to {most}")
+
+
+def _check_unique(link_names: Sequence[str]) -> None:
+    for index, name in enumerate(link_names):
+        if name in link_names[:index]:
+            raise _invalid(f"links[{index}].name", f"{name} is declared twice")
+
+
+def _invalid(field: str, problem: str) -> InvalidArgument:
+    return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)

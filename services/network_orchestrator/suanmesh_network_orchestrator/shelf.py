@@ -1,0 +1,214 @@
+"""What is stored of links and reservations, and every write to it.
+
+One lock orders the writes of this process; against any other writer stands the store: a reservation is committed over
+the revision of the booking of every link on its path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+from suanmesh.network_orchestrator.v1.booking_pb2 import LinkBooking
+from suanmesh.network_orchestrator.v1.link_pb2 import Link as LinkMessage
+from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation as ReservationMessage
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import last
+from suanmesh_kernel.refusals import Aborted, FailedPrecondition, Refusal
+from suanmesh_network_orchestrator import wire
+from suanmesh_network_orchestrator.domain import declaration, reservations
+from suanmesh_network_orchestrator.domain.paths import Obstacle, find_path
+from suanmesh_network_orchestrator.domain.probes import Probe, Probes
+from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, Use
+from suanmesh_network_orchestrator.domain.topology import Topology, topology
+from suanmesh_store import Author, Change, Conflict, Create, Delete, Held, Mirror, Store, Update
+from suanmesh_store.layout import BOOKINGS, LINKS, RESERVATIONS, hold_key
+from suanmesh_telemetry import names, span
+
+AREA = "network_orchestrator"
+BOOKING_TRIES = 5
+"""How often a hold is tried when bookings change under it."""
+
+
+class Shelf:
+    """Links, bookings and reservations of this node."""
+
+    def __init__(
+        self,
+        store: Store,
+        links: Mirror[LinkMessage],
+        bookings: Mirror[LinkBooking],
+        kept: Mirror[ReservationMessage],
+        probes: Probes,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._links = links
+        self._bookings = bookings
+        self._kept = kept
+        self._probes = probes
+        self._clock = clock
+        self._writing = asyncio.Lock()
+
+    @property
+    def revision(self) -> int:
+        """Revision of the topology that paths are found in."""
+        return max(self._links.revision, self._bookings.revision)
+
+    def topology(self) -> Topology:
+        """The topology as the mirrors show it; holds are made over fresh reads."""
+        return self._topology({held.name: held.message.reserved_bps for held in self._bookings.values()})
+
+    def links(self) -> list[LinkMessage]:
+        """All links by name, with their state."""
+        return [self._shown(held) for held in self._links.values()]
+
+    def reservations(self) -> list[Reservation]:
+        """All reservations by name."""
+        return [wire.reservation_from(held.message) for held in self._kept.values()]
+
+    def take_probes(self, probes: Iterable[Probe]) -> int:
+        """Keep what was measured between ends that a link joins; answers how many were."""
+        joined = frozenset((held.message.source, held.message.target) for held in self._links.values())
+        return self._probes.take(probes, joined)
+
+    async def declare(self, declared: Sequence[LinkMessage], author: Author) -> list[LinkMessage]:
+        """Store links whole; one that stands as it is declared is left alone."""
+        async with self._writing:
+            changes = [change for link in declared if (change := self._declaration(link)) is not None]
+            if changes:
+                committed = await self._store.commit(*changes, author=author)
+                await self._links.wait_for(committed.revision)
+        return [self._shown(held) for link in declared if (held := self._links.get(link.name)) is not None]
+
+    async def reserve(self, ask: Ask, lease_id: int, author: Author) -> tuple[Reservation, str, int]:
+        """Hold bandwidth on the lease; answers the reservation, the hold's key and its mod_revision.
+
+        Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`), FailedPrecondition (`NO_PATH`, `LEASE_GONE`), Aborted
+        (`CONFLICT`).
+        """
+        name = reservations.reservation_name(ask.placement, ask.index)
+        key = hold_key(ask.placement, AREA, ask.index)
+        async with self._writing:
+            held = await self._store.get(RESERVATIONS, name) or await self._book(ask, author)
+            reservation = wire.reservation_from(held.message)
+            if reservation.state is State.RELEASED:
+                raise FailedPrecondition("LEASE_GONE", f"{name} was given back already", name=name)
+            try:
+                return reservation, key, await self._token(key, name, lease_id)
+            except FailedPrecondition:
+                await self._release(held, reservation)
+                raise
+
+    async def settle(self, name: str, use: Use | None) -> Reservation | None:
+        """Bring one reservation to where it belongs; answers it if that changed anything, None if not."""
+        async with self._writing:
+            held = await self._store.get(RESERVATIONS, name)
+            if held is None:
+                return None
+            before = wire.reservation_from(held.message)
+            key = self.key_of(before)
+            stands = before.state is State.HELD and await self._store.get_token(key) is not None
+            after = reservations.settled(before, token_stands=stands, use=use, now=self._clock.now())
+            if after == before:
+                return None
+            with span(names.SETTLE_RESERVATION, parent=held.traceparent, reservation=name, state=after.state.name):
+                if after.state is State.RELEASED:
+                    await self._store.commit(*await self._releasing(held, after))
+                else:
+                    await self._store.commit(Update(held, wire.reservation_to(after)))
+            return after
+
+    async def drop_token(self, reservation: Reservation) -> None:
+        """Delete the hold's key of a reservation that was given back."""
+        await self._store.delete_token(self.key_of(reservation))
+
+    async def forget(self, name: str, older_than: timedelta) -> None:
+        """Remove a reservation that was given back long enough ago."""
+        held = self._kept.get(name)
+        if held is None:
+            return
+        release_time = wire.reservation_from(held.message).release_time
+        if release_time is not None and release_time + older_than <= self._clock.now():
+            await self._store.commit(Delete(held))
+
+    @staticmethod
+    def key_of(reservation: Reservation) -> str:
+        """The key that stands for a reservation's hold."""
+        return hold_key(reservation.placement, AREA, int(last(reservation.name).rpartition("-")[2]))
+
+    async def _book(self, ask: Ask, author: Author) -> Held[ReservationMessage]:
+        for _ in range(BOOKING_TRIES):
+            bookings = {held.name: held for held in (await self._store.snapshot(BOOKINGS)).held}
+            reserved = {name: held.message.reserved_bps for name, held in bookings.items()}
+            found = find_path(self._topology(reserved), ask.query)
+            if isinstance(found, Obstacle):
+                raise reservations.refusal_for(ask, found)
+            reservation = reservations.held(ask, found, self._clock.now())
+            changes = [
+                Create(RESERVATIONS, reservation.name, wire.reservation_to(reservation)),
+                *_bookings(bookings, reservation, ask.rate_bps),
+            ]
+            with suppress(Conflict):
+                committed = await self._store.commit(*changes, guards=self._guards(found.links), author=author)
+                return committed.held[0]
+        message = f"the links from {ask.source} to {ask.target} change too fast"
+        raise Aborted("CONFLICT", message, domain="mesh.suanmesh")
+
+    async def _token(self, key: str, name: str, lease_id: int) -> int:
+        standing = await self._store.get_token(key)
+        if standing is not None:
+            return standing.mod_revision
+        return await self._store.put_token(key, name.encode(), lease_id)
+
+    async def _release(self, held: Held[ReservationMessage], reservation: Reservation) -> None:
+        after = reservations.released(reservation, self._clock.now())
+        await self._store.commit(*await self._releasing(held, after))
+
+    async def _releasing(self, held: Held[ReservationMessage], after: Reservation) -> list[Change]:
+        bookings: dict[str, Held[LinkBooking]] = {}
+        for link in after.path.links:
+            booking = await self._store.get(BOOKINGS, link)
+            if booking is not None:
+                bookings[link] = booking
+        return [Update(held, wire.reservation_to(after)), *_bookings(bookings, after, -after.rate_bps)]
+
+    def _declaration(self, declared: LinkMessage) -> Change | None:
+        stored = wire.declared(declared)
+        held = self._links.get(declared.name)
+        if held is None:
+            if declared.etag:
+                raise _etag_stale(declared.name)
+            return Create(LINKS, declared.name, stored)
+        declaration.check_change(wire.link_from(held.message), wire.link_from(stored))
+        if declared.etag and declared.etag != held.etag:
+            raise _etag_stale(declared.name)
+        return None if stored == held.message else Update(held, stored)
+
+    def _guards(self, links: Sequence[str]) -> list[Held[LinkMessage]]:
+        return [held for name in links if (held := self._links.get(name)) is not None]
+
+    def _topology(self, reserved_bps: dict[str, int]) -> Topology:
+        links = [wire.link_from(held.message) for held in self._links.values()]
+        return topology(links, reserved_bps, self._probes.rtt_us(self._clock.now()))
+
+    def _shown(self, held: Held[LinkMessage]) -> LinkMessage:
+        booking = self._bookings.get(held.name)
+        probe = self._probes.at(held.message.source, held.message.target, self._clock.now())
+        return wire.link_to(held.message, held.etag, booking.message.reserved_bps if booking else 0, probe)
+
+
+def _bookings(before: dict[str, Held[LinkBooking]], reservation: Reservation, change_bps: int) -> list[Change]:
+    reserved = {name: held.message.reserved_bps for name, held in before.items()}
+    after = reservations.booked(reserved, reservation.path.links, change_bps)
+    messages = {link: LinkBooking(link=link, reserved_bps=bps) for link, bps in after.items()}
+    return [
+        Update(before[link], message) if link in before else Create(BOOKINGS, link, message)
+        for link, message in messages.items()
+    ]
+
+
+def _etag_stale(name: str) -> Refusal:
+    return Aborted("CONFLICT", f"{name} is not at the etag given; read it again", domain="mesh.suanmesh", name=name)
