@@ -1,0 +1,66 @@
+"""Documents in etcd: one writer per prefix, always against what was read; mirrors, leases, holds, elections."""
+
+from __future__ import annotations
+
+from suanmesh_store.keyspace import Keyspace, KeyspaceTrouble, Trouble
+from suanmesh_store.layout import Kind
+from suanmesh_store.memory import MemoryKeyspace, MemoryStore
+from suanmesh_store.mirror import Dirty, Mirror, open_mirror
+from suanmesh_store.ports import Leadership, RoundLease, Store
+from suanmesh_store.values import (
+    AlreadyAnswered,
+    Author,
+    Batch,
+    Change,
+    Changed,
+    Committed,
+    Conflict,
+    Create,
+    Delete,
+    Detach,
+    Guard,
+    Held,
+    Memo,
+    MemoKey,
+    Snapshot,
+    Token,
+    TokenBatch,
+    Tokens,
+    Unchanged,
+    Update,
+)
+
+__all__ = [
+    "AlreadyAnswered",
+    "Author",
+    "Batch",
+    "Change",
+    "Changed",
+    "Committed",
+    "Conflict",
+    "Create",
+    "Delete",
+    "Detach",
+    "Dirty",
+    "Guard",
+    "Held",
+    "Keyspace",
+    "KeyspaceTrouble",
+    "Kind",
+    "Leadership",
+    "Memo",
+    "MemoKey",
+    "MemoryKeyspace",
+    "MemoryStore",
+    "Mirror",
+    "RoundLease",
+    "Snapshot",
+    "Store",
+    "Token",
+    "TokenBatch",
+    "Tokens",
+    "Trouble",
+    "Unchanged",
+    "Update",
+    "open_mirror",
+]

@@ -1,0 +1,150 @@
+"""Mirrors: all documents of a kind, kept up to date by a watch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from typing import Generic
+
+from suanmesh_store.layout import Kind, M
+from suanmesh_store.ports import Store
+from suanmesh_store.values import Batch, Held
+
+
+class Dirty:
+    """Names to look at; one that is added twice before it is taken is looked at once."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        """Begin with some."""
+        self._names: dict[str, None] = dict.fromkeys(names)
+        self._some = asyncio.Event()
+        if self._names:
+            self._some.set()
+
+    def add(self, names: Iterable[str]) -> None:
+        """Add some; a name that waits already keeps its turn."""
+        self._names.update(dict.fromkeys(names))
+        if self._names:
+            self._some.set()
+
+    async def take(self) -> str:
+        """The one that waits longest."""
+        while not self._names:
+            self._some.clear()
+            await self._some.wait()
+        name = next(iter(self._names))
+        del self._names[name]
+        return name
+
+
+class Mirror(Generic[M]):
+    """A copy of all documents of a kind, at one revision at a time. Open it with `open_mirror`, start `run` as a task.
+
+    What it hands out is shared: copy a message before changing it.
+    """
+
+    def __init__(self, store: Store, kind: Kind[M]) -> None:
+        """Empty until it is loaded."""
+        self._store = store
+        self._kind = kind
+        self._held: dict[str, Held[M]] = {}
+        self._revision = 0
+        self._loaded = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._dirty: list[Dirty] = []
+
+    @property
+    def revision(self) -> int:
+        """Revision up to which it has seen every change of its kind."""
+        return self._revision
+
+    def get(self, name: str) -> Held[M] | None:
+        """One document."""
+        return self._held.get(name)
+
+    def values(self) -> list[Held[M]]:
+        """All documents, sorted by name."""
+        return [self._held[name] for name in sorted(self._held)]
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._held)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._held)
+
+    async def ready(self) -> None:
+        """Wait until it has been loaded once."""
+        await self._loaded.wait()
+
+    async def load(self) -> None:
+        """Read everything at one revision, and tell what differs from before."""
+        snapshot = await self._store.snapshot(self._kind)
+        fresh = {held.name: held for held in snapshot.held}
+        changed = [
+            name
+            for name in sorted(fresh.keys() | self._held.keys())
+            if _version(fresh.get(name)) != _version(self._held.get(name))
+        ]
+        self._held = fresh
+        self._advance(snapshot.revision, changed)
+        self._loaded.set()
+
+    async def run(self) -> None:
+        """Follow all changes until cancelled."""
+        if not self._loaded.is_set():
+            await self.load()
+        async with aclosing(self._store.watch(self._kind, self._revision)) as batches:
+            async for batch in batches:
+                self._apply(batch)
+
+    async def changes(self, *, existing: bool = True) -> AsyncGenerator[str, None]:
+        """Names of what changed, for one consumer; begins with all there are unless told otherwise.
+
+        It tells where to look, not what happened: several changes of one document may come as one.
+        """
+        dirty = Dirty(sorted(self._held) if existing else ())
+        self._dirty.append(dirty)
+        try:
+            while True:
+                yield await dirty.take()
+        finally:
+            self._dirty.remove(dirty)
+
+    def feed(self, dirty: Dirty) -> None:
+        """Add to `dirty` all names there are, and from now on every one that changes."""
+        dirty.add(sorted(self._held))
+        self._dirty.append(dirty)
+
+    async def wait_for(self, revision: int) -> None:
+        """Wait until a write of its kind at this revision is seen, so that one reads what one wrote."""
+        while self._revision < revision:
+            await self._moved.wait()
+
+    def _apply(self, batch: Batch[M]) -> None:
+        for change in batch.changes:
+            if change.held is None:
+                self._held.pop(change.name, None)
+            else:
+                self._held[change.name] = change.held
+        self._advance(batch.revision, [change.name for change in batch.changes])
+
+    def _advance(self, revision: int, names: list[str]) -> None:
+        self._revision = revision
+        for dirty in self._dirty:
+            dirty.add(names)
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+
+async def open_mirror(store: Store, kind: Kind[M]) -> Mirror[M]:
+    """A mirror that is loaded; its `run` is still to be started as a task."""
+    mirror = Mirror(store, kind)
+    await mirror.load()
+    return mirror
+
+
+def _version(held: Held[M] | None) -> int:
+    return held.mod_revision if held else 0

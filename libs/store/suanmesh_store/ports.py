@@ -1,0 +1,135 @@
+"""What a store promises to a service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from suanmesh.type.v1.document_pb2 import RequestRecord
+from suanmesh_store.layout import Kind, M
+from suanmesh_store.values import (
+    Author,
+    Batch,
+    Change,
+    Committed,
+    Guard,
+    Held,
+    Memo,
+    MemoKey,
+    Snapshot,
+    Token,
+    TokenBatch,
+    Tokens,
+)
+
+
+class RoundLease(Protocol):
+    """A lease in etcd; leaving its `async with` revokes it, and what is still attached to it goes with it."""
+
+    @property
+    def id(self) -> int:
+        """What others attach their tokens to."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it surely still stands; told by the monotonic clock, without asking."""
+
+    async def revoke(self) -> None:
+        """End it now. Ending it twice changes nothing."""
+
+    async def __aenter__(self) -> Self:
+        """The lease itself."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Revoke it."""
+
+
+class Leadership(Protocol):
+    """One term of leading an area; a term that is over never comes back."""
+
+    @property
+    def key(self) -> str:
+        """The election key; every write compares its create_revision with `fence`."""
+
+    @property
+    def fence(self) -> int:
+        """create_revision of the key: a later leader's is greater."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the term surely still runs; told by the monotonic clock, without asking."""
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set as soon as the term may be over."""
+
+    async def resign(self) -> None:
+        """Let the next one lead at once."""
+
+
+class Store(Protocol):
+    """Documents of every area to read, and those of one area to write."""
+
+    @property
+    def area(self) -> str:
+        """The area it may write."""
+
+    async def get(self, kind: Kind[M], name: str) -> Held[M] | None:
+        """One document as it is now."""
+
+    async def snapshot(self, kind: Kind[M], under: str = "") -> Snapshot[M]:
+        """All documents whose name begins with `under`, sorted by name, all at one revision."""
+
+    async def commit(
+        self,
+        *changes: Change,
+        guards: Sequence[Guard] = (),
+        remember: Memo | None = None,
+        author: Author | None = None,
+    ) -> Committed:
+        """Apply every change or none, in one transaction, only if nothing it relies on has changed.
+
+        Raises Conflict (an Aborted `CONFLICT`), AlreadyAnswered, Unavailable (`NOT_LEADER`, `NOT_READY`,
+        `OUTCOME_UNKNOWN`), InvalidArgument (`DOCUMENT_TOO_LARGE`), FailedPrecondition (`LEASE_GONE`).
+        """
+
+    def watch(self, kind: Kind[M], after_revision: int) -> AsyncGenerator[Batch[M], None]:
+        """Every change after a revision, in order, none lost and none twice; a gap is bridged by a relist."""
+
+    async def recall(self, key: MemoKey) -> RequestRecord | None:
+        """What was answered to a request before."""
+
+    async def open_lease(self, ttl_s: float, *, kept: bool = False) -> RoundLease:
+        """A lease that ends after `ttl_s`, or, where `kept`, that long after this process falls silent."""
+
+    async def put_token(self, key: str, value: bytes, lease_id: int, *, must_not_exist: bool = True) -> int:
+        """Attach a bare key to a lease and return its mod_revision.
+
+        Putting the same value on the same lease again returns the revision of the one that stands.
+        Raises FailedPrecondition (`LEASE_GONE`), Conflict where another stands, Unavailable as `commit` does.
+        """
+
+    async def get_token(self, key: str) -> Token | None:
+        """One bare key as it is now."""
+
+    async def delete_token(self, key: str) -> None:
+        """Remove a bare key; removing an absent one changes nothing."""
+
+    async def tokens(self, prefix: str) -> Tokens:
+        """All bare keys under a prefix, at one revision."""
+
+    def watch_tokens(self, prefix: str, after_revision: int) -> AsyncGenerator[TokenBatch, None]:
+        """What becomes of the bare keys under a prefix after a revision."""
+
+    async def bulk_put(self, kind: Kind[M], items: Iterable[tuple[str, M]], *, author: Author | None = None) -> int:
+        """Create many documents, packed and pipelined; each pack is all or nothing, and the count is what is durable.
+
+        Raises what `commit` raises; packs before and beside the failed one may stand.
+        """
+
+    async def leader(self, area: str) -> str:
+        """Address of whoever leads an area now; empty when nobody does."""

@@ -1,0 +1,327 @@
+"""The store over a keyspace: the same code on etcd and on its twin in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
+from datetime import datetime, timedelta
+from typing import Any
+
+from suanmesh.type.v1.document_pb2 import RequestRecord
+from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from suanmesh_store import documents, plan
+from suanmesh_store.documents import Stamp
+from suanmesh_store.keyspace import Created, Keyspace, KeyspaceTrouble, Outcome, Put, Remove, Trouble
+from suanmesh_store.layout import Kind, M, election_key, request_key
+from suanmesh_store.plan import Fence, Plan
+from suanmesh_store.ports import Leadership, RoundLease
+from suanmesh_store.values import (
+    AlreadyAnswered,
+    Author,
+    Batch,
+    Change,
+    Changed,
+    Committed,
+    Conflict,
+    Create,
+    Guard,
+    Held,
+    Memo,
+    MemoKey,
+    Snapshot,
+    Token,
+    TokenBatch,
+    Tokens,
+)
+
+REQUEST_MEMORY_S = 24 * 3600
+"""How long an answer is remembered at least."""
+REQUEST_LEASE_TURN_S = 3600
+"""After this long the answers go onto a new lease, so that a store needs about one lease an hour."""
+UNKNOWN_TRIES = 3
+"""How often a commit whose outcome is unknown is repeated to learn it."""
+UNKNOWN_PAUSE_S = 0.2
+"""Pause before the first repetition; it doubles."""
+BULK_PACK = 200
+"""Documents in one transaction of a bulk write."""
+BULK_PACK_BYTES = 1_000_000
+"""Bytes in one transaction of a bulk write; etcd takes 1.5 MiB."""
+BULK_IN_FLIGHT = 8
+"""Transactions of a bulk write under way at once."""
+
+
+class KeyspaceStore:
+    """A `Store`. Without a leadership nothing fences its writes: for readers, and for tests."""
+
+    def __init__(self, keys: Keyspace, area: str, clock: Clock, rng: Rng, leadership: Leadership | None = None) -> None:
+        """Write the documents of `area` as long as `leadership` lasts."""
+        self._keys = keys
+        self._area = area
+        self._clock = clock
+        self._rng = rng
+        self._leadership = leadership
+        self._last_moment = clock.now()
+        self._request_lease = 0
+        self._request_lease_until = clock.monotonic()
+
+    @property
+    def area(self) -> str:
+        """The area it may write."""
+        return self._area
+
+    @property
+    def leadership(self) -> Leadership | None:
+        """The term its writes are fenced by."""
+        return self._leadership
+
+    def lead(self, leadership: Leadership | None) -> None:
+        """Fence all later writes by a new term."""
+        self._leadership = leadership
+
+    async def get(self, kind: Kind[M], name: str) -> Held[M] | None:
+        """One document as it is now."""
+        try:
+            entry = await self._keys.get(kind.key(name))
+        except KeyspaceTrouble as trouble:
+            raise refusal_of(trouble) from trouble
+        return None if entry is None else documents.decoded(kind, entry)
+
+    async def snapshot(self, kind: Kind[M], under: str = "") -> Snapshot[M]:
+        """All documents whose name begins with `under`, at one revision."""
+        try:
+            listing = await self._keys.scan(kind.key(under))
+        except KeyspaceTrouble as trouble:
+            raise refusal_of(trouble) from trouble
+        return Snapshot(listing.revision, tuple(documents.decoded(kind, entry) for entry in listing.entries))
+
+    async def commit(
+        self,
+        *changes: Change,
+        guards: Sequence[Guard] = (),
+        remember: Memo | None = None,
+        author: Author | None = None,
+    ) -> Committed:
+        """Apply every change or none; see `Store.commit`."""
+        fence = await self._fence()
+        stamp = self._stamp(author, fence)
+        base = plan.plan(changes, guards, area=self._area, stamp=stamp, new_uid=self._new_uid, fence=fence)
+        revision = await self._apply(base, remember)
+        return Committed(revision, tuple(documents.at_revision(held, revision) for held in base.held))
+
+    async def watch(self, kind: Kind[M], after_revision: int) -> AsyncGenerator[Batch[M], None]:
+        """Every change after a revision, in order."""
+        async with aclosing(self._keys.watch(kind.prefix, after_revision)) as events:
+            async for event in events:
+                changes = tuple(
+                    Changed(kind.name(key), None if entry is None else documents.decoded(kind, entry))
+                    for key, entry in event.changes
+                )
+                yield Batch(event.revision, changes)
+
+    async def recall(self, key: MemoKey) -> RequestRecord | None:
+        """What was answered to a request before."""
+        try:
+            entry = await self._keys.get(request_key(self._area, key.principal, key.request_id))
+        except KeyspaceTrouble as trouble:
+            raise refusal_of(trouble) from trouble
+        return None if entry is None else RequestRecord.FromString(entry.value)
+
+    async def open_lease(self, ttl_s: float, *, kept: bool = False) -> RoundLease:
+        """A new lease."""
+        try:
+            return await self._keys.lease(ttl_s, kept=kept)
+        except KeyspaceTrouble as trouble:
+            raise refusal_of(trouble) from trouble
+
+    async def put_token(self, key: str, value: bytes, lease_id: int, *, must_not_exist: bool = True) -> int:
+        """Attach a bare key to a lease."""
+        fence = await self._fence()
+        compares = (Created(key, 0),) if must_not_exist else ()
+        step = Plan(_fenced(compares, fence), (Put(key, value, lease_id),), (), fence=fence)
+        try:
+            return await self._apply(step, None)
+        except Conflict:
+            standing = await self.get_token(key)
+            if standing is None or (standing.value, standing.lease) != (value, lease_id):
+                raise
+            return standing.mod_revision
+
+    async def get_token(self, key: str) -> Token | None:
+        """One bare key as it is now."""
+        try:
+            entry = await self._keys.get(key)
+        except KeyspaceTrouble as trouble:
+            raise refusal_of(trouble) from trouble
+        return None if entry is None else documents.token(entry)
+
+    async def delete_token(self, key: str) -> None:
+        """Remove a bare key."""
+        fence = await self._fence()
+        await self._apply(Plan(_fenced((), fence), (Remove(key),), (), fence=fence), None)
+
+    async def tokens(self, prefix: str) -> Tokens:
+        """All bare keys under a prefix, at one revision."""
+        try:
+            listing = await self._keys.scan(prefix)
+        except KeyspaceTrouble as trouble:
+            raise refusal_of(trouble) from trouble
+        return Tokens(listing.revision, tuple(documents.token(entry) for entry in listing.entries))
+
+    async def watch_tokens(self, prefix: str, after_revision: int) -> AsyncGenerator[TokenBatch, None]:
+        """What becomes of the bare keys under a prefix."""
+        async with aclosing(self._keys.watch(prefix, after_revision)) as events:
+            async for event in events:
+                changes = tuple(
+                    (key, None if entry is None else documents.token(entry)) for key, entry in event.changes
+                )
+                yield TokenBatch(event.revision, changes)
+
+    async def bulk_put(self, kind: Kind[M], items: Iterable[tuple[str, M]], *, author: Author | None = None) -> int:
+        """Create many documents, packed and pipelined."""
+        slots = asyncio.Semaphore(BULK_IN_FLIGHT)
+        count = 0
+
+        async def send(pack: Plan) -> None:
+            try:
+                await self._apply(pack, None)
+            finally:
+                slots.release()
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                async for pack in self._packs(kind, items, author):
+                    await slots.acquire()
+                    tasks.create_task(send(pack))
+                    count += len(pack.held)
+        except* (Conflict, Unavailable, FailedPrecondition, ResourceExhausted, InvalidArgument) as refusals:
+            raise refusals.exceptions[0] from None
+        return count
+
+    async def leader(self, area: str) -> str:
+        """Address of whoever leads an area now."""
+        standing = await self.tokens(election_key(area) + "/")
+        first = min(standing.tokens, key=lambda token: token.create_revision, default=None)
+        return "" if first is None else first.value.decode()
+
+    async def _packs(self, kind: Kind[M], items: Iterable[tuple[str, M]], author: Author | None) -> AsyncIterator[Plan]:
+        """Cut items into transactions by count and bytes; the fence is looked at anew for each."""
+        pack: list[Change] = []
+        size = 0
+        for name, message in items:
+            pack.append(Create(kind, name, message))
+            size += message.ByteSize() + len(name)
+            if len(pack) >= BULK_PACK or size >= BULK_PACK_BYTES:
+                yield await self._bulk_plan(pack, author)
+                pack, size = [], 0
+        if pack:
+            yield await self._bulk_plan(pack, author)
+
+    async def _bulk_plan(self, pack: list[Change], author: Author | None) -> Plan:
+        fence = await self._fence()
+        stamp = self._stamp(author, fence)
+        return plan.plan(pack, (), area=self._area, stamp=stamp, new_uid=self._new_uid, fence=fence)
+
+    async def _apply(self, base: Plan, memo: Memo | None) -> int:
+        """Carry a plan out once; repeat it only to learn an outcome that is unknown.
+
+        Repeating is safe: every put and removal of a document changes the revision that the plan compares, so the plan
+        can succeed once only, and a put that stands proves by its bytes that it did.
+        """
+        unknown = False
+        for attempt in range(UNKNOWN_TRIES + 1):
+            step = await self._with_memo(base, memo)
+            try:
+                outcome = await self._keys.txn(step.compares, step.writes)
+            except KeyspaceTrouble as trouble:
+                if trouble.trouble is Trouble.LEASE_GONE and memo is not None and attempt == 0:
+                    self._request_lease = 0  # the answers' lease may be the one that is gone
+                elif trouble.trouble is not Trouble.UNKNOWN and not unknown:
+                    raise refusal_of(trouble) from trouble
+                else:
+                    unknown = True
+                    await asyncio.sleep(UNKNOWN_PAUSE_S * 2**attempt)
+                continue
+            return outcome.revision if outcome.succeeded else await self._settle(step, outcome, unknown)
+        raise _outcome_unknown()
+
+    async def _settle(self, step: Plan, outcome: Outcome, unknown: bool) -> int:
+        """Say why a transaction was not applied, or, after an unknown outcome, that it had been."""
+        if unknown and (revision := plan.applied(step, outcome.found)):
+            return revision
+        if record := plan.answered(step, outcome.found):
+            raise AlreadyAnswered(record)
+        if unknown:
+            raise _outcome_unknown()
+        if plan.fenced_out(step, outcome.found):
+            raise await self._not_leader()
+        if stale := plan.conflict(step, outcome.found):
+            raise stale
+        raise _outcome_unknown()
+
+    async def _with_memo(self, base: Plan, memo: Memo | None) -> Plan:
+        if memo is None:
+            return base
+        if not self._request_lease or self._clock.monotonic() >= self._request_lease_until:
+            lease = await self.open_lease(REQUEST_MEMORY_S + REQUEST_LEASE_TURN_S)
+            self._request_lease = lease.id
+            self._request_lease_until = self._clock.monotonic() + REQUEST_LEASE_TURN_S
+        return plan.remembering(base, memo, area=self._area, lease=self._request_lease)
+
+    async def _fence(self) -> Fence | None:
+        """The present term, refused at once when it is over by this machine's own clock."""
+        term = self._leadership
+        if term is None:
+            return None
+        if not term.alive:
+            raise await self._not_leader()
+        return Fence(term.key, term.fence)
+
+    async def _not_leader(self) -> Unavailable:
+        try:
+            leader = await self.leader(self._area)
+        except Unavailable:
+            leader = ""
+        message = f"this instance does not lead {self._area}; {leader or 'nobody known'} does"
+        return Unavailable("NOT_LEADER", message, domain="mesh.suanmesh", leader=leader)
+
+    def _stamp(self, author: Author | None, fence: Fence | None) -> Stamp:
+        """Each commit gets its own moment, so that its bytes are no other commit's."""
+        self._last_moment = self._later(self._clock.now())
+        traceparent = documents.current_traceparent()
+        return Stamp(self._last_moment, author, traceparent, fence.revision if fence else 0)
+
+    def _later(self, now: datetime) -> datetime:
+        return max(now, self._last_moment + timedelta(microseconds=1))
+
+    def _new_uid(self) -> str:
+        return sortable_id(self._last_moment, self._rng)
+
+
+def refusal_of(trouble: KeyspaceTrouble) -> Unavailable | FailedPrecondition | ResourceExhausted | InvalidArgument:
+    """What a caller is told about trouble with the keyspace."""
+    domain: dict[str, Any] = {"domain": "mesh.suanmesh"}
+    match trouble.trouble:
+        case Trouble.UNREACHABLE:
+            return Unavailable("NOT_READY", f"etcd cannot be reached: {trouble}", **domain)
+        case Trouble.UNKNOWN:
+            return _outcome_unknown()
+        case Trouble.KEY_GONE:
+            return FailedPrecondition("KEY_GONE", f"a key to detach is gone: {trouble}", **domain)
+        case Trouble.LEASE_GONE:
+            return FailedPrecondition("LEASE_GONE", "the lease is gone, and what was attached to it", **domain)
+        case Trouble.FULL:
+            return ResourceExhausted("STORE_FULL", f"etcd is out of space: {trouble}", **domain)
+        case Trouble.TOO_LARGE:
+            return InvalidArgument("DOCUMENT_TOO_LARGE", f"too much for one transaction: {trouble}", **domain)
+
+
+def _outcome_unknown() -> Unavailable:
+    message = "it is not known whether the write was applied; repeat it with the same request_id"
+    return Unavailable("OUTCOME_UNKNOWN", message, domain="mesh.suanmesh")
+
+
+def _fenced(compares: tuple[Created, ...], fence: Fence | None) -> tuple[Created, ...]:
+    return compares if fence is None else (*compares, Created(fence.key, fence.revision))
