@@ -1,0 +1,87 @@
+"""Which instance, how long, how often: the choices behind every call."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh.accounting.v1 import accounting_service_pb2
+from suanmesh.registry.v1 import registry_service_pb2
+from suanmesh_kernel.refusals import Aborted, NotFound, Unavailable
+from suanmesh_sdk import Instance, InstanceState
+from suanmesh_sdk.methods import declared
+from suanmesh_sdk.picking import pick
+from suanmesh_sdk.retries import PAUSE_MAX_S, Budget, may_repeat, pause_before
+from suanmesh_sdk.unary import with_request_id
+
+A, B, C = Instance("a"), Instance("b", leader=True), Instance("c")
+REGISTRY = f"/{registry_service_pb2.DESCRIPTOR.services_by_name['RegistryService'].full_name}"
+
+
+def picked(*instances: Instance, writes: bool = False, hint: str = "", tried: tuple[str, ...] = (), **busy: int) -> str:
+    return pick(instances, writes=writes, leader_hint=hint, tried=tried, in_flight=lambda address: busy.get(address, 0))
+
+
+def test_a_read_goes_to_the_least_busy() -> None:
+    """One slow instance must not hold up everybody."""
+    assert picked(A, B, C, a=2, b=1, c=3) == "b"
+    assert picked(A, B, C) == "a"
+
+
+def test_a_write_goes_to_the_leader() -> None:
+    """A follower could only refuse it."""
+    assert picked(A, B, C, writes=True, b=9) == "b"
+    assert picked(A, C, writes=True) == "a"
+
+
+def test_a_hint_is_believed_until_it_fails() -> None:
+    """The resolver may be behind; a wrong hint must not lock a caller out."""
+    assert picked(A, B, C, writes=True, hint="c") == "c"
+    assert picked(A, B, C, writes=True, hint="c", tried=("c",)) == "b"
+
+
+def test_what_failed_comes_last_and_draining_never() -> None:
+    """A retry against the same dead instance is no retry."""
+    assert picked(A, C, tried=("a",)) == "c"
+    assert picked(A, tried=("a",)) == "a"
+    assert picked(Instance("a", state=InstanceState.DRAINING)) == ""
+
+
+@given(st.integers(2, 40), st.integers())
+def test_pauses_are_bounded(attempt: int, seed: int) -> None:
+    """Many callers refused at once must neither come back at once nor never."""
+    assert 0.01 <= pause_before(attempt, random.Random(seed)) <= PAUSE_MAX_S
+
+
+def test_the_budget_runs_dry_and_refills() -> None:
+    """A burst of failures ends in refusals, and a lone caller may still insist a minute later."""
+    budget = Budget()
+    assert sum(budget.take(100.0) for _ in range(50)) == 20
+    for _ in range(11):
+        budget.call_made()
+    assert sum(budget.take(100.0) for _ in range(50)) == 1
+    assert sum(budget.take(101.0) for _ in range(50)) == 2
+
+
+def test_only_what_is_declared_repeatable_is_repeated() -> None:
+    """A repeat with a second effect is worse than a failure."""
+    away = Unavailable("NOT_READY", "")
+    assert may_repeat(declared(f"{REGISTRY}/GetSite"), away)
+    assert may_repeat(declared(f"{REGISTRY}/CreateParty"), away)
+    assert not may_repeat(declared(f"{REGISTRY}/ReportState"), away)
+    assert not may_repeat(declared("/grpc.health.v1.Health/Check"), away)
+    assert not may_repeat(declared(f"{REGISTRY}/GetSite"), Aborted("CONFLICT", ""))
+    assert not may_repeat(declared(f"{REGISTRY}/GetSite"), NotFound("SITE_UNKNOWN", ""))
+    assert may_repeat(declared(f"{REGISTRY}/ReportState"), Unavailable("NOT_LEADER", ""))
+
+
+def test_a_request_id_of_the_callers_own_is_kept() -> None:
+    """A caller that repeats after a crash relies on its id."""
+    mine = accounting_service_pb2.CreditAccountRequest(name="accounts/a", request_id="mine")
+    assert with_request_id(mine) is mine
+    fresh = accounting_service_pb2.CreditAccountRequest(name="accounts/a")
+    assert len(with_request_id(fresh).request_id) == 32
+    assert not fresh.request_id
+    assert with_request_id(b"raw") == b"raw"
