@@ -157,14 +157,15 @@ class MemoryKeyspace:
                 yield Events(seen, [*changes, *((key, None) for key in sorted(gone))])
                 known = {entry.key: entry for entry in current}
                 continue
+            upto = self._space.revision
             for events in self._after(seen, prefix):
-                seen = events.revision
                 for key, entry in events.changes:
                     if entry is None:
                         known.pop(key, None)
                     else:
                         known[key] = entry
                 yield events
+            seen = max(seen, upto)
             await self._wait_past(seen)
 
     async def lease(self, ttl_s: float, *, kept: bool) -> MemoryLease:

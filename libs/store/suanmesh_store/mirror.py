@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Generic
 
 from suanmesh_store.layout import Kind, M
@@ -117,6 +117,16 @@ class Mirror(Generic[M]):
         """Add to `dirty` all names there are, and from now on every one that changes."""
         dirty.add(sorted(self._held))
         self._dirty.append(dirty)
+
+    @contextmanager
+    def following(self) -> Iterator[Dirty]:
+        """What changes from now on, for a consumer that first reads what there is and that ends one day."""
+        dirty = Dirty()
+        self._dirty.append(dirty)
+        try:
+            yield dirty
+        finally:
+            self._dirty.remove(dirty)
 
     async def wait_for(self, revision: int) -> None:
         """Wait until a write of its kind at this revision is seen, so that one reads what one wrote."""
