@@ -87,6 +87,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "SITE_NOT_REACHABLE": "站点没有可读取的数据面",
         "DIGEST_MISMATCH": "从磁盘重算的摘要与数据集不符",
         "FILE_UNKNOWN": "数据集中没有此文件",
+        "RESIDENCY_DENIED": "目标站点不在数据集允许的辖区内",
     },
     "accounting": {
         "FIELD_INVALID": "字段的值不合规定",

@@ -44,6 +44,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """DATA_LOSS: the digest recomputed from disk is not the dataset's."""
     REASON_FILE_UNKNOWN: _Reason.ValueType  # 10
     """NOT_FOUND: the dataset has no such file."""
+    REASON_RESIDENCY_DENIED: _Reason.ValueType  # 11
+    """FAILED_PRECONDITION: the target lies outside of the jurisdictions the dataset must stay within."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the transport refused."""
@@ -70,3 +72,5 @@ REASON_DIGEST_MISMATCH: Reason.ValueType  # 9
 """DATA_LOSS: the digest recomputed from disk is not the dataset's."""
 REASON_FILE_UNKNOWN: Reason.ValueType  # 10
 """NOT_FOUND: the dataset has no such file."""
+REASON_RESIDENCY_DENIED: Reason.ValueType  # 11
+"""FAILED_PRECONDITION: the target lies outside of the jurisdictions the dataset must stay within."""

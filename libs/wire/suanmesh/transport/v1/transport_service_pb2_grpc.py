@@ -107,6 +107,7 @@ class TransportServiceServicer(object):
         Errors:
         * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
         * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        * `PERMISSION_DENIED` (`NOT_OWNER`): the placement is another site's or another party's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,8 +136,9 @@ class TransportServiceServicer(object):
 
         Errors, per item:
         * `NOT_FOUND` (`DATASET_UNKNOWN`).
-        * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`).
-        * `PERMISSION_DENIED` (`NOT_OWNER`).
+        * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): also for a user who names a placement, a reservation or an account.
+        * `PERMISSION_DENIED` (`NOT_OWNER`): the id names another party's transfer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,6 +197,7 @@ class TransportServiceServicer(object):
         Errors:
         * `NOT_FOUND` (`DATASET_UNKNOWN`, `FILE_UNKNOWN`).
         * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`).
+        * `DATA_LOSS` (`DIGEST_MISMATCH`): what the site sent is not the dataset's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -27,6 +27,7 @@ class TransportServiceStub:
     Errors:
       * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
       * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+      * `PERMISSION_DENIED` (`NOT_OWNER`): the placement is another site's or another party's.
     """
     GetDataset: aio.UnaryUnaryMultiCallable[transport_service_pb2.GetDatasetRequest, dataset_pb2.Dataset]
     """Returns one dataset with its replicas.
@@ -42,8 +43,9 @@ class TransportServiceStub:
 
     Errors, per item:
       * `NOT_FOUND` (`DATASET_UNKNOWN`).
-      * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`).
-      * `PERMISSION_DENIED` (`NOT_OWNER`).
+      * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): also for a user who names a placement, a reservation or an account.
+      * `PERMISSION_DENIED` (`NOT_OWNER`): the id names another party's transfer.
     """
     GetTransfer: aio.UnaryUnaryMultiCallable[transport_service_pb2.GetTransferRequest, transfer_pb2.Transfer]
     """Returns one transfer.
@@ -76,6 +78,7 @@ class TransportServiceStub:
     Errors:
       * `NOT_FOUND` (`DATASET_UNKNOWN`, `FILE_UNKNOWN`).
       * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`).
+      * `DATA_LOSS` (`DIGEST_MISMATCH`): what the site sent is not the dataset's.
     """
     GetTicketKey: aio.UnaryUnaryMultiCallable[transport_service_pb2.GetTicketKeyRequest, transport_service_pb2.TicketKey]
     """Returns the public key tickets are signed with, so that a source can check them offline."""
@@ -97,6 +100,7 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
         Errors:
           * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
           * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+          * `PERMISSION_DENIED` (`NOT_OWNER`): the placement is another site's or another party's.
         """
 
     @abc_1.abstractmethod
@@ -130,8 +134,9 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors, per item:
           * `NOT_FOUND` (`DATASET_UNKNOWN`).
-          * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`).
-          * `PERMISSION_DENIED` (`NOT_OWNER`).
+          * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): also for a user who names a placement, a reservation or an account.
+          * `PERMISSION_DENIED` (`NOT_OWNER`): the id names another party's transfer.
         """
 
     @abc_1.abstractmethod
@@ -200,6 +205,7 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
         Errors:
           * `NOT_FOUND` (`DATASET_UNKNOWN`, `FILE_UNKNOWN`).
           * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`).
+          * `DATA_LOSS` (`DIGEST_MISMATCH`): what the site sent is not the dataset's.
         """
 
     @abc_1.abstractmethod
