@@ -1,19 +1,110 @@
-"""Runs one service: settings, leadership, server, tasks, drain."""
+"""Runs one service: settings, etcd, and then its life until it is told to stop."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import TypeVar
 
+import structlog
+
+from suanmesh_chassis.identity import service_id
+from suanmesh_chassis.life import Life
 from suanmesh_chassis.parts import House, Parts
+from suanmesh_chassis.process import open_process
+from suanmesh_chassis.server import TlsFiles
+from suanmesh_chassis.settings import Common, load
+from suanmesh_etcd3 import Tls as EtcdTls
+from suanmesh_etcd3 import connect as connect_etcd
+from suanmesh_kernel.clock import SystemClock, system_rng
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_store.etcd import EtcdKeyspace
 
 S = TypeVar("S")
 
+log = structlog.get_logger()
+
+EXIT_FAILED = 1
+EXIT_SETTINGS = 2
+
 
 def run(area: str, settings: type[S], build: Callable[[House[S]], Awaitable[Parts]], *, leads: bool = True) -> None:
-    """Run the service of `area` until SIGTERM or SIGINT; exit with a status that tells a supervisor what happened.
+    """Run the service of `area` until SIGTERM or SIGINT.
 
-    With `leads` the process campaigns first: until it leads, calls are refused with NOT_LEADER and
-    `build` is not called.
+    Exits with 0 when told to stop, 1 after a failure, 2 where a setting is wrong. `--check` only checks the settings.
+    With `leads` the process campaigns first: until it leads, calls are refused with NOT_LEADER and `build` is not
+    called; when it has lost its lead it ends, for a supervisor to start it again.
     """
-    raise SystemExit(2)
+    sys.exit(main(area, settings, build, sys.argv[1:], os.environ, leads=leads))  # noqa: TID251 - the one reader
+
+
+def main(
+    area: str,
+    settings: type[S],
+    build: Callable[[House[S]], Awaitable[Parts]],
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    leads: bool,
+) -> int:
+    """What `run` does; returns the exit status."""
+    if arguments not in ([], ["--check"]):
+        print(f"usage: suanmesh-{area.replace('_', '-')} [--check]", file=sys.stderr)
+        return EXIT_SETTINGS
+    try:
+        common = load(Common, "SUANMESH_", environment)
+        own = load(settings, f"SUANMESH_{area.upper()}_", environment)
+        TlsFiles.load(common.tls_dir)
+    except (Refusal, OSError) as problem:
+        print(f"settings: {problem}", file=sys.stderr)
+        return EXIT_SETTINGS
+    if arguments:
+        return 0
+    return asyncio.run(_serve(area, common, own, build, leads=leads))
+
+
+async def _serve(
+    area: str, common: Common, settings: S, build: Callable[[House[S]], Awaitable[Parts]], *, leads: bool
+) -> int:
+    clock, rng = SystemClock(), system_rng
+    stop = stop_signal()
+    process = open_process(area, service_id(common.node, area), common, settings, clock, rng)
+    try:
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(
+                connect_etcd(common.etcd_endpoints, tls=_etcd_tls(common), clock=clock)
+            )
+            life = Life(process, EtcdKeyspace(client), settings, rng, leads=leads)
+            await life.live(build, stop)
+    except Exception as failure:
+        log.error("process failed", exc_info=failure)
+        return EXIT_FAILED
+    finally:
+        await process.close()
+    log.info("process ended")
+    return 0
+
+
+def stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second ends the process the hard way."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told(which: signal.Signals) -> None:
+        loop.remove_signal_handler(which)
+        stop.set()
+
+    for which in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(which, told, which)
+    return stop
+
+
+def _etcd_tls(common: Common) -> EtcdTls | None:
+    if common.etcd_tls_dir is None:
+        return None
+    files = TlsFiles.load(common.etcd_tls_dir)
+    return EtcdTls(files.ca, files.certificate, files.key)

@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection_pb2_grpc
+from grpc_reflection.v1alpha.reflection import aio as reflection
 
 from suanmesh_chassis import methods
 from suanmesh_chassis.methods import Method, Shape
@@ -80,21 +81,21 @@ class Router(grpc.GenericRpcHandler):
 
 
 class Server:
-    """One gRPC server, on one or more listeners."""
+    """The listeners of one process."""
 
     def __init__(self, router: Router, tls: TlsFiles) -> None:
         self._router = router
         self._tls = tls
         self._servers: list[grpc.aio.Server] = []
         self._health = health.HealthServicer()
+        self._reflection = _Reflection([])
 
-    async def listen(self, listener: Listener, *, reflected: Sequence[str] = ()) -> str:
+    async def listen(self, listener: Listener) -> str:
         """Serve on one more address and return it as `host:port`. Raises OSError where it is taken."""
         server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CALLS_MAX)
         if listener.client_certificate:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-            if reflected:
-                reflection.enable_server_reflection([*reflected, health.SERVICE_NAME], server)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(self._reflection, server)
         server.add_generic_rpc_handlers((self._router,))
         credentials = self._tls.server_credentials(client_certificate=listener.client_certificate)
         host = listener.address.rpartition(":")[0]
@@ -106,6 +107,10 @@ class Server:
         self._servers.append(server)
         return f"{host}:{port}"
 
+    def reflect(self, services: Sequence[str]) -> None:
+        """List `services`, by full name, to whoever asks what is served."""
+        self._reflection.list_services(services)
+
     async def set_serving(self, serving: bool) -> None:
         """Tell health checks."""
         states = health_pb2.HealthCheckResponse
@@ -115,6 +120,13 @@ class Server:
         """Take no more calls, give those in flight `grace_s` to end, then break them off."""
         await self._health.enter_graceful_shutdown()
         await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
+
+
+class _Reflection(reflection.ReflectionServicer):  # type: ignore[misc]
+    """Standard reflection that learns what is served after it has begun to answer."""
+
+    def list_services(self, services: Sequence[str]) -> None:
+        super().__init__([*services, health.SERVICE_NAME])
 
 
 def _unknown() -> Method:

@@ -116,7 +116,7 @@ class Serving:
         """Take note of the `request_id`; the answer that was given to it before, if it was."""
         if not self.method.has_request_id:
             return None
-        self._request_id = request.request_id
+        self._request_id = str(getattr(request, _REQUEST_ID))
         if not self.method.keyed:
             return None
         if not 0 < len(self._request_id) <= REQUEST_ID_LENGTH_MAX or not self._request_id.isprintable():
@@ -218,5 +218,5 @@ def _digest(request: Message, request_id: str) -> bytes:
     """SHA-256 of all of the request but its id."""
     request.ClearField(_REQUEST_ID)
     body = request.SerializeToString(deterministic=True)
-    request.request_id = request_id
+    setattr(request, _REQUEST_ID, request_id)
     return hashlib.sha256(body).digest()

@@ -1,0 +1,178 @@
+"""The life of one service process: listen, be found, lead, serve, drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Generic, TypeVar
+
+import structlog
+
+from suanmesh_chassis.discovery import Directory, Record, Registration
+from suanmesh_chassis.identity import service_id
+from suanmesh_chassis.parts import House, Listener, Parts
+from suanmesh_chassis.process import Process
+from suanmesh_chassis.standing import Standing
+from suanmesh_kernel.clock import Rng
+from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_store import Keyspace, KeyspaceTrouble, Leadership
+from suanmesh_store.layout import election_key
+from suanmesh_store.store import KeyspaceStore
+
+S = TypeVar("S")
+
+log = structlog.get_logger()
+
+DIRECTORY_WAIT_S = 10.0
+FAREWELL_S = 2.0
+"""How long etcd is waited for at the end; what cannot be withdrawn lapses with its lease."""
+CAMPAIGN_PAUSE_S = 0.5
+
+
+class LeadershipLost(Exception):
+    """Somebody else may lead now, so this process must not go on; a supervisor starts it again."""
+
+
+class Life(Generic[S]):
+    """One process from its first listener to its last call."""
+
+    def __init__(self, process: Process, keys: Keyspace, settings: S, rng: Rng, *, leads: bool) -> None:
+        self._process = process
+        self._keys = keys
+        self._settings = settings
+        self._rng = rng
+        self._leads = leads
+        self._found = KeyspaceStore(keys, process.area, process.clock, rng)
+        self._directory = Directory(self._found)
+        self._standing = Standing(process, self._gateway_key, self._not_yet)
+
+    async def live(self, build: Callable[[House[S]], Awaitable[Parts]], stop: asyncio.Event) -> None:
+        """Serve until `stop` is set. Raises what made it impossible, or an ExceptionGroup of what a task raised."""
+        async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
+            address = await self._standing.listen(Listener(self._process.common.listen))
+            log.info("listening", address=address)
+            registration = Registration(self._found, self._record(address), self._process.common.lease_s)
+            kept = [tasks.create_task(self._directory.run()), tasks.create_task(registration.run())]
+            try:
+                leadership = await self._lead(address, stop)
+                if not stop.is_set():
+                    parts = await self._built(build, leadership, closing)
+                    kept += [tasks.create_task(_ran(task)) for task in parts.tasks]
+                    await registration.tell(leader=True)
+                    log.info("serving", address=address)
+                    await self._until_stopped(leadership, stop)
+                await self._drain(registration, leadership)
+            finally:
+                await self._standing.stop(0)
+                for task in kept:
+                    task.cancel()
+
+    async def _lead(self, address: str, stop: asyncio.Event) -> Leadership | None:
+        """Wait until this instance leads; None where it does not campaign or is told to stop first."""
+        if not self._leads:
+            return None
+        async with asyncio.TaskGroup() as tasks:
+            campaign = tasks.create_task(self._campaign(address))
+            stopped = tasks.create_task(stop.wait())
+            await asyncio.wait((campaign, stopped), return_when=asyncio.FIRST_COMPLETED)
+            campaign.cancel()
+            stopped.cancel()
+        return None if campaign.cancelled() else campaign.result()
+
+    async def _campaign(self, address: str) -> Leadership:
+        ttl_s = self._process.common.lease_s
+        while True:
+            try:
+                return await self._keys.campaign(election_key(self._process.area), address.encode(), ttl_s)
+            except KeyspaceTrouble as trouble:
+                log.warning("campaign interrupted", reason=trouble.trouble.value, message=str(trouble))
+            await asyncio.sleep(CAMPAIGN_PAUSE_S)
+
+    async def _built(
+        self, build: Callable[[House[S]], Awaitable[Parts]], leadership: Leadership | None, closing: AsyncExitStack
+    ) -> Parts:
+        async with asyncio.timeout(DIRECTORY_WAIT_S):
+            await self._directory.ready.wait()
+        house = self._house(leadership)
+        closing.push_async_callback(house.mesh.close)
+        parts = await build(house)
+        for close in parts.closing:
+            closing.push_async_callback(close)
+        for listener in parts.extra_listeners:
+            log.info("listening", address=await self._standing.listen(listener))
+        await self._standing.place(parts.servicers, parts.requests)
+        return parts
+
+    def _house(self, leadership: Leadership | None) -> House[S]:
+        process = self._process
+        process.common.data_dir.mkdir(parents=True, exist_ok=True)
+        return House(
+            area=process.area,
+            node=process.common.node,
+            settings=self._settings,
+            common=process.common,
+            clock=process.clock,
+            rng=self._rng,
+            store=KeyspaceStore(self._keys, process.area, process.clock, self._rng, leadership),
+            mesh=process.mesh(self._directory),
+            signer=process.signer,
+            identity=process.identity,
+            leadership=leadership,
+            data_dir=process.common.data_dir,
+        )
+
+    async def _until_stopped(self, leadership: Leadership | None, stop: asyncio.Event) -> None:
+        if leadership is None:
+            await stop.wait()
+            return
+        async with asyncio.TaskGroup() as tasks:
+            lost, stopped = tasks.create_task(leadership.lost.wait()), tasks.create_task(stop.wait())
+            await asyncio.wait((lost, stopped), return_when=asyncio.FIRST_COMPLETED)
+            lost.cancel()
+            stopped.cancel()
+        if leadership.lost.is_set() and not stop.is_set():
+            raise LeadershipLost(f"{self._process.area} is led by somebody else")
+
+    async def _drain(self, registration: Registration, leadership: Leadership | None) -> None:
+        """DRAINING in discovery, then to health checks, then no more calls, then out of discovery."""
+        common = self._process.common
+        log.info("draining")
+        await _farewell(registration.tell(leader=False, draining=True))
+        await self._standing.refuse_health()
+        await asyncio.sleep(common.drain_notice_s)
+        await self._standing.stop(common.drain_grace_s)
+        if leadership is not None:
+            await _farewell(leadership.resign())
+        await _farewell(registration.withdraw())
+
+    def _record(self, address: str) -> Record:
+        process = self._process
+        return Record(
+            area=process.area,
+            id=process.instance,
+            address=address,
+            state=Record.STATE_ACTIVE,
+            signing_key=process.signer.public_key,
+        )
+
+    def _not_yet(self) -> Refusal:
+        leader = self._directory.leader(self._process.area)
+        message = f"this instance does not lead {self._process.area}; {leader or 'nobody known'} does"
+        return Unavailable("NOT_LEADER", message, leader=leader)
+
+    def _gateway_key(self, key_id: str) -> bytes | None:
+        return self._directory.gateway_key(key_id, service_id(self._process.common.node, "gateway"))
+
+
+async def _ran(task: Callable[[], Awaitable[None]]) -> None:
+    await task()
+
+
+async def _farewell(last: Awaitable[None]) -> None:
+    """Try for a bounded time: a process that was told to stop must stop, also without etcd."""
+    try:
+        async with asyncio.timeout(FAREWELL_S):
+            await last
+    except (TimeoutError, Refusal, KeyspaceTrouble) as trouble:
+        log.warning("farewell cut short", message=str(trouble))

@@ -1,0 +1,82 @@
+"""What every process of a node opens first and closes last: logs, spans on their way out, metrics, its identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+import structlog
+
+from suanmesh_chassis.ca import server_name
+from suanmesh_chassis.outgoing import TracedCalls
+from suanmesh_chassis.server import TlsFiles
+from suanmesh_chassis.settings import Common, described
+from suanmesh_chassis.signing import Signer, load_signer
+from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_sdk import Resolver, Tls
+from suanmesh_sdk.mesh import Mesh
+from suanmesh_telemetry.logs import configure_logs
+from suanmesh_telemetry.metrics import serve_metrics
+from suanmesh_telemetry.rpc import CallSpans
+from suanmesh_telemetry.traces import OtlpTarget, Tracing, start_tracing
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of a node: a service, or an agent."""
+
+    area: str
+    identity: str
+    """SPIFFE id."""
+    instance: str
+    """An id of its own, new at each start."""
+    common: Common
+    clock: Clock
+    tls: TlsFiles
+    signer: Signer
+    spans: CallSpans
+    tracing: Tracing | None
+
+    def mesh(self, resolver: Resolver, *, via: str = "") -> Mesh:
+        """The other services, called as this process; with `via` through a gateway."""
+        tls = Tls(ca=self.tls.ca, cert=self.tls.certificate, key=self.tls.key)
+        return Mesh(node=self.common.node, tls=tls, resolver=resolver, via=via, hook=TracedCalls(self.spans))
+
+    async def close(self) -> None:
+        """Send the spans that are left, for a bounded time."""
+        if self.tracing is not None:
+            await self.tracing.close()
+
+
+def open_process(area: str, identity: str, common: Common, settings: object, clock: Clock, rng: Rng) -> Process:
+    """Set up logs, metrics and tracing of this process and read its keys. Raises OSError and ValueError."""
+    configure_logs(area, common.log_level)
+    log.info("process begins", settings=described(common) | described(settings), principal=identity)
+    tls = TlsFiles.load(common.tls_dir)
+    instance = sortable_id(clock.now(), rng)
+    tracing = None
+    if common.otlp_endpoint:
+        gateway = server_name(common.node, "gateway")
+        target = OtlpTarget(common.otlp_endpoint, gateway, tls.ca, tls.certificate, tls.key)
+        tracing = start_tracing(area, instance, target)
+    if common.metrics_listen:
+        serve_metrics(common.metrics_listen)
+    return Process(
+        area=area,
+        identity=identity,
+        instance=instance,
+        common=common,
+        clock=clock,
+        tls=tls,
+        signer=load_signer(common.tls_dir / "signing.key", identity),
+        spans=CallSpans(common.trace_sample_reads, Random(rng(16))),
+        tracing=tracing,
+    )
+
+
+def no_gateway_key(_: str) -> bytes | None:
+    """For a process that nobody passes callers on to, such as an agent."""
+    return None

@@ -1,0 +1,62 @@
+"""Builds the server of a process out of its pieces: certificates, assertions, rules, router, listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from suanmesh_chassis.admission import Admission
+from suanmesh_chassis.assertion import Assertions, KeyOf
+from suanmesh_chassis.identity import Certificates
+from suanmesh_chassis.parts import Forwarded, Listener, Requests, Served
+from suanmesh_chassis.process import Process, no_gateway_key
+from suanmesh_chassis.server import Router, Server
+from suanmesh_chassis.serving import Rules
+from suanmesh_kernel.refusals import Refusal, Unavailable
+
+
+def not_ready() -> Refusal:
+    """Said before there is anything to serve."""
+    return Unavailable("NOT_READY", "this instance is not ready yet")
+
+
+class Standing:
+    """A server with what it serves."""
+
+    def __init__(
+        self, process: Process, key_of: KeyOf = no_gateway_key, not_yet: Callable[[], Refusal] = not_ready
+    ) -> None:
+        common = process.common
+        certificates = Certificates(common.node, process.clock)
+        assertions = Assertions(common.node, process.area, key_of, process.clock)
+        admission = Admission(certificates, assertions, process.clock)
+        self._rules = Rules(
+            process.area, admission, process.spans, process.clock, message_bytes_max=common.message_bytes_max
+        )
+        self._router = Router(self._rules, not_yet)
+        self._server = Server(self._router, process.tls)
+
+    async def listen(self, listener: Listener) -> str:
+        """Listen on one more address and return it. Raises OSError where it is taken."""
+        return await self._server.listen(listener)
+
+    async def place(self, parts: Sequence[Served | Forwarded], requests: Requests | None = None) -> None:
+        """Serve `parts` from now on, and say so to health checks. Raises BadServicer where one does not fit."""
+        self._rules.requests = requests
+        self._router.place(parts)
+        self._server.reflect([part.descriptor.full_name for part in parts])
+        await self._server.set_serving(True)
+
+    async def refuse_health(self) -> None:
+        """Tell health checks that no more calls should come."""
+        await self._server.set_serving(False)
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more calls, give those in flight `grace_s` to end."""
+        await self._server.stop(grace_s)
+
+
+async def serve_alone(process: Process, listener: Listener, parts: Sequence[Served]) -> tuple[Standing, str]:
+    """Serve `parts` without etcd, as an agent's data plane does; returns the address with what can be stopped."""
+    standing = Standing(process)
+    await standing.place(parts)
+    return standing, await standing.listen(listener)
