@@ -112,7 +112,6 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
     },
     "gateway": {
         "TRACE_UNKNOWN": "没有保存此追踪的跨度",
-        "SERVICE_NOT_FOUND": "没有已知的服务实例，请稍后重试",
         "FIELD_INVALID": "字段的值不合规定",
     },
 }

@@ -9,7 +9,7 @@ import structlog
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.names import last
+from suanmesh_kernel.names import last, parent
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_registry import wire
 from suanmesh_registry.domain.liveness import Bounds, Hearing, Liveness, judged
@@ -65,9 +65,12 @@ class Watchman:
         """Look at every site once, and record what is no longer as its document says."""
         now = self._clock.monotonic()
         hearings = {held.name: self._hearing(held, now) for held in self._sites.values()}
+        by_site: dict[str, list[Held[pool_pb2.Pool]]] = {}
+        for pool in self._pools.values():
+            by_site.setdefault(parent(pool.name), []).append(pool)
         for name, liveness in judged(hearings, self._bounds).items():
             try:
-                await self._settle(name, liveness)
+                await self._settle(name, liveness, by_site.get(name, []))
             except (Aborted, Unavailable) as refusal:
                 log.info("site put off", site=name, reason=refusal.reason)
 
@@ -84,13 +87,12 @@ class Watchman:
             return Hearing(recorded, None)
         return Hearing(recorded, now - self._lapsed_at.setdefault(held.name, now))
 
-    async def _settle(self, name: str, liveness: Liveness) -> None:
+    async def _settle(self, name: str, liveness: Liveness, pools: list[Held[pool_pb2.Pool]]) -> None:
         held = self._sites.get(name)
         if held is None:
             return
         site = self._settled_site(held, liveness)
         site_changes = [Update(held, site)] if site != held.message else []
-        pools = [pool for pool in self._pools.values() if pool.name.startswith(f"{name}/")]
         settled_pools = ((pool, self._settled_pool(pool, name, liveness)) for pool in pools)
         pool_changes = [Update(pool, after) for pool, after in settled_pools if after is not None]
         if not site_changes and not pool_changes:

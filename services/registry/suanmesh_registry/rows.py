@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -79,14 +80,16 @@ def _field(field: FieldDescriptor, repeated: bool) -> Field:
     if field.message_type is not None:
         return Field(FieldKind.TIME, repeated)
     if field.enum_type is not None:
-        return Field(FieldKind.CHOICE, repeated, frozenset(_choices(field.enum_type).values()))
+        return Field(FieldKind.CHOICE, repeated, frozenset(_choices(field.enum_type.full_name).values()))
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return Field(FieldKind.FLAG, repeated)
     return Field(FieldKind.NUMBER if field.cpp_type in _NUMBERS else FieldKind.TEXT, repeated)
 
 
-def _choices(kind: EnumDescriptor) -> dict[int, str]:
+@lru_cache(maxsize=64)
+def _choices(enum: str) -> dict[int, str]:
     """The values of an enum as a filter names them: `PHASE_ACTIVE` is `ACTIVE`; the unset one has no name."""
+    kind = descriptor_pool.Default().FindEnumTypeByName(enum)
     prefix = kind.values_by_number[0].name.removesuffix("UNSPECIFIED")
     return {value.number: value.name.removeprefix(prefix) for value in kind.values if value.number}
 
@@ -102,7 +105,7 @@ def _values(message: Message, names: tuple[str, ...]) -> Iterable[Value]:
         elif field.message_type is not None:
             yield moment(value)
         elif field.enum_type is not None:
-            if name := _choices(field.enum_type).get(value):
+            if name := _choices(field.enum_type.full_name).get(value):
                 yield name
         elif value != "":
             yield value

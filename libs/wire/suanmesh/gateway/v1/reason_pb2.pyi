@@ -26,9 +26,7 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """Never used."""
     REASON_TRACE_UNKNOWN: _Reason.ValueType  # 1
     """NOT_FOUND: no spans of that trace are kept."""
-    REASON_SERVICE_NOT_FOUND: _Reason.ValueType  # 2
-    """UNAVAILABLE: no instance of the service that owns the method is known; try again."""
-    REASON_FIELD_INVALID: _Reason.ValueType  # 3
+    REASON_FIELD_INVALID: _Reason.ValueType  # 2
     """INVALID_ARGUMENT: a field's value is out of its range; `field` names it."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
@@ -38,7 +36,5 @@ REASON_UNSPECIFIED: Reason.ValueType  # 0
 """Never used."""
 REASON_TRACE_UNKNOWN: Reason.ValueType  # 1
 """NOT_FOUND: no spans of that trace are kept."""
-REASON_SERVICE_NOT_FOUND: Reason.ValueType  # 2
-"""UNAVAILABLE: no instance of the service that owns the method is known; try again."""
-REASON_FIELD_INVALID: Reason.ValueType  # 3
+REASON_FIELD_INVALID: Reason.ValueType  # 2
 """INVALID_ARGUMENT: a field's value is out of its range; `field` names it."""

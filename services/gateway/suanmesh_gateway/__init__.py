@@ -1,0 +1,1 @@
+"""The gateway: the one address of a node, and its trace store."""

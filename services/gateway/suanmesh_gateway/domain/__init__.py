@@ -1,0 +1,1 @@
+"""The rules of the trace store: values in, values out."""

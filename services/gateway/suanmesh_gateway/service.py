@@ -1,0 +1,46 @@
+"""The gateway's own calls: the trace store, filled over OTLP and read by people."""
+
+from __future__ import annotations
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from suanmesh.gateway.v1 import gateway_service_pb2 as pb
+from suanmesh.gateway.v1 import trace_pb2
+from suanmesh_chassis import Call
+from suanmesh_gateway import wire
+from suanmesh_gateway.domain import pages, traces
+from suanmesh_gateway.trace_store import TraceStore
+from suanmesh_kernel.refusals import NotFound
+
+
+class TraceReceiver:
+    """OTLP's TraceService (opentelemetry.proto.collector.trace.v1)."""
+
+    def __init__(self, store: TraceStore) -> None:
+        self._store = store
+
+    async def Export(self, request: ExportTraceServiceRequest, call: Call) -> ExportTraceServiceResponse:
+        await self._store.add(wire.spans_from(request))
+        return ExportTraceServiceResponse()
+
+
+class GatewayService:
+    """Reads traces. A user reads those that a call of their party began, the operator all."""
+
+    def __init__(self, store: TraceStore) -> None:
+        self._store = store
+
+    async def GetTrace(self, request: pb.GetTraceRequest, call: Call) -> trace_pb2.Trace:
+        spans = await self._store.trace(traces.trace_id(request.name))
+        if not spans or not (call.is_("operator") or traces.belongs_to(spans, call.party)):
+            raise NotFound("TRACE_UNKNOWN", f"no spans of {request.name} are kept", name=request.name)
+        return wire.trace_to(request.name, spans)
+
+    async def ListTraces(self, request: pb.ListTracesRequest, call: Call) -> pb.ListTracesResponse:
+        size = pages.checked_size(request.page_size)
+        summaries = await self._store.newest(size + 1, pages.before(request.page_token))
+        token = pages.token(summaries[size - 1]) if len(summaries) > size else ""
+        return pb.ListTracesResponse(traces=[wire.summary_to(each) for each in summaries[:size]], next_page_token=token)

@@ -1,0 +1,142 @@
+"""Traces in SQLite, bounded by age and number; every call runs off the event loop, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from suanmesh_gateway.domain.traces import Span, Summary
+
+T = TypeVar("T")
+
+_SCHEMA = """
+PRAGMA auto_vacuum = INCREMENTAL;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS traces (
+    trace_id TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, spans INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS traces_by_start ON traces (start_ns, trace_id);
+CREATE TABLE IF NOT EXISTS spans (
+    trace_id TEXT NOT NULL, span_id TEXT NOT NULL, parent_span_id TEXT NOT NULL, name TEXT NOT NULL,
+    service TEXT NOT NULL, kind TEXT NOT NULL, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
+    error INTEGER NOT NULL, status_message TEXT NOT NULL, attributes TEXT NOT NULL,
+    PRIMARY KEY (trace_id, span_id)
+) WITHOUT ROWID;
+"""
+_OLDEST = "SELECT trace_id, start_ns, spans FROM traces ORDER BY start_ns, trace_id"
+_ADD_SPAN = "INSERT OR IGNORE INTO spans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_TO_TRACE = """
+INSERT INTO traces VALUES (?1, ?2, ?3, 1) ON CONFLICT (trace_id) DO UPDATE SET
+    start_ns = min(start_ns, ?2), end_ns = max(end_ns, ?3), spans = spans + 1
+"""
+_LIST = """
+SELECT trace_id, start_ns, end_ns, spans, (
+    SELECT name FROM spans WHERE spans.trace_id = traces.trace_id ORDER BY parent_span_id != '', start_ns LIMIT 1
+) FROM traces WHERE (start_ns, trace_id) < (?, ?) ORDER BY start_ns DESC, trace_id DESC LIMIT ?
+"""
+
+
+class TraceStore:
+    """Spans by trace. A span that arrives twice is kept once."""
+
+    def __init__(self, path: Path, *, trace_spans_max: int) -> None:
+        """Open or create the file at `path`. Raises sqlite3.Error."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._trace_spans_max = trace_spans_max
+        self._connection = sqlite3.connect(path, check_same_thread=False)
+        self._connection.executescript(_SCHEMA)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="traces")
+
+    async def add(self, spans: Iterable[Span]) -> None:
+        """Keep `spans`; those beyond the bound of their trace are let go."""
+        await self._run(lambda: self._add(list(spans)))
+
+    async def trace(self, trace_id: str) -> list[Span]:
+        """The spans of a trace by start time; empty where none is kept."""
+        return await self._run(lambda: self._trace(trace_id))
+
+    async def newest(self, count: int, before: tuple[int, str]) -> list[Summary]:
+        """Traces by start, newest first, that began before the given start and id."""
+        rows = await self._run(lambda: self._connection.execute(_LIST, (*before, count)).fetchall())
+        return [Summary(trace_id, root or "", start, end, spans) for trace_id, start, end, spans, root in rows]
+
+    async def sweep(self, *, began_before_ns: int, spans_max: int) -> int:
+        """Drop traces that began before a moment, then the oldest until no more than `spans_max` spans are left.
+
+        Returns how many traces were dropped.
+        """
+        return await self._run(lambda: self._sweep(began_before_ns, spans_max))
+
+    async def close(self) -> None:
+        """Finish what was begun."""
+        await self._run(self._connection.close)
+        self._thread.shutdown()
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _add(self, spans: Sequence[Span]) -> None:
+        with self._connection as connection:
+            for span in spans:
+                row = connection.execute("SELECT spans FROM traces WHERE trace_id = ?", (span.trace_id,)).fetchone()
+                if row is not None and row[0] >= self._trace_spans_max:
+                    continue
+                if connection.execute(_ADD_SPAN, _row(span)).rowcount:
+                    connection.execute(_ADD_TO_TRACE, (span.trace_id, span.start_ns, span.end_ns))
+
+    def _trace(self, trace_id: str) -> list[Span]:
+        query = "SELECT * FROM spans WHERE trace_id = ? ORDER BY start_ns, span_id"
+        return [_span(row) for row in self._connection.execute(query, (trace_id,))]
+
+    def _sweep(self, began_before_ns: int, spans_max: int) -> int:
+        with self._connection as connection:
+            (kept,) = connection.execute("SELECT coalesce(sum(spans), 0) FROM traces").fetchone()
+            dropped = []
+            for trace_id, start_ns, spans in connection.execute(_OLDEST):
+                if start_ns >= began_before_ns and kept <= spans_max:
+                    break
+                dropped.append((trace_id,))
+                kept -= spans
+            connection.executemany("DELETE FROM spans WHERE trace_id = ?", dropped)
+            connection.executemany("DELETE FROM traces WHERE trace_id = ?", dropped)
+        self._connection.execute("PRAGMA incremental_vacuum")
+        return len(dropped)
+
+
+def _row(span: Span) -> tuple[str | int, ...]:
+    return (
+        span.trace_id,
+        span.span_id,
+        span.parent_span_id,
+        span.name,
+        span.service,
+        span.kind,
+        span.start_ns,
+        span.end_ns,
+        int(span.error),
+        span.status_message,
+        json.dumps(dict(span.attributes), ensure_ascii=False),
+    )
+
+
+def _span(row: tuple[str, str, str, str, str, str, int, int, int, str, str]) -> Span:
+    trace_id, span_id, parent_span_id, name, service, kind, start_ns, end_ns, error, status_message, attributes = row
+    return Span(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_span_id=parent_span_id,
+        name=name,
+        service=service,
+        kind=kind,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        error=bool(error),
+        status_message=status_message,
+        attributes=json.loads(attributes),
+    )

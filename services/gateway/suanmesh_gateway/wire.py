@@ -1,0 +1,107 @@
+"""Between the trace store's values and their messages: OTLP in, our own contract out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1 import trace_pb2 as otlp
+
+from suanmesh.gateway.v1 import trace_pb2
+from suanmesh_gateway.domain.traces import Span, Summary, services
+
+ATTRIBUTES_MAX = 64
+TEXT_LENGTH_MAX = 400
+"""Longer names, values and messages are cut: the store is for finding a cause, not for keeping payloads."""
+_IDS = (16, 8)
+
+
+def spans_from(request: ExportTraceServiceRequest) -> Iterator[Span]:
+    """The spans of one export; those without ids of the right length are left out."""
+    for resource in request.resource_spans:
+        service = _attributes(resource.resource.attributes).get("service.name", "")
+        for scope in resource.scope_spans:
+            yield from (_span(span, service) for span in scope.spans if (len(span.trace_id), len(span.span_id)) == _IDS)
+
+
+def trace_to(name: str, spans: Sequence[Span]) -> trace_pb2.Trace:
+    return trace_pb2.Trace(name=name, spans=[_span_to(span) for span in spans], services=services(spans))
+
+
+def summary_to(summary: Summary) -> trace_pb2.TraceSummary:
+    return trace_pb2.TraceSummary(
+        name=f"traces/{summary.trace_id}",
+        root=summary.root,
+        start_time=_timestamp(summary.start_ns),
+        duration_us=(summary.end_ns - summary.start_ns) // 1_000,
+        spans=summary.spans,
+    )
+
+
+def _span(span: otlp.Span, service: str) -> Span:
+    return Span(
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_span_id=span.parent_span_id.hex(),
+        name=span.name[:TEXT_LENGTH_MAX],
+        service=service,
+        kind=_kind(span.kind),
+        start_ns=_fitting(span.start_time_unix_nano),
+        end_ns=_fitting(max(span.end_time_unix_nano, span.start_time_unix_nano)),
+        error=span.status.code == otlp.Status.STATUS_CODE_ERROR,
+        status_message=span.status.message[:TEXT_LENGTH_MAX],
+        attributes=_attributes(span.attributes),
+    )
+
+
+def _span_to(span: Span) -> trace_pb2.Span:
+    return trace_pb2.Span(
+        span_id=span.span_id,
+        parent_span_id=span.parent_span_id,
+        name=span.name,
+        service=span.service,
+        kind=span.kind,
+        start_time=_timestamp(span.start_ns),
+        duration_us=(span.end_ns - span.start_ns) // 1_000,
+        error=span.error,
+        status_message=span.status_message,
+        attributes=span.attributes,
+    )
+
+
+def _kind(value: otlp.Span.SpanKind.ValueType) -> str:
+    known = value in otlp.Span.SpanKind.values() and value != otlp.Span.SPAN_KIND_UNSPECIFIED
+    return otlp.Span.SpanKind.Name(value).removeprefix("SPAN_KIND_") if known else "INTERNAL"
+
+
+def _attributes(pairs: Iterable[KeyValue]) -> dict[str, str]:
+    texts = {pair.key[:TEXT_LENGTH_MAX]: _text(pair.value)[:TEXT_LENGTH_MAX] for pair in pairs}
+    return dict(list(texts.items())[:ATTRIBUTES_MAX])
+
+
+def _text(value: AnyValue) -> str:
+    match value.WhichOneof("value"):
+        case "string_value":
+            return value.string_value
+        case "bool_value":
+            return "true" if value.bool_value else "false"
+        case "int_value":
+            return str(value.int_value)
+        case "double_value":
+            return repr(value.double_value)
+        case "array_value":
+            return ", ".join(_text(each) for each in value.array_value.values)
+        case "bytes_value":
+            return value.bytes_value.hex()
+    return ""
+
+
+def _fitting(nanoseconds: int) -> int:
+    """OTLP's times are unsigned, SQLite's integers are not."""
+    return min(nanoseconds, 2**63 - 1)
+
+
+def _timestamp(nanoseconds: int) -> Timestamp:
+    return Timestamp(seconds=nanoseconds // 1_000_000_000, nanos=nanoseconds % 1_000_000_000)
