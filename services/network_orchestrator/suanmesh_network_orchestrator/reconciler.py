@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from datetime import timedelta
 
 import structlog
@@ -90,9 +91,10 @@ class Reconciler:
         arrived = bool(carried) and all(transfer.state in _ENDED for transfer in carried)
         return Use(held.message.party, inputs_wanted=held.message.state in _NEEDS_INPUTS and not arrived)
 
-    async def _follow(self, changes: AsyncIterator[str], reservations_of: _NamesOf) -> None:
-        async for name in changes:
-            self._dirty.add(reservations_of(name))
+    async def _follow(self, changes: AsyncGenerator[str, None], reservations_of: _NamesOf) -> None:
+        async with aclosing(changes) as names:
+            async for name in names:
+                self._dirty.add(reservations_of(name))
 
     async def _follow_tokens(self) -> None:
         """Know which hold keys of ours stand; one that goes with its lease makes its reservation dirty."""

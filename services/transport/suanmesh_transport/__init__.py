@@ -1,0 +1,1 @@
+"""The transport: moving data, verified."""

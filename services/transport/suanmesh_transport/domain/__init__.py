@@ -1,0 +1,1 @@
+"""The rules of datasets, replicas and transfers: values in, values out."""

@@ -1,0 +1,39 @@
+"""Builds the transport."""
+
+from __future__ import annotations
+
+from suanmesh.transport.v1 import transport_service_pb2
+from suanmesh_chassis import House, Parts, Served, run
+from suanmesh_store import open_mirror
+from suanmesh_store.layout import DATASETS, PLACEMENTS, SITES, TRANSFERS
+from suanmesh_transport.data_plane import MeshDataPlane
+from suanmesh_transport.reconciler import Reconciler
+from suanmesh_transport.service import TransportService
+from suanmesh_transport.settings import TransportSettings
+from suanmesh_transport.shelf import AREA, Shelf
+from suanmesh_transport.tickets import TicketOffice
+
+
+def main() -> None:
+    """Run it."""
+    run(AREA, TransportSettings, build)
+
+
+async def build(house: House[TransportSettings]) -> Parts:
+    """Join the parts."""
+    store, settings = house.store, house.settings
+    datasets, transfers = await open_mirror(store, DATASETS), await open_mirror(store, TRANSFERS)
+    placements, sites = await open_mirror(store, PLACEMENTS), await open_mirror(store, SITES)
+    office, plane = TicketOffice(house.signer, house.identity), MeshDataPlane(house.mesh)
+    shelf = Shelf(store, datasets, transfers, office, house.clock, ticket_lifetime_s=settings.ticket_lifetime_s)
+    service = TransportService(
+        shelf, transfers, office, plane, house.clock, house.rng, read_ticket_lifetime_s=settings.read_ticket_lifetime_s
+    )
+    reconciler = Reconciler(
+        shelf, transfers, placements, sites, resync_s=settings.resync_s, retention_s=settings.ended_retention_s
+    )
+    return Parts(
+        servicers=[Served(transport_service_pb2.DESCRIPTOR.services_by_name["TransportService"], service)],
+        tasks=[mirror.run for mirror in (datasets, transfers, placements, sites)] + [reconciler.run],
+        requests=store,
+    )

@@ -1,0 +1,86 @@
+"""Ends transfers that nobody waits for any more, and forgets those that ended long ago."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from datetime import timedelta
+
+import structlog
+
+from suanmesh.registry.v1.site_pb2 import Site
+from suanmesh.scheduler.v1.placement_pb2 import Placement
+from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh_kernel.refusals import Aborted, Unavailable
+from suanmesh_store import Dirty, Mirror
+from suanmesh_transport.shelf import Shelf
+
+log = structlog.get_logger()
+
+
+class Reconciler:
+    """Looks at every transfer that may have to end; a lost event costs one resync of delay."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        kept: Mirror[Transfer],
+        placements: Mirror[Placement],
+        sites: Mirror[Site],
+        *,
+        resync_s: float,
+        retention_s: float,
+    ) -> None:
+        self._shelf = shelf
+        self._kept = kept
+        self._placements = placements
+        self._sites = sites
+        self._resync_s = resync_s
+        self._retention = timedelta(seconds=retention_s)
+        self._dirty = Dirty()
+
+    async def run(self) -> None:
+        """Settle transfers until cancelled."""
+        self._kept.feed(self._dirty)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow(self._placements.changes(), self._of_placement))
+            tasks.create_task(self._follow(self._sites.changes(), self._of_site))
+            tasks.create_task(self._resync())
+            while True:
+                await self._settle_or_put_off(await self._dirty.take())
+
+    async def settle(self, name: str) -> None:
+        """Bring one transfer to where it belongs, or forget it."""
+        held = self._kept.get(name)
+        if held is None:
+            return
+        if held.message.HasField("end_time"):
+            await self._shelf.forget(name, self._retention)
+        else:
+            await self._shelf.settle(name)
+
+    async def _settle_or_put_off(self, name: str) -> None:
+        try:
+            await self.settle(name)
+        except (Aborted, Unavailable) as refusal:
+            log.info("transfer put off", transfer=name, reason=refusal.reason)
+
+    async def _follow(self, changes: AsyncGenerator[str, None], transfers_of: Callable[[str], Iterable[str]]) -> None:
+        async with aclosing(changes) as names:
+            async for name in names:
+                self._dirty.add(transfers_of(name))
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(self._resync_s)
+            self._dirty.add(self._kept.names())
+
+    def _of_placement(self, placement: str) -> Iterable[str]:
+        held = self._placements.get(placement)
+        if held is None:
+            return [transfer.name for transfer in self._kept.values() if transfer.message.placement == placement]
+        return [name for name in held.message.transfers if self._kept.get(name) is not None]
+
+    def _of_site(self, site: str) -> Iterable[str]:
+        return [transfer.name for transfer in self._kept.values() if transfer.message.source == site]

@@ -1,0 +1,191 @@
+"""The transport's handlers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as pb
+from suanmesh_kernel import pages
+from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_kernel.names import checked_name
+from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal
+from suanmesh_sdk.status import status_of
+from suanmesh_store import Mirror
+from suanmesh_transport import wire
+from suanmesh_transport.domain import transfers
+from suanmesh_transport.ports import DataPlane
+from suanmesh_transport.reader import read_file
+from suanmesh_transport.shelf import AREA, Asked, Outcome, Shelf
+from suanmesh_transport.tickets import TicketOffice
+from suanmesh_transport.watch import watched
+
+if TYPE_CHECKING:
+    from suanmesh_chassis import Call
+
+BATCH_MAX = 100
+PATH_CHARS_MAX = 1024
+_NEWEST = 10**18
+"""Microseconds since 1970 far in the future: what is counted down from to list the newest first."""
+
+
+class TransportService:
+    """Names, digests and replicas of datasets, and the transfers between sites."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        kept: Mirror[transfer_pb2.Transfer],
+        office: TicketOffice,
+        plane: DataPlane,
+        clock: Clock,
+        rng: Rng,
+        *,
+        read_ticket_lifetime_s: float,
+    ) -> None:
+        self._shelf = shelf
+        self._kept = kept
+        self._office = office
+        self._plane = plane
+        self._clock = clock
+        self._rng = rng
+        self._read_lifetime = timedelta(seconds=read_ticket_lifetime_s)
+
+    async def CreateDataset(self, request: pb.CreateDatasetRequest, call: Call) -> dataset_pb2.Dataset:
+        """Publish a dataset whose first replica lies at the calling agent's site."""
+        if request.placement:
+            checked_name(request.placement, "placements", field="placement")
+        given = wire.dataset_given(request.dataset, call.site, self._clock.now())
+        return await self._shelf.publish(
+            request.dataset_id, given, call.site, request.placement, call.memo, call.author()
+        )
+
+    async def GetDataset(self, request: pb.GetDatasetRequest, call: Call) -> dataset_pb2.Dataset:
+        """Return one dataset with its replicas."""
+        held = await self._shelf.dataset(checked_name(request.name, "datasets"), _party(call))
+        return wire.dataset_to(wire.dataset_from(held.message), held.etag)
+
+    async def ListDatasets(self, request: pb.ListDatasetsRequest, call: Call) -> pb.ListDatasetsResponse:
+        """List datasets by name."""
+        party = _party(call)
+        seen = self._shelf.datasets(party)
+        taken, token = _page(seen, request.page_size, request.page_token, f"ListDatasets {party}")
+        return pb.ListDatasetsResponse(datasets=[seen[name] for name in taken], next_page_token=token)
+
+    async def CreateTransfers(self, request: pb.CreateTransfersRequest, call: Call) -> pb.CreateTransfersResponse:
+        """Make transfers, each with its ticket."""
+        _check_count(request.items, "items")
+        asked = [self._asked(item, call) for item in request.items]
+        outcomes = await self._shelf.make(asked, lambda found: call.memo(_transfers_to(found, call)), call.author())
+        return _transfers_to(outcomes, call)
+
+    async def GetTransfer(self, request: pb.GetTransferRequest, call: Call) -> transfer_pb2.Transfer:
+        """Return one transfer."""
+        name = checked_name(request.name, "transfers")
+        return _for(call, (await self._shelf.transfer(name, _party(call))).message)
+
+    async def ListTransfers(self, request: pb.ListTransfersRequest, call: Call) -> pb.ListTransfersResponse:
+        """List transfers, the newest first."""
+        party = _party(call)
+        seen = {_newest_first(transfer): transfer for transfer in self._shelf.transfers(party)}
+        taken, token = _page(seen, request.page_size, request.page_token, f"ListTransfers {party}")
+        return pb.ListTransfersResponse(transfers=[_for(call, seen[key]) for key in taken], next_page_token=token)
+
+    async def CancelTransfer(self, request: pb.CancelTransferRequest, call: Call) -> transfer_pb2.Transfer:
+        """End a transfer that has not ended."""
+        name = checked_name(request.name, "transfers")
+        reason = f"CANCELLED: by {call.principal}"
+        return _for(call, await self._shelf.cancel(name, _party(call), reason, call.author()))
+
+    async def WatchTransfers(
+        self, request: pb.WatchTransfersRequest, call: Call
+    ) -> AsyncIterator[pb.WatchTransfersResponse]:
+        """Stream the transfers towards the calling agent's site."""
+        if checked_name(request.site, "sites", field="site") != call.site:
+            raise PermissionDenied("NOT_OWNER", f"{call.site} cannot watch for {request.site}", name=request.site)
+        async for batch in watched(self._kept, call.site):
+            yield batch
+
+    async def ReportTransfers(self, request: pb.ReportTransfersRequest, call: Call) -> pb.ReportTransfersResponse:
+        """Take what the target's agent reports; each item is answered by itself."""
+        _check_count(request.reports, "reports")
+        return pb.ReportTransfersResponse(results=[await self._reported(report, call) for report in request.reports])
+
+    async def ReadFile(self, request: pb.ReadFileRequest, call: Call) -> AsyncIterator[pb.ReadFileResponse]:
+        """Stream one file of a dataset from a site that has it."""
+        if len(request.path) > PATH_CHARS_MAX:
+            raise _invalid("path", f"it is longer than {PATH_CHARS_MAX} characters")
+        held = await self._shelf.dataset(checked_name(request.dataset, "datasets", field="dataset"), _party(call))
+        dataset = wire.dataset_from(held.message)
+        place = await self._shelf.source_of(dataset)
+        ticket = self._office.for_reading(dataset, place.site, self._clock.now() + self._read_lifetime)
+        async for content in read_file(self._plane, place, ticket, dataset, request.path):
+            yield pb.ReadFileResponse(content=content)
+
+    async def GetTicketKey(self, request: pb.GetTicketKeyRequest, call: Call) -> pb.TicketKey:
+        """Return the public key tickets are signed with."""
+        return self._office.key
+
+    def _asked(self, item: pb.TransferAsk, call: Call) -> Asked | Refusal:
+        try:
+            ask = wire.ask_from(item, sortable_id(self._clock.now(), self._rng))
+            transfers.check_ask(ask, by_service=call.is_("service"))
+        except InvalidArgument as refusal:
+            return refusal
+        return Asked(ask, _party(call), item.traceparent)
+
+    async def _reported(self, message: pb.TransferReport, call: Call) -> pb.TransferResult:
+        try:
+            report = wire.report_from(message)
+            return pb.TransferResult(
+                transfer=await self._shelf.report(message.transfer, report, call.site, call.author())
+            )
+        except Refusal as refusal:
+            return pb.TransferResult(error=status_of(refusal, area=AREA))
+
+
+def _party(call: Call) -> str:
+    """Whose resources the caller sees; empty for those of all."""
+    return call.party if call.is_("user") and not call.is_("operator") else ""
+
+
+def _for(call: Call, transfer: transfer_pb2.Transfer) -> transfer_pb2.Transfer:
+    """The transfer as the caller may see it: its ticket opens a data plane and is for agents and services."""
+    if call.is_("agent") or call.is_("service") or not transfer.HasField("ticket"):
+        return transfer
+    shown = transfer_pb2.Transfer()
+    shown.CopyFrom(transfer)
+    shown.ClearField("ticket")
+    return shown
+
+
+def _transfers_to(outcomes: Sequence[Outcome], call: Call) -> pb.CreateTransfersResponse:
+    return pb.CreateTransfersResponse(
+        results=[
+            pb.TransferResult(error=status_of(outcome, area=AREA))
+            if isinstance(outcome, Refusal)
+            else pb.TransferResult(transfer=_for(call, outcome))
+            for outcome in outcomes
+        ]
+    )
+
+
+def _newest_first(transfer: transfer_pb2.Transfer) -> str:
+    return f"{_NEWEST - transfer.create_time.ToMicroseconds():018d} {transfer.name}"
+
+
+def _page(keys: Iterable[str], size: int, token: str, scope: str) -> tuple[list[str], str]:
+    after = pages.after(token, scope)
+    return pages.cut((key for key in sorted(keys) if key > after), pages.checked_size(size), scope)
+
+
+def _check_count(items: Sequence[object], field: str) -> None:
+    if not 1 <= len(items) <= BATCH_MAX:
+        raise _invalid(field, f"{len(items)} are not 1 to {BATCH_MAX}")
+
+
+def _invalid(field: str, problem: str) -> InvalidArgument:
+    return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)

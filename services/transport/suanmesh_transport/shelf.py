@@ -1,0 +1,273 @@
+"""What is stored of datasets and transfers, and every write to it.
+
+One lock orders the writes of this process; against any other writer stands the store, which commits only over what was
+read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from suanmesh.scheduler.v1.placement_pb2 import Placement
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal
+from suanmesh_store import Author, Change, Create, Delete, Held, Memo, Mirror, Store, Update
+from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
+from suanmesh_telemetry import current_traceparent, names, span
+from suanmesh_transport import wire
+from suanmesh_transport.domain import datasets, transfers
+from suanmesh_transport.domain.datasets import Dataset, ReplicaState
+from suanmesh_transport.domain.transfers import Ask, Place, Report, State, Transfer
+from suanmesh_transport.tickets import TicketOffice
+
+AREA = "transport"
+_ENDED_PLACEMENTS = frozenset(
+    {
+        Placement.STATE_DONE,
+        Placement.STATE_FAILED,
+        Placement.STATE_REFUSED,
+        Placement.STATE_CANCELLED,
+        Placement.STATE_PREEMPTED,
+        Placement.STATE_EXPIRED,
+        Placement.STATE_LOST,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One item of a batch of transfers: what is wanted, by whom, in which trace."""
+
+    ask: Ask
+    party: str
+    """Party whose resources the caller sees; empty for those of all."""
+    traceparent: str
+
+
+Outcome = transfer_pb2.Transfer | Refusal
+
+
+class Shelf:
+    """Datasets and transfers of this node."""
+
+    def __init__(
+        self,
+        store: Store,
+        kept_datasets: Mirror[dataset_pb2.Dataset],
+        kept_transfers: Mirror[transfer_pb2.Transfer],
+        office: TicketOffice,
+        clock: Clock,
+        *,
+        ticket_lifetime_s: float,
+    ) -> None:
+        self._store = store
+        self._datasets = kept_datasets
+        self._transfers = kept_transfers
+        self._office = office
+        self._clock = clock
+        self._ticket_lifetime = timedelta(seconds=ticket_lifetime_s)
+        self._writing = asyncio.Lock()
+
+    def datasets(self, party: str) -> dict[str, dataset_pb2.Dataset]:
+        """Datasets by name, of one party or, where that is empty, of all."""
+        kept = self._datasets.values()
+        return {held.name: _shown(held) for held in kept if party in ("", held.message.party)}
+
+    def transfers(self, party: str) -> list[transfer_pb2.Transfer]:
+        """Transfers, of one party or, where that is empty, of all."""
+        return [held.message for held in self._transfers.values() if party in ("", held.message.party)]
+
+    async def dataset(self, name: str, party: str) -> Held[dataset_pb2.Dataset]:
+        """One dataset. Raises NotFound (`DATASET_UNKNOWN`) also where `party` is another than its owner."""
+        held = await self._store.get(DATASETS, name)
+        if held is None or party not in ("", held.message.party):
+            raise NotFound("DATASET_UNKNOWN", f"there is no dataset {name}", name=name)
+        return held
+
+    async def transfer(self, name: str, party: str) -> Held[transfer_pb2.Transfer]:
+        """One transfer. Raises NotFound (`TRANSFER_UNKNOWN`) also where `party` is another than its owner."""
+        held = await self._store.get(TRANSFERS, name)
+        if held is None or party not in ("", held.message.party):
+            raise NotFound("TRANSFER_UNKNOWN", f"there is no transfer {name}", name=name)
+        return held
+
+    async def place(self, site: str) -> Place | None:
+        """What is known of a site."""
+        held = await self._store.get(SITES, site)
+        return None if held is None else wire.place_from(held.message)
+
+    async def source_of(self, dataset: Dataset, *, wanted: str = "", other_than: str = "") -> Place:
+        """A site to read the dataset from. Raises FailedPrecondition (`NO_REPLICA`, `SITE_NOT_REACHABLE`)."""
+        places = {site: place for site in dataset.complete_sites if (place := await self.place(site)) is not None}
+        return transfers.chosen_source(dataset, places, wanted=wanted, other_than=other_than)
+
+    async def publish(
+        self, dataset_id: str, given: Dataset, site: str, placement: str, memo: Callable[[dataset_pb2.Dataset], Memo],
+        author: Author,
+    ) -> dataset_pb2.Dataset:  # fmt: skip
+        """Keep a dataset whose replica is complete at `site`, or add the replica to the one that stands.
+
+        Raises AlreadyExists (`DATASET_EXISTS`), InvalidArgument (`FIELD_INVALID`), PermissionDenied (`NOT_OWNER`).
+        """
+        fresh = datasets.published(dataset_id, given, site, self._clock.now())
+        await self._check_owner(fresh, site, placement)
+        async with self._writing:
+            held = await self._store.get(DATASETS, fresh.name)
+            if held is None:
+                after = fresh
+                change: Change = Create(DATASETS, fresh.name, wire.dataset_to(fresh))
+            else:
+                after = datasets.republished(wire.dataset_from(held.message), fresh, self._clock.now())
+                change = Update(held, wire.dataset_to(after))
+            answer = wire.dataset_to(after)
+            committed = await self._store.commit(change, remember=memo(answer), author=author)
+            return _shown(committed.held[0])
+
+    async def make(
+        self, asked: Sequence[Asked | Refusal], memo: Callable[[list[Outcome]], Memo], author: Author
+    ) -> list[Outcome]:
+        """Make transfers in one commit; each item is answered by itself, one refused before keeps its refusal."""
+        async with self._writing:
+            outcomes: list[Outcome] = []
+            changes: list[Change] = []
+            for item in asked:
+                outcome = item if isinstance(item, Refusal) else await self._made(item, outcomes)
+                if isinstance(outcome, Create):
+                    changes.append(outcome)
+                    outcome = outcome.message
+                outcomes.append(outcome)
+            await self._store.commit(*changes, remember=memo(outcomes), author=author)
+            return outcomes
+
+    async def report(self, name: str, report: Report, site: str, author: Author) -> transfer_pb2.Transfer:
+        """Take what the target's agent says.
+
+        Raises NotFound (`TRANSFER_UNKNOWN`), PermissionDenied (`NOT_OWNER`), FailedPrecondition
+        (`TRANSITION_NOT_ALLOWED`), DataLoss (`DIGEST_MISMATCH`).
+        """
+        async with self._writing:
+            held = await self.transfer(name, "")
+            if held.message.target != site:
+                raise PermissionDenied("NOT_OWNER", f"{name} goes to {held.message.target}, not to {site}", name=name)
+            before = wire.transfer_from(held.message)
+            return await self._keep(held, before, transfers.reported(before, report, self._clock.now()), author)
+
+    async def cancel(self, name: str, party: str, reason: str, author: Author) -> transfer_pb2.Transfer:
+        """End a transfer that has not ended. Raises NotFound (`TRANSFER_UNKNOWN`)."""
+        async with self._writing:
+            held = await self.transfer(name, party)
+            before = wire.transfer_from(held.message)
+            return await self._keep(held, before, transfers.cancelled(before, reason, self._clock.now()), author)
+
+    async def settle(self, name: str) -> None:
+        """End a transfer whose placement has ended or whose source is lost."""
+        async with self._writing:
+            held = await self._store.get(TRANSFERS, name)
+            if held is None:
+                return
+            before = wire.transfer_from(held.message)
+            placement_open = not before.placement or await self._is_open(before.placement)
+            source, now = await self.place(before.source), self._clock.now()
+            after = transfers.settled(before, placement_open=placement_open, source=source, now=now)
+            if after != before:
+                with span(names.SETTLE_TRANSFER, parent=held.traceparent, transfer=name, state=after.state.name):
+                    await self._keep(held, before, after, None)
+
+    async def forget(self, name: str, older_than: timedelta) -> None:
+        """Remove a transfer that ended long enough ago."""
+        held = self._transfers.get(name)
+        if held is not None:
+            end_time = wire.transfer_from(held.message).end_time
+            if end_time is not None and end_time + older_than <= self._clock.now():
+                await self._store.commit(Delete(held))
+
+    async def _made(self, item: Asked, earlier: Sequence[Outcome]) -> Create[transfer_pb2.Transfer] | Outcome:
+        """What becomes of one item; the same id twice in a batch is one transfer."""
+        standing = next((o for o in earlier if not isinstance(o, Refusal) and o.name == item.ask.name), None)
+        if standing is None:
+            held = await self._store.get(TRANSFERS, item.ask.name)
+            standing = None if held is None else held.message
+        try:
+            if standing is not None:
+                return _own(standing, item)
+            with span(names.MAKE_TRANSFER, parent=item.traceparent, transfer=item.ask.name, dataset=item.ask.dataset):
+                return Create(TRANSFERS, item.ask.name, await self._new(item))
+        except Refusal as refusal:
+            return refusal
+
+    async def _new(self, item: Asked) -> transfer_pb2.Transfer:
+        ask, now = item.ask, self._clock.now()
+        dataset = wire.dataset_from((await self.dataset(ask.dataset, item.party)).message)
+        target = await self.place(ask.target)
+        if target is None:
+            raise InvalidArgument("FIELD_INVALID", f"target: there is no site {ask.target}", field="target")
+        party = item.party or await self._party_of(ask.placement) or dataset.party
+        if dataset.complete_at(ask.target):
+            return wire.transfer_to(transfers.arrived_before(ask, dataset, party, now), None, current_traceparent())
+        datasets.check_residency(dataset, ask.target, target.residency)
+        source = await self.source_of(dataset, wanted=ask.source, other_than=ask.target)
+        transfer = transfers.made(ask, dataset, source, party, now)
+        ticket = self._office.for_transfer(transfer, target.agent, now + self._ticket_lifetime)
+        return wire.transfer_to(transfer, ticket, current_traceparent())
+
+    async def _keep(
+        self, held: Held[transfer_pb2.Transfer], before: Transfer, after: Transfer, author: Author | None
+    ) -> transfer_pb2.Transfer:
+        """Store what a transfer became, and in the same commit what that means for the replica at its target."""
+        if after == before:
+            return held.message
+        message = wire.transfer_to(after, held.message.ticket, held.message.traceparent)
+        changes: list[Change] = [Update(held, message)]
+        dataset = await self._store.get(DATASETS, after.dataset) if after.state is not before.state else None
+        if dataset is not None:
+            standing = wire.dataset_from(dataset.message)
+            changed = self._with_arrival(standing, after)
+            if changed != standing:
+                changes.append(Update(dataset, wire.dataset_to(changed)))
+        await self._store.commit(*changes, author=author)
+        return message
+
+    def _with_arrival(self, dataset: Dataset, transfer: Transfer) -> Dataset:
+        now = self._clock.now()
+        if transfer.state is State.ACTIVE:
+            return datasets.with_replica(dataset, transfer.target, ReplicaState.PARTIAL, now)
+        if transfer.state is State.DONE:
+            return datasets.with_replica(dataset, transfer.target, ReplicaState.COMPLETE, now)
+        return datasets.without_partial(dataset, transfer.target)
+
+    async def _check_owner(self, fresh: Dataset, site: str, placement: str) -> None:
+        """A site publishes what it was given to publish: its own folders, or what a placement at it made."""
+        if await self._store.get(PARTIES, fresh.party) is None:
+            problem = f"dataset.party: there is no {fresh.party}"
+            raise InvalidArgument("FIELD_INVALID", problem, field="dataset.party")
+        if not placement:
+            return
+        held = await self._store.get(PLACEMENTS, placement)
+        if held is None or (held.message.site, held.message.party) != (site, fresh.party):
+            raise PermissionDenied("NOT_OWNER", f"{placement} is not one of {site} for {fresh.party}", name=placement)
+
+    async def _party_of(self, placement: str) -> str:
+        held = await self._store.get(PLACEMENTS, placement) if placement else None
+        return "" if held is None else held.message.party
+
+    async def _is_open(self, placement: str) -> bool:
+        held = await self._store.get(PLACEMENTS, placement)
+        return held is not None and held.message.state not in _ENDED_PLACEMENTS
+
+
+def _own(standing: transfer_pb2.Transfer, item: Asked) -> transfer_pb2.Transfer:
+    if item.party not in ("", standing.party):
+        raise PermissionDenied("NOT_OWNER", f"{standing.name} is another party's", name=standing.name)
+    return standing
+
+
+def _shown(held: Held[Any]) -> dataset_pb2.Dataset:
+    message = dataset_pb2.Dataset()
+    message.CopyFrom(held.message)
+    message.etag = held.etag
+    return message

@@ -1,0 +1,193 @@
+"""Between the contract's messages and the domain's values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from suanmesh.registry.v1.site_pb2 import Site
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2, transport_service_pb2
+from suanmesh.type.v1.signed_pb2 import Signed
+from suanmesh_kernel.names import checked_id, checked_name, last
+from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_transport.domain.datasets import Dataset, Replica, ReplicaState
+from suanmesh_transport.domain.transfers import Ask, Place, Progress, Receipt, Report, State, Transfer
+
+
+def dataset_given(message: dataset_pb2.Dataset, site: str, now: datetime) -> Dataset:
+    """A dataset somebody publishes: what the service sets is not read."""
+    return Dataset(
+        name="",
+        party=message.party,
+        digest=message.digest,
+        size_bytes=message.bytes,
+        files=message.files,
+        residency=tuple(message.residency),
+        replicas=(Replica(site, ReplicaState.COMPLETE, now),),
+        create_time=now,
+    )
+
+
+def dataset_from(message: dataset_pb2.Dataset) -> Dataset:
+    """A stored dataset."""
+    return Dataset(
+        name=message.name,
+        party=message.party,
+        digest=message.digest,
+        size_bytes=message.bytes,
+        files=message.files,
+        residency=tuple(message.residency),
+        replicas=tuple(Replica(r.site, ReplicaState(r.state), r.update_time.ToDatetime(UTC)) for r in message.replicas),
+        create_time=message.create_time.ToDatetime(UTC),
+    )
+
+
+def dataset_to(dataset: Dataset, etag: str = "") -> dataset_pb2.Dataset:
+    """A dataset as a message."""
+    return dataset_pb2.Dataset(
+        name=dataset.name,
+        party=dataset.party,
+        digest=dataset.digest,
+        bytes=dataset.size_bytes,
+        files=dataset.files,
+        residency=dataset.residency,
+        replicas=[
+            dataset_pb2.Replica(
+                name=f"{dataset.name}/replicas/{last(replica.site)}",
+                site=replica.site,
+                state=dataset_pb2.Replica.State.ValueType(replica.state.value),
+                update_time=timestamp(replica.update_time),
+            )
+            for replica in dataset.replicas
+        ],
+        create_time=timestamp(dataset.create_time),
+        etag=etag,
+    )
+
+
+def ask_from(message: transport_service_pb2.TransferAsk, new_id: str) -> Ask:
+    """Raises InvalidArgument (`FIELD_INVALID`)."""
+    transfer_id = checked_id(message.transfer_id or new_id, field="transfer_id")
+    if message.source:
+        checked_name(message.source, "sites", field="source")
+    if message.placement:
+        checked_name(message.placement, "placements", field="placement")
+    if message.reservation:
+        checked_name(message.reservation, "reservations", field="reservation")
+    if message.account:
+        checked_name(message.account, "accounts", field="account")
+    return Ask(
+        name=f"transfers/{transfer_id}",
+        dataset=checked_name(message.dataset, "datasets", field="dataset"),
+        source=message.source,
+        target=checked_name(message.target, "sites", field="target"),
+        placement=message.placement,
+        reservation=message.reservation,
+        rate_bps=message.rate_bps,
+        account=message.account,
+    )
+
+
+def transfer_from(message: transfer_pb2.Transfer) -> Transfer:
+    """A stored transfer."""
+    return Transfer(
+        name=message.name,
+        dataset=message.dataset,
+        digest=message.digest,
+        size_bytes=message.bytes,
+        source=message.source,
+        source_endpoint=message.source_endpoint,
+        target=message.target,
+        reservation=message.reservation,
+        rate_bps=message.rate_bps,
+        placement=message.placement,
+        state=State(message.state),
+        state_reason=message.state_reason,
+        progress=_progress_from(message.progress),
+        receipt=_receipt_from(message.receipt) if message.HasField("receipt") else None,
+        party=message.party,
+        account=message.account,
+        create_time=message.create_time.ToDatetime(UTC),
+        end_time=message.end_time.ToDatetime(UTC) if message.HasField("end_time") else None,
+    )
+
+
+def transfer_to(transfer: Transfer, ticket: Signed | None, traceparent: str) -> transfer_pb2.Transfer:
+    """A transfer with its ticket and its trace; one that has ended keeps no ticket."""
+    return transfer_pb2.Transfer(
+        name=transfer.name,
+        dataset=transfer.dataset,
+        digest=transfer.digest,
+        bytes=transfer.size_bytes,
+        source=transfer.source,
+        source_endpoint=transfer.source_endpoint,
+        target=transfer.target,
+        reservation=transfer.reservation,
+        rate_bps=transfer.rate_bps,
+        placement=transfer.placement,
+        ticket=None if transfer.ended else ticket,
+        state=transfer_pb2.Transfer.State.ValueType(transfer.state.value),
+        state_reason=transfer.state_reason,
+        progress=_progress_to(transfer.progress),
+        receipt=None if transfer.receipt is None else _receipt_to(transfer.receipt),
+        party=transfer.party,
+        account=transfer.account,
+        create_time=timestamp(transfer.create_time),
+        end_time=None if transfer.end_time is None else timestamp(transfer.end_time),
+        traceparent=traceparent,
+    )
+
+
+def report_from(message: transport_service_pb2.TransferReport) -> Report:
+    """Raises InvalidArgument (`FIELD_INVALID`)."""
+    checked_name(message.transfer, "transfers", field="transfer")
+    if message.state not in transfer_pb2.Transfer.State.values()[1:]:
+        raise InvalidArgument("FIELD_INVALID", "state: say where the transfer stands", field="state")
+    receipt = _receipt_from(message.receipt) if message.HasField("receipt") else None
+    return Report(State(message.state), message.reason, _progress_from(message.progress), receipt)
+
+
+def place_from(message: Site) -> Place:
+    """What the transport needs to know of a site."""
+    return Place(
+        site=message.name,
+        endpoint=message.data_endpoint,
+        agent=message.agent,
+        alive=message.liveness == Site.LIVENESS_ALIVE,
+        lost=message.liveness == Site.LIVENESS_LOST,
+        residency=tuple(message.residency),
+    )
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """A moment as a message."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def _progress_from(message: transfer_pb2.Progress) -> Progress:
+    return Progress(message.bytes_done, message.chunks_done, message.chunks, message.chunks_again)
+
+
+def _progress_to(progress: Progress) -> transfer_pb2.Progress:
+    return transfer_pb2.Progress(
+        bytes_done=progress.bytes_done,
+        chunks_done=progress.chunks_done,
+        chunks=progress.chunks,
+        chunks_again=progress.chunks_again,
+    )
+
+
+def _receipt_from(message: transfer_pb2.Receipt) -> Receipt:
+    return Receipt(message.digest, message.bytes_received, message.elapsed_ms, message.chunks_again)
+
+
+def _receipt_to(receipt: Receipt) -> transfer_pb2.Receipt:
+    return transfer_pb2.Receipt(
+        digest=receipt.digest,
+        bytes_received=receipt.bytes_received,
+        elapsed_ms=receipt.elapsed_ms,
+        chunks_again=receipt.chunks_again,
+    )
