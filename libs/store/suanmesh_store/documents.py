@@ -10,13 +10,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from opentelemetry import trace
 
 from suanmesh.type.v1.document_pb2 import Document, RequestRecord
-from suanmesh_kernel.refusals import DataLoss, InvalidArgument
+from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_store.keyspace import Entry
 from suanmesh_store.layout import Kind, M
 from suanmesh_store.values import Author, Held, Memo, Token
 
 DOCUMENT_BYTES_MAX = 8 * 1024
 """A larger one belongs into the owner's archive (architecture, decision 7)."""
+
+
+class Unreadable(Exception):
+    """A value is not the document it should be: somebody else wrote there, or wrote another contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +65,16 @@ def encoded(held: Held[M], fence: int) -> bytes:
 def decoded(kind: Kind[M], entry: Entry) -> Held[M]:
     """The document at a key.
 
-    Raises DataLoss (`DOCUMENT_UNREADABLE`) if it is not of this kind.
+    Raises Unreadable if it is not of this kind.
     """
     message = kind.message()
     try:
         document = Document.FromString(entry.value)
         message.ParseFromString(document.payload)
     except DecodeError as error:
-        raise _unreadable(entry.key, str(error)) from error
+        raise Unreadable(f"{entry.key}: {error}") from error
     if document.kind != message.DESCRIPTOR.full_name:
-        raise _unreadable(entry.key, f"it is a {document.kind or 'bare value'}, not a {message.DESCRIPTOR.full_name}")
+        raise Unreadable(f"{entry.key} is a {document.kind or 'bare value'}, not a {message.DESCRIPTOR.full_name}")
     return Held(
         kind=kind,
         name=kind.name(entry.key),
@@ -172,7 +176,3 @@ def _timestamp(moment: datetime) -> Timestamp:
 
 def _moment(timestamp: Timestamp) -> datetime:
     return datetime.fromtimestamp(timestamp.seconds, UTC).replace(microsecond=timestamp.nanos // 1000)
-
-
-def _unreadable(key: str, why: str) -> DataLoss:
-    return DataLoss("DOCUMENT_UNREADABLE", f"{key} cannot be read: {why}", domain="mesh.suanmesh", key=key)

@@ -1,19 +1,34 @@
-"""The keyspace on etcd: the only module of the store that knows the client."""
+"""The keyspace on a real etcd, and the store over it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
-from math import ceil
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
-from suanmesh_etcd3 import Client, Election, EtcdError, Event, KeyValue, Lease, Op, RangeResult
+from suanmesh.etcdwire.v1 import etcdwire_pb2 as wire
+from suanmesh_etcd3 import (
+    Client,
+    Election,
+    Event,
+    KeyValue,
+    LeaseNotFound,
+    NoSpace,
+    Op,
+    OutcomeUnknown,
+    RangeResult,
+    TooLarge,
+    TooManyOperations,
+    Unavailable,
+)
 from suanmesh_etcd3 import Compare as Condition
-from suanmesh_etcd3 import Leadership as Term
-from suanmesh_etcd3.errors import LeaseNotFound, NoSpace, OutcomeUnknown, TooLarge, TooManyOperations
-from suanmesh_etcd3.watch import Batch, Reset
+from suanmesh_etcd3 import Leadership as Elected
+from suanmesh_etcd3 import Lease as KeptLease
+from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_store.keyspace import (
     Compare,
     Created,
@@ -30,22 +45,83 @@ from suanmesh_store.keyspace import (
     Unlease,
     Write,
 )
-from suanmesh_store.ports import Leadership, RoundLease
+from suanmesh_store.layout import election_key
+from suanmesh_store.ports import Leadership
+from suanmesh_store.store import KeyspaceStore
 
-_TROUBLES: tuple[tuple[type[EtcdError], Trouble], ...] = (
-    (OutcomeUnknown, Trouble.UNKNOWN),
-    (LeaseNotFound, Trouble.LEASE_GONE),
-    (NoSpace, Trouble.FULL),
-    (TooLarge, Trouble.TOO_LARGE),
-    (TooManyOperations, Trouble.TOO_LARGE),
-)
+LEASE_MARGIN = 0.1
+"""Part of its time by which a lease that is not kept counts as gone early, for what clocks may differ."""
+
+
+class EtcdLease:
+    """A lease in etcd, whether or not it is kept alive."""
+
+    def __init__(self, client: Client, number: int, deadline: float, kept: KeptLease | None) -> None:
+        """`deadline` is for one that is not kept, on the client's monotonic clock."""
+        self._client = client
+        self._deadline = deadline
+        self._kept = kept
+        self.id = number
+
+    @property
+    def alive(self) -> bool:
+        """Whether it surely still stands."""
+        return self._client.clock.monotonic() < self._deadline if self._kept is None else self._kept.alive
+
+    async def revoke(self) -> None:
+        """End it; where etcd cannot be asked it ends by itself."""
+        self._deadline = -math.inf
+        if self._kept is not None:
+            await self._kept.revoke()
+            return
+        try:
+            await self._client.revoke(self.id)
+        except (LeaseNotFound, OutcomeUnknown, Unavailable):
+            return
+
+    async def __aenter__(self) -> Self:
+        """The lease itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Revoke it."""
+        await self.revoke()
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdTerm:
+    """A term of leading."""
+
+    key: str
+    elected: Elected
+
+    @property
+    def fence(self) -> int:
+        """create_revision of the election key."""
+        return self.elected.fence
+
+    @property
+    def alive(self) -> bool:
+        """Whether the term surely still runs."""
+        return self.elected.alive
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set as soon as it may be over."""
+        return self.elected.lost
+
+    async def resign(self) -> None:
+        """Let the next one lead at once."""
+        await self.elected.resign()
 
 
 class EtcdKeyspace:
-    """Keys of one etcd cluster."""
+    """A `Keyspace` on a client that somebody else opened and closes."""
 
     def __init__(self, client: Client) -> None:
-        """Over a client that is open."""
+        """Use this client for everything."""
         self._client = client
 
     async def get(self, key: str) -> Entry | None:
@@ -62,130 +138,86 @@ class EtcdKeyspace:
 
     async def txn(self, compares: Sequence[Compare], writes: Sequence[Write]) -> Outcome:
         """Do all writes if all comparisons hold, else read what is there."""
-        keys = [compare.key for compare in compares]
+        conditions = [_condition(compare) for compare in compares]
+        otherwise = [Op.get(compare.key) for compare in compares]
         with _troubles():
-            result = await self._client.txn(
-                [_condition(compare) for compare in compares],
-                [_operation(write) for write in writes],
-                [Op.get(key) for key in keys],
-            )
+            result = await self._client.txn(conditions, [_operation(write) for write in writes], otherwise)
         if result.succeeded:
             return Outcome(True, result.revision, {})
         found: dict[str, Entry | None] = {}
-        for key, answer in zip(keys, result.responses, strict=True):
-            assert isinstance(answer, RangeResult)
-            found[key] = _entry(answer.kvs[0]) if answer.kvs else None
+        for compare, response in zip(compares, result.responses, strict=True):
+            assert isinstance(response, RangeResult)
+            found[compare.key] = _entry(response.kvs[0]) if response.kvs else None
         return Outcome(False, result.revision, found)
 
-    async def watch(self, prefix: str, after_revision: int) -> AsyncGenerator[Events, None]:
-        """Whole revisions in order, none lost, none twice; a compacted gap comes as one difference."""
+    async def watch(
+        self, prefix: str, after_revision: int, known: Mapping[str, int] | None = None
+    ) -> AsyncGenerator[Events, None]:
+        """Whole revisions in order, none lost, none twice."""
+        remembered = {key.encode(): revision for key, revision in (known or {}).items()}
         with _troubles():
-            known = await self._known(prefix, after_revision)
-            async for batch in self._client.watch(prefix, after_revision=after_revision, known=known):
-                for events in _revisions(batch):
-                    yield events
+            async with aclosing(
+                self._client.watch(prefix, after_revision=after_revision, known=remembered)  # type: ignore[type-var]
+            ) as batches:
+                async for batch in batches:
+                    yield Events(batch.revision, [_change(event) for event in batch.events])
 
-    async def _known(self, prefix: str, revision: int) -> dict[bytes, int]:
-        """What stood at the revision a watch begins after, so that a relist can tell what is gone since."""
-        try:
-            snapshot = await self._client.snapshot(prefix, revision=revision) if revision else None
-        except EtcdError:
-            return {}
-        return {kv.key: kv.mod_revision for kv in snapshot.kvs} if snapshot else {}
-
-    async def lease(self, ttl_s: float, *, kept: bool) -> RoundLease:
-        """A new lease, kept alive or not."""
-        ttl = max(1, ceil(ttl_s))
+    async def lease(self, ttl_s: float, *, kept: bool) -> EtcdLease:
+        """A new lease, kept alive or not; etcd counts in whole seconds, at least one."""
+        whole_s = max(1, math.ceil(ttl_s))
         with _troubles():
             if kept:
-                return EtcdLease(self._client, await self._client.lease(ttl), None, 0.0)
-            began = self._client.clock.monotonic()
-            return EtcdLease(self._client, None, await self._client.grant(ttl), began + ttl)
+                lease = await self._client.lease(whole_s)
+                return EtcdLease(self._client, lease.id, math.inf, lease)
+            sent = self._client.clock.monotonic()
+            number = await self._client.grant(whole_s)
+        return EtcdLease(self._client, number, sent + whole_s * (1 - LEASE_MARGIN), None)
 
-    async def campaign(self, prefix: str, value: bytes, ttl_s: float) -> Leadership:
+    async def campaign(self, prefix: str, value: bytes, ttl_s: float) -> EtcdTerm:
         """Wait until this candidate leads."""
         with _troubles():
-            return EtcdTerm(await Election(self._client, prefix, value, max(1, ceil(ttl_s))).campaign())
+            elected = await Election(self._client, prefix, value, max(1, math.ceil(ttl_s))).campaign()
+        return EtcdTerm(elected.key.decode(), elected)
 
 
-class EtcdLease:
-    """One lease, kept alive by the client or left to lapse."""
+class EtcdStore(KeyspaceStore):
+    """A store on etcd."""
 
-    def __init__(self, client: Client, kept: Lease | None, granted: int | None, until: float) -> None:
-        self._client = client
-        self._kept = kept
-        self._until = until
-        self._revoked = False
-        self.id: int = kept.id if kept else granted or 0
-        """What others attach their tokens to."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether it surely still stands."""
-        if self._kept:
-            return self._kept.alive
-        return not self._revoked and self._client.clock.monotonic() < self._until
-
-    async def revoke(self) -> None:
-        """End it; where etcd cannot be asked it lapses by itself."""
-        if self._revoked:
-            return
-        self._revoked = True
-        if self._kept:
-            await self._kept.revoke()
-            return
-        try:
-            await self._client.revoke(self.id)
-        except EtcdError:
-            return
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.revoke()
+    def __init__(self, client: Client, area: str, clock: Clock, rng: Rng, leadership: Leadership | None = None) -> None:
+        """Write the documents of `area` as long as `leadership` lasts."""
+        super().__init__(EtcdKeyspace(client), area, clock, rng, leadership)
 
 
-class EtcdTerm:
-    """One term of leading."""
-
-    def __init__(self, term: Term) -> None:
-        self._term = term
-        self.key = term.key.decode()
-        """The election key."""
-        self.fence = term.fence
-        """Its create_revision."""
-        self.lost = term.lost
-        """Set as soon as the term may be over."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether the term surely still runs."""
-        return self._term.alive
-
-    async def resign(self) -> None:
-        """Let the next one lead at once."""
-        await self._term.resign()
+async def elect(client: Client, area: str, address: str, ttl_s: float) -> EtcdTerm:
+    """Wait until this process leads an area; others read `address` of it."""
+    return await EtcdKeyspace(client).campaign(election_key(area), address.encode(), ttl_s)
 
 
 @contextmanager
 def _troubles() -> Iterator[None]:
     try:
         yield
-    except EtcdError as error:
-        trouble = next((t for kind, t in _TROUBLES if isinstance(error, kind)), Trouble.UNREACHABLE)
-        if "key not found" in str(error):
-            trouble = Trouble.KEY_GONE
-        raise KeyspaceTrouble(trouble, str(error)) from error
+    except Unavailable as error:
+        raise KeyspaceTrouble(Trouble.UNREACHABLE, str(error)) from error
+    except OutcomeUnknown as error:
+        raise KeyspaceTrouble(Trouble.UNKNOWN, str(error)) from error
+    except LeaseNotFound as error:
+        raise KeyspaceTrouble(Trouble.LEASE_GONE, str(error)) from error
+    except NoSpace as error:
+        raise KeyspaceTrouble(Trouble.FULL, str(error)) from error
+    except (TooLarge, TooManyOperations) as error:
+        raise KeyspaceTrouble(Trouble.TOO_LARGE, str(error)) from error
 
 
-def _entry(kv: KeyValue) -> Entry:
-    return Entry(kv.key.decode(), kv.value, kv.create_revision, kv.mod_revision, kv.lease)
+def _entry(found: KeyValue | Event) -> Entry:
+    return Entry(found.key.decode(), found.value, found.create_revision, found.mod_revision, found.lease)
 
 
-def _condition(compare: Compare) -> pb.Compare:
+def _change(event: Event) -> tuple[str, Entry | None]:
+    return event.key.decode(), _entry(event) if event.kind == "put" else None
+
+
+def _condition(compare: Compare) -> wire.Compare:
     match compare:
         case Created(key, revision):
             return Condition.create_revision(key, "=", revision)
@@ -195,7 +227,7 @@ def _condition(compare: Compare) -> pb.Compare:
             return Condition.create_revision(key, ">", 0)
 
 
-def _operation(write: Write) -> pb.RequestOp:
+def _operation(write: Write) -> wire.RequestOp:
     match write:
         case Put(key, value, lease):
             return Op.put(key, value, lease=lease)
@@ -203,22 +235,3 @@ def _operation(write: Write) -> pb.RequestOp:
             return Op.put(key, ignore_value=True)
         case Remove(key):
             return Op.delete(key)
-
-
-def _revisions(batch: Batch | Reset) -> list[Events]:
-    """A batch cut into revisions; a reset's difference stands as one."""
-    if isinstance(batch, Reset):
-        return [Events(batch.revision, [_change(event) for event in batch.events])]
-    found: list[Events] = []
-    for event in batch.events:
-        if not found or found[-1].revision != event.mod_revision:
-            found.append(Events(event.mod_revision, []))
-        found[-1].changes.append(_change(event))
-    return found
-
-
-def _change(event: Event) -> tuple[str, Entry | None]:
-    key = event.key.decode()
-    if event.kind == "delete":
-        return key, None
-    return key, Entry(key, event.value, event.create_revision, event.mod_revision, event.lease)

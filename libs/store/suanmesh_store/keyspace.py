@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -92,7 +92,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What became of keys at one revision; None where one is gone."""
+    """What became of keys in one or more whole revisions, in order; None where one is gone."""
 
     revision: int
     changes: list[tuple[str, Entry | None]]
@@ -104,7 +104,6 @@ class Trouble(Enum):
     UNREACHABLE = "unreachable"
     UNKNOWN = "outcome unknown"
     LEASE_GONE = "lease gone"
-    KEY_GONE = "key gone"
     FULL = "out of space"
     TOO_LARGE = "too large"
 
@@ -130,8 +129,14 @@ class Keyspace(Protocol):
     async def txn(self, compares: Sequence[Compare], writes: Sequence[Write]) -> Outcome:
         """Do all writes if all comparisons hold, else read what is there."""
 
-    def watch(self, prefix: str, after_revision: int) -> AsyncGenerator[Events, None]:
-        """Whole revisions in order, none lost, none twice."""
+    def watch(
+        self, prefix: str, after_revision: int, known: Mapping[str, int] | None = None
+    ) -> AsyncGenerator[Events, None]:
+        """Whole revisions in order, none lost, none twice.
+
+        When history is compacted away, what is now is told against `known`, the keys as of `after_revision` with their
+        mod_revisions; a key that is neither in it nor was told cannot be told to be gone.
+        """
 
     async def lease(self, ttl_s: float, *, kept: bool) -> RoundLease:
         """A new lease, kept alive or not."""

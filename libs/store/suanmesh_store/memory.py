@@ -7,7 +7,7 @@ after moving it, so that watchers and candidates learn of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -24,7 +24,6 @@ from suanmesh_store.keyspace import (
     Put,
     Remove,
     Trouble,
-    Unlease,
     Write,
 )
 from suanmesh_store.layout import election_key
@@ -144,18 +143,16 @@ class MemoryKeyspace:
         self._write(writes)
         return Outcome(True, space.revision, {})
 
-    async def watch(self, prefix: str, after_revision: int) -> AsyncGenerator[Events, None]:
+    async def watch(
+        self, prefix: str, after_revision: int, known: Mapping[str, int] | None = None
+    ) -> AsyncGenerator[Events, None]:
         """Whole revisions in order; a watch from before a compaction is answered with what the keys are now."""
-        known: dict[str, Entry] = {}
+        known = dict(known or {})
         seen = after_revision
         while True:
             if seen < self._space.compacted:
-                seen = self._space.revision
-                current = (await self.scan(prefix)).entries
-                gone = known.keys() - {entry.key for entry in current}
-                changes = [(entry.key, entry) for entry in current if known.get(entry.key) != entry]
-                yield Events(seen, [*changes, *((key, None) for key in sorted(gone))])
-                known = {entry.key: entry for entry in current}
+                behind, seen = seen, self._space.revision
+                yield self._relisted(prefix, behind, known)
                 continue
             upto = self._space.revision
             for events in self._after(seen, prefix):
@@ -163,7 +160,7 @@ class MemoryKeyspace:
                     if entry is None:
                         known.pop(key, None)
                     else:
-                        known[key] = entry
+                        known[key] = entry.mod_revision
                 yield events
             seen = max(seen, upto)
             await self._wait_past(seen)
@@ -216,8 +213,6 @@ class MemoryKeyspace:
     def _check(self, write: Write) -> None:
         if isinstance(write, Put) and write.lease and write.lease not in self._space.leases:
             raise KeyspaceTrouble(Trouble.LEASE_GONE, f"lease {write.lease} not found")
-        if isinstance(write, Unlease) and write.key not in self._space.entries:
-            raise KeyspaceTrouble(Trouble.KEY_GONE, f"{write.key} not found")
 
     def _write(self, writes: Sequence[Write]) -> None:
         space = self._space
@@ -240,6 +235,19 @@ class MemoryKeyspace:
             space.history.append((revision, changes))
             moved, self._moved = self._moved, asyncio.Event()
             moved.set()
+
+    def _relisted(self, prefix: str, behind: int, known: dict[str, int]) -> Events:
+        """How what is now differs from what is known; leaves `known` up to date."""
+        current = {key: entry for key, entry in sorted(self._space.entries.items()) if key.startswith(prefix)}
+        changes: list[tuple[str, Entry | None]] = [
+            (key, entry)
+            for key, entry in current.items()
+            if entry.mod_revision > behind or known.get(key) != entry.mod_revision
+        ]
+        changes += [(key, None) for key in sorted(known.keys() - current.keys())]
+        known.clear()
+        known.update((key, entry.mod_revision) for key, entry in current.items())
+        return Events(self._space.revision, changes)
 
     def _after(self, revision: int, prefix: str) -> list[Events]:
         found = []

@@ -96,7 +96,7 @@ class Mirror(Generic[M]):
         """Follow all changes until cancelled."""
         if not self._loaded.is_set():
             await self.load()
-        async with aclosing(self._store.watch(self._kind, self._revision)) as batches:
+        async with aclosing(self._store.watch(self._kind, self._revision, known=self.values())) as batches:
             async for batch in batches:
                 self._apply(batch)
 

@@ -97,8 +97,14 @@ class Store(Protocol):
         `OUTCOME_UNKNOWN`), InvalidArgument (`DOCUMENT_TOO_LARGE`), FailedPrecondition (`LEASE_GONE`).
         """
 
-    def watch(self, kind: Kind[M], after_revision: int) -> AsyncGenerator[Batch[M], None]:
-        """Every change after a revision, in order, none lost and none twice; a gap is bridged by a relist."""
+    def watch(
+        self, kind: Kind[M], after_revision: int, known: Iterable[Held[M]] = ()
+    ) -> AsyncGenerator[Batch[M], None]:
+        """Every change after a revision, in order, none lost and none twice; a gap is bridged by a relist.
+
+        `known` is what the reader has as of that revision: only with it can a relist tell what is gone. A `Mirror` does
+        all of this.
+        """
 
     async def recall(self, key: MemoKey) -> RequestRecord | None:
         """What was answered to a request before."""
@@ -122,8 +128,10 @@ class Store(Protocol):
     async def tokens(self, prefix: str) -> Tokens:
         """All bare keys under a prefix, at one revision."""
 
-    def watch_tokens(self, prefix: str, after_revision: int) -> AsyncGenerator[TokenBatch, None]:
-        """What becomes of the bare keys under a prefix after a revision."""
+    def watch_tokens(
+        self, prefix: str, after_revision: int, known: Iterable[Token] = ()
+    ) -> AsyncGenerator[TokenBatch, None]:
+        """What becomes of the bare keys under a prefix after a revision; `known` as for `watch`."""
 
     async def bulk_put(self, kind: Kind[M], items: Iterable[tuple[str, M]], *, author: Author | None = None) -> int:
         """Create many documents, packed and pipelined; each pack is all or nothing, and the count is what is durable.

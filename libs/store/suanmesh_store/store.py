@@ -11,10 +11,10 @@ from typing import Any
 from suanmesh.type.v1.document_pb2 import RequestRecord
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
-from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Unavailable
 from suanmesh_store import documents, plan
 from suanmesh_store.documents import Stamp
-from suanmesh_store.keyspace import Created, Keyspace, KeyspaceTrouble, Outcome, Put, Remove, Trouble
+from suanmesh_store.keyspace import Created, Events, Keyspace, KeyspaceTrouble, Outcome, Put, Remove, Trouble
 from suanmesh_store.layout import Kind, M, election_key, request_key
 from suanmesh_store.plan import Fence, Plan
 from suanmesh_store.ports import Leadership, RoundLease
@@ -111,9 +111,12 @@ class KeyspaceStore:
         revision = await self._apply(base, remember)
         return Committed(revision, tuple(documents.at_revision(held, revision) for held in base.held))
 
-    async def watch(self, kind: Kind[M], after_revision: int) -> AsyncGenerator[Batch[M], None]:
+    async def watch(
+        self, kind: Kind[M], after_revision: int, known: Iterable[Held[M]] = ()
+    ) -> AsyncGenerator[Batch[M], None]:
         """Every change after a revision, in order."""
-        async with aclosing(self._keys.watch(kind.prefix, after_revision)) as events:
+        keys = {held.key: held.mod_revision for held in known}
+        async with aclosing(self._watched(kind.prefix, after_revision, keys)) as events:
             async for event in events:
                 changes = tuple(
                     Changed(kind.name(key), None if entry is None else documents.decoded(kind, entry))
@@ -170,9 +173,12 @@ class KeyspaceStore:
             raise refusal_of(trouble) from trouble
         return Tokens(listing.revision, tuple(documents.token(entry) for entry in listing.entries))
 
-    async def watch_tokens(self, prefix: str, after_revision: int) -> AsyncGenerator[TokenBatch, None]:
+    async def watch_tokens(
+        self, prefix: str, after_revision: int, known: Iterable[Token] = ()
+    ) -> AsyncGenerator[TokenBatch, None]:
         """What becomes of the bare keys under a prefix."""
-        async with aclosing(self._keys.watch(prefix, after_revision)) as events:
+        keys = {standing.key: standing.mod_revision for standing in known}
+        async with aclosing(self._watched(prefix, after_revision, keys)) as events:
             async for event in events:
                 changes = tuple(
                     (key, None if entry is None else documents.token(entry)) for key, entry in event.changes
@@ -196,7 +202,7 @@ class KeyspaceStore:
                     await slots.acquire()
                     tasks.create_task(send(pack))
                     count += len(pack.held)
-        except* (Conflict, Unavailable, FailedPrecondition, ResourceExhausted, InvalidArgument) as refusals:
+        except* (Conflict, Unavailable, FailedPrecondition, InvalidArgument) as refusals:
             raise refusals.exceptions[0] from None
         return count
 
@@ -205,6 +211,14 @@ class KeyspaceStore:
         standing = await self.tokens(election_key(area) + "/")
         first = min(standing.tokens, key=lambda token: token.create_revision, default=None)
         return "" if first is None else first.value.decode()
+
+    async def _watched(self, prefix: str, after_revision: int, known: dict[str, int]) -> AsyncGenerator[Events, None]:
+        try:
+            async with aclosing(self._keys.watch(prefix, after_revision, known)) as events:
+                async for event in events:
+                    yield event
+        except KeyspaceTrouble as trouble:
+            raise refusal_of(trouble) from trouble
 
     async def _packs(self, kind: Kind[M], items: Iterable[tuple[str, M]], author: Author | None) -> AsyncIterator[Plan]:
         """Cut items into transactions by count and bytes; the fence is looked at anew for each."""
@@ -300,7 +314,7 @@ class KeyspaceStore:
         return sortable_id(self._last_moment, self._rng)
 
 
-def refusal_of(trouble: KeyspaceTrouble) -> Unavailable | FailedPrecondition | ResourceExhausted | InvalidArgument:
+def refusal_of(trouble: KeyspaceTrouble) -> Unavailable | FailedPrecondition | InvalidArgument:
     """What a caller is told about trouble with the keyspace."""
     domain: dict[str, Any] = {"domain": "mesh.suanmesh"}
     match trouble.trouble:
@@ -308,12 +322,10 @@ def refusal_of(trouble: KeyspaceTrouble) -> Unavailable | FailedPrecondition | R
             return Unavailable("NOT_READY", f"etcd cannot be reached: {trouble}", **domain)
         case Trouble.UNKNOWN:
             return _outcome_unknown()
-        case Trouble.KEY_GONE:
-            return FailedPrecondition("KEY_GONE", f"a key to detach is gone: {trouble}", **domain)
         case Trouble.LEASE_GONE:
-            return FailedPrecondition("LEASE_GONE", "the lease is gone, and what was attached to it", **domain)
+            return FailedPrecondition("LEASE_GONE", "the lease is gone, and what was attached to it")
         case Trouble.FULL:
-            return ResourceExhausted("STORE_FULL", f"etcd is out of space: {trouble}", **domain)
+            return Unavailable("NOT_READY", f"etcd is out of space: {trouble}", **domain)
         case Trouble.TOO_LARGE:
             return InvalidArgument("DOCUMENT_TOO_LARGE", f"too much for one transaction: {trouble}", **domain)
 

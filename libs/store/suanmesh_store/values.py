@@ -138,7 +138,7 @@ class Changed(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[M]):
-    """All changes of one revision, or those found by a relist at it."""
+    """All changes of one or more whole revisions, in order, or those found by a relist; `revision` is the last."""
 
     revision: int
     changes: tuple[Changed[M], ...]
@@ -165,7 +165,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """What became of bare keys at one revision; None where one is gone."""
+    """What became of bare keys in one or more whole revisions, in order; None where one is gone."""
 
     revision: int
     changes: tuple[tuple[str, Token | None], ...]
