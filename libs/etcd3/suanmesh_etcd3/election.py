@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
-from suanmesh_etcd3.errors import OutcomeUnknown, Unavailable
+from suanmesh_etcd3.errors import LeaseNotFound, OutcomeUnknown, Unavailable
 from suanmesh_etcd3.leases import Lease
 from suanmesh_etcd3.values import Compare, KeyValue, Op, raw
 
@@ -65,7 +65,7 @@ class Election:
         while True:
             try:
                 leadership = await self._candidacy()
-            except (Unavailable, OutcomeUnknown):
+            except (LeaseNotFound, OutcomeUnknown, Unavailable):
                 leadership = None
             if leadership is not None:
                 return leadership

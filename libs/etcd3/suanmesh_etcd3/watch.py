@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import grpc
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
 from suanmesh_etcd3 import endpoints as ep
-from suanmesh_etcd3.errors import Compacted, EtcdError, Verdict, error_of, verdict_of
+from suanmesh_etcd3.errors import Compacted, EtcdError, Unavailable, Verdict, error_of, verdict_of
 from suanmesh_etcd3.values import Event, event_of, prefix_end
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class Watch:
                     self._failures = 0
                     yield batch
             except Compacted:
-                yield await self._relist()
+                with suppress(Unavailable):  # the next stream will find the same gap, and the list is asked for again
+                    yield await self._relist()
             except _StreamEnded:
                 pause = REOPEN_S[min(self._failures, len(REOPEN_S) - 1)]
                 self._failures += 1
