@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health as health_names
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection_pb2_grpc
@@ -126,7 +127,7 @@ class _Reflection(reflection.ReflectionServicer):  # type: ignore[misc]
     """Standard reflection that learns what is served after it has begun to answer."""
 
     def list_services(self, services: Sequence[str]) -> None:
-        super().__init__([*services, health.SERVICE_NAME])
+        super().__init__([*services, health_names.SERVICE_NAME])
 
 
 def _unknown() -> Method:

@@ -1,0 +1,90 @@
+"""A node in one process, for tests: its authority, identities, and servers on free ports of the loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+from suanmesh_chassis.assertion import KeyOf
+from suanmesh_chassis.ca import NodeCa, server_name
+from suanmesh_chassis.identity import service_id, user_id
+from suanmesh_chassis.outgoing import TracedCalls
+from suanmesh_chassis.parts import Forwarded, Listener, Requests, Served
+from suanmesh_chassis.process import Process, no_gateway_key
+from suanmesh_chassis.server import TlsFiles
+from suanmesh_chassis.settings import Common
+from suanmesh_chassis.signing import Signer, new_signing_key
+from suanmesh_chassis.standing import Standing
+from suanmesh_kernel.clock import Clock, SystemClock
+from suanmesh_sdk import Resolver, Tls
+from suanmesh_sdk.mesh import Mesh
+from suanmesh_sdk.resolver import OneAddress
+from suanmesh_telemetry.rpc import CallSpans
+
+NODE = "test"
+USER = user_id(NODE, "acme", "ann")
+OPERATOR = user_id(NODE, "operator", "olga")
+ANY_PORT = Listener("127.0.0.1:0")
+
+
+class LoopbackNode:
+    """One node's identities and servers; use it as an async context manager."""
+
+    def __init__(self, folder: Path, clock: Clock | None = None, *, sample_reads: float = 1.0) -> None:
+        self.clock = clock or SystemClock()
+        self.ca = NodeCa.create(NODE, self.clock)
+        self._common = Common(node=NODE, tls_dir=folder, data_dir=folder, trace_sample_reads=sample_reads)
+        self._sample_reads = sample_reads
+        self._standing: list[Standing] = []
+        self._meshes: list[Mesh] = []
+
+    def process(self, area: str, *, identity: str = "", dns_names: Sequence[str] = ()) -> Process:
+        """A process of the node with a certificate and keys of its own."""
+        identity = identity or service_id(NODE, area)
+        issued = self.ca.issue(identity, dns_names or [server_name(NODE, area)])
+        return Process(
+            area=area,
+            identity=identity,
+            instance=f"{area}-1",
+            common=replace(self._common),
+            clock=self.clock,
+            tls=TlsFiles(issued.certificate, issued.key, issued.ca),
+            signer=Signer(new_signing_key(), identity),
+            spans=CallSpans(self._sample_reads, Random(1)),
+            tracing=None,
+        )
+
+    async def serve(
+        self,
+        process: Process,
+        parts: Sequence[Served | Forwarded],
+        *,
+        requests: Requests | None = None,
+        key_of: KeyOf = no_gateway_key,
+        listener: Listener = ANY_PORT,
+    ) -> str:
+        """Serve `parts` and return the address."""
+        standing = Standing(process, key_of)
+        self._standing.append(standing)
+        await standing.place(parts, requests)
+        return await standing.listen(listener)
+
+    def mesh(self, address: str, *, caller: str = USER, resolver: Resolver | None = None, traced: bool = False) -> Mesh:
+        """Every area at `address`, called as `caller`; the server's name must be that of the area."""
+        issued = self.ca.issue(caller)
+        hook = TracedCalls(CallSpans(self._sample_reads, Random(2))) if traced else None
+        tls = Tls(ca=issued.ca, cert=issued.certificate, key=issued.key)
+        mesh = Mesh(node=NODE, tls=tls, resolver=resolver or OneAddress(address), hook=hook)
+        self._meshes.append(mesh)
+        return mesh
+
+    async def __aenter__(self) -> LoopbackNode:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for mesh in self._meshes:
+            await mesh.close()
+        for standing in self._standing:
+            await standing.stop(0)
