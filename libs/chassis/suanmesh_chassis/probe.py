@@ -1,0 +1,120 @@
+"""A service with one method of every kind and effect, for tests of whatever stands between a caller and a handler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.descriptor import ServiceDescriptor
+
+from suanmesh.type.v1 import document_pb2, semantics_pb2
+from suanmesh_chassis.call import Call
+from suanmesh_kernel.refusals import FailedPrecondition
+from suanmesh_store import MemoKey
+
+SERVICE = "suanmesh.probe.v1.ProbeService"
+_METHODS = {
+    # name: (client streams, server streams, effect, roles)
+    "Read": (False, False, "READ", ("USER", "SERVICE", "AGENT")),
+    "Change": (False, False, "KEYED", ("USER",)),
+    "Manage": (False, False, "READ", ("OPERATOR",)),
+    "Open": (False, False, "IDEMPOTENT", ("ANYONE",)),
+    "List": (False, True, "READ", ("USER",)),
+    "Gather": (True, False, "IDEMPOTENT", ("USER",)),
+    "Talk": (True, True, "IDEMPOTENT", ("USER",)),
+    "Feed": (True, True, "STREAM", ("USER",)),
+}
+
+
+def _described() -> ServiceDescriptor:
+    pool = descriptor_pool.Default()
+    try:
+        return pool.FindServiceByName(SERVICE)
+    except KeyError:
+        pass
+    file = descriptor_pb2.FileDescriptorProto(
+        name="suanmesh/probe/v1/probe_service.proto", package="suanmesh.probe.v1", syntax="proto3"
+    )
+    file.dependency.append("suanmesh/type/v1/semantics.proto")
+    message = file.message_type.add(name="Probe")
+    for number, name in enumerate(("text", "request_id", "traceparent"), 1):
+        message.field.add(name=name, number=number, type=9, label=1)
+    service = file.service.add(name="ProbeService")
+    for name, (client, server, effect, roles) in _METHODS.items():
+        kind = ".suanmesh.probe.v1.Probe"
+        method = service.method.add(
+            name=name, input_type=kind, output_type=kind, client_streaming=client, server_streaming=server
+        )
+        semantics = method.options.Extensions[semantics_pb2.semantics]
+        semantics.effect = semantics_pb2.Effect.Value(f"EFFECT_{effect}")
+        semantics.roles.extend(semantics_pb2.Role.Value(f"ROLE_{role}") for role in roles)
+        semantics.public = name != "Manage"
+    pool.Add(file)
+    return pool.FindServiceByName(SERVICE)
+
+
+PROBE_SERVICE = _described()
+Probe: Any = message_factory.GetMessageClass(PROBE_SERVICE.methods_by_name["Read"].input_type)
+
+
+class Probes:
+    """Does what the text of the request says."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.memos: dict[MemoKey, document_pb2.RequestRecord] = {}
+        self.begun = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    async def recall(self, key: MemoKey) -> document_pb2.RequestRecord | None:
+        return self.memos.get(key)
+
+    async def Read(self, request: Any, call: Call) -> Any:
+        if request.text == "refuse":
+            raise FailedPrecondition("PROBE_SAD", "the probe is sad", mood="low")
+        if request.text == "break":
+            raise ZeroDivisionError("a defect")
+        if request.text == "wait":
+            try:
+                self.begun.set()
+                await asyncio.Event().wait()
+            finally:
+                self.closed.set()
+        return Probe(text=f"{call.principal} {request.text}", traceparent=call.traceparent)
+
+    async def Change(self, request: Any, call: Call) -> Any:
+        self.changes += 1
+        answer = Probe(text=f"change {self.changes}")
+        memo = call.memo(answer)
+        self.memos[memo.key] = document_pb2.RequestRecord(
+            method=memo.key.method, body_digest=memo.body_digest, answer=answer.SerializeToString()
+        )
+        return answer
+
+    async def Manage(self, request: Any, call: Call) -> Any:
+        return Probe(text="managed")
+
+    async def Open(self, request: Any, call: Call) -> Any:
+        return Probe(text=f"open to {call.principal or 'anyone'}")
+
+    async def List(self, request: Any, call: Call) -> AsyncIterator[Any]:
+        try:
+            for number in range(1_000_000 if request.text == "endless" else 3):
+                yield Probe(text=str(number))
+            if request.text == "refuse":
+                raise FailedPrecondition("PROBE_SAD", "the probe is sad")
+        finally:
+            self.closed.set()
+
+    async def Gather(self, requests: AsyncIterator[Any], call: Call) -> Any:
+        return Probe(text=" ".join([request.text async for request in requests]))
+
+    async def Talk(self, requests: AsyncIterator[Any], call: Call) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield Probe(text=request.text.upper())
+
+    async def Feed(self, requests: AsyncIterator[Any], call: Call) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield Probe(text=request.text, traceparent=call.traceparent)
