@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from blake3 import blake3
+
 from suanmesh.transport.v1 import dataset_pb2
 
 DIGEST_BYTES = 32

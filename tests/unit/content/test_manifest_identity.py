@@ -8,6 +8,7 @@ import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
+
 from suanmesh_content import (
     ContentFile,
     FolderError,
