@@ -115,6 +115,7 @@ class Placement(message.Message):
     PARTY_FIELD_NUMBER: builtins.int
     OFFER_FIELD_NUMBER: builtins.int
     TRACEPARENT_FIELD_NUMBER: builtins.int
+    ROUTES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`placements/{placement}`."""
     job: builtins.str
@@ -171,6 +172,10 @@ class Placement(message.Message):
     def end_time(self) -> timestamp_pb2.Timestamp:
         """When it ended; absent while it has not."""
 
+    @builtins.property
+    def routes(self) -> containers.RepeatedCompositeFieldContainer[InputRoute]:
+        """How inputs reach the site, one a source; empty when nothing moves."""
+
     def __init__(
         self,
         *,
@@ -195,10 +200,11 @@ class Placement(message.Message):
         party: builtins.str = ...,
         offer: builtins.str = ...,
         traceparent: builtins.str = ...,
+        routes: abc.Iterable[InputRoute] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "party", b"party", "reservation", b"reservation", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "transfers", b"transfers", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "party", b"party", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "transfers", b"transfers", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -225,6 +231,34 @@ class Leg(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["hosts", b"hosts", "pool", b"pool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class InputRoute(message.Message):
+    """How the inputs from one source reach the site."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: builtins.int
+    RESERVATION_FIELD_NUMBER: builtins.int
+    RATE_BPS_FIELD_NUMBER: builtins.int
+    source: builtins.str
+    """`sites/{site}` the inputs come from."""
+    reservation: builtins.str
+    """Reservation that carries them, `reservations/{reservation}`."""
+    rate_bps: builtins.int
+    """Rate reserved in bit/s."""
+    def __init__(
+        self,
+        *,
+        source: builtins.str = ...,
+        reservation: builtins.str = ...,
+        rate_bps: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["rate_bps", b"rate_bps", "reservation", b"reservation", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Which pool takes which job, and why."""

@@ -1,0 +1,104 @@
+"""The other areas, called over the mesh."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from suanmesh.accounting.v1 import account_pb2
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
+from suanmesh.agent.v1 import agent_service_pb2 as agent
+from suanmesh.network_orchestrator.v1 import link_pb2
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
+from suanmesh.registry.v1 import registry_service_pb2 as registry
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as transport
+from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_scheduler.ports import HoldKey
+from suanmesh_sdk import Mesh
+from suanmesh_sdk.status import refusal_of
+
+PAGE = 1000
+FOLLOW_S_MAX = 3600.0
+
+
+class MeshAreas:
+    """Calls over the SDK; a per-item error is raised as the refusal it carries."""
+
+    def __init__(self, mesh: Mesh, clock: Clock, rng: Rng) -> None:
+        self._mesh = mesh
+        self._clock = clock
+        self._rng = rng
+
+    async def reported_pools(self) -> frozenset[str]:
+        """Pools with soft state."""
+        names: set[str] = set()
+        token = ""
+        while True:
+            request = registry.SearchPoolsRequest(page_size=PAGE, page_token=token)
+            answer = await self._mesh.registry.SearchPools(request)
+            names.update(found.pool.name for found in answer.pools if found.HasField("state"))
+            token = answer.next_page_token
+            if not token:
+                return frozenset(names)
+
+    async def account(self, name: str) -> account_pb2.Account:
+        """One account."""
+        return await self._mesh.accounting.GetAccount(accounting.GetAccountRequest(name=name))
+
+    async def dataset(self, name: str) -> dataset_pb2.Dataset:
+        """One dataset."""
+        return await self._mesh.transport.GetDataset(transport.GetDatasetRequest(name=name))
+
+    async def links(self) -> Sequence[link_pb2.Link]:
+        """All links."""
+        links: list[link_pb2.Link] = []
+        token = ""
+        while True:
+            request = network.ListLinksRequest(page_size=PAGE, page_token=token)
+            answer = await self._mesh.network_orchestrator.ListLinks(request)
+            links.extend(answer.links)
+            token = answer.next_page_token
+            if not token:
+                return links
+
+    async def find_paths(self, queries: Sequence[network.PathQuery]) -> network.FindPathsResponse:
+        """The best path for each query."""
+        return await self._mesh.network_orchestrator.FindPaths(network.FindPathsRequest(queries=queries))
+
+    async def quote(self, asks: Sequence[accounting.QuoteAsk]) -> Sequence[accounting.QuoteResult]:
+        """What each ask would cost."""
+        return (await self._mesh.accounting.QuoteBatch(accounting.QuoteBatchRequest(items=asks))).results
+
+    async def hold_money(self, ask: accounting.HoldAsk) -> HoldKey:
+        """Hold money."""
+        answer = await self._mesh.accounting.PlaceHolds(accounting.PlaceHoldsRequest(items=[ask]))
+        result = answer.results[0]
+        if result.HasField("error"):
+            raise refusal_of(result.error)
+        return HoldKey(result.hold.key, result.hold.mod_revision, result.hold.hold.name)
+
+    async def hold_path(self, ask: network.PathAsk) -> HoldKey:
+        """Hold bandwidth."""
+        answer = await self._mesh.network_orchestrator.ReservePaths(network.ReservePathsRequest(items=[ask]))
+        result = answer.results[0]
+        if result.HasField("error"):
+            raise refusal_of(result.error)
+        return HoldKey(result.hold.key, result.hold.mod_revision, result.hold.reservation.name)
+
+    async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:
+        """Make transfers."""
+        request_id = sortable_id(self._clock.now(), self._rng)
+        request = transport.CreateTransfersRequest(items=asks, request_id=request_id)
+        results = (await self._mesh.transport.CreateTransfers(request)).results
+        for result in results:
+            if result.HasField("error"):
+                raise refusal_of(result.error)
+        return [result.transfer for result in results]
+
+    async def read_log(self, address: str, site: str, placement: str, task: int, follow: bool) -> AsyncIterator[bytes]:
+        """What a task wrote."""
+        request = agent.ReadLogRequest(placement=placement, task=task, follow=follow)
+        timeout = FOLLOW_S_MAX if follow else None
+        async for piece in self._mesh.agent(address, site=site).ReadLog(request, timeout=timeout):
+            yield piece.content

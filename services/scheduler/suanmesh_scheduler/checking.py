@@ -1,0 +1,102 @@
+"""What a submitted job must be: every refusal names the field."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from suanmesh.scheduler.v1 import job_pb2
+from suanmesh_kernel.names import checked_id, checked_name
+from suanmesh_kernel.refusals import InvalidArgument
+
+COUNT_MAX = 1000
+ATTEMPTS_MAX = 10
+DURATION_S_MAX = 86_400
+ARTEFACT_BYTES_MAX = 5 * 1024
+
+
+def check(job: job_pb2.Job) -> None:
+    """Refuse a job that could never run. Raises InvalidArgument (`FIELD_INVALID`)."""
+    checked_name(job.account, "accounts", field="account")
+    _within("task.count", job.task.count, 0, COUNT_MAX)
+    _within("max_attempts", job.max_attempts, 0, ATTEMPTS_MAX)
+    _within("max_duration_s", job.max_duration_s, 1, DURATION_S_MAX)
+    _ask(job.ask)
+    _package(job.package)
+    _data(job)
+    _constraints(job.constraints)
+    _within("objective.second_value_micros", job.objective.second_value_micros, 0, None)
+
+
+def _ask(ask: job_pb2.Ask) -> None:
+    _within("ask.cpu_milli", ask.cpu_milli, 1, None)
+    _within("ask.memory_bytes", ask.memory_bytes, 1, None)
+    _within("ask.scratch_bytes", ask.scratch_bytes, 0, None)
+    for i, device in enumerate(ask.devices):
+        _within(f"ask.devices[{i}].count", device.count, 1, None)
+        _within(f"ask.devices[{i}].min_memory_bytes", device.min_memory_bytes, 0, None)
+        if not getattr(device, "class"):
+            raise _invalid(f"ask.devices[{i}].class", "is empty")
+    for i, capability in enumerate(ask.min_capability):
+        _within(f"ask.min_capability[{i}].value", capability.value, 0, None)
+
+
+def _package(package: job_pb2.Package) -> None:
+    if not package.variants:
+        raise _invalid("package.variants", "is empty: there is nothing to run")
+    size = 0
+    for i, variant in enumerate(package.variants):
+        if not variant.command:
+            raise _invalid(f"package.variants[{i}].command", "is empty")
+        for k, artefact in enumerate(variant.artefacts):
+            _relative(f"package.variants[{i}].artefacts[{k}].path", artefact.path)
+            size += len(artefact.content)
+    if size > ARTEFACT_BYTES_MAX:
+        problem = f"hold {size} bytes, at most {ARTEFACT_BYTES_MAX} go with a job; publish larger code as a dataset"
+        raise _invalid("package.variants.artefacts", problem)
+
+
+def _data(job: job_pb2.Job) -> None:
+    mounts: set[str] = set()
+    for i, each in enumerate(job.inputs):
+        checked_name(each.dataset, "datasets", field=f"inputs[{i}].dataset")
+        _mount(f"inputs[{i}].mount", each.mount, mounts)
+    ids: set[str] = set()
+    for i, output in enumerate(job.outputs):
+        checked_id(output.output_id, field=f"outputs[{i}].output_id")
+        if output.output_id in ids or output.output_id == "log":
+            raise _invalid(f"outputs[{i}].output_id", f"{output.output_id} is taken")
+        ids.add(output.output_id)
+        _mount(f"outputs[{i}].mount", output.mount, mounts)
+        if output.deliver_to:
+            checked_name(output.deliver_to, "sites", field=f"outputs[{i}].deliver_to")
+
+
+def _constraints(limits: job_pb2.Constraints) -> None:
+    for field in ("max_latency_us", "min_bandwidth_bps", "budget_micros"):
+        _within(f"constraints.{field}", getattr(limits, field), 0, None)
+    for field in ("allow_sites", "deny_sites"):
+        for i, site in enumerate(getattr(limits, field)):
+            checked_name(site, "sites", field=f"constraints.{field}[{i}]")
+
+
+def _mount(field: str, path: str, taken: set[str]) -> None:
+    _relative(field, path)
+    if path in taken:
+        raise _invalid(field, f"{path} is mounted twice")
+    taken.add(path)
+
+
+def _relative(field: str, path: str) -> None:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path or len(path) > 255:
+        raise _invalid(field, f"{path[:80]!r} is not a path within the task's folder")
+
+
+def _within(field: str, value: int, low: int, high: int | None) -> None:
+    if value < low or (high is not None and value > high):
+        bounds = f"at least {low}" if high is None else f"within {low} to {high}"
+        raise _invalid(field, f"{value} is not {bounds}")
+
+
+def _invalid(field: str, problem: str) -> InvalidArgument:
+    return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)

@@ -1,0 +1,144 @@
+"""The decision: every pool weighed, the best chosen, an obstacle named for each of the others.
+
+Same job, same situation: the same verdict, whatever the order of the pools.
+"""
+
+from __future__ import annotations
+
+from suanmesh_scheduler.domain import obstacles
+from suanmesh_scheduler.domain.fitting import slots
+from suanmesh_scheduler.domain.values import (
+    Blocked,
+    Candidate,
+    JobSpec,
+    Obstacle,
+    Offer,
+    Path,
+    Pool,
+    Quote,
+    Route,
+    Situation,
+    Verdict,
+)
+
+TRANSFER_S = 5
+"""A transfer is given the rate at which it takes about so long, where the path has it."""
+RATE_BPS_MIN = 10_000_000
+"""A transfer asks for no less where the path has it: small datasets should not dawdle."""
+MEBIBYTE = 1 << 20
+
+
+def decide(job: JobSpec, situation: Situation) -> Verdict:
+    """Choose the pool with the least `cost + second_value * time`; ties go to the nearer, then by name."""
+    weighed = [weigh(job, pool, situation) for pool in situation.pools]
+    fitting = sorted((c for c in weighed if c.obstacle is None), key=_rank)
+    rejected = sorted((c for c in weighed if c.obstacle is not None), key=lambda c: c.pool)
+    return Verdict(tuple(fitting + rejected), _reason(fitting, len(weighed)))
+
+
+def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
+    """Weigh one pool. Price, path and transfer are reckoned even where an obstacle stands in the way."""
+    routes, blocked = _routes(job, pool, situation)
+    offer, quote = _offer(job, pool, situation)
+    obstacle = obstacles.of_pool(job, pool) or blocked
+    placed = slots(job.ask, pool.hosts, job.count)
+    if quote is None:
+        missing = Obstacle("NO_PRICE", f"no price for {pool.name}", f"{pool.name} 没有价格", resource=pool.name)
+        return Candidate(pool.name, pool.site, routes=routes, slots=placed, obstacle=obstacle or missing)
+    transfer_micros = None if blocked else _transfer_micros(routes)
+    waves = -(-job.count // max(1, sum(count for _, count in placed)))
+    transfer_ms = max((route.transfer_ms for route in routes), default=0)
+    finish_ms = transfer_ms + waves * job.max_duration_s * 1000
+    cost = None if transfer_micros is None else quote.compute_micros + transfer_micros
+    if obstacle is None and cost is not None:
+        obstacle = obstacles.of_deadline(job, finish_ms, situation) or obstacles.of_cost(job, cost, situation)
+    return Candidate(
+        pool.name,
+        pool.site,
+        offer=offer.name,
+        price_book=offer.price_book,
+        variant=obstacles.variant_for(job, pool) or 0,
+        slots=placed,
+        routes=routes,
+        compute_micros=quote.compute_micros,
+        transfer_micros=transfer_micros,
+        score_micros=None if cost is None else cost + job.second_value_micros * finish_ms // 1000,
+        finish_ms=finish_ms,
+        obstacle=obstacle,
+    )
+
+
+def rate_for(path: Path, size: int, least_bps: int) -> int:
+    """The rate a transfer of `size` bytes is given: what it can use, never more than the path has."""
+    useful = max(least_bps, RATE_BPS_MIN, size * 8 // TRANSFER_S)
+    return max(1, min(path.available_bps, useful))
+
+
+def _routes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Route, ...], Obstacle | None]:
+    """How every input gets there, grouped by source; the first that cannot is the obstacle."""
+    by_source: dict[str, int] = {}
+    for need in job.needs:
+        if pool.site in need.sites:
+            continue
+        source = _nearest(need.sites, pool.site, situation)
+        if source is None:
+            gone = Obstacle(
+                "NO_REPLICA", f"{need.dataset} is nowhere whole", f"{need.dataset} 没有完整副本", resource=need.dataset
+            )
+            return (), gone
+        by_source[source] = by_source.get(source, 0) + need.bytes
+    routes = []
+    for source, size in sorted(by_source.items()):
+        path = situation.paths.get((source, pool.site), Blocked("disconnected"))
+        if isinstance(path, Blocked):
+            return (), obstacles.of_path(path, job, source, pool.site)
+        routes.append(Route(source, path, size, rate_for(path, size, job.min_bandwidth_bps)))
+    return tuple(routes), None
+
+
+def _nearest(sites: frozenset[str], target: str, situation: Situation) -> str | None:
+    """The source with a path and the least latency; one without a path only where there is no other."""
+
+    def distance(site: str) -> tuple[int, int, str]:
+        path = situation.paths.get((site, target))
+        return (0, path.latency_us, site) if isinstance(path, Path) else (1, 0, site)
+
+    return min(sites, key=distance, default=None)
+
+
+def _offer(job: JobSpec, pool: Pool, situation: Situation) -> tuple[Offer, Quote | None]:
+    """The cheapest offer that has a price and allows the run."""
+    priced = [
+        (situation.quotes[offer.name], offer)
+        for offer in pool.offers
+        if offer.name in situation.quotes and (not offer.max_duration_s or offer.max_duration_s >= job.max_duration_s)
+    ]
+    if not priced:
+        return Offer("", ""), None
+    quote, offer = min(priced, key=lambda pair: (pair[0].compute_micros, pair[1].name))
+    return offer, quote
+
+
+def _transfer_micros(routes: tuple[Route, ...]) -> int:
+    """What moving the inputs costs by the links' prices, rounded up: it is a bound, not a bill."""
+    return sum(-(-route.bytes * route.path.price_micros_per_mib // MEBIBYTE) for route in routes)
+
+
+def _rank(candidate: Candidate) -> tuple[int, int, str]:
+    return (candidate.score_micros or 0, candidate.latency_us, candidate.pool)
+
+
+def _reason(fitting: list[Candidate], count: int) -> str:
+    if not fitting:
+        return f"none of {count} pools fits" if count else "there are no pools"
+    winner = fitting[0]
+    cost = f"{winner.pool} at {winner.cost_micros} micros"
+    if len(fitting) == 1:
+        return f"{cost} is the only one of {count} pools that fits"
+    second = fitting[1]
+    if winner.score_micros != second.score_micros:
+        gap = (second.score_micros or 0) - (winner.score_micros or 0)
+        return f"{cost} is best by {gap} micros before {second.pool}"
+    if winner.latency_us != second.latency_us:
+        return f"{cost} is as good as {second.pool} and {second.latency_us - winner.latency_us} µs nearer to the data"
+    return f"{cost} is as good as {second.pool}; the name decides"

@@ -1,0 +1,109 @@
+"""The transition tables of jobs and placements, checked on every write, and how a job follows its placement."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from suanmesh_kernel.refusals import FailedPrecondition
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "PENDING"
+    PLACED = "PLACED"
+    STAGING = "STAGING"
+    RUNNING = "RUNNING"
+    DELIVERING = "DELIVERING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class PlacementState(StrEnum):
+    """Where a placement stands."""
+
+    COMMITTED = "COMMITTED"
+    ACCEPTED = "ACCEPTED"
+    STAGING = "STAGING"
+    RUNNING = "RUNNING"
+    DELIVERING = "DELIVERING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    REFUSED = "REFUSED"
+    CANCELLED = "CANCELLED"
+    PREEMPTED = "PREEMPTED"
+    EXPIRED = "EXPIRED"
+    LOST = "LOST"
+
+
+J, P = JobState, PlacementState
+
+_JOB_ENDS = frozenset({J.FAILED, J.CANCELLED})
+JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    J.PENDING: _JOB_ENDS | {J.PLACED},
+    J.PLACED: _JOB_ENDS | {J.PENDING, J.STAGING, J.RUNNING, J.DELIVERING, J.DONE},
+    J.STAGING: _JOB_ENDS | {J.PENDING, J.RUNNING, J.DELIVERING, J.DONE},
+    J.RUNNING: _JOB_ENDS | {J.PENDING, J.DELIVERING, J.DONE},
+    J.DELIVERING: _JOB_ENDS | {J.PENDING, J.DONE},
+    J.DONE: frozenset(),
+    J.FAILED: frozenset(),
+    J.CANCELLED: frozenset(),
+}
+"""A job goes forward with its placement, falls back to PENDING when that is refused or lost; an end is an end."""
+
+_PLACEMENT_ENDS = frozenset({P.FAILED, P.CANCELLED, P.PREEMPTED, P.LOST})
+PLACEMENT_TRANSITIONS: dict[PlacementState, frozenset[PlacementState]] = {
+    P.COMMITTED: _PLACEMENT_ENDS | {P.ACCEPTED, P.REFUSED, P.EXPIRED},
+    P.ACCEPTED: _PLACEMENT_ENDS | {P.STAGING, P.RUNNING, P.REFUSED},
+    P.STAGING: _PLACEMENT_ENDS | {P.RUNNING, P.REFUSED},
+    P.RUNNING: _PLACEMENT_ENDS | {P.DELIVERING},
+    P.DELIVERING: _PLACEMENT_ENDS | {P.DONE},
+} | {end: frozenset() for end in (P.DONE, P.FAILED, P.REFUSED, P.CANCELLED, P.PREEMPTED, P.EXPIRED, P.LOST)}
+"""A placement goes forward step by step; every state but an end may end early."""
+
+PLACEMENT_ENDS = frozenset(state for state, then in PLACEMENT_TRANSITIONS.items() if not then)
+JOB_ENDS = frozenset(state for state, then in JOB_TRANSITIONS.items() if not then)
+ORDER = (P.COMMITTED, P.ACCEPTED, P.STAGING, P.RUNNING, P.DELIVERING, P.DONE)
+
+REPORTABLE = frozenset({P.ACCEPTED, P.REFUSED, P.RUNNING, P.DELIVERING, P.FAILED, P.CANCELLED})
+"""What an agent may say of its placements."""
+
+
+def placement_moved(state: PlacementState, to: PlacementState, name: str) -> PlacementState:
+    """The next state of a placement. Raises FailedPrecondition (`TRANSITION_NOT_ALLOWED`)."""
+    if to not in PLACEMENT_TRANSITIONS[state]:
+        message = f"{name} is {state} and cannot become {to}"
+        raise FailedPrecondition("TRANSITION_NOT_ALLOWED", message, name=name, state=state, to=to)
+    return to
+
+
+def job_moved(state: JobState, to: JobState) -> JobState:
+    """The next state of a job. Raises ValueError where the table does not lead there."""
+    if to not in JOB_TRANSITIONS[state]:
+        raise ValueError(f"a job cannot go from {state} to {to}")
+    return to
+
+
+def reached(state: PlacementState, reported: PlacementState) -> bool:
+    """Whether a report says nothing new: the placement is there or beyond."""
+    if state is reported:
+        return True
+    return state in ORDER and reported in ORDER and ORDER.index(state) > ORDER.index(reported)
+
+
+def job_state_of(state: PlacementState, *, attempts_left: bool) -> JobState:
+    """Where a job stands by its placement; refused, expired or lost it waits for another place while it may."""
+    forward = {
+        P.COMMITTED: J.PLACED,
+        P.ACCEPTED: J.PLACED,
+        P.STAGING: J.STAGING,
+        P.RUNNING: J.RUNNING,
+        P.DELIVERING: J.DELIVERING,
+        P.DONE: J.DONE,
+        P.CANCELLED: J.CANCELLED,
+        P.REFUSED: J.PENDING,
+        P.EXPIRED: J.PENDING,
+        P.PREEMPTED: J.PENDING,
+    }
+    return forward.get(state) or (J.PENDING if attempts_left else J.FAILED)

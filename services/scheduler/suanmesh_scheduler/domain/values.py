@@ -1,0 +1,235 @@
+"""What a decision is made from and what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from suanmesh_kernel.quantities import Capacity
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAsk:
+    """Cards one task needs; no models means any."""
+
+    device_class: str
+    any_of_models: tuple[str, ...]
+    count: int
+    min_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one task needs."""
+
+    cpu_milli: int
+    memory_bytes: int
+    scratch_bytes: int = 0
+    devices: tuple[DeviceAsk, ...] = ()
+    min_capability: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Where one form of the package runs; empty means anywhere."""
+
+    architecture: str = ""
+    engine: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A dataset the job reads, and the sites that have it whole."""
+
+    dataset: str
+    bytes: int
+    sites: frozenset[str]
+    residency: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a decision needs to know of a job."""
+
+    ask: Ask
+    account: str
+    count: int = 1
+    gang: bool = False
+    variants: tuple[Variant, ...] = (Variant(),)
+    needs: tuple[Need, ...] = ()
+    deliver_to: frozenset[str] = frozenset()
+    allow_sites: frozenset[str] = frozenset()
+    deny_sites: frozenset[str] = frozenset()
+    refused_by: frozenset[str] = frozenset()
+    residency: frozenset[str] = frozenset()
+    max_latency_us: int = 0
+    min_bandwidth_bps: int = 1_000_000
+    budget_micros: int = 0
+    deadline: datetime | None = None
+    second_value_micros: int = 0
+    max_duration_s: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host with what it has in all and what is not booked."""
+
+    name: str
+    capacity: Capacity
+    free: Capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Terms under which a pool can be had."""
+
+    name: str
+    price_book: str
+    max_duration_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool as it can be placed on now."""
+
+    name: str
+    site: str
+    architecture: str
+    hosts: tuple[Host, ...]
+    offers: tuple[Offer, ...]
+    engines: frozenset[str] = frozenset()
+    capabilities: Mapping[str, int] = field(default_factory=dict)
+    residency: frozenset[str] = frozenset()
+    active: bool = True
+    alive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A way from the data to the compute, within the job's bounds."""
+
+    links: tuple[str, ...]
+    latency_us: int
+    available_bps: int
+    price_micros_per_mib: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why there is no such way: `kind` is disconnected, bandwidth or latency."""
+
+    kind: str
+    link: str = ""
+    available_bps: int = 0
+    least_latency_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What running the job under an offer costs at most, without the transfers."""
+
+    compute_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything outside the job that a decision is made from."""
+
+    pools: tuple[Pool, ...]
+    now: datetime
+    free_micros: int
+    paths: Mapping[tuple[str, str], Path | Blocked] = field(default_factory=dict)
+    quotes: Mapping[str, Quote] = field(default_factory=dict)
+    """By offer; an offer without one has no price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How the inputs from one source reach a candidate."""
+
+    source: str
+    path: Path
+    bytes: int
+    rate_bps: int
+
+    @property
+    def transfer_ms(self) -> int:
+        """How long the bytes take at the rate, in milliseconds."""
+        return -(-self.bytes * 8000 // self.rate_bps)
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why one candidate cannot serve, with numbers where numbers say it."""
+
+    code: str
+    message: str
+    message_zh: str
+    needed: int | None = None
+    available: int | None = None
+    resource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One pool weighed as a place for the job."""
+
+    pool: str
+    site: str
+    offer: str = ""
+    price_book: str = ""
+    variant: int = 0
+    slots: tuple[tuple[str, int], ...] = ()
+    """How many tasks run at a time on which host."""
+    routes: tuple[Route, ...] = ()
+    compute_micros: int | None = None
+    transfer_micros: int | None = None
+    score_micros: int | None = None
+    finish_ms: int = 0
+    obstacle: Obstacle | None = None
+
+    @property
+    def cost_micros(self) -> int | None:
+        """Compute and transfers together; None when it could not be reckoned."""
+        if self.compute_micros is None or self.transfer_micros is None:
+            return None
+        return self.compute_micros + self.transfer_micros
+
+    @property
+    def latency_us(self) -> int:
+        """Latency of the longest route."""
+        return max((route.path.latency_us for route in self.routes), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittingChange:
+    """The smallest single change that admits the job."""
+
+    field: str
+    before: str
+    after: str
+    pool: str
+    message: str
+    message_zh: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision: all candidates, best first, then those with an obstacle."""
+
+    candidates: tuple[Candidate, ...]
+    reason: str
+    change: AdmittingChange | None = None
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The winner; None when nothing fits."""
+        first = self.candidates[0] if self.candidates else None
+        return first if first is not None and first.obstacle is None else None
+
+    @property
+    def runner_up(self) -> Candidate | None:
+        """The second; None when at most one fits."""
+        second = self.candidates[1] if len(self.candidates) > 1 else None
+        return second if second is not None and second.obstacle is None else None

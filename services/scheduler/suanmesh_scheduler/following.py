@@ -1,0 +1,258 @@
+"""Following a placement to its end: what the scheduler itself does at each state, told by the documents alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, timedelta
+
+from suanmesh.registry.v1 import site_pb2
+from suanmesh.scheduler.v1 import booking_pb2, job_pb2, placement_pb2
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as transport
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import last
+from suanmesh_kernel.refusals import FailedPrecondition, NotFound
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.domain.states import (
+    PLACEMENT_ENDS,
+    JobState,
+    PlacementState,
+    job_moved,
+    job_state_of,
+    placement_moved,
+)
+from suanmesh_scheduler.ports import Areas
+from suanmesh_store import Change, Held, Mirror, Store, Update
+from suanmesh_store.layout import PLACEMENTS, SITE_BOOKINGS
+from suanmesh_telemetry import names, span
+
+FAILED_TRANSFERS = frozenset({transfer_pb2.Transfer.STATE_FAILED, transfer_pb2.Transfer.STATE_CANCELLED})
+
+
+class Following:
+    """Takes the next step of a job that has a placement."""
+
+    def __init__(
+        self,
+        store: Store,
+        areas: Areas,
+        sites: Mirror[site_pb2.Site],
+        transfers: Mirror[transfer_pb2.Transfer],
+        clock: Clock,
+        accept_s_max: float,
+    ) -> None:
+        self._store = store
+        self._areas = areas
+        self._sites = sites
+        self._transfers = transfers
+        self._clock = clock
+        self._accept_max = timedelta(seconds=accept_s_max)
+
+    async def step(self, job: Held[job_pb2.Job]) -> None:
+        """Bring job and placement one step on, if there is one to take."""
+        placement = await self._store.get(PLACEMENTS, job.message.placement)
+        if placement is None:
+            raise NotFound("PLACEMENT_UNKNOWN", f"{job.name} has lost {job.message.placement}", name=job.name)
+        state = wire.placement_state(placement.message)
+        if state in PLACEMENT_ENDS:
+            await self._ended(job, placement, state)
+            return
+        if await self._interrupted(job, placement, state):
+            return
+        match state:
+            case PlacementState.ACCEPTED:
+                await self._stage(job, placement)
+            case PlacementState.STAGING:
+                await self._watch_inputs(job, placement)
+            case PlacementState.DELIVERING:
+                await self._deliver(job, placement)
+            case _:
+                await self._follow(job, state)
+
+    async def _ended(
+        self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement], state: PlacementState
+    ) -> None:
+        """Give the capacity back and bring the job to where the placement leaves it, in one transaction."""
+        message = placement.message
+        changed = _copied(job.message)
+        left = job.message.attempt < max(1, job.message.max_attempts) and not job.message.cancel_requested
+        target = job_state_of(state, attempts_left=left)
+        if target is JobState.PENDING and job.message.cancel_requested:
+            target = JobState.CANCELLED
+        if state in (PlacementState.REFUSED, PlacementState.EXPIRED):
+            changed.refused_by.append(message.site)
+            changed.attempt -= 1
+        reason = message.state_reason
+        wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), reason, self._clock.now())
+        if target is JobState.PENDING:
+            changed.placement = ""
+        changes: list[Change] = [Update(job, changed)]
+        book = await self._store.get(SITE_BOOKINGS, message.site)
+        if book is not None and any(b.placement == message.name for b in book.message.placements):
+            smaller = booking_pb2.SiteBooking(name=book.name)
+            smaller.placements.extend(b for b in book.message.placements if b.placement != message.name)
+            changes.append(Update(book, smaller))
+        await self._store.commit(*changes, guards=[placement])
+
+    async def _interrupted(
+        self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement], state: PlacementState
+    ) -> bool:
+        """Whether a cancellation, a lost site or a silent agent decided the step."""
+        message = placement.message
+        if job.message.cancel_requested:
+            if state is PlacementState.COMMITTED:
+                await self._move(placement, PlacementState.CANCELLED, "CANCELLED: by request, before it was accepted")
+                return True
+            if state is PlacementState.DELIVERING:
+                await self._move(placement, PlacementState.CANCELLED, "CANCELLED: by request, while delivering")
+                return True
+            if not message.stop_requested:
+                stopped = _copied_placement(message)
+                stopped.stop_requested = True
+                await self._store.commit(Update(placement, stopped))
+            return True
+        site = self._sites.get(message.site)
+        if site is not None and site.message.liveness == site_pb2.Site.LIVENESS_LOST:
+            await self._move(placement, PlacementState.LOST, f"SITE_LOST: {message.site} is not heard of any more")
+            return True
+        age = self._clock.now() - message.create_time.ToDatetime(UTC)
+        if state is PlacementState.COMMITTED and age > self._accept_max:
+            await self._move(placement, PlacementState.EXPIRED, f"NOT_ACCEPTED: {message.site} did not answer in time")
+            return True
+        return False
+
+    async def _stage(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
+        """Make the transfers of inputs that are not at the site; the agent runs when it has them all."""
+        message = placement.message
+        asks = []
+        for index, each in enumerate(message.work.inputs):
+            dataset = await self._areas.dataset(each.dataset)
+            sites = {r.site for r in dataset.replicas if r.state == dataset_pb2.Replica.STATE_COMPLETE}
+            if message.site not in sites:
+                asks.append(_input_transfer(message, index, dataset.name, sites))
+        if not asks:
+            await self._follow(job, PlacementState.ACCEPTED)
+            return
+        with span(names.STAGE_INPUTS, parent=message.traceparent, placement=message.name):
+            transfers = await self._created(placement, asks)
+            if transfers is not None:
+                made = [transfer.name for transfer in transfers]
+                await self._move(placement, PlacementState.STAGING, "", transfers=made)
+
+    async def _created(
+        self, placement: Held[placement_pb2.Placement], asks: Sequence[transport.TransferAsk]
+    ) -> Sequence[transfer_pb2.Transfer] | None:
+        """The transfers; None when they cannot be made, which fails the placement."""
+        try:
+            return await self._areas.create_transfers(asks)
+        except (FailedPrecondition, NotFound) as refusal:
+            await self._move(placement, PlacementState.FAILED, f"{refusal.reason}: {refusal.message}")
+            return None
+
+    async def _watch_inputs(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
+        failed = self._failed(placement.message.transfers)
+        if failed is not None:
+            await self._move(placement, PlacementState.FAILED, f"TRANSFER_FAILED: {failed}")
+            return
+        await self._follow(job, PlacementState.STAGING)
+
+    async def _deliver(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
+        """Move the results to where they are wanted; DONE when all have arrived."""
+        message = placement.message
+        wanted = [
+            (index, dataset, output.deliver_to)
+            for index, (dataset, output) in enumerate(
+                zip(job.message.output_datasets, message.work.outputs, strict=False)
+            )
+            if output.deliver_to and output.deliver_to != message.site
+        ]
+        made = [name for name in message.transfers if "-out-" in name]
+        if wanted and not made:
+            asks = [
+                transport.TransferAsk(
+                    transfer_id=f"{last(message.name)}-out-{index}",
+                    dataset=dataset,
+                    source=message.site,
+                    target=target,
+                    placement=message.name,
+                    account=message.account,
+                    traceparent=message.traceparent,
+                )
+                for index, dataset, target in wanted
+            ]
+            transfers = await self._created(placement, asks)
+            if transfers is not None:
+                changed = _copied_placement(message)
+                changed.transfers.extend(transfer.name for transfer in transfers)
+                await self._store.commit(Update(placement, changed))
+            return
+        failed = self._failed(made)
+        if failed is not None:
+            await self._move(placement, PlacementState.FAILED, f"DELIVERY_FAILED: {failed}")
+        elif all(self._done(name) for name in made):
+            await self._move(placement, PlacementState.DONE, "DONE: results delivered")
+        else:
+            await self._follow(job, PlacementState.DELIVERING)
+
+    async def _follow(self, job: Held[job_pb2.Job], state: PlacementState) -> None:
+        """Bring the job's state to the placement's."""
+        target = job_state_of(state, attempts_left=True)
+        if wire.job_state(job.message) is target:
+            return
+        changed = _copied(job.message)
+        wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), "", self._clock.now())
+        await self._store.commit(Update(job, changed))
+
+    async def _move(
+        self,
+        placement: Held[placement_pb2.Placement],
+        to: PlacementState,
+        reason: str,
+        transfers: Sequence[str] = (),
+    ) -> None:
+        changed = _copied_placement(placement.message)
+        state = placement_moved(wire.placement_state(changed), to, placement.name)
+        changed.transfers.extend(transfers)
+        wire.set_placement_state(changed, state, reason, self._clock.now(), ended=state in PLACEMENT_ENDS)
+        await self._store.commit(Update(placement, changed))
+
+    def _failed(self, names: Sequence[str]) -> str | None:
+        for name in names:
+            held = self._transfers.get(name)
+            if held is not None and held.message.state in FAILED_TRANSFERS:
+                return f"{name}: {held.message.state_reason}"
+        return None
+
+    def _done(self, name: str) -> bool:
+        held = self._transfers.get(name)
+        return held is not None and held.message.state == transfer_pb2.Transfer.STATE_DONE
+
+
+def _input_transfer(
+    placement: placement_pb2.Placement, index: int, dataset: str, sites: set[str]
+) -> transport.TransferAsk:
+    """The transfer of one input, over the route that was reserved from its source."""
+    route = next((r for r in placement.routes if r.source in sites), placement_pb2.InputRoute())
+    return transport.TransferAsk(
+        transfer_id=f"{last(placement.name)}-in-{index}",
+        dataset=dataset,
+        source=route.source,
+        target=placement.site,
+        placement=placement.name,
+        reservation=route.reservation,
+        rate_bps=route.rate_bps,
+        account=placement.account,
+        traceparent=placement.traceparent,
+    )
+
+
+def _copied(job: job_pb2.Job) -> job_pb2.Job:
+    copy = job_pb2.Job()
+    copy.CopyFrom(job)
+    return copy
+
+
+def _copied_placement(placement: placement_pb2.Placement) -> placement_pb2.Placement:
+    copy = placement_pb2.Placement()
+    copy.CopyFrom(placement)
+    return copy

@@ -1,0 +1,157 @@
+"""Reading the situation a decision is made from: mirrors, and one batched call to each other area."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
+from suanmesh.accounting.v1 import usage_pb2
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
+from suanmesh.registry.v1 import pool_pb2, site_pb2
+from suanmesh.scheduler.v1 import booking_pb2, decision_pb2, job_pb2
+from suanmesh.transport.v1 import dataset_pb2
+from suanmesh.type.v1 import money_pb2
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import parent
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.domain.bookings import free_hosts
+from suanmesh_scheduler.domain.values import Blocked, JobSpec, Need, Offer, Path, Pool, Quote, Situation
+from suanmesh_scheduler.ports import Areas
+from suanmesh_store import Held, Mirror
+
+MEBIBYTE = 1 << 20
+_KINDS = {
+    network.PathObstacle.KIND_DISCONNECTED: "disconnected",
+    network.PathObstacle.KIND_BANDWIDTH: "bandwidth",
+    network.PathObstacle.KIND_LATENCY: "latency",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrors:
+    """What is read without a call."""
+
+    pools: Mirror[pool_pb2.Pool]
+    sites: Mirror[site_pb2.Site]
+    bookings: Mirror[booking_pb2.SiteBooking]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A job as the rules see it, the situation, and what was read for them."""
+
+    spec: JobSpec
+    situation: Situation
+    read: decision_pb2.Revisions
+    bookings: dict[str, Held[booking_pb2.SiteBooking]]
+    """Books of the sites as they were read: the commit compares them."""
+
+
+class Gathering:
+    """Reads situations."""
+
+    def __init__(self, mirrors: Mirrors, areas: Areas, clock: Clock) -> None:
+        self._mirrors = mirrors
+        self._areas = areas
+        self._clock = clock
+
+    async def gather(self, job: job_pb2.Job) -> Gathered:
+        """Read everything one decision is made from. Raises what the other areas refuse."""
+        needs = [_need(await self._areas.dataset(each.dataset)) for each in job.inputs]
+        spec = wire.spec_from(job, needs)
+        account = await self._areas.account(job.account)
+        reported = await self._areas.reported_pools()
+        bookings = {held.name: held for held in self._mirrors.bookings.values()}
+        pools = tuple(self._pool(held.message, bookings, reported) for held in self._mirrors.pools.values())
+        paths, topology = await self._paths(spec, pools)
+        situation = Situation(
+            pools=pools,
+            now=self._clock.now(),
+            free_micros=account.balance_micros - account.held_micros,
+            paths=paths,
+            quotes=await self._quotes(spec, pools),
+        )
+        read = decision_pb2.Revisions(
+            registry=self._mirrors.pools.revision,
+            scheduler=self._mirrors.bookings.revision,
+            network_orchestrator=topology,
+        )
+        return Gathered(spec, situation, read, bookings)
+
+    def _pool(
+        self, pool: pool_pb2.Pool, bookings: dict[str, Held[booking_pb2.SiteBooking]], reported: frozenset[str]
+    ) -> Pool:
+        site_name = parent(pool.name)
+        site = self._mirrors.sites.get(site_name)
+        booked = wire.booked_from(bookings[site_name].message) if site_name in bookings else []
+        capacities = [
+            (host.name, wire.capacity_from(host.capacity if host.HasField("capacity") else pool.host_capacity))
+            for host in pool.hosts
+        ]
+        alive = site is not None and site.message.liveness == site_pb2.Site.LIVENESS_ALIVE
+        return Pool(
+            name=pool.name,
+            site=site_name,
+            architecture=pool.architecture,
+            hosts=free_hosts(pool.name, capacities, booked),
+            offers=tuple(Offer(o.name, o.price_book, o.max_duration_s) for o in pool.offers),
+            engines=frozenset(pool.engines),
+            capabilities={c.quantity: c.value for c in pool.capabilities},
+            residency=frozenset(site.message.residency) if site else frozenset(),
+            active=pool.phase == pool_pb2.Pool.PHASE_ACTIVE,
+            alive=alive and pool.name in reported,
+        )
+
+    async def _paths(self, spec: JobSpec, pools: Sequence[Pool]) -> tuple[dict[tuple[str, str], Path | Blocked], int]:
+        """Paths from every replica to every site that lacks it, within the job's bounds."""
+        sites = {pool.site for pool in pools}
+        pairs = sorted({(s, t) for need in spec.needs for s in need.sites for t in sites if t not in need.sites})
+        if not pairs:
+            return {}, 0
+        bounds = {"min_bandwidth_bps": spec.min_bandwidth_bps, "max_latency_us": spec.max_latency_us}
+        queries = [network.PathQuery(source=source, target=target, **bounds) for source, target in pairs]
+        answer = await self._areas.find_paths(queries)
+        return {pair: _path(result) for pair, result in zip(pairs, answer.results, strict=True)}, answer.revision
+
+    async def _quotes(self, spec: JobSpec, pools: Sequence[Pool]) -> dict[str, Quote]:
+        """What the job costs at most under each offer."""
+        offers = [offer for pool in pools for offer in pool.offers]
+        if not offers:
+            return {}
+        readings = most_readings(spec)
+        asks = [accounting.QuoteAsk(price_book=offer.price_book, readings=readings) for offer in offers]
+        results = await self._areas.quote(asks)
+        return {
+            offer.name: Quote(result.quote.amount_micros)
+            for offer, result in zip(offers, results, strict=True)
+            if result.HasField("quote")
+        }
+
+
+def most_readings(spec: JobSpec) -> list[usage_pb2.MeterReading]:
+    """The most a job can use: everything it asks for, for as long as it may run, by every task."""
+    seconds = spec.max_duration_s * spec.count
+    memory_mib = -(-spec.ask.memory_bytes // MEBIBYTE)
+    cards = sum(device.count for device in spec.ask.devices)
+    amounts = (
+        (money_pb2.METER_CPU_US, spec.ask.cpu_milli * 1000 * seconds),
+        (money_pb2.METER_MEMORY_MIB_S, memory_mib * seconds),
+        (money_pb2.METER_DEVICE_MILLI_S, cards * 1000 * seconds),
+    )
+    return [usage_pb2.MeterReading(meter=meter, quantity=quantity) for meter, quantity in amounts if quantity]
+
+
+def _need(dataset: dataset_pb2.Dataset) -> Need:
+    complete = [r.site for r in dataset.replicas if r.state == dataset_pb2.Replica.STATE_COMPLETE]
+    return Need(dataset.name, dataset.bytes, frozenset(complete), frozenset(dataset.residency))
+
+
+def _path(result: network.PathResult) -> Path | Blocked:
+    if result.HasField("path"):
+        path = result.path
+        return Path(tuple(path.links), path.latency_us, path.available_bps, path.price_micros_per_mib)
+    blocked = result.obstacle
+    return Blocked(
+        _KINDS.get(blocked.kind, "disconnected"), blocked.link, blocked.available_bps, blocked.least_latency_us
+    )

@@ -1,0 +1,242 @@
+"""One job from a decision to a placement: hold path and money on one lease, then one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
+from suanmesh.scheduler.v1 import booking_pb2, decision_pb2, job_pb2, placement_pb2
+from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.archive import Archive
+from suanmesh_scheduler.domain.decide import decide
+from suanmesh_scheduler.domain.fitting import taken
+from suanmesh_scheduler.domain.relax import with_change
+from suanmesh_scheduler.domain.states import JobState, job_moved
+from suanmesh_scheduler.domain.values import Candidate, Pool, Verdict
+from suanmesh_scheduler.gathering import Gathered, Gathering
+from suanmesh_scheduler.ports import Areas, HoldKey
+from suanmesh_store import Change, Create, Detach, Held, Store, Unchanged, Update
+from suanmesh_store.layout import DECISIONS, PLACEMENTS, SITE_BOOKINGS
+from suanmesh_telemetry import current_traceparent, names, span
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision with what it was made from."""
+
+    verdict: Verdict
+    decision: decision_pb2.Decision
+    gathered: Gathered
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What a placement holds before it is committed."""
+
+    money: HoldKey
+    paths: tuple[HoldKey, ...]
+
+    @property
+    def all(self) -> tuple[HoldKey, ...]:
+        """Every hold."""
+        return (self.money, *self.paths)
+
+
+class Placing:
+    """Decides jobs and commits placements."""
+
+    def __init__(
+        self,
+        store: Store,
+        gathering: Gathering,
+        areas: Areas,
+        archive: Archive,
+        clock: Clock,
+        rng: Rng,
+        lease_s: float,
+        fence: int,
+    ) -> None:
+        """`fence` is the create_revision of this scheduler's election key, kept with every placement."""
+        self._store = store
+        self._gathering = gathering
+        self._areas = areas
+        self._archive = archive
+        self._clock = clock
+        self._rng = rng
+        self._lease_s = lease_s
+        self._fence = fence
+
+    async def decide(self, job: job_pb2.Job) -> Decided:
+        """What would be decided now; stores nothing."""
+        gathered = await self._gathering.gather(job)
+        verdict = decide(gathered.spec, gathered.situation)
+        verdict = with_change(verdict, gathered.spec, gathered.situation)
+        decision = wire.decision_to(verdict)
+        decision.read.CopyFrom(gathered.read)
+        decision.job = job.name
+        decision.trace_id = job.trace_id
+        decision.create_time.FromDatetime(self._clock.now())
+        return Decided(verdict, decision, gathered)
+
+    async def place(self, held: Held[job_pb2.Job]) -> None:
+        """Decide a waiting job and, where something fits, commit it. Raises what stands in the way of that."""
+        with span(names.DECIDE_JOB, parent=held.traceparent, job=held.name) as deciding:
+            decided = await self.decide(held.message)
+            deciding.set_attribute("suanmesh.candidates", len(decided.verdict.candidates))
+        decided.decision.name = await self._next_name(held.message)
+        chosen = decided.verdict.chosen
+        if chosen is None:
+            await self._wait(held, decided)
+            return
+        placement_name = f"placements/{sortable_id(self._clock.now(), self._rng)}"
+        async with await self._store.open_lease(self._lease_s) as lease:
+            with span(names.HOLD_PLACEMENT, parent=held.traceparent, job=held.name, placement=placement_name):
+                holds = await self._hold(held.message, placement_name, decided, chosen, lease.id)
+            with span(names.COMMIT_PLACEMENT, parent=held.traceparent, job=held.name, placement=placement_name):
+                await self._commit(held, placement_name, decided, chosen, holds)
+        await self._archive.keep_decision(decided.decision)
+
+    async def _next_name(self, job: job_pb2.Job) -> str:
+        number = int(job.decision.rsplit("/", 1)[-1]) + 1 if job.decision else 1
+        return f"{job.name}/decisions/{number}"
+
+    async def _wait(self, held: Held[job_pb2.Job], decided: Decided) -> None:
+        """Keep the decision that nothing fits, unless the last one says the same."""
+        last = await self._store.get(DECISIONS, held.message.decision) if held.message.decision else None
+        live = _live(decided.decision)
+        if last is not None and wire.same_answer(last.message, live):
+            return
+        job = _copied(held.message)
+        job.decision = decided.decision.name
+        job.state_reason = f"NO_PLACE: {decided.verdict.reason}"
+        changes: list[Change] = [Create(DECISIONS, live.name, live), Update(held, job)]
+        await self._store.commit(*changes)
+        await self._archive.keep_decision(decided.decision)
+
+    async def _hold(
+        self, job: job_pb2.Job, placement: str, decided: Decided, chosen: Candidate, lease_id: int
+    ) -> Holds:
+        traceparent = current_traceparent()
+        paths = []
+        for index, route in enumerate(chosen.routes):
+            ask = network.PathAsk(
+                placement=placement,
+                index=index,
+                lease_id=lease_id,
+                source=route.source,
+                target=chosen.site,
+                rate_bps=route.rate_bps,
+                max_latency_us=decided.gathered.spec.max_latency_us,
+                traceparent=traceparent,
+            )
+            paths.append(await self._areas.hold_path(ask))
+        money = accounting.HoldAsk(
+            placement=placement,
+            lease_id=lease_id,
+            account=job.account,
+            amount_micros=chosen.cost_micros or 0,
+            job=job.name,
+            decision=decided.decision.name,
+            site=chosen.site,
+            price_book=chosen.price_book,
+            link_prices=await self._link_prices(chosen),
+            traceparent=traceparent,
+        )
+        return Holds(await self._areas.hold_money(money), tuple(paths))
+
+    async def _link_prices(self, chosen: Candidate) -> list[accounting.LinkPrice]:
+        used = {name for route in chosen.routes for name in route.path.links}
+        if not used:
+            return []
+        links = [link for link in await self._areas.links() if link.name in used and link.HasField("price")]
+        return [accounting.LinkPrice(link=link.name, party=link.owner, price=link.price) for link in links]
+
+    async def _commit(
+        self, held: Held[job_pb2.Job], placement_name: str, decided: Decided, chosen: Candidate, holds: Holds
+    ) -> None:
+        """One transaction: every hold stands, job and book are as they were read, this scheduler still leads."""
+        placement = _placement(held.message, placement_name, decided, chosen, holds)
+        placement.create_time.FromDatetime(self._clock.now())
+        placement.traceparent = current_traceparent()
+        job = _copied(held.message)
+        job.decision = decided.decision.name
+        job.placement = placement_name
+        job.attempt += 1
+        placement.attempt = job.attempt
+        placement.fence = self._fence
+        wire.set_job_state(
+            job, job_moved(wire.job_state(job), JobState.PLACED), decided.verdict.reason, self._clock.now()
+        )
+        pool = next(pool for pool in decided.gathered.situation.pools if pool.name == chosen.pool)
+        changes: list[Change] = [Detach(hold.key) for hold in holds.all]
+        changes += [
+            Create(PLACEMENTS, placement_name, placement),
+            self._booked(decided.gathered, chosen, pool, placement_name),
+            Create(DECISIONS, decided.decision.name, _live(decided.decision)),
+            Update(held, job),
+        ]
+        await self._store.commit(*changes, guards=[Unchanged(hold.key, hold.mod_revision) for hold in holds.all])
+
+    def _booked(self, gathered: Gathered, chosen: Candidate, pool: Pool, placement_name: str) -> Change:
+        standing = gathered.bookings.get(chosen.site)
+        book = booking_pb2.SiteBooking(name=chosen.site)
+        if standing is not None:
+            book.CopyFrom(standing.message)
+        hosts = {host.name: host for host in pool.hosts}
+        first = hosts[chosen.slots[0][0]]
+        book.placements.add(
+            placement=placement_name,
+            pool=pool.name,
+            hosts=[placement_pb2.HostRun(host=name, tasks=tasks) for name, tasks in chosen.slots],
+            per_task=wire.capacity_to(taken(gathered.spec.ask, first)),
+        )
+        return Create(SITE_BOOKINGS, chosen.site, book) if standing is None else Update(standing, book)
+
+
+def _placement(
+    job: job_pb2.Job, name: str, decided: Decided, chosen: Candidate, holds: Holds
+) -> placement_pb2.Placement:
+    runs = [placement_pb2.HostRun(host=host, tasks=tasks) for host, tasks in chosen.slots]
+    return placement_pb2.Placement(
+        name=name,
+        job=job.name,
+        site=chosen.site,
+        legs=[placement_pb2.Leg(pool=chosen.pool, hosts=runs)],
+        holds=[hold.key for hold in holds.all],
+        state=placement_pb2.Placement.STATE_COMMITTED,
+        state_reason=decided.verdict.reason,
+        decision=decided.decision.name,
+        account=job.account,
+        reservation=holds.paths[0].resource if holds.paths else "",
+        routes=[
+            placement_pb2.InputRoute(source=route.source, reservation=hold.resource, rate_bps=route.rate_bps)
+            for route, hold in zip(chosen.routes, holds.paths, strict=True)
+        ],
+        party=job.party,
+        offer=chosen.offer,
+        work=placement_pb2.Work(
+            ask=job.ask,
+            variant=job.package.variants[chosen.variant],
+            inputs=job.inputs,
+            outputs=job.outputs,
+            count=max(1, job.task.count),
+            max_duration_s=job.max_duration_s,
+        ),
+    )
+
+
+def _live(decision: decision_pb2.Decision) -> decision_pb2.Decision:
+    """The decision with as many candidates as live in etcd."""
+    live = decision_pb2.Decision()
+    live.CopyFrom(decision)
+    del live.candidates[wire.CANDIDATES_LIVE :]
+    return live
+
+
+def _copied(job: job_pb2.Job) -> job_pb2.Job:
+    copy = job_pb2.Job()
+    copy.CopyFrom(job)
+    return copy

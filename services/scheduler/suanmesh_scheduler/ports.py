@@ -1,0 +1,58 @@
+"""What the scheduler needs from the other areas."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from suanmesh.accounting.v1 import account_pb2
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
+from suanmesh.network_orchestrator.v1 import link_pb2
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as transport
+
+
+@dataclass(frozen=True, slots=True)
+class HoldKey:
+    """An etcd key that stands for a hold, and the revision the commit compares."""
+
+    key: str
+    mod_revision: int
+    resource: str = ""
+    """Name of the reservation or hold behind it."""
+
+
+class Areas(Protocol):
+    """Calls to the other areas. Every method may raise a Refusal."""
+
+    async def reported_pools(self) -> frozenset[str]:
+        """Names of the pools whose agents report their state."""
+
+    async def account(self, name: str) -> account_pb2.Account:
+        """One account. Raises NotFound."""
+
+    async def dataset(self, name: str) -> dataset_pb2.Dataset:
+        """One dataset. Raises NotFound."""
+
+    async def links(self) -> Sequence[link_pb2.Link]:
+        """All links."""
+
+    async def find_paths(self, queries: Sequence[network.PathQuery]) -> network.FindPathsResponse:
+        """The best path for each query."""
+
+    async def quote(self, asks: Sequence[accounting.QuoteAsk]) -> Sequence[accounting.QuoteResult]:
+        """What each ask would cost."""
+
+    async def hold_money(self, ask: accounting.HoldAsk) -> HoldKey:
+        """Hold money. Raises ResourceExhausted (`BALANCE_INSUFFICIENT`)."""
+
+    async def hold_path(self, ask: network.PathAsk) -> HoldKey:
+        """Hold bandwidth. Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`)."""
+
+    async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:
+        """Make transfers, or find those that stand. Raises the first refusal."""
+
+    def read_log(self, address: str, site: str, placement: str, task: int, follow: bool) -> AsyncIterator[bytes]:
+        """What a task wrote, from its site's data plane."""

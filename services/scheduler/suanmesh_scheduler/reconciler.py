@@ -1,0 +1,135 @@
+"""Looks at every job that has not ended, whenever something it depends on may have changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, timedelta
+
+import structlog
+
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.archive import Archive
+from suanmesh_scheduler.domain.states import JOB_ENDS, JobState, job_moved
+from suanmesh_scheduler.following import Following
+from suanmesh_scheduler.placing import Placing
+from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_store import Delete, Dirty, Held, Mirror, Store, Update
+from suanmesh_store.layout import JOBS
+
+log = structlog.get_logger()
+
+ARCHIVE_EVERY_S = 60.0
+
+
+class Reconciler:
+    """One job at a time each, several jobs side by side."""
+
+    def __init__(
+        self,
+        store: Store,
+        jobs: Mirror[job_pb2.Job],
+        placements: Mirror[placement_pb2.Placement],
+        placing: Placing,
+        following: Following,
+        archive: Archive,
+        clock: Clock,
+        settings: SchedulerSettings,
+    ) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._placements = placements
+        self._placing = placing
+        self._following = following
+        self._archive = archive
+        self._clock = clock
+        self._settings = settings
+        self._dirty = Dirty()
+        self._busy: set[str] = set()
+
+    async def run(self, transfers_changed: Callable[[], AsyncIterator[str]]) -> None:
+        """Settle jobs until cancelled; `transfers_changed` names transfers as they change."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_jobs())
+            tasks.create_task(self._follow_placements())
+            tasks.create_task(self._follow_transfers(transfers_changed))
+            tasks.create_task(self._resync())
+            tasks.create_task(self._sweep())
+            for _ in range(self._settings.parallel_jobs_max):
+                tasks.create_task(self._work())
+
+    async def _follow_jobs(self) -> None:
+        async for name in self._jobs.changes():
+            self._dirty.add([name])
+
+    async def _follow_placements(self) -> None:
+        async for name in self._placements.changes():
+            held = self._placements.get(name)
+            if held is not None:
+                self._dirty.add([held.message.job])
+
+    async def _follow_transfers(self, changed: Callable[[], AsyncIterator[str]]) -> None:
+        """A transfer is named after its placement."""
+        async for name in changed():
+            stem = name.removeprefix("transfers/").partition("-")[0]
+            held = self._placements.get(f"placements/{stem}")
+            if held is not None:
+                self._dirty.add([held.message.job])
+
+    async def _resync(self) -> None:
+        """Look at everything that has not ended, lest an event was missed or the world around a job changed."""
+        while True:
+            await asyncio.sleep(self._settings.resync_s)
+            self._dirty.add([held.name for held in self._jobs.values() if wire.job_state(held.message) not in JOB_ENDS])
+
+    async def _work(self) -> None:
+        while True:
+            name = await self._dirty.take()
+            if name in self._busy:
+                await asyncio.sleep(0.01)
+                self._dirty.add([name])
+                continue
+            self._busy.add(name)
+            try:
+                await self._settle(name)
+            except Refusal as refusal:
+                log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
+            finally:
+                self._busy.discard(name)
+
+    async def _settle(self, name: str) -> None:
+        held = await self._store.get(JOBS, name)
+        if held is None or wire.job_state(held.message) in JOB_ENDS:
+            return
+        if held.message.placement:
+            await self._following.step(held)
+        elif held.message.cancel_requested:
+            await self._end(held, JobState.CANCELLED, "CANCELLED: by request, while it waited")
+        else:
+            await self._placing.place(held)
+
+    async def _end(self, held: Held[job_pb2.Job], state: JobState, reason: str) -> None:
+        job = job_pb2.Job()
+        job.CopyFrom(held.message)
+        wire.set_job_state(job, job_moved(wire.job_state(job), state), reason, self._clock.now())
+        await self._store.commit(Update(held, job))
+
+    async def _sweep(self) -> None:
+        """Move jobs that ended long ago to the archive, with their placements."""
+        while True:
+            await asyncio.sleep(min(ARCHIVE_EVERY_S, self._settings.retention_s))
+            before = self._clock.now() - timedelta(seconds=self._settings.retention_s)
+            for held in self._jobs.values():
+                if wire.job_state(held.message) in JOB_ENDS and held.message.end_time.ToDatetime(UTC) < before:
+                    await self._archived(held)
+
+    async def _archived(self, held: Held[job_pb2.Job]) -> None:
+        await self._archive.keep_job(held.message)
+        placement = self._placements.get(held.message.placement) if held.message.placement else None
+        try:
+            await self._store.commit(Delete(held), *([Delete(placement)] if placement else []))
+        except Refusal as refusal:
+            log.info("archiving put off", job=held.name, reason=refusal.reason)

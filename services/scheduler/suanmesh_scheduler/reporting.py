@@ -1,0 +1,65 @@
+"""Taking in what agents report of their placements."""
+
+from __future__ import annotations
+
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import checked_name
+from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, REPORTABLE, PlacementState, placement_moved, reached
+from suanmesh_store import Change, Store, Update
+from suanmesh_store.layout import JOBS, PLACEMENTS
+
+
+class Reporting:
+    """Moves placements as their agents say, as far as the table allows."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def take(self, report: pb.TaskReport, site: str) -> placement_pb2.Placement:
+        """Take in one report of the agent of `site`; what has been reached already changes nothing."""
+        held = await self._store.get(PLACEMENTS, checked_name(report.placement, "placements", field="placement"))
+        if held is None:
+            raise NotFound("PLACEMENT_UNKNOWN", f"no placement {report.placement}", name=report.placement)
+        if held.message.site != site:
+            message = f"{report.placement} is not a placement of {site}"
+            raise PermissionDenied("NOT_OWNER", message, name=report.placement)
+        reported = _reported(report)
+        state = wire.placement_state(held.message)
+        placement = placement_pb2.Placement()
+        placement.CopyFrom(held.message)
+        changes: list[Change] = []
+        if report.tasks:
+            del placement.tasks[:]
+            placement.tasks.extend(report.tasks)
+        if not reached(state, reported):
+            moved = placement_moved(state, reported, held.name)
+            wire.set_placement_state(placement, moved, report.reason, self._clock.now(), ended=moved in PLACEMENT_ENDS)
+            if report.output_datasets:
+                changes += await self._with_outputs(placement.job, report)
+        if state in PLACEMENT_ENDS or placement == held.message:
+            return held.message
+        await self._store.commit(Update(held, placement), *changes)
+        return placement
+
+    async def _with_outputs(self, name: str, report: pb.TaskReport) -> list[Change]:
+        """The job's outputs are named in the same transaction that says they are there."""
+        held = await self._store.get(JOBS, name)
+        if held is None:
+            return []
+        job = job_pb2.Job()
+        job.CopyFrom(held.message)
+        del job.output_datasets[:]
+        job.output_datasets.extend(report.output_datasets)
+        return [Update(held, job)]
+
+
+def _reported(report: pb.TaskReport) -> PlacementState:
+    name = placement_pb2.Placement.State.Name(report.state).removeprefix("STATE_")
+    if name not in REPORTABLE:
+        raise InvalidArgument("FIELD_INVALID", f"state: an agent does not report {name}", field="state")
+    return PlacementState(name)

@@ -1,0 +1,252 @@
+"""The calls of the scheduler: wire in, one decision, wire out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from suanmesh.registry.v1 import site_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+from suanmesh_chassis import Call
+from suanmesh_kernel import pages
+from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_kernel.names import checked_id, checked_name
+from suanmesh_kernel.refusals import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Refusal,
+)
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.archive import Archive
+from suanmesh_scheduler.checking import check
+from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
+from suanmesh_scheduler.placing import Placing
+from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.reporting import Reporting
+from suanmesh_sdk.status import status_of
+from suanmesh_store import Create, Held, Mirror, Store, Update
+from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS
+from suanmesh_telemetry import current_trace_id
+
+ITEMS_MAX = 100
+
+
+class SchedulerService:
+    """Takes jobs and tells what became of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        jobs: Mirror[job_pb2.Job],
+        placements: Mirror[placement_pb2.Placement],
+        sites: Mirror[site_pb2.Site],
+        placing: Placing,
+        reporting: Reporting,
+        areas: Areas,
+        archive: Archive,
+        clock: Clock,
+        rng: Rng,
+    ) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._placements = placements
+        self._sites = sites
+        self._placing = placing
+        self._reporting = reporting
+        self._areas = areas
+        self._archive = archive
+        self._clock = clock
+        self._rng = rng
+
+    async def SubmitJobs(self, request: pb.SubmitJobsRequest, call: Call) -> pb.SubmitJobsResponse:
+        if not 1 <= len(request.items) <= ITEMS_MAX:
+            problem = f"items: {len(request.items)} is not within 1 to {ITEMS_MAX}"
+            raise InvalidArgument("FIELD_INVALID", problem, field="items")
+        results: list[pb.SubmitJobResult] = []
+        accepted: list[Create[job_pb2.Job]] = []
+        for item in request.items:
+            try:
+                job = await self._checked(item, call)
+                if request.validate_only:
+                    results.append(pb.SubmitJobResult(decision=(await self._placing.decide(job)).decision))
+                    continue
+            except Refusal as refusal:
+                results.append(pb.SubmitJobResult(error=status_of(refusal, area="scheduler")))
+                continue
+            accepted.append(Create(JOBS, job.name, job))
+            results.append(pb.SubmitJobResult(job=job))
+        answer = pb.SubmitJobsResponse(results=results)
+        if accepted:
+            await self._store.commit(*accepted, remember=call.memo(answer), author=call.author())
+        return answer
+
+    async def GetJob(self, request: pb.GetJobRequest, call: Call) -> job_pb2.Job:
+        return await self._job(request.name, call)
+
+    async def ListJobs(self, request: pb.ListJobsRequest, call: Call) -> pb.ListJobsResponse:
+        size = pages.checked_size(request.page_size)
+        scope = f"{call.method} {call.party}"
+        after = pages.after(request.page_token, scope)
+        jobs = {job.name: job for job in await self._archive.jobs()}
+        jobs |= {held.name: _shown(held) for held in self._jobs.values()}
+        own = [job for job in jobs.values() if _may_see(call, job.party)]
+        ordered = {f"{2**62 - job.create_time.ToMicroseconds():020d}{job.name}": job for job in own}
+        names, token = pages.cut((key for key in sorted(ordered) if key > after), size, scope)
+        return pb.ListJobsResponse(jobs=[ordered[name] for name in names], next_page_token=token)
+
+    async def WatchJob(self, request: pb.WatchJobRequest, call: Call) -> AsyncIterator[job_pb2.Job]:
+        job = await self._job(request.name, call)
+        yield job
+        if wire.job_state(job) in JOB_ENDS:
+            return
+        async for name in self._jobs.changes():
+            if name != request.name:
+                continue
+            now = await self._job(request.name, call)
+            if now.etag != job.etag:
+                job = now
+                yield job
+            if wire.job_state(job) in JOB_ENDS:
+                return
+
+    async def CancelJob(self, request: pb.CancelJobRequest, call: Call) -> job_pb2.Job:
+        job = await self._job(request.name, call)
+        held = await self._store.get(JOBS, request.name)
+        state = wire.job_state(job)
+        if held is None or state in (JobState.DONE, JobState.FAILED):
+            raise FailedPrecondition("JOB_ENDED", f"{job.name} is {state} already", name=job.name, state=state)
+        if request.etag and request.etag != held.etag:
+            message = f"{job.name} has changed since it was read"
+            raise Aborted("ETAG_STALE", message, name=job.name, etag=held.etag)
+        if job.cancel_requested or state is JobState.CANCELLED:
+            return job
+        changed = job_pb2.Job()
+        changed.CopyFrom(held.message)
+        changed.cancel_requested = True
+        committed = await self._store.commit(Update(held, changed), author=call.author())
+        return _shown(committed.held[0])
+
+    async def GetDecision(self, request: pb.GetDecisionRequest, call: Call) -> decision_pb2.Decision:
+        name = request.name
+        job = await self._job(name.partition("/decisions/")[0], call)
+        name = job.decision if name.endswith("/decisions/-") else name
+        found = await self._archive.decision(name)
+        if found is None and name:
+            held = await self._store.get(DECISIONS, name)
+            found = held.message if held else None
+        if found is None:
+            raise NotFound("DECISION_UNKNOWN", f"no decision {request.name}", name=request.name)
+        return found
+
+    async def GetPlacement(self, request: pb.GetPlacementRequest, call: Call) -> placement_pb2.Placement:
+        checked_name(request.name, "placements")
+        held = await self._store.get(PLACEMENTS, request.name)
+        if held is None or not (_may_see(call, held.message.party) or held.message.site == call.site):
+            raise NotFound("PLACEMENT_UNKNOWN", f"no placement {request.name}", name=request.name)
+        return held.message
+
+    async def WatchPlacements(
+        self, request: pb.WatchPlacementsRequest, call: Call
+    ) -> AsyncIterator[pb.WatchPlacementsResponse]:
+        if request.site != call.site:
+            message = f"{call.site} cannot watch the placements of {request.site}"
+            raise PermissionDenied("NOT_OWNER", message, name=request.site)
+        changes = self._placements.changes(existing=False)
+        live = [
+            held.message
+            for held in self._placements.values()
+            if held.message.site == call.site and not held.message.HasField("end_time")
+        ]
+        yield pb.WatchPlacementsResponse(placements=live, snapshot=True)
+        async for name in changes:
+            held = self._placements.get(name)
+            if held is not None and held.message.site == call.site:
+                yield pb.WatchPlacementsResponse(placements=[held.message])
+
+    async def ReportTasks(self, request: pb.ReportTasksRequest, call: Call) -> pb.ReportTasksResponse:
+        results = []
+        for report in request.reports:
+            try:
+                results.append(pb.TaskReportResult(placement=await self._reporting.take(report, call.site)))
+            except Refusal as refusal:
+                results.append(pb.TaskReportResult(error=status_of(refusal, area="scheduler")))
+        return pb.ReportTasksResponse(results=results)
+
+    async def ReadJobLogs(self, request: pb.ReadJobLogsRequest, call: Call) -> AsyncIterator[pb.ReadJobLogsResponse]:
+        job = await self._job(request.name, call)
+        held = await self._store.get(PLACEMENTS, job.placement) if job.placement else None
+        site = self._sites.get(held.message.site) if held else None
+        if held is None or site is None or not site.message.data_endpoint:
+            raise FailedPrecondition("LOG_NOT_READY", f"no task of {job.name} has started", name=job.name)
+        endpoint = site.message.data_endpoint
+        pieces = self._areas.read_log(endpoint, site.name, held.name, request.task, request.follow)
+        async for content in pieces:
+            yield pb.ReadJobLogsResponse(content=content)
+
+    async def _checked(self, item: pb.SubmitJob, call: Call) -> job_pb2.Job:
+        """The job as it will be kept: the caller's fields checked, ours filled in."""
+        job = job_pb2.Job()
+        job.CopyFrom(item.job)
+        for field in _OURS:
+            job.ClearField(field)  # type: ignore[arg-type]
+        check(job)
+        account = await self._areas.account(job.account)
+        if account.party != call.party and not call.is_("operator"):
+            message = f"{job.account} is not an account of {call.party}"
+            raise PermissionDenied("NOT_OWNER", message, name=job.account)
+        for each in job.inputs:
+            await self._areas.dataset(each.dataset)
+        now = self._clock.now()
+        job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
+        job.name = f"jobs/{job_id}"
+        if await self._store.get(JOBS, job.name) or await self._archive.job(job.name):
+            raise AlreadyExists("JOB_EXISTS", f"{job.name} is there already", name=job.name)
+        job.party = account.party
+        job.trace_id = current_trace_id()
+        job.create_time.FromDatetime(now)
+        job.state = job_pb2.Job.STATE_PENDING
+        job.history.add(state=job.state, time=wire.stamp(now), reason="submitted")
+        return job
+
+    async def _job(self, name: str, call: Call) -> job_pb2.Job:
+        checked_name(name, "jobs")
+        held = await self._store.get(JOBS, name)
+        job = _shown(held) if held else await self._archive.job(name)
+        if job is None or not _may_see(call, job.party):
+            raise NotFound("JOB_UNKNOWN", f"no job {name}", name=name)
+        return job
+
+
+_OURS = (
+    "name",
+    "party",
+    "state",
+    "state_reason",
+    "history",
+    "decision",
+    "placement",
+    "output_datasets",
+    "trace_id",
+    "attempt",
+    "refused_by",
+    "cancel_requested",
+    "create_time",
+    "end_time",
+    "etag",
+)
+
+
+def _may_see(call: Call, party: str) -> bool:
+    return call.is_("operator") or call.is_("service") or call.party == party
+
+
+def _shown(held: Held[job_pb2.Job]) -> job_pb2.Job:
+    job = job_pb2.Job()
+    job.CopyFrom(held.message)
+    job.etag = held.etag
+    return job

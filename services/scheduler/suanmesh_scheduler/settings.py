@@ -1,0 +1,21 @@
+"""Settings of the scheduler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSettings:
+    """Filled from `SUANMESH_SCHEDULER_<FIELD>`."""
+
+    resync_s: float = 3.0
+    """How often jobs that wait are decided again even when nothing was heard to change, in seconds."""
+    round_lease_s: float = 10.0
+    """How long the holds of a round live until they are committed, in seconds."""
+    accept_s_max: float = 30.0
+    """How long an agent may take to accept or refuse a placement, in seconds."""
+    retention_s: float = 3600.0
+    """How long an ended job stays in etcd before it moves to the archive, in seconds."""
+    parallel_jobs_max: int = 16
+    """Jobs looked at at the same time."""

@@ -1,0 +1,204 @@
+"""Between the rules' values and the contract's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from suanmesh.scheduler.v1 import booking_pb2, decision_pb2, job_pb2, placement_pb2, reason_pb2
+from suanmesh.type.v1 import capacity_pb2
+from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_scheduler.domain.bookings import Booked
+from suanmesh_scheduler.domain.states import JobState, PlacementState
+from suanmesh_scheduler.domain.values import (
+    AdmittingChange,
+    Ask,
+    Candidate,
+    DeviceAsk,
+    JobSpec,
+    Need,
+    Obstacle,
+    Variant,
+    Verdict,
+)
+
+CANDIDATES_LIVE = 20
+BANDWIDTH_BPS_MIN = 1_000_000
+
+
+def stamp(moment: datetime) -> Timestamp:
+    """A moment as a Timestamp."""
+    result = Timestamp()
+    result.FromDatetime(moment)
+    return result
+
+
+def spec_from(job: job_pb2.Job, needs: Iterable[Need]) -> JobSpec:
+    """What a decision needs to know of a job that was checked before."""
+    limits = job.constraints
+    return JobSpec(
+        ask=ask_from(job.ask),
+        account=job.account,
+        count=max(1, job.task.count),
+        gang=job.task.gang,
+        variants=tuple(Variant(v.architecture, v.engine) for v in job.package.variants),
+        needs=tuple(needs),
+        deliver_to=frozenset(output.deliver_to for output in job.outputs if output.deliver_to),
+        allow_sites=frozenset(limits.allow_sites),
+        deny_sites=frozenset(limits.deny_sites),
+        refused_by=frozenset(job.refused_by),
+        residency=frozenset(limits.residency),
+        max_latency_us=limits.max_latency_us,
+        min_bandwidth_bps=limits.min_bandwidth_bps or BANDWIDTH_BPS_MIN,
+        budget_micros=limits.budget_micros,
+        deadline=limits.deadline.ToDatetime(UTC) if limits.HasField("deadline") else None,
+        second_value_micros=job.objective.second_value_micros,
+        max_duration_s=job.max_duration_s,
+    )
+
+
+def ask_from(ask: job_pb2.Ask) -> Ask:
+    """What one task needs."""
+    devices = tuple(
+        DeviceAsk(getattr(d, "class"), tuple(d.any_of_models), d.count, d.min_memory_bytes) for d in ask.devices
+    )
+    capability = tuple((c.quantity, c.value) for c in ask.min_capability)
+    return Ask(ask.cpu_milli, ask.memory_bytes, ask.scratch_bytes, devices, capability)
+
+
+def capacity_from(message: capacity_pb2.Capacity) -> Capacity:
+    """An amount of compute."""
+    devices = tuple(Device(getattr(d, "class"), d.model, d.count, d.memory_bytes, d.shareable) for d in message.devices)
+    return Capacity(message.cpu_milli, message.memory_bytes, message.scratch_bytes, devices)
+
+
+def capacity_to(capacity: Capacity) -> capacity_pb2.Capacity:
+    """An amount of compute as its message."""
+    message = capacity_pb2.Capacity(
+        cpu_milli=capacity.cpu_milli, memory_bytes=capacity.memory_bytes, scratch_bytes=capacity.scratch_bytes
+    )
+    for device in capacity.devices:
+        card = message.devices.add(
+            model=device.model, count=device.count, memory_bytes=device.memory_bytes, shareable=device.shareable
+        )
+        setattr(card, "class", device.device_class)
+    return message
+
+
+def booked_from(message: booking_pb2.SiteBooking) -> list[Booked]:
+    """What a site's book says."""
+    return [
+        Booked(b.placement, b.pool, tuple((run.host, run.tasks) for run in b.hosts), capacity_from(b.per_task))
+        for b in message.placements
+    ]
+
+
+def job_state(job: job_pb2.Job) -> JobState:
+    """Where a job stands."""
+    return JobState(job_pb2.Job.State.Name(job.state).removeprefix("STATE_"))
+
+
+def placement_state(placement: placement_pb2.Placement) -> PlacementState:
+    """Where a placement stands."""
+    return PlacementState(placement_pb2.Placement.State.Name(placement.state).removeprefix("STATE_"))
+
+
+def set_job_state(job: job_pb2.Job, state: JobState, reason: str, now: datetime) -> None:
+    """Write a job's new state and how it got there; an end has a time."""
+    job.state = job_pb2.Job.State.Value(f"STATE_{state}")
+    job.state_reason = reason
+    job.history.add(state=job.state, time=stamp(now), reason=reason)
+    del job.history[: max(0, len(job.history) - HISTORY_MAX)]
+    if state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
+        job.end_time.FromDatetime(now)
+
+
+HISTORY_MAX = 30
+
+
+def set_placement_state(
+    placement: placement_pb2.Placement, state: PlacementState, reason: str, now: datetime, *, ended: bool
+) -> None:
+    """Write a placement's new state; an end has a time."""
+    placement.state = placement_pb2.Placement.State.Value(f"STATE_{state}")
+    placement.state_reason = reason
+    if ended:
+        placement.end_time.FromDatetime(now)
+
+
+def decision_to(verdict: Verdict, *, most: int = 0) -> decision_pb2.Decision:
+    """A verdict as its message; `most` keeps so many candidates."""
+    decision = decision_pb2.Decision(
+        candidates=[candidate_to(c) for c in verdict.candidates[: most or None]],
+        candidate_count=len(verdict.candidates),
+        chosen=verdict.chosen.pool if verdict.chosen else "",
+        runner_up=verdict.runner_up.pool if verdict.runner_up else "",
+        reason=verdict.reason,
+    )
+    if verdict.change is not None:
+        decision.admitting_change.CopyFrom(_change_to(verdict.change))
+    return decision
+
+
+def candidate_to(candidate: Candidate) -> decision_pb2.Candidate:
+    """One weighed pool as its message; of several routes it shows the one with the most bytes."""
+    main = max(candidate.routes, key=lambda route: (route.bytes, route.source), default=None)
+    message = decision_pb2.Candidate(
+        pool=candidate.pool,
+        site=candidate.site,
+        offer=candidate.offer,
+        variant=candidate.variant,
+        cost_micros=candidate.cost_micros,
+        compute_micros=candidate.compute_micros,
+        transfer_micros=candidate.transfer_micros,
+        score_micros=candidate.score_micros,
+        finish_ms=candidate.finish_ms,
+        transfer_bytes=sum(route.bytes for route in candidate.routes),
+        transfer_ms=max((route.transfer_ms for route in candidate.routes), default=0),
+        latency_us=candidate.latency_us,
+    )
+    if main is not None:
+        message.path.extend(main.path.links)
+        message.rate_bps = main.rate_bps
+        message.source = main.source
+    if candidate.obstacle is not None:
+        message.obstacle.CopyFrom(_obstacle_to(candidate.obstacle))
+    return message
+
+
+def _obstacle_to(obstacle: Obstacle) -> decision_pb2.Obstacle:
+    return decision_pb2.Obstacle(
+        code=reason_pb2.ObstacleCode.Value(f"OBSTACLE_CODE_{obstacle.code}"),
+        message=obstacle.message,
+        message_zh=obstacle.message_zh,
+        needed=obstacle.needed,
+        available=obstacle.available,
+        resource=obstacle.resource,
+    )
+
+
+def _change_to(change: AdmittingChange) -> decision_pb2.AdmittingChange:
+    message = decision_pb2.AdmittingChange(
+        field=change.field,
+        to=change.after,
+        pool=change.pool,
+        message=change.message,
+        message_zh=change.message_zh,
+    )
+    setattr(message, "from", change.before)
+    return message
+
+
+def same_answer(one: decision_pb2.Decision, other: decision_pb2.Decision) -> bool:
+    """Whether two decisions say the same, whatever their name, time, trace and revisions."""
+    return _bare(one) == _bare(other)
+
+
+def _bare(decision: decision_pb2.Decision) -> decision_pb2.Decision:
+    bare = decision_pb2.Decision()
+    bare.CopyFrom(decision)
+    for field in ("name", "read", "trace_id", "create_time"):
+        bare.ClearField(field)
+    return bare
