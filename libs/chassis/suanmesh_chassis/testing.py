@@ -32,9 +32,11 @@ ANY_PORT = Listener("127.0.0.1:0")
 class LoopbackNode:
     """One node's identities and servers; use it as an async context manager."""
 
-    def __init__(self, folder: Path, clock: Clock | None = None, *, sample_reads: float = 1.0) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock | None = None, *, ca: NodeCa | None = None, sample_reads: float = 1.0
+    ) -> None:
         self.clock = clock or SystemClock()
-        self.ca = NodeCa.create(NODE, self.clock)
+        self.ca = ca or NodeCa.create(NODE, self.clock)
         self._common = Common(node=NODE, tls_dir=folder, data_dir=folder, trace_sample_reads=sample_reads)
         self._sample_reads = sample_reads
         self._standing: list[Standing] = []
