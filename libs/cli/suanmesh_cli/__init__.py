@@ -1,0 +1,1 @@
+"""The command line `suan`: what the SDK can do, for hands and scripts."""

@@ -1,0 +1,1 @@
+"""What `suan` can be told: one module a group of nouns."""

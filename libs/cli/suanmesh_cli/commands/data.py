@@ -1,0 +1,171 @@
+"""`suan dataset` and `suan transfer`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import click
+
+from suanmesh.transport.v1.dataset_pb2 import Dataset, ManifestFile, Replica
+from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh.transport.v1.transport_service_pb2 import (
+    GetDatasetRequest,
+    ListDatasetsRequest,
+    ListTransfersRequest,
+    ReadFileRequest,
+)
+from suanmesh_cli import following, output, units
+from suanmesh_cli.session import Session, command, full_name, listed
+from suanmesh_kernel.refusals import DataLoss, FailedPrecondition, InvalidArgument
+from suanmesh_sdk import Mesh
+
+DATASET_COLUMNS: output.Columns = (
+    ("DATASET", lambda dataset: dataset.name),
+    ("PARTY", lambda dataset: dataset.party),
+    ("FILES", lambda dataset: str(dataset.files)),
+    ("BYTES", lambda dataset: str(dataset.bytes)),
+    ("AT", lambda dataset: ",".join(units.short(each.site) for each in dataset.replicas if complete(each))),
+    ("DIGEST", lambda dataset: dataset.digest[:16]),
+    ("PUBLISHED", lambda dataset: units.moment(dataset.create_time)),
+)
+TRANSFER_COLUMNS: output.Columns = (
+    ("TRANSFER", lambda transfer: transfer.name),
+    ("DATASET", lambda transfer: transfer.dataset),
+    ("FROM", lambda transfer: units.short(transfer.source)),
+    ("TO", lambda transfer: units.short(transfer.target)),
+    ("STATE", lambda transfer: Transfer.State.Name(transfer.state).removeprefix("STATE_")),
+    ("BYTES", lambda transfer: f"{transfer.progress.bytes_done}/{transfer.bytes}"),
+    ("CHUNKS", lambda transfer: f"{transfer.progress.chunks_done}/{transfer.progress.chunks}"),
+    ("AGAIN", lambda transfer: str(transfer.progress.chunks_again)),
+    ("RATE", lambda transfer: units.rate(transfer.rate_bps) if transfer.rate_bps else "unpaced"),
+    ("VERIFIED", lambda transfer: verified(transfer)),  # noqa: PLW0108 - defined below
+    ("FOR", lambda transfer: transfer.placement),
+    ("BECAUSE", lambda transfer: transfer.state_reason),
+)
+
+
+@click.group()
+def dataset() -> None:
+    """Datasets: named data that lies at sites."""
+
+
+@dataset.command("list")
+@command
+async def list_datasets(session: Session) -> None:
+    """List your datasets by name."""
+    async with session.mesh() as mesh:
+        found = await listed(mesh.transport.ListDatasets, ListDatasetsRequest(), "datasets", session.timeout_s)
+    output.show_list(session.output, "datasets", found, DATASET_COLUMNS)
+
+
+@dataset.command("show")
+@click.argument("name")
+@command
+async def show_dataset(session: Session, name: str) -> None:
+    """Show the dataset NAME and where it lies."""
+    async with session.mesh() as mesh:
+        request = GetDatasetRequest(name=full_name("datasets", name))
+        found = await mesh.transport.GetDataset(request, timeout=session.timeout_s)
+    output.show_one(session.output, found, lambda: output.facts(dataset_facts(found)))
+
+
+@dataset.command("get")
+@click.argument("name")
+@click.argument("path", default="")
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder to write all files into.")
+@command
+async def get(session: Session, name: str, path: str, to: Path | None) -> None:
+    """Fetch the dataset NAME into a folder, or print its one file PATH."""
+    if bool(path) == bool(to):
+        raise click.UsageError("give either a PATH to print or a folder with --to")
+    dataset = full_name("datasets", name)
+    async with session.mesh() as mesh:
+        if to is None:
+            async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=path)):
+                sys.stdout.buffer.write(piece.content)
+            sys.stdout.buffer.flush()
+            return
+        manifest = await following.manifest_of(mesh, dataset)
+        for file in manifest.files:
+            await fetch(mesh, dataset, file, to)
+            output.note(f"{file.path}  {units.size(file.bytes)}")
+
+
+@click.group()
+def transfer() -> None:
+    """Transfers: datasets on the way from site to site."""
+
+
+@transfer.command("list")
+@command
+async def list_transfers(session: Session) -> None:
+    """List your transfers, newest first."""
+    async with session.mesh() as mesh:
+        found = await listed(mesh.transport.ListTransfers, ListTransfersRequest(), "transfers", session.timeout_s)
+    output.show_list(session.output, "transfers", found, TRANSFER_COLUMNS)
+
+
+async def fetch(mesh: Mesh, dataset: str, file: ManifestFile, folder: Path) -> None:
+    """Write one file below `folder`, under a name of its own until it is whole and its digest is right."""
+    target = folder / safe(file.path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    digest = _hasher()
+    written = 0
+    with partial.open("wb") as opened:
+        async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=file.path)):
+            written += opened.write(piece.content)
+            digest.update(piece.content)
+    if written != file.bytes or digest.digest() != file.digest:
+        partial.unlink()
+        raise DataLoss("DIGEST_MISMATCH", f"{file.path} of {dataset} arrived damaged", name=dataset)
+    partial.chmod(0o755 if file.executable else 0o644)
+    partial.rename(target)
+
+
+def _hasher() -> Any:
+    """BLAKE3, as every dataset is named by it."""
+    try:
+        from blake3 import blake3
+    except ImportError as error:
+        raise FailedPrecondition(
+            "TOOL_MISSING", "the package blake3 is needed to verify what arrives: pip install blake3"
+        ) from error
+    return blake3()
+
+
+def safe(path: str) -> PurePosixPath:
+    """`path` if it stays within the folder it is written to: a manifest comes from a stranger."""
+    parts = path.split("/")
+    if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
+        raise InvalidArgument("FIELD_INVALID", f"{path!r} is not a path within a dataset", field="path")
+    return PurePosixPath(path)
+
+
+def complete(replica: Replica) -> bool:
+    """Whether the whole dataset is there."""
+    return replica.state == Replica.STATE_COMPLETE
+
+
+def verified(transfer: Transfer) -> str:
+    """Whether the digest recomputed at the target is the dataset's."""
+    if transfer.state != Transfer.STATE_DONE:
+        return ""
+    return "yes" if transfer.receipt.digest == transfer.digest else "NO"
+
+
+def dataset_facts(dataset: Dataset) -> list[tuple[str, str]]:
+    """What is known of a dataset."""
+    lying = (f"{each.site} {Replica.State.Name(each.state).removeprefix('STATE_')}" for each in dataset.replicas)
+    return [
+        ("dataset", dataset.name),
+        ("party", dataset.party),
+        ("digest", dataset.digest),
+        ("bytes", f"{dataset.bytes} ({units.size(dataset.bytes)})"),
+        ("files", str(dataset.files)),
+        ("residency", ", ".join(dataset.residency)),
+        ("replicas", ", ".join(lying)),
+        ("published", units.moment(dataset.create_time)),
+    ]

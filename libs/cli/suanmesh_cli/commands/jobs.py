@@ -1,0 +1,159 @@
+"""`suan job`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from suanmesh.scheduler.v1.decision_pb2 import Decision
+from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.scheduler_service_pb2 import (
+    CancelJobRequest,
+    GetDecisionRequest,
+    GetJobRequest,
+    ListJobsRequest,
+    SubmitJob,
+    SubmitJobsRequest,
+)
+from suanmesh_cli import following, output, units
+from suanmesh_cli.session import Session, command, full_name, listed
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+COLUMNS: output.Columns = (
+    ("JOB", lambda job: job.name),
+    ("STATE", lambda job: Job.State.Name(job.state).removeprefix("STATE_")),
+    ("ACCOUNT", lambda job: job.account),
+    ("SUBMITTED", lambda job: units.moment(job.create_time)),
+    ("ENDED", lambda job: units.moment(job.end_time)),
+    ("NAME", lambda job: job.display_name),
+    ("BECAUSE", lambda job: job.state_reason),
+)
+NOTHING_FITS = 6
+
+
+@click.group()
+def job() -> None:
+    """Jobs: what you want run."""
+
+
+@job.command("submit")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--id", "job_id", default="", help="Last part of the job's name; chosen by the service without.")
+@click.option("--dry-run", is_flag=True, help="Only decide, and show the candidates; nothing is stored.")
+@click.option("--wait", is_flag=True, help="Follow the job until it has ended; the exit status says how.")
+@command
+async def submit(session: Session, file: Path, job_id: str, dry_run: bool, wait: bool) -> int:
+    """Submit the job that the YAML FILE describes."""
+    from suanmesh_cli import jobfile
+
+    described = jobfile.load(file)
+    job_id = job_id or units.short(described.name)
+    request = SubmitJobsRequest(items=[SubmitJob(job_id=job_id, job=described)], validate_only=dry_run)
+    async with session.mesh() as mesh:
+        answer = await mesh.scheduler.SubmitJobs(request, timeout=session.timeout_s)
+        result = answer.results[0]
+        if result.HasField("error"):
+            from suanmesh_sdk.status import refusal_of
+
+            raise refusal_of(result.error)
+        if dry_run:
+            return _show_decision(session, result.decision)
+        if not wait:
+            _show(session, result.job)
+            return 0
+        output.note(f"submitted {result.job.name}")
+        ended = await following.until_ended(mesh, result.job.name, following.say_change)
+    _show(session, ended)
+    return 0 if ended.state == Job.STATE_DONE else 1
+
+
+@job.command("list")
+@command
+async def list_jobs(session: Session) -> None:
+    """List your jobs, newest first."""
+    async with session.mesh() as mesh:
+        jobs = await listed(mesh.scheduler.ListJobs, ListJobsRequest(), "jobs", session.timeout_s)
+    output.show_list(session.output, "jobs", jobs, COLUMNS)
+
+
+@job.command("show")
+@click.argument("name")
+@command
+async def show(session: Session, name: str) -> None:
+    """Show the job NAME."""
+    async with session.mesh() as mesh:
+        found = await mesh.scheduler.GetJob(GetJobRequest(name=full_name("jobs", name)), timeout=session.timeout_s)
+    _show(session, found)
+
+
+@job.command("explain")
+@click.argument("name")
+@command
+async def explain(session: Session, name: str) -> None:
+    """Say why the job NAME went where it went, or why it waits."""
+    async with session.mesh() as mesh:
+        wanted = f"{full_name('jobs', name)}/decisions/-"
+        made = await mesh.scheduler.GetDecision(GetDecisionRequest(name=wanted), timeout=session.timeout_s)
+    _show_decision(session, made)
+
+
+@job.command("logs")
+@click.argument("name")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the tasks have ended.")
+@click.option("--task", type=click.IntRange(0), default=0, show_default=True, help="Index of the task.")
+@command
+async def logs(session: Session, name: str, follow: bool, task: int) -> None:
+    """Print what the job's task wrote."""
+    async with session.mesh() as mesh:
+        async for piece in following.log(mesh, full_name("jobs", name), follow=follow, task=task):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+
+
+@job.command("cancel")
+@click.argument("name")
+@click.option("--etag", default="", help="Only if this is still the job's etag.")
+@command
+async def cancel(session: Session, name: str, etag: str) -> None:
+    """Ask to end the job NAME."""
+    request = CancelJobRequest(name=full_name("jobs", name), etag=etag)
+    async with session.mesh() as mesh:
+        asked = await mesh.scheduler.CancelJob(request, timeout=session.timeout_s)
+    _show(session, asked)
+
+
+@job.command("wait")
+@click.argument("name")
+@command
+async def wait(session: Session, name: str) -> int:
+    """Wait until the job NAME has ended; --timeout bounds the wait (exit status 7)."""
+    async with session.mesh() as mesh:
+        ended = await following.until_ended(
+            mesh, full_name("jobs", name), following.say_change, timeout_s=session.timeout_s
+        )
+    _show(session, ended)
+    return 0 if ended.state == Job.STATE_DONE else 1
+
+
+def _show(session: Session, found: Job) -> None:
+    def rendered() -> RenderableType:
+        from suanmesh_cli.render import explain as rendering
+
+        return output.facts(rendering.job_facts(found))
+
+    output.show_one(session.output, found, rendered)
+
+
+def _show_decision(session: Session, made: Decision) -> int:
+    def rendered() -> RenderableType:
+        from suanmesh_cli.render import explain as rendering
+
+        return rendering.decision(made, session.lang)
+
+    output.show_one(session.output, made, rendered)
+    return 0 if made.chosen else NOTHING_FITS

@@ -1,0 +1,95 @@
+"""Following a job: its states until it has ended, and its log wherever that lies now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ReadJobLogsRequest, WatchJobRequest
+from suanmesh.transport.v1.dataset_pb2 import Manifest
+from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest
+from suanmesh_cli import output
+from suanmesh_kernel.refusals import DeadlineExceeded, NotFound, Refusal, Unavailable
+
+if TYPE_CHECKING:
+    from suanmesh_sdk import Mesh
+
+ENDED = frozenset((Job.STATE_DONE, Job.STATE_FAILED, Job.STATE_CANCELLED))
+REOPEN_S = 0.5
+MANIFEST_BYTES_MAX = 16 * 1024 * 1024
+
+
+async def until_ended(
+    mesh: Mesh, name: str, on_change: Callable[[Job], None], *, timeout_s: float | None = None
+) -> Job:
+    """The job as it ended; `on_change` sees each new state. A broken stream is opened again.
+
+    Raises DeadlineExceeded (`STILL_RUNNING`) after `timeout_s`.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _until_ended(mesh, name, on_change)
+    except TimeoutError:
+        raise DeadlineExceeded("STILL_RUNNING", f"{name} has not ended after {timeout_s:g} s", name=name) from None
+
+
+def say_change(job: Job) -> None:
+    """One line on standard error for each state."""
+    reason = f": {job.state_reason}" if job.state_reason else ""
+    output.note(f"{job.name} {Job.State.Name(job.state).removeprefix('STATE_')}{reason}")
+
+
+async def log(mesh: Mesh, name: str, *, follow: bool, task: int) -> AsyncIterator[bytes]:
+    """What a task wrote: from its site while it is there, else from the dataset the log became."""
+    sent = False
+    try:
+        async for piece in mesh.scheduler.ReadJobLogs(ReadJobLogsRequest(name=name, follow=follow, task=task)):
+            sent = True
+            yield piece.content
+    except Refusal:
+        delivered = "" if sent else await _delivered_log(mesh, name)
+        if not delivered:
+            raise
+        async for content in _log_file(mesh, delivered, task):
+            yield content
+
+
+async def _until_ended(mesh: Mesh, name: str, on_change: Callable[[Job], None]) -> Job:
+    last: tuple[int, str] | None = None
+    while True:
+        try:
+            async for job in mesh.scheduler.WatchJob(WatchJobRequest(name=name)):
+                if (job.state, job.state_reason) != last:
+                    last = (job.state, job.state_reason)
+                    on_change(job)
+                if job.state in ENDED:
+                    return job
+        except (Unavailable, DeadlineExceeded) as refusal:
+            output.note(f"{refusal.reason}: following {name} again")
+        await asyncio.sleep(REOPEN_S)
+
+
+async def _delivered_log(mesh: Mesh, name: str) -> str:
+    """The dataset a job's log became, or nothing."""
+    job = await mesh.scheduler.GetJob(GetJobRequest(name=name))
+    return next((dataset for dataset in job.output_datasets if dataset.endswith("-log")), "")
+
+
+async def _log_file(mesh: Mesh, dataset: str, task: int) -> AsyncIterator[bytes]:
+    manifest = await manifest_of(mesh, dataset)
+    if task >= len(manifest.files):
+        raise NotFound("LOG_UNKNOWN", f"{dataset} has no log of task {task}", name=dataset)
+    async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=manifest.files[task].path)):
+        yield piece.content
+
+
+async def manifest_of(mesh: Mesh, dataset: str) -> Manifest:
+    """What a dataset holds."""
+    content = b""
+    async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset)):
+        content += piece.content
+        if len(content) > MANIFEST_BYTES_MAX:
+            raise NotFound("FILE_UNKNOWN", f"the manifest of {dataset} is too large to read here", name=dataset)
+    return Manifest.FromString(content)

@@ -1,0 +1,60 @@
+"""The entry point of `suan`. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from suanmesh_cli.lazy import LazyGroup
+
+COMMANDS = {
+    "site": ("suanmesh_cli.commands.sites:site", "Sites: places with compute."),
+    "pool": ("suanmesh_cli.commands.sites:pool", "Pools: the compute of a site that can be found."),
+    "job": ("suanmesh_cli.commands.jobs:job", "Jobs: submit, watch, explain, cancel."),
+    "dataset": ("suanmesh_cli.commands.data:dataset", "Datasets: named, content-addressed data."),
+    "transfer": ("suanmesh_cli.commands.data:transfer", "Transfers: datasets on the way."),
+    "link": ("suanmesh_cli.commands.network:link", "Links between sites."),
+    "reservation": ("suanmesh_cli.commands.network:reservation", "Bandwidth held on paths."),
+    "account": ("suanmesh_cli.commands.money:account", "Accounts and their balances."),
+    "price": ("suanmesh_cli.commands.money:price", "Price books in force."),
+    "bill": ("suanmesh_cli.commands.money:bill", "What an account owes, line by line."),
+    "ledger": ("suanmesh_cli.commands.money:ledger", "All balances, and whether they add up to zero."),
+    "trace": ("suanmesh_cli.commands.traces:trace", "Traces: what happened, span by span."),
+    "dev": ("suanmesh_cli.commands.local:dev", "Run a whole mesh on this machine."),
+    "doctor": ("suanmesh_cli.commands.local:doctor", "Say what this machine lacks."),
+    "ctx": ("suanmesh_cli.commands.contexts:ctx", "Show which mesh is talked to, as whom."),
+    "version": ("suanmesh_cli.commands.contexts:version", "Print the version."),
+    "completion": ("suanmesh_cli.commands.contexts:completion", "Print the completion script of a shell."),
+}
+
+EPILOG = (
+    "Exit status: 0 done; 1 failed; 2 usage or invalid input; 3 not found; 4 denied; 5 conflict or wrong state; "
+    "6 not enough of something; 7 time ran out; 8 unavailable; 130 interrupted."
+)
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+def suan() -> None:
+    """Use an Internet of Computing: find a place for a job, run it there, pay for what was used."""
+
+
+def main() -> None:
+    """Run `suan` and exit."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 - gRPC reads it at import and nowhere else
+    environment = dict(os.environ)  # noqa: TID251 - the one place where the environment comes in
+    try:
+        status = suan.main(prog_name="suan", standalone_mode=False, obj=environment)
+    except click.exceptions.Exit as stop:
+        status = stop.exit_code
+    except click.ClickException as wrong:
+        wrong.show()
+        status = wrong.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        status = 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status if isinstance(status, int) else 0)

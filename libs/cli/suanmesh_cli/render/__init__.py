@@ -1,0 +1,1 @@
+"""Answers as people read them: pure functions from messages to text and tables."""

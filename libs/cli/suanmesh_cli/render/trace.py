@@ -1,0 +1,111 @@
+"""A trace as a tree: who did what under whom, when, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from suanmesh.gateway.v1.trace_pb2 import Span, Trace
+from suanmesh_cli import units
+
+FOLD_FROM = 3
+"""So many equal childless siblings in a row become one line."""
+
+
+@dataclass(slots=True)
+class Branch:
+    """A span with what happened under it."""
+
+    span: Span
+    children: list[Branch] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the tree."""
+
+    depth: int
+    label: str
+    service: str
+    offset_us: int
+    duration_us: int
+    error: str
+
+
+def trace(shown: Trace, *, fold: bool = True) -> RenderableType:
+    """The span tree with offsets and durations; equal small siblings folded unless told otherwise."""
+    roots = forest(shown.spans)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("SPAN", no_wrap=True)
+    table.add_column("SERVICE", no_wrap=True)
+    for title in ("AT", "DURATION"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("ERROR")
+    for row in rows(roots, fold=fold):
+        style = "red" if row.error else ""
+        cells = (units.duration_us(row.offset_us), units.duration_us(row.duration_us))
+        table.add_row(Text("  " * row.depth + row.label, style=style), row.service, *cells, Text(row.error))
+    head = f"{shown.name}  {len(shown.spans)} spans, {len(shown.services)} services: {', '.join(shown.services)}"
+    notes = [] if len(roots) <= 1 else [Text(f"{len(roots) - 1} spans whose parent has not arrived", style="yellow")]
+    return Group(Text(head), table, *notes)
+
+
+def forest(spans: Sequence[Span]) -> list[Branch]:
+    """The trees the spans form, by start time; a span whose parent is not there is a root."""
+    branches = {span.span_id: Branch(span) for span in spans}
+    roots: list[Branch] = []
+    for branch in sorted(branches.values(), key=lambda each: _start_us(each.span)):
+        parent = branches.get(branch.span.parent_span_id)
+        (roots if parent is None or parent is branch else parent.children).append(branch)
+    return roots
+
+
+def rows(roots: Sequence[Branch], *, fold: bool) -> list[Row]:
+    """The lines of the trees, depth first."""
+    if not roots:
+        return []
+    origin = min(_start_us(root.span) for root in roots)
+    found: list[Row] = []
+    pending = [(0, group) for group in reversed(_groups(roots, fold))]
+    while pending:  # not recursive: a trace is as deep as its makers like
+        depth, group = pending.pop()
+        found.append(_row(depth, group, origin))
+        if len(group) == 1:
+            pending += [(depth + 1, below) for below in reversed(_groups(group[0].children, fold))]
+    return found
+
+
+def _groups(branches: Sequence[Branch], fold: bool) -> list[list[Branch]]:
+    """Runs of equal childless siblings, where they are long enough to be in the way; else each by itself."""
+    runs: list[list[Branch]] = []
+    for branch in branches:
+        if runs and not branch.children and not runs[-1][0].children and _kind(branch) == _kind(runs[-1][0]):
+            runs[-1].append(branch)
+        else:
+            runs.append([branch])
+    groups: list[list[Branch]] = []
+    for run in runs:
+        groups += [run] if fold and len(run) >= FOLD_FROM else [[branch] for branch in run]
+    return groups
+
+
+def _row(depth: int, group: Sequence[Branch], origin_us: int) -> Row:
+    first = group[0].span
+    label = first.name if len(group) == 1 else f"{first.name} ×{len(group)}"
+    error = next((each.span.status_message or "error" for each in group if each.span.error), "")
+    duration = sum(each.span.duration_us for each in group)
+    return Row(depth, label, first.service, _start_us(first) - origin_us, duration, error)
+
+
+def _kind(branch: Branch) -> tuple[str, str, bool]:
+    return branch.span.service, branch.span.name, branch.span.error
+
+
+def _start_us(span: Span) -> int:
+    start: Timestamp = span.start_time
+    return start.seconds * 1_000_000 + start.nanos // 1000

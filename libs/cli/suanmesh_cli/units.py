@@ -1,0 +1,97 @@
+"""Numbers as people write and read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+BYTES |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+RATES = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9}
+SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+MICROSECONDS = {"us": 1, "µs": 1, "ms": 10**3, "s": 10**6}
+
+METER_UNITS = {1: "cpu·µs", 2: "MiB·s", 3: "mcard·s", 4: "B"}
+METERS = {1: "cpu", 2: "memory", 3: "device", 4: "transfer"}
+PRICE_UNITS = {
+    (1, 1_000_000): "core·s",
+    (1, 3_600_000_000): "core·h",
+    (2, 1024): "GiB·s",
+    (2, 1024 * 3600): "GiB·h",
+    (3, 1000): "card·s",
+    (3, 3_600_000): "card·h",
+    (4, 1 << 20): "MiB",
+    (4, 1 << 30): "GiB",
+    (4, 10**9): "GB",
+}
+
+
+def in_units(text: str, units: dict[str, int]) -> int | None:
+    """The whole number of base units `text` stands for, such as `1.5 GiB`; None where it stands for none."""
+    text = text.strip()
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ/ ")
+    unit = text[len(number) :].strip()
+    factor = units.get(unit) if unit else None
+    if factor is None or not number.replace(".", "", 1).isdigit():
+        return None
+    amount = Decimal(number) * factor
+    return int(amount) if amount == int(amount) else None
+
+
+def size(count: int) -> str:
+    """Bytes, in binary multiples."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if count >= BYTES[unit]:
+            return f"{count / BYTES[unit]:.1f} {unit}"
+    return f"{count} B"
+
+
+def rate(bps: int) -> str:
+    """Bits per second."""
+    for unit in ("Gbit/s", "Mbit/s", "kbit/s"):
+        if bps >= RATES[unit]:
+            return f"{bps / RATES[unit]:g} {unit}"
+    return f"{bps} bit/s"
+
+
+def duration_us(microseconds: int) -> str:
+    """A duration with three digits that matter."""
+    if microseconds < 1000:
+        return f"{microseconds} µs"
+    if microseconds < 1_000_000:
+        return f"{microseconds / 1000:.1f} ms"
+    if microseconds < 120_000_000:
+        return f"{microseconds / 1_000_000:.2f} s"
+    return f"{microseconds // 60_000_000} min {microseconds // 1_000_000 % 60} s"
+
+
+def money(micros: int, currency: str = "") -> str:
+    """An amount with all its six digits: rounding is not the reader's to guess."""
+    sign = "-" if micros < 0 else ""
+    text = f"{sign}{abs(micros) // 1_000_000}.{abs(micros) % 1_000_000:06d}"
+    return f"{text} {currency}" if currency else text
+
+
+def price(meter: int, amount_micros: int, per_quantity: int) -> str:
+    """A unit price: amount per unit."""
+    unit = PRICE_UNITS.get((meter, per_quantity)) or f"{per_quantity} {METER_UNITS.get(meter, 'units')}"
+    return f"{money(amount_micros)} / {unit}"
+
+
+def cores(cpu_milli: int) -> str:
+    """Milli-cores as cores."""
+    return f"{cpu_milli / 1000:g}"
+
+
+def moment(stamp: Timestamp) -> str:
+    """A time, in UTC to the second; empty where there is none."""
+    if not stamp.seconds:
+        return ""
+    return datetime.fromtimestamp(stamp.seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def short(name: str) -> str:
+    """The last part of a name."""
+    return name.rsplit("/", 1)[-1]
