@@ -1,0 +1,228 @@
+"""What every store promises of documents, commits and remembered answers."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+
+from suanmesh.registry.v1.site_pb2 import Site
+from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.placement_pb2 import Placement
+from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_store import (
+    AlreadyAnswered,
+    Author,
+    Conflict,
+    Create,
+    Delete,
+    Memo,
+    MemoKey,
+    Store,
+    Unchanged,
+    Update,
+)
+from suanmesh_store.layout import JOBS, PLACEMENTS, SITES, hold_key
+
+ANNA = Author("spiffe://demo/party/lab/user/anna", "r-1")
+SUBMIT = MemoKey(ANNA.principal, ANNA.request_id, "/suanmesh.scheduler.v1.SchedulerService/SubmitJobs")
+
+
+def a_job(name: str = "jobs/a", **fields: Any) -> Job:
+    return Job(name=name, **fields)
+
+
+def a_memo(answer: Job, body: bytes = b"body") -> Memo:
+    return Memo(SUBMIT, hashlib.sha256(body).digest(), answer)
+
+
+async def created(store: Store, name: str = "jobs/a") -> Any:
+    return (await store.commit(Create(JOBS, name, a_job(name)), author=ANNA)).held[0]
+
+
+async def test_a_document_is_read_back_as_it_was_written(world: Any) -> None:
+    """A user who submitted a job must find exactly that job, and who wrote it when."""
+    store = world.store("scheduler")
+    before = datetime.now(UTC)
+
+    done = await store.commit(Create(JOBS, "jobs/a", a_job(account="accounts/lab")), author=ANNA)
+
+    held = await store.get(JOBS, "jobs/a")
+    assert held == done.held[0]
+    assert (held.message, held.mod_revision, held.version) == (a_job(account="accounts/lab"), done.revision, 1)
+    assert (held.principal, held.request_id, held.etag) == (ANNA.principal, "r-1", f"{held.uid}-1")
+    assert held.update_time.tzinfo is UTC
+    assert held.update_time <= datetime.now(UTC)
+    assert before.year >= held.update_time.year
+
+
+async def test_a_document_that_is_not_there_is_none(world: Any) -> None:
+    """A reader must tell an absent job from an empty one."""
+    assert await world.store("scheduler").get(JOBS, "jobs/a") is None
+
+
+async def test_an_update_counts_up_and_goes_on_in_the_same_name_and_trace(world: Any) -> None:
+    """A reconciler's write must not lose on whose behalf, and in which trace, the job runs."""
+    store = world.store("scheduler")
+    span = trace.NonRecordingSpan(trace.SpanContext(7, 9, is_remote=True, trace_flags=trace.TraceFlags(1)))
+    with trace.use_span(span):
+        first = await created(store)
+
+    done = await store.commit(Update(first, a_job(trace_id="x")))
+
+    second = done.held[0]
+    assert (second.version, second.uid, second.etag) == (2, first.uid, f"{first.uid}-2")
+    assert (second.principal, second.request_id) == (ANNA.principal, "")
+    assert second.traceparent == first.traceparent == f"00-{7:032x}-{9:016x}-01"
+    assert second.update_time > first.update_time
+    assert await store.get(JOBS, "jobs/a") == second
+
+
+async def test_a_name_is_given_once(world: Any) -> None:
+    """Two users who choose one name must not share a job."""
+    store = world.store("scheduler")
+    await created(store)
+
+    with pytest.raises(Conflict) as refused:
+        await created(store)
+
+    assert (refused.value.code, refused.value.reason) == ("ABORTED", "CONFLICT")
+    assert (refused.value.facts["name"], refused.value.facts["expected"]) == ("jobs/a", "absent")
+
+
+async def test_a_stale_update_changes_nothing_at_all(world: Any) -> None:
+    """A commit of many is all or none: a gang must never be half placed."""
+    store = world.store("scheduler")
+    stale = await created(store)
+    current = (await store.commit(Update(stale, a_job(trace_id="1")))).held[0]
+
+    with pytest.raises(Conflict) as refused:
+        await store.commit(
+            Create(PLACEMENTS, "placements/p", Placement(name="placements/p")), Update(stale, a_job(trace_id="2"))
+        )
+
+    assert refused.value.keys == (JOBS.key("jobs/a"),)
+    assert await store.get(JOBS, "jobs/a") == current
+    assert await store.get(PLACEMENTS, "placements/p") is None
+
+
+async def test_a_guard_holds_what_is_read_but_not_written(world: Any) -> None:
+    """A decision over a site must not stand when the site changed while it was made."""
+    registry, store = world.store("registry"), world.store("scheduler")
+    site = (await registry.commit(Create(SITES, "sites/a", Site(name="sites/a")))).held[0]
+    await store.commit(Create(JOBS, "jobs/a", a_job()), guards=[site, Unchanged(SITES.key("sites/b"), 0)])
+    await registry.commit(Update(site, Site(name="sites/a", display_name="moved")))
+
+    with pytest.raises(Conflict) as refused:
+        await store.commit(Create(JOBS, "jobs/b", a_job("jobs/b")), guards=[site])
+    with pytest.raises(Conflict) as absent:
+        await store.commit(
+            Create(JOBS, "jobs/b", a_job("jobs/b")), guards=[Unchanged(hold_key("p", "accounting", 0), 5)]
+        )
+
+    assert refused.value.facts["name"] == "sites/a"
+    assert (absent.value.facts["name"], absent.value.facts["found"]) == ("/suanmesh/holds/p/accounting/0", "absent")
+    assert await store.get(JOBS, "jobs/b") is None
+
+
+async def test_a_recreated_document_has_another_etag(world: Any) -> None:
+    """Whoever read the old one must not overwrite the new one by its etag."""
+    store = world.store("scheduler")
+    first = await created(store)
+    await store.commit(Delete(first))
+    assert await store.get(JOBS, "jobs/a") is None
+
+    second = await created(store)
+
+    assert second.version == first.version == 1
+    assert second.etag != first.etag
+    with pytest.raises(Conflict):
+        await store.commit(Delete(first))
+
+
+async def test_a_document_that_is_too_large_is_refused(world: Any) -> None:
+    """One huge job must not slow down every reader of the collection."""
+    store = world.store("scheduler")
+
+    with pytest.raises(InvalidArgument) as refused:
+        await store.commit(Create(JOBS, "jobs/a", a_job(account="x" * 9000)))
+
+    assert refused.value.reason == "DOCUMENT_TOO_LARGE"
+    assert (refused.value.facts["name"], refused.value.facts["limit_bytes"]) == ("jobs/a", "8192")
+    assert await store.get(JOBS, "jobs/a") is None
+
+
+async def test_nobody_writes_another_areas_documents(world: Any) -> None:
+    """Two writers of one prefix would undo each other; it is a defect and must show as one."""
+    with pytest.raises(ValueError, match="belongs to registry"):
+        await world.store("scheduler").commit(Create(SITES, "sites/a", Site(name="sites/a")))
+
+
+async def test_a_repeated_request_has_one_effect_and_one_answer(world: Any) -> None:
+    """A user whose connection broke must be able to submit again without a second job."""
+    store = world.store("scheduler")
+    await store.commit(Create(JOBS, "jobs/a", a_job()), remember=a_memo(a_job()), author=ANNA)
+
+    with pytest.raises(AlreadyAnswered) as again:
+        await store.commit(Create(JOBS, "jobs/b", a_job("jobs/b")), remember=a_memo(a_job("jobs/b")), author=ANNA)
+
+    assert Job.FromString(again.value.answer) == a_job()
+    assert await store.get(JOBS, "jobs/b") is None
+    kept = await store.recall(SUBMIT)
+    assert kept is not None
+    assert (kept.method, kept.answer_kind) == (SUBMIT.method, "suanmesh.scheduler.v1.Job")
+    assert kept.body_digest == hashlib.sha256(b"body").digest()
+    assert await store.recall(MemoKey("spiffe://demo/party/lab/user/ben", "r-1", SUBMIT.method)) is None
+
+
+async def test_a_request_that_failed_is_not_remembered(world: Any) -> None:
+    """A user who repeats a refused request must have it tried, not be told it was done."""
+    store = world.store("scheduler")
+    await created(store)
+
+    with pytest.raises(Conflict):
+        await store.commit(Create(JOBS, "jobs/a", a_job()), remember=a_memo(a_job()), author=ANNA)
+
+    assert await store.recall(SUBMIT) is None
+
+
+async def test_a_snapshot_is_sorted_and_of_one_collection(world: Any) -> None:
+    """A page of a list must be cut at the same place by everybody."""
+    store = world.store("scheduler")
+    for name in ("jobs/b", "jobs/a", "jobs/ab"):
+        await created(store, name)
+    await store.commit(Create(PLACEMENTS, "placements/a", Placement(name="placements/a")))
+
+    everything = await store.snapshot(JOBS)
+    some = await store.snapshot(JOBS, under="jobs/a")
+
+    assert [held.name for held in everything.held] == ["jobs/a", "jobs/ab", "jobs/b"]
+    assert [held.name for held in some.held] == ["jobs/a", "jobs/ab"]
+    assert everything.revision >= max(held.mod_revision for held in everything.held)
+
+
+async def test_a_bulk_write_stands_whole(world: Any) -> None:
+    """An operator who loads a region's pools must find every one of them."""
+    store = world.store("scheduler")
+
+    count = await store.bulk_put(JOBS, ((f"jobs/{i:04}", a_job(f"jobs/{i:04}")) for i in range(1000)), author=ANNA)
+
+    snapshot = await store.snapshot(JOBS)
+    assert count == len(snapshot.held) == 1000
+    assert len({held.uid for held in snapshot.held}) == 1000
+    assert {held.principal for held in snapshot.held} == {ANNA.principal}
+
+
+async def test_a_bulk_write_replaces_nothing(world: Any) -> None:
+    """Loading again must not silently undo what happened to a document since."""
+    store = world.store("scheduler")
+    standing = await created(store, "jobs/0007")
+
+    with pytest.raises(Conflict) as refused:
+        await store.bulk_put(JOBS, ((f"jobs/{i:04}", a_job(f"jobs/{i:04}")) for i in range(10)))
+
+    assert refused.value.facts["name"] == "jobs/0007"
+    assert await store.get(JOBS, "jobs/0007") == standing
