@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from suanmesh.registry.v1 import party_pb2, pool_pb2, site_pb2
@@ -122,7 +122,9 @@ class RegistryService:
         names, token = pages.cut((name for name, each in found.items() if keeps(rows.row(each))), size, scope)
         return pb.SearchPoolsResponse(pools=[_told(found[name]) for name in names], next_page_token=token)
 
-    async def WatchPools(self, request: pb.WatchPoolsRequest, call: Call) -> AsyncIterator[pb.WatchPoolsResponse]:
+    async def WatchPools(
+        self, request: pb.WatchPoolsRequest, call: Call
+    ) -> AsyncGenerator[pb.WatchPoolsResponse, None]:
         async for batch in watched(self._store, request.resume_token):
             yield batch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
@@ -30,7 +30,7 @@ class _Seen:
         return f"{self.sites}.{self.pools}"
 
 
-async def watched(store: Store, resume_token: str) -> AsyncIterator[pb.WatchPoolsResponse]:
+async def watched(store: Store, resume_token: str) -> AsyncGenerator[pb.WatchPoolsResponse, None]:
     """What changes after `resume_token`; the whole state first where the token is empty or no longer one of ours."""
     site_snapshot, pool_snapshot = await store.snapshot(SITES), await store.snapshot(POOLS)
     newest = _Seen(site_snapshot.revision, pool_snapshot.revision)

@@ -1,0 +1,238 @@
+"""The gateway between callers and a registry, all on the loopback with real certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from suanmesh.accounting.v1 import accounting_service_pb2
+from suanmesh.gateway.v1 import gateway_service_pb2
+from suanmesh.registry.v1 import party_pb2, registry_service_pb2, site_pb2
+from suanmesh.registry.v1 import registry_service_pb2 as pb
+from suanmesh.scheduler.v1 import scheduler_service_pb2
+from suanmesh_chassis import Forwarded, Listener, Served
+from suanmesh_chassis.assertion import METADATA_KEY, Minter
+from suanmesh_chassis.identity import caller_of, service_id
+from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
+from suanmesh_gateway.forwarder import Forwarder
+from suanmesh_gateway.main import OTLP, OTLP_SEMANTICS, OWN
+from suanmesh_gateway.service import GatewayService, TraceReceiver
+from suanmesh_gateway.trace_store import TraceStore
+from suanmesh_kernel.clock import SystemClock, system_rng
+from suanmesh_kernel.refusals import (
+    AlreadyExists,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
+from suanmesh_registry.certificates import Certifier
+from suanmesh_registry.presence import Presence
+from suanmesh_registry.registrar import Registrar
+from suanmesh_registry.service import RegistryService, Surroundings
+from suanmesh_sdk import Instance, Mesh, Tls, connect
+from suanmesh_store import MemoryStore, open_mirror
+from suanmesh_store.layout import PARTIES, POOLS, SITES
+
+ACCOUNTING = accounting_service_pb2.DESCRIPTOR.services_by_name["AccountingService"]
+REGISTRY = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"]
+SCHEDULER = scheduler_service_pb2.DESCRIPTOR.services_by_name["SchedulerService"]
+PARTY = party_pb2.Party(kind=party_pb2.Party.KIND_CONSUMER, currency="CNY")
+
+
+class Table:
+    """A resolver that knows what it is told."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, list[Instance]] = {}
+
+    def instances(self, area: str) -> list[Instance]:
+        return self.known.get(area, [])
+
+    async def changed(self, area: str) -> None:
+        await asyncio.Event().wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """A node with a registry and a gateway in front of it."""
+
+    node: LoopbackNode
+    store: MemoryStore
+    table: Table
+    address: str
+    enrol_address: str
+    registry_address: str
+
+    @asynccontextmanager
+    async def mesh(self, caller: str) -> AsyncIterator[Mesh]:
+        issued = self.node.ca.issue(caller)
+        tls = Tls(ca=issued.ca, cert=issued.certificate, key=issued.key)
+        async with connect(self.address, tls=tls, node=NODE) as mesh:
+            yield mesh
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    async with LoopbackNode(tmp_path) as node, asyncio.TaskGroup() as tasks:
+        gateway, table, store = node.process("gateway"), Table(), MemoryStore("registry")
+        sites, pools = await open_mirror(store, SITES), await open_mirror(store, POOLS)
+        running = [tasks.create_task(mirror.run()) for mirror in (sites, pools)]
+        clock = SystemClock()
+        around = Surroundings(
+            NODE,
+            store,
+            sites,
+            pools,
+            Presence(store, clock, lease_s=5, silence_s=5),
+            Certifier(node.ca, NODE, 1),
+            Registrar(store, pools, NODE, clock, system_rng),
+            clock,
+            system_rng,
+        )
+        registry = Served(REGISTRY, RegistryService(around))
+        registry_address = await node.serve(
+            node.process("registry"), [registry], requests=store, key_of=lambda _: gateway.signer.public_key
+        )
+        table.known["registry"] = [Instance(registry_address, leader=True)]
+        mesh = node.mesh("", caller=service_id(NODE, "gateway"), resolver=table)
+        forwarder = Forwarder(mesh, Minter(gateway.signer, clock), [REGISTRY, SCHEDULER, ACCOUNTING])
+        traces = TraceStore(tmp_path / "traces.sqlite", trace_spans_max=100)
+        parts: list[Served | Forwarded] = [
+            Served(OWN, GatewayService(traces)),
+            Served(OTLP, TraceReceiver(traces), OTLP_SEMANTICS),
+            Forwarded(REGISTRY, forwarder),
+            Forwarded(SCHEDULER, forwarder),
+            Forwarded(ACCOUNTING, forwarder),
+        ]
+        address = await node.serve(gateway, parts)
+        enrol = await node.serve(gateway, parts, listener=Listener("127.0.0.1:0", client_certificate=False))
+        yield Town(node, store, table, address, enrol, registry_address)
+        for task in running:
+            task.cancel()
+        await traces.close()
+
+
+async def test_the_owner_acts_for_the_user_not_for_the_gateway(town: Town) -> None:
+    """Whoever did something must stand in the record, or nobody can be asked."""
+    async with town.mesh(OPERATOR) as mesh:
+        await mesh.registry.CreateParty(pb.CreatePartyRequest(party_id="p", party=PARTY))
+
+    held = await town.store.get(PARTIES, "parties/p")
+    assert held is not None
+    assert held.principal == OPERATOR
+
+
+async def test_a_repeat_through_the_gateway_is_answered_as_before(town: Town) -> None:
+    """A user whose connection broke repeats the call; the party must not be there twice, nor be refused."""
+    request = pb.CreatePartyRequest(party_id="p", party=PARTY, request_id="once")
+    async with town.mesh(OPERATOR) as mesh:
+        first = await mesh.registry.CreateParty(request)
+        assert await mesh.registry.CreateParty(request) == first
+
+
+async def test_refusals_of_the_owner_arrive_unchanged(town: Town) -> None:
+    """Reason, facts and texts are the contract; a hop in between must not thin them out."""
+    async with town.mesh(OPERATOR) as mesh:
+        await mesh.registry.CreateParty(pb.CreatePartyRequest(party_id="p", party=PARTY))
+        with pytest.raises(AlreadyExists) as caught:
+            await mesh.registry.CreateParty(pb.CreatePartyRequest(party_id="p", party=PARTY))
+
+    refusal = caught.value
+    assert (refusal.reason, refusal.domain, refusal.facts) == (
+        "PARTY_EXISTS",
+        "registry.suanmesh",
+        {"name": "parties/p"},
+    )
+    assert "主体" in refusal.localized["zh"]
+
+
+async def test_roles_are_those_of_the_caller(town: Town) -> None:
+    """Behind the gateway nobody has more rights than in front of it."""
+    async with town.mesh(USER) as mesh:
+        with pytest.raises(PermissionDenied, match="ROLE_DENIED"):
+            await mesh.registry.CreateParty(pb.CreatePartyRequest(party_id="p", party=PARTY))
+
+
+async def test_an_assertion_is_worth_nothing_in_other_hands(town: Town) -> None:
+    """A stolen or self-made assertion must not make an operator of a user."""
+    claim = Minter(town.node.process("gateway").signer, SystemClock()).metadata(caller_of(OPERATOR, NODE), "registry")
+    assert claim[0] == METADATA_KEY
+    request = pb.CreatePartyRequest(party_id="p", party=PARTY)
+
+    direct = town.node.mesh(town.registry_address, caller=USER)
+    with pytest.raises(Unauthenticated, match="ASSERTION_INVALID"):
+        await direct.registry.CreateParty(request, metadata=(claim,))
+
+
+async def test_streams_pass_in_both_directions_and_end_with_the_caller(town: Town) -> None:
+    """Agents live on streams through the gateway; one that breaks off must not keep a stream open behind it."""
+    agent = await enrolled(town)
+    async with town.mesh(agent) as mesh:
+        call = mesh.registry.ReportState()
+        for sequence in (1, 2):
+            await call.write(pb.ReportStateRequest(sequence=sequence))
+            assert (await anext(aiter(call))).sequence == sequence
+        await call.done_writing()
+        assert [answer async for answer in call] == []
+    async with town.mesh(USER) as mesh:
+        watch = mesh.registry.WatchPools(pb.WatchPoolsRequest())
+        reset = await anext(aiter(watch))
+        watch.cancel()
+    assert [site.name for site in reset.sites] == ["sites/a"]
+
+
+async def test_without_a_certificate_only_enrolment(town: Town) -> None:
+    """The open listener is the one place strangers can reach."""
+    issued = town.node.ca.pem
+    async with connect(town.enrol_address, tls=Tls(ca=issued), node=NODE) as mesh:
+        with pytest.raises(Unauthenticated, match="IDENTITY_MISSING"):
+            await mesh.registry.ListSites(pb.ListSitesRequest())
+        with pytest.raises(Unauthenticated, match="JOIN_TOKEN_INVALID"):
+            await mesh.registry.EnrolSite(pb.EnrolSiteRequest(token="sjt1.guess.guess.guess", site_id="a"))
+
+
+async def test_a_service_that_is_away_is_named(town: Town) -> None:
+    """A user must learn which part is missing, not that something failed."""
+    async with town.mesh(USER) as mesh:
+        with pytest.raises(Unavailable, match="no instance of scheduler is known"):
+            await mesh.scheduler.ListJobs(scheduler_service_pb2.ListJobsRequest(), timeout=0.5)
+
+
+async def test_what_is_not_public_is_unknown(town: Town) -> None:
+    """The inner contract between services must not be reachable from outside."""
+    town.table.known["accounting"] = [Instance(town.registry_address, leader=True)]
+    async with town.mesh(OPERATOR) as mesh:
+        with pytest.raises(Unimplemented, match="METHOD_UNKNOWN"):
+            await mesh.accounting.PlaceHolds(accounting_service_pb2.PlaceHoldsRequest())
+
+
+async def test_a_trace_that_is_not_kept_is_not_found(town: Town) -> None:
+    """Asking for an old trace must say that it is gone, in words a user can act on."""
+    name = f"traces/{hashlib.md5(b'x').hexdigest()}"
+    async with town.mesh(USER) as mesh:
+        with pytest.raises(NotFound, match="TRACE_UNKNOWN"):
+            await mesh.gateway.GetTrace(gateway_service_pb2.GetTraceRequest(name=name))
+
+
+async def enrolled(town: Town) -> str:
+    """Enrol `sites/a` the way an agent does, and return its identity."""
+    async with town.mesh(OPERATOR) as mesh:
+        await mesh.registry.CreateParty(pb.CreatePartyRequest(party_id="p", party=PARTY))
+        token = (await mesh.registry.CreateJoinToken(pb.CreateJoinTokenRequest(party="parties/p"))).token
+    key = ec.generate_private_key(ec.SECP256R1())
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    csr_der = csr.public_bytes(serialization.Encoding.DER)
+    request = pb.EnrolSiteRequest(token=token, site_id="a", site=site_pb2.Site(signing_key=b"k" * 32), csr_der=csr_der)
+    async with connect(town.enrol_address, tls=Tls(ca=town.node.ca.pem), node=NODE) as mesh:
+        return (await mesh.registry.EnrolSite(request)).site.agent
