@@ -156,9 +156,7 @@ class EtcdKeyspace:
         """Whole revisions in order, none lost, none twice."""
         remembered = {key.encode(): revision for key, revision in (known or {}).items()}
         with _troubles():
-            async with aclosing(
-                self._client.watch(prefix, after_revision=after_revision, known=remembered)  # type: ignore[type-var]
-            ) as batches:
+            async with aclosing(self._client.watch(prefix, after_revision=after_revision, known=remembered)) as batches:
                 async for batch in batches:
                     yield Events(batch.revision, [_change(event) for event in batch.events])
 

@@ -45,6 +45,8 @@ UNKNOWN_TRIES = 3
 """How often a commit whose outcome is unknown is repeated to learn it."""
 UNKNOWN_PAUSE_S = 0.2
 """Pause before the first repetition; it doubles."""
+LEADER_LOOKUP_S = 0.5
+"""Longest search for whom to name in a refusal; it is a courtesy, the refusal stands without."""
 BULK_PACK = 200
 """Documents in one transaction of a bulk write."""
 BULK_PACK_BYTES = 1_000_000
@@ -295,8 +297,9 @@ class KeyspaceStore:
 
     async def _not_leader(self) -> Unavailable:
         try:
-            leader = await self.leader(self._area)
-        except Unavailable:
+            async with asyncio.timeout(LEADER_LOOKUP_S):
+                leader = await self.leader(self._area)
+        except (Unavailable, TimeoutError):
             leader = ""
         message = f"this instance does not lead {self._area}; {leader or 'nobody known'} does"
         return Unavailable("NOT_LEADER", message, domain="mesh.suanmesh", leader=leader)

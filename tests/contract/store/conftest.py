@@ -84,7 +84,7 @@ class EtcdWorld:
         if await self.client.time_to_live(lease.id) < 0:
             return
         revision = await self.client.put(PROBE, b"", lease=lease.id)
-        async with aclosing(self.client.watch(PROBE, after_revision=revision)) as gone:  # type: ignore[type-var]
+        async with aclosing(self.client.watch(PROBE, after_revision=revision)) as gone:
             await anext(gone)
 
     async def end_term(self, term: Leadership) -> None:
