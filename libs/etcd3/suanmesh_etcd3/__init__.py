@@ -15,6 +15,7 @@ from suanmesh_etcd3.errors import (
     Unavailable,
 )
 from suanmesh_etcd3.leases import Lease
+from suanmesh_etcd3.session import Session
 from suanmesh_etcd3.values import (
     Compare,
     DeleteResult,
@@ -24,6 +25,7 @@ from suanmesh_etcd3.values import (
     PutResult,
     RangeResult,
     Snapshot,
+    Status,
     TxnResult,
     prefix_end,
 )
@@ -49,7 +51,9 @@ __all__ = [
     "PutResult",
     "RangeResult",
     "Reset",
+    "Session",
     "Snapshot",
+    "Status",
     "Tls",
     "TooLarge",
     "TooManyOperations",

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
-from suanmesh_etcd3.values import Key, Op
+from suanmesh_etcd3.errors import EtcdError, TooManyOperations
+from suanmesh_etcd3.values import Key, Op, raw
 
 if TYPE_CHECKING:
     from suanmesh_etcd3.client import Client
@@ -18,9 +19,10 @@ IN_FLIGHT = 8
 
 
 async def bulk_put(client: Client, items: Iterable[tuple[Key, bytes]], *, lease: int = 0) -> int:
-    """Write all items; answers how many. A failure leaves the transactions before it written: each is all or nothing.
+    """Write all items; answers how many.
 
-    Raises what a put raises.
+    Each pack is written whole or not at all; after a failure some packs are written and others are not. A server that
+    takes fewer operations in a transaction than we pack is asked for its limit. Raises what a put raises.
     """
     packs = _packs(items, lease)
     written = 0
@@ -28,13 +30,28 @@ async def bulk_put(client: Client, items: Iterable[tuple[Key, bytes]], *, lease:
     async def write_packs() -> None:
         nonlocal written
         for pack in packs:
-            await client.txn([], pack)
+            await _write(client, pack)
             written += len(pack)
 
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(IN_FLIGHT):
-            tasks.create_task(write_packs())
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(IN_FLIGHT):
+                tasks.create_task(write_packs())
+    except* EtcdError as failures:
+        raise failures.exceptions[0] from None
     return written
+
+
+async def _write(client: Client, pack: list[pb.RequestOp]) -> None:
+    limit = client.txn_ops_known or len(pack)
+    try:
+        for start in range(0, len(pack), limit):
+            await client.txn([], pack[start : start + limit])
+    except TooManyOperations:
+        if limit == 1:
+            raise
+        client.txn_ops_known = await client.max_txn_ops(pack[0].request_put.key, most=limit - 1)
+        await _write(client, pack)
 
 
 def _packs(items: Iterable[tuple[Key, bytes]], lease: int) -> Iterator[list[pb.RequestOp]]:
@@ -42,7 +59,7 @@ def _packs(items: Iterable[tuple[Key, bytes]], lease: int) -> Iterator[list[pb.R
     size = 0
     for key, value in items:
         operation = Op.put(key, value, lease=lease)
-        length = len(key) + len(value)
+        length = len(raw(key)) + len(value)
         if pack and (len(pack) == OPERATIONS_MAX or size + length > BYTES_MAX):
             yield pack
             pack, size = [], 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -13,13 +13,22 @@ import grpc
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
 from suanmesh_etcd3 import endpoints as ep
 from suanmesh_etcd3.bulk import bulk_put
-from suanmesh_etcd3.errors import Compacted, EtcdError, OutcomeUnknown, Unavailable, Verdict, error_of, verdict_of
+from suanmesh_etcd3.errors import (
+    Compacted,
+    OutcomeUnknown,
+    TooManyOperations,
+    Unavailable,
+    Verdict,
+    error_of,
+    verdict_of,
+)
 from suanmesh_etcd3.leases import Lease, LeaseKeeper
 from suanmesh_etcd3.tracing import client_span, traced
 from suanmesh_etcd3.values import (
     Key,
     KeyValue,
     Snapshot,
+    Status,
     TxnResult,
     guards_itself,
     key_value,
@@ -51,6 +60,8 @@ class Client:
         self.clock = clock or SystemClock()
         self.timeout_s = timeout_s
         self.endpoints = ep.Endpoints(addresses, tls, self.clock)
+        self.txn_ops_known = 0
+        """The server's limit of operations in a transaction, once it was found to matter; 0 before."""
         self._keeper = LeaseKeeper(self)
         self._stack = AsyncExitStack()
 
@@ -77,15 +88,15 @@ class Client:
         return int(answer.header.revision)
 
     async def delete(self, key: Key) -> int:
-        """Delete a key; answers how many were there. Deleting again changes nothing, so it is repeated if need be."""
+        """Delete a key; answers how many were there. Raises OutcomeUnknown."""
         request = pb.DeleteRangeRequest(key=raw(key))
-        answer = await self.write(ep.DELETE_RANGE, request, "delete", request.key, repeatable=True)
+        answer = await self.write(ep.DELETE_RANGE, request, "delete", request.key)
         return int(answer.deleted)
 
     async def delete_prefix(self, prefix: Key) -> int:
-        """Delete the keys that begin with `prefix`; answers how many were there."""
+        """Delete the keys that begin with `prefix`; answers how many were there. Raises OutcomeUnknown."""
         request = pb.DeleteRangeRequest(key=raw(prefix), range_end=prefix_end(prefix))
-        answer = await self.write(ep.DELETE_RANGE, request, "delete", request.key, repeatable=True)
+        answer = await self.write(ep.DELETE_RANGE, request, "delete", request.key)
         return int(answer.deleted)
 
     async def txn(
@@ -93,12 +104,13 @@ class Client:
     ) -> TxnResult:
         """Carry out `success` if every condition holds, else `failure`.
 
-        A transaction whose conditions its own success makes false is sent again when an answer is lost; if they no
-        longer hold then, it cannot be told who made them false, and OutcomeUnknown is raised rather than a guess.
+        A transaction that can be carried out once only (`guards_itself`) is sent again when an answer is lost; if its
+        conditions no longer hold then, it cannot be told who made them false, and OutcomeUnknown is raised rather than
+        a guess.
         """
         request = pb.TxnRequest(compare=compare, success=success, failure=failure)
         key = compare[0].key if compare else b""
-        repeatable = guards_itself(compare, success) or (not _writes(success) and not _writes(failure))
+        repeatable = not _writes(failure) and (guards_itself(compare, success) or not _writes(success))
         sent: list[bool] = []
         answer = await self.write(ep.TXN, request, "txn", key, repeatable=repeatable, lost=sent)
         if sent and not answer.succeeded and _writes(success):
@@ -134,7 +146,7 @@ class Client:
 
     def watch(
         self, prefix: Key, *, after_revision: int, known: Mapping[bytes, int] | None = None
-    ) -> AsyncIterator[Batch | Reset]:
+    ) -> AsyncGenerator[Batch | Reset, None]:
         """What changes under `prefix` after a revision: nothing lost, doubled or out of order.
 
         `known` are the keys as of that revision with their mod_revisions; they let a Reset tell what was deleted.
@@ -172,6 +184,19 @@ class Client:
         answer = await self.read(ep.MEMBER_LIST, pb.MemberListRequest(), "member_list", b"")
         return [ep.bare_address(url) for member in answer.members for url in member.clientURLs]
 
+    async def status(self, address: str) -> Status:
+        """How the member at one of the client's endpoints stands. Raises Unavailable when that one does not answer."""
+        wanted = ep.bare_address(address)
+        endpoint = next(endpoint for endpoint in self.endpoints.all if endpoint.address == wanted)
+        try:
+            answer = await endpoint.calls[ep.STATUS.path](pb.StatusRequest(), timeout=ATTEMPT_S_MAX)
+        except grpc.aio.AioRpcError as error:
+            if verdict_of(error) is Verdict.FINAL:
+                raise error_of(error) from error
+            raise Unavailable(f"{error.code().name}: {error.details()}") from error
+        header = answer.header
+        return Status(header.member_id, answer.leader, answer.version, header.revision, answer.dbSize)
+
     async def compact(self, revision: int) -> None:
         """Forget what was before `revision`."""
         request = pb.CompactionRequest(revision=revision, physical=True)
@@ -185,7 +210,7 @@ class Client:
             reads = [pb.RequestOp(request_range=pb.RangeRequest(key=raw(key), count_only=True))] * middle
             try:
                 await self.txn([], reads)
-            except EtcdError:
+            except TooManyOperations:
                 high = middle - 1
             else:
                 low = middle
@@ -219,36 +244,41 @@ class Client:
 
     async def _attempts(self, method: ep.Method, request: Any, *, repeatable: bool, lost: list[bool] | None) -> Any:
         deadline = self.clock.monotonic() + self.timeout_s
-        attempt = 0
+        attempt, left = 0, self.timeout_s
         while True:
-            left = deadline - self.clock.monotonic()
-            if left <= 0:
-                raise OutcomeUnknown("no answer in time") if lost else Unavailable("no member answered in time")
             endpoint = self.endpoints.pick()
             try:
                 timeout = min(left, ATTEMPT_S_MAX) if repeatable else left
                 answer = await endpoint.calls[method.path](request, timeout=timeout)
             except grpc.aio.AioRpcError as error:
-                self._judge(error, endpoint, repeatable, lost)
+                trouble = self._judge(error, endpoint, repeatable, lost)
             else:
                 if endpoint.failures:
                     self.endpoints.answered(endpoint)
                 return answer
             await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)] * random.uniform(0.5, 1.0))
             attempt += 1
+            left = deadline - self.clock.monotonic()
+            if left <= 0:
+                ending = OutcomeUnknown if lost else Unavailable
+                raise ending(f"no answer in {self.timeout_s} s; the last of {attempt} attempts: {trouble}")
 
     def _judge(
         self, error: grpc.aio.AioRpcError, endpoint: ep.Endpoint, repeatable: bool, lost: list[bool] | None
-    ) -> None:
-        """Return to have the call repeated, raise to end it."""
+    ) -> str:
+        """Answer what went wrong to have the call repeated, raise to end it."""
         verdict = verdict_of(error)
         if verdict is Verdict.FINAL:
+            if lost:
+                raise OutcomeUnknown(f"an answer was lost, and then: {error.details()}") from error
             raise error_of(error) from error
         self.endpoints.failed(endpoint)
+        trouble = f"{endpoint.address}: {error.code().name}: {error.details()}"
         if verdict is Verdict.UNKNOWN and lost is not None:
             lost.append(True)
             if not repeatable:
-                raise OutcomeUnknown(f"{error.code().name}: {error.details()}") from error
+                raise OutcomeUnknown(trouble) from error
+        return trouble
 
 
 def _writes(operations: Sequence[pb.RequestOp]) -> bool:

@@ -7,11 +7,12 @@ can. Each candidate waits for its predecessor alone.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
-from suanmesh_etcd3.errors import LeaseNotFound, OutcomeUnknown, Unavailable
+from suanmesh_etcd3.errors import EtcdError, LeaseNotFound, OutcomeUnknown, Unavailable
 from suanmesh_etcd3.leases import Lease
 from suanmesh_etcd3.values import Compare, KeyValue, Op, raw
 
@@ -74,7 +75,24 @@ class Election:
     async def leader(self) -> KeyValue | None:
         """Who leads now; None when nobody does."""
         snapshot = await self._client.snapshot(self._prefix)
-        return min(snapshot.kvs, key=lambda kv: kv.create_revision, default=None)
+        return _oldest({kv.key: kv for kv in snapshot.kvs})
+
+    async def observe(self) -> AsyncGenerator[KeyValue | None, None]:
+        """Who leads, now and whenever it changes; None while nobody does."""
+        snapshot = await self._client.snapshot(self._prefix)
+        candidates = {kv.key: kv for kv in snapshot.kvs}
+        leader = _oldest(candidates)
+        yield leader
+        known = {kv.key: kv.mod_revision for kv in snapshot.kvs}
+        async with aclosing(self._client.watch(self._prefix, after_revision=snapshot.revision, known=known)) as changes:
+            async for change in changes:
+                for event in change.events:
+                    candidates.pop(event.key, None)
+                    if event.kind == "put":
+                        candidates[event.key] = event.key_value()
+                if _oldest(candidates) != leader:
+                    leader = _oldest(candidates)
+                    yield leader
 
     async def _candidacy(self) -> Leadership | None:
         lease = await self._client.lease(self._ttl_s)
@@ -103,19 +121,25 @@ class Election:
 
     async def _gone(self, key: bytes, after_revision: int, lease: Lease) -> None:
         """Wait until the predecessor's key is deleted, or the own lease is lost."""
-        async with asyncio.TaskGroup() as tasks:
-            deleted = tasks.create_task(self._deleted(key, after_revision))
-            lost = tasks.create_task(_waited(lease.lost))
-            await asyncio.wait([deleted, lost], return_when=asyncio.FIRST_COMPLETED)
-            deleted.cancel()
-            lost.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                deleted = tasks.create_task(self._deleted(key, after_revision))
+                lost = tasks.create_task(_waited(lease.lost))
+                await asyncio.wait([deleted, lost], return_when=asyncio.FIRST_COMPLETED)
+                deleted.cancel()
+                lost.cancel()
+        except* EtcdError as failures:
+            raise failures.exceptions[0] from None
 
     async def _deleted(self, key: bytes, after_revision: int) -> None:
-        watching = self._client.watch(key, after_revision=after_revision, known={key: 0})
-        async with aclosing(watching) as changes:  # type: ignore[type-var]
+        async with aclosing(self._client.watch(key, after_revision=after_revision, known={key: 0})) as changes:
             async for change in changes:
                 if any(event.kind == "delete" and event.key == key for event in change.events):
                     return
+
+
+def _oldest(candidates: Mapping[bytes, KeyValue]) -> KeyValue | None:
+    return min(candidates.values(), key=lambda kv: kv.create_revision, default=None)
 
 
 async def _waited(event: asyncio.Event) -> None:

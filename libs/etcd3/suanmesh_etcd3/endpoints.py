@@ -17,12 +17,14 @@ SICK_S = 0.5
 """How long a member that failed is passed over at first; doubled up to SICK_S_MAX while it keeps failing."""
 SICK_S_MAX = 5.0
 MESSAGE_BYTES_MAX = 64 << 20
+KEEPALIVE_MS = 6_000
+"""Between pings; etcd hangs up on a client that pings more often than every 5 s (--grpc-keepalive-min-time)."""
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", 2_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -116,10 +118,13 @@ class Endpoints:
         return min(self.all, key=lambda endpoint: endpoint.sick_until)
 
     def failed(self, endpoint: Endpoint) -> None:
-        """Pass a member over for a while, longer each time."""
+        """Pass a member over for a while, longer each time; calls that fail together count once."""
+        now = self._clock.monotonic()
+        if endpoint.sick_until > now:
+            return
         endpoint.failures += 1
         sick_s = min(SICK_S * 2 ** min(endpoint.failures - 1, 8), SICK_S_MAX)
-        endpoint.sick_until = self._clock.monotonic() + sick_s * random.uniform(0.8, 1.2)
+        endpoint.sick_until = now + sick_s * random.uniform(0.8, 1.2)
 
     def answered(self, endpoint: Endpoint) -> None:
         """Trust a member again."""

@@ -68,9 +68,15 @@ class Verdict(enum.Enum):
 
 
 _NEVER_SENT = re.compile(
-    r"failed to connect|connection refused|connections to all backends failing|empty address list|no route to host"
-    r"|connection attempt timed out|handshake",
+    r"failed to connect to all addresses|connections to all backends failing|empty address list|dns resolution failed",
     re.IGNORECASE,
+)
+"""What gRPC's picker says when it had no connection to send on; a broken connection says something else."""
+_UNSURE = (
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
 )
 _DROPPED_BY_SERVER = ("etcdserver: no leader", "etcdserver: not leader", "etcdserver: too many requests")
 _FINAL: tuple[tuple[str, type[EtcdError]], ...] = (
@@ -90,9 +96,7 @@ def verdict_of(error: grpc.aio.AioRpcError) -> Verdict:
         return Verdict.NOT_CARRIED_OUT
     if code is grpc.StatusCode.UNAVAILABLE:
         return Verdict.NOT_CARRIED_OUT if _NEVER_SENT.search(details) else Verdict.UNKNOWN
-    if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
-        return Verdict.UNKNOWN
-    return Verdict.FINAL
+    return Verdict.UNKNOWN if code in _UNSURE else Verdict.FINAL
 
 
 def error_of(error: grpc.aio.AioRpcError) -> EtcdError:

@@ -22,7 +22,8 @@ MARGIN = 0.1
 TICK_S = 0.1
 REOPEN_S = 0.2
 STREAM_SILENT_S_MAX = 1.5
-"""A stream that owes an answer for longer is reopened on another member."""
+SILENT_PER_TTL = 4
+"""A stream that owes an answer for longer, or for this part of the time to live, is reopened on another member."""
 
 
 class Lease:
@@ -141,10 +142,18 @@ class LeaseKeeper:
                 self._in_flight.setdefault(lease.id, []).append(lease.sending(now))
                 async with asyncio.timeout(STREAM_SILENT_S_MAX):
                     await call.write(pb.LeaseKeepAliveRequest(ID=lease.id))
-            owed = [sent for times in self._in_flight.values() for sent in times]
-            if owed and now - min(owed) > STREAM_SILENT_S_MAX:
+            if any(self._overdue(lease, now) for lease in self._leases.values()):
                 raise TimeoutError
             await asyncio.sleep(TICK_S)
+
+    def _overdue(self, lease: Lease, now: float) -> bool:
+        """Whether the member has owed the answer to a keep-alive for too long."""
+        owed = self._in_flight.get(lease.id)
+        return (
+            owed is not None
+            and len(owed) > 0
+            and now - owed[0] > min(STREAM_SILENT_S_MAX, lease.ttl_s / SILENT_PER_TTL)
+        )
 
     def _known(self, lease: Lease) -> bool:
         """Whether this stream has carried the lease before; the first thing a new stream does is to renew them all."""

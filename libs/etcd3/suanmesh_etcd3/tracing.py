@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from suanmesh_etcd3.errors import EtcdError
+
 _tracer = trace.get_tracer("suanmesh_etcd3")
 
 
@@ -33,7 +35,7 @@ def client_span(operation: str, key: bytes) -> Iterator[None]:
     ) as span:
         try:
             yield
-        except Exception as error:
+        except EtcdError as error:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(Status(StatusCode.ERROR, str(error)))
             raise

@@ -54,6 +54,10 @@ class Event:
     version: int
     lease: int
 
+    def key_value(self) -> KeyValue:
+        """The key as it stands after a put."""
+        return KeyValue(self.key, self.value, self.create_revision, self.mod_revision, self.version, self.lease)
+
 
 class Compare:
     """Builders of conditions."""
@@ -154,6 +158,22 @@ class TxnResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Status:
+    """How one member stands."""
+
+    member_id: int
+    leader_id: int
+    version: str
+    revision: int
+    db_bytes: int
+
+    @property
+    def leads(self) -> bool:
+        """Whether this member is the cluster's leader."""
+        return self.member_id == self.leader_id
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Keys under a prefix, sorted, all at one revision."""
 
@@ -184,7 +204,11 @@ def op_result(response: pb.ResponseOp) -> OpResult:
 
 
 def guards_itself(compare: Sequence[pb.Compare], success: Sequence[pb.RequestOp]) -> bool:
-    """Whether carrying the transaction out makes its own conditions false, so that it cannot be carried out twice."""
+    """Whether the transaction can be carried out once only, however often it is sent.
+
+    That is so when it writes or deletes a key whose mod_revision it compares, or deletes one whose create_revision it
+    compares: revisions never come back. A version may, and so may the absence of a key that somebody else deletes.
+    """
     written = {op.request_put.key for op in success if op.HasField("request_put")}
     deleted = {
         op.request_delete_range.key
@@ -195,10 +219,6 @@ def guards_itself(compare: Sequence[pb.Compare], success: Sequence[pb.RequestOp]
 
 
 def _undone_by(c: pb.Compare, written: set[bytes], deleted: set[bytes]) -> bool:
-    if c.target == pb.Compare.MOD:
-        return c.key in written or (c.mod_revision != 0 and c.key in deleted)
-    if c.target == pb.Compare.VERSION:
-        return c.key in written or (c.version != 0 and c.key in deleted)
-    if c.target == pb.Compare.CREATE:
-        return c.key in written if c.create_revision == 0 else c.key in deleted
-    return False
+    if c.target == pb.Compare.MOD and c.mod_revision:
+        return c.key in written or c.key in deleted
+    return c.target == pb.Compare.CREATE and c.create_revision != 0 and c.key in deleted

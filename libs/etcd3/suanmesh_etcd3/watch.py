@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import grpc
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
 from suanmesh_etcd3 import endpoints as ep
-from suanmesh_etcd3.errors import Compacted, EtcdError, Unavailable, Verdict, error_of, verdict_of
+from suanmesh_etcd3.errors import Compacted, Denied, Unavailable, Verdict, error_of, verdict_of
 from suanmesh_etcd3.values import Event, event_of, prefix_end
 
 if TYPE_CHECKING:
@@ -65,22 +65,27 @@ class Watch:
         self._known = known
         self._failures = 0
 
-    async def run(self) -> AsyncIterator[Batch | Reset]:
+    async def run(self) -> AsyncGenerator[Batch | Reset, None]:
         """Deliver until the consumer stops."""
+        compacted = False
         while True:
             try:
-                async for batch in self._stream():
-                    self._failures = 0
-                    yield batch
+                if compacted:
+                    reset = await self._relist()
+                    compacted = False
+                    yield reset
+                async with aclosing(self._stream()) as batches:
+                    async for batch in batches:
+                        self._failures = 0
+                        yield batch
             except Compacted:
-                with suppress(Unavailable):  # the next stream will find the same gap, and the list is asked for again
-                    yield await self._relist()
-            except _StreamEnded:
+                compacted = True
+            except (_StreamEnded, Unavailable):
                 pause = REOPEN_S[min(self._failures, len(REOPEN_S) - 1)]
                 self._failures += 1
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
-    async def _stream(self) -> AsyncIterator[Batch]:
+    async def _stream(self) -> AsyncGenerator[Batch, None]:
         endpoint = self._client.endpoints.pick()
         call = endpoint.calls[ep.WATCH.path](metadata=HAS_LEADER)
         try:
@@ -93,7 +98,7 @@ class Watch:
                 if events and not answer.fragment:
                     yield self._deliver(events)
                     events = []
-        except (grpc.aio.AioRpcError, TimeoutError) as error:
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
             self._client.endpoints.failed(endpoint)
             if isinstance(error, grpc.aio.AioRpcError) and verdict_of(error) is Verdict.FINAL:
                 raise error_of(error) from error
@@ -123,7 +128,7 @@ class Watch:
             raise Compacted(answer.compact_revision)
         if answer.canceled:
             if "permission denied" in answer.cancel_reason:
-                raise EtcdError(answer.cancel_reason)
+                raise Denied(answer.cancel_reason)
             raise _StreamEnded
         return answer
 
