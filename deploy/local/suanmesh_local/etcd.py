@@ -34,13 +34,22 @@ class EtcdServer:
     """One member of a cluster."""
 
     def __init__(
-        self, name: str, folder: Path, client_port: int, peer_port: int, cluster: str, tls: EtcdTls | None = None
+        self,
+        name: str,
+        folder: Path,
+        client_port: int,
+        peer_port: int,
+        cluster: str,
+        tls: EtcdTls | None = None,
+        *,
+        announced_peer_port: int = 0,
     ) -> None:
-        """`cluster` is etcd's `--initial-cluster`."""
+        """`cluster` is etcd's `--initial-cluster`; `announced_peer_port` is where the others reach it, if not directly."""
         self.name = name
         self.folder = folder
         self.endpoint = f"127.0.0.1:{client_port}"
         self._peer = f"http://127.0.0.1:{peer_port}"
+        self._announced = f"http://127.0.0.1:{announced_peer_port or peer_port}"
         self._cluster = cluster
         self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
@@ -55,7 +64,7 @@ class EtcdServer:
             f"--listen-client-urls={scheme}://{self.endpoint}",
             f"--advertise-client-urls={scheme}://{self.endpoint}",
             f"--listen-peer-urls={self._peer}",
-            f"--initial-advertise-peer-urls={self._peer}",
+            f"--initial-advertise-peer-urls={self._announced}",
             f"--initial-cluster={self._cluster}",
             "--max-txn-ops=4096",
             f"--quota-backend-bytes={QUOTA_BYTES}",

@@ -1,0 +1,76 @@
+"""`suan doctor`: what this machine has, what it lacks, and what that means."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from suanmesh_local import tools
+
+GIBIBYTE = 1 << 30
+MEMORY_BYTES_MIN = 2 * GIBIBYTE
+DISK_BYTES_MIN = 2 * GIBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    state: str
+    detail: str
+
+
+def main() -> int:
+    """Print what was found; the exit status is 1 when something needed is missing."""
+    findings = [look() for look in LOOKS]
+    for finding in findings:
+        print(f"{finding.state:<8} {finding.what:<12} {finding.detail}")
+    return 1 if any(finding.state == "missing" for finding in findings) else 0
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Finding("python", "ok" if sys.version_info >= (3, 11) else "missing", f"{version}, at least 3.11 is needed")
+
+
+def _etcd() -> Finding:
+    try:
+        tool = tools.etcd(tools.cache_dir())
+    except tools.ToolMissing as missing:
+        return Finding("etcd", "missing", str(missing))
+    return Finding(
+        "etcd", "warning" if tool.warning else "ok", tool.warning or f"{tool.version}, {tool.origin}, {tool.path}"
+    )
+
+
+def _bubblewrap() -> Finding:
+    try:
+        tool = tools.bubblewrap(tools.cache_dir())
+    except tools.ToolMissing as missing:
+        return Finding("bubblewrap", "warning", f"{missing}; tasks run with limits but without a sandbox")
+    return Finding("bubblewrap", "ok", f"{tool.version}, {tool.origin}, {tool.path}")
+
+
+def _memory() -> Finding:
+    memory = psutil.virtual_memory().available
+    state = "ok" if memory >= MEMORY_BYTES_MIN else "warning"
+    return Finding("memory", state, f"{memory / GIBIBYTE:.1f} GiB free, a node with three sites uses about 1 GiB")
+
+
+def _disk() -> Finding:
+    disk = shutil.disk_usage(".").free
+    state = "ok" if disk >= DISK_BYTES_MIN else "warning"
+    return Finding("disk", state, f"{disk / GIBIBYTE:.1f} GiB free here")
+
+
+def _cores() -> Finding:
+    cores = psutil.cpu_count() or 1
+    return Finding("cores", "ok" if cores >= 2 else "warning", f"{cores}; the sites of `suan dev` share them")
+
+
+LOOKS: tuple[Callable[[], Finding], ...] = (_python, _etcd, _bubblewrap, _cores, _memory, _disk)

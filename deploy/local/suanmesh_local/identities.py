@@ -1,0 +1,62 @@
+"""The node's certificate authority and everybody's identity, as files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from suanmesh_chassis.ca import NodeCa, server_name, write_identity
+from suanmesh_chassis.identity import service_id, user_id
+from suanmesh_etcd3 import Tls as EtcdClientTls
+from suanmesh_kernel.clock import SystemClock
+from suanmesh_local.etcd import EtcdTls
+
+AREAS = ("registry", "scheduler", "network_orchestrator", "transport", "accounting", "gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """Where everybody's files are."""
+
+    folder: Path
+    node: str
+
+    @property
+    def ca_dir(self) -> Path:
+        """Key and certificate of the authority."""
+        return self.folder / "ca"
+
+    def of(self, who: str) -> Path:
+        """Certificate, key and CA of one identity."""
+        return self.folder / who
+
+    @property
+    def etcd_server(self) -> EtcdTls:
+        """What etcd shows its clients."""
+        home = self.of("etcd")
+        return EtcdTls(home / "cert.pem", home / "key.pem", home / "ca.pem")
+
+    def etcd_client(self, who: str) -> EtcdClientTls:
+        """What a service shows etcd."""
+        home = self.of(who)
+        parts = ((home / name).read_bytes() for name in ("ca.pem", "cert.pem", "key.pem"))
+        ca, certificate, key = parts
+        return EtcdClientTls(ca, certificate, key, server_name(self.node, "etcd"))
+
+
+def found_identities(folder: Path, node: str) -> Identities:
+    """Create the authority and all identities, or find those that are there."""
+    identities = Identities(folder, node)
+    clock = SystemClock()
+    if (identities.ca_dir / "ca.key").exists():
+        ca = NodeCa.load(identities.ca_dir, clock)
+    else:
+        ca = NodeCa.create(node, clock)
+        ca.save(identities.ca_dir)
+    for area in (*AREAS, "etcd"):
+        if not (identities.of(area) / "cert.pem").exists():
+            write_identity(identities.of(area), ca.issue(service_id(node, area), [server_name(node, area)]))
+    for party, user in (("operator", "operator"), ("demo", "alice")):
+        if not (identities.of(user) / "cert.pem").exists():
+            write_identity(identities.of(user), ca.issue(user_id(node, party, user)))
+    return identities

@@ -1,0 +1,274 @@
+"""A node on this machine: etcd, services and sites as real processes, started in order and stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import grpc
+import psutil
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from suanmesh.registry.v1 import pool_pb2
+from suanmesh.registry.v1 import registry_service_pb2 as registry
+from suanmesh_chassis.ca import server_name
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_local import founding, world
+from suanmesh_local.etcd import EtcdServer
+from suanmesh_local.identities import AREAS, Identities, found_identities
+from suanmesh_local.ports import free_ports
+from suanmesh_local.processes import Process
+from suanmesh_local.tools import ToolMissing, bubblewrap, cache_dir
+from suanmesh_sdk import Mesh, Tls, connect
+
+READY_S_MAX = 60.0
+POLL_S = 0.1
+NODE = "demo"
+
+Tell = Callable[[str, str], None]
+"""Told the name of a process and what it has come to."""
+
+
+class NotReady(Exception):
+    """A process ended or did not become ready; carries the end of its log."""
+
+
+class Node:
+    """One node with its sites. Use it as an async context manager."""
+
+    def __init__(
+        self,
+        folder: Path,
+        sites: int = 3,
+        *,
+        tell: Tell = lambda name, state: None,
+        overrides: Mapping[str, str] | None = None,
+    ) -> None:
+        """`overrides` are added to every process' environment."""
+        self.folder = folder.resolve()
+        self.places = world.places(sites)
+        self.tell = tell
+        self._overrides = dict(overrides or {})
+        self.identities: Identities = found_identities(self.folder / "tls", NODE)
+        self.ports = self._ports()
+        peer = self.ports["etcd-peer"]
+        self.etcd = EtcdServer(
+            "m0",
+            self.folder / "etcd",
+            self.ports["etcd"],
+            peer,
+            f"m0=http://127.0.0.1:{peer}",
+            self.identities.etcd_server,
+        )
+        self.services = {area: self._service(area) for area in AREAS}
+        self.agents = {place.site: self._agent(place) for place in self.places}
+
+    @property
+    def gateway(self) -> str:
+        """`host:port` of the one address users talk to."""
+        return f"127.0.0.1:{self.ports['gateway']}"
+
+    def mesh(self, user: str = "alice") -> Mesh:
+        """The mesh as a user: `alice` of the consuming party, or `operator`."""
+        home = self.identities.of(user)
+        ca, certificate, key = ((home / name).read_bytes() for name in ("ca.pem", "cert.pem", "key.pem"))
+        return connect(self.gateway, tls=Tls(ca=ca, cert=certificate, key=key), node=NODE)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start everything in order of dependence. Raises NotReady, ToolMissing."""
+        self.etcd.start()
+        await self._etcd_ready()
+        self.tell("etcd", f"pid {self.etcd.pid}  {self.etcd.endpoint}")
+        for area in AREAS:
+            self.services[area].start()
+        for area in AREAS:
+            await self.ready(area)
+        self._write_config()
+        async with self.mesh("operator") as operator:
+            await founding.found(operator, self.places)
+            for place in self.places:
+                await self._join(operator, place)
+                self.agents[place.site].start()
+            for place in self.places:
+                await self.site_ready(place.site, operator)
+
+    async def stop(self) -> None:
+        """Stop everything in reverse; nothing is left behind."""
+        for agent in reversed(self.agents.values()):
+            agent.signal(signal.SIGTERM)
+        for agent in reversed(self.agents.values()):
+            await agent.stop()
+        for area in reversed(AREAS):
+            await self.services[area].stop()
+        self.etcd.stop()
+        self.tell("node", "stopped")
+
+    async def ready(self, area: str) -> None:
+        """Wait until a service says SERVING. Raises NotReady."""
+        process = self.services[area]
+        home = self.identities.of("operator")
+        ca, key, certificate = ((home / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem"))
+        credentials = grpc.ssl_channel_credentials(ca, key, certificate)
+        options = (("grpc.ssl_target_name_override", server_name(NODE, area)),)
+        async with grpc.aio.secure_channel(f"127.0.0.1:{self.ports[area]}", credentials, options) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+
+            async def serving() -> bool:
+                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
+                return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+            await self._until(serving, process)
+        self.tell(area, f"pid {process.pid}  127.0.0.1:{self.ports[area]}")
+
+    async def site_ready(self, site: str, mesh: Mesh) -> None:
+        """Wait until a site's pools can be placed on. Raises NotReady."""
+
+        async def active() -> bool:
+            answer = await mesh.registry.SearchPools(registry.SearchPoolsRequest())
+            own = [found for found in answer.pools if found.pool.name.startswith(f"sites/{site}/")]
+            return any(f.HasField("state") and f.pool.phase == pool_pb2.Pool.PHASE_ACTIVE for f in own)
+
+        await self._until(active, self.agents[site])
+        self.tell(f"site {site}", f"pid {self.agents[site].pid}  127.0.0.1:{self.ports[f'site-{site}']}")
+
+    async def _until(self, holds: Callable[[], object], process: Process) -> None:
+        try:
+            async with asyncio.timeout(READY_S_MAX):
+                while True:
+                    if process.status is not None:
+                        raise NotReady(f"{process.name} ended with {process.status}:\n{process.tail()}")
+                    with suppress(grpc.aio.AioRpcError, Refusal):
+                        if await holds():  # type: ignore[misc]
+                            return
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise NotReady(f"{process.name} is not ready after {READY_S_MAX} s:\n{process.tail()}") from None
+
+    async def _etcd_ready(self) -> None:
+        from suanmesh_etcd3 import EtcdError
+        from suanmesh_etcd3 import connect as etcd_connect
+
+        tls = self.identities.etcd_client("registry")
+        async with asyncio.timeout(READY_S_MAX), etcd_connect([self.etcd.endpoint], tls=tls, timeout_s=1.0) as client:
+            while True:
+                with suppress(EtcdError):
+                    await client.get("/suanmesh/health")
+                    return
+                await asyncio.sleep(POLL_S)
+
+    async def _join(self, operator: Mesh, place: world.Place) -> None:
+        """Give a site that has not joined a one-time token."""
+        token_file = self.folder / "sites" / place.site / "join.token"
+        if token_file.exists():
+            return
+        token_file.parent.mkdir(parents=True, exist_ok=True)
+        request = registry.CreateJoinTokenRequest(party=f"parties/{place.provider}")
+        token = await operator.registry.CreateJoinToken(request)
+        token_file.write_text(token.token)
+
+    def _ports(self) -> dict[str, int]:
+        """The node's ports: the same as last time where they are free."""
+        names = ["etcd", "etcd-peer", "enrol", *AREAS, *(f"site-{place.site}" for place in self.places)]
+        file = self.folder / "ports.json"
+        known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        if set(names) <= set(known) and all(_is_free(port) for port in known.values()):
+            return known
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(ports))
+        return ports
+
+    def _common(self, identity: Path, data: Path) -> dict[str, str]:
+        return {
+            "SUANMESH_NODE": NODE,
+            "SUANMESH_TLS_DIR": str(identity),
+            "SUANMESH_DATA_DIR": str(data),
+            "SUANMESH_OTLP_ENDPOINT": self.gateway,
+        }
+
+    def _service(self, area: str) -> Process:
+        identity = self.identities.of(area)
+        environment = self._common(identity, self.folder / "services" / area) | {
+            "SUANMESH_ETCD_ENDPOINTS": self.etcd.endpoint,
+            "SUANMESH_ETCD_TLS_DIR": str(identity),
+            "SUANMESH_LISTEN": f"127.0.0.1:{self.ports[area]}",
+        }
+        if area == "registry":
+            environment["SUANMESH_REGISTRY_CA_DIR"] = str(self.identities.ca_dir)
+        if area == "gateway":
+            environment["SUANMESH_GATEWAY_ENROL_LISTEN"] = f"127.0.0.1:{self.ports['enrol']}"
+        return Process(area, [_script(area)], environment | self._overrides, self.folder / "logs" / f"{area}.log")
+
+    def _agent(self, place: world.Place) -> Process:
+        home = self.folder / "sites" / place.site
+        share = world.shares(
+            self.places, psutil.cpu_count() or 1, psutil.virtual_memory().total, shutil.disk_usage(self.folder).free
+        )[place.site]
+        environment = self._common(home / "tls", home) | {
+            "SUANMESH_AGENT_DATA_DIR": str(home),
+            "SUANMESH_AGENT_GATEWAY": self.gateway,
+            "SUANMESH_AGENT_ENROL": f"127.0.0.1:{self.ports['enrol']}",
+            "SUANMESH_AGENT_JOIN_TOKEN_FILE": str(home / "join.token"),
+            "SUANMESH_AGENT_SITE": place.site,
+            "SUANMESH_AGENT_DISPLAY_NAME": place.city,
+            "SUANMESH_AGENT_CITY_CODE": place.city_code,
+            "SUANMESH_AGENT_LATITUDE_MICRODEGREES": str(round(place.latitude * 1e6)),
+            "SUANMESH_AGENT_LONGITUDE_MICRODEGREES": str(round(place.longitude * 1e6)),
+            "SUANMESH_AGENT_RESIDENCY": "cn",
+            "SUANMESH_AGENT_DATA_LISTEN": f"127.0.0.1:{self.ports[f'site-{place.site}']}",
+            "SUANMESH_AGENT_CPU_MILLI": str(share.cpu_milli),
+            "SUANMESH_AGENT_MEMORY_BYTES": str(share.memory_bytes),
+            "SUANMESH_AGENT_SCRATCH_BYTES": str(share.scratch_bytes),
+            "SUANMESH_AGENT_PRICE_BOOK": f"priceBooks/{place.site}",
+        }
+        with suppress(ToolMissing):
+            environment["SUANMESH_AGENT_BWRAP"] = str(bubblewrap(cache_dir()).path)
+        return Process(
+            f"site {place.site}",
+            [_script("agent")],
+            environment | self._overrides,
+            self.folder / "logs" / f"site-{place.site}.log",
+        )
+
+    def _write_config(self) -> None:
+        """The contexts the command line finds."""
+        lines = ['current = "alice"']
+        for user in ("alice", "operator"):
+            home = self.identities.of(user)
+            lines += ["", f"[contexts.{user}]", f'gateway = "{self.gateway}"', f'node = "{NODE}"']
+            lines += [f'{kind} = "{home / f"{kind}.pem"}"' for kind in ("ca", "cert", "key")]
+            lines += [f'account = "accounts/{world.CONSUMER}"']
+        (self.folder / "config.toml").write_text("\n".join(lines) + "\n")
+
+
+def _script(area: str) -> str:
+    return str(Path(sys.executable).parent / f"suanmesh-{area.replace('_', '-')}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
