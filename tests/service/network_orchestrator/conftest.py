@@ -1,0 +1,161 @@
+"""The network orchestrator as its main builds it, behind the real wrapper, over the store's twin in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from suanmesh.network_orchestrator.v1 import link_pb2
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as pb
+from suanmesh.scheduler.v1.placement_pb2 import Placement
+from suanmesh_chassis import Common, House
+from suanmesh_chassis.identity import agent_id, service_id
+from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
+from suanmesh_kernel.clock import HandClock, seeded_rng
+from suanmesh_network_orchestrator.main import build
+from suanmesh_network_orchestrator.settings import NetworkOrchestratorSettings
+from suanmesh_sdk import Mesh
+from suanmesh_store import Create, Detach, Kind, MemoryStore, Update
+from suanmesh_store.layout import BOOKINGS, PLACEMENTS, RESERVATIONS, M
+
+AREA = "network_orchestrator"
+PATIENCE_S = 10.0
+
+
+@dataclass
+class Net:
+    """A running network orchestrator and everybody who talks to it."""
+
+    store: MemoryStore
+    clock: HandClock
+    address: str
+    node: LoopbackNode
+
+    @property
+    def operator(self) -> Mesh:
+        return self.node.mesh(self.address, caller=OPERATOR)
+
+    @property
+    def user(self) -> Mesh:
+        return self.node.mesh(self.address, caller=USER)
+
+    @property
+    def scheduler(self) -> Mesh:
+        return self.node.mesh(self.address, caller=service_id(NODE, "scheduler"))
+
+    def agent(self, site: str) -> Mesh:
+        return self.node.mesh(self.address, caller=agent_id(NODE, site))
+
+    async def declare(self, *links: link_pb2.Link) -> list[link_pb2.Link]:
+        answer = await self.operator.network_orchestrator.DeclareLinks(pb.DeclareLinksRequest(links=links))
+        return list(answer.links)
+
+    async def reserve(self, placement: str, rate_bps: int, lease_id: int, **more: int) -> pb.PathHoldResult:
+        ask = pb.PathAsk(
+            placement=f"placements/{placement}", lease_id=lease_id, source="sites/a", target="sites/b",
+            rate_bps=rate_bps, **more,
+        )  # fmt: skip
+        answer = await self.scheduler.network_orchestrator.ReservePaths(pb.ReservePathsRequest(items=[ask]))
+        return answer.results[0]
+
+    async def commit_placement(self, placement: str, hold: pb.PathHold) -> None:
+        """As the scheduler does it: detach the hold and write the placement, all at once."""
+        message = Placement(
+            name=f"placements/{placement}", party="parties/acme", holds=[hold.key], state=Placement.STATE_COMMITTED,
+            reservation=hold.reservation.name,
+        )  # fmt: skip
+        await self.store.of("scheduler").commit(Detach(hold.key), Create(PLACEMENTS, message.name, message))
+
+    async def move_placement(self, placement: str, state: Placement.State.ValueType, *transfers: str) -> None:
+        scheduler = self.store.of("scheduler")
+        held = await scheduler.get(PLACEMENTS, f"placements/{placement}")
+        assert held is not None
+        message = Placement()
+        message.CopyFrom(held.message)
+        message.state = state
+        message.transfers.extend(transfers)
+        await scheduler.commit(Update(held, message))
+
+    async def until(self, kind: Kind[M], name: str, holds: Callable[[M | None], bool]) -> M | None:
+        """Wait until a document is as it should be."""
+        async with asyncio.timeout(PATIENCE_S):
+            snapshot = await self.store.snapshot(kind)
+            found = next((held.message for held in snapshot.held if held.name == name), None)
+            if holds(found):
+                return found
+            async for batch in self.store.watch(kind, snapshot.revision):
+                for change in batch.changes:
+                    message = None if change.held is None else change.held.message
+                    if change.name == name and holds(message):
+                        return message
+        raise AssertionError("the watch ended")
+
+    async def until_reservation(self, placement: str, state: int) -> None:
+        await self.until(RESERVATIONS, f"reservations/{placement}-0", lambda r: r is not None and r.state == state)
+
+    async def until_token(self, key: str, *, stands: bool) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            standing = await self.store.tokens(key)
+            if bool(standing.tokens) is stands:
+                return
+            async for batch in self.store.watch_tokens(key, standing.revision):
+                if any((token is not None) is stands for _, token in batch.changes):
+                    return
+
+    async def booked(self) -> dict[str, int]:
+        """What is booked of each link; checked against the reservations that are not released."""
+        bookings = {h.name: h.message.reserved_bps for h in (await self.store.snapshot(BOOKINGS)).held}
+        live = [
+            h.message for h in (await self.store.snapshot(RESERVATIONS)).held if not h.message.HasField("release_time")
+        ]
+        for link, reserved_bps in bookings.items():
+            assert reserved_bps == sum(r.rate_bps for r in live if link in r.path.links)
+        return bookings
+
+
+def a_link(name: str, source: str, target: str, capacity_bps: int, latency_us: int = 10) -> link_pb2.Link:
+    return link_pb2.Link(
+        name=f"links/{name}", source=f"sites/{source}", target=f"sites/{target}", capacity_bps=capacity_bps,
+        latency_us=latency_us, **{"class": link_pb2.Link.CLASS_INTER},
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def running(folder: Path, store: MemoryStore | None = None) -> AsyncIterator[Net]:
+    clock = HandClock()
+    store = store or MemoryStore(AREA, clock=clock, rng=seeded_rng(1))
+    settings = NetworkOrchestratorSettings(resync_s=0.2)
+    async with LoopbackNode(folder) as node:
+        process = node.process(AREA)
+        house = House(
+            area=AREA, node=NODE, settings=settings, common=Common(), clock=clock, rng=seeded_rng(2), store=store,
+            mesh=node.mesh("127.0.0.1:1"), signer=process.signer, identity=process.identity, leadership=None,
+            data_dir=folder,
+        )  # fmt: skip
+        parts = await build(house)
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(task()) for task in parts.tasks]
+            address = await node.serve(process, parts.servicers, requests=parts.requests)
+            yield Net(store, clock, address, node)
+            for task in background:
+                task.cancel()
+
+
+Opened = Callable[..., AbstractAsyncContextManager[Net]]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opened:
+    """Open a network orchestrator; give it a store to open it over what another has left."""
+    return lambda store=None: running(tmp_path, store)
+
+
+@pytest.fixture
+def link() -> Callable[..., link_pb2.Link]:
+    """Makes a link between two sites."""
+    return a_link

@@ -1,0 +1,188 @@
+"""Holds of bandwidth from the ask to the release, over the store and behind the real wrapper."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as pb
+from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation
+from suanmesh.scheduler.v1.placement_pb2 import Placement
+from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk.status import refusal_of
+from suanmesh_store import Create, MemoryStore, Update
+from suanmesh_store.layout import RESERVATIONS, TRANSFERS
+
+HELD, COMMITTED, RELEASED = Reservation.STATE_HELD, Reservation.STATE_COMMITTED, Reservation.STATE_RELEASED
+
+
+async def test_a_hold_takes_bandwidth_and_an_obstacle_names_the_full_link(opened: Any, link: Any) -> None:
+    """A second job over a full link must hear which link it is, not start and starve."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        lease = await net.store.open_lease(10)
+        held = (await net.reserve("p1", 700, lease.id)).hold
+        assert (held.reservation.state, list(held.reservation.path.links)) == (HELD, ["links/ab"])
+        assert await net.booked() == {"links/ab": 700}
+        token = await net.store.get_token(held.key)
+        assert token is not None
+        assert (token.lease, token.mod_revision) == (lease.id, held.mod_revision)
+
+        refusal = refusal_of((await net.reserve("p2", 301, lease.id)).error)
+
+        assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "BANDWIDTH_EXHAUSTED")
+        assert (refusal.facts["link"], refusal.facts["available_bps"]) == ("links/ab", "300")
+        assert (await net.reserve("p3", 300, lease.id)).hold.reservation.name == "reservations/p3-0"
+
+
+async def test_asking_twice_for_a_hold_is_answered_with_the_one_that_stands(opened: Any, link: Any) -> None:
+    """A scheduler that lost the answer must not book the path twice."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        lease = await net.store.open_lease(10)
+        first, second = await net.reserve("p1", 700, lease.id), await net.reserve("p1", 700, lease.id)
+        assert first == second
+        assert await net.booked() == {"links/ab": 700}
+
+
+async def test_a_hold_evaporates_with_its_lease(opened: Any, link: Any) -> None:
+    """A scheduler that died between hold and commit must leave nothing behind."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        async with await net.store.open_lease(10) as lease:
+            await net.reserve("p1", 700, lease.id)
+        await net.until_reservation("p1", RELEASED)
+        assert await net.booked() == {"links/ab": 0}
+        refusal = refusal_of((await net.reserve("p1", 700, lease.id)).error)
+        assert (refusal.code, refusal.reason) == ("FAILED_PRECONDITION", "LEASE_GONE")
+
+
+async def test_a_hold_on_a_lease_that_is_gone_books_nothing(opened: Any, link: Any) -> None:
+    """A late hold of a round that is over would keep others off the link until somebody looks."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        lease = await net.store.open_lease(10)
+        await lease.revoke()
+        assert refusal_of((await net.reserve("p1", 700, lease.id)).error).reason == "LEASE_GONE"
+        assert await net.booked() == {"links/ab": 0}
+
+
+async def test_a_committed_hold_outlives_its_lease_and_ends_with_its_inputs(opened: Any, link: Any) -> None:
+    """The path is kept as long as data moves over it, and not a moment longer than that."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        async with await net.store.open_lease(10) as lease:
+            hold = (await net.reserve("p1", 700, lease.id)).hold
+            await net.commit_placement("p1", hold)
+        await net.until_reservation("p1", COMMITTED)
+        assert await net.booked() == {"links/ab": 700}
+
+        await net.move_placement("p1", Placement.STATE_RUNNING)
+
+        await net.until_reservation("p1", RELEASED)
+        await net.until_token(hold.key, stands=False)
+        assert await net.booked() == {"links/ab": 0}
+
+
+async def test_the_path_is_free_as_soon_as_the_last_input_is_there(opened: Any, link: Any) -> None:
+    """The next job need not wait for this one's tasks to start."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        lease = await net.store.open_lease(10)
+        hold = (await net.reserve("p1", 700, lease.id)).hold
+        await net.commit_placement("p1", hold)
+        transport = net.store.of("transport")
+        transfer = Transfer(name="transfers/p1-in-0", reservation=hold.reservation.name, state=Transfer.STATE_ACTIVE)
+        moving = (await transport.commit(Create(TRANSFERS, transfer.name, transfer))).held[0]
+        await net.move_placement("p1", Placement.STATE_STAGING, "transfers/p1-in-0")
+        await net.until_reservation("p1", COMMITTED)
+
+        done = Transfer(name=transfer.name, reservation=hold.reservation.name, state=Transfer.STATE_DONE)
+        await transport.commit(Update(moving, done))
+
+        await net.until_reservation("p1", RELEASED)
+
+
+@pytest.mark.parametrize("state", [Placement.STATE_REFUSED, Placement.STATE_CANCELLED, Placement.STATE_LOST])
+async def test_a_terminal_placement_is_the_order_to_release(opened: Any, link: Any, state: int) -> None:
+    """Whatever ended the job, its path must not stay booked."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        lease = await net.store.open_lease(10)
+        await net.commit_placement("p1", (await net.reserve("p1", 700, lease.id)).hold)
+        await net.move_placement("p1", state)
+        await net.until_reservation("p1", RELEASED)
+
+
+async def test_a_restart_finds_what_the_crash_left(opened: Any, link: Any) -> None:
+    """Killed between the booking and its token, the service must not keep the booking for ever."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        lease = await net.store.open_lease(10)
+        hold = (await net.reserve("p1", 700, lease.id)).hold
+        kept = (await net.reserve("p2", 100, lease.id)).hold
+        await net.commit_placement("p2", kept)
+        store = net.store
+    await store.delete_token(hold.key)
+    async with opened(store) as net:
+        await net.until_reservation("p1", RELEASED)
+        await net.until_reservation("p2", COMMITTED)
+        assert await net.booked() == {"links/ab": 100}
+
+
+async def test_no_link_is_ever_promised_beyond_its_capacity(opened: Any, link: Any) -> None:
+    """Two instances that both believe they lead must still not sell the same bandwidth twice."""
+    async with opened() as one, opened(MemoryStore("network_orchestrator", keys=one.store.keys)) as two:
+        await one.declare(link("ab", "a", "b", 1000), link("ac", "a", "c", 900), link("cb", "c", "b", 700))
+        async with asyncio.TaskGroup() as tasks:
+            lease = await one.store.open_lease(60)
+            asked = [
+                tasks.create_task(net.reserve(f"p{number}-{which}", 90 + number, lease.id))
+                for number in range(12)
+                for which, net in enumerate((one, two))
+            ]
+        results = [task.result() for task in asked]
+        booked = await one.booked()
+        assert booked["links/ab"] <= 1000
+        assert booked["links/ac"] <= 900
+        assert booked["links/cb"] <= 700
+        granted = [result.hold.reservation for result in results if result.HasField("hold")]
+        assert len(granted) >= 14
+        refused = {refusal_of(result.error).reason for result in results if result.HasField("error")}
+        assert refused <= {"BANDWIDTH_EXHAUSTED", "CONFLICT", "NO_PATH"}
+
+
+async def test_a_reservation_given_back_is_forgotten_after_a_while(opened: Any, link: Any) -> None:
+    """etcd is for what lives; a node that ran a year must not list every path it ever held."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        async with await net.store.open_lease(10) as lease:
+            await net.reserve("p1", 700, lease.id)
+        await net.until_reservation("p1", RELEASED)
+        net.clock.advance(3601)
+        await net.until(RESERVATIONS, "reservations/p1-0", lambda message: message is None)
+
+
+async def test_users_see_the_reservations_of_their_own_party(opened: Any, link: Any) -> None:
+    """Who moves data where and when is nobody else's business."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        lease = await net.store.open_lease(10)
+        await net.commit_placement("mine", (await net.reserve("mine", 10, lease.id)).hold)
+        await net.until_reservation("mine", COMMITTED)
+        await net.reserve("other", 20, lease.id)
+        request = pb.ListReservationsRequest(page_size=1)
+        seen = await net.user.network_orchestrator.ListReservations(request)
+        first = await net.operator.network_orchestrator.ListReservations(request)
+        rest = pb.ListReservationsRequest(page_token=first.next_page_token)
+        second = await net.operator.network_orchestrator.ListReservations(rest)
+        assert [r.name for r in seen.reservations] == ["reservations/mine-0"]
+        assert [r.name for r in [*first.reservations, *second.reservations]] == [
+            "reservations/mine-0",
+            "reservations/other-0",
+        ]
+        with pytest.raises(Refusal, match="PAGE_TOKEN_INVALID"):
+            await net.user.network_orchestrator.ListReservations(rest)
