@@ -11,15 +11,18 @@ from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
-
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec
+
+
+class TaskNotStarted(RuntimeError):
+    """The engine did not start a task; the text says why."""
 
 
 class Executor(Protocol):
     """Runs tasks on an engine of the site. Tasks outlive the agent: a new agent finds them by their key."""
 
     async def start(self, spec: TaskSpec) -> None:
-        """Start the task; starting one that runs or has ended changes nothing."""
+        """Start the task; starting one that runs or has ended changes nothing. Raises TaskNotStarted."""
 
     def look(self, key: TaskKey) -> TaskLook:
         """How it stands now."""
@@ -31,7 +34,7 @@ class Executor(Protocol):
         """Ask it to end; it is over with failure `CANCELLED` within a bounded time."""
 
     def output(self, key: TaskKey, mount: str) -> Path:
-        """Folder on the host where the task's `mount` lies."""
+        """Folder on the host where the task's `mount` lies. Raises FolderError where the task led it elsewhere."""
 
     def read_log(self, key: TaskKey, offset: int, max_bytes: int) -> tuple[int, bytes]:
         """What it wrote from `offset` on, with the offset it begins at: later where the beginning was dropped."""
@@ -41,6 +44,9 @@ class Executor(Protocol):
 
     def forget_work(self, placement: str) -> None:
         """Drop the working folders of an ended placement; the logs stay."""
+
+    def ended_placements(self) -> list[str]:
+        """Placements that only logs are kept of, the newest first."""
 
     def forget(self, placement: str) -> None:
         """Drop all that is kept of an ended placement."""

@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from suanmesh_kernel.refusals import FailedPrecondition
-
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState, Usage
 from suanmesh_agent.executors import shim
 from suanmesh_agent.executors.cgroups import Cgroups, Fence
 from suanmesh_agent.executors.sandbox import INSIDE, Sandbox
+from suanmesh_agent.ports import TaskNotStarted
+from suanmesh_content import FolderError
 
 START_BOUND_S = 30.0
 _NO_FENCE = Fence(join=(), cpu_file="", oom_file="")
@@ -53,7 +53,7 @@ class ProcessExecutor:
         async with asyncio.timeout(START_BOUND_S):
             _, trouble = await starter.communicate()
         if starter.returncode != 0 or self.look(spec.key).state is TaskState.ABSENT:
-            raise FailedPrecondition("TASK_NOT_STARTED", f"the shim did not start: {trouble.decode()[-500:]}")
+            raise TaskNotStarted(f"the shim did not start: {trouble.decode()[-500:]}")
 
     def look(self, key: TaskKey) -> TaskLook:
         """Read how it stands from what the shim keeps on disk."""
@@ -83,8 +83,12 @@ class ProcessExecutor:
                 signal.pidfd_send_signal(pidfd, signal.SIGTERM)
 
     def output(self, key: TaskKey, mount: str) -> Path:
-        """Outputs lie in the working folder."""
-        return self._home(key) / "work" / mount
+        """Outputs lie in the working folder; one that was made a link out of it is refused."""
+        work = (self._home(key) / "work").resolve()
+        folder = work / mount
+        if folder.resolve() != folder:
+            raise FolderError(f"{mount} leads out of the working folder")
+        return folder
 
     def read_log(self, key: TaskKey, offset: int, max_bytes: int) -> tuple[int, bytes]:
         """Read from the segment that holds `offset`, or from the oldest there still is."""
@@ -114,8 +118,14 @@ class ProcessExecutor:
         _remove(self._folder / placement)
 
     def placements(self) -> list[str]:
-        """Every placement something is kept of."""
-        return sorted(path.name for path in self._folder.iterdir()) if self._folder.is_dir() else []
+        """Every placement something is kept of, the newest first."""
+        if not self._folder.is_dir():
+            return []
+        return sorted((path.name for path in self._folder.iterdir()), reverse=True, key=self._age)
+
+    def ended_placements(self) -> list[str]:
+        """Those whose working folders are gone, the newest first."""
+        return [name for name in self.placements() if not any((home / "work").exists() for home in self._homes(name))]
 
     def running(self) -> list[TaskKey]:
         """Every task that runs now."""
@@ -209,6 +219,9 @@ class ProcessExecutor:
         finally:
             if pidfd is not None:
                 os.close(pidfd)
+
+    def _age(self, placement: str) -> float:
+        return (self._folder / placement).stat().st_mtime
 
     def _home(self, key: TaskKey) -> Path:
         return self._folder / key.placement / str(key.index)

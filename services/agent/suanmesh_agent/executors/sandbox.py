@@ -51,3 +51,10 @@ class Sandbox:
         for folder in self.engine_folders:
             walls += ["--ro-bind", str(folder), str(folder)]
         return walls
+
+
+def engine_folders(prefix: Path) -> tuple[Path, ...]:
+    """Folders an interpreter at `prefix` needs: its own, and the one it was made from."""
+    program = (prefix / "bin" / "python3").resolve()
+    base = program.parent.parent
+    return (prefix,) if base.is_relative_to(prefix) or base == Path("/usr") else (prefix, base)

@@ -299,7 +299,7 @@ def _descendants(root: int) -> list[tuple[int, list[str]]]:
     """Every process below `root` with the fields of its stat line from `state` on."""
     children: dict[int, list[int]] = {}
     stats: dict[int, list[str]] = {}
-    for entry in os.listdir("/proc"):
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - a hot loop
         if entry.isdigit():
             with contextlib.suppress(OSError):
                 fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()

@@ -1,0 +1,136 @@
+"""What the data plane reads: datasets by ticket, paced to the ticket's rate, and the logs of tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+
+from google.protobuf.message import DecodeError
+
+from suanmesh.transport.v1 import transfer_pb2
+from suanmesh.type.v1 import signed_pb2
+from suanmesh_agent import wire
+from suanmesh_agent.domain.pacing import CHUNK_BYTES_MAX, Pace
+from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.domain.tickets import Ticket, check_ticket
+from suanmesh_agent.ports import Executor, TransportPort
+from suanmesh_agent.replicas import Replicas
+from suanmesh_chassis.signing import verify
+from suanmesh_content import Chunk, Manifest, chunk_digest
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied
+
+PACES_MAX = 1024
+"""Paced transfers that are remembered; beyond it the one idle for longest."""
+LOG_PIECE_BYTES = 256 * 1024
+LOG_LOOK_AGAIN_S = 0.2
+_TICKET_TYPE = transfer_pb2.TransferTicket.DESCRIPTOR.full_name
+
+
+class Tickets:
+    """Checks tickets with the key the transport signs with, fetched once and again when it is a new one."""
+
+    def __init__(self, site: str, transport: TransportPort, clock: Clock) -> None:
+        self._site = site
+        self._transport = transport
+        self._clock = clock
+        self._keys: dict[str, bytes] = {}
+
+    async def checked(self, signed: signed_pb2.Signed, reader: str) -> Ticket:
+        """The ticket, when `reader` may use it here now. Raises PermissionDenied (`TICKET_INVALID`)."""
+        key = await self._key(signed.key_id)
+        if key is None or signed.payload_type != _TICKET_TYPE or not verify(signed, key):
+            raise PermissionDenied("TICKET_INVALID", "the ticket is not signed by the transport", field="ticket")
+        try:
+            ticket = wire.ticket_from(transfer_pb2.TransferTicket.FromString(signed.payload))
+        except DecodeError as error:
+            raise PermissionDenied("TICKET_INVALID", "the ticket cannot be read", field="ticket") from error
+        check_ticket(ticket, site=self._site, reader=reader, now=self._clock.now())
+        return ticket
+
+    async def _key(self, key_id: str) -> bytes | None:
+        if key_id not in self._keys:
+            known = await self._transport.get_ticket_key()
+            self._keys = {known.key_id: known.public_key}
+        return self._keys.get(key_id)
+
+
+class Reader:
+    """Reads replicas, each transfer at the rate its ticket names whatever number of calls it comes in."""
+
+    def __init__(self, replicas: Replicas, clock: Clock) -> None:
+        self._replicas = replicas
+        self._clock = clock
+        self._paces: OrderedDict[str, Pace] = OrderedDict()
+
+    def manifest(self, ticket: Ticket) -> Manifest:
+        """What the ticket's dataset holds. Raises NotFound (`REPLICA_UNKNOWN`)."""
+        if not self._replicas.has(ticket.digest):
+            raise NotFound("REPLICA_UNKNOWN", f"{ticket.dataset} is not at this site", name=ticket.dataset)
+        return self._replicas.manifest(ticket.digest)
+
+    def checked_ranges(self, ticket: Ticket, wanted: Sequence[Chunk]) -> Manifest:
+        """The manifest, when every range lies within its file. Raises NotFound and InvalidArgument."""
+        manifest = self.manifest(ticket)
+        for chunk in wanted:
+            if not 0 <= chunk.file < len(manifest.files):
+                raise NotFound("FILE_UNKNOWN", f"{ticket.dataset} has no file {chunk.file}", name=ticket.dataset)
+            size = manifest.files[chunk.file].size_bytes
+            fits = chunk.offset >= 0 and 1 <= chunk.size_bytes <= CHUNK_BYTES_MAX
+            if not fits or chunk.offset + chunk.size_bytes > size:
+                raise InvalidArgument(
+                    "RANGE_INVALID", f"ranges: {chunk.index} lies outside of its file of {size} bytes", field="ranges"
+                )
+        return manifest
+
+    async def read(self, ticket: Ticket, wanted: Sequence[Chunk]) -> AsyncIterator[tuple[Chunk, bytes, bytes]]:
+        """Each range with its bytes and their digest, when its turn has come."""
+        manifest = await asyncio.to_thread(self.checked_ranges, ticket, wanted)
+        folder = self._replicas.files(ticket.digest)
+        for chunk in wanted:
+            path = folder / manifest.files[chunk.file].path
+            content, digest = await asyncio.to_thread(_read_range, str(path), chunk)
+            if ticket.rate_bps:
+                await self._wait_turn(ticket, chunk.size_bytes)
+            yield chunk, content, digest
+
+    async def _wait_turn(self, ticket: Ticket, size_bytes: int) -> None:
+        now = self._clock.monotonic()
+        pace = self._paces.pop(ticket.transfer, None) or Pace(ticket.rate_bps, spent_until=now)
+        pace = self._paces[ticket.transfer] = pace.after(size_bytes, now)
+        if len(self._paces) > PACES_MAX:
+            self._paces.popitem(last=False)
+        await asyncio.sleep(max(0.0, pace.spent_until - now))
+
+
+class Logs:
+    """Reads what tasks write."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def read(self, key: TaskKey, offset: int, *, follow: bool) -> AsyncIterator[bytes]:
+        """What the task wrote from `offset` on; with `follow`, until it is over. Raises NotFound (`LOG_UNKNOWN`)."""
+        if not self._executor.has_log(key):
+            raise NotFound("LOG_UNKNOWN", f"no log of task {key.index} of {key.placement} here", name=key.placement)
+        while True:
+            over = not follow or self._executor.look(key).over
+            offset, piece = self._executor.read_log(key, offset, LOG_PIECE_BYTES)
+            offset += len(piece)
+            if piece:
+                yield piece
+            elif over:
+                return
+            else:
+                await asyncio.sleep(LOG_LOOK_AGAIN_S)
+
+
+def _read_range(path: str, chunk: Chunk) -> tuple[bytes, bytes]:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        content = os.pread(file, chunk.size_bytes, chunk.offset)
+    finally:
+        os.close(file)
+    return content, chunk_digest(content)

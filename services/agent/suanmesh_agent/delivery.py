@@ -1,0 +1,107 @@
+"""From folders of ended tasks to datasets of the site."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from pathlib import Path
+
+from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh.transport.v1 import dataset_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as pb
+from suanmesh_agent import wire
+from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.journal import Journal
+from suanmesh_agent.ports import Executor, TransportPort
+from suanmesh_agent.replicas import Replicas
+from suanmesh_content import Manifest
+from suanmesh_kernel.names import last
+from suanmesh_kernel.refusals import AlreadyExists
+
+_LOG_PIECE_BYTES = 1024 * 1024
+
+
+class Delivery:
+    """Makes datasets of outputs and logs."""
+
+    def __init__(
+        self, site: str, transport: TransportPort, executor: Executor, journal: Journal, replicas: Replicas
+    ) -> None:
+        self._site = site
+        self._transport = transport
+        self._executor = executor
+        self._journal = journal
+        self._replicas = replicas
+
+    async def outputs(self, placement: placement_pb2.Placement) -> list[str]:
+        """Publish each output; names of the datasets, in the job's order.
+
+        One task's folder is the dataset; of several tasks, each has its folder `task-<index>` in it.
+        Raises FolderError and ManifestError where a task left something that cannot be data.
+        """
+        made = []
+        work = wire.work_from(placement)
+        for output_id, mount in work.outputs:
+            folders = {
+                f"task-{index}" if work.count > 1 else "": self._executor.output(TaskKey(work.placement, index), mount)
+                for index in range(work.count)
+            }
+            manifest = await asyncio.to_thread(self._replicas.take_in, folders, link=True)
+            made.append(await self._published(placement, output_id, manifest))
+        return made
+
+    async def log(self, placement: placement_pb2.Placement) -> str:
+        """Publish what the tasks wrote, one file each; name of the dataset."""
+        with tempfile.TemporaryDirectory(prefix="suanmesh-log-") as name:
+            folder = Path(name)
+            work = wire.work_from(placement)
+            for index in range(work.count):
+                await asyncio.to_thread(self._copy_log, TaskKey(work.placement, index), folder / f"task-{index}.log")
+            manifest = await asyncio.to_thread(self._replicas.take_in, {"": folder})
+        return await self._published(placement, "log", manifest)
+
+    async def publish(
+        self, dataset_id: str, party: str, manifest: Manifest, *, residency: tuple[str, ...] = (), placement: str = ""
+    ) -> str:
+        """Name a replica of this site; the same name and content again changes nothing. Raises AlreadyExists."""
+        dataset = dataset_pb2.Dataset(
+            party=party,
+            digest=manifest.digest,
+            bytes=manifest.size_bytes,
+            files=len(manifest.files),
+            residency=residency,
+        )
+        request = pb.CreateDatasetRequest(
+            dataset_id=dataset_id,
+            dataset=dataset,
+            placement=placement,
+            request_id=_request_id(self._site, dataset_id, manifest.digest, placement),
+        )
+        stored = await self._transport.create_dataset(request)
+        self._journal.name_dataset(stored.name, manifest.digest)
+        self._replicas.announce()
+        return stored.name
+
+    async def _published(self, placement: placement_pb2.Placement, what: str, manifest: Manifest) -> str:
+        """`<job>-<what>`; a later attempt whose name is taken by an earlier one's result adds its number."""
+        dataset_id = f"{last(placement.job)}-{what}"
+        try:
+            return await self.publish(dataset_id, placement.party, manifest, placement=placement.name)
+        except AlreadyExists:
+            dataset_id = f"{dataset_id}-{max(1, placement.attempt)}"
+            return await self.publish(dataset_id, placement.party, manifest, placement=placement.name)
+
+    def _copy_log(self, key: TaskKey, target: Path) -> None:
+        with target.open("wb") as file:
+            offset, piece = self._executor.read_log(key, 0, _LOG_PIECE_BYTES)
+            if offset:
+                file.write(f"[the first {offset} bytes were dropped]\n".encode())
+            while piece:
+                file.write(piece)
+                offset, piece = self._executor.read_log(key, offset + len(piece), _LOG_PIECE_BYTES)
+
+
+def _request_id(*parts: str) -> str:
+    """The same for the same replica under the same name, so that a restart repeats the call it made before."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

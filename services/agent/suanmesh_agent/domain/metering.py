@@ -1,0 +1,51 @@
+"""Metering: from cumulative readings to the amounts of one interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from suanmesh_agent.domain.tasks import Usage
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one task holds from its start to its end, used or not."""
+
+    memory_bytes: int
+    device_milli: int
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """Cumulative amounts in the meters' units; differences of two are what an interval is charged for."""
+
+    cpu_us: int = 0
+    memory_mib_s: int = 0
+    device_milli_s: int = 0
+
+    def since(self, earlier: Amounts) -> Amounts:
+        """What has been added; never negative, because a reading may be repeated but not taken back."""
+        return Amounts(
+            max(0, self.cpu_us - earlier.cpu_us),
+            max(0, self.memory_mib_s - earlier.memory_mib_s),
+            max(0, self.device_milli_s - earlier.device_milli_s),
+        )
+
+    def plus(self, more: Amounts) -> Amounts:
+        """Both together."""
+        return Amounts(
+            self.cpu_us + more.cpu_us,
+            self.memory_mib_s + more.memory_mib_s,
+            self.device_milli_s + more.device_milli_s,
+        )
+
+
+def amounts(usage: Usage, held: Held) -> Amounts:
+    """Cumulative amounts of a task. Each is rounded down once over the whole run, so that intervals add up to it."""
+    return Amounts(
+        cpu_us=usage.cpu_us,
+        memory_mib_s=held.memory_bytes * usage.elapsed_us // (MEBIBYTE * 1_000_000),
+        device_milli_s=held.device_milli * usage.elapsed_us // 1_000_000,
+    )

@@ -1,0 +1,47 @@
+"""The stages of a placement at its agent, and which may follow which.
+
+A stage is written down before the work that follows it begins, so that an agent that comes back knows what to do.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Stage(Enum):
+    """How far the agent is with a placement."""
+
+    SEEN = "seen"
+    """Read off the watch, not answered."""
+    ACCEPTED = "accepted"
+    """Taken: its capacity is kept free for it."""
+    STAGED = "staged"
+    """Every input is here, verified."""
+    STARTED = "started"
+    """Its tasks have been started."""
+    ENDED = "ended"
+    """Its tasks are over, whatever came of them."""
+    METERED = "metered"
+    """Its final usage is written down."""
+    REPORTED = "reported"
+    """The mesh knows its end; nothing is left to do but to clear up."""
+
+
+_FOLLOWING: dict[Stage, frozenset[Stage]] = {
+    Stage.SEEN: frozenset({Stage.ACCEPTED, Stage.REPORTED}),
+    Stage.ACCEPTED: frozenset({Stage.STAGED, Stage.REPORTED}),
+    Stage.STAGED: frozenset({Stage.STARTED, Stage.REPORTED}),
+    Stage.STARTED: frozenset({Stage.ENDED}),
+    Stage.ENDED: frozenset({Stage.METERED}),
+    Stage.METERED: frozenset({Stage.REPORTED}),
+    Stage.REPORTED: frozenset(),
+}
+
+
+def follows(now: Stage, then: Stage) -> bool:
+    """Whether a placement at `now` may go on to `then`."""
+    return then in _FOLLOWING[now]
+
+
+HOLDING = frozenset({Stage.ACCEPTED, Stage.STAGED, Stage.STARTED})
+"""Stages in which a placement's capacity is taken."""

@@ -1,0 +1,71 @@
+"""What a site takes, and how the tasks of a placement are cut out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from suanmesh_kernel.quantities import Capacity
+
+LOG_FOLDER = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a placement asks of its site."""
+
+    placement: str
+    task_capacity: Capacity
+    count: int
+    command: tuple[str, ...]
+    artefacts: tuple[tuple[str, bytes], ...]
+    inputs: tuple[tuple[str, str], ...]
+    """Dataset and mount of each."""
+    outputs: tuple[tuple[str, str], ...]
+    """Id and mount of each."""
+    engine: str
+    max_duration_s: int
+
+    @property
+    def capacity(self) -> Capacity:
+        """What all tasks need together."""
+        return self.task_capacity.times(self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a site does not take a placement: a code, and a sentence with the numbers."""
+
+    code: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.sentence}"
+
+
+def objection(work: Work, *, capacity: Capacity, taken: Capacity, engines: Iterable[str]) -> Objection | None:
+    """Why a site with `capacity`, of which `taken` is taken, does not take `work`; None when it does."""
+    if not work.command:
+        return Objection("COMMAND_MISSING", "there is nothing to run")
+    if work.engine and work.engine not in engines:
+        return Objection("ENGINE_MISSING", f"{work.engine} is not here")
+    for path in (*(path for path, _ in work.artefacts), *(m for _, m in work.inputs), *(m for _, m in work.outputs)):
+        if not is_inner_path(path):
+            return Objection("PATH_INVALID", f"{path!r} does not lie within the working folder")
+    left = capacity.minus(taken).minus(work.capacity)
+    for unit, missing in (("cpu_milli", left.cpu_milli), ("memory_bytes", left.memory_bytes)):
+        if missing < 0:
+            return Objection("CAPACITY_TAKEN", f"{-missing} {unit} are missing")
+    if left.scratch_bytes < 0:
+        return Objection("CAPACITY_TAKEN", f"{-left.scratch_bytes} scratch_bytes are missing")
+    short = next((device for device in left.devices if device.count < 0), None)
+    if short:
+        return Objection("CAPACITY_TAKEN", f"{-short.count} {short.device_class} are missing")
+    return None
+
+
+def is_inner_path(path: str) -> bool:
+    """Whether `path` stays within the folder it is relative to, and is not that folder itself."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and path[0] != "/" and "\0" not in path and all(part not in ("..", ".") for part in parts)

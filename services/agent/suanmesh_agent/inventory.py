@@ -1,0 +1,118 @@
+"""What the site has: read off the real host, measured where that is cheap, declared where it is simulated."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+from blake3 import blake3
+
+from suanmesh.registry.v1 import pool_pb2
+from suanmesh.type.v1 import capacity_pb2
+from suanmesh_agent import wire
+from suanmesh_agent.settings import AgentSettings
+from suanmesh_kernel.quantities import Capacity
+
+BENCH_BYTES = 8 * 1024 * 1024
+BENCH_ROUNDS = 3
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+_SCRATCH_SHARE = 2
+"""Of the disk that is free, one part in so many is offered as scratch where nothing is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What is offered, and where the figures come from."""
+
+    host: str
+    architecture: str
+    capacity: Capacity
+    engines: tuple[str, ...]
+    simulated: bool
+    sha256_bytes_per_s: int
+    blake3_bytes_per_s: int
+    measured_at: datetime
+
+
+def take_stock(settings: AgentSettings, now: datetime) -> Inventory:
+    """Read the host and measure it; takes a fraction of a second."""
+    cores = psutil.cpu_count() or 1
+    memory = psutil.virtual_memory().total
+    free = shutil.disk_usage(settings.data_dir).free
+    capacity = Capacity(
+        cpu_milli=min(settings.cpu_milli or cores * 1000, cores * 1000),
+        memory_bytes=min(settings.memory_bytes or memory, memory),
+        scratch_bytes=min(settings.scratch_bytes or free // _SCRATCH_SHARE, free),
+        devices=tuple(settings.devices),
+    )
+    machine = platform.machine().lower()
+    return Inventory(
+        host=re.sub(r"[^a-z0-9-]+", "-", platform.node().lower()).strip("-")[:63] or "host",
+        architecture=_ARCHITECTURES.get(machine, machine),
+        capacity=capacity,
+        engines=_engines(settings.engine_prefix),
+        simulated=bool(settings.devices),
+        sha256_bytes_per_s=_best_rate(lambda data: hashlib.sha256(data).digest()),
+        blake3_bytes_per_s=_best_rate(lambda data: blake3(data).digest()),
+        measured_at=now,
+    )
+
+
+def descriptor(settings: AgentSettings, found: Inventory, generation: int) -> pool_pb2.PoolDescriptor:
+    """The pool as the agent signs it."""
+    name = f"sites/{settings.site}/pools/{settings.pool}"
+    made = pool_pb2.PoolDescriptor(
+        name=name,
+        architecture=found.architecture,
+        hosts=[pool_pb2.Host(name=found.host)],
+        host_capacity=wire.capacity_to(found.capacity),
+        engines=found.engines,
+        generation=generation,
+        capacity_origin=capacity_pb2.ORIGIN_SIMULATED if found.simulated else capacity_pb2.ORIGIN_PROBED,
+    )
+    for quantity, value in (
+        ("sha256_bytes_per_s", found.sha256_bytes_per_s),
+        ("blake3_bytes_per_s", found.blake3_bytes_per_s),
+    ):
+        capability = made.capabilities.add(
+            quantity=quantity, value=value, unit="bytes/s", origin=capacity_pb2.ORIGIN_BENCHMARKED
+        )
+        capability.measure_time.FromDatetime(found.measured_at)
+    if settings.price_book:
+        made.offers.add(
+            name=f"{name}/offers/on-demand",
+            kind=pool_pb2.Offer.KIND_ON_DEMAND,
+            price_book=settings.price_book,
+            max_duration_s=settings.max_duration_s,
+        )
+    return made
+
+
+def _engines(prefix: Path) -> tuple[str, ...]:
+    """Interpreters a task finds under their own names in the environment it may read."""
+    found = sorted(
+        path.name for path in (prefix / "bin").glob("python3*") if re.fullmatch(r"python3(\.\d+)?", path.name)
+    )
+    return tuple(found) or (f"python3.{sys.version_info.minor}",)
+
+
+def _best_rate(digest: Callable[[bytes], bytes]) -> int:
+    """Bytes per second of the best of a few rounds: the machine's ability, not its neighbours' noise."""
+    data = bytes(BENCH_BYTES)
+    best_s = min(_timed(digest, data) for _ in range(BENCH_ROUNDS))
+    return int(BENCH_BYTES / best_s)
+
+
+def _timed(digest: Callable[[bytes], bytes], data: bytes) -> float:
+    begin = time.perf_counter()
+    digest(data)
+    return max(time.perf_counter() - begin, 1e-9)

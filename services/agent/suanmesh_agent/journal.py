@@ -1,0 +1,208 @@
+"""What the agent must not forget, in one SQLite file: placements, meters, usage on its way, transfers, datasets."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from suanmesh_agent.domain.metering import Amounts
+from suanmesh_agent.domain.stages import Stage, follows
+
+_BUSY_MS = 10_000
+_TABLES = """
+CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS placements (name TEXT PRIMARY KEY, message BLOB NOT NULL, stage TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS meters (
+  placement TEXT, task INTEGER, cpu_us INTEGER, memory_mib_s INTEGER, device_milli_s INTEGER, end_ns INTEGER,
+  final INTEGER, PRIMARY KEY (placement, task)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS usage (sequence INTEGER PRIMARY KEY, record BLOB NOT NULL, traceparent TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS transfers (
+  name TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, bytes_received INTEGER NOT NULL DEFAULT 0,
+  chunks_again INTEGER NOT NULL DEFAULT 0, end_ns INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS chunks (
+  transfer TEXT, number INTEGER, verified INTEGER NOT NULL, PRIMARY KEY (transfer, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS datasets (name TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MeterMark:
+    """Up to where a task's usage has been written down."""
+
+    amounts: Amounts
+    end_ns: int
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TransferMark:
+    """What a transfer has cost so far. `end_ns` is 0 while it has not ended."""
+
+    start_ns: int
+    bytes_received: int
+    chunks_again: int
+    end_ns: int
+
+
+class Journal:
+    """The file. Every method is one durable step; `together` makes several one."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.executescript(_TABLES)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All steps within are taken, or none."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def fact(self, key: str) -> str | None:
+        """A single remembered value."""
+        row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else None
+
+    def remember(self, key: str, value: str) -> None:
+        """Remember a single value."""
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
+
+    def keep_placement(self, name: str, message: bytes) -> None:
+        """Keep a placement as the mesh last showed it; a new one is SEEN."""
+        self._db.execute(
+            "INSERT INTO placements VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET message = excluded.message",
+            (name, message, Stage.SEEN.value),
+        )
+
+    def placements(self) -> list[tuple[str, bytes, Stage]]:
+        """Every placement that is kept."""
+        rows = self._db.execute("SELECT name, message, stage FROM placements ORDER BY name").fetchall()
+        return [(name, message, Stage(stage)) for name, message, stage in rows]
+
+    def stage(self, name: str) -> Stage | None:
+        """How far the agent is with a placement; None for one it does not know."""
+        row = self._db.execute("SELECT stage FROM placements WHERE name = ?", (name,)).fetchone()
+        return Stage(row[0]) if row else None
+
+    def go_on(self, name: str, stage: Stage) -> None:
+        """Write down that a placement has come to `stage`. Raises ValueError where that cannot follow."""
+        now = self.stage(name)
+        if now is stage:
+            return
+        if now is None or not follows(now, stage):
+            raise ValueError(f"{name} cannot go from {now} to {stage}")
+        self._db.execute("UPDATE placements SET stage = ? WHERE name = ?", (stage.value, name))
+
+    def forget_placement(self, name: str) -> None:
+        """Forget a placement and its meters."""
+        self._db.execute("DELETE FROM placements WHERE name = ?", (name,))
+        self._db.execute("DELETE FROM meters WHERE placement = ?", (name,))
+
+    def meter(self, placement: str, task: int) -> MeterMark | None:
+        """Up to where a task's usage has been written down."""
+        row = self._db.execute(
+            "SELECT cpu_us, memory_mib_s, device_milli_s, end_ns, final FROM meters WHERE placement = ? AND task = ?",
+            (placement, task),
+        ).fetchone()
+        return MeterMark(Amounts(*row[:3]), row[3], bool(row[4])) if row else None
+
+    def set_meter(self, placement: str, task: int, mark: MeterMark) -> None:
+        """Write down up to where a task's usage is in usage records."""
+        done = mark.amounts
+        row = (placement, task, done.cpu_us, done.memory_mib_s, done.device_milli_s, mark.end_ns, mark.final)
+        self._db.execute("INSERT OR REPLACE INTO meters VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def next_sequence(self) -> int:
+        """Take the next number of a usage record; call it within `together` with `add_usage`."""
+        number = int(self.fact("sequence") or "0") + 1
+        self.remember("sequence", str(number))
+        return number
+
+    def add_usage(self, sequence: int, record: bytes, traceparent: str) -> None:
+        """Keep a signed record until it is acknowledged."""
+        self._db.execute("INSERT INTO usage VALUES (?, ?, ?)", (sequence, record, traceparent))
+
+    def unsent_usage(self, limit: int) -> list[tuple[int, bytes, str]]:
+        """The oldest records that have not been acknowledged."""
+        return self._db.execute("SELECT * FROM usage ORDER BY sequence LIMIT ?", (limit,)).fetchall()
+
+    def acknowledge_usage(self, sequences: Iterable[int]) -> None:
+        """Forget records that accounting has."""
+        with self.together():
+            self._db.executemany("DELETE FROM usage WHERE sequence = ?", [(number,) for number in sequences])
+
+    def begin_transfer(self, name: str, start_ns: int) -> TransferMark:
+        """What is known of a transfer; one that is new begins now."""
+        self._db.execute("INSERT OR IGNORE INTO transfers (name, start_ns) VALUES (?, ?)", (name, start_ns))
+        row = self._db.execute(
+            "SELECT start_ns, bytes_received, chunks_again, end_ns FROM transfers WHERE name = ?", (name,)
+        ).fetchone()
+        return TransferMark(*row)
+
+    def ask_chunks(self, transfer: str, numbers: Iterable[int]) -> None:
+        """Chunks are asked for; one that had been asked for before comes again."""
+        with self.together():
+            for number in numbers:
+                again = self._db.execute(
+                    "SELECT 1 FROM chunks WHERE transfer = ? AND number = ?", (transfer, number)
+                ).fetchone()
+                if again:
+                    self._count(transfer, "chunks_again", 1)
+                self._db.execute("INSERT OR REPLACE INTO chunks VALUES (?, ?, 0)", (transfer, number))
+
+    def verify_chunks(self, transfer: str, numbers: Iterable[int], received_bytes: int) -> None:
+        """Chunks are on disk, as they should be."""
+        with self.together():
+            for number in numbers:
+                self._db.execute("UPDATE chunks SET verified = 1 WHERE transfer = ? AND number = ?", (transfer, number))
+            self._count(transfer, "bytes_received", received_bytes)
+
+    def doubt_chunks(self, transfer: str, numbers: Iterable[int]) -> None:
+        """Chunks are not on disk as they should be after all."""
+        with self.together():
+            for number in numbers:
+                self._db.execute("UPDATE chunks SET verified = 0 WHERE transfer = ? AND number = ?", (transfer, number))
+
+    def verified_chunks(self, transfer: str) -> frozenset[int]:
+        """Numbers of the chunks that need not be fetched any more."""
+        rows = self._db.execute("SELECT number FROM chunks WHERE transfer = ? AND verified = 1", (transfer,))
+        return frozenset(number for (number,) in rows)
+
+    def end_transfer(self, name: str, end_ns: int) -> None:
+        """A transfer has ended; its chunks need not be remembered."""
+        self._db.execute("UPDATE transfers SET end_ns = ? WHERE name = ? AND end_ns = 0", (end_ns, name))
+        self._db.execute("DELETE FROM chunks WHERE transfer = ?", (name,))
+
+    def forget_transfer(self, name: str) -> None:
+        """Forget a transfer the mesh has put down as ended."""
+        with self.together():
+            self._db.execute("DELETE FROM transfers WHERE name = ?", (name,))
+            self._db.execute("DELETE FROM meters WHERE placement = ?", (name,))
+            self._db.execute("DELETE FROM chunks WHERE transfer = ?", (name,))
+
+    def name_dataset(self, name: str, digest: str) -> None:
+        """A dataset of that name has a complete replica here."""
+        self._db.execute("INSERT OR REPLACE INTO datasets VALUES (?, ?)", (name, digest))
+
+    def dataset(self, name: str) -> str | None:
+        """Digest of a dataset that has a complete replica here."""
+        row = self._db.execute("SELECT digest FROM datasets WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def _count(self, transfer: str, column: str, more: int) -> None:
+        self._db.execute(f"UPDATE transfers SET {column} = {column} + ? WHERE name = ?", (more, transfer))

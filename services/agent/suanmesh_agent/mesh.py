@@ -1,0 +1,119 @@
+"""The ports towards the mesh, over the SDK: everything through the gateway, data plane to data plane."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting_pb
+from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
+from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
+from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_sdk import Mesh
+
+if TYPE_CHECKING:
+    from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+
+FETCH_S = 120.0
+"""What one request for chunks may take, its pacing included; asked for again after that."""
+
+
+class SchedulerOverMesh:
+    """`SchedulerPort`."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+
+    async def watch_placements(self, site: str) -> AsyncIterator[scheduler_pb.WatchPlacementsResponse]:
+        """Batches until the stream breaks."""
+        async for batch in self._mesh.scheduler.WatchPlacements(scheduler_pb.WatchPlacementsRequest(site=site)):
+            yield batch
+
+    async def report_tasks(self, report: scheduler_pb.TaskReport) -> scheduler_pb.TaskReportResult:
+        """Report one placement."""
+        answer = await self._mesh.scheduler.ReportTasks(scheduler_pb.ReportTasksRequest(reports=[report]))
+        return answer.results[0]
+
+
+class TransportOverMesh:
+    """`TransportPort`."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+
+    async def watch_transfers(self, site: str) -> AsyncIterator[transport_pb.WatchTransfersResponse]:
+        """Batches until the stream breaks."""
+        async for batch in self._mesh.transport.WatchTransfers(transport_pb.WatchTransfersRequest(site=site)):
+            yield batch
+
+    async def report_transfer(self, report: transport_pb.TransferReport) -> transport_pb.TransferResult:
+        """Report one transfer."""
+        answer = await self._mesh.transport.ReportTransfers(transport_pb.ReportTransfersRequest(reports=[report]))
+        return answer.results[0]
+
+    async def create_dataset(self, request: transport_pb.CreateDatasetRequest) -> dataset_pb2.Dataset:
+        """Publish a dataset."""
+        return await self._mesh.transport.CreateDataset(request)
+
+    async def get_dataset(self, name: str) -> dataset_pb2.Dataset:
+        """Look one up."""
+        return await self._mesh.transport.GetDataset(transport_pb.GetDatasetRequest(name=name))
+
+    async def get_ticket_key(self) -> transport_pb.TicketKey:
+        """The key tickets are signed with."""
+        return await self._mesh.transport.GetTicketKey(transport_pb.GetTicketKeyRequest())
+
+
+class AccountingOverMesh:
+    """`AccountingPort`."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+
+    async def record_usage(self, items: list[accounting_pb.UsageItem]) -> list[accounting_pb.UsageResult]:
+        """Hand over signed usage."""
+        answer = await self._mesh.accounting.RecordUsage(accounting_pb.RecordUsageRequest(items=items))
+        return list(answer.results)
+
+
+class DataPathOverMesh:
+    """`DataPath`: from the source's data plane, where it listens now."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self._moved: dict[str, str] = {}
+
+    async def manifest(self, transfer: transfer_pb2.Transfer) -> dataset_pb2.Manifest:
+        """The manifest at the source."""
+        try:
+            return await self._source(transfer).GetManifest(agent_pb.GetManifestRequest(ticket=transfer.ticket))
+        except Unavailable:
+            await self._look_up(transfer)
+            raise
+
+    async def fetch(
+        self, transfer: transfer_pb2.Transfer, ranges: list[agent_pb.ChunkRange]
+    ) -> AsyncIterator[agent_pb.FetchChunksResponse]:
+        """The ranges, in order."""
+        request = agent_pb.FetchChunksRequest(ticket=transfer.ticket, ranges=ranges)
+        try:
+            async for answer in self._source(transfer).FetchChunks(request, timeout=FETCH_S):
+                yield answer
+        except Unavailable:
+            await self._look_up(transfer)
+            raise
+
+    def _source(self, transfer: transfer_pb2.Transfer) -> AgentServiceStub:
+        endpoint = self._moved.get(transfer.source, transfer.source_endpoint)
+        return self._mesh.agent(endpoint, site=transfer.source)
+
+    async def _look_up(self, transfer: transfer_pb2.Transfer) -> None:
+        """The source may have come back at another port."""
+        with contextlib.suppress(Refusal):
+            site = await self._mesh.registry.GetSite(registry_pb.GetSiteRequest(name=transfer.source))
+            if site.data_endpoint:
+                self._moved[transfer.source] = site.data_endpoint

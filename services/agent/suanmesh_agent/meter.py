@@ -1,0 +1,155 @@
+"""The site's meter: usage written down durably, signed, numbered without gaps, and sent until it is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Protocol
+
+import structlog
+
+from suanmesh.accounting.v1 import accounting_service_pb2 as pb
+from suanmesh.accounting.v1 import usage_pb2
+from suanmesh.type.v1 import money_pb2, signed_pb2
+from suanmesh_agent.domain.metering import Amounts, Held, amounts
+from suanmesh_agent.domain.tasks import TaskLook
+from suanmesh_agent.journal import Journal, MeterMark
+from suanmesh_agent.ports import AccountingPort
+from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk.status import refusal_of
+from suanmesh_telemetry import current_traceparent, names, span
+
+log = structlog.get_logger()
+
+BATCH_RECORDS = 200
+RETRY_S = 1.0
+_PAYLOAD_TYPE = usage_pb2.UsageRecord.DESCRIPTOR.full_name
+_PASSING = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL"))
+"""Codes of answers that leave it open whether the record was taken."""
+
+
+class Signs(Protocol):
+    """What the meter needs of a signer."""
+
+    def sign(self, payload_type: str, payload: bytes) -> signed_pb2.Signed:
+        """Vouch for `payload`."""
+
+
+class Meter:
+    """Writes usage records and sends them."""
+
+    def __init__(
+        self, site: str, journal: Journal, accounting: AccountingPort, signer: Signs, clock: Clock, rng: Rng
+    ) -> None:
+        self._site = site
+        self._journal = journal
+        self._accounting = accounting
+        self._signer = signer
+        self._clock = clock
+        self._wake = asyncio.Event()
+        with journal.together():
+            if journal.fact("epoch") is None:
+                journal.remember("epoch", rng(8).hex())
+        self._epoch = str(journal.fact("epoch"))
+
+    def record_task(self, placement: str, task: int, look: TaskLook, held: Held, *, traceparent: str) -> None:
+        """Write down what a task has used since the last time; the last record of one that is over is final.
+
+        A second final record is never written, whatever is called how often.
+        """
+        mark = self._journal.meter(placement, task)
+        if look.start_time is None or (mark and mark.final):
+            return
+        start_ns = _ns(look.start_time)
+        now = amounts(look.usage, held)
+        before = mark or MeterMark(Amounts(), start_ns, False)
+        used = now.since(before.amounts)
+        if not look.over and used == Amounts():
+            return
+        end_ns = max(before.end_ns, start_ns + look.usage.elapsed_us * 1000)
+        record = usage_pb2.UsageRecord(placement=placement, task=task, readings=_readings(used), final=look.over)
+        self._write(record, (before.end_ns, end_ns), traceparent, (placement, task), MeterMark(now, end_ns, look.over))
+
+    def record_transfer(
+        self, placement: str, transfer: str, moved_bytes: int, times_ns: tuple[int, int], *, traceparent: str
+    ) -> None:
+        """Write down what a transfer moved, and that it has ended, in one step."""
+        reading = usage_pb2.MeterReading(meter=money_pb2.METER_TRANSFER_BYTES, quantity=moved_bytes)
+        record = usage_pb2.UsageRecord(placement=placement, transfer=transfer, readings=[reading], final=True)
+        self._write(record, times_ns, traceparent, (transfer, 0), MeterMark(Amounts(), times_ns[1], True))
+
+    async def run(self) -> None:
+        """Send what is written down, for good; what was not acknowledged is sent again."""
+        while True:
+            self._wake.clear()
+            batch = self._journal.unsent_usage(BATCH_RECORDS)
+            if batch and await self._send(batch):
+                continue
+            try:
+                async with asyncio.timeout(RETRY_S if batch else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _write(
+        self,
+        record: usage_pb2.UsageRecord,
+        times_ns: tuple[int, int],
+        traceparent: str,
+        meter: tuple[str, int],
+        mark: MeterMark,
+    ) -> None:
+        with self._journal.together():
+            held = self._journal.meter(*meter)
+            if held and held.final:
+                return
+            record.site, record.epoch, record.sequence = self._site, self._epoch, self._journal.next_sequence()
+            record.start_time.FromNanoseconds(times_ns[0])
+            record.end_time.FromNanoseconds(times_ns[1])
+            signed = self._signer.sign(_PAYLOAD_TYPE, record.SerializeToString(deterministic=True))
+            self._journal.add_usage(record.sequence, signed.SerializeToString(), traceparent)
+            self._journal.set_meter(*meter, mark)
+        self._wake.set()
+
+    async def _send(self, batch: list[tuple[int, bytes, str]]) -> bool:
+        """Send one call for each trace, so that every job's trace shows its own usage; whether all went through."""
+        went_through = True
+        for traceparent, group in groupby(batch, key=lambda row: row[2]):
+            rows = list(group)
+            try:
+                await self._send_group(rows, traceparent)
+            except Refusal as refusal:
+                log.info("usage put off", reason=refusal.reason, message=refusal.message)
+                went_through = False
+        return went_through
+
+    async def _send_group(self, rows: list[tuple[int, bytes, str]], traceparent: str) -> None:
+        with span(names.METER_USAGE, parent=traceparent, records=len(rows), site=self._site):
+            here = current_traceparent()
+            items = [pb.UsageItem(record=signed_pb2.Signed.FromString(row[1]), traceparent=here) for row in rows]
+            results = await self._accounting.record_usage(items)
+        refusals = [refusal_of(result.error) if result.HasField("error") else None for result in results]
+        taken = [row[0] for row, no in zip(rows, refusals, strict=True) if no is None or no.code not in _PASSING]
+        self._journal.acknowledge_usage(taken)
+        for row, no in zip(rows, refusals, strict=True):
+            if no is not None:
+                log.warning("usage refused", sequence=row[0], reason=no.reason, message=no.message)
+        passing = next((no for no in refusals if no is not None and no.code in _PASSING), None)
+        if passing:
+            raise passing
+
+
+def _readings(used: Amounts) -> list[usage_pb2.MeterReading]:
+    pairs = (
+        (money_pb2.METER_CPU_US, used.cpu_us),
+        (money_pb2.METER_MEMORY_MIB_S, used.memory_mib_s),
+        (money_pb2.METER_DEVICE_MILLI_S, used.device_milli_s),
+    )
+    return [usage_pb2.MeterReading(meter=meter, quantity=quantity) for meter, quantity in pairs if quantity]
+
+
+def _ns(moment: datetime) -> int:
+    passed = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000_000 + passed.microseconds * 1000

@@ -1,0 +1,207 @@
+"""Pulling one dataset from another site: chunk by chunk, each verified and written down, the whole read back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
+from suanmesh.transport.v1 import transfer_pb2
+from suanmesh_agent.domain.pacing import chunk_bytes
+from suanmesh_agent.following import Pauses
+from suanmesh_agent.journal import Journal
+from suanmesh_agent.ports import DataPath
+from suanmesh_agent.replicas import Replicas
+from suanmesh_content import (
+    Chunk,
+    Manifest,
+    ManifestError,
+    chunk_digest,
+    empty_files,
+    manifest_from,
+    plan_chunks,
+    read_folder,
+)
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import DataLoss, Refusal
+
+IN_FLIGHT = 2
+"""Requests open at a time: one is on its way while the other is written. So many chunks come again after a kill."""
+GROUP_RANGES_MAX = 1000
+READ_BACKS_MAX = 3
+
+
+class PullFailed(Exception):
+    """The transfer cannot be brought to its end; `code` and the text say why."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(f"{code}: {sentence}")
+
+
+class Pull:
+    """One transfer on its way."""
+
+    def __init__(
+        self,
+        transfer: transfer_pb2.Transfer,
+        *,
+        data_path: DataPath,
+        journal: Journal,
+        replicas: Replicas,
+        clock: Clock,
+        patience_s: float,
+    ) -> None:
+        self._transfer = transfer
+        self._data_path = data_path
+        self._journal = journal
+        self._replicas = replicas
+        self._clock = clock
+        self._patience_s = patience_s
+        self._name = transfer.name.rpartition("/")[2]
+        self._folder = replicas.incoming(self._name)
+        self._moved_at = clock.monotonic()
+        self.bytes_done = 0
+        self.chunks_done = 0
+        self.chunks = 0
+
+    async def to_the_end(self) -> Manifest:
+        """Bring the dataset here and make it a replica. Raises PullFailed."""
+        manifest = await self._fetch_manifest()
+        chunks = plan_chunks(manifest, chunk_bytes(self._transfer.rate_bps))
+        self.chunks = len(chunks)
+        for _ in range(READ_BACKS_MAX):
+            await self._fetch(manifest, chunks)
+            damaged = await asyncio.to_thread(self._read_back, manifest)
+            if not damaged:
+                await asyncio.to_thread(self._replicas.adopt, self._name, manifest)
+                return manifest
+            self._journal.doubt_chunks(self._transfer.name, (c.index for c in chunks if c.file in damaged))
+        raise PullFailed("DIGEST_MISMATCH", "what lies on disk is not what was sent, time and again")
+
+    async def _fetch_manifest(self) -> Manifest:
+        pauses = Pauses()
+        while True:
+            try:
+                manifest = manifest_from(await self._data_path.manifest(self._transfer))
+            except Refusal as refusal:
+                await self._bear(refusal, pauses)
+            except ManifestError as fault:
+                raise PullFailed("MANIFEST_INVALID", str(fault)) from fault
+            else:
+                if manifest.digest != self._transfer.digest:
+                    raise PullFailed("DIGEST_MISMATCH", "the source's manifest is another dataset's")
+                return manifest
+
+    async def _fetch(self, manifest: Manifest, chunks: tuple[Chunk, ...]) -> None:
+        verified = self._journal.verified_chunks(self._transfer.name)
+        missing = [chunk for chunk in chunks if chunk.index not in verified]
+        self.chunks_done = len(chunks) - len(missing)
+        self.bytes_done = sum(chunk.size_bytes for chunk in chunks) - sum(chunk.size_bytes for chunk in missing)
+        await asyncio.to_thread(self._lay_out, manifest)
+        waiting = deque(_groups(missing, chunk_bytes(self._transfer.rate_bps)))
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(IN_FLIGHT):
+                    workers.create_task(self._work_off(waiting, manifest))
+        except BaseExceptionGroup as group:
+            failed, _ = group.split(PullFailed)
+            if failed:
+                raise failed.exceptions[0] from None
+            raise
+
+    async def _work_off(self, waiting: deque[tuple[Chunk, ...]], manifest: Manifest) -> None:
+        pauses = Pauses()
+        while waiting:
+            group = waiting.popleft()
+            self._journal.ask_chunks(self._transfer.name, (chunk.index for chunk in group))
+            arrived: set[int] = set()
+            try:
+                await self._receive(group, manifest, arrived)
+                pauses.reset()
+            except Refusal as refusal:
+                await self._bear(refusal, pauses)
+            if left := tuple(chunk for chunk in group if chunk.index not in arrived):
+                waiting.appendleft(left)
+
+    async def _receive(self, group: tuple[Chunk, ...], manifest: Manifest, arrived: set[int]) -> None:
+        """Receive one request's chunks; those that are whole go to `arrived`, on disk and in the journal."""
+        ranges = [agent_pb.ChunkRange(file=c.file, offset=c.offset, bytes=c.size_bytes) for c in group]
+        received = 0
+        try:
+            async for answer in self._data_path.fetch(self._transfer, ranges):
+                chunk = group[answer.range] if answer.range < len(group) else None
+                received += len(answer.content)
+                if chunk is None or len(answer.content) != chunk.size_bytes:
+                    raise DataLoss("DIGEST_MISMATCH", "the source sent what was not asked for")
+                if await asyncio.to_thread(self._write, manifest, chunk, answer):
+                    arrived.add(chunk.index)
+        finally:
+            self._journal.verify_chunks(self._transfer.name, arrived, received)
+        self.chunks_done += len(arrived)
+        self.bytes_done += sum(chunk.size_bytes for chunk in group if chunk.index in arrived)
+        self._moved_at = self._clock.monotonic()
+        if len(arrived) < len(group):
+            raise DataLoss("DIGEST_MISMATCH", f"{len(group) - len(arrived)} chunks were damaged on their way")
+
+    def _write(self, manifest: Manifest, chunk: Chunk, answer: agent_pb.FetchChunksResponse) -> bool:
+        if chunk_digest(answer.content) != answer.digest:
+            return False
+        file = os.open(self._folder / manifest.files[chunk.file].path, os.O_WRONLY)
+        try:
+            os.pwrite(file, answer.content, chunk.offset)
+        finally:
+            os.close(file)
+        return True
+
+    def _lay_out(self, manifest: Manifest) -> None:
+        """Make room for every file; those that are there already keep what they hold."""
+        for file in manifest.files:
+            path = self._folder / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.touch()
+                os.truncate(path, file.size_bytes)
+            path.chmod(0o700 if file.executable else 0o600)
+        for file in empty_files(manifest):
+            (self._folder / file.path).touch()
+
+    def _read_back(self, manifest: Manifest) -> frozenset[int]:
+        """Numbers of the files that are not on disk as the manifest says; none when the digest is the dataset's."""
+        found = read_folder(self._folder)
+        if found.digest == self._transfer.digest:
+            return frozenset()
+        here = {file.path: file for file in found.files}
+        strange = here.keys() - {file.path for file in manifest.files}
+        for path in strange:
+            (self._folder / path).unlink()
+        return frozenset(i for i, file in enumerate(manifest.files) if here.get(file.path) != file) or frozenset(
+            range(len(manifest.files))
+        )
+
+    async def _bear(self, refusal: Refusal, pauses: Pauses) -> None:
+        """Wait and try again, until nothing has moved for so long that the source counts as gone."""
+        if self._clock.monotonic() - self._moved_at >= self._patience_s:
+            raise PullFailed("SOURCE_UNREACHABLE", f"nothing came for {self._patience_s:.0f} s: {refusal}")
+        await pauses.wait()
+
+
+def _groups(chunks: Iterable[Chunk], bound_bytes: int) -> list[tuple[Chunk, ...]]:
+    """Neighbouring chunks that are asked for together: small files in one request, at most one chunk's bytes."""
+    groups: list[list[Chunk]] = []
+    room = 0
+    for chunk in chunks:
+        if not groups or chunk.size_bytes > room or len(groups[-1]) >= GROUP_RANGES_MAX:
+            groups.append([])
+            room = bound_bytes
+        groups[-1].append(chunk)
+        room -= chunk.size_bytes
+    return [tuple(group) for group in groups]
+
+
+def has_room(folder: Path, wanted_bytes: int) -> bool:
+    """Whether the disk under `folder` has `wanted_bytes` free."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize >= wanted_bytes

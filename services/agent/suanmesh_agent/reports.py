@@ -1,0 +1,116 @@
+"""What the agent says of itself for good: that it is alive and what is free, and how far the other sites are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import psutil
+import structlog
+
+from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network_pb
+from suanmesh.registry.v1 import pool_pb2, site_pb2
+from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
+from suanmesh_agent import wire
+from suanmesh_agent.following import follow
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk import Mesh
+
+log = structlog.get_logger()
+
+STREAM_S = 600.0
+"""A report stream is opened anew after so long, so that it finds its way to a new owner."""
+UNACKNOWLEDGED_MAX = 5
+"""Reports without an answer after which a stream counts as broken."""
+ECHOES = 5
+ECHO_S = 2.0
+SITES_MAX = 1000
+
+
+class StateReports:
+    """Keeps the site alive in the registry."""
+
+    def __init__(
+        self, mesh: Mesh, pool: str, free: Callable[[], Capacity], endpoint: str, clock: Clock, *, every_s: float
+    ) -> None:
+        self._mesh = mesh
+        self._pool = pool
+        self._free = free
+        self._endpoint = endpoint
+        self._clock = clock
+        self._every_s = every_s
+        self._sent = 0
+        self._answered = 0
+
+    async def run(self) -> None:
+        """Report for good."""
+        await follow("ReportState", self._stream, self._acknowledged)
+
+    async def _stream(self) -> AsyncIterator[registry_pb.ReportStateResponse]:
+        self._sent = self._answered = 0
+        stream = self._mesh.registry.ReportState(self._reports(), timeout=STREAM_S)
+        async for answer in stream:
+            yield answer
+
+    async def _reports(self) -> AsyncIterator[registry_pb.ReportStateRequest]:
+        while self._sent - self._answered < UNACKNOWLEDGED_MAX:
+            self._sent += 1
+            state = pool_pb2.PoolState(
+                name=self._pool,
+                free=wire.capacity_to(self._free()),
+                load_milli=int(psutil.getloadavg()[0] * 1000),
+            )
+            state.observe_time.FromDatetime(self._clock.now())
+            yield registry_pb.ReportStateRequest(sequence=self._sent, pools=[state], data_endpoint=self._endpoint)
+            await asyncio.sleep(self._every_s)
+
+    def _acknowledged(self, answer: registry_pb.ReportStateResponse) -> None:
+        self._answered = answer.sequence
+
+
+class LinkProbes:
+    """Measures the way to the other sites' data planes."""
+
+    def __init__(self, mesh: Mesh, site: str, clock: Clock, *, every_s: float) -> None:
+        self._mesh = mesh
+        self._site = site
+        self._clock = clock
+        self._every_s = every_s
+
+    async def run(self) -> None:
+        """Measure and report for good."""
+        while True:
+            try:
+                if probes := await self._probes():
+                    await self._mesh.network_orchestrator.ReportLinks(
+                        network_pb.ReportLinksRequest(site=self._site, probes=probes)
+                    )
+            except Refusal as refusal:
+                log.info("probes not told", reason=refusal.reason)
+            await asyncio.sleep(self._every_s)
+
+    async def _probes(self) -> list[network_pb.Probe]:
+        sites = await self._mesh.registry.ListSites(registry_pb.ListSitesRequest(page_size=SITES_MAX))
+        others = [site for site in sites.sites if site.name != self._site and site.data_endpoint]
+        probes = []
+        for site in others:
+            rtt_us = await self._rtt_us(site)
+            if rtt_us is not None:
+                probes.append(network_pb.Probe(target=site.name, rtt_us=rtt_us))
+        return probes
+
+    async def _rtt_us(self, site: site_pb2.Site) -> int | None:
+        """The least of several round trips; None where the site does not answer."""
+        stub = self._mesh.agent(site.data_endpoint, site=site.name)
+        best_s = float("inf")
+        for _ in range(ECHOES):
+            begin = self._clock.monotonic()
+            try:
+                await stub.Echo(agent_pb.EchoRequest(payload=b"probe"), timeout=ECHO_S)
+            except Refusal:
+                return None
+            best_s = min(best_s, self._clock.monotonic() - begin)
+        return int(best_s * 1_000_000)

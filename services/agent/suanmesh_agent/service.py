@@ -1,0 +1,56 @@
+"""The site's data plane, as it is called."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from suanmesh.agent.v1 import agent_service_pb2 as pb
+from suanmesh.transport.v1 import dataset_pb2
+from suanmesh_agent.data_plane import Logs, Reader, Tickets
+from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_chassis import Call
+from suanmesh_content import Chunk, manifest_to
+from suanmesh_kernel.names import checked_name, last
+from suanmesh_kernel.refusals import InvalidArgument
+
+RANGES_MAX = 10_000
+ECHO_BYTES_MAX = 1024
+_TASKS_MAX = 100_000
+
+
+class AgentService:
+    """Serves `suanmesh.agent.v1.AgentService`."""
+
+    def __init__(self, tickets: Tickets, reader: Reader, logs: Logs) -> None:
+        self._tickets = tickets
+        self._reader = reader
+        self._logs = logs
+
+    async def GetManifest(self, request: pb.GetManifestRequest, call: Call) -> dataset_pb2.Manifest:
+        """The manifest of the ticket's dataset."""
+        ticket = await self._tickets.checked(request.ticket, call.principal)
+        return manifest_to(self._reader.manifest(ticket))
+
+    async def FetchChunks(self, request: pb.FetchChunksRequest, call: Call) -> AsyncIterator[pb.FetchChunksResponse]:
+        """The ranges, in order, paced."""
+        ticket = await self._tickets.checked(request.ticket, call.principal)
+        if not 1 <= len(request.ranges) <= RANGES_MAX:
+            raise InvalidArgument("RANGE_INVALID", f"ranges: 1 to {RANGES_MAX} are wanted", field="ranges")
+        wanted = [Chunk(i, each.file, each.offset, each.bytes) for i, each in enumerate(request.ranges)]
+        async for chunk, content, digest in self._reader.read(ticket, wanted):
+            yield pb.FetchChunksResponse(range=chunk.index, content=content, digest=digest)
+
+    async def ReadLog(self, request: pb.ReadLogRequest, call: Call) -> AsyncIterator[pb.ReadLogResponse]:
+        """What a task wrote."""
+        checked_name(request.placement, "placements", field="placement")
+        if not (0 <= request.task < _TASKS_MAX and request.offset >= 0):
+            raise InvalidArgument("RANGE_INVALID", "task and offset are not negative", field="task")
+        key = TaskKey(last(request.placement), request.task)
+        async for piece in self._logs.read(key, request.offset, follow=request.follow):
+            yield pb.ReadLogResponse(content=piece)
+
+    async def Echo(self, request: pb.EchoRequest, call: Call) -> pb.EchoResponse:
+        """The same bytes."""
+        if len(request.payload) > ECHO_BYTES_MAX:
+            raise InvalidArgument("RANGE_INVALID", f"payload: at most {ECHO_BYTES_MAX} bytes", field="payload")
+        return pb.EchoResponse(payload=request.payload)

@@ -1,0 +1,101 @@
+"""What an agent is told, as `SUANMESH_AGENT_*`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from suanmesh_chassis.settings import SECRET
+from suanmesh_kernel.quantities import Device
+from suanmesh_kernel.refusals import InvalidArgument
+
+
+class Devices(tuple[Device, ...]):
+    """Declared accelerators, from JSON such as `[{"class": "gpu", "model": "x", "count": 2}]`."""
+
+    def __new__(cls, text: str = "[]") -> Devices:
+        """Read the JSON. Raises ValueError."""
+        try:
+            return super().__new__(cls, (_device(entry) for entry in json.loads(text or "[]")))
+        except (TypeError, KeyError, AttributeError) as fault:
+            raise ValueError(f"not a list of devices: {fault}") from fault
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """One site's agent. Capacities of 0 are taken from the host."""
+
+    site: str = ""
+    """Last part of the site's name; lower-case letters, digits and hyphens."""
+    data_dir: Path = Path("build/dev/agent")
+    """Folder for identity, journal, replicas and tasks."""
+    gateway: str = "127.0.0.1:7000"
+    """`host:port` of the node's gateway, the one address the agent talks to."""
+    enrol: str = ""
+    """`host:port` of the gateway's enrolment listener; needed to join."""
+    join_token: str = field(default="", metadata=SECRET)
+    """One-time token to join with, where the folder holds no identity yet."""
+    data_listen: str = "127.0.0.1:0"
+    """`host:port` the data plane listens on; port 0 takes a free one and keeps it over restarts."""
+    data_endpoint: str = ""
+    """`host:port` others reach the data plane at, where that is not what it listens on."""
+    display_name: str = ""
+    """Name shown to people."""
+    city_code: str = ""
+    """City by its administrative division code, such as 520100."""
+    latitude_microdegrees: int = 0
+    """Degrees north times 10^6."""
+    longitude_microdegrees: int = 0
+    """Degrees east times 10^6."""
+    residency: tuple[str, ...] = ()
+    """Jurisdictions the site's data lies in, separated by commas."""
+    pue_milli: int = 0
+    """Power usage effectiveness in 1/1000; 0 where it is not known."""
+    pool: str = "cpu"
+    """Last part of the pool's name."""
+    cpu_milli: int = 0
+    """Processor time to offer, 1/1000 of a core."""
+    memory_bytes: int = 0
+    """Memory to offer, bytes."""
+    scratch_bytes: int = 0
+    """Scratch disk to offer, bytes."""
+    devices: Devices = field(default_factory=Devices)
+    """Declared accelerators in JSON; they are shown as SIMULATED."""
+    price_book: str = ""
+    """Price book of the on-demand offer, `priceBooks/{book}`; empty offers nothing."""
+    max_duration_s: int = 0
+    """Longest run of one placement under the offer in seconds; 0 for no bound."""
+    engine_prefix: Path = Path(sys.prefix)
+    """Python environment tasks find as `python3`; they may read it whole."""
+    bwrap: str = "bwrap"
+    """The bubblewrap program; tasks run unsandboxed, and the log says so, where it is not found or does not work."""
+    meter_every_s: float = 5.0
+    """Length of an interval of usage records, seconds."""
+    report_every_s: float = 1.0
+    """Interval of state reports, seconds; the registry takes longer silence for trouble."""
+    probe_every_s: float = 10.0
+    """Interval of round-trip measurements towards other sites, seconds."""
+    transfer_patience_s: float = 300.0
+    """How long a transfer may stand still before it has failed, seconds."""
+    stop_tasks: bool = False
+    """Whether tasks are stopped when the agent is told to end; else they go on, and the next agent finds them."""
+
+    def __post_init__(self) -> None:
+        if min(self.cpu_milli, self.memory_bytes, self.scratch_bytes, self.max_duration_s) < 0:
+            raise InvalidArgument("FIELD_INVALID", "a capacity is not negative", field="cpu_milli")
+
+
+def _device(entry: dict[str, Any]) -> Device:
+    unknown = entry.keys() - {"class", "model", "count", "memory_bytes", "shareable"}
+    if unknown:
+        raise KeyError(f"unknown field {sorted(unknown)[0]}")
+    return Device(
+        device_class=str(entry["class"]),
+        model=str(entry.get("model", "")),
+        count=int(entry["count"]),
+        memory_bytes=int(entry.get("memory_bytes", 0)),
+        shareable=bool(entry.get("shareable", False)),
+    )

@@ -1,0 +1,222 @@
+"""One site's agent put together: its folder, its ports, its tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from suanmesh.agent.v1 import agent_service_pb2
+from suanmesh.registry.v1 import pool_pb2
+from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
+from suanmesh_agent.data_plane import Logs, Reader, Tickets
+from suanmesh_agent.delivery import Delivery
+from suanmesh_agent.executors.cgroups import Cgroups
+from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.executors.sandbox import Sandbox, engine_folders
+from suanmesh_agent.following import Pauses
+from suanmesh_agent.inventory import Inventory, descriptor, take_stock
+from suanmesh_agent.journal import Journal
+from suanmesh_agent.mesh import AccountingOverMesh, DataPathOverMesh, SchedulerOverMesh, TransportOverMesh
+from suanmesh_agent.meter import Meter
+from suanmesh_agent.placements import Placements, taken_capacity
+from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.reports import LinkProbes, StateReports
+from suanmesh_agent.service import AgentService
+from suanmesh_agent.settings import AgentSettings
+from suanmesh_agent.staging import Staging
+from suanmesh_agent.steps import Steps
+from suanmesh_agent.transfers import Transfers
+from suanmesh_chassis import Listener, Served
+from suanmesh_chassis.process import Process
+from suanmesh_chassis.standing import serve_alone
+from suanmesh_kernel.clock import Rng
+from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk import Mesh
+from suanmesh_sdk.resolver import OneAddress
+
+log = structlog.get_logger()
+
+_SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
+_DESCRIPTOR_TYPE = pool_pb2.PoolDescriptor.DESCRIPTOR.full_name
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOffers:
+    """What the site has to give, and what of it is taken."""
+
+    journal: Journal
+    found: Inventory
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Interpreters by their names."""
+        return self.found.engines
+
+    @property
+    def capacity(self) -> Capacity:
+        """All of it."""
+        return self.found.capacity
+
+    def taken(self, *, but: str = "") -> Capacity:
+        """What the placements held here take together, `but` one."""
+        return taken_capacity(self.journal, but=but)
+
+    def free(self) -> Capacity:
+        """What is left."""
+        return self.capacity.minus(self.taken())
+
+
+def identity_folder(settings: AgentSettings) -> Path:
+    """Where keys and certificates lie."""
+    return settings.data_dir / "identity"
+
+
+def open_journal(settings: AgentSettings) -> Journal:
+    """The agent's journal."""
+    return Journal(settings.data_dir / "agent.db")
+
+
+def open_executor(settings: AgentSettings) -> ProcessExecutor:
+    """Processes, in the best walls this host offers."""
+    sandbox: Sandbox | None = Sandbox(settings.bwrap, engine_folders(settings.engine_prefix))
+    if sandbox is None or not sandbox.usable():
+        log.warning("tasks run without a sandbox", message="bubblewrap is not there or does not work")
+        sandbox = None
+    cgroups: Cgroups | None = Cgroups(settings.site)
+    if cgroups is None or not cgroups.usable():
+        log.info("tasks run without control groups")
+        cgroups = None
+    engine_path = (settings.engine_prefix / "bin",)
+    return ProcessExecutor(settings.data_dir / "tasks", sandbox=sandbox, cgroups=cgroups, engine_path=engine_path)
+
+
+@asynccontextmanager
+async def mesh_of(process: Process, settings: AgentSettings) -> AsyncIterator[Mesh]:
+    """Everything, through the gateway."""
+    async with process.mesh(OneAddress(settings.gateway), via="gateway") as mesh:
+        yield mesh
+
+
+async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asyncio.Event) -> None:
+    """Be the site's agent until `stop` is set."""
+    journal, executor = open_journal(settings), open_executor(settings)
+    offers = SiteOffers(journal, await asyncio.to_thread(take_stock, settings, process.clock.now()))
+    async with mesh_of(process, settings) as mesh:
+        site = f"sites/{settings.site}"
+        replicas = Replicas(settings.data_dir)
+        transport = TransportOverMesh(mesh)
+        reading = AgentService(Tickets(site, transport, process.clock), Reader(replicas, process.clock), Logs(executor))
+        standing, address = await serve_alone(
+            process, Listener(_data_listen(settings, journal)), [Served(_SERVICE, reading)]
+        )
+        journal.remember("data_port", address.rpartition(":")[2])
+        log.info("listening", address=address)
+        endpoint = settings.data_endpoint or address
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                work = Work(process, settings, rng, mesh, journal, executor, replicas, transport, offers, endpoint)
+                kept = [tasks.create_task(each) for each in work.parts()]
+                await stop.wait()
+                for task in kept:
+                    task.cancel()
+        finally:
+            await standing.stop(process.common.drain_grace_s)
+            if settings.stop_tasks:
+                await stop_all(executor)
+            journal.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an agent does at the same time."""
+
+    process: Process
+    settings: AgentSettings
+    rng: Rng
+    mesh: Mesh
+    journal: Journal
+    executor: ProcessExecutor
+    replicas: Replicas
+    transport: TransportOverMesh
+    offers: SiteOffers
+    endpoint: str
+
+    def parts(self) -> list[Coroutine[None, None, None]]:
+        """Each runs for good."""
+        site, clock, journal = f"sites/{self.settings.site}", self.process.clock, self.journal
+        meter = Meter(site, journal, AccountingOverMesh(self.mesh), self.process.signer, clock, self.rng)
+        transfers = Transfers(
+            site,
+            transport=self.transport,
+            data_path=DataPathOverMesh(self.mesh),
+            journal=journal,
+            replicas=self.replicas,
+            meter=meter,
+            clock=clock,
+            patience_s=self.settings.transfer_patience_s,
+        )
+        pool = f"{site}/pools/{self.settings.pool}"
+        every = self.settings
+        return [
+            meter.run(),
+            transfers.run(),
+            self._placements(site, meter).run(),
+            self._register(pool),
+            StateReports(self.mesh, pool, self.offers.free, self.endpoint, clock, every_s=every.report_every_s).run(),
+            LinkProbes(self.mesh, site, clock, every_s=every.probe_every_s).run(),
+        ]
+
+    def _placements(self, site: str, meter: Meter) -> Placements:
+        scheduler = SchedulerOverMesh(self.mesh)
+        steps = Steps(
+            offers=self.offers,
+            scheduler=scheduler,
+            executor=self.executor,
+            staging=Staging(self.transport, self.journal, self.replicas),
+            delivery=Delivery(site, self.transport, self.executor, self.journal, self.replicas),
+            meter=meter,
+            meter_every_s=self.settings.meter_every_s,
+        )
+        return Placements(site, scheduler=scheduler, journal=self.journal, executor=self.executor, steps=steps)
+
+    async def _register(self, pool: str) -> None:
+        """Say what the site has, until it is taken. A refusal that stays is a setting to be mended: it is logged."""
+        signed = self.process.signer.sign(_DESCRIPTOR_TYPE, self._descriptor().SerializeToString(deterministic=True))
+        pauses = Pauses()
+        while True:
+            try:
+                await self.mesh.registry.RegisterPools(registry_pb.RegisterPoolsRequest(descriptors=[signed]))
+            except Refusal as refusal:
+                log.warning("pool not registered", pool=pool, reason=refusal.reason, message=refusal.message)
+            else:
+                log.info("pool registered", pool=pool)
+                return
+            await pauses.wait()
+
+    def _descriptor(self) -> pool_pb2.PoolDescriptor:
+        """The next generation of it: what was measured anew is worth telling, so each start is a new one."""
+        generation = int(self.journal.fact("generation") or "0") + 1
+        self.journal.remember("generation", str(generation))
+        return descriptor(self.settings, self.offers.found, generation)
+
+
+async def stop_all(executor: ProcessExecutor) -> int:
+    """Stop every task of the folder and wait for its end; how many there were."""
+    running = executor.running()
+    for key in running:
+        executor.stop(key)
+    for key in running:
+        await executor.over(key)
+    return len(running)
+
+
+def _data_listen(settings: AgentSettings, journal: Journal) -> str:
+    """The address to listen on; a free port that was once taken is taken again, because tickets name it."""
+    host, _, port = settings.data_listen.rpartition(":")
+    return f"{host}:{journal.fact('data_port') or 0}" if port == "0" else settings.data_listen

@@ -1,0 +1,284 @@
+"""The steps of one placement. Each may be repeated after a crash: what it has done already is found, not done again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+from suanmesh_agent import wire
+from suanmesh_agent.delivery import Delivery
+from suanmesh_agent.domain.endings import Ending, ending
+from suanmesh_agent.domain.stages import Stage
+from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.domain.work import Objection, objection
+from suanmesh_agent.following import Pauses
+from suanmesh_agent.meter import Meter
+from suanmesh_agent.ports import Executor, SchedulerPort, TaskNotStarted
+from suanmesh_agent.staging import Staging
+from suanmesh_content import FolderError, ManifestError
+from suanmesh_kernel.names import last
+from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk.status import refusal_of
+from suanmesh_telemetry import current_traceparent, names, span
+
+log = structlog.get_logger()
+
+State = placement_pb2.Placement
+_STANDING_REFUSALS = ("NOT_FOUND", "PERMISSION_DENIED", "FAILED_PRECONDITION", "INVALID_ARGUMENT")
+_GONE_ON = ("COMMITTED", "ACCEPTED", "STAGING", "RUNNING", "DELIVERING")
+"""States whose mention in a refusal says that the placement is past what was reported, and lives."""
+_BEFORE_THE_RUN = (State.STATE_COMMITTED, State.STATE_ACCEPTED, State.STATE_STAGING)
+
+
+class Carried(Protocol):
+    """A placement as the mesh shows it; `changed` is set and replaced at every change."""
+
+    placement: placement_pb2.Placement
+    changed: asyncio.Event
+
+    @property
+    def to_stop(self) -> bool:
+        """Whether it is to run no longer."""
+
+
+class Offers(Protocol):
+    """What the site has to give."""
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Interpreters by their names."""
+
+    @property
+    def capacity(self) -> Capacity:
+        """All of it."""
+
+    def taken(self, *, but: str = "") -> Capacity:
+        """What the placements held here take together, `but` one."""
+
+
+class PutDown(Exception):
+    """The mesh has put the placement down as ended, or given it to others: stop, and report nothing more."""
+
+
+class Steps:
+    """Does the step that a stage asks for, and says which stage that reaches."""
+
+    def __init__(
+        self,
+        *,
+        offers: Offers,
+        scheduler: SchedulerPort,
+        executor: Executor,
+        staging: Staging,
+        delivery: Delivery,
+        meter: Meter,
+        meter_every_s: float,
+    ) -> None:
+        self._offers = offers
+        self._scheduler = scheduler
+        self._executor = executor
+        self._staging = staging
+        self._delivery = delivery
+        self._meter = meter
+        self._meter_every_s = meter_every_s
+
+    async def step(self, carried: Carried, stage: Stage) -> Stage:
+        """Do what `stage` asks for. A call that cannot be made now is made again later."""
+        steps = {
+            Stage.SEEN: self._take,
+            Stage.ACCEPTED: self._stage,
+            Stage.STAGED: self._started,
+            Stage.STARTED: self._run,
+            Stage.ENDED: self._meter_end,
+            Stage.METERED: self._hand_over,
+        }
+        pauses = Pauses()
+        while True:
+            try:
+                return await steps[stage](carried)
+            except PutDown:
+                return await self._put_down(carried)
+            except Refusal as refusal:
+                log.info("step put off", placement=carried.placement.name, reason=refusal.reason, state=stage.value)
+            await pauses.wait()
+
+    async def _take(self, carried: Carried) -> Stage:
+        placement = carried.placement
+        with span(names.TAKE_PLACEMENT, parent=placement.traceparent, placement=placement.name, site=placement.site):
+            if carried.to_stop:
+                await self._report(carried, State.STATE_CANCELLED)
+                return Stage.REPORTED
+            if placement.state not in _BEFORE_THE_RUN:
+                await self._report(carried, State.STATE_FAILED, "STATE_LOST: the site has no memory of the placement")
+                return Stage.REPORTED
+            if no := self._objection(placement):
+                await self._report(carried, State.STATE_REFUSED, str(no))
+                return Stage.REPORTED
+            await self._report(carried, State.STATE_ACCEPTED)
+            return Stage.ACCEPTED
+
+    async def _stage(self, carried: Carried) -> Stage:
+        placement = carried.placement
+        with span(names.STAGE_INPUTS, parent=placement.traceparent, placement=placement.name, site=placement.site):
+            while not carried.to_stop:
+                missing = await self._staging.missing(wire.work_from(placement))
+                if not missing:
+                    return Stage.STAGED
+                await self._staging.wait_for_news(carried.changed)
+            await self._report(carried, State.STATE_CANCELLED)
+            return Stage.REPORTED
+
+    async def _started(self, carried: Carried) -> Stage:
+        """From here on the tasks may run: that is written down before the first is started."""
+        if carried.to_stop:
+            await self._report(carried, State.STATE_CANCELLED)
+            return Stage.REPORTED
+        return Stage.STARTED
+
+    async def _run(self, carried: Carried) -> Stage:
+        placement = carried.placement
+        keys = self._keys(placement)
+        inputs = self._staging.inputs(wire.work_from(placement))
+        for key in keys:
+            try:
+                await self._executor.start(wire.task_of(placement, key.index, inputs))
+            except TaskNotStarted as fault:
+                log.error("task not started", placement=placement.name, message=str(fault))
+                self._stop(keys)
+                break
+        async with asyncio.TaskGroup() as tasks:
+            helpers = [
+                tasks.create_task(self._tell_running(carried, keys)),
+                tasks.create_task(self._heed(carried, keys)),
+                tasks.create_task(self._meter_run(placement, keys)),
+            ]
+            await self._all_over(carried, keys)
+            for helper in helpers:
+                helper.cancel()
+        return Stage.ENDED
+
+    async def _meter_end(self, carried: Carried) -> Stage:
+        self._record(carried.placement, self._keys(carried.placement))
+        return Stage.METERED
+
+    async def _hand_over(self, carried: Carried) -> Stage:
+        """Publish the log, and the outputs of a run that ended well, then report the end."""
+        placement = carried.placement
+        how = self._ending(carried)
+        with span(names.DELIVER_OUTPUTS, parent=placement.traceparent, placement=placement.name, site=placement.site):
+            made: list[str] = []
+            try:
+                made.append(await self._delivery.log(placement))
+                if how.well:
+                    made[:0] = await self._delivery.outputs(placement)
+            except (FolderError, ManifestError) as fault:
+                how = Ending("OUTPUT_INVALID", str(fault))
+            except Refusal as refusal:
+                if refusal.code not in _STANDING_REFUSALS:
+                    raise
+                how = how if not how.well else Ending("OUTPUT_REFUSED", str(refusal))
+            if how.well:
+                await self._report(carried, State.STATE_DELIVERING, datasets=made)
+            elif how.cancelled:
+                await self._report(carried, State.STATE_CANCELLED)
+            else:
+                await self._report(carried, State.STATE_FAILED, str(how))
+        return Stage.REPORTED
+
+    async def _put_down(self, carried: Carried) -> Stage:
+        """The mesh does not want to hear of it any more; nothing of it runs here in the stages that come to this."""
+        log.info("placement put down by the mesh", placement=carried.placement.name)
+        return Stage.REPORTED
+
+    async def _report(
+        self, carried: Carried, state: State.State.ValueType, reason: str = "", datasets: Sequence[str] = ()
+    ) -> None:
+        """Report, until it is taken. Raises PutDown where the mesh has put the placement down as ended."""
+        looks = [(key.index, self._executor.look(key)) for key in self._keys(carried.placement)]
+        report = pb.TaskReport(
+            placement=carried.placement.name,
+            state=state,
+            reason=reason,
+            tasks=[wire.result_to(index, look) for index, look in looks if look.start_time is not None],
+            output_datasets=datasets,
+            traceparent=current_traceparent(),
+        )
+        result = await self._scheduler.report_tasks(report)
+        if not result.HasField("error"):
+            return
+        refusal = refusal_of(result.error)
+        if refusal.code not in _STANDING_REFUSALS:
+            raise refusal
+        log.info("report refused", placement=carried.placement.name, reason=refusal.reason, message=refusal.message)
+        if refusal.facts.get("state", "").removeprefix("STATE_") not in _GONE_ON:
+            raise PutDown
+
+    def _objection(self, placement: placement_pb2.Placement) -> Objection | None:
+        return objection(
+            wire.work_from(placement),
+            capacity=self._offers.capacity,
+            taken=self._offers.taken(but=placement.name),
+            engines=self._offers.engines,
+        )
+
+    async def _all_over(self, carried: Carried, keys: list[TaskKey]) -> None:
+        """Wait for every task; when one fails, the others are stopped."""
+
+        name, parent = carried.placement.name, carried.placement.traceparent
+
+        async def one(key: TaskKey) -> None:
+            with span(names.RUN_TASK, parent=parent, placement=name, task=key.index, site=carried.placement.site):
+                look = await self._executor.over(key)
+            if not look.succeeded:
+                self._stop(keys)
+
+        async with asyncio.TaskGroup() as tasks:
+            for key in keys:
+                tasks.create_task(one(key))
+
+    async def _tell_running(self, carried: Carried, keys: list[TaskKey]) -> None:
+        pauses = Pauses()
+        while True:
+            try:
+                with span(names.RUN_TASK, parent=carried.placement.traceparent):
+                    return await self._report(carried, State.STATE_RUNNING)
+            except PutDown:
+                return self._stop(keys)
+            except Refusal as refusal:
+                log.info("start not told", placement=carried.placement.name, reason=refusal.reason)
+            await pauses.wait()
+
+    async def _heed(self, carried: Carried, keys: list[TaskKey]) -> None:
+        """Stop the tasks when the mesh says so."""
+        while not carried.to_stop:
+            await carried.changed.wait()
+        self._stop(keys)
+
+    async def _meter_run(self, placement: placement_pb2.Placement, keys: list[TaskKey]) -> None:
+        while True:
+            await asyncio.sleep(self._meter_every_s)
+            self._record(placement, keys)
+
+    def _record(self, placement: placement_pb2.Placement, keys: list[TaskKey]) -> None:
+        for key in keys:
+            look = self._executor.look(key)
+            self._meter.record_task(
+                placement.name, key.index, look, wire.held_of(placement), traceparent=placement.traceparent
+            )
+
+    def _stop(self, keys: list[TaskKey]) -> None:
+        for key in keys:
+            self._executor.stop(key)
+
+    def _ending(self, carried: Carried) -> Ending:
+        looks = [self._executor.look(key) for key in self._keys(carried.placement)]
+        return ending(looks, stop_requested=carried.to_stop)
+
+    def _keys(self, placement: placement_pb2.Placement) -> list[TaskKey]:
+        return [TaskKey(last(placement.name), index) for index in range(max(1, placement.work.count))]

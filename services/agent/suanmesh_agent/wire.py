@@ -1,0 +1,125 @@
+"""Between the contracts' messages and the agent's values."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from pathlib import Path
+
+from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh.transport.v1 import transfer_pb2
+from suanmesh.type.v1 import capacity_pb2
+from suanmesh_agent.domain.metering import Held
+from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec
+from suanmesh_agent.domain.tickets import Ticket
+from suanmesh_agent.domain.work import Work
+from suanmesh_kernel.names import last
+from suanmesh_kernel.quantities import Capacity, Device
+
+
+def capacity_from(message: capacity_pb2.Capacity) -> Capacity:
+    """A capacity."""
+    devices = tuple(Device(getattr(d, "class"), d.model, d.count, d.memory_bytes, d.shareable) for d in message.devices)
+    return Capacity(message.cpu_milli, message.memory_bytes, message.scratch_bytes, devices)
+
+
+def capacity_to(capacity: Capacity) -> capacity_pb2.Capacity:
+    """The same, as a message."""
+    return capacity_pb2.Capacity(
+        cpu_milli=capacity.cpu_milli,
+        memory_bytes=capacity.memory_bytes,
+        scratch_bytes=capacity.scratch_bytes,
+        devices=[
+            capacity_pb2.Device(
+                **{"class": d.device_class},
+                model=d.model,
+                count=d.count,
+                memory_bytes=d.memory_bytes,
+                shareable=d.shareable,
+            )
+            for d in capacity.devices
+        ],
+    )
+
+
+def work_from(placement: placement_pb2.Placement) -> Work:
+    """What a placement asks for. A task's devices are of the first model it takes."""
+    work = placement.work
+    devices = tuple(
+        Device(getattr(d, "class"), d.any_of_models[0] if d.any_of_models else "", d.count) for d in work.ask.devices
+    )
+    return Work(
+        placement=last(placement.name),
+        task_capacity=Capacity(work.ask.cpu_milli, work.ask.memory_bytes, work.ask.scratch_bytes, devices),
+        count=max(1, work.count),
+        command=tuple(work.variant.command),
+        artefacts=tuple((artefact.path, artefact.content) for artefact in work.variant.artefacts),
+        inputs=tuple((given.dataset, given.mount) for given in work.inputs),
+        outputs=tuple((made.output_id, made.mount) for made in work.outputs),
+        engine=work.variant.engine,
+        max_duration_s=work.max_duration_s,
+    )
+
+
+def held_of(placement: placement_pb2.Placement) -> Held:
+    """What one task of a placement holds while it runs."""
+    ask = placement.work.ask
+    return Held(memory_bytes=ask.memory_bytes, device_milli=1000 * sum(device.count for device in ask.devices))
+
+
+def task_of(placement: placement_pb2.Placement, index: int, inputs: tuple[tuple[str, Path], ...]) -> TaskSpec:
+    """One task of a placement; `inputs` are mounts with the folders of their replicas."""
+    work = work_from(placement)
+    environment = {
+        "SUANMESH_TASK_INDEX": str(index),
+        "SUANMESH_TASK_COUNT": str(work.count),
+        "SUANMESH_JOB": placement.job,
+        "SUANMESH_PLACEMENT": placement.name,
+        "SUANMESH_SITE": placement.site,
+        "SUANMESH_ATTEMPT": str(max(1, placement.attempt)),
+    }
+    return TaskSpec(
+        key=TaskKey(work.placement, index),
+        command=work.command,
+        artefacts=work.artefacts,
+        inputs=inputs,
+        outputs=tuple(mount for _, mount in work.outputs),
+        environment=tuple(sorted(environment.items())),
+        cpu_milli=work.task_capacity.cpu_milli,
+        memory_bytes=work.task_capacity.memory_bytes,
+        scratch_bytes=work.task_capacity.scratch_bytes,
+        max_duration_s=work.max_duration_s,
+    )
+
+
+def result_to(index: int, look: TaskLook) -> placement_pb2.TaskResult:
+    """What became of one task."""
+    result = placement_pb2.TaskResult(index=index, failure=failure_of(look))
+    if look.exit_status is not None:
+        result.exit_status = look.exit_status
+    if look.start_time is not None:
+        result.start_time.FromDatetime(look.start_time)
+    if look.end_time is not None:
+        result.end_time.FromDatetime(look.end_time)
+    return result
+
+
+def failure_of(look: TaskLook) -> str:
+    """Code of what went wrong with a task; empty when nothing did, or nothing has yet."""
+    if not look.over or look.succeeded:
+        return ""
+    if look.failure:
+        return look.failure
+    return "EXIT_STATUS" if look.exit_status else "TASK_LOST"
+
+
+def ticket_from(message: transfer_pb2.TransferTicket) -> Ticket:
+    """A ticket's claims."""
+    return Ticket(
+        transfer=message.transfer,
+        dataset=message.dataset,
+        digest=message.digest,
+        source=message.source,
+        reader=message.reader,
+        expire_time=message.expire_time.ToDatetime(tzinfo=UTC),
+        rate_bps=message.rate_bps,
+    )
