@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import structlog
 
+from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.life import Life
 from suanmesh_chassis.parts import House, Parts
@@ -107,4 +108,4 @@ def _etcd_tls(common: Common) -> EtcdTls | None:
     if common.etcd_tls_dir is None:
         return None
     files = TlsFiles.load(common.etcd_tls_dir)
-    return EtcdTls(files.ca, files.certificate, files.key)
+    return EtcdTls(files.ca, files.certificate, files.key, server_name(common.node, "etcd"))

@@ -92,7 +92,12 @@ class Server:
         self._reflection = _Reflection([])
 
     async def listen(self, listener: Listener) -> str:
-        """Serve on one more address and return it as `host:port`. Raises OSError where it is taken."""
+        """Serve on one more address and return it as `host:port`. Raises OSError where it is taken.
+
+        Health checks are told NOT_SERVING until `set_serving`.
+        """
+        if not self._servers:
+            await self.set_serving(False)
         server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CALLS_MAX)
         if listener.client_certificate:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
