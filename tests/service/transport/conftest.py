@@ -1,0 +1,219 @@
+"""The transport as its main builds it, behind the real wrapper, with a site's data plane to read from."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from suanmesh.agent.v1 import agent_service_pb2
+from suanmesh.registry.v1.party_pb2 import Party
+from suanmesh.registry.v1.site_pb2 import Site
+from suanmesh.scheduler.v1.placement_pb2 import Placement
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as pb
+from suanmesh.type.v1.signed_pb2 import Signed
+from suanmesh_chassis import Call, Common, House, Served, verify
+from suanmesh_chassis.identity import agent_id, service_id, user_id
+from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
+from suanmesh_content import Manifest, chunk_digest, manifest_to, read_folder
+from suanmesh_kernel.clock import HandClock, seeded_rng
+from suanmesh_kernel.refusals import PermissionDenied
+from suanmesh_sdk import Mesh
+from suanmesh_store import Create, Kind, MemoryStore, Update
+from suanmesh_store.layout import PARTIES, PLACEMENTS, SITES, M
+from suanmesh_transport.main import build
+from suanmesh_transport.settings import TransportSettings
+
+AREA = "transport"
+PATIENCE_S = 10.0
+
+
+@dataclass
+class FolderAgent:
+    """The data plane of a site with one folder; can be told to damage what it sends."""
+
+    folder: Path
+    site: str
+    public_key: bytes = b""
+    damage: str = ""
+    asked: list[transfer_pb2.TransferTicket] = field(default_factory=list)
+
+    @property
+    def manifest(self) -> Manifest:
+        return read_folder(self.folder)
+
+    async def GetManifest(self, request: agent_service_pb2.GetManifestRequest, call: Call) -> dataset_pb2.Manifest:
+        self._check(request.ticket, call)
+        message = manifest_to(self.manifest)
+        if self.damage == "manifest":
+            message.files[0].bytes += 1
+        return message
+
+    async def FetchChunks(
+        self, request: agent_service_pb2.FetchChunksRequest, call: Call
+    ) -> AsyncIterator[agent_service_pb2.FetchChunksResponse]:
+        self._check(request.ticket, call)
+        for number, wanted in enumerate(request.ranges):
+            content = (self.folder / self.manifest.files[wanted.file].path).read_bytes()
+            content = content[wanted.offset : wanted.offset + wanted.bytes]
+            if self.damage == "file":
+                content = bytes([content[0] ^ 1]) + content[1:]
+            digest = chunk_digest(content)
+            if self.damage == "chunk":
+                content = bytes([content[0] ^ 1]) + content[1:]
+            if self.damage == "short" and number == len(request.ranges) - 1:
+                return
+            yield agent_service_pb2.FetchChunksResponse(range=number, content=content, digest=digest)
+
+    async def ReadLog(
+        self, request: agent_service_pb2.ReadLogRequest, call: Call
+    ) -> AsyncIterator[agent_service_pb2.ReadLogResponse]:
+        yield agent_service_pb2.ReadLogResponse()
+
+    async def Echo(self, request: agent_service_pb2.EchoRequest, call: Call) -> agent_service_pb2.EchoResponse:
+        return agent_service_pb2.EchoResponse(payload=request.payload)
+
+    def _check(self, signed: Signed, call: Call) -> None:
+        """As an agent does it: offline, with the key it once fetched."""
+        ticket = transfer_pb2.TransferTicket.FromString(signed.payload)
+        if not verify(signed, self.public_key) or (ticket.source, ticket.reader) != (self.site, call.principal):
+            raise PermissionDenied("TICKET_INVALID", "the ticket is not right")
+        self.asked.append(ticket)
+
+
+@dataclass
+class Movers:
+    """A running transport and everybody who talks to it."""
+
+    store: MemoryStore
+    clock: HandClock
+    address: str
+    node: LoopbackNode
+    agent_a: FolderAgent
+
+    @property
+    def user(self) -> Mesh:
+        return self.as_(USER)
+
+    @property
+    def stranger(self) -> Mesh:
+        return self.as_(user_id(NODE, "rival", "rob"))
+
+    @property
+    def operator(self) -> Mesh:
+        return self.as_(OPERATOR)
+
+    @property
+    def scheduler(self) -> Mesh:
+        return self.as_(service_id(NODE, "scheduler"))
+
+    def agent(self, site: str) -> Mesh:
+        return self.as_(agent_id(NODE, site))
+
+    def as_(self, caller: str) -> Mesh:
+        return self.node.mesh(self.address, caller=caller)
+
+    async def publish(self, dataset_id: str = "digits", site: str = "a", **more: object) -> dataset_pb2.Dataset:
+        """The agent of a site publishes the folder of site a."""
+        manifest = self.agent_a.manifest
+        facts = {"party": "parties/acme", "digest": manifest.digest, "residency": [], "placement": ""} | more
+        dataset = dataset_pb2.Dataset(
+            party=facts["party"], digest=facts["digest"], bytes=manifest.size_bytes, files=len(manifest.files),
+            residency=facts["residency"],
+        )  # fmt: skip
+        request = pb.CreateDatasetRequest(dataset_id=dataset_id, dataset=dataset, placement=facts["placement"])
+        return await self.agent(site).transport.CreateDataset(request)
+
+    async def transfer(self, target: str = "b", *, by: Mesh | None = None, **more: object) -> pb.TransferResult:
+        ask = pb.TransferAsk(**({"dataset": "datasets/digits", "target": f"sites/{target}"} | more))
+        answer = await (by or self.scheduler).transport.CreateTransfers(pb.CreateTransfersRequest(items=[ask]))
+        return answer.results[0]
+
+    async def report(self, site: str, name: str, state: int, **more: object) -> pb.TransferResult:
+        report = pb.TransferReport(transfer=name, state=state, **more)
+        answer = await self.agent(site).transport.ReportTransfers(pb.ReportTransfersRequest(reports=[report]))
+        return answer.results[0]
+
+    async def place(self, placement: str, state: Placement.State.ValueType, site: str = "b") -> None:
+        """As the scheduler writes it."""
+        scheduler = self.store.of("scheduler")
+        name = f"placements/{placement}"
+        message = Placement(name=name, site=f"sites/{site}", party="parties/acme", state=state)
+        held = await scheduler.get(PLACEMENTS, name)
+        await scheduler.commit(Create(PLACEMENTS, name, message) if held is None else Update(held, message))
+
+    async def site(self, site: str, **facts: object) -> None:
+        """As the registry writes it."""
+        registry = self.store.of("registry")
+        name = f"sites/{site}"
+        defaults = {"liveness": Site.LIVENESS_ALIVE, "agent": agent_id(NODE, site), "residency": ["cn"]}
+        message = Site(name=name, **(defaults | facts))
+        held = await registry.get(SITES, name)
+        await registry.commit(Create(SITES, name, message) if held is None else Update(held, message))
+
+    async def until(self, kind: Kind[M], name: str, holds: Callable[[M | None], bool]) -> M | None:
+        """Wait until a document is as it should be."""
+        async with asyncio.timeout(PATIENCE_S):
+            snapshot = await self.store.snapshot(kind)
+            found = next((held.message for held in snapshot.held if held.name == name), None)
+            if holds(found):
+                return found
+            async for batch in self.store.watch(kind, snapshot.revision):
+                for change in batch.changes:
+                    message = None if change.held is None else change.held.message
+                    if change.name == name and holds(message):
+                        return message
+        raise AssertionError("the watch ended")
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Movers]:
+    data = folder / "data"
+    (data / "deep").mkdir(parents=True)
+    (data / "deep" / "images.bin").write_bytes(bytes(range(256)) * 4 * 9000)
+    (data / "facts.json").write_text(json.dumps({"classes": 10}))
+    (data / "nothing").touch()
+    clock = HandClock(datetime.now(UTC))
+    store = MemoryStore(AREA, clock=clock, rng=seeded_rng(1))
+    async with LoopbackNode(folder) as node:
+        agent = FolderAgent(data, "sites/a")
+        standing = node.process("agent", identity=agent_id(NODE, "a"), dns_names=[f"agent.a.{NODE}.suanmesh"])
+        plane = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
+        endpoint = await node.serve(standing, [Served(plane, agent)])
+        process = node.process(AREA)
+        house = House(
+            area=AREA, node=NODE, settings=TransportSettings(resync_s=0.2), common=Common(), clock=clock,
+            rng=seeded_rng(2), store=store, mesh=node.mesh("127.0.0.1:1", caller=process.identity),
+            signer=process.signer, identity=process.identity, leadership=None, data_dir=folder,
+        )  # fmt: skip
+        parts = await build(house)
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(task()) for task in parts.tasks]
+            address = await node.serve(process, parts.servicers, requests=parts.requests)
+            movers = Movers(store, clock, address, node, agent)
+            for party in ("acme", "rival"):
+                message = Party(name=f"parties/{party}")
+                await store.of("registry").commit(Create(PARTIES, message.name, message))
+            await movers.site("a", data_endpoint=endpoint)
+            await movers.site("b")
+            key = await movers.agent("a").transport.GetTicketKey(pb.GetTicketKeyRequest())
+            agent.public_key = key.public_key
+            yield movers
+            for task in background:
+                task.cancel()
+
+
+Opened = Callable[[], AbstractAsyncContextManager[Movers]]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opened:
+    """Opens a transport."""
+    return lambda: running(tmp_path)

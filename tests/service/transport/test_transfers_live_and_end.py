@@ -1,0 +1,235 @@
+"""Datasets and transfers from the publication to the receipt, over the store and behind the real wrapper."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from suanmesh.registry.v1.site_pb2 import Site
+from suanmesh.scheduler.v1.placement_pb2 import Placement
+from suanmesh.transport.v1 import transport_service_pb2 as pb
+from suanmesh.transport.v1.dataset_pb2 import Replica
+from suanmesh.transport.v1.transfer_pb2 import Progress, Receipt, Transfer, TransferTicket
+from suanmesh_chassis import verify
+from suanmesh_chassis.identity import agent_id
+from suanmesh_chassis.testing import NODE
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk.status import refusal_of
+from suanmesh_store.layout import TRANSFERS
+
+ACTIVE, DONE, FAILED, CANCELLED = (
+    Transfer.STATE_ACTIVE,
+    Transfer.STATE_DONE,
+    Transfer.STATE_FAILED,
+    Transfer.STATE_CANCELLED,
+)
+
+
+def replicas(dataset: Any) -> dict[str, int]:
+    return {replica.site: replica.state for replica in dataset.replicas}
+
+
+async def test_a_receipt_with_the_right_digest_adds_the_replica(opened: Any) -> None:
+    """The next job finds the data where the last one left it."""
+    async with opened() as movers:
+        dataset = await movers.publish()
+        made = (await movers.transfer(transfer_id="p1-in-0", rate_bps=8000)).transfer
+        assert (made.state, made.source, made.rate_bps) == (Transfer.STATE_PENDING, "sites/a", 8000)
+
+        progress = Progress(bytes_done=5, chunks_done=1, chunks=3)
+        active = await movers.report("b", made.name, ACTIVE, progress=progress)
+        assert active.transfer.progress == progress
+        get = pb.GetDatasetRequest(name="datasets/digits")
+        assert replicas(await movers.user.transport.GetDataset(get)) == {
+            "sites/a": Replica.STATE_COMPLETE,
+            "sites/b": Replica.STATE_PARTIAL,
+        }
+        receipt = Receipt(digest=dataset.digest, bytes_received=dataset.bytes, elapsed_ms=7)
+        done = (await movers.report("b", made.name, DONE, receipt=receipt)).transfer
+
+        assert (done.state, done.receipt, done.HasField("ticket")) == (DONE, receipt, False)
+        assert replicas(await movers.user.transport.GetDataset(get))["sites/b"] == Replica.STATE_COMPLETE
+        again = (await movers.transfer(transfer_id="p2-in-0")).transfer
+        assert (again.state, again.state_reason.split(":")[0]) == (DONE, "REPLICA_PRESENT")
+
+
+async def test_a_receipt_with_another_digest_makes_no_replica(opened: Any) -> None:
+    """Damaged bytes must not be read by the next job as if they were the dataset."""
+    async with opened() as movers:
+        await movers.publish()
+        made = (await movers.transfer()).transfer
+        wrong = await movers.report("b", made.name, DONE, receipt=Receipt(digest="00" * 32))
+        refusal = refusal_of(wrong.error)
+        assert (refusal.code, refusal.reason) == ("DATA_LOSS", "DIGEST_MISMATCH")
+        await movers.report("b", made.name, FAILED, reason="DIGEST_MISMATCH: disk")
+        dataset = await movers.user.transport.GetDataset(pb.GetDatasetRequest(name="datasets/digits"))
+        assert replicas(dataset) == {"sites/a": Replica.STATE_COMPLETE}
+
+
+async def test_the_ticket_says_who_may_read_what_where_and_how_fast(opened: Any) -> None:
+    """The source has nothing but the ticket to decide by."""
+    async with opened() as movers:
+        dataset = await movers.publish()
+        made = (await movers.transfer(rate_bps=8000)).transfer
+        assert verify(made.ticket, movers.agent_a.public_key)
+        ticket = TransferTicket.FromString(made.ticket.payload)
+        assert made.ticket.payload_type == "suanmesh.transport.v1.TransferTicket"
+        assert (ticket.transfer, ticket.dataset, ticket.digest) == (made.name, "datasets/digits", dataset.digest)
+        assert (ticket.source, ticket.reader, ticket.rate_bps) == ("sites/a", agent_id(NODE, "b"), 8000)
+        assert ticket.expire_time.ToDatetime() > movers.clock.now().replace(tzinfo=None) + timedelta(hours=1)
+        key = await movers.agent("b").transport.GetTicketKey(pb.GetTicketKeyRequest())
+        assert key.key_id == made.ticket.key_id
+
+
+async def test_the_same_transfer_asked_for_twice_is_one(opened: Any) -> None:
+    """A scheduler that goes on after a crash must not have the data moved, and paid for, twice."""
+    async with opened() as movers:
+        await movers.publish()
+        asks = [pb.TransferAsk(transfer_id="t", dataset="datasets/digits", target="sites/b")] * 2
+        request = pb.CreateTransfersRequest(items=asks, request_id="once")
+        first = await movers.scheduler.transport.CreateTransfers(request)
+        second = await movers.scheduler.transport.CreateTransfers(request)
+        third = (await movers.transfer(transfer_id="t")).transfer
+        assert first == second
+        assert first.results[0] == first.results[1]
+        assert third == first.results[0].transfer
+        assert len((await movers.store.snapshot(TRANSFERS)).held) == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "reason"),
+    [
+        ({"dataset": "datasets/nothing"}, "DATASET_UNKNOWN"),
+        ({"dataset": "digits"}, "FIELD_INVALID"),
+        ({"source": "sites/b", "target": "sites/c"}, "NO_REPLICA"),
+        ({"target": "sites/nowhere"}, "FIELD_INVALID"),
+        ({"target": "sites/a", "source": "sites/a"}, "FIELD_INVALID"),
+        ({"rate_bps": -1}, "FIELD_INVALID"),
+        ({"transfer_id": "No Way"}, "FIELD_INVALID"),
+        ({"target": "sites/abroad"}, "RESIDENCY_DENIED"),
+    ],
+)
+async def test_a_transfer_that_cannot_be_is_refused_by_itself(opened: Any, ask: dict[str, Any], reason: str) -> None:
+    """One wrong item must not stop those beside it."""
+    async with opened() as movers:
+        await movers.publish(residency=["cn"])
+        await movers.site("c")
+        await movers.site("abroad", residency=["xx"])
+        wrong = pb.TransferAsk(**({"dataset": "datasets/digits", "target": "sites/b"} | ask))
+        right = pb.TransferAsk(dataset="datasets/digits", target="sites/b")
+        answer = await movers.scheduler.transport.CreateTransfers(pb.CreateTransfersRequest(items=[wrong, right]))
+        assert refusal_of(answer.results[0].error).reason == reason
+        assert answer.results[1].HasField("transfer")
+
+
+async def test_a_source_without_a_data_plane_is_told_apart(opened: Any) -> None:
+    """The user can do something about a closed port, once it is named."""
+    async with opened() as movers:
+        await movers.publish()
+        await movers.site("a", data_endpoint="")
+        refusal = refusal_of((await movers.transfer()).error)
+        assert (refusal.code, refusal.reason) == ("FAILED_PRECONDITION", "SITE_NOT_REACHABLE")
+
+
+async def test_nobody_sees_or_moves_what_is_another_party_s(opened: Any) -> None:
+    """Tenants share sites, not data."""
+    async with opened() as movers:
+        await movers.publish()
+        made = (await movers.transfer()).transfer
+        rival = movers.stranger.transport
+        with pytest.raises(Refusal, match="DATASET_UNKNOWN"):
+            await rival.GetDataset(pb.GetDatasetRequest(name="datasets/digits"))
+        with pytest.raises(Refusal, match="TRANSFER_UNKNOWN"):
+            await rival.CancelTransfer(pb.CancelTransferRequest(name=made.name))
+        assert not (await rival.ListDatasets(pb.ListDatasetsRequest())).datasets
+        assert not (await rival.ListTransfers(pb.ListTransfersRequest())).transfers
+        assert refusal_of((await movers.transfer(by=movers.stranger)).error).reason == "DATASET_UNKNOWN"
+        assert (await movers.report("a", made.name, FAILED)).error.message
+        own = await movers.user.transport.ListTransfers(pb.ListTransfersRequest())
+        assert [(t.name, t.HasField("ticket")) for t in own.transfers] == [(made.name, False)]
+        seen = await movers.operator.transport.ListDatasets(pb.ListDatasetsRequest())
+        assert [d.name for d in seen.datasets] == ["datasets/digits"]
+
+
+async def test_a_name_stands_for_one_content(opened: Any) -> None:
+    """A job that names a dataset must read what its owner meant."""
+    async with opened() as movers:
+        first = await movers.publish()
+        assert replicas(await movers.publish(site="b")).keys() == {"sites/a", "sites/b"}
+        with pytest.raises(Refusal, match="DATASET_EXISTS"):
+            await movers.publish(digest="00" * 32)
+        with pytest.raises(Refusal, match="FIELD_INVALID"):
+            await movers.publish("other", party="parties/nobody")
+        with pytest.raises(Refusal, match="NOT_OWNER"):
+            await movers.publish("other", placement="placements/unknown")
+        await movers.place("p1", Placement.STATE_DELIVERING, site="a")
+        assert (await movers.publish("result", placement="placements/p1")).digest == first.digest
+
+
+async def test_an_agent_sees_its_transfers_first_all_then_each_change(opened: Any) -> None:
+    """A site that was away must find out what waits for it, and hear of a cancellation at once."""
+    async with opened() as movers:
+        await movers.publish()
+        await movers.site("c")
+        waiting = (await movers.transfer(transfer_id="t1")).transfer
+        await movers.transfer("c", transfer_id="elsewhere")
+        async with asyncio.timeout(10):
+            watch = movers.agent("b").transport.WatchTransfers(pb.WatchTransfersRequest(site="sites/b"))
+            first = await anext(aiter(watch))
+            assert (first.snapshot, [t.name for t in first.transfers]) == (True, [waiting.name])
+            assert first.transfers[0].HasField("ticket")
+            await movers.user.transport.CancelTransfer(pb.CancelTransferRequest(name=waiting.name))
+            then = await anext(aiter(watch))
+            assert [(t.name, t.state) for t in then.transfers] == [(waiting.name, CANCELLED)]
+        with pytest.raises(Refusal, match="NOT_OWNER"):
+            await anext(aiter(movers.agent("c").transport.WatchTransfers(pb.WatchTransfersRequest(site="sites/b"))))
+
+
+async def test_a_transfer_ends_with_its_placement(opened: Any) -> None:
+    """A cancelled job's data must not go on filling the path."""
+    async with opened() as movers:
+        await movers.publish()
+        await movers.place("p1", Placement.STATE_STAGING)
+        made = (await movers.transfer(placement="placements/p1", account="accounts/x")).transfer
+        assert (made.party, made.account) == ("parties/acme", "accounts/x")
+        await movers.place("p1", Placement.STATE_CANCELLED)
+        ended = await movers.until(TRANSFERS, made.name, lambda t: t is not None and t.state == CANCELLED)
+        assert ended.state_reason.startswith("PLACEMENT_ENDED:")
+        late = await movers.report("b", made.name, ACTIVE)
+        assert refusal_of(late.error).reason == "TRANSITION_NOT_ALLOWED"
+
+
+async def test_a_transfer_from_a_lost_site_fails_with_the_reason(opened: Any) -> None:
+    """A job that waits for a site that will not come back must be decided anew."""
+    async with opened() as movers:
+        await movers.publish()
+        made = (await movers.transfer()).transfer
+        await movers.site("a", liveness=Site.LIVENESS_LOST)
+        ended = await movers.until(TRANSFERS, made.name, lambda t: t is not None and t.state == FAILED)
+        assert ended.state_reason.startswith("SOURCE_LOST:")
+
+
+async def test_an_ended_transfer_is_forgotten_after_a_while(opened: Any) -> None:
+    """etcd is for what lives."""
+    async with opened() as movers:
+        await movers.publish()
+        made = (await movers.transfer()).transfer
+        await movers.user.transport.CancelTransfer(pb.CancelTransferRequest(name=made.name))
+        movers.clock.advance(86401)
+        await movers.until(TRANSFERS, made.name, lambda message: message is None)
+
+
+async def test_the_newest_transfer_is_listed_first(opened: Any) -> None:
+    """What a user has just started is what they look for."""
+    async with opened() as movers:
+        await movers.publish()
+        for number in range(3):
+            await movers.transfer(transfer_id=f"t{number}")
+            movers.clock.advance(1)
+        listed = movers.user.transport.ListTransfers
+        first = await listed(pb.ListTransfersRequest(page_size=2))
+        rest = await listed(pb.ListTransfersRequest(page_token=first.next_page_token))
+        assert [t.name for t in [*first.transfers, *rest.transfers]] == ["transfers/t2", "transfers/t1", "transfers/t0"]
