@@ -7,7 +7,7 @@ import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -69,11 +69,13 @@ class Oracle:
     headers: list[dict[str, str | bytes]] = field(default_factory=list)
     left_s: list[float] = field(default_factory=list)
     answer: Any = None
+    answers: dict[str, Any] = field(default_factory=dict)
+    """By method, where set: a message, a refusal, or for a stream a list of messages."""
     stream: Any = None
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+class _Handlers(grpc.GenericRpcHandler):
     def __init__(self, oracle: Oracle) -> None:
         self._oracle = oracle
 
@@ -82,11 +84,14 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         if method in ("ReportState",):
             return grpc.stream_stream_rpc_method_handler(self._stream)
         if method in ("WatchJob", "ReadFile", "ReadJobLogs"):
-            return grpc.unary_stream_rpc_method_handler(self._stream)
+            told = self._oracle.answers.get(method)
+            return grpc.unary_stream_rpc_method_handler(self._stream if told is None else telling(told))
 
         async def unary(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
             self._note(method, request, context)
-            return await saying(context, self._oracle.answer(request, context))
+            told = self._oracle.answers.get(method)
+            answer = self._oracle.answer(request, context) if told is None else said(told)
+            return cast("bytes", await saying(context, answer))
 
         return grpc.unary_unary_rpc_method_handler(unary)
 
@@ -102,6 +107,26 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         except asyncio.CancelledError:
             self._oracle.cancelled.set()
             raise
+
+
+async def said(told: Any) -> bytes:
+    """A message as bytes, or the refusal raised."""
+    if isinstance(told, Refusal):
+        raise told
+    return cast("bytes", told.SerializeToString())
+
+
+def telling(told: Any) -> Any:
+    """A handler that streams what it is told: bytes come from `bytes`, a callable sees the request."""
+
+    async def stream(request: bytes, context: Any) -> None:
+        async def write() -> None:
+            for each in told(request) if callable(told) else told:
+                await context.write(await said(each))
+
+        await saying(context, write())
+
+    return stream
 
 
 async def saying(context: Any, answer: Awaitable[Any]) -> Any:

@@ -1,0 +1,128 @@
+"""A mistake in a job file is named with its file, line and field, before anything is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh_cli import jobfile
+from suanmesh_kernel.refusals import InvalidArgument
+
+WHOLE = """\
+name: jobs/digits
+account: accounts/alice
+task: {count: 2, gang: true}
+ask:
+  cpu_milli: 1.5 cores
+  memory_bytes: 512MiB
+  devices:
+    - {class: gpu, any_of_models: [A100, H100], count: 1}
+package:
+  variants:
+    - engine: python3.11
+      command: [python3, train.py, "1"]
+      artefacts:
+        - {path: train.py, file: ./code/train.py}
+        - {path: note.txt, content: "hello"}
+inputs:
+  - {dataset: datasets/digits, mount: in/digits}
+constraints:
+  min_bandwidth_bps: 50 Mbit/s
+  max_latency_us: 20 ms
+  deadline: 2027-01-01T00:00:00Z
+max_duration_s: 10 min
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "train.py").write_text("print('hi')\n")
+    return tmp_path
+
+
+def loaded(folder: Path, text: str) -> jobfile.Job:
+    path = folder / "job.yaml"
+    path.write_text(text)
+    return jobfile.load(path)
+
+
+def test_people_write_sizes_and_files_and_the_contract_gets_numbers_and_bytes(folder: Path) -> None:
+    """A factor of 1024 lost on the way is paid for in money."""
+    job = loaded(folder, WHOLE)
+    assert (job.ask.cpu_milli, job.ask.memory_bytes, job.max_duration_s) == (1500, 512 << 20, 600)
+    assert (job.constraints.min_bandwidth_bps, job.constraints.max_latency_us) == (50_000_000, 20_000)
+    artefacts = job.package.variants[0].artefacts
+    assert [(each.path, each.content) for each in artefacts] == [("train.py", b"print('hi')\n"), ("note.txt", b"hello")]
+    assert getattr(job.ask.devices[0], "class") == "gpu"
+    assert job.task.gang
+    assert job.constraints.deadline.seconds == 1_798_761_600
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "field", "says"),
+    [
+        ("account: a\nakk: 1\n", 2, "akk", "did you mean 'ask'"),
+        ("ask:\n  cpu_mili: 1\n", 2, "ask.cpu_mili", "did you mean 'cpu_milli'"),
+        ("ask:\n  cpu_milli: -5\n", 2, "ask.cpu_milli", "negative"),
+        ("ask:\n  memory_bytes: 5 apples\n", 2, "ask.memory_bytes", "MiB"),
+        ("ask:\n  memory_bytes: 0.3 B\n", 2, "ask.memory_bytes", "whole number"),
+        ("max_duration_s: 99999999999999999999\n", 1, "max_duration_s", "too large"),
+        ("task: {count: 9999999999}\n", 1, "task.count", "too large"),
+        ("task: {gang: perhaps}\n", 1, "task.gang", "true nor false"),
+        ("inputs: datasets/x\n", 1, "inputs", "list"),
+        ("inputs:\n  - datasets/x\n", 2, "inputs[0]", "mapping"),
+        ("account: [a]\n", 1, "account", "single value"),
+        ("account:\n", 1, "account", "no value"),
+        ("account: a\naccount: b\n", 2, "account", "twice"),
+        ("state: STATE_DONE\n", 1, "state", "set by the service"),
+        ("constraints:\n  deadline: tomorrow\n", 2, "constraints.deadline", "2026-01-31"),
+        ("account: a\n  b: [\n", 2, "", "YAML"),
+        ("- a\n", 1, "", "mapping"),
+        ("", 1, "", "mapping"),
+        ("a: &x [1]\nb: *x\n", 2, "*x", "alias"),
+        ("a: &x {b: *x}\n", 1, "*x", "alias"),
+        (
+            "package:\n  variants:\n    - artefacts:\n        - {path: a, file: no.py}\n",
+            4,
+            "package.variants[0].artefacts[0].file",
+            "No such file",
+        ),
+    ],
+)
+def test_a_mistake_is_named(folder: Path, text: str, line: int, field: str, says: str) -> None:
+    """Somebody with a failing job has no patience for "invalid argument"."""
+    with pytest.raises(InvalidArgument) as caught:
+        loaded(folder, text)
+    assert f"job.yaml:{line}:" in str(caught.value)
+    assert caught.value.facts["field"] == field
+    assert says in caught.value.message
+
+
+def test_too_much_code_is_refused_before_it_is_sent(folder: Path) -> None:
+    """Code beyond 5 KiB would not fit the job's document."""
+    (folder / "code" / "train.py").write_text("#" * 6000)
+    with pytest.raises(InvalidArgument, match="input dataset"):
+        loaded(folder, WHOLE)
+
+
+def test_a_huge_file_is_not_parsed(folder: Path) -> None:
+    """A wrong path must not cost a minute of YAML parsing."""
+    with pytest.raises(InvalidArgument, match="larger than"):
+        loaded(folder, "#" * 100_000)
+    with pytest.raises(InvalidArgument, match="No such file"):
+        jobfile.load(folder / "absent.yaml")
+
+
+@given(st.text(max_size=200))
+def test_no_text_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    """Whatever is in the file, the answer is a job or a refusal."""
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(text.encode("utf-8", "replace"))
+    try:
+        jobfile.load(path)
+    except InvalidArgument as refusal:
+        assert refusal.reason == "FIELD_INVALID"  # noqa: PT017 - either outcome is right

@@ -1,0 +1,169 @@
+"""What people see of decisions, bills and traces."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh.accounting.v1.account_pb2 import Account
+from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
+from suanmesh.gateway.v1.trace_pb2 import Span, Trace
+from suanmesh.scheduler.v1.decision_pb2 import AdmittingChange, Candidate, Decision, Obstacle
+from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_CPU
+from suanmesh.type.v1.money_pb2 import Price
+from suanmesh_cli import errors, output, units
+from suanmesh_cli.commands.data import safe
+from suanmesh_cli.commands.money import micros
+from suanmesh_cli.render import bill, explain, trace
+from suanmesh_kernel.refusals import BY_CODE, InvalidArgument, NotFound, Refusal
+
+CHEAP = Candidate(
+    pool="sites/a/pools/p", site="sites/a", cost_micros=1_500_000, transfer_micros=500_000, compute_micros=1_000_000,
+    transfer_bytes=5 << 20, transfer_ms=800, path=["links/b-a"], rate_bps=50_000_000, latency_us=4000, finish_ms=9000,
+)  # fmt: skip
+SMALL = Candidate(
+    pool="sites/b/pools/p",
+    obstacle=Obstacle(
+        code=OBSTACLE_CODE_CPU, message="too few cores", message_zh="核数不足", needed=4000, available=1000
+    ),
+)
+
+
+def text_of(renderable: object) -> str:
+    stream = io.StringIO()
+    output.console(stream).print(renderable)
+    return stream.getvalue()
+
+
+def test_a_decision_shows_every_candidate_with_its_numbers() -> None:
+    """A user who cannot see why the winner won does not trust it with money."""
+    made = Decision(candidates=[CHEAP, SMALL], candidate_count=2, chosen=CHEAP.pool, reason="cheapest in all")
+    shown = text_of(explain.decision(made))
+    for part in ("a/p", "1.500000", "0.500000", "5.0 MiB", "b-a", "50 Mbit/s", "4.0 ms", "9.00 s", "cheapest in all"):
+        assert part in shown
+    assert "CPU: too few cores (needed 4000, available 1000)" in shown
+    assert "核数不足" in text_of(explain.decision(made, "zh"))
+
+
+def test_what_does_not_fit_shows_what_would() -> None:
+    """ "Nothing fits" without a way out sends the user to the operator."""
+    change = AdmittingChange(field="ask.cpu_milli", to="1000", pool="sites/b/pools/p", message="ask for one core")
+    setattr(change, "from", "4000")
+    made = Decision(candidates=[SMALL], candidate_count=25, reason="no pool has the cores", admitting_change=change)
+    shown = text_of(explain.decision(made))
+    assert "nothing fits" in shown
+    assert "ask.cpu_milli: 4000 → 1000 (sites/b/pools/p)  ask for one core" in shown
+    assert "... 24 more" in shown
+
+
+def test_every_charge_shows_its_price_and_its_trace() -> None:
+    """Whoever checks a bill needs the price behind a line, and the work behind the price."""
+    charge = Charge(
+        payee="accounts/acme", job="jobs/j", meter=1, quantity=4_000_000, amount_micros=800, currency="CNY",
+        price=Price(meter=1, amount_micros=720_000, per_quantity=3_600_000_000), trace_id="ab" * 16,
+        price_version="priceBooks/acme@3",
+    )  # fmt: skip
+    shown = text_of(bill.bill(Bill(account="accounts/a", currency="CNY", charges=[charge], total_micros=800)))
+    for part in ("4000000 cpu·µs", "0.720000 / core·h", "0.000800 CNY", "ab" * 16, "acme@3", "total"):
+        assert part in shown
+
+
+def test_a_ledger_out_of_balance_says_so() -> None:
+    """A sum that is not zero is the first thing an auditor looks for."""
+    accounts = [
+        Account(name="accounts/a", currency="CNY", balance_micros=5),
+        Account(name="accounts/b", currency="CNY", balance_micros=-5),
+        Account(name="accounts/c", currency="EUR", balance_micros=1),
+    ]
+    assert bill.sums(accounts) == {"CNY": 0, "EUR": 1}
+    shown = text_of(bill.ledger(accounts))
+    assert "sum 0.000000 CNY: balanced" in shown
+    assert "sum 0.000001 EUR: OUT OF BALANCE" in shown
+
+
+def a_span(number: int, parent: int, name: str, at_ms: int, ms: int, service: str = "scheduler") -> Span:
+    span = Span(span_id=f"{number:016x}", parent_span_id=f"{parent:016x}" if parent else "", name=name, service=service)
+    span.start_time.FromMilliseconds(1_700_000_000_000 + at_ms)
+    span.duration_us = ms * 1000
+    return span
+
+
+def test_a_trace_is_a_tree_in_the_order_of_time() -> None:
+    """The line that decided a job's fate must be found by reading downwards."""
+    spans = [
+        a_span(3, 2, "commit", 30, 5),
+        a_span(1, 0, "submit", 0, 100, "gateway"),
+        a_span(2, 1, "decide", 10, 50),
+        *(a_span(10 + n, 2, "etcd.Put", 11 + n, 1) for n in range(4)),
+        a_span(99, 77, "lost", 40, 1),
+    ]
+    found = trace.rows(trace.forest(spans), fold=True)
+    assert [(row.depth, row.label, row.offset_us // 1000) for row in found] == [
+        (0, "submit", 0),
+        (1, "decide", 10),
+        (2, "etcd.Put ×4", 11),
+        (2, "commit", 30),
+        (0, "lost", 40),
+    ]
+    assert len(trace.rows(trace.forest(spans), fold=False)) == 8
+    shown = text_of(trace.trace(Trace(name="traces/t", spans=spans, services=["gateway", "scheduler"])))
+    assert "8 spans, 2 services: gateway, scheduler" in shown
+    assert "1 spans whose parent has not arrived" in shown
+
+
+def test_a_deep_trace_does_not_break_the_tree() -> None:
+    """A loop of calls makes a trace thousands deep exactly when somebody needs to read it."""
+    spans = [a_span(n, n - 1, f"hop {n}", n, 1) for n in range(1, 3000)]
+    assert trace.rows(trace.forest(spans), fold=True)[-1].depth == 2998
+
+
+@pytest.mark.parametrize("kind", BY_CODE.values())
+def test_every_code_has_an_exit_status(kind: type[Refusal]) -> None:
+    """A script branches on the status alone."""
+    expected = {"DATA_LOSS": 1, "UNIMPLEMENTED": 1}
+    assert errors.exit_status(kind("X", "y")) == expected.get(kind.code, errors.EXIT_STATUS.get(kind.code))
+
+
+def test_a_refusal_reads_in_both_languages() -> None:
+    """Code, reason, numbers, the nearest fix and the page, whatever the language."""
+    refusal = NotFound("JOB_UNKNOWN", "jobs/x does not exist", name="jobs/x")
+    refusal.localized = {"en": refusal.message, "zh": "没有此作业"}
+    english, chinese = errors.described(refusal, "en"), errors.described(refusal, "zh")
+    assert english.splitlines() == [
+        "error: NOT_FOUND JOB_UNKNOWN: jobs/x does not exist",
+        "  name = jobs/x",
+        "  fix: `suan job list` shows your jobs",
+        "  help: docs/errors.md#job_unknown",
+    ]
+    assert "没有此作业" in chinese
+    assert "处置" in chinese
+
+
+@given(st.integers(-(2**63), 2**63))
+def test_money_is_shown_to_the_last_digit(amount: int) -> None:
+    """A rounded amount is a wrong amount."""
+    shown = units.money(amount)
+    assert int(shown.replace(".", "")) == amount
+
+
+@pytest.mark.parametrize(("text", "expected"), [("12.50", 12_500_000), ("0.000001", 1), ("3", 3_000_000)])
+def test_an_amount_is_read_exactly(text: str, expected: int) -> None:
+    """Credit what was paid in, no more and no less."""
+    assert micros(text) == expected
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "0.0000001", "x", "NaN", "Infinity", "1e30", ""])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    """A slip of the finger must not move money."""
+    with pytest.raises(InvalidArgument):
+        micros(text)
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a//b", "a/../../b", "", ".", "a\\b", "a\0b"])
+def test_a_dataset_cannot_write_outside_its_folder(path: str) -> None:
+    """A manifest comes from a stranger."""
+    with pytest.raises(InvalidArgument):
+        safe(path)
