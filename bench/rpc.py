@@ -1,7 +1,7 @@
 """What our whole stack costs a call: `python bench/rpc.py`.
 
-An echo of 100 bytes over mutual TLS through SDK and chassis, against a bare plaintext grpc.aio echo, two processes each,
-in turns on the same machine. Prints one JSON object a line: {"name", "value", "unit", "baseline", "ratio"}.
+An echo of 100 bytes over mutual TLS through SDK and chassis, against a bare plaintext grpc.aio echo, two processes
+each, in turns on the same machine. Prints one JSON object a line: {"name", "value", "unit", "baseline", "ratio"}.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 import grpc
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
 from suanmesh.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from suanmesh_chassis import Served
 from suanmesh_chassis.ca import NodeCa
@@ -47,20 +48,20 @@ class Nowhere(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-class Echoes:
+class Echoes(agent_service_pb2_grpc.AgentServiceServicer):
     """A site's data plane; only Echo is called."""
 
-    async def Echo(self, request: Any, call: object) -> Any:
+    async def Echo(self, request: Any, context: Any) -> Any:
         return agent_service_pb2.EchoResponse(payload=request.payload)
 
-    async def GetManifest(self, request: Any, call: object) -> Any:
+    async def GetManifest(self, request: Any, context: Any) -> Any:
         raise LookupError
 
-    async def FetchChunks(self, request: Any, call: object) -> Any:
+    async def FetchChunks(self, request: Any, context: Any) -> Any:
         raise LookupError
         yield
 
-    async def ReadLog(self, request: Any, call: object) -> Any:
+    async def ReadLog(self, request: Any, context: Any) -> Any:
         raise LookupError
         yield
 
@@ -153,7 +154,9 @@ def _report(p50s: dict[str, list[float]], rates: dict[str, list[float]]) -> None
     for suffix, kind in (("", str(DEFAULT_SHARE)), ("_all_traced", "1.0")):
         for name, unit, measured in (("unary_p50", "ms", p50s), (f"unary_throughput_{FLIGHT}", "1/s", rates)):
             value, baseline = statistics.median(measured[kind]), statistics.median(measured["bare"])
-            ratio = statistics.median(ours / theirs for ours, theirs in zip(measured[kind], measured["bare"], strict=True))
+            ratio = statistics.median(
+                ours / theirs for ours, theirs in zip(measured[kind], measured["bare"], strict=True)
+            )
             figures = {"value": round(value, 3), "unit": unit, "baseline": round(baseline, 3), "ratio": round(ratio, 3)}
             print(json.dumps({"name": name + suffix} | figures))
 

@@ -66,6 +66,7 @@ class Probes:
         self.changes = 0
         self.memos: dict[MemoKey, document_pb2.RequestRecord] = {}
         self.begun = asyncio.Event()
+        self.may_finish = asyncio.Event()
         self.closed = asyncio.Event()
 
     async def recall(self, key: MemoKey) -> document_pb2.RequestRecord | None:
@@ -76,6 +77,9 @@ class Probes:
             raise FailedPrecondition("PROBE_SAD", "the probe is sad", mood="low")
         if request.text == "break":
             raise ZeroDivisionError("a defect")
+        if request.text == "finish":
+            self.begun.set()
+            await self.may_finish.wait()
         if request.text == "wait":
             try:
                 self.begun.set()

@@ -18,7 +18,6 @@ from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.identity import NOBODY
 from suanmesh_chassis.methods import Method
 from suanmesh_chassis.parts import Requests
-from suanmesh_chassis.relayed import Relayed
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal, ResourceExhausted
 from suanmesh_sdk import deadlines
@@ -28,8 +27,6 @@ from suanmesh_telemetry import names
 from suanmesh_telemetry.metrics import SERVER_DURATIONS
 from suanmesh_telemetry.rpc import CallSpans, end_span
 from suanmesh_telemetry.spans import traceparent_of
-
-log = structlog.get_logger()
 
 REQUEST_ID_LENGTH_MAX = 128
 _REQUEST_ID = "request_id"
@@ -55,6 +52,8 @@ class Rules:
         self.clock = clock
         self.message_bytes_max = message_bytes_max
         self.requests = requests
+        self.log = structlog.get_logger().bind()
+        """Bound once: doing so for each line costs as much as writing it."""
 
 
 class Serving:
@@ -154,10 +153,6 @@ class Serving:
         self._code, self._reason, self._message = refusal.code, refusal.reason, refusal.message
         self._status = status_of(refusal, area=self._rules.area).SerializeToString()
 
-    def relayed(self, relayed: Relayed) -> None:
-        """It ends as the service ended it to which it was passed on."""
-        self._code, self._message, self._status = relayed.code, relayed.message, relayed.details
-
     def broken_off(self) -> None:
         """The caller has gone, or its time has run out."""
         late = self._deadline is not None and self._deadline <= self._rules.clock.monotonic()
@@ -170,7 +165,7 @@ class Serving:
         status = status_pb2.Status(code=code_pb2.INTERNAL, message=self._message)
         status.details.add().Pack(error_details_pb2.RequestInfo(request_id=trace_id))
         self._status = status.SerializeToString()
-        log.error("handler failed", method=self.method.name, trace_id=trace_id, exc_info=defect)
+        self._rules.log.error("handler failed", method=self.method.name, trace_id=trace_id, exc_info=defect)
 
     def end(self) -> None:
         """Leave one span, one sample, one line."""
@@ -181,7 +176,7 @@ class Serving:
             self._describe_span()
         SERVER_DURATIONS.observe(self.method.name, self._code, seconds, trace_id)
         fields = {"reason": self._reason, "message": self._message, "request_id": self._request_id}
-        log.info(
+        self._rules.log.info(
             "call served",
             method=self.method.name,
             code=self._code,

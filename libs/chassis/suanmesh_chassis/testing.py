@@ -17,7 +17,8 @@ from suanmesh_chassis.server import TlsFiles
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer, new_signing_key
 from suanmesh_chassis.standing import Standing
-from suanmesh_kernel.clock import Clock, SystemClock
+from suanmesh_kernel.clock import Clock, SystemClock, system_rng
+from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_sdk import Resolver, Tls
 from suanmesh_sdk.mesh import Mesh
 from suanmesh_sdk.resolver import OneAddress
@@ -49,7 +50,7 @@ class LoopbackNode:
         return Process(
             area=area,
             identity=identity,
-            instance=f"{area}-1",
+            instance=sortable_id(self.clock.now(), system_rng),
             common=replace(self._common),
             clock=self.clock,
             tls=TlsFiles(issued.certificate, issued.key, issued.ca),

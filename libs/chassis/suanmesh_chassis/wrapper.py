@@ -16,7 +16,6 @@ from google.protobuf.message import Message
 
 from suanmesh_chassis.methods import Method, Shape
 from suanmesh_chassis.parts import RawForwarder
-from suanmesh_chassis.relayed import Relayed
 from suanmesh_chassis.serving import Rules, Serving
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store import AlreadyAnswered
@@ -51,8 +50,6 @@ async def _around(serving: Serving, act: Act, body: Any) -> bytes | None:
         return await act(serving, body)
     except Refusal as refusal:
         serving.refused(refusal)
-    except Relayed as relayed:
-        serving.relayed(relayed)
     except (asyncio.CancelledError, grpc.aio.BaseError):
         serving.broken_off()
         raise

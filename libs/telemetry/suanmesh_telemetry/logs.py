@@ -46,5 +46,8 @@ _FOREIGN = '{"event": "library says", "level": "%(levelname)s", "area": "%(name)
 """Lines of libraries that log by the standard library."""
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
 def _json(event: EventDict, **_: object) -> str:
-    return json.dumps(event, ensure_ascii=False, default=str)
+    return _encode(event)

@@ -11,9 +11,11 @@ import pytest
 from google.protobuf.descriptor import ServiceDescriptor
 
 from suanmesh_chassis import Listener, Served
-from suanmesh_chassis.ca import NodeCa
+from suanmesh_chassis.ca import NodeCa, server_name, write_identity
+from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.probe import PROBE_SERVICE, SERVICE, Probe, Probes
-from suanmesh_chassis.testing import USER, LoopbackNode
+from suanmesh_chassis.testing import NODE, USER, LoopbackNode
+from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.status import DETAILS_KEY, refusal_of_call
 from suanmesh_telemetry.testing import record_spans
@@ -120,3 +122,11 @@ async def probe_client(
     yield connected
     for channel in channels:
         await channel.close()
+
+
+@pytest.fixture
+def node_folder(tmp_path: Path) -> Path:
+    """What a service finds in its SUANMESH_TLS_DIR."""
+    ca = NodeCa.create(NODE, SystemClock())
+    write_identity(tmp_path, ca.issue(service_id(NODE, "probe"), [server_name(NODE, "probe")]))
+    return tmp_path

@@ -1,0 +1,181 @@
+"""A process from its first listener to its last call: found, leading, draining, ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suanmesh_chassis import House, Parts, Served
+from suanmesh_chassis.discovery import Directory
+from suanmesh_chassis.life import LeadershipLost, Life
+from suanmesh_chassis.probe import PROBE_SERVICE, Probes
+from suanmesh_chassis.run import main
+from suanmesh_chassis.testing import LoopbackNode
+from suanmesh_kernel.clock import system_rng
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk import InstanceState
+from suanmesh_store import MemoryKeyspace, MemoryStore
+
+Build = Callable[[House[None]], Awaitable[Parts]]
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """None at all."""
+
+
+class Town:
+    """Processes of one area over one etcd in memory, watched as another service would watch them."""
+
+    def __init__(self, node: LoopbackNode, probes: Probes) -> None:
+        self.node = node
+        self.probes = probes
+        self.keys = MemoryKeyspace()
+        self.directory = Directory(MemoryStore("registry", keys=self.keys))
+        self.houses: list[House[None]] = []
+
+    async def build(self, house: House[None]) -> Parts:
+        self.houses.append(house)
+        return Parts([Served(PROBE_SERVICE, self.probes)], requests=self.probes)
+
+    @asynccontextmanager
+    async def living(self, build: Build | None = None, *, leads: bool = True) -> AsyncIterator[asyncio.Event]:
+        """One process, told to stop at the end; what it raised is raised here."""
+        stop = asyncio.Event()
+        life: Life[None] = Life(self.node.process("probe"), self.keys, None, system_rng, leads=leads)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(life.live(build or self.build, stop))
+            try:
+                yield stop
+            finally:
+                stop.set()
+
+    async def seen(self, wanted: Callable[[list[Any]], bool]) -> list[Any]:
+        """The instances of the area, once they are as wanted."""
+        async with asyncio.timeout(10):
+            while not wanted(list(self.directory.instances("probe"))):
+                await self.directory.changed("probe")
+        return list(self.directory.instances("probe"))
+
+
+@pytest.fixture
+async def town(node: LoopbackNode, probes: Probes) -> AsyncIterator[Town]:
+    town = Town(node, probes)
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(town.directory.run())
+        yield town
+        watching.cancel()
+
+
+async def test_a_process_is_found_served_and_gone(town: Town, connect: Any) -> None:
+    """Callers find an instance by its record alone; one that has ended must not be found."""
+    async with town.living():
+        (instance,) = await town.seen(lambda found: [each.leader for each in found] == [True])
+        answer = await connect(at=instance.address).unary("Read", "hello")
+
+    assert answer.text.endswith("hello")
+    assert await town.seen(lambda found: not found) == []
+
+
+async def test_a_process_that_drains_says_so_before_it_ends(town: Town, connect: Any) -> None:
+    """A call that is under way when a service is restarted must be answered."""
+    async with town.living() as stop, asyncio.TaskGroup() as tasks:
+        (instance,) = await town.seen(lambda found: [each.leader for each in found] == [True])
+        call = tasks.create_task(connect(at=instance.address).unary("Read", "finish"))
+        await town.probes.begun.wait()
+        stop.set()
+        await town.seen(lambda found: [each.state for each in found] == [InstanceState.DRAINING])
+        town.probes.may_finish.set()
+
+    assert call.result().text.endswith("finish")
+
+
+async def test_the_second_instance_says_where_the_leader_is(town: Town, connect: Any) -> None:
+    """Two writers of one prefix would undo each other's work."""
+    async with town.living():
+        (first,) = await town.seen(lambda found: [each.leader for each in found] == [True])
+        async with town.living():
+            both = await town.seen(lambda found: len(found) == 2)
+            (second,) = [each for each in both if not each.leader]
+            with pytest.raises(Refusal) as caught:
+                await connect(at=second.address).unary("Read", "hello")
+
+    assert (caught.value.code, caught.value.reason) == ("UNAVAILABLE", "NOT_LEADER")
+    assert caught.value.facts == {"leader": first.address}
+    assert len(town.houses) == 1
+
+
+async def test_the_second_instance_takes_over_when_the_first_ends(town: Town) -> None:
+    """An area without a leader takes no job."""
+    async with town.living() as stop_first:
+        (first,) = await town.seen(lambda found: [each.leader for each in found] == [True])
+        async with town.living():
+            await town.seen(lambda found: len(found) == 2)
+            stop_first.set()
+            (heir,) = await town.seen(lambda found: [each.leader for each in found] == [True] and first not in found)
+
+    assert heir.address != first.address
+    assert town.houses[1].leadership is not None
+    assert town.houses[0].leadership is not None
+    assert town.houses[1].leadership.fence > town.houses[0].leadership.fence
+
+
+async def test_a_process_that_has_lost_its_lead_ends(town: Town) -> None:
+    """A leader that does not know it was replaced goes on to decide."""
+
+    async def deposed() -> None:
+        async with town.living():
+            await town.seen(lambda found: [each.leader for each in found] == [True])
+            leadership: Any = town.houses[0].leadership
+            await leadership.resign()
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await deposed()
+
+    assert caught.value.split(LeadershipLost)[1] is None
+
+
+async def test_a_task_that_breaks_ends_the_process(town: Town) -> None:
+    """A service whose reconciler is dead looks alive and does nothing."""
+
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    async def build(house: House[None]) -> Parts:
+        return Parts([Served(PROBE_SERVICE, town.probes)], tasks=[broken])
+
+    async def lived() -> None:
+        async with town.living(build):
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await lived()
+
+    assert caught.value.split(ZeroDivisionError)[1] is None
+
+
+def test_wrong_settings_are_named_before_anything_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator who mistyped a number must read which one."""
+
+    async def build(house: House[ProbeSettings]) -> Parts:
+        raise AssertionError
+
+    status = main("probe", ProbeSettings, build, ["--check"], {"SUANMESH_LEASE_S": "five"}, leads=True)
+
+    assert (status, "SUANMESH_LEASE_S" in capsys.readouterr().err) == (2, True)
+
+
+def test_right_settings_are_checked_and_nothing_is_started(node_folder: Path) -> None:
+    """Whoever deploys wants to know before the old process is stopped."""
+
+    async def build(house: House[ProbeSettings]) -> Parts:
+        raise AssertionError
+
+    assert main("probe", ProbeSettings, build, ["--check"], {"SUANMESH_TLS_DIR": str(node_folder)}, leads=True) == 0
