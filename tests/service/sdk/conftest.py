@@ -155,9 +155,10 @@ def tls(authority: Authority) -> Tls:
     return authority.issue("caller")
 
 
-def in_memory(tls: Tls) -> Tls:
-    """The same with the bytes instead of the paths."""
-    return Tls(*(Path(str(path)).read_bytes() for path in (tls.ca, tls.cert, tls.key)))
+def read(tls: Tls) -> tuple[bytes, bytes, bytes]:
+    """The bytes of CA, certificate and key."""
+    ca, cert, key = (Path(str(path)).read_bytes() for path in (tls.ca, tls.cert, tls.key))
+    return ca, cert, key
 
 
 Serve = Callable[[], Awaitable[Oracle]]
@@ -167,9 +168,8 @@ Serve = Callable[[], Awaitable[Oracle]]
 async def serve(authority: Authority) -> AsyncIterator[Serve]:
     """Start one more server; all are stopped at the end."""
     names = [f"{area}.{NODE}.suanmesh" for area in ("gateway", "registry", "scheduler", "agent.a")]
-    own = in_memory(authority.issue("server", *names))
-    pair = (own.key, own.cert)
-    credentials = grpc.ssl_server_credentials([pair], own.ca, require_client_auth=True)
+    ca, cert, key = read(authority.issue("server", *names))
+    credentials = grpc.ssl_server_credentials([(key, cert)], ca, require_client_auth=True)
     servers: list[aio.Server] = []
 
     async def one() -> Oracle:

@@ -35,7 +35,7 @@ def first_refused(times: int, refusal: Refusal, then: Any) -> Any:
         if left[0] > 0:
             left[0] -= 1
             raise refusal
-        return await then(request, context)
+        return bytes(await then(request, context))
 
     return answer
 
@@ -133,7 +133,7 @@ async def test_a_call_waits_for_the_first_instance(serve: Any, tls: Any, book: A
     oracle.answer = found
     resolver = book()
     async with Mesh(node="demo", tls=tls, resolver=resolver) as mesh, asyncio.TaskGroup() as tasks:
-        call = tasks.create_task(mesh.registry.GetSite(SITE))
+        call: asyncio.Task[Site] = tasks.create_task(mesh.registry.GetSite(SITE))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         resolver.rewrite(Instance(oracle.address))
         assert (await call).name == "sites/a"
@@ -233,7 +233,7 @@ async def test_a_stream_ends_with_what_the_server_says(serve: Any, tls: Any) -> 
 
     oracle.stream = two_then_gone
     async with connect(oracle.address, tls=tls, node="demo") as mesh:
-        call = mesh.scheduler.WatchJob(WatchJobRequest(name="jobs/1"))
+        call: Any = mesh.scheduler.WatchJob(WatchJobRequest(name="jobs/1"))
         seen = [(await call.read()).name, (await call.read()).name]
         with pytest.raises(Unavailable):
             await call.read()
@@ -269,7 +269,7 @@ async def test_both_ways_of_a_two_way_stream(serve: Any, tls: Any) -> None:
 
     oracle.stream = acknowledge
     async with connect(oracle.address, tls=tls, node="demo") as mesh:
-        call = mesh.registry.ReportState()
+        call: Any = mesh.registry.ReportState()
         await call.write(ReportStateRequest(sequence=1))
         assert (await call.read()).sequence == 1
         await call.done_writing()

@@ -112,7 +112,7 @@ async def test_a_cancelled_call_ends_once(serve: Any, tls: Any, ledger: Ledger) 
 
     oracle.answer = hold
     async with connect(oracle.address, tls=tls, node="demo", hook=ledger) as mesh, asyncio.TaskGroup() as tasks:
-        call = tasks.create_task(mesh.registry.GetSite(SITE))
+        call: asyncio.Task[Site] = tasks.create_task(mesh.registry.GetSite(SITE))  # type: ignore[arg-type]
         await arrived.wait()
         call.cancel()
     assert ledger.ended == [("CANCELLED", 1)]

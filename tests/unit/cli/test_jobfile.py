@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_cli import jobfile
 from suanmesh_kernel.refusals import InvalidArgument
 
@@ -44,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def loaded(folder: Path, text: str) -> jobfile.Job:
+def loaded(folder: Path, text: str) -> Job:
     path = folder / "job.yaml"
     path.write_text(text)
     return jobfile.load(path)

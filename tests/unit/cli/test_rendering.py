@@ -13,7 +13,7 @@ from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
 from suanmesh.gateway.v1.trace_pb2 import Span, Trace
 from suanmesh.scheduler.v1.decision_pb2 import AdmittingChange, Candidate, Decision, Obstacle
 from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_CPU
-from suanmesh.type.v1.money_pb2 import Price
+from suanmesh.type.v1.money_pb2 import METER_CPU_US, Price
 from suanmesh_cli import errors, output, units
 from suanmesh_cli.commands.data import safe
 from suanmesh_cli.commands.money import micros
@@ -62,8 +62,8 @@ def test_what_does_not_fit_shows_what_would() -> None:
 def test_every_charge_shows_its_price_and_its_trace() -> None:
     """Whoever checks a bill needs the price behind a line, and the work behind the price."""
     charge = Charge(
-        payee="accounts/acme", job="jobs/j", meter=1, quantity=4_000_000, amount_micros=800, currency="CNY",
-        price=Price(meter=1, amount_micros=720_000, per_quantity=3_600_000_000), trace_id="ab" * 16,
+        payee="accounts/acme", job="jobs/j", meter=METER_CPU_US, quantity=4_000_000, amount_micros=800, currency="CNY",
+        price=Price(meter=METER_CPU_US, amount_micros=720_000, per_quantity=3_600_000_000), trace_id="ab" * 16,
         price_version="priceBooks/acme@3",
     )  # fmt: skip
     shown = text_of(bill.bill(Bill(account="accounts/a", currency="CNY", charges=[charge], total_micros=800)))
