@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import Unavailable
+from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_store import RoundLease, Store
 from suanmesh_store.layout import alive_key
 
@@ -69,13 +69,13 @@ class Presence:
             if now - ear.heard_at >= self._silence_s and not ear.opening.locked():
                 await self._hush(site, ear)
 
-    async def close(self) -> None:
-        """Let all leases run out by themselves: another instance may be hearing the agents already."""
-        self._ears.clear()
-
     async def _mark_alive(self, site: str) -> RoundLease:
         lease = await self._store.open_lease(self._lease_s, kept=True)
-        await self._store.put_token(alive_key(site), site.encode(), lease.id, must_not_exist=False)
+        try:
+            await self._store.put_token(alive_key(site), site.encode(), lease.id, must_not_exist=False)
+        except Refusal:
+            await lease.revoke()  # else it would be kept alive for nobody
+            raise
         return lease
 
     async def _hush(self, site: str, ear: _Ear) -> None:

@@ -23,6 +23,8 @@ from suanmesh_store.layout import JOIN_TOKENS, PARTIES, POOLS, SITES, M
 
 DESCRIPTORS_MAX = 100
 STATES_MAX = 100
+TOKEN_MEMORY_S = 86_400
+"""How long a token is remembered after it lapsed, so that an agent whose answer was lost can ask again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class RegistryService:
         now, ca_digest = self._around.clock.now(), self._around.certifier.ca_digest
         kept, text = tokens.issued(held.name, request.ttl_s, ca_digest, now, self._around.rng)
         answer = pb.JoinToken(token=text, expire_time=wire.timestamp(kept.expire_time))
-        creation = Create(JOIN_TOKENS, kept.name, wire.token_to(kept))
+        lease = await self._store.open_lease((kept.expire_time - now).total_seconds() + TOKEN_MEMORY_S)
+        creation = Create(JOIN_TOKENS, kept.name, wire.token_to(kept), lease.id)
         await self._store.commit(creation, guards=[held], remember=call.memo(answer), author=call.author())
         return answer
 

@@ -13,6 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from suanmesh.accounting.v1 import accounting_service_pb2
 from suanmesh.gateway.v1 import gateway_service_pb2
@@ -21,7 +22,7 @@ from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.scheduler.v1 import scheduler_service_pb2
 from suanmesh_chassis import Forwarded, Listener, Served
 from suanmesh_chassis.assertion import METADATA_KEY, Minter
-from suanmesh_chassis.identity import caller_of, service_id
+from suanmesh_chassis.identity import agent_id, caller_of, service_id, user_id
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
 from suanmesh_gateway.forwarder import Forwarder
 from suanmesh_gateway.main import OTLP, OTLP_SEMANTICS, OWN
@@ -223,6 +224,32 @@ async def test_a_trace_that_is_not_kept_is_not_found(town: Town) -> None:
     async with town.mesh(USER) as mesh:
         with pytest.raises(NotFound, match="TRACE_UNKNOWN"):
             await mesh.gateway.GetTrace(gateway_service_pb2.GetTraceRequest(name=name))
+
+
+async def test_spans_come_from_inside_and_are_read_by_who_began_the_trace(town: Town) -> None:
+    """A user must see their own job's trace; nobody outside may write into it, no other party may read it."""
+    trace_id = bytes(range(16))
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    span = resource.scope_spans.add().spans.add(trace_id=trace_id, span_id=b"12345678", name="root")
+    span.attributes.add(key="suanmesh.party").value.string_value = caller_of(USER, NODE).party
+    export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    name = gateway_service_pb2.GetTraceRequest(name=f"traces/{trace_id.hex()}")
+
+    async with town.mesh(USER) as mesh:
+        with pytest.raises(PermissionDenied, match="ROLE_DENIED"):
+            await mesh.channel("gateway").unary_unary(export)(request.SerializeToString())
+    async with town.mesh(agent_id(NODE, "a")) as mesh:
+        await mesh.channel("gateway").unary_unary(export)(request.SerializeToString())
+    for reader in (USER, OPERATOR):
+        async with town.mesh(reader) as mesh:
+            assert [each.name for each in (await mesh.gateway.GetTrace(name)).spans] == ["root"]
+    async with town.mesh(user_id(NODE, "rival", "r")) as mesh:
+        with pytest.raises(NotFound, match="TRACE_UNKNOWN"):
+            await mesh.gateway.GetTrace(name)
+    async with town.mesh(OPERATOR) as mesh:
+        listed = await mesh.gateway.ListTraces(gateway_service_pb2.ListTracesRequest())
+        assert [each.name for each in listed.traces] == [name.name]
 
 
 async def enrolled(town: Town) -> str:

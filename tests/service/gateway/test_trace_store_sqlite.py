@@ -11,7 +11,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from suanmesh_gateway import wire
 from suanmesh_gateway.domain.traces import Span
+from suanmesh_gateway.settings import GatewaySettings
+from suanmesh_gateway.sweeper import Sweeper
 from suanmesh_gateway.trace_store import TraceStore
+from suanmesh_kernel.clock import HandClock
 
 FIRST = (2**63 - 1, "")
 
@@ -75,6 +78,18 @@ async def test_old_traces_go_first_by_age_then_by_number(store: TraceStore) -> N
     assert await store.sweep(began_before_ns=0, spans_max=2) == 1
     assert await store.trace(f"{1:032x}") == await store.trace(f"{2:032x}") == []
     assert len(await store.trace(f"{3:032x}")) == 2
+
+
+async def test_the_sweeper_keeps_to_its_settings(store: TraceStore) -> None:
+    """A gateway left alone for months must not fill the disk."""
+    settings, clock = GatewaySettings(traces_age_s_max=10, traces_spans_max=2), HandClock()
+    now_ns = int(clock.now().timestamp()) * 1_000_000_000
+    await store.add(
+        [a_span(1, 1), *(a_span(trace, 1, start_ns=now_ns + trace, end_ns=now_ns + 9) for trace in (2, 3, 4))]
+    )
+
+    assert await Sweeper(store, settings, clock).sweep() == 2
+    assert [summary.start_ns - now_ns for summary in await store.newest(10, FIRST)] == [4, 3]
 
 
 async def test_traces_outlive_a_restart(tmp_path: Path) -> None:

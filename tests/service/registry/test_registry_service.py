@@ -26,7 +26,7 @@ from suanmesh_registry.certificates import Certifier
 from suanmesh_registry.presence import Presence
 from suanmesh_registry.reconciler import Watchman
 from suanmesh_registry.registrar import Registrar
-from suanmesh_registry.service import RegistryService, Surroundings
+from suanmesh_registry.service import TOKEN_MEMORY_S, RegistryService, Surroundings
 from suanmesh_registry.settings import RegistrySettings
 from suanmesh_store import MemoryKeyspace, MemoryStore, open_mirror
 from suanmesh_store.layout import POOLS, SITES
@@ -212,6 +212,19 @@ async def test_enrolment_repeats_but_is_not_stolen(desk: Desk) -> None:
 async def enrolment_token(desk: Desk) -> str:
     asked = pb.CreateJoinTokenRequest(party="parties/p")
     return (await desk.service.CreateJoinToken(asked, desk.call(request_id="another token"))).token
+
+
+async def test_a_token_is_forgotten_in_the_end(desk: Desk) -> None:
+    """Tokens that nobody used must not fill the store for ever."""
+    agent, token = Agent("a"), await a_token(desk)
+    await desk.service.EnrolSite(agent.enrolment(token), desk.call(Caller()))
+
+    desk.clock.advance(TOKEN_MEMORY_S)
+    await desk.service.EnrolSite(agent.enrolment(token), desk.call(Caller()))
+    desk.clock.advance(3_600)
+    with pytest.raises(Unauthenticated, match="JOIN_TOKEN_INVALID"):
+        await desk.service.EnrolSite(agent.enrolment(token), desk.call(Caller()))
+    assert (await the_site(desk)).name == "sites/a"
 
 
 async def test_another_partys_token_does_not_take_over_a_site(desk: Desk) -> None:

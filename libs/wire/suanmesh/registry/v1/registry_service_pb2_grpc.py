@@ -146,7 +146,8 @@ class RegistryServiceServicer(object):
 
     def EnrolSite(self, request, context):
         """Spends a join token: records the site and signs the agent's certificate. Served without a client certificate. A
-        repeat with the same token, site and keys is answered the same way, because the first answer may have been lost.
+        repeat with the same token, site and keys is answered the same way until a day after the token lapsed, because the
+        first answer may have been lost.
 
         Errors:
         * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.

@@ -44,7 +44,8 @@ class RegistryServiceStub:
     """
     EnrolSite: aio.UnaryUnaryMultiCallable[registry_service_pb2.EnrolSiteRequest, registry_service_pb2.EnrolSiteResponse]
     """Spends a join token: records the site and signs the agent's certificate. Served without a client certificate. A
-    repeat with the same token, site and keys is answered the same way, because the first answer may have been lost.
+    repeat with the same token, site and keys is answered the same way until a day after the token lapsed, because the
+    first answer may have been lost.
 
     Errors:
       * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
@@ -151,7 +152,8 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[registry_service_pb2.EnrolSiteRequest, abc.Awaitable[registry_service_pb2.EnrolSiteResponse]],
     ) -> abc.Awaitable[registry_service_pb2.EnrolSiteResponse]:
         """Spends a join token: records the site and signs the agent's certificate. Served without a client certificate. A
-        repeat with the same token, site and keys is answered the same way, because the first answer may have been lost.
+        repeat with the same token, site and keys is answered the same way until a day after the token lapsed, because the
+        first answer may have been lost.
 
         Errors:
           * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
