@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from opentelemetry import trace
 
@@ -162,11 +162,6 @@ def current_traceparent() -> str:
     if not span.is_valid:
         return ""
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
-
-
-def as_bytes(message: Message) -> bytes:
-    """Bytes that are equal for equal messages, for digests of a request."""
-    return message.SerializeToString(deterministic=True)
 
 
 def _timestamp(moment: datetime) -> Timestamp:

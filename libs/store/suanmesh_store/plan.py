@@ -76,12 +76,16 @@ def remembering(base: Plan, memo: Memo, *, area: str, lease: int) -> Plan:
 
 def applied(plan_: Plan, found: dict[str, Entry | None]) -> int:
     """The revision at which this very transaction was applied before, read from what it would have written; 0 if it
-    cannot be told. Only puts can tell: their bytes carry a uid and a moment that no other commit has."""
+    cannot be told.
+
+    Only puts can tell: a document's bytes carry a uid and a moment that no other commit has, and a token is the same
+    one if it says the same on the same lease.
+    """
     puts = [write for write in plan_.writes if isinstance(write, Put)]
     revisions = set()
     for put in puts:
         entry = found.get(put.key)
-        if entry is None or entry.value != put.value:
+        if entry is None or (entry.value, entry.lease) != (put.value, put.lease):
             return 0
         revisions.add(entry.mod_revision)
     return revisions.pop() if len(revisions) == 1 else 0

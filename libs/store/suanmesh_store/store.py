@@ -247,20 +247,21 @@ class KeyspaceStore:
         can succeed once only, and a put that stands proves by its bytes that it did.
         """
         unknown = False
+        step = await self._with_memo(base, memo)
         for attempt in range(UNKNOWN_TRIES + 1):
-            step = await self._with_memo(base, memo)
             try:
                 outcome = await self._keys.txn(step.compares, step.writes)
             except KeyspaceTrouble as trouble:
                 if trouble.trouble is Trouble.LEASE_GONE and memo is not None and attempt == 0:
                     self._request_lease = 0  # the answers' lease may be the one that is gone
-                elif trouble.trouble is not Trouble.UNKNOWN and not unknown:
+                    step = await self._with_memo(base, memo)
+                    continue
+                if trouble.trouble is not Trouble.UNKNOWN and not unknown:
                     raise refusal_of(trouble) from trouble
-                else:
-                    unknown = True
-                    await asyncio.sleep(UNKNOWN_PAUSE_S * 2**attempt)
-                continue
-            return outcome.revision if outcome.succeeded else await self._settle(step, outcome, unknown)
+                unknown = True
+                await asyncio.sleep(UNKNOWN_PAUSE_S * 2**attempt)
+            else:
+                return outcome.revision if outcome.succeeded else await self._settle(step, outcome, unknown)
         raise _outcome_unknown()
 
     async def _settle(self, step: Plan, outcome: Outcome, unknown: bool) -> int:

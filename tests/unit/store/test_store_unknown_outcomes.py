@@ -24,7 +24,7 @@ from suanmesh_store import (
     store,
 )
 from suanmesh_store.keyspace import Compare, Outcome, Write
-from suanmesh_store.layout import JOBS
+from suanmesh_store.layout import JOBS, hold_key
 from suanmesh_store.memory import MemoryStore
 
 UNKNOWN = KeyspaceTrouble(Trouble.UNKNOWN, "the connection broke")
@@ -173,3 +173,23 @@ async def test_answers_are_remembered_on_a_new_lease_when_the_old_one_is_gone() 
     assert await scheduler.recall(later.key) is not None
     with pytest.raises(Conflict):
         await scheduler.commit(a_create("jobs/b"), remember=None)
+
+
+async def test_a_token_on_another_lease_is_no_proof() -> None:
+    """A hold of an earlier round that happens to be of the same amount is not this round's hold."""
+    scheduler, keys = a_store()
+    earlier, mine = await scheduler.open_lease(10), await scheduler.open_lease(10)
+    key = hold_key("placements/p", "accounting", 0)
+
+    async def another_round(carried_out: Callable[[], Awaitable[Outcome]]) -> Outcome:
+        await scheduler.put_token(key, b"120", earlier.id)
+        raise UNKNOWN
+
+    keys.mishaps = [another_round]
+    with pytest.raises(Unavailable) as refused:
+        await scheduler.put_token(key, b"120", mine.id)
+    assert refused.value.reason == "OUTCOME_UNKNOWN"
+
+    await earlier.revoke()
+    keys.mishaps = [answer_lost]
+    assert await scheduler.put_token(key, b"120", mine.id) > 0
