@@ -101,7 +101,7 @@ class Reconciler:
         standing = await self._store.tokens(HOLDS)
         self._tokens = {token.key for token in standing.tokens if _is_ours(token.key)}
         self._dirty.add(self._kept.names())
-        async for batch in self._store.watch_tokens(HOLDS, standing.revision):
+        async for batch in self._store.watch_tokens(HOLDS, standing.revision, standing.tokens):
             for key, token in batch.changes:
                 if _is_ours(key):
                     (self._tokens.add if token else self._tokens.discard)(key)

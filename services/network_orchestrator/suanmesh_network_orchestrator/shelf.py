@@ -22,7 +22,7 @@ from suanmesh_network_orchestrator.domain import declaration, reservations
 from suanmesh_network_orchestrator.domain.paths import Obstacle, find_path
 from suanmesh_network_orchestrator.domain.probes import Probe, Probes
 from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, Use
-from suanmesh_network_orchestrator.domain.topology import Topology, topology
+from suanmesh_network_orchestrator.domain.topology import Link, Topology, topology
 from suanmesh_store import Author, Change, Conflict, Create, Delete, Held, Mirror, Store, Update
 from suanmesh_store.layout import BOOKINGS, LINKS, RESERVATIONS, hold_key
 from suanmesh_telemetry import names, span
@@ -51,6 +51,7 @@ class Shelf:
         self._probes = probes
         self._clock = clock
         self._writing = asyncio.Lock()
+        self._read_links: tuple[int, list[Link]] = (-1, [])
 
     @property
     def revision(self) -> int:
@@ -191,8 +192,15 @@ class Shelf:
         return [held for name in links if (held := self._links.get(name)) is not None]
 
     def _topology(self, reserved_bps: dict[str, int]) -> Topology:
-        links = [wire.link_from(held.message) for held in self._links.values()]
-        return topology(links, reserved_bps, self._probes.rtt_us(self._clock.now()))
+        return topology(self._declared(), reserved_bps, self._probes.rtt_us(self._clock.now()))
+
+    def _declared(self) -> list[Link]:
+        """The declared links as values, read again only after they have changed."""
+        revision, links = self._read_links
+        if revision != self._links.revision:
+            links = [wire.link_from(held.message) for held in self._links.values()]
+            self._read_links = (self._links.revision, links)
+        return links
 
     def _shown(self, held: Held[LinkMessage]) -> LinkMessage:
         booking = self._bookings.get(held.name)

@@ -13,7 +13,7 @@ from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store import Create, MemoryStore, Update
+from suanmesh_store import Create, Update
 from suanmesh_store.layout import RESERVATIONS, TRANSFERS
 
 HELD, COMMITTED, RELEASED = Reservation.STATE_HELD, Reservation.STATE_COMMITTED, Reservation.STATE_RELEASED
@@ -70,6 +70,14 @@ async def test_a_hold_on_a_lease_that_is_gone_books_nothing(opened: Any, link: A
         assert await net.booked() == {"links/ab": 0}
 
 
+async def test_a_hold_without_a_lease_is_refused(opened: Any, link: Any) -> None:
+    """Without a lease nothing would ever take it away again."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        refusal = refusal_of((await net.reserve("p1", 700, 0)).error)
+        assert (refusal.reason, refusal.facts["field"]) == ("FIELD_INVALID", "items[0].lease_id")
+
+
 async def test_a_committed_hold_outlives_its_lease_and_ends_with_its_inputs(opened: Any, link: Any) -> None:
     """The path is kept as long as data moves over it, and not a moment longer than that."""
     async with opened() as net:
@@ -94,7 +102,7 @@ async def test_the_path_is_free_as_soon_as_the_last_input_is_there(opened: Any, 
         lease = await net.store.open_lease(10)
         hold = (await net.reserve("p1", 700, lease.id)).hold
         await net.commit_placement("p1", hold)
-        transport = net.store.of("transport")
+        transport = net.world.store("transport")
         transfer = Transfer(name="transfers/p1-in-0", reservation=hold.reservation.name, state=Transfer.STATE_ACTIVE)
         moving = (await transport.commit(Create(TRANSFERS, transfer.name, transfer))).held[0]
         await net.move_placement("p1", Placement.STATE_STAGING, "transfers/p1-in-0")
@@ -127,7 +135,7 @@ async def test_a_restart_finds_what_the_crash_left(opened: Any, link: Any) -> No
         await net.commit_placement("p2", kept)
         store = net.store
     await store.delete_token(hold.key)
-    async with opened(store) as net:
+    async with opened() as net:
         await net.until_reservation("p1", RELEASED)
         await net.until_reservation("p2", COMMITTED)
         assert await net.booked() == {"links/ab": 100}
@@ -135,7 +143,7 @@ async def test_a_restart_finds_what_the_crash_left(opened: Any, link: Any) -> No
 
 async def test_no_link_is_ever_promised_beyond_its_capacity(opened: Any, link: Any) -> None:
     """Two instances that both believe they lead must still not sell the same bandwidth twice."""
-    async with opened() as one, opened(MemoryStore("network_orchestrator", keys=one.store.keys)) as two:
+    async with opened() as one, opened() as two:
         await one.declare(link("ab", "a", "b", 1000), link("ac", "a", "c", 900), link("cb", "c", "b", 700))
         async with asyncio.TaskGroup() as tasks:
             lease = await one.store.open_lease(60)

@@ -124,12 +124,13 @@ def test_a_refusal_carries_the_numbers() -> None:
         ("loss_ppm", 1_000_001),
         ("risk_groups", ("",)),
         ("owner", "nobody"),
+        ("price.amount_micros", Price(2**63 - 1, 1)),
     ],
 )
 def test_a_link_that_cannot_be_is_refused_by_field(field: str, value: object) -> None:
     """An operator with a typing error must be told where it is."""
     with pytest.raises(InvalidArgument) as caught:
-        check_declared(replace(LINK, **{field: value}), field="links[0]")
+        check_declared(replace(LINK, **{field.split(".")[0]: value}), field="links[0]")
     assert caught.value.facts["field"] == f"links[0].{field}"
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from suanmesh_kernel.money import divided_half_even
 from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument
-from suanmesh_network_orchestrator.domain.topology import Link
+from suanmesh_network_orchestrator.domain.topology import MIB, Link
 
 CAPACITY_BPS_MAX = 10**15
 LATENCY_US_MAX = 10 * 10**6
 LOSS_PPM_MAX = 10**6
 RISK_GROUPS_MAX = 16
 LABEL_CHARS_MAX = 63
-PRICE_MICROS_MAX = 10**15
+MIB_MICROS_MAX = 10**12
+"""Dearest a mebibyte may be on one link; a path of them all still fits 64 bits."""
 
 
 def check_declared(link: Link, *, field: str) -> None:
@@ -25,7 +27,10 @@ def check_declared(link: Link, *, field: str) -> None:
     _check_range(link.latency_us, 0, LATENCY_US_MAX, f"{field}.latency_us")
     _check_range(link.loss_ppm, 0, LOSS_PPM_MAX, f"{field}.loss_ppm")
     if link.price is not None:
-        _check_range(link.price.amount_micros, 0, PRICE_MICROS_MAX, f"{field}.price.amount_micros")
+        mib_micros = divided_half_even(MIB * link.price.amount_micros, link.price.per_quantity)
+        if mib_micros > MIB_MICROS_MAX:
+            problem = f"a mebibyte would cost {mib_micros}, {MIB_MICROS_MAX} are allowed"
+            raise _invalid(f"{field}.price.amount_micros", problem)
     if len(link.risk_groups) > RISK_GROUPS_MAX or any(not 0 < len(g) <= LABEL_CHARS_MAX for g in link.risk_groups):
         problem = f"at most {RISK_GROUPS_MAX} groups of 1 to {LABEL_CHARS_MAX} characters"
         raise _invalid(f"{field}.risk_groups", problem)
