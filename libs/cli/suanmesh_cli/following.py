@@ -78,10 +78,7 @@ async def _delivered_log(mesh: Mesh, name: str) -> str:
 
 
 async def _log_file(mesh: Mesh, dataset: str, task: int) -> AsyncIterator[bytes]:
-    manifest = await manifest_of(mesh, dataset)
-    if task >= len(manifest.files):
-        raise NotFound("LOG_UNKNOWN", f"{dataset} has no log of task {task}", name=dataset)
-    async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=manifest.files[task].path)):
+    async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=f"task-{task}.log")):
         yield piece.content
 
 

@@ -14,7 +14,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from suanmesh.accounting.v1.account_pb2 import Account
-from suanmesh.accounting.v1.accounting_service_pb2 import CreditAccountRequest, ListAccountsResponse
+from suanmesh.accounting.v1.accounting_service_pb2 import (
+    CreditAccountRequest,
+    ListAccountsResponse,
+    ListPostingsResponse,
+)
 from suanmesh.accounting.v1.usage_pb2 import Bill
 from suanmesh.gateway.v1.trace_pb2 import Span, Trace
 from suanmesh.registry.v1.pool_pb2 import Pool
@@ -39,7 +43,7 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import (
 from suanmesh.transport.v1.dataset_pb2 import Manifest, ManifestFile
 from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest, ReadFileResponse
 from suanmesh_cli.main import suan
-from suanmesh_kernel.refusals import BY_CODE, FailedPrecondition, InvalidArgument
+from suanmesh_kernel.refusals import BY_CODE, FailedPrecondition, InvalidArgument, PermissionDenied
 from suanmesh_sdk.status import status_of
 
 Run = Callable[..., Awaitable[Result]]
@@ -235,12 +239,15 @@ async def test_a_bill_finds_its_account(oracle: Any, run: Run) -> None:
 async def test_the_ledger_fails_when_it_does_not_add_up(oracle: Any, run: Run) -> None:
     """A cron job can watch over the books."""
     accounts = [Account(name="accounts/a", currency="CNY", balance_micros=5)]
+    oracle.answers["ListPostings"] = ListPostingsResponse()
     oracle.answers["ListAccounts"] = ListAccountsResponse(accounts=accounts)
     done = await run("ledger", "show", "-o", "json")
     assert (done.exit_code, json.loads(done.stdout)["balance_micros"]) == (1, {"CNY": "5"})
     accounts.append(Account(name="accounts/b", currency="CNY", balance_micros=-5))
     oracle.answers["ListAccounts"] = ListAccountsResponse(accounts=accounts)
     assert (await run("ledger", "show")).exit_code == 0
+    oracle.answers["ListPostings"] = PermissionDenied("ROLE_DENIED", "for operator")
+    assert (await run("ledger", "show")).exit_code == 4
 
 
 async def test_a_jobs_trace_is_one_command_away(oracle: Any, run: Run) -> None:

@@ -95,14 +95,14 @@ def test_a_trace_is_a_tree_in_the_order_of_time() -> None:
     """The line that decided a job's fate must be found by reading downwards."""
     spans = [
         a_span(3, 2, "commit", 30, 5),
-        a_span(1, 0, "submit", 0, 100, "gateway"),
+        a_span(1, 0, "suanmesh.scheduler.v1.SchedulerService/SubmitJobs", 0, 100, "gateway"),
         a_span(2, 1, "decide", 10, 50),
         *(a_span(10 + n, 2, "etcd.Put", 11 + n, 1) for n in range(4)),
         a_span(99, 77, "lost", 40, 1),
     ]
     found = trace.rows(trace.forest(spans), fold=True)
     assert [(row.depth, row.label, row.offset_us // 1000) for row in found] == [
-        (0, "submit", 0),
+        (0, "SchedulerService/SubmitJobs", 0),
         (1, "decide", 10),
         (2, "etcd.Put ×4", 11),
         (2, "commit", 30),

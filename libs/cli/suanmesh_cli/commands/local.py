@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -13,7 +15,8 @@ import click
 @click.pass_context
 def dev(ctx: click.Context, sites: int, data_dir: Path | None) -> None:
     """Run a whole mesh on this machine until Ctrl-C: etcd, every service, and a few sites."""
-    from suanmesh_local import launcher
+    with _server_installed():
+        from suanmesh_local import launcher
 
     ctx.exit(launcher.main(sites, data_dir))
 
@@ -22,6 +25,16 @@ def dev(ctx: click.Context, sites: int, data_dir: Path | None) -> None:
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
     """Say what this machine lacks for a mesh, and what to do about it."""
-    from suanmesh_local import doctor as examination
+    with _server_installed():
+        from suanmesh_local import doctor as examination
 
     ctx.exit(examination.main())
+
+
+@contextmanager
+def _server_installed() -> Iterator[None]:
+    """The thin client has neither services nor what they need; say what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        raise click.ClickException(f"{missing.name} is missing: pip install 'suanmesh[server]'") from missing

@@ -13,6 +13,7 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
     GetAccountRequest,
     GetBillRequest,
     ListAccountsRequest,
+    ListPostingsRequest,
     ListPriceBooksRequest,
 )
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
@@ -129,10 +130,12 @@ def ledger() -> None:
 @ledger.command("show")
 @command
 async def show_ledger(session: Session) -> int:
-    """Show all balances you may see; the operator's sum to zero in each currency (else exit status 1)."""
+    """Show all balances; they sum to zero in each currency, or the exit status is 1 (operator)."""
     from suanmesh_cli.render import bill as rendering
 
     async with session.mesh() as mesh:
+        # Only the operator may read postings. Anybody else sees some accounts, and some accounts prove nothing.
+        await mesh.accounting.ListPostings(ListPostingsRequest(page_size=1), timeout=session.timeout_s)
         found = await listed(mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts", session.timeout_s)
     sums = rendering.sums(found)
     if session.output == "table":

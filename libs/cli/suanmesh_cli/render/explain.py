@@ -112,9 +112,9 @@ def obstacle(stands: Obstacle, lang: str = "en") -> str:
     code = ObstacleCode.Name(stands.code).removeprefix("OBSTACLE_CODE_")
     text = stands.message_zh if lang == "zh" and stands.message_zh else stands.message
     numbers = []
-    if stands.HasField("needed"):
+    if stands.HasField("needed") and str(stands.needed) not in text:
         numbers.append(f"{'需' if lang == 'zh' else 'needed'} {stands.needed}")
-    if stands.HasField("available"):
+    if stands.HasField("available") and str(stands.available) not in text:
         numbers.append(f"{'有' if lang == 'zh' else 'available'} {stands.available}")
     return f"{code}: {text}" + (f" ({', '.join(numbers)})" if numbers else "")
 

@@ -96,14 +96,22 @@ def _groups(branches: Sequence[Branch], fold: bool) -> list[list[Branch]]:
 
 def _row(depth: int, group: Sequence[Branch], origin_us: int) -> Row:
     first = group[0].span
-    label = first.name if len(group) == 1 else f"{first.name} ×{len(group)}"
+    label = _label(first) if len(group) == 1 else f"{_label(first)} ×{len(group)}"
     error = next((each.span.status_message or "error" for each in group if each.span.error), "")
     duration = sum(each.span.duration_us for each in group)
     return Row(depth, label, first.service, _start_us(first) - origin_us, duration, error)
 
 
+def _label(span: Span) -> str:
+    """The span's name without what repeats in every line; an arrow where it asks another process."""
+    name = span.name
+    if name.startswith("suanmesh."):
+        name = name.rsplit(".", 1)[-1]
+    return f"→ {name}" if span.kind == "CLIENT" else name
+
+
 def _kind(branch: Branch) -> tuple[str, str, bool]:
-    return branch.span.service, branch.span.name, branch.span.error
+    return branch.span.service, _label(branch.span), branch.span.error
 
 
 def _start_us(span: Span) -> int:
