@@ -69,7 +69,7 @@ class Directory:
         self._records = {token.key: Record.FromString(token.value) for token in listing.tokens}
         self._tell()
         self.ready.set()
-        async with aclosing(self._store.watch_tokens(prefix, listing.revision)) as batches:
+        async with aclosing(self._store.watch_tokens(prefix, listing.revision, listing.tokens)) as batches:
             async for batch in batches:
                 for key, token in batch.changes:
                     self._take(key, token)

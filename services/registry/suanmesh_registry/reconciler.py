@@ -15,7 +15,7 @@ from suanmesh_registry import wire
 from suanmesh_registry.domain.liveness import Bounds, Hearing, Liveness, judged
 from suanmesh_registry.domain.pools import settled
 from suanmesh_registry.presence import Presence
-from suanmesh_store import Held, Mirror, Store, Update
+from suanmesh_store import Held, Mirror, Store, Tokens, Update
 from suanmesh_store.layout import ALIVE
 
 log = structlog.get_logger()
@@ -74,11 +74,11 @@ class Watchman:
             except (Aborted, Unavailable) as refusal:
                 log.info("site put off", site=name, reason=refusal.reason)
 
-    async def read_leases(self) -> int:
-        """Learn which agents have a lease; returns the revision that was true at."""
+    async def read_leases(self) -> Tokens:
+        """Learn which agents have a lease; returns what was read."""
         tokens = await self._store.tokens(ALIVE)
         self._leased = {f"sites/{last(token.key)}" for token in tokens.tokens}
-        return tokens.revision
+        return tokens
 
     def _hearing(self, held: Held[site_pb2.Site], now: float) -> Hearing:
         recorded = wire.liveness_from(held.message.liveness)
@@ -126,9 +126,9 @@ class Watchman:
     async def _follow_leases(self) -> None:
         while True:
             try:
-                revision = await self.read_leases()
+                seen = await self.read_leases()
                 self._presence.news.set()
-                async for batch in self._store.watch_tokens(ALIVE, revision):
+                async for batch in self._store.watch_tokens(ALIVE, seen.revision, seen.tokens):
                     for key, token in batch.changes:
                         (self._leased.discard if token is None else self._leased.add)(f"sites/{last(key)}")
                     self._presence.news.set()
