@@ -72,6 +72,8 @@ class Course:
     async def refused(self, refusal: Refusal) -> None:
         """Return when the call is to be tried again after `refusal`; raise what the caller is to see otherwise."""
         refusal = self._judged(refusal)
+        if isinstance(refusal, DeadlineExceeded):
+            self._route.forget(self._address)
         if not retries.may_repeat(self._method, refusal) or self._attempts >= retries.ATTEMPTS_MAX:
             raise refusal
         if self._address:

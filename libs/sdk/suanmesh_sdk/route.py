@@ -11,7 +11,7 @@ from suanmesh_sdk.connections import Connection, Connections
 from suanmesh_sdk.hooks import Hook
 from suanmesh_sdk.methods import Method
 from suanmesh_sdk.picking import pick
-from suanmesh_sdk.resolver import Resolver
+from suanmesh_sdk.resolver import Instance, Resolver
 from suanmesh_sdk.retries import Budget
 from suanmesh_sdk.status import MESH_DOMAIN
 
@@ -38,14 +38,18 @@ class Route:
         self._connections = connections
         self._follows_leader = follows_leader
         self._leader_hint = ""
+        self._known_at_hint: tuple[Instance, ...] = ()
 
     def connection(self, method: Method, tried: Collection[str]) -> Connection:
         """The connection for the next attempt.
 
         Raises Unavailable (`NOT_READY`) where no instance is known.
         """
+        instances = self._resolver.instances(self._area)
+        if self._leader_hint and tuple(instances) != self._known_at_hint:
+            self._leader_hint = ""  # the resolver has caught up, and knows better than an old answer
         address = pick(
-            self._resolver.instances(self._area),
+            instances,
             writes=method.effect != "READ",
             leader_hint=self._leader_hint,
             tried=tried,
@@ -62,6 +66,7 @@ class Route:
         leader = refusal.facts.get("leader", "")
         moved = bool(leader) and leader != self._leader_hint
         self._leader_hint = leader
+        self._known_at_hint = tuple(self._resolver.instances(self._area))
         return moved
 
     def forget(self, address: str) -> None:

@@ -106,6 +106,24 @@ async def test_a_write_goes_where_the_follower_points(serve: Any, tls: Any, book
     assert (len(follower.asked), len(leader.asked)) == (1, 2)
 
 
+async def test_an_old_pointer_to_the_leader_yields_to_news(serve: Any, tls: Any, book: Any) -> None:
+    """A former leader that was paused must not hold callers who were once sent to it."""
+    follower, paused = await serve(), await serve()
+    follower.answer = first_refused(1, Unavailable("NOT_LEADER", "ask the leader", leader=paused.address), found)
+
+    async def created(request: bytes, context: Any) -> bytes:
+        return Party(name="parties/p").SerializeToString()
+
+    paused.answer = created
+    resolver = book(Instance(follower.address))
+    async with Mesh(node="demo", tls=tls, resolver=resolver) as mesh:
+        await mesh.registry.CreateParty(CreatePartyRequest(party_id="p"))
+        follower.answer = created
+        resolver.rewrite(Instance(follower.address, leader=True))
+        await mesh.registry.CreateParty(CreatePartyRequest(party_id="q"))
+    assert (len(follower.asked), len(paused.asked)) == (2, 1)
+
+
 async def test_a_dead_instance_is_passed_over(serve: Any, tls: Any, book: Any) -> None:
     """kill -9 of one replica must cost a read nothing but a retry."""
     alive = await serve()
