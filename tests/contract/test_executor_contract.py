@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec, TaskState
 from suanmesh_agent.executors.cgroups import Cgroups
 from suanmesh_agent.executors.process import ProcessExecutor
@@ -74,7 +75,10 @@ async def test_a_task_finds_artefacts_inputs_and_outputs(executor: ProcessExecut
     replica = tmp_path / "replica"
     replica.mkdir()
     (replica / "numbers").write_text("1 2 3")
-    code = "print(sum(map(int, open('in/data/numbers').read().split())), open('run/name').read(), file=open('out/sum', 'w'))"
+    code = (
+        "numbers = map(int, open('in/data/numbers').read().split())\n"
+        "print(sum(numbers), open('run/name').read(), file=open('out/sum', 'w'))"
+    )
     task = a_task(code, artefacts=(("run/name", b"six"),), inputs=(("in/data", replica),), outputs=("out",))
     await executor.start(task)
     assert (await executor.over(task.key)).succeeded
@@ -201,13 +205,15 @@ async def test_a_task_survives_the_agent(kind: str, tmp_path: Path) -> None:
         "sys.path[:0] = [sys.argv[1]]\n"
         "from pathlib import Path\n"
         "from test_executor_contract import a_task, make_executor\n"
-        "task = a_task('import os, time\\nif os.fork() == 0:\\n while time.process_time() < 4: pass\\n os._exit(0)\\nos.wait()')\n"
+        "burn = 'import os, time\\nif os.fork() == 0:\\n while time.process_time() < 4: pass\\n os._exit(0)\\n'\n"
+        "burn += 'os.wait()'\n"
+        "task = a_task(burn)\n"
         "asyncio.run(make_executor(sys.argv[2], Path(sys.argv[3])).start(task))\n"
         "print(task.key.placement, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     arguments = [sys.executable, "-c", script, str(Path(__file__).parent), kind, str(tmp_path / "tasks")]
-    agent = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    agent = await asyncio.to_thread(subprocess.run, arguments, capture_output=True, text=True, check=False, timeout=60)
     assert agent.returncode == -signal.SIGKILL, agent.stderr
     look = await make_executor(kind, tmp_path / "tasks").over(TaskKey(agent.stdout.strip(), 0))
     assert look.succeeded
@@ -256,5 +262,5 @@ async def test_a_sandboxed_task_sees_its_own_folders_only(executor: ProcessExecu
 
 async def _log_says(executor: ProcessExecutor, key: TaskKey, words: bytes) -> None:
     async with asyncio.timeout(20):
-        while words not in executor.read_log(key, 0, 1000)[1]:
+        while words not in executor.read_log(key, 0, 1000)[1]:  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.02)

@@ -39,7 +39,7 @@ class MeterMark:
 
 @dataclass(frozen=True, slots=True)
 class TransferMark:
-    """What a transfer has cost so far. `end_ns` is 0 while it has not ended."""
+    """What a transfer has cost so far. `end_ns` is when the last chunk came, 0 before the first."""
 
     start_ns: int
     bytes_received: int
@@ -165,12 +165,13 @@ class Journal:
                     self._count(transfer, "chunks_again", 1)
                 self._db.execute("INSERT OR REPLACE INTO chunks VALUES (?, ?, 0)", (transfer, number))
 
-    def verify_chunks(self, transfer: str, numbers: Iterable[int], received_bytes: int) -> None:
-        """Chunks are on disk, as they should be."""
+    def verify_chunks(self, transfer: str, numbers: Iterable[int], received_bytes: int, now_ns: int) -> None:
+        """Chunks are on disk, as they should be, since now."""
         with self.together():
             for number in numbers:
                 self._db.execute("UPDATE chunks SET verified = 1 WHERE transfer = ? AND number = ?", (transfer, number))
             self._count(transfer, "bytes_received", received_bytes)
+            self._db.execute("UPDATE transfers SET end_ns = ? WHERE name = ?", (now_ns, transfer))
 
     def doubt_chunks(self, transfer: str, numbers: Iterable[int]) -> None:
         """Chunks are not on disk as they should be after all."""
@@ -184,7 +185,7 @@ class Journal:
         return frozenset(number for (number,) in rows)
 
     def end_transfer(self, name: str, end_ns: int) -> None:
-        """A transfer has ended; its chunks need not be remembered."""
+        """A transfer has ended, at the latest at `end_ns`; its chunks need not be remembered."""
         self._db.execute("UPDATE transfers SET end_ns = ? WHERE name = ? AND end_ns = 0", (end_ns, name))
         self._db.execute("DELETE FROM chunks WHERE transfer = ?", (name,))
 

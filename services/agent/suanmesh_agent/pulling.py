@@ -139,7 +139,8 @@ class Pull:
                 if await asyncio.to_thread(self._write, manifest, chunk, answer):
                     arrived.add(chunk.index)
         finally:
-            self._journal.verify_chunks(self._transfer.name, arrived, received)
+            now_ns = int(self._clock.now().timestamp() * 1e9)
+            self._journal.verify_chunks(self._transfer.name, arrived, received, now_ns)
         self.chunks_done += len(arrived)
         self.bytes_done += sum(chunk.size_bytes for chunk in group if chunk.index in arrived)
         self._moved_at = self._clock.monotonic()

@@ -10,7 +10,7 @@ from suanmesh_agent.data_plane import Logs, Reader, Tickets
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_chassis import Call
 from suanmesh_content import Chunk, manifest_to
-from suanmesh_kernel.names import checked_name, last
+from suanmesh_kernel.names import ID_PATTERN
 from suanmesh_kernel.refusals import InvalidArgument
 
 RANGES_MAX = 10_000
@@ -42,10 +42,12 @@ class AgentService:
 
     async def ReadLog(self, request: pb.ReadLogRequest, call: Call) -> AsyncIterator[pb.ReadLogResponse]:
         """What a task wrote."""
-        checked_name(request.placement, "placements", field="placement")
+        area, _, placement = request.placement.partition("/")
+        if area != "placements" or not ID_PATTERN.fullmatch(placement):
+            raise InvalidArgument("RANGE_INVALID", "placement is not of the form placements/{id}", field="placement")
         if not (0 <= request.task < _TASKS_MAX and request.offset >= 0):
             raise InvalidArgument("RANGE_INVALID", "task and offset are not negative", field="task")
-        key = TaskKey(last(request.placement), request.task)
+        key = TaskKey(placement, request.task)
         async for piece in self._logs.read(key, request.offset, follow=request.follow):
             yield pb.ReadLogResponse(content=piece)
 

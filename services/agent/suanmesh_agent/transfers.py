@@ -47,6 +47,7 @@ class Transfers:
         meter: Meter,
         clock: Clock,
         patience_s: float,
+        progress_every_s: float = PROGRESS_EVERY_S,
     ) -> None:
         self._site = site
         self._transport = transport
@@ -56,6 +57,7 @@ class Transfers:
         self._meter = meter
         self._clock = clock
         self._patience_s = patience_s
+        self._progress_every_s = progress_every_s
         self._slots = asyncio.Semaphore(AT_A_TIME)
         self._carried: dict[str, asyncio.Task[None]] = {}
         self._ending: set[str] = set()
@@ -194,7 +196,7 @@ class Transfers:
                 await self._transport.report_transfer(report)
             except Refusal as refusal:
                 log.info("progress not told", transfer=transfer.name, reason=refusal.reason)
-            await asyncio.sleep(PROGRESS_EVERY_S)
+            await asyncio.sleep(self._progress_every_s)
 
     async def _report(self, report: pb.TransferReport) -> None:
         """Report an end until it has been taken, or refused for good."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-INSIDE = "/work"
+INSIDE = "/task"
 """Where a sandboxed task finds its working folder."""
 
 _PROBE_S = 10

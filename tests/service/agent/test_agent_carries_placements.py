@@ -1,0 +1,316 @@
+"""One site's agent with services on paper: from a committed placement to delivered datasets and signed usage."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh.transport.v1 import dataset_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as pb
+from suanmesh.type.v1 import money_pb2
+from suanmesh_agent.delivery import Delivery
+from suanmesh_agent.domain.stages import Stage
+from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.journal import Journal
+from suanmesh_agent.meter import Meter
+from suanmesh_agent.placements import Placements, taken_capacity
+from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.staging import Staging
+from suanmesh_agent.steps import Steps
+from suanmesh_agent.testing import PaperAccounting, PaperScheduler, PaperTransport, PlainSigner
+from suanmesh_kernel.clock import SystemClock, seeded_rng
+from suanmesh_kernel.quantities import Capacity
+
+State = placement_pb2.Placement
+SITE = "sites/a"
+NAME = "placements/p1"
+
+
+@dataclass
+class Offers:
+    journal: Journal
+    engines: tuple[str, ...] = ("python3",)
+    capacity: Capacity = field(default_factory=lambda: Capacity(2000, 2**30, 2**30))
+
+    def taken(self, *, but: str = "") -> Capacity:
+        return taken_capacity(self.journal, but=but)
+
+
+class World:
+    """What is outside of the agent, and its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.scheduler = PaperScheduler()
+        self.transport = PaperTransport()
+        self.accounting = PaperAccounting()
+
+    @asynccontextmanager
+    async def agent(self) -> AsyncIterator[Journal]:
+        """An agent's life over the folder; leaving it is as sudden as a kill."""
+        journal = Journal(self.folder / "agent.db")
+        self.replicas = Replicas(self.folder)
+        self.executor = ProcessExecutor(
+            self.folder / "tasks", sandbox=None, cgroups=None, engine_path=(Path(sys.prefix) / "bin",)
+        )
+        meter = Meter(SITE, journal, self.accounting, PlainSigner(), SystemClock(), seeded_rng(1))
+        self.delivery = Delivery(SITE, self.transport, self.executor, journal, self.replicas)
+        steps = Steps(
+            offers=Offers(journal),
+            scheduler=self.scheduler,
+            executor=self.executor,
+            staging=Staging(self.transport, journal, self.replicas),
+            delivery=self.delivery,
+            meter=meter,
+            meter_every_s=0.2,
+        )
+        placements = Placements(SITE, scheduler=self.scheduler, journal=journal, executor=self.executor, steps=steps)
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            lives = [tasks.create_task(placements.run()), tasks.create_task(meter.run())]
+            try:
+                yield journal
+            finally:
+                for life in lives:
+                    life.cancel()
+        journal.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def a_placement(code: str, **fields: object) -> placement_pb2.Placement:
+    placement = placement_pb2.Placement(
+        name=NAME, job="jobs/j1", site=SITE, state=State.STATE_COMMITTED, party="parties/acme", attempt=1
+    )
+    work = placement.work
+    work.ask.cpu_milli, work.ask.memory_bytes = 1000, 2**28
+    work.variant.engine = "python3"
+    work.variant.command.extend(["python3", "-c", code])
+    work.outputs.add(output_id="result", mount="out")
+    work.count, work.max_duration_s = 1, 60
+    for key, value in fields.items():
+        setattr(work, key, value)
+    return placement
+
+
+async def test_a_placement_runs_and_is_delivered(world: World) -> None:
+    """The main promise: what was asked for runs, and its results and its log become data of the party."""
+    world.scheduler.put(a_placement("print('hello'); open('out/answer', 'w').write('42')"))
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        assert list(report.output_datasets) == ["datasets/j1-result", "datasets/j1-log"]
+        assert report.tasks[0].exit_status == 0
+        answer = world.replicas.files(world.transport.datasets["datasets/j1-result"].digest) / "answer"
+        assert answer.read_text() == "42"
+        assert world.transport.datasets["datasets/j1-result"].party == "parties/acme"
+        log = world.replicas.files(world.transport.datasets["datasets/j1-log"].digest) / "task-0.log"
+        assert log.read_text() == "hello\n"
+    states = [report.state for report in world.scheduler.reports]
+    assert states == [State.STATE_ACCEPTED, State.STATE_RUNNING, State.STATE_DELIVERING]
+
+
+async def test_usage_adds_up_and_is_numbered_without_gaps(world: World) -> None:
+    """A bill is the sum of its lines: intervals must neither overlap nor leave anything out."""
+    code = "import time\nwhile time.process_time() < 1.0: pass"
+    world.scheduler.put(a_placement(code))
+    async with world.agent():
+        final = await world.accounting.has(lambda record: record.final)
+        look = world.executor.look(world.executor.running()[0]) if world.executor.running() else None
+        assert look is None
+    records = [world.accounting.records[number] for number in sorted(world.accounting.records)]
+    assert [record.sequence for record in records] == list(range(1, len(records) + 1))
+    assert len(records) >= 3
+    assert final.sequence == len(records)
+    for earlier, later in pairwise(records):
+        assert earlier.end_time.ToNanoseconds() == later.start_time.ToNanoseconds()
+    cpu_us = sum(r.quantity for record in records for r in record.readings if r.meter == money_pb2.METER_CPU_US)
+    assert 950_000 <= cpu_us <= 1_300_000
+
+
+async def test_usage_waits_for_accounting(world: World) -> None:
+    """A site must be paid for what it gave, also when accounting was away."""
+    world.accounting.down = True
+    world.scheduler.put(a_placement("pass"))
+    async with world.agent() as journal:
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        assert journal.unsent_usage(10)
+    world.accounting.down = False
+    async with world.agent() as journal:
+        await world.accounting.has(lambda record: record.final)
+    assert sorted(world.accounting.records) == list(range(1, len(world.accounting.records) + 1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"cpu": 3000}, "CAPACITY_TAKEN: 1000 cpu_milli are missing"),
+        ({"memory": 2**31}, "CAPACITY_TAKEN: 1073741824 memory_bytes are missing"),
+        ({"engine": "matlab"}, "ENGINE_MISSING: matlab is not here"),
+        ({"mount": "../../etc"}, "PATH_INVALID: '../../etc' does not lie within the working folder"),
+    ],
+)
+async def test_what_does_not_fit_is_refused_with_the_numbers(
+    world: World, fields: dict[str, object], code: str
+) -> None:
+    """The owner keeps control of its site, and the scheduler learns why at once."""
+    placement = a_placement("pass")
+    placement.work.ask.cpu_milli = int(str(fields.get("cpu", 1000)))
+    placement.work.ask.memory_bytes = int(str(fields.get("memory", 2**28)))
+    placement.work.variant.engine = str(fields.get("engine", "python3"))
+    placement.work.outputs[0].mount = str(fields.get("mount", "out"))
+    world.scheduler.put(placement)
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_REFUSED)
+    assert report.reason == code
+
+
+async def test_capacity_that_is_taken_is_not_given_twice(world: World) -> None:
+    """Two jobs on the cores of one is a promise broken to both."""
+    first = a_placement("import time; time.sleep(60)")
+    first.work.ask.cpu_milli = 1500
+    second = a_placement("pass")
+    second.name = "placements/p2"
+    world.scheduler.put(first)
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_RUNNING)
+        world.scheduler.put(second)
+        report = await world.scheduler.reported("placements/p2", State.STATE_REFUSED)
+        assert report.reason == "CAPACITY_TAKEN: 500 cpu_milli are missing"
+        world.scheduler.request_stop(NAME)
+        await world.scheduler.reported(NAME, State.STATE_CANCELLED)
+
+
+async def test_a_failed_task_fails_the_placement_with_its_log(world: World) -> None:
+    """Somebody with a failing job reads why from its log, also after the site has cleared up."""
+    world.scheduler.put(a_placement("print('on my way'); raise SystemExit(7)"))
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_FAILED)
+    assert report.reason == "EXIT_STATUS: task 0 ended with status 7"
+    assert "datasets/j1-log" in world.transport.datasets
+    assert "datasets/j1-result" not in world.transport.datasets
+
+
+async def test_one_failed_task_of_a_gang_stops_the_others(world: World) -> None:
+    """The tasks of a gang need each other: what is left of it only costs money."""
+    code = "import os, sys, time\nif os.environ['SUANMESH_TASK_INDEX'] == '1': sys.exit(5)\ntime.sleep(60)"
+    placement = a_placement(code, count=2)
+    world.scheduler.put(placement)
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_FAILED)
+    assert report.reason == "EXIT_STATUS: task 1 ended with status 5"
+    assert [task.failure for task in report.tasks] == ["CANCELLED", "EXIT_STATUS"]
+
+
+async def test_a_job_is_cancelled_while_it_runs(world: World) -> None:
+    """Who cancels stops paying: the task ends, its usage until then is told as final."""
+    world.scheduler.put(a_placement("import time; time.sleep(60)"))
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_RUNNING)
+        world.scheduler.request_stop(NAME)
+        await world.scheduler.reported(NAME, State.STATE_CANCELLED)
+        await world.accounting.has(lambda record: record.final)
+
+
+async def test_a_job_is_cancelled_while_it_waits_for_its_input(world: World) -> None:
+    """A job whose data never comes must still be cancellable."""
+    placement = a_placement("pass")
+    placement.work.inputs.add(dataset="datasets/far", mount="in")
+    await world.transport.create_dataset(a_dataset("far", "0" * 64))
+    world.scheduler.put(placement)
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_ACCEPTED)
+        world.scheduler.request_stop(NAME)
+        await world.scheduler.reported(NAME, State.STATE_CANCELLED)
+
+
+async def test_a_placement_the_mesh_gave_up_is_stopped(world: World) -> None:
+    """A site that was lost and comes back must not run what runs elsewhere by now."""
+    world.scheduler.put(a_placement("import time; time.sleep(60)"))
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_RUNNING)
+        world.scheduler.end(NAME, State.STATE_LOST)
+        await world.accounting.has(lambda record: record.final)
+        assert world.executor.running() == []
+
+
+async def test_inputs_that_are_here_are_mounted(world: World, tmp_path: Path) -> None:
+    """Data that lies at the site already needs no transfer."""
+    (tmp_path / "numbers").mkdir()
+    (tmp_path / "numbers" / "n").write_text("20 22")
+    placement = a_placement("print(sum(map(int, open('in/numbers/n').read().split())))")
+    placement.work.inputs.add(dataset="datasets/numbers", mount="in/numbers")
+    async with world.agent():
+        manifest = world.replicas.take_in({"": tmp_path / "numbers"})
+        await world.delivery.publish("numbers", "parties/acme", manifest)
+        world.scheduler.put(placement)
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        log = world.replicas.files(world.transport.datasets["datasets/j1-log"].digest) / "task-0.log"
+        assert log.read_text() == "42\n"
+
+
+@pytest.mark.parametrize("code", ["import os; os.symlink('/etc/passwd', 'out/x')", "import os; os.rename('out', 'o2')"])
+async def test_outputs_that_are_no_data_fail_the_placement(world: World, code: str) -> None:
+    """A link in an output could carry the site's own files away."""
+    world.scheduler.put(a_placement(code))
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_FAILED)
+    assert report.reason.startswith("OUTPUT_INVALID: ")
+
+
+@pytest.mark.parametrize("killed_at", [Stage.ACCEPTED, Stage.STARTED, Stage.ENDED, Stage.METERED, Stage.REPORTED])
+async def test_an_agent_killed_at_any_stage_goes_on(world: World, killed_at: Stage) -> None:
+    """A crash of the agent costs nobody a run: the task runs once, is metered once, and is delivered."""
+    code = "import time; open('out/runs', 'a').write('x'); time.sleep(0.5)"
+    world.scheduler.put(a_placement(code))
+    await _killed_when(world, killed_at)
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        await world.accounting.has(lambda record: record.final)
+        runs = world.replicas.files(world.transport.datasets["datasets/j1-result"].digest) / "runs"
+        assert runs.read_text() == "x"
+    assert [record.final for record in world.accounting.records.values()].count(True) == 1
+    assert sorted(world.accounting.records) == list(range(1, len(world.accounting.records) + 1))
+
+
+async def _killed_when(world: World, stage: Stage) -> None:
+    """Let an agent live until it has written down `stage`."""
+    go_on = Journal.go_on
+    reached = asyncio.Event()
+
+    def watched(journal: Journal, name: str, then: Stage) -> None:
+        go_on(journal, name, then)
+        if then is stage:
+            reached.set()
+            raise asyncio.CancelledError
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(Journal, "go_on", watched)
+    async with world.agent():
+        await reached.wait()
+    patch.undo()
+
+
+async def test_work_is_cleared_up_and_the_log_stays(world: World) -> None:
+    """A site that runs for years must not fill up, and a log is still read after the job is done."""
+    world.scheduler.put(a_placement("print('bye')"))
+    async with world.agent() as journal:
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        world.scheduler.end(NAME, State.STATE_DONE)
+        async with asyncio.timeout(10):
+            while journal.placements():  # noqa: ASYNC110 - a row in the journal
+                await asyncio.sleep(0)
+        assert world.executor.ended_placements() == ["p1"]
+
+
+def a_dataset(name: str, digest: str) -> pb.CreateDatasetRequest:
+    return pb.CreateDatasetRequest(dataset_id=name, dataset=dataset_pb2.Dataset(party="parties/acme", digest=digest))

@@ -1,0 +1,189 @@
+"""The data plane as other sites call it: over mutual TLS, with tickets checked without asking anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from suanmesh.agent.v1 import agent_service_pb2 as pb
+from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+from suanmesh.transport.v1 import transfer_pb2
+from suanmesh.type.v1 import signed_pb2
+from suanmesh_agent.data_plane import Logs, Reader, Tickets
+from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
+from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.service import AgentService
+from suanmesh_agent.testing import PaperTransport, write_numbers
+from suanmesh_chassis import Served, Signer
+from suanmesh_chassis.ca import agent_server_name
+from suanmesh_chassis.identity import agent_id, service_id
+from suanmesh_chassis.signing import new_signing_key
+from suanmesh_chassis.testing import NODE, USER, LoopbackNode
+from suanmesh_content import chunk_digest, manifest_from
+from suanmesh_kernel.refusals import Refusal
+
+SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"]
+READER = agent_id(NODE, "b")
+MIB = 1024 * 1024
+
+
+class Site:
+    """The data plane of `sites/a` with one dataset, and whoever calls it."""
+
+    def __init__(self, node: LoopbackNode, folder: Path) -> None:
+        self.node = node
+        self.replicas = Replicas(folder)
+        self.manifest = self.replicas.take_in({"": write_numbers(folder / "data", 2, 6 * MIB)})
+        self.signer = Signer(new_signing_key(), service_id(NODE, "transport"))
+        self.executor = ProcessExecutor(folder / "tasks", sandbox=None, cgroups=None, engine_path=())
+        self.transport = PaperTransport()
+        self.transport.ticket_key.key_id = self.signer.key_id
+        self.transport.ticket_key.public_key = self.signer.public_key
+        self.address = ""
+
+    async def serve(self) -> None:
+        tickets = Tickets("sites/a", self.transport, self.node.clock)
+        service = AgentService(tickets, Reader(self.replicas, self.node.clock), Logs(self.executor))
+        process = self.node.process("agent", identity=agent_id(NODE, "a"), dns_names=[agent_server_name(NODE, "a")])
+        self.address = await self.node.serve(process, [Served(SERVICE, service)])
+
+    def stub(self, caller: str = READER) -> AgentServiceStub:
+        return self.node.mesh(self.address, caller=caller).agent(self.address, site="sites/a")
+
+    def ticket(self, signer: Signer | None = None, /, **fields: object) -> signed_pb2.Signed:
+        values = {
+            "transfer": "transfers/t",
+            "dataset": "datasets/d",
+            "digest": self.manifest.digest,
+            "source": "sites/a",
+            "reader": READER,
+        }
+        lasts = fields.pop("lasts_s", 60)
+        ticket = transfer_pb2.TransferTicket(**(values | fields))  # type: ignore[arg-type]
+        ticket.expire_time.FromDatetime(self.node.clock.now() + timedelta(seconds=float(str(lasts))))
+        return (signer or self.signer).sign(ticket.DESCRIPTOR.full_name, ticket.SerializeToString())
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with LoopbackNode(tmp_path) as node:
+        made = Site(node, tmp_path)
+        await made.serve()
+        yield made
+
+
+async def test_a_dataset_is_read_with_a_ticket(site: Site) -> None:
+    """Another site gets exactly the bytes it asked for, each range with its digest."""
+    stub = site.stub()
+    manifest = manifest_from(await stub.GetManifest(pb.GetManifestRequest(ticket=site.ticket())))
+    assert manifest.digest == site.manifest.digest
+    ranges = [pb.ChunkRange(file=1, offset=0, bytes=4 * MIB), pb.ChunkRange(file=0, offset=6 * MIB - 3, bytes=3)]
+    request = pb.FetchChunksRequest(ticket=site.ticket(), ranges=ranges)
+    answers = [answer async for answer in stub.FetchChunks(request)]
+    files = site.replicas.files(site.manifest.digest)
+    assert [answer.range for answer in answers] == [0, 1]
+    assert answers[0].content == (files / manifest.files[1].path).read_bytes()[: 4 * MIB]
+    assert answers[1].content == (files / manifest.files[0].path).read_bytes()[-3:]
+    assert all(chunk_digest(answer.content) == answer.digest for answer in answers)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"source": "sites/c"}, {"reader": agent_id(NODE, "c")}, {"lasts_s": -1}],
+    ids=["another source", "another reader", "expired"],
+)
+async def test_a_ticket_is_worth_only_what_it_says(site: Site, fields: dict[str, object]) -> None:
+    """A ticket that was passed on or kept must not open anything."""
+    refusal = await _refused(site, site.ticket(**fields))
+    assert (refusal.code, refusal.reason) == ("PERMISSION_DENIED", "TICKET_INVALID")
+
+
+async def test_a_forged_ticket_opens_nothing(site: Site) -> None:
+    """Only the transport gives rights to data, and a changed ticket is no longer its ticket."""
+    forged = site.ticket(Signer(new_signing_key(), service_id(NODE, "transport")))
+    assert (await _refused(site, forged)).reason == "TICKET_INVALID"
+    changed = site.ticket()
+    changed.payload = changed.payload.replace(b"sites/a", b"sites/c")
+    assert (await _refused(site, changed)).reason == "TICKET_INVALID"
+
+
+async def test_what_is_not_here_is_said(site: Site) -> None:
+    """A target that asks in the wrong place learns it at once, with the reason."""
+    stub = site.stub()
+    assert (await _refused(site, site.ticket(digest="00" * 32))).reason == "REPLICA_UNKNOWN"
+    wrong = (
+        (7, 0, 1, "FILE_UNKNOWN"),
+        (0, 6 * MIB, 1, "RANGE_INVALID"),
+        (0, -1, 1, "RANGE_INVALID"),
+        (0, 0, 5 * MIB, "RANGE_INVALID"),
+    )
+    for file, offset, size, reason in wrong:
+        request = pb.FetchChunksRequest(
+            ticket=site.ticket(), ranges=[pb.ChunkRange(file=file, offset=offset, bytes=size)]
+        )
+        with pytest.raises(Refusal) as caught:
+            [answer async for answer in stub.FetchChunks(request)]
+        assert caught.value.reason == reason
+
+
+async def test_users_do_not_reach_the_data_plane(site: Site) -> None:
+    """Sites serve sites and services; a user goes through the transport, which checks whose data it is."""
+    with pytest.raises(Refusal) as caught:
+        await site.stub(USER).Echo(pb.EchoRequest(payload=b"x"))
+    assert caught.value.reason == "ROLE_DENIED"
+
+
+async def test_an_echo_comes_back(site: Site) -> None:
+    """The measured round trip is that of the data plane itself."""
+    assert (await site.stub().Echo(pb.EchoRequest(payload=b"probe"))).payload == b"probe"
+
+
+async def test_two_calls_of_one_transfer_share_its_rate(site: Site) -> None:
+    """A target that opens more calls must not get more than was reserved."""
+    ticket = site.ticket(rate_bps=32_000_000)
+    ranges = [pb.ChunkRange(file=0, offset=i * MIB, bytes=MIB) for i in range(4)]
+
+    async def fetch() -> int:
+        request = pb.FetchChunksRequest(ticket=ticket, ranges=ranges)
+        return sum([len(answer.content) async for answer in site.stub().FetchChunks(request)])
+
+    begin = time.monotonic()
+    received = sum(await asyncio.gather(fetch(), fetch()))
+    rate_bps = received * 8 / (time.monotonic() - begin)
+    assert received == 8 * MIB
+    assert 0.85 <= rate_bps / 32_000_000 <= 1.02
+
+
+async def test_a_log_is_followed_to_its_end(site: Site) -> None:
+    """Who follows a job sees its last words, and the stream ends by itself."""
+    script = "echo one; sleep 0.3; echo two"
+    await site.executor.start(TaskSpec(TaskKey("p1", 0), ("sh", "-c", script), max_duration_s=10))
+    stub = site.stub(service_id(NODE, "scheduler"))
+    pieces = [piece.content async for piece in stub.ReadLog(pb.ReadLogRequest(placement="placements/p1", follow=True))]
+    assert b"".join(pieces) == b"one\ntwo\n"
+    rest = [piece.content async for piece in stub.ReadLog(pb.ReadLogRequest(placement="placements/p1", offset=4))]
+    assert b"".join(rest) == b"two\n"
+
+
+@pytest.mark.parametrize(
+    ("placement", "reason"),
+    [("placements/other", "LOG_UNKNOWN"), ("placements/../p1", "RANGE_INVALID"), ("", "RANGE_INVALID")],
+)
+async def test_a_log_that_is_not_here_is_said(site: Site, placement: str, reason: str) -> None:
+    """A name must not lead out of the folder of tasks."""
+    stub = site.stub(service_id(NODE, "scheduler"))
+    with pytest.raises(Refusal) as caught:
+        [piece async for piece in stub.ReadLog(pb.ReadLogRequest(placement=placement))]
+    assert caught.value.reason == reason
+
+
+async def _refused(site: Site, ticket: signed_pb2.Signed) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        await site.stub().GetManifest(pb.GetManifestRequest(ticket=ticket))
+    return caught.value

@@ -1,0 +1,124 @@
+"""The agent's rules."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh_agent.domain.endings import ending
+from suanmesh_agent.domain.metering import Amounts, Held, amounts
+from suanmesh_agent.domain.pacing import CATCH_UP_S, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Pace, chunk_bytes
+from suanmesh_agent.domain.stages import Stage, follows
+from suanmesh_agent.domain.tasks import TaskLook, TaskState, Usage
+from suanmesh_agent.domain.tickets import Ticket, check_ticket
+from suanmesh_agent.domain.work import Work, is_inner_path, objection
+from suanmesh_agent.settings import Devices
+from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_kernel.refusals import PermissionDenied
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TICKET = Ticket("transfers/t", "datasets/d", "00", "sites/a", "spiffe://n/site/b/agent", NOW + timedelta(hours=1), 0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=30), st.integers(0, 2**40)
+)
+def test_intervals_add_up_to_the_whole(steps: list[tuple[int, int]], memory_bytes: int) -> None:
+    """However often a run is read, its bill is that of one reading at the end."""
+    held = Held(memory_bytes=memory_bytes, device_milli=1500)
+    cpu_us = elapsed_us = 0
+    before = summed = Amounts()
+    for more_cpu, more_time in steps:
+        cpu_us, elapsed_us = cpu_us + more_cpu, elapsed_us + more_time
+        now = amounts(Usage(cpu_us, elapsed_us), held)
+        summed, before = summed.plus(now.since(before)), now
+    assert summed == amounts(Usage(cpu_us, elapsed_us), held)
+
+
+@given(st.integers(64_000, 10**10), st.lists(st.integers(1, CHUNK_BYTES_MAX), min_size=2, max_size=50))
+def test_a_pace_never_exceeds_its_rate(rate_bps: int, sizes: list[int]) -> None:
+    """Over any run of chunks that are sent when their turn has come, no more passes than the rate allows."""
+    pace, now, sent = Pace(rate_bps, spent_until=0.0), 0.0, 0
+    for size in sizes:
+        pace = pace.after(size, now)
+        now = max(now, pace.spent_until)
+        sent += size
+        assert sent * 8 <= rate_bps * now * 1.000001
+
+
+@given(st.integers(0, 10**11))
+def test_chunks_are_small_enough_for_an_even_rate(rate_bps: int) -> None:
+    """A slow reservation must not come in bursts of seconds; a fast one must not drown in requests."""
+    size = chunk_bytes(rate_bps)
+    assert CHUNK_BYTES_MIN <= size <= CHUNK_BYTES_MAX
+    assert size == chunk_bytes(rate_bps)
+    if rate_bps and size > CHUNK_BYTES_MIN:
+        assert size * 8 / rate_bps <= CATCH_UP_S
+
+
+def test_a_good_ticket_opens() -> None:
+    """The one case in which data is handed out."""
+    check_ticket(TICKET, site="sites/a", reader="spiffe://n/site/b/agent", now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("site", "reader", "after_s"),
+    [("sites/c", TICKET.reader, 0), ("sites/a", "spiffe://n/site/c/agent", 0), ("sites/a", TICKET.reader, 3600)],
+)
+def test_any_other_ticket_does_not(site: str, reader: str, after_s: int) -> None:
+    """Somebody else's ticket, another site's, and one whose time has come are worth the same: nothing."""
+    with pytest.raises(PermissionDenied, match="ticket"):
+        check_ticket(TICKET, site=site, reader=reader, now=NOW + timedelta(seconds=after_s))
+
+
+@pytest.mark.parametrize("path", ["", "/", "/etc", "..", "a/../../b", ".", "a\0b"])
+def test_a_path_that_leads_out_is_seen(path: str) -> None:
+    """A mount must not reach the site's own files."""
+    assert not is_inner_path(path)
+
+
+@pytest.mark.parametrize("path", ["in", "in/data", "a.b/c-d"])
+def test_an_inner_path_is_taken(path: str) -> None:
+    """Ordinary mounts are no trouble."""
+    assert is_inner_path(path)
+
+
+def test_devices_are_counted() -> None:
+    """A card is given to one task at a time."""
+    gpus = Capacity(4000, 2**30, 0, (Device("gpu", "x", 2),))
+    taken = Capacity(devices=(Device("gpu", "x", 1),))
+    no = objection(a_work(Capacity(devices=(Device("gpu", "x", 2),))), capacity=gpus, taken=taken, engines=["python3"])
+    assert str(no) == "CAPACITY_TAKEN: 1 gpu are missing"
+    assert objection(a_work(Capacity(1000)), capacity=gpus, taken=taken, engines=["python3"]) is None
+
+
+def test_the_cause_is_told_not_the_consequence() -> None:
+    """When one task of a gang fails, the others are stopped: the user needs to hear of the first."""
+    stopped = TaskLook(TaskState.ENDED, exit_status=143, failure="CANCELLED")
+    failed = TaskLook(TaskState.ENDED, exit_status=3)
+    assert str(ending([stopped, failed], stop_requested=False)) == "EXIT_STATUS: task 1 ended with status 3"
+    assert ending([stopped, failed], stop_requested=True).cancelled
+    assert ending([TaskLook(TaskState.ENDED, exit_status=0)], stop_requested=False).well
+    assert ending([TaskLook(TaskState.LOST)], stop_requested=False).code == "TASK_LOST"
+    assert ending([TaskLook(TaskState.ABSENT)], stop_requested=False).code == "TASK_NOT_STARTED"
+
+
+def test_stages_only_go_forward() -> None:
+    """A placement that has ended must never be run again."""
+    assert follows(Stage.SEEN, Stage.ACCEPTED)
+    assert not any(follows(Stage.REPORTED, stage) for stage in Stage)
+    assert not follows(Stage.ENDED, Stage.STARTED)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"class": "gpu"}]', '[{"class": "gpu", "count": 1, "speed": 3}]'])
+def test_devices_that_cannot_be_read_are_refused(text: str) -> None:
+    """A typo in a declaration must be seen at the start, not as missing cards."""
+    with pytest.raises(ValueError, match=r".+"):
+        Devices(text)
+
+
+def a_work(task: Capacity) -> Work:
+    return Work("p", task, 1, ("python3",), (), (), (), "python3", 60)
