@@ -16,7 +16,7 @@ from suanmesh_network_orchestrator.domain.paths import find_path
 from suanmesh_network_orchestrator.domain.reservations import Reservation
 from suanmesh_network_orchestrator.shelf import AREA, Shelf
 from suanmesh_sdk.status import status_of
-from suanmesh_telemetry import names, span
+from suanmesh_telemetry import current_trace_id, names, span
 
 if TYPE_CHECKING:
     from suanmesh_chassis import Call
@@ -84,12 +84,20 @@ class NetworkOrchestratorService:
     async def _hold(self, item: pb.PathAsk, field: str, call: Call) -> pb.PathHoldResult:
         try:
             ask = wire.ask_from(item, field=field)
-            with span(names.HOLD_PATH, parent=item.traceparent, placement=ask.placement, rate_bps=ask.rate_bps):
+            with span(
+                names.HOLD_PATH, parent=_elsewhere(item.traceparent), placement=ask.placement, rate_bps=ask.rate_bps
+            ):
                 reservation, key, mod_revision = await self._shelf.reserve(ask, item.lease_id, call.author())
         except Refusal as refusal:
             return pb.PathHoldResult(error=status_of(refusal, area=AREA))
         hold = pb.PathHold(reservation=wire.reservation_to(reservation), key=key, mod_revision=mod_revision)
         return pb.PathHoldResult(hold=hold)
+
+
+def _elsewhere(traceparent: str) -> str:
+    """The item's own trace where it is another than the call's; within one, the call is the nearer parent."""
+    current = current_trace_id()
+    return "" if current and current in traceparent else traceparent
 
 
 def _order(reservation: Reservation) -> str:

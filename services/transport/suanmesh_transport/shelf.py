@@ -18,7 +18,7 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal
 from suanmesh_store import Author, Change, Create, Delete, Held, Memo, Mirror, Store, Update
 from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
-from suanmesh_telemetry import current_traceparent, names, span
+from suanmesh_telemetry import current_trace_id, current_traceparent, names, span
 from suanmesh_transport import wire
 from suanmesh_transport.domain import datasets, transfers
 from suanmesh_transport.domain.datasets import Dataset, ReplicaState
@@ -195,7 +195,12 @@ class Shelf:
         try:
             if standing is not None:
                 return _own(standing, item)
-            with span(names.MAKE_TRANSFER, parent=item.traceparent, transfer=item.ask.name, dataset=item.ask.dataset):
+            with span(
+                names.MAKE_TRANSFER,
+                parent=_elsewhere(item.traceparent),
+                transfer=item.ask.name,
+                dataset=item.ask.dataset,
+            ):
                 return Create(TRANSFERS, item.ask.name, await self._new(item))
         except Refusal as refusal:
             return refusal
@@ -258,6 +263,12 @@ class Shelf:
     async def _is_open(self, placement: str) -> bool:
         held = await self._store.get(PLACEMENTS, placement)
         return held is not None and held.message.state not in _ENDED_PLACEMENTS
+
+
+def _elsewhere(traceparent: str) -> str:
+    """The item's own trace where it is another than the call's; within one, the call is the nearer parent."""
+    current = current_trace_id()
+    return "" if current and current in traceparent else traceparent
 
 
 def _own(standing: transfer_pb2.Transfer, item: Asked) -> transfer_pb2.Transfer:
