@@ -44,7 +44,7 @@ class EtcdServer:
         *,
         announced_peer_port: int = 0,
     ) -> None:
-        """`cluster` is etcd's `--initial-cluster`; `announced_peer_port` is where the others reach it, if not directly."""
+        """`cluster` is etcd's `--initial-cluster`; `announced_peer_port` is where others reach it."""
         self.name = name
         self.folder = folder
         self.endpoint = f"127.0.0.1:{client_port}"

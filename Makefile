@@ -1,0 +1,71 @@
+# Every verb of the project. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+BIN := .venv/bin
+OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/cli services deploy protos/generate.py
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
+
+setup: $(BIN)/.ready ## Make .venv with everything the project needs
+
+$(BIN)/.ready: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed; set PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+demo: setup ## Run one real job through the whole mesh and report it in build/demo/report.json
+	@$(BIN)/python -m suanmesh_local.demo
+
+dev: setup ## Run a node with three sites in the foreground
+	@$(BIN)/suan dev
+
+doctor: setup ## Say what this machine lacks
+	@$(BIN)/suan doctor
+
+test: setup ## Run every test but the long fault combinations
+	@$(BIN)/python -m pytest -m "not faults"
+
+test-faults: setup ## Run every combination of victim and step
+	@$(BIN)/python -m pytest -m faults tests/mesh
+
+check: check-gen lint types layers test-quick ## Everything that must be clean before a landing, in under two minutes
+
+test-quick: setup ## Run the tests that start no process
+	@$(BIN)/python -m pytest tests/unit tests/house
+
+gen: setup ## Generate libs/wire and the docs tables
+	@$(BIN)/python protos/generate.py
+	@$(BIN)/python docs/generate.py
+
+check-gen: gen ## Fail if what is committed differs from what is generated
+	@git diff --exit-code --stat -- libs/wire docs
+
+fmt: setup ## Format code and contracts
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix . && $(BIN)/buf format -w protos
+
+lint: setup ## Lint code and contracts
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && PATH=$(BIN):$$PATH $(BIN)/buf lint
+	@$(BIN)/buf format --exit-code -d protos >/dev/null
+
+types: setup ## Check types strictly
+	@$(BIN)/mypy $(OURS)
+
+layers: setup ## Check who may import whom
+	@$(BIN)/lint-imports --no-cache
+
+bench: setup ## Measure one area: make bench AREA=rpc|etcd3|store
+	@$(BIN)/python bench/$(AREA).py
+
+lock: ## Write requirements.lock anew from pyproject.toml
+	@$(BIN)/python deploy/lock.py
+
+clean: ## Remove everything that was built
+	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: help setup demo dev doctor test test-faults check test-quick gen check-gen fmt lint types layers bench lock clean
