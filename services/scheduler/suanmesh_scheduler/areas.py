@@ -64,11 +64,19 @@ class MeshAreas:
 
     async def find_paths(self, queries: Sequence[network.PathQuery]) -> network.FindPathsResponse:
         """The best path for each query."""
-        return await self._mesh.network_orchestrator.FindPaths(network.FindPathsRequest(queries=queries))
+        found = network.FindPathsResponse()
+        for start in range(0, len(queries), PAGE):
+            request = network.FindPathsRequest(queries=queries[start : start + PAGE])
+            found.MergeFrom(await self._mesh.network_orchestrator.FindPaths(request))
+        return found
 
     async def quote(self, asks: Sequence[accounting.QuoteAsk]) -> Sequence[accounting.QuoteResult]:
         """What each ask would cost."""
-        return (await self._mesh.accounting.QuoteBatch(accounting.QuoteBatchRequest(items=asks))).results
+        quoted: list[accounting.QuoteResult] = []
+        for start in range(0, len(asks), PAGE):
+            request = accounting.QuoteBatchRequest(items=asks[start : start + PAGE])
+            quoted.extend((await self._mesh.accounting.QuoteBatch(request)).results)
+        return quoted
 
     async def hold_money(self, ask: accounting.HoldAsk) -> HoldKey:
         """Hold money."""

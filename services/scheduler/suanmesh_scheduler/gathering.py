@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.accounting.v1 import usage_pb2
@@ -16,11 +16,12 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import parent
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.bookings import free_hosts
-from suanmesh_scheduler.domain.values import Blocked, JobSpec, Need, Offer, Path, Pool, Quote, Situation
+from suanmesh_scheduler.domain.values import Blocked, JobSpec, Need, Offer, Opening, Path, Pool, Quote, Situation
 from suanmesh_scheduler.ports import Areas
 from suanmesh_store import Held, Mirror
 
 MEBIBYTE = 1 << 20
+Pair = tuple[str, str]
 _KINDS = {
     network.PathObstacle.KIND_DISCONNECTED: "disconnected",
     network.PathObstacle.KIND_BANDWIDTH: "bandwidth",
@@ -64,13 +65,15 @@ class Gathering:
         reported = await self._areas.reported_pools()
         bookings = {held.name: held for held in self._mirrors.bookings.values()}
         pools = tuple(self._pool(held.message, bookings, reported) for held in self._mirrors.pools.values())
-        paths, topology = await self._paths(spec, pools)
+        paths, openings, topology = await self._paths(spec, pools)
         situation = Situation(
             pools=pools,
             now=self._clock.now(),
             free_micros=account.balance_micros - account.held_micros,
             paths=paths,
             quotes=await self._quotes(spec, pools),
+            held_micros=account.held_micros,
+            openings=openings,
         )
         read = decision_pb2.Revisions(
             registry=self._mirrors.pools.revision,
@@ -103,16 +106,37 @@ class Gathering:
             alive=alive and pool.name in reported,
         )
 
-    async def _paths(self, spec: JobSpec, pools: Sequence[Pool]) -> tuple[dict[tuple[str, str], Path | Blocked], int]:
-        """Paths from every replica to every site that lacks it, within the job's bounds."""
+    async def _paths(
+        self, spec: JobSpec, pools: Sequence[Pool]
+    ) -> tuple[dict[Pair, Path | Blocked], dict[str, tuple[Opening, ...]], int]:
+        """Paths from every replica to every site that lacks it, and where one is blocked those that would open."""
         sites = {pool.site for pool in pools}
         pairs = sorted({(s, t) for need in spec.needs for s in need.sites for t in sites if t not in need.sites})
         if not pairs:
-            return {}, 0
-        bounds = {"min_bandwidth_bps": spec.min_bandwidth_bps, "max_latency_us": spec.max_latency_us}
-        queries = [network.PathQuery(source=source, target=target, **bounds) for source, target in pairs]
-        answer = await self._areas.find_paths(queries)
-        return {pair: _path(result) for pair, result in zip(pairs, answer.results, strict=True)}, answer.revision
+            return {}, {}, 0
+        answer = await self._areas.find_paths([_query(pair, spec) for pair in pairs])
+        paths = {pair: _path(result) for pair, result in zip(pairs, answer.results, strict=True)}
+        return paths, await self._openings(spec, paths), answer.revision
+
+    async def _openings(self, spec: JobSpec, paths: dict[Pair, Path | Blocked]) -> dict[str, tuple[Opening, ...]]:
+        """Ask again for blocked sites, under the bounds with which their paths open: the very query of such a job."""
+        relaxed = sorted({(pair[1], *bound) for pair, found in paths.items() for bound in _bounds_that_open(found)})
+        asks = [
+            (bound, pair, _query(pair, replace(spec, **{bound[1]: bound[2]})))  # type: ignore[arg-type]
+            for bound in relaxed
+            for pair in paths
+            if pair[1] == bound[0]
+        ]
+        if not asks:
+            return {}
+        answer = await self._areas.find_paths([query for _, _, query in asks])
+        opened: dict[tuple[str, str, int], dict[Pair, Path | Blocked]] = {}
+        for (bound, pair, _), result in zip(asks, answer.results, strict=True):
+            opened.setdefault(bound, {})[pair] = _path(result)
+        openings: dict[str, tuple[Opening, ...]] = {}
+        for (site, field, value), found in opened.items():
+            openings[site] = (*openings.get(site, ()), Opening(field, value, found))
+        return openings
 
     async def _quotes(self, spec: JobSpec, pools: Sequence[Pool]) -> dict[str, Quote]:
         """What the job costs at most under each offer."""
@@ -145,6 +169,26 @@ def most_readings(spec: JobSpec) -> list[usage_pb2.MeterReading]:
 def _need(dataset: dataset_pb2.Dataset) -> Need:
     complete = [r.site for r in dataset.replicas if r.state == dataset_pb2.Replica.STATE_COMPLETE]
     return Need(dataset.name, dataset.bytes, frozenset(complete), frozenset(dataset.residency))
+
+
+def _query(pair: Pair, spec: JobSpec) -> network.PathQuery:
+    return network.PathQuery(
+        source=pair[0],
+        target=pair[1],
+        min_bandwidth_bps=spec.min_bandwidth_bps,
+        max_latency_us=spec.max_latency_us,
+    )
+
+
+def _bounds_that_open(found: Path | Blocked) -> list[tuple[str, int]]:
+    """The field of the job and its value with which a blocked path opens."""
+    if isinstance(found, Path):
+        return []
+    if found.kind == "bandwidth" and found.available_bps > 0:
+        return [("min_bandwidth_bps", found.available_bps)]
+    if found.kind == "latency" and found.least_latency_us > 0:
+        return [("max_latency_us", found.least_latency_us)]
+    return []
 
 
 def _path(result: network.PathResult) -> Path | Blocked:

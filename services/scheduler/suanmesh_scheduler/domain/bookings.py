@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from suanmesh_kernel.quantities import Capacity, total
+from suanmesh_kernel.quantities import Capacity
 from suanmesh_scheduler.domain.values import Host
 
 
@@ -21,9 +21,9 @@ class Booked:
 
 def free_hosts(pool: str, capacities: Iterable[tuple[str, Capacity]], booked: Iterable[Booked]) -> tuple[Host, ...]:
     """The pool's hosts with what the bookings leave of them."""
-    here = [booking for booking in booked if booking.pool == pool]
-    return tuple(Host(name, capacity, capacity.minus(_held(name, here))) for name, capacity in capacities)
-
-
-def _held(host: str, booked: Iterable[Booked]) -> Capacity:
-    return total(booking.per_task.times(count) for booking in booked for name, count in booking.hosts if name == host)
+    held: dict[str, Capacity] = {}
+    for booking in booked:
+        if booking.pool == pool:
+            for name, count in booking.hosts:
+                held[name] = held.get(name, Capacity()).plus(booking.per_task.times(count))
+    return tuple(Host(name, capacity, capacity.minus(held.get(name, Capacity()))) for name, capacity in capacities)

@@ -6,7 +6,8 @@ Same job, same situation: the same verdict, whatever the order of the pools.
 from __future__ import annotations
 
 from suanmesh_scheduler.domain import obstacles
-from suanmesh_scheduler.domain.fitting import slots
+from suanmesh_scheduler.domain.fitting import room, slots
+from suanmesh_scheduler.domain.sharing import shared
 from suanmesh_scheduler.domain.values import (
     Blocked,
     Candidate,
@@ -46,7 +47,7 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
         missing = Obstacle("NO_PRICE", f"no price for {pool.name}", f"{pool.name} 没有价格", resource=pool.name)
         return Candidate(pool.name, pool.site, routes=routes, slots=placed, obstacle=obstacle or missing)
     transfer_micros = None if blocked else _transfer_micros(routes)
-    waves = -(-job.count // max(1, sum(count for _, count in placed)))
+    waves = -(-job.count // max(1, room(placed)))
     transfer_ms = max((route.transfer_ms for route in routes), default=0)
     finish_ms = transfer_ms + waves * job.max_duration_s * 1000
     cost = None if transfer_micros is None else quote.compute_micros + transfer_micros
@@ -93,7 +94,10 @@ def _routes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Route
         if isinstance(path, Blocked):
             return (), obstacles.of_path(path, job, source, pool.site)
         routes.append(Route(source, path, size, rate_for(path, size, job.min_bandwidth_bps)))
-    return tuple(routes), None
+    together = shared(routes, job.min_bandwidth_bps)
+    if isinstance(together, Blocked):
+        return (), obstacles.of_path(together, job, together.link, pool.site)
+    return together, None
 
 
 def _nearest(sites: frozenset[str], target: str, situation: Situation) -> str | None:

@@ -1,56 +1,104 @@
-"""How many tasks of an ask fit on which hosts."""
+"""How many tasks of an ask fit on which hosts, and which cards each of them takes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler.domain.values import Ask, DeviceAsk, Host
 
 MEASURES = ("cpu_milli", "memory_bytes", "scratch_bytes")
 
 
 def slots(ask: Ask, hosts: Iterable[Host], most: int) -> tuple[tuple[str, int], ...]:
-    """First fit: so many tasks on each host in turn, `most` at the most."""
+    """First fit: so many tasks on each host in turn, `most` at the most.
+
+    All take the cards that the first of them takes, so that one amount a task says what a placement holds.
+    """
+    left = tuple(hosts)
+    best: tuple[tuple[str, int], ...] = ()
+    seen: set[Capacity] = set()
+    for index, host in enumerate(left):
+        one = one_task(ask, host.free)
+        if one is None or one in seen:
+            continue
+        seen.add(one)
+        found = _first_fit(one, left[index:], most)
+        if room(found) > room(best):
+            best = found
+    return best
+
+
+def room(found: Iterable[tuple[str, int]]) -> int:
+    """How many tasks run at a time."""
+    return sum(count for _, count in found)
+
+
+def one_task(ask: Ask, free: Capacity) -> Capacity | None:
+    """What one task takes of what is free; None where it does not fit. No card serves two of its asks."""
+    cards = {(card.device_class, card.model): card for card in free.devices if card.count > 0}
+    picked: dict[tuple[str, str], Device] = {}
+    for wanted in sorted(ask.devices, key=lambda device: cards_free(device, free)):
+        left = wanted.count
+        for key in sorted(cards, key=lambda key: _least_wanted(cards[key], ask)):
+            card = cards[key]
+            count = min(left, card.count) if serves(card, wanted) else 0
+            if count > 0:
+                cards[key] = _some(card, card.count - count)
+                picked[key] = _some(card, count + (picked[key].count if key in picked else 0))
+                left -= count
+        if left > 0:
+            return None
+    one = Capacity(ask.cpu_milli, ask.memory_bytes, ask.scratch_bytes, tuple(picked[key] for key in sorted(picked)))
+    return one if fitting(one, free) > 0 else None
+
+
+def taken(ask: Ask, host: Host) -> Capacity:
+    """What each task takes when the first of them runs on this host. Raises ValueError where none fits."""
+    one = one_task(ask, host.free)
+    if one is None:
+        raise ValueError(f"no task fits on {host.name}")
+    return one
+
+
+def fitting(one: Capacity, free: Capacity) -> int:
+    """How many times `one` goes into what is free; a measure of which it takes nothing does not bind."""
+    bounds = [max(0, getattr(free, measure)) // getattr(one, measure) for measure in MEASURES if getattr(one, measure)]
+    for card in one.devices:
+        same = (c.count for c in free.devices if (c.device_class, c.model) == (card.device_class, card.model))
+        bounds.append(max(0, sum(same)) // card.count)
+    return min(bounds, default=0)
+
+
+def cards_free(ask: DeviceAsk, free: Capacity) -> int:
+    """How many cards would serve the ask, were it alone."""
+    return sum(card.count for card in free.devices if card.count > 0 and serves(card, ask))
+
+
+def serves(card: Device, ask: DeviceAsk) -> bool:
+    """Whether such a card will do."""
+    return (
+        card.device_class == ask.device_class
+        and (not ask.any_of_models or card.model in ask.any_of_models)
+        and card.memory_bytes >= ask.min_memory_bytes
+    )
+
+
+def _first_fit(one: Capacity, hosts: Iterable[Host], most: int) -> tuple[tuple[str, int], ...]:
     found: list[tuple[str, int]] = []
     left = most
     for host in hosts:
-        count = min(left, fitting(ask, host.free))
+        count = min(left, fitting(one, host.free))
         if count > 0:
             found.append((host.name, count))
             left -= count
     return tuple(found)
 
 
-def fitting(ask: Ask, free: Capacity) -> int:
-    """How many tasks fit into what is free; a task that asks for nothing of a measure is not bound by it."""
-    bounds = [
-        max(0, getattr(free, measure)) // getattr(ask, measure) for measure in MEASURES if getattr(ask, measure) > 0
-    ]
-    bounds += [cards_free(device, free) // device.count for device in ask.devices if device.count > 0]
-    return min(bounds, default=0)
+def _least_wanted(card: Device, ask: Ask) -> tuple[int, int, str]:
+    """Cards that fewer of the asks could take go first, then those of which there are most."""
+    return (sum(serves(card, wanted) for wanted in ask.devices), -card.count, card.model)
 
 
-def cards_free(ask: DeviceAsk, free: Capacity) -> int:
-    """How many cards would serve the ask."""
-    return sum(
-        card.count
-        for card in free.devices
-        if card.device_class == ask.device_class
-        and (not ask.any_of_models or card.model in ask.any_of_models)
-        and card.memory_bytes >= ask.min_memory_bytes
-    )
-
-
-def taken(ask: Ask, host: Host) -> Capacity:
-    """What one task takes from a host, its cards picked from the models that serve it."""
-    devices = []
-    for wanted in ask.devices:
-        left = wanted.count
-        for card in host.capacity.devices:
-            one = DeviceAsk(wanted.device_class, wanted.any_of_models, 1, wanted.min_memory_bytes)
-            if left and cards_free(one, Capacity(devices=(card,))):
-                count = min(left, card.count)
-                devices.append(type(card)(card.device_class, card.model, count, card.memory_bytes, card.shareable))
-                left -= count
-    return Capacity(ask.cpu_milli, ask.memory_bytes, ask.scratch_bytes, tuple(devices))
+def _some(card: Device, count: int) -> Device:
+    return Device(card.device_class, card.model, count, card.memory_bytes, card.shareable)

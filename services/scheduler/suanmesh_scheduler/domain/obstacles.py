@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 from suanmesh_kernel.quantities import Capacity
-from suanmesh_scheduler.domain.fitting import MEASURES, cards_free, slots
-from suanmesh_scheduler.domain.values import Blocked, JobSpec, Obstacle, Pool, Situation
+from suanmesh_scheduler.domain.fitting import MEASURES, room, serves, slots
+from suanmesh_scheduler.domain.values import Ask, Blocked, JobSpec, Obstacle, Pool, Situation
 
 CODES = {"cpu_milli": "CPU", "memory_bytes": "MEMORY", "scratch_bytes": "SCRATCH"}
 NOUNS = {
@@ -14,6 +16,27 @@ NOUNS = {
     "memory_bytes": ("bytes of memory", "字节内存"),
     "scratch_bytes": ("bytes of scratch disk", "字节临时盘"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """A measure a task asks for, beside what is free of it."""
+
+    code: str
+    english: str
+    chinese: str
+    needed: int
+    free: int
+
+    @property
+    def what(self) -> str:
+        """Which measure it is."""
+        return self.code + self.english
+
+    @property
+    def shortage(self) -> float:
+        """The part that is missing; 0 or less when there is enough."""
+        return (self.needed - self.free) / self.needed
 
 
 def of_pool(job: JobSpec, pool: Pool) -> Obstacle | None:
@@ -106,12 +129,14 @@ def _permission(job: JobSpec, pool: Pool) -> Obstacle | None:
         return Obstacle(
             "SITE_DENIED", f"the job does not allow {pool.site}", f"作业不允许 {pool.site}", resource=pool.site
         )
-    wanted: list[tuple[str, frozenset[str]]] = [("the job", job.residency)]
-    wanted += [(need.dataset, need.residency) for need in job.needs]
-    for who, residency in wanted:
+    wanted = [("the job", "作业", "", job.residency)]
+    wanted += [(need.dataset, need.dataset, need.dataset, need.residency) for need in job.needs]
+    for english, chinese, resource, residency in wanted:
         if residency and not residency & pool.residency:
             where = ", ".join(sorted(residency))
-            return Obstacle("RESIDENCY", f"{who} must stay within {where}", f"{who} 必须留在 {where}", resource=who)
+            return Obstacle(
+                "RESIDENCY", f"{english} must stay within {where}", f"{chinese} 必须留在 {where}", resource=resource
+            )
     return None
 
 
@@ -159,47 +184,67 @@ def _capability(job: JobSpec, pool: Pool) -> Obstacle | None:
 
 
 def _room(job: JobSpec, pool: Pool) -> Obstacle | None:
-    """Too little room: names the measure of which the best host lacks the most, or the number of tasks that fit."""
+    """Too little room: names a measure no host has enough of, else what the nearest host lacks, else the gang's."""
     wanted = job.count if job.gang else 1
-    found = sum(count for _, count in slots(job.ask, pool.hosts, job.count))
+    found = room(slots(job.ask, pool.hosts, job.count))
     if found >= wanted:
         return None
-    for measure in MEASURES:
-        needed = getattr(job.ask, measure)
-        best = _most((host.free for host in pool.hosts), measure)
-        if needed > best:
-            english, chinese = NOUNS[measure]
-            return Obstacle(
-                CODES[measure],
-                f"a task needs {needed} {english}, no host of {pool.name} has more than {best} free",
-                f"每个任务需要 {needed} {chinese},{pool.name} 的主机最多空闲 {best}",
-                needed,
-                best,
-                pool.name,
-            )
-    for device in job.ask.devices:
-        best = max((cards_free(device, host.free) for host in pool.hosts), default=0)
-        if device.count > best:
-            return Obstacle(
-                "DEVICE",
-                f"a task needs {device.count} {device.device_class} cards, no host has more than {best} that serve",
-                f"每个任务需要 {device.count} 块 {device.device_class},单台主机最多 {best} 块可用",
-                device.count,
-                best,
-                pool.name,
-            )
+    if found:
+        return _gang(job, pool, wanted, found)
+    hosts = [measured(job.ask, host.free) for host in pool.hosts]
+    for lack in measured(job.ask, Capacity()):
+        most = max((have.free for host in hosts for have in host if have.what == lack.what), default=0)
+        if lack.needed > most:
+            return _lacking(replace(lack, free=most), pool, f"no host of {pool.name} has more than", "的主机最多空闲")
+    lacks = [
+        (max(host, key=lambda lack: lack.shortage), free.name) for host, free in zip(hosts, pool.hosts, strict=True)
+    ]
+    nearest, name = min(lacks, key=lambda lack: (lack[0].shortage, lack[1]))
+    return _lacking(nearest, pool, f"{name} of {pool.name} comes nearest and has", f"的主机 {name} 最接近,空闲")
+
+
+def measured(ask: Ask, free: Capacity) -> list[Lack]:
+    """Every measure one task asks for, with what is free of it; of cards also what several asks need together."""
+    found = [
+        Lack(CODES[measure], *NOUNS[measure], getattr(ask, measure), max(0, getattr(free, measure)))
+        for measure in MEASURES
+    ]
+    for size in range(1, len(ask.devices) + 1):
+        for asks in combinations(ask.devices, size):
+            usable = sum(c.count for c in free.devices if c.count > 0 and any(serves(c, wanted) for wanted in asks))
+            models = " and ".join("/".join(wanted.any_of_models) or wanted.device_class for wanted in asks)
+            needed = sum(wanted.count for wanted in asks)
+            found.append(Lack("DEVICE", f"cards of {models}", f"块 {models}", needed, usable))
+    return [lack for lack in found if lack.needed > 0]
+
+
+def _lacking(lack: Lack, pool: Pool, english: str, chinese: str) -> Obstacle:
     return Obstacle(
-        "CPU",
-        f"{wanted} tasks must run together, {pool.name} has room for {found}",
-        f"{wanted} 个任务须同时运行,{pool.name} 只容得下 {found} 个",
-        wanted * job.ask.cpu_milli,
-        found * job.ask.cpu_milli,
+        lack.code,
+        f"a task needs {lack.needed} {lack.english}, {english} {lack.free} free",
+        f"每个任务需要 {lack.needed} {lack.chinese},{pool.name} {chinese} {lack.free}",
+        lack.needed,
+        lack.free,
         pool.name,
     )
 
 
-def _most(capacities: Iterable[Capacity], measure: str) -> int:
-    return max((max(0, getattr(capacity, measure)) for capacity in capacities), default=0)
+def _gang(job: JobSpec, pool: Pool, wanted: int, found: int) -> Obstacle:
+    """Some tasks of a gang fit, not all: names the measure that lets the fewest in."""
+    alone = [
+        (sum(have.free // have.needed for host in pool.hosts for have in measured(job.ask, host.free)
+             if have.what == lack.what), lack)
+        for lack in measured(job.ask, Capacity())
+    ]  # fmt: skip
+    _, binding = min(alone, key=lambda pair: pair[0])
+    return Obstacle(
+        binding.code,
+        f"{wanted} tasks of {binding.needed} {binding.english} must run together, {pool.name} has room for {found}",
+        f"{wanted} 个各需 {binding.needed} {binding.chinese} 的任务须同时运行,{pool.name} 只容得下 {found} 个",
+        wanted * binding.needed,
+        found * binding.needed,
+        pool.name,
+    )
 
 
 def _duration(job: JobSpec, pool: Pool) -> Obstacle | None:

@@ -126,6 +126,15 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """One bound of the job set to `value`, and the paths to one site as they are then: some that were blocked open."""
+
+    field: str
+    value: int
+    paths: Mapping[tuple[str, str], Path | Blocked]
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
     """What running the job under an offer costs at most, without the transfers."""
 
@@ -142,6 +151,10 @@ class Situation:
     paths: Mapping[tuple[str, str], Path | Blocked] = field(default_factory=dict)
     quotes: Mapping[str, Quote] = field(default_factory=dict)
     """By offer; an offer without one has no price."""
+    held_micros: int = 0
+    """What other holds keep of the account's balance."""
+    openings: Mapping[str, tuple[Opening, ...]] = field(default_factory=dict)
+    """By site: how paths there would open."""
 
 
 @dataclass(frozen=True, slots=True)
