@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import structlog
 
@@ -99,27 +99,31 @@ class Registration:
         self._record = record
         self._ttl_s = ttl_s
         self._lease: RoundLease | None = None
+        self._changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Keep the record on a living lease; where the lease was lost, put it on a new one."""
+        """Keep the record as it should be on a living lease, whatever becomes of etcd meanwhile."""
         while True:
             try:
                 if self._lease is None or not self._lease.alive:
                     self._lease = await self._store.open_lease(self._ttl_s, kept=True)
                     await self._put()
+                elif self._changed.is_set():
+                    await self._put()
             except (Unavailable, FailedPrecondition) as refusal:
                 log.warning("registration interrupted", reason=refusal.reason, message=refusal.message)
                 self._lease = None
-            await asyncio.sleep(min(_RETRY_S, self._ttl_s / 3))
+                await asyncio.sleep(_RETRY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(_RETRY_S, self._ttl_s / 3)):
+                    await self._changed.wait()
 
-    async def tell(self, *, leader: bool | None = None, draining: bool = False) -> None:
+    def tell(self, *, leader: bool, draining: bool = False) -> None:
         """Say what has changed; others see it as soon as etcd tells them."""
-        if leader is not None:
-            self._record.leader = leader
+        self._record.leader = leader
         if draining:
             self._record.state = Record.STATE_DRAINING
-        if self._lease is not None:
-            await self._put()
+        self._changed.set()
 
     async def withdraw(self) -> None:
         """Remove the record."""
@@ -127,7 +131,7 @@ class Registration:
             await self._lease.revoke()
 
     async def _put(self) -> None:
-        if self._lease is None:
-            raise Unavailable("NOT_READY", "the record has no lease yet")
-        key = instance_key(self._record.area, self._record.id)
-        await self._store.put_token(key, self._record.SerializeToString(), self._lease.id, must_not_exist=False)
+        self._changed.clear()
+        if self._lease is not None:
+            key = instance_key(self._record.area, self._record.id)
+            await self._store.put_token(key, self._record.SerializeToString(), self._lease.id, must_not_exist=False)

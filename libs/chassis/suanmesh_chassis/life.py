@@ -30,10 +30,6 @@ FAREWELL_S = 2.0
 CAMPAIGN_PAUSE_S = 0.5
 
 
-class LeadershipLost(Exception):
-    """Somebody else may lead now, so this process must not go on; a supervisor starts it again."""
-
-
 class Life(Generic[S]):
     """One process from its first listener to its last call."""
 
@@ -48,25 +44,53 @@ class Life(Generic[S]):
         self._standing = Standing(process, self._gateway_key, self._not_yet)
 
     async def live(self, build: Callable[[House[S]], Awaitable[Parts]], stop: asyncio.Event) -> None:
-        """Serve until `stop` is set. Raises what made it impossible, or an ExceptionGroup of what a task raised."""
-        async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
+        """Serve until `stop` is set. Raises what made it impossible, or an ExceptionGroup of what a task raised.
+
+        A lead that was lost ends all that was built for it; then the process campaigns again and builds anew.
+        """
+        async with asyncio.TaskGroup() as tasks:
             address = await self._standing.listen(Listener(self._process.common.listen))
             log.info("listening", address=address)
             registration = Registration(self._found, self._record(address), self._process.common.lease_s)
             kept = [tasks.create_task(self._directory.run()), tasks.create_task(registration.run())]
             try:
-                leadership = await self._lead(address, stop)
-                if not stop.is_set():
-                    parts = await self._built(build, leadership, closing)
-                    kept += [tasks.create_task(_ran(task)) for task in parts.tasks]
-                    await registration.tell(leader=True)
-                    log.info("serving", address=address)
-                    await self._until_stopped(leadership, stop)
-                await self._drain(registration, leadership)
+                while not stop.is_set():
+                    leadership = await self._lead(address, stop)
+                    if not stop.is_set():
+                        await self._term(build, leadership, registration, stop)
+                    elif leadership is not None:
+                        await _farewell(leadership.resign())
+                await _farewell(registration.withdraw())
             finally:
                 await self._standing.stop(0)
                 for task in kept:
                     task.cancel()
+
+    async def _term(
+        self,
+        build: Callable[[House[S]], Awaitable[Parts]],
+        leadership: Leadership | None,
+        registration: Registration,
+        stop: asyncio.Event,
+    ) -> None:
+        try:
+            async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
+                parts = await self._built(build, leadership, closing)
+                running = [tasks.create_task(_ran(task)) for task in parts.tasks]
+                registration.tell(leader=True)
+                log.info("serving")
+                await _until(stop, leadership)
+                await (self._drain(registration, leadership) if stop.is_set() else self._standing.withdraw())
+                for task in running:
+                    task.cancel()
+        except* Refusal:
+            if leadership is None or leadership.alive:
+                raise
+        finally:
+            await self._standing.withdraw()
+        if not stop.is_set():
+            log.warning("lead lost")
+            registration.tell(leader=False)
 
     async def _lead(self, address: str, stop: asyncio.Event) -> Leadership | None:
         """Wait until this instance leads; None where it does not campaign or is told to stop first."""
@@ -122,29 +146,16 @@ class Life(Generic[S]):
             data_dir=process.common.data_dir,
         )
 
-    async def _until_stopped(self, leadership: Leadership | None, stop: asyncio.Event) -> None:
-        if leadership is None:
-            await stop.wait()
-            return
-        async with asyncio.TaskGroup() as tasks:
-            lost, stopped = tasks.create_task(leadership.lost.wait()), tasks.create_task(stop.wait())
-            await asyncio.wait((lost, stopped), return_when=asyncio.FIRST_COMPLETED)
-            lost.cancel()
-            stopped.cancel()
-        if leadership.lost.is_set() and not stop.is_set():
-            raise LeadershipLost(f"{self._process.area} is led by somebody else")
-
     async def _drain(self, registration: Registration, leadership: Leadership | None) -> None:
-        """DRAINING in discovery, then to health checks, then no more calls, then out of discovery."""
+        """DRAINING in discovery, then to health checks, then no more calls; the lead is the next one's at once."""
         common = self._process.common
         log.info("draining")
-        await _farewell(registration.tell(leader=False, draining=True))
+        registration.tell(leader=False, draining=True)
         await self._standing.refuse_health()
         await asyncio.sleep(common.drain_notice_s)
         await self._standing.stop(common.drain_grace_s)
         if leadership is not None:
             await _farewell(leadership.resign())
-        await _farewell(registration.withdraw())
 
     def _record(self, address: str) -> Record:
         process = self._process
@@ -163,6 +174,17 @@ class Life(Generic[S]):
 
     def _gateway_key(self, key_id: str) -> bytes | None:
         return self._directory.gateway_key(key_id, service_id(self._process.common.node, "gateway"))
+
+
+async def _until(stop: asyncio.Event, leadership: Leadership | None) -> None:
+    """Return when `stop` is set or the lead is lost."""
+    async with asyncio.TaskGroup() as tasks:
+        ends = [tasks.create_task(stop.wait())]
+        if leadership is not None:
+            ends.append(tasks.create_task(leadership.lost.wait()))
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
 
 
 async def _ran(task: Callable[[], Awaitable[None]]) -> None:

@@ -38,7 +38,7 @@ def run(area: str, settings: type[S], build: Callable[[House[S]], Awaitable[Part
 
     Exits with 0 when told to stop, 1 after a failure, 2 where a setting is wrong. `--check` only checks the settings.
     With `leads` the process campaigns first: until it leads, calls are refused with NOT_LEADER and `build` is not
-    called; when it has lost its lead it ends, for a supervisor to start it again.
+    called; when it has lost its lead, all that was built ends, and it campaigns again.
     """
     sys.exit(main(area, settings, build, sys.argv[1:], os.environ, leads=leads))  # noqa: TID251 - the one reader
 

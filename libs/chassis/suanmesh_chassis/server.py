@@ -62,20 +62,25 @@ class Router(grpc.GenericRpcHandler):
 
     def __init__(self, rules: Rules, not_yet: Callable[[], Refusal]) -> None:
         self._rules = rules
-        self._not_yet: Callable[[], Refusal] | None = not_yet
+        self._not_yet = not_yet
+        self._placed = False
         self._handlers: dict[str, Any] = {}
 
     def place(self, parts: Sequence[Served | Forwarded]) -> None:
         """Serve `parts` from now on. Raises BadServicer where one does not fit its descriptor."""
         self._handlers = {path: wrapped(self._rules, method) for path, method in methods.table(parts).items()}
-        self._not_yet = None
+        self._placed = True
+
+    def clear(self) -> None:
+        """Serve nothing any more."""
+        self._handlers, self._placed = {}, False
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of the called method, as gRPC asks for it."""
         handler = self._handlers.get(handler_call_details.method)
         if handler is not None:
             return handler
-        if self._not_yet is not None:
+        if not self._placed:
             return refusing(self._rules, _UNKNOWN, self._not_yet())
         name = handler_call_details.method.lstrip("/")[:200]
         return refusing(self._rules, _UNKNOWN, Unimplemented("METHOD_UNKNOWN", f"no method {name}", method=name))

@@ -197,15 +197,14 @@ class Serving:
 
     def _describe_span(self) -> None:
         host, _, port = self._context.peer().partition(":")[2].rpartition(":")
-        self._span.set_attributes(
-            {
-                names.PEER_ADDRESS: host,
-                names.PEER_PORT: int(port) if port.isdigit() else 0,
-                names.PRINCIPAL: self._caller.principal,
-                names.PARTY: self._caller.party,
-                names.REQUEST_ID: self._request_id,
-            }
-        )
+        known = {
+            names.PEER_ADDRESS: host,
+            names.PEER_PORT: int(port) if port.isdigit() else 0,
+            names.PRINCIPAL: self._caller.principal,
+            names.PARTY: self._caller.party,
+            names.REQUEST_ID: self._request_id,
+        }
+        self._span.set_attributes({key: value for key, value in known.items() if value})
         end_span(self._span, self._code, self._reason)
 
 

@@ -46,6 +46,11 @@ class Standing:
         self._server.reflect([part.descriptor.full_name for part in parts])
         await self._server.set_serving(True)
 
+    async def withdraw(self) -> None:
+        """Serve nothing any more, until something is placed again."""
+        self._router.clear()
+        await self._server.set_serving(False)
+
     async def refuse_health(self) -> None:
         """Tell health checks that no more calls should come."""
         await self._server.set_serving(False)

@@ -13,7 +13,7 @@ import pytest
 
 from suanmesh_chassis import House, Parts, Served
 from suanmesh_chassis.discovery import Directory
-from suanmesh_chassis.life import LeadershipLost, Life
+from suanmesh_chassis.life import Life
 from suanmesh_chassis.probe import PROBE_SERVICE, Probes
 from suanmesh_chassis.run import main
 from suanmesh_chassis.testing import LoopbackNode
@@ -126,20 +126,34 @@ async def test_the_second_instance_takes_over_when_the_first_ends(town: Town) ->
     assert town.houses[1].leadership.fence > town.houses[0].leadership.fence
 
 
-async def test_a_process_that_has_lost_its_lead_ends(town: Town) -> None:
-    """A leader that does not know it was replaced goes on to decide."""
+async def test_a_process_that_has_lost_its_lead_ends_its_term_and_begins_another(town: Town) -> None:
+    """A leader that does not know it was replaced goes on to decide; one that gives up for good leaves a gap."""
+    ended: list[str] = []
 
-    async def deposed() -> None:
-        async with town.living():
-            await town.seen(lambda found: [each.leader for each in found] == [True])
-            leadership: Any = town.houses[0].leadership
-            await leadership.resign()
+    async def working() -> None:
+        try:
             await asyncio.Event().wait()
+        finally:
+            ended.append("task")
 
-    with pytest.raises(ExceptionGroup) as caught:
-        await deposed()
+    async def close() -> None:
+        ended.append("closed")
 
-    assert caught.value.split(LeadershipLost)[1] is None
+    async def build(house: House[None]) -> Parts:
+        town.houses.append(house)
+        return Parts([Served(PROBE_SERVICE, town.probes)], tasks=[working], closing=[close])
+
+    async with town.living(build):
+        await town.seen(lambda found: [each.leader for each in found] == [True])
+        first: Any = town.houses[0].leadership
+        await first.resign()
+        await town.seen(lambda _: len(town.houses) == 2)
+        assert ended == ["task", "closed"]
+        await town.seen(lambda found: [each.leader for each in found] == [True])
+
+    second = town.houses[1].leadership
+    assert second is not None
+    assert second.fence > first.fence
 
 
 async def test_a_task_that_breaks_ends_the_process(town: Town) -> None:
