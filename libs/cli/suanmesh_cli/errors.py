@@ -37,6 +37,10 @@ FIX_BY_REASON = {
         "have the operator credit the account, or lower the job's bounds",
         "请运营方为账户充值，或降低作业的上限",
     ),
+    "NOT_READY": (
+        "is the mesh running? `suan dev` starts one here; else repeat the same command",
+        "网是否在运行？`suan dev` 可在本机启动；否则重复同一命令",
+    ),
     "LOG_NOT_READY": ("wait until a task has started: `suan job show`", "等任务开始后再试：`suan job show`"),
     "TRACE_UNKNOWN": ("try again in a second: spans arrive in batches", "稍等一秒再试：跨度分批到达"),
 }
