@@ -50,8 +50,8 @@ fmt: setup ## Format code and contracts
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix . && $(BIN)/buf format -w protos
 
 lint: setup ## Lint code and contracts
-	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && PATH=$(BIN):$$PATH $(BIN)/buf lint
-	@$(BIN)/buf format --exit-code -d protos >/dev/null
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/python protos/generate.py google && $(BIN)/buf lint && $(BIN)/buf format --exit-code -d protos >/dev/null
 
 types: setup ## Check types strictly
 	@$(BIN)/mypy $(OURS)
