@@ -26,6 +26,7 @@ class Course:
     __slots__ = (
         "_address",
         "_attempts",
+        "_away",
         "_closed_early",
         "_ended",
         "_hooked",
@@ -41,6 +42,7 @@ class Course:
         self._method = method
         self._address = ""
         self._attempts = 0
+        self._away: Refusal | None = None  # why it is being tried again: says more than that time ran out meanwhile
         self._closed_early = 0
         self._tried: set[str] = set()
         self._ended = False
@@ -74,8 +76,10 @@ class Course:
         refusal = self._judged(refusal)
         if isinstance(refusal, DeadlineExceeded):
             self._route.forget(self._address)
+            raise self._away or refusal
         if not retries.may_repeat(self._method, refusal) or self._attempts >= retries.ATTEMPTS_MAX:
             raise refusal
+        self._away = refusal
         if self._address:
             self._tried.add(self._address)
             self._route.forget(self._address)

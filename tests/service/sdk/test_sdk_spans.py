@@ -82,7 +82,7 @@ async def jobs_for_ever(request: Any, context: Any) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "timeout_s", "ended"),
-    [(ok, 5, "OK"), (unknown, 5, "NOT_FOUND"), (away, 0.1, "UNAVAILABLE"), (never, 0.1, "DEADLINE_EXCEEDED")],
+    [(ok, 5, "OK"), (unknown, 5, "NOT_FOUND"), (away, 0.5, "UNAVAILABLE"), (never, 0.1, "DEADLINE_EXCEEDED")],
 )
 async def test_a_unary_call_ends_once(
     serve: Any, tls: Any, ledger: Ledger, answer: Any, timeout_s: float, ended: str
