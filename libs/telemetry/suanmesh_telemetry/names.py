@@ -122,6 +122,13 @@ LOG_KEYS: Final[dict[str, str]] = {
     "leader": "address of the area's leader",
     "state": "state that was reached",
     "dropped": "number of items that did not fit a bounded queue",
+    "job": "name of the job",
+    "placement": "name of the placement",
+    "reservation": "name of the reservation",
+    "transfer": "name of the transfer",
+    "site": "name of the site",
+    "pool": "name of the pool",
+    "sequence": "sequence number within a stream",
 }
 
 # Metrics.
