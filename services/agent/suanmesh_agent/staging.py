@@ -21,6 +21,7 @@ class Staging:
         self._transport = transport
         self._journal = journal
         self._replicas = replicas
+        self._digests: dict[str, str] = {}
 
     async def missing(self, work: Work) -> list[str]:
         """Datasets of `work` that have no complete replica here yet."""
@@ -44,12 +45,16 @@ class Staging:
 
     async def _is_here(self, dataset: str) -> bool:
         digest = self._journal.dataset(dataset)
+        if digest is not None:
+            return self._replicas.has(digest)
+        digest = self._digests.get(dataset)
         if digest is None:
-            digest = (await self._transport.get_dataset(dataset)).digest
-            if not self._replicas.has(digest):
-                return False
+            digest = self._digests[dataset] = (await self._transport.get_dataset(dataset)).digest
+        if self._replicas.has(digest):
             self._journal.name_dataset(dataset, digest)
-        return self._replicas.has(digest)
+            del self._digests[dataset]
+            return True
+        return False
 
 
 async def _happened(event: asyncio.Event) -> None:

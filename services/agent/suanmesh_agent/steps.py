@@ -154,7 +154,6 @@ class Steps:
                 break
         async with asyncio.TaskGroup() as tasks:
             helpers = [
-                tasks.create_task(self._tell_running(carried, keys)),
                 tasks.create_task(self._heed(carried, keys)),
                 tasks.create_task(self._meter_run(placement, keys)),
             ]
@@ -230,10 +229,13 @@ class Steps:
     async def _all_over(self, carried: Carried, keys: list[TaskKey]) -> None:
         """Wait for every task; when one fails, the others are stopped."""
 
-        name, parent = carried.placement.name, carried.placement.traceparent
+        placement = carried.placement
 
         async def one(key: TaskKey) -> None:
-            with span(names.RUN_TASK, parent=parent, placement=name, task=key.index, site=carried.placement.site):
+            name, parent = placement.name, placement.traceparent
+            with span(names.RUN_TASK, parent=parent, placement=name, task=key.index, site=placement.site):
+                if key == keys[0]:
+                    tasks.create_task(self._tell_running(carried, keys))
                 look = await self._executor.over(key)
             if not look.succeeded:
                 self._stop(keys)
@@ -243,11 +245,11 @@ class Steps:
                 tasks.create_task(one(key))
 
     async def _tell_running(self, carried: Carried, keys: list[TaskKey]) -> None:
+        """Report RUNNING, in the span of the first task; the end is not reported before that has been taken."""
         pauses = Pauses()
         while True:
             try:
-                with span(names.RUN_TASK, parent=carried.placement.traceparent):
-                    return await self._report(carried, State.STATE_RUNNING)
+                return await self._report(carried, State.STATE_RUNNING)
             except PutDown:
                 return self._stop(keys)
             except Refusal as refusal:
