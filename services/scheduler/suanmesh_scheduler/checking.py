@@ -12,6 +12,10 @@ COUNT_MAX = 1000
 ATTEMPTS_MAX = 10
 DURATION_S_MAX = 86_400
 ARTEFACT_BYTES_MAX = 5 * 1024
+PARTS_MAX = 32
+"""Inputs, outputs or names in one list of a job."""
+DEVICES_MAX = 4
+VARIANTS_MAX = 8
 
 
 def check(job: job_pb2.Job) -> None:
@@ -31,6 +35,8 @@ def _ask(ask: job_pb2.Ask) -> None:
     _within("ask.cpu_milli", ask.cpu_milli, 1, None)
     _within("ask.memory_bytes", ask.memory_bytes, 1, None)
     _within("ask.scratch_bytes", ask.scratch_bytes, 0, None)
+    _at_most("ask.devices", len(ask.devices), DEVICES_MAX)
+    _at_most("ask.min_capability", len(ask.min_capability), PARTS_MAX)
     for i, device in enumerate(ask.devices):
         _within(f"ask.devices[{i}].count", device.count, 1, None)
         _within(f"ask.devices[{i}].min_memory_bytes", device.min_memory_bytes, 0, None)
@@ -43,6 +49,7 @@ def _ask(ask: job_pb2.Ask) -> None:
 def _package(package: job_pb2.Package) -> None:
     if not package.variants:
         raise _invalid("package.variants", "is empty: there is nothing to run")
+    _at_most("package.variants", len(package.variants), VARIANTS_MAX)
     size = 0
     for i, variant in enumerate(package.variants):
         if not variant.command:
@@ -56,6 +63,8 @@ def _package(package: job_pb2.Package) -> None:
 
 
 def _data(job: job_pb2.Job) -> None:
+    _at_most("inputs", len(job.inputs), PARTS_MAX)
+    _at_most("outputs", len(job.outputs), PARTS_MAX)
     mounts: set[str] = set()
     for i, each in enumerate(job.inputs):
         checked_name(each.dataset, "datasets", field=f"inputs[{i}].dataset")
@@ -74,7 +83,9 @@ def _data(job: job_pb2.Job) -> None:
 def _constraints(limits: job_pb2.Constraints) -> None:
     for field in ("max_latency_us", "min_bandwidth_bps", "budget_micros"):
         _within(f"constraints.{field}", getattr(limits, field), 0, None)
+    _at_most("constraints.residency", len(limits.residency), PARTS_MAX)
     for field in ("allow_sites", "deny_sites"):
+        _at_most(f"constraints.{field}", len(getattr(limits, field)), PARTS_MAX)
         for i, site in enumerate(getattr(limits, field)):
             checked_name(site, "sites", field=f"constraints.{field}[{i}]")
 
@@ -90,6 +101,11 @@ def _relative(field: str, path: str) -> None:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\0" in path or len(path) > 255:
         raise _invalid(field, f"{path[:80]!r} is not a path within the task's folder")
+
+
+def _at_most(field: str, count: int, most: int) -> None:
+    if count > most:
+        raise _invalid(field, f"has {count} entries, at most {most} are allowed")
 
 
 def _within(field: str, value: int, low: int, high: int | None) -> None:

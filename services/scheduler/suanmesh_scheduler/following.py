@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, timedelta
 
 from suanmesh.registry.v1 import site_pb2
-from suanmesh.scheduler.v1 import booking_pb2, job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound
 from suanmesh_scheduler import wire
+from suanmesh_scheduler.bounding import REFUSALS_MAX
 from suanmesh_scheduler.domain.states import (
     PLACEMENT_ENDS,
     JobState,
@@ -21,11 +22,14 @@ from suanmesh_scheduler.domain.states import (
     job_state_of,
     placement_moved,
 )
+from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
-from suanmesh_store import Change, Held, Mirror, Store, Update
-from suanmesh_store.layout import PLACEMENTS, SITE_BOOKINGS
+from suanmesh_store import Held, Store, Update
+from suanmesh_store.layout import PLACEMENTS
 from suanmesh_telemetry import names, span
 
+UNTAKEN = frozenset({PlacementState.REFUSED, PlacementState.EXPIRED, PlacementState.LOST})
+"""Ends of a placement after which its site is not tried again."""
 FAILED_TRANSFERS = frozenset({transfer_pb2.Transfer.STATE_FAILED, transfer_pb2.Transfer.STATE_CANCELLED})
 
 
@@ -36,15 +40,14 @@ class Following:
         self,
         store: Store,
         areas: Areas,
-        sites: Mirror[site_pb2.Site],
-        transfers: Mirror[transfer_pb2.Transfer],
+        mirrors: Mirrors,
         clock: Clock,
         accept_s_max: float,
     ) -> None:
         self._store = store
         self._areas = areas
-        self._sites = sites
-        self._transfers = transfers
+        self._sites = mirrors.sites
+        self._transfers = mirrors.transfers
         self._clock = clock
         self._accept_max = timedelta(seconds=accept_s_max)
 
@@ -69,36 +72,43 @@ class Following:
             case _:
                 await self._follow(job, state)
 
+    async def fail(self, job: Held[job_pb2.Job], reason: str) -> None:
+        """End a job's placement for a reason of our own; the next step ends the job."""
+        placement = await self._store.get(PLACEMENTS, job.message.placement)
+        if placement is not None and wire.placement_state(placement.message) not in PLACEMENT_ENDS:
+            await self._move(placement, PlacementState.FAILED, reason)
+
     async def _ended(
         self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement], state: PlacementState
     ) -> None:
-        """Give the capacity back and bring the job to where the placement leaves it, in one transaction."""
+        """Bring the job to where the placement leaves it; what it held is free with its end."""
         message = placement.message
         changed = _copied(job.message)
-        left = job.message.attempt < max(1, job.message.max_attempts) and not job.message.cancel_requested
-        target = job_state_of(state, attempts_left=left)
-        if target is JobState.PENDING and job.message.cancel_requested:
-            target = JobState.CANCELLED
-        if state in (PlacementState.REFUSED, PlacementState.EXPIRED):
+        left = job.message.attempt < max(1, job.message.max_attempts)
+        if state in UNTAKEN:
             changed.refused_by.append(message.site)
+        if state in (PlacementState.REFUSED, PlacementState.EXPIRED):
             changed.attempt -= 1
+        target = job_state_of(state, attempts_left=left)
+        if target is not JobState.DONE and job.message.cancel_requested:
+            target = JobState.CANCELLED
+        elif target is JobState.PENDING and len(changed.refused_by) >= REFUSALS_MAX:
+            target = JobState.FAILED
         reason = message.state_reason
         wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), reason, self._clock.now())
         if target is JobState.PENDING:
             changed.placement = ""
-        changes: list[Change] = [Update(job, changed)]
-        book = await self._store.get(SITE_BOOKINGS, message.site)
-        if book is not None and any(b.placement == message.name for b in book.message.placements):
-            smaller = booking_pb2.SiteBooking(name=book.name)
-            smaller.placements.extend(b for b in book.message.placements if b.placement != message.name)
-            changes.append(Update(book, smaller))
-        await self._store.commit(*changes, guards=[placement])
+        await self._store.commit(Update(job, changed), guards=[placement])
 
     async def _interrupted(
         self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement], state: PlacementState
     ) -> bool:
         """Whether a cancellation, a lost site or a silent agent decided the step."""
         message = placement.message
+        site = self._sites.get(message.site)
+        if site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST:
+            await self._move(placement, PlacementState.LOST, f"SITE_LOST: {message.site} is not heard of any more")
+            return True
         if job.message.cancel_requested:
             if state is PlacementState.COMMITTED:
                 await self._move(placement, PlacementState.CANCELLED, "CANCELLED: by request, before it was accepted")
@@ -110,10 +120,6 @@ class Following:
                 stopped = _copied_placement(message)
                 stopped.stop_requested = True
                 await self._store.commit(Update(placement, stopped))
-            return True
-        site = self._sites.get(message.site)
-        if site is not None and site.message.liveness == site_pb2.Site.LIVENESS_LOST:
-            await self._move(placement, PlacementState.LOST, f"SITE_LOST: {message.site} is not heard of any more")
             return True
         age = self._clock.now() - message.create_time.ToDatetime(UTC)
         if state is PlacementState.COMMITTED and age > self._accept_max:

@@ -14,11 +14,13 @@ from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import parent
+from suanmesh_kernel.refusals import NotFound
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.domain.bookings import free_hosts
+from suanmesh_scheduler.domain.bookings import Booked, free_hosts
 from suanmesh_scheduler.domain.values import Blocked, JobSpec, Need, Offer, Opening, Path, Pool, Quote, Situation
+from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
-from suanmesh_store import Held, Mirror
+from suanmesh_store import Held
 
 MEBIBYTE = 1 << 20
 Pair = tuple[str, str]
@@ -27,15 +29,6 @@ _KINDS = {
     network.PathObstacle.KIND_BANDWIDTH: "bandwidth",
     network.PathObstacle.KIND_LATENCY: "latency",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Mirrors:
-    """What is read without a call."""
-
-    pools: Mirror[pool_pb2.Pool]
-    sites: Mirror[site_pb2.Site]
-    bookings: Mirror[booking_pb2.SiteBooking]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +52,14 @@ class Gathering:
 
     async def gather(self, job: job_pb2.Job) -> Gathered:
         """Read everything one decision is made from. Raises what the other areas refuse."""
-        needs = [_need(await self._areas.dataset(each.dataset)) for each in job.inputs]
+        needs = [await self._need(each.dataset) for each in job.inputs]
         spec = wire.spec_from(job, needs)
         account = await self._areas.account(job.account)
         reported = await self._areas.reported_pools()
-        bookings = {held.name: held for held in self._mirrors.bookings.values()}
-        pools = tuple(self._pool(held.message, bookings, reported) for held in self._mirrors.pools.values())
+        bookings, booked = await self._booked()
+        pools = tuple(
+            self._pool(held.message, booked.get(held.name, []), reported) for held in self._mirrors.pools.values()
+        )
         paths, openings, topology = await self._paths(spec, pools)
         situation = Situation(
             pools=pools,
@@ -77,17 +72,32 @@ class Gathering:
         )
         read = decision_pb2.Revisions(
             registry=self._mirrors.pools.revision,
-            scheduler=self._mirrors.bookings.revision,
+            scheduler=self._mirrors.placements.revision,
             network_orchestrator=topology,
         )
         return Gathered(spec, situation, read, bookings)
 
-    def _pool(
-        self, pool: pool_pb2.Pool, bookings: dict[str, Held[booking_pb2.SiteBooking]], reported: frozenset[str]
-    ) -> Pool:
+    async def _need(self, name: str) -> Need:
+        """A dataset that is gone since is nowhere: its job waits with that obstacle."""
+        try:
+            dataset = await self._areas.dataset(name)
+        except NotFound:
+            return Need(name, 0, frozenset())
+        complete = [r.site for r in dataset.replicas if r.state == dataset_pb2.Replica.STATE_COMPLETE]
+        return Need(dataset.name, dataset.bytes, frozenset(complete), frozenset(dataset.residency))
+
+    async def _booked(self) -> tuple[dict[str, Held[booking_pb2.SiteBooking]], dict[str, list[Booked]]]:
+        """The books, and what is booked by pool: placements as of the books or later, so that none is overlooked."""
+        books = {held.name: held for held in self._mirrors.bookings.values()}
+        await self._mirrors.placements.wait_for(max((held.mod_revision for held in books.values()), default=0))
+        booked: dict[str, list[Booked]] = {}
+        for booking in wire.booked_from(held.message for held in self._mirrors.placements.values()):
+            booked.setdefault(booking.pool, []).append(booking)
+        return books, booked
+
+    def _pool(self, pool: pool_pb2.Pool, booked: Sequence[Booked], reported: frozenset[str]) -> Pool:
         site_name = parent(pool.name)
         site = self._mirrors.sites.get(site_name)
-        booked = wire.booked_from(bookings[site_name].message) if site_name in bookings else []
         capacities = [
             (host.name, wire.capacity_from(host.capacity if host.HasField("capacity") else pool.host_capacity))
             for host in pool.hosts
@@ -164,11 +174,6 @@ def most_readings(spec: JobSpec) -> list[usage_pb2.MeterReading]:
         (money_pb2.METER_DEVICE_MILLI_S, cards * 1000 * seconds),
     )
     return [usage_pb2.MeterReading(meter=meter, quantity=quantity) for meter, quantity in amounts if quantity]
-
-
-def _need(dataset: dataset_pb2.Dataset) -> Need:
-    complete = [r.site for r in dataset.replicas if r.state == dataset_pb2.Replica.STATE_COMPLETE]
-    return Need(dataset.name, dataset.bytes, frozenset(complete), frozenset(dataset.residency))
 
 
 def _query(pair: Pair, spec: JobSpec) -> network.PathQuery:

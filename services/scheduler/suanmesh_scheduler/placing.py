@@ -11,14 +11,15 @@ from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.archive import Archive
+from suanmesh_scheduler.bounding import bound_job, bound_placement, live
 from suanmesh_scheduler.domain.decide import decide
 from suanmesh_scheduler.domain.fitting import taken
 from suanmesh_scheduler.domain.relax import with_change
 from suanmesh_scheduler.domain.states import JobState, job_moved
-from suanmesh_scheduler.domain.values import Candidate, Pool, Verdict
+from suanmesh_scheduler.domain.values import Candidate, Verdict
 from suanmesh_scheduler.gathering import Gathered, Gathering
 from suanmesh_scheduler.ports import Areas, HoldKey
-from suanmesh_store import Change, Create, Detach, Held, Store, Unchanged, Update
+from suanmesh_store import Change, Create, Delete, Detach, Held, Store, Unchanged, Update
 from suanmesh_store.layout import DECISIONS, PLACEMENTS, SITE_BOOKINGS
 from suanmesh_telemetry import current_traceparent, names, span
 
@@ -97,7 +98,6 @@ class Placing:
                 holds = await self._hold(held.message, placement_name, decided, chosen, lease.id)
             with span(names.COMMIT_PLACEMENT, parent=held.traceparent, job=held.name, placement=placement_name):
                 await self._commit(held, placement_name, decided, chosen, holds)
-        await self._archive.keep_decision(decided.decision)
 
     async def _next_name(self, job: job_pb2.Job) -> str:
         number = int(job.decision.rsplit("/", 1)[-1]) + 1 if job.decision else 1
@@ -106,15 +106,18 @@ class Placing:
     async def _wait(self, held: Held[job_pb2.Job], decided: Decided) -> None:
         """Keep the decision that nothing fits, unless the last one says the same."""
         last = await self._store.get(DECISIONS, held.message.decision) if held.message.decision else None
-        live = _live(decided.decision)
-        if last is not None and wire.same_answer(last.message, live):
+        kept = live(decided.decision)
+        if last is not None and wire.same_answer(last.message, kept):
             return
         job = _copied(held.message)
         job.decision = decided.decision.name
         job.state_reason = f"NO_PLACE: {decided.verdict.reason}"
-        changes: list[Change] = [Create(DECISIONS, live.name, live), Update(held, job)]
-        await self._store.commit(*changes)
+        bound_job(job)
         await self._archive.keep_decision(decided.decision)
+        changes: list[Change] = [Create(DECISIONS, kept.name, kept), Update(held, job)]
+        if last is not None:
+            changes.append(Delete(last))
+        await self._store.commit(*changes)
 
     async def _hold(
         self, job: job_pb2.Job, placement: str, decided: Decided, chosen: Candidate, lease_id: int
@@ -167,44 +170,42 @@ class Placing:
         job.attempt += 1
         placement.attempt = job.attempt
         placement.fence = self._fence
+        bound_placement(placement)
         wire.set_job_state(
             job, job_moved(wire.job_state(job), JobState.PLACED), decided.verdict.reason, self._clock.now()
         )
-        pool = next(pool for pool in decided.gathered.situation.pools if pool.name == chosen.pool)
         changes: list[Change] = [Detach(hold.key) for hold in holds.all]
         changes += [
             Create(PLACEMENTS, placement_name, placement),
-            self._booked(decided.gathered, chosen, pool, placement_name),
-            Create(DECISIONS, decided.decision.name, _live(decided.decision)),
+            self._booked(decided.gathered, chosen),
+            Create(DECISIONS, decided.decision.name, live(decided.decision)),
             Update(held, job),
         ]
+        last = await self._store.get(DECISIONS, held.message.decision) if held.message.decision else None
+        if last is not None:
+            changes.append(Delete(last))
+        await self._archive.keep_decision(decided.decision)
         await self._store.commit(*changes, guards=[Unchanged(hold.key, hold.mod_revision) for hold in holds.all])
 
-    def _booked(self, gathered: Gathered, chosen: Candidate, pool: Pool, placement_name: str) -> Change:
+    def _booked(self, gathered: Gathered, chosen: Candidate) -> Change:
         standing = gathered.bookings.get(chosen.site)
-        book = booking_pb2.SiteBooking(name=chosen.site)
-        if standing is not None:
-            book.CopyFrom(standing.message)
-        hosts = {host.name: host for host in pool.hosts}
-        first = hosts[chosen.slots[0][0]]
-        book.placements.add(
-            placement=placement_name,
-            pool=pool.name,
-            hosts=[placement_pb2.HostRun(host=name, tasks=tasks) for name, tasks in chosen.slots],
-            per_task=wire.capacity_to(taken(gathered.spec.ask, first)),
-        )
+        commits = standing.message.commits if standing else 0
+        book = booking_pb2.SiteBooking(name=chosen.site, commits=commits + 1)
         return Create(SITE_BOOKINGS, chosen.site, book) if standing is None else Update(standing, book)
 
 
 def _placement(
     job: job_pb2.Job, name: str, decided: Decided, chosen: Candidate, holds: Holds
 ) -> placement_pb2.Placement:
+    pool = next(pool for pool in decided.gathered.situation.pools if pool.name == chosen.pool)
+    first = next(host for host in pool.hosts if host.name == chosen.slots[0][0])
+    per_task = wire.capacity_to(taken(decided.gathered.spec.ask, first))
     runs = [placement_pb2.HostRun(host=host, tasks=tasks) for host, tasks in chosen.slots]
     return placement_pb2.Placement(
         name=name,
         job=job.name,
         site=chosen.site,
-        legs=[placement_pb2.Leg(pool=chosen.pool, hosts=runs)],
+        legs=[placement_pb2.Leg(pool=chosen.pool, hosts=runs, per_task=per_task)],
         holds=[hold.key for hold in holds.all],
         state=placement_pb2.Placement.STATE_COMMITTED,
         state_reason=decided.verdict.reason,
@@ -226,14 +227,6 @@ def _placement(
             max_duration_s=job.max_duration_s,
         ),
     )
-
-
-def _live(decision: decision_pb2.Decision) -> decision_pb2.Decision:
-    """The decision with as many candidates as live in etcd."""
-    live = decision_pb2.Decision()
-    live.CopyFrom(decision)
-    del live.candidates[wire.CANDIDATES_LIVE :]
-    return live
 
 
 def _copied(job: job_pb2.Job) -> job_pb2.Job:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, timedelta
 
 import structlog
 
-from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import Refusal
+from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.archive import Archive
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState, job_moved
 from suanmesh_scheduler.following import Following
+from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placing import Placing
 from suanmesh_scheduler.settings import SchedulerSettings
-from suanmesh_store import Delete, Dirty, Held, Mirror, Store, Update
-from suanmesh_store.layout import JOBS
+from suanmesh_store import Change, Conflict, Delete, Dirty, Held, Store, Update
+from suanmesh_store.layout import DECISIONS, JOBS
 
 log = structlog.get_logger()
 
@@ -31,8 +31,7 @@ class Reconciler:
     def __init__(
         self,
         store: Store,
-        jobs: Mirror[job_pb2.Job],
-        placements: Mirror[placement_pb2.Placement],
+        mirrors: Mirrors,
         placing: Placing,
         following: Following,
         archive: Archive,
@@ -40,8 +39,9 @@ class Reconciler:
         settings: SchedulerSettings,
     ) -> None:
         self._store = store
-        self._jobs = jobs
-        self._placements = placements
+        self._jobs = mirrors.jobs
+        self._placements = mirrors.placements
+        self._transfers = mirrors.transfers
         self._placing = placing
         self._following = following
         self._archive = archive
@@ -50,12 +50,12 @@ class Reconciler:
         self._dirty = Dirty()
         self._busy: set[str] = set()
 
-    async def run(self, transfers_changed: Callable[[], AsyncIterator[str]]) -> None:
-        """Settle jobs until cancelled; `transfers_changed` names transfers as they change."""
+    async def run(self) -> None:
+        """Settle jobs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_jobs())
             tasks.create_task(self._follow_placements())
-            tasks.create_task(self._follow_transfers(transfers_changed))
+            tasks.create_task(self._follow_transfers())
             tasks.create_task(self._resync())
             tasks.create_task(self._sweep())
             for _ in range(self._settings.parallel_jobs_max):
@@ -71,9 +71,9 @@ class Reconciler:
             if held is not None:
                 self._dirty.add([held.message.job])
 
-    async def _follow_transfers(self, changed: Callable[[], AsyncIterator[str]]) -> None:
+    async def _follow_transfers(self) -> None:
         """A transfer is named after its placement."""
-        async for name in changed():
+        async for name in self._transfers.changes():
             stem = name.removeprefix("transfers/").partition("-")[0]
             held = self._placements.get(f"placements/{stem}")
             if held is not None:
@@ -95,6 +95,9 @@ class Reconciler:
             self._busy.add(name)
             try:
                 await self._settle(name)
+            except Conflict as conflict:
+                log.info("job decided anew", job=name, message=conflict.message)
+                self._dirty.add([name])
             except Refusal as refusal:
                 log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
             finally:
@@ -104,12 +107,28 @@ class Reconciler:
         held = await self._store.get(JOBS, name)
         if held is None or wire.job_state(held.message) in JOB_ENDS:
             return
+        try:
+            await self._step(held)
+        except InvalidArgument as refusal:
+            if refusal.reason != "DOCUMENT_TOO_LARGE":
+                raise
+            await self._give_up(held, refusal)
+
+    async def _step(self, held: Held[job_pb2.Job]) -> None:
         if held.message.placement:
             await self._following.step(held)
         elif held.message.cancel_requested:
             await self._end(held, JobState.CANCELLED, "CANCELLED: by request, while it waited")
         else:
             await self._placing.place(held)
+
+    async def _give_up(self, held: Held[job_pb2.Job], refusal: Refusal) -> None:
+        """What has no room in a document never will have: the job fails, its placement first."""
+        log.info("job given up", job=held.name, reason=refusal.reason, message=refusal.message)
+        if held.message.placement:
+            await self._following.fail(held, str(refusal))
+        else:
+            await self._end(held, JobState.FAILED, f"{refusal.reason}: {refusal.message}")
 
     async def _end(self, held: Held[job_pb2.Job], state: JobState, reason: str) -> None:
         job = job_pb2.Job()
@@ -128,8 +147,14 @@ class Reconciler:
 
     async def _archived(self, held: Held[job_pb2.Job]) -> None:
         await self._archive.keep_job(held.message)
+        gone: list[Change] = [Delete(held)]
         placement = self._placements.get(held.message.placement) if held.message.placement else None
+        if placement is not None:
+            gone.append(Delete(placement))
         try:
-            await self._store.commit(Delete(held), *([Delete(placement)] if placement else []))
+            decision = await self._store.get(DECISIONS, held.message.decision) if held.message.decision else None
+            if decision is not None:
+                gone.append(Delete(decision))
+            await self._store.commit(*gone)
         except Refusal as refusal:
             log.info("archiving put off", job=held.name, reason=refusal.reason)

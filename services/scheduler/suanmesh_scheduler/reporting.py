@@ -8,9 +8,13 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied
 from suanmesh_scheduler import wire
+from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, REPORTABLE, PlacementState, placement_moved, reached
-from suanmesh_store import Change, Store, Update
+from suanmesh_store import Change, Conflict, Store, Update
 from suanmesh_store.layout import JOBS, PLACEMENTS
+
+TURNS_MAX = 5
+"""How often a write is tried that another writer overtakes."""
 
 
 class Reporting:
@@ -21,14 +25,25 @@ class Reporting:
         self._clock = clock
 
     async def take(self, report: pb.TaskReport, site: str) -> placement_pb2.Placement:
-        """Take in one report of the agent of `site`; what has been reached already changes nothing."""
+        """Take in one report of the agent of `site`; what has been reached already changes nothing.
+
+        The scheduler itself writes placements and jobs too: where it was faster, the report is read anew.
+        """
+        for _ in range(TURNS_MAX - 1):
+            try:
+                return await self._take(report, site)
+            except Conflict:
+                continue
+        return await self._take(report, site)
+
+    async def _take(self, report: pb.TaskReport, site: str) -> placement_pb2.Placement:
         held = await self._store.get(PLACEMENTS, checked_name(report.placement, "placements", field="placement"))
         if held is None:
             raise NotFound("PLACEMENT_UNKNOWN", f"no placement {report.placement}", name=report.placement)
         if held.message.site != site:
             message = f"{report.placement} is not a placement of {site}"
             raise PermissionDenied("NOT_OWNER", message, name=report.placement)
-        reported = _reported(report)
+        reported = _reported(report, held.message.work)
         state = wire.placement_state(held.message)
         placement = placement_pb2.Placement()
         placement.CopyFrom(held.message)
@@ -36,6 +51,7 @@ class Reporting:
         if report.tasks:
             del placement.tasks[:]
             placement.tasks.extend(report.tasks)
+            bound_placement(placement)
         if not reached(state, reported):
             moved = placement_moved(state, reported, held.name)
             wire.set_placement_state(placement, moved, report.reason, self._clock.now(), ended=moved in PLACEMENT_ENDS)
@@ -58,8 +74,18 @@ class Reporting:
         return [Update(held, job)]
 
 
-def _reported(report: pb.TaskReport) -> PlacementState:
-    name = placement_pb2.Placement.State.Name(report.state).removeprefix("STATE_")
+def _reported(report: pb.TaskReport, work: placement_pb2.Work) -> PlacementState:
+    """The state reported. Raises InvalidArgument where an agent says what it cannot know."""
+    known = report.state in placement_pb2.Placement.State.values()
+    name = placement_pb2.Placement.State.Name(report.state).removeprefix("STATE_") if known else f"state {report.state}"
     if name not in REPORTABLE:
         raise InvalidArgument("FIELD_INVALID", f"state: an agent does not report {name}", field="state")
+    if len(report.tasks) > max(1, work.count):
+        problem = f"tasks: {len(report.tasks)} of {work.count} tasks"
+        raise InvalidArgument("FIELD_INVALID", problem, field="tasks")
+    if len(report.output_datasets) > len(work.outputs) + 1:
+        problem = f"output_datasets: {len(report.output_datasets)} of {len(work.outputs)} outputs and a log"
+        raise InvalidArgument("FIELD_INVALID", problem, field="output_datasets")
+    for index, dataset in enumerate(report.output_datasets):
+        checked_name(dataset, "datasets", field=f"output_datasets[{index}]")
     return PlacementState(name)

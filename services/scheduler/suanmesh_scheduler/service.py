@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_chassis import Call
@@ -23,13 +22,15 @@ from suanmesh_kernel.refusals import (
 )
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.archive import Archive
+from suanmesh_scheduler.bounding import check_size
 from suanmesh_scheduler.checking import check
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
+from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placing import Placing
 from suanmesh_scheduler.ports import Areas
-from suanmesh_scheduler.reporting import Reporting
+from suanmesh_scheduler.reporting import TURNS_MAX, Reporting
 from suanmesh_sdk.status import status_of
-from suanmesh_store import Create, Held, Mirror, Store, Update
+from suanmesh_store import Conflict, Create, Held, Store, Update
 from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS
 from suanmesh_telemetry import current_trace_id
 
@@ -42,9 +43,7 @@ class SchedulerService:
     def __init__(
         self,
         store: Store,
-        jobs: Mirror[job_pb2.Job],
-        placements: Mirror[placement_pb2.Placement],
-        sites: Mirror[site_pb2.Site],
+        mirrors: Mirrors,
         placing: Placing,
         reporting: Reporting,
         areas: Areas,
@@ -53,9 +52,9 @@ class SchedulerService:
         rng: Rng,
     ) -> None:
         self._store = store
-        self._jobs = jobs
-        self._placements = placements
-        self._sites = sites
+        self._jobs = mirrors.jobs
+        self._placements = mirrors.placements
+        self._sites = mirrors.sites
         self._placing = placing
         self._reporting = reporting
         self._areas = areas
@@ -115,21 +114,12 @@ class SchedulerService:
                 return
 
     async def CancelJob(self, request: pb.CancelJobRequest, call: Call) -> job_pb2.Job:
-        job = await self._job(request.name, call)
-        held = await self._store.get(JOBS, request.name)
-        state = wire.job_state(job)
-        if held is None or state in (JobState.DONE, JobState.FAILED):
-            raise FailedPrecondition("JOB_ENDED", f"{job.name} is {state} already", name=job.name, state=state)
-        if request.etag and request.etag != held.etag:
-            message = f"{job.name} has changed since it was read"
-            raise Aborted("ETAG_STALE", message, name=job.name, etag=held.etag)
-        if job.cancel_requested or state is JobState.CANCELLED:
-            return job
-        changed = job_pb2.Job()
-        changed.CopyFrom(held.message)
-        changed.cancel_requested = True
-        committed = await self._store.commit(Update(held, changed), author=call.author())
-        return _shown(committed.held[0])
+        for _ in range(TURNS_MAX - 1):
+            try:
+                return await self._cancelled(request, call)
+            except Conflict:
+                continue
+        return await self._cancelled(request, call)
 
     async def GetDecision(self, request: pb.GetDecisionRequest, call: Call) -> decision_pb2.Decision:
         name = request.name
@@ -188,6 +178,26 @@ class SchedulerService:
         async for content in pieces:
             yield pb.ReadJobLogsResponse(content=content)
 
+    async def _cancelled(self, request: pb.CancelJobRequest, call: Call) -> job_pb2.Job:
+        """Ask once for the end; the reconciler brings it about."""
+        job = await self._job(request.name, call)
+        state = wire.job_state(job)
+        if state is JobState.CANCELLED:
+            return job
+        held = await self._store.get(JOBS, request.name)
+        if held is None or state in JOB_ENDS:
+            raise FailedPrecondition("JOB_ENDED", f"{job.name} is {state} already", name=job.name, state=state)
+        if request.etag and request.etag != held.etag:
+            message = f"{job.name} has changed since it was read"
+            raise Aborted("ETAG_STALE", message, name=job.name, etag=held.etag)
+        if held.message.cancel_requested:
+            return _shown(held)
+        changed = job_pb2.Job()
+        changed.CopyFrom(held.message)
+        changed.cancel_requested = True
+        committed = await self._store.commit(Update(held, changed), author=call.author())
+        return _shown(committed.held[0])
+
     async def _checked(self, item: pb.SubmitJob, call: Call) -> job_pb2.Job:
         """The job as it will be kept: the caller's fields checked, ours filled in."""
         job = job_pb2.Job()
@@ -211,6 +221,7 @@ class SchedulerService:
         job.create_time.FromDatetime(now)
         job.state = job_pb2.Job.STATE_PENDING
         job.history.add(state=job.state, time=wire.stamp(now), reason="submitted")
+        check_size(job)
         return job
 
     async def _job(self, name: str, call: Call) -> job_pb2.Job:

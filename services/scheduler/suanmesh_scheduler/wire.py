@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from suanmesh.scheduler.v1 import booking_pb2, decision_pb2, job_pb2, placement_pb2, reason_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, reason_pb2
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_scheduler.bounding import bound_job, bound_placement
 from suanmesh_scheduler.domain.bookings import Booked
-from suanmesh_scheduler.domain.states import JobState, PlacementState
+from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, JobState, PlacementState
 from suanmesh_scheduler.domain.values import (
     AdmittingChange,
     Ask,
@@ -24,7 +25,6 @@ from suanmesh_scheduler.domain.values import (
     Verdict,
 )
 
-CANDIDATES_LIVE = 20
 BANDWIDTH_BPS_MIN = 1_000_000
 
 
@@ -87,11 +87,13 @@ def capacity_to(capacity: Capacity) -> capacity_pb2.Capacity:
     return message
 
 
-def booked_from(message: booking_pb2.SiteBooking) -> list[Booked]:
-    """What a site's book says."""
+def booked_from(placements: Iterable[placement_pb2.Placement]) -> list[Booked]:
+    """What placements that have not ended hold."""
     return [
-        Booked(b.placement, b.pool, tuple((run.host, run.tasks) for run in b.hosts), capacity_from(b.per_task))
-        for b in message.placements
+        Booked(p.name, leg.pool, tuple((run.host, run.tasks) for run in leg.hosts), capacity_from(leg.per_task))
+        for p in placements
+        if placement_state(p) not in PLACEMENT_ENDS
+        for leg in p.legs
     ]
 
 
@@ -110,12 +112,9 @@ def set_job_state(job: job_pb2.Job, state: JobState, reason: str, now: datetime)
     job.state = job_pb2.Job.State.Value(f"STATE_{state}")
     job.state_reason = reason
     job.history.add(state=job.state, time=stamp(now), reason=reason)
-    del job.history[: max(0, len(job.history) - HISTORY_MAX)]
     if state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
         job.end_time.FromDatetime(now)
-
-
-HISTORY_MAX = 30
+    bound_job(job)
 
 
 def set_placement_state(
@@ -126,12 +125,13 @@ def set_placement_state(
     placement.state_reason = reason
     if ended:
         placement.end_time.FromDatetime(now)
+    bound_placement(placement)
 
 
-def decision_to(verdict: Verdict, *, most: int = 0) -> decision_pb2.Decision:
-    """A verdict as its message; `most` keeps so many candidates."""
+def decision_to(verdict: Verdict) -> decision_pb2.Decision:
+    """A verdict as its message, with all its candidates."""
     decision = decision_pb2.Decision(
-        candidates=[candidate_to(c) for c in verdict.candidates[: most or None]],
+        candidates=[candidate_to(c) for c in verdict.candidates],
         candidate_count=len(verdict.candidates),
         chosen=verdict.chosen.pool if verdict.chosen else "",
         runner_up=verdict.runner_up.pool if verdict.runner_up else "",

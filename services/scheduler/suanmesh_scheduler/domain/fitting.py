@@ -8,10 +8,12 @@ from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler.domain.values import Ask, DeviceAsk, Host
 
 MEASURES = ("cpu_milli", "memory_bytes", "scratch_bytes")
+HOSTS_MAX = 16
+"""Hosts of one placement."""
 
 
 def slots(ask: Ask, hosts: Iterable[Host], most: int) -> tuple[tuple[str, int], ...]:
-    """First fit: so many tasks on each host in turn, `most` at the most.
+    """First fit: so many tasks on each host in turn, `most` on `HOSTS_MAX` hosts at the most.
 
     All take the cards that the first of them takes, so that one amount a task says what a placement holds.
     """
@@ -89,7 +91,7 @@ def _first_fit(one: Capacity, hosts: Iterable[Host], most: int) -> tuple[tuple[s
     left = most
     for host in hosts:
         count = min(left, fitting(one, host.free))
-        if count > 0:
+        if count > 0 and len(found) < HOSTS_MAX:
             found.append((host.name, count))
             left -= count
     return tuple(found)

@@ -22,19 +22,15 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from suanmesh.scheduler.v1 import placement_pb2 as suanmesh_dot_scheduler_dot_v1_dot_placement__pb2
-from suanmesh.type.v1 import capacity_pb2 as suanmesh_dot_type_dot_v1_dot_capacity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suanmesh/scheduler/v1/booking.proto\x12\x15suanmesh.scheduler.v1\x1a%suanmesh/scheduler/v1/placement.proto\x1a\x1fsuanmesh/type/v1/capacity.proto\"i\n\x0bSiteBooking\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x46\n\nplacements\x18\x02 \x03(\x0b\x32&.suanmesh.scheduler.v1.BookedPlacementR\nplacements\"\xb0\x01\n\x0f\x42ookedPlacement\x12\x1c\n\tplacement\x18\x01 \x01(\tR\tplacement\x12\x12\n\x04pool\x18\x02 \x01(\tR\x04pool\x12\x34\n\x05hosts\x18\x03 \x03(\x0b\x32\x1e.suanmesh.scheduler.v1.HostRunR\x05hosts\x12\x35\n\x08per_task\x18\x04 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x07perTaskb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suanmesh/scheduler/v1/booking.proto\x12\x15suanmesh.scheduler.v1\";\n\x0bSiteBooking\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07\x63ommits\x18\x02 \x01(\x03R\x07\x63ommitsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.scheduler.v1.booking_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SITEBOOKING']._serialized_start=134
-  _globals['_SITEBOOKING']._serialized_end=239
-  _globals['_BOOKEDPLACEMENT']._serialized_start=242
-  _globals['_BOOKEDPLACEMENT']._serialized_end=418
+  _globals['_SITEBOOKING']._serialized_start=62
+  _globals['_SITEBOOKING']._serialized_end=121
 # @@protoc_insertion_point(module_scope)

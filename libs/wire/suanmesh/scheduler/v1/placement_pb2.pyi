@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from suanmesh.scheduler.v1 import job_pb2 as job_pb2
+from suanmesh.type.v1 import capacity_pb2 as capacity_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -162,7 +163,7 @@ class Placement(message.Message):
 
     @builtins.property
     def tasks(self) -> containers.RepeatedCompositeFieldContainer[TaskResult]:
-        """What became of the tasks, in their order."""
+        """What became of the tasks, in their order; of so many that they have no room, those that ended well are left out."""
 
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
@@ -216,21 +217,27 @@ class Leg(message.Message):
 
     POOL_FIELD_NUMBER: builtins.int
     HOSTS_FIELD_NUMBER: builtins.int
+    PER_TASK_FIELD_NUMBER: builtins.int
     pool: builtins.str
     """`sites/{site}/pools/{pool}`."""
     @builtins.property
     def hosts(self) -> containers.RepeatedCompositeFieldContainer[HostRun]:
-        """Runs of tasks on hosts, in the tasks' order."""
+        """Runs of tasks on hosts, in the tasks' order, at most 16."""
+
+    @builtins.property
+    def per_task(self) -> capacity_pb2.Capacity:
+        """What each task holds while the placement has not ended, its cards by model."""
 
     def __init__(
         self,
         *,
         pool: builtins.str = ...,
         hosts: abc.Iterable[HostRun] | None = ...,
+        per_task: capacity_pb2.Capacity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["per_task", b"per_task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["hosts", b"hosts", "pool", b"pool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["hosts", b"hosts", "per_task", b"per_task", "pool", b"pool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

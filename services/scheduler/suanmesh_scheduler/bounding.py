@@ -1,0 +1,106 @@
+"""What keeps every document within the store's bound, however long a job lives and whatever is reported of it."""
+
+from __future__ import annotations
+
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
+from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_scheduler.domain.fitting import HOSTS_MAX
+from suanmesh_store.documents import DOCUMENT_BYTES_MAX
+
+PAYLOAD_BYTES_MAX = DOCUMENT_BYTES_MAX - 512
+"""What the envelope leaves: author, trace, uid and time take less than the difference."""
+CANDIDATES_LIVE = 20
+REASON_BYTES_MAX = 256
+STEP_BYTES_MAX = 96
+"""Of a reason in a job's history."""
+FAILURE_BYTES_MAX = 64
+HISTORY_MAX = 30
+HISTORY_SURE = 6
+"""Steps of its history that every job has room for."""
+REFUSALS_MAX = 8
+"""Sites that may refuse or lose a job before it fails."""
+NAME_BYTES = 75
+"""A name of one part, with its field."""
+TASK_BYTES = 44
+SOURCE_BYTES = 250
+"""A hold, a route and a reservation."""
+TRANSFER_BYTES = 46
+FIXED_BYTES = 900
+"""The other fields that are written after a job was submitted."""
+
+
+def clipped(text: str, most: int = REASON_BYTES_MAX) -> str:
+    """The beginning of a text, at most so many bytes of UTF-8."""
+    return text.encode()[:most].decode(errors="ignore")
+
+
+def bound_job(job: job_pb2.Job) -> None:
+    """Shorten reasons, and drop the oldest steps after the first until the job fits."""
+    job.state_reason = clipped(job.state_reason)
+    for step in job.history:
+        step.reason = clipped(step.reason, STEP_BYTES_MAX)
+    while len(job.history) > 2 and (len(job.history) > HISTORY_MAX or job.ByteSize() > PAYLOAD_BYTES_MAX):
+        del job.history[1]
+
+
+def bound_placement(placement: placement_pb2.Placement) -> None:
+    """Shorten reasons, and leave out tasks until the placement fits: those that ended well, then the last."""
+    placement.state_reason = clipped(placement.state_reason)
+    for task in placement.tasks:
+        task.failure = clipped(task.failure, FAILURE_BYTES_MAX)
+    if placement.ByteSize() > PAYLOAD_BYTES_MAX:
+        telling = [task for task in placement.tasks if not _well(task)]
+        del placement.tasks[:]
+        placement.tasks.extend(telling)
+    while placement.tasks and placement.ByteSize() > PAYLOAD_BYTES_MAX:
+        del placement.tasks[-1]
+
+
+def live(decision: decision_pb2.Decision) -> decision_pb2.Decision:
+    """The decision with as many of its best candidates as a document has room for."""
+    short = decision_pb2.Decision()
+    short.CopyFrom(decision)
+    del short.candidates[CANDIDATES_LIVE:]
+    short.reason = clipped(short.reason, 2 * REASON_BYTES_MAX)
+    if short.HasField("admitting_change"):
+        change = short.admitting_change
+        change.message, change.message_zh = clipped(change.message), clipped(change.message_zh)
+        setattr(change, "from", clipped(getattr(change, "from")))
+        change.to = clipped(change.to, 4 * REASON_BYTES_MAX)
+    while short.candidates and short.ByteSize() > PAYLOAD_BYTES_MAX:
+        del short.candidates[-1]
+    return short
+
+
+def check_size(job: job_pb2.Job) -> None:
+    """Refuse a job that could not be kept to its end. Raises InvalidArgument (`FIELD_INVALID`).
+
+    The job as submitted and the placement that copies most of it must both have room for what is written later.
+    """
+    together = min(max(1, job.task.count), HOSTS_MAX)
+    outputs = (len(job.outputs) + 1) * NAME_BYTES
+    history = HISTORY_SURE * (STEP_BYTES_MAX + 20) + REASON_BYTES_MAX + REFUSALS_MAX * NAME_BYTES
+    moved = len(job.inputs) * (SOURCE_BYTES + TRANSFER_BYTES) + len(job.outputs) * TRANSFER_BYTES
+    largest = max((variant.ByteSize() for variant in job.package.variants), default=0)
+    work = largest + job.ask.ByteSize() + sum(part.ByteSize() + 3 for part in (*job.inputs, *job.outputs))
+    needed = max(
+        job.ByteSize() + history + outputs + 3 * NAME_BYTES,
+        work + moved + together * (NAME_BYTES + TASK_BYTES) + REASON_BYTES_MAX + FIXED_BYTES,
+    )
+    if needed > PAYLOAD_BYTES_MAX:
+        sizes = {descriptor.name: _size(job, descriptor.name) for descriptor, _ in job.ListFields()}
+        field = max(sizes, key=lambda name: (sizes[name], name))
+        field = "package.variants.artefacts" if field == "package" else field
+        problem = f"is {needed - PAYLOAD_BYTES_MAX} bytes too much for one document; publish larger parts as a dataset"
+        raise InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)
+
+
+def _size(job: job_pb2.Job, field: str) -> int:
+    alone = job_pb2.Job()
+    alone.CopyFrom(job)
+    alone.ClearField(field)  # type: ignore[arg-type]
+    return job.ByteSize() - alone.ByteSize()
+
+
+def _well(task: placement_pb2.TaskResult) -> bool:
+    return task.HasField("exit_status") and task.exit_status == 0 and not task.failure
