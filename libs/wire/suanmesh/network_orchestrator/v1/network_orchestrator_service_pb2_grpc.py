@@ -91,7 +91,8 @@ class NetworkOrchestratorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportLinks(self, request, context):
-        """Takes the round-trip times the calling agent measured towards other sites' data planes.
+        """Takes the round-trip times the calling agent measured towards other sites' data planes. They are soft state, so the
+        call is traced like a read.
 
         Errors:
         * `PERMISSION_DENIED` (`NOT_OWNER`): a report from another site.
