@@ -1,0 +1,166 @@
+"""Write docs/errors.md, docs/errors.zh-CN.md and docs/telemetry.md from the contracts and the code.
+
+`make gen` runs it; `make check-gen` fails where the pages differ from what it writes.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from advice import BY_CODE, OBSTACLES
+
+from suanmesh_sdk.reasons import CHINESE
+from suanmesh_telemetry import names
+
+ROOT = Path(__file__).resolve().parent.parent
+MADE = "<!-- Made by docs/generate.py; edit what it reads, then run `make gen`. -->"
+
+
+class Meaning(NamedTuple):
+    """One area's meaning of a reason."""
+
+    domain: str
+    code: str
+    english: str
+    chinese: str
+
+
+def pages() -> dict[str, str]:
+    """Every page this writes, by its path from the root."""
+    reasons = refusals()
+    return {
+        "docs/errors.md": _page(_errors_en(reasons)),
+        "docs/errors.zh-CN.md": _page(_errors_zh(reasons)),
+        "docs/telemetry.md": _page(_telemetry()),
+    }
+
+
+def refusals() -> dict[str, list[Meaning]]:
+    """Every reason of every area, sorted, with what it means in each."""
+    found: dict[str, list[Meaning]] = {}
+    for path in sorted((ROOT / "protos" / "suanmesh").glob("*/v1/reason.proto")):
+        area = path.parent.parent.name.replace("type", "mesh")
+        for value, comment in enum_values(path, "Reason"):
+            reason = value.removeprefix("REASON_")
+            code, _, english = comment.partition(": ")
+            found.setdefault(reason, []).append(
+                Meaning(f"{area}.suanmesh", code, _sentence(english), CHINESE[area][reason] + "。")
+            )
+    return dict(sorted(found.items()))
+
+
+def enum_values(path: Path, enum: str) -> Iterator[tuple[str, str]]:
+    """The values of `enum` in the proto file at `path` with their comments, the unspecified one left out."""
+    body = re.search(rf"^enum {enum} {{\n(.*?)^}}", path.read_text(), re.MULTILINE | re.DOTALL)
+    comment: list[str] = []
+    for line in body.group(1).splitlines() if body else ():
+        words = line.strip()
+        if words.startswith("//"):
+            comment.append(words.removeprefix("//").strip())
+        elif match := re.match(r"(\w+) = \d+;", words):
+            if not match[1].endswith("_UNSPECIFIED"):
+                yield match[1], " ".join(comment)
+            comment = []
+
+
+def _errors_en(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
+    yield from (
+        "# Refusals and obstacles",
+        "[中文](errors.zh-CN.md)",
+        "A refusal is an answer: a gRPC code, a stable reason, facts as fields. `google.rpc.ErrorInfo` carries reason "
+        "and domain, `LocalizedMessage` the text in English and Chinese, and `Help` a link to this page. An obstacle "
+        "says why one candidate cannot serve a job; a job that nothing admits stays PENDING with one per candidate.",
+        "## Reasons",
+    )
+    for reason, meanings in reasons.items():
+        yield f"### {reason}"
+        yield from _table(("domain", "code", "meaning"), ((m.domain, m.code, m.english) for m in meanings))
+        yield "What to do: " + " ".join(dict.fromkeys(BY_CODE[m.code].en for m in meanings))
+    yield "## Obstacles"
+    yield from _table(
+        ("code", "meaning", "what to do"), ((code, means.en, do.en) for code, (means, do) in OBSTACLES.items())
+    )
+
+
+def _errors_zh(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
+    yield from (
+        "# 拒绝与障碍",
+        "[English](errors.md)",
+        "拒绝也是答复：一个 gRPC 码、一个稳定的原因、作为字段的事实。`google.rpc.ErrorInfo` 载有原因和领域，"
+        "`LocalizedMessage` 载有中英文说明，`Help` 指向本页。障碍说明某个候选为何不能承接作业；"
+        "没有任何候选可用的作业保持 PENDING，并为每个候选列出障碍。",
+        "## 原因",
+    )
+    for reason, meanings in reasons.items():
+        yield f"### {reason}"
+        yield from _table(("领域", "码", "含义"), ((m.domain, m.code, m.chinese) for m in meanings))
+        yield "处置：" + "".join(dict.fromkeys(BY_CODE[m.code].zh for m in meanings))
+    yield "## 障碍"
+    yield from _table(("代码", "含义", "处置"), ((code, means.zh, do.zh) for code, (means, do) in OBSTACLES.items()))
+
+
+def _telemetry() -> Iterator[str]:
+    yield "# Telemetry"
+    yield (
+        "Every name a process writes. Spans of calls follow OpenTelemetry's stable RPC conventions and are named "
+        "`Service/Method`; spans of etcd follow the database conventions and are named `etcd.<operation>`. What is "
+        "not listed here is not used: the names live in `libs/telemetry/suanmesh_telemetry/names.py`."
+    )
+    yield "## Spans of a job"
+    yield from _table(("span", "where and what"), names.SPANS.items())
+    yield "## Attributes"
+    yield from _table(("attribute", "meaning"), names.ATTRIBUTES.items())
+    yield "From OpenTelemetry's conventions: " + ", ".join(f"`{name}`" for name in _conventional()) + "."
+    yield "## Layers"
+    yield "`suanmesh.layer` of a span, by the `service.name` of its process."
+    yield from _table(("service", "layer"), names.LAYERS.items())
+    yield "## Log keys"
+    yield "One JSON object a line on stderr; one canonical line for each call served."
+    yield from _table(("key", "meaning"), names.LOG_KEYS.items())
+    yield "## Metrics"
+    yield (
+        "Durations are in seconds, with the bucket bounds "
+        f"{', '.join(f'{bucket:g}' for bucket in names.DURATION_BUCKETS_S)}; exemplars carry the trace id of a kept "
+        "trace. No label has a value per job, user or dataset."
+    )
+    yield from _table(
+        ("metric", "meaning", "labels"),
+        ((name, text, ", ".join(labels)) for name, (text, labels) in names.METRICS.items()),
+    )
+
+
+def _conventional() -> list[str]:
+    """The attributes that are not of ours: the module's constants with a dot in them."""
+    values = (value for value in vars(names).values() if isinstance(value, str))
+    return sorted(
+        value for value in values if re.fullmatch(r"[a-z_.]+\.[a-z_]+", value) and not value.startswith("suan")
+    )
+
+
+def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    lines = [titles, tuple("---" for _ in titles)]
+    lines += [(f"`{first}`", *rest) for first, *rest in rows]
+    yield "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _page(blocks: Iterable[str]) -> str:
+    title, *rest = blocks
+    return "\n\n".join([title, MADE, *rest]) + "\n"
+
+
+def main() -> int:
+    for path, text in pages().items():
+        (ROOT / path).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
