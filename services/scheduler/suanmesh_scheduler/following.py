@@ -130,12 +130,17 @@ class Following:
     async def _stage(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
         """Make the transfers of inputs that are not at the site; the agent runs when it has them all."""
         message = placement.message
-        asks = []
+        missing: list[tuple[int, dataset_pb2.Dataset, placement_pb2.InputRoute]] = []
         for index, each in enumerate(message.work.inputs):
             dataset = await self._areas.dataset(each.dataset)
             sites = {r.site for r in dataset.replicas if r.state == dataset_pb2.Replica.STATE_COMPLETE}
             if message.site not in sites:
-                asks.append(_input_transfer(message, index, dataset.name, sites))
+                route = next((r for r in message.routes if r.source in sites), placement_pb2.InputRoute())
+                missing.append((index, dataset, route))
+        asks = [
+            _input_transfer(message, index, dataset, route, [d for _, d, r in missing if r.source == route.source])
+            for index, dataset, route in missing
+        ]
         if not asks:
             await self._follow(job, PlacementState.ACCEPTED)
             return
@@ -235,18 +240,22 @@ class Following:
 
 
 def _input_transfer(
-    placement: placement_pb2.Placement, index: int, dataset: str, sites: set[str]
+    placement: placement_pb2.Placement,
+    index: int,
+    dataset: dataset_pb2.Dataset,
+    route: placement_pb2.InputRoute,
+    beside: Sequence[dataset_pb2.Dataset],
 ) -> transport.TransferAsk:
-    """The transfer of one input, over the route that was reserved from its source."""
-    route = next((r for r in placement.routes if r.source in sites), placement_pb2.InputRoute())
+    """The transfer of one input, at its part of the rate reserved for all that come from the same source."""
+    rate_bps = route.rate_bps * dataset.bytes // max(1, sum(other.bytes for other in beside))
     return transport.TransferAsk(
         transfer_id=f"{last(placement.name)}-in-{index}",
-        dataset=dataset,
+        dataset=dataset.name,
         source=route.source,
         target=placement.site,
         placement=placement.name,
         reservation=route.reservation,
-        rate_bps=route.rate_bps,
+        rate_bps=max(1, rate_bps) if route.rate_bps else 0,
         account=placement.account,
         traceparent=placement.traceparent,
     )
