@@ -75,7 +75,8 @@ def _fetch_ca(address: str, ca_hash: str) -> bytes:
     for der in chain:
         if hmac.compare_digest(hashlib.sha256(der).hexdigest(), ca_hash):
             return ssl.DER_cert_to_PEM_cert(der).encode()
-    raise Unauthenticated("JOIN_TOKEN_INVALID", f"{address} does not show the CA that the join token names")
+    message = f"{address} does not show the CA that the join token names"
+    raise Unauthenticated("JOIN_TOKEN_INVALID", message, domain="registry.suanmesh")
 
 
 def _chain(secured: ssl.SSLSocket) -> list[bytes]:

@@ -25,7 +25,7 @@ from suanmesh_chassis.settings import Common, load
 from suanmesh_content import FolderError, ManifestError
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.names import checked_id, checked_name
-from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Refusal
+from suanmesh_kernel.refusals import InvalidArgument, Refusal, Unauthenticated
 
 log = structlog.get_logger()
 
@@ -114,7 +114,7 @@ async def _publish(
 def _process(common: Common, settings: AgentSettings) -> Process:
     folder = site_of.identity_folder(settings)
     if not is_enrolled(folder):
-        raise FailedPrecondition("IDENTITY_MISSING", f"{folder} holds no identity: join first", domain="mesh.suanmesh")
+        raise Unauthenticated("IDENTITY_MISSING", f"{folder} holds no identity: join first", domain="mesh.suanmesh")
     identity = agent_id(common.node, settings.site)
     placed = replace(common, tls_dir=folder, data_dir=settings.data_dir, listen=settings.data_listen)
     return open_process("agent", identity, placed, settings, SystemClock(), system_rng)

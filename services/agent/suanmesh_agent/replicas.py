@@ -85,6 +85,12 @@ class Replicas:
             self.discard(name)
         return manifest
 
+    def sweep(self, before_unix_s: float) -> None:
+        """Remove what is left of imports that were begun before that moment and never ended."""
+        for folder in self._incoming.glob("import-*"):
+            if folder.stat().st_mtime < before_unix_s:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def announce(self) -> None:
         """Wake those who wait for a replica."""
         self._added.set()

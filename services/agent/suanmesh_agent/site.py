@@ -42,6 +42,8 @@ from suanmesh_sdk.resolver import OneAddress
 
 log = structlog.get_logger()
 
+IMPORT_S_MAX = 86_400.0
+"""An import that was begun so long ago was killed: what is left of it is removed."""
 _SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
 _DESCRIPTOR_TYPE = pool_pb2.PoolDescriptor.DESCRIPTOR.full_name
 
@@ -110,6 +112,7 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
     async with mesh_of(process, settings) as mesh:
         site = f"sites/{settings.site}"
         replicas = Replicas(settings.data_dir)
+        replicas.sweep(process.clock.now().timestamp() - IMPORT_S_MAX)
         transport = TransportOverMesh(mesh)
         reading = AgentService(Tickets(site, transport, process.clock), Reader(replicas, process.clock), Logs(executor))
         standing, address = await serve_alone(
