@@ -19,13 +19,18 @@ SICK_S_MAX = 5.0
 MESSAGE_BYTES_MAX = 64 << 20
 KEEPALIVE_MS = 6_000
 """Between pings; etcd hangs up on a client that pings more often than every 5 s (--grpc-keepalive-min-time)."""
+SILENT_MS_MAX = 3_000
+"""How long a ping may stay unanswered. It must hold for every ping: gRPC sends none for keep-alive while another of its
+own is unanswered, for which it would wait a minute, so a member that froze at that moment went unnoticed."""
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.keepalive_timeout_ms", SILENT_MS_MAX),
+    ("grpc.http2.ping_timeout_ms", SILENT_MS_MAX),
+    ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -116,6 +121,10 @@ class Endpoints:
                 self._current = (self._current + step) % count
                 return candidate
         return min(self.all, key=lambda endpoint: endpoint.sick_until)
+
+    def prefer(self, address: str) -> None:
+        """Ask this member first from now on, as long as it answers; the others stay for when it does not."""
+        self._current = [endpoint.address for endpoint in self.all].index(bare_address(address))
 
     def failed(self, endpoint: Endpoint) -> None:
         """Pass a member over for a while, longer each time; calls that fail together count once."""
