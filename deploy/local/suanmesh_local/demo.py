@@ -40,7 +40,7 @@ class CommandFailed(Exception):
 async def _demo(folder: Path) -> int:
     began = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
-    dataset = export(folder / "digits", ROOT / "build" / "wheels")
+    dataset = export(folder / "digits")
     _heading("Start etcd, six services and three sites")
     async with Node(folder / "node", 3, tell=_tell) as node:
         shell = Shell(node)

@@ -8,18 +8,24 @@ import sys
 import zipfile
 from pathlib import Path
 
+from suanmesh_local.tools import cache_dir
+
 IMAGES = 1797
 _MEMBER = "sklearn/datasets/data/digits.csv.gz"
 _WHEEL = "scikit-learn>=1.5"
 DOWNLOAD_S_MAX = 300
 
 
+DATASET = "digits"
+
+
 class DigitsMissing(Exception):
     """The wheel could not be had; says what was tried."""
 
 
-def export(folder: Path, wheels: Path) -> Path:
+def export(folder: Path, wheels: Path | None = None) -> Path:
     """Lay `digits.csv` into `folder`, one image a line, and answer the folder. Raises DigitsMissing."""
+    wheels = wheels or cache_dir().parent / "wheels"
     target = folder / "digits.csv"
     if not target.exists():
         table = gzip.decompress(_read(_wheel(wheels)))

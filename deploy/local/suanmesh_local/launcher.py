@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+from suanmesh_local import world
+from suanmesh_local.digits import DATASET, DigitsMissing, export
 from suanmesh_local.node import Node, NotReady
 from suanmesh_local.tools import ToolMissing
 
@@ -28,8 +30,21 @@ async def _run(sites: int, folder: Path) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with Node(folder, sites, tell=_tell) as node:
+        await _with_digits(node)
         print(f"ready: gateway {node.gateway}, contexts in {node.folder / 'config.toml'}; stop with Ctrl-C", flush=True)
         return await _until_stopped(node, stop)
+
+
+async def _with_digits(node: Node) -> None:
+    """Publish the digits at the first site, so that examples/digits can be submitted at once."""
+    site = node.places[0].site
+    try:
+        folder = await asyncio.to_thread(export, node.folder / DATASET)
+        await node.publish(site, DATASET, world.CONSUMER, folder)
+    except (DigitsMissing, NotReady) as error:
+        _tell(f"datasets/{DATASET}", f"not published, examples/digits will not run: {error}")
+        return
+    _tell(f"datasets/{DATASET}", f"published at sites/{site}")
 
 
 async def _until_stopped(node: Node, stop: asyncio.Event) -> int:

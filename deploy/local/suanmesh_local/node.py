@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -110,6 +113,18 @@ class Node:
                 self.agents[place.site].start()
             for place in self.places:
                 await self.site_ready(place.site, operator)
+
+    async def publish(self, site: str, dataset: str, party: str, folder: Path) -> str:
+        """Publish a folder as a dataset at a site, as its operator would; answers what the agent says of it.
+
+        Raises NotReady.
+        """
+        command = [_script("agent"), "publish", "--dataset", dataset, "--party", f"parties/{party}", str(folder)]
+        environment = os.environ | self.agents[site].environment | {"SUANMESH_LOG_LEVEL": "error"}
+        done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise NotReady(f"publishing {dataset} at {site} ended with {done.returncode}:\n{done.stderr}")
+        return str(done.stdout).strip()
 
     async def stop(self) -> None:
         """Stop everything in reverse; nothing is left behind."""
@@ -239,6 +254,7 @@ class Node:
             "SUANMESH_AGENT_MEMORY_BYTES": str(share.memory_bytes),
             "SUANMESH_AGENT_SCRATCH_BYTES": str(share.scratch_bytes),
             "SUANMESH_AGENT_PRICE_BOOK": f"priceBooks/{place.site}",
+            "SUANMESH_AGENT_STOP_TASKS": "true",
         }
         with suppress(ToolMissing):
             environment["SUANMESH_AGENT_BWRAP"] = str(bubblewrap(cache_dir()).path)
@@ -250,7 +266,12 @@ class Node:
         )
 
     def _write_config(self) -> None:
-        """The contexts the command line finds."""
+        """The contexts the command line finds, and each site's settings for `suanmesh-agent` by hand."""
+        for site, agent in self.agents.items():
+            home = self.folder / "sites" / site
+            home.mkdir(parents=True, exist_ok=True)
+            lines = [f"{name}={shlex.quote(value)}" for name, value in sorted(agent.environment.items())]
+            (home / "agent.env").write_text("\n".join(lines) + "\n")
         lines = ['current = "alice"']
         for user in ("alice", "operator"):
             home = self.identities.of(user)
