@@ -40,6 +40,9 @@ def executor(kind: str, tmp_path: Path) -> Iterator[ProcessExecutor]:
     yield made
     for key in made.running():
         made.stop(key)
+        asyncio.run(made.over(key))
+    for placement in made.placements():
+        made.forget(placement)
 
 
 def make_executor(kind: str, folder: Path) -> ProcessExecutor:
@@ -215,7 +218,9 @@ async def test_a_task_survives_the_agent(kind: str, tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", script, str(Path(__file__).parent), kind, str(tmp_path / "tasks")]
     agent = await asyncio.to_thread(subprocess.run, arguments, capture_output=True, text=True, check=False, timeout=60)
     assert agent.returncode == -signal.SIGKILL, agent.stderr
-    look = await make_executor(kind, tmp_path / "tasks").over(TaskKey(agent.stdout.strip(), 0))
+    successor = make_executor(kind, tmp_path / "tasks")
+    look = await successor.over(TaskKey(agent.stdout.strip(), 0))
+    successor.forget(agent.stdout.strip())
     assert look.succeeded
     assert 3_800_000 <= look.usage.cpu_us <= 4_200_000
 
