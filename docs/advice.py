@@ -114,7 +114,7 @@ OBSTACLES: Final[dict[str, tuple[Text, Text]]] = {
         Text("Wait for its verification, or choose another pool.", "等待其验证，或选择另一资源池。"),
     ),
     "NO_PRICE": (
-        Text("No offer of the pool has a price.", "资源池的报价没有价格。"),
+        Text("No offer of the pool has a price in the account's currency.", "资源池没有以账户货币计的报价。"),
         Text("Have the provider put a price book in force.", "请提供方使一份价目生效。"),
     ),
     "REFUSED_BY_SITE": (

@@ -97,8 +97,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "LEASE_GONE": "落位的租约已失效",
         "USAGE_SIGNATURE_INVALID": "用量记录的签名与站点登记的密钥不符",
         "USAGE_NOT_RATABLE": "用量记录没有对应的预留或属于另一站点，已保存但不计费",
-        "NOT_OWNER": "账户属于另一主体",
-        "CURRENCY_MISMATCH": "两种货币的金额不能相加",
+        "CURRENCY_MISMATCH": "价格所用的货币与账户的货币不同",
         "USAGE_CONFLICT": "同一站点、计量期与序号的记录已存在且内容不同",
     },
     "agent": {

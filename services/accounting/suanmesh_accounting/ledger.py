@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Row, create_engine, event, func, inse
 from suanmesh.accounting.v1 import accounting_service_pb2, price_book_pb2
 from suanmesh.type.v1 import document_pb2
 from suanmesh_accounting import tables as t
-from suanmesh_accounting.domain.ledger import AccountKind, HoldState, Posting, Purse, entry, moved_on, promised
+from suanmesh_accounting.domain.ledger import AccountKind, HoldState, Posting, Purse, entry, moved_on, payable, promised
 from suanmesh_accounting.wire import microseconds
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, NotFound
@@ -191,7 +191,9 @@ def add_hold(c: Connection, name: str, ask: accounting_service_pb2.HoldAsk, trac
         return standing
     if standing is not None:
         c.execute(t.holds.delete().where(t.holds.c.name == name))
-    promised(purse_of(c, ask.account), ask.amount_micros)
+    purse, book = purse_of(c, ask.account), price_book(c, ask.price_book)
+    payable(purse, book.currency)
+    promised(purse, ask.amount_micros)
     row = {
         "name": name,
         "account": ask.account,
@@ -204,7 +206,7 @@ def add_hold(c: Connection, name: str, ask: accounting_service_pb2.HoldAsk, trac
         "state": HoldState.HELD,
         "committed": False,
         "ask": ask.SerializeToString(),
-        "price_version": price_book(c, ask.price_book).version,
+        "price_version": book.version,
         "trace_id": trace_id,
         "create_us": microseconds(now),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import parent
-from suanmesh_kernel.refusals import NotFound
+from suanmesh_kernel.refusals import NotFound, Unavailable
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.bookings import Booked, free_hosts
 from suanmesh_scheduler.domain.values import Blocked, JobSpec, Need, Offer, Opening, Path, Pool, Quote, Situation
@@ -23,6 +24,8 @@ from suanmesh_scheduler.ports import Areas
 from suanmesh_store import Held
 
 MEBIBYTE = 1 << 20
+MIRROR_S_MAX = 5.0
+"""How long the mirrors may disagree about what was committed last."""
 Pair = tuple[str, str]
 _KINDS = {
     network.PathObstacle.KIND_DISCONNECTED: "disconnected",
@@ -66,7 +69,7 @@ class Gathering:
             now=self._clock.now(),
             free_micros=account.balance_micros - account.held_micros,
             paths=paths,
-            quotes=await self._quotes(spec, pools),
+            quotes=await self._quotes(spec, pools, account.currency),
             held_micros=account.held_micros,
             openings=openings,
         )
@@ -89,7 +92,12 @@ class Gathering:
     async def _booked(self) -> tuple[dict[str, Held[booking_pb2.SiteBooking]], dict[str, list[Booked]]]:
         """The books, and what is booked by pool: placements as of the books or later, so that none is overlooked."""
         books = {held.name: held for held in self._mirrors.bookings.values()}
-        await self._mirrors.placements.wait_for(max((held.mod_revision for held in books.values()), default=0))
+        newest = max((held.mod_revision for held in books.values()), default=0)
+        try:
+            async with asyncio.timeout(MIRROR_S_MAX):
+                await self._mirrors.placements.wait_for(newest)
+        except TimeoutError:
+            raise Unavailable("NOT_READY", "the placements' mirror is behind", domain="mesh.suanmesh") from None
         booked: dict[str, list[Booked]] = {}
         for booking in wire.booked_from(held.message for held in self._mirrors.placements.values()):
             booked.setdefault(booking.pool, []).append(booking)
@@ -148,8 +156,8 @@ class Gathering:
             openings[site] = (*openings.get(site, ()), Opening(field, value, found))
         return openings
 
-    async def _quotes(self, spec: JobSpec, pools: Sequence[Pool]) -> dict[str, Quote]:
-        """What the job costs at most under each offer."""
+    async def _quotes(self, spec: JobSpec, pools: Sequence[Pool], currency: str) -> dict[str, Quote]:
+        """What the job costs at most under each offer that the account can pay: one in its currency."""
         offers = [offer for pool in pools for offer in pool.offers]
         if not offers:
             return {}
@@ -159,7 +167,7 @@ class Gathering:
         return {
             offer.name: Quote(result.quote.amount_micros)
             for offer, result in zip(offers, results, strict=True)
-            if result.HasField("quote")
+            if result.HasField("quote") and result.quote.currency == currency
         }
 
 

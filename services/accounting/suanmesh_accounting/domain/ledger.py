@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from suanmesh_kernel.refusals import ResourceExhausted
+from suanmesh_kernel.refusals import FailedPrecondition, ResourceExhausted
 
 
 class AccountKind(StrEnum):
@@ -88,6 +88,13 @@ def promised(purse: Purse, amount_micros: int) -> None:
             needed_micros=amount_micros,
             currency=purse.currency,
         )
+
+
+def payable(purse: Purse, currency: str) -> None:
+    """Refuse prices in another currency than the purse's. Raises FailedPrecondition (`CURRENCY_MISMATCH`)."""
+    if currency != purse.currency:
+        problem = f"{purse.account} is kept in {purse.currency}, the price is in {currency}"
+        raise FailedPrecondition("CURRENCY_MISMATCH", problem, name=purse.account, currency=currency)
 
 
 def moved_on(state: HoldState, to: HoldState) -> HoldState:

@@ -32,7 +32,7 @@ MEBIBYTE = 1 << 20
 def decide(job: JobSpec, situation: Situation) -> Verdict:
     """Choose the pool with the least `cost + second_value * time`; ties go to the nearer, then by name."""
     weighed = [weigh(job, pool, situation) for pool in situation.pools]
-    fitting = sorted((c for c in weighed if c.obstacle is None), key=_rank)
+    fitting = sorted((c for c in weighed if c.obstacle is None), key=lambda c: c.rank)
     rejected = sorted((c for c in weighed if c.obstacle is not None), key=lambda c: c.pool)
     return Verdict(tuple(fitting + rejected), _reason(fitting, len(weighed)))
 
@@ -44,7 +44,12 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
     obstacle = obstacles.of_pool(job, pool) or blocked
     placed = slots(job.ask, pool.hosts, job.count)
     if quote is None:
-        missing = Obstacle("NO_PRICE", f"no price for {pool.name}", f"{pool.name} 没有价格", resource=pool.name)
+        missing = Obstacle(
+            "NO_PRICE",
+            f"no price for {pool.name} in the account's currency",
+            f"{pool.name} 没有以账户货币计的价格",
+            resource=pool.name,
+        )
         return Candidate(pool.name, pool.site, routes=routes, slots=placed, obstacle=obstacle or missing)
     transfer_micros = None if blocked else _transfer_micros(routes)
     waves = -(-job.count // max(1, room(placed)))
@@ -126,10 +131,6 @@ def _offer(job: JobSpec, pool: Pool, situation: Situation) -> tuple[Offer, Quote
 def _transfer_micros(routes: tuple[Route, ...]) -> int:
     """What moving the inputs costs by the links' prices, rounded up: it is a bound, not a bill."""
     return sum(-(-route.bytes * route.path.price_micros_per_mib // MEBIBYTE) for route in routes)
-
-
-def _rank(candidate: Candidate) -> tuple[int, int, str]:
-    return (candidate.score_micros or 0, candidate.latency_us, candidate.pool)
 
 
 def _reason(fitting: list[Candidate], count: int) -> str:

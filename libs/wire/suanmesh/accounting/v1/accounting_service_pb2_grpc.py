@@ -181,7 +181,7 @@ class AccountingServiceServicer(object):
 
         Errors, per item:
         * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
-        * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `FAILED_PRECONDITION` (`LEASE_GONE`).
+        * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `FAILED_PRECONDITION` (`LEASE_GONE`, `CURRENCY_MISMATCH`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -61,7 +61,7 @@ class AccountingServiceStub:
 
     Errors, per item:
       * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
-      * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `FAILED_PRECONDITION` (`LEASE_GONE`).
+      * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `FAILED_PRECONDITION` (`LEASE_GONE`, `CURRENCY_MISMATCH`).
     """
     RecordUsage: aio.UnaryUnaryMultiCallable[accounting_service_pb2.RecordUsageRequest, accounting_service_pb2.RecordUsageResponse]
     """Stores signed usage and rates it at once. Each record is answered by itself, in order; a record that was stored
@@ -177,7 +177,7 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors, per item:
           * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
-          * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `FAILED_PRECONDITION` (`LEASE_GONE`).
+          * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `FAILED_PRECONDITION` (`LEASE_GONE`, `CURRENCY_MISMATCH`).
         """
 
     @abc_1.abstractmethod

@@ -40,11 +40,9 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """INVALID_ARGUMENT: the record's signature does not match the site's registered key."""
     REASON_USAGE_NOT_RATABLE: _Reason.ValueType  # 8
     """FAILED_PRECONDITION: the record names no hold or belongs to another site; it is kept, not rated."""
-    REASON_NOT_OWNER: _Reason.ValueType  # 9
-    """PERMISSION_DENIED: the account is another party's."""
-    REASON_CURRENCY_MISMATCH: _Reason.ValueType  # 10
-    """FAILED_PRECONDITION: amounts of two currencies cannot be added."""
-    REASON_USAGE_CONFLICT: _Reason.ValueType  # 11
+    REASON_CURRENCY_MISMATCH: _Reason.ValueType  # 9
+    """FAILED_PRECONDITION: the price is in another currency than the account's."""
+    REASON_USAGE_CONFLICT: _Reason.ValueType  # 10
     """ALREADY_EXISTS: a record with the same site, meter epoch and sequence number but other content stands already."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
@@ -68,9 +66,7 @@ REASON_USAGE_SIGNATURE_INVALID: Reason.ValueType  # 7
 """INVALID_ARGUMENT: the record's signature does not match the site's registered key."""
 REASON_USAGE_NOT_RATABLE: Reason.ValueType  # 8
 """FAILED_PRECONDITION: the record names no hold or belongs to another site; it is kept, not rated."""
-REASON_NOT_OWNER: Reason.ValueType  # 9
-"""PERMISSION_DENIED: the account is another party's."""
-REASON_CURRENCY_MISMATCH: Reason.ValueType  # 10
-"""FAILED_PRECONDITION: amounts of two currencies cannot be added."""
-REASON_USAGE_CONFLICT: Reason.ValueType  # 11
+REASON_CURRENCY_MISMATCH: Reason.ValueType  # 9
+"""FAILED_PRECONDITION: the price is in another currency than the account's."""
+REASON_USAGE_CONFLICT: Reason.ValueType  # 10
 """ALREADY_EXISTS: a record with the same site, meter epoch and sequence number but other content stands already."""

@@ -116,7 +116,7 @@ class _ObstacleCodeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ObstacleC
     OBSTACLE_CODE_POOL_PHASE: _ObstacleCode.ValueType  # 14
     """The pool is not ACTIVE."""
     OBSTACLE_CODE_NO_PRICE: _ObstacleCode.ValueType  # 15
-    """No offer of the pool has a price."""
+    """No offer of the pool has a price in the account's currency."""
     OBSTACLE_CODE_REFUSED_BY_SITE: _ObstacleCode.ValueType  # 16
     """The site refused this job before."""
     OBSTACLE_CODE_NO_REPLICA: _ObstacleCode.ValueType  # 17
@@ -160,7 +160,7 @@ OBSTACLE_CODE_SITE_NOT_ALIVE: ObstacleCode.ValueType  # 13
 OBSTACLE_CODE_POOL_PHASE: ObstacleCode.ValueType  # 14
 """The pool is not ACTIVE."""
 OBSTACLE_CODE_NO_PRICE: ObstacleCode.ValueType  # 15
-"""No offer of the pool has a price."""
+"""No offer of the pool has a price in the account's currency."""
 OBSTACLE_CODE_REFUSED_BY_SITE: ObstacleCode.ValueType  # 16
 """The site refused this job before."""
 OBSTACLE_CODE_NO_REPLICA: ObstacleCode.ValueType  # 17

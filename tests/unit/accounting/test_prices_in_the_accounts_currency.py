@@ -1,0 +1,24 @@
+"""A hold is refused where its price is in another currency than the account's."""
+
+from __future__ import annotations
+
+import pytest
+
+from suanmesh_accounting.domain.ledger import Purse, payable
+from suanmesh_kernel.refusals import FailedPrecondition
+
+PURSE = Purse("accounts/demo", "CNY", balance_micros=1_000_000, held_micros=0)
+
+
+def test_a_price_in_the_accounts_currency_is_payable() -> None:
+    """A customer could not buy at home."""
+    payable(PURSE, "CNY")
+
+
+def test_a_price_in_another_currency_is_refused() -> None:
+    """A customer's account would be charged five euros as five yuan, and no currency would add up any more."""
+    with pytest.raises(FailedPrecondition) as refused:
+        payable(PURSE, "EUR")
+
+    assert refused.value.reason == "CURRENCY_MISMATCH"
+    assert refused.value.facts["currency"] == "EUR"
