@@ -10,6 +10,7 @@ from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.gathering import Gathering
 from suanmesh_scheduler.mirrors import open_mirrors
 from suanmesh_scheduler.placing import Placing
+from suanmesh_scheduler.ports import Areas
 from suanmesh_scheduler.reconciler import Reconciler
 from suanmesh_scheduler.reporting import Reporting
 from suanmesh_scheduler.service import SchedulerService
@@ -21,11 +22,11 @@ def main() -> None:
     run("scheduler", SchedulerSettings, build)
 
 
-async def build(house: House[SchedulerSettings]) -> Parts:
-    """Put the scheduler together."""
+async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> Parts:
+    """Put the scheduler together; the other areas are called over the mesh unless others are given."""
     store, clock, rng, settings = house.store, house.clock, house.rng, house.settings
     mirrors = await open_mirrors(store)
-    areas = MeshAreas(house.mesh, clock, rng)
+    areas = areas or MeshAreas(house.mesh, clock, rng)
     archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
     fence = house.leadership.fence if house.leadership else 0
     gathering = Gathering(mirrors, areas, clock)

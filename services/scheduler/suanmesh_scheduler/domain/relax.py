@@ -30,16 +30,17 @@ class _Try:
 
 
 def with_change(verdict: Verdict, job: JobSpec, situation: Situation) -> Verdict:
-    """Add to a verdict that admits nothing the smallest change that would; ties go by pool, then by field."""
+    """Add to a verdict that admits nothing the smallest change that would; ties go to the pool that then wins."""
     if verdict.chosen is not None:
         return verdict
     pools = {pool.name: pool for pool in situation.pools}
-    found: list[tuple[float, str, str, AdmittingChange]] = []
+    found: list[tuple[float, tuple[int, int, str], str, AdmittingChange]] = []
     for candidate in verdict.candidates:
         pool = pools[candidate.pool]
         for attempt in _tries(job, pool, candidate, situation):
-            if weigh(attempt.job, pool, attempt.situation).obstacle is None:
-                found.append((attempt.size, pool.name, attempt.field, _told(attempt, pool)))
+            weighed = weigh(attempt.job, pool, attempt.situation)
+            if weighed.obstacle is None:
+                found.append((attempt.size, weighed.rank, attempt.field, _told(attempt, pool)))
     return replace(verdict, change=min(found, key=lambda f: f[:3])[3]) if found else verdict
 
 

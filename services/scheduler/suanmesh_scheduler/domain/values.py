@@ -214,6 +214,11 @@ class Candidate:
         """Latency of the longest route."""
         return max((route.path.latency_us for route in self.routes), default=0)
 
+    @property
+    def rank(self) -> tuple[int, int, str]:
+        """By what it is compared with others that fit: score, then distance, then name."""
+        return (self.score_micros or 0, self.latency_us, self.pool)
+
 
 @dataclass(frozen=True, slots=True)
 class AdmittingChange:

@@ -1,0 +1,214 @@
+"""A stand-in for the other areas: their data on paper, their holds and transfers in the store that the test gives."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from suanmesh.accounting.v1 import account_pb2
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
+from suanmesh.network_orchestrator.v1 import link_pb2, reservation_pb2
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as transport
+from suanmesh.type.v1 import money_pb2
+from suanmesh_kernel.names import last
+from suanmesh_kernel.refusals import FailedPrecondition, NotFound, Refusal, ResourceExhausted
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.domain.states import PLACEMENT_ENDS
+from suanmesh_scheduler.ports import HoldKey
+from suanmesh_sdk.status import status_of
+from suanmesh_store import Create, Store
+from suanmesh_store.layout import PLACEMENTS, TRANSFERS, hold_key
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A link between two sites, good in both directions."""
+
+    name: str
+    ends: frozenset[str]
+    capacity_bps: int
+    latency_us: int
+    price_micros_per_mib: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PaperHold:
+    """What a hold keeps, and of what."""
+
+    placement: str
+    resource: str
+    amount: int
+
+
+@dataclass(slots=True)
+class PaperAreas:
+    """`Areas`: a test writes the fields; a hold stands as long as its key does and its placement has not ended."""
+
+    accounting_store: Store
+    network_store: Store
+    transport_store: Store
+    accounts: dict[str, account_pb2.Account] = field(default_factory=dict)
+    datasets: dict[str, dataset_pb2.Dataset] = field(default_factory=dict)
+    wires: dict[str, Wire] = field(default_factory=dict)
+    price_micros_per_cpu_s: dict[str, int] = field(default_factory=dict)
+    """By price book."""
+    reporting: set[str] = field(default_factory=set)
+    """Pools whose agents report."""
+    holds: dict[str, PaperHold] = field(default_factory=dict)
+    refusals: dict[str, list[Refusal]] = field(default_factory=dict)
+    """By method: what the next calls are refused with."""
+    calls: list[str] = field(default_factory=list)
+    logs: dict[str, bytes] = field(default_factory=dict)
+
+    async def reported_pools(self) -> frozenset[str]:
+        """Names a test has put there."""
+        self._called("reported_pools")
+        return frozenset(self.reporting)
+
+    async def account(self, name: str) -> account_pb2.Account:
+        """The account with what stands held of it."""
+        self._called("account")
+        if name not in self.accounts:
+            raise NotFound("ACCOUNT_UNKNOWN", f"no account {name}", domain="accounting.suanmesh", name=name)
+        account = account_pb2.Account()
+        account.CopyFrom(self.accounts[name])
+        account.held_micros = await self.standing(name)
+        return account
+
+    async def dataset(self, name: str) -> dataset_pb2.Dataset:
+        """A dataset a test has put there."""
+        self._called("dataset")
+        if name not in self.datasets:
+            raise NotFound("DATASET_UNKNOWN", f"no dataset {name}", domain="transport.suanmesh", name=name)
+        return self.datasets[name]
+
+    async def links(self) -> Sequence[link_pb2.Link]:
+        """The wires as links."""
+        self._called("links")
+        return [link_pb2.Link(name=each.name, owner="parties/carrier") for each in self.wires.values()]
+
+    async def find_paths(self, queries: Sequence[network.PathQuery]) -> network.FindPathsResponse:
+        """Direct wires only: the cheapest, then the fastest within the bounds."""
+        self._called("find_paths")
+        return network.FindPathsResponse(results=[await self._path(query) for query in queries], revision=1)
+
+    async def quote(self, asks: Sequence[accounting.QuoteAsk]) -> Sequence[accounting.QuoteResult]:
+        """Processor time times the book's price."""
+        self._called("quote")
+        return [self._quote(ask) for ask in asks]
+
+    async def hold_money(self, ask: accounting.HoldAsk) -> HoldKey:
+        """Hold while the balance covers it."""
+        self._called("hold_money")
+        account = await self.account(ask.account)
+        if ask.amount_micros > account.balance_micros - account.held_micros:
+            raise ResourceExhausted("BALANCE_INSUFFICIENT", f"{ask.account} does not cover it", name=ask.account)
+        key = hold_key(ask.placement, "accounting", ask.index)
+        revision = await self.accounting_store.put_token(key, b"{}", ask.lease_id)
+        self.holds[key] = PaperHold(ask.placement, ask.account, ask.amount_micros)
+        return HoldKey(key, revision, f"holds/{last(ask.placement)}-{ask.index}")
+
+    async def hold_path(self, ask: network.PathAsk) -> HoldKey:
+        """Hold while the wire has it."""
+        self._called("hold_path")
+        query = network.PathQuery(
+            source=ask.source, target=ask.target, min_bandwidth_bps=ask.rate_bps, max_latency_us=ask.max_latency_us
+        )
+        found = await self._path(query)
+        if not found.HasField("path"):
+            message = f"no path has {ask.rate_bps} bit/s"
+            raise ResourceExhausted("BANDWIDTH_EXHAUSTED", message, link=found.obstacle.link)
+        key = hold_key(ask.placement, "network_orchestrator", ask.index)
+        revision = await self.network_store.put_token(key, b"{}", ask.lease_id)
+        self.holds[key] = PaperHold(ask.placement, found.path.links[0], ask.rate_bps)
+        return HoldKey(key, revision, f"reservations/{last(ask.placement)}-{ask.index}")
+
+    async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:
+        """Documents in the store, each made once."""
+        self._called("create_transfers")
+        return [await self._transfer(ask) for ask in asks]
+
+    async def read_log(self, address: str, site: str, placement: str, task: int, follow: bool) -> AsyncIterator[bytes]:
+        """What a test has put there for the placement."""
+        if placement not in self.logs:
+            raise FailedPrecondition("LOG_NOT_READY", f"{placement} has no log at {site} ({address})", task=task)
+        yield self.logs[placement] + (b"(end)" if follow else b"")
+
+    async def standing(self, resource: str = "") -> int:
+        """How much stands held, of one resource or in all."""
+        return sum([
+            hold.amount
+            for key, hold in list(self.holds.items())
+            if (not resource or hold.resource == resource) and await self._stands(key, hold)
+        ])  # fmt: skip
+
+    def _called(self, method: str) -> None:
+        self.calls.append(method)
+        if self.refusals.get(method):
+            raise self.refusals[method].pop(0)
+
+    async def _stands(self, key: str, hold: PaperHold) -> bool:
+        placement = await self.transport_store.get(PLACEMENTS, hold.placement)
+        ended = placement is not None and wire.placement_state(placement.message) in PLACEMENT_ENDS
+        return not ended and await self.accounting_store.get_token(key) is not None
+
+    async def _path(self, query: network.PathQuery) -> network.PathResult:
+        ends = frozenset({query.source, query.target})
+        between = [(each, each.capacity_bps - await self.standing(each.name)) for each in self.wires.values()]
+        between = [(each, left_bps) for each, left_bps in between if each.ends == ends]
+        if not between:
+            kind = network.PathObstacle.KIND_DISCONNECTED
+            return network.PathResult(obstacle=network.PathObstacle(kind=kind))
+        wide = [(each, left_bps) for each, left_bps in between if left_bps >= query.min_bandwidth_bps]
+        if not wide:
+            widest, left_bps = max(between, key=lambda pair: (pair[1], pair[0].name))
+            kind = network.PathObstacle.KIND_BANDWIDTH
+            obstacle = network.PathObstacle(kind=kind, link=widest.name, available_bps=left_bps)
+            return network.PathResult(obstacle=obstacle)
+        near = [pair for pair in wide if not query.max_latency_us or pair[0].latency_us <= query.max_latency_us]
+        if not near:
+            least = min(each.latency_us for each, _ in wide)
+            kind = network.PathObstacle.KIND_LATENCY
+            return network.PathResult(obstacle=network.PathObstacle(kind=kind, least_latency_us=least))
+        best, left_bps = min(near, key=lambda pair: (pair[0].price_micros_per_mib, pair[0].latency_us, pair[0].name))
+        path = reservation_pb2.Path(
+            links=[best.name],
+            latency_us=best.latency_us,
+            available_bps=left_bps,
+            narrowest_link=best.name,
+            price_micros_per_mib=best.price_micros_per_mib,
+        )
+        return network.PathResult(path=path)
+
+    def _quote(self, ask: accounting.QuoteAsk) -> accounting.QuoteResult:
+        price = self.price_micros_per_cpu_s.get(ask.price_book)
+        if price is None:
+            unknown = NotFound("PRICE_UNKNOWN", f"no price book {ask.price_book}", name=ask.price_book)
+            return accounting.QuoteResult(error=status_of(unknown, area="accounting"))
+        cpu_us = sum(reading.quantity for reading in ask.readings if reading.meter == money_pb2.METER_CPU_US)
+        result = accounting.QuoteResult()
+        result.quote.amount_micros = price * cpu_us // MILLION
+        return result
+
+    async def _transfer(self, ask: transport.TransferAsk) -> transfer_pb2.Transfer:
+        name = f"transfers/{ask.transfer_id}"
+        standing = await self.transport_store.get(TRANSFERS, name)
+        if standing is not None:
+            return standing.message
+        transfer = transfer_pb2.Transfer(
+            name=name,
+            dataset=ask.dataset,
+            source=ask.source,
+            target=ask.target,
+            placement=ask.placement,
+            reservation=ask.reservation,
+            rate_bps=ask.rate_bps,
+            account=ask.account,
+            state=transfer_pb2.Transfer.STATE_PENDING,
+        )
+        await self.transport_store.commit(Create(TRANSFERS, name, transfer))
+        return transfer

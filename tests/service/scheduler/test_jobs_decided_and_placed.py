@@ -1,0 +1,210 @@
+"""From a submitted job to a committed placement, or to the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from suanmesh.registry.v1 import pool_pb2
+from suanmesh.scheduler.v1 import booking_pb2, job_pb2, placement_pb2, reason_pb2
+from suanmesh_kernel.refusals import FailedPrecondition
+from suanmesh_store import Create, Update
+from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS, POOLS, SITE_BOOKINGS
+
+Job = job_pb2.Job
+JobOf = Callable[..., job_pb2.Job]
+
+
+async def test_a_job_goes_to_the_cheapest_site_that_has_room(scheduler: Any) -> None:
+    """Whoever pays would pay more than needed, or wait at a site too small for it."""
+    await scheduler.submit(inputs=["in"])
+    placement = await scheduler.placed()
+    decision = await scheduler.decision()
+    assert placement.site == "sites/near"
+    assert decision.runner_up == "sites/far/pools/cpu"
+    assert {c.site: c.cost_micros for c in decision.candidates} == {
+        "sites/near": 200,
+        "sites/far": 300,
+        "sites/data": 100,
+    }
+    assert decision.candidates[2].obstacle.code == reason_pb2.OBSTACLE_CODE_CPU
+    assert await scheduler.areas.standing("accounts/a") == 200
+    assert await scheduler.areas.standing("links/data-near") == placement.routes[0].rate_bps > 0
+
+
+async def test_submitting_again_makes_no_second_job(scheduler: Any, job_of: JobOf) -> None:
+    """A user whose connection broke would pay for the same job twice."""
+    first = await scheduler.submit_raw(job_of(), "", request_id="one")
+    again = await scheduler.submit_raw(job_of(), "", request_id="one")
+    assert again == first
+    assert len((await scheduler.store.snapshot(JOBS)).held) == 1
+
+
+async def test_a_plan_stores_nothing(scheduler: Any, job_of: JobOf) -> None:
+    """A dry run that holds money or a place would hurt everybody who comes after it."""
+    before = (await scheduler.store.snapshot(JOBS)).revision
+    result = (await scheduler.submit_raw(job_of(inputs=["in"]), validate_only=True)).results[0]
+    assert result.decision.chosen == "sites/near/pools/cpu"
+    assert (await scheduler.store.snapshot(JOBS)).revision == before
+    assert "hold_money" not in scheduler.areas.calls
+
+
+async def test_a_commit_that_is_overtaken_is_decided_anew(scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two commits on one site could sell the same core."""
+    hold_money = scheduler.areas.hold_money
+    overtaken: list[str] = []
+
+    async def overtaking(self: object, ask: Any) -> Any:
+        """Somebody commits on the site between decision and commit."""
+        if not overtaken:
+            overtaken.append(ask.placement)
+            book = booking_pb2.SiteBooking(name=ask.site, commits=7)
+            other = placement_pb2.Placement(name="placements/other", state=placement_pb2.Placement.STATE_COMMITTED)
+            other.legs.add(pool=f"{ask.site}/pools/cpu", hosts=[placement_pb2.HostRun(host="h1", tasks=1)])
+            other.legs[0].per_task.cpu_milli = 3500
+            changes = (Create(SITE_BOOKINGS, ask.site, book), Create(PLACEMENTS, other.name, other))
+            await scheduler.store.commit(*changes)
+        return await hold_money(ask)
+
+    monkeypatch.setattr(type(scheduler.areas), "hold_money", overtaking)
+    await scheduler.submit()
+    placement = await scheduler.placed()
+    assert [placement.name] != overtaken
+    assert placement.site == "sites/far", "near has only half a core left"
+    assert await scheduler.areas.standing("accounts/a") == 300
+
+
+async def test_placements_fill_a_site_and_never_more(scheduler: Any) -> None:
+    """Tasks that share a core that was sold twice take twice as long as was paid for."""
+    for number in range(7):
+        await scheduler.submit(f"j{number}", cpu_milli=2000)
+    placed = 0
+    for number in range(7):
+        job = await scheduler.until(JOBS, f"jobs/j{number}", lambda j: j.placement or "NO_PLACE" in j.state_reason)
+        placed += bool(job.placement)
+    sites = [held.message.site for held in (await scheduler.store.snapshot(PLACEMENTS)).held]
+    assert placed == 4
+    assert sorted(sites) == ["sites/far", "sites/far", "sites/near", "sites/near"]
+
+
+async def test_a_job_nothing_takes_waits_with_an_obstacle_for_each(scheduler: Any) -> None:
+    """A user who sees only that it waits cannot know what to change."""
+    await scheduler.submit(cpu_milli=9000)
+    await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
+    decision = await scheduler.decision()
+    assert [c.obstacle.code for c in decision.candidates] == [reason_pb2.OBSTACLE_CODE_CPU] * 3
+    assert (decision.admitting_change.field, decision.admitting_change.to) == ("ask.cpu_milli", "4000")
+
+
+async def test_the_change_it_names_admits(scheduler: Any, job_of: JobOf) -> None:
+    """A user who did as told and waits again trusts nothing any more."""
+    cases = (
+        {"cpu_milli": 9000},
+        {"budget_micros": 10},
+        {"inputs": ["in"], "min_bandwidth_bps": 10**12},
+        {"inputs": ["in"], "max_latency_us": 10},
+        {"allow_sites": ["sites/data"]},
+    )
+    for case in cases:
+        change = (await scheduler.submit_raw(job_of(**case), validate_only=True)).results[0].decision.admitting_change
+        job = job_of(**case)
+        _apply(job, change.field, change.to)
+        assert (await scheduler.submit_raw(job, validate_only=True)).results[0].decision.chosen == change.pool, change
+
+
+async def test_a_waiting_job_goes_on_when_there_is_room(scheduler: Any) -> None:
+    """A job would wait for ever for what has long been free."""
+    await scheduler.submit("first", cpu_milli=4000, allow_sites=["sites/near"])
+    first = await scheduler.placed("jobs/first")
+    await scheduler.submit("second", cpu_milli=4000, allow_sites=["sites/near"])
+    await scheduler.until_job(Job.STATE_PENDING, "jobs/second", "NO_PLACE")
+    await scheduler.report(first, first.STATE_ACCEPTED)
+    await scheduler.report(first, first.STATE_FAILED, reason="EXIT_STATUS: 1")
+    await scheduler.placed("jobs/second")
+    await scheduler.until_job(Job.STATE_FAILED, "jobs/first", "EXIT_STATUS")
+
+
+async def test_a_budget_too_small_stops_it_before_it_starts(scheduler: Any) -> None:
+    """Whoever set a budget would be billed beyond it."""
+    await scheduler.submit(budget_micros=150)
+    job = await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
+    obstacles = {c.site: c.obstacle for c in (await scheduler.decision()).candidates}
+    assert "50 missing" in obstacles["sites/near"].message
+    assert (obstacles["sites/near"].needed, obstacles["sites/near"].available) == (200, 150)
+    assert not job.placement
+    await scheduler.nothing_held()
+
+
+async def test_a_full_link_is_named(scheduler: Any) -> None:
+    """A second job over a full link would get the first one's bandwidth, or an obstacle nobody can act on."""
+    wide = {"inputs": ["in"], "min_bandwidth_bps": 90_000_000, "allow_sites": ["sites/near"]}
+    await scheduler.submit("first", **wide)
+    await scheduler.placed("jobs/first")
+    await scheduler.submit("second", **wide)
+    await scheduler.until_job(Job.STATE_PENDING, "jobs/second", "NO_PLACE")
+    obstacles = {c.site: c.obstacle for c in (await scheduler.decision("jobs/second")).candidates}
+    assert obstacles["sites/near"].code == reason_pb2.OBSTACLE_CODE_PATH
+    assert obstacles["sites/near"].resource == "links/data-near"
+
+
+async def test_a_refused_hold_leaves_nothing_behind(scheduler: Any) -> None:
+    """Bandwidth held for a job that was never placed would be lost to everybody else."""
+    scheduler.areas.refusals["hold_money"] = [FailedPrecondition("LEASE_GONE", "too late")]
+    await scheduler.submit(inputs=["in"])
+    placement = await scheduler.placed()
+    assert await scheduler.areas.standing("links/data-near") == placement.routes[0].rate_bps
+
+
+async def test_a_job_too_large_for_its_document_is_refused_with_the_field(scheduler: Any, job_of: JobOf) -> None:
+    """It would be accepted, and stick half-way when its history outgrows what can be stored."""
+    job = job_of()
+    job.package.variants[0].artefacts.add(path="train.py", content=b"x" * 5000)
+    job.package.variants[0].command.extend("x" * 100 for _ in range(20))
+    error = (await scheduler.submit_raw(job)).results[0].error
+    assert "package.variants.artefacts" in error.message
+
+
+async def test_many_candidates_with_long_names_are_decided(scheduler: Any) -> None:
+    """A node of many sites could place nothing, since no decision would fit into its document."""
+    names = [f"a-site-with-a-name-as-long-as-the-rules-allow-for-a-site-{n:02d}" for n in range(25)]
+    for name in names:
+        await scheduler.add_site(name, price=9)
+        scheduler.add_wire("data", name)
+    await scheduler.submit(inputs=["in"])
+    await scheduler.placed()
+    decision = await scheduler.decision()
+    live = await scheduler.store.get(DECISIONS, decision.name)
+    assert decision.candidate_count == len(decision.candidates) == 28
+    assert 0 < len(live.message.candidates) <= 20
+
+
+async def test_a_document_that_cannot_fit_ends_the_job(scheduler: Any) -> None:
+    """It would be tried again for ever, and the user never told."""
+    hosts = [pool_pb2.Host(name=f"host-{n:057d}") for n in range(16)]
+    await scheduler.change(POOLS, "sites/near/pools/cpu", lambda p: (p.hosts.pop(), p.hosts.extend(hosts)))
+    await scheduler.submit(cpu_milli=9000)
+    await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
+    held = await scheduler.store.get(JOBS, "jobs/j")
+    bloated = job_pb2.Job()
+    bloated.CopyFrom(held.message)
+    bloated.ask.cpu_milli = 4000
+    bloated.task.count, bloated.task.gang = 16, True
+    bloated.inputs.extend(job_pb2.Input(dataset=f"datasets/{n:060d}", mount=f"in/{n}") for n in range(86))
+    for each in bloated.inputs:
+        scheduler.add_dataset(each.dataset.removeprefix("datasets/"), "near", "far")
+    await scheduler.store.commit(Update(held, bloated))
+    await scheduler.until_job(Job.STATE_FAILED, reason="DOCUMENT_TOO_LARGE")
+
+
+def _apply(job: job_pb2.Job, field: str, to: str) -> None:
+    *path, leaf = field.split(".")
+    target: Any = job
+    for part in path:
+        target = getattr(target, part)
+    if leaf in ("allow_sites", "deny_sites"):
+        del getattr(target, leaf)[:]
+        getattr(target, leaf).extend(to.split(", "))
+    else:
+        setattr(target, leaf, int(to))
