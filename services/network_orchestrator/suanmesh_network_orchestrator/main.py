@@ -12,6 +12,7 @@ from suanmesh_network_orchestrator.service import NetworkOrchestratorService
 from suanmesh_network_orchestrator.settings import NetworkOrchestratorSettings
 from suanmesh_network_orchestrator.shelf import AREA, Shelf
 from suanmesh_store import open_mirror
+from suanmesh_store.archive import Archive
 from suanmesh_store.layout import BOOKINGS, LINKS, PLACEMENTS, RESERVATIONS, TRANSFERS
 
 
@@ -25,7 +26,9 @@ async def build(house: House[NetworkOrchestratorSettings]) -> Parts:
     store, settings = house.store, house.settings
     links, bookings, kept = [await open_mirror(store, kind) for kind in (LINKS, BOOKINGS, RESERVATIONS)]
     placements, transfers = await open_mirror(store, PLACEMENTS), await open_mirror(store, TRANSFERS)
-    shelf = Shelf(store, links, bookings, kept, Probes(timedelta(seconds=settings.probe_lifetime_s)), house.clock)
+    archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
+    probes = Probes(timedelta(seconds=settings.probe_lifetime_s))
+    shelf = Shelf(store, links, bookings, kept, archive, probes, house.clock)
     reconciler = Reconciler(
         store, shelf, kept, placements, transfers,
         resync_s=settings.resync_s, retention_s=settings.released_retention_s,
@@ -34,4 +37,5 @@ async def build(house: House[NetworkOrchestratorSettings]) -> Parts:
     return Parts(
         servicers=[Served(descriptor, NetworkOrchestratorService(shelf, house.clock))],
         tasks=[mirror.run for mirror in (links, bookings, kept, placements, transfers)] + [reconciler.run],
+        closing=[archive.close],
     )

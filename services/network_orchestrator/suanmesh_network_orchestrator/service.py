@@ -75,7 +75,8 @@ class NetworkOrchestratorService:
     async def ListReservations(self, request: pb.ListReservationsRequest, call: Call) -> pb.ListReservationsResponse:
         """List reservations, those that hold bandwidth first."""
         sees_all = call.is_("operator") or call.is_("service")
-        seen = {_order(r): r for r in self._shelf.reservations() if sees_all or r.party == call.party}
+        kept = await self._shelf.reservations()
+        seen = {_order(r): r for r in kept if sees_all or r.party == call.party}
         scope = f"ListReservations {'' if sees_all else call.party}"
         taken, token = _page(seen, request.page_size, request.page_token, scope)
         shown = [wire.reservation_to(seen[key]) for key in taken]

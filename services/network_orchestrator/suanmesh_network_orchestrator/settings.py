@@ -14,4 +14,4 @@ class NetworkOrchestratorSettings:
     probe_lifetime_s: float = 60.0
     """How long a measured round-trip time counts, seconds."""
     released_retention_s: float = 3600.0
-    """How long a reservation that was given back stays listed, seconds."""
+    """How long a reservation that was given back stays in etcd before it moves to the archive, seconds."""

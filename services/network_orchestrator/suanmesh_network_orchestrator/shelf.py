@@ -24,6 +24,7 @@ from suanmesh_network_orchestrator.domain.probes import Probe, Probes
 from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, Use
 from suanmesh_network_orchestrator.domain.topology import Link, Topology, topology
 from suanmesh_store import Author, Change, Conflict, Create, Delete, Held, Mirror, Store, Update
+from suanmesh_store.archive import Archive
 from suanmesh_store.layout import BOOKINGS, LINKS, RESERVATIONS, hold_key
 from suanmesh_telemetry import names, span
 
@@ -41,10 +42,12 @@ class Shelf:
         links: Mirror[LinkMessage],
         bookings: Mirror[LinkBooking],
         kept: Mirror[ReservationMessage],
+        archive: Archive,
         probes: Probes,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._archive = archive
         self._links = links
         self._bookings = bookings
         self._kept = kept
@@ -66,9 +69,11 @@ class Shelf:
         """All links by name, with their state."""
         return [self._shown(held) for held in self._links.values()]
 
-    def reservations(self) -> list[Reservation]:
-        """All reservations by name."""
-        return [wire.reservation_from(held.message) for held in self._kept.values()]
+    async def reservations(self) -> list[Reservation]:
+        """All reservations, live or archived."""
+        known = {kept.name: kept for kept in await self._archive.all(RESERVATIONS)}
+        known |= {held.name: held.message for held in self._kept.values()}
+        return [wire.reservation_from(message) for message in known.values()]
 
     def take_probes(self, probes: Iterable[Probe]) -> int:
         """Keep what was measured between ends that a link joins; answers how many were."""
@@ -127,12 +132,13 @@ class Shelf:
         await self._store.delete_token(self.key_of(reservation))
 
     async def forget(self, name: str, older_than: timedelta) -> None:
-        """Remove a reservation that was given back long enough ago."""
+        """Move a reservation that was given back long enough ago to the archive."""
         held = self._kept.get(name)
         if held is None:
             return
         release_time = wire.reservation_from(held.message).release_time
         if release_time is not None and release_time + older_than <= self._clock.now():
+            await self._archive.keep(RESERVATIONS, name, held.message)
             await self._store.commit(Delete(held))
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from suanmesh.transport.v1 import transport_service_pb2
 from suanmesh_chassis import House, Parts, Served, run
 from suanmesh_store import open_mirror
+from suanmesh_store.archive import Archive
 from suanmesh_store.layout import DATASETS, PLACEMENTS, SITES, TRANSFERS
 from suanmesh_transport.data_plane import MeshDataPlane
 from suanmesh_transport.reconciler import Reconciler
@@ -25,7 +26,10 @@ async def build(house: House[TransportSettings]) -> Parts:
     datasets, transfers = await open_mirror(store, DATASETS), await open_mirror(store, TRANSFERS)
     placements, sites = await open_mirror(store, PLACEMENTS), await open_mirror(store, SITES)
     office, plane = TicketOffice(house.signer, house.identity), MeshDataPlane(house.mesh)
-    shelf = Shelf(store, datasets, transfers, office, house.clock, ticket_lifetime_s=settings.ticket_lifetime_s)
+    archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
+    shelf = Shelf(
+        store, datasets, transfers, archive, office, house.clock, ticket_lifetime_s=settings.ticket_lifetime_s
+    )
     service = TransportService(
         shelf, transfers, office, plane, house.clock, house.rng, read_ticket_lifetime_s=settings.read_ticket_lifetime_s
     )
@@ -36,4 +40,5 @@ async def build(house: House[TransportSettings]) -> Parts:
         servicers=[Served(transport_service_pb2.DESCRIPTOR.services_by_name["TransportService"], service)],
         tasks=[mirror.run for mirror in (datasets, transfers, placements, sites)] + [reconciler.run],
         requests=store,
+        closing=[archive.close],
     )

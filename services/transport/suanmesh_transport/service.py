@@ -85,12 +85,12 @@ class TransportService:
     async def GetTransfer(self, request: pb.GetTransferRequest, call: Call) -> transfer_pb2.Transfer:
         """Return one transfer."""
         name = checked_name(request.name, "transfers")
-        return _for(call, (await self._shelf.transfer(name, _party(call))).message)
+        return _for(call, await self._shelf.shown(name, _party(call)))
 
     async def ListTransfers(self, request: pb.ListTransfersRequest, call: Call) -> pb.ListTransfersResponse:
         """List transfers, the newest first."""
         party = _party(call)
-        seen = {_newest_first(transfer): transfer for transfer in self._shelf.transfers(party)}
+        seen = {_newest_first(transfer): transfer for transfer in await self._shelf.transfers(party)}
         taken, token = _page(seen, request.page_size, request.page_token, f"ListTransfers {party}")
         return pb.ListTransfersResponse(transfers=[_for(call, seen[key]) for key in taken], next_page_token=token)
 

@@ -16,4 +16,4 @@ class TransportSettings:
     read_ticket_lifetime_s: float = 600.0
     """How long a ticket for reading one file lasts, seconds."""
     ended_retention_s: float = 86400.0
-    """How long a transfer that has ended stays listed, seconds."""
+    """How long a transfer that has ended stays in etcd before it moves to the archive, seconds."""

@@ -17,6 +17,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal
 from suanmesh_store import Author, Change, Create, Delete, Held, Memo, Mirror, Store, Update
+from suanmesh_store.archive import Archive
 from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
 from suanmesh_telemetry import current_trace_id, current_traceparent, names, span
 from suanmesh_transport import wire
@@ -60,12 +61,14 @@ class Shelf:
         store: Store,
         kept_datasets: Mirror[dataset_pb2.Dataset],
         kept_transfers: Mirror[transfer_pb2.Transfer],
+        archive: Archive,
         office: TicketOffice,
         clock: Clock,
         *,
         ticket_lifetime_s: float,
     ) -> None:
         self._store = store
+        self._archive = archive
         self._datasets = kept_datasets
         self._transfers = kept_transfers
         self._office = office
@@ -78,9 +81,18 @@ class Shelf:
         kept = self._datasets.values()
         return {held.name: _shown(held) for held in kept if party in ("", held.message.party)}
 
-    def transfers(self, party: str) -> list[transfer_pb2.Transfer]:
-        """Transfers, of one party or, where that is empty, of all."""
-        return [held.message for held in self._transfers.values() if party in ("", held.message.party)]
+    async def transfers(self, party: str) -> list[transfer_pb2.Transfer]:
+        """Transfers, live or archived, of one party or, where that is empty, of all."""
+        known = {transfer.name: transfer for transfer in await self._archive.all(TRANSFERS)}
+        known |= {held.name: held.message for held in self._transfers.values()}
+        return [transfer for transfer in known.values() if party in ("", transfer.party)]
+
+    async def shown(self, name: str, party: str) -> transfer_pb2.Transfer:
+        """One transfer, live or archived. Raises NotFound (`TRANSFER_UNKNOWN`) as `transfer` does."""
+        archived = await self._archive.get(TRANSFERS, name)
+        if archived is not None and party in ("", archived.party):
+            return archived
+        return (await self.transfer(name, party)).message
 
     async def dataset(self, name: str, party: str) -> Held[dataset_pb2.Dataset]:
         """One dataset. Raises NotFound (`DATASET_UNKNOWN`) also where `party` is another than its owner."""
@@ -179,11 +191,12 @@ class Shelf:
                     await self._keep(held, before, after, None)
 
     async def forget(self, name: str, older_than: timedelta) -> None:
-        """Remove a transfer that ended long enough ago."""
+        """Move a transfer that ended long enough ago to the archive."""
         held = self._transfers.get(name)
         if held is not None:
             end_time = wire.transfer_from(held.message).end_time
             if end_time is not None and end_time + older_than <= self._clock.now():
+                await self._archive.keep(TRANSFERS, name, held.message)
                 await self._store.commit(Delete(held))
 
     async def _made(self, item: Asked, earlier: Sequence[Outcome]) -> Create[transfer_pb2.Transfer] | Outcome:

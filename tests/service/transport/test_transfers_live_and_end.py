@@ -212,14 +212,18 @@ async def test_a_transfer_from_a_lost_site_fails_with_the_reason(opened: Any) ->
         assert ended.state_reason.startswith("SOURCE_LOST:")
 
 
-async def test_an_ended_transfer_is_forgotten_after_a_while(opened: Any) -> None:
-    """etcd is for what lives."""
+async def test_an_ended_transfer_leaves_etcd_but_is_still_shown(opened: Any) -> None:
+    """etcd is for what lives; whoever asks next month what moved where must still be told."""
     async with opened() as movers:
         await movers.publish()
         made = (await movers.transfer()).transfer
         await movers.user.transport.CancelTransfer(pb.CancelTransferRequest(name=made.name))
         movers.clock.advance(86401)
         await movers.until(TRANSFERS, made.name, lambda message: message is None)
+        shown = await movers.user.transport.GetTransfer(pb.GetTransferRequest(name=made.name))
+        listed = await movers.user.transport.ListTransfers(pb.ListTransfersRequest())
+        assert shown.state == transfer_pb2.Transfer.STATE_CANCELLED
+        assert [t.name for t in listed.transfers] == [made.name]
 
 
 async def test_the_newest_transfer_is_listed_first(opened: Any) -> None:
