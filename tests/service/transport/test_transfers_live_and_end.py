@@ -222,7 +222,7 @@ async def test_an_ended_transfer_leaves_etcd_but_is_still_shown(opened: Any) -> 
         await movers.until(TRANSFERS, made.name, lambda message: message is None)
         shown = await movers.user.transport.GetTransfer(pb.GetTransferRequest(name=made.name))
         listed = await movers.user.transport.ListTransfers(pb.ListTransfersRequest())
-        assert shown.state == transfer_pb2.Transfer.STATE_CANCELLED
+        assert shown.state == CANCELLED
         assert [t.name for t in listed.transfers] == [made.name]
 
 
