@@ -24,8 +24,8 @@ from suanmesh_chassis import Forwarded, Listener, Served
 from suanmesh_chassis.assertion import METADATA_KEY, Minter
 from suanmesh_chassis.identity import agent_id, caller_of, service_id, user_id
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
+from suanmesh_gateway.contracts import OTLP, OTLP_SEMANTICS, OWN
 from suanmesh_gateway.forwarder import Forwarder
-from suanmesh_gateway.main import OTLP, OTLP_SEMANTICS, OWN
 from suanmesh_gateway.service import GatewayService, TraceReceiver
 from suanmesh_gateway.trace_store import TraceStore
 from suanmesh_kernel.clock import SystemClock, system_rng
