@@ -53,22 +53,17 @@ ATTRIBUTES: Final[dict[str, str]] = {
     "suanmesh.reason": "reason of the refusal",
     "suanmesh.attempts": "attempts a call took, the first included",
     "suanmesh.job": "name of the job",
-    "suanmesh.decision": "name of the decision",
     "suanmesh.placement": "name of the placement",
     "suanmesh.site": "name of the site",
-    "suanmesh.pool": "name of the pool",
     "suanmesh.task": "index of the task",
     "suanmesh.dataset": "name of the dataset",
     "suanmesh.transfer": "name of the transfer",
     "suanmesh.reservation": "name of the reservation",
-    "suanmesh.account": "name of the account",
     "suanmesh.state": "state that was reached",
     "suanmesh.candidates": "number of candidates weighed",
     "suanmesh.records": "number of records in the batch",
     "suanmesh.bytes": "bytes moved",
-    "suanmesh.chunks": "chunks moved",
     "suanmesh.rate_bps": "rate that was reserved, bit/s",
-    "suanmesh.amount_micros": "amount of money, 10^-6 of the currency",
 }
 
 # OpenTelemetry's conventions for RPC, stable names.
