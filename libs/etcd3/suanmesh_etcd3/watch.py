@@ -133,16 +133,14 @@ class Watch:
         return answer
 
     def _deliver(self, events: list[Event]) -> Batch:
+        known = self._known
         for event in events:
-            self._learn(event)
+            if event.kind == "put":
+                known[event.key] = event.mod_revision
+            else:
+                known.pop(event.key, None)
         self._delivered = events[-1].mod_revision
         return Batch(self._delivered, tuple(events))
-
-    def _learn(self, event: Event) -> None:
-        if event.kind == "put":
-            self._known[event.key] = event.mod_revision
-        else:
-            self._known.pop(event.key, None)
 
     async def _relist(self) -> Reset:
         snapshot = await self._client.snapshot(self._prefix)
