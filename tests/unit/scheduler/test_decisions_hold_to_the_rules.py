@@ -1,0 +1,220 @@
+"""Decisions: the same for the same situation, never more than a host has, and flipped by a single number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_scheduler.domain.bookings import Booked, free_hosts
+from suanmesh_scheduler.domain.decide import decide
+from suanmesh_scheduler.domain.fitting import HOSTS_MAX, one_task, room, slots, taken
+from suanmesh_scheduler.domain.relax import with_change
+from suanmesh_scheduler.domain.sharing import shared
+from suanmesh_scheduler.domain.values import (
+    Ask,
+    Blocked,
+    DeviceAsk,
+    Host,
+    JobSpec,
+    Need,
+    Offer,
+    Path,
+    Pool,
+    Quote,
+    Route,
+    Situation,
+    Verdict,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+GIB = 1 << 30
+JOB = JobSpec(Ask(1000, GIB), "accounts/a")
+MOVING = replace(JOB, needs=(Need("datasets/d", 10**8, frozenset({"sites/d"})),))
+
+
+def host(name: str, cpu_milli: int = 4000, memory: int = 8, *cards: Device) -> Host:
+    capacity = Capacity(cpu_milli, memory * GIB, 0, cards)
+    return Host(name, capacity, capacity)
+
+
+def pool(site: str, *hosts: Host) -> Pool:
+    name = f"sites/{site}/pools/p"
+    offer = Offer(f"{name}/offers/o", f"priceBooks/{site}")
+    return Pool(name, f"sites/{site}", "x86_64", hosts or (host("h"),), (offer,))
+
+
+def situation(
+    prices: dict[str, int], *pools: Pool, distances: dict[str, int] | None = None, bps: int = 10**8
+) -> Situation:
+    paths = {
+        ("sites/d", f"sites/{site}"): Path((f"links/d-{site}",), latency_us, bps)
+        for site, latency_us in (distances or {}).items()
+    }
+    quotes = {f"sites/{site}/pools/p/offers/o": Quote(price) for site, price in prices.items()}
+    return Situation(pools or tuple(pool(site) for site in prices), NOW, 10**9, paths, quotes)
+
+
+def winner(job: JobSpec, now: Situation) -> str:
+    chosen = decide(job, now).chosen
+    return chosen.site if chosen else ""
+
+
+def verdict(job: JobSpec, now: Situation) -> Verdict:
+    return with_change(decide(job, now), job, now)
+
+
+def test_one_price_flips_the_winner() -> None:
+    """If a price made no difference, the decision would be luck and providers could not compete."""
+    distances = {"a": 10, "b": 20}
+    assert winner(MOVING, situation({"a": 5, "b": 6}, distances=distances)) == "sites/a"
+    assert winner(MOVING, situation({"a": 7, "b": 6}, distances=distances)) == "sites/b"
+
+
+def test_one_distance_flips_the_winner() -> None:
+    """Of two that cost the same the nearer one must win, whatever it is called."""
+    assert winner(MOVING, situation({"a": 6, "b": 6}, distances={"a": 10, "b": 20})) == "sites/a"
+    assert winner(MOVING, situation({"a": 6, "b": 6}, distances={"a": 30, "b": 20})) == "sites/b"
+
+
+def test_one_capacity_flips_the_winner() -> None:
+    """The cheapest site must lose a job that it has no room for."""
+    cramped = pool("a", host("h", cpu_milli=500))
+    assert winner(JOB, situation({"a": 5, "b": 6}, pool("a"), pool("b"))) == "sites/a"
+    assert winner(JOB, situation({"a": 5, "b": 6}, cramped, pool("b"))) == "sites/b"
+
+
+def test_the_value_of_time_flips_the_winner() -> None:
+    """Who is in a hurry pays more for the site where the result comes first."""
+    now = situation({"a": 5, "b": 50}, distances={"a": 10, "b": 10})
+    slow = replace(now, paths=dict(now.paths) | {("sites/d", "sites/a"): Path(("links/d-a",), 10, 10**6)})
+    assert winner(MOVING, slow) == "sites/a"
+    assert winner(replace(MOVING, second_value_micros=10), slow) == "sites/b"
+
+
+def test_equals_are_decided_by_name() -> None:
+    """Two schedulers that decide the same job must not disagree."""
+    assert winner(JOB, situation({"b": 6, "a": 6})) == "sites/a"
+
+
+pools_drawn = st.lists(
+    st.tuples(st.integers(0, 6000), st.integers(0, 3), st.integers(1, 4), st.integers(0, 3), st.booleans()),
+    min_size=1, max_size=6,
+)  # fmt: skip
+
+
+def drawn_situation(drawn: list[tuple[int, int, int, int, bool]], free_micros: int) -> Situation:
+    sites = [f"s{i}" for i in range(len(drawn))]
+    now = situation(
+        {site: each[2] for site, each in zip(sites, drawn, strict=True)},
+        *(pool(site, host("h", each[0], each[1])) for site, each in zip(sites, drawn, strict=True)),
+    )
+    paths: dict[tuple[str, str], Path | Blocked] = {
+        ("sites/d", f"sites/{site}"): Path((f"links/{site}",), each[3], 10**7)
+        if each[4]
+        else Blocked("bandwidth", f"links/{site}", 10)
+        for site, each in zip(sites, drawn, strict=True)
+    }
+    return replace(now, paths=paths, free_micros=free_micros)
+
+
+@given(pools_drawn, st.integers(0, 5), st.randoms(use_true_random=False))
+def test_the_order_of_what_is_read_is_nothing(
+    drawn: list[tuple[int, int, int, int, bool]], free_micros: int, random: object
+) -> None:
+    """A decision that depends on the order in which etcd answers cannot be explained or repeated."""
+    now = drawn_situation(drawn, free_micros)
+    mixed = list(now.pools)
+    random.shuffle(mixed)  # type: ignore[attr-defined]
+    other = replace(now, pools=tuple(mixed), paths=dict(reversed(now.paths.items())))
+    assert verdict(MOVING, now) == verdict(MOVING, other) == verdict(MOVING, now)
+
+
+@given(pools_drawn, st.integers(0, 5))
+def test_every_pool_is_chosen_or_has_an_obstacle(
+    drawn: list[tuple[int, int, int, int, bool]], free_micros: int
+) -> None:
+    """A candidate that is silently left out is one that nobody can ask about."""
+    now = drawn_situation(drawn, free_micros)
+    found = decide(MOVING, now)
+    fitting = [c for c in found.candidates if c.obstacle is None]
+    assert {c.pool for c in found.candidates} == {p.name for p in now.pools}
+    assert found.chosen == (fitting[0] if fitting else None)
+    assert all(fitting[0].rank <= other.rank for other in fitting)
+
+
+cards = st.builds(Device, st.just("gpu"), st.sampled_from("ab"), st.integers(1, 4), st.just(GIB))
+hosts_drawn = st.lists(
+    st.tuples(st.integers(0, 8000), st.integers(0, 8), st.lists(cards, max_size=2, unique_by=lambda c: c.model)),
+    min_size=1, max_size=3,
+)  # fmt: skip
+device_asks = st.lists(st.tuples(st.sampled_from([(), ("a",), ("b",)]), st.integers(1, 3)), max_size=2)
+asks_drawn = st.lists(
+    st.tuples(st.integers(1, 3000), st.integers(1, 4), device_asks, st.integers(1, 5)), max_size=6
+)  # fmt: skip
+
+
+def an_ask(cpu_milli: int, memory: int, devices: list[tuple[tuple[str, ...], int]]) -> Ask:
+    return Ask(cpu_milli, memory * GIB, 0, tuple(DeviceAsk("gpu", models, count, 0) for models, count in devices))
+
+
+@settings(max_examples=300)
+@given(hosts_drawn, asks_drawn)
+def test_no_host_is_ever_oversold(hosts: list[tuple[int, int, list[Device]]], jobs: list[tuple]) -> None:
+    """Two tasks on one core, or on one card, each run at half of what was paid for."""
+    capacities = [(f"h{i}", Capacity(cpu, memory * GIB, 0, tuple(c))) for i, (cpu, memory, c) in enumerate(hosts)]
+    booked: list[Booked] = []
+    for number, (cpu, memory, devices, count) in enumerate(jobs):
+        free = free_hosts("p", capacities, booked)
+        ask = an_ask(cpu, memory, devices)
+        found = slots(ask, free, count)
+        assert room(found) <= count
+        if found:
+            first = next(each for each in free if each.name == found[0][0])
+            booked.append(Booked(f"placements/{number}", "p", found, taken(ask, first)))
+    for each in free_hosts("p", capacities, booked):
+        left = (each.free.cpu_milli, each.free.memory_bytes, *(card.count for card in each.free.devices))
+        assert min(left) >= 0, each
+
+
+@given(device_asks, hosts_drawn)
+def test_no_card_serves_two_asks(devices: list[tuple[tuple[str, ...], int]], hosts: list) -> None:
+    """A task that was promised three cards and finds two cannot start."""
+    ask = an_ask(1, 0, devices)
+    for cpu, memory, drawn in hosts:
+        one = one_task(ask, Capacity(cpu, memory * GIB, 0, tuple(drawn)))
+        if one is not None:
+            assert sum(card.count for card in one.devices) == sum(count for _, count in devices)
+
+
+def test_a_placement_lies_on_a_bounded_number_of_hosts() -> None:
+    """A gang over hundreds of hosts would not fit into its document, and never be placed."""
+    many = [host(f"h{n}", cpu_milli=1000) for n in range(100)]
+    assert len(slots(JOB.ask, many, 100)) == HOSTS_MAX
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 100), st.integers(1, 10**10), st.sets(st.sampled_from("xyz"), min_size=1)),
+        min_size=1, max_size=4,
+    ),
+    st.integers(1, 30),
+)  # fmt: skip
+def test_routes_over_one_link_stay_within_it(drawn: list[tuple[int, int, set[str]]], least: int) -> None:
+    """The second hold over the link would be refused again and again, and the job never start."""
+    routes = [
+        Route(f"sites/{i}", Path(tuple(sorted(over)), 1, bps), size, bps)
+        for i, (bps, size, over) in enumerate(drawn)
+        if bps >= least
+    ]
+    found = shared(routes, least)
+    if isinstance(found, Blocked):
+        assert found.available_bps < least
+        return
+    for link in "xyz":
+        over = [route for route in found if link in route.path.links]
+        assert sum(route.rate_bps for route in over) <= max((r.path.available_bps for r in over), default=0)
+    assert all(least <= now.rate_bps <= before.rate_bps for now, before in zip(found, routes, strict=True))
