@@ -15,7 +15,12 @@ R = TypeVar("R")
 
 _metadata = MetaData()
 _jobs = Table(
-    "jobs", _metadata, Column("name", String, primary_key=True), Column("document", LargeBinary, nullable=False)
+    "ended_jobs",
+    _metadata,
+    Column("name", String, primary_key=True),
+    Column("place", String, nullable=False, index=True),
+    Column("party", String, nullable=False),
+    Column("document", LargeBinary, nullable=False),
 )
 _decisions = Table(
     "decisions", _metadata, Column("name", String, primary_key=True), Column("document", LargeBinary, nullable=False)
@@ -33,7 +38,9 @@ class Archive:
 
     async def keep_job(self, job: job_pb2.Job) -> None:
         """Keep an ended job; keeping it again changes nothing."""
-        await self._run(lambda c: _put(c, _jobs, job.name, job.SerializeToString()))
+        await self._run(
+            lambda c: _put(c, _jobs, job.name, job.SerializeToString(), place=place_of(job), party=job.party)
+        )
 
     async def keep_decision(self, decision: decision_pb2.Decision) -> None:
         """Keep a decision with all its candidates."""
@@ -49,10 +56,13 @@ class Archive:
         found = await self._run(lambda c: _get(c, _decisions, name))
         return None if found is None else decision_pb2.Decision.FromString(found)
 
-    async def jobs(self) -> list[job_pb2.Job]:
-        """All ended jobs kept here."""
-        documents = await self._run(lambda c: list(c.execute(select(_jobs.c.document)).scalars()))
-        return [job_pb2.Job.FromString(document) for document in documents]
+    async def jobs(self, party: str, after: str, most: int) -> dict[str, job_pb2.Job]:
+        """The next ended jobs by their place in a list, of one party or, where none is named, of all."""
+        query = select(_jobs.c.place, _jobs.c.document).where(_jobs.c.place > after).order_by(_jobs.c.place).limit(most)
+        if party:
+            query = query.where(_jobs.c.party == party)
+        rows = await self._run(lambda c: list(c.execute(query)))
+        return {place: job_pb2.Job.FromString(document) for place, document in rows}
 
     async def close(self) -> None:
         """Finish what is queued and close the database."""
@@ -67,9 +77,14 @@ class Archive:
         return await asyncio.get_running_loop().run_in_executor(self._worker, transact)
 
 
-def _put(c: Connection, table: Table, name: str, document: bytes) -> None:
+def place_of(job: job_pb2.Job) -> str:
+    """Where a job stands in a list: the newest first."""
+    return f"{2**62 - job.create_time.ToMicroseconds():020d}{job.name}"
+
+
+def _put(c: Connection, table: Table, name: str, document: bytes, **columns: str) -> None:
     c.execute(table.delete().where(table.c.name == name))
-    c.execute(table.insert().values(name=name, document=document))
+    c.execute(table.insert().values(name=name, document=document, **columns))
 
 
 def _get(c: Connection, table: Table, name: str) -> Any:

@@ -151,11 +151,15 @@ class Placing:
         return Holds(await self._areas.hold_money(money), tuple(paths))
 
     async def _link_prices(self, chosen: Candidate) -> list[accounting.LinkPrice]:
-        used = {name for route in chosen.routes for name in route.path.links}
-        if not used:
+        if not chosen.routes:
             return []
-        links = [link for link in await self._areas.links() if link.name in used and link.HasField("price")]
-        return [accounting.LinkPrice(link=link.name, party=link.owner, price=link.price) for link in links]
+        links = [link for link in await self._areas.links() if link.HasField("price")]
+        return [
+            accounting.LinkPrice(link=link.name, party=link.owner, price=link.price, source=route.source)
+            for route in chosen.routes
+            for link in links
+            if link.name in route.path.links
+        ]
 
     async def _commit(
         self, held: Held[job_pb2.Job], placement_name: str, decided: Decided, chosen: Candidate, holds: Holds

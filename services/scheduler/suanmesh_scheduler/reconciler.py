@@ -22,8 +22,6 @@ from suanmesh_store.layout import DECISIONS, JOBS
 
 log = structlog.get_logger()
 
-ARCHIVE_EVERY_S = 60.0
-
 
 class Reconciler:
     """One job at a time each, several jobs side by side."""
@@ -139,7 +137,7 @@ class Reconciler:
     async def _sweep(self) -> None:
         """Move jobs that ended long ago to the archive, with their placements."""
         while True:
-            await asyncio.sleep(min(ARCHIVE_EVERY_S, self._settings.retention_s))
+            await asyncio.sleep(self._settings.sweep_s)
             before = self._clock.now() - timedelta(seconds=self._settings.retention_s)
             for held in self._jobs.values():
                 if wire.job_state(held.message) in JOB_ENDS and held.message.end_time.ToDatetime(UTC) < before:

@@ -21,7 +21,7 @@ from suanmesh_kernel.refusals import (
     Refusal,
 )
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.archive import Archive
+from suanmesh_scheduler.archive import Archive, place_of
 from suanmesh_scheduler.bounding import check_size
 from suanmesh_scheduler.checking import check
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
@@ -63,14 +63,14 @@ class SchedulerService:
         self._rng = rng
 
     async def SubmitJobs(self, request: pb.SubmitJobsRequest, call: Call) -> pb.SubmitJobsResponse:
-        if not 1 <= len(request.items) <= ITEMS_MAX:
-            problem = f"items: {len(request.items)} is not within 1 to {ITEMS_MAX}"
-            raise InvalidArgument("FIELD_INVALID", problem, field="items")
+        _within("items", len(request.items))
         results: list[pb.SubmitJobResult] = []
         accepted: list[Create[job_pb2.Job]] = []
         for item in request.items:
             try:
                 job = await self._checked(item, call)
+                if any(other.name == job.name for other in accepted):
+                    raise AlreadyExists("JOB_EXISTS", f"{job.name} is asked for twice", name=job.name)
                 if request.validate_only:
                     results.append(pb.SubmitJobResult(decision=(await self._placing.decide(job)).decision))
                     continue
@@ -91,27 +91,22 @@ class SchedulerService:
         size = pages.checked_size(request.page_size)
         scope = f"{call.method} {call.party}"
         after = pages.after(request.page_token, scope)
-        jobs = {job.name: job for job in await self._archive.jobs()}
-        jobs |= {held.name: _shown(held) for held in self._jobs.values()}
-        own = [job for job in jobs.values() if _may_see(call, job.party)]
-        ordered = {f"{2**62 - job.create_time.ToMicroseconds():020d}{job.name}": job for job in own}
+        own = [_shown(held) for held in self._jobs.values() if _may_see(call, held.message.party)]
+        party = "" if call.is_("operator") or call.is_("service") else call.party
+        ordered = await self._archive.jobs(party, after, size + 1) | {place_of(job): job for job in own}
         names, token = pages.cut((key for key in sorted(ordered) if key > after), size, scope)
         return pb.ListJobsResponse(jobs=[ordered[name] for name in names], next_page_token=token)
 
     async def WatchJob(self, request: pb.WatchJobRequest, call: Call) -> AsyncIterator[job_pb2.Job]:
-        job = await self._job(request.name, call)
-        yield job
-        if wire.job_state(job) in JOB_ENDS:
-            return
-        async for name in self._jobs.changes():
-            if name != request.name:
-                continue
-            now = await self._job(request.name, call)
-            if now.etag != job.etag:
-                job = now
-                yield job
-            if wire.job_state(job) in JOB_ENDS:
-                return
+        with self._jobs.following() as changed:
+            job = await self._job(request.name, call)
+            yield job
+            while wire.job_state(job) not in JOB_ENDS:
+                if await changed.take() == request.name:
+                    now = await self._job(request.name, call)
+                    if now.etag != job.etag:
+                        job = now
+                        yield job
 
     async def CancelJob(self, request: pb.CancelJobRequest, call: Call) -> job_pb2.Job:
         for _ in range(TURNS_MAX - 1):
@@ -146,19 +141,20 @@ class SchedulerService:
         if request.site != call.site:
             message = f"{call.site} cannot watch the placements of {request.site}"
             raise PermissionDenied("NOT_OWNER", message, name=request.site)
-        changes = self._placements.changes(existing=False)
-        live = [
-            held.message
-            for held in self._placements.values()
-            if held.message.site == call.site and not held.message.HasField("end_time")
-        ]
-        yield pb.WatchPlacementsResponse(placements=live, snapshot=True)
-        async for name in changes:
-            held = self._placements.get(name)
-            if held is not None and held.message.site == call.site:
-                yield pb.WatchPlacementsResponse(placements=[held.message])
+        with self._placements.following() as changed:
+            live = [
+                held.message
+                for held in self._placements.values()
+                if held.message.site == call.site and not held.message.HasField("end_time")
+            ]
+            yield pb.WatchPlacementsResponse(placements=live, snapshot=True)
+            while True:
+                held = self._placements.get(await changed.take())
+                if held is not None and held.message.site == call.site:
+                    yield pb.WatchPlacementsResponse(placements=[held.message])
 
     async def ReportTasks(self, request: pb.ReportTasksRequest, call: Call) -> pb.ReportTasksResponse:
+        _within("reports", len(request.reports))
         results = []
         for report in request.reports:
             try:
@@ -250,6 +246,11 @@ _OURS = (
     "end_time",
     "etag",
 )
+
+
+def _within(field: str, count: int) -> None:
+    if not 1 <= count <= ITEMS_MAX:
+        raise InvalidArgument("FIELD_INVALID", f"{field}: {count} is not within 1 to {ITEMS_MAX}", field=field)
 
 
 def _may_see(call: Call, party: str) -> bool:

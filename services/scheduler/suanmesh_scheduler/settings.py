@@ -17,5 +17,7 @@ class SchedulerSettings:
     """How long an agent may take to accept or refuse a placement, in seconds."""
     retention_s: float = 3600.0
     """How long an ended job stays in etcd before it moves to the archive, in seconds."""
+    sweep_s: float = 60.0
+    """How often ended jobs are looked through for those that move, in seconds."""
     parallel_jobs_max: int = 16
     """Jobs looked at at the same time."""

@@ -261,7 +261,7 @@ def running(world: World, tmp_path: Path) -> Running:
     @asynccontextmanager
     async def run() -> AsyncIterator[World]:
         process = world.node.process("scheduler")
-        settings = SchedulerSettings(resync_s=0.05, parallel_jobs_max=4)
+        settings = SchedulerSettings(resync_s=0.05, parallel_jobs_max=4, sweep_s=0.1)
         house = House(
             area="scheduler", node=NODE, settings=settings, common=Common(), clock=world.clock, rng=seeded_rng(2),
             store=world.store, mesh=world.node.mesh("127.0.0.1:1"), signer=process.signer, identity=process.identity,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -14,7 +15,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_chassis.identity import user_id
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound, Refusal
-from suanmesh_store.layout import JOBS, PLACEMENTS, SITES, TRANSFERS
+from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS, SITES, TRANSFERS
 
 Job, Placement, Transfer = job_pb2.Job, placement_pb2.Placement, transfer_pb2.Transfer
 Running = Callable[[], AbstractAsyncContextManager[Any]]
@@ -239,3 +240,46 @@ async def test_a_log_is_read_from_the_site_that_has_it(scheduler: Any) -> None:
     scheduler.areas.logs[placement.name] = b"epoch 1\n"
     pieces = [p.content async for p in scheduler.user.scheduler.ReadJobLogs(pb.ReadJobLogsRequest(name="jobs/j"))]
     assert b"".join(pieces) == b"epoch 1\n"
+
+
+async def test_ended_jobs_move_out_and_are_still_found(running: Running) -> None:
+    """etcd would fill with the past, or a user lose sight of what was paid for."""
+    async with running() as world:
+        for number in range(5):
+            await world.submit(f"j{number}", cpu_milli=9000)
+            await world.cancel(f"jobs/j{number}")
+            await world.until_job(Job.STATE_CANCELLED, f"jobs/j{number}")
+            world.clock.advance(1)
+        world.clock.advance(4000)
+        async with asyncio.timeout(10):
+            while (await world.store.snapshot(JOBS)).held:
+                await anext(aiter(world.store.watch(JOBS, (await world.store.snapshot(JOBS)).revision)))
+        await world.submit("fresh", cpu_milli=9000)
+        pages, token = [], ""
+        while token or not pages:
+            request = pb.ListJobsRequest(page_size=2, page_token=token)
+            answer = await world.user.scheduler.ListJobs(request)
+            pages.append([job.name for job in answer.jobs])
+            token = answer.next_page_token
+        assert pages == [["jobs/fresh", "jobs/j4"], ["jobs/j3", "jobs/j2"], ["jobs/j1", "jobs/j0"]]
+        assert (await world.job("jobs/j3")).state == Job.STATE_CANCELLED
+        assert not (await world.store.snapshot(DECISIONS)).held[1:], "only the fresh job's decision lives"
+
+
+async def test_a_job_is_watched_to_its_end(scheduler: Any) -> None:
+    """`--wait` would hang although the job has ended."""
+    await scheduler.submit()
+    watching = scheduler.user.scheduler.WatchJob(pb.WatchJobRequest(name="jobs/j"))
+    placement = await scheduler.placed()
+    await scheduler.report(placement, Placement.STATE_REFUSED)
+    await scheduler.cancel()
+    seen = [Job.State.Name(job.state) async for job in watching]
+    assert seen[-1] == "STATE_CANCELLED"
+
+
+async def test_one_name_twice_in_a_call_is_refused(scheduler: Any, job_of: Callable[..., job_pb2.Job]) -> None:
+    """A slip of the pen must not come back as an internal error."""
+    items = [pb.SubmitJob(job_id="twin", job=job_of()) for _ in range(2)]
+    answer = await scheduler.user.scheduler.SubmitJobs(pb.SubmitJobsRequest(items=items))
+    assert answer.results[0].HasField("job")
+    assert "JOB_EXISTS" in str(answer.results[1].error)
