@@ -11,6 +11,7 @@ from suanmesh_chassis.ca import Issued, NodeCa
 from suanmesh_etcd3 import Client, Op, Tls, TooManyOperations, Unavailable, connect
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_local.etcd import EtcdCluster, EtcdServer, EtcdTls
+from suanmesh_local.ports import free_ports
 
 FOREIGN_TXN_OPS = 128
 
@@ -35,9 +36,10 @@ async def address(ca: NodeCa, tmp_path: Path) -> AsyncIterator[str]:
     files = EtcdTls(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem")
     for path, pem in ((files.certificate, issued.certificate), (files.key, issued.key), (files.ca, issued.ca)):
         path.write_bytes(pem)
-    cluster = EtcdCluster(tmp_path, tls=files, client=tls_of(issued))
-    plain = cluster.members[0]
-    plain.__class__ = ForeignServer
+    cluster = EtcdCluster(tmp_path, client=tls_of(issued))
+    client_port, peer_port = free_ports(2)
+    announced = f"m0=http://127.0.0.1:{peer_port}"
+    cluster.members = [ForeignServer("m0", tmp_path, client_port, peer_port, announced, files)]
     async with cluster:
         yield cluster.endpoints[0]
 
