@@ -1,0 +1,170 @@
+"""What the documentation says can be done and found: commands, links, tables, help."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from suanmesh_cli.main import suan
+from suanmesh_sdk.reasons import CHINESE, help_url
+
+if TYPE_CHECKING:
+    from conftest import Repository, Source
+
+VERBS_MAX = 25
+RECIPE_LINES_MAX = 5
+READMES = ("README.md", "README.zh-CN.md")
+FENCED = re.compile(r"^```(?:sh|console|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def test_every_verb_says_what_it_is_for(repository: Repository) -> None:
+    """Whoever opens the project runs `make help`; a verb without a line is not found, too many are not read."""
+    makefile = repository.text("Makefile")
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):", makefile, re.MULTILINE))
+
+    assert targets == _verbs(repository)
+    assert len(targets) <= VERBS_MAX
+
+
+def test_recipes_are_no_programs(repository: Repository) -> None:
+    """A program in a Makefile is neither checked nor tested."""
+    blocks = re.findall(r"^([a-z][a-z0-9-]*):.*\n((?:\t.*\n)*)", repository.text("Makefile"), re.MULTILINE)
+
+    assert [verb for verb, recipe in blocks if recipe.count("\n") > RECIPE_LINES_MAX] == []
+
+
+@pytest.mark.parametrize("path", READMES)
+def test_readme_commands_exist(repository: Repository, path: str) -> None:
+    """A newcomer's first command must not be an error."""
+    commands = list(_commands(repository.text(path)))
+
+    assert commands
+    for command in commands:
+        _check(command, _verbs(repository))
+
+
+def test_both_readmes_show_the_same_commands(repository: Repository) -> None:
+    """A reader of Chinese must not be left behind when a command changes."""
+    english, chinese = (list(_commands(repository.text(path))) for path in READMES)
+
+    assert english == chinese
+
+
+def test_commands_in_the_docs_exist(repository: Repository) -> None:
+    """Somebody following a page must not end at a command that is gone."""
+    for page in repository.under("docs/", "libs/", "services/", "deploy/", ending=".md"):
+        for command in _commands(page.text):
+            _check(command, _verbs(repository))
+
+
+def test_links_lead_somewhere(repository: Repository) -> None:
+    """A page that points nowhere was moved without its readers."""
+    broken = [
+        f"{page.path}: {target}"
+        for page in repository.under("", ending=".md")
+        for target in LINK.findall(page.text)
+        if not target.startswith(("http:", "https:")) and not _leads(repository, page, target)
+    ]
+
+    assert broken == []
+
+
+def test_help_of_every_reason_leads_to_its_section(repository: Repository) -> None:
+    """A refusal's Help link must open at what the reader has to do."""
+    anchors = _anchors(repository.text("docs/errors.md")) & _anchors(repository.text("docs/errors.zh-CN.md"))
+    links = {help_url(reason) for reasons in CHINESE.values() for reason in reasons}
+
+    assert sorted(link for link in links if link.removeprefix("docs/errors.md#") not in anchors) == []
+
+
+def test_generated_pages_are_what_is_generated(repository: Repository) -> None:
+    """The tables of reasons and names would tell of another version."""
+    for path, text in _generator(repository.root).pages().items():
+        assert repository.text(path) == text, f"{path}: run `make gen`"
+
+
+def test_every_obstacle_is_explained(repository: Repository) -> None:
+    """Somebody whose job waits finds an obstacle's code without a way out."""
+    text = repository.text("protos/suanmesh/scheduler/v1/reason.proto")
+    codes = set(re.findall(r"  OBSTACLE_CODE_(\w+) = [1-9]", text))
+    explained = _generator(repository.root).OBSTACLES
+
+    assert set(explained) == codes
+
+
+def test_decisions_stay_short(repository: Repository) -> None:
+    """A decision nobody reads to its end is taken again."""
+    decisions = repository.under("docs/decisions/", ending=".md")
+
+    assert decisions
+    assert [d.path for d in decisions if d.text.count("\n") > 40] == []
+
+
+def _verbs(repository: Repository) -> set[str]:
+    return set(re.findall(r"^([a-z][a-z0-9-]*):.*## ", repository.text("Makefile"), re.MULTILINE))
+
+
+def _commands(text: str) -> Iterator[str]:
+    """Lines of fenced shell blocks that call make or suan; other lines are what they print."""
+    for block in FENCED.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            command = line.removeprefix("$ ").split("  #")[0].strip()
+            if re.match(r"(\w+=\S+ )*(make|suan|\.venv/bin/suan)\b", command):
+                yield command
+
+
+def _check(command: str, verbs: set[str]) -> None:
+    words = [word for word in shlex.split(command) if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+    if words[0] == "make":
+        unknown = set(words[1:]) - verbs
+        assert not unknown, command
+        return
+    _parse(suan, words[1:], command)
+
+
+def _parse(group: click.Command, words: list[str], command: str) -> None:
+    """Walk down to the command and let click read its options; nothing is run."""
+    at: click.Command = group
+    while isinstance(at, click.Group) and words and not words[0].startswith("-"):
+        found = at.get_command(click.Context(at), words[0])
+        assert found is not None, f"{command}: no {words[0]!r}"
+        at, words = found, words[1:]
+    try:
+        at.make_context("suan", list(words), resilient_parsing=True)
+    except click.UsageError as problem:
+        pytest.fail(f"{command}: {problem.message}")
+
+
+def _leads(repository: Repository, page: Source, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    place = (repository.root / page.path).parent / path if path else repository.root / page.path
+    if not place.exists():
+        return False
+    return not anchor or anchor in _anchors(place.read_text())
+
+
+def _anchors(text: str) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def _generator(root: Path) -> ModuleType:
+    """docs/generate.py as a module, its neighbour beside it."""
+    for name in ("advice", "generate"):
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, root / "docs" / f"{name}.py")
+            assert spec is not None
+            assert spec.loader is not None
+            sys.modules[name] = module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+    return sys.modules["generate"]
