@@ -6,7 +6,7 @@ from datetime import UTC
 
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import placement_pb2
-from suanmesh_accounting.domain.ledger import Standing
+from suanmesh_accounting.domain.ledger import Move, Standing
 from suanmesh_store import Mirror, Store
 from suanmesh_store.layout import PLACEMENTS, TRANSFERS, hold_key
 
@@ -36,10 +36,10 @@ class EtcdMesh:
         held = self._sites.get(site)
         return held.message.signing_key if held else None
 
-    async def target_of(self, transfer: str) -> tuple[str, str] | None:
+    async def move_of(self, transfer: str) -> Move | None:
         """Read from etcd: a small transfer ends before any mirror has seen it."""
         held = await self._store.get(TRANSFERS, transfer)
-        return (held.message.target, held.message.placement) if held else None
+        return Move(held.message.source, held.message.target, held.message.placement) if held else None
 
     async def standing(self, placement: str) -> Standing | None:
         """Read from etcd, so that a commit made a moment ago is seen."""

@@ -11,7 +11,7 @@ from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_accounting import ledger as sql
 from suanmesh_accounting import rating, wire
-from suanmesh_accounting.domain.ledger import HoldState
+from suanmesh_accounting.domain.ledger import HoldState, Move
 from suanmesh_accounting.ledger import Ledger
 from suanmesh_accounting.ports import Mesh
 from suanmesh_chassis.signing import verify
@@ -36,10 +36,14 @@ class Metering:
         """Take in one record that the agent of `site` sent."""
         record = self._verified(item.record, site)
         with span(names.RATE_USAGE, parent=item.traceparent, placement=record.placement, site=site):
-            entitled = await self._entitled(record)
+            move = await self._mesh.move_of(record.transfer) if record.transfer else None
+            entitled = await self._entitled(record, move)
+            source = move.source if move else ""
             with span(names.CHARGE_ACCOUNT, placement=record.placement) as charging:
                 rated = await self._ledger.run(
-                    lambda c: rating.record_usage(c, record, item.record, entitled=entitled, now=self._clock.now())
+                    lambda c: rating.record_usage(
+                        c, record, item.record, entitled=entitled, source=source, now=self._clock.now()
+                    )
                 )
                 charging.set_attribute("suanmesh.records", len(rated.charges))
         if record.final:
@@ -67,7 +71,7 @@ class Metering:
         wire.readings_from(list(record.readings), "readings")
         return record
 
-    async def _entitled(self, record: usage_pb2.UsageRecord) -> bool:
+    async def _entitled(self, record: usage_pb2.UsageRecord, move: Move | None) -> bool:
         """Whether the placement's usage may come from that site; binds the hold if its commit was not seen yet."""
         hold = await self._ledger.run(lambda c: sql.hold_of(c, record.placement))
         if hold is None:
@@ -75,5 +79,5 @@ class Metering:
         if hold.state == HoldState.HELD and await self._mesh.standing(record.placement) is not None:
             await self._ledger.run(lambda c: sql.move_hold(c, hold.name, HoldState.COMMITTED))
         if record.transfer:
-            return await self._mesh.target_of(record.transfer) == (record.site, record.placement)
+            return move is not None and (move.target, move.placement) == (record.site, record.placement)
         return bool(hold.site == record.site)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from suanmesh_accounting.domain.ledger import Standing
+from suanmesh_accounting.domain.ledger import Move, Standing
 
 
 class Mesh(Protocol):
@@ -13,8 +13,8 @@ class Mesh(Protocol):
     def signing_key(self, site: str) -> bytes | None:
         """The raw Ed25519 public key registered for the site; None when the site is unknown."""
 
-    async def target_of(self, transfer: str) -> tuple[str, str] | None:
-        """The site the transfer goes to and the placement it serves; None when it is unknown."""
+    async def move_of(self, transfer: str) -> Move | None:
+        """From where to where the transfer goes, and for which placement; None when it is unknown."""
 
     async def standing(self, placement: str) -> Standing | None:
         """Where the placement stands; None when it was never committed."""

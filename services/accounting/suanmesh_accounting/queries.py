@@ -54,6 +54,14 @@ def price_books(c: Connection, page: Page) -> tuple[list[price_book_pb2.PriceBoo
     return [price_book_pb2.PriceBook.FromString(row.document) for row in rows], token
 
 
+def price_book_versions(c: Connection, page: Page) -> tuple[list[price_book_pb2.PriceBook], str]:
+    """Every version there has been, by name and age."""
+    order = t.price_books.c.name + func.printf("@%019d", t.price_books.c.version)
+    query = select(t.price_books, order.label("position_in_list")).where(order > page.after).order_by(order)
+    rows, token = _cut(c, query, page, lambda row: str(row.position_in_list))
+    return [price_book_pb2.PriceBook.FromString(row.document) for row in rows], token
+
+
 def usage(c: Connection, page: Page, job: str, party: str) -> tuple[Sequence[Row[Any]], str]:
     """Usage records in the order they came; an empty job or party means all."""
     query = _by_id(t.usage, page)

@@ -29,12 +29,20 @@ class Rated:
 
 
 def record_usage(
-    c: Connection, record: usage_pb2.UsageRecord, signed: signed_pb2.Signed, *, entitled: bool, now: datetime
+    c: Connection,
+    record: usage_pb2.UsageRecord,
+    signed: signed_pb2.Signed,
+    *,
+    entitled: bool,
+    source: str = "",
+    now: datetime,
 ) -> Rated:
     """Store one verified record and rate it; a record stored before counts once and is answered the same way.
 
-    `entitled` says whether the site that measured is one the placement's usage may come from. What cannot be rated is
-    kept all the same. Raises AlreadyExists (`USAGE_CONFLICT`) for other content under the same number.
+    `entitled` says whether the site that measured is one the placement's usage may come from, `source` where what was
+    moved came from. What cannot be rated is kept all the same.
+
+    Raises AlreadyExists (`USAGE_CONFLICT`) for other content under the same number.
     """
     reference = f"{record.site}/{record.epoch}/{record.sequence}"
     standing = _stored(c, record)
@@ -48,7 +56,7 @@ def record_usage(
     _store(c, record, signed, hold, ratable, now)
     if hold is None or not ratable:
         return Rated((), new=True, ratable=False)
-    lines = rated_lines(c, record, hold)
+    lines = rated_lines(c, record, hold, source)
     names = tuple(_charge(c, hold, line, reference, position, now) for position, line in enumerate(lines))
     spent = sum(line.amount_micros for line in lines)
     c.execute(
@@ -57,13 +65,17 @@ def record_usage(
     return Rated(names, new=True, ratable=True)
 
 
-def rated_lines(c: Connection, record: usage_pb2.UsageRecord, hold: Row[Any]) -> list[Line]:
-    """Rate a record by the book version and the link prices its hold fixed."""
+def rated_lines(c: Connection, record: usage_pb2.UsageRecord, hold: Row[Any], source: str) -> list[Line]:
+    """Rate a record by the book version and the link prices its hold fixed.
+
+    What was moved pays for the links from its own source alone; a way the hold fixed no price for is free.
+    """
     ask = accounting_service_pb2.HoldAsk.FromString(hold.ask)
     readings = readings_from(list(record.readings), "readings")
     if record.transfer:
         moved = sum(r.quantity for r in readings if r.meter == money_pb2.METER_TRANSFER_BYTES)
-        return transfer_lines(money_pb2.METER_TRANSFER_BYTES, moved, tariffs_from(list(ask.link_prices)))
+        crossed = [priced for priced in ask.link_prices if priced.source == source]
+        return transfer_lines(money_pb2.METER_TRANSFER_BYTES, moved, tariffs_from(crossed))
     book = book_from(ledger.price_book(c, ask.price_book, hold.price_version))
     return compute_lines(readings, book)
 

@@ -88,8 +88,9 @@ class AccountingService:
         return await self._once(call, lambda c: sql.add_price_book(c, book))
 
     async def ListPriceBooks(self, request: pb.ListPriceBooksRequest, call: Call) -> pb.ListPriceBooksResponse:
-        page = queries.page_of(request.page_size, request.page_token, call.method)
-        books, token = await self._ledger.run(lambda c: queries.price_books(c, page))
+        page = queries.page_of(request.page_size, request.page_token, f"{call.method} {request.all_versions}")
+        listed = queries.price_book_versions if request.all_versions else queries.price_books
+        books, token = await self._ledger.run(lambda c: listed(c, page))
         return pb.ListPriceBooksResponse(price_books=books, next_page_token=token)
 
     async def QuoteBatch(self, request: pb.QuoteBatchRequest, call: Call) -> pb.QuoteBatchResponse:

@@ -44,6 +44,15 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """What money needs to know of a transfer."""
+
+    source: str
+    target: str
+    placement: str
+
+
+@dataclass(frozen=True, slots=True)
 class Posting:
     """One side of an entry; positive credits the account."""
 

@@ -191,19 +191,23 @@ class ListPriceBooksRequest(message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    ALL_VERSIONS_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most this many, 1 to 1000; 0 means 100."""
     page_token: builtins.str
     """From the answer before."""
+    all_versions: builtins.bool
+    """Also the versions that are no longer in force, oldest first within a book."""
     def __init__(
         self,
         *,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        all_versions: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["all_versions", b"all_versions", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -300,10 +304,13 @@ class LinkPrice(message.Message):
     LINK_FIELD_NUMBER: builtins.int
     PARTY_FIELD_NUMBER: builtins.int
     PRICE_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
     link: builtins.str
     """`links/{link}`."""
     party: builtins.str
     """Party that earns, `parties/{party}`."""
+    source: builtins.str
+    """In a hold: site whose data comes over it, `sites/{site}`; what comes from elsewhere does not pay for it."""
     @builtins.property
     def price(self) -> money_pb2.Price:
         """The price."""
@@ -314,10 +321,11 @@ class LinkPrice(message.Message):
         link: builtins.str = ...,
         party: builtins.str = ...,
         price: money_pb2.Price | None = ...,
+        source: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["link", b"link", "party", b"party", "price", b"price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["link", b"link", "party", b"party", "price", b"price", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

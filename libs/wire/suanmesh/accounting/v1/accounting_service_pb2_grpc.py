@@ -159,7 +159,7 @@ class AccountingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListPriceBooks(self, request, context):
-        """Lists the price books in force.
+        """Lists the price books in force, or every version there has been.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

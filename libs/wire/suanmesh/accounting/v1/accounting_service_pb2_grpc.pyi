@@ -48,7 +48,7 @@ class AccountingServiceStub:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, a second price for a meter.
     """
     ListPriceBooks: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListPriceBooksRequest, accounting_service_pb2.ListPriceBooksResponse]
-    """Lists the price books in force."""
+    """Lists the price books in force, or every version there has been."""
     QuoteBatch: aio.UnaryUnaryMultiCallable[accounting_service_pb2.QuoteBatchRequest, accounting_service_pb2.QuoteBatchResponse]
     """Says what each item would cost by the prices in force. Each item is answered by itself, in order.
 
@@ -152,7 +152,7 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         request: accounting_service_pb2.ListPriceBooksRequest,
         context: aio.ServicerContext[accounting_service_pb2.ListPriceBooksRequest, abc.Awaitable[accounting_service_pb2.ListPriceBooksResponse]],
     ) -> abc.Awaitable[accounting_service_pb2.ListPriceBooksResponse]:
-        """Lists the price books in force."""
+        """Lists the price books in force, or every version there has been."""
 
     @abc_1.abstractmethod
     def QuoteBatch(
