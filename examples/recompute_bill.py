@@ -1,0 +1,235 @@
+"""Recompute every bill of a mesh from what its sites signed, without any of accounting's own code.
+
+    SUANMESH_CONTEXT=operator python examples/recompute_bill.py
+
+Reads usage, prices, links, holds, charges and postings through the public API; uses the same contexts as `suan`.
+Prints what it checked, then every contradiction; ends with 1 where there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from suanmesh.accounting.v1 import account_pb2, price_book_pb2, usage_pb2
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
+from suanmesh.network_orchestrator.v1 import link_pb2
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
+from suanmesh.registry.v1 import registry_service_pb2 as registry
+from suanmesh.transport.v1 import transfer_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as transport
+from suanmesh_cli import config
+from suanmesh_sdk import Mesh, Tls, connect
+
+PAGE = 1000
+Prices = dict[str, tuple[str, dict[int, Fraction]]]
+"""By price version: who earns, and the exact price of one unit of each meter."""
+
+
+async def main() -> int:
+    """Check the mesh of the current context."""
+    context = config.chosen(config.load(config.files(os.environ, Path.cwd())), os.environ)
+    tls = Tls(context.ca, context.cert or None, context.key or None)
+    async with connect(context.gateway, tls=tls, node=context.node) as mesh:
+        books = Books()
+        await books.read(mesh)
+    problems = list(books.problems())
+    print(
+        f"{len(books.records)} usage records, {len(books.charges)} charges, {len(books.postings)} postings, "
+        f"{len(books.accounts)} accounts: {len(problems)} contradictions"
+    )
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+class Books:
+    """Everything that is needed to check the money, as the public API shows it."""
+
+    async def read(self, mesh: Mesh) -> None:
+        """Read all of it."""
+        a, n = mesh.accounting, mesh.network_orchestrator
+        sites = await _all(mesh.registry.ListSites, registry.ListSitesRequest(), "sites")
+        self.keys = {site.name: site.signing_key for site in sites}
+        self.accounts: dict[str, account_pb2.Account] = {
+            account.name: account
+            for account in await _all(a.ListAccounts, accounting.ListAccountsRequest(), "accounts")
+        }
+        self.charges: list[usage_pb2.Charge] = []
+        for name in self.accounts:
+            self.charges += (await a.GetBill(accounting.GetBillRequest(account=name))).charges
+        stored = await _all(a.ListUsage, accounting.ListUsageRequest(), "usage")
+        self.signed = [each.record for each in stored]
+        parsed = [usage_pb2.UsageRecord.FromString(signed.payload) for signed in self.signed]
+        self.records = {_reference(record): record for record in parsed}
+        self.holds: list[usage_pb2.Hold] = await _all(a.ListHolds, accounting.ListHoldsRequest(), "holds")
+        self.postings: list[account_pb2.Posting] = await _all(
+            a.ListPostings, accounting.ListPostingsRequest(), "postings"
+        )
+        books = await _all(a.ListPriceBooks, accounting.ListPriceBooksRequest(all_versions=True), "price_books")
+        links: list[link_pb2.Link] = await _all(n.ListLinks, network.ListLinksRequest(), "links")
+        self.links = {f"{link.name}@declared": link for link in links}
+        self.prices: Prices = dict(_prices(books, links))
+        moves = await _all(mesh.transport.ListTransfers, transport.ListTransfersRequest(), "transfers")
+        self.moves: dict[str, transfer_pb2.Transfer] = {move.name: move for move in moves}
+
+    def problems(self) -> Iterator[str]:
+        """Every contradiction, in words."""
+        yield from self._of_usage()
+        yield from self._of_charges()
+        yield from self._of_what_is_uncharged()
+        yield from self._of_paths()
+        yield from self._of_holds()
+        yield from self._of_postings()
+
+    def _of_usage(self) -> Iterator[str]:
+        """What sites say is signed by them, numbered without gaps, and nobody has two ends."""
+        numbers: dict[tuple[str, str], list[int]] = defaultdict(list)
+        finals: Counter[tuple[str, str, int]] = Counter()
+        for signed in self.signed:
+            record = usage_pb2.UsageRecord.FromString(signed.payload)
+            numbers[record.site, record.epoch].append(record.sequence)
+            finals[record.placement, record.transfer, record.task] += record.final
+            try:
+                key = Ed25519PublicKey.from_public_bytes(self.keys[record.site])
+                key.verify(signed.signature, signed.payload_type.encode() + b"\0" + signed.payload)
+            except InvalidSignature:
+                yield f"{_reference(record)}: not signed by {record.site}"
+        for (site, epoch), seen in numbers.items():
+            if sorted(seen) != list(range(1, len(seen) + 1)):
+                yield f"{site}/{epoch}: {len(seen)} records are not numbered 1 to {len(seen)}"
+        yield from (f"{key}: {count} final records" for key, count in finals.items() if count > 1)
+
+    def _of_charges(self) -> Iterator[str]:
+        """Every charge is a reading times a published price, rounded once, half to even, and there once."""
+        seen: Counter[tuple[str, int, str]] = Counter()
+        for charge in self.charges:
+            seen[charge.usage, charge.meter, charge.price_version] += 1
+            record = self.records.get(charge.usage)
+            payee, prices = self.prices.get(charge.price_version, ("", {}))
+            price = prices.get(charge.meter)
+            if record is None or price is None:
+                yield f"{charge.name}: no usage {charge.usage} or no price {charge.price_version}"
+                continue
+            quantity = sum(reading.quantity for reading in record.readings if reading.meter == charge.meter)
+            shown = Fraction(charge.price.amount_micros, charge.price.per_quantity)
+            wanted = (record.placement, quantity, price, round(quantity * price), payee)
+            found = (charge.placement, charge.quantity, shown, charge.amount_micros, self.accounts[charge.payee].party)
+            if wanted != found:
+                yield f"{charge.name}: is {found}, should be {wanted}"
+        yield from (f"{key}: charged {count} times" for key, count in seen.items() if count > 1)
+
+    def _of_what_is_uncharged(self) -> Iterator[str]:
+        """Of a placement that is charged for, every priced reading is charged."""
+        books: dict[str, set[str]] = defaultdict(set)
+        for charge in self.charges:
+            if charge.price_version.startswith("priceBooks/"):
+                books[charge.placement].add(charge.price_version)
+        charged = {(charge.usage, charge.meter) for charge in self.charges}
+        for placement, versions in books.items():
+            if len(versions) > 1:
+                yield f"{placement}: charged by {sorted(versions)}"
+        for reference, record in self.records.items():
+            for reading in record.readings if not record.transfer else ():
+                for version in books[record.placement]:
+                    priced = reading.meter in self.prices[version][1]
+                    if priced and reading.quantity and (reference, reading.meter) not in charged:
+                        yield f"{reference}: {reading.quantity} of meter {reading.meter} are not charged"
+
+    def _of_paths(self) -> Iterator[str]:
+        """What was moved pays for one way from its source to its target, each link once."""
+        if not all(link.HasField("price") for link in self.links.values()):
+            return  # what is free leaves no charge, so the ways cannot be told
+        ways: dict[str, list[link_pb2.Link]] = defaultdict(list)
+        for charge in self.charges:
+            if charge.usage in self.records and charge.price_version in self.links:
+                ways[charge.usage].append(self.links[charge.price_version])
+        for reference, links in ways.items():
+            move = self.moves.get(self.records[reference].transfer)
+            if move is not None and not _leads(links, move.source, move.target):
+                names = [link.name for link in links]
+                yield f"{reference}: {move.name} went {move.source} to {move.target}, charged for {names}"
+
+    def _of_holds(self) -> Iterator[str]:
+        """What a hold says is charged is what its charges add up to."""
+        spent: Counter[str] = Counter()
+        for charge in self.charges:
+            spent[charge.placement] += charge.amount_micros
+        for hold in self.holds:
+            if hold.charged_micros != spent[hold.placement]:
+                yield f"{hold.name}: says {hold.charged_micros} micros are charged, {spent[hold.placement]} are"
+
+    def _of_postings(self) -> Iterator[str]:
+        """Every entry and every currency sums to zero; balances are their postings; every charge is posted once."""
+        entries: Counter[tuple[str, str]] = Counter()
+        balances: Counter[str] = Counter()
+        currencies: Counter[str] = Counter()
+        posted: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for posting in self.postings:
+            entries[posting.entry, posting.currency] += posting.amount_micros
+            balances[posting.account] += posting.amount_micros
+            posted[posting.charge].append((posting.account, posting.amount_micros))
+        yield from (f"{entry}: sums to {total}" for entry, total in entries.items() if total)
+        for name, account in self.accounts.items():
+            currencies[account.currency] += account.balance_micros
+            if account.balance_micros != balances[name]:
+                yield f"{name}: has {account.balance_micros}, its postings add up to {balances[name]}"
+        yield from (f"{currency}: sums to {total}" for currency, total in currencies.items() if total)
+        for charge in self.charges:
+            sides = [(charge.account, -charge.amount_micros), (charge.payee, charge.amount_micros)]
+            if sorted(posted.pop(charge.name, [])) != (sorted(sides) if charge.amount_micros else []):
+                yield f"{charge.name}: is not posted once"
+        yield from (f"{charge}: is posted but on no bill" for charge in posted if charge)
+
+
+def _prices(
+    books: Iterable[price_book_pb2.PriceBook], links: Iterable[link_pb2.Link]
+) -> Iterator[tuple[str, tuple[str, dict[int, Fraction]]]]:
+    for book in books:
+        exact = {int(price.meter): Fraction(price.amount_micros, price.per_quantity) for price in book.prices}
+        yield f"{book.name}@{book.version}", (book.party, exact)
+    for link in links:
+        if link.HasField("price"):
+            exact = {int(link.price.meter): Fraction(link.price.amount_micros, link.price.per_quantity)}
+            yield f"{link.name}@declared", (link.owner, exact)
+
+
+def _leads(links: list[link_pb2.Link], source: str, target: str) -> bool:
+    """Whether the links, put in order, are one way from `source` to `target`."""
+    onward = {link.source: link.target for link in links}
+    here = source
+    for _ in links:
+        here = onward.pop(here, "")
+    return here == target and not onward
+
+
+def _reference(record: usage_pb2.UsageRecord) -> str:
+    return f"{record.site}/{record.epoch}/{record.sequence}"
+
+
+async def _all(call: Callable[..., Any], request: Any, field: str) -> list[Any]:
+    return [item async for item in _pages(call, request, field)]
+
+
+async def _pages(call: Callable[..., Any], request: Any, field: str) -> AsyncIterator[Any]:
+    request.page_size = PAGE
+    while True:
+        answer = await call(request)
+        for item in getattr(answer, field):
+            yield item
+        if not answer.next_page_token:
+            return
+        request.page_token = answer.next_page_token
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
