@@ -76,6 +76,30 @@ async def test_a_commit_that_is_overtaken_is_decided_anew(scheduler: Any, monkey
     assert await scheduler.areas.standing("accounts/a") == 300
 
 
+@pytest.mark.parametrize("replaced", [False, True], ids=["gone", "replaced"])
+async def test_a_hold_that_does_not_stand_any_more_commits_nothing(
+    scheduler: Any, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    """A job would run on money that nobody holds for it."""
+    hold_money = scheduler.areas.hold_money
+    lapsed: list[str] = []
+
+    async def lapsing(self: object, ask: Any) -> Any:
+        hold = await hold_money(ask)
+        if not lapsed:
+            lapsed.append(ask.placement)
+            await scheduler.areas.accounting_store.delete_token(hold.key)
+            if replaced:
+                await scheduler.areas.accounting_store.put_token(hold.key, b"another", ask.lease_id)
+        return hold
+
+    monkeypatch.setattr(type(scheduler.areas), "hold_money", lapsing)
+    await scheduler.submit()
+    placement = await scheduler.placed()
+    assert [placement.name] != lapsed
+    assert len((await scheduler.store.snapshot(PLACEMENTS)).held) == 1
+
+
 async def test_placements_fill_a_site_and_never_more(scheduler: Any) -> None:
     """Tasks that share a core that was sold twice take twice as long as was paid for."""
     for number in range(7):
@@ -178,6 +202,21 @@ async def test_many_candidates_with_long_names_are_decided(scheduler: Any) -> No
     live = await scheduler.store.get(DECISIONS, decision.name)
     assert decision.candidate_count == len(decision.candidates) == 28
     assert 0 < len(live.message.candidates) <= 20
+
+
+async def test_a_site_takes_hundreds_of_placements(scheduler: Any) -> None:
+    """A large site would stop at the few dozen jobs whose names fit into one document."""
+    await scheduler.add_site("large", price=1, cpu_milli=300_000)
+    for number in range(250):
+        name = f"placements/{number:020d}"
+        live = placement_pb2.Placement(name=name, site="sites/large", state=placement_pb2.Placement.STATE_RUNNING)
+        leg = live.legs.add(pool="sites/large/pools/cpu", hosts=[placement_pb2.HostRun(host="h1", tasks=1)])
+        leg.per_task.cpu_milli = 1000
+        await scheduler.store.commit(Create(PLACEMENTS, name, live))
+    await scheduler.submit("fits", cpu_milli=50_000)
+    assert (await scheduler.placed("jobs/fits")).site == "sites/large"
+    await scheduler.submit("full", cpu_milli=5000)
+    await scheduler.until_job(Job.STATE_PENDING, "jobs/full", "NO_PLACE")
 
 
 async def test_a_document_that_cannot_fit_ends_the_job(scheduler: Any) -> None:

@@ -190,6 +190,17 @@ def test_no_card_serves_two_asks(devices: list[tuple[tuple[str, ...], int]], hos
             assert sum(card.count for card in one.devices) == sum(count for _, count in devices)
 
 
+def test_asks_that_share_models_each_get_their_own_card() -> None:
+    """A host with a card for each ask would be passed over, or one card be counted for both."""
+    one, other = Device("gpu", "a", 1), Device("gpu", "b", 1)
+    anything, only_a = DeviceAsk("gpu", (), 1, 0), DeviceAsk("gpu", ("a",), 1, 0)
+    for asks in ((anything, only_a), (anything, anything)):
+        fits = one_task(Ask(1, 1, devices=asks), Capacity(10, 10, 0, (one, other)))
+        assert fits is not None
+        assert {card.model for card in fits.devices} == {"a", "b"}
+        assert one_task(Ask(1, 1, devices=asks), Capacity(10, 10, 0, (one,))) is None
+
+
 def test_a_placement_lies_on_a_bounded_number_of_hosts() -> None:
     """A gang over hundreds of hosts would not fit into its document, and never be placed."""
     many = [host(f"h{n}", cpu_milli=1000) for n in range(100)]
