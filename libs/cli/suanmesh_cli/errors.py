@@ -75,5 +75,5 @@ def described(refusal: Refusal, lang: str) -> str:
     if fix:
         lines.append(f"  {'处置' if chinese else 'fix'}: {fix[1] if chinese else fix[0]}")
     if any(refusal.reason in known for known in CHINESE.values()):
-        lines.append(f"  {'帮助' if chinese else 'help'}: {help_url(refusal.reason)}")
+        lines.append(f"  {'帮助' if chinese else 'help'}: {help_url(refusal.reason, lang)}")
     return "\n".join(lines)

@@ -129,6 +129,7 @@ def chinese(domain: str, reason: str, facts: Mapping[str, str]) -> str:
     return f"{text}（{shown}）" if shown else text
 
 
-def help_url(reason: str) -> str:
+def help_url(reason: str, lang: str = "en") -> str:
     """Where the documentation says what `reason` means and what to do."""
-    return f"docs/errors.md#{reason.lower()}"
+    page = "docs/errors.zh-CN.md" if lang == "zh" else "docs/errors.md"
+    return f"{page}#{reason.lower()}"
