@@ -26,10 +26,12 @@ from suanmesh_store import MemoKey
 from suanmesh_telemetry import names
 from suanmesh_telemetry.metrics import SERVER_DURATIONS
 from suanmesh_telemetry.rpc import CallSpans, end_span
+from suanmesh_telemetry.served import ServedLines
 from suanmesh_telemetry.spans import traceparent_of
 
 REQUEST_ID_LENGTH_MAX = 128
 _REQUEST_ID = "request_id"
+_log = structlog.get_logger()
 _CODES = {code.name: code for code in grpc.StatusCode}
 
 
@@ -52,8 +54,7 @@ class Rules:
         self.clock = clock
         self.message_bytes_max = message_bytes_max
         self.requests = requests
-        self.log = structlog.get_logger().bind()
-        """Bound once: doing so for each line costs as much as writing it."""
+        self.served = ServedLines()
 
 
 class Serving:
@@ -165,26 +166,28 @@ class Serving:
         status = status_pb2.Status(code=code_pb2.INTERNAL, message=self._message)
         status.details.add().Pack(error_details_pb2.RequestInfo(request_id=trace_id))
         self._status = status.SerializeToString()
-        self._rules.log.error("handler failed", method=self.method.name, trace_id=trace_id, exc_info=defect)
+        _log.error("handler failed", method=self.method.name, trace_id=trace_id, exc_info=defect)
 
     def end(self) -> None:
         """Leave one span, one sample, one line."""
         seconds = time.perf_counter() - self._begun
-        trace_id = ""
-        if self._span.is_recording():
-            trace_id = format_trace_id(self._span.get_span_context().trace_id)
-            self._describe_span()
-        SERVER_DURATIONS.observe(self.method.name, self._code, seconds, trace_id)
-        fields = {"reason": self._reason, "message": self._message, "request_id": self._request_id}
-        self._rules.log.info(
-            "call served",
-            method=self.method.name,
-            code=self._code,
-            duration_ms=round(seconds * 1000, 3),
-            peer=self._context.peer(),
-            principal=self._caller.principal,
-            **{key: value for key, value in fields.items() if value},
+        peer, principal = self._context.peer(), self._caller.principal
+        kept = self._span.get_span_context() if self._span.is_recording() else None
+        trace_id = "" if kept is None else format_trace_id(kept.trace_id)
+        self._rules.served.write(
+            self.method.name,
+            self._code,
+            seconds,
+            peer=peer,
+            principal=principal,
+            kept=kept,
+            reason=self._reason,
+            message=self._message,
+            request_id=self._request_id,
         )
+        SERVER_DURATIONS.observe(self.method.name, self._code, seconds, trace_id)
+        if kept is not None:
+            self._describe_span(peer)
 
     async def write(self, answer: bytes) -> None:
         """Send one of many answers."""
@@ -195,8 +198,8 @@ class Serving:
         trailing = ((DETAILS_KEY, self._status),) if self._status else ()
         await self._context.abort(_CODES[self._code], self._message, trailing)
 
-    def _describe_span(self) -> None:
-        host, _, port = self._context.peer().partition(":")[2].rpartition(":")
+    def _describe_span(self, peer: str) -> None:
+        host, _, port = peer.partition(":")[2].rpartition(":")
         known = {
             names.PEER_ADDRESS: host,
             names.PEER_PORT: int(port) if port.isdigit() else 0,

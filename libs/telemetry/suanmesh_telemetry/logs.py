@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from dataclasses import dataclass
 from typing import TextIO
 
 import structlog
@@ -12,6 +13,24 @@ from opentelemetry import trace
 from structlog.typing import EventDict, WrappedLogger
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+@dataclass(frozen=True, slots=True)
+class PlainJson:
+    """Where a process writes lines of JSON."""
+
+    area: str
+    stream: TextIO
+    info: bool
+    """Whether lines of level info are written."""
+
+
+_plain_json: PlainJson | None = None
+
+
+def plain_json() -> PlainJson | None:
+    """Where this process writes lines of JSON; None where a person watches, or nothing is set up."""
+    return _plain_json
 
 
 def configure_logs(area: str, level: str, stream: TextIO = sys.stderr) -> None:
@@ -26,6 +45,8 @@ def configure_logs(area: str, level: str, stream: TextIO = sys.stderr) -> None:
             event["span_id"] = format(held.span_id, "016x")
         return event
 
+    global _plain_json  # noqa: PLW0603 - the set-up of structlog, which is the process', is taken note of beside it
+    _plain_json = None if stream.isatty() else PlainJson(area, stream, LEVELS[level] <= logging.INFO)
     written = structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer(_json)
     structlog.configure(
         processors=[
