@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suanmesh_kernel.quantities import Capacity, Device
@@ -157,6 +157,7 @@ def test_the_change_that_is_named_admits(case: str) -> None:
 hosts_drawn = st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 8)), min_size=1, max_size=4)
 
 
+@settings(deadline=None)
 @given(
     st.lists(hosts_drawn, min_size=1, max_size=3), st.integers(1, 5000), st.integers(1, 9), st.integers(1, 6),
     st.booleans(), st.integers(0, 150), st.integers(0, 150),

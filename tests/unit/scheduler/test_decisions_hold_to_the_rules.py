@@ -121,6 +121,7 @@ def drawn_situation(drawn: list[tuple[int, int, int, int, bool]], free_micros: i
     return replace(now, paths=paths, free_micros=free_micros)
 
 
+@settings(deadline=None)
 @given(pools_drawn, st.integers(0, 5), st.randoms(use_true_random=False))
 def test_the_order_of_what_is_read_is_nothing(
     drawn: list[tuple[int, int, int, int, bool]], free_micros: int, random: object
@@ -133,6 +134,7 @@ def test_the_order_of_what_is_read_is_nothing(
     assert verdict(MOVING, now) == verdict(MOVING, other) == verdict(MOVING, now)
 
 
+@settings(deadline=None)
 @given(pools_drawn, st.integers(0, 5))
 def test_every_pool_is_chosen_or_has_an_obstacle(
     drawn: list[tuple[int, int, int, int, bool]], free_micros: int
@@ -161,7 +163,7 @@ def an_ask(cpu_milli: int, memory: int, devices: list[tuple[tuple[str, ...], int
     return Ask(cpu_milli, memory * GIB, 0, tuple(DeviceAsk("gpu", models, count, 0) for models, count in devices))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(hosts_drawn, asks_drawn)
 def test_no_host_is_ever_oversold(hosts: list[tuple[int, int, list[Device]]], jobs: list[tuple]) -> None:
     """Two tasks on one core, or on one card, each run at half of what was paid for."""
@@ -180,6 +182,7 @@ def test_no_host_is_ever_oversold(hosts: list[tuple[int, int, list[Device]]], jo
         assert min(left) >= 0, each
 
 
+@settings(deadline=None)
 @given(device_asks, hosts_drawn)
 def test_no_card_serves_two_asks(devices: list[tuple[tuple[str, ...], int]], hosts: list) -> None:
     """A task that was promised three cards and finds two cannot start."""
@@ -207,6 +210,7 @@ def test_a_placement_lies_on_a_bounded_number_of_hosts() -> None:
     assert len(slots(JOB.ask, many, 100)) == HOSTS_MAX
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, 100), st.integers(1, 10**10), st.sets(st.sampled_from("xyz"), min_size=1)),

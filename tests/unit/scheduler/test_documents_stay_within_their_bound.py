@@ -86,7 +86,7 @@ def placed(job: job_pb2.Job) -> placement_pb2.Placement:
     return placement
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     st.integers(0, 5120), st.integers(0, 2000), st.integers(0, 32), st.integers(0, 32), st.sampled_from([1, 5, 1000])
 )
