@@ -55,9 +55,10 @@ async def _until_stopped(node: Node, stop: asyncio.Event) -> int:
             if process.status is not None:
                 print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr)
                 return 1
-        if not node.etcd.pid:
-            print(f"etcd ended; see {node.etcd.folder / 'etcd.log'}", file=sys.stderr)
-            return 1
+        for member in node.etcd:
+            if not member.pid:
+                print(f"{member.name} ended; see {member.folder / 'etcd.log'}", file=sys.stderr)
+                return 1
         try:
             async with asyncio.timeout(WATCH_S):
                 await stop.wait()

@@ -52,6 +52,7 @@ class Node:
         folder: Path,
         sites: int = 3,
         *,
+        etcd_members: int = 1,
         tell: Tell = lambda name, state: None,
         overrides: Mapping[str, str] | None = None,
     ) -> None:
@@ -61,16 +62,9 @@ class Node:
         self.tell = tell
         self._overrides = dict(overrides or {})
         self.identities: Identities = found_identities(self.folder / "tls", NODE)
+        self._members = [f"etcd-{index}" for index in range(etcd_members)]
         self.ports = self._ports()
-        peer = self.ports["etcd-peer"]
-        self.etcd = EtcdServer(
-            "m0",
-            self.folder / "etcd",
-            self.ports["etcd"],
-            peer,
-            f"m0=http://127.0.0.1:{peer}",
-            self.identities.etcd_server,
-        )
+        self.etcd = self._etcd()
         self.services = {area: self._service(area) for area in AREAS}
         self.agents = {place.site: self._agent(place) for place in self.places}
 
@@ -78,6 +72,11 @@ class Node:
     def gateway(self) -> str:
         """`host:port` of the one address users talk to."""
         return f"127.0.0.1:{self.ports['gateway']}"
+
+    @property
+    def endpoints(self) -> list[str]:
+        """`host:port` of every etcd member."""
+        return [member.endpoint for member in self.etcd]
 
     def mesh(self, user: str = "alice") -> Mesh:
         """The mesh as a user: `alice` of the consuming party, or `operator`."""
@@ -98,9 +97,11 @@ class Node:
 
     async def start(self) -> None:
         """Start everything in order of dependence. Raises NotReady, ToolMissing."""
-        self.etcd.start()
+        for member in self.etcd:
+            member.start()
         await self._etcd_ready()
-        self.tell("etcd", f"pid {self.etcd.pid}  {self.etcd.endpoint}")
+        for member in self.etcd:
+            self.tell(member.name, f"pid {member.pid}  {member.endpoint}")
         for area in AREAS:
             self.services[area].start()
         for area in AREAS:
@@ -134,7 +135,8 @@ class Node:
             await agent.stop()
         for area in reversed(AREAS):
             await self.services[area].stop()
-        self.etcd.stop()
+        for member in reversed(self.etcd):
+            member.stop()
         self.tell("node", "stopped")
 
     async def ready(self, area: str) -> None:
@@ -183,7 +185,7 @@ class Node:
         from suanmesh_etcd3 import connect as etcd_connect
 
         tls = self.identities.etcd_client("registry")
-        async with asyncio.timeout(READY_S_MAX), etcd_connect([self.etcd.endpoint], tls=tls, timeout_s=1.0) as client:
+        async with asyncio.timeout(READY_S_MAX), etcd_connect(self.endpoints, tls=tls, timeout_s=1.0) as client:
             while True:
                 with suppress(EtcdError):
                     await client.get("/suanmesh/health")
@@ -202,7 +204,8 @@ class Node:
 
     def _ports(self) -> dict[str, int]:
         """The node's ports: the same as last time where they are free."""
-        names = ["etcd", "etcd-peer", "enrol", *AREAS, *(f"site-{place.site}" for place in self.places)]
+        peers = [f"{name}-peer" for name in self._members]
+        names = [*self._members, *peers, "enrol", *AREAS, *(f"site-{place.site}" for place in self.places)]
         file = self.folder / "ports.json"
         known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
         if set(names) <= set(known) and all(_is_free(port) for port in known.values()):
@@ -211,6 +214,15 @@ class Node:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(ports))
         return ports
+
+    def _etcd(self) -> list[EtcdServer]:
+        peers = {name: self.ports[f"{name}-peer"] for name in self._members}
+        cluster = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in peers.items())
+        tls = self.identities.etcd_server
+        return [
+            EtcdServer(name, self.folder / "etcd" / name, self.ports[name], peers[name], cluster, tls)
+            for name in self._members
+        ]
 
     def _common(self, identity: Path, data: Path) -> dict[str, str]:
         return {
@@ -223,7 +235,7 @@ class Node:
     def _service(self, area: str) -> Process:
         identity = self.identities.of(area)
         environment = self._common(identity, self.folder / "services" / area) | {
-            "SUANMESH_ETCD_ENDPOINTS": self.etcd.endpoint,
+            "SUANMESH_ETCD_ENDPOINTS": ",".join(self.endpoints),
             "SUANMESH_ETCD_TLS_DIR": str(identity),
             "SUANMESH_LISTEN": f"127.0.0.1:{self.ports[area]}",
         }

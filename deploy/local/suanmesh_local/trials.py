@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from suanmesh.scheduler.v1 import job_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
@@ -79,3 +79,32 @@ async def content(mesh: Mesh, name: str, path: str) -> bytes:
     """One file of a dataset."""
     request = transport.ReadFileRequest(dataset=name, path=path)
     return b"".join([piece.content async for piece in mesh.transport.ReadFile(request)])
+
+
+async def job_now(mesh: Mesh, name: str) -> job_pb2.Job:
+    """The job as it stands."""
+    return await mesh.scheduler.GetJob(scheduler.GetJobRequest(name=name))
+
+
+async def decided(mesh: Mesh, name: str) -> decision_pb2.Decision:
+    """The job's newest decision, once there is one."""
+    while True:
+        try:
+            return await mesh.scheduler.GetDecision(scheduler.GetDecisionRequest(name=f"{name}/decisions/-"))
+        except NotFound:
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+
+async def planned(mesh: Mesh, described: job_pb2.Job) -> decision_pb2.Decision:
+    """What would be decided now. Raises Refusal."""
+    item = scheduler.SubmitJob(job=described)
+    answer = await mesh.scheduler.SubmitJobs(scheduler.SubmitJobsRequest(items=[item], validate_only=True))
+    if answer.results[0].HasField("error"):
+        raise refusal_of(answer.results[0].error)
+    return answer.results[0].decision
+
+
+async def cancel(mesh: Mesh, name: str) -> job_pb2.Job:
+    """The job once it has been cancelled or has ended otherwise."""
+    await mesh.scheduler.CancelJob(scheduler.CancelJobRequest(name=name))
+    return await ended(mesh, name)
