@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -14,7 +15,7 @@ from suanmesh_agent import wire
 from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
-from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.domain.tasks import TaskKey, TaskState
 from suanmesh_agent.domain.work import Objection, objection
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.meter import Meter
@@ -142,24 +143,15 @@ class Steps:
         return Stage.STARTED
 
     async def _run(self, carried: Carried) -> Stage:
-        placement = carried.placement
-        keys = self._keys(placement)
-        inputs = self._staging.inputs(wire.work_from(placement))
-        for key in keys:
-            try:
-                await self._executor.start(wire.task_of(placement, key.index, inputs))
-            except TaskNotStarted as fault:
-                log.error("task not started", placement=placement.name, message=str(fault))
-                self._stop(keys)
-                break
+        keys = self._keys(carried.placement)
         async with asyncio.TaskGroup() as tasks:
-            helpers = [
+            beside = [
                 tasks.create_task(self._heed(carried, keys)),
-                tasks.create_task(self._meter_run(placement, keys)),
+                tasks.create_task(self._meter_run(carried.placement, keys)),
             ]
             await self._all_over(carried, keys)
-            for helper in helpers:
-                helper.cancel()
+            for task in beside:
+                task.cancel()
         return Stage.ENDED
 
     async def _meter_end(self, carried: Carried) -> Stage:
@@ -227,22 +219,44 @@ class Steps:
         )
 
     async def _all_over(self, carried: Carried, keys: list[TaskKey]) -> None:
-        """Wait for every task; when one fails, the others are stopped."""
-
+        """Run the tasks in their order, as many at a time as there is room for; when one fails, no other goes on."""
         placement = carried.placement
+        work = wire.work_from(placement)
+        inputs = self._staging.inputs(work)
+        room, starting = asyncio.Semaphore(work.at_once), asyncio.Lock()
+        failed = asyncio.Event()
 
         async def one(key: TaskKey) -> None:
-            name, parent = placement.name, placement.traceparent
-            with span(names.RUN_TASK, parent=parent, placement=name, task=key.index, site=placement.site):
-                if key == keys[0]:
-                    tasks.create_task(self._tell_running(carried, keys))
-                look = await self._executor.over(key)
-            if not look.succeeded:
-                self._stop(keys)
+            async with room:
+                async with starting:
+                    if not failed.is_set() and not carried.to_stop and not await self._start(placement, key, inputs):
+                        failed.set()
+                    if failed.is_set() or carried.to_stop:  # perhaps only since it was started
+                        self._stop(keys)
+                if self._executor.look(key).state is TaskState.ABSENT:
+                    return
+                name, parent = placement.name, placement.traceparent
+                with span(names.RUN_TASK, parent=parent, placement=name, task=key.index, site=placement.site):
+                    if key == keys[0]:
+                        tasks.create_task(self._tell_running(carried, keys))
+                    look = await self._executor.over(key)
+                if not look.succeeded:
+                    failed.set()
+                    self._stop(keys)
 
         async with asyncio.TaskGroup() as tasks:
             for key in keys:
                 tasks.create_task(one(key))
+
+    async def _start(
+        self, placement: placement_pb2.Placement, key: TaskKey, inputs: tuple[tuple[str, Path], ...]
+    ) -> bool:
+        try:
+            await self._executor.start(wire.task_of(placement, key.index, inputs))
+        except TaskNotStarted as fault:
+            log.error("task not started", placement=placement.name, message=str(fault))
+            return False
+        return True
 
     async def _tell_running(self, carried: Carried, keys: list[TaskKey]) -> None:
         """Report RUNNING, in the span of the first task; the end is not reported before that has been taken."""

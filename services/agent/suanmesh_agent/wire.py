@@ -57,6 +57,7 @@ def work_from(placement: placement_pb2.Placement) -> Work:
         outputs=tuple((made.output_id, made.mount) for made in work.outputs),
         engine=work.variant.engine,
         max_duration_s=work.max_duration_s,
+        at_once=sum(run.tasks for leg in placement.legs for run in leg.hosts) or max(1, work.count),
     )
 
 

@@ -211,6 +211,32 @@ async def test_one_failed_task_of_a_gang_stops_the_others(world: World) -> None:
     assert [task.failure for task in report.tasks] == ["CANCELLED", "EXIT_STATUS"]
 
 
+async def test_more_tasks_than_there_is_room_for_run_in_waves(world: World) -> None:
+    """A job of many small tasks must neither be refused for its number nor take more of the site than it was given."""
+    code = "import os, time; began = time.time(); time.sleep(0.3); open('out/t', 'w').write(f'{began} {time.time()}')"
+    placement = a_placement(code, count=5)
+    placement.legs.add(pool="sites/a/pools/cpu").hosts.add(host="h", tasks=2)
+    world.scheduler.put(placement)
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        made = world.replicas.files(world.transport.datasets["datasets/j1-result"].digest)
+        times = [tuple(map(float, path.read_text().split())) for path in sorted(made.rglob("t"))]
+    assert [task.exit_status for task in report.tasks] == [0] * 5
+    assert len(times) == 5
+    assert max(sum(begin <= moment < end for begin, end in times) for moment, _ in times) <= 2
+
+
+async def test_a_wave_after_a_failed_task_is_not_started(world: World) -> None:
+    """Who pays for a job that has failed already must not pay for the rest of it."""
+    placement = a_placement("raise SystemExit(3)", count=4)
+    placement.legs.add(pool="sites/a/pools/cpu").hosts.add(host="h", tasks=1)
+    world.scheduler.put(placement)
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_FAILED)
+    assert report.reason == "EXIT_STATUS: task 0 ended with status 3"
+    assert [task.index for task in report.tasks] == [0]
+
+
 async def test_a_job_is_cancelled_while_it_runs(world: World) -> None:
     """Who cancels stops paying: the task ends, its usage until then is told as final."""
     world.scheduler.put(a_placement("import time; time.sleep(60)"))

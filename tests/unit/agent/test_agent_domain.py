@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -120,5 +121,13 @@ def test_devices_that_cannot_be_read_are_refused(text: str) -> None:
         Devices(text)
 
 
+def test_a_job_in_waves_takes_only_the_room_of_one_wave() -> None:
+    """A site would refuse a thousand small tasks although it was promised to run four of them at a time."""
+    work = replace(a_work(Capacity(500, 1, 1)), count=1000, at_once=4)
+
+    assert work.capacity == Capacity(2000, 4, 4)
+    assert objection(work, capacity=Capacity(2000, 4, 4), taken=Capacity(0, 0, 0), engines=["python3"]) is None
+
+
 def a_work(task: Capacity) -> Work:
-    return Work("p", task, 1, ("python3",), (), (), (), "python3", 60)
+    return Work("p", task, 1, ("python3",), (), (), (), "python3", 60, at_once=1)

@@ -26,11 +26,13 @@ class Work:
     """Id and mount of each."""
     engine: str
     max_duration_s: int
+    at_once: int
+    """How many tasks the placement has room for at a time; more of them run in waves."""
 
     @property
     def capacity(self) -> Capacity:
-        """What all tasks need together."""
-        return self.task_capacity.times(self.count)
+        """What the tasks that run at a time need together."""
+        return self.task_capacity.times(min(self.count, self.at_once))
 
 
 @dataclass(frozen=True, slots=True)
