@@ -21,6 +21,9 @@ from suanmesh_store import MemoKey
 
 R = TypeVar("R")
 
+BALANCE_MICROS_MAX = 9 * 10**18
+"""Room that a 64-bit balance leaves for the charges of a lifetime."""
+
 
 def open_ledger(url: str) -> Engine:
     """An engine whose SQLite keeps what it acknowledged: WAL with a full sync at every commit."""
@@ -155,6 +158,10 @@ def credit(c: Connection, name: str, amount_micros: int, entry_id: str, operator
         raise InvalidArgument("FIELD_INVALID", problem, field="amount_micros")
     row = account(c, name)
     funding = account_for(c, operator, AccountKind.FUNDING, row.currency, now)
+    most = BALANCE_MICROS_MAX - max(row.balance_micros, -account(c, funding).balance_micros)
+    if amount_micros > most:
+        problem = f"amount_micros: {amount_micros} is more than the books can hold; at most {most} can be added"
+        raise InvalidArgument("FIELD_INVALID", problem, field="amount_micros")
     post(c, entry(funding, name, amount_micros, row.currency), entry_id, "", now)
     return account(c, name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -117,8 +117,8 @@ class AccountingService:
         return pb.RecordUsageResponse(results=results)
 
     async def GetBill(self, request: pb.GetBillRequest, call: Call) -> usage_pb2.Bill:
-        start = wire.microseconds(request.start_time.ToDatetime(UTC)) if request.HasField("start_time") else 0
-        end = wire.microseconds(request.end_time.ToDatetime(UTC)) if request.HasField("end_time") else FAR_US
+        start = wire.checked_us(request.start_time, "start_time") if request.HasField("start_time") else 0
+        end = wire.checked_us(request.end_time, "end_time") if request.HasField("end_time") else FAR_US
 
         def billed(c: Connection) -> usage_pb2.Bill:
             account = _shown(c, request.account, call)

@@ -23,6 +23,14 @@ def timestamp(us: int) -> Timestamp:
     return Timestamp(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1000)
 
 
+def checked_us(stamp: Timestamp, field: str) -> int:
+    """A caller's Timestamp as microseconds since 1970, or a refusal that names the field."""
+    try:
+        return microseconds(stamp.ToDatetime(UTC))
+    except (ValueError, OverflowError) as error:
+        raise _field(field, "is not a moment between the years 1 and 9999") from error
+
+
 def microseconds(moment: datetime) -> int:
     """A moment as microseconds since 1970."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
@@ -74,7 +82,8 @@ def posting_to(row: Row[Any]) -> account_pb2.Posting:
 
 def kind_of(account: account_pb2.Account) -> AccountKind:
     """The kind of an account to be opened, PROVIDER or CONSUMER."""
-    kind = account_pb2.Account.Kind.Name(account.kind).removeprefix("KIND_")
+    known = account.kind in account_pb2.Account.Kind.values()
+    kind = account_pb2.Account.Kind.Name(account.kind).removeprefix("KIND_") if known else str(account.kind)
     if kind not in (AccountKind.CONSUMER, AccountKind.PROVIDER):
         raise _field("account.kind", f"{kind} cannot be opened by a call")
     return AccountKind(kind)

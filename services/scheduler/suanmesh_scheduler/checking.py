@@ -14,6 +14,11 @@ DURATION_S_MAX = 86_400
 ARTEFACT_BYTES_MAX = 5 * 1024
 PARTS_MAX = 32
 """Inputs, outputs or names in one list of a job."""
+CPU_MILLI_MAX = 100_000_000
+"""For one task. With the bounds on tasks and time, what a job can use fits 64 bits in every meter's unit."""
+BYTES_MAX = 1 << 50
+DEVICE_COUNT_MAX = 10_000
+SECOND_VALUE_MICROS_MAX = 10_000_000_000
 DEVICES_MAX = 4
 VARIANTS_MAX = 8
 
@@ -28,17 +33,17 @@ def check(job: job_pb2.Job) -> None:
     _package(job.package)
     _data(job)
     _constraints(job.constraints)
-    _within("objective.second_value_micros", job.objective.second_value_micros, 0, None)
+    _within("objective.second_value_micros", job.objective.second_value_micros, 0, SECOND_VALUE_MICROS_MAX)
 
 
 def _ask(ask: job_pb2.Ask) -> None:
-    _within("ask.cpu_milli", ask.cpu_milli, 1, None)
-    _within("ask.memory_bytes", ask.memory_bytes, 1, None)
-    _within("ask.scratch_bytes", ask.scratch_bytes, 0, None)
+    _within("ask.cpu_milli", ask.cpu_milli, 1, CPU_MILLI_MAX)
+    _within("ask.memory_bytes", ask.memory_bytes, 1, BYTES_MAX)
+    _within("ask.scratch_bytes", ask.scratch_bytes, 0, BYTES_MAX)
     _at_most("ask.devices", len(ask.devices), DEVICES_MAX)
     _at_most("ask.min_capability", len(ask.min_capability), PARTS_MAX)
     for i, device in enumerate(ask.devices):
-        _within(f"ask.devices[{i}].count", device.count, 1, None)
+        _within(f"ask.devices[{i}].count", device.count, 1, DEVICE_COUNT_MAX)
         _within(f"ask.devices[{i}].min_memory_bytes", device.min_memory_bytes, 0, None)
         if not getattr(device, "class"):
             raise _invalid(f"ask.devices[{i}].class", "is empty")
@@ -83,6 +88,11 @@ def _data(job: job_pb2.Job) -> None:
 def _constraints(limits: job_pb2.Constraints) -> None:
     for field in ("max_latency_us", "min_bandwidth_bps", "budget_micros"):
         _within(f"constraints.{field}", getattr(limits, field), 0, None)
+    if limits.HasField("deadline"):
+        try:
+            limits.deadline.ToDatetime()
+        except (ValueError, OverflowError) as error:
+            raise _invalid("constraints.deadline", "is not a moment between the years 1 and 9999") from error
     _at_most("constraints.residency", len(limits.residency), PARTS_MAX)
     for field in ("allow_sites", "deny_sites"):
         _at_most(f"constraints.{field}", len(getattr(limits, field)), PARTS_MAX)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from suanmesh_kernel.money import Price, rated
+from suanmesh_kernel.money import Price, divided_half_even
+from suanmesh_kernel.refusals import InvalidArgument
 
-MEBIBYTE = 1 << 20
+LINE_MICROS_MAX = 10**15
+"""A single line beyond a thousand million of a currency is a mistake; sums of lines fit 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def compute_lines(readings: Iterable[Reading], book: Book) -> list[Line]:
         price = book.price_of(reading.meter)
         if price is None or reading.quantity == 0:
             continue
-        amount = rated(reading.quantity, price)
+        amount = _amount(reading.quantity, price)
         lines.append(Line(reading.meter, reading.quantity, price, book.reference, book.party, amount))
     return lines
 
@@ -90,8 +92,17 @@ def transfer_lines(meter: int, transfer_bytes: int, tariffs: Iterable[LinkTariff
             tariff.price,
             f"{tariff.link}@declared",
             tariff.party,
-            rated(transfer_bytes, tariff.price),
+            _amount(transfer_bytes, tariff.price),
         )
         for tariff in tariffs
         if tariff.price.amount_micros
     ]
+
+
+def _amount(quantity: int, price: Price) -> int:
+    """One rounding, half to even. Raises InvalidArgument (`FIELD_INVALID`) beyond LINE_MICROS_MAX."""
+    amount = divided_half_even(quantity * price.amount_micros, price.per_quantity)
+    if amount > LINE_MICROS_MAX:
+        problem = f"quantity: {quantity} at {price.amount_micros} for {price.per_quantity} is beyond {LINE_MICROS_MAX}"
+        raise InvalidArgument("FIELD_INVALID", problem, field="quantity")
+    return amount
