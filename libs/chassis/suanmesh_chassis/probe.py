@@ -107,6 +107,8 @@ class Probes:
         try:
             for number in range(1_000_000 if request.text == "endless" else 3):
                 yield Probe(text=str(number))
+                if request.text == "silent":
+                    await asyncio.Event().wait()
             if request.text == "refuse":
                 raise FailedPrecondition("PROBE_SAD", "the probe is sad")
         finally:

@@ -72,8 +72,9 @@ class Router(grpc.GenericRpcHandler):
         self._placed = True
 
     def clear(self) -> None:
-        """Serve nothing any more."""
+        """Serve nothing any more; streams that are open end with what `not_yet` says."""
         self._handlers, self._placed = {}, False
+        self._rules.streams.end_all(self._not_yet())
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of the called method, as gRPC asks for it."""

@@ -18,6 +18,7 @@ from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.identity import NOBODY
 from suanmesh_chassis.methods import Method
 from suanmesh_chassis.parts import Requests
+from suanmesh_chassis.streams import Streams
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal, ResourceExhausted
 from suanmesh_sdk import deadlines
@@ -25,9 +26,8 @@ from suanmesh_sdk.status import DETAILS_KEY, status_of
 from suanmesh_store import MemoKey
 from suanmesh_telemetry import names
 from suanmesh_telemetry.metrics import SERVER_DURATIONS
-from suanmesh_telemetry.rpc import CallSpans, end_span
+from suanmesh_telemetry.rpc import CallSpans, end_span, traceparent_of_span
 from suanmesh_telemetry.served import ServedLines
-from suanmesh_telemetry.spans import traceparent_of
 
 REQUEST_ID_LENGTH_MAX = 128
 _REQUEST_ID = "request_id"
@@ -55,6 +55,7 @@ class Rules:
         self.message_bytes_max = message_bytes_max
         self.requests = requests
         self.served = ServedLines()
+        self.streams = Streams()
 
 
 class Serving:
@@ -142,7 +143,7 @@ class Serving:
             method=self.method.name,
             caller=self._caller,
             request_id=self._request_id,
-            traceparent=traceparent_of(self._span.get_span_context()),
+            traceparent=traceparent_of_span(self._span),
             body_digest=self._body_digest,
             peer=self._context.peer(),
             deadline=self._deadline,
@@ -200,7 +201,7 @@ class Serving:
 
     def _describe_span(self, peer: str) -> None:
         host, _, port = peer.partition(":")[2].rpartition(":")
-        known = {
+        known: dict[str, str | int] = {
             names.PEER_ADDRESS: host,
             names.PEER_PORT: int(port) if port.isdigit() else 0,
             names.PRINCIPAL: self._caller.principal,

@@ -56,7 +56,8 @@ class Standing:
         await self._server.set_serving(False)
 
     async def stop(self, grace_s: float) -> None:
-        """Take no more calls, give those in flight `grace_s` to end."""
+        """Take no more calls, end open streams, give the other calls in flight `grace_s` to end."""
+        self._rules.streams.end_all(Unavailable("NOT_READY", "this instance is draining"))
         await self._server.stop(grace_s)
 
 

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from suanmesh_chassis.methods import Method, Shape
 from suanmesh_chassis.parts import RawForwarder
 from suanmesh_chassis.serving import Rules, Serving
+from suanmesh_chassis.streams import Streams
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store import AlreadyAnswered
 
@@ -30,7 +31,14 @@ def wrapped(rules: Rules, method: Method) -> Any:
     async def serve(body: Any, context: Any) -> bytes | None:
         return await _around(Serving(rules, method, context), act, body)
 
-    return _MAKERS[method.shape](serve)
+    async def serve_stream(body: Any, context: Any) -> bytes | None:
+        rules.streams.opened()
+        try:
+            return await _around(Serving(rules, method, context), act, body, rules.streams)
+        finally:
+            rules.streams.closed()
+
+    return _MAKERS[method.shape](serve_stream if method.shape in _STREAMING else serve)
 
 
 def refusing(rules: Rules, method: Method, refusal: Refusal) -> Any:
@@ -45,14 +53,17 @@ def refusing(rules: Rules, method: Method, refusal: Refusal) -> Any:
     return grpc.stream_stream_rpc_method_handler(serve)
 
 
-async def _around(serving: Serving, act: Act, body: Any) -> bytes | None:
+async def _around(serving: Serving, act: Act, body: Any, streams: Streams | None = None) -> bytes | None:
     try:
         return await act(serving, body)
     except Refusal as refusal:
         serving.refused(refusal)
     except (asyncio.CancelledError, grpc.aio.BaseError):
-        serving.broken_off()
-        raise
+        ended_with = streams.ended_with() if streams is not None else None
+        if ended_with is None:
+            serving.broken_off()
+            raise
+        serving.refused(ended_with)
     except Exception as defect:  # noqa: BLE001 - the one place where a handler's defect becomes an answer
         serving.failed(defect)
     finally:
@@ -160,6 +171,7 @@ _FORWARDING: dict[Shape, Act] = {
     Shape.CLIENT_STREAM: _forwarded_client_stream,
     Shape.BIDI: _forwarded_bidi,
 }
+_STREAMING = frozenset({Shape.SERVER_STREAM, Shape.BIDI})
 _MAKERS: dict[Shape, Any] = {
     Shape.UNARY: grpc.unary_unary_rpc_method_handler,
     Shape.SERVER_STREAM: grpc.unary_stream_rpc_method_handler,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from suanmesh_chassis import House, Parts, Served
@@ -154,6 +155,21 @@ async def test_a_process_that_has_lost_its_lead_ends_its_term_and_begins_another
     second = town.houses[1].leadership
     assert second is not None
     assert second.fence > first.fence
+
+
+async def test_a_stream_ends_with_the_lead_behind_it(town: Town, connect: Any) -> None:
+    """A watch whose mirror is gone would stay open and silent for ever, and a site would wait for work in vain."""
+    async with town.living():
+        (first,) = await town.seen(lambda found: [each.leader for each in found] == [True])
+        stream = connect(at=first.address).server_stream("List", "silent")
+        await stream.read()
+        term: Any = town.houses[0].leadership
+        await term.resign()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "does not lead" in (caught.value.details() or "")
 
 
 async def test_a_task_that_breaks_ends_the_process(town: Town) -> None:

@@ -1,0 +1,44 @@
+"""Streams being served: when what feeds them ends, as a term of leading does, they must end too and say so.
+
+A watch that outlives the mirror behind it would never say anything again, and its caller would never ask anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from suanmesh_kernel.refusals import Refusal
+
+
+class Streams:
+    """The tasks that serve streams now."""
+
+    def __init__(self) -> None:
+        self._open: dict[asyncio.Task[Any], Refusal | None] = {}
+
+    def opened(self) -> None:
+        """The current task serves a stream."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._open[task] = None
+
+    def closed(self) -> None:
+        """The current task serves it no more."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._open.pop(task, None)
+
+    def end_all(self, refusal: Refusal) -> None:
+        """End every stream; each caller is told `refusal`."""
+        for task in self._open:
+            self._open[task] = refusal
+            task.cancel()
+
+    def ended_with(self) -> Refusal | None:
+        """Why the current task was cancelled, where `end_all` did it; the cancellation is then taken back."""
+        task = asyncio.current_task()
+        refusal = self._open.get(task) if task is not None else None
+        if task is not None and refusal is not None:
+            task.uncancel()
+        return refusal
