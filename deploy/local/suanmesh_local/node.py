@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -128,13 +127,10 @@ class Node:
         return str(done.stdout).strip()
 
     async def stop(self) -> None:
-        """Stop everything in reverse; nothing is left behind."""
-        for agent in reversed(self.agents.values()):
-            agent.signal(signal.SIGTERM)
-        for agent in reversed(self.agents.values()):
-            await agent.stop()
-        for area in reversed(AREAS):
-            await self.services[area].stop()
+        """Stop everything in reverse: sites, services, the gateway that takes their last spans, etcd."""
+        await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
+        await asyncio.gather(*(self.services[area].stop() for area in AREAS if area != "gateway"))
+        await self.services["gateway"].stop()
         for member in reversed(self.etcd):
             member.stop()
         self.tell("node", "stopped")
