@@ -12,19 +12,29 @@ import random
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    set_span_in_context,
+)
+from opentelemetry.util.types import AttributeValue
 
-from suanmesh_telemetry import names
-from suanmesh_telemetry.spans import UNSAMPLED, span_context_of, traceparent_of, tracer
-
-KEEP = otel_context.create_key("suanmesh-keep")
-"""Set in the context of a root span that is to be kept; the sampler looks for it."""
+from suanmesh_telemetry import callspans, names
+from suanmesh_telemetry.callspans import KeptSpan, UnkeptSpan
+from suanmesh_telemetry.spans import SAMPLED, is_unsampled, span_context_of, traceparent_of
 
 MUTATING = frozenset(("KEYED", "IDEMPOTENT"))
 SERVER_ERRORS = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"))
 """Codes that mean a server's failure; the others are answers."""
 
-_KEPT_ROOT = Context({KEEP: True})
+
+_bits = random.getrandbits
+"""As the SDK makes its ids."""
 
 
 class CallSpans:
@@ -40,40 +50,51 @@ class CallSpans:
 
         The task that serves the call ends with it, so what is current needs no putting back.
         """
-        parent = span_context_of(traceparent) if traceparent else None
-        if effect == "STREAM":
-            served: Span = NonRecordingSpan(self._unsampled())
-        elif not self._kept(effect, parent):
-            served = NonRecordingSpan(parent or self._unsampled())
-        else:
-            context = _KEPT_ROOT if parent is None else set_span_in_context(NonRecordingSpan(parent), Context())
-            served = _begun(method, effect, context, SpanKind.SERVER)
+        served = self._served(method, effect, traceparent)
         otel_context.attach(set_span_in_context(served, Context()))
         return served
 
     def call(self, method: str, effect: str) -> tuple[Span | None, str]:
         """The CLIENT span of a call, or None where the trace is not kept; and the traceparent to send."""
-        current = trace.get_current_span().get_span_context()
         if effect == "STREAM":
             return None, ""
+        around = trace.get_current_span()
+        if isinstance(around, UnkeptSpan):
+            return None, around.traceparent
+        current = around.get_span_context()
         if current.is_valid:
             if not current.trace_flags.sampled:
                 return None, traceparent_of(current)
-            made = _begun(method, effect, otel_context.get_current(), SpanKind.CLIENT)
+            made = _begun(method, effect, current, SpanKind.CLIENT)
         elif self._kept(effect, None):
-            made = _begun(method, effect, _KEPT_ROOT, SpanKind.CLIENT)
+            made = _begun(method, effect, None, SpanKind.CLIENT)
         else:
-            return None, traceparent_of(self._unsampled())
+            return None, self._unkept().traceparent
         return made, traceparent_of(made.get_span_context())
+
+    def _served(self, method: str, effect: str, traceparent: str) -> Span:
+        if effect == "STREAM":
+            return self._unkept()
+        if is_unsampled(traceparent):
+            return UnkeptSpan(traceparent)
+        parent = span_context_of(traceparent) if traceparent else None
+        if self._kept(effect, parent):
+            return _begun(method, effect, parent, SpanKind.SERVER)
+        return self._unkept() if parent is None else UnkeptSpan(traceparent_of(parent))
 
     def _kept(self, effect: str, parent: SpanContext | None) -> bool:
         if parent is not None:
             return parent.trace_flags.sampled
         return effect in MUTATING or (effect == "READ" and self._chance.random() < self._reads)
 
-    def _unsampled(self) -> SpanContext:
+    def _unkept(self) -> UnkeptSpan:
         bits = self._chance.getrandbits
-        return SpanContext(bits(128) or 1, bits(64) or 1, is_remote=False, trace_flags=UNSAMPLED)
+        return UnkeptSpan(f"00-{bits(128) or 1:032x}-{bits(64) or 1:016x}-00")
+
+
+def traceparent_of_span(span: Span) -> str:
+    """W3C traceparent of `span`; empty where it has none."""
+    return span.traceparent if isinstance(span, UnkeptSpan) else traceparent_of(span.get_span_context())
 
 
 def end_span(span: Span, code: str, reason: str, *, errors: frozenset[str] | None = SERVER_ERRORS) -> None:
@@ -88,6 +109,15 @@ def end_span(span: Span, code: str, reason: str, *, errors: frozenset[str] | Non
     span.end()
 
 
-def _begun(method: str, effect: str, context: Context, kind: SpanKind) -> Span:
-    attributes = {names.RPC_SYSTEM_NAME: "grpc", names.RPC_METHOD: method, names.EFFECT: effect}
-    return tracer().start_span(method, context, kind=kind, attributes=attributes)
+def _begun(method: str, effect: str, parent: SpanContext | None, kind: SpanKind) -> Span:
+    out = callspans.way_out()
+    if out is None:
+        return INVALID_SPAN if parent is None else NonRecordingSpan(parent)
+    trace_id = parent.trace_id if parent is not None else _bits(128) or 1
+    context = SpanContext(trace_id, _bits(64) or 1, is_remote=False, trace_flags=SAMPLED)
+    attributes: dict[str, AttributeValue] = {
+        names.RPC_SYSTEM_NAME: "grpc",
+        names.RPC_METHOD: method,
+        names.EFFECT: effect,
+    }
+    return KeptSpan(out, method, context, parent, kind, attributes)

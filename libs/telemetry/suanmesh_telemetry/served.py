@@ -29,7 +29,15 @@ class ServedLines:
         self._second_text = ""
 
     def write(
-        self, method: str, code: str, seconds: float, *, peer: str, principal: str, kept: SpanContext | None, **more: str
+        self,
+        method: str,
+        code: str,
+        seconds: float,
+        *,
+        peer: str,
+        principal: str,
+        kept: SpanContext | None,
+        **more: str,
     ) -> None:
         """One call has ended. `kept` is its span where the trace is kept; what is empty in `more` is left out."""
         if self._json is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextvars import Token
 from types import TracebackType
 
@@ -26,6 +27,11 @@ from suanmesh_telemetry import names
 _TRACER = trace.get_tracer("suanmesh")
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+"""W3C's, of this version and of later ones."""
+
+_UNSAMPLED = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-00")
 
 type_of_attribute = str | int | float | bool
 
@@ -103,14 +109,16 @@ def context_of(traceparent: str) -> Context:
     return Context() if held is None else set_span_in_context(NonRecordingSpan(held), Context())
 
 
+def is_unsampled(traceparent: str) -> bool:
+    """Whether `traceparent` is one as we write them ourselves where a trace is not kept: most are."""
+    return _UNSAMPLED.fullmatch(traceparent) is not None
+
+
 def span_context_of(traceparent: str) -> SpanContext | None:
     """What a W3C traceparent says, or None where it is malformed: a stranger's header must not fail a call."""
-    parts = traceparent.split("-")
-    if len(parts) < 4 or [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff":
+    told = _TRACEPARENT.fullmatch(traceparent)
+    if told is None:
         return None
-    try:
-        trace_id, span_id, flags = int(parts[1], 16), int(parts[2], 16), int(parts[3], 16)
-    except ValueError:
-        return None
-    held = SpanContext(trace_id, span_id, is_remote=True, trace_flags=SAMPLED if flags & 1 else UNSAMPLED)
-    return held if held.is_valid else None
+    trace_id, span_id, flags = told.groups()
+    sampled = SAMPLED if int(flags, 16) & 1 else UNSAMPLED
+    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=sampled)

@@ -18,8 +18,8 @@ from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
 from suanmesh_telemetry import names
+from suanmesh_telemetry.callspans import WayOut, lead_out
 from suanmesh_telemetry.metrics import SPANS_DROPPED
-from suanmesh_telemetry.rpc import KEEP
 
 QUEUE_SPANS_MAX = 8192
 BATCH_SPANS_MAX = 512
@@ -42,7 +42,7 @@ class OtlpTarget:
 
 
 class KeptSampler(Sampler):
-    """A child follows its parent; a root is kept only where `CallSpans` decided so."""
+    """A child follows its parent, and what has none is not kept: kept traces begin with calls, see `CallSpans`."""
 
     def should_sample(
         self,
@@ -56,7 +56,7 @@ class KeptSampler(Sampler):
     ) -> SamplingResult:
         """Whether the span is recorded."""
         parent = trace.get_current_span(parent_context).get_span_context()
-        kept = parent.trace_flags.sampled if parent.is_valid else bool(parent_context and parent_context.get(KEEP))
+        kept = parent.is_valid and parent.trace_flags.sampled
         return SamplingResult(Decision.RECORD_AND_SAMPLE if kept else Decision.DROP, attributes)
 
     def get_description(self) -> str:
@@ -108,7 +108,9 @@ def start_tracing(area: str, instance: str, target: OtlpTarget) -> Tracing:
 def install(area: str, instance: str, processor: SpanProcessor) -> Tracing:
     """Make `processor` the process' way out for spans."""
     attributes = {"service.name": area, "service.instance.id": instance, names.LAYER: names.LAYERS.get(area, "")}
-    provider = TracerProvider(sampler=KeptSampler(), resource=Resource(attributes), shutdown_on_exit=False)
+    resource = Resource(attributes)
+    provider = TracerProvider(sampler=KeptSampler(), resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
+    lead_out(WayOut(resource, processor))
     return Tracing(provider)
