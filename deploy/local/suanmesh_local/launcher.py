@@ -17,22 +17,34 @@ WATCH_S = 0.5
 
 def main(sites: int = 3, data_dir: Path | None = None) -> int:
     """Run a node with `sites` sites; keeps its state in `data_dir`. Answers the exit status."""
-    try:
-        return asyncio.run(_run(sites, data_dir or Path("build/dev")))
-    except (NotReady, ToolMissing, ValueError) as error:
-        print(f"suan dev: {error}", file=sys.stderr)
-        return 1
+    return asyncio.run(_run(sites, data_dir or Path("build/dev")))
 
 
 async def _run(sites: int, folder: Path) -> int:
+    """Live until told to stop, be it while everything still starts."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with Node(folder, sites, tell=_tell) as node:
-        await _with_digits(node)
-        print(f"ready: gateway {node.gateway}, contexts in {node.folder / 'config.toml'}; stop with Ctrl-C", flush=True)
-        return await _until_stopped(node, stop)
+    async with asyncio.TaskGroup() as tasks:
+        life = tasks.create_task(_live(sites, folder))
+        told = tasks.create_task(stop.wait())
+        await asyncio.wait((life, told), return_when=asyncio.FIRST_COMPLETED)
+        life.cancel()
+        told.cancel()
+    return 0 if life.cancelled() else life.result()
+
+
+async def _live(sites: int, folder: Path) -> int:
+    try:
+        async with Node(folder, sites, tell=_tell) as node:
+            await _with_digits(node)
+            where = node.folder / "config.toml"
+            print(f"ready: gateway {node.gateway}, contexts in {where}; stop with Ctrl-C", flush=True)
+            return await _watched(node)
+    except (NotReady, ToolMissing, ValueError) as error:
+        print(f"suan dev: {error}", file=sys.stderr)
+        return 1
 
 
 async def _with_digits(node: Node) -> None:
@@ -47,24 +59,19 @@ async def _with_digits(node: Node) -> None:
     _tell(f"datasets/{DATASET}", f"published at sites/{site}")
 
 
-async def _until_stopped(node: Node, stop: asyncio.Event) -> int:
-    """Wait for the signal; a process that ends by itself ends the node, and is named."""
+async def _watched(node: Node) -> int:
+    """Until a process ends by itself: that ends the node, and is named. Nothing is restarted behind one's back."""
     processes = [*node.services.values(), *node.agents.values()]
-    while not stop.is_set():
+    while True:
         for process in processes:
             if process.status is not None:
-                print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr)
+                print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr, flush=True)
                 return 1
         for member in node.etcd:
             if not member.pid:
-                print(f"{member.name} ended; see {member.folder / 'etcd.log'}", file=sys.stderr)
+                print(f"{member.name} ended; see {member.folder / 'etcd.log'}", file=sys.stderr, flush=True)
                 return 1
-        try:
-            async with asyncio.timeout(WATCH_S):
-                await stop.wait()
-        except TimeoutError:
-            continue
-    return 0
+        await asyncio.sleep(WATCH_S)
 
 
 def _tell(name: str, state: str) -> None:

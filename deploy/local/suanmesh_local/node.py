@@ -61,7 +61,7 @@ class Node:
         self.tell = tell
         self._overrides = dict(overrides or {})
         self.identities: Identities = found_identities(self.folder / "tls", NODE)
-        self._members = [f"etcd-{index}" for index in range(etcd_members)]
+        self._members = ["etcd"] if etcd_members == 1 else [f"etcd-{index}" for index in range(etcd_members)]
         self.ports = self._ports()
         self.etcd = self._etcd()
         self.services = {area: self._service(area) for area in AREAS}
