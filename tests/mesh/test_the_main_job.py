@@ -10,7 +10,8 @@ import pytest
 
 from suanmesh.gateway.v1 import gateway_service_pb2 as gateway
 from suanmesh.gateway.v1 import trace_pb2
-from suanmesh.scheduler.v1 import job_pb2
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
 from suanmesh_cli.jobfile import load
 from suanmesh_local import trials
 from suanmesh_local.reporting import AREAS, report_of
@@ -47,6 +48,8 @@ async def test_the_main_job_is_delivered_and_told_in_one_trace(
     job = await trials.ended(user, await trials.submit(user, "main-job", load(JOB_FILE)))
     assert job.state == job_pb2.Job.STATE_DONE, job.state_reason
 
+    placement = await user.scheduler.GetPlacement(scheduler.GetPlacementRequest(name=job.placement))
+    assert (placement.job, placement.state) == (job.name, placement_pb2.Placement.STATE_DONE)
     report = await report_of(operator, job.name, spans_s_max=SPANS_S_MAX)
     assert report["job"]["accuracy"] >= 0.95
     assert report["job"]["submit_to_delivered_s"] <= 60
