@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
-from suanmesh_etcd3.errors import EtcdError, TooManyOperations
+from suanmesh_etcd3.errors import TooManyOperations, first_of
 from suanmesh_etcd3.values import Key, Op, raw
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ async def bulk_put(client: Client, items: Iterable[tuple[Key, bytes]], *, lease:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(IN_FLIGHT):
                 tasks.create_task(write_packs())
-    except* EtcdError as failures:
-        raise failures.exceptions[0] from None
+    except ExceptionGroup as failures:
+        raise first_of(failures) from None
     return written
 
 

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
-from suanmesh_etcd3.errors import EtcdError, LeaseNotFound, OutcomeUnknown, Unavailable
+from suanmesh_etcd3.errors import LeaseNotFound, OutcomeUnknown, Unavailable, first_of
 from suanmesh_etcd3.leases import Lease
 from suanmesh_etcd3.values import Compare, KeyValue, Op, raw
 
@@ -128,8 +128,8 @@ class Election:
                 await asyncio.wait([deleted, lost], return_when=asyncio.FIRST_COMPLETED)
                 deleted.cancel()
                 lost.cancel()
-        except* EtcdError as failures:
-            raise failures.exceptions[0] from None
+        except ExceptionGroup as failures:
+            raise first_of(failures) from None
 
     async def _deleted(self, key: bytes, after_revision: int) -> None:
         async with aclosing(self._client.watch(key, after_revision=after_revision, known={key: 0})) as changes:

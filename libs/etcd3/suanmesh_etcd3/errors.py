@@ -108,3 +108,12 @@ def error_of(error: grpc.aio.AioRpcError) -> EtcdError:
     if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
         return Denied(details)
     return EtcdError(f"{error.code().name}: {details}")
+
+
+def first_of(group: ExceptionGroup[Exception]) -> Exception:
+    """The etcd error a group of tasks failed with; the group itself where it is something else.
+
+    In place of `except*`: what that raises is wrapped in a group anew before Python 3.11.4.
+    """
+    errors = group.subgroup(EtcdError)
+    return group if errors is None else errors.exceptions[0]

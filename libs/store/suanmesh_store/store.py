@@ -204,7 +204,10 @@ class KeyspaceStore:
                     await slots.acquire()
                     tasks.create_task(send(pack))
                     count += len(pack.held)
-        except* (Conflict, Unavailable, FailedPrecondition, InvalidArgument) as refusals:
+        except ExceptionGroup as group:  # not `except*`: what that raises is wrapped anew before Python 3.11.4
+            refusals = group.subgroup((Conflict, Unavailable, FailedPrecondition, InvalidArgument))
+            if refusals is None:
+                raise
             raise refusals.exceptions[0] from None
         return count
 
