@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,15 +17,18 @@ from suanmesh_agent.domain.tasks import TaskKey, TaskSpec, TaskState
 from suanmesh_agent.executors.cgroups import Cgroups
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.executors.sandbox import Sandbox
+from suanmesh_local import tools
 
 ENGINE = (Path(sys.prefix), Path(sys.base_prefix))
 KINDS = ["plain", "cgroups", "sandbox", "sandbox-cgroups"]
 
 
 def _bwrap() -> str | None:
-    root = Path(__file__).resolve().parents[2]
-    unpacked = next(root.glob("build/tools/**/usr/bin/bwrap"), None)
-    return os.environ.get("SUANMESH_AGENT_BWRAP") or shutil.which("bwrap") or (str(unpacked) if unpacked else None)
+    """The program the launcher would give an agent: installed, or unpacked from Debian's package."""
+    try:
+        return os.environ.get("SUANMESH_AGENT_BWRAP") or str(tools.bubblewrap(tools.cache_dir()).path)
+    except tools.ToolMissing:
+        return None
 
 
 @pytest.fixture(params=KINDS)
