@@ -170,6 +170,8 @@ class Steps:
                     made[:0] = await self._delivery.outputs(placement)
             except (FolderError, ManifestError) as fault:
                 how = Ending("OUTPUT_INVALID", str(fault))
+            except OSError as fault:  # rights taken away, a full disk: this placement's trouble, not the site's
+                how = Ending("OUTPUT_INVALID", f"the outputs cannot be read: {fault.strerror or fault}")
             except Refusal as refusal:
                 if refusal.code not in _STANDING_REFUSALS:
                     raise

@@ -11,7 +11,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import FailedPrecondition, NotFound
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import REFUSALS_MAX
 from suanmesh_scheduler.domain.states import (
@@ -156,7 +156,7 @@ class Following:
         """The transfers; None when they cannot be made, which fails the placement."""
         try:
             return await self._areas.create_transfers(asks)
-        except (FailedPrecondition, NotFound) as refusal:
+        except (FailedPrecondition, InvalidArgument, NotFound) as refusal:
             await self._move(placement, PlacementState.FAILED, f"{refusal.reason}: {refusal.message}")
             return None
 

@@ -206,7 +206,10 @@ class SchedulerService:
             message = f"{job.account} is not an account of {call.party}"
             raise PermissionDenied("NOT_OWNER", message, name=job.account)
         for each in job.inputs:
-            await self._areas.dataset(each.dataset)
+            dataset = await self._areas.dataset(each.dataset)
+            if dataset.party != account.party:
+                message = f"there is no dataset {each.dataset}"
+                raise NotFound("DATASET_UNKNOWN", message, domain="transport.suanmesh", name=each.dataset)
         now = self._clock.now()
         job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
         job.name = f"jobs/{job_id}"

@@ -340,3 +340,13 @@ async def test_work_is_cleared_up_and_the_log_stays(world: World) -> None:
 
 def a_dataset(name: str, digest: str) -> pb.CreateDatasetRequest:
     return pb.CreateDatasetRequest(dataset_id=name, dataset=dataset_pb2.Dataset(party="parties/acme", digest=digest))
+
+
+@pytest.mark.parametrize("path", ["out", "算" * 100])
+async def test_a_folder_that_cannot_be_laid_out_fails_its_placement_alone(world: World, path: str) -> None:
+    """One user's package would otherwise end the agent, and again after every restart, for everybody at the site."""
+    placement = a_placement("print('never')")
+    placement.work.variant.artefacts.add(path=path, content=b"x")
+    world.scheduler.put(placement)
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_FAILED)

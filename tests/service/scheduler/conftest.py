@@ -82,7 +82,7 @@ class World:
             dataset_pb2.Replica(site=f"sites/{site}", state=dataset_pb2.Replica.STATE_COMPLETE) for site in sites
         ]
         self.areas.datasets[f"datasets/{name}"] = dataset_pb2.Dataset(
-            name=f"datasets/{name}", bytes=size, replicas=replicas
+            name=f"datasets/{name}", party="parties/acme", bytes=size, replicas=replicas
         )
 
     def add_wire(self, one: str, other: str, *, bps: int = 100_000_000, latency_us: int = 100, price: int = 0) -> None:

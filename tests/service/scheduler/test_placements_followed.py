@@ -8,13 +8,14 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from google.rpc import code_pb2
 
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2, reason_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_chassis.identity import user_id
-from suanmesh_kernel.refusals import FailedPrecondition, NotFound, Refusal
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound, Refusal
 from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS, SITES, TRANSFERS
 
 Job, Placement, Transfer = job_pb2.Job, placement_pb2.Placement, transfer_pb2.Transfer
@@ -283,3 +284,22 @@ async def test_one_name_twice_in_a_call_is_refused(scheduler: Any, job_of: Calla
     answer = await scheduler.user.scheduler.SubmitJobs(pb.SubmitJobsRequest(items=items))
     assert answer.results[0].HasField("job")
     assert "JOB_EXISTS" in str(answer.results[1].error)
+
+
+async def test_a_delivery_that_cannot_be_asked_for_ends_the_job(scheduler: Any) -> None:
+    """Results wanted at a site there is none of would keep the job, its place and its money for ever."""
+    placement = await scheduler.bring(Job.STATE_RUNNING)
+    unknown = InvalidArgument("FIELD_INVALID", "target: there is no site sites/nowhere", field="target")
+    scheduler.areas.refusals["create_transfers"] = [unknown]
+    made = ["datasets/j-out", "datasets/j-log"]
+    await scheduler.report(placement, Placement.STATE_DELIVERING, output_datasets=made)
+    job = await scheduler.until_job(Job.STATE_FAILED)
+    assert "sites/nowhere" in job.state_reason
+    await scheduler.nothing_held()
+
+
+async def test_a_job_cannot_read_another_partys_data(scheduler: Any, job_of: Callable[..., job_pb2.Job]) -> None:
+    """Whoever knows a dataset's name could have any site print it."""
+    scheduler.areas.datasets["datasets/in"].party = "parties/another"
+    result = (await scheduler.submit_raw(job_of(inputs=["in"]))).results[0]
+    assert result.error.code == code_pb2.NOT_FOUND

@@ -133,7 +133,8 @@ def next_state(
     arrived; `late` is how long missing usage is waited for; `orphaned` says that neither placement nor token is there.
     """
     if standing is None:
-        return HoldState.RELEASED if orphaned and state is HoldState.HELD else state
+        gone = orphaned or state is HoldState.COMMITTED  # a committed placement that is no more has been archived
+        return HoldState.RELEASED if gone else state
     if state is HoldState.HELD or not standing.terminal:
         return HoldState.COMMITTED
     complete = len(finals) >= standing.tasks

@@ -45,7 +45,10 @@ class ProcessExecutor:
         if self.look(spec.key).state is not TaskState.ABSENT:
             return
         home = self._home(spec.key)
-        await asyncio.to_thread(self._lay_out, spec)
+        try:
+            await asyncio.to_thread(self._lay_out, spec)
+        except OSError as fault:
+            raise TaskNotStarted(f"the working folder cannot be laid out: {fault.strerror}") from fault
         starter = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", shim.__file__, str(home / "shim"),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
