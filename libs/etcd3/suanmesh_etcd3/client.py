@@ -110,7 +110,7 @@ class Client:
         """
         request = pb.TxnRequest(compare=compare, success=success, failure=failure)
         key = compare[0].key if compare else b""
-        repeatable = not _writes(failure) and (guards_itself(compare, success) or not _writes(success))
+        repeatable = (guards_itself(compare, success) or not _writes(success)) and not _writes(failure)
         sent: list[bool] = []
         answer = await self.write(ep.TXN, request, "txn", key, repeatable=repeatable, lost=sent)
         if sent and not answer.succeeded and _writes(success):

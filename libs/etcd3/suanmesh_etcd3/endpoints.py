@@ -113,6 +113,9 @@ class Endpoints:
 
     def pick(self) -> Endpoint:
         """The current member, or the next that is not known to be sick, or the one that will be well first."""
+        current = self.all[self._current]
+        if not current.sick_until:
+            return current
         now = self._clock.monotonic()
         count = len(self.all)
         for step in range(count):

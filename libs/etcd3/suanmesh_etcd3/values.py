@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,11 @@ _RELATIONS = {
     "<": pb.Compare.LESS,
     ">": pb.Compare.GREATER,
 }
+
+
+# Looked up once: protobuf searches an enum for a value each time it is named.
+_DELETE = pb.Event.DELETE
+_EQUAL, _MOD, _CREATE = pb.Compare.EQUAL, pb.Compare.MOD, pb.Compare.CREATE
 
 
 def raw(key: Key) -> bytes:
@@ -55,6 +60,11 @@ class Event(NamedTuple):
     def key_value(self) -> KeyValue:
         """The key as it stands after a put."""
         return KeyValue(self.key, self.value, self.create_revision, self.mod_revision, self.version, self.lease)
+
+
+# Building from a tuple skips the unpacking of named arguments, which costs as much as all else that is done for a key.
+_key_value_of = KeyValue._make
+_event_of = Event._make
 
 
 class Compare:
@@ -181,14 +191,19 @@ class Snapshot:
 
 def key_value(kv: pb.KeyValue) -> KeyValue:
     """A key's wire form as a value."""
-    return KeyValue(kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
+    return _key_value_of((kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease))
 
 
-def event_of(event: pb.Event) -> Event:
-    """A change's wire form as a value."""
-    kv = event.kv
-    kind: Literal["put", "delete"] = "delete" if event.type == pb.Event.DELETE else "put"
-    return Event(kind, kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
+def events_after(revision: int, events: Iterable[pb.Event]) -> list[Event]:
+    """The changes made after a revision, as values in the order they came."""
+    found = []
+    for event in events:
+        kv = event.kv
+        if kv.mod_revision > revision:
+            kind = "delete" if event.type == _DELETE else "put"
+            fields = (kind, kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
+            found.append(_event_of(fields))
+    return found
 
 
 def op_result(response: pb.ResponseOp) -> OpResult:
@@ -207,16 +222,20 @@ def guards_itself(compare: Sequence[pb.Compare], success: Sequence[pb.RequestOp]
     That is so when it writes or deletes a key whose mod_revision it compares, or deletes one whose create_revision it
     compares: revisions never come back. A version may, and so may the absence of a key that somebody else deletes.
     """
+    pinned = [c for c in compare if _pins_a_revision(c)]
+    if not pinned:
+        return False
     written = {op.request_put.key for op in success if op.HasField("request_put")}
     deleted = {
         op.request_delete_range.key
         for op in success
         if op.HasField("request_delete_range") and not op.request_delete_range.range_end
     }
-    return any(_undone_by(c, written, deleted) for c in compare if c.result == pb.Compare.EQUAL and not c.range_end)
+    return any(c.key in deleted or (c.target == _MOD and c.key in written) for c in pinned)
 
 
-def _undone_by(c: pb.Compare, written: set[bytes], deleted: set[bytes]) -> bool:
-    if c.target == pb.Compare.MOD and c.mod_revision:
-        return c.key in written or c.key in deleted
-    return c.target == pb.Compare.CREATE and c.create_revision != 0 and c.key in deleted
+def _pins_a_revision(c: pb.Compare) -> bool:
+    """Whether the condition holds at one revision of one key that is there."""
+    if c.result != _EQUAL or c.range_end:
+        return False
+    return c.mod_revision != 0 if c.target == _MOD else c.target == _CREATE and c.create_revision != 0

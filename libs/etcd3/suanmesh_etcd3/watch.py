@@ -19,7 +19,7 @@ import grpc
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
 from suanmesh_etcd3 import endpoints as ep
 from suanmesh_etcd3.errors import Compacted, Denied, Unavailable, Verdict, error_of, verdict_of
-from suanmesh_etcd3.values import Event, event_of, prefix_end
+from suanmesh_etcd3.values import Event, events_after, prefix_end
 
 if TYPE_CHECKING:
     from suanmesh_etcd3.client import Client
@@ -94,7 +94,7 @@ class Watch:
             events: list[Event] = []
             while True:
                 answer = self._checked(await call.read())
-                events.extend(e for e in map(event_of, answer.events) if e.mod_revision > self._delivered)
+                events += events_after(self._delivered, answer.events)
                 if events and not answer.fragment:
                     yield self._deliver(events)
                     events = []
