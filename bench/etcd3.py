@@ -25,8 +25,9 @@ from suanmesh_local.etcd import EtcdCluster
 
 ROUNDS = 15
 FLIGHT = 32
-CALLS = 1_500
-WATCHED_REVISIONS = 1_000
+CALLS = 3_000
+WATCHED_REVISIONS = 4_000
+"""A turn is long beside the 100 ms tick at which etcd begins to serve a watch of the past: that wait is pure luck."""
 WATCHED_OPS = 20
 WATCHED = WATCHED_REVISIONS * WATCHED_OPS
 VALUE = b"x" * 512
