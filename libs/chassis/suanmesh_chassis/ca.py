@@ -20,8 +20,10 @@ from suanmesh_kernel.refusals import InvalidArgument
 
 CA_DAYS = 3650
 LEAF_DAYS = 90
+ETCD_ROOT = "root"
 _BACKDATED = timedelta(minutes=5)
 """Clocks differ a little between machines."""
+_COMMON_NAME_CHARS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,13 @@ class NodeCa:
     def issue(self, spiffe_id: str, dns_names: Sequence[str] = (), *, days: float = LEAF_DAYS) -> Issued:
         """A fresh key with a certificate for it; `days` below zero gives one that has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._signed(key.public_key(), spiffe_id, dns_names, days)
+        certificate = self._signed(key.public_key(), common_name(spiffe_id), _names(spiffe_id, dns_names), days)
         return Issued(certificate, _key_pem(key), self.pem)
+
+    def issue_etcd_root(self) -> Issued:
+        """What etcd knows as its user `root`. It holds no SPIFFE id, so no service takes its bearer for anybody."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        return Issued(self._signed(key.public_key(), ETCD_ROOT, [], LEAF_DAYS), _key_pem(key), self.pem)
 
     def sign_request(
         self, csr_der: bytes, spiffe_id: str, dns_names: Sequence[str] = (), *, days: float = LEAF_DAYS
@@ -102,19 +109,18 @@ class NodeCa:
             raise InvalidArgument("CSR_INVALID", "the signing request is not over P-256", field="csr_der")
         if not proven:
             raise InvalidArgument("CSR_INVALID", "the signing request is not signed with its own key", field="csr_der")
-        return self._signed(public_key, spiffe_id, dns_names, days)
+        return self._signed(public_key, common_name(spiffe_id), _names(spiffe_id, dns_names), days)
 
     def _signed(
-        self, public_key: ec.EllipticCurvePublicKey, spiffe_id: str, dns_names: Sequence[str], days: float
+        self, public_key: ec.EllipticCurvePublicKey, subject: str, names: Sequence[x509.GeneralName], days: float
     ) -> bytes:
-        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(spiffe_id)]
-        names += [x509.DNSName(name) for name in dns_names]
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
-        builder = _begun(self._clock, days=days).subject_name(_named(spiffe_id.rsplit("//", 1)[-1]))
+        builder = _begun(self._clock, days=days).subject_name(_named(subject))
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = (
             builder.issuer_name(self.certificate.subject)
             .public_key(public_key)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(sign_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -122,6 +128,14 @@ class NodeCa:
             .sign(self._key, hashes.SHA256())
         )
         return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def common_name(spiffe_id: str) -> str:
+    """What the subject of a certificate says: the id without its node, which the authority stands for.
+
+    etcd knows its users by it. It has a slash, so it is never `root`; a service's is short enough to stand whole.
+    """
+    return spiffe_id.removeprefix("spiffe://").partition("/")[2]
 
 
 def server_name(node: str, area: str) -> str:
@@ -160,7 +174,11 @@ def _begun(clock: Clock, *, days: float) -> x509.CertificateBuilder:
 
 
 def _named(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:_COMMON_NAME_CHARS_MAX])])
+
+
+def _names(spiffe_id: str, dns_names: Sequence[str]) -> list[x509.GeneralName]:
+    return [x509.UniformResourceIdentifier(spiffe_id), *(x509.DNSName(name) for name in dns_names)]
 
 
 def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:

@@ -1,9 +1,11 @@
 """An asyncio client of etcd's v3 API that never loses a watch event, never lies about a lease or a write."""
 
+from suanmesh_etcd3.access import User, confine
 from suanmesh_etcd3.client import Client, connect
 from suanmesh_etcd3.election import Election, Leadership
 from suanmesh_etcd3.endpoints import Tls
 from suanmesh_etcd3.errors import (
+    AlreadyThere,
     Compacted,
     Denied,
     EtcdError,
@@ -32,6 +34,7 @@ from suanmesh_etcd3.values import (
 from suanmesh_etcd3.watch import Batch, Reset
 
 __all__ = [
+    "AlreadyThere",
     "Batch",
     "Client",
     "Compacted",
@@ -59,6 +62,8 @@ __all__ = [
     "TooManyOperations",
     "TxnResult",
     "Unavailable",
+    "User",
+    "confine",
     "connect",
     "prefix_end",
 ]

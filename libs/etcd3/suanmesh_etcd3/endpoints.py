@@ -69,6 +69,13 @@ LEASE_KEEP_ALIVE = Method("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliv
 LEASE_TIME_TO_LIVE = Method("/etcdserverpb.Lease/LeaseTimeToLive", pb.LeaseTimeToLiveResponse)
 MEMBER_LIST = Method("/etcdserverpb.Cluster/MemberList", pb.MemberListResponse)
 STATUS = Method("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
+AUTH_ENABLE = Method("/etcdserverpb.Auth/AuthEnable", pb.AuthEnableResponse)
+AUTH_USER_ADD = Method("/etcdserverpb.Auth/UserAdd", pb.AuthUserAddResponse)
+AUTH_USER_GRANT_ROLE = Method("/etcdserverpb.Auth/UserGrantRole", pb.AuthUserGrantRoleResponse)
+AUTH_ROLE_ADD = Method("/etcdserverpb.Auth/RoleAdd", pb.AuthRoleAddResponse)
+AUTH_ROLE_GET = Method("/etcdserverpb.Auth/RoleGet", pb.AuthRoleGetResponse)
+AUTH_ROLE_GRANT_PERMISSION = Method("/etcdserverpb.Auth/RoleGrantPermission", pb.AuthRoleGrantPermissionResponse)
+AUTH_ROLE_REVOKE_PERMISSION = Method("/etcdserverpb.Auth/RoleRevokePermission", pb.AuthRoleRevokePermissionResponse)
 
 METHODS = (
     RANGE,
@@ -83,6 +90,13 @@ METHODS = (
     LEASE_TIME_TO_LIVE,
     MEMBER_LIST,
     STATUS,
+    AUTH_ENABLE,
+    AUTH_USER_ADD,
+    AUTH_USER_GRANT_ROLE,
+    AUTH_ROLE_ADD,
+    AUTH_ROLE_GET,
+    AUTH_ROLE_GRANT_PERMISSION,
+    AUTH_ROLE_REVOKE_PERMISSION,
 )
 
 

@@ -8,6 +8,7 @@ EtcdError
 ├── TooManyOperations the transaction is larger than the server's --max-txn-ops
 ├── TooLarge          the request is larger than the server takes
 ├── NoSpace           the server's quota is used up
+├── AlreadyThere      a user or role of that name is there
 └── Denied            the certificate's user may not do this
 """
 
@@ -55,6 +56,10 @@ class NoSpace(EtcdError):
     """The server's quota is used up; compact and defragment it."""
 
 
+class AlreadyThere(EtcdError):
+    """A user or role of that name is there."""
+
+
 class Denied(EtcdError):
     """The certificate's user may not do this."""
 
@@ -86,6 +91,7 @@ _FINAL: tuple[tuple[str, type[EtcdError]], ...] = (
     ("request is too large", TooLarge),
     ("larger than max", TooLarge),
     ("database space exceeded", NoSpace),
+    ("name already exists", AlreadyThere),
 )
 
 

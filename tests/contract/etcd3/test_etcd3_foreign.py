@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from suanmesh_chassis.ca import Issued, NodeCa
+from suanmesh_chassis.ca import Issued, NodeCa, write_identity
 from suanmesh_etcd3 import Client, Op, Tls, TooManyOperations, Unavailable, connect
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_local.etcd import EtcdCluster, EtcdServer, EtcdTls
@@ -33,9 +33,8 @@ def ca() -> NodeCa:
 async def address(ca: NodeCa, tmp_path: Path) -> AsyncIterator[str]:
     """Where a member listens that asks for certificates."""
     issued = ca.issue("spiffe://contract/service/etcd", ["etcd.contract.suanmesh", "localhost"])
+    write_identity(tmp_path, issued)
     files = EtcdTls(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem")
-    for path, pem in ((files.certificate, issued.certificate), (files.key, issued.key), (files.ca, issued.ca)):
-        path.write_bytes(pem)
     cluster = EtcdCluster(tmp_path, client=tls_of(issued))
     client_port, peer_port = free_ports(2)
     announced = f"m0=http://127.0.0.1:{peer_port}"

@@ -1246,3 +1246,397 @@ class StatusResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["dbSize", b"dbSize", "header", b"header", "leader", b"leader", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthEnableRequest(message.Message):
+    """Turns the checking of permissions on; there is a user `root` with the role `root` by then."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthEnableResponse(message.Message):
+    """Answer to AuthEnableRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthUserAddRequest(message.Message):
+    """Adds a user."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PASSWORD_FIELD_NUMBER: builtins.int
+    OPTIONS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name: the common name of its certificate."""
+    password: builtins.str
+    """Empty for a user without a password."""
+    @builtins.property
+    def options(self) -> UserAddOptions:
+        """How it proves who it is."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        password: builtins.str = ...,
+        options: UserAddOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "options", b"options", "password", b"password"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UserAddOptions(message.Message):
+    """How a user proves who it is."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NO_PASSWORD_FIELD_NUMBER: builtins.int
+    no_password: builtins.bool
+    """By its certificate alone."""
+    def __init__(
+        self,
+        *,
+        no_password: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["no_password", b"no_password"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthUserAddResponse(message.Message):
+    """Answer to AuthUserAddRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthUserGrantRoleRequest(message.Message):
+    """Gives a role to a user."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    USER_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    user: builtins.str
+    """The user."""
+    role: builtins.str
+    """The role."""
+    def __init__(
+        self,
+        *,
+        user: builtins.str = ...,
+        role: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["role", b"role", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthUserGrantRoleResponse(message.Message):
+    """Answer to AuthUserGrantRoleRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthRoleAddRequest(message.Message):
+    """Adds a role."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthRoleAddResponse(message.Message):
+    """Answer to AuthRoleAddRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthRoleGetRequest(message.Message):
+    """Asks what a role may do."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: builtins.int
+    role: builtins.str
+    """The role."""
+    def __init__(
+        self,
+        *,
+        role: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthRoleGetResponse(message.Message):
+    """Answer to AuthRoleGetRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    PERM_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    @builtins.property
+    def perm(self) -> containers.RepeatedCompositeFieldContainer[Permission]:
+        """What it may do."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+        perm: abc.Iterable[Permission] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["header", b"header", "perm", b"perm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthRoleGrantPermissionRequest(message.Message):
+    """Lets a role read or write a range; one granted for the same range before is replaced."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PERM_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The role."""
+    @builtins.property
+    def perm(self) -> Permission:
+        """What it may do."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        perm: Permission | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["perm", b"perm"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "perm", b"perm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthRoleGrantPermissionResponse(message.Message):
+    """Answer to AuthRoleGrantPermissionRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthRoleRevokePermissionRequest(message.Message):
+    """Takes back what a role may do with a range."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    RANGE_END_FIELD_NUMBER: builtins.int
+    role: builtins.str
+    """The role."""
+    key: builtins.bytes
+    """First key of the range."""
+    range_end: builtins.bytes
+    """One past its last key."""
+    def __init__(
+        self,
+        *,
+        role: builtins.str = ...,
+        key: builtins.bytes = ...,
+        range_end: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "range_end", b"range_end", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AuthRoleRevokePermissionResponse(message.Message):
+    """Answer to AuthRoleRevokePermissionRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Permission(message.Message):
+    """What may be done with the keys of a range."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    class _Type:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TypeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[Permission._Type.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        READ: Permission._Type.ValueType  # 0
+        """Reading."""
+        WRITE: Permission._Type.ValueType  # 1
+        """Writing."""
+        READWRITE: Permission._Type.ValueType  # 2
+        """Both."""
+
+    class Type(_Type, metaclass=_TypeEnumTypeWrapper):
+        """What may be done."""
+
+    READ: Permission.Type.ValueType  # 0
+    """Reading."""
+    WRITE: Permission.Type.ValueType  # 1
+    """Writing."""
+    READWRITE: Permission.Type.ValueType  # 2
+    """Both."""
+
+    PERMTYPE_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    RANGE_END_FIELD_NUMBER: builtins.int
+    permType: Permission.Type.ValueType
+    """What may be done."""
+    key: builtins.bytes
+    """First key of the range."""
+    range_end: builtins.bytes
+    """One past its last key."""
+    def __init__(
+        self,
+        *,
+        permType: Permission.Type.ValueType = ...,
+        key: builtins.bytes = ...,
+        range_end: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "permType", b"permType", "range_end", b"range_end"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
