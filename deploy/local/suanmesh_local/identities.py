@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from suanmesh_chassis.ca import NodeCa, server_name, write_identity
+from suanmesh_chassis.ca import NodeCa, common_name, server_name, write_identity
 from suanmesh_chassis.identity import service_id, user_id
 from suanmesh_etcd3 import Tls as EtcdClientTls
+from suanmesh_etcd3 import User as EtcdUser
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_local.etcd import EtcdTls
+from suanmesh_store import layout
 
+ETCD_ROOT_DIR = "etcd-root"
 AREAS = ("registry", "scheduler", "network_orchestrator", "transport", "accounting", "gateway")
 
 
@@ -37,11 +40,16 @@ class Identities:
         return EtcdTls(home / "cert.pem", home / "key.pem", home / "ca.pem")
 
     def etcd_client(self, who: str) -> EtcdClientTls:
-        """What a service shows etcd."""
+        """What a service, or etcd's root, shows etcd."""
         home = self.of(who)
         parts = ((home / name).read_bytes() for name in ("ca.pem", "cert.pem", "key.pem"))
         ca, certificate, key = parts
         return EtcdClientTls(ca, certificate, key, server_name(self.node, "etcd"))
+
+    def etcd_users(self) -> list[EtcdUser]:
+        """The services, each with what it may write; no site and no person is among them."""
+        reads = (f"{layout.ROOT}/",)
+        return [EtcdUser(common_name(service_id(self.node, area)), reads, layout.written_by(area)) for area in AREAS]
 
 
 def found_identities(folder: Path, node: str) -> Identities:
@@ -56,6 +64,8 @@ def found_identities(folder: Path, node: str) -> Identities:
     for area in (*AREAS, "etcd"):
         if not (identities.of(area) / "cert.pem").exists():
             write_identity(identities.of(area), ca.issue(service_id(node, area), [server_name(node, area)]))
+    if not (identities.of(ETCD_ROOT_DIR) / "cert.pem").exists():
+        write_identity(identities.of(ETCD_ROOT_DIR), ca.issue_etcd_root())
     for party, user in (("operator", "operator"), ("demo", "alice")):
         if not (identities.of(user) / "cert.pem").exists():
             write_identity(identities.of(user), ca.issue(user_id(node, party, user)))

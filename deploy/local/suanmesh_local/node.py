@@ -22,10 +22,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh_chassis.ca import server_name
+from suanmesh_etcd3 import OutcomeUnknown, Unavailable, confine
+from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import founding, world
 from suanmesh_local.etcd import EtcdServer
-from suanmesh_local.identities import AREAS, Identities, found_identities
+from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, found_identities
 from suanmesh_local.ports import free_ports
 from suanmesh_local.processes import Process
 from suanmesh_local.tools import ToolMissing, bubblewrap, cache_dir
@@ -177,14 +179,12 @@ class Node:
             raise NotReady(f"{process.name} is not ready after {READY_S_MAX} s:\n{process.tail()}") from None
 
     async def _etcd_ready(self) -> None:
-        from suanmesh_etcd3 import EtcdError
-        from suanmesh_etcd3 import connect as etcd_connect
-
-        tls = self.identities.etcd_client("registry")
-        async with asyncio.timeout(READY_S_MAX), etcd_connect(self.endpoints, tls=tls, timeout_s=1.0) as client:
+        """Wait for etcd, and have it let each service write under its own prefixes only."""
+        tls = self.identities.etcd_client(ETCD_ROOT_DIR)
+        async with asyncio.timeout(READY_S_MAX), connect_etcd(self.endpoints, tls=tls, timeout_s=1.0) as client:
             while True:
-                with suppress(EtcdError):
-                    await client.get("/suanmesh/health")
+                with suppress(Unavailable, OutcomeUnknown):
+                    await confine(client, self.identities.etcd_users())
                     return
                 await asyncio.sleep(POLL_S)
 

@@ -8,7 +8,8 @@
     /suanmesh/elections/<area>/<lease>                each instance         on the instance's lease
     /suanmesh/instances/<area>/<instance id>          each instance         on the instance's lease
 
-Whoever needs a further collection adds a line here.
+Whoever needs a further collection adds a line here. etcd itself keeps a service to what `written_by` says of its area;
+within the holds, who owns which is kept by the services alone, because etcd grants prefixes and the area comes last.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ M = TypeVar("M", bound=Message)
 ROOT = "/suanmesh"
 HOLDS = f"{ROOT}/holds/"
 ALIVE = f"{ROOT}/registry/alive/"
+_HOLDERS = frozenset({"scheduler", "network_orchestrator", "accounting"})
+"""Who puts holds; the scheduler detaches them at the commit, and its lease takes them along when it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,12 @@ BOOKINGS = Kind("network_orchestrator", "bookings", LinkBooking)
 RESERVATIONS = Kind("network_orchestrator", "reservations", Reservation)
 DATASETS = Kind("transport", "datasets", Dataset)
 TRANSFERS = Kind("transport", "transfers", Transfer)
+
+
+def written_by(area: str) -> tuple[str, ...]:
+    """Prefixes under which an area's service may write; it may read everything under ROOT."""
+    own = (f"{ROOT}/{area}/", f"{election_key(area)}/", instances_of(area))
+    return (*own, HOLDS) if area in _HOLDERS else own
 
 
 def hold_key(placement: str, area: str, index: int) -> str:
