@@ -23,7 +23,8 @@ class TraceReceiver:
         self._store = store
 
     async def Export(self, request: ExportTraceServiceRequest, call: Call) -> ExportTraceServiceResponse:
-        await self._store.add(wire.spans_from(request))
+        spans = wire.spans_from(request)
+        await self._store.add((traces.told_by(call.site, span) for span in spans) if call.site else spans)
         return ExportTraceServiceResponse()
 
 

@@ -229,27 +229,39 @@ async def test_a_trace_that_is_not_kept_is_not_found(town: Town) -> None:
 async def test_spans_come_from_inside_and_are_read_by_who_began_the_trace(town: Town) -> None:
     """A user must see their own job's trace; nobody outside may write into it, no other party may read it."""
     trace_id = bytes(range(16))
-    request = ExportTraceServiceRequest()
-    resource = request.resource_spans.add()
-    span = resource.scope_spans.add().spans.add(trace_id=trace_id, span_id=b"12345678", name="root")
-    span.attributes.add(key="suanmesh.party").value.string_value = caller_of(USER, NODE).party
+    began = an_export(trace_id, "root", 5, caller_of(USER, NODE).party)
+    forged = an_export(trace_id, "forged", 1, "parties/rival")
     export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
     name = gateway_service_pb2.GetTraceRequest(name=f"traces/{trace_id.hex()}")
 
     async with town.mesh(USER) as mesh:
         with pytest.raises(PermissionDenied, match="ROLE_DENIED"):
-            await mesh.channel("gateway").unary_unary(export)(request.SerializeToString())
-    async with town.mesh(agent_id(NODE, "a")) as mesh:
-        await mesh.channel("gateway").unary_unary(export)(request.SerializeToString())
+            await mesh.channel("gateway").unary_unary(export)(began)
+    for teller, told in ((service_id(NODE, "scheduler"), began), (agent_id(NODE, "a"), forged)):
+        async with town.mesh(teller) as mesh:
+            await mesh.channel("gateway").unary_unary(export)(told)
     for reader in (USER, OPERATOR):
         async with town.mesh(reader) as mesh:
-            assert [each.name for each in (await mesh.gateway.GetTrace(name)).spans] == ["root"]
+            spans = (await mesh.gateway.GetTrace(name)).spans
+            assert [(each.name, each.service) for each in spans] == [("forged", "agent"), ("root", "scheduler")]
     async with town.mesh(user_id(NODE, "rival", "r")) as mesh:
         with pytest.raises(NotFound, match="TRACE_UNKNOWN"):
             await mesh.gateway.GetTrace(name)
     async with town.mesh(OPERATOR) as mesh:
         listed = await mesh.gateway.ListTraces(gateway_service_pb2.ListTracesRequest())
         assert [each.name for each in listed.traces] == [name.name]
+
+
+def an_export(trace_id: bytes, name: str, start_ns: int, party: str) -> bytes:
+    """One span without a parent, as a process of the scheduler would send it."""
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    resource.resource.attributes.add(key="service.name").value.string_value = "scheduler"
+    span = resource.scope_spans.add().spans.add(
+        trace_id=trace_id, span_id=name.ljust(8).encode()[:8], name=name, start_time_unix_nano=start_ns
+    )
+    span.attributes.add(key="suanmesh.party").value.string_value = party
+    return request.SerializeToString()
 
 
 async def enrolled(town: Town) -> str:

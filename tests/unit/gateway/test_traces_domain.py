@@ -32,6 +32,22 @@ def test_joining_a_trace_later_does_not_give_it_away() -> None:
     assert not traces.belongs_to(spans, "parties/thief")
 
 
+def test_a_site_cannot_give_a_trace_away() -> None:
+    """A site sees the trace ids of the jobs it runs; it must not open them to its own people."""
+    forged = a_span("x", "ffff", 0, "parties/site-owner", service="gateway")
+    spans = [a_span("a", "", 1, "parties/p"), traces.told_by("sites/s", forged)]
+
+    assert traces.belongs_to(spans, "parties/p")
+    assert not traces.belongs_to(spans, "parties/site-owner")
+
+
+def test_what_a_site_tells_bears_its_name() -> None:
+    """Who is on call must not be led to blame a service for what a site wrote."""
+    told = traces.told_by("sites/s", a_span("x", "a", 3, "parties/p", service="scheduler"))
+
+    assert (told.service, told.attributes) == ("agent", {traces.SITE: "sites/s"})
+
+
 def test_a_trace_whose_caller_traces_too_still_has_a_root() -> None:
     """The parent of the first span may live in the user's own process, which sends us nothing."""
     first = traces.root([a_span("b", "a", 2), a_span("a", "user", 1)])

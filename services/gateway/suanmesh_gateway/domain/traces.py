@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suanmesh_kernel.refusals import InvalidArgument
 
 PARTY = "suanmesh.party"
+SITE = "suanmesh.site"
+AGENT = "agent"
 _NAME = re.compile(r"traces/([0-9a-f]{32})")
 
 
@@ -61,9 +63,15 @@ def root(spans: Sequence[Span]) -> Span | None:
     return min(orphans, key=lambda span: (span.start_ns, span.span_id), default=None)
 
 
+def told_by(site: str, span: Span) -> Span:
+    """A span as the word of a site: it speaks as the site's agent, and not of whose the trace is."""
+    attributes = {key: value for key, value in span.attributes.items() if key != PARTY}
+    return replace(span, service=AGENT, attributes=attributes | {SITE: site})
+
+
 def belongs_to(spans: Sequence[Span], party: str) -> bool:
-    """Whether `party` began the trace."""
-    first = root(spans)
+    """Whether `party` began the trace, by the word of the node's own services: a site may write into any trace."""
+    first = root([span for span in spans if span.service != AGENT])
     return first is not None and party != "" and first.attributes.get(PARTY) == party
 
 
