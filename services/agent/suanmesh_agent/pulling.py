@@ -69,6 +69,12 @@ class Pull:
 
     async def to_the_end(self) -> Manifest:
         """Bring the dataset here and make it a replica. Raises PullFailed."""
+        try:
+            return await self._brought()
+        except OSError as fault:  # a full or failing disk is this transfer's trouble, not the site's
+            raise PullFailed("DISK_FAULT", f"the site's disk does not take it: {fault.strerror}") from fault
+
+    async def _brought(self) -> Manifest:
         manifest = await self._fetch_manifest()
         chunks = plan_chunks(manifest, chunk_bytes(self._transfer.rate_bps))
         self.chunks = len(chunks)
@@ -99,15 +105,16 @@ class Pull:
         verified = self._journal.verified_chunks(self._transfer.name)
         missing = [chunk for chunk in chunks if chunk.index not in verified]
         self.chunks_done = len(chunks) - len(missing)
-        self.bytes_done = sum(chunk.size_bytes for chunk in chunks) - sum(chunk.size_bytes for chunk in missing)
-        await asyncio.to_thread(self._lay_out, manifest)
+        missing_bytes = sum(chunk.size_bytes for chunk in missing)
+        self.bytes_done = sum(chunk.size_bytes for chunk in chunks) - missing_bytes
+        await asyncio.to_thread(self._lay_out, manifest, missing_bytes)
         waiting = deque(_groups(missing, chunk_bytes(self._transfer.rate_bps)))
         try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(IN_FLIGHT):
                     workers.create_task(self._work_off(waiting, manifest))
         except BaseExceptionGroup as group:
-            failed, _ = group.split(PullFailed)
+            failed, _ = group.split((PullFailed, OSError))
             if failed:
                 raise failed.exceptions[0] from None
             raise
@@ -150,15 +157,16 @@ class Pull:
     def _write(self, manifest: Manifest, chunk: Chunk, answer: agent_pb.FetchChunksResponse) -> bool:
         if chunk_digest(answer.content) != answer.digest:
             return False
-        file = os.open(self._folder / manifest.files[chunk.file].path, os.O_WRONLY)
-        try:
-            os.pwrite(file, answer.content, chunk.offset)
-        finally:
-            os.close(file)
+        with (self._folder / manifest.files[chunk.file].path).open("r+b") as file:
+            file.seek(chunk.offset)
+            file.write(answer.content)
         return True
 
-    def _lay_out(self, manifest: Manifest) -> None:
+    def _lay_out(self, manifest: Manifest, missing_bytes: int) -> None:
         """Make room for every file; those that are there already keep what they hold."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not has_room(self._folder, missing_bytes):
+            raise PullFailed("DISK_FULL", f"{missing_bytes} bytes more do not fit the site's disk")
         for file in manifest.files:
             path = self._folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)

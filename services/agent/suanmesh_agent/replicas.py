@@ -42,10 +42,8 @@ class Replicas:
         return manifest_from(message)
 
     def incoming(self, name: str) -> Path:
-        """Folder the files of a transfer come in at; the same one after a restart."""
-        folder = self._incoming / name / "files"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        """Folder the files of a transfer come in at, made by who brings them; the same one after a restart."""
+        return self._incoming / name / "files"
 
     def discard(self, name: str) -> None:
         """Give up what came in for a transfer."""
@@ -73,6 +71,7 @@ class Replicas:
         """
         name = f"import-{uuid.uuid4().hex}"
         target = self.incoming(name)
+        target.mkdir(parents=True)
         try:
             for prefix, folder in folders.items():
                 read_folder_shape(folder)

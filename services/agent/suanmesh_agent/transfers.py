@@ -13,7 +13,7 @@ from suanmesh_agent.following import Pauses, follow
 from suanmesh_agent.journal import Journal, TransferMark
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.ports import DataPath, TransportPort
-from suanmesh_agent.pulling import Pull, PullFailed, has_room
+from suanmesh_agent.pulling import Pull, PullFailed
 from suanmesh_agent.replicas import Replicas
 from suanmesh_content import plan_chunks
 from suanmesh_kernel.clock import Clock
@@ -122,8 +122,6 @@ class Transfers:
         mark = self._journal.begin_transfer(transfer.name, self._now_ns())
         moved = not self._replicas.has(transfer.digest)
         if moved:
-            if not has_room(self._replicas.incoming(transfer.name.rpartition("/")[2]), transfer.bytes):
-                raise PullFailed("DISK_FULL", f"{transfer.bytes} bytes do not fit the site's disk")
             mark = await self._pulled(transfer)
         self._write_down(transfer, moved=moved or mark.bytes_received > 0)
         mark = self._journal.begin_transfer(transfer.name, self._now_ns())

@@ -46,11 +46,11 @@ class Sites:
         self.replicas = Replicas(folder / "target")
         self.patience_s = 60.0
 
-    def ask(self, *, digest: str = "", rate_bps: int = 0) -> None:
+    def ask(self, *, name: str = NAME, digest: str = "", rate_bps: int = 0) -> None:
         """Ask for the transfer."""
         self.transport.put(
             transfer_pb2.Transfer(
-                name=NAME,
+                name=name,
                 dataset="datasets/d",
                 digest=digest or self.manifest.digest,
                 bytes=self.manifest.size_bytes,
@@ -201,6 +201,20 @@ async def test_a_source_that_stays_away_fails_the_transfer(tmp_path: Path) -> No
     assert transfer.state == State.STATE_FAILED
     assert transfer.state_reason.startswith("SOURCE_UNREACHABLE: ")
     assert not sites.accounting.records
+
+
+async def test_a_disk_that_fails_ends_the_transfer_and_not_the_site(tmp_path: Path) -> None:
+    """One dataset that cannot be written down must not take a site's other work with it, at every restart anew."""
+    sites = Sites(tmp_path, size_bytes=MIB)
+    (sites.replicas.incoming("t1") / "file-0").mkdir(parents=True)
+    sites.ask()
+    async with sites.target():
+        transfer = await sites.transport.ended(NAME)
+        sites.ask(name="transfers/t2")
+        other = await sites.transport.ended("transfers/t2")
+    assert transfer.state == State.STATE_FAILED
+    assert transfer.state_reason.startswith("DISK_FAULT: ")
+    assert other.state == State.STATE_DONE
 
 
 async def test_another_dataset_than_promised_is_not_taken(tmp_path: Path) -> None:
