@@ -9,12 +9,13 @@ from suanmesh.registry.v1 import party_pb2, pool_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
 from suanmesh_chassis import Call
+from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.names import checked_name, parent
 from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, NotFound
 from suanmesh_registry import rows, wire
 from suanmesh_registry.certificates import Certifier
-from suanmesh_registry.domain import filters, pages, parties, sites, tokens
+from suanmesh_registry.domain import filters, parties, sites, tokens
 from suanmesh_registry.presence import Presence
 from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.watch import watched

@@ -18,7 +18,7 @@ from suanmesh_kernel.refusals import (
     PermissionDenied,
     Unauthenticated,
 )
-from suanmesh_registry.domain import pages, parties, pools, sites, tokens
+from suanmesh_registry.domain import parties, pools, sites, tokens
 from suanmesh_registry.domain.liveness import Liveness
 from suanmesh_registry.domain.pools import Capability, Descriptor, Host, Observed, Phase
 
@@ -219,24 +219,3 @@ def test_a_pool_belongs_to_the_site_that_names_it() -> None:
 
     with pytest.raises(PermissionDenied, match="NOT_OWNER"):
         sites.must_own("sites/a", "sites/ab/pools/main")
-
-
-@given(st.lists(st.text("abc", min_size=1, max_size=4), unique=True), st.integers(1, 5))
-def test_pages_together_are_the_list(names: list[str], size: int) -> None:
-    """Whoever pages through must see each item once."""
-    ordered, seen, token = sorted(names), [], ""
-    while True:
-        after = pages.after(token, "scope")
-        page, token = pages.cut((name for name in ordered if name > after), size, "scope")
-        seen += page
-        if not token:
-            break
-
-    assert seen == ordered
-
-
-@given(st.text(min_size=1))
-def test_a_foreign_page_token_is_refused(token: str) -> None:
-    """A token of another list must not silently skip items of this one."""
-    with pytest.raises(InvalidArgument, match="PAGE_TOKEN_INVALID"):
-        pages.after(token, "scope")

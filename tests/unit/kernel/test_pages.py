@@ -1,0 +1,31 @@
+"""Pages of a list and the tokens between them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh_kernel import pages
+from suanmesh_kernel.refusals import InvalidArgument
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=4), unique=True), st.integers(1, 5))
+def test_pages_together_are_the_list(names: list[str], size: int) -> None:
+    """Whoever pages through must see each item once."""
+    ordered, seen, token = sorted(names), [], ""
+    while True:
+        after = pages.after(token, "scope")
+        page, token = pages.cut((name for name in ordered if name > after), size, "scope")
+        seen += page
+        if not token:
+            break
+
+    assert seen == ordered
+
+
+@given(st.text(min_size=1))
+def test_a_foreign_page_token_is_refused(token: str) -> None:
+    """A token of another list must not silently skip items of this one."""
+    with pytest.raises(InvalidArgument, match="PAGE_TOKEN_INVALID"):
+        pages.after(token, "scope")
