@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from heapq import nsmallest
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Column, Connection, LargeBinary, MetaData, String, Table, create_engine, select
+from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Row, String, Table, create_engine, select
+from sqlalchemy.exc import OperationalError
 
+from suanmesh_kernel.refusals import Unavailable
 from suanmesh_store.layout import Kind, M
 
 R = TypeVar("R")
 
 _metadata = MetaData()
 _documents = Table(
-    "documents",
+    "archived_documents",
     _metadata,
     Column("collection", String, primary_key=True),
     Column("name", String, primary_key=True),
+    Column("place", LargeBinary, nullable=False),  # text is ordered by each database's own collation, bytes are not
+    Column("party", String, nullable=False),
     Column("document", LargeBinary, nullable=False),
+    Index("archived_by_place", "collection", "place"),
+    Index("archived_by_party", "collection", "party", "place"),
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Keep(Generic[M]):
+    """One document to keep."""
+
+    kind: Kind[M]
+    name: str
+    message: M
+    place: str = ""
+    """Where it stands in lists, the same as while it lived; empty for what is not listed."""
+    party: str = ""
+    """Who may list it."""
+
+
 class Archive:
-    """Documents of one area that no longer live in etcd."""
+    """Documents of one area that no longer live in etcd. Every method may raise Unavailable (`NOT_READY`)."""
 
     def __init__(self, url: str) -> None:
         """`url` is SQLAlchemy's: SQLite embedded, PostgreSQL at scale."""
@@ -32,20 +53,36 @@ class Archive:
         _metadata.create_all(self._engine)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive")
 
-    async def keep(self, kind: Kind[M], name: str, message: M) -> None:
-        """Keep a document; keeping it again replaces what was kept. Durable when it returns."""
-        await self._run(lambda c: _put(c, kind.collection, name, message.SerializeToString()))
+    async def keep(self, *kept: Keep[Any]) -> None:
+        """Keep documents, all or none; what is kept again replaces what was kept. Durable when it returns."""
+        rows = [
+            {
+                "collection": each.kind.collection,
+                "name": each.name,
+                "place": each.place.encode(),
+                "party": each.party,
+                "document": each.message.SerializeToString(),
+            }
+            for each in kept
+        ]
+        await self._run(lambda c: _put(c, rows))
 
     async def get(self, kind: Kind[M], name: str) -> M | None:
-        """One document; None where it was never kept."""
+        """One document; None where it was never kept. Who looks in etcd too must do so first."""
         found = await self._run(lambda c: _get(c, kind.collection, name))
         return None if found is None else kind.message.FromString(found)
 
-    async def all(self, kind: Kind[M]) -> list[M]:
-        """All documents of a kind, by name."""
-        query = select(_documents.c.document).where(_documents.c.collection == kind.collection)
-        found = await self._run(lambda c: list(c.execute(query.order_by(_documents.c.name)).scalars()))
-        return [kind.message.FromString(document) for document in found]
+    async def page(self, kind: Kind[M], live: Mapping[str, M], *, party: str, after: str, most: int) -> dict[str, M]:
+        """The next documents of a list by their place, in order and each once, live or kept.
+
+        `live` are those that live and may be listed, by place, read before this call: what has left them is kept by
+        now. Of those kept it takes `party`'s, or where that is empty all.
+        """
+        rows = await self._run(lambda c: _after(c, kind.collection, party, after.encode(), most))
+        kept = {row.place.decode(): row.document for row in rows}
+        near = nsmallest(most, (place for place in live if place > after))
+        places = sorted({*near, *kept})[:most]
+        return {place: live[place] if place in live else kind.message.FromString(kept[place]) for place in places}
 
     async def close(self) -> None:
         """Finish what is queued and close the database."""
@@ -57,14 +94,28 @@ class Archive:
             with self._engine.begin() as connection:
                 return work(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._worker, transact)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, transact)
+        except OperationalError as trouble:
+            message = f"the archive cannot be reached: {trouble.orig}"
+            raise Unavailable("NOT_READY", message, domain="mesh.suanmesh") from trouble
 
 
-def _put(c: Connection, collection: str, name: str, document: bytes) -> None:
-    c.execute(_documents.delete().where(_documents.c.collection == collection, _documents.c.name == name))
-    c.execute(_documents.insert().values(collection=collection, name=name, document=document))
+def _put(c: Connection, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        where = (_documents.c.collection == row["collection"], _documents.c.name == row["name"])
+        c.execute(_documents.delete().where(*where))
+        c.execute(_documents.insert().values(row))
 
 
 def _get(c: Connection, collection: str, name: str) -> Any:
     where = (_documents.c.collection == collection, _documents.c.name == name)
     return c.execute(select(_documents.c.document).where(*where)).scalar_one_or_none()
+
+
+def _after(c: Connection, collection: str, party: str, after: bytes, most: int) -> list[Row[Any]]:
+    columns = _documents.c
+    query = select(columns.place, columns.document).where(columns.collection == collection, columns.place > after)
+    if party:
+        query = query.where(columns.party == party)
+    return list(c.execute(query.order_by(columns.place).limit(most)))

@@ -13,7 +13,6 @@ from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain import declaration
 from suanmesh_network_orchestrator.domain.paths import find_path
-from suanmesh_network_orchestrator.domain.reservations import Reservation
 from suanmesh_network_orchestrator.shelf import AREA, Shelf
 from suanmesh_sdk.status import status_of
 from suanmesh_telemetry import current_trace_id, names, span
@@ -75,12 +74,11 @@ class NetworkOrchestratorService:
     async def ListReservations(self, request: pb.ListReservationsRequest, call: Call) -> pb.ListReservationsResponse:
         """List reservations, those that hold bandwidth first."""
         sees_all = call.is_("operator") or call.is_("service")
-        kept = await self._shelf.reservations()
-        seen = {_order(r): r for r in kept if sees_all or r.party == call.party}
-        scope = f"ListReservations {'' if sees_all else call.party}"
-        taken, token = _page(seen, request.page_size, request.page_token, scope)
-        shown = [wire.reservation_to(seen[key]) for key in taken]
-        return pb.ListReservationsResponse(reservations=shown, next_page_token=token)
+        party = "" if sees_all else call.party
+        size, scope = pages.checked_size(request.page_size), f"ListReservations {party}"
+        found = await self._shelf.reservations(party, pages.after(request.page_token, scope), size + 1)
+        taken, token = pages.cut(found, size, scope)
+        return pb.ListReservationsResponse(reservations=[found[place] for place in taken], next_page_token=token)
 
     async def _hold(self, item: pb.PathAsk, field: str, call: Call) -> pb.PathHoldResult:
         try:
@@ -99,10 +97,6 @@ def _elsewhere(traceparent: str) -> str:
     """The item's own trace where it is another than the call's; within one, the call is the nearer parent."""
     current = current_trace_id()
     return "" if current and current in traceparent else traceparent
-
-
-def _order(reservation: Reservation) -> str:
-    return f"{'a' if reservation.holds_bandwidth else 'b'} {reservation.name}"
 
 
 def _page(keys: Iterable[str], size: int, token: str, scope: str) -> tuple[list[str], str]:

@@ -24,7 +24,7 @@ from suanmesh_network_orchestrator.domain.probes import Probe, Probes
 from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, Use
 from suanmesh_network_orchestrator.domain.topology import Link, Topology, topology
 from suanmesh_store import Author, Change, Conflict, Create, Delete, Held, Mirror, Store, Update
-from suanmesh_store.archive import Archive
+from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import BOOKINGS, LINKS, RESERVATIONS, hold_key
 from suanmesh_telemetry import names, span
 
@@ -69,11 +69,11 @@ class Shelf:
         """All links by name, with their state."""
         return [self._shown(held) for held in self._links.values()]
 
-    async def reservations(self) -> list[Reservation]:
-        """All reservations, live or archived."""
-        known = {kept.name: kept for kept in await self._archive.all(RESERVATIONS)}
-        known |= {held.name: held.message for held in self._kept.values()}
-        return [wire.reservation_from(message) for message in known.values()]
+    async def reservations(self, party: str, after: str, most: int) -> dict[str, ReservationMessage]:
+        """The next reservations by their place, live or archived, of one party or, where that is empty, of all."""
+        kept = self._kept.values()
+        live = {wire.place_of(held.message): held.message for held in kept if party in ("", held.message.party)}
+        return await self._archive.page(RESERVATIONS, live, party=party, after=after, most=most)
 
     def take_probes(self, probes: Iterable[Probe]) -> int:
         """Keep what was measured between ends that a link joins; answers how many were."""
@@ -138,7 +138,8 @@ class Shelf:
             return
         release_time = wire.reservation_from(held.message).release_time
         if release_time is not None and release_time + older_than <= self._clock.now():
-            await self._archive.keep(RESERVATIONS, name, held.message)
+            ended = held.message
+            await self._archive.keep(Keep(RESERVATIONS, name, ended, place=wire.place_of(ended), party=ended.party))
             await self._store.commit(Delete(held))
 
     @staticmethod

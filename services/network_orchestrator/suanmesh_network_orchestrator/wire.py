@@ -163,6 +163,11 @@ def reservation_from(message: reservation_pb2.Reservation) -> Reservation:
     )
 
 
+def place_of(message: reservation_pb2.Reservation) -> str:
+    """Where a reservation stands in lists: those that hold bandwidth first."""
+    return f"{'b' if message.state == reservation_pb2.Reservation.STATE_RELEASED else 'a'} {message.name}"
+
+
 def _class(message: link_pb2.Link) -> int:
     """The field's name is a keyword of Python's, so it cannot be read with a dot."""
     return int(getattr(message, "class"))

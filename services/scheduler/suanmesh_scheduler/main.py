@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from suanmesh.scheduler.v1 import scheduler_service_pb2
 from suanmesh_chassis import House, Parts, Served, run
-from suanmesh_scheduler.archive import Archive
 from suanmesh_scheduler.areas import MeshAreas
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.gathering import Gathering
@@ -15,6 +14,7 @@ from suanmesh_scheduler.reconciler import Reconciler
 from suanmesh_scheduler.reporting import Reporting
 from suanmesh_scheduler.service import SchedulerService
 from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_store.archive import Archive
 
 
 def main() -> None:

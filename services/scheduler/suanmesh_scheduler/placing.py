@@ -10,7 +10,6 @@ from suanmesh.scheduler.v1 import booking_pb2, decision_pb2, job_pb2, placement_
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.archive import Archive
 from suanmesh_scheduler.bounding import bound_job, bound_placement, live
 from suanmesh_scheduler.domain.decide import decide
 from suanmesh_scheduler.domain.fitting import taken
@@ -20,6 +19,7 @@ from suanmesh_scheduler.domain.values import Candidate, Verdict
 from suanmesh_scheduler.gathering import Gathered, Gathering
 from suanmesh_scheduler.ports import Areas, HoldKey
 from suanmesh_store import Change, Create, Delete, Detach, Held, Store, Unchanged, Update
+from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import DECISIONS, PLACEMENTS, SITE_BOOKINGS
 from suanmesh_telemetry import current_traceparent, names, span
 
@@ -113,7 +113,7 @@ class Placing:
         job.decision = decided.decision.name
         job.state_reason = f"NO_PLACE: {decided.verdict.reason}"
         bound_job(job)
-        await self._archive.keep_decision(decided.decision)
+        await self._archive.keep(Keep(DECISIONS, decided.decision.name, decided.decision))
         changes: list[Change] = [Create(DECISIONS, kept.name, kept), Update(held, job)]
         if last is not None:
             changes.append(Delete(last))
@@ -188,7 +188,7 @@ class Placing:
         last = await self._store.get(DECISIONS, held.message.decision) if held.message.decision else None
         if last is not None:
             changes.append(Delete(last))
-        await self._archive.keep_decision(decided.decision)
+        await self._archive.keep(Keep(DECISIONS, decided.decision.name, decided.decision))
         await self._store.commit(*changes, guards=[Unchanged(hold.key, hold.mod_revision) for hold in holds.all])
 
     def _booked(self, gathered: Gathered, chosen: Candidate) -> Change:

@@ -11,13 +11,13 @@ from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.archive import Archive
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState, job_moved
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placing import Placing
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store import Change, Conflict, Delete, Dirty, Held, Store, Update
+from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import DECISIONS, JOBS
 
 log = structlog.get_logger()
@@ -144,7 +144,9 @@ class Reconciler:
                     await self._archived(held)
 
     async def _archived(self, held: Held[job_pb2.Job]) -> None:
-        await self._archive.keep_job(held.message)
+        await self._archive.keep(
+            Keep(JOBS, held.name, held.message, place=wire.place_of(held.message), party=held.message.party)
+        )
         gone: list[Change] = [Delete(held)]
         placement = self._placements.get(held.message.placement) if held.message.placement else None
         if placement is not None:

@@ -21,7 +21,6 @@ from suanmesh_kernel.refusals import (
     Refusal,
 )
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.archive import Archive, place_of
 from suanmesh_scheduler.bounding import check_size
 from suanmesh_scheduler.checking import check
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
@@ -31,6 +30,7 @@ from suanmesh_scheduler.ports import Areas
 from suanmesh_scheduler.reporting import TURNS_MAX, Reporting
 from suanmesh_sdk.status import status_of
 from suanmesh_store import Conflict, Create, Held, Store, Update
+from suanmesh_store.archive import Archive
 from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS
 from suanmesh_telemetry import current_trace_id
 
@@ -91,11 +91,11 @@ class SchedulerService:
         size = pages.checked_size(request.page_size)
         scope = f"{call.method} {call.party}"
         after = pages.after(request.page_token, scope)
-        own = [_shown(held) for held in self._jobs.values() if _may_see(call, held.message.party)]
         party = "" if call.is_("operator") or call.is_("service") else call.party
-        ordered = await self._archive.jobs(party, after, size + 1) | {place_of(job): job for job in own}
-        names, token = pages.cut((key for key in sorted(ordered) if key > after), size, scope)
-        return pb.ListJobsResponse(jobs=[ordered[name] for name in names], next_page_token=token)
+        live = {wire.place_of(h.message): _shown(h) for h in self._jobs.values() if _may_see(call, h.message.party)}
+        found = await self._archive.page(JOBS, live, party=party, after=after, most=size + 1)
+        places, token = pages.cut(found, size, scope)
+        return pb.ListJobsResponse(jobs=[found[place] for place in places], next_page_token=token)
 
     async def WatchJob(self, request: pb.WatchJobRequest, call: Call) -> AsyncIterator[job_pb2.Job]:
         with self._jobs.following() as changed:
@@ -120,7 +120,7 @@ class SchedulerService:
         name = request.name
         job = await self._job(name.partition("/decisions/")[0], call)
         name = job.decision if name.endswith("/decisions/-") else name
-        found = await self._archive.decision(name)
+        found = await self._archive.get(DECISIONS, name)
         if found is None and name:
             held = await self._store.get(DECISIONS, name)
             found = held.message if held else None
@@ -213,7 +213,7 @@ class SchedulerService:
         now = self._clock.now()
         job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
         job.name = f"jobs/{job_id}"
-        if await self._store.get(JOBS, job.name) or await self._archive.job(job.name):
+        if await self._store.get(JOBS, job.name) or await self._archive.get(JOBS, job.name):
             raise AlreadyExists("JOB_EXISTS", f"{job.name} is there already", name=job.name)
         job.party = account.party
         job.trace_id = current_trace_id()
@@ -226,7 +226,7 @@ class SchedulerService:
     async def _job(self, name: str, call: Call) -> job_pb2.Job:
         checked_name(name, "jobs")
         held = await self._store.get(JOBS, name)
-        job = _shown(held) if held else await self._archive.job(name)
+        job = _shown(held) if held else await self._archive.get(JOBS, name)
         if job is None or not _may_see(call, job.party):
             raise NotFound("JOB_UNKNOWN", f"no job {name}", name=name)
         return job

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, reason_pb2
 from suanmesh.type.v1 import capacity_pb2
+from suanmesh_kernel import pages
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler.bounding import bound_job, bound_placement
 from suanmesh_scheduler.domain.bookings import Booked
@@ -95,6 +96,11 @@ def booked_from(placements: Iterable[placement_pb2.Placement]) -> list[Booked]:
         if placement_state(p) not in PLACEMENT_ENDS
         for leg in p.legs
     ]
+
+
+def place_of(job: job_pb2.Job) -> str:
+    """Where a job stands in lists."""
+    return pages.newest_first(job.create_time.ToMicroseconds(), job.name)
 
 
 def job_state(job: job_pb2.Job) -> JobState:

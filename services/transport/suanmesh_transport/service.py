@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 BATCH_MAX = 100
 PATH_CHARS_MAX = 1024
-_NEWEST = 10**18
-"""Microseconds since 1970 far in the future: what is counted down from to list the newest first."""
 
 
 class TransportService:
@@ -90,9 +88,10 @@ class TransportService:
     async def ListTransfers(self, request: pb.ListTransfersRequest, call: Call) -> pb.ListTransfersResponse:
         """List transfers, the newest first."""
         party = _party(call)
-        seen = {_newest_first(transfer): transfer for transfer in await self._shelf.transfers(party)}
-        taken, token = _page(seen, request.page_size, request.page_token, f"ListTransfers {party}")
-        return pb.ListTransfersResponse(transfers=[_for(call, seen[key]) for key in taken], next_page_token=token)
+        size, scope = pages.checked_size(request.page_size), f"ListTransfers {party}"
+        found = await self._shelf.transfers(party, pages.after(request.page_token, scope), size + 1)
+        taken, token = pages.cut(found, size, scope)
+        return pb.ListTransfersResponse(transfers=[_for(call, found[place]) for place in taken], next_page_token=token)
 
     async def CancelTransfer(self, request: pb.CancelTransferRequest, call: Call) -> transfer_pb2.Transfer:
         """End a transfer that has not ended."""
@@ -171,10 +170,6 @@ def _transfers_to(outcomes: Sequence[Outcome], call: Call) -> pb.CreateTransfers
             for outcome in outcomes
         ]
     )
-
-
-def _newest_first(transfer: transfer_pb2.Transfer) -> str:
-    return f"{_NEWEST - transfer.create_time.ToMicroseconds():018d} {transfer.name}"
 
 
 def _page(keys: Iterable[str], size: int, token: str, scope: str) -> tuple[list[str], str]:

@@ -17,7 +17,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal
 from suanmesh_store import Author, Change, Create, Delete, Held, Memo, Mirror, Store, Update
-from suanmesh_store.archive import Archive
+from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
 from suanmesh_telemetry import current_trace_id, current_traceparent, names, span
 from suanmesh_transport import wire
@@ -81,18 +81,19 @@ class Shelf:
         kept = self._datasets.values()
         return {held.name: _shown(held) for held in kept if party in ("", held.message.party)}
 
-    async def transfers(self, party: str) -> list[transfer_pb2.Transfer]:
-        """Transfers, live or archived, of one party or, where that is empty, of all."""
-        known = {transfer.name: transfer for transfer in await self._archive.all(TRANSFERS)}
-        known |= {held.name: held.message for held in self._transfers.values()}
-        return [transfer for transfer in known.values() if party in ("", transfer.party)]
+    async def transfers(self, party: str, after: str, most: int) -> dict[str, transfer_pb2.Transfer]:
+        """The next transfers by their place, live or archived, of one party or, where that is empty, of all."""
+        kept = self._transfers.values()
+        live = {wire.place_of(held.message): held.message for held in kept if party in ("", held.message.party)}
+        return await self._archive.page(TRANSFERS, live, party=party, after=after, most=most)
 
     async def shown(self, name: str, party: str) -> transfer_pb2.Transfer:
         """One transfer, live or archived. Raises NotFound (`TRANSFER_UNKNOWN`) as `transfer` does."""
-        archived = await self._archive.get(TRANSFERS, name)
-        if archived is not None and party in ("", archived.party):
-            return archived
-        return (await self.transfer(name, party)).message
+        held = await self._store.get(TRANSFERS, name)
+        message = held.message if held else await self._archive.get(TRANSFERS, name)
+        if message is None or party not in ("", message.party):
+            raise _unknown(name)
+        return message
 
     async def dataset(self, name: str, party: str) -> Held[dataset_pb2.Dataset]:
         """One dataset. Raises NotFound (`DATASET_UNKNOWN`) also where `party` is another than its owner."""
@@ -105,7 +106,7 @@ class Shelf:
         """One transfer. Raises NotFound (`TRANSFER_UNKNOWN`) also where `party` is another than its owner."""
         held = await self._store.get(TRANSFERS, name)
         if held is None or party not in ("", held.message.party):
-            raise NotFound("TRANSFER_UNKNOWN", f"there is no transfer {name}", name=name)
+            raise _unknown(name)
         return held
 
     async def place(self, site: str) -> Place | None:
@@ -196,7 +197,8 @@ class Shelf:
         if held is not None:
             end_time = wire.transfer_from(held.message).end_time
             if end_time is not None and end_time + older_than <= self._clock.now():
-                await self._archive.keep(TRANSFERS, name, held.message)
+                ended = held.message
+                await self._archive.keep(Keep(TRANSFERS, name, ended, place=wire.place_of(ended), party=ended.party))
                 await self._store.commit(Delete(held))
 
     async def _made(self, item: Asked, earlier: Sequence[Outcome]) -> Create[transfer_pb2.Transfer] | Outcome:
@@ -282,6 +284,10 @@ def _elsewhere(traceparent: str) -> str:
     """The item's own trace where it is another than the call's; within one, the call is the nearer parent."""
     current = current_trace_id()
     return "" if current and current in traceparent else traceparent
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound("TRANSFER_UNKNOWN", f"there is no transfer {name}", name=name)
 
 
 def _own(standing: transfer_pb2.Transfer, item: Asked) -> transfer_pb2.Transfer:

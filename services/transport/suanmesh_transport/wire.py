@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2, transport_service_pb2
 from suanmesh.type.v1.signed_pb2 import Signed
+from suanmesh_kernel import pages
 from suanmesh_kernel.names import checked_id, checked_name, last
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_transport.domain.datasets import Dataset, Replica, ReplicaState
@@ -137,6 +138,11 @@ def transfer_to(transfer: Transfer, ticket: Signed | None, traceparent: str) -> 
         end_time=None if transfer.end_time is None else timestamp(transfer.end_time),
         traceparent=traceparent,
     )
+
+
+def place_of(message: transfer_pb2.Transfer) -> str:
+    """Where a transfer stands in lists."""
+    return pages.newest_first(message.create_time.ToMicroseconds(), message.name)
 
 
 def report_from(message: transport_service_pb2.TransferReport) -> Report:

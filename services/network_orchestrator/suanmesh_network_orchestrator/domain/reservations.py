@@ -62,11 +62,6 @@ class Reservation:
     release_time: datetime | None = None
     party: str = ""
 
-    @property
-    def holds_bandwidth(self) -> bool:
-        """Whether its links are booked."""
-        return self.state is not State.RELEASED
-
 
 @dataclass(frozen=True, slots=True)
 class Use:
