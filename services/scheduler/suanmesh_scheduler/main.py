@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from suanmesh.scheduler.v1 import scheduler_service_pb2
 from suanmesh_chassis import House, Parts, Served, run
+from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.areas import MeshAreas
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.gathering import Gathering
@@ -32,8 +33,8 @@ async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> 
     gathering = Gathering(mirrors, areas, clock)
     placing = Placing(store, gathering, areas, archive, clock, rng, settings.round_lease_s, fence)
     following = Following(store, areas, mirrors, clock, settings.accept_s_max)
-    reconciler = Reconciler(store, mirrors, placing, following, archive, clock, settings)
+    reconciler = Reconciler(store, mirrors, placing, following, clock, settings)
     service = SchedulerService(store, mirrors, placing, Reporting(store, clock), areas, archive, clock, rng)
     served = Served(scheduler_service_pb2.DESCRIPTOR.services_by_name["SchedulerService"], service)
-    tasks = [*mirrors.runs, reconciler.run]
+    tasks = [*mirrors.runs, reconciler.run, Archiving(store, mirrors, archive, clock, settings).run]
     return Parts(servicers=[served], tasks=tasks, requests=store, closing=[archive.close])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, timedelta
 
 import structlog
 
@@ -16,9 +15,8 @@ from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placing import Placing
 from suanmesh_scheduler.settings import SchedulerSettings
-from suanmesh_store import Change, Conflict, Delete, Dirty, Held, Store, Update
-from suanmesh_store.archive import Archive, Keep
-from suanmesh_store.layout import DECISIONS, JOBS
+from suanmesh_store import Conflict, Dirty, Held, Store, Update
+from suanmesh_store.layout import JOBS
 
 log = structlog.get_logger()
 
@@ -32,7 +30,6 @@ class Reconciler:
         mirrors: Mirrors,
         placing: Placing,
         following: Following,
-        archive: Archive,
         clock: Clock,
         settings: SchedulerSettings,
     ) -> None:
@@ -42,7 +39,6 @@ class Reconciler:
         self._transfers = mirrors.transfers
         self._placing = placing
         self._following = following
-        self._archive = archive
         self._clock = clock
         self._settings = settings
         self._dirty = Dirty()
@@ -55,7 +51,6 @@ class Reconciler:
             tasks.create_task(self._follow_placements())
             tasks.create_task(self._follow_transfers())
             tasks.create_task(self._resync())
-            tasks.create_task(self._sweep())
             for _ in range(self._settings.parallel_jobs_max):
                 tasks.create_task(self._work())
 
@@ -133,28 +128,3 @@ class Reconciler:
         job.CopyFrom(held.message)
         wire.set_job_state(job, job_moved(wire.job_state(job), state), reason, self._clock.now())
         await self._store.commit(Update(held, job))
-
-    async def _sweep(self) -> None:
-        """Move jobs that ended long ago to the archive, with their placements."""
-        while True:
-            await asyncio.sleep(self._settings.sweep_s)
-            before = self._clock.now() - timedelta(seconds=self._settings.retention_s)
-            for held in self._jobs.values():
-                if wire.job_state(held.message) in JOB_ENDS and held.message.end_time.ToDatetime(UTC) < before:
-                    await self._archived(held)
-
-    async def _archived(self, held: Held[job_pb2.Job]) -> None:
-        await self._archive.keep(
-            Keep(JOBS, held.name, held.message, place=wire.place_of(held.message), party=held.message.party)
-        )
-        gone: list[Change] = [Delete(held)]
-        placement = self._placements.get(held.message.placement) if held.message.placement else None
-        if placement is not None:
-            gone.append(Delete(placement))
-        try:
-            decision = await self._store.get(DECISIONS, held.message.decision) if held.message.decision else None
-            if decision is not None:
-                gone.append(Delete(decision))
-            await self._store.commit(*gone)
-        except Refusal as refusal:
-            log.info("archiving put off", job=held.name, reason=refusal.reason)

@@ -129,11 +129,10 @@ class SchedulerService:
         return found
 
     async def GetPlacement(self, request: pb.GetPlacementRequest, call: Call) -> placement_pb2.Placement:
-        checked_name(request.name, "placements")
-        held = await self._store.get(PLACEMENTS, request.name)
-        if held is None or not (_may_see(call, held.message.party) or held.message.site == call.site):
+        placement = await self._placement(checked_name(request.name, "placements"))
+        if placement is None or not (_may_see(call, placement.party) or placement.site == call.site):
             raise NotFound("PLACEMENT_UNKNOWN", f"no placement {request.name}", name=request.name)
-        return held.message
+        return placement
 
     async def WatchPlacements(
         self, request: pb.WatchPlacementsRequest, call: Call
@@ -165,12 +164,12 @@ class SchedulerService:
 
     async def ReadJobLogs(self, request: pb.ReadJobLogsRequest, call: Call) -> AsyncIterator[pb.ReadJobLogsResponse]:
         job = await self._job(request.name, call)
-        held = await self._store.get(PLACEMENTS, job.placement) if job.placement else None
-        site = self._sites.get(held.message.site) if held else None
-        if held is None or site is None or not site.message.data_endpoint:
+        placement = await self._placement(job.placement) if job.placement else None
+        site = self._sites.get(placement.site) if placement else None
+        if placement is None or site is None or not site.message.data_endpoint:
             raise FailedPrecondition("LOG_NOT_READY", f"no task of {job.name} has started", name=job.name)
         endpoint = site.message.data_endpoint
-        pieces = self._areas.read_log(endpoint, site.name, held.name, request.task, request.follow)
+        pieces = self._areas.read_log(endpoint, site.name, placement.name, request.task, request.follow)
         async for content in pieces:
             yield pb.ReadJobLogsResponse(content=content)
 
@@ -230,6 +229,11 @@ class SchedulerService:
         if job is None or not _may_see(call, job.party):
             raise NotFound("JOB_UNKNOWN", f"no job {name}", name=name)
         return job
+
+    async def _placement(self, name: str) -> placement_pb2.Placement | None:
+        """A placement, live or archived."""
+        held = await self._store.get(PLACEMENTS, name)
+        return held.message if held else await self._archive.get(PLACEMENTS, name)
 
 
 _OURS = (

@@ -138,6 +138,13 @@ class PaperAreas:
             raise FailedPrecondition("LOG_NOT_READY", f"{placement} has no log at {site} ({address})", task=task)
         yield self.logs[placement] + (b"(end)" if follow else b"")
 
+    async def let_go(self) -> None:
+        """Drop the keys of the holds of ended placements, as their owners do."""
+        for key, hold in list(self.holds.items()):
+            if not await self._stands(key, hold):
+                owner = self.accounting_store if key.split("/")[-2] == "accounting" else self.network_store
+                await owner.delete_token(key)
+
     async def standing(self, resource: str = "") -> int:
         """How much stands held, of one resource or in all."""
         return sum([

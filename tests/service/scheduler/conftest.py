@@ -196,6 +196,17 @@ class World:
         await self.arrived(f"transfers/{stem}-out-0")
         return await self.until_job(Job.STATE_DONE)
 
+    async def archived(self, name: str) -> None:
+        """Let so much time pass that a job moves out of etcd, and wait until it has."""
+        self.clock.advance(4000)
+        async with asyncio.timeout(PATIENCE_S):
+            snapshot = await self.store.snapshot(JOBS)
+            if all(held.name != name for held in snapshot.held):
+                return
+            async for batch in self.store.watch(JOBS, snapshot.revision):
+                if any(change.name == name and change.held is None for change in batch.changes):
+                    return
+
     async def nothing_held(self) -> None:
         """No placement lives, and no hold stands that its owner would not drop."""
         placements = (await self.store.snapshot(PLACEMENTS)).held

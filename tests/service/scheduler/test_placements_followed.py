@@ -14,7 +14,7 @@ from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2, reason_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import transfer_pb2
-from suanmesh_chassis.identity import user_id
+from suanmesh_chassis.identity import agent_id, user_id
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound, Refusal
 from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS, SITES, TRANSFERS
 
@@ -265,6 +265,57 @@ async def test_ended_jobs_move_out_and_are_still_found(running: Running) -> None
         assert pages == [["jobs/fresh", "jobs/j4"], ["jobs/j3", "jobs/j2"], ["jobs/j1", "jobs/j0"]]
         assert (await world.job("jobs/j3")).state == Job.STATE_CANCELLED
         assert not (await world.store.snapshot(DECISIONS)).held[1:], "only the fresh job's decision lives"
+
+
+async def refused_then_failed(world: Any, job_id: str = "j") -> tuple[placement_pb2.Placement, placement_pb2.Placement]:
+    """A job that one site refuses and that fails at the next; its two placements."""
+    name = f"jobs/{job_id}"
+    await world.submit(job_id, deny_sites=["sites/data"])
+    first = await world.placed(name, site="near")
+    await world.report(first, Placement.STATE_REFUSED, reason="DISK_FULL: no room")
+    second = await world.placed(name, site="far")
+    await world.report(second, Placement.STATE_ACCEPTED)
+    await world.report(second, Placement.STATE_FAILED, reason="EXIT_STATUS: 1")
+    await world.until_job(Job.STATE_FAILED, name)
+    return first, second
+
+
+async def test_every_attempt_of_an_archived_job_is_still_found(scheduler: Any) -> None:
+    """etcd would fill with refused attempts, or a provider lose the proof of what it ran."""
+    first, second = await refused_then_failed(scheduler)
+    await scheduler.areas.let_go()
+    await scheduler.archived("jobs/j")
+    assert not (await scheduler.store.snapshot(PLACEMENTS)).held
+    get = scheduler.user.scheduler.GetPlacement
+    assert (await get(pb.GetPlacementRequest(name=first.name))).state == Placement.STATE_REFUSED
+    asked = pb.GetPlacementRequest(name=second.name)
+    assert (await get(asked)).state == Placement.STATE_FAILED
+    assert (await scheduler.agent("far").scheduler.GetPlacement(asked)).job == "jobs/j"
+    for stranger in (user_id("test", "rival", "eve"), agent_id("test", "near")):
+        with pytest.raises(NotFound, match="PLACEMENT_UNKNOWN"):
+            await scheduler.node.mesh(scheduler.address, caller=stranger).scheduler.GetPlacement(asked)
+
+
+async def test_the_log_of_an_archived_job_is_read_while_its_site_has_it(scheduler: Any) -> None:
+    """Who comes back to a failed job the next morning looks at its log first."""
+    _, second = await refused_then_failed(scheduler)
+    await scheduler.areas.let_go()
+    await scheduler.archived("jobs/j")
+    scheduler.areas.logs[second.name] = b"epoch 1\n"
+    pieces = [p.content async for p in scheduler.user.scheduler.ReadJobLogs(pb.ReadJobLogsRequest(name="jobs/j"))]
+    assert b"".join(pieces) == b"epoch 1\n"
+
+
+async def test_a_placement_stays_until_its_holds_are_given_back(scheduler: Any) -> None:
+    """An owner that was away would never learn that it may let go: the money stays held for ever."""
+    held, _ = await refused_then_failed(scheduler)
+    await scheduler.submit("later", cpu_milli=9000)
+    await scheduler.cancel("jobs/later")
+    await scheduler.until_job(Job.STATE_CANCELLED, "jobs/later")
+    await scheduler.archived("jobs/later")
+    assert await scheduler.store.get(PLACEMENTS, held.name) is not None
+    await scheduler.areas.let_go()
+    await scheduler.archived("jobs/j")
 
 
 async def test_a_job_is_watched_to_its_end(scheduler: Any) -> None:

@@ -161,7 +161,7 @@ class SchedulerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetPlacement(self, request, context):
-        """Returns one placement.
+        """Returns one placement, of any attempt of a job, ended or not.
 
         Errors:
         * `NOT_FOUND` (`PLACEMENT_UNKNOWN`).
@@ -190,10 +190,10 @@ class SchedulerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReadJobLogs(self, request, context):
-        """Streams what a job's tasks wrote, from the agent while the job is there; with `follow`, until the tasks have ended.
+        """Streams what a job's tasks wrote, from the agent as long as it keeps it; with `follow`, until the tasks have ended.
 
         Errors:
-        * `NOT_FOUND` (`JOB_UNKNOWN`).
+        * `NOT_FOUND` (`JOB_UNKNOWN`, or the agent's `LOG_UNKNOWN`).
         * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -61,7 +61,7 @@ class SchedulerServiceStub:
       * `NOT_FOUND` (`DECISION_UNKNOWN`).
     """
     GetPlacement: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.GetPlacementRequest, placement_pb2.Placement]
-    """Returns one placement.
+    """Returns one placement, of any attempt of a job, ended or not.
 
     Errors:
       * `NOT_FOUND` (`PLACEMENT_UNKNOWN`).
@@ -77,10 +77,10 @@ class SchedulerServiceStub:
       * `FAILED_PRECONDITION` (`TRANSITION_NOT_ALLOWED`): the placement has gone on or ended; `state` is its state.
     """
     ReadJobLogs: aio.UnaryStreamMultiCallable[scheduler_service_pb2.ReadJobLogsRequest, scheduler_service_pb2.ReadJobLogsResponse]
-    """Streams what a job's tasks wrote, from the agent while the job is there; with `follow`, until the tasks have ended.
+    """Streams what a job's tasks wrote, from the agent as long as it keeps it; with `follow`, until the tasks have ended.
 
     Errors:
-      * `NOT_FOUND` (`JOB_UNKNOWN`).
+      * `NOT_FOUND` (`JOB_UNKNOWN`, or the agent's `LOG_UNKNOWN`).
       * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started.
     """
 
@@ -170,7 +170,7 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
         request: scheduler_service_pb2.GetPlacementRequest,
         context: aio.ServicerContext[scheduler_service_pb2.GetPlacementRequest, abc.Awaitable[placement_pb2.Placement]],
     ) -> abc.Awaitable[placement_pb2.Placement]:
-        """Returns one placement.
+        """Returns one placement, of any attempt of a job, ended or not.
 
         Errors:
           * `NOT_FOUND` (`PLACEMENT_UNKNOWN`).
@@ -204,10 +204,10 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
         request: scheduler_service_pb2.ReadJobLogsRequest,
         context: aio.ServicerContext[scheduler_service_pb2.ReadJobLogsRequest, abc.AsyncIterator[scheduler_service_pb2.ReadJobLogsResponse]],
     ) -> abc.AsyncIterator[scheduler_service_pb2.ReadJobLogsResponse]:
-        """Streams what a job's tasks wrote, from the agent while the job is there; with `follow`, until the tasks have ended.
+        """Streams what a job's tasks wrote, from the agent as long as it keeps it; with `follow`, until the tasks have ended.
 
         Errors:
-          * `NOT_FOUND` (`JOB_UNKNOWN`).
+          * `NOT_FOUND` (`JOB_UNKNOWN`, or the agent's `LOG_UNKNOWN`).
           * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started.
         """
 
