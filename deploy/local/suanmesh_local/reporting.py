@@ -78,8 +78,7 @@ async def _trace(operator: Mesh, trace_id: str, seconds: float) -> trace_pb2.Tra
 
 
 async def _accuracy(operator: Mesh, job: job_pb2.Job) -> float:
-    dataset = next(name for name in job.output_datasets if name.endswith("-model"))
-    request = transport.ReadFileRequest(dataset=dataset, path="metrics.json")
+    request = transport.ReadFileRequest(dataset=job.output_datasets[0], path="metrics.json")
     content = b"".join([piece.content async for piece in operator.transport.ReadFile(request)])
     return float(json.loads(content)["accuracy"])
 

@@ -72,9 +72,9 @@ async def _until_ended(mesh: Mesh, name: str, on_change: Callable[[Job], None]) 
 
 
 async def _delivered_log(mesh: Mesh, name: str) -> str:
-    """The dataset a job's log became, or nothing."""
+    """The dataset a job's log became, or nothing: it follows those of the outputs."""
     job = await mesh.scheduler.GetJob(GetJobRequest(name=name))
-    return next((dataset for dataset in job.output_datasets if dataset.endswith("-log")), "")
+    return next(iter(job.output_datasets[len(job.outputs) :]), "")
 
 
 async def _log_file(mesh: Mesh, dataset: str, task: int) -> AsyncIterator[bytes]:

@@ -37,6 +37,14 @@ def checked_name(value: str, *collections: str, field: str = "name") -> str:
     return value
 
 
+def output_dataset_id(job_id: str, output_id: str, attempt: int = 0) -> str:
+    """The id of the dataset that an output of a job becomes; with `attempt`, where an earlier attempt has taken that.
+
+    No two are the same, since the id of an output has no hyphen and that of a job does not end with one.
+    """
+    return f"{job_id}-{output_id}--{attempt}" if attempt else f"{job_id}-{output_id}"
+
+
 def last(name: str) -> str:
     """The last part of a name: `parties/p` gives `p`."""
     return name.rsplit("/", 1)[-1]

@@ -16,7 +16,7 @@ from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Executor, TransportPort
 from suanmesh_agent.replicas import Replicas
 from suanmesh_content import Manifest
-from suanmesh_kernel.names import last
+from suanmesh_kernel.names import last, output_dataset_id
 from suanmesh_kernel.refusals import AlreadyExists
 
 _LOG_PIECE_BYTES = 1024 * 1024
@@ -84,12 +84,13 @@ class Delivery:
         return stored.name
 
     async def _published(self, placement: placement_pb2.Placement, what: str, manifest: Manifest) -> str:
-        """`<job>-<what>`; a later attempt whose name is taken by an earlier one's result adds its number."""
-        dataset_id = f"{last(placement.job)}-{what}"
+        """Publish under the output's own name; where other content has taken that, under the attempt's."""
+        job_id = last(placement.job)
         try:
+            dataset_id = output_dataset_id(job_id, what)
             return await self.publish(dataset_id, placement.party, manifest, placement=placement.name)
         except AlreadyExists:
-            dataset_id = f"{dataset_id}-{max(1, placement.attempt)}"
+            dataset_id = output_dataset_id(job_id, what, max(1, placement.attempt))
             return await self.publish(dataset_id, placement.party, manifest, placement=placement.name)
 
     def _copy_log(self, key: TaskKey, target: Path) -> None:

@@ -31,7 +31,7 @@ from suanmesh_telemetry import current_traceparent, names, span
 log = structlog.get_logger()
 
 State = placement_pb2.Placement
-_STANDING_REFUSALS = ("NOT_FOUND", "PERMISSION_DENIED", "FAILED_PRECONDITION", "INVALID_ARGUMENT")
+_STANDING_REFUSALS = ("NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "FAILED_PRECONDITION", "INVALID_ARGUMENT")
 _GONE_ON = ("COMMITTED", "ACCEPTED", "STAGING", "RUNNING", "DELIVERING")
 """States whose mention in a refusal says that the placement is past what was reported, and lives."""
 _BEFORE_THE_RUN = (State.STATE_COMMITTED, State.STATE_ACCEPTED, State.STATE_STAGING)

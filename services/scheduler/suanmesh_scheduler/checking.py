@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from suanmesh.scheduler.v1 import job_pb2
-from suanmesh_kernel.names import checked_id, checked_name
+from suanmesh_kernel.names import ID_PATTERN, checked_id, checked_name, output_dataset_id
 from suanmesh_kernel.refusals import InvalidArgument
 
 COUNT_MAX = 1000
@@ -19,6 +19,8 @@ CPU_MILLI_MAX = 100_000_000
 BYTES_MAX = 1 << 50
 DEVICE_COUNT_MAX = 10_000
 SECOND_VALUE_MICROS_MAX = 10_000_000_000
+LOG = "log"
+"""What the log's dataset is named after, as if it were an output."""
 DEVICES_MAX = 4
 VARIANTS_MAX = 8
 
@@ -34,6 +36,16 @@ def check(job: job_pb2.Job) -> None:
     _data(job)
     _constraints(job.constraints)
     _within("objective.second_value_micros", job.objective.second_value_micros, 0, SECOND_VALUE_MICROS_MAX)
+
+
+def check_names(job_id: str, job: job_pb2.Job) -> None:
+    """Refuse ids too long for the names of the datasets made of them. Raises InvalidArgument (`FIELD_INVALID`)."""
+    if not ID_PATTERN.fullmatch(output_dataset_id(job_id, LOG, ATTEMPTS_MAX)):
+        raise _invalid("job_id", f"{job_id} leaves no room for the name of the log's dataset")
+    for i, output in enumerate(job.outputs):
+        if not ID_PATTERN.fullmatch(output_dataset_id(job_id, output.output_id, ATTEMPTS_MAX)):
+            problem = f"{output.output_id} is too long for a dataset's name behind {job_id}"
+            raise _invalid(f"outputs[{i}].output_id", problem)
 
 
 def _ask(ask: job_pb2.Ask) -> None:
@@ -77,7 +89,10 @@ def _data(job: job_pb2.Job) -> None:
     ids: set[str] = set()
     for i, output in enumerate(job.outputs):
         checked_id(output.output_id, field=f"outputs[{i}].output_id")
-        if output.output_id in ids or output.output_id == "log":
+        if "-" in output.output_id:
+            problem = f"{output.output_id} has a hyphen: its dataset could not be told from another job's"
+            raise _invalid(f"outputs[{i}].output_id", problem)
+        if output.output_id in ids or output.output_id == LOG:
             raise _invalid(f"outputs[{i}].output_id", f"{output.output_id} is taken")
         ids.add(output.output_id)
         _mount(f"outputs[{i}].mount", output.mount, mounts)

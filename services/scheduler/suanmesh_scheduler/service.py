@@ -22,7 +22,7 @@ from suanmesh_kernel.refusals import (
 )
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import check_size
-from suanmesh_scheduler.checking import check
+from suanmesh_scheduler.checking import check, check_names
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placing import Placing
@@ -211,6 +211,7 @@ class SchedulerService:
                 raise NotFound("DATASET_UNKNOWN", message, domain="transport.suanmesh", name=each.dataset)
         now = self._clock.now()
         job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
+        check_names(job_id, job)
         job.name = f"jobs/{job_id}"
         if await self._store.get(JOBS, job.name) or await self._archive.get(JOBS, job.name):
             raise AlreadyExists("JOB_EXISTS", f"{job.name} is there already", name=job.name)

@@ -350,3 +350,22 @@ async def test_a_folder_that_cannot_be_laid_out_fails_its_placement_alone(world:
     world.scheduler.put(placement)
     async with world.agent():
         await world.scheduler.reported(NAME, State.STATE_FAILED)
+
+
+@pytest.mark.parametrize(
+    ("taken", "outcome"),
+    [(["j1-result"], State.STATE_DELIVERING), (["j1-result", "j1-result--1"], State.STATE_FAILED)],
+)
+async def test_a_taken_name_costs_a_result_no_more_than_its_plain_name(
+    world: World, taken: list[str], outcome: State.State.ValueType
+) -> None:
+    """Anybody who publishes first what a job will be called would keep its site waiting for ever."""
+    for name in taken:
+        await world.transport.create_dataset(a_dataset(name, "0" * 64))
+    world.scheduler.put(a_placement("open('out/answer', 'w').write('42')"))
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, outcome)
+    if outcome == State.STATE_DELIVERING:
+        assert list(report.output_datasets) == ["datasets/j1-result--1", "datasets/j1-log"]
+    else:
+        assert report.reason.startswith("OUTPUT_REFUSED: ALREADY_EXISTS DATASET_EXISTS")

@@ -32,7 +32,7 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 )
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.decision_pb2 import Decision
-from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.job_pb2 import Job, Output
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     ListJobsResponse,
     ReadJobLogsResponse,
@@ -192,7 +192,8 @@ async def test_a_log_is_found_after_the_job_has_ended(oracle: Any, run: Run) -> 
         return [ReadFileResponse(content=b"hi\n" if path else manifest.SerializeToString())]
 
     oracle.answers["ReadJobLogs"] = [FailedPrecondition("LOG_NOT_READY", "gone")]
-    oracle.answers["GetJob"] = Job(name="jobs/x", output_datasets=["datasets/x-model", "datasets/x-log"])
+    made = ["datasets/x-model", "datasets/x-log--2"]
+    oracle.answers["GetJob"] = Job(name="jobs/x", outputs=[Output(output_id="model")], output_datasets=made)
     oracle.answers["ReadFile"] = file
     assert (await run("job", "logs", "x")).stdout == "hi\n"
     oracle.answers["ReadJobLogs"] = [ReadJobLogsResponse(content=b"live\n")]

@@ -178,6 +178,7 @@ def _with(change: Callable[[job_pb2.Job], object]) -> job_pb2.Job:
         ("inputs[0].mount", lambda j: setattr(j.inputs[0], "mount", "/etc")),
         ("outputs[0].mount", lambda j: setattr(j.outputs[0], "mount", "in/0")),
         ("outputs[0].output_id", lambda j: setattr(j.outputs[0], "output_id", "log")),
+        ("outputs[0].output_id", lambda j: setattr(j.outputs[0], "output_id", "b-c")),
         ("outputs[0].deliver_to", lambda j: setattr(j.outputs[0], "deliver_to", "moon")),
         ("constraints.budget_micros", lambda j: setattr(j.constraints, "budget_micros", -5)),
         ("constraints.allow_sites[0]", lambda j: j.constraints.allow_sites.append("moon")),

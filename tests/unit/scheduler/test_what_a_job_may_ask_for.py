@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_kernel.refusals import InvalidArgument
-from suanmesh_scheduler.checking import check
+from suanmesh_scheduler.checking import check, check_names
 
 
 def _job() -> job_pb2.Job:
@@ -47,3 +47,24 @@ def test_a_deadline_that_is_no_moment_is_refused_by_name(wrong: Timestamp) -> No
     with pytest.raises(InvalidArgument) as refused:
         check(job)
     assert refused.value.facts["field"] == "constraints.deadline"
+
+
+@pytest.mark.parametrize(
+    ("job_id", "output_id", "field"),
+    [
+        ("j" * 55, "o", ""),
+        ("j" * 56, "o", "job_id"),
+        ("j", "o" * 57, ""),
+        ("j", "o" * 58, "outputs[0].output_id"),
+    ],
+)
+def test_ids_too_long_for_their_datasets_are_refused_by_name(job_id: str, output_id: str, field: str) -> None:
+    """A run would end well, and its results be refused for a name that nobody can change any more."""
+    job = _job()
+    job.outputs.add(output_id=output_id, mount="out")
+    if not field:
+        check_names(job_id, job)
+        return
+    with pytest.raises(InvalidArgument) as refused:
+        check_names(job_id, job)
+    assert refused.value.facts["field"] == field

@@ -476,7 +476,10 @@ class Output(message.Message):
     MOUNT_FIELD_NUMBER: builtins.int
     DELIVER_TO_FIELD_NUMBER: builtins.int
     output_id: builtins.str
-    """Short name, unique within the job; the dataset becomes `datasets/{job}-{output}`."""
+    """Short name without hyphens, unique within the job, not `log`; the dataset becomes `datasets/{job}-{output}`, or
+    `datasets/{job}-{output}--{attempt}` where other content has that name. The job's and this together have at most 58
+    characters.
+    """
     mount: builtins.str
     """Folder the task writes, relative to its working folder, such as `out`."""
     deliver_to: builtins.str
