@@ -66,6 +66,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "ETAG_STALE": "etag 已不是当前值，请重新读取",
         "DECISION_UNKNOWN": "没有此裁决",
         "LOG_NOT_READY": "作业还没有日志",
+        "SITE_UNKNOWN": "输出要交付到的站点不存在",
     },
     "network_orchestrator": {
         "FIELD_INVALID": "字段的值不合规定",

@@ -209,6 +209,7 @@ class SchedulerService:
             if dataset.party != account.party:
                 message = f"there is no dataset {each.dataset}"
                 raise NotFound("DATASET_UNKNOWN", message, domain="transport.suanmesh", name=each.dataset)
+        self._check_targets(job)
         now = self._clock.now()
         job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
         check_names(job_id, job)
@@ -222,6 +223,14 @@ class SchedulerService:
         job.history.add(state=job.state, time=wire.stamp(now), reason="submitted")
         check_size(job)
         return job
+
+    def _check_targets(self, job: job_pb2.Job) -> None:
+        """Results cannot go to a site there is none of. Raises NotFound (`SITE_UNKNOWN`)."""
+        for i, output in enumerate(job.outputs):
+            if output.deliver_to and self._sites.get(output.deliver_to) is None:
+                field = f"outputs[{i}].deliver_to"
+                message = f"{field}: there is no {output.deliver_to}"
+                raise NotFound("SITE_UNKNOWN", message, name=output.deliver_to, field=field)
 
     async def _job(self, name: str, call: Call) -> job_pb2.Job:
         checked_name(name, "jobs")

@@ -10,6 +10,7 @@ import pytest
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.scheduler.v1 import booking_pb2, job_pb2, placement_pb2, reason_pb2
 from suanmesh_kernel.refusals import FailedPrecondition
+from suanmesh_sdk.status import refusal_of
 from suanmesh_store import Create, Update
 from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS, POOLS, SITE_BOOKINGS
 
@@ -188,6 +189,23 @@ async def test_a_job_too_large_for_its_document_is_refused_with_the_field(schedu
     job.package.variants[0].command.extend("x" * 100 for _ in range(20))
     error = (await scheduler.submit_raw(job)).results[0].error
     assert "package.variants.artefacts" in error.message
+
+
+@pytest.mark.parametrize("validate_only", [False, True], ids=["submitted", "planned"])
+async def test_results_for_a_site_there_is_none_of_are_refused(
+    scheduler: Any, job_of: JobOf, validate_only: bool
+) -> None:
+    """A slip in a site's name would be found only after the run was paid for."""
+    job = job_of(deliver_to="nowhere")
+    result = (await scheduler.submit_raw(job, validate_only=validate_only)).results[0]
+    refusal = refusal_of(result.error)
+    assert (refusal.code, refusal.reason) == ("NOT_FOUND", "SITE_UNKNOWN")
+    assert (refusal.facts["name"], refusal.facts["field"]) == ("sites/nowhere", "outputs[0].deliver_to")
+    assert "站点不存在" in refusal.localized["zh"]
+    job.outputs[0].deliver_to = "sites/data"
+    job.outputs[0].output_id = "two-words"
+    result = (await scheduler.submit_raw(job, validate_only=validate_only)).results[0]
+    assert refusal_of(result.error).facts["field"] == "outputs[0].output_id"
 
 
 async def test_many_candidates_with_long_names_are_decided(scheduler: Any) -> None:

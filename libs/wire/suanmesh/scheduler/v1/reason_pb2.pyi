@@ -48,6 +48,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """NOT_FOUND: no decision of that name."""
     REASON_LOG_NOT_READY: _Reason.ValueType  # 12
     """FAILED_PRECONDITION: the job has no log yet."""
+    REASON_SITE_UNKNOWN: _Reason.ValueType  # 13
+    """NOT_FOUND: an output is to be delivered to a site that does not exist; `field` names which."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the scheduler refused a call."""
@@ -78,6 +80,8 @@ REASON_DECISION_UNKNOWN: Reason.ValueType  # 11
 """NOT_FOUND: no decision of that name."""
 REASON_LOG_NOT_READY: Reason.ValueType  # 12
 """FAILED_PRECONDITION: the job has no log yet."""
+REASON_SITE_UNKNOWN: Reason.ValueType  # 13
+"""NOT_FOUND: an output is to be delivered to a site that does not exist; `field` names which."""
 
 class _ObstacleCode:
     ValueType = typing.NewType("ValueType", builtins.int)

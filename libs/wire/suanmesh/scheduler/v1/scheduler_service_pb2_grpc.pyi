@@ -27,7 +27,7 @@ class SchedulerServiceStub:
 
     Errors, per item:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
-      * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`).
+      * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`, `SITE_UNKNOWN`).
       * `PERMISSION_DENIED` (`NOT_OWNER`): the account is another party's.
       * `ALREADY_EXISTS` (`JOB_EXISTS`).
     """
@@ -100,7 +100,7 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors, per item:
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
-          * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`).
+          * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`, `SITE_UNKNOWN`).
           * `PERMISSION_DENIED` (`NOT_OWNER`): the account is another party's.
           * `ALREADY_EXISTS` (`JOB_EXISTS`).
         """
