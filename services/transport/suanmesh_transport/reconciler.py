@@ -83,4 +83,4 @@ class Reconciler:
         return [name for name in held.message.transfers if self._kept.get(name) is not None]
 
     def _of_site(self, site: str) -> Iterable[str]:
-        return [transfer.name for transfer in self._kept.values() if transfer.message.source == site]
+        return [held.name for held in self._kept.values() if site in (held.message.source, held.message.target)]

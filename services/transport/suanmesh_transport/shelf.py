@@ -178,15 +178,17 @@ class Shelf:
             return await self._keep(held, before, transfers.cancelled(before, reason, self._clock.now()), author)
 
     async def settle(self, name: str) -> None:
-        """End a transfer whose placement has ended or whose source is lost."""
+        """End a transfer whose placement has ended, or whose source or target is lost."""
         async with self._writing:
             held = await self._store.get(TRANSFERS, name)
             if held is None:
                 return
             before = wire.transfer_from(held.message)
             placement_open = not before.placement or await self._is_open(before.placement)
-            source, now = await self.place(before.source), self._clock.now()
-            after = transfers.settled(before, placement_open=placement_open, source=source, now=now)
+            source, target = await self.place(before.source), await self.place(before.target)
+            after = transfers.settled(
+                before, placement_open=placement_open, source=source, target=target, now=self._clock.now()
+            )
             if after != before:
                 with span(names.SETTLE_TRANSFER, parent=held.traceparent, transfer=name, state=after.state.name):
                     await self._keep(held, before, after, None)

@@ -202,14 +202,24 @@ async def test_a_transfer_ends_with_its_placement(opened: Any) -> None:
         assert refusal_of(late.error).reason == "TRANSITION_NOT_ALLOWED"
 
 
-async def test_a_transfer_from_a_lost_site_fails_with_the_reason(opened: Any) -> None:
-    """A job that waits for a site that will not come back must be decided anew."""
+@pytest.mark.parametrize(("site", "reason"), [("a", "SOURCE_LOST:"), ("b", "TARGET_LOST:")])
+async def test_a_transfer_with_a_lost_end_fails_with_the_reason(opened: Any, site: str, reason: str) -> None:
+    """A job that waits for a site that will not come back must be decided anew, or end."""
     async with opened() as movers:
         await movers.publish()
         made = (await movers.transfer()).transfer
-        await movers.site("a", liveness=Site.LIVENESS_LOST)
+        await movers.site(site, liveness=Site.LIVENESS_LOST)
         ended = await movers.until(TRANSFERS, made.name, lambda t: t is not None and t.state == FAILED)
-        assert ended.state_reason.startswith("SOURCE_LOST:")
+        assert ended.state_reason.startswith(reason)
+
+
+async def test_a_transfer_to_a_site_lost_before_fails_too(opened: Any) -> None:
+    """Results that were ready a moment too late would wait for ever."""
+    async with opened() as movers:
+        await movers.publish()
+        await movers.site("b", liveness=Site.LIVENESS_LOST)
+        made = (await movers.transfer()).transfer
+        await movers.until(TRANSFERS, made.name, lambda t: t is not None and t.state == FAILED)
 
 
 async def test_an_ended_transfer_leaves_etcd_but_is_still_shown(opened: Any) -> None:

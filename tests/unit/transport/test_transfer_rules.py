@@ -132,15 +132,24 @@ def test_progress_never_goes_back_or_over(told: list[Progress]) -> None:
         transfer = after
 
 
-def test_a_transfer_ends_with_its_placement_or_its_source() -> None:
-    """Bytes that nobody waits for cost money and keep others off the path."""
+@pytest.mark.parametrize(
+    ("placement_open", "source", "target", "ends"),
+    [
+        (True, a_place("a", alive=False), a_place("b", alive=False), (State.ACTIVE, "")),
+        (True, None, None, (State.ACTIVE, "")),
+        (False, a_place("a"), a_place("b"), (State.CANCELLED, "PLACEMENT_ENDED")),
+        (True, a_place("a", lost=True), a_place("b"), (State.FAILED, "SOURCE_LOST")),
+        (True, a_place("a"), a_place("b", lost=True), (State.FAILED, "TARGET_LOST")),
+    ],
+)
+def test_a_transfer_ends_with_its_placement_or_either_end(
+    placement_open: bool, source: Place | None, target: Place | None, ends: tuple[State, str]
+) -> None:
+    """Bytes that nobody waits for, or that nobody can take, cost money and keep others off the path."""
     waiting = a_transfer(State.ACTIVE)
-    same = settled(waiting, placement_open=True, source=a_place("a", alive=False), now=LATER)
-    gone = settled(waiting, placement_open=False, source=a_place("a"), now=LATER)
-    lost = settled(waiting, placement_open=True, source=a_place("a", lost=True), now=LATER)
-    assert same == waiting
-    assert (gone.state, gone.state_reason.split(":")[0]) == (State.CANCELLED, "PLACEMENT_ENDED")
-    assert (lost.state, lost.state_reason.split(":")[0]) == (State.FAILED, "SOURCE_LOST")
+    after = settled(waiting, placement_open=placement_open, source=source, target=target, now=LATER)
+    assert (after.state, after.state_reason.split(":")[0]) == ends
+    assert (after == waiting) is (after.state is State.ACTIVE)
 
 
 def test_data_that_is_there_already_does_not_move() -> None:

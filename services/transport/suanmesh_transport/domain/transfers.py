@@ -210,12 +210,16 @@ def failed(transfer: Transfer, reason: str, now: datetime) -> Transfer:
     return replace(_moved(transfer, State.FAILED), state_reason=reason, end_time=now)
 
 
-def settled(transfer: Transfer, *, placement_open: bool, source: Place | None, now: datetime) -> Transfer:
+def settled(
+    transfer: Transfer, *, placement_open: bool, source: Place | None, target: Place | None, now: datetime
+) -> Transfer:
     """What the transfer is to become, given what is known; itself where it is right as it stands."""
     if transfer.placement and not placement_open:
         return cancelled(transfer, f"PLACEMENT_ENDED: {transfer.placement} has ended", now)
     if source is not None and source.lost:
         return failed(transfer, f"SOURCE_LOST: {transfer.source} is not heard of any more", now)
+    if target is not None and target.lost:
+        return failed(transfer, f"TARGET_LOST: {transfer.target} is not heard of any more", now)
     return transfer
 
 
