@@ -30,6 +30,8 @@ from suanmesh_telemetry import names, span
 
 UNTAKEN = frozenset({PlacementState.REFUSED, PlacementState.EXPIRED, PlacementState.LOST})
 """Ends of a placement after which its site is not tried again."""
+UNDELIVERED = "DELIVERY_FAILED"
+"""Reason of an end after which another run would be paid for and be delivered no better."""
 FAILED_TRANSFERS = frozenset({transfer_pb2.Transfer.STATE_FAILED, transfer_pb2.Transfer.STATE_CANCELLED})
 
 
@@ -85,6 +87,7 @@ class Following:
         message = placement.message
         changed = _copied(job.message)
         left = job.message.attempt < max(1, job.message.max_attempts)
+        left = left and not message.state_reason.startswith(f"{UNDELIVERED}:")
         if state in UNTAKEN:
             changed.refused_by.append(message.site)
         if state in (PlacementState.REFUSED, PlacementState.EXPIRED):
@@ -199,7 +202,7 @@ class Following:
             return
         failed = self._failed(made)
         if failed is not None:
-            await self._move(placement, PlacementState.FAILED, f"DELIVERY_FAILED: {failed}")
+            await self._move(placement, PlacementState.FAILED, f"{UNDELIVERED}: {failed}")
         elif all(self._done(name) for name in made):
             await self._move(placement, PlacementState.DONE, "DONE: results delivered")
         else:

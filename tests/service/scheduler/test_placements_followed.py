@@ -349,6 +349,23 @@ async def test_a_delivery_that_cannot_be_asked_for_ends_the_job(scheduler: Any) 
     await scheduler.nothing_held()
 
 
+async def test_results_that_cannot_arrive_end_the_job_without_another_run(scheduler: Any) -> None:
+    """It would stay DELIVERING for ever, or be run and paid for again and again for a site that is gone."""
+    placement = await scheduler.bring(Job.STATE_DELIVERING)
+    await scheduler.change(JOBS, "jobs/j", lambda j: setattr(j, "max_attempts", 3))
+    stem = placement.name.removeprefix("placements/")
+
+    def lose(message: transfer_pb2.Transfer) -> None:
+        message.state, message.state_reason = Transfer.STATE_FAILED, "TARGET_LOST: sites/data is not heard of any more"
+
+    await scheduler.until(TRANSFERS, f"transfers/{stem}-out-0", lambda _: True)
+    await scheduler.change(TRANSFERS, f"transfers/{stem}-out-0", lose)
+    job = await scheduler.until_job(Job.STATE_FAILED, reason="DELIVERY_FAILED")
+    assert "TARGET_LOST" in job.state_reason
+    assert (job.attempt, list(job.output_datasets)) == (1, ["datasets/j-out", "datasets/j-log"])
+    await scheduler.nothing_held()
+
+
 async def test_a_job_cannot_read_another_partys_data(scheduler: Any, job_of: Callable[..., job_pb2.Job]) -> None:
     """Whoever knows a dataset's name could have any site print it."""
     scheduler.areas.datasets["datasets/in"].party = "parties/another"
