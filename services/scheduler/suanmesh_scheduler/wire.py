@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, reason_pb2
@@ -198,13 +199,25 @@ def _change_to(change: AdmittingChange) -> decision_pb2.AdmittingChange:
 
 
 def same_answer(one: decision_pb2.Decision, other: decision_pb2.Decision) -> bool:
-    """Whether two decisions say the same, whatever their name, time, trace and revisions."""
+    """Whether two decisions say the same, whatever their name, time, trace and revisions.
+
+    How far off a deadline is changes with every look, and says nothing new.
+    """
     return _bare(one) == _bare(other)
 
 
 def _bare(decision: decision_pb2.Decision) -> decision_pb2.Decision:
     bare = decision_pb2.Decision()
     bare.CopyFrom(decision)
-    for field in ("name", "read", "trace_id", "create_time"):
-        bare.ClearField(field)
+    _clear(bare, "name", "read", "trace_id", "create_time")
+    for candidate in bare.candidates:
+        if candidate.obstacle.code == reason_pb2.OBSTACLE_CODE_DEADLINE:
+            _clear(candidate.obstacle, "available", "message", "message_zh")
+    if bare.admitting_change.field == "constraints.deadline":
+        _clear(bare.admitting_change, "to", "message", "message_zh")
     return bare
+
+
+def _clear(message: Message, *fields: str) -> None:
+    for field in fields:
+        message.ClearField(field)

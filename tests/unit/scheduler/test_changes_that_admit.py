@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.decide import decide
 from suanmesh_scheduler.domain.relax import with_change
 from suanmesh_scheduler.domain.values import (
@@ -240,3 +241,14 @@ def test_what_nobody_can_relax_has_an_obstacle_and_no_promise(
     """A change that the user cannot make, or that would not help, is worse than none."""
     obstacle, change = told(job, situation(pool(**fields)))
     assert (obstacle.code, change) == (code, None)
+
+
+def test_the_time_that_passes_makes_no_new_answer() -> None:
+    """A job too late for its deadline would be decided, written and archived again as fast as the scheduler can."""
+    job = replace(JOB, deadline=NOW + timedelta(seconds=10))
+    looks = [situation(pool(), now=NOW + timedelta(seconds=passed)) for passed in (0, 1, 3600)]
+    first, *later = [wire.decision_to(with_change(decide(job, look), job, look)) for look in looks]
+    assert first.candidates[0].obstacle.message != later[0].candidates[0].obstacle.message
+    assert all(wire.same_answer(first, other) for other in later)
+    longer = replace(job, max_duration_s=job.max_duration_s + 1)
+    assert not wire.same_answer(first, wire.decision_to(decide(longer, looks[0])))
