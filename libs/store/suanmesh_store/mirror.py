@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Generic
 
 from suanmesh_store.layout import Kind, M
@@ -18,9 +18,14 @@ class Dirty:
     def __init__(self, names: Iterable[str] = ()) -> None:
         """Begin with some."""
         self._names: dict[str, None] = dict.fromkeys(names)
+        self._in_hand: set[str] = set()
         self._some = asyncio.Event()
         if self._names:
             self._some.set()
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._names)
 
     def add(self, names: Iterable[str]) -> None:
         """Add some; a name that waits already keeps its turn."""
@@ -29,13 +34,24 @@ class Dirty:
             self._some.set()
 
     async def take(self) -> str:
-        """The one that waits longest."""
-        while not self._names:
+        """The one that waits longest and is in nobody's hands."""
+        while (name := next((name for name in self._names if name not in self._in_hand), None)) is None:
             self._some.clear()
             await self._some.wait()
-        name = next(iter(self._names))
         del self._names[name]
         return name
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[str, None]:
+        """The one to look at now, in the caller's hands until it leaves: added meanwhile, it waits until then."""
+        name = await self.take()
+        self._in_hand.add(name)
+        try:
+            yield name
+        finally:
+            self._in_hand.discard(name)
+            if name in self._names:
+                self._some.set()
 
 
 class Mirror(Generic[M]):

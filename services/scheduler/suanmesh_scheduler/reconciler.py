@@ -6,10 +6,11 @@ import asyncio
 
 import structlog
 
-from suanmesh.scheduler.v1 import job_pb2
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_scheduler import wire
+from suanmesh_scheduler.domain.line import Line
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState, job_moved
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
@@ -42,7 +43,7 @@ class Reconciler:
         self._clock = clock
         self._settings = settings
         self._dirty = Dirty()
-        self._busy: set[str] = set()
+        self._line = Line()
 
     async def run(self) -> None:
         """Settle jobs until cancelled."""
@@ -56,13 +57,18 @@ class Reconciler:
 
     async def _follow_jobs(self) -> None:
         async for name in self._jobs.changes():
+            held = self._jobs.get(name)
+            self._line.stand(name, waits=held is not None and _waits(held.message))
             self._dirty.add([name])
 
     async def _follow_placements(self) -> None:
+        """Where one was just placed there may be room for the next, and where one ended there is."""
         async for name in self._placements.changes():
             held = self._placements.get(name)
             if held is not None:
                 self._dirty.add([held.message.job])
+                if held.message.HasField("end_time") or held.message.state == placement_pb2.Placement.STATE_COMMITTED:
+                    self._dirty.add(self._line.next(1))
 
     async def _follow_transfers(self) -> None:
         """A transfer is named after its placement."""
@@ -73,28 +79,27 @@ class Reconciler:
                 self._dirty.add([held.message.job])
 
     async def _resync(self) -> None:
-        """Look at everything that has not ended, lest an event was missed or the world around a job changed."""
+        """Look again, lest an event was missed or the world around a job changed.
+
+        A look at a job that waits asks every other area: a few of them have their turn at a time, and only as far as
+        there is nothing else left to look at.
+        """
         while True:
             await asyncio.sleep(self._settings.resync_s)
-            self._dirty.add([held.name for held in self._jobs.values() if wire.job_state(held.message) not in JOB_ENDS])
+            self._dirty.add(self._line.next(self._settings.waiting_jobs_max - len(self._dirty)))
+            placed = [held for held in self._jobs.values() if held.message.placement]
+            self._dirty.add([held.name for held in placed if wire.job_state(held.message) not in JOB_ENDS])
 
     async def _work(self) -> None:
         while True:
-            name = await self._dirty.take()
-            if name in self._busy:
-                await asyncio.sleep(0.01)
-                self._dirty.add([name])
-                continue
-            self._busy.add(name)
-            try:
-                await self._settle(name)
-            except Conflict as conflict:
-                log.info("job decided anew", job=name, message=conflict.message)
-                self._dirty.add([name])
-            except Refusal as refusal:
-                log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
-            finally:
-                self._busy.discard(name)
+            async with self._dirty.turn() as name:
+                try:
+                    await self._settle(name)
+                except Conflict as conflict:
+                    log.info("job decided anew", job=name, message=conflict.message)
+                    self._dirty.add([name])
+                except Refusal as refusal:
+                    log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
 
     async def _settle(self, name: str) -> None:
         held = await self._store.get(JOBS, name)
@@ -128,3 +133,7 @@ class Reconciler:
         job.CopyFrom(held.message)
         wire.set_job_state(job, job_moved(wire.job_state(job), state), reason, self._clock.now())
         await self._store.commit(Update(held, job))
+
+
+def _waits(job: job_pb2.Job) -> bool:
+    return not job.placement and wire.job_state(job) not in JOB_ENDS

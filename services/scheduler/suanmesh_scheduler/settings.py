@@ -10,7 +10,9 @@ class SchedulerSettings:
     """Filled from `SUANMESH_SCHEDULER_<FIELD>`."""
 
     resync_s: float = 3.0
-    """How often jobs that wait are decided again even when nothing was heard to change, in seconds."""
+    """How often jobs are looked at again even when nothing was heard to change, in seconds."""
+    waiting_jobs_max: int = 32
+    """Jobs without a place that are decided again each time; the others have their turn the next times."""
     round_lease_s: float = 10.0
     """How long the holds of a round live until they are committed, in seconds."""
     accept_s_max: float = 30.0

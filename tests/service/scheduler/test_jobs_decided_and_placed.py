@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS, POOLS, SITE_BOOKI
 
 Job = job_pb2.Job
 JobOf = Callable[..., job_pb2.Job]
+Running = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 async def test_a_job_goes_to_the_cheapest_site_that_has_room(scheduler: Any) -> None:
@@ -149,6 +151,30 @@ async def test_a_waiting_job_goes_on_when_there_is_room(scheduler: Any) -> None:
     await scheduler.report(first, first.STATE_FAILED, reason="EXIT_STATUS: 1")
     await scheduler.placed("jobs/second")
     await scheduler.until_job(Job.STATE_FAILED, "jobs/first", "EXIT_STATUS")
+
+
+async def test_room_that_is_freed_goes_to_who_waits_at_once(running: Running) -> None:
+    """A machine that is paid for would stand idle until somebody looks."""
+    async with running(resync_s=3600) as scheduler:
+        await scheduler.submit("first", cpu_milli=4000, allow_sites=["sites/near"])
+        first = await scheduler.placed("jobs/first")
+        for job_id in ("second", "third"):
+            await scheduler.submit(job_id, cpu_milli=2000, allow_sites=["sites/near"])
+            await scheduler.until_job(Job.STATE_PENDING, f"jobs/{job_id}", "NO_PLACE")
+        await scheduler.report(first, first.STATE_REFUSED, reason="DISK_FULL: no room")
+        await scheduler.placed("jobs/second")
+        await scheduler.placed("jobs/third")
+
+
+async def test_whoever_waits_in_a_crowd_has_a_turn(running: Running) -> None:
+    """The first in the alphabet would be decided for ever, and the last never."""
+    async with running(waiting_jobs_max=2) as scheduler:
+        for number in range(8):
+            await scheduler.submit(f"j{number}", cpu_milli=9000)
+            await scheduler.until_job(Job.STATE_PENDING, f"jobs/j{number}", "NO_PLACE")
+        await scheduler.add_site("big", price=1, cpu_milli=80_000)
+        for number in reversed(range(8)):
+            await scheduler.placed(f"jobs/j{number}")
 
 
 async def test_a_budget_too_small_stops_it_before_it_starts(scheduler: Any) -> None:
