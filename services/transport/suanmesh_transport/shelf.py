@@ -89,11 +89,10 @@ class Shelf:
 
     async def shown(self, name: str, party: str) -> transfer_pb2.Transfer:
         """One transfer, live or archived. Raises NotFound (`TRANSFER_UNKNOWN`) as `transfer` does."""
-        held = await self._store.get(TRANSFERS, name)
-        message = held.message if held else await self._archive.get(TRANSFERS, name)
-        if message is None or party not in ("", message.party):
+        found = await self._found(name)
+        if found is None or party not in ("", found.party):
             raise _unknown(name)
-        return message
+        return found
 
     async def dataset(self, name: str, party: str) -> Held[dataset_pb2.Dataset]:
         """One dataset. Raises NotFound (`DATASET_UNKNOWN`) also where `party` is another than its owner."""
@@ -171,9 +170,12 @@ class Shelf:
             return await self._keep(held, before, transfers.reported(before, report, self._clock.now()), author)
 
     async def cancel(self, name: str, party: str, reason: str, author: Author) -> transfer_pb2.Transfer:
-        """End a transfer that has not ended. Raises NotFound (`TRANSFER_UNKNOWN`)."""
+        """End a transfer; one that has ended, even long ago, stays as it is. Raises NotFound (`TRANSFER_UNKNOWN`)."""
         async with self._writing:
-            held = await self.transfer(name, party)
+            shown = await self.shown(name, party)
+            held = await self._store.get(TRANSFERS, name)
+            if held is None:
+                return shown
             before = wire.transfer_from(held.message)
             return await self._keep(held, before, transfers.cancelled(before, reason, self._clock.now()), author)
 
@@ -203,12 +205,16 @@ class Shelf:
                 await self._archive.keep(Keep(TRANSFERS, name, ended, place=wire.place_of(ended), party=ended.party))
                 await self._store.commit(Delete(held))
 
+    async def _found(self, name: str) -> transfer_pb2.Transfer | None:
+        """A transfer, live or archived."""
+        held = await self._store.get(TRANSFERS, name)
+        return held.message if held else await self._archive.get(TRANSFERS, name)
+
     async def _made(self, item: Asked, earlier: Sequence[Outcome]) -> Create[transfer_pb2.Transfer] | Outcome:
         """What becomes of one item; the same id twice in a batch is one transfer."""
         standing = next((o for o in earlier if not isinstance(o, Refusal) and o.name == item.ask.name), None)
         if standing is None:
-            held = await self._store.get(TRANSFERS, item.ask.name)
-            standing = None if held is None else held.message
+            standing = await self._found(item.ask.name)
         try:
             if standing is not None:
                 return _own(standing, item)

@@ -236,6 +236,22 @@ async def test_an_ended_transfer_leaves_etcd_but_is_still_shown(opened: Any) -> 
         assert [t.name for t in listed.transfers] == [made.name]
 
 
+async def test_an_archived_transfer_is_neither_made_again_nor_unknown(opened: Any) -> None:
+    """Whoever repeats a call of last week would have the data moved, and pay, twice."""
+    async with opened() as movers:
+        await movers.publish()
+        made = (await movers.transfer(transfer_id="t")).transfer
+        cancel = pb.CancelTransferRequest(name=made.name)
+        cancelled = await movers.user.transport.CancelTransfer(cancel)
+        movers.clock.advance(86401)
+        await movers.until(TRANSFERS, made.name, lambda message: message is None)
+        assert (await movers.transfer(transfer_id="t")).transfer == cancelled
+        assert await movers.user.transport.CancelTransfer(cancel) == cancelled
+        with pytest.raises(Refusal, match="TRANSFER_UNKNOWN"):
+            await movers.stranger.transport.CancelTransfer(cancel)
+        assert not (await movers.store.snapshot(TRANSFERS)).held
+
+
 async def test_the_newest_transfer_is_listed_first(opened: Any) -> None:
     """What a user has just started is what they look for."""
     async with opened() as movers:
