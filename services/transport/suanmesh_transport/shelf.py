@@ -196,14 +196,18 @@ class Shelf:
                     await self._keep(held, before, after, None)
 
     async def forget(self, name: str, older_than: timedelta) -> None:
-        """Move a transfer that ended long enough ago to the archive."""
+        """Move a transfer that ended long enough ago to the archive, unless its placement still waits for others."""
         held = self._transfers.get(name)
-        if held is not None:
-            end_time = wire.transfer_from(held.message).end_time
-            if end_time is not None and end_time + older_than <= self._clock.now():
-                ended = held.message
-                await self._archive.keep(Keep(TRANSFERS, name, ended, place=wire.place_of(ended), party=ended.party))
-                await self._store.commit(Delete(held))
+        if held is None:
+            return
+        ended = held.message
+        end_time = wire.transfer_from(ended).end_time
+        if end_time is None or end_time + older_than > self._clock.now():
+            return
+        if ended.placement and await self._is_open(ended.placement):
+            return
+        await self._archive.keep(Keep(TRANSFERS, name, ended, place=wire.place_of(ended), party=ended.party))
+        await self._store.commit(Delete(held))
 
     async def _found(self, name: str) -> transfer_pb2.Transfer | None:
         """A transfer, live or archived."""

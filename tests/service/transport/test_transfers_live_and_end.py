@@ -236,6 +236,22 @@ async def test_an_ended_transfer_leaves_etcd_but_is_still_shown(opened: Any) -> 
         assert [t.name for t in listed.transfers] == [made.name]
 
 
+async def test_an_ended_transfer_stays_while_its_placement_waits_for_another(opened: Any) -> None:
+    """A job with one result that takes more than a day would never learn that the first one has arrived."""
+    async with opened() as movers:
+        dataset = await movers.publish()
+        await movers.place("p1", Placement.STATE_DELIVERING, site="a")
+        made = (await movers.transfer(transfer_id="a-out-0", placement="placements/p1")).transfer
+        await movers.report("b", made.name, DONE, receipt=Receipt(digest=dataset.digest))
+        for later in ("t1", "t2"):  # the second is looked at after all that stood when the first had gone
+            other = (await movers.transfer(transfer_id=later)).transfer
+            movers.clock.advance(86401)
+            await movers.until(TRANSFERS, other.name, lambda message: message is None)
+        assert await movers.store.get(TRANSFERS, made.name) is not None
+        await movers.place("p1", Placement.STATE_DONE, site="a")
+        await movers.until(TRANSFERS, made.name, lambda message: message is None)
+
+
 async def test_an_archived_transfer_is_neither_made_again_nor_unknown(opened: Any) -> None:
     """Whoever repeats a call of last week would have the data moved, and pay, twice."""
     async with opened() as movers:
