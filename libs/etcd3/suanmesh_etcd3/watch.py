@@ -95,9 +95,9 @@ class Watch:
             while True:
                 answer = self._checked(await call.read())
                 events += events_after(self._delivered, answer.events)
-                if events and not answer.fragment:
-                    yield self._deliver(events)
-                    events = []
+                whole, events = _whole(events, goes_on=answer.fragment)
+                if whole:
+                    yield self._deliver(whole)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
             self._client.endpoints.failed(endpoint)
             if isinstance(error, grpc.aio.AioRpcError) and verdict_of(error) is Verdict.FINAL:
@@ -155,3 +155,16 @@ class Watch:
         self._known = {kv.key: kv.mod_revision for kv in snapshot.kvs}
         self._delivered = snapshot.revision
         return Reset("compacted", snapshot.revision, tuple(events))
+
+
+def _whole(events: list[Event], *, goes_on: bool) -> tuple[list[Event], list[Event]]:
+    """Events whose revisions have come to their end, and those of the last one, which may go on in what comes next.
+
+    A history is sent in a few pieces of a megabyte; to gather them all would hold what has to be read in memory twice.
+    """
+    if not goes_on or not events:
+        return events, []
+    end = len(events)
+    while end and events[end - 1].mod_revision == events[-1].mod_revision:
+        end -= 1
+    return events[:end], events[end:]

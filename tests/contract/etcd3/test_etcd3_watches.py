@@ -146,6 +146,33 @@ async def test_fragments_of_a_broken_stream_are_not_delivered() -> None:
     assert [event.key for event in batch.events] == [b"ka", b"kb"]
 
 
+async def test_a_long_history_is_delivered_while_it_still_comes() -> None:
+    """Who catches up on a long absence must not hold it all in memory, nor begin anew where a stream breaks."""
+    starts: list[int] = []
+
+    async def member(create: pb.WatchRequest) -> AsyncIterator[pb.WatchResponse]:
+        starts.append(create.create_request.start_revision)
+        yield answered(8, created=True)
+        if len(starts) == 1:
+            yield answered(8, changed(7, b"ka"), changed(7, b"kb"), changed(8, b"ka"), fragment=True)
+            return
+        yield answered(8, changed(8, b"ka"), changed(8, b"kb"))
+        await asyncio.Event().wait()
+
+    async with (
+        Scripted(member) as address,
+        connect([address]) as client,
+        aclosing(client.watch("k", after_revision=6)) as changes,
+    ):
+        first, second = await anext(changes), await anext(changes)
+
+    assert starts == [7, 8]
+    assert [(batch.revision, [e.key for e in batch.events]) for batch in (first, second)] == [
+        (7, [b"ka", b"kb"]),
+        (8, [b"ka", b"kb"]),
+    ]
+
+
 async def collected(client: Client, prefix: str, after: int, *, until: int) -> list[Event]:
     """All changes up to a revision."""
     seen: list[Event] = []
