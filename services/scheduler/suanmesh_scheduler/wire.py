@@ -25,6 +25,7 @@ from suanmesh_scheduler.domain.values import (
     Obstacle,
     Variant,
     Verdict,
+    told,
 )
 
 BANDWIDTH_BPS_MIN = 1_000_000
@@ -162,7 +163,7 @@ def candidate_to(candidate: Candidate) -> decision_pb2.Candidate:
         transfer_micros=candidate.transfer_micros,
         score_micros=candidate.score_micros,
         finish_ms=candidate.finish_ms,
-        transfer_bytes=sum(route.bytes for route in candidate.routes),
+        transfer_bytes=told(sum(route.bytes for route in candidate.routes)),
         transfer_ms=max((route.transfer_ms for route in candidate.routes), default=0),
         latency_us=candidate.latency_us,
     )

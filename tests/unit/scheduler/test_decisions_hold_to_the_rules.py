@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.bookings import Booked, free_hosts
 from suanmesh_scheduler.domain.decide import decide
 from suanmesh_scheduler.domain.fitting import HOSTS_MAX, one_task, room, slots, taken
@@ -98,6 +99,30 @@ def test_the_value_of_time_flips_the_winner() -> None:
 def test_equals_are_decided_by_name() -> None:
     """Two schedulers that decide the same job must not disagree."""
     assert winner(JOB, situation({"b": 6, "a": 6})) == "sites/a"
+
+
+@settings(deadline=None)
+@given(
+    size=st.integers(0, 2**60),
+    bps=st.integers(1, 2**63 - 1),
+    price=st.integers(0, 2**63 - 1),
+    compute=st.integers(0, 2**61),
+    second_value=st.integers(0, 10**10),
+    seconds=st.integers(1, 86_400),
+    count=st.integers(1, 1000),
+)
+def test_no_number_is_too_large_to_be_told(
+    size: int, bps: int, price: int, compute: int, second_value: int, seconds: int, count: int
+) -> None:
+    """One job with absurd numbers must get an obstacle; a decision that cannot be written down stops all others."""
+    need = Need("datasets/d", size, frozenset({"sites/d"}))
+    job = replace(JOB, needs=(need, need), second_value_micros=second_value, max_duration_s=seconds, count=count)
+    paths: dict[tuple[str, str], Path | Blocked] = {("sites/d", "sites/a"): Path(("links/l",), 10, bps, price)}
+    now = replace(situation({"a": compute}), paths=paths)
+    for limits in (job, replace(job, deadline=NOW, budget_micros=1), replace(job, deadline=NOW)):
+        told = wire.decision_to(verdict(limits, now))
+
+        assert told.candidates[0].HasField("obstacle") or told.candidates[0].cost_micros <= now.free_micros
 
 
 pools_drawn = st.lists(

@@ -20,6 +20,7 @@ from suanmesh_scheduler.domain.values import (
     Route,
     Situation,
     Verdict,
+    told,
 )
 
 TRANSFER_S = 5
@@ -54,7 +55,7 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
     transfer_micros = None if blocked else _transfer_micros(routes)
     waves = -(-job.count // max(1, room(placed)))
     transfer_ms = max((route.transfer_ms for route in routes), default=0)
-    finish_ms = transfer_ms + waves * job.max_duration_s * 1000
+    finish_ms = told(transfer_ms + waves * job.max_duration_s * 1000)
     cost = None if transfer_micros is None else quote.compute_micros + transfer_micros
     if obstacle is None and cost is not None:
         obstacle = obstacles.of_deadline(job, finish_ms, situation) or obstacles.of_cost(job, cost, situation)
@@ -68,7 +69,7 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
         routes=routes,
         compute_micros=quote.compute_micros,
         transfer_micros=transfer_micros,
-        score_micros=None if cost is None else cost + job.second_value_micros * finish_ms // 1000,
+        score_micros=None if cost is None else told(cost + job.second_value_micros * finish_ms // 1000),
         finish_ms=finish_ms,
         obstacle=obstacle,
     )
@@ -130,7 +131,7 @@ def _offer(job: JobSpec, pool: Pool, situation: Situation) -> tuple[Offer, Quote
 
 def _transfer_micros(routes: tuple[Route, ...]) -> int:
     """What moving the inputs costs by the links' prices, rounded up: it is a bound, not a bill."""
-    return sum(-(-route.bytes * route.path.price_micros_per_mib // MEBIBYTE) for route in routes)
+    return told(sum(-(-route.bytes * route.path.price_micros_per_mib // MEBIBYTE) for route in routes))
 
 
 def _reason(fitting: list[Candidate], count: int) -> str:

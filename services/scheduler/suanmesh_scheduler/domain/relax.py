@@ -136,8 +136,9 @@ def _capability(job: JobSpec, pool: Pool, situation: Situation) -> Iterator[_Try
 
 
 def _in_time(job: JobSpec, candidate: Candidate, left_ms: int, situation: Situation) -> Iterator[_Try]:
-    """A later deadline."""
-    if job.deadline is None:
+    """A later deadline, as long as the calendar has one."""
+    last = datetime.max.replace(tzinfo=UTC) - 2 * GRACE
+    if job.deadline is None or candidate.finish_ms >= (last - situation.now) / timedelta(milliseconds=1):
         return
     end = situation.now + timedelta(milliseconds=candidate.finish_ms) + GRACE
     later = end.replace(microsecond=0) + timedelta(seconds=1)

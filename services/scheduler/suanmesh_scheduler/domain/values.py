@@ -8,6 +8,15 @@ from datetime import datetime
 
 from suanmesh_kernel.quantities import Capacity
 
+NUMBER_MAX = 1 << 61
+"""Micros or milliseconds beyond any account or lifetime; what is reckoned larger is told as this, so that it and the
+sum of two still fit the contract's 64 bits."""
+
+
+def told(number: int) -> int:
+    """A reckoned amount or time as it is told and compared."""
+    return min(number, NUMBER_MAX)
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceAsk:
@@ -169,7 +178,7 @@ class Route:
     @property
     def transfer_ms(self) -> int:
         """How long the bytes take at the rate, in milliseconds."""
-        return -(-self.bytes * 8000 // self.rate_bps)
+        return told(-(-self.bytes * 8000 // self.rate_bps))
 
 
 @dataclass(frozen=True, slots=True)
