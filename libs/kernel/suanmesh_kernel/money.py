@@ -22,15 +22,9 @@ class Price:
             raise ValueError("a price is a non-negative amount for at least one unit")
 
 
-def rated(quantity: int, price: Price) -> int:
-    """Cost of `quantity` units in micros, rounded once, half to even.
-
-    Raises OverflowError where the result does not fit 64 bits.
-    """
-    amount = divided_half_even(quantity * price.amount_micros, price.per_quantity)
-    if abs(amount) > INT64_MAX:
-        raise OverflowError("amount does not fit 64 bits")
-    return amount
+def rated_up(quantity: int, price: Price) -> int:
+    """Cost of `quantity` units in micros, rounded up: a bound of what they cost, however a bill rounds."""
+    return -(-quantity * price.amount_micros // price.per_quantity)
 
 
 def divided_half_even(numerator: int, denominator: int) -> int:

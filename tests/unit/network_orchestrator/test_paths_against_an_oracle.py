@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import networkx
 from hypothesis import given, settings
@@ -115,6 +116,14 @@ def test_the_cheaper_way_round_is_taken_unless_it_is_too_slow() -> None:
     relaxed, strict = Query("sites/a", "sites/b"), Query("sites/a", "sites/b", max_latency_us=39)
     assert find_path(net, relaxed) == Path(("links/up", "links/down"), 40, 100, "links/down", 2)
     assert find_path(net, strict) == Path(("links/direct",), 10, 100, "links/direct", 50)
+
+
+def test_the_price_of_a_mebibyte_covers_every_byte_of_it() -> None:
+    """A carrier that asks less than a micro a mebibyte would see money held for nothing, and bear its own price."""
+    cheap = topology([replace(a_link("l", "a", "b"), price=Price(1, 10 * MIB))], {}, {})
+    found = find_path(cheap, Query("sites/a", "sites/b"))
+    assert isinstance(found, Path)
+    assert found.price_micros_per_mib == 1
 
 
 def test_what_is_reserved_is_gone_and_the_obstacle_names_the_link() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanmesh_kernel.money import divided_half_even
+from suanmesh_kernel.money import rated_up
 from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument
 from suanmesh_network_orchestrator.domain.topology import MIB, Link
@@ -27,7 +27,7 @@ def check_declared(link: Link, *, field: str) -> None:
     _check_range(link.latency_us, 0, LATENCY_US_MAX, f"{field}.latency_us")
     _check_range(link.loss_ppm, 0, LOSS_PPM_MAX, f"{field}.loss_ppm")
     if link.price is not None:
-        mib_micros = divided_half_even(MIB * link.price.amount_micros, link.price.per_quantity)
+        mib_micros = rated_up(MIB, link.price)
         if mib_micros > MIB_MICROS_MAX:
             problem = f"a mebibyte would cost {mib_micros}, {MIB_MICROS_MAX} are allowed"
             raise _invalid(f"{field}.price.amount_micros", problem)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from suanmesh_kernel.money import Price, rated
+from suanmesh_kernel.money import Price, rated_up
 
 MIB = 1024 * 1024
 
@@ -67,6 +67,8 @@ def topology(links: Iterable[Link], reserved_bps: Mapping[str, int], rtt_us: Map
 def line(link: Link, reserved_bps: int, rtt_us: int | None) -> Line:
     """One link as it is now.
 
+    Its price of a mebibyte is rounded up: money is held by it, and bytes are charged by the exact price.
+
     Its latency is the worse of the declared one and half of the measured round trip: a promise that the line does not
     keep is not worth more than what it does, and one that it beats on a quiet day is still all that is promised.
     """
@@ -77,5 +79,5 @@ def line(link: Link, reserved_bps: int, rtt_us: int | None) -> Line:
         target=link.target,
         available_bps=max(0, link.capacity_bps - reserved_bps),
         latency_us=max(link.latency_us, measured_us),
-        price_micros_per_mib=0 if link.price is None else rated(MIB, link.price),
+        price_micros_per_mib=0 if link.price is None else rated_up(MIB, link.price),
     )

@@ -38,7 +38,7 @@ class Path(message.Message):
     narrowest_link: builtins.str
     """The link that has it."""
     price_micros_per_mib: builtins.int
-    """Price of a mebibyte over all links in 10^-6 of the currency."""
+    """Price of a mebibyte over all links in 10^-6 of the currency, rounded up for each link: a bound, not a bill."""
     @builtins.property
     def links(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """`links/{link}`, in order from the data to the compute; empty when both ends are one."""
