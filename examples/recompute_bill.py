@@ -110,7 +110,7 @@ class Books:
         yield from (f"{key}: {count} final records" for key, count in finals.items() if count > 1)
 
     def _of_charges(self) -> Iterator[str]:
-        """Every charge is a reading times a published price, rounded once, half to even, and there once."""
+        """Every charge, with what was waived of it, is a reading times a published price, rounded once."""
         seen: Counter[tuple[str, int, str]] = Counter()
         for charge in self.charges:
             seen[charge.usage, charge.meter, charge.price_version] += 1
@@ -123,9 +123,12 @@ class Books:
             quantity = sum(reading.quantity for reading in record.readings if reading.meter == charge.meter)
             shown = Fraction(charge.price.amount_micros, charge.price.per_quantity)
             wanted = (record.placement, quantity, price, round(quantity * price), payee)
-            found = (charge.placement, charge.quantity, shown, charge.amount_micros, self.accounts[charge.payee].party)
+            rated = charge.amount_micros + charge.waived_micros
+            found = (charge.placement, charge.quantity, shown, rated, self.accounts[charge.payee].party)
             if wanted != found:
                 yield f"{charge.name}: is {found}, should be {wanted}"
+            if min(charge.amount_micros, charge.waived_micros) < 0:
+                yield f"{charge.name}: charges {charge.amount_micros} and waives {charge.waived_micros}"
         yield from (f"{key}: charged {count} times" for key, count in seen.items() if count > 1)
 
     def _of_what_is_uncharged(self) -> Iterator[str]:
@@ -160,13 +163,22 @@ class Books:
                 yield f"{reference}: {move.name} went {move.source} to {move.target}, charged for {names}"
 
     def _of_holds(self) -> Iterator[str]:
-        """What a hold says is charged is what its charges add up to."""
+        """What a hold says is charged is the sum of its charges: never more than it, and all of it where one waives."""
         spent: Counter[str] = Counter()
+        waived: Counter[str] = Counter()
         for charge in self.charges:
             spent[charge.placement] += charge.amount_micros
+            waived[charge.placement] += charge.waived_micros
         for hold in self.holds:
-            if hold.charged_micros != spent[hold.placement]:
-                yield f"{hold.name}: says {hold.charged_micros} micros are charged, {spent[hold.placement]} are"
+            charged = spent[hold.placement]
+            if hold.charged_micros != charged:
+                yield f"{hold.name}: says {hold.charged_micros} micros are charged, {charged} are"
+            if charged > hold.amount_micros:
+                yield f"{hold.name}: {charged} micros are charged, {hold.amount_micros} are held"
+            late = hold.state == usage_pb2.Hold.STATE_RELEASED  # what comes after the release may find no money
+            if waived[hold.placement] and charged < hold.amount_micros and not late:
+                left = hold.amount_micros - charged
+                yield f"{hold.name}: {waived[hold.placement]} micros are waived with {left} left"
 
     def _of_postings(self) -> Iterator[str]:
         """Every entry and every currency sums to zero; balances are their postings; every charge is posted once."""

@@ -72,6 +72,20 @@ def _too_much(books: Any) -> None:
     books.charges[0].amount_micros += 1
 
 
+def _waived_in_vain(books: Any) -> None:
+    books.charges[0].waived_micros += 1
+
+
+def _less_than_waived(books: Any) -> None:
+    books.charges[0].waived_micros += books.charges[0].amount_micros + 1
+    books.charges[0].amount_micros = -1
+
+
+def _beyond_the_hold(books: Any) -> None:
+    spent = next(hold for hold in books.holds if hold.charged_micros)
+    spent.amount_micros = spent.charged_micros - 1
+
+
 def _twice(books: Any) -> None:
     books.charges.append(books.charges[0])
 
@@ -92,7 +106,20 @@ def _unbalanced(books: Any) -> None:
     books.postings[0].amount_micros += 1
 
 
-@pytest.mark.parametrize("damage", [_too_much, _twice, _forgotten, _invented, _unsigned, _unbalanced])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _too_much,
+        _waived_in_vain,
+        _less_than_waived,
+        _beyond_the_hold,
+        _twice,
+        _forgotten,
+        _invented,
+        _unsigned,
+        _unbalanced,
+    ],
+)
 async def test_the_script_sees_a_wrong_book(operator: Mesh, damage: Damage) -> None:
     """A check that never fails proves nothing."""
     books = _loaded().Books()

@@ -121,6 +121,7 @@ def _charge(charge: usage_pb2.Charge) -> dict[str, Any]:
         "unit": meter,
         "price": {"amount_micros": charge.price.amount_micros, "per_quantity": charge.price.per_quantity},
         "amount_micros": charge.amount_micros,
+        "waived_micros": charge.waived_micros,
         "trace_id": charge.trace_id,
         "usage": charge.usage,
     }

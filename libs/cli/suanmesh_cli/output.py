@@ -30,19 +30,19 @@ def show_list(output: str, key: str, items: Sequence[Message], columns: Columns,
         console().print(table(items, columns))
 
 
-def show_one(output: str, item: Message, rendered: Callable[[], RenderableType]) -> None:
-    """Print one message: as `rendered` makes it readable, or as data."""
+def show_one(output: str, item: Message, rendered: Callable[[], RenderableType], *, zeros: bool = False) -> None:
+    """Print one message: as `rendered` makes it readable, or as data, with `zeros` also the fields that are empty."""
     if output == "name":
         click.echo(getattr(item, "name", ""))
     elif output in ("json", "yaml"):
-        show_data(output, as_data(item))
+        show_data(output, as_data(item, zeros=zeros))
     else:
         console().print(rendered())
 
 
-def as_data(item: Message) -> dict[str, Any]:
+def as_data(item: Message, *, zeros: bool = False) -> dict[str, Any]:
     """Proto3 JSON under the contract's own field names."""
-    return MessageToDict(item, preserving_proto_field_name=True)
+    return MessageToDict(item, preserving_proto_field_name=True, always_print_fields_with_no_presence=zeros)
 
 
 def show_data(output: str, data: object) -> None:

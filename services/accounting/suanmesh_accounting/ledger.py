@@ -13,7 +13,18 @@ from sqlalchemy import Connection, Engine, Row, create_engine, event, func, inse
 from suanmesh.accounting.v1 import accounting_service_pb2, price_book_pb2
 from suanmesh.type.v1 import document_pb2
 from suanmesh_accounting import tables as t
-from suanmesh_accounting.domain.ledger import AccountKind, HoldState, Posting, Purse, entry, moved_on, payable, promised
+from suanmesh_accounting.domain.ledger import (
+    AccountKind,
+    HoldState,
+    Posting,
+    Promise,
+    Purse,
+    chargeable,
+    entry,
+    moved_on,
+    payable,
+    promised,
+)
 from suanmesh_accounting.wire import microseconds
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, NotFound
@@ -229,6 +240,12 @@ def hold(c: Connection, name: str) -> Row[Any]:
 def hold_of(c: Connection, placement: str) -> Row[Any] | None:
     """The hold a placement's usage is rated by."""
     return c.execute(select(t.holds).where(t.holds.c.placement == placement).order_by(t.holds.c.position)).first()
+
+
+def chargeable_of(c: Connection, row: Row[Any]) -> int:
+    """What the placement of a hold may still be charged."""
+    promise = Promise(row.amount_micros, row.charged_micros, HoldState(row.state))
+    return chargeable(promise, purse_of(c, row.account).free_micros)
 
 
 def standing_holds(c: Connection) -> Sequence[Row[Any]]:

@@ -13,7 +13,7 @@ from suanmesh.accounting.v1 import accounting_service_pb2, usage_pb2
 from suanmesh.type.v1 import money_pb2, signed_pb2
 from suanmesh_accounting import ledger
 from suanmesh_accounting import tables as t
-from suanmesh_accounting.domain.ledger import AccountKind, entry
+from suanmesh_accounting.domain.ledger import AccountKind, Share, entry, within
 from suanmesh_accounting.domain.prices import Line, compute_lines, transfer_lines
 from suanmesh_accounting.wire import book_from, microseconds, price_to, readings_from, tariffs_from, timestamp
 from suanmesh_kernel.refusals import AlreadyExists
@@ -57,11 +57,13 @@ def record_usage(
     if hold is None or not ratable:
         return Rated((), new=True, ratable=False)
     lines = rated_lines(c, record, hold, source)
-    names = tuple(_charge(c, hold, line, reference, position, now) for position, line in enumerate(lines))
-    spent = sum(line.amount_micros for line in lines)
-    c.execute(
-        update(t.holds).where(t.holds.c.name == hold.name).values(charged_micros=t.holds.c.charged_micros + spent)
+    shares = within((line.amount_micros for line in lines), ledger.chargeable_of(c, hold))
+    names = tuple(
+        _charge(c, hold, line, share, f"{reference}/{position}", now)
+        for position, (line, share) in enumerate(zip(lines, shares, strict=True))
     )
+    spent = hold.charged_micros + sum(share.charged_micros for share in shares)
+    c.execute(update(t.holds).where(t.holds.c.name == hold.name).values(charged_micros=spent))
     return Rated(names, new=True, ratable=True)
 
 
@@ -125,10 +127,12 @@ def _charges_of(c: Connection, reference: str) -> tuple[str, ...]:
     return tuple(c.execute(query).scalars())
 
 
-def _charge(c: Connection, hold: Row[Any], line: Line, reference: str, position: int, now: datetime) -> str:
+def _charge(c: Connection, hold: Row[Any], line: Line, share: Share, reference: str, now: datetime) -> str:
+    """Write down one line; `reference` is the record's, and the position of the line in it."""
     currency = ledger.account(c, hold.account).currency
     payee = ledger.account_for(c, line.payee_party, AccountKind.PROVIDER, currency, now)
-    name = "charges/" + reference.removeprefix("sites/").replace("/", "-") + f"-{position}"
+    name = "charges/" + reference.removeprefix("sites/").replace("/", "-")
+    usage = reference.rpartition("/")[0]
     charge = usage_pb2.Charge(
         name=name,
         account=hold.account,
@@ -136,21 +140,22 @@ def _charge(c: Connection, hold: Row[Any], line: Line, reference: str, position:
         job=hold.job,
         placement=hold.placement,
         decision=accounting_service_pb2.HoldAsk.FromString(hold.ask).decision,
-        usage=reference,
+        usage=usage,
         meter=money_pb2.Meter.ValueType(line.meter),
         quantity=line.quantity,
         price=price_to(line),
         price_version=line.price_version,
-        amount_micros=line.amount_micros,
+        amount_micros=share.charged_micros,
+        waived_micros=share.waived_micros,
         currency=currency,
         trace_id=hold.trace_id,
         create_time=timestamp(microseconds(now)),
     )
-    row = {"name": name, "account": hold.account, "job": hold.job, "usage": reference}
+    row = {"name": name, "account": hold.account, "job": hold.job, "usage": usage}
     document = {"create_us": microseconds(now), "document": charge.SerializeToString()}
     c.execute(insert(t.charges).values(row | document))
-    if line.amount_micros:
-        ledger.post(c, entry(hold.account, payee, line.amount_micros, currency), name, name, now)
+    if share.charged_micros:
+        ledger.post(c, entry(hold.account, payee, share.charged_micros, currency), name, name, now)
     return name
 
 

@@ -172,7 +172,10 @@ class Gathering:
 
 
 def most_readings(spec: JobSpec) -> list[usage_pb2.MeterReading]:
-    """The most a job can use: everything it asks for, for as long as it may run, by every task."""
+    """The most a job can use: everything it asks for, for as long as it may run, by every task.
+
+    Money is held for this. What a site lets a task use beyond it is not charged.
+    """
     seconds = spec.max_duration_s * spec.count
     memory_mib = -(-spec.ask.memory_bytes // MEBIBYTE)
     cards = sum(device.count for device in spec.ask.devices)

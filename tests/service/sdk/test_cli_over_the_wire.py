@@ -19,7 +19,7 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
     ListAccountsResponse,
     ListPostingsResponse,
 )
-from suanmesh.accounting.v1.usage_pb2 import Bill
+from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
 from suanmesh.gateway.v1.trace_pb2 import Span, Trace
 from suanmesh.registry.v1.pool_pb2 import Pool
 from suanmesh.registry.v1.registry_service_pb2 import (
@@ -235,6 +235,14 @@ async def test_a_bill_finds_its_account(oracle: Any, run: Run) -> None:
     oracle.answers["GetJob"] = Job(name="jobs/x", account="accounts/other")
     assert (await run("bill", "show", "--job", "x", "-o", "json")).exit_code == 0
     assert b"accounts/other" in oracle.asked[-1][1]
+
+
+async def test_a_bill_as_data_says_that_nothing_was_waived(oracle: Any, run: Run) -> None:
+    """A script that recomputes bills must not have to guess whether a missing number is zero."""
+    charge = Charge(name="charges/c", amount_micros=7)
+    oracle.answers["GetBill"] = Bill(account="accounts/mine", charges=[charge], total_micros=7)
+    shown = json.loads((await run("bill", "show", "--account", "mine", "-o", "json")).stdout)
+    assert [(c["amount_micros"], c["waived_micros"]) for c in shown["charges"]] == [("7", "0")]
 
 
 async def test_the_ledger_fails_when_it_does_not_add_up(oracle: Any, run: Run) -> None:

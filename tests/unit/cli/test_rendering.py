@@ -71,6 +71,16 @@ def test_every_charge_shows_its_price_and_its_trace() -> None:
         assert part in shown
 
 
+def test_what_was_waived_is_shown_where_something_was() -> None:
+    """A payee must see what it bears; everybody else needs the column for the trace."""
+    paid = Charge(meter=METER_CPU_US, amount_micros=800, currency="CNY")
+    capped = Charge(meter=METER_CPU_US, amount_micros=3, waived_micros=797, currency="CNY")
+    assert "WAIVED" not in text_of(bill.bill(Bill(currency="CNY", charges=[paid])))
+    shown = text_of(bill.bill(Bill(currency="CNY", charges=[paid, capped])))
+    for part in ("WAIVED", "0.000000 CNY", "0.000003 CNY", "0.000797 CNY"):
+        assert part in shown
+
+
 def test_a_ledger_out_of_balance_says_so() -> None:
     """A sum that is not zero is the first thing an auditor looks for."""
     accounts = [

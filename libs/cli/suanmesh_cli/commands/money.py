@@ -119,7 +119,7 @@ async def show_bill(session: Session, account_name: str, job_name: str) -> None:
 
         return rendering.bill(owed, session.lang)
 
-    output.show_one(session.output, owed, rendered)
+    output.show_one(session.output, owed, rendered, zeros=True)
 
 
 @click.group()

@@ -14,17 +14,20 @@ from suanmesh_cli import units
 
 
 def bill(owed: Bill, lang: str = "en") -> RenderableType:
-    """The charges, and their sum."""
+    """The charges, and their sum; what was waived only where something was."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_footer=True)
     total = "total" if lang == "en" else "合计"
     table.add_column("METER", total, no_wrap=True)
     table.add_column("QUANTITY", justify="right", no_wrap=True)
     table.add_column("UNIT PRICE", no_wrap=True)
     table.add_column("AMOUNT", units.money(owed.total_micros, owed.currency), justify="right", no_wrap=True)
+    waived_micros = sum(charge.waived_micros for charge in owed.charges)
+    if waived_micros:
+        table.add_column("WAIVED", units.money(waived_micros, owed.currency), justify="right", no_wrap=True)
     for title in ("PAYEE", "JOB", "PRICE VERSION", "TRACE"):
         table.add_column(title, no_wrap=True)
     for charge in owed.charges:
-        table.add_row(*(Text(cell) for cell in _cells(charge)))
+        table.add_row(*(Text(cell) for cell in _cells(charge, with_waived=waived_micros > 0)))
     return Group(Text(f"{owed.account}  {len(owed.charges)} " + ("charges" if lang == "en" else "行")), table)
 
 
@@ -58,13 +61,14 @@ def _verdict(currency: str, sum_micros: int, lang: str) -> str:
     return f"sum {amount}: {'balanced' if sum_micros == 0 else 'OUT OF BALANCE'}"
 
 
-def _cells(charge: Charge) -> list[str]:
+def _cells(charge: Charge, *, with_waived: bool) -> list[str]:
     unit = units.METER_UNITS.get(charge.meter, "")
     return [
         units.METERS.get(charge.meter, str(charge.meter)),
         f"{charge.quantity} {unit}",
         units.price(charge.price.meter, charge.price.amount_micros, charge.price.per_quantity),
         units.money(charge.amount_micros, charge.currency),
+        *([units.money(charge.waived_micros, charge.currency)] if with_waived else []),
         units.short(charge.payee),
         units.short(charge.job),
         units.short(charge.price_version),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -62,6 +63,28 @@ class Posting:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """How much a hold promises, and how much of it has been charged."""
+
+    amount_micros: int
+    charged_micros: int
+    state: HoldState
+
+    @property
+    def left_micros(self) -> int:
+        """What has not been charged."""
+        return max(0, self.amount_micros - self.charged_micros)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A rated amount: what of it is charged, and what its payee bears."""
+
+    charged_micros: int
+    waived_micros: int
+
+
+@dataclass(frozen=True, slots=True)
 class Purse:
     """What an account has, and how much of it is promised."""
 
@@ -113,9 +136,29 @@ def moved_on(state: HoldState, to: HoldState) -> HoldState:
     return to
 
 
-def open_part(amount_micros: int, charged_micros: int, state: HoldState) -> int:
-    """What a hold still takes from the purse."""
-    return max(0, amount_micros - charged_micros) if state is not HoldState.RELEASED else 0
+def chargeable(hold: Promise, free_micros: int) -> int:
+    """What the placement of a hold may still be charged; `free_micros` is what its account has that nothing holds.
+
+    A hold that was given back promises nothing any more: usage that comes late is charged as far as the hold would have
+    covered it, and only from money that has not been promised to another placement since.
+    """
+    return hold.left_micros if hold.state is not HoldState.RELEASED else min(hold.left_micros, max(0, free_micros))
+
+
+def within(rated_micros: Iterable[int], left_micros: int) -> list[Share]:
+    """Charge amounts in their order as far as `left_micros` reaches, and waive the rest.
+
+    What a job uses within its bounds is worth no more than its hold, give or take half a micro for each line of its
+    quote. Its usage comes in many lines, each rounded by itself, so that their sum may lie half a micro a line above
+    that worth. No more than these halves can be waived of such a job, and only once the whole hold is charged: its
+    payees together then have what was used is worth, but for the halves of the quote.
+    """
+    shares = []
+    for rated in rated_micros:
+        charged = min(rated, left_micros)
+        left_micros -= charged
+        shares.append(Share(charged, rated - charged))
+    return shares
 
 
 def next_state(

@@ -189,7 +189,8 @@ class AccountingServiceServicer(object):
 
     def RecordUsage(self, request, context):
         """Stores signed usage and rates it at once. Each record is answered by itself, in order; a record that was stored
-        before is acknowledged and counts once.
+        before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges say what was
+        waived.
 
         Errors, per item:
         * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).

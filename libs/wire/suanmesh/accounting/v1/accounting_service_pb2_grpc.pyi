@@ -65,7 +65,8 @@ class AccountingServiceStub:
     """
     RecordUsage: aio.UnaryUnaryMultiCallable[accounting_service_pb2.RecordUsageRequest, accounting_service_pb2.RecordUsageResponse]
     """Stores signed usage and rates it at once. Each record is answered by itself, in order; a record that was stored
-    before is acknowledged and counts once.
+    before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges say what was
+    waived.
 
     Errors, per item:
       * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).
@@ -187,7 +188,8 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[accounting_service_pb2.RecordUsageRequest, abc.Awaitable[accounting_service_pb2.RecordUsageResponse]],
     ) -> abc.Awaitable[accounting_service_pb2.RecordUsageResponse]:
         """Stores signed usage and rates it at once. Each record is answered by itself, in order; a record that was stored
-        before is acknowledged and counts once.
+        before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges say what was
+        waived.
 
         Errors, per item:
           * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).

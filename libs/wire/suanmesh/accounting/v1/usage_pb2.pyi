@@ -156,6 +156,7 @@ class Charge(message.Message):
     PRICE_FIELD_NUMBER: builtins.int
     PRICE_VERSION_FIELD_NUMBER: builtins.int
     AMOUNT_MICROS_FIELD_NUMBER: builtins.int
+    WAIVED_MICROS_FIELD_NUMBER: builtins.int
     CURRENCY_FIELD_NUMBER: builtins.int
     TRACE_ID_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
@@ -180,7 +181,11 @@ class Charge(message.Message):
     price_version: builtins.str
     """Price book and version the price stands in: `priceBooks/{book}@{version}`."""
     amount_micros: builtins.int
-    """10^-6 of the currency, rounded once, half to even."""
+    """10^-6 of the currency: what the account pays. With `waived_micros` it is quantity times price, rounded once, half to
+    even.
+    """
+    waived_micros: builtins.int
+    """10^-6 of the currency: what the placement's hold did not cover. The account does not pay it, the payee bears it."""
     currency: builtins.str
     """ISO 4217 code."""
     trace_id: builtins.str
@@ -208,13 +213,14 @@ class Charge(message.Message):
         price: money_pb2.Price | None = ...,
         price_version: builtins.str = ...,
         amount_micros: builtins.int = ...,
+        waived_micros: builtins.int = ...,
         currency: builtins.str = ...,
         trace_id: builtins.str = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "create_time", b"create_time", "currency", b"currency", "decision", b"decision", "job", b"job", "meter", b"meter", "name", b"name", "payee", b"payee", "placement", b"placement", "price", b"price", "price_version", b"price_version", "quantity", b"quantity", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "create_time", b"create_time", "currency", b"currency", "decision", b"decision", "job", b"job", "meter", b"meter", "name", b"name", "payee", b"payee", "placement", b"placement", "price", b"price", "price_version", b"price_version", "quantity", b"quantity", "trace_id", b"trace_id", "usage", b"usage", "waived_micros", b"waived_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -268,9 +274,9 @@ class Hold(message.Message):
     job: builtins.str
     """`jobs/{job}`."""
     amount_micros: builtins.int
-    """10^-6 of the currency, at the most what the job can cost by its bounds."""
+    """10^-6 of the currency: the most the job can cost by its bounds, and the most its placement is ever charged."""
     charged_micros: builtins.int
-    """Of it, charged already."""
+    """Of it, charged already; also what came late, after it was given back."""
     state: Hold.State.ValueType
     """Where it stands."""
     @builtins.property
