@@ -1,0 +1,50 @@
+"""Where a hold belongs, for every way in which its placement may stand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from suanmesh_accounting.domain.ledger import TRANSITIONS, HoldState, Standing, moved_on, next_state
+
+HELD, COMMITTED, RELEASED = HoldState.HELD, HoldState.COMMITTED, HoldState.RELEASED
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATE = timedelta(seconds=30)
+RUNNING = Standing(terminal=False, end_time=None, tasks=2)
+JUST_ENDED = Standing(terminal=True, end_time=NOW - LATE, tasks=2)
+LONG_ENDED = Standing(terminal=True, end_time=NOW - LATE - timedelta(microseconds=1), tasks=2)
+NEVER_ENDED = Standing(terminal=True, end_time=None, tasks=2)
+
+
+@pytest.mark.parametrize(
+    ("state", "standing", "finals", "orphaned", "expected"),
+    [
+        (HELD, None, set(), False, HELD),
+        (HELD, None, set(), True, RELEASED),
+        (HELD, RUNNING, set(), False, COMMITTED),
+        (HELD, JUST_ENDED, {0, 1}, False, COMMITTED),
+        (COMMITTED, RUNNING, {0, 1}, False, COMMITTED),
+        (COMMITTED, JUST_ENDED, {0}, False, COMMITTED),
+        (COMMITTED, JUST_ENDED, {0, 1}, False, RELEASED),
+        (COMMITTED, LONG_ENDED, set(), False, RELEASED),
+        (COMMITTED, NEVER_ENDED, set(), False, RELEASED),
+        (COMMITTED, None, set(), False, RELEASED),
+    ],
+)
+def test_a_hold_is_where_its_placement_says(
+    state: HoldState, standing: Standing | None, finals: set[int], orphaned: bool, expected: HoldState
+) -> None:
+    """Money that stays promised to nobody is money its owner cannot spend."""
+    found = next_state(state, standing, finals, now=NOW, late=LATE, orphaned=orphaned)
+    assert found is expected
+    assert found is state or found in TRANSITIONS[state]
+
+
+@pytest.mark.parametrize(
+    ("state", "to"), [(RELEASED, HELD), (RELEASED, COMMITTED), (COMMITTED, HELD), (HELD, HELD), (RELEASED, RELEASED)]
+)
+def test_nothing_leads_back(state: HoldState, to: HoldState) -> None:
+    """What was given back may have been promised to another by now."""
+    with pytest.raises(ValueError, match="cannot go"):
+        moved_on(state, to)
