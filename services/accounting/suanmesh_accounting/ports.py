@@ -26,7 +26,7 @@ class Tokens(Protocol):
     async def put(self, placement: str, position: int, value: bytes, lease_id: int) -> tuple[str, int]:
         """Put a hold's key on a lease, or find it standing there; gives the key and its mod_revision.
 
-        Raises FailedPrecondition (`LEASE_GONE`).
+        Raises FailedPrecondition (`LEASE_GONE`), Aborted (`CONFLICT`) where it stands on another lease.
         """
 
     async def stands(self, placement: str, position: int) -> bool:

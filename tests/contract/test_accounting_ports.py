@@ -1,0 +1,216 @@
+"""What accounting needs of others, on paper, over the store's twin in memory and over a real etcd."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Protocol
+
+import pytest
+
+from suanmesh.registry.v1.site_pb2 import Site
+from suanmesh.scheduler.v1.placement_pb2 import Placement
+from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh_accounting import ports
+from suanmesh_accounting.domain.ledger import Move, Standing
+from suanmesh_accounting.etcd import EtcdMesh, EtcdTokens
+from suanmesh_accounting.testing import PaperMesh, PaperTokens
+from suanmesh_etcd3 import connect
+from suanmesh_kernel.clock import SystemClock, system_rng
+from suanmesh_kernel.refusals import Aborted, FailedPrecondition
+from suanmesh_local.etcd import EtcdCluster
+from suanmesh_store import Create, Detach, MemoryKeyspace, MemoryStore, open_mirror
+from suanmesh_store.etcd import EtcdStore
+from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS, hold_key
+from suanmesh_store.ports import RoundLease
+from suanmesh_store.store import KeyspaceStore
+
+ROUND_S = 60
+END = datetime(2026, 1, 1, tzinfo=UTC)
+MOVE = Move("sites/a", "sites/b", "placements/p")
+
+
+class World(Protocol):
+    """The ports, and what the rest of a node does that they tell of."""
+
+    tokens: ports.Tokens
+
+    async def mesh(self) -> ports.Mesh:
+        """The port, once everything below has been written."""
+
+    async def enrol(self, site: str, key: bytes) -> None:
+        """As the registry does it."""
+
+    async def move(self, transfer: str, move: Move) -> None:
+        """As transport does it."""
+
+    async def place(self, placement: str, tasks: int, end_time: datetime | None) -> None:
+        """As the scheduler does it; with an end it is over."""
+
+    async def open_lease(self) -> int:
+        """Open the scheduler's lease of a round."""
+
+    async def end_lease(self, lease_id: int) -> None:
+        """As if the scheduler had died."""
+
+    async def detach(self, placement: str, position: int) -> None:
+        """As a commit does it."""
+
+
+class PaperWorld:
+    """Everything on paper."""
+
+    def __init__(self) -> None:
+        self.tokens = PaperTokens()
+        self._mesh = PaperMesh()
+
+    async def mesh(self) -> ports.Mesh:
+        return self._mesh
+
+    async def enrol(self, site: str, key: bytes) -> None:
+        self._mesh.keys[site] = key
+
+    async def move(self, transfer: str, move: Move) -> None:
+        self._mesh.moves[transfer] = move
+
+    async def place(self, placement: str, tasks: int, end_time: datetime | None) -> None:
+        self._mesh.standings[placement] = Standing(end_time is not None, end_time, tasks)
+
+    async def open_lease(self) -> int:
+        return self.tokens.open_lease()
+
+    async def end_lease(self, lease_id: int) -> None:
+        self.tokens.end_lease(lease_id)
+
+    async def detach(self, placement: str, position: int) -> None:
+        self.tokens.detach(placement, position)
+
+
+class StoreWorld:
+    """A store for each area over the same keys."""
+
+    def __init__(self, stores: dict[str, KeyspaceStore]) -> None:
+        self._stores = stores
+        self._leases: dict[int, RoundLease] = {}
+        self.tokens = EtcdTokens(stores["accounting"])
+
+    async def mesh(self) -> ports.Mesh:
+        store = self._stores["accounting"]
+        return EtcdMesh(store, await open_mirror(store, SITES))
+
+    async def enrol(self, site: str, key: bytes) -> None:
+        await self._stores["registry"].commit(Create(SITES, site, Site(name=site, signing_key=key)))
+
+    async def move(self, transfer: str, move: Move) -> None:
+        message = Transfer(name=transfer, source=move.source, target=move.target, placement=move.placement)
+        await self._stores["transport"].commit(Create(TRANSFERS, transfer, message))
+
+    async def place(self, placement: str, tasks: int, end_time: datetime | None) -> None:
+        message = Placement(name=placement, state=Placement.STATE_RUNNING)
+        message.work.count = tasks
+        if end_time is not None:
+            message.state = Placement.STATE_DONE
+            message.end_time.FromDatetime(end_time)
+        await self._stores["scheduler"].commit(Create(PLACEMENTS, placement, message))
+
+    async def open_lease(self) -> int:
+        lease = await self._stores["scheduler"].open_lease(ROUND_S)
+        self._leases[lease.id] = lease
+        return lease.id
+
+    async def end_lease(self, lease_id: int) -> None:
+        await self._leases[lease_id].revoke()
+
+    async def detach(self, placement: str, position: int) -> None:
+        await self._stores["scheduler"].commit(Detach(hold_key(placement, "accounting", position)))
+
+
+AREAS = ("accounting", "registry", "scheduler", "transport")
+
+
+@pytest.fixture(params=["paper", "memory", "etcd"])
+def cluster(request: pytest.FixtureRequest) -> EtcdCluster | str:
+    """The members of the etcd, or which world needs none."""
+    found: EtcdCluster | str = request.getfixturevalue("etcd_cluster") if request.param == "etcd" else request.param
+    return found
+
+
+@pytest.fixture
+async def world(cluster: EtcdCluster | str) -> AsyncIterator[World]:
+    """Empty."""
+    if cluster == "paper":
+        yield PaperWorld()
+    elif isinstance(cluster, str):
+        keys = MemoryKeyspace(SystemClock())
+        yield StoreWorld({area: MemoryStore(area, keys=keys) for area in AREAS})
+    else:
+        async with connect(cluster.endpoints) as client:
+            await client.delete_prefix("/suanmesh/")
+            yield StoreWorld({area: EtcdStore(client, area, SystemClock(), system_rng) for area in AREAS})
+
+
+async def test_a_token_stands_under_its_key_and_is_found_again(world: World) -> None:
+    """A scheduler that asks twice must get the revision that its commit compares."""
+    lease = await world.open_lease()
+    key, revision = await world.tokens.put("placements/p", 0, b"hold", lease)
+    assert key == hold_key("placements/p", "accounting", 0)
+    assert revision > 0
+    assert await world.tokens.put("placements/p", 0, b"changed since", lease) == (key, revision)
+    assert await world.tokens.stands("placements/p", 0)
+    assert not await world.tokens.stands("placements/p", 1)
+
+
+async def test_a_token_is_not_taken_over_by_another_round(world: World) -> None:
+    """A second scheduler would commit a placement on a hold that evaporates with the first."""
+    await world.tokens.put("placements/p", 0, b"hold", await world.open_lease())
+    with pytest.raises(Aborted, match="CONFLICT"):
+        await world.tokens.put("placements/p", 0, b"hold", await world.open_lease())
+
+
+async def test_a_token_goes_with_its_lease(world: World) -> None:
+    """Money held for a scheduler that died must come free."""
+    lease = await world.open_lease()
+    await world.tokens.put("placements/p", 0, b"hold", lease)
+    await world.end_lease(lease)
+    assert not await world.tokens.stands("placements/p", 0)
+    with pytest.raises(FailedPrecondition, match="LEASE_GONE"):
+        await world.tokens.put("placements/p", 0, b"hold", lease)
+
+
+async def test_a_detached_token_stands_until_it_is_dropped(world: World) -> None:
+    """A running job's hold must outlive the round that made it, and not a moment its release."""
+    lease = await world.open_lease()
+    await world.tokens.put("placements/p", 0, b"hold", lease)
+    await world.detach("placements/p", 0)
+    await world.end_lease(lease)
+    assert await world.tokens.stands("placements/p", 0)
+    for _ in range(2):
+        await world.tokens.drop("placements/p", 0)
+        assert not await world.tokens.stands("placements/p", 0)
+
+
+async def test_only_an_enrolled_site_has_a_key(world: World) -> None:
+    """Usage signed by nobody known must not be paid."""
+    await world.enrol("sites/a", b"key")
+    mesh = await world.mesh()
+    assert mesh.signing_key("sites/a") == b"key"
+    assert mesh.signing_key("sites/b") is None
+
+
+async def test_a_transfer_says_whose_it_is(world: World) -> None:
+    """A site could bill a move that went elsewhere."""
+    await world.move("transfers/t", MOVE)
+    mesh = await world.mesh()
+    assert await mesh.move_of("transfers/t") == MOVE
+    assert await mesh.move_of("transfers/u") is None
+
+
+@pytest.mark.parametrize(
+    ("end_time", "expected"), [(None, Standing(False, None, 3)), (END, Standing(True, END, 3))], ids=["runs", "ended"]
+)
+async def test_a_placement_says_where_it_stands(world: World, end_time: datetime | None, expected: Standing) -> None:
+    """A hold that is given back too early is not there when the last usage comes."""
+    mesh = await world.mesh()
+    assert await mesh.standing("placements/p") is None
+    await world.place("placements/p", 3, end_time)
+    assert await mesh.standing("placements/p") == expected
