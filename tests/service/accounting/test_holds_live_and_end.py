@@ -1,0 +1,156 @@
+"""Holds of money from the ask to the release, over the store and behind the real wrapper."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from suanmesh.accounting.v1.usage_pb2 import Hold
+from suanmesh.scheduler.v1.placement_pb2 import Placement
+from suanmesh_sdk.status import refusal_of
+
+HELD, COMMITTED, RELEASED = Hold.STATE_HELD, Hold.STATE_COMMITTED, Hold.STATE_RELEASED
+
+
+async def founded(books: Any) -> None:
+    await books.open_account(credit=1000)
+    await books.publish()
+
+
+async def test_a_hold_takes_what_it_promises_and_says_what_is_missing(opened: Any) -> None:
+    """A consumer must hear how much to pay in, and money promised twice is not there when the bill comes."""
+    async with opened() as books:
+        await founded(books)
+        lease = await books.lease()
+        made = (await books.hold("p", 700, lease)).hold
+        assert (made.hold.state, made.hold.amount_micros) == (HELD, 700)
+        token = await books.world.store("accounting").get_token(made.key)
+        assert (token.lease, token.mod_revision) == (lease, made.mod_revision)
+        account = await books.account()
+        assert (account.balance_micros, account.held_micros) == (1000, 700)
+
+        refusal = refusal_of((await books.hold("q", 301, lease)).error)
+
+        assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "BALANCE_INSUFFICIENT")
+        assert (refusal.facts["missing_micros"], refusal.facts["available_micros"]) == ("1", "300")
+        assert (await books.hold("r", 300, lease)).hold.hold.amount_micros == 300
+
+
+async def test_asking_twice_is_answered_with_the_hold_that_stands(opened: Any) -> None:
+    """A scheduler that lost the answer must not take the money twice."""
+    async with opened() as books:
+        await founded(books)
+        lease = await books.lease()
+        first = await books.hold("p", 700, lease)
+        assert await books.hold("p", 700, lease) == first
+        assert (await books.account()).held_micros == 700
+
+
+async def test_two_holds_at_once_cannot_both_take_the_last_money(opened: Any) -> None:
+    """Two jobs that both believe they are paid for leave one provider with nothing."""
+    async with opened() as books:
+        await founded(books)
+        lease = await books.lease()
+        results = await asyncio.gather(*(books.hold(f"p{number}", 100 + number, lease) for number in range(30)))
+        granted = [result.hold.hold.amount_micros for result in results if result.HasField("hold")]
+        assert 1000 - 130 < sum(granted) <= 1000
+        assert {refusal_of(r.error).reason for r in results if r.HasField("error")} == {"BALANCE_INSUFFICIENT"}
+        assert (await books.account()).held_micros == sum(granted)
+
+
+async def test_a_hold_whose_token_cannot_be_put_is_given_back(opened: Any) -> None:
+    """A late ask of a round that is over must not keep money until somebody looks."""
+    async with opened() as books:
+        await founded(books)
+        lease = await books.world.store("scheduler").open_lease(60)
+        await lease.revoke()
+        assert refusal_of((await books.hold("p", 700, lease.id)).error).reason == "LEASE_GONE"
+        assert (await books.account()).held_micros == 0
+        again = (await books.hold("p", 600, await books.lease())).hold
+        assert (again.hold.state, again.hold.amount_micros) == (HELD, 600)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"account": "accounts/none"}, "ACCOUNT_UNKNOWN"),
+        ({"price_book": "priceBooks/none"}, "PRICE_UNKNOWN"),
+        ({"price_book": "priceBooks/euro"}, "CURRENCY_MISMATCH"),
+        ({"account": "acme"}, "FIELD_INVALID"),
+        ({"amount_micros": -1}, "FIELD_INVALID"),
+    ],
+)
+async def test_a_wrong_hold_takes_nothing(books: Any, change: dict[str, Any], reason: str) -> None:
+    """What cannot be rated later must not be promised now."""
+    await books.publish("euro", currency="EUR")
+    amount = change.pop("amount_micros", 5)
+    result = await books.hold("p", amount, await books.lease(), **change)
+    assert refusal_of(result.error).reason == reason
+    assert await books.holds() == {}
+
+
+async def test_a_hold_lives_as_long_as_its_placement(opened: Any) -> None:
+    """Money must be there until the last usage has come, and be free the moment it has."""
+    async with opened() as books:
+        await founded(books)
+        made = await books.place("p", 700, tasks=2)
+        await books.until("p", COMMITTED)
+        await books.use("a", "p", 100)
+        await books.end("p")
+        await books.use("a", "p", 50, task=0, final=True)
+        assert (await books.holds())["p"].state == COMMITTED
+        await books.use("a", "p", 25, task=1, final=True)
+
+        hold = await books.until("p", RELEASED)
+
+        assert (hold.amount_micros, hold.charged_micros) == (700, 175)
+        account = await books.account()
+        assert (account.balance_micros, account.held_micros) == (825, 0)
+        async with asyncio.timeout(10):
+            while await books.world.store("accounting").get_token(made.key) is not None:
+                pass
+
+
+@pytest.mark.parametrize("state", [Placement.STATE_REFUSED, Placement.STATE_CANCELLED, Placement.STATE_LOST])
+async def test_a_hold_does_not_wait_for_ever_for_usage_that_never_comes(opened: Any, state: int) -> None:
+    """A site that burned down must not keep a customer's money for good."""
+    async with opened() as books:
+        await founded(books)
+        await books.place("p", 700)
+        await books.until("p", COMMITTED)
+        await books.end("p", state)
+        books.clock.advance(30)
+        assert (await books.holds())["p"].state == COMMITTED
+        books.clock.advance(1)
+        await books.until("p", RELEASED)
+
+
+async def test_a_hold_evaporates_with_its_lease(opened: Any) -> None:
+    """A scheduler that died between hold and commit must leave nothing behind."""
+    async with opened() as books:
+        await founded(books)
+        async with await books.world.store("scheduler").open_lease(60) as lease:
+            await books.hold("gone", 700, lease.id)
+            await books.hold("kept", 100, await books.lease())
+        books.clock.advance(16)
+        await books.until("gone", RELEASED)
+        assert (await books.holds())["kept"].state == HELD
+        assert (await books.account()).held_micros == 100
+
+
+async def test_a_restart_goes_on_from_the_books(opened: Any) -> None:
+    """Killed between a commit and its notice, accounting must find both what stands and what is over."""
+    async with opened() as books:
+        await founded(books)
+        lease = await books.lease()
+        results = [await books.hold(placement, 100, lease) for placement in ("running", "over")]
+    for placement, result in zip(("running", "over"), results, strict=True):
+        await books.commit(placement, result.hold)
+    await books.end("over")
+    async with opened() as books:
+        await books.until("running", COMMITTED)
+        books.clock.advance(31)
+        await books.until("over", RELEASED)
+        assert (await books.account()).held_micros == 100

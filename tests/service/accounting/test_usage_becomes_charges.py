@@ -1,0 +1,205 @@
+"""Usage from the signed record to the bill, behind the real wrapper."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from suanmesh.accounting.v1 import accounting_service_pb2 as pb
+from suanmesh.accounting.v1.usage_pb2 import Hold, UsageRecord
+from suanmesh.type.v1.money_pb2 import METER_TRANSFER_BYTES, Price
+from suanmesh_sdk.status import refusal_of
+
+MIB = 1 << 20
+COMMITTED, RELEASED = Hold.STATE_COMMITTED, Hold.STATE_RELEASED
+
+
+def reason(result: pb.UsageResult) -> str:
+    return refusal_of(result.error).reason if result.HasField("error") else ""
+
+
+async def stored(books: Any, **facts: str) -> list[UsageRecord]:
+    answer = await books.operator.accounting.ListUsage(pb.ListUsageRequest(page_size=1000, **facts))
+    return [UsageRecord.FromString(each.record.payload) for each in answer.usage]
+
+
+async def test_a_charge_names_all_that_stands_behind_it(books: Any) -> None:
+    """Whoever checks a bill must come from a line to the measurement, the price, the decision and the trace."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    await books.place("p", 100, decision="jobs/p/decisions/1", traceparent=f"00-{trace}-b7ad6b7169203331-01")
+    result = await books.use("a", "p", 40)
+    bill = await books.bill()
+    [charge] = bill.charges
+    assert list(result.charges.charges) == [charge.name]
+    assert (charge.account, charge.payee, charge.usage) == (
+        "accounts/acme",
+        "accounts/a-power-income-cny",
+        "sites/a/e1/1",
+    )
+    assert (charge.job, charge.decision, charge.trace_id) == ("jobs/p", "jobs/p/decisions/1", trace)
+    assert (charge.quantity, charge.amount_micros, charge.waived_micros) == (40, 40, 0)
+    assert (bill.total_micros, bill.currency) == (40, "CNY")
+    assert (await books.account("a-power-income-cny")).balance_micros == 40
+    assert (await books.account()).balance_micros == 960
+    await books.assert_balanced()
+
+
+async def test_a_site_that_reports_too_much_is_paid_the_hold_and_no_more(books: Any) -> None:
+    """A user was told the most a job can cost; a meter that lies, or errs, must not make that untrue."""
+    await books.place("p", 100)
+    for used in (70, 10**9, 50):
+        assert reason(await books.use("a", "p", used)) == ""
+    bill = await books.bill()
+    assert [(c.quantity, c.amount_micros, c.waived_micros) for c in bill.charges] == [
+        (70, 70, 0),
+        (10**9, 30, 10**9 - 30),
+        (50, 0, 50),
+    ]
+    assert bill.total_micros == 100
+    assert (await books.holds())["p"].charged_micros == 100
+    account = await books.account()
+    assert (account.balance_micros, account.held_micros) == (900, 0)
+    assert [record.readings[0].quantity for record in await stored(books)] == [70, 10**9, 50]
+    await books.assert_balanced()
+
+
+async def test_late_usage_is_charged_from_what_is_still_free(books: Any) -> None:
+    """A site that was cut off is paid when it is back, but not with the money of a job that runs by then."""
+    await books.place("late", 400)
+    await books.until("late", COMMITTED)
+    await books.end("late")
+    books.clock.advance(31)
+    await books.until("late", RELEASED)
+    await books.use("a", "late", 100)
+    assert (await books.account()).balance_micros == 900
+
+    await books.place("next", 850)
+    await books.use("a", "late", 100)
+
+    assert [(c.amount_micros, c.waived_micros) for c in (await books.bill()).charges] == [(100, 0), (50, 50)]
+    account = await books.account()
+    assert (account.balance_micros, account.held_micros) == (850, 850)
+    assert (await books.holds())["late"].charged_micros == 150
+
+
+async def test_what_was_moved_pays_the_links_of_its_own_way(books: Any) -> None:
+    """Data from two places must not pay each other's carriers, and results go home free."""
+    ways = [
+        pb.LinkPrice(
+            link=f"links/{source}-a",
+            party=f"parties/{source}-net",
+            source=f"sites/{source}",
+            price=Price(meter=METER_TRANSFER_BYTES, amount_micros=price, per_quantity=MIB),
+        )
+        for source, price in (("b", 20), ("c", 30))
+    ]
+    await books.place("p", 500, link_prices=ways)
+    await books.move("in-b", "b", "a", "p")
+    await books.move("in-c", "c", "a", "p")
+    await books.move("out", "a", "b", "p")
+    for site, transfer, size in (("a", "in-b", 3 * MIB), ("a", "in-c", MIB), ("b", "out", 9 * MIB)):
+        assert reason(await books.moved(site, "p", transfer, size)) == ""
+    assert [(c.price_version, c.payee, c.amount_micros) for c in (await books.bill()).charges] == [
+        ("links/b-a@declared", "accounts/b-net-income-cny", 60),
+        ("links/c-a@declared", "accounts/c-net-income-cny", 30),
+    ]
+
+
+async def test_a_record_sent_again_counts_once(books: Any) -> None:
+    """An agent that lost the answer sends the record again, for days if need be."""
+    await books.place("p", 100)
+    record = books.signed(books.record("a", "p", 40))
+    first = await books.send("a", record)
+    assert await books.send("a", record, record) == first * 2
+    assert (await books.bill()).total_micros == 40
+    assert len(await stored(books)) == 1
+
+
+async def test_other_content_under_the_same_number_is_refused(books: Any) -> None:
+    """A meter that counts twice under one number is broken or lies; the first word stands."""
+    await books.place("p", 100)
+    await books.use("a", "p", 40)
+    result = await books.use("a", "p", 50, sequence=1)
+    assert (refusal_of(result.error).code, reason(result)) == ("ALREADY_EXISTS", "USAGE_CONFLICT")
+    assert (await books.bill()).total_micros == 40
+
+
+async def test_every_record_of_a_batch_stands_or_falls_by_itself(books: Any) -> None:
+    """One bad record must not keep the others of a site from being paid, nor shift their answers."""
+    await books.place("p", 100)
+    good = [books.signed(books.record("a", "p", used)) for used in (1, 2)]
+    forged = books.signed(books.record("a", "p", 3), by="b")
+    foreign = books.signed(books.record("b", "p", 4))
+    tampered = books.signed(books.record("a", "p", 5))
+    tampered.payload += UsageRecord(final=True).SerializeToString()
+    unnumbered = books.signed(books.record("a", "p", 6, sequence=0))
+    negative = books.signed(books.record("a", "p", -7))
+    unreadable = books.signers["a"].sign(UsageRecord.DESCRIPTOR.full_name, b"\xff")
+    other_type = books.signers["a"].sign("suanmesh.registry.v1.Pool", good[0].payload)
+
+    batch = (forged, good[0], foreign, tampered, unnumbered, negative, unreadable, other_type, good[1])
+    results = await books.send("a", *batch)
+
+    unsigned, wrong = "USAGE_SIGNATURE_INVALID", "FIELD_INVALID"
+    assert [reason(result) for result in results] == [
+        unsigned, "", unsigned, unsigned, wrong, wrong, wrong, unsigned, "",
+    ]  # fmt: skip
+    assert {refusal_of(r.error).code for r in results if reason(r)} == {"INVALID_ARGUMENT"}
+    assert (await books.bill()).total_micros == 3
+    assert len(await stored(books)) == 2
+
+
+async def test_what_no_hold_pays_for_is_kept_and_charged_to_nobody(books: Any) -> None:
+    """An operator must be able to look into it; a customer must not pay a site that its job never ran at."""
+    await books.place("p", 100)
+    await books.hold("uncommitted", 100, await books.lease())
+    await books.move("elsewhere", "a", "b", "p")
+    await books.move("other", "b", "a", "q")
+    results = [
+        await books.use("b", "p", 5),
+        await books.use("a", "unknown", 5),
+        await books.use("a", "uncommitted", 5),
+        await books.moved("a", "p", "elsewhere", MIB),
+        await books.moved("a", "p", "other", MIB),
+        await books.moved("a", "p", "unknown", MIB),
+    ]
+    refusals = [refusal_of(result.error) for result in results]
+    assert {(refusal.code, refusal.reason) for refusal in refusals} == {("FAILED_PRECONDITION", "USAGE_NOT_RATABLE")}
+    assert (await books.bill()).total_micros == 0
+    assert len(await stored(books)) == len(results)
+
+
+async def test_usage_that_comes_before_the_commit_was_noticed_is_charged(opened: Any) -> None:
+    """A task may end before accounting has looked again; its site is to be paid all the same."""
+    async with opened() as books:
+        await books.open_account(credit=1000)
+        await books.publish()
+        await books.place("p", 100)
+        assert reason(await books.use("a", "p", 40)) == ""
+        assert (await books.holds())["p"].state == COMMITTED
+        assert (await books.bill()).total_micros == 40
+
+
+async def test_a_bill_is_cut_by_job_and_by_time(books: Any) -> None:
+    """A month's bill has no line of the next, and no line is between two months."""
+    marks = []
+    for placement in ("p", "q"):
+        await books.place(placement, 100)
+        for used in (1, 2):
+            stamp = Timestamp()
+            stamp.FromDatetime(books.clock.now())
+            marks.append(stamp)
+            await books.use("a", placement, used * (10 if placement == "q" else 1))
+            books.clock.advance(60)
+
+    async def total(**facts: Any) -> int:
+        return (await books.bill(**facts)).total_micros
+
+    assert await total() == 33
+    assert (await total(job="jobs/p"), await total(job="jobs/q"), await total(job="jobs/none")) == (3, 30, 0)
+    assert await total(start_time=marks[1], end_time=marks[3]) == 12
+    assert await total(end_time=marks[0]) + await total(start_time=marks[0]) == 33
+    assert await total(start_time=marks[2], job="jobs/p") == 0
+    assert marks[0].ToDatetime(UTC) == (await books.bill()).charges[0].create_time.ToDatetime(UTC)
