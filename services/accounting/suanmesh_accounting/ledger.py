@@ -27,7 +27,7 @@ from suanmesh_accounting.domain.ledger import (
 )
 from suanmesh_accounting.wire import microseconds
 from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, NotFound
+from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from suanmesh_store import MemoKey
 
 R = TypeVar("R")
@@ -203,10 +203,16 @@ def price_book(c: Connection, name: str, version: int = 0) -> price_book_pb2.Pri
 
 
 def add_hold(c: Connection, name: str, ask: accounting_service_pb2.HoldAsk, trace_id: str, now: datetime) -> Row[Any]:
-    """Promise money to a placement, or give the hold that stands for it."""
+    """Promise money to a placement, or give the hold that stands for it.
+
+    One that was given back before its commit is made anew. Raises FailedPrecondition (`LEASE_GONE`) for one that was
+    committed: its placement is over, and what it was charged counts against what it held.
+    """
     standing = c.execute(select(t.holds).where(t.holds.c.name == name)).first()
     if standing is not None and standing.state != HoldState.RELEASED:
         return standing
+    if standing is not None and standing.committed:
+        raise FailedPrecondition("LEASE_GONE", f"{name} was given back already", name=name)
     if standing is not None:
         c.execute(t.holds.delete().where(t.holds.c.name == name))
     purse, book = purse_of(c, ask.account), price_book(c, ask.price_book)

@@ -140,6 +140,17 @@ async def test_a_hold_evaporates_with_its_lease(opened: Any) -> None:
         assert (await books.account()).held_micros == 100
 
 
+async def test_a_placement_that_is_over_holds_no_money_again(books: Any) -> None:
+    """With a fresh hold its late usage would be charged a second time up to all that was ever promised."""
+    await books.place("p", 100)
+    await books.use("a", "p", 100, final=True)
+    await books.end("p")
+    await books.until("p", RELEASED)
+    result = await books.hold("p", 100, await books.lease())
+    assert refusal_of(result.error).reason == "LEASE_GONE"
+    assert (await books.holds())["p"].charged_micros == 100
+
+
 async def test_a_restart_goes_on_from_the_books(opened: Any) -> None:
     """Killed between a commit and its notice, accounting must find both what stands and what is over."""
     async with opened() as books:

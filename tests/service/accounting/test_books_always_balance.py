@@ -1,0 +1,215 @@
+"""Whatever happens in whatever order, the books balance: credits, holds, commits, usage, ends, in two currencies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, select
+
+from suanmesh.accounting.v1 import accounting_service_pb2 as pb
+from suanmesh.accounting.v1 import usage_pb2
+from suanmesh.accounting.v1.price_book_pb2 import PriceBook
+from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_MEMORY_MIB_S, Price
+from suanmesh.type.v1.signed_pb2 import Signed
+from suanmesh_accounting import ledger as sql
+from suanmesh_accounting import tables as t
+from suanmesh_accounting.domain.ledger import AccountKind, Standing
+from suanmesh_accounting.holding import Holding
+from suanmesh_accounting.ledger import Ledger, open_ledger
+from suanmesh_accounting.metering import Metering
+from suanmesh_accounting.reconciler import HoldReconciler
+from suanmesh_accounting.settings import AccountingSettings
+from suanmesh_accounting.testing import PaperMesh, PaperTokens
+from suanmesh_chassis import Signer
+from suanmesh_chassis.signing import new_signing_key
+from suanmesh_kernel.clock import HandClock
+from suanmesh_kernel.refusals import Aborted, FailedPrecondition, ResourceExhausted
+
+SITE = "sites/a"
+SIGNER = Signer(new_signing_key(), "spiffe://test/site/a/agent")
+CURRENCIES = ("CNY", "EUR")
+PRICES = {METER_CPU_US: Fraction(1, 3), METER_MEMORY_MIB_S: Fraction(7, 10)}
+Step = tuple[str, tuple[int, ...]]
+
+which = st.integers(0, 2)
+amount = st.integers(1, 1000)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("credit"), st.tuples(which, amount)),
+        st.tuples(st.just("hold"), st.tuples(which, amount)),
+        st.tuples(st.just("place"), st.tuples(which, amount)),
+        st.tuples(st.just("commit"), st.tuples(which)),
+        st.tuples(st.just("use"), st.tuples(which, amount, amount)),
+        st.tuples(st.just("finish"), st.tuples(which, amount)),
+        st.tuples(st.just("conclude"), st.tuples(which, amount)),
+        st.tuples(st.just("end"), st.tuples(which)),
+        st.tuples(st.just("die"), st.tuples(which)),
+        st.tuples(st.just("wait"), st.tuples(st.integers(1, 40))),
+        st.tuples(st.just("settle"), st.just(())),
+    ),
+    max_size=30,
+)
+
+
+@dataclass
+class Shop:
+    """Accounting without a node: an account and a price book in each currency, placements paid in turn by either."""
+
+    ledger: Ledger
+    mesh: PaperMesh
+    tokens: PaperTokens
+    clock: HandClock
+    holding: Holding
+    metering: Metering
+    reconciler: HoldReconciler
+    leases: dict[int, int] = field(default_factory=dict)
+    credits: int = 0
+    sequence: int = 0
+
+    async def credit(self, number: int, amount: int) -> None:
+        self.credits += 1
+        name, entry = _account(number), f"credits/{self.credits}"
+        await self.ledger.run(lambda c: sql.credit(c, name, amount, entry, "parties/operator", self.clock.now()))
+
+    async def hold(self, number: int, amount: int) -> None:
+        self.leases[number] = self.tokens.open_lease()
+        ask = pb.HoldAsk(
+            placement=f"placements/{number}", lease_id=self.leases[number], account=_account(number),
+            amount_micros=amount, job=f"jobs/{number}", site=SITE,
+            price_book=f"priceBooks/{CURRENCIES[number % 2].lower()}",
+        )  # fmt: skip
+        with suppress(ResourceExhausted, FailedPrecondition, Aborted):  # no money, no lease, another round's
+            await self.holding.place(ask)
+
+    async def die(self, number: int) -> None:
+        """The scheduler dies: what it has not committed evaporates."""
+        self.tokens.end_lease(self.leases.get(number, 0))
+
+    async def commit(self, number: int) -> None:
+        name = f"placements/{number}"
+        if await self.tokens.stands(name, 0) and name not in self.mesh.standings:
+            self.tokens.detach(name, 0)
+            self.mesh.standings[name] = Standing(terminal=False, end_time=None, tasks=1)
+
+    async def place(self, number: int, amount: int) -> None:
+        await self.hold(number, amount)
+        await self.commit(number)
+
+    async def end(self, number: int) -> None:
+        name = f"placements/{number}"
+        if name in self.mesh.standings:
+            self.mesh.standings[name] = Standing(terminal=True, end_time=self.clock.now(), tasks=1)
+
+    async def use(self, number: int, *amounts: int) -> None:
+        await self._record(number, amounts, final=False)
+
+    async def finish(self, number: int, *amounts: int) -> None:
+        await self._record(number, amounts, final=True)
+
+    async def conclude(self, number: int, amount: int) -> None:
+        """The last record comes, the placement ends, and that is noticed."""
+        await self.finish(number, amount)
+        await self.end(number)
+        await self.settle()
+        await self.settle()
+
+    async def wait(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    async def settle(self) -> None:
+        for row in await self.ledger.run(sql.standing_holds):
+            await self.reconciler.settle(row)
+
+    async def _record(self, number: int, amounts: Sequence[int], *, final: bool) -> None:
+        self.sequence += 1
+        readings = [usage_pb2.MeterReading(meter=m, quantity=q) for m, q in zip(PRICES, amounts, strict=False)]
+        record = usage_pb2.UsageRecord(
+            site=SITE, epoch="e", sequence=self.sequence, placement=f"placements/{number}", readings=readings,
+            final=final,
+        )  # fmt: skip
+        signed = SIGNER.sign(usage_pb2.UsageRecord.DESCRIPTOR.full_name, record.SerializeToString())
+        with suppress(FailedPrecondition):  # what no hold pays for
+            await self.metering.record(pb.UsageItem(record=signed), SITE)
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Shop]:
+    ledger, mesh, tokens, clock = Ledger(open_ledger(f"sqlite:///{folder}/l")), PaperMesh(), PaperTokens(), HandClock()
+    mesh.keys[SITE] = SIGNER.public_key
+    reconciler = HoldReconciler(ledger, mesh, tokens, clock, AccountingSettings())
+    metering = Metering(ledger, mesh, clock, reconciler.nudge)
+    shop = Shop(ledger, mesh, tokens, clock, Holding(ledger, tokens, clock), metering, reconciler)
+    for currency in CURRENCIES:
+        await ledger.run(lambda c, currency=currency: _found(c, currency, clock))
+    await shop.credit(0, 1000)
+    await shop.credit(1, 1000)
+    yield shop
+    await ledger.close()
+
+
+@given(steps)
+@settings(max_examples=40, deadline=None)
+async def test_no_order_of_events_brings_the_books_out_of_balance(happening: list[Step]) -> None:
+    """A micro that appears or vanishes is found by an auditor years later, when nobody can say whose it was."""
+    with TemporaryDirectory() as folder:
+        async with opened(Path(folder)) as shop:
+            for name, facts in happening:
+                await getattr(shop, name)(*facts)
+                await shop.ledger.run(_assert_sound)
+
+
+def _assert_sound(c: Connection) -> None:
+    """What must hold after every step."""
+    accounts = {row.name: row for row in c.execute(select(t.accounts))}
+    entries: Counter[tuple[str, str]] = Counter()
+    balances: Counter[str] = Counter()
+    for row in c.execute(select(t.postings)):
+        assert row.currency == accounts[row.account].currency
+        entries[row.entry, row.currency] += row.amount_micros
+        balances[row.account] += row.amount_micros
+    assert not any(entries.values())
+    assert {name: row.balance_micros for name, row in accounts.items()} == {name: balances[name] for name in accounts}
+    for currency in CURRENCIES:
+        assert sum(row.balance_micros for row in accounts.values() if row.currency == currency) == 0
+    for row in accounts.values():
+        if row.kind == AccountKind.CONSUMER:
+            assert sql.purse_of(c, row.name).free_micros >= 0
+    _assert_recomputes(c)
+
+
+def _assert_recomputes(c: Connection) -> None:
+    """Every charge is its record's reading at the price, less what was waived; a hold covers its charges."""
+    signed = {f"{row.site}/{row.epoch}/{row.sequence}": row.signed for row in c.execute(select(t.usage))}
+    spent: Counter[str] = Counter()
+    for document in c.execute(select(t.charges.c.document)).scalars():
+        charge = usage_pb2.Charge.FromString(document)
+        record = usage_pb2.UsageRecord.FromString(Signed.FromString(signed[charge.usage]).payload)
+        [quantity] = [reading.quantity for reading in record.readings if reading.meter == charge.meter]
+        assert (charge.quantity, charge.placement) == (quantity, record.placement)
+        assert charge.amount_micros + charge.waived_micros == round(quantity * PRICES[charge.meter])
+        assert min(charge.amount_micros, charge.waived_micros) >= 0
+        spent[charge.placement] += charge.amount_micros
+    for hold in c.execute(select(t.holds)):
+        assert hold.charged_micros == spent[hold.placement] <= hold.amount_micros
+
+
+def _found(c: Connection, currency: str, clock: HandClock) -> None:
+    name = currency.lower()
+    sql.add_account(c, f"accounts/{name}", "parties/acme", currency, AccountKind.CONSUMER, clock.now())
+    prices = [
+        Price(meter=meter, amount_micros=price.numerator, per_quantity=price.denominator)
+        for meter, price in PRICES.items()
+    ]
+    sql.add_price_book(c, PriceBook(name=f"priceBooks/{name}", party="parties/p", currency=currency, prices=prices))
+
+
+def _account(number: int) -> str:
+    return f"accounts/{CURRENCIES[number % 2].lower()}"
