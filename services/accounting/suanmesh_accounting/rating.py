@@ -83,9 +83,12 @@ def rated_lines(c: Connection, record: usage_pb2.UsageRecord, hold: Row[Any], so
 
 
 def finals_of(c: Connection, placement: str) -> set[int]:
-    """Tasks of a placement whose final record has arrived."""
+    """Tasks of a placement whose final record has arrived from the site that runs it."""
     query = select(t.usage.c.task).where(
-        t.usage.c.placement == placement, t.usage.c.final.is_(True), t.usage.c.transfer == ""
+        t.usage.c.placement == placement,
+        t.usage.c.final.is_(True),
+        t.usage.c.transfer == "",
+        t.usage.c.ratable.is_(True),
     )
     return set(c.execute(query).scalars())
 

@@ -113,6 +113,21 @@ async def test_a_hold_lives_as_long_as_its_placement(opened: Any) -> None:
                 pass
 
 
+async def test_only_the_site_that_runs_a_placement_says_that_all_has_come(books: Any) -> None:
+    """A rival could have the money given back, and spent elsewhere, before the last usage comes."""
+    await books.place("p", 700)
+    await books.end("p")
+    await books.use("b", "p", 5, final=True)
+    await books.use("a", "p", 5, task=3, final=True)
+    await books.place("witness", 10)
+    await books.use("a", "witness", 1, final=True)
+    await books.end("witness")
+    await books.until("witness", RELEASED)
+    assert (await books.holds())["p"].state == COMMITTED
+    await books.use("a", "p", 5, final=True)
+    await books.until("p", RELEASED)
+
+
 @pytest.mark.parametrize("state", [Placement.STATE_REFUSED, Placement.STATE_CANCELLED, Placement.STATE_LOST])
 async def test_a_hold_does_not_wait_for_ever_for_usage_that_never_comes(opened: Any, state: int) -> None:
     """A site that burned down must not keep a customer's money for good."""

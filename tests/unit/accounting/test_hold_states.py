@@ -26,6 +26,7 @@ NEVER_ENDED = Standing(terminal=True, end_time=None, tasks=2)
         (HELD, JUST_ENDED, {0, 1}, False, COMMITTED),
         (COMMITTED, RUNNING, {0, 1}, False, COMMITTED),
         (COMMITTED, JUST_ENDED, {0}, False, COMMITTED),
+        (COMMITTED, JUST_ENDED, {0, 7}, False, COMMITTED),
         (COMMITTED, JUST_ENDED, {0, 1}, False, RELEASED),
         (COMMITTED, LONG_ENDED, set(), False, RELEASED),
         (COMMITTED, NEVER_ENDED, set(), False, RELEASED),

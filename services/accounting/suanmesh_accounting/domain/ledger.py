@@ -180,7 +180,7 @@ def next_state(
         return HoldState.RELEASED if gone else state
     if state is HoldState.HELD or not standing.terminal:
         return HoldState.COMMITTED
-    complete = len(finals) >= standing.tasks
+    complete = finals >= set(range(standing.tasks))
     overdue = standing.end_time is None or now - standing.end_time > late
     if complete or overdue:
         return HoldState.RELEASED
