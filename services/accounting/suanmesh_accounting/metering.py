@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
@@ -20,6 +21,8 @@ from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
 from suanmesh_telemetry import names, span
 
 PAYLOAD_TYPE = usage_pb2.UsageRecord.DESCRIPTOR.full_name
+EPOCH = re.compile(r"[a-z0-9]{1,63}")
+"""Without hyphens, so that no two sites can name a charge alike."""
 
 
 class Metering:
@@ -66,8 +69,11 @@ class Metering:
         if record.site != site:
             message = f"{site} cannot sign for {record.site}"
             raise InvalidArgument("USAGE_SIGNATURE_INVALID", message, field="record.site", name=site)
-        if not record.epoch or record.sequence < 1:
-            raise InvalidArgument("FIELD_INVALID", "a record has an epoch and a sequence number", field="sequence")
+        if not EPOCH.fullmatch(record.epoch):
+            problem = "an epoch is 1 to 63 lower-case letters and digits"
+            raise InvalidArgument("FIELD_INVALID", problem, field="record.epoch")
+        if record.sequence < 1:
+            raise InvalidArgument("FIELD_INVALID", "records are numbered from 1", field="record.sequence")
         wire.readings_from(list(record.readings), "readings")
         return record
 

@@ -126,6 +126,15 @@ async def test_other_content_under_the_same_number_is_refused(books: Any) -> Non
     assert (await books.bill()).total_micros == 40
 
 
+async def test_no_site_can_take_the_name_of_anothers_charge(books: Any) -> None:
+    """The other's meter would send the same record for ever, and nothing after it would be paid."""
+    await books.place("mine", 100)
+    await books.place("theirs", 100, site="sites/a-b")
+    squatting = await books.use("a", "mine", 5, epoch="b-e1")
+    assert (reason(squatting), refusal_of(squatting.error).facts["field"]) == ("FIELD_INVALID", "record.epoch")
+    assert reason(await books.use("a-b", "theirs", 5)) == ""
+
+
 async def test_every_record_of_a_batch_stands_or_falls_by_itself(books: Any) -> None:
     """One bad record must not keep the others of a site from being paid, nor shift their answers."""
     await books.place("p", 100)

@@ -43,7 +43,7 @@ class UsageRecord(message.Message):
     site: builtins.str
     """`sites/{site}` that measured."""
     epoch: builtins.str
-    """Life of the meter: a new one begins when its memory is lost."""
+    """Life of the meter: a new one begins when its memory is lost. Lower-case letters and digits, 1 to 63."""
     sequence: builtins.int
     """Counts up from 1 within the epoch, without gaps."""
     placement: builtins.str
