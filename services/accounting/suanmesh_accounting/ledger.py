@@ -72,10 +72,11 @@ class Ledger:
 
     async def recall(self, key: MemoKey) -> document_pb2.RequestRecord | None:
         """The answer once given to a request id."""
-        return await self.run(lambda c: _recalled(c, key))
+        return await self.run(lambda c: recalled(c, key))
 
 
-def _recalled(c: Connection, key: MemoKey) -> document_pb2.RequestRecord | None:
+def recalled(c: Connection, key: MemoKey) -> document_pb2.RequestRecord | None:
+    """The answer once given to a request id."""
     requests = t.requests.c
     query = select(requests.record).where(
         requests.principal == key.principal, requests.method == key.method, requests.request_id == key.request_id
@@ -84,14 +85,12 @@ def _recalled(c: Connection, key: MemoKey) -> document_pb2.RequestRecord | None:
     return None if found is None else document_pb2.RequestRecord.FromString(found)
 
 
-def remember(
-    c: Connection, principal: str, method: str, request_id: str, record: document_pb2.RequestRecord, now: datetime
-) -> None:
+def remember(c: Connection, key: MemoKey, record: document_pb2.RequestRecord, now: datetime) -> None:
     """Keep the answer to a request id beside the effect."""
     row = {
-        "principal": principal,
-        "method": method,
-        "request_id": request_id,
+        "principal": key.principal,
+        "method": key.method,
+        "request_id": key.request_id,
         "record": record.SerializeToString(),
         "create_us": microseconds(now),
     }

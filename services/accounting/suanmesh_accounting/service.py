@@ -24,6 +24,7 @@ from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.names import checked_id, checked_name
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, Refusal
 from suanmesh_sdk.status import status_of
+from suanmesh_store import AlreadyAnswered, MemoKey
 
 A = TypeVar("A", bound=Message)
 
@@ -150,9 +151,15 @@ class AccountingService:
         return pb.ListHoldsResponse(holds=[wire.hold_to(row) for row in rows], next_page_token=token)
 
     async def _once(self, call: Call, effect: Callable[[Connection], A]) -> A:
-        """Carry out an effect and keep its answer under the call's request id, in one transaction."""
+        """Carry out an effect and keep its answer under the call's request id, in one transaction.
+
+        Raises AlreadyAnswered where the same request, sent twice at once, was faster on its other way.
+        """
+        key = MemoKey(call.principal, call.request_id, call.method)
 
         def work(c: Connection) -> A:
+            if (answered := sql.recalled(c, key)) is not None:
+                raise AlreadyAnswered(answered)
             answer = effect(c)
             record = document_pb2.RequestRecord(
                 method=call.method,
@@ -160,7 +167,7 @@ class AccountingService:
                 answer_kind=answer.DESCRIPTOR.full_name,
                 answer=answer.SerializeToString(),
             )
-            sql.remember(c, call.principal, call.method, call.request_id, record, self._clock.now())
+            sql.remember(c, key, record, self._clock.now())
             return answer
 
         return await self._ledger.run(work)

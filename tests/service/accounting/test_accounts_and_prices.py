@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -58,6 +59,13 @@ async def test_a_credit_that_is_repeated_counts_once(books: Any) -> None:
         await books.credit("acme", 501, "again")
     assert (refused.value.code, refused.value.reason) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
     assert (await books.account()).balance_micros == 1501
+    await books.assert_balanced()
+
+
+async def test_the_same_credit_sent_twice_at_once_counts_once(books: Any) -> None:
+    """A client that hedges a slow call must get one answer, not one answer and our bug."""
+    answers = await asyncio.gather(*(books.credit("acme", 500, "hedged") for _ in range(8)))
+    assert {answer.balance_micros for answer in answers} == {1500}
     await books.assert_balanced()
 
 
