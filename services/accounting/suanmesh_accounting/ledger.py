@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, create_engine, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, create_engine, event, func, insert, select, tuple_, update
 
 from suanmesh.accounting.v1 import accounting_service_pb2, price_book_pb2
 from suanmesh.type.v1 import document_pb2
@@ -95,6 +95,13 @@ def remember(c: Connection, key: MemoKey, record: document_pb2.RequestRecord, no
         "create_us": microseconds(now),
     }
     c.execute(insert(t.requests).values(row))
+
+
+def forget_requests(c: Connection, before: datetime, at_most: int) -> None:
+    """Forget answers given before a moment, the oldest first."""
+    columns = (t.requests.c.principal, t.requests.c.method, t.requests.c.request_id)
+    old = select(*columns).where(t.requests.c.create_us < microseconds(before)).order_by(t.requests.c.create_us)
+    c.execute(t.requests.delete().where(tuple_(*columns).in_(old.limit(at_most))))
 
 
 # Accounts

@@ -18,9 +18,13 @@ from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.wire import moment
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Aborted, Unavailable
+from suanmesh_store.store import REQUEST_MEMORY_S
 
 log = structlog.get_logger()
 
+REQUEST_MEMORY = timedelta(seconds=REQUEST_MEMORY_S)
+FORGET_MAX = 500
+"""Answers forgotten in one pass; more of them wait for the next."""
 YOUNG = timedelta(seconds=15)
 """A hold without a token may be about to get one for so long; the scheduler's round lease is shorter."""
 
@@ -41,11 +45,12 @@ class HoldReconciler:
         self._wake.set()
 
     async def run(self) -> None:
-        """Settle all standing holds, again and again."""
+        """Settle all standing holds and forget old answers, again and again."""
         while True:
             try:
                 for row in await self._ledger.run(sql.standing_holds):
                     await self.settle(row)
+                await self.forget()
             except (Unavailable, Aborted) as refusal:
                 log.info("hold put off", reason=refusal.reason)
             try:
@@ -74,3 +79,8 @@ class HoldReconciler:
             await self._ledger.run(lambda c: sql.move_hold(c, row.name, state))
         if state is HoldState.RELEASED:
             await self._tokens.drop(row.placement, row.position)
+
+    async def forget(self) -> None:
+        """Forget some of the answers to requests that nobody repeats any more."""
+        before = self._clock.now() - REQUEST_MEMORY
+        await self._ledger.run(lambda c: sql.forget_requests(c, before, FORGET_MAX))

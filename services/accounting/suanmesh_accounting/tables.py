@@ -116,4 +116,5 @@ requests = Table(
     Column("request_id", String, primary_key=True),
     Column("record", LargeBinary, nullable=False),
     Column("create_us", BigInteger, nullable=False),
+    Index("requests_by_age", "create_us"),
 )
