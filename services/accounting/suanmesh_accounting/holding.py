@@ -42,7 +42,8 @@ class Holding:
 def _check(ask: pb.HoldAsk) -> None:
     checked_name(ask.placement, "placements", field="placement")
     checked_name(ask.account, "accounts", field="account")
-    if ask.amount_micros < 0:
-        problem = f"amount_micros: {ask.amount_micros} is negative"
-        raise InvalidArgument("FIELD_INVALID", problem, field="amount_micros")
+    for field, least in (("index", 0), ("lease_id", 1), ("amount_micros", 0)):
+        if getattr(ask, field) < least:
+            problem = f"{field}: {getattr(ask, field)} is not at least {least}"
+            raise InvalidArgument("FIELD_INVALID", problem, field=field)
     wire.tariffs_from(list(ask.link_prices))

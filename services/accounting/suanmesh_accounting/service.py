@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -30,6 +30,8 @@ A = TypeVar("A", bound=Message)
 
 FAR_US = 2**62
 OPERATOR = "parties/operator"
+BATCH_MAX = 1000
+HOLDS_MAX = 100
 
 
 class AccountingService:
@@ -95,11 +97,13 @@ class AccountingService:
         return pb.ListPriceBooksResponse(price_books=books, next_page_token=token)
 
     async def QuoteBatch(self, request: pb.QuoteBatchRequest, call: Call) -> pb.QuoteBatchResponse:
+        _check_count(request.items, BATCH_MAX)
         expire_time = self._clock.now() + self._quote_valid
         results = await self._ledger.run(lambda c: [_quoted(c, ask, expire_time) for ask in request.items])
         return pb.QuoteBatchResponse(results=results)
 
     async def PlaceHolds(self, request: pb.PlaceHoldsRequest, call: Call) -> pb.PlaceHoldsResponse:
+        _check_count(request.items, HOLDS_MAX)
         results = []
         for ask in request.items:
             try:
@@ -109,6 +113,7 @@ class AccountingService:
         return pb.PlaceHoldsResponse(results=results)
 
     async def RecordUsage(self, request: pb.RecordUsageRequest, call: Call) -> pb.RecordUsageResponse:
+        _check_count(request.items, BATCH_MAX)
         results = []
         for item in request.items:
             try:
@@ -171,6 +176,11 @@ class AccountingService:
             return answer
 
         return await self._ledger.run(work)
+
+
+def _check_count(items: Sequence[object], most: int) -> None:
+    if not 1 <= len(items) <= most:
+        raise InvalidArgument("FIELD_INVALID", f"items: {len(items)} are not 1 to {most}", field="items")
 
 
 def _own_party(call: Call) -> str:

@@ -82,6 +82,21 @@ async def test_an_account_that_is_opened_again_is_the_same_one(books: Any) -> No
 
 
 @pytest.mark.parametrize(
+    ("call", "item", "most"),
+    [("QuoteBatch", pb.QuoteAsk, 1000), ("PlaceHolds", pb.HoldAsk, 100), ("RecordUsage", pb.UsageItem, 1000)],
+)
+async def test_a_batch_has_a_bound(books: Any, call: str, item: Any, most: int) -> None:
+    """One caller with a huge batch would keep every other one waiting for the books."""
+    mesh = books.agent("a") if call == "RecordUsage" else books.scheduler
+    method, request_of = getattr(mesh.accounting, call), getattr(pb, f"{call}Request")
+    assert len((await method(request_of(items=[item()] * most))).results) == most
+    for count in (0, most + 1):
+        with pytest.raises(Refusal) as refused:
+            await method(request_of(items=[item()] * count))
+        assert (refused.value.reason, refused.value.facts["field"]) == ("FIELD_INVALID", "items")
+
+
+@pytest.mark.parametrize(
     ("change", "field"),
     [
         ({"currency": "yuan"}, "account.currency"),

@@ -79,14 +79,15 @@ async def test_a_hold_whose_token_cannot_be_put_is_given_back(opened: Any) -> No
         ({"price_book": "priceBooks/none"}, "PRICE_UNKNOWN"),
         ({"price_book": "priceBooks/euro"}, "CURRENCY_MISMATCH"),
         ({"account": "acme"}, "FIELD_INVALID"),
-        ({"amount_micros": -1}, "FIELD_INVALID"),
+        ({"amount": -1}, "FIELD_INVALID"),
+        ({"index": -1}, "FIELD_INVALID"),
+        ({"lease_id": 0}, "FIELD_INVALID"),
     ],
 )
 async def test_a_wrong_hold_takes_nothing(books: Any, change: dict[str, Any], reason: str) -> None:
-    """What cannot be rated later must not be promised now."""
+    """What cannot be rated later must not be promised now, and without a lease nothing would ever take it back."""
     await books.publish("euro", currency="EUR")
-    amount = change.pop("amount_micros", 5)
-    result = await books.hold("p", amount, await books.lease(), **change)
+    result = await books.hold("p", **({"amount": 5, "lease_id": await books.lease()} | change))
     assert refusal_of(result.error).reason == reason
     assert await books.holds() == {}
 

@@ -168,8 +168,11 @@ class AccountingServiceServicer(object):
     def QuoteBatch(self, request, context):
         """Says what each item would cost by the prices in force. Each item is answered by itself, in order.
 
+        Errors:
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
+
         Errors, per item:
-        * `NOT_FOUND` (`PRICE_UNKNOWN`).
+        * `NOT_FOUND` (`PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,9 +182,15 @@ class AccountingServiceServicer(object):
         """Holds money for placements under the caller's etcd leases. The row is written first; its etcd key is the token. The
         same placement and index again is answered with the hold that stands.
 
+        Errors:
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
+
         Errors, per item:
         * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
-        * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `FAILED_PRECONDITION` (`LEASE_GONE`, `CURRENCY_MISMATCH`).
+        * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        * `FAILED_PRECONDITION` (`LEASE_GONE`): also when the placement is over, and its hold was given back.
+        * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
+        * `ABORTED` (`CONFLICT`): the hold stands on another lease.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,6 +200,9 @@ class AccountingServiceServicer(object):
         """Stores signed usage and rates it at once. Each record is answered by itself, in order; a record that was stored
         before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges say what was
         waived.
+
+        Errors:
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
 
         Errors, per item:
         * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).

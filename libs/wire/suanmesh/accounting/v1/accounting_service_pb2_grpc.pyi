@@ -52,21 +52,33 @@ class AccountingServiceStub:
     QuoteBatch: aio.UnaryUnaryMultiCallable[accounting_service_pb2.QuoteBatchRequest, accounting_service_pb2.QuoteBatchResponse]
     """Says what each item would cost by the prices in force. Each item is answered by itself, in order.
 
+    Errors:
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
+
     Errors, per item:
-      * `NOT_FOUND` (`PRICE_UNKNOWN`).
+      * `NOT_FOUND` (`PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
     """
     PlaceHolds: aio.UnaryUnaryMultiCallable[accounting_service_pb2.PlaceHoldsRequest, accounting_service_pb2.PlaceHoldsResponse]
     """Holds money for placements under the caller's etcd leases. The row is written first; its etcd key is the token. The
     same placement and index again is answered with the hold that stands.
 
+    Errors:
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
+
     Errors, per item:
       * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
-      * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `FAILED_PRECONDITION` (`LEASE_GONE`, `CURRENCY_MISMATCH`).
+      * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+      * `FAILED_PRECONDITION` (`LEASE_GONE`): also when the placement is over, and its hold was given back.
+      * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
+      * `ABORTED` (`CONFLICT`): the hold stands on another lease.
     """
     RecordUsage: aio.UnaryUnaryMultiCallable[accounting_service_pb2.RecordUsageRequest, accounting_service_pb2.RecordUsageResponse]
     """Stores signed usage and rates it at once. Each record is answered by itself, in order; a record that was stored
     before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges say what was
     waived.
+
+    Errors:
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
 
     Errors, per item:
       * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).
@@ -163,8 +175,11 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[accounting_service_pb2.QuoteBatchResponse]:
         """Says what each item would cost by the prices in force. Each item is answered by itself, in order.
 
+        Errors:
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
+
         Errors, per item:
-          * `NOT_FOUND` (`PRICE_UNKNOWN`).
+          * `NOT_FOUND` (`PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
         """
 
     @abc_1.abstractmethod
@@ -176,9 +191,15 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         """Holds money for placements under the caller's etcd leases. The row is written first; its etcd key is the token. The
         same placement and index again is answered with the hold that stands.
 
+        Errors:
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
+
         Errors, per item:
           * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
-          * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `FAILED_PRECONDITION` (`LEASE_GONE`, `CURRENCY_MISMATCH`).
+          * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+          * `FAILED_PRECONDITION` (`LEASE_GONE`): also when the placement is over, and its hold was given back.
+          * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
+          * `ABORTED` (`CONFLICT`): the hold stands on another lease.
         """
 
     @abc_1.abstractmethod
@@ -190,6 +211,9 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         """Stores signed usage and rates it at once. Each record is answered by itself, in order; a record that was stored
         before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges say what was
         waived.
+
+        Errors:
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
 
         Errors, per item:
           * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).
