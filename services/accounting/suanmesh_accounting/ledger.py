@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
@@ -41,13 +41,19 @@ def open_ledger(url: str) -> Engine:
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _durable_sqlite)
+        event.listen(engine, "begin", _begin)
     t.metadata.create_all(engine)
     return engine
 
 
 def _durable_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # else Python begins transactions late and ends them at a savepoint
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 class Ledger:
@@ -263,6 +269,19 @@ def chargeable_of(c: Connection, row: Row[Any]) -> int:
 def standing_holds(c: Connection) -> Sequence[Row[Any]]:
     """All holds that have not been given back."""
     return c.execute(select(t.holds).where(t.holds.c.state != HoldState.RELEASED)).all()
+
+
+def unbound_placements(c: Connection, placements: Iterable[str]) -> Sequence[str]:
+    """Those of the placements whose hold is still tied to a lease, as far as is known here."""
+    query = select(t.holds.c.placement).where(t.holds.c.placement.in_(placements), t.holds.c.state == HoldState.HELD)
+    return c.execute(query).scalars().all()
+
+
+def bind_hold(c: Connection, placement: str) -> None:
+    """Take note that a placement was committed, unless that is known."""
+    row = hold_of(c, placement)
+    if row is not None and row.state == HoldState.HELD:
+        move_hold(c, row.name, HoldState.COMMITTED)
 
 
 def move_hold(c: Connection, name: str, to: HoldState) -> None:

@@ -13,10 +13,24 @@ from suanmesh.accounting.v1 import accounting_service_pb2, usage_pb2
 from suanmesh.type.v1 import money_pb2, signed_pb2
 from suanmesh_accounting import ledger
 from suanmesh_accounting import tables as t
-from suanmesh_accounting.domain.ledger import AccountKind, Share, entry, within
+from suanmesh_accounting.domain.ledger import AccountKind, Move, Share, entry, within
 from suanmesh_accounting.domain.prices import Line, compute_lines, transfer_lines
 from suanmesh_accounting.wire import book_from, microseconds, price_to, readings_from, tariffs_from, timestamp
 from suanmesh_kernel.refusals import AlreadyExists
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A record whose signature is right: what it says, as it was signed, and the trace of what it measured."""
+
+    record: usage_pb2.UsageRecord
+    signed: signed_pb2.Signed
+    traceparent: str
+
+    @property
+    def reference(self) -> str:
+        """`{site}/{epoch}/{sequence}`."""
+        return f"{self.record.site}/{self.record.epoch}/{self.record.sequence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,47 +38,27 @@ class Rated:
     """What became of one record."""
 
     charges: tuple[str, ...]
-    new: bool
     ratable: bool
 
 
-def record_usage(
-    c: Connection,
-    record: usage_pb2.UsageRecord,
-    signed: signed_pb2.Signed,
-    *,
-    entitled: bool,
-    source: str = "",
-    now: datetime,
-) -> Rated:
-    """Store one verified record and rate it; a record stored before counts once and is answered the same way.
+def record_usage(c: Connection, claim: Claim, move: Move | None, now: datetime) -> Rated:
+    """Store one record and rate it; a record stored before counts once and is answered the same way.
 
-    `entitled` says whether the site that measured is one the placement's usage may come from, `source` where what was
-    moved came from. What cannot be rated is kept all the same.
+    `move` is what is known of the transfer the record is for. What cannot be rated is kept all the same.
 
-    Raises AlreadyExists (`USAGE_CONFLICT`) for other content under the same number.
+    Raises AlreadyExists (`USAGE_CONFLICT`) for other content under the same number, and InvalidArgument
+    (`FIELD_INVALID`) for what no book can hold.
     """
-    reference = f"{record.site}/{record.epoch}/{record.sequence}"
-    standing = _stored(c, record)
+    standing = _stored(c, claim.record)
     if standing is not None:
-        if signed_pb2.Signed.FromString(standing.signed).payload != signed.payload:
-            message = f"another record {reference} stands already"
-            raise AlreadyExists("USAGE_CONFLICT", message, name=reference)
-        return Rated(_charges_of(c, reference), new=False, ratable=standing.ratable)
-    hold = ledger.hold_of(c, record.placement)
-    ratable = entitled and hold is not None and hold.committed
-    _store(c, record, signed, hold, ratable, now)
-    if hold is None or not ratable:
-        return Rated((), new=True, ratable=False)
-    lines = rated_lines(c, record, hold, source)
-    shares = within((line.amount_micros for line in lines), ledger.chargeable_of(c, hold))
-    names = tuple(
-        _charge(c, hold, line, share, f"{reference}/{position}", now)
-        for position, (line, share) in enumerate(zip(lines, shares, strict=True))
-    )
-    spent = hold.charged_micros + sum(share.charged_micros for share in shares)
-    c.execute(update(t.holds).where(t.holds.c.name == hold.name).values(charged_micros=spent))
-    return Rated(names, new=True, ratable=True)
+        return _again(c, claim, standing)
+    hold = ledger.hold_of(c, claim.record.placement)
+    if hold is None or not hold.committed or not _entitled(claim.record, hold, move):
+        _store(c, claim, hold, False, now)
+        return Rated((), ratable=False)
+    _store(c, claim, hold, True, now)
+    lines = rated_lines(c, claim.record, hold, move.source if move else "")
+    return Rated(_charged(c, claim, hold, lines, now), ratable=True)
 
 
 def rated_lines(c: Connection, record: usage_pb2.UsageRecord, hold: Row[Any], source: str) -> list[Line]:
@@ -100,14 +94,22 @@ def _stored(c: Connection, record: usage_pb2.UsageRecord) -> Row[Any] | None:
     return c.execute(query).first()
 
 
-def _store(
-    c: Connection,
-    record: usage_pb2.UsageRecord,
-    signed: signed_pb2.Signed,
-    hold: Row[Any] | None,
-    ratable: bool,
-    now: datetime,
-) -> None:
+def _again(c: Connection, claim: Claim, standing: Row[Any]) -> Rated:
+    if signed_pb2.Signed.FromString(standing.signed).payload != claim.signed.payload:
+        message = f"another record {claim.reference} stands already"
+        raise AlreadyExists("USAGE_CONFLICT", message, name=claim.reference)
+    return Rated(_charges_of(c, claim.reference), standing.ratable)
+
+
+def _entitled(record: usage_pb2.UsageRecord, hold: Row[Any], move: Move | None) -> bool:
+    """Whether usage of the hold's placement may come from the site that measured."""
+    if record.transfer:
+        return move is not None and (move.target, move.placement) == (record.site, record.placement)
+    return bool(hold.site == record.site)
+
+
+def _store(c: Connection, claim: Claim, hold: Row[Any] | None, ratable: bool, now: datetime) -> None:
+    record = claim.record
     row = {
         "site": record.site,
         "epoch": record.epoch,
@@ -119,7 +121,7 @@ def _store(
         "transfer": record.transfer,
         "final": record.final,
         "ratable": ratable,
-        "signed": signed.SerializeToString(),
+        "signed": claim.signed.SerializeToString(),
         "record_us": microseconds(now),
     }
     c.execute(insert(t.usage).values(row))
@@ -128,6 +130,18 @@ def _store(
 def _charges_of(c: Connection, reference: str) -> tuple[str, ...]:
     query = select(t.charges.c.name).where(t.charges.c.usage == reference).order_by(t.charges.c.id)
     return tuple(c.execute(query).scalars())
+
+
+def _charged(c: Connection, claim: Claim, hold: Row[Any], lines: list[Line], now: datetime) -> tuple[str, ...]:
+    """Write down every line, as far as the hold covers them."""
+    shares = within((line.amount_micros for line in lines), ledger.chargeable_of(c, hold))
+    names = tuple(
+        _charge(c, hold, line, share, f"{claim.reference}/{position}", now)
+        for position, (line, share) in enumerate(zip(lines, shares, strict=True))
+    )
+    spent = hold.charged_micros + sum(share.charged_micros for share in shares)
+    c.execute(update(t.holds).where(t.holds.c.name == hold.name).values(charged_micros=spent))
+    return names
 
 
 def _charge(c: Connection, hold: Row[Any], line: Line, share: Share, reference: str, now: datetime) -> str:

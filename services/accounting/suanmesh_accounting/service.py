@@ -17,7 +17,7 @@ from suanmesh_accounting import queries, rating, wire
 from suanmesh_accounting.domain.prices import compute_lines, transfer_lines
 from suanmesh_accounting.holding import Holding
 from suanmesh_accounting.ledger import Ledger
-from suanmesh_accounting.metering import Metering
+from suanmesh_accounting.metering import Metering, Taken
 from suanmesh_chassis import Call
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
@@ -114,13 +114,8 @@ class AccountingService:
 
     async def RecordUsage(self, request: pb.RecordUsageRequest, call: Call) -> pb.RecordUsageResponse:
         _check_count(request.items, BATCH_MAX)
-        results = []
-        for item in request.items:
-            try:
-                results.append(pb.UsageResult(charges=await self._metering.record(item, call.site)))
-            except Refusal as refusal:
-                results.append(pb.UsageResult(error=status_of(refusal, area="accounting")))
-        return pb.RecordUsageResponse(results=results)
+        taken = await self._metering.record(request.items, call.site)
+        return pb.RecordUsageResponse(results=[_usage_result(each) for each in taken])
 
     async def GetBill(self, request: pb.GetBillRequest, call: Call) -> usage_pb2.Bill:
         start = wire.checked_us(request.start_time, "start_time") if request.HasField("start_time") else 0
@@ -193,6 +188,12 @@ def _shown(c: Connection, name: str, call: Call) -> account_pb2.Account:
     if _own_party(call) not in ("", row.party):
         raise NotFound("ACCOUNT_UNKNOWN", f"no account {name}", name=name)
     return wire.account_to(row, sql.held_on(c, name))
+
+
+def _usage_result(taken: Taken) -> pb.UsageResult:
+    if isinstance(taken, Refusal):
+        return pb.UsageResult(error=status_of(taken, area="accounting"))
+    return pb.UsageResult(charges=taken)
 
 
 def _quoted(c: Connection, ask: pb.QuoteAsk, expire_time: datetime) -> pb.QuoteResult:

@@ -136,8 +136,7 @@ class Shop:
             final=final,
         )  # fmt: skip
         signed = SIGNER.sign(usage_pb2.UsageRecord.DESCRIPTOR.full_name, record.SerializeToString())
-        with suppress(FailedPrecondition):  # what no hold pays for
-            await self.metering.record(pb.UsageItem(record=signed), SITE)
+        await self.metering.record([pb.UsageItem(record=signed)], SITE)
 
 
 @asynccontextmanager

@@ -145,19 +145,29 @@ async def test_every_record_of_a_batch_stands_or_falls_by_itself(books: Any) -> 
     tampered.payload += UsageRecord(final=True).SerializeToString()
     unnumbered = books.signed(books.record("a", "p", 6, sequence=0))
     negative = books.signed(books.record("a", "p", -7))
+    beyond = books.signed(books.record("a", "p", 2**62))
     unreadable = books.signers["a"].sign(UsageRecord.DESCRIPTOR.full_name, b"\xff")
     other_type = books.signers["a"].sign("suanmesh.registry.v1.Pool", good[0].payload)
 
-    batch = (forged, good[0], foreign, tampered, unnumbered, negative, unreadable, other_type, good[1])
+    batch = (forged, good[0], foreign, tampered, unnumbered, negative, beyond, unreadable, other_type, good[1])
     results = await books.send("a", *batch)
 
     unsigned, wrong = "USAGE_SIGNATURE_INVALID", "FIELD_INVALID"
     assert [reason(result) for result in results] == [
-        unsigned, "", unsigned, unsigned, wrong, wrong, wrong, unsigned, "",
+        unsigned, "", unsigned, unsigned, wrong, wrong, wrong, wrong, unsigned, "",
     ]  # fmt: skip
     assert {refusal_of(r.error).code for r in results if reason(r)} == {"INVALID_ARGUMENT"}
     assert (await books.bill()).total_micros == 3
     assert len(await stored(books)) == 2
+
+
+async def test_a_batch_of_any_size_is_answered_in_order(books: Any) -> None:
+    """An agent that was cut off for a day comes back with all it has, and forgets what is answered as taken."""
+    await books.place("p", 1000)
+    records = [books.signed(books.record("a", "p", 1)) for _ in range(120)]
+    results = await books.send("a", *records)
+    assert [list(r.charges.charges) for r in results] == [[f"charges/a-e1-{n}-0"] for n in range(1, 121)]
+    assert (await books.bill()).total_micros == 120
 
 
 async def test_what_no_hold_pays_for_is_kept_and_charged_to_nobody(books: Any) -> None:
