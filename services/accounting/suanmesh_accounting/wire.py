@@ -116,7 +116,9 @@ def price_from(message: money_pb2.Price, field: str) -> Price:
 
 
 def readings_from(messages: list[usage_pb2.MeterReading], field: str) -> list[Reading]:
-    """Readings; refuses a negative quantity."""
+    """Readings; refuses a negative quantity and a second reading of a meter."""
+    if len({reading.meter for reading in messages}) != len(messages):
+        raise _field(field, "two readings of one meter")
     for i, reading in enumerate(messages):
         if reading.quantity < 0:
             raise _field(f"{field}[{i}].quantity", f"{reading.quantity} is negative")

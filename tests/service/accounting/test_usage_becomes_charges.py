@@ -145,16 +145,20 @@ async def test_every_record_of_a_batch_stands_or_falls_by_itself(books: Any) -> 
     tampered.payload += UsageRecord(final=True).SerializeToString()
     unnumbered = books.signed(books.record("a", "p", 6, sequence=0))
     negative = books.signed(books.record("a", "p", -7))
+    twice = books.record("a", "p", 8)
+    twice.readings.add(meter=twice.readings[0].meter, quantity=8)
+    doubled = books.signed(twice)
     beyond = books.signed(books.record("a", "p", 2**62))
     unreadable = books.signers["a"].sign(UsageRecord.DESCRIPTOR.full_name, b"\xff")
     other_type = books.signers["a"].sign("suanmesh.registry.v1.Pool", good[0].payload)
 
-    batch = (forged, good[0], foreign, tampered, unnumbered, negative, beyond, unreadable, other_type, good[1])
+    wrongs = (unnumbered, negative, doubled, beyond, unreadable)
+    batch = (forged, good[0], foreign, tampered, *wrongs, other_type, good[1])
     results = await books.send("a", *batch)
 
     unsigned, wrong = "USAGE_SIGNATURE_INVALID", "FIELD_INVALID"
     assert [reason(result) for result in results] == [
-        unsigned, "", unsigned, unsigned, wrong, wrong, wrong, wrong, unsigned, "",
+        unsigned, "", unsigned, unsigned, *[wrong] * len(wrongs), unsigned, "",
     ]  # fmt: skip
     assert {refusal_of(r.error).code for r in results if reason(r)} == {"INVALID_ARGUMENT"}
     assert (await books.bill()).total_micros == 3

@@ -64,7 +64,7 @@ class UsageRecord(message.Message):
 
     @builtins.property
     def readings(self) -> containers.RepeatedCompositeFieldContainer[MeterReading]:
-        """What was used in it."""
+        """What was used in it; one reading a meter at most."""
 
     def __init__(
         self,
