@@ -32,6 +32,8 @@ from suanmesh_store import MemoKey
 
 R = TypeVar("R")
 
+STANDING = (HoldState.HELD, HoldState.COMMITTED)
+"""Named one by one, so that an index finds the few that stand among all that ever were."""
 BALANCE_MICROS_MAX = 9 * 10**18
 """Room that a 64-bit balance leaves for the charges of a lifetime."""
 
@@ -135,7 +137,7 @@ def held_on(c: Connection, name: str) -> int:
     open_part = func.sum(t.holds.c.amount_micros - t.holds.c.charged_micros)
     query = select(open_part).where(
         t.holds.c.account == name,
-        t.holds.c.state != HoldState.RELEASED,
+        t.holds.c.state.in_(STANDING),
         t.holds.c.amount_micros > t.holds.c.charged_micros,
     )
     return c.execute(query).scalar_one() or 0
@@ -267,8 +269,8 @@ def chargeable_of(c: Connection, row: Row[Any]) -> int:
 
 
 def standing_holds(c: Connection) -> Sequence[Row[Any]]:
-    """All holds that have not been given back."""
-    return c.execute(select(t.holds).where(t.holds.c.state != HoldState.RELEASED)).all()
+    """All holds that have not been given back, the oldest first."""
+    return c.execute(select(t.holds).where(t.holds.c.state.in_(STANDING)).order_by(t.holds.c.create_us)).all()
 
 
 def unbound_placements(c: Connection, placements: Iterable[str]) -> Sequence[str]:

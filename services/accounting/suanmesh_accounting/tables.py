@@ -71,6 +71,7 @@ holds = Table(
     Column("create_us", BigInteger, nullable=False),
     UniqueConstraint("placement", "position"),
     Index("holds_by_state", "state"),
+    Index("holds_by_account", "account", "state"),
 )
 
 usage = Table(
