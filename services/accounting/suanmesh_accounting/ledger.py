@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from itertools import chain, count
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, create_engine, event, func, insert, select, tuple_, update
@@ -158,9 +159,17 @@ def account_for(c: Connection, party: str, kind: AccountKind, currency: str, now
     if found is not None:
         return str(found)
     purpose = "income" if kind is AccountKind.PROVIDER else "funding"
-    name = f"accounts/{last(party)}-{purpose}-{currency.lower()}"
+    name = _free_name(c, f"accounts/{last(party)}-{purpose}-{currency.lower()}")
     add_account(c, name, party, currency, kind, now)
     return name
+
+
+def _free_name(c: Connection, name: str) -> str:
+    """The name, or with a number where an account for something else has it: money must find its way all the same."""
+    taken = set(
+        c.execute(select(t.accounts.c.name).where(t.accounts.c.name.startswith(name, autoescape=True))).scalars()
+    )
+    return next(free for free in chain([name], (f"{name}-{n}" for n in count(2))) if free not in taken)
 
 
 def post(c: Connection, sides: Sequence[Posting], entry_id: str, charge: str, now: datetime) -> None:

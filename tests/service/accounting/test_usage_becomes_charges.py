@@ -65,6 +65,17 @@ async def test_a_site_that_reports_too_much_is_paid_the_hold_and_no_more(books: 
     await books.assert_balanced()
 
 
+async def test_a_payee_is_paid_though_the_name_of_its_account_is_taken(books: Any) -> None:
+    """An account opened under that name must not keep a provider from earning, or a customer from paying in."""
+    for taken in ("a-power-income-cny", "operator-funding-eur"):
+        await books.open_account(taken)
+    await books.place("p", 100)
+    assert reason(await books.use("a", "p", 40)) == ""
+    assert (await books.account("a-power-income-cny-2")).balance_micros == 40
+    assert (await books.open_account("euro", currency="EUR", credit=5)).balance_micros == 5
+    await books.assert_balanced()
+
+
 async def test_late_usage_is_charged_from_what_is_still_free(books: Any) -> None:
     """A site that was cut off is paid when it is back, but not with the money of a job that runs by then."""
     await books.place("late", 400)
