@@ -17,6 +17,7 @@ import pytest
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.scheduler.v1 import job_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import money_pb2
 from suanmesh_local import trials
 from suanmesh_local.node import Node
@@ -57,8 +58,13 @@ async def test_a_job_fed_from_two_sites_pays_each_way_once(node: Node, operator:
     await _raise_a_price(operator)
 
     bill = await operator.accounting.GetBill(accounting.GetBillRequest(account=job.account, job=name))
+    made = await operator.transport.GetDataset(transport.GetDatasetRequest(name=job.output_datasets[0]))
     moved = {(c.price_version, c.quantity) for c in bill.charges if c.meter == money_pb2.METER_TRANSFER_BYTES}
-    assert moved == {("links/shanghai-guiyang@declared", 3 << 20), ("links/wuhu-guiyang@declared", 2 << 20)}
+    assert moved == {
+        ("links/shanghai-guiyang@declared", 3 << 20),
+        ("links/wuhu-guiyang@declared", 2 << 20),
+        ("links/guiyang-shanghai@declared", made.bytes),
+    }
     said = await _recomputed(node)
     assert said.returncode == 0, said.stdout + said.stderr
     assert " 0 contradictions" in said.stdout

@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.gateway.v1 import gateway_service_pb2 as gateway
 from suanmesh.gateway.v1 import trace_pb2
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
+from suanmesh.network_orchestrator.v1 import reservation_pb2
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
+from suanmesh.transport.v1 import transport_service_pb2 as transport
+from suanmesh.type.v1 import money_pb2
 from suanmesh_cli.jobfile import load
 from suanmesh_local import trials
 from suanmesh_local.reporting import AREAS, report_of
@@ -25,7 +30,7 @@ Tree = Mapping[str, "Tree"]
 EXPECTED: Tree = {
     "SubmitJobs": {
         "decide job": {"SearchPools": {}, "FindPaths": {}, "QuoteBatch": {}},
-        "hold placement": {"ReservePaths": {"etcd.txn": {}}, "PlaceHolds": {"etcd.txn": {}}},
+        "hold placement": {"etcd.lease_grant": {}, "ReservePaths": {"etcd.txn": {}}, "PlaceHolds": {"etcd.txn": {}}},
         "commit placement": {
             "etcd.txn": {},
             "take placement": {"ReportTasks": {}},
@@ -35,6 +40,9 @@ EXPECTED: Tree = {
             "meter usage": {"RecordUsage": {}},
             "rate usage": {"charge account": {}},
             "deliver outputs": {"CreateDataset": {}},
+            "hold delivery": {"ReservePaths": {"etcd.txn": {}}, "etcd.lease_grant": {}, "etcd.txn": {}},
+            "settle placement": {"etcd.txn": {}},
+            "settle job": {"etcd.txn": {}},
         },
     }
 }
@@ -50,6 +58,7 @@ async def test_the_main_job_is_delivered_and_told_in_one_trace(
 
     placement = await user.scheduler.GetPlacement(scheduler.GetPlacementRequest(name=job.placement))
     assert (placement.job, placement.state) == (job.name, placement_pb2.Placement.STATE_DONE)
+    await _assert_both_ways_were_held(user, placement)
     report = await report_of(operator, job.name, spans_s_max=SPANS_S_MAX)
     assert report["job"]["accuracy"] >= 0.95
     assert report["job"]["submit_to_delivered_s"] <= 60
@@ -76,6 +85,24 @@ async def test_nothing_is_learned_from_permuted_labels(user: Mesh, permuted_publ
     metrics = await trials.content(user, job.output_datasets[0], "metrics.json")
     accuracy = float(metrics.decode().split(":")[1].split(",")[0])
     assert accuracy <= 0.2
+
+
+async def _assert_both_ways_were_held(user: Mesh, placement: placement_pb2.Placement) -> None:
+    """What came in and what went out kept to rates that were reserved and was paid for; both ways are free again."""
+    ways = {way.reservation: way.rate_bps for way in (*placement.routes, *placement.output_routes)}
+    moved = [await user.transport.GetTransfer(transport.GetTransferRequest(name=name)) for name in placement.transfers]
+    assert {transfer.reservation: transfer.rate_bps for transfer in moved} == ways
+    assert len(ways) == 2
+    released = reservation_pb2.Reservation.STATE_RELEASED
+    async with asyncio.timeout(20):
+        while True:
+            listed = await user.network_orchestrator.ListReservations(network.ListReservationsRequest(page_size=1000))
+            free = {r.state for r in listed.reservations if r.name in ways} == {released}
+            bill = await user.accounting.GetBill(
+                accounting.GetBillRequest(account=placement.account, job=placement.job)
+            )
+            if free and len([c for c in bill.charges if c.meter == money_pb2.METER_TRANSFER_BYTES]) == 2:
+                return
 
 
 def _assert_one_tree(trace: trace_pb2.Trace) -> None:

@@ -20,6 +20,9 @@ METER_USAGE: Final = "meter usage"
 RATE_USAGE: Final = "rate usage"
 CHARGE_ACCOUNT: Final = "charge account"
 DELIVER_OUTPUTS: Final = "deliver outputs"
+HOLD_DELIVERY: Final = "hold delivery"
+SETTLE_PLACEMENT: Final = "settle placement"
+SETTLE_JOB: Final = "settle job"
 HOLD_PATH: Final = "hold path"
 SETTLE_RESERVATION: Final = "settle reservation"
 MAKE_TRANSFER: Final = "make transfer"
@@ -37,6 +40,9 @@ SPANS: Final[dict[str, str]] = {
     RATE_USAGE: "accounting: usage records rated with the prices they were quoted",
     CHARGE_ACCOUNT: "accounting: charges posted to the ledger",
     DELIVER_OUTPUTS: "agent: results imported as datasets and handed over",
+    HOLD_DELIVERY: "scheduler: the way home of results held on a lease and committed with the placement",
+    SETTLE_PLACEMENT: "scheduler: a placement brought to where its transfers, its site or a request have led",
+    SETTLE_JOB: "scheduler: a job brought to where its placement stands",
     HOLD_PATH: "network_orchestrator: bandwidth booked on a path and tied to the round's lease",
     SETTLE_RESERVATION: "network_orchestrator: a reservation brought to where its placement has gone",
     MAKE_TRANSFER: "transport: one transfer given a source, a rate and a ticket",

@@ -57,20 +57,21 @@ def record_usage(c: Connection, claim: Claim, move: Move | None, now: datetime) 
         _store(c, claim, hold, False, now)
         return Rated((), ratable=False)
     _store(c, claim, hold, True, now)
-    lines = rated_lines(c, claim.record, hold, move.source if move else "")
+    lines = rated_lines(c, claim.record, hold, move)
     return Rated(_charged(c, claim, hold, lines, now), ratable=True)
 
 
-def rated_lines(c: Connection, record: usage_pb2.UsageRecord, hold: Row[Any], source: str) -> list[Line]:
+def rated_lines(c: Connection, record: usage_pb2.UsageRecord, hold: Row[Any], move: Move | None) -> list[Line]:
     """Rate a record by the book version and the link prices its hold fixed.
 
-    What was moved pays for the links from its own source alone; a way the hold fixed no price for is free.
+    What was moved pays for the links of its own way alone; a way the hold fixed no price for is free.
     """
     ask = accounting_service_pb2.HoldAsk.FromString(hold.ask)
     readings = readings_from(list(record.readings), "readings")
     if record.transfer:
         moved = sum(r.quantity for r in readings if r.meter == money_pb2.METER_TRANSFER_BYTES)
-        crossed = [priced for priced in ask.link_prices if priced.source == source]
+        ends = (move.source, move.target) if move else None
+        crossed = [priced for priced in ask.link_prices if (priced.source, priced.target) == ends]
         return transfer_lines(money_pb2.METER_TRANSFER_BYTES, moved, tariffs_from(crossed))
     book = book_from(ledger.price_book(c, ask.price_book, hold.price_version))
     return compute_lines(readings, book)

@@ -15,7 +15,7 @@ from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_network_orchestrator import wire
-from suanmesh_network_orchestrator.domain.reservations import HOLD_INDEX_MAX, State, Use, reservation_name
+from suanmesh_network_orchestrator.domain.reservations import HOLD_INDEX_MAX, Reservation, State, Use, reservation_name
 from suanmesh_network_orchestrator.shelf import AREA, Shelf
 from suanmesh_store import Dirty, Mirror, Store
 from suanmesh_store.layout import HOLDS
@@ -69,7 +69,7 @@ class Reconciler:
             return
         reservation = wire.reservation_from(held.message)
         if reservation.state is not State.RELEASED:
-            reservation = await self._shelf.settle(name, self._use(name, reservation.placement)) or reservation
+            reservation = await self._shelf.settle(name, self._use(reservation)) or reservation
         if reservation.state is State.RELEASED:
             if self._shelf.key_of(reservation) in self._tokens:
                 await self._shelf.drop_token(reservation)
@@ -81,15 +81,16 @@ class Reconciler:
         except (Aborted, Unavailable) as refusal:
             log.info("reservation put off", reservation=name, reason=refusal.reason)
 
-    def _use(self, name: str, placement: str) -> Use | None:
+    def _use(self, reservation: Reservation) -> Use | None:
         """What the placement needs the reservation for; None where it was not committed over it."""
-        held = self._placements.get(placement)
+        name = reservation.name
+        held = self._placements.get(reservation.placement)
         if held is None or not any(key.split("/")[-2:] == [AREA, _index(name)] for key in held.message.holds):
             return None
         moving = [t.message for n in held.message.transfers if (t := self._transfers.get(n)) is not None]
         carried = [transfer for transfer in moving if transfer.reservation == name]
         arrived = bool(carried) and all(transfer.state in _ENDED for transfer in carried)
-        return Use(held.message.party, inputs_wanted=held.message.state in _NEEDS_INPUTS and not arrived)
+        return Use(held.message.party, wanted=_moves(held.message, reservation) and not arrived)
 
     async def _follow(self, changes: AsyncGenerator[str, None], reservations_of: _NamesOf) -> None:
         async with aclosing(changes) as names:
@@ -119,6 +120,12 @@ class Reconciler:
     def _of_transfer(self, transfer: str) -> Iterable[str]:
         held = self._transfers.get(transfer)
         return [held.message.reservation] if held is not None and held.message.reservation else []
+
+
+def _moves(placement: Placement, reservation: Reservation) -> bool:
+    """Whether the placement may still move data that way: inputs come before it runs, results leave until it ends."""
+    leaves = reservation.source == placement.site
+    return not placement.HasField("end_time") if leaves else placement.state in _NEEDS_INPUTS
 
 
 def _index(reservation: str) -> str:

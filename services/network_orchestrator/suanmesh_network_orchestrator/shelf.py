@@ -98,7 +98,9 @@ class Shelf:
         name = reservations.reservation_name(ask.placement, ask.index)
         key = hold_key(ask.placement, AREA, ask.index)
         async with self._writing:
-            held = await self._store.get(RESERVATIONS, name) or await self._book(ask, author)
+            held = await self._store.get(RESERVATIONS, name)
+            if held is None or reservations.lapsed(wire.reservation_from(held.message)):
+                held = await self._book(ask, held, author)
             reservation = wire.reservation_from(held.message)
             if reservation.state is State.RELEASED:
                 raise FailedPrecondition("LEASE_GONE", f"{name} was given back already", name=name)
@@ -147,7 +149,9 @@ class Shelf:
         """The key that stands for a reservation's hold."""
         return hold_key(reservation.placement, AREA, int(last(reservation.name).rpartition("-")[2]))
 
-    async def _book(self, ask: Ask, author: Author) -> Held[ReservationMessage]:
+    async def _book(
+        self, ask: Ask, lapsed: Held[ReservationMessage] | None, author: Author
+    ) -> Held[ReservationMessage]:
         for _ in range(BOOKING_TRIES):
             bookings = {held.name: held for held in (await self._store.snapshot(BOOKINGS)).held}
             reserved = {name: held.message.reserved_bps for name, held in bookings.items()}
@@ -155,10 +159,9 @@ class Shelf:
             if isinstance(found, Obstacle):
                 raise reservations.refusal_for(ask, found)
             reservation = reservations.held(ask, found, self._clock.now())
-            changes = [
-                Create(RESERVATIONS, reservation.name, wire.reservation_to(reservation)),
-                *_bookings(bookings, reservation, ask.rate_bps),
-            ]
+            booked = wire.reservation_to(reservation)
+            kept: Change = Update(lapsed, booked) if lapsed else Create(RESERVATIONS, reservation.name, booked)
+            changes = [kept, *_bookings(bookings, reservation, ask.rate_bps)]
             with suppress(Conflict):
                 committed = await self._store.commit(*changes, guards=self._guards(found.links), author=author)
                 return committed.held[0]

@@ -80,7 +80,7 @@ def check_size(job: job_pb2.Job) -> None:
     together = min(max(1, job.task.count), HOSTS_MAX)
     outputs = (len(job.outputs) + 1) * NAME_BYTES
     history = HISTORY_SURE * (STEP_BYTES_MAX + 20) + REASON_BYTES_MAX + REFUSALS_MAX * NAME_BYTES
-    moved = len(job.inputs) * (SOURCE_BYTES + TRANSFER_BYTES) + len(job.outputs) * TRANSFER_BYTES
+    moved = (len(job.inputs) + len(job.outputs)) * (SOURCE_BYTES + TRANSFER_BYTES)
     largest = max((variant.ByteSize() for variant in job.package.variants), default=0)
     work = largest + job.ask.ByteSize() + sum(part.ByteSize() + 3 for part in (*job.inputs, *job.outputs))
     needed = max(

@@ -17,6 +17,7 @@ PARTS_MAX = 32
 CPU_MILLI_MAX = 100_000_000
 """For one task. With the bounds on tasks and time, what a job can use fits 64 bits in every meter's unit."""
 BYTES_MAX = 1 << 50
+RESULT_BYTES_DEFAULT = 1 << 30
 DEVICE_COUNT_MAX = 10_000
 SECOND_VALUE_MICROS_MAX = 10_000_000_000
 LOG = "log"
@@ -46,6 +47,13 @@ def check_names(job_id: str, job: job_pb2.Job) -> None:
         if not ID_PATTERN.fullmatch(output_dataset_id(job_id, output.output_id, ATTEMPTS_MAX)):
             problem = f"{output.output_id} is too long for a dataset's name behind {job_id}"
             raise _invalid(f"outputs[{i}].output_id", problem)
+
+
+def fill_in(job: job_pb2.Job) -> None:
+    """Set what the submitter left to us: a result without a bound is bounded by what the tasks may write."""
+    written = job.ask.scratch_bytes * max(1, job.task.count) or RESULT_BYTES_DEFAULT
+    for output in job.outputs:
+        output.max_bytes = output.max_bytes or written
 
 
 def _ask(ask: job_pb2.Ask) -> None:
@@ -96,6 +104,7 @@ def _data(job: job_pb2.Job) -> None:
             raise _invalid(f"outputs[{i}].output_id", f"{output.output_id} is taken")
         ids.add(output.output_id)
         _mount(f"outputs[{i}].mount", output.mount, mounts)
+        _within(f"outputs[{i}].max_bytes", output.max_bytes, 0, BYTES_MAX)
         if output.deliver_to:
             checked_name(output.deliver_to, "sites", field=f"outputs[{i}].deliver_to")
 

@@ -14,6 +14,7 @@ from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import REFUSALS_MAX
+from suanmesh_scheduler.delivering import Delivering
 from suanmesh_scheduler.domain.states import (
     PLACEMENT_ENDS,
     JobState,
@@ -45,9 +46,11 @@ class Following:
         mirrors: Mirrors,
         clock: Clock,
         accept_s_max: float,
+        delivering: Delivering,
     ) -> None:
         self._store = store
         self._areas = areas
+        self._delivering = delivering
         self._sites = mirrors.sites
         self._transfers = mirrors.transfers
         self._clock = clock
@@ -101,7 +104,8 @@ class Following:
         wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), reason, self._clock.now())
         if target is JobState.PENDING:
             changed.placement = ""
-        await self._store.commit(Update(job, changed), guards=[placement])
+        with span(names.SETTLE_JOB, parent=job.traceparent, job=job.name, state=target):
+            await self._store.commit(Update(job, changed), guards=[placement])
 
     async def _interrupted(
         self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement], state: PlacementState
@@ -172,33 +176,8 @@ class Following:
 
     async def _deliver(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
         """Move the results to where they are wanted; DONE when all have arrived."""
-        message = placement.message
-        wanted = [
-            (index, dataset, output.deliver_to)
-            for index, (dataset, output) in enumerate(
-                zip(job.message.output_datasets, message.work.outputs, strict=False)
-            )
-            if output.deliver_to and output.deliver_to != message.site
-        ]
-        made = [name for name in message.transfers if "-out-" in name]
-        if wanted and not made:
-            asks = [
-                transport.TransferAsk(
-                    transfer_id=f"{last(message.name)}-out-{index}",
-                    dataset=dataset,
-                    source=message.site,
-                    target=target,
-                    placement=message.name,
-                    account=message.account,
-                    traceparent=message.traceparent,
-                )
-                for index, dataset, target in wanted
-            ]
-            transfers = await self._created(placement, asks)
-            if transfers is not None:
-                changed = _copied_placement(message)
-                changed.transfers.extend(transfer.name for transfer in transfers)
-                await self._store.commit(Update(placement, changed))
+        made = [name for name in placement.message.transfers if "-out-" in name]
+        if not made and await self._sent_off(job, placement):
             return
         failed = self._failed(made)
         if failed is not None:
@@ -208,6 +187,16 @@ class Following:
         else:
             await self._follow(job, PlacementState.DELIVERING)
 
+    async def _sent_off(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> bool:
+        """Take the next step towards the results' transfers; False where no result is wanted elsewhere."""
+        try:
+            return await self._delivering.step(job.message, placement)
+        except (FailedPrecondition, InvalidArgument, NotFound) as refusal:
+            if refusal.reason == "LEASE_GONE":
+                raise
+            await self._move(placement, PlacementState.FAILED, f"{UNDELIVERED}: {refusal.reason}: {refusal.message}")
+            return True
+
     async def _follow(self, job: Held[job_pb2.Job], state: PlacementState) -> None:
         """Bring the job's state to the placement's."""
         target = job_state_of(state, attempts_left=True)
@@ -215,7 +204,8 @@ class Following:
             return
         changed = _copied(job.message)
         wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), "", self._clock.now())
-        await self._store.commit(Update(job, changed))
+        with span(names.SETTLE_JOB, parent=job.traceparent, job=job.name, state=target):
+            await self._store.commit(Update(job, changed))
 
     async def _move(
         self,
@@ -228,7 +218,8 @@ class Following:
         state = placement_moved(wire.placement_state(changed), to, placement.name)
         changed.transfers.extend(transfers)
         wire.set_placement_state(changed, state, reason, self._clock.now(), ended=state in PLACEMENT_ENDS)
-        await self._store.commit(Update(placement, changed))
+        with span(names.SETTLE_PLACEMENT, parent=placement.traceparent, placement=placement.name, state=state):
+            await self._store.commit(Update(placement, changed))
 
     def _failed(self, names: Sequence[str]) -> str | None:
         for name in names:

@@ -63,7 +63,7 @@ class Gathering:
         pools = tuple(
             self._pool(held.message, booked.get(held.name, []), reported) for held in self._mirrors.pools.values()
         )
-        paths, openings, topology = await self._paths(spec, pools)
+        paths, homes, topology = await self._paths(spec, pools)
         situation = Situation(
             pools=pools,
             now=self._clock.now(),
@@ -71,7 +71,8 @@ class Gathering:
             paths=paths,
             quotes=await self._quotes(spec, pools, account.currency),
             held_micros=account.held_micros,
-            openings=openings,
+            openings=await self._openings(spec, paths),
+            homes=homes,
         )
         read = decision_pb2.Revisions(
             registry=self._mirrors.pools.revision,
@@ -126,15 +127,22 @@ class Gathering:
 
     async def _paths(
         self, spec: JobSpec, pools: Sequence[Pool]
-    ) -> tuple[dict[Pair, Path | Blocked], dict[str, tuple[Opening, ...]], int]:
-        """Paths from every replica to every site that lacks it, and where one is blocked those that would open."""
+    ) -> tuple[dict[Pair, Path | Blocked], dict[Pair, Path | Blocked], int]:
+        """Paths from every replica to every site that lacks it, and from every site to where results are wanted."""
         sites = {pool.site for pool in pools}
         pairs = sorted({(s, t) for need in spec.needs for s in need.sites for t in sites if t not in need.sites})
-        if not pairs:
+        homes = sorted({(s, result.target) for result in spec.results for s in sites if s != result.target})
+        queries = [_query(pair, spec) for pair in pairs]
+        queries += [network.PathQuery(source=source, target=target) for source, target in homes]
+        if not queries:
             return {}, {}, 0
-        answer = await self._areas.find_paths([_query(pair, spec) for pair in pairs])
-        paths = {pair: _path(result) for pair, result in zip(pairs, answer.results, strict=True)}
-        return paths, await self._openings(spec, paths), answer.revision
+        answer = await self._areas.find_paths(queries)
+        found = [_path(result) for result in answer.results]
+        return (
+            dict(zip(pairs, found[: len(pairs)], strict=True)),
+            dict(zip(homes, found[len(pairs) :], strict=True)),
+            answer.revision,
+        )
 
     async def _openings(self, spec: JobSpec, paths: dict[Pair, Path | Blocked]) -> dict[str, tuple[Opening, ...]]:
         """Ask again for blocked sites, under the bounds with which their paths open: the very query of such a job."""

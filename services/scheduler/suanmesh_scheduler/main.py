@@ -6,6 +6,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2
 from suanmesh_chassis import House, Parts, Served, run
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.areas import MeshAreas
+from suanmesh_scheduler.delivering import Delivering
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.gathering import Gathering
 from suanmesh_scheduler.mirrors import open_mirrors
@@ -32,7 +33,8 @@ async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> 
     fence = house.leadership.fence if house.leadership else 0
     gathering = Gathering(mirrors, areas, clock)
     placing = Placing(store, gathering, areas, archive, clock, rng, settings.round_lease_s, fence)
-    following = Following(store, areas, mirrors, clock, settings.accept_s_max)
+    delivering = Delivering(store, areas, settings.round_lease_s)
+    following = Following(store, areas, mirrors, clock, settings.accept_s_max, delivering)
     reconciler = Reconciler(store, mirrors, placing, following, clock, settings)
     service = SchedulerService(store, mirrors, placing, Reporting(store, clock), areas, archive, clock, rng)
     served = Served(scheduler_service_pb2.DESCRIPTOR.services_by_name["SchedulerService"], service)

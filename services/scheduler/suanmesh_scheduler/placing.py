@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
@@ -93,11 +94,13 @@ class Placing:
             await self._wait(held, decided)
             return
         placement_name = f"placements/{sortable_id(self._clock.now(), self._rng)}"
-        async with await self._store.open_lease(self._lease_s) as lease:
+        async with AsyncExitStack() as round_lease:
             with span(names.HOLD_PLACEMENT, parent=held.traceparent, job=held.name, placement=placement_name):
+                lease = await round_lease.enter_async_context(await self._store.open_lease(self._lease_s))
                 holds = await self._hold(held.message, placement_name, decided, chosen, lease.id)
             with span(names.COMMIT_PLACEMENT, parent=held.traceparent, job=held.name, placement=placement_name):
                 await self._commit(held, placement_name, decided, chosen, holds)
+                await round_lease.aclose()
 
     async def _next_name(self, job: job_pb2.Job) -> str:
         number = int(job.decision.rsplit("/", 1)[-1]) + 1 if job.decision else 1
@@ -129,7 +132,7 @@ class Placing:
                 placement=placement,
                 index=index,
                 lease_id=lease_id,
-                source=route.source,
+                source=route.end,
                 target=chosen.site,
                 rate_bps=route.rate_bps,
                 max_latency_us=decided.gathered.spec.max_latency_us,
@@ -151,14 +154,15 @@ class Placing:
         return Holds(await self._areas.hold_money(money), tuple(paths))
 
     async def _link_prices(self, chosen: Candidate) -> list[accounting.LinkPrice]:
-        if not chosen.routes:
-            return []
-        links = [link for link in await self._areas.links() if link.HasField("price")]
+        """The prices of every way in and out, each for what moves from its one end to its other."""
+        ways = [(route, route.end, chosen.site) for route in chosen.routes]
+        ways += [(home, chosen.site, home.end) for home in chosen.homes]
+        links = [link for link in await self._areas.links() if link.HasField("price")] if ways else []
         return [
-            accounting.LinkPrice(link=link.name, party=link.owner, price=link.price, source=route.source)
-            for route in chosen.routes
+            accounting.LinkPrice(link=link.name, party=link.owner, price=link.price, source=source, target=target)
+            for way, source, target in ways
             for link in links
-            if link.name in route.path.links
+            if link.name in way.path.links
         ]
 
     async def _commit(
@@ -217,7 +221,7 @@ def _placement(
         account=job.account,
         reservation=holds.paths[0].resource if holds.paths else "",
         routes=[
-            placement_pb2.InputRoute(source=route.source, reservation=hold.resource, rate_bps=route.rate_bps)
+            placement_pb2.InputRoute(source=route.end, reservation=hold.resource, rate_bps=route.rate_bps)
             for route, hold in zip(chosen.routes, holds.paths, strict=True)
         ],
         party=job.party,

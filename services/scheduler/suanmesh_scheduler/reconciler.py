@@ -18,6 +18,7 @@ from suanmesh_scheduler.placing import Placing
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store import Conflict, Dirty, Held, Store, Update
 from suanmesh_store.layout import JOBS
+from suanmesh_telemetry import names, span
 
 log = structlog.get_logger()
 
@@ -132,7 +133,8 @@ class Reconciler:
         job = job_pb2.Job()
         job.CopyFrom(held.message)
         wire.set_job_state(job, job_moved(wire.job_state(job), state), reason, self._clock.now())
-        await self._store.commit(Update(held, job))
+        with span(names.SETTLE_JOB, parent=held.traceparent, job=held.name, state=state):
+            await self._store.commit(Update(held, job))
 
 
 def _waits(job: job_pb2.Job) -> bool:

@@ -22,7 +22,7 @@ from suanmesh_kernel.refusals import (
 )
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import check_size
-from suanmesh_scheduler.checking import check, check_names
+from suanmesh_scheduler.checking import check, check_names, fill_in
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placing import Placing
@@ -200,6 +200,7 @@ class SchedulerService:
         for field in _OURS:
             job.ClearField(field)  # type: ignore[arg-type]
         check(job)
+        fill_in(job)
         account = await self._areas.account(job.account)
         if account.party != call.party and not call.is_("operator"):
             message = f"{job.account} is not an account of {call.party}"

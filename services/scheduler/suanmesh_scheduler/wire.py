@@ -23,6 +23,7 @@ from suanmesh_scheduler.domain.values import (
     JobSpec,
     Need,
     Obstacle,
+    Result,
     Variant,
     Verdict,
     told,
@@ -48,7 +49,7 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need]) -> JobSpec:
         gang=job.task.gang,
         variants=tuple(Variant(v.architecture, v.engine) for v in job.package.variants),
         needs=tuple(needs),
-        deliver_to=frozenset(output.deliver_to for output in job.outputs if output.deliver_to),
+        results=tuple(Result(output.deliver_to, output.max_bytes) for output in job.outputs if output.deliver_to),
         allow_sites=frozenset(limits.allow_sites),
         deny_sites=frozenset(limits.deny_sites),
         refused_by=frozenset(job.refused_by),
@@ -152,7 +153,7 @@ def decision_to(verdict: Verdict) -> decision_pb2.Decision:
 
 def candidate_to(candidate: Candidate) -> decision_pb2.Candidate:
     """One weighed pool as its message; of several routes it shows the one with the most bytes."""
-    main = max(candidate.routes, key=lambda route: (route.bytes, route.source), default=None)
+    main = max(candidate.routes, key=lambda route: (route.bytes, route.end), default=None)
     message = decision_pb2.Candidate(
         pool=candidate.pool,
         site=candidate.site,
@@ -170,7 +171,7 @@ def candidate_to(candidate: Candidate) -> decision_pb2.Candidate:
     if main is not None:
         message.path.extend(main.path.links)
         message.rate_bps = main.rate_bps
-        message.source = main.source
+        message.source = main.end
     if candidate.obstacle is not None:
         message.obstacle.CopyFrom(_obstacle_to(candidate.obstacle))
     return message

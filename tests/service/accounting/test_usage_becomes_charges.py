@@ -96,25 +96,29 @@ async def test_late_usage_is_charged_from_what_is_still_free(books: Any) -> None
 
 
 async def test_what_was_moved_pays_the_links_of_its_own_way(books: Any) -> None:
-    """Data from two places must not pay each other's carriers, and results go home free."""
+    """Data from two places, and results, must not pay each other's carriers; a way without a price is free."""
     ways = [
         pb.LinkPrice(
-            link=f"links/{source}-a",
-            party=f"parties/{source}-net",
+            link=f"links/{source}-{target}",
+            party=f"parties/{source}-{target}-net",
             source=f"sites/{source}",
+            target=f"sites/{target}",
             price=Price(meter=METER_TRANSFER_BYTES, amount_micros=price, per_quantity=MIB),
         )
-        for source, price in (("b", 20), ("c", 30))
+        for source, target, price in (("b", "a", 20), ("c", "a", 30), ("a", "b", 10))
     ]
     await books.place("p", 500, link_prices=ways)
     await books.move("in-b", "b", "a", "p")
     await books.move("in-c", "c", "a", "p")
-    await books.move("out", "a", "b", "p")
-    for site, transfer, size in (("a", "in-b", 3 * MIB), ("a", "in-c", MIB), ("b", "out", 9 * MIB)):
+    await books.move("out-b", "a", "b", "p")
+    await books.move("out-free", "a", "a-b", "p")
+    moved = (("a", "in-b", 3), ("a", "in-c", 1), ("b", "out-b", 9), ("a-b", "out-free", 5))
+    for site, transfer, size in ((site, transfer, mib * MIB) for site, transfer, mib in moved):
         assert reason(await books.moved(site, "p", transfer, size)) == ""
     assert [(c.price_version, c.payee, c.amount_micros) for c in (await books.bill()).charges] == [
-        ("links/b-a@declared", "accounts/b-net-income-cny", 60),
-        ("links/c-a@declared", "accounts/c-net-income-cny", 30),
+        ("links/b-a@declared", "accounts/b-a-net-income-cny", 60),
+        ("links/c-a@declared", "accounts/c-a-net-income-cny", 30),
+        ("links/a-b@declared", "accounts/a-b-net-income-cny", 90),
     ]
 
 

@@ -29,6 +29,15 @@ from suanmesh_store.store import KeyspaceStore
 
 AREA = "network_orchestrator"
 PATIENCE_S = 10.0
+LIVE = frozenset(
+    (
+        Placement.STATE_COMMITTED,
+        Placement.STATE_ACCEPTED,
+        Placement.STATE_STAGING,
+        Placement.STATE_RUNNING,
+        Placement.STATE_DELIVERING,
+    )
+)
 
 
 class MemoryWorld:
@@ -91,11 +100,11 @@ class Net:
         answer = await self.scheduler.network_orchestrator.ReservePaths(pb.ReservePathsRequest(items=[ask]))
         return answer.results[0]
 
-    async def commit_placement(self, placement: str, hold: pb.PathHold) -> None:
+    async def commit_placement(self, placement: str, hold: pb.PathHold, *, site: str = "b") -> None:
         """As the scheduler does it: detach the hold and write the placement, all at once."""
         message = Placement(
-            name=f"placements/{placement}", party="parties/acme", holds=[hold.key], state=Placement.STATE_COMMITTED,
-            reservation=hold.reservation.name,
+            name=f"placements/{placement}", party="parties/acme", site=f"sites/{site}", holds=[hold.key],
+            reservation=hold.reservation.name, state=Placement.STATE_COMMITTED,
         )  # fmt: skip
         await self.world.store("scheduler").commit(Detach(hold.key), Create(PLACEMENTS, message.name, message))
 
@@ -106,6 +115,8 @@ class Net:
         message = Placement()
         message.CopyFrom(held.message)
         message.state = state
+        if state not in LIVE:
+            message.end_time.FromDatetime(self.clock.now())
         message.transfers.extend(transfers)
         await scheduler.commit(Update(held, message))
 

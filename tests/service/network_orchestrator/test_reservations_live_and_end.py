@@ -58,6 +58,9 @@ async def test_a_hold_evaporates_with_its_lease(opened: Any, link: Any) -> None:
         assert await net.booked() == {"links/ab": 0}
         refusal = refusal_of((await net.reserve("p1", 700, lease.id)).error)
         assert (refusal.code, refusal.reason) == ("FAILED_PRECONDITION", "LEASE_GONE")
+        async with await net.store.open_lease(10) as lease:
+            anew = (await net.reserve("p1", 600, lease.id)).hold.reservation
+            assert (anew.state, anew.rate_bps, await net.booked()) == (HELD, 600, {"links/ab": 600})
 
 
 async def test_a_hold_on_a_lease_that_is_gone_books_nothing(opened: Any, link: Any) -> None:
@@ -111,6 +114,39 @@ async def test_the_path_is_free_as_soon_as_the_last_input_is_there(opened: Any, 
         done = Transfer(name=transfer.name, reservation=hold.reservation.name, state=Transfer.STATE_DONE)
         await transport.commit(Update(moving, done))
 
+        await net.until_reservation("p1", RELEASED)
+
+
+async def test_the_way_home_is_kept_until_the_results_are_there(opened: Any, link: Any) -> None:
+    """Results leave when a job has run; their way is theirs as long as they move, and nobody's after that."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        lease = await net.store.open_lease(10)
+        hold = (await net.reserve("p1", 700, lease.id)).hold
+        await net.commit_placement("p1", hold, site="a")
+        transport = net.world.store("transport")
+        transfer = Transfer(name="transfers/p1-out-0", reservation=hold.reservation.name, state=Transfer.STATE_ACTIVE)
+        moving = (await transport.commit(Create(TRANSFERS, transfer.name, transfer))).held[0]
+        await net.move_placement("p1", Placement.STATE_DELIVERING, transfer.name)
+        await net.until_reservation("p1", COMMITTED)
+        assert await net.booked() == {"links/ab": 700}
+
+        done = Transfer(name=transfer.name, reservation=hold.reservation.name, state=Transfer.STATE_DONE)
+        await transport.commit(Update(moving, done))
+
+        await net.until_reservation("p1", RELEASED)
+        assert await net.booked() == {"links/ab": 0}
+
+
+async def test_a_way_home_goes_with_its_placement(opened: Any, link: Any) -> None:
+    """A job cancelled while it delivers must not keep others off the link."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        lease = await net.store.open_lease(10)
+        await net.commit_placement("p1", (await net.reserve("p1", 700, lease.id)).hold, site="a")
+        await net.move_placement("p1", Placement.STATE_DELIVERING)
+        await net.until_reservation("p1", COMMITTED)
+        await net.move_placement("p1", Placement.STATE_CANCELLED)
         await net.until_reservation("p1", RELEASED)
 
 

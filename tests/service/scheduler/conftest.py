@@ -113,7 +113,9 @@ class World:
     async def report(
         self, placement: placement_pb2.Placement, state: placement_pb2.Placement.State.ValueType, **more: object
     ) -> pb.TaskReportResult:
-        """What the placement's agent says of it."""
+        """What the placement's agent says of it; the outputs it names have been published."""
+        for dataset in more.get("output_datasets", ()):  # type: ignore[attr-defined]
+            self.add_dataset(dataset.removeprefix("datasets/"), placement.site.removeprefix("sites/"))
         report = pb.TaskReport(placement=placement.name, state=state, **more)  # type: ignore[arg-type]
         agent = self.agent(placement.site.removeprefix("sites/"))
         return (await agent.scheduler.ReportTasks(pb.ReportTasksRequest(reports=[report]))).results[0]

@@ -35,8 +35,8 @@ PATH = Path(("links/l1", "links/l2"), 20, 500, "links/l1", 3)
 LINK = Link(
     "links/l1", "sites/a", "exchanges/x", LinkClass.INTER, 1000, 10, 5, Price(1, 1024), ("duct-7",), "parties/n"
 )
-MOVING = Use("parties/acme", inputs_wanted=True)
-ARRIVED = Use("parties/acme", inputs_wanted=False)
+MOVING = Use("parties/acme", wanted=True)
+ARRIVED = Use("parties/acme", wanted=False)
 
 
 def a_reservation(state: State) -> Reservation:
@@ -93,7 +93,7 @@ def test_booking_and_releasing_add_up_to_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("index", -1), ("index", 32), ("rate_bps", 0), ("rate_bps", -5), ("max_latency_us", -1), ("target", "sites/a")],
+    [("index", -1), ("index", 64), ("rate_bps", 0), ("rate_bps", -5), ("max_latency_us", -1), ("target", "sites/a")],
 )
 def test_a_hold_that_makes_no_sense_is_refused_by_field(field: str, value: object) -> None:
     """A scheduler with a defect must see which field is wrong, not a hold of nothing."""

@@ -26,6 +26,7 @@ from suanmesh_scheduler.domain.values import (
     Path,
     Pool,
     Quote,
+    Result,
     Route,
     Situation,
     Verdict,
@@ -33,6 +34,7 @@ from suanmesh_scheduler.domain.values import (
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GIB = 1 << 30
+MIB = 1 << 20
 JOB = JobSpec(Ask(1000, GIB), "accounts/a")
 MOVING = replace(JOB, needs=(Need("datasets/d", 10**8, frozenset({"sites/d"})),))
 
@@ -96,6 +98,38 @@ def test_the_value_of_time_flips_the_winner() -> None:
     assert winner(replace(MOVING, second_value_micros=10), slow) == "sites/b"
 
 
+def test_the_way_home_counts() -> None:
+    """A site that is cheap to compute at and dear to fetch results from must not win by hiding the second."""
+    job = replace(JOB, results=(Result("sites/b", 3 * MIB), Result("sites/b", MIB)))
+    home = {("sites/a", "sites/b"): Path(("links/a-b",), 10, 10**8, 5)}
+    now = replace(situation({"a": 5, "b": 26}), homes=home)
+    candidate = decide(job, now).candidates[0]
+
+    assert (candidate.site, candidate.transfer_micros) == ("sites/a", 4 * 5)
+    assert [(route.end, route.bytes) for route in candidate.homes] == [("sites/b", 4 * MIB)]
+    assert candidate.finish_ms > JOB.max_duration_s * 1000
+    assert winner(job, replace(now, quotes=situation({"a": 5, "b": 24}).quotes)) == "sites/b"
+
+
+def test_a_site_that_results_cannot_leave_is_no_place() -> None:
+    """A job that runs where nothing leads home from is paid for in vain."""
+    job = replace(JOB, results=(Result("sites/b", MIB),))
+    now = situation({"a": 1, "b": 9})
+    obstacle = next(c.obstacle for c in decide(job, now).candidates if c.site == "sites/a")
+
+    assert winner(job, now) == "sites/b"
+    assert obstacle is not None
+    assert (obstacle.code, obstacle.message) == ("PATH", "no links join sites/a and sites/b")
+
+
+def test_a_way_home_that_is_full_now_does_not_keep_a_job_out() -> None:
+    """Results wait for their way; by the time there are any, who fills it now may be done."""
+    job = replace(JOB, results=(Result("sites/b", MIB),))
+    full = replace(situation({"a": 1}), homes={("sites/a", "sites/b"): Path(("links/a-b",), 10, 0, 5)})
+
+    assert winner(job, full) == "sites/a"
+
+
 def test_equals_are_decided_by_name() -> None:
     """Two schedulers that decide the same job must not disagree."""
     assert winner(JOB, situation({"b": 6, "a": 6})) == "sites/a"
@@ -119,7 +153,9 @@ def test_no_number_is_too_large_to_be_told(
     job = replace(JOB, needs=(need, need), second_value_micros=second_value, max_duration_s=seconds, count=count)
     paths: dict[tuple[str, str], Path | Blocked] = {("sites/d", "sites/a"): Path(("links/l",), 10, bps, price)}
     now = replace(situation({"a": compute}), paths=paths)
-    for limits in (job, replace(job, deadline=NOW, budget_micros=1), replace(job, deadline=NOW)):
+    results = replace(job, results=(Result("sites/b", size), Result("sites/b", size)))
+    now = replace(now, homes={("sites/a", "sites/b"): Path(("links/h",), 10, bps, price)})
+    for limits in (job, results, replace(job, deadline=NOW, budget_micros=1), replace(job, deadline=NOW)):
         told = wire.decision_to(verdict(limits, now))
 
         assert told.candidates[0].HasField("obstacle") or told.candidates[0].cost_micros <= now.free_micros

@@ -71,7 +71,11 @@ def placed(job: job_pb2.Job) -> placement_pb2.Placement:
         placement.holds.append(f"/suanmesh/holds/{'p' * 20}/network_orchestrator/{index}")
         placement.routes.add(source=f"sites/{LONG}", reservation=f"reservations/{'p' * 20}-{index}", rate_bps=1 << 40)
         placement.transfers.append(f"transfers/{'p' * 20}-in-{index}")
-    placement.transfers.extend(f"transfers/{'p' * 20}-out-{index}" for index in range(len(job.outputs)))
+    for index in range(len(job.outputs)):
+        placement.holds.append(f"/suanmesh/holds/{'p' * 20}/network_orchestrator/{32 + index}")
+        way = f"reservations/{'p' * 20}-{32 + index}"
+        placement.output_routes.add(target=f"sites/{LONG}", reservation=way, rate_bps=1 << 40)
+        placement.transfers.append(f"transfers/{'p' * 20}-out-{index}")
     placement.work.MergeFrom(
         placement_pb2.Work(
             ask=job.ask, variant=job.package.variants[0], inputs=job.inputs, outputs=job.outputs, count=count,

@@ -11,8 +11,8 @@ from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, ResourceExhausted
 from suanmesh_network_orchestrator.domain.paths import Missing, Obstacle, Path, Query
 
-HOLD_INDEX_MAX = 31
-"""Placements whose inputs come from more sites than this many paths can carry are not asked for."""
+HOLD_INDEX_MAX = 63
+"""Inputs of a placement come from at most 32 sites, and its results go to as many."""
 
 
 class State(Enum):
@@ -68,7 +68,7 @@ class Use:
     """What its placement needs a reservation for, as far as the placement is known."""
 
     party: str
-    inputs_wanted: bool
+    wanted: bool
     """Whether data may still have to come over the path."""
 
 
@@ -101,6 +101,11 @@ def released(reservation: Reservation, now: datetime) -> Reservation:
     return replace(_moved(reservation, State.RELEASED), release_time=now)
 
 
+def lapsed(reservation: Reservation) -> bool:
+    """Whether it was given back without ever having been committed: its lease ended, and it may be held anew."""
+    return reservation.state is State.RELEASED and not reservation.party
+
+
 def settled(reservation: Reservation, *, token_stands: bool, use: Use | None, now: datetime) -> Reservation:
     """What the reservation is to become, given what is known; itself where it is right as it stands.
 
@@ -111,7 +116,7 @@ def settled(reservation: Reservation, *, token_stands: bool, use: Use | None, no
         if use is not None:
             return settled(committed(reservation, use.party), token_stands=token_stands, use=use, now=now)
         return reservation if token_stands else released(reservation, now)
-    if reservation.state is State.COMMITTED and (use is None or not use.inputs_wanted):
+    if reservation.state is State.COMMITTED and (use is None or not use.wanted):
         return released(reservation, now)
     return reservation
 

@@ -27,6 +27,8 @@ TRANSFER_S = 5
 """A transfer is given the rate at which it takes about so long, where the path has it."""
 RATE_BPS_MIN = 10_000_000
 """A transfer asks for no less where the path has it: small datasets should not dawdle."""
+RESULT_BPS_MIN = 1_000_000
+"""Results wait until their way has so much left."""
 MEBIBYTE = 1 << 20
 
 
@@ -41,6 +43,8 @@ def decide(job: JobSpec, situation: Situation) -> Verdict:
 def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
     """Weigh one pool. Price, path and transfer are reckoned even where an obstacle stands in the way."""
     routes, blocked = _routes(job, pool, situation)
+    homes, stranded = _homes(job, pool, situation)
+    blocked = blocked or stranded
     offer, quote = _offer(job, pool, situation)
     obstacle = obstacles.of_pool(job, pool) or blocked
     placed = slots(job.ask, pool.hosts, job.count)
@@ -51,11 +55,11 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
             f"{pool.name} 没有以账户货币计的价格",
             resource=pool.name,
         )
-        return Candidate(pool.name, pool.site, routes=routes, slots=placed, obstacle=obstacle or missing)
-    transfer_micros = None if blocked else _transfer_micros(routes)
+        return Candidate(pool.name, pool.site, routes=routes, homes=homes, slots=placed, obstacle=obstacle or missing)
+    transfer_micros = None if blocked else _transfer_micros((*routes, *homes))
     waves = -(-job.count // max(1, room(placed)))
-    transfer_ms = max((route.transfer_ms for route in routes), default=0)
-    finish_ms = told(transfer_ms + waves * job.max_duration_s * 1000)
+    moving_ms = sum(max((route.transfer_ms for route in ways), default=0) for ways in (routes, homes))
+    finish_ms = told(moving_ms + waves * job.max_duration_s * 1000)
     cost = None if transfer_micros is None else quote.compute_micros + transfer_micros
     if obstacle is None and cost is not None:
         obstacle = obstacles.of_deadline(job, finish_ms, situation) or obstacles.of_cost(job, cost, situation)
@@ -67,6 +71,7 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
         variant=obstacles.variant_for(job, pool) or 0,
         slots=placed,
         routes=routes,
+        homes=homes,
         compute_micros=quote.compute_micros,
         transfer_micros=transfer_micros,
         score_micros=None if cost is None else told(cost + job.second_value_micros * finish_ms // 1000),
@@ -75,10 +80,10 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
     )
 
 
-def rate_for(path: Path, size: int, least_bps: int) -> int:
-    """The rate a transfer of `size` bytes is given: what it can use, never more than the path has."""
+def rate_for(available_bps: int, size: int, least_bps: int) -> int:
+    """The rate a transfer of `size` bytes is given: what it can use, never more than its path has."""
     useful = max(least_bps, RATE_BPS_MIN, size * 8 // TRANSFER_S)
-    return max(1, min(path.available_bps, useful))
+    return max(1, min(available_bps, useful))
 
 
 def _routes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Route, ...], Obstacle | None]:
@@ -99,11 +104,27 @@ def _routes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Route
         path = situation.paths.get((source, pool.site), Blocked("disconnected"))
         if isinstance(path, Blocked):
             return (), obstacles.of_path(path, job, source, pool.site)
-        routes.append(Route(source, path, size, rate_for(path, size, job.min_bandwidth_bps)))
+        routes.append(Route(source, path, size, rate_for(path.available_bps, size, job.min_bandwidth_bps)))
     together = shared(routes, job.min_bandwidth_bps)
     if isinstance(together, Blocked):
         return (), obstacles.of_path(together, job, together.link, pool.site)
     return together, None
+
+
+def _homes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Route, ...], Obstacle | None]:
+    """How results get to where they are wanted, grouped by target, were they as large as they may be."""
+    by_target: dict[str, int] = {}
+    for result in job.results:
+        if result.target != pool.site:
+            by_target[result.target] = by_target.get(result.target, 0) + result.bytes
+    homes = []
+    for target, size in sorted(by_target.items()):
+        path = situation.homes.get((pool.site, target), Blocked("disconnected"))
+        if isinstance(path, Blocked):
+            return (), obstacles.of_path(path, job, pool.site, target)
+        rate_bps = max(RESULT_BPS_MIN, rate_for(path.available_bps, size, RESULT_BPS_MIN))
+        homes.append(Route(target, path, size, rate_bps))
+    return tuple(homes), None
 
 
 def _nearest(sites: frozenset[str], target: str, situation: Situation) -> str | None:
@@ -130,7 +151,7 @@ def _offer(job: JobSpec, pool: Pool, situation: Situation) -> tuple[Offer, Quote
 
 
 def _transfer_micros(routes: tuple[Route, ...]) -> int:
-    """What moving the inputs costs by the links' prices, rounded up: it is a bound, not a bill."""
+    """What moving inputs and results costs by the links' prices, rounded up: it is a bound, not a bill."""
     return told(sum(-(-route.bytes * route.path.price_micros_per_mib // MEBIBYTE) for route in routes))
 
 

@@ -58,6 +58,14 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """An output that is wanted at a site, and the most bytes it may have."""
+
+    target: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """What a decision needs to know of a job."""
 
@@ -67,7 +75,7 @@ class JobSpec:
     gang: bool = False
     variants: tuple[Variant, ...] = (Variant(),)
     needs: tuple[Need, ...] = ()
-    deliver_to: frozenset[str] = frozenset()
+    results: tuple[Result, ...] = ()
     allow_sites: frozenset[str] = frozenset()
     deny_sites: frozenset[str] = frozenset()
     refused_by: frozenset[str] = frozenset()
@@ -164,13 +172,15 @@ class Situation:
     """What other holds keep of the account's balance."""
     openings: Mapping[str, tuple[Opening, ...]] = field(default_factory=dict)
     """By site: how paths there would open."""
+    homes: Mapping[tuple[str, str], Path | Blocked] = field(default_factory=dict)
+    """Ways results could take, from where they are made to where they are wanted; no bound of the job is on them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How the inputs from one source reach a candidate."""
+    """How the inputs from one source reach a candidate, or results one target: `end` is that other site."""
 
-    source: str
+    end: str
     path: Path
     bytes: int
     rate_bps: int
@@ -205,6 +215,9 @@ class Candidate:
     slots: tuple[tuple[str, int], ...] = ()
     """How many tasks run at a time on which host."""
     routes: tuple[Route, ...] = ()
+    """How the inputs get there."""
+    homes: tuple[Route, ...] = ()
+    """How the results get to where they are wanted."""
     compute_micros: int | None = None
     transfer_micros: int | None = None
     score_micros: int | None = None

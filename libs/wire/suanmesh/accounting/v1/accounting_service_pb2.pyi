@@ -305,12 +305,15 @@ class LinkPrice(message.Message):
     PARTY_FIELD_NUMBER: builtins.int
     PRICE_FIELD_NUMBER: builtins.int
     SOURCE_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
     link: builtins.str
     """`links/{link}`."""
     party: builtins.str
     """Party that earns, `parties/{party}`."""
     source: builtins.str
     """In a hold: site whose data comes over it, `sites/{site}`; what comes from elsewhere does not pay for it."""
+    target: builtins.str
+    """In a hold: site it goes to, `sites/{site}`; what goes elsewhere does not pay for it."""
     @builtins.property
     def price(self) -> money_pb2.Price:
         """The price."""
@@ -322,10 +325,11 @@ class LinkPrice(message.Message):
         party: builtins.str = ...,
         price: money_pb2.Price | None = ...,
         source: builtins.str = ...,
+        target: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["link", b"link", "party", b"party", "price", b"price", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["link", b"link", "party", b"party", "price", b"price", "source", b"source", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -475,6 +475,7 @@ class Output(message.Message):
     OUTPUT_ID_FIELD_NUMBER: builtins.int
     MOUNT_FIELD_NUMBER: builtins.int
     DELIVER_TO_FIELD_NUMBER: builtins.int
+    MAX_BYTES_FIELD_NUMBER: builtins.int
     output_id: builtins.str
     """Short name without hyphens, unique within the job, not `log`; the dataset becomes `datasets/{job}-{output}`, or
     `datasets/{job}-{output}--{attempt}` where other content has that name. The job's and this together have at most 58
@@ -484,16 +485,21 @@ class Output(message.Message):
     """Folder the task writes, relative to its working folder, such as `out`."""
     deliver_to: builtins.str
     """Site the result is delivered to, `sites/{site}`; empty leaves it where it was made."""
+    max_bytes: builtins.int
+    """Most bytes it may have, of all tasks together; what its way may cost at most is reckoned by it. 0 means what
+    `ask.scratch_bytes` lets the tasks write, and 1 GiB where that has no bound. A larger result fails the job.
+    """
     def __init__(
         self,
         *,
         output_id: builtins.str = ...,
         mount: builtins.str = ...,
         deliver_to: builtins.str = ...,
+        max_bytes: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["deliver_to", b"deliver_to", "mount", b"mount", "output_id", b"output_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deliver_to", b"deliver_to", "max_bytes", b"max_bytes", "mount", b"mount", "output_id", b"output_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

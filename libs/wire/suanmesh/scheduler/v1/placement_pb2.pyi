@@ -117,6 +117,7 @@ class Placement(message.Message):
     OFFER_FIELD_NUMBER: builtins.int
     TRACEPARENT_FIELD_NUMBER: builtins.int
     ROUTES_FIELD_NUMBER: builtins.int
+    OUTPUT_ROUTES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`placements/{placement}`."""
     job: builtins.str
@@ -177,6 +178,10 @@ class Placement(message.Message):
     def routes(self) -> containers.RepeatedCompositeFieldContainer[InputRoute]:
         """How inputs reach the site, one a source; empty when nothing moves."""
 
+    @builtins.property
+    def output_routes(self) -> containers.RepeatedCompositeFieldContainer[OutputRoute]:
+        """How results leave the site, one a target; reserved when there is something to deliver."""
+
     def __init__(
         self,
         *,
@@ -202,10 +207,11 @@ class Placement(message.Message):
         offer: builtins.str = ...,
         traceparent: builtins.str = ...,
         routes: abc.Iterable[InputRoute] | None = ...,
+        output_routes: abc.Iterable[OutputRoute] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "party", b"party", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "transfers", b"transfers", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "output_routes", b"output_routes", "party", b"party", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "transfers", b"transfers", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -266,6 +272,34 @@ class InputRoute(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["rate_bps", b"rate_bps", "reservation", b"reservation", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OutputRoute(message.Message):
+    """How the results for one site leave the site that made them."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: builtins.int
+    RESERVATION_FIELD_NUMBER: builtins.int
+    RATE_BPS_FIELD_NUMBER: builtins.int
+    target: builtins.str
+    """`sites/{site}` they go to."""
+    reservation: builtins.str
+    """Reservation that carries them, `reservations/{reservation}`."""
+    rate_bps: builtins.int
+    """Rate reserved in bit/s."""
+    def __init__(
+        self,
+        *,
+        target: builtins.str = ...,
+        reservation: builtins.str = ...,
+        rate_bps: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["rate_bps", b"rate_bps", "reservation", b"reservation", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

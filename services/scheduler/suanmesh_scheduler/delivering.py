@@ -1,0 +1,138 @@
+"""Bringing results to where they are wanted: a way is held first, and what is moved keeps to its rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as transport
+from suanmesh_kernel.names import last
+from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN, rate_for
+from suanmesh_scheduler.ports import Areas, HoldKey
+from suanmesh_store import Change, Detach, Held, Store, Unchanged, Update
+from suanmesh_telemetry import current_traceparent, names, span
+
+HOLDS_FROM = 32
+"""Index of the first hold of a way home; those below are for the ways of inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One result that is wanted elsewhere; `index` is its place among the job's outputs."""
+
+    index: int
+    dataset: str
+    bytes: int
+    target: str
+
+
+class Delivering:
+    """Sends results off."""
+
+    def __init__(self, store: Store, areas: Areas, lease_s: float) -> None:
+        self._store = store
+        self._areas = areas
+        self._lease_s = lease_s
+
+    async def step(self, job: job_pb2.Job, placement: Held[placement_pb2.Placement]) -> bool:
+        """Hold the ways home, or where they are held make the transfers; False where no result is wanted elsewhere.
+
+        Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`) as long as a link on the way is full, FailedPrecondition
+        (`NO_PATH`, `LEASE_GONE`), and what transport refuses.
+        """
+        parcels = await self._parcels(job, placement.message)
+        if not parcels:
+            return False
+        if placement.message.output_routes:
+            await self._send(placement, parcels)
+        else:
+            traceparent = placement.traceparent
+            with span(names.HOLD_DELIVERY, parent=traceparent, job=job.name, placement=placement.name):
+                await self._hold(placement, parcels)
+        return True
+
+    async def _parcels(self, job: job_pb2.Job, placement: placement_pb2.Placement) -> list[Parcel]:
+        pairs = enumerate(zip(job.output_datasets, placement.work.outputs, strict=False))
+        return [
+            Parcel(index, dataset, (await self._areas.dataset(dataset)).bytes, output.deliver_to)
+            for index, (dataset, output) in pairs
+            if output.deliver_to not in ("", placement.site)
+        ]
+
+    async def _hold(self, placement: Held[placement_pb2.Placement], parcels: Sequence[Parcel]) -> None:
+        """Hold a way to every target on one lease; they are the placement's with one transaction, or nobody's."""
+        targets = sorted({parcel.target for parcel in parcels})
+        rates = await self._rates(placement.message.site, {t: _bytes_to(t, parcels) for t in targets})
+        async with await self._store.open_lease(self._lease_s) as lease:
+            holds = [
+                await self._areas.hold_path(
+                    network.PathAsk(
+                        placement=placement.name,
+                        index=HOLDS_FROM + index,
+                        lease_id=lease.id,
+                        source=placement.message.site,
+                        target=target,
+                        rate_bps=rates[target],
+                        traceparent=current_traceparent(),
+                    )
+                )
+                for index, target in enumerate(targets)
+            ]
+            changed = _with_routes(placement.message, targets, holds, rates)
+            changes: list[Change] = [*(Detach(hold.key) for hold in holds), Update(placement, changed)]
+            await self._store.commit(*changes, guards=[Unchanged(hold.key, hold.mod_revision) for hold in holds])
+
+    async def _rates(self, site: str, sizes: dict[str, int]) -> dict[str, int]:
+        """What each way is asked for; where one has too little left, the hold itself says why."""
+        queries = [network.PathQuery(source=site, target=t, min_bandwidth_bps=RESULT_BPS_MIN) for t in sizes]
+        results = (await self._areas.find_paths(queries)).results
+        return {
+            target: max(RESULT_BPS_MIN, rate_for(result.path.available_bps, size, RESULT_BPS_MIN))
+            for (target, size), result in zip(sizes.items(), results, strict=True)
+        }
+
+    async def _send(self, placement: Held[placement_pb2.Placement], parcels: Sequence[Parcel]) -> None:
+        message = placement.message
+        routes = {route.target: route for route in message.output_routes}
+        asks = [_ask(message, parcel, routes[parcel.target], _bytes_to(parcel.target, parcels)) for parcel in parcels]
+        transfers = await self._areas.create_transfers(asks)
+        changed = placement_pb2.Placement()
+        changed.CopyFrom(message)
+        changed.transfers.extend(transfer.name for transfer in transfers)
+        await self._store.commit(Update(placement, changed))
+
+
+def _bytes_to(target: str, parcels: Sequence[Parcel]) -> int:
+    return sum(parcel.bytes for parcel in parcels if parcel.target == target)
+
+
+def _with_routes(
+    placement: placement_pb2.Placement, targets: Sequence[str], holds: Sequence[HoldKey], rates: dict[str, int]
+) -> placement_pb2.Placement:
+    changed = placement_pb2.Placement()
+    changed.CopyFrom(placement)
+    changed.holds.extend(hold.key for hold in holds)
+    changed.output_routes.extend(
+        placement_pb2.OutputRoute(target=target, reservation=hold.resource, rate_bps=rates[target])
+        for target, hold in zip(targets, holds, strict=True)
+    )
+    return changed
+
+
+def _ask(
+    placement: placement_pb2.Placement, parcel: Parcel, route: placement_pb2.OutputRoute, together: int
+) -> transport.TransferAsk:
+    """The transfer of one result, at its part of the rate reserved for all that go to the same site."""
+    return transport.TransferAsk(
+        transfer_id=f"{last(placement.name)}-out-{parcel.index}",
+        dataset=parcel.dataset,
+        source=placement.site,
+        target=parcel.target,
+        placement=placement.name,
+        reservation=route.reservation,
+        rate_bps=max(1, route.rate_bps * parcel.bytes // max(1, together)),
+        account=placement.account,
+        traceparent=placement.traceparent,
+    )

@@ -1,0 +1,75 @@
+"""Results on their way to where they are wanted, behind the real wrapper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.transport.v1 import transfer_pb2
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, ResourceExhausted
+from suanmesh_store.layout import JOBS, TRANSFERS
+
+Job, Placement, Transfer = job_pb2.Job, placement_pb2.Placement, transfer_pb2.Transfer
+
+
+async def test_results_wait_for_a_way_home(scheduler: Any) -> None:
+    """Results sent over a full link would take what others have reserved; given up they would be paid for in vain."""
+    placement = await scheduler.bring(Job.STATE_RUNNING)
+    full = ResourceExhausted("BANDWIDTH_EXHAUSTED", "links/data-near has 0 bit/s left", link="links/data-near")
+    scheduler.areas.refusals["hold_path"] = [full]
+    await scheduler.deliver(placement)
+    stem = placement.name.removeprefix("placements/")
+    out = await scheduler.until(TRANSFERS, f"transfers/{stem}-out-0", lambda _: True)
+
+    assert scheduler.areas.refusals["hold_path"] == []
+    assert out.reservation == f"reservations/{stem}-32"
+    await scheduler.finish(placement, Job.STATE_DELIVERING)
+    await scheduler.nothing_held()
+
+
+async def test_results_that_no_link_leads_home_end_the_job(scheduler: Any) -> None:
+    """A topology that changed meanwhile must not keep a job and its money for ever."""
+    placement = await scheduler.bring(Job.STATE_RUNNING)
+    scheduler.areas.refusals["hold_path"] = [FailedPrecondition("NO_PATH", "no links lead from sites/near")]
+    await scheduler.report(placement, Placement.STATE_DELIVERING, output_datasets=["datasets/j-out", "datasets/j-log"])
+    job = await scheduler.until_job(Job.STATE_FAILED, reason="DELIVERY_FAILED")
+    assert "NO_PATH" in job.state_reason
+    await scheduler.nothing_held()
+
+
+async def test_a_way_home_whose_lease_lapsed_is_held_anew(scheduler: Any) -> None:
+    """A hiccup of etcd between the hold and its commit must cost a moment, not the results."""
+    placement = await scheduler.bring(Job.STATE_RUNNING)
+    scheduler.areas.refusals["hold_path"] = [FailedPrecondition("LEASE_GONE", "the lease has lapsed")]
+    await scheduler.deliver(placement)
+    await scheduler.finish(placement, Job.STATE_DELIVERING)
+    await scheduler.nothing_held()
+
+
+async def test_a_delivery_that_cannot_be_asked_for_ends_the_job(scheduler: Any) -> None:
+    """Results wanted at a site there is none of would keep the job, its place and its money for ever."""
+    placement = await scheduler.bring(Job.STATE_RUNNING)
+    unknown = InvalidArgument("FIELD_INVALID", "target: there is no site sites/nowhere", field="target")
+    scheduler.areas.refusals["create_transfers"] = [unknown]
+    made = ["datasets/j-out", "datasets/j-log"]
+    await scheduler.report(placement, Placement.STATE_DELIVERING, output_datasets=made)
+    job = await scheduler.until_job(Job.STATE_FAILED)
+    assert "sites/nowhere" in job.state_reason
+    await scheduler.nothing_held()
+
+
+async def test_results_that_cannot_arrive_end_the_job_without_another_run(scheduler: Any) -> None:
+    """It would stay DELIVERING for ever, or be run and paid for again and again for a site that is gone."""
+    placement = await scheduler.bring(Job.STATE_DELIVERING)
+    await scheduler.change(JOBS, "jobs/j", lambda j: setattr(j, "max_attempts", 3))
+    stem = placement.name.removeprefix("placements/")
+
+    def lose(message: transfer_pb2.Transfer) -> None:
+        message.state, message.state_reason = Transfer.STATE_FAILED, "TARGET_LOST: sites/data is not heard of any more"
+
+    await scheduler.until(TRANSFERS, f"transfers/{stem}-out-0", lambda _: True)
+    await scheduler.change(TRANSFERS, f"transfers/{stem}-out-0", lose)
+    job = await scheduler.until_job(Job.STATE_FAILED, reason="DELIVERY_FAILED")
+    assert "TARGET_LOST" in job.state_reason
+    assert (job.attempt, list(job.output_datasets)) == (1, ["datasets/j-out", "datasets/j-log"])
+    await scheduler.nothing_held()
