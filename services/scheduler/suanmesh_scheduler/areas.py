@@ -46,6 +46,11 @@ class MeshAreas:
         """One account."""
         return await self._mesh.accounting.GetAccount(accounting.GetAccountRequest(name=name))
 
+    async def spent(self, account: str, job: str) -> int:
+        """The total of the job's bill."""
+        bill = await self._mesh.accounting.GetBill(accounting.GetBillRequest(account=account, job=job))
+        return bill.total_micros
+
     async def dataset(self, name: str) -> dataset_pb2.Dataset:
         """One dataset."""
         return await self._mesh.transport.GetDataset(transport.GetDatasetRequest(name=name))

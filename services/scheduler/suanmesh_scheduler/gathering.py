@@ -71,6 +71,7 @@ class Gathering:
             paths=paths,
             quotes=await self._quotes(spec, pools, account.currency),
             held_micros=account.held_micros,
+            spent_micros=await self._areas.spent(job.account, job.name) if job.attempt else 0,
             openings=await self._openings(spec, paths),
             homes=homes,
         )

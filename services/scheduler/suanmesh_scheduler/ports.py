@@ -33,6 +33,9 @@ class Areas(Protocol):
     async def account(self, name: str) -> account_pb2.Account:
         """One account. Raises NotFound."""
 
+    async def spent(self, account: str, job: str) -> int:
+        """What the job has been charged so far, in 10^-6 of the account's currency."""
+
     async def dataset(self, name: str) -> dataset_pb2.Dataset:
         """One dataset. Raises NotFound."""
 

@@ -56,6 +56,8 @@ class PaperAreas:
     wires: dict[str, Wire] = field(default_factory=dict)
     price_micros_per_cpu_s: dict[str, int] = field(default_factory=dict)
     """By price book."""
+    charged: dict[str, int] = field(default_factory=dict)
+    """By job."""
     reporting: set[str] = field(default_factory=set)
     """Pools whose agents report."""
     holds: dict[str, PaperHold] = field(default_factory=dict)
@@ -78,6 +80,11 @@ class PaperAreas:
         account.CopyFrom(self.accounts[name])
         account.held_micros = await self.standing(name)
         return account
+
+    async def spent(self, account: str, job: str) -> int:
+        """What a test says it was charged."""
+        self._called("spent")
+        return self.charged.get(job, 0)
 
     async def dataset(self, name: str) -> dataset_pb2.Dataset:
         """A dataset a test has put there."""

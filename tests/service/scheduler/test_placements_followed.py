@@ -185,6 +185,20 @@ async def test_a_failed_task_is_tried_again_as_often_as_allowed(scheduler: Any) 
     await scheduler.nothing_held()
 
 
+async def test_what_a_failed_attempt_cost_counts_against_the_budget(scheduler: Any) -> None:
+    """Ten attempts of a job must not cost ten budgets; it waits, and says by how much more it would go on."""
+    await scheduler.submit(max_attempts=3, budget_micros=350)
+    placement = await scheduler.placed()
+    await scheduler.report(placement, Placement.STATE_ACCEPTED)
+    await scheduler.report(placement, Placement.STATE_RUNNING)
+    scheduler.areas.charged["jobs/j"] = 200
+    await scheduler.report(placement, Placement.STATE_FAILED, reason="EXIT_STATUS: task 0 ended with status 1")
+    await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
+    obstacles = {c.site: c.obstacle for c in (await scheduler.decision()).candidates}
+    assert obstacles["sites/near"].code == reason_pb2.OBSTACLE_CODE_BUDGET
+    assert (obstacles["sites/near"].needed, obstacles["sites/near"].available) == (400, 350)
+
+
 async def test_what_has_been_reported_is_taken_again_and_what_has_passed_is_not(scheduler: Any) -> None:
     """Agents repeat themselves after a broken connection; an old report must not turn back the clock."""
     placement = await scheduler.bring(Job.STATE_RUNNING)

@@ -130,6 +130,19 @@ def test_a_way_home_that_is_full_now_does_not_keep_a_job_out() -> None:
     assert winner(job, full) == "sites/a"
 
 
+def test_a_budget_is_for_all_attempts_together() -> None:
+    """A job that is tried again must not cost a multiple of what its owner allowed."""
+    now = replace(situation({"a": 6}), spent_micros=5)
+    obstacle = decide(replace(JOB, budget_micros=10), now).candidates[0].obstacle
+
+    assert obstacle is not None
+    assert (obstacle.code, obstacle.needed, obstacle.available) == ("BUDGET", 11, 10)
+    assert winner(replace(JOB, budget_micros=11), now) == "sites/a"
+    change = verdict(replace(JOB, budget_micros=10), now).change
+    assert change is not None
+    assert (change.field, change.after) == ("constraints.budget_micros", "11")
+
+
 def test_equals_are_decided_by_name() -> None:
     """Two schedulers that decide the same job must not disagree."""
     assert winner(JOB, situation({"b": 6, "a": 6})) == "sites/a"

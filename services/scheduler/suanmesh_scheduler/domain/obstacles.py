@@ -79,13 +79,16 @@ def of_path(blocked: Blocked, job: JobSpec, source: str, target: str) -> Obstacl
 
 def of_cost(job: JobSpec, cost_micros: int, situation: Situation) -> Obstacle | None:
     """Whether budget and balance cover the cost."""
-    if job.budget_micros and cost_micros > job.budget_micros:
-        missing = cost_micros - job.budget_micros
+    in_all = cost_micros + situation.spent_micros
+    if job.budget_micros and in_all > job.budget_micros:
+        missing = in_all - job.budget_micros
+        before = f" after {situation.spent_micros} for earlier attempts" if situation.spent_micros else ""
+        before_zh = f"(此前各次已花费 {situation.spent_micros})" if situation.spent_micros else ""
         return Obstacle(
             "BUDGET",
-            f"it may cost {cost_micros} micros, the budget is {job.budget_micros}: {missing} missing",
-            f"最多可能花费 {cost_micros} 微元,预算为 {job.budget_micros},差 {missing}",
-            cost_micros,
+            f"it may cost {cost_micros} micros{before}, the budget is {job.budget_micros}: {missing} missing",
+            f"最多可能花费 {cost_micros} 微元{before_zh},预算为 {job.budget_micros},差 {missing}",
+            in_all,
             job.budget_micros,
         )
     if cost_micros > situation.free_micros:

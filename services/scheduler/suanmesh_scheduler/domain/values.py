@@ -170,6 +170,8 @@ class Situation:
     """By offer; an offer without one has no price."""
     held_micros: int = 0
     """What other holds keep of the account's balance."""
+    spent_micros: int = 0
+    """What earlier attempts of the job were charged."""
     openings: Mapping[str, tuple[Opening, ...]] = field(default_factory=dict)
     """By site: how paths there would open."""
     homes: Mapping[tuple[str, str], Path | Blocked] = field(default_factory=dict)

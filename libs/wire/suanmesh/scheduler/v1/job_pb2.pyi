@@ -521,7 +521,7 @@ class Constraints(message.Message):
     min_bandwidth_bps: builtins.int
     """Least bandwidth for the input's path in bit/s; 0 means 1 Mbit/s."""
     budget_micros: builtins.int
-    """Most it may cost in 10^-6 of the account's currency; 0 for no bound but the balance."""
+    """Most it may cost, all its attempts together, in 10^-6 of the account's currency; 0 for no bound but the balance."""
     @builtins.property
     def allow_sites(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Only these sites, `sites/{site}`; empty for any."""
