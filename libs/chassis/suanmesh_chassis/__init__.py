@@ -1,6 +1,7 @@
 """What every service stands on: settings, server, the one wrapper round each call, identity, drain, run."""
 
 from suanmesh_chassis.call import Call, Caller
+from suanmesh_chassis.guard import Guard
 from suanmesh_chassis.parts import Forwarded, House, Listener, Parts, RawForwarder, Requests, Served
 from suanmesh_chassis.run import run
 from suanmesh_chassis.settings import Common
@@ -11,6 +12,7 @@ __all__ = [
     "Caller",
     "Common",
     "Forwarded",
+    "Guard",
     "House",
     "Listener",
     "Parts",

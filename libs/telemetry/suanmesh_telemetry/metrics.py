@@ -13,6 +13,8 @@ def _histogram(name: str) -> Histogram:
 
 
 SPANS_DROPPED = Counter(names.SPANS_DROPPED, names.METRICS[names.SPANS_DROPPED][0])
+DEFECTS = Counter(names.DEFECTS, *names.METRICS[names.DEFECTS])
+"""Labelled by the kind of work; the log names the item."""
 
 
 class Durations:

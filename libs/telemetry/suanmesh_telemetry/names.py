@@ -130,17 +130,21 @@ LOG_KEYS: Final[dict[str, str]] = {
     "site": "name of the site",
     "pool": "name of the pool",
     "sequence": "sequence number within a stream",
+    "work": "kind of work that failed",
+    "item": "name of what the work was for",
 }
 
 # Metrics.
 SERVER_DURATION: Final = "rpc_server_call_duration_seconds"
 CLIENT_DURATION: Final = "rpc_client_call_duration_seconds"
 SPANS_DROPPED: Final = "suan_spans_dropped_total"
+DEFECTS: Final = "suan_defects_total"
 
 METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     SERVER_DURATION: ("Duration of calls served, streams in full", ("rpc_method", "rpc_response_status_code")),
     CLIENT_DURATION: ("Duration of calls made, retries included", ("rpc_method", "rpc_response_status_code")),
     SPANS_DROPPED: ("Spans that did not fit the export queue", ()),
+    DEFECTS: ("Defects of ours that ended the work on one item", ("work",)),
 }
 
 DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
