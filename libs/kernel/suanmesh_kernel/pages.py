@@ -8,10 +8,13 @@ import hashlib
 from collections.abc import Iterable
 from itertools import islice
 
+from suanmesh_kernel.money import INT64_MAX
 from suanmesh_kernel.refusals import InvalidArgument
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1_000
+NUMBER_DIGITS = 19
+"""Numbers are written so wide in tokens, so that they sort."""
 _NEWEST_US = 2**62
 """Microseconds since 1970, far in the future: what is counted down from."""
 
@@ -39,14 +42,20 @@ def after(page_token: str, scope: str) -> str:
         mark, _, name = base64.urlsafe_b64decode(page_token.encode()).decode().partition(":")
     except (binascii.Error, UnicodeError):
         mark, name = "", ""
-    if mark != _mark(scope):
-        raise InvalidArgument(
-            "PAGE_TOKEN_INVALID",
-            "the page token was not given for this question",
-            domain="mesh.suanmesh",
-            field="page_token",
-        )
+    if mark != _mark(scope) or not name.isprintable():
+        raise _not_given()
     return name
+
+
+def as_number(name: str) -> int:
+    """The number that a page of a numbered list begins after; 0 for the first page.
+
+    Raises InvalidArgument (`PAGE_TOKEN_INVALID`) where a token holds something else.
+    """
+    number = int(name) if name.isascii() and name.isdigit() and len(name) <= NUMBER_DIGITS else -1
+    if name and not 0 <= number <= INT64_MAX:
+        raise _not_given()
+    return max(0, number)
 
 
 def cut(names: Iterable[str], page_size: int, scope: str) -> tuple[list[str], str]:
@@ -64,3 +73,8 @@ def newest_first(create_us: int, name: str) -> str:
 
 def _mark(scope: str) -> str:
     return hashlib.sha256(scope.encode()).hexdigest()[:16]
+
+
+def _not_given() -> InvalidArgument:
+    message = "the page token was not given for this question"
+    return InvalidArgument("PAGE_TOKEN_INVALID", message, domain="mesh.suanmesh", field="page_token")

@@ -13,8 +13,6 @@ from suanmesh_accounting import tables as t
 from suanmesh_accounting.domain.ledger import HoldState
 from suanmesh_kernel import pages
 
-ID_DIGITS = 19
-
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -93,11 +91,11 @@ def _hold_order() -> ColumnElement[str]:
 
 
 def _by_id(table: Any, page: Page) -> Select[Any]:
-    return select(table).where(table.c.id > int(page.after or 0)).order_by(table.c.id)
+    return select(table).where(table.c.id > pages.as_number(page.after)).order_by(table.c.id)
 
 
 def _id(row: Row[Any]) -> str:
-    return f"{row.id:0{ID_DIGITS}d}"
+    return f"{row.id:0{pages.NUMBER_DIGITS}d}"
 
 
 def _cut(

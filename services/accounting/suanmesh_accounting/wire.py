@@ -16,6 +16,8 @@ from suanmesh_kernel.money import Price, is_currency
 from suanmesh_kernel.refusals import InvalidArgument
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LINK_PRICES_MAX = 4_000
+"""In one ask; lines of the largest amount for each of them still sum up within 64 bits."""
 
 
 def timestamp(us: int) -> Timestamp:
@@ -126,7 +128,9 @@ def readings_from(messages: list[usage_pb2.MeterReading], field: str) -> list[Re
 
 
 def tariffs_from(messages: list[accounting_service_pb2.LinkPrice]) -> list[LinkTariff]:
-    """Link prices; a link without a price is free."""
+    """Link prices; a link without a price is free. Refuses more than a job's ways can cross."""
+    if len(messages) > LINK_PRICES_MAX:
+        raise _field("link_prices", f"{len(messages)} are more than {LINK_PRICES_MAX}")
     return [
         LinkTariff(m.link, m.party, price_from(m.price, f"link_prices[{i}].price"))
         for i, m in enumerate(messages)

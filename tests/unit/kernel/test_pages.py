@@ -29,3 +29,18 @@ def test_a_foreign_page_token_is_refused(token: str) -> None:
     """A token of another list must not silently skip items of this one."""
     with pytest.raises(InvalidArgument, match="PAGE_TOKEN_INVALID"):
         pages.after(token, "scope")
+
+
+@pytest.mark.parametrize("name", ["abc", "-1", "1" * 20, str(2**63), "½", "1e3", " 1"])
+def test_a_forged_number_is_no_place_in_a_list(name: str) -> None:
+    """A token can be made up; what is in it must be refused like any other input, not break the service."""
+    with pytest.raises(InvalidArgument, match="PAGE_TOKEN_INVALID"):
+        pages.as_number(name)
+    assert (pages.as_number(""), pages.as_number("0012")) == (0, 12)
+
+
+def test_a_forged_name_with_control_characters_is_refused() -> None:
+    """Databases take offence at a zero byte; whoever forged the token should hear of it instead."""
+    (_, token) = pages.cut(["a\0b", "c"], 1, "scope")
+    with pytest.raises(InvalidArgument, match="PAGE_TOKEN_INVALID"):
+        pages.after(token, "scope")
