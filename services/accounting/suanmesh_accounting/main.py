@@ -10,7 +10,7 @@ from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.reconciler import HoldReconciler
 from suanmesh_accounting.service import AccountingService
 from suanmesh_accounting.settings import AccountingSettings
-from suanmesh_chassis import House, Parts, Served, run
+from suanmesh_chassis import Guard, House, Parts, Served, run
 from suanmesh_store import open_mirror
 from suanmesh_store.layout import SITES
 
@@ -26,7 +26,8 @@ async def build(house: House[AccountingSettings]) -> Parts:
     ledger = Ledger(open_ledger(settings.database or f"sqlite:///{house.data_dir / 'ledger.sqlite'}"))
     sites = await open_mirror(house.store, SITES)
     mesh, tokens = EtcdMesh(house.store, sites), EtcdTokens(house.store)
-    reconciler = HoldReconciler(ledger, mesh, tokens, house.clock, settings)
+    guard = Guard("settle hold", house.clock)
+    reconciler = HoldReconciler(ledger, mesh, tokens, house.clock, settings, guard)
     holding = Holding(ledger, tokens, house.clock)
     metering = Metering(ledger, mesh, house.clock, reconciler.nudge)
     service = AccountingService(ledger, holding, metering, house.clock, house.rng, settings.quote_valid_s)

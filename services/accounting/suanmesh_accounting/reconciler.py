@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from suanmesh_accounting.ledger import Ledger
 from suanmesh_accounting.ports import Mesh, Tokens
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.wire import moment
+from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_store.store import REQUEST_MEMORY_S
@@ -32,12 +34,15 @@ YOUNG = timedelta(seconds=15)
 class HoldReconciler:
     """Brings every standing hold to where its placement says."""
 
-    def __init__(self, ledger: Ledger, mesh: Mesh, tokens: Tokens, clock: Clock, settings: AccountingSettings) -> None:
+    def __init__(
+        self, ledger: Ledger, mesh: Mesh, tokens: Tokens, clock: Clock, settings: AccountingSettings, guard: Guard
+    ) -> None:
         self._ledger = ledger
         self._mesh = mesh
         self._tokens = tokens
         self._clock = clock
         self._settings = settings
+        self._guard = guard
         self._wake = asyncio.Event()
 
     def nudge(self) -> None:
@@ -47,12 +52,9 @@ class HoldReconciler:
     async def run(self) -> None:
         """Settle all standing holds and forget old answers, again and again."""
         while True:
-            try:
-                for row in await self._ledger.run(sql.standing_holds):
-                    await self.settle(row)
-                await self.forget()
-            except (Unavailable, Aborted) as refusal:
-                log.info("hold put off", reason=refusal.reason)
+            for row in await self._ledger.run(sql.standing_holds):
+                await self._guard.run(row.name, partial(self._settle_or_put_off, row))
+            await self.forget()
             try:
                 async with asyncio.timeout(self._settings.resync_s):
                     await self._wake.wait()
@@ -60,8 +62,17 @@ class HoldReconciler:
                 continue
             self._wake.clear()
 
+    async def _settle_or_put_off(self, row: Row[Any]) -> None:
+        try:
+            await self.settle(row)
+        except (Unavailable, Aborted) as refusal:
+            log.info("hold put off", placement=row.placement, reason=refusal.reason)
+
     async def settle(self, row: Row[Any]) -> None:
-        """Bring one hold to where its placement says; its token goes last."""
+        """Bring one hold to where its placement says.
+
+        Its token is dropped before the hold is RELEASED, because one that is RELEASED is not looked at again.
+        """
         standing = await self._mesh.standing(row.placement)
         finals = await self._ledger.run(lambda c: rating.finals_of(c, row.placement))
         now = self._clock.now()
@@ -75,10 +86,10 @@ class HoldReconciler:
             and now - moment(row.create_us) > YOUNG
             and not await self._tokens.stands(row.placement, row.position),
         )
-        if state is not HoldState(row.state):
-            await self._ledger.run(lambda c: sql.move_hold(c, row.name, state))
         if state is HoldState.RELEASED:
             await self._tokens.drop(row.placement, row.position)
+        if state is not HoldState(row.state):
+            await self._ledger.run(lambda c: sql.move_hold(c, row.name, state))
 
     async def forget(self) -> None:
         """Forget some of the answers to requests that nobody repeats any more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2
-from suanmesh_chassis import House, Parts, Served, run
+from suanmesh_chassis import Guard, House, Parts, Served, run
 from suanmesh_network_orchestrator.domain.probes import Probes
 from suanmesh_network_orchestrator.reconciler import Reconciler
 from suanmesh_network_orchestrator.service import NetworkOrchestratorService
@@ -32,6 +32,7 @@ async def build(house: House[NetworkOrchestratorSettings]) -> Parts:
     reconciler = Reconciler(
         store, shelf, kept, placements, transfers,
         resync_s=settings.resync_s, retention_s=settings.released_retention_s,
+        guard=Guard("settle reservation", house.clock),
     )  # fmt: skip
     descriptor = network_orchestrator_service_pb2.DESCRIPTOR.services_by_name["NetworkOrchestratorService"]
     return Parts(

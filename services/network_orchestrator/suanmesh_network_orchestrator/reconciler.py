@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation as ReservationMessage
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh_chassis import Guard
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_network_orchestrator import wire
@@ -40,6 +42,7 @@ class Reconciler:
         *,
         resync_s: float,
         retention_s: float,
+        guard: Guard,
     ) -> None:
         self._store = store
         self._shelf = shelf
@@ -49,6 +52,7 @@ class Reconciler:
         self._resync_s = resync_s
         self._retention = timedelta(seconds=retention_s)
         self._tokens: set[str] = set()
+        self._guard = guard
         self._dirty = Dirty()
 
     async def run(self) -> None:
@@ -60,7 +64,8 @@ class Reconciler:
             tasks.create_task(self._follow(self._transfers.changes(), self._of_transfer))
             tasks.create_task(self._resync())
             while True:
-                await self._settle_or_put_off(await self._dirty.take())
+                name = await self._dirty.take()
+                await self._guard.run(name, partial(self._settle_or_put_off, name))
 
     async def settle(self, name: str) -> None:
         """Bring one reservation to where it belongs, and drop what it leaves behind."""

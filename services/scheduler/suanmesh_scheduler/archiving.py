@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler import wire
@@ -28,7 +30,13 @@ class Archiving:
     """Sweeps ended jobs out of etcd, each with the placements of all its attempts."""
 
     def __init__(
-        self, store: Store, mirrors: Mirrors, archive: Archive, clock: Clock, settings: SchedulerSettings
+        self,
+        store: Store,
+        mirrors: Mirrors,
+        archive: Archive,
+        clock: Clock,
+        settings: SchedulerSettings,
+        guard: Guard,
     ) -> None:
         self._store = store
         self._jobs = mirrors.jobs
@@ -37,6 +45,7 @@ class Archiving:
         self._clock = clock
         self._every_s = settings.sweep_s
         self._retention = timedelta(seconds=settings.retention_s)
+        self._guard = guard
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -53,10 +62,13 @@ class Archiving:
         for job in self._jobs.values():
             if not _ended(job.message, before):
                 continue
-            try:
-                await self._move(job, placements.get(job.name, []))
-            except Refusal as refusal:
-                log.info("archiving put off", job=job.name, reason=refusal.reason, message=refusal.message)
+            await self._guard.run(job.name, partial(self._move_or_put_off, job, placements.get(job.name, [])))
+
+    async def _move_or_put_off(self, job: Held[job_pb2.Job], placements: Placements) -> None:
+        try:
+            await self._move(job, placements)
+        except Refusal as refusal:
+            log.info("archiving put off", job=job.name, reason=refusal.reason, message=refusal.message)
 
     async def _move(self, job: Held[job_pb2.Job], placements: Placements) -> None:
         """Keep, then delete: a crash in between leaves both, and the next sweep does it again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanmesh.scheduler.v1 import scheduler_service_pb2
-from suanmesh_chassis import House, Parts, Served, run
+from suanmesh_chassis import Guard, House, Parts, Served, run
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.areas import MeshAreas
 from suanmesh_scheduler.delivering import Delivering
@@ -35,8 +35,9 @@ async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> 
     placing = Placing(store, gathering, areas, archive, clock, rng, settings.round_lease_s, fence)
     delivering = Delivering(store, areas, settings.round_lease_s)
     following = Following(store, areas, mirrors, clock, settings.accept_s_max, delivering)
-    reconciler = Reconciler(store, mirrors, placing, following, clock, settings)
+    reconciler = Reconciler(store, mirrors, placing, following, clock, settings, Guard("settle job", clock))
+    archiving = Archiving(store, mirrors, archive, clock, settings, Guard("archive job", clock))
     service = SchedulerService(store, mirrors, placing, Reporting(store, clock), areas, archive, clock, rng)
     served = Served(scheduler_service_pb2.DESCRIPTOR.services_by_name["SchedulerService"], service)
-    tasks = [*mirrors.runs, reconciler.run, Archiving(store, mirrors, archive, clock, settings).run]
+    tasks = [*mirrors.runs, reconciler.run, archiving.run]
     return Parts(servicers=[served], tasks=tasks, requests=store, closing=[archive.close])

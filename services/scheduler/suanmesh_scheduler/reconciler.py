@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_scheduler import wire
@@ -34,6 +36,7 @@ class Reconciler:
         following: Following,
         clock: Clock,
         settings: SchedulerSettings,
+        guard: Guard,
     ) -> None:
         self._store = store
         self._jobs = mirrors.jobs
@@ -43,6 +46,7 @@ class Reconciler:
         self._following = following
         self._clock = clock
         self._settings = settings
+        self._guard = guard
         self._dirty = Dirty()
         self._line = Line()
 
@@ -94,13 +98,25 @@ class Reconciler:
     async def _work(self) -> None:
         while True:
             async with self._dirty.turn() as name:
-                try:
-                    await self._settle(name)
-                except Conflict as conflict:
-                    log.info("job decided anew", job=name, message=conflict.message)
-                    self._dirty.add([name])
-                except Refusal as refusal:
-                    log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
+                await self._guard.run(name, partial(self._settle_or_put_off, name), partial(self._tell_defect, name))
+
+    async def _settle_or_put_off(self, name: str) -> None:
+        try:
+            await self._settle(name)
+        except Conflict as conflict:
+            log.info("job decided anew", job=name, message=conflict.message)
+            self._dirty.add([name])
+        except Refusal as refusal:
+            log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
+
+    async def _tell_defect(self, name: str, defect: Exception) -> None:
+        """Say on the job why it does not go on; it is looked at again later, and later still if that is in vain."""
+        held = await self._store.get(JOBS, name)
+        if held is not None and wire.job_state(held.message) not in JOB_ENDS:
+            job = job_pb2.Job()
+            job.CopyFrom(held.message)
+            job.state_reason = f"DEFECT: {type(defect).__name__} in the scheduler; its operator can see it in the log"
+            await self._store.commit(Update(held, job))
 
     async def _settle(self, name: str) -> None:
         held = await self._store.get(JOBS, name)

@@ -13,7 +13,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import FailedPrecondition, NotFound, Refusal, ResourceExhausted
+from suanmesh_kernel.refusals import FailedPrecondition, NotFound, ResourceExhausted
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS
 from suanmesh_scheduler.ports import HoldKey
@@ -61,8 +61,8 @@ class PaperAreas:
     reporting: set[str] = field(default_factory=set)
     """Pools whose agents report."""
     holds: dict[str, PaperHold] = field(default_factory=dict)
-    refusals: dict[str, list[Refusal]] = field(default_factory=dict)
-    """By method: what the next calls are refused with."""
+    refusals: dict[str, list[Exception]] = field(default_factory=dict)
+    """By method: what the next calls end with, a refusal or a defect."""
     calls: list[str] = field(default_factory=list)
     logs: dict[str, bytes] = field(default_factory=dict)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanmesh.transport.v1 import transport_service_pb2
-from suanmesh_chassis import House, Parts, Served, run
+from suanmesh_chassis import Guard, House, Parts, Served, run
 from suanmesh_store import open_mirror
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import DATASETS, PLACEMENTS, SITES, TRANSFERS
@@ -34,7 +34,13 @@ async def build(house: House[TransportSettings]) -> Parts:
         shelf, transfers, office, plane, house.clock, house.rng, read_ticket_lifetime_s=settings.read_ticket_lifetime_s
     )
     reconciler = Reconciler(
-        shelf, transfers, placements, sites, resync_s=settings.resync_s, retention_s=settings.ended_retention_s
+        shelf,
+        transfers,
+        placements,
+        sites,
+        resync_s=settings.resync_s,
+        retention_s=settings.ended_retention_s,
+        guard=Guard("settle transfer", house.clock),
     )
     return Parts(
         servicers=[Served(transport_service_pb2.DESCRIPTOR.services_by_name["TransportService"], service)],

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh_chassis import Guard
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_store import Dirty, Mirror
 from suanmesh_transport.shelf import Shelf
@@ -31,6 +33,7 @@ class Reconciler:
         *,
         resync_s: float,
         retention_s: float,
+        guard: Guard,
     ) -> None:
         self._shelf = shelf
         self._kept = kept
@@ -38,6 +41,7 @@ class Reconciler:
         self._sites = sites
         self._resync_s = resync_s
         self._retention = timedelta(seconds=retention_s)
+        self._guard = guard
         self._dirty = Dirty()
 
     async def run(self) -> None:
@@ -48,7 +52,8 @@ class Reconciler:
             tasks.create_task(self._follow(self._sites.changes(), self._of_site))
             tasks.create_task(self._resync())
             while True:
-                await self._settle_or_put_off(await self._dirty.take())
+                name = await self._dirty.take()
+                await self._guard.run(name, partial(self._settle_or_put_off, name))
 
     async def settle(self, name: str) -> None:
         """Bring one transfer to where it belongs, or forget it."""

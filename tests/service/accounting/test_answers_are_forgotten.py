@@ -17,6 +17,7 @@ from suanmesh_accounting.ledger import Ledger, open_ledger
 from suanmesh_accounting.reconciler import FORGET_MAX, HoldReconciler
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.testing import PaperMesh, PaperTokens
+from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_store import MemoKey
@@ -39,7 +40,9 @@ async def test_an_answer_is_remembered_for_a_day_and_then_forgotten(books: Any) 
 async def test_a_pass_forgets_no_more_than_it_has_time_for(tmp_path: Path) -> None:
     """After a busy day the holds of the next must not wait for its tidying."""
     clock, ledger = HandClock(), Ledger(open_ledger(f"sqlite:///{tmp_path}/ledger"))
-    reconciler = HoldReconciler(ledger, PaperMesh(), PaperTokens(), clock, AccountingSettings())
+    reconciler = HoldReconciler(
+        ledger, PaperMesh(), PaperTokens(), clock, AccountingSettings(), Guard("settle hold", clock)
+    )
     old = clock.now() - timedelta(seconds=REQUEST_MEMORY_S)
 
     def remember(c: Connection) -> None:

@@ -28,7 +28,7 @@ from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.reconciler import HoldReconciler
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.testing import PaperMesh, PaperTokens
-from suanmesh_chassis import Signer
+from suanmesh_chassis import Guard, Signer
 from suanmesh_chassis.signing import new_signing_key
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition, ResourceExhausted
@@ -143,7 +143,7 @@ class Shop:
 async def opened(folder: Path) -> AsyncIterator[Shop]:
     ledger, mesh, tokens, clock = Ledger(open_ledger(f"sqlite:///{folder}/l")), PaperMesh(), PaperTokens(), HandClock()
     mesh.keys[SITE] = SIGNER.public_key
-    reconciler = HoldReconciler(ledger, mesh, tokens, clock, AccountingSettings())
+    reconciler = HoldReconciler(ledger, mesh, tokens, clock, AccountingSettings(), Guard("settle hold", clock))
     metering = Metering(ledger, mesh, clock, reconciler.nudge)
     shop = Shop(ledger, mesh, tokens, clock, Holding(ledger, tokens, clock), metering, reconciler)
     for currency in CURRENCIES:

@@ -20,6 +20,17 @@ JobOf = Callable[..., job_pb2.Job]
 Running = Callable[..., AbstractAsyncContextManager[Any]]
 
 
+async def test_a_defect_over_one_job_is_told_on_it_and_stops_no_other(scheduler: Any) -> None:
+    """A job that the scheduler trips over would end it at every start, and with it the work of everybody."""
+    scheduler.areas.refusals["quote"] = [ZeroDivisionError("a defect")]
+    await scheduler.submit("j")
+    await scheduler.until_job(Job.STATE_PENDING, "jobs/j", reason="DEFECT: ZeroDivisionError")
+    await scheduler.submit("k")
+    await scheduler.placed("jobs/k")
+    scheduler.clock.advance(5)
+    await scheduler.placed("jobs/j")
+
+
 async def test_a_job_goes_to_the_cheapest_site_that_has_room(scheduler: Any) -> None:
     """Whoever pays would pay more than needed, or wait at a site too small for it."""
     await scheduler.submit(inputs=["in"])
