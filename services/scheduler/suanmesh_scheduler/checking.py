@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from suanmesh.scheduler.v1 import job_pb2
@@ -35,6 +36,7 @@ def check(job: job_pb2.Job) -> None:
     _ask(job.ask)
     _package(job.package)
     _data(job)
+    _layout(job)
     _constraints(job.constraints)
     _within("objective.second_value_micros", job.objective.second_value_micros, 0, SECOND_VALUE_MICROS_MAX)
 
@@ -77,11 +79,11 @@ def _package(package: job_pb2.Package) -> None:
     _at_most("package.variants", len(package.variants), VARIANTS_MAX)
     size = 0
     for i, variant in enumerate(package.variants):
-        if not variant.command:
+        if not variant.command or not variant.command[0]:
             raise _invalid(f"package.variants[{i}].command", "is empty")
-        for k, artefact in enumerate(variant.artefacts):
-            _relative(f"package.variants[{i}].artefacts[{k}].path", artefact.path)
-            size += len(artefact.content)
+        if any("\0" in word for word in variant.command):
+            raise _invalid(f"package.variants[{i}].command", "has a zero character, which no command line can hold")
+        size += sum(len(artefact.content) for artefact in variant.artefacts)
     if size > ARTEFACT_BYTES_MAX:
         problem = f"hold {size} bytes, at most {ARTEFACT_BYTES_MAX} go with a job; publish larger code as a dataset"
         raise _invalid("package.variants.artefacts", problem)
@@ -90,10 +92,8 @@ def _package(package: job_pb2.Package) -> None:
 def _data(job: job_pb2.Job) -> None:
     _at_most("inputs", len(job.inputs), PARTS_MAX)
     _at_most("outputs", len(job.outputs), PARTS_MAX)
-    mounts: set[str] = set()
     for i, each in enumerate(job.inputs):
         checked_name(each.dataset, "datasets", field=f"inputs[{i}].dataset")
-        _mount(f"inputs[{i}].mount", each.mount, mounts)
     ids: set[str] = set()
     for i, output in enumerate(job.outputs):
         checked_id(output.output_id, field=f"outputs[{i}].output_id")
@@ -103,7 +103,6 @@ def _data(job: job_pb2.Job) -> None:
         if output.output_id in ids or output.output_id == LOG:
             raise _invalid(f"outputs[{i}].output_id", f"{output.output_id} is taken")
         ids.add(output.output_id)
-        _mount(f"outputs[{i}].mount", output.mount, mounts)
         _within(f"outputs[{i}].max_bytes", output.max_bytes, 0, BYTES_MAX)
         if output.deliver_to:
             checked_name(output.deliver_to, "sites", field=f"outputs[{i}].deliver_to")
@@ -124,11 +123,26 @@ def _constraints(limits: job_pb2.Constraints) -> None:
             checked_name(site, "sites", field=f"constraints.{field}[{i}]")
 
 
-def _mount(field: str, path: str, taken: set[str]) -> None:
-    _relative(field, path)
-    if path in taken:
-        raise _invalid(field, f"{path} is mounted twice")
-    taken.add(path)
+def _layout(job: job_pb2.Job) -> None:
+    """Refuse folders and files of a task that would hide one another."""
+    read = [(f"inputs[{i}].mount", each.mount) for i, each in enumerate(job.inputs)]
+    written = [(f"outputs[{i}].mount", each.mount) for i, each in enumerate(job.outputs)]
+    _apart([*read, *written])
+    for i, variant in enumerate(job.package.variants):
+        where = f"package.variants[{i}].artefacts"
+        _apart([*read, *((f"{where}[{k}].path", each.path) for k, each in enumerate(variant.artefacts))])
+
+
+def _apart(paths: Sequence[tuple[str, str]]) -> None:
+    """Refuse by its field a path that is not the task's, or lies within or around one before it."""
+    taken: dict[PurePosixPath, str] = {}
+    for field, path in paths:
+        _relative(field, path)
+        own = PurePosixPath(path)
+        for other, name in taken.items():
+            if own.is_relative_to(other) or other.is_relative_to(own):
+                raise _invalid(field, f"{path} and {name} overlap")
+        taken[own] = path
 
 
 def _relative(field: str, path: str) -> None:

@@ -68,3 +68,43 @@ def test_ids_too_long_for_their_datasets_are_refused_by_name(job_id: str, output
     with pytest.raises(InvalidArgument) as refused:
         check_names(job_id, job)
     assert refused.value.facts["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "artefacts", "field"),
+    [
+        (["in/a", "in/b"], ["out"], ["train.py", "lib/a.py", "out/seed"], ""),
+        (["in", "in/x"], [], [], "inputs[1].mount"),
+        (["in/x", "in"], [], [], "inputs[1].mount"),
+        (["a"], ["a/"], [], "outputs[0].mount"),
+        (["a//b"], ["a/./b/c"], [], "outputs[0].mount"),
+        (["in"], [], ["in/train.py"], "package.variants[0].artefacts[0].path"),
+        ([], [], ["a", "a/b"], "package.variants[0].artefacts[1].path"),
+        ([], ["../out"], [], "outputs[0].mount"),
+    ],
+)
+def test_what_would_hide_something_else_is_refused_by_name(
+    inputs: list[str], outputs: list[str], artefacts: list[str], field: str
+) -> None:
+    """It would fail at the site, after its data was moved there, with no word on why."""
+    job = _job()
+    job.inputs.extend(job_pb2.Input(dataset="datasets/d", mount=mount) for mount in inputs)
+    job.outputs.extend(job_pb2.Output(output_id=f"o{n}", mount=mount) for n, mount in enumerate(outputs))
+    job.package.variants[0].artefacts.extend(job_pb2.Artefact(path=path) for path in artefacts)
+    if not field:
+        check(job)
+        return
+    with pytest.raises(InvalidArgument) as refused:
+        check(job)
+    assert refused.value.facts["field"] == field
+
+
+@pytest.mark.parametrize("command", [[], [""], ["python3", "a\0b"]])
+def test_a_command_nothing_can_run_is_refused(command: list[str]) -> None:
+    """Status 127 from a far site tells less than the field that is wrong."""
+    job = _job()
+    del job.package.variants[0].command[:]
+    job.package.variants[0].command.extend(command)
+    with pytest.raises(InvalidArgument) as refused:
+        check(job)
+    assert refused.value.facts["field"] == "package.variants[0].command"
