@@ -66,7 +66,7 @@ class Books:
         }
         self.charges: list[usage_pb2.Charge] = []
         for name in self.accounts:
-            self.charges += (await a.GetBill(accounting.GetBillRequest(account=name))).charges
+            self.charges += await _all(a.GetBill, accounting.GetBillRequest(account=name), "charges")
         stored = await _all(a.ListUsage, accounting.ListUsageRequest(), "usage")
         self.signed = [each.record for each in stored]
         parsed = [usage_pb2.UsageRecord.FromString(signed.payload) for signed in self.signed]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
 
-from suanmesh.accounting.v1 import price_book_pb2
+from suanmesh.accounting.v1 import price_book_pb2, usage_pb2
 from suanmesh_accounting import tables as t
 from suanmesh_accounting.domain.ledger import HoldState
 from suanmesh_kernel import pages
@@ -66,6 +66,33 @@ def usage(c: Connection, page: Page, job: str, party: str) -> tuple[Sequence[Row
     query = query.where(t.usage.c.job == job) if job else query
     query = query.where(t.usage.c.party == party) if party else query
     return _cut(c, query, page, _id)
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """Which charges of an account: those rated from `start_us` on and before `end_us`; an empty job means all."""
+
+    account: str
+    job: str
+    start_us: int
+    end_us: int
+
+    def of(self, query: Select[Any]) -> Select[Any]:
+        """The query, of those charges alone."""
+        made = t.charges.c
+        query = query.where(made.account == self.account, made.create_us >= self.start_us, made.create_us < self.end_us)
+        return query.where(made.job == self.job) if self.job else query
+
+
+def charges(c: Connection, page: Page, owed: Owed) -> tuple[list[usage_pb2.Charge], str]:
+    """Charges in the order they were rated."""
+    rows, token = _cut(c, owed.of(_by_id(t.charges, page)), page, _id)
+    return [usage_pb2.Charge.FromString(row.document) for row in rows], token
+
+
+def total(c: Connection, owed: Owed) -> int:
+    """The sum of those charges, whatever page they are on."""
+    return c.execute(owed.of(select(func.sum(t.charges.c.amount_micros)))).scalar_one() or 0
 
 
 def postings(c: Connection, page: Page, account: str) -> tuple[Sequence[Row[Any]], str]:

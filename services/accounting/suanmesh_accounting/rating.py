@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -169,18 +168,10 @@ def _charge(c: Connection, hold: Row[Any], line: Line, share: Share, reference: 
         trace_id=hold.trace_id,
         create_time=timestamp(microseconds(now)),
     )
-    row = {"name": name, "account": hold.account, "job": hold.job, "usage": usage}
+    what = {"usage": usage, "amount_micros": share.charged_micros}
+    row = {"name": name, "account": hold.account, "job": hold.job, **what}
     document = {"create_us": microseconds(now), "document": charge.SerializeToString()}
     c.execute(insert(t.charges).values(row | document))
     if share.charged_micros:
         ledger.post(c, entry(hold.account, payee, share.charged_micros, currency), name, name, now)
     return name
-
-
-def charges_of(c: Connection, account: str, job: str, start_us: int, end_us: int) -> Sequence[usage_pb2.Charge]:
-    """An account's charges, oldest first, rated from `start_us` on and before `end_us`; an empty job means all."""
-    query = select(t.charges.c.document).where(
-        t.charges.c.account == account, t.charges.c.create_us >= start_us, t.charges.c.create_us < end_us
-    )
-    query = query.where(t.charges.c.job == job) if job else query
-    return [usage_pb2.Charge.FromString(d) for d in c.execute(query.order_by(t.charges.c.id)).scalars()]

@@ -13,12 +13,13 @@ from suanmesh.accounting.v1 import account_pb2, price_book_pb2, usage_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.type.v1 import document_pb2, money_pb2, signed_pb2
 from suanmesh_accounting import ledger as sql
-from suanmesh_accounting import queries, rating, wire
+from suanmesh_accounting import queries, wire
 from suanmesh_accounting.domain.prices import compute_lines, transfer_lines
 from suanmesh_accounting.holding import Holding
 from suanmesh_accounting.ledger import Ledger
 from suanmesh_accounting.metering import Metering, Taken
 from suanmesh_chassis import Call
+from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.names import checked_id, checked_name
@@ -120,12 +121,20 @@ class AccountingService:
     async def GetBill(self, request: pb.GetBillRequest, call: Call) -> usage_pb2.Bill:
         start = wire.checked_us(request.start_time, "start_time") if request.HasField("start_time") else 0
         end = wire.checked_us(request.end_time, "end_time") if request.HasField("end_time") else FAR_US
+        scope = f"{call.method} {request.account} {request.job} {start} {end}"
+        page = queries.page_of(request.page_size or pages.PAGE_SIZE_MAX, request.page_token, scope)
 
         def billed(c: Connection) -> usage_pb2.Bill:
             account = _shown(c, request.account, call)
-            charges = rating.charges_of(c, account.name, request.job, start, end)
-            total = sum(charge.amount_micros for charge in charges)
-            return usage_pb2.Bill(account=account.name, currency=account.currency, charges=charges, total_micros=total)
+            owed = queries.Owed(account.name, request.job, start, end)
+            charges, token = queries.charges(c, page, owed)
+            return usage_pb2.Bill(
+                account=account.name,
+                currency=account.currency,
+                charges=charges,
+                total_micros=queries.total(c, owed),
+                next_page_token=token,
+            )
 
         return await self._ledger.run(billed)
 

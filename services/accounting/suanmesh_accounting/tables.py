@@ -103,6 +103,7 @@ charges = Table(
     Column("account", String, nullable=False),
     Column("job", String, nullable=False),
     Column("usage", String, nullable=False),
+    Column("amount_micros", BigInteger, nullable=False),
     Column("create_us", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),
     Index("charges_by_account", "account"),

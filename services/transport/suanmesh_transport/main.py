@@ -27,21 +27,15 @@ async def build(house: House[TransportSettings]) -> Parts:
     placements, sites = await open_mirror(store, PLACEMENTS), await open_mirror(store, SITES)
     office, plane = TicketOffice(house.signer, house.identity), MeshDataPlane(house.mesh)
     archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
-    shelf = Shelf(
-        store, datasets, transfers, archive, office, house.clock, ticket_lifetime_s=settings.ticket_lifetime_s
-    )
+    lifetime_s = settings.ticket_lifetime_s
+    shelf = Shelf(store, datasets, transfers, archive, office, house.clock, ticket_lifetime_s=lifetime_s)
     service = TransportService(
         shelf, transfers, office, plane, house.clock, house.rng, read_ticket_lifetime_s=settings.read_ticket_lifetime_s
     )
     reconciler = Reconciler(
-        shelf,
-        transfers,
-        placements,
-        sites,
-        resync_s=settings.resync_s,
-        retention_s=settings.ended_retention_s,
+        shelf, transfers, placements, sites, resync_s=settings.resync_s, retention_s=settings.ended_retention_s,
         guard=Guard("settle transfer", house.clock),
-    )
+    )  # fmt: skip
     return Parts(
         servicers=[Served(transport_service_pb2.DESCRIPTOR.services_by_name["TransportService"], service)],
         tasks=[mirror.run for mirror in (datasets, transfers, placements, sites)] + [reconciler.run],

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1.usage_pb2 import Hold, UsageRecord
 from suanmesh.type.v1.money_pb2 import METER_TRANSFER_BYTES, Price
+from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_sdk.status import refusal_of
 
 MIB = 1 << 20
@@ -241,3 +243,17 @@ async def test_a_bill_is_cut_by_job_and_by_time(books: Any) -> None:
     assert await total(end_time=marks[0]) + await total(start_time=marks[0]) == 33
     assert await total(start_time=marks[2], job="jobs/p") == 0
     assert marks[0].ToDatetime(UTC) == (await books.bill()).charges[0].create_time.ToDatetime(UTC)
+
+
+async def test_a_long_bill_comes_in_pages_with_the_whole_sum(books: Any) -> None:
+    """The bill of a busy month is larger than any message; its sum must not depend on how much of it is shown."""
+    await books.place("p", 500)
+    for quantity in (10, 20, 30):
+        await books.use("a", "p", quantity)
+    first = await books.bill(page_size=2)
+    rest = await books.bill(page_size=2, page_token=first.next_page_token)
+
+    assert [[c.amount_micros for c in page.charges] for page in (first, rest)] == [[10, 20], [30]]
+    assert (first.total_micros, rest.total_micros, rest.next_page_token) == (60, 60, "")
+    with pytest.raises(InvalidArgument, match="PAGE_TOKEN_INVALID"):
+        await books.bill(job="jobs/other", page_token=first.next_page_token)

@@ -16,9 +16,10 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
     ListPostingsRequest,
     ListPriceBooksRequest,
 )
+from suanmesh.accounting.v1.usage_pb2 import Bill
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh_cli import output, units
-from suanmesh_cli.session import Session, command, full_name, listed
+from suanmesh_cli.session import ITEMS_MAX, Session, command, full_name, listed
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ async def show_bill(session: Session, account_name: str, job_name: str) -> None:
     job_name = full_name("jobs", job_name) if job_name else ""
     async with session.mesh() as mesh:
         owing = await _account(session, mesh, account_name, job_name)
-        owed = await mesh.accounting.GetBill(GetBillRequest(account=owing, job=job_name), timeout=session.timeout_s)
+        owed = await _all_charges(mesh, GetBillRequest(account=owing, job=job_name), session.timeout_s)
 
     def rendered() -> RenderableType:
         from suanmesh_cli.render import bill as rendering
@@ -120,6 +121,17 @@ async def show_bill(session: Session, account_name: str, job_name: str) -> None:
         return rendering.bill(owed, session.lang)
 
     output.show_one(session.output, owed, rendered, zeros=True)
+
+
+async def _all_charges(mesh: Mesh, request: GetBillRequest, timeout_s: float) -> Bill:
+    """The bill with the charges of all its pages, up to ITEMS_MAX."""
+    owed = await mesh.accounting.GetBill(request, timeout=timeout_s)
+    while owed.next_page_token and len(owed.charges) < ITEMS_MAX:
+        request.page_token = owed.next_page_token
+        page = await mesh.accounting.GetBill(request, timeout=timeout_s)
+        owed.charges.extend(page.charges)
+        owed.next_page_token = page.next_page_token
+    return owed
 
 
 @click.group()

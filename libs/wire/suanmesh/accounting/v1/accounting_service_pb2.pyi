@@ -683,10 +683,16 @@ class GetBillRequest(message.Message):
     JOB_FIELD_NUMBER: builtins.int
     START_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
     account: builtins.str
     """The account."""
     job: builtins.str
     """Only this job; empty for all."""
+    page_size: builtins.int
+    """At most so many charges, 1 to 1000; 0 means 1000."""
+    page_token: builtins.str
+    """From the answer before."""
     @builtins.property
     def start_time(self) -> timestamp_pb2.Timestamp:
         """Only charges rated from then on; absent for all."""
@@ -702,10 +708,12 @@ class GetBillRequest(message.Message):
         job: builtins.str = ...,
         start_time: timestamp_pb2.Timestamp | None = ...,
         end_time: timestamp_pb2.Timestamp | None = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "end_time", b"end_time", "job", b"job", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "end_time", b"end_time", "job", b"job", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -214,7 +214,7 @@ class AccountingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetBill(self, request, context):
-        """Returns the charges of an account, oldest first, and their sum.
+        """Returns the charges of an account, oldest first, and the sum of them all.
 
         Errors:
         * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.

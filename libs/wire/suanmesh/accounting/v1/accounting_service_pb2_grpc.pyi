@@ -86,7 +86,7 @@ class AccountingServiceStub:
       * `FAILED_PRECONDITION` (`USAGE_NOT_RATABLE`): kept for the operator, charged to nobody.
     """
     GetBill: aio.UnaryUnaryMultiCallable[accounting_service_pb2.GetBillRequest, usage_pb2.Bill]
-    """Returns the charges of an account, oldest first, and their sum.
+    """Returns the charges of an account, oldest first, and the sum of them all.
 
     Errors:
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
@@ -227,7 +227,7 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         request: accounting_service_pb2.GetBillRequest,
         context: aio.ServicerContext[accounting_service_pb2.GetBillRequest, abc.Awaitable[usage_pb2.Bill]],
     ) -> abc.Awaitable[usage_pb2.Bill]:
-        """Returns the charges of an account, oldest first, and their sum.
+        """Returns the charges of an account, oldest first, and the sum of them all.
 
         Errors:
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.

@@ -311,15 +311,18 @@ class Bill(message.Message):
     CURRENCY_FIELD_NUMBER: builtins.int
     CHARGES_FIELD_NUMBER: builtins.int
     TOTAL_MICROS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     account: builtins.str
     """The account."""
     currency: builtins.str
     """ISO 4217 code."""
     total_micros: builtins.int
-    """Their sum in 10^-6 of the currency."""
+    """Sum of the charges on all pages in 10^-6 of the currency."""
+    next_page_token: builtins.str
+    """Empty on the last page."""
     @builtins.property
     def charges(self) -> containers.RepeatedCompositeFieldContainer[Charge]:
-        """Charges, oldest first."""
+        """Charges, oldest first; those of one page."""
 
     def __init__(
         self,
@@ -328,9 +331,10 @@ class Bill(message.Message):
         currency: builtins.str = ...,
         charges: abc.Iterable[Charge] | None = ...,
         total_micros: builtins.int = ...,
+        next_page_token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "charges", b"charges", "currency", b"currency", "total_micros", b"total_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "charges", b"charges", "currency", b"currency", "next_page_token", b"next_page_token", "total_micros", b"total_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
