@@ -30,6 +30,7 @@ FIX_BY_REASON = {
     "CONTEXT_MISSING": ("`suan ctx` shows what is known", "`suan ctx` 显示已知的上下文"),
     "FILTER_INVALID": ("correct the filter at the column named", "在所指的列改正过滤条件"),
     "JOB_UNKNOWN": ("`suan job list` shows your jobs", "`suan job list` 列出你的作业"),
+    "JOBS_TOO_MANY": ("wait until some have ended, or cancel some", "等待部分作业结束，或取消部分作业"),
     "SITE_UNKNOWN": ("`suan site list` shows the sites", "`suan site list` 列出站点"),
     "DATASET_UNKNOWN": ("`suan dataset list` shows your datasets", "`suan dataset list` 列出你的数据集"),
     "ACCOUNT_UNKNOWN": ("`suan account list` shows your accounts", "`suan account list` 列出你的账户"),

@@ -67,6 +67,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "DECISION_UNKNOWN": "没有此裁决",
         "LOG_NOT_READY": "作业还没有日志",
         "SITE_UNKNOWN": "输出要交付到的站点不存在",
+        "JOBS_TOO_MANY": "该主体尚未结束的作业已达上限",
     },
     "network_orchestrator": {
         "FIELD_INVALID": "字段的值不合规定",

@@ -37,7 +37,8 @@ async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> 
     following = Following(store, areas, mirrors, clock, settings.accept_s_max, delivering)
     reconciler = Reconciler(store, mirrors, placing, following, clock, settings, Guard("settle job", clock))
     archiving = Archiving(store, mirrors, archive, clock, settings, Guard("archive job", clock))
-    service = SchedulerService(store, mirrors, placing, Reporting(store, clock), areas, archive, clock, rng)
+    reporting, most = Reporting(store, clock), settings.live_jobs_max
+    service = SchedulerService(store, mirrors, placing, reporting, areas, archive, clock, rng, live_jobs_max=most)
     served = Served(scheduler_service_pb2.DESCRIPTOR.services_by_name["SchedulerService"], service)
     tasks = [*mirrors.runs, reconciler.run, archiving.run]
     return Parts(servicers=[served], tasks=tasks, requests=store, closing=[archive.close])

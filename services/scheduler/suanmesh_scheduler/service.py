@@ -19,6 +19,7 @@ from suanmesh_kernel.refusals import (
     NotFound,
     PermissionDenied,
     Refusal,
+    ResourceExhausted,
 )
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import check_size
@@ -50,6 +51,8 @@ class SchedulerService:
         archive: Archive,
         clock: Clock,
         rng: Rng,
+        *,
+        live_jobs_max: int,
     ) -> None:
         self._store = store
         self._jobs = mirrors.jobs
@@ -61,6 +64,7 @@ class SchedulerService:
         self._archive = archive
         self._clock = clock
         self._rng = rng
+        self._live_jobs_max = live_jobs_max
 
     async def SubmitJobs(self, request: pb.SubmitJobsRequest, call: Call) -> pb.SubmitJobsResponse:
         _within("items", len(request.items))
@@ -74,6 +78,7 @@ class SchedulerService:
                 if request.validate_only:
                     results.append(pb.SubmitJobResult(decision=(await self._placing.decide(job)).decision))
                     continue
+                self._check_room(job.party, len(accepted))
             except Refusal as refusal:
                 results.append(pb.SubmitJobResult(error=status_of(refusal, area="scheduler")))
                 continue
@@ -224,6 +229,14 @@ class SchedulerService:
         job.history.add(state=job.state, time=wire.stamp(now), reason="submitted")
         check_size(job)
         return job
+
+    def _check_room(self, party: str, more: int) -> None:
+        """Raises ResourceExhausted (`JOBS_TOO_MANY`) where the party has as many live jobs as it may have."""
+        mine = (held.message for held in self._jobs.values() if held.message.party == party)
+        live = sum(wire.job_state(job) not in JOB_ENDS for job in mine) + more
+        if live >= self._live_jobs_max:
+            message = f"{party} has {live} jobs that have not ended, at most {self._live_jobs_max} are allowed"
+            raise ResourceExhausted("JOBS_TOO_MANY", message, name=party, most=self._live_jobs_max)
 
     def _check_targets(self, job: job_pb2.Job) -> None:
         """Results cannot go to a site there is none of. Raises NotFound (`SITE_UNKNOWN`)."""

@@ -13,6 +13,8 @@ class SchedulerSettings:
     """How often jobs are looked at again even when nothing was heard to change, in seconds."""
     waiting_jobs_max: int = 32
     """Jobs without a place that are decided again each time; the others have their turn the next times."""
+    live_jobs_max: int = 10_000
+    """Jobs of one party that have not ended; more are refused until some have."""
     round_lease_s: float = 10.0
     """How long the holds of a round live until they are committed, in seconds."""
     accept_s_max: float = 30.0

@@ -272,11 +272,14 @@ def running(world: World, tmp_path: Path) -> Running:
     """Runs a scheduler over the world; a second one after the first is its restart."""
 
     @asynccontextmanager
-    async def run(*, resync_s: float = 0.05, waiting_jobs_max: int = 32) -> AsyncIterator[World]:
+    async def run(
+        *, resync_s: float = 0.05, waiting_jobs_max: int = 32, live_jobs_max: int = 10_000
+    ) -> AsyncIterator[World]:
         process = world.node.process("scheduler")
         settings = SchedulerSettings(
-            resync_s=resync_s, waiting_jobs_max=waiting_jobs_max, parallel_jobs_max=4, sweep_s=0.1
-        )
+            resync_s=resync_s, waiting_jobs_max=waiting_jobs_max, live_jobs_max=live_jobs_max, parallel_jobs_max=4,
+            sweep_s=0.1,
+        )  # fmt: skip
         house = House(
             area="scheduler", node=NODE, settings=settings, common=Common(), clock=world.clock, rng=seeded_rng(2),
             store=world.store, mesh=world.node.mesh("127.0.0.1:1"), signer=process.signer, identity=process.identity,

@@ -20,6 +20,18 @@ JobOf = Callable[..., job_pb2.Job]
 Running = Callable[..., AbstractAsyncContextManager[Any]]
 
 
+async def test_no_party_fills_the_node_with_jobs(running: Any, job_of: JobOf) -> None:
+    """A script gone wild would fill etcd and keep the jobs of everybody else waiting."""
+    async with running(live_jobs_max=2) as scheduler:
+        await scheduler.submit("a")
+        await scheduler.submit("b")
+        refusal = refusal_of((await scheduler.submit_raw(job_of(), "c")).results[0].error)
+        assert (refusal.code, refusal.reason, refusal.facts["most"]) == ("RESOURCE_EXHAUSTED", "JOBS_TOO_MANY", "2")
+        await scheduler.cancel("jobs/a")
+        await scheduler.until_job(Job.STATE_CANCELLED, "jobs/a")
+        await scheduler.submit("c")
+
+
 async def test_a_defect_over_one_job_is_told_on_it_and_stops_no_other(scheduler: Any) -> None:
     """A job that the scheduler trips over would end it at every start, and with it the work of everybody."""
     scheduler.areas.refusals["quote"] = [ZeroDivisionError("a defect")]

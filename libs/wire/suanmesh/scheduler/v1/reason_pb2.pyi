@@ -50,6 +50,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """FAILED_PRECONDITION: the job has no log yet."""
     REASON_SITE_UNKNOWN: _Reason.ValueType  # 13
     """NOT_FOUND: an output is to be delivered to a site that does not exist; `field` names which."""
+    REASON_JOBS_TOO_MANY: _Reason.ValueType  # 14
+    """RESOURCE_EXHAUSTED: the party has as many jobs that have not ended as it may have; `most` says how many."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the scheduler refused a call."""
@@ -82,6 +84,8 @@ REASON_LOG_NOT_READY: Reason.ValueType  # 12
 """FAILED_PRECONDITION: the job has no log yet."""
 REASON_SITE_UNKNOWN: Reason.ValueType  # 13
 """NOT_FOUND: an output is to be delivered to a site that does not exist; `field` names which."""
+REASON_JOBS_TOO_MANY: Reason.ValueType  # 14
+"""RESOURCE_EXHAUSTED: the party has as many jobs that have not ended as it may have; `most` says how many."""
 
 class _ObstacleCode:
     ValueType = typing.NewType("ValueType", builtins.int)
