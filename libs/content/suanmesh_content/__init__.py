@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanmesh_content.chunks import CHUNK_BYTES, Chunk, byte_chunks, chunk_digest, empty_files, plan_chunks
-from suanmesh_content.folder import FolderError, file_digest, read_folder
+from suanmesh_content.folder import FolderError, RegularFile, read_folder, regular_files
 from suanmesh_content.manifest import ContentFile, Manifest, ManifestError, manifest_from, manifest_to
 
 __all__ = [
@@ -13,12 +13,13 @@ __all__ = [
     "FolderError",
     "Manifest",
     "ManifestError",
+    "RegularFile",
     "byte_chunks",
     "chunk_digest",
     "empty_files",
-    "file_digest",
     "manifest_from",
     "manifest_to",
     "plan_chunks",
     "read_folder",
+    "regular_files",
 ]

@@ -1,60 +1,155 @@
-"""Folders on disk: the manifest of what really lies there."""
+"""Folders on disk: the manifest of what really lies there.
+
+Whoever wrote the folder may be a stranger's program: it is walked by open directories, never by long paths, never
+through a link, and no further than a dataset may reach.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
 
-from suanmesh_content.manifest import ContentFile, Manifest
+from suanmesh_content.manifest import DEPTH_MAX, FILES_MAX, PATH_BYTES_MAX, ContentFile, Manifest
 
+ENTRIES_MAX = 2 * FILES_MAX
+"""Most files and folders together that are looked at before a folder is given up."""
 _READ_BYTES = 1024 * 1024
+_SHOWN_CHARS = 100
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
 class FolderError(ValueError):
-    """A folder that cannot be a dataset; the text names what is in the way."""
+    """A folder that cannot be a dataset; the text names what is in the way, relative to that folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegularFile:
+    """A regular file of a folder that is being walked. `folder_fd` is open until the walk goes on."""
+
+    path: str
+    """Relative to the folder walked, with `/`."""
+    folder_fd: int
+    """The directory it lies in."""
+    name: str
+    facts: os.stat_result
+
+    def open(self) -> int:
+        """A descriptor to read it by. Raises FolderError where it is no regular file any more, or not readable."""
+        try:
+            opened = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.folder_fd)
+        except OSError as fault:
+            raise _unreadable(self.path, fault) from fault
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            os.close(opened)
+            raise _strange(self.path)
+        return opened
+
+
+class _Level:
+    """A directory that is being walked."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self.fd = fd
+        self.entries = os.scandir(fd)
+
+    def close(self) -> None:
+        self.entries.close()
+        os.close(self.fd)
 
 
 def read_folder(folder: Path) -> Manifest:
     """The manifest of all regular files under `folder`, every byte read. Empty folders leave no trace.
 
-    Raises FolderError where `folder` is none or holds anything but folders and regular files: a link could lead out
-    of the dataset, and a pipe never ends. Raises ManifestError where a file's name cannot be a path of a manifest.
+    Raises FolderError where `folder` is none, is deeper or larger than a dataset may be, cannot be read, or holds
+    anything but folders and regular files: a link could lead out of the dataset, and a pipe never ends. Raises
+    ManifestError where a file's name cannot be a path of a manifest.
     """
-    if not folder.is_dir():
-        raise FolderError(f"{folder} is not a folder")
-    return Manifest.of(_content_file(folder, path) for path in _regular_files(folder))
+    with closing(regular_files(folder)) as files:
+        return Manifest.of(_content_file(file) for file in files)
 
 
-def file_digest(path: Path) -> bytes:
-    """BLAKE3 of a file's bytes as they lie on disk, 32 bytes."""
+def regular_files(folder: Path) -> Generator[RegularFile, None, None]:
+    """Every regular file under `folder`. Raises FolderError as `read_folder` does; close it to end it early."""
+    levels = [_top(folder)]
+    seen = 0
+    try:
+        while levels:
+            level = levels[-1]
+            entry = next(level.entries, None)
+            if entry is None:
+                levels.pop().close()
+                continue
+            seen += 1
+            path = f"{level.path}/{entry.name}" if level.path else entry.name
+            _check_bounds(path, seen)
+            if entry.is_dir(follow_symlinks=False):
+                levels.append(_below(level, path, entry.name))
+            elif entry.is_file(follow_symlinks=False):
+                yield RegularFile(path, level.fd, entry.name, entry.stat(follow_symlinks=False))
+            else:
+                raise _strange(path)
+    finally:
+        for level in levels:
+            level.close()
+
+
+def _content_file(file: RegularFile) -> ContentFile:
+    return ContentFile(
+        path=file.path,
+        size_bytes=file.facts.st_size,
+        digest=_digest(file.open()),
+        executable=bool(file.facts.st_mode & stat.S_IXUSR),
+    )
+
+
+def _digest(fd: int) -> bytes:
+    """The digest of an open file, which is closed."""
     hasher = blake3()
-    with path.open("rb", buffering=0) as file:
+    with os.fdopen(fd, "rb", buffering=0) as file:
         buffer = memoryview(bytearray(_READ_BYTES))
         while count := file.readinto(buffer):
             hasher.update(buffer[:count])
     return hasher.digest()
 
 
-def _content_file(folder: Path, path: Path) -> ContentFile:
-    facts = path.stat()
-    return ContentFile(
-        path=path.relative_to(folder).as_posix(),
-        size_bytes=facts.st_size,
-        digest=file_digest(path),
-        executable=bool(facts.st_mode & stat.S_IXUSR),
-    )
+def _top(folder: Path) -> _Level:
+    try:
+        return _Level("", os.open(folder, _FOLDER))
+    except OSError as fault:
+        raise FolderError(f"it is not a folder that can be read: {fault.strerror}") from fault
 
 
-def _regular_files(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _regular_files(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
-                yield Path(entry.path)
-            else:
-                raise FolderError(f"{entry.path} is neither a folder nor a regular file")
+def _below(level: _Level, path: str, name: str) -> _Level:
+    try:
+        return _Level(path, os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=level.fd))
+    except OSError as fault:
+        raise _unreadable(path, fault) from fault
+
+
+def _check_bounds(path: str, seen: int) -> None:
+    if seen > ENTRIES_MAX:
+        raise FolderError(f"more than {ENTRIES_MAX} files and folders lie in it")
+    if path.count("/") > DEPTH_MAX:
+        raise FolderError(f"{_shown(path)} lies more than {DEPTH_MAX} folders deep")
+    if len(os.fsencode(path)) > PATH_BYTES_MAX:
+        raise FolderError(f"{_shown(path)} is a path of more than {PATH_BYTES_MAX} bytes")
+
+
+def _shown(path: str) -> str:
+    """A path as it is told to people, whatever bytes somebody named it with."""
+    return repr(path if len(path) <= _SHOWN_CHARS else f"{path[:_SHOWN_CHARS]}…")
+
+
+def _strange(path: str) -> FolderError:
+    return FolderError(f"{_shown(path)} is neither a folder nor a regular file")
+
+
+def _unreadable(path: str, fault: OSError) -> FolderError:
+    return FolderError(f"{_shown(path)} cannot be read: {fault.strerror}")

@@ -17,6 +17,8 @@ DIGEST_BYTES = 32
 FILES_MAX = 100_000
 """Most files of one dataset; more belong into an archive file."""
 PATH_BYTES_MAX = 1024
+DEPTH_MAX = 64
+"""Most folders a file lies in, one in the other: every site must be able to make them, and to remove them."""
 
 
 class ManifestError(ValueError):
@@ -96,6 +98,8 @@ def _check(file: ContentFile) -> None:
         raise ManifestError(f"{file.path[:80]!r} is not a path of 1 to {PATH_BYTES_MAX} bytes")
     if any(part in ("", ".", "..") for part in file.path.split("/")):
         raise ManifestError(f"{file.path!r} has an empty, '.' or '..' part")
+    if file.path.count("/") > DEPTH_MAX:
+        raise ManifestError(f"{file.path[:80]!r} lies more than {DEPTH_MAX} folders deep")
     if file.size_bytes < 0:
         raise ManifestError(f"{file.path!r} has a negative size")
     if len(file.digest) != DIGEST_BYTES:
