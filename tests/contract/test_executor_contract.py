@@ -17,6 +17,7 @@ from suanmesh_agent.domain.tasks import TaskKey, TaskSpec, TaskState
 from suanmesh_agent.executors.cgroups import Cgroups
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.executors.sandbox import Sandbox
+from suanmesh_content import FolderError
 from suanmesh_local import tools
 
 ENGINE = (Path(sys.prefix), Path(sys.base_prefix))
@@ -111,6 +112,7 @@ async def test_a_stopped_task_ends_cancelled_with_all_it_started(executor: Proce
     task = a_task(code)
     await executor.start(task)
     await _log_says(executor, task.key, b"ready")
+    assert executor.idle_placements() == []
     executor.stop(task.key)
     look = await executor.over(task.key)
     assert (look.state, look.failure) == (TaskState.ENDED, "CANCELLED")
@@ -239,6 +241,54 @@ async def test_forgetting_leaves_nothing(executor: ProcessExecutor, tmp_path: Pa
     executor.forget(task.key.placement)
     assert executor.look(task.key).state is TaskState.ABSENT
     assert executor.placements() == []
+
+
+DIG = "import os\nos.chdir('out')\nfor _ in range({depth}):\n os.mkdir({name}); os.chdir({name})\n"
+TREES = {
+    "deep": DIG.format(depth=1500, name="'a'"),
+    "long": DIG.format(depth=30, name="'a' * 250"),
+    "locked": "import os\nos.makedirs('out/a/b')\nfor name in ('out/a/b', 'out/a', 'out'): os.chmod(name, 0)",
+    "special": (
+        "import os, socket\nos.mkfifo('out/pipe')\nos.symlink('loop', 'out/loop')\nopen('out/one', 'w').close()\n"
+        "os.link('out/one', 'out/two')\nsocket.socket(socket.AF_UNIX).bind('out/socket')"
+    ),
+}
+
+
+@pytest.mark.parametrize("tree", TREES)
+async def test_whatever_a_task_leaves_is_removed(executor: ProcessExecutor, tree: str) -> None:
+    """One small job would else stop its site for everybody, or fill its disk a little more each time."""
+    task = a_task(TREES[tree], outputs=("out",))
+    await executor.start(task)
+    assert (await executor.over(task.key)).succeeded, executor.read_log(task.key, 0, 1000)
+    assert executor.idle_placements() == [task.key.placement]
+    executor.forget_work(task.key.placement)
+    executor.forget_work(task.key.placement)
+    assert executor.idle_placements() == []
+    assert executor.ended_placements() == [task.key.placement]
+
+
+async def test_an_output_over_links_without_end_is_refused(executor: ProcessExecutor) -> None:
+    """A chain of links costs a program nothing, and must cost its site no more."""
+    code = (
+        "import os\nos.rmdir('out'); os.removedirs('more/below')\n"
+        "for i in range(1500): os.symlink(str(i + 1), str(i))\n"
+        "os.symlink('0', 'out'); os.symlink('0', 'more')"
+    )
+    task = a_task(code, outputs=("out", "more/below"))
+    await executor.start(task)
+    await executor.over(task.key)
+    for mount in task.outputs:
+        with pytest.raises(FolderError, match="over a link"):
+            executor.output(task.key, mount)
+
+
+async def test_what_lies_too_deep_to_be_measured_is_too_much(executor: ProcessExecutor) -> None:
+    """A program that hides what it writes under a long path would fill the disk that its neighbours pay for."""
+    code = TREES["long"] + "import time; print('ready', flush=True); time.sleep(300)"
+    task = a_task(code, outputs=("out",), scratch_bytes=10_000_000)
+    await executor.start(task)
+    assert (await executor.over(task.key)).failure == "SCRATCH_EXCEEDED"
 
 
 @pytest.mark.parametrize("kind", ["sandbox", "sandbox-cgroups"])

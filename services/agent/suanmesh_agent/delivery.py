@@ -12,10 +12,11 @@ from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_agent import wire
 from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.domain.work import Work
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Executor, TransportPort
 from suanmesh_agent.replicas import Replicas
-from suanmesh_content import Manifest
+from suanmesh_content import FolderError, Manifest
 from suanmesh_kernel.names import last, output_dataset_id
 from suanmesh_kernel.refusals import AlreadyExists
 
@@ -43,11 +44,7 @@ class Delivery:
         made = []
         work = wire.work_from(placement)
         for output_id, mount in work.outputs:
-            folders = {
-                f"task-{index}" if work.count > 1 else "": self._executor.output(TaskKey(work.placement, index), mount)
-                for index in range(work.count)
-            }
-            manifest = await asyncio.to_thread(self._replicas.take_in, folders, link=True)
+            manifest = await asyncio.to_thread(self._taken_in, work, output_id, mount)
             made.append(await self._published(placement, output_id, manifest))
         return made
 
@@ -92,6 +89,16 @@ class Delivery:
         except AlreadyExists:
             dataset_id = output_dataset_id(job_id, what, max(1, placement.attempt))
             return await self.publish(dataset_id, placement.party, manifest, placement=placement.name)
+
+    def _taken_in(self, work: Work, output_id: str, mount: str) -> Manifest:
+        try:
+            folders = {
+                f"task-{index}" if work.count > 1 else "": self._executor.output(TaskKey(work.placement, index), mount)
+                for index in range(work.count)
+            }
+            return self._replicas.take_in(folders, link=True)
+        except FolderError as fault:
+            raise FolderError(f"{output_id}: {fault}") from fault
 
     def _copy_log(self, key: TaskKey, target: Path) -> None:
         with target.open("wb") as file:

@@ -34,7 +34,7 @@ class Executor(Protocol):
         """Ask it to end; it is over with failure `CANCELLED` within a bounded time."""
 
     def output(self, key: TaskKey, mount: str) -> Path:
-        """Folder on the host where the task's `mount` lies. Raises FolderError where the task led it elsewhere."""
+        """Folder on the host where the task's `mount` lies. Raises FolderError where the task made a link of it."""
 
     def read_log(self, key: TaskKey, offset: int, max_bytes: int) -> tuple[int, bytes]:
         """What it wrote from `offset` on, with the offset it begins at: later where the beginning was dropped."""
@@ -43,13 +43,19 @@ class Executor(Protocol):
         """Whether anything is known of the task's log."""
 
     def forget_work(self, placement: str) -> None:
-        """Drop the working folders of an ended placement; the logs stay."""
+        """Drop the working folders of an ended placement; the logs stay.
+
+        Raises OSError where something of them cannot be removed now; calling again goes on. Any thread may call it.
+        """
+
+    def idle_placements(self) -> list[str]:
+        """Placements that have working folders, and no task that runs."""
 
     def ended_placements(self) -> list[str]:
         """Placements that only logs are kept of, the newest first."""
 
     def forget(self, placement: str) -> None:
-        """Drop all that is kept of an ended placement."""
+        """Drop all that is kept of an ended placement, as `forget_work` does."""
 
 
 class SchedulerPort(Protocol):

@@ -17,6 +17,7 @@ from suanmesh_agent.ports import DataPath
 from suanmesh_agent.replicas import Replicas
 from suanmesh_content import (
     Chunk,
+    FolderError,
     Manifest,
     ManifestError,
     chunk_digest,
@@ -73,6 +74,8 @@ class Pull:
             return await self._brought()
         except OSError as fault:  # a full or failing disk is this transfer's trouble, not the site's
             raise PullFailed("DISK_FAULT", f"the site's disk does not take it: {fault.strerror}") from fault
+        except FolderError as fault:
+            raise PullFailed("DISK_FAULT", f"something else lies where it comes in: {fault}") from fault
 
     async def _brought(self) -> Manifest:
         manifest = await self._fetch_manifest()

@@ -8,14 +8,24 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import stat
 import uuid
+from contextlib import closing
 from pathlib import Path
 
+import structlog
+
 from suanmesh.transport.v1 import dataset_pb2
-from suanmesh_content import FolderError, Manifest, manifest_from, manifest_to, read_folder
+from suanmesh_agent.trees import remove_tree
+from suanmesh_content import FolderError, Manifest, RegularFile, manifest_from, manifest_to, read_folder, regular_files
+
+log = structlog.get_logger()
 
 _FILE_MODE = 0o444
 _PROGRAM_MODE = 0o555
+_COPY_BYTES = 1024 * 1024
+_FREE_SHARE = 2
+"""Of the disk that is free, a copied file may take one part in so many: the journal lies on the same disk."""
 
 
 class Replicas:
@@ -47,13 +57,13 @@ class Replicas:
 
     def discard(self, name: str) -> None:
         """Give up what came in for a transfer."""
-        shutil.rmtree(self._incoming / name, ignore_errors=True)
+        _drop(self._incoming / name)
 
     def adopt(self, name: str, manifest: Manifest) -> None:
         """Make what came in for a transfer a replica. The caller has recomputed the digest from disk."""
         home = self._incoming / name
         if self.has(manifest.digest):
-            shutil.rmtree(home, ignore_errors=True)
+            _drop(home)
             return
         for file in manifest.files:
             path = home / "files" / file.path
@@ -74,10 +84,7 @@ class Replicas:
         target.mkdir(parents=True)
         try:
             for prefix, folder in folders.items():
-                read_folder_shape(folder)
-                shutil.copytree(
-                    folder, target / prefix, symlinks=True, dirs_exist_ok=True, copy_function=_link if link else _copy
-                )
+                _bring(folder, target / prefix, link=link)
             manifest = read_folder(target)
             self.adopt(name, manifest)
         finally:
@@ -88,7 +95,7 @@ class Replicas:
         """Remove what is left of imports that were begun before that moment and never ended."""
         for folder in self._incoming.glob("import-*"):
             if folder.stat().st_mtime < before_unix_s:
-                shutil.rmtree(folder, ignore_errors=True)
+                _drop(folder)
 
     def announce(self) -> None:
         """Wake those who wait for a replica."""
@@ -104,24 +111,47 @@ class Replicas:
             return
 
 
-def read_folder_shape(folder: Path) -> None:
-    """Raise FolderError where `folder` is none, or holds what is neither a folder nor a regular file."""
-    if not folder.is_dir():
-        raise FolderError(f"{folder} is not a folder")
-    for path in folder.rglob("*"):
-        if path.is_symlink() or not (path.is_dir() or path.is_file()):
-            raise FolderError(f"{path} is neither a folder nor a regular file")
+def _bring(folder: Path, target: Path, *, link: bool) -> None:
+    """Lay the files of `folder` out under `target`. Raises FolderError."""
+    target.mkdir(parents=True, exist_ok=True)
+    disk, claimed_bytes = os.statvfs(target), 0
+    with closing(regular_files(folder)) as files:
+        for file in files:
+            claimed_bytes += file.facts.st_size
+            if claimed_bytes > disk.f_blocks * disk.f_frsize:  # holes cost a program nothing, and a reader hours
+                raise FolderError(f"its files claim {claimed_bytes} bytes, more than the site's whole disk has")
+            place = target / file.path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not (link and _linked(file, place)):
+                _copied(file, place)
 
 
-def _link(source: str, target: str) -> None:
+def _linked(file: RegularFile, place: Path) -> bool:
+    """Whether the file's bytes could be taken as they lie."""
+    if file.facts.st_nlink > 1:  # under its other name, wherever that is, it could be changed
+        return False
     try:
-        os.link(source, target, follow_symlinks=False)
+        os.link(file.name, place, src_dir_fd=file.folder_fd, follow_symlinks=False)
     except OSError:
-        _copy(source, target)
+        return False
+    return True
 
 
-def _copy(source: str, target: str) -> None:
-    shutil.copy(source, target, follow_symlinks=False)
+def _copied(file: RegularFile, place: Path) -> None:
+    disk = os.statvfs(place.parent)
+    if file.facts.st_size > disk.f_bavail * disk.f_frsize // _FREE_SHARE:
+        raise FolderError(f"{file.path!r} has {file.facts.st_size} bytes, more than the site's disk has room to copy")
+    with os.fdopen(file.open(), "rb") as source, place.open("xb") as target:
+        shutil.copyfileobj(source, target, _COPY_BYTES)
+        os.fchmod(target.fileno(), _PROGRAM_MODE if file.facts.st_mode & stat.S_IXUSR else _FILE_MODE)
+
+
+def _drop(folder: Path) -> None:
+    """Remove what nobody needs; what cannot be removed takes room, and stops nothing."""
+    try:
+        remove_tree(folder)
+    except OSError as fault:
+        log.warning("folder stays", message=f"{folder}: {fault.strerror}")
 
 
 def _to_disk(path: Path) -> None:

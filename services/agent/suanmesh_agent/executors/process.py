@@ -10,12 +10,11 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState, Usage
@@ -23,6 +22,7 @@ from suanmesh_agent.executors import shim
 from suanmesh_agent.executors.cgroups import Cgroups, Fence
 from suanmesh_agent.executors.sandbox import INSIDE, Sandbox
 from suanmesh_agent.ports import TaskNotStarted
+from suanmesh_agent.trees import remove_tree
 from suanmesh_content import FolderError
 
 START_BOUND_S = 30.0
@@ -86,11 +86,12 @@ class ProcessExecutor:
                 signal.pidfd_send_signal(pidfd, signal.SIGTERM)
 
     def output(self, key: TaskKey, mount: str) -> Path:
-        """Outputs lie in the working folder; one that was made a link out of it is refused."""
-        work = (self._home(key) / "work").resolve()
-        folder = work / mount
-        if folder.resolve() != folder:
-            raise FolderError(f"{mount} leads out of the working folder")
+        """Outputs lie in the working folder; one that a link leads to is refused, wherever it leads."""
+        folder = self._home(key) / "work"
+        for part in ("", *PurePosixPath(mount).parts):
+            folder /= part
+            if folder.is_symlink():
+                raise FolderError(f"{mount} is reached over a link")
         return folder
 
     def read_log(self, key: TaskKey, offset: int, max_bytes: int) -> tuple[int, bytes]:
@@ -109,16 +110,22 @@ class ProcessExecutor:
         return self._log(key).is_dir()
 
     def forget_work(self, placement: str) -> None:
-        """Remove working folders and control groups; logs and ends stay."""
+        """Remove working folders and control groups; logs and ends stay. Raises OSError where something stays."""
+        faults = []
         for home in self._homes(placement):
-            _remove(home / "work")
             if self._cgroups:
                 self._cgroups.remove(f"{placement}-{home.name}")
+            try:
+                remove_tree(home / "work")
+            except OSError as fault:  # the folders of the other tasks go all the same
+                faults.append(fault)
+        if faults:
+            raise faults[0]
 
     def forget(self, placement: str) -> None:
-        """Remove everything of the placement."""
+        """Remove everything of the placement. Raises OSError where something stays."""
         self.forget_work(placement)
-        _remove(self._folder / placement)
+        remove_tree(self._folder / placement)
 
     def placements(self) -> list[str]:
         """Every placement something is kept of, the newest first."""
@@ -126,9 +133,14 @@ class ProcessExecutor:
             return []
         return sorted((path.name for path in self._folder.iterdir()), reverse=True, key=self._age)
 
+    def idle_placements(self) -> list[str]:
+        """Those that have working folders, and no task that runs."""
+        busy = {key.placement for key in self.running()}
+        return [name for name in self.placements() if name not in busy and self._has_work(name)]
+
     def ended_placements(self) -> list[str]:
         """Those whose working folders are gone, the newest first."""
-        return [name for name in self.placements() if not any((home / "work").exists() for home in self._homes(name))]
+        return [name for name in self.placements() if not self._has_work(name)]
 
     def running(self) -> list[TaskKey]:
         """Every task that runs now."""
@@ -224,14 +236,21 @@ class ProcessExecutor:
                 os.close(pidfd)
 
     def _age(self, placement: str) -> float:
-        return (self._folder / placement).stat().st_mtime
+        try:
+            return (self._folder / placement).stat().st_mtime
+        except FileNotFoundError:  # removed while it was being listed
+            return 0.0
 
     def _home(self, key: TaskKey) -> Path:
         return self._folder / key.placement / str(key.index)
 
     def _homes(self, placement: str) -> list[Path]:
+        """The tasks' folders; what else a task without a sandbox may have put beside them is none."""
         folder = self._folder / placement
-        return sorted(folder.iterdir()) if folder.is_dir() else []
+        return sorted(path for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
+
+    def _has_work(self, placement: str) -> bool:
+        return any(os.path.lexists(home / "work") for home in self._homes(placement))
 
     def _log(self, key: TaskKey) -> Path:
         return self._home(key) / "log"
@@ -291,12 +310,3 @@ def _open_pidfd(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except ProcessLookupError:
         return None
-
-
-def _remove(folder: Path) -> None:
-    """Remove a tree, also where the task took its own rights away."""
-    if not folder.exists():
-        return
-    for path in [folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())]:
-        path.chmod(0o700)
-    shutil.rmtree(folder)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -325,15 +326,19 @@ def _command(pid: int) -> str:
 
 
 def _used_bytes(folder: str, bound: int) -> int:
-    """Bytes under `folder`, counted no further than past `bound`."""
+    """Bytes under `folder`, counted no further than past `bound`; more than that where a path is too long to see."""
     used, ahead = 0, [folder]
     while ahead and used <= bound:
-        with contextlib.suppress(OSError), os.scandir(ahead.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    ahead.append(entry.path)
-                else:
-                    used += entry.stat(follow_symlinks=False).st_blocks * 512
+        try:
+            with os.scandir(ahead.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        ahead.append(entry.path)
+                    else:
+                        used += entry.stat(follow_symlinks=False).st_blocks * 512
+        except OSError as fault:
+            if fault.errno == errno.ENAMETOOLONG:
+                return bound + 1
     return used
 
 
