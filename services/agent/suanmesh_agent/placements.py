@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_agent import wire
+from suanmesh_agent.clearing import Clearing
 from suanmesh_agent.domain.stages import HOLDING, Stage
 from suanmesh_agent.following import follow
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Executor, SchedulerPort
 from suanmesh_agent.steps import Steps
-from suanmesh_kernel.names import last
+from suanmesh_chassis import Guard
+from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Capacity, total
 
 log = structlog.get_logger()
@@ -32,8 +35,6 @@ OVER = frozenset(
         State.STATE_LOST,
     )
 )
-LOGS_KEPT = 200
-"""Ended placements whose logs stay at the site; those of older ones are in their datasets only."""
 
 
 @dataclass(slots=True)
@@ -59,18 +60,21 @@ class Placements:
     """Follows the mesh, and carries what it says to its end."""
 
     def __init__(
-        self, site: str, *, scheduler: SchedulerPort, journal: Journal, executor: Executor, steps: Steps
+        self, site: str, *, scheduler: SchedulerPort, journal: Journal, executor: Executor, steps: Steps, clock: Clock
     ) -> None:
         self._site = site
         self._scheduler = scheduler
         self._journal = journal
-        self._executor = executor
         self._steps = steps
+        self._clearing = Clearing(journal, executor, clock)
+        self._carrying = Guard("carry placement", clock)
+        self._ending = Guard("end placement", clock)
         self._carried: dict[str, Carried] = {}
 
     async def run(self) -> None:
         """Take up what was begun, then follow the mesh for good."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._clearing.run())
             for _, message, _ in self._journal.placements():
                 self._carry(placement_pb2.Placement.FromString(message), tasks)
 
@@ -87,11 +91,8 @@ class Placements:
         return taken_capacity(self._journal, but=but)
 
     def _look_at(self, placement: placement_pb2.Placement, tasks: asyncio.TaskGroup) -> None:
-        if placement.name not in self._carried and placement.state in OVER:
-            self._forget(placement.name)
-            return
-        self._journal.keep_placement(placement.name, placement.SerializeToString())
-        self._carry(placement, tasks)
+        if placement.name in self._carried or placement.state not in OVER:
+            self._carry(placement, tasks)
 
     def _carry(self, placement: placement_pb2.Placement, tasks: asyncio.TaskGroup) -> None:
         carried = self._carried.get(placement.name)
@@ -102,15 +103,29 @@ class Placements:
         tasks.create_task(self._to_the_end(carried))
 
     async def _to_the_end(self, carried: Carried) -> None:
+        """Carry a placement from stage to stage; a defect of ours on its way ends it, and nothing else."""
         name = carried.placement.name
-        while (stage := self._journal.stage(name)) is not Stage.REPORTED:
-            reached = await self._steps.step(carried, stage or Stage.SEEN)
-            self._journal.go_on(name, reached)
-            log.info("placement went on", placement=name, state=reached.value)
+        await self._carrying.until_done(name, partial(self._go_on, carried), partial(self._give_up, carried))
         while carried.placement.state not in OVER:
             await carried.changed.wait()
         self._carried.pop(name, None)
-        self._forget(name)
+        await self._ending.until_done(name, partial(self._forget, name))
+
+    async def _go_on(self, carried: Carried) -> None:
+        name = carried.placement.name
+        while self._journal.stage(name) is not Stage.REPORTED:
+            self._journal.keep_placement(name, carried.placement.SerializeToString())
+            self._reached(name, await self._steps.step(carried, self._journal.stage(name) or Stage.SEEN))
+
+    async def _give_up(self, carried: Carried, defect: Exception) -> None:
+        """Fail a placement that met a defect: what runs of it is ended and metered, as far as the defect lets us."""
+        name = carried.placement.name
+        await self._ending.run(name, partial(self._steps.wind_up, carried))
+        self._reached(name, await self._steps.fail(carried, defect))
+
+    def _reached(self, name: str, stage: Stage) -> None:
+        self._journal.go_on(name, stage)
+        log.info("placement went on", placement=name, state=stage.value)
 
     def _let_go(self, standing: set[str]) -> None:
         """What the mesh does not name any more has ended while we were away."""
@@ -121,12 +136,10 @@ class Placements:
                 gone.state = State.STATE_LOST
                 carried.show(gone)
 
-    def _forget(self, name: str) -> None:
-        """Clear up after a placement that has ended in the mesh; its log stays for a while."""
+    async def _forget(self, name: str) -> None:
+        """Let go of a placement that has ended in the mesh; what it left on disk is cleared up beside the others."""
         self._journal.forget_placement(name)
-        self._executor.forget_work(last(name))
-        for old in self._executor.ended_placements()[LOGS_KEPT:]:
-            self._executor.forget(old)
+        self._clearing.wake()
 
 
 def taken_capacity(journal: Journal, *, but: str = "") -> Capacity:

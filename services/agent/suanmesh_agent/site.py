@@ -186,7 +186,14 @@ class Work:
             meter=meter,
             meter_every_s=self.settings.meter_every_s,
         )
-        return Placements(site, scheduler=scheduler, journal=self.journal, executor=self.executor, steps=steps)
+        return Placements(
+            site,
+            scheduler=scheduler,
+            journal=self.journal,
+            executor=self.executor,
+            steps=steps,
+            clock=self.process.clock,
+        )
 
     async def _register(self, pool: str) -> None:
         """Say what the site has, until it is taken. A refusal that stays is a setting to be mended: it is logged."""

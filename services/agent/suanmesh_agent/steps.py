@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -99,10 +100,32 @@ class Steps:
             Stage.ENDED: self._meter_end,
             Stage.METERED: self._hand_over,
         }
+        return await self._until_taken(carried, partial(steps[stage], carried), stage)
+
+    async def wind_up(self, carried: Carried) -> None:
+        """End what still runs of a placement that nobody carries on, and write down what it used."""
+        keys = self._keys(carried.placement)
+        self._stop(keys)
+        for key in keys:
+            await self._executor.over(key)
+        self._record(carried.placement, keys)
+
+    async def fail(self, carried: Carried, defect: Exception) -> Stage:
+        """Tell the mesh that a defect of ours has ended the placement; nothing that may meet it again is looked at."""
+        reason = f"AGENT_DEFECT: the site's agent met a defect of its own, {type(defect).__name__}; its log says more"
+
+        async def tell() -> Stage:
+            state = State.STATE_CANCELLED if carried.to_stop else State.STATE_FAILED
+            await self._tell(carried, pb.TaskReport(state=state, reason=reason))
+            return Stage.REPORTED
+
+        return await self._until_taken(carried, tell, Stage.REPORTED)
+
+    async def _until_taken(self, carried: Carried, act: Callable[[], Awaitable[Stage]], stage: Stage) -> Stage:
         pauses = Pauses()
         while True:
             try:
-                return await steps[stage](carried)
+                return await act()
             except PutDown:
                 return await self._put_down(carried)
             except Refusal as refusal:
@@ -194,14 +217,12 @@ class Steps:
     ) -> None:
         """Report, until it is taken. Raises PutDown where the mesh has put the placement down as ended."""
         looks = [(key.index, self._executor.look(key)) for key in self._keys(carried.placement)]
-        report = pb.TaskReport(
-            placement=carried.placement.name,
-            state=state,
-            reason=reason,
-            tasks=[wire.result_to(index, look) for index, look in looks if look.start_time is not None],
-            output_datasets=datasets,
-            traceparent=current_traceparent(),
-        )
+        tasks = [wire.result_to(index, look) for index, look in looks if look.start_time is not None]
+        await self._tell(carried, pb.TaskReport(state=state, reason=reason, tasks=tasks, output_datasets=datasets))
+
+    async def _tell(self, carried: Carried, report: pb.TaskReport) -> None:
+        placement = carried.placement
+        report.placement, report.traceparent = placement.name, current_traceparent() or placement.traceparent
         result = await self._scheduler.report_tasks(report)
         if not result.HasField("error"):
             return

@@ -1,9 +1,12 @@
-"""Stand-ins for what the agent calls: services kept on paper, a data path within one process."""
+"""Stand-ins for what the agent calls: services kept on paper, a data path within one process; and a site among them."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +19,19 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent.data_plane import Reader
+from suanmesh_agent.delivery import Delivery
+from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tickets import Ticket
+from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.journal import Journal
+from suanmesh_agent.meter import Meter
+from suanmesh_agent.placements import Placements, taken_capacity
+from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.staging import Staging
+from suanmesh_agent.steps import Steps
 from suanmesh_content import Chunk, manifest_to
+from suanmesh_kernel.clock import SystemClock, seeded_rng
+from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, NotFound, Refusal, Unavailable
 from suanmesh_sdk.status import status_of
 
@@ -106,6 +120,8 @@ class PaperTransport:
         self.transfers: dict[str, transfer_pb2.Transfer] = {}
         self.reports: list[transport_pb.TransferReport] = []
         self.ticket_key = transport_pb.TicketKey()
+        self.defect: Exception | None = None
+        """Raised by who publishes, as a line of ours would that does not know what to do."""
         self._board = Board()
 
     def put(self, transfer: transfer_pb2.Transfer) -> None:
@@ -152,6 +168,8 @@ class PaperTransport:
 
     async def create_dataset(self, request: transport_pb.CreateDatasetRequest) -> dataset_pb2.Dataset:
         """Name a dataset; the name is taken where it has other content."""
+        if self.defect:
+            raise self.defect
         name = f"datasets/{request.dataset_id}"
         held = self.datasets.get(name)
         if held is not None and held.digest != request.dataset.digest:
@@ -248,6 +266,95 @@ class NearDataPath:
             expire_time=datetime(9999, 1, 1, tzinfo=UTC),
             rate_bps=transfer.rate_bps,
         )
+
+
+@dataclass
+class PaperOffers:
+    """Two cores, and what of them the journal says is taken."""
+
+    journal: Journal
+    engines: tuple[str, ...] = ("python3",)
+    capacity: Capacity = field(default_factory=lambda: Capacity(2000, 2**30, 2**30))
+
+    def taken(self, *, but: str = "") -> Capacity:
+        """What the placements held here take together, `but` one."""
+        return taken_capacity(self.journal, but=but)
+
+
+class PaperSite:
+    """The site `sites/a`: a real agent over a folder, with services on paper."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.scheduler = PaperScheduler()
+        self.transport = PaperTransport()
+        self.accounting = PaperAccounting()
+
+    @asynccontextmanager
+    async def agent(self, kind: type[Journal] = Journal) -> AsyncIterator[Journal]:
+        """An agent's life over the folder; leaving it is as sudden as a kill."""
+        site, clock, journal = "sites/a", SystemClock(), kind(self.folder / "agent.db")
+        self.replicas = Replicas(self.folder)
+        self.executor = ProcessExecutor(
+            self.folder / "tasks", sandbox=None, cgroups=None, engine_path=(Path(sys.prefix) / "bin",)
+        )
+        meter = Meter(site, journal, self.accounting, PlainSigner(), clock, seeded_rng(1))
+        self.delivery = Delivery(site, self.transport, self.executor, journal, self.replicas)
+        steps = Steps(
+            offers=PaperOffers(journal),
+            scheduler=self.scheduler,
+            executor=self.executor,
+            staging=Staging(self.transport, journal, self.replicas),
+            delivery=self.delivery,
+            meter=meter,
+            meter_every_s=0.2,
+        )
+        placements = Placements(
+            site, scheduler=self.scheduler, journal=journal, executor=self.executor, steps=steps, clock=clock
+        )
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            lives = [tasks.create_task(placements.run()), tasks.create_task(meter.run())]
+            try:
+                yield journal
+            finally:
+                for life in lives:
+                    life.cancel()
+        journal.close()
+
+    async def killed_at(self, stage: Stage) -> None:
+        """An agent's life until it has written down `stage`."""
+        reached = asyncio.Event()
+
+        class Mortal(Journal):
+            def go_on(self, name: str, then: Stage) -> None:
+                super().go_on(name, then)
+                if then is stage:
+                    reached.set()
+                    raise asyncio.CancelledError
+
+        async with self.agent(Mortal):
+            await reached.wait()
+
+    async def cleared_up(self) -> None:
+        """Wait until no working folder is left."""
+        while self.executor.idle_placements():  # noqa: ASYNC110 - a folder, removed by a thread
+            await asyncio.sleep(0.01)
+
+
+def a_placement(code: str, name: str = "placements/p1", **fields: object) -> placement_pb2.Placement:
+    """A committed placement of one Python task with the output `out`; `fields` are those of its work."""
+    placement = placement_pb2.Placement(
+        name=name, job="jobs/j1", site="sites/a", state=State.STATE_COMMITTED, party="parties/acme", attempt=1
+    )
+    work = placement.work
+    work.ask.cpu_milli, work.ask.memory_bytes = 1000, 2**28
+    work.variant.engine = "python3"
+    work.variant.command.extend(["python3", "-c", code])
+    work.outputs.add(output_id="result", mount="out")
+    work.count, work.max_duration_s = 1, 60
+    for key, value in fields.items():
+        setattr(work, key, value)
+    return placement
 
 
 def write_numbers(folder: Path, files: int, size_bytes: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
@@ -15,6 +16,7 @@ from suanmesh_agent.meter import Meter
 from suanmesh_agent.ports import DataPath, TransportPort
 from suanmesh_agent.pulling import Pull, PullFailed
 from suanmesh_agent.replicas import Replicas
+from suanmesh_chassis import Guard
 from suanmesh_content import plan_chunks
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Refusal
@@ -61,6 +63,8 @@ class Transfers:
         self._slots = asyncio.Semaphore(AT_A_TIME)
         self._carried: dict[str, asyncio.Task[None]] = {}
         self._ending: set[str] = set()
+        self._carrying = Guard("carry transfer", clock)
+        self._forgetting = Guard("forget transfer", clock)
 
     async def run(self) -> None:
         """Follow the mesh for good."""
@@ -68,7 +72,7 @@ class Transfers:
 
             def take(batch: pb.WatchTransfersResponse) -> None:
                 if batch.snapshot:
-                    self._drop_missing({transfer.name for transfer in batch.transfers})
+                    self._drop_missing({transfer.name for transfer in batch.transfers}, tasks)
                 for transfer in batch.transfers:
                     self._look_at(transfer, tasks)
 
@@ -76,23 +80,34 @@ class Transfers:
 
     def _look_at(self, transfer: transfer_pb2.Transfer, tasks: asyncio.TaskGroup) -> None:
         if transfer.state in _ENDED:
-            self._drop(transfer.name)
+            self._drop(transfer.name, tasks)
         elif transfer.name not in self._carried:
-            carried = tasks.create_task(self._carry(transfer))
+            carried = tasks.create_task(self._to_the_end(transfer))
             self._carried[transfer.name] = carried
             carried.add_done_callback(lambda _: self._carried.pop(transfer.name, None))
 
-    def _drop_missing(self, standing: set[str]) -> None:
+    def _drop_missing(self, standing: set[str], tasks: asyncio.TaskGroup) -> None:
         for name in self._carried.keys() - standing:
-            self._drop(name)
+            self._drop(name, tasks)
 
-    def _drop(self, name: str) -> None:
+    def _drop(self, name: str, tasks: asyncio.TaskGroup) -> None:
         """The mesh has put the transfer down as ended: nothing of it is needed any more."""
         carried = self._carried.get(name)
         if carried is not None and name not in self._ending:
             carried.cancel()
+        tasks.create_task(self._forgetting.until_done(name, partial(self._forget, name)))
+
+    async def _forget(self, name: str) -> None:
         self._journal.forget_transfer(name)
-        self._replicas.discard(name.rpartition("/")[2])
+        await asyncio.to_thread(self._replicas.discard, name.rpartition("/")[2])
+
+    async def _to_the_end(self, transfer: transfer_pb2.Transfer) -> None:
+        """Carry a transfer; a defect of ours on its way fails it, and nothing else."""
+        await self._carrying.until_done(transfer.name, partial(self._carry, transfer), partial(self._fail, transfer))
+
+    async def _fail(self, transfer: transfer_pb2.Transfer, defect: Exception) -> None:
+        reason = f"AGENT_DEFECT: the target's agent met a defect of its own, {type(defect).__name__}; its log says more"
+        await self._end(_failed(transfer, reason))
 
     async def _carry(self, transfer: transfer_pb2.Transfer) -> None:
         async with self._slots:
@@ -109,14 +124,16 @@ class Transfers:
                     report = await self._brought(transfer)
                 except PullFailed as failure:
                     log.warning("transfer failed", transfer=transfer.name, message=str(failure))
-                    report = pb.TransferReport(
-                        transfer=transfer.name, state=transfer_pb2.Transfer.STATE_FAILED, reason=str(failure)
-                    )
-                self._ending.add(transfer.name)
-                try:
-                    await self._report(report)
-                finally:
-                    self._ending.discard(transfer.name)
+                    report = _failed(transfer, str(failure))
+                await self._end(report)
+
+    async def _end(self, report: pb.TransferReport) -> None:
+        """Report an end, which the mesh's own word that it has ended must not cut short."""
+        self._ending.add(report.transfer)
+        try:
+            await self._report(report)
+        finally:
+            self._ending.discard(report.transfer)
 
     async def _brought(self, transfer: transfer_pb2.Transfer) -> pb.TransferReport:
         mark = self._journal.begin_transfer(transfer.name, self._now_ns())
@@ -214,3 +231,7 @@ class Transfers:
 
     def _now_ns(self) -> int:
         return int(self._clock.now().timestamp() * 1e9)
+
+
+def _failed(transfer: transfer_pb2.Transfer, reason: str) -> pb.TransferReport:
+    return pb.TransferReport(transfer=transfer.name, state=transfer_pb2.Transfer.STATE_FAILED, reason=reason)

@@ -2,108 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh.type.v1 import money_pb2
-from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.stages import Stage
-from suanmesh_agent.executors.process import ProcessExecutor
-from suanmesh_agent.journal import Journal
-from suanmesh_agent.meter import Meter
-from suanmesh_agent.placements import Placements, taken_capacity
-from suanmesh_agent.replicas import Replicas
-from suanmesh_agent.staging import Staging
-from suanmesh_agent.steps import Steps
-from suanmesh_agent.testing import PaperAccounting, PaperScheduler, PaperTransport, PlainSigner
-from suanmesh_kernel.clock import SystemClock, seeded_rng
-from suanmesh_kernel.quantities import Capacity
+from suanmesh_agent.testing import PaperSite, State, a_placement
 
-State = placement_pb2.Placement
-SITE = "sites/a"
 NAME = "placements/p1"
 
 
-@dataclass
-class Offers:
-    journal: Journal
-    engines: tuple[str, ...] = ("python3",)
-    capacity: Capacity = field(default_factory=lambda: Capacity(2000, 2**30, 2**30))
-
-    def taken(self, *, but: str = "") -> Capacity:
-        return taken_capacity(self.journal, but=but)
-
-
-class World:
-    """What is outside of the agent, and its folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.scheduler = PaperScheduler()
-        self.transport = PaperTransport()
-        self.accounting = PaperAccounting()
-
-    @asynccontextmanager
-    async def agent(self) -> AsyncIterator[Journal]:
-        """An agent's life over the folder; leaving it is as sudden as a kill."""
-        journal = Journal(self.folder / "agent.db")
-        self.replicas = Replicas(self.folder)
-        self.executor = ProcessExecutor(
-            self.folder / "tasks", sandbox=None, cgroups=None, engine_path=(Path(sys.prefix) / "bin",)
-        )
-        meter = Meter(SITE, journal, self.accounting, PlainSigner(), SystemClock(), seeded_rng(1))
-        self.delivery = Delivery(SITE, self.transport, self.executor, journal, self.replicas)
-        steps = Steps(
-            offers=Offers(journal),
-            scheduler=self.scheduler,
-            executor=self.executor,
-            staging=Staging(self.transport, journal, self.replicas),
-            delivery=self.delivery,
-            meter=meter,
-            meter_every_s=0.2,
-        )
-        placements = Placements(SITE, scheduler=self.scheduler, journal=journal, executor=self.executor, steps=steps)
-        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
-            lives = [tasks.create_task(placements.run()), tasks.create_task(meter.run())]
-            try:
-                yield journal
-            finally:
-                for life in lives:
-                    life.cancel()
-        journal.close()
-
-
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> PaperSite:
+    return PaperSite(tmp_path)
 
 
-def a_placement(code: str, **fields: object) -> placement_pb2.Placement:
-    placement = placement_pb2.Placement(
-        name=NAME, job="jobs/j1", site=SITE, state=State.STATE_COMMITTED, party="parties/acme", attempt=1
-    )
-    work = placement.work
-    work.ask.cpu_milli, work.ask.memory_bytes = 1000, 2**28
-    work.variant.engine = "python3"
-    work.variant.command.extend(["python3", "-c", code])
-    work.outputs.add(output_id="result", mount="out")
-    work.count, work.max_duration_s = 1, 60
-    for key, value in fields.items():
-        setattr(work, key, value)
-    return placement
-
-
-async def test_a_placement_runs_and_is_delivered(world: World) -> None:
+async def test_a_placement_runs_and_is_delivered(world: PaperSite) -> None:
     """The main promise: what was asked for runs, and its results and its log become data of the party."""
     world.scheduler.put(a_placement("print('hello'); open('out/answer', 'w').write('42')"))
     async with world.agent():
@@ -119,7 +37,7 @@ async def test_a_placement_runs_and_is_delivered(world: World) -> None:
     assert states == [State.STATE_ACCEPTED, State.STATE_RUNNING, State.STATE_DELIVERING]
 
 
-async def test_usage_adds_up_and_is_numbered_without_gaps(world: World) -> None:
+async def test_usage_adds_up_and_is_numbered_without_gaps(world: PaperSite) -> None:
     """A bill is the sum of its lines: intervals must neither overlap nor leave anything out."""
     code = "import time\nwhile time.process_time() < 1.0: pass"
     world.scheduler.put(a_placement(code))
@@ -137,7 +55,7 @@ async def test_usage_adds_up_and_is_numbered_without_gaps(world: World) -> None:
     assert 950_000 <= cpu_us <= 1_300_000
 
 
-async def test_usage_waits_for_accounting(world: World) -> None:
+async def test_usage_waits_for_accounting(world: PaperSite) -> None:
     """A site must be paid for what it gave, also when accounting was away."""
     world.accounting.down = True
     world.scheduler.put(a_placement("pass"))
@@ -160,7 +78,7 @@ async def test_usage_waits_for_accounting(world: World) -> None:
     ],
 )
 async def test_what_does_not_fit_is_refused_with_the_numbers(
-    world: World, fields: dict[str, object], code: str
+    world: PaperSite, fields: dict[str, object], code: str
 ) -> None:
     """The owner keeps control of its site, and the scheduler learns why at once."""
     placement = a_placement("pass")
@@ -174,7 +92,7 @@ async def test_what_does_not_fit_is_refused_with_the_numbers(
     assert report.reason == code
 
 
-async def test_capacity_that_is_taken_is_not_given_twice(world: World) -> None:
+async def test_capacity_that_is_taken_is_not_given_twice(world: PaperSite) -> None:
     """Two jobs on the cores of one is a promise broken to both."""
     first = a_placement("import time; time.sleep(60)")
     first.work.ask.cpu_milli = 1500
@@ -190,7 +108,7 @@ async def test_capacity_that_is_taken_is_not_given_twice(world: World) -> None:
         await world.scheduler.reported(NAME, State.STATE_CANCELLED)
 
 
-async def test_a_failed_task_fails_the_placement_with_its_log(world: World) -> None:
+async def test_a_failed_task_fails_the_placement_with_its_log(world: PaperSite) -> None:
     """Somebody with a failing job reads why from its log, also after the site has cleared up."""
     world.scheduler.put(a_placement("print('on my way'); raise SystemExit(7)"))
     async with world.agent():
@@ -200,7 +118,7 @@ async def test_a_failed_task_fails_the_placement_with_its_log(world: World) -> N
     assert "datasets/j1-result" not in world.transport.datasets
 
 
-async def test_one_failed_task_of_a_gang_stops_the_others(world: World) -> None:
+async def test_one_failed_task_of_a_gang_stops_the_others(world: PaperSite) -> None:
     """The tasks of a gang need each other: what is left of it only costs money."""
     code = "import os, sys, time\nif os.environ['SUANMESH_TASK_INDEX'] == '1': sys.exit(5)\ntime.sleep(60)"
     placement = a_placement(code, count=2)
@@ -211,7 +129,7 @@ async def test_one_failed_task_of_a_gang_stops_the_others(world: World) -> None:
     assert [task.failure for task in report.tasks] == ["CANCELLED", "EXIT_STATUS"]
 
 
-async def test_more_tasks_than_there_is_room_for_run_in_waves(world: World) -> None:
+async def test_more_tasks_than_there_is_room_for_run_in_waves(world: PaperSite) -> None:
     """A job of many small tasks must neither be refused for its number nor take more of the site than it was given."""
     code = "import os, time; began = time.time(); time.sleep(0.3); open('out/t', 'w').write(f'{began} {time.time()}')"
     placement = a_placement(code, count=5)
@@ -226,7 +144,7 @@ async def test_more_tasks_than_there_is_room_for_run_in_waves(world: World) -> N
     assert max(sum(begin <= moment < end for begin, end in times) for moment, _ in times) <= 2
 
 
-async def test_a_wave_after_a_failed_task_is_not_started(world: World) -> None:
+async def test_a_wave_after_a_failed_task_is_not_started(world: PaperSite) -> None:
     """Who pays for a job that has failed already must not pay for the rest of it."""
     placement = a_placement("raise SystemExit(3)", count=4)
     placement.legs.add(pool="sites/a/pools/cpu").hosts.add(host="h", tasks=1)
@@ -237,7 +155,7 @@ async def test_a_wave_after_a_failed_task_is_not_started(world: World) -> None:
     assert [task.index for task in report.tasks] == [0]
 
 
-async def test_a_job_is_cancelled_while_it_runs(world: World) -> None:
+async def test_a_job_is_cancelled_while_it_runs(world: PaperSite) -> None:
     """Who cancels stops paying: the task ends, its usage until then is told as final."""
     world.scheduler.put(a_placement("import time; time.sleep(60)"))
     async with world.agent():
@@ -247,7 +165,7 @@ async def test_a_job_is_cancelled_while_it_runs(world: World) -> None:
         await world.accounting.has(lambda record: record.final)
 
 
-async def test_a_job_is_cancelled_while_it_waits_for_its_input(world: World) -> None:
+async def test_a_job_is_cancelled_while_it_waits_for_its_input(world: PaperSite) -> None:
     """A job whose data never comes must still be cancellable."""
     placement = a_placement("pass")
     placement.work.inputs.add(dataset="datasets/far", mount="in")
@@ -259,7 +177,7 @@ async def test_a_job_is_cancelled_while_it_waits_for_its_input(world: World) -> 
         await world.scheduler.reported(NAME, State.STATE_CANCELLED)
 
 
-async def test_a_placement_the_mesh_gave_up_is_stopped(world: World) -> None:
+async def test_a_placement_the_mesh_gave_up_is_stopped(world: PaperSite) -> None:
     """A site that was lost and comes back must not run what runs elsewhere by now."""
     world.scheduler.put(a_placement("import time; time.sleep(60)"))
     async with world.agent():
@@ -269,7 +187,7 @@ async def test_a_placement_the_mesh_gave_up_is_stopped(world: World) -> None:
         assert world.executor.running() == []
 
 
-async def test_inputs_that_are_here_are_mounted(world: World, tmp_path: Path) -> None:
+async def test_inputs_that_are_here_are_mounted(world: PaperSite, tmp_path: Path) -> None:
     """Data that lies at the site already needs no transfer."""
     (tmp_path / "numbers").mkdir()
     (tmp_path / "numbers" / "n").write_text("20 22")
@@ -285,7 +203,7 @@ async def test_inputs_that_are_here_are_mounted(world: World, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("code", ["import os; os.symlink('/etc/passwd', 'out/x')", "import os; os.rename('out', 'o2')"])
-async def test_outputs_that_are_no_data_fail_the_placement(world: World, code: str) -> None:
+async def test_outputs_that_are_no_data_fail_the_placement(world: PaperSite, code: str) -> None:
     """A link in an output could carry the site's own files away."""
     world.scheduler.put(a_placement(code))
     async with world.agent():
@@ -294,11 +212,11 @@ async def test_outputs_that_are_no_data_fail_the_placement(world: World, code: s
 
 
 @pytest.mark.parametrize("killed_at", [Stage.ACCEPTED, Stage.STARTED, Stage.ENDED, Stage.METERED, Stage.REPORTED])
-async def test_an_agent_killed_at_any_stage_goes_on(world: World, killed_at: Stage) -> None:
+async def test_an_agent_killed_at_any_stage_goes_on(world: PaperSite, killed_at: Stage) -> None:
     """A crash of the agent costs nobody a run: the task runs once, is metered once, and is delivered."""
     code = "import time; open('out/runs', 'a').write('x'); time.sleep(0.5)"
     world.scheduler.put(a_placement(code))
-    await _killed_when(world, killed_at)
+    await world.killed_at(killed_at)
     async with world.agent():
         await world.scheduler.reported(NAME, State.STATE_DELIVERING)
         await world.accounting.has(lambda record: record.final)
@@ -308,34 +226,15 @@ async def test_an_agent_killed_at_any_stage_goes_on(world: World, killed_at: Sta
     assert sorted(world.accounting.records) == list(range(1, len(world.accounting.records) + 1))
 
 
-async def _killed_when(world: World, stage: Stage) -> None:
-    """Let an agent live until it has written down `stage`."""
-    go_on = Journal.go_on
-    reached = asyncio.Event()
-
-    def watched(journal: Journal, name: str, then: Stage) -> None:
-        go_on(journal, name, then)
-        if then is stage:
-            reached.set()
-            raise asyncio.CancelledError
-
-    patch = pytest.MonkeyPatch()
-    patch.setattr(Journal, "go_on", watched)
-    async with world.agent():
-        await reached.wait()
-    patch.undo()
-
-
-async def test_work_is_cleared_up_and_the_log_stays(world: World) -> None:
+async def test_work_is_cleared_up_and_the_log_stays(world: PaperSite) -> None:
     """A site that runs for years must not fill up, and a log is still read after the job is done."""
     world.scheduler.put(a_placement("print('bye')"))
     async with world.agent() as journal:
         await world.scheduler.reported(NAME, State.STATE_DELIVERING)
         world.scheduler.end(NAME, State.STATE_DONE)
-        async with asyncio.timeout(10):
-            while journal.placements():  # noqa: ASYNC110 - a row in the journal
-                await asyncio.sleep(0)
+        await world.cleared_up()
         assert world.executor.ended_placements() == ["p1"]
+        assert not journal.placements()
 
 
 def a_dataset(name: str, digest: str) -> pb.CreateDatasetRequest:
@@ -343,7 +242,7 @@ def a_dataset(name: str, digest: str) -> pb.CreateDatasetRequest:
 
 
 @pytest.mark.parametrize("path", ["out", "算" * 100])
-async def test_a_folder_that_cannot_be_laid_out_fails_its_placement_alone(world: World, path: str) -> None:
+async def test_a_folder_that_cannot_be_laid_out_fails_its_placement_alone(world: PaperSite, path: str) -> None:
     """One user's package would otherwise end the agent, and again after every restart, for everybody at the site."""
     placement = a_placement("print('never')")
     placement.work.variant.artefacts.add(path=path, content=b"x")
@@ -357,7 +256,7 @@ async def test_a_folder_that_cannot_be_laid_out_fails_its_placement_alone(world:
     [(["j1-result"], State.STATE_DELIVERING), (["j1-result", "j1-result--1"], State.STATE_FAILED)],
 )
 async def test_a_taken_name_costs_a_result_no_more_than_its_plain_name(
-    world: World, taken: list[str], outcome: State.State.ValueType
+    world: PaperSite, taken: list[str], outcome: State.State.ValueType
 ) -> None:
     """Anybody who publishes first what a job will be called would keep its site waiting for ever."""
     for name in taken:

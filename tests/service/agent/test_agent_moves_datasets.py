@@ -217,6 +217,25 @@ async def test_a_disk_that_fails_ends_the_transfer_and_not_the_site(tmp_path: Pa
     assert other.state == State.STATE_DONE
 
 
+async def test_a_defect_of_the_agent_fails_the_transfer_that_met_it(tmp_path: Path) -> None:
+    """One dataset that a line of ours cannot bear must not end a site, and again after each restart."""
+    sites = Sites(tmp_path, size_bytes=MIB)
+
+    def wrong(answer: agent_pb.FetchChunksResponse) -> agent_pb.FetchChunksResponse:
+        raise ZeroDivisionError(answer.range)
+
+    sites.data_path.fault = wrong
+    sites.ask()
+    async with sites.target():
+        transfer = await sites.transport.ended(NAME)
+        sites.data_path.fault = None
+        sites.ask(name="transfers/t2")
+        other = await sites.transport.ended("transfers/t2")
+    assert transfer.state == State.STATE_FAILED
+    assert transfer.state_reason.startswith("AGENT_DEFECT: ")
+    assert other.state == State.STATE_DONE
+
+
 async def test_another_dataset_than_promised_is_not_taken(tmp_path: Path) -> None:
     """A name must not bring other content in."""
     sites = Sites(tmp_path, size_bytes=MIB)

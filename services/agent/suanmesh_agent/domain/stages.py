@@ -31,11 +31,12 @@ _FOLLOWING: dict[Stage, frozenset[Stage]] = {
     Stage.SEEN: frozenset({Stage.ACCEPTED, Stage.REPORTED}),
     Stage.ACCEPTED: frozenset({Stage.STAGED, Stage.REPORTED}),
     Stage.STAGED: frozenset({Stage.STARTED, Stage.REPORTED}),
-    Stage.STARTED: frozenset({Stage.ENDED}),
-    Stage.ENDED: frozenset({Stage.METERED}),
+    Stage.STARTED: frozenset({Stage.ENDED, Stage.REPORTED}),
+    Stage.ENDED: frozenset({Stage.METERED, Stage.REPORTED}),
     Stage.METERED: frozenset({Stage.REPORTED}),
     Stage.REPORTED: frozenset(),
 }
+"""From everywhere to REPORTED: a defect of the agent's own may end a placement at any stage."""
 
 
 def follows(now: Stage, then: Stage) -> bool:

@@ -1,0 +1,164 @@
+"""Whatever one job leaves behind, and whatever the agent gets wrong about it, is that job's trouble alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suanmesh_agent.domain.stages import Stage
+from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.meter import Meter
+from suanmesh_agent.testing import PaperSite, State, a_placement
+from suanmesh_content.manifest import DEPTH_MAX
+
+NAME = "placements/p1"
+OTHER = "placements/p2"
+DIG = "import os\nos.chdir('{where}')\nfor _ in range({depth}):\n os.mkdir({name}); os.chdir({name})\n"
+DEEP, LONG = {"depth": 1500, "name": "'a'"}, {"depth": 30, "name": "'a' * 250"}
+STRANGE_OUTPUTS = {
+    "deep": (DIG.format(where="out", **DEEP), f"lies more than {DEPTH_MAX} folders deep"),
+    "long": (DIG.format(where="out", **LONG), "is a path of more than 1024 bytes"),
+    "pipe": ("import os; os.mkfifo('out/p')", "'p' is neither a folder nor a regular file"),
+    "socket": ("import socket; socket.socket(socket.AF_UNIX).bind('out/s')", "'s' is neither a folder nor a regular"),
+    "link": ("import os; os.symlink('/etc/passwd', 'out/x')", "'x' is neither a folder nor a regular file"),
+    "loop": ("import os; os.rmdir('out'); os.symlink('out', 'out')", "out is reached over a link"),
+    "gone": ("import os; os.rmdir('out')", "it is not a folder that can be read: No such file or directory"),
+    "holes": ("import os; open('out/x', 'w'); os.truncate('out/x', 2**42)", "more than the site's whole disk has"),
+    "no text": ("import os; os.mkfifo(b'out/\\xff')", "'\\udcff' is neither a folder nor a regular file"),
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> PaperSite:
+    return PaperSite(tmp_path)
+
+
+async def _ended(world: PaperSite, name: str, state: State.State.ValueType) -> None:
+    """The mesh puts a placement down as ended; wait until nothing of it is left but its log."""
+    world.scheduler.end(name, state)
+    await world.cleared_up()
+
+
+@pytest.mark.parametrize("tree", [DEEP, LONG], ids=["deep", "long"])
+async def test_a_work_folder_of_any_shape_is_cleared_up(world: PaperSite, tree: dict[str, object]) -> None:
+    """One tiny job would else end the site's agent for everybody, and again after each restart."""
+    world.scheduler.put(a_placement(DIG.format(where=".", **tree)))
+    async with world.agent() as journal:
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        await _ended(world, NAME, State.STATE_DONE)
+        assert not journal.placements()
+        world.scheduler.put(a_placement("pass", OTHER))
+        await world.scheduler.reported(OTHER, State.STATE_DELIVERING)
+
+
+@pytest.mark.parametrize("kind", STRANGE_OUTPUTS)
+async def test_an_output_of_any_shape_fails_its_placement_alone(world: PaperSite, kind: str) -> None:
+    """Its user learns what is wrong with it, and nothing of where the site keeps things; others go on."""
+    code, reason = STRANGE_OUTPUTS[kind]
+    world.scheduler.put(a_placement(code))
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_FAILED)
+        await _ended(world, NAME, State.STATE_FAILED)
+        world.scheduler.put(a_placement("open('out/x', 'w')", OTHER))
+        await world.scheduler.reported(OTHER, State.STATE_DELIVERING)
+    assert report.reason.startswith("OUTPUT_INVALID: result: ")
+    assert reason in report.reason
+    assert str(world.folder) not in report.reason
+
+
+@pytest.mark.parametrize("where", ["out", "."])
+@pytest.mark.parametrize("stage", [Stage.ENDED, Stage.METERED, Stage.REPORTED])
+async def test_an_agent_that_comes_back_to_such_a_placement_stays(world: PaperSite, where: str, stage: Stage) -> None:
+    """A journal that kills whoever reads it would cost the site until somebody edits it by hand."""
+    world.scheduler.put(a_placement(DIG.format(where=where, **DEEP)))
+    await world.killed_at(stage)
+    expected = State.STATE_FAILED if where == "out" else State.STATE_DELIVERING
+    async with world.agent() as journal:
+        await world.scheduler.reported(NAME, expected)
+        await _ended(world, NAME, State.STATE_FAILED if where == "out" else State.STATE_DONE)
+        assert not journal.placements()
+
+
+async def test_what_was_left_before_a_restart_is_cleared_up(world: PaperSite) -> None:
+    """A site that was killed while it cleared up would else keep the folder for good."""
+    world.scheduler.put(a_placement(DIG.format(where=".", **DEEP)))
+    async with world.agent() as journal:
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        del world.scheduler.placements[NAME]
+        journal.forget_placement(NAME)
+    async with world.agent():
+        await world.cleared_up()
+
+
+async def test_one_file_of_two_names_is_delivered_under_both(world: PaperSite) -> None:
+    """Programs link instead of copying, and the other name must not be a way into the delivered data."""
+    code = "import os; open('out/one', 'w').write('42'); os.link('out/one', 'out/two'); os.link('out/one', 'kept')"
+    world.scheduler.put(a_placement(code))
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        files = world.replicas.files(world.transport.datasets["datasets/j1-result"].digest)
+        assert [(files / name).read_text() for name in ("one", "two")] == ["42", "42"]
+        (world.folder / "tasks" / "p1" / "0" / "work" / "kept").write_text("other")
+        assert (files / "one").read_text() == "42"
+
+
+async def test_a_folder_that_cannot_be_removed_does_not_hold_its_placement(
+    world: PaperSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails must not keep a job from its end; what stays is removed once that works."""
+
+    def stuck(executor: ProcessExecutor, placement: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    world.scheduler.put(a_placement("pass"))
+    with monkeypatch.context() as disk:
+        disk.setattr(ProcessExecutor, "forget_work", stuck)
+        async with world.agent() as journal:
+            await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+            world.scheduler.end(NAME, State.STATE_DONE)
+            world.scheduler.put(a_placement("pass", OTHER))
+            await world.scheduler.reported(OTHER, State.STATE_DELIVERING)
+            assert [name for name, _, _ in journal.placements()] == [OTHER]
+    world.scheduler.end(OTHER, State.STATE_DONE)
+    async with world.agent():
+        await world.cleared_up()
+
+
+@pytest.mark.parametrize("stop", [False, True])
+async def test_a_defect_of_the_agent_ends_the_placement_that_met_it(world: PaperSite, stop: bool) -> None:
+    """One document that a line of ours cannot bear would else end the site, and again after each restart."""
+    world.transport.defect = ZeroDivisionError("ours")
+    world.scheduler.put(a_placement("import time; time.sleep(60)" if stop else "pass"))
+    async with world.agent():
+        if stop:
+            await world.scheduler.reported(NAME, State.STATE_RUNNING)
+            world.scheduler.request_stop(NAME)
+        report = await world.scheduler.reported(NAME, State.STATE_CANCELLED if stop else State.STATE_FAILED)
+        assert report.reason.startswith("AGENT_DEFECT: ")
+        assert "ZeroDivisionError" in report.reason
+        await world.accounting.has(lambda record: record.final)
+        world.transport.defect = None
+        world.scheduler.put(a_placement("pass", OTHER))
+        await world.scheduler.reported(OTHER, State.STATE_DELIVERING)
+
+
+async def test_a_defect_while_tasks_run_stops_and_meters_them(
+    world: PaperSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that nobody follows any more must not go on eating the site, and what it used is still owed."""
+    record, defects = Meter.record_task, [ZeroDivisionError("ours")]
+
+    def once_wrong(meter: Meter, *facts: Any, **more: Any) -> None:
+        if defects:
+            raise defects.pop()
+        record(meter, *facts, **more)
+
+    monkeypatch.setattr(Meter, "record_task", once_wrong)
+    world.scheduler.put(a_placement("import time; time.sleep(60)"))
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_FAILED)
+        assert report.reason.startswith("AGENT_DEFECT: ")
+        assert world.executor.running() == []
+        await world.accounting.has(lambda record: record.final)
