@@ -24,6 +24,8 @@ from suanmesh_kernel.quantities import Capacity
 
 BENCH_BYTES = 8 * 1024 * 1024
 BENCH_ROUNDS = 3
+WALLED = "tasks_walled_off"
+"""Capability of value 1 where every task runs in a sandbox, else 0: a job may ask for 1."""
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 _SCRATCH_SHARE = 2
 """Of the disk that is free, one part in so many is offered as scratch where nothing is set."""
@@ -38,13 +40,15 @@ class Inventory:
     capacity: Capacity
     engines: tuple[str, ...]
     simulated: bool
+    walled: bool
+    """Whether a task sees nothing of the host but what is its own."""
     sha256_bytes_per_s: int
     blake3_bytes_per_s: int
     measured_at: datetime
 
 
-def take_stock(settings: AgentSettings, now: datetime) -> Inventory:
-    """Read the host and measure it; takes a fraction of a second."""
+def take_stock(settings: AgentSettings, now: datetime, *, walled: bool) -> Inventory:
+    """Read the host and measure it; takes a fraction of a second. The executor knows whether tasks are walled off."""
     cores = psutil.cpu_count() or 1
     memory = psutil.virtual_memory().total
     free = shutil.disk_usage(settings.data_dir).free
@@ -61,6 +65,7 @@ def take_stock(settings: AgentSettings, now: datetime) -> Inventory:
         capacity=capacity,
         engines=_engines(settings.engine_prefix),
         simulated=bool(settings.devices),
+        walled=walled,
         sha256_bytes_per_s=_best_rate(lambda data: hashlib.sha256(data).digest()),
         blake3_bytes_per_s=_best_rate(lambda data: blake3(data).digest()),
         measured_at=now,
@@ -79,13 +84,12 @@ def descriptor(settings: AgentSettings, found: Inventory, generation: int) -> po
         generation=generation,
         capacity_origin=capacity_pb2.ORIGIN_SIMULATED if found.simulated else capacity_pb2.ORIGIN_PROBED,
     )
-    for quantity, value in (
-        ("sha256_bytes_per_s", found.sha256_bytes_per_s),
-        ("blake3_bytes_per_s", found.blake3_bytes_per_s),
+    for quantity, value, unit, origin in (
+        ("sha256_bytes_per_s", found.sha256_bytes_per_s, "bytes/s", capacity_pb2.ORIGIN_BENCHMARKED),
+        ("blake3_bytes_per_s", found.blake3_bytes_per_s, "bytes/s", capacity_pb2.ORIGIN_BENCHMARKED),
+        (WALLED, int(found.walled), "bool", capacity_pb2.ORIGIN_PROBED),
     ):
-        capability = made.capabilities.add(
-            quantity=quantity, value=value, unit="bytes/s", origin=capacity_pb2.ORIGIN_BENCHMARKED
-        )
+        capability = made.capabilities.add(quantity=quantity, value=value, unit=unit, origin=origin)
         capability.measure_time.FromDatetime(found.measured_at)
     if settings.price_book:
         made.offers.add(

@@ -11,7 +11,7 @@ import shutil
 import stat
 import uuid
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import structlog
 
@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 _FILE_MODE = 0o444
 _PROGRAM_MODE = 0o555
+_FOLDER_MODE = 0o555
 _COPY_BYTES = 1024 * 1024
 _FREE_SHARE = 2
 """Of the disk that is free, a copied file may take one part in so many: the journal lies on the same disk."""
@@ -72,6 +73,7 @@ class Replicas:
         (home / "manifest.pb").write_bytes(manifest_to(manifest).SerializeToString(deterministic=True))
         _to_disk(home / "manifest.pb")
         home.rename(self._complete / manifest.digest)
+        _shut(self._complete / manifest.digest, manifest)
         _to_disk(self._complete)
 
     def take_in(self, folders: dict[str, Path], *, link: bool = False) -> Manifest:
@@ -144,6 +146,14 @@ def _copied(file: RegularFile, place: Path) -> None:
     with os.fdopen(file.open(), "rb") as source, place.open("xb") as target:
         shutil.copyfileobj(source, target, _COPY_BYTES)
         os.fchmod(target.fileno(), _PROGRAM_MODE if file.facts.st_mode & stat.S_IXUSR else _FILE_MODE)
+
+
+def _shut(replica: Path, manifest: Manifest) -> None:
+    """Let nothing in it be replaced or removed: a task without a sandbox reaches it over a link."""
+    (replica / "manifest.pb").chmod(_FILE_MODE)
+    inner = {parent for file in manifest.files for parent in PurePosixPath(file.path).parents}
+    for folder in (*(replica / "files" / each for each in inner), replica):
+        folder.chmod(_FOLDER_MODE)
 
 
 def _drop(folder: Path) -> None:

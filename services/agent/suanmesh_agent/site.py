@@ -108,7 +108,8 @@ async def mesh_of(process: Process, settings: AgentSettings) -> AsyncIterator[Me
 async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asyncio.Event) -> None:
     """Be the site's agent until `stop` is set."""
     journal, executor = open_journal(settings), open_executor(settings)
-    offers = SiteOffers(journal, await asyncio.to_thread(take_stock, settings, process.clock.now()))
+    found = await asyncio.to_thread(take_stock, settings, process.clock.now(), walled=executor.walled)
+    offers = SiteOffers(journal, found)
     async with mesh_of(process, settings) as mesh:
         site = f"sites/{settings.site}"
         replicas = Replicas(settings.data_dir)

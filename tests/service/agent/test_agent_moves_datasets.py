@@ -120,6 +120,20 @@ async def test_many_small_and_empty_files_arrive(tmp_path: Path) -> None:
     assert read_folder(sites.replicas.files(sites.manifest.digest)).digest == sites.manifest.digest
 
 
+async def test_nothing_in_a_replica_can_be_written(tmp_path: Path) -> None:
+    """A program that tidies up its inputs would tidy up those of every job after it."""
+    (tmp_path / "data" / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "data" / "deep" / "er" / "x").touch()
+    sites = Sites(tmp_path / "sites", size_bytes=MIB)
+    sites.manifest = sites.source.take_in({"": tmp_path / "data"})
+    sites.ask()
+    async with sites.target():
+        await sites.transport.ended(NAME)
+    for replicas in (sites.source, sites.replicas):
+        home = replicas.files(sites.manifest.digest).parent
+        assert {path.stat().st_mode & 0o222 for path in (home, *home.rglob("*"))} == {0}
+
+
 async def test_a_flipped_byte_is_found_and_sent_again(tmp_path: Path) -> None:
     """Silent damage on the way must never become somebody's data."""
     sites = Sites(tmp_path)

@@ -40,6 +40,11 @@ class ProcessExecutor:
         self._cgroups = cgroups
         self._path = ":".join([*(str(path) for path in engine_path), "/usr/local/bin", "/usr/bin", "/bin"])
 
+    @property
+    def walled(self) -> bool:
+        """Whether tasks see nothing of the host but what is theirs."""
+        return self._sandbox is not None
+
     async def start(self, spec: TaskSpec) -> None:
         """Lay out the working folder and start the shim, unless it has been started."""
         if self.look(spec.key).state is not TaskState.ABSENT:

@@ -189,7 +189,9 @@ class Capability(message.Message):
     ORIGIN_FIELD_NUMBER: builtins.int
     MEASURE_TIME_FIELD_NUMBER: builtins.int
     quantity: builtins.str
-    """What is measured, such as `sha256_bytes_per_s`."""
+    """What is measured, such as `sha256_bytes_per_s`; or `tasks_walled_off`, 1 where every task runs in a sandbox, 0
+    where tasks run beside the site's own keys and data.
+    """
     value: builtins.int
     """The value in `unit`."""
     unit: builtins.str
