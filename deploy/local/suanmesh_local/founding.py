@@ -38,6 +38,15 @@ async def found(operator: Mesh, places: tuple[world.Place, ...]) -> None:
         await operator.network_orchestrator.DeclareLinks(network.DeclareLinksRequest(links=links))
 
 
+async def let_publish(operator: Mesh, places: tuple[world.Place, ...]) -> None:
+    """Let the node's sites, which are those of providers, publish data for the consumer; they must have joined."""
+    name = f"parties/{world.CONSUMER}"
+    party = await operator.registry.GetParty(registry.GetPartyRequest(name=name))
+    sites = {*party.publishers, *(f"sites/{place.site}" for place in places)}
+    request = registry.SetPublishersRequest(name=name, publishers=sorted(sites), etag=party.etag)
+    await operator.registry.SetPublishers(request)
+
+
 async def _account(operator: Mesh) -> None:
     """The consumer's account, with money paid in when it is opened."""
     account = account_pb2.Account(

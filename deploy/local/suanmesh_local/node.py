@@ -115,6 +115,7 @@ class Node:
                 self.agents[place.site].start()
             for place in self.places:
                 await self.site_ready(place.site, operator)
+            await founding.let_publish(operator, self.places)
 
     async def publish(self, site: str, dataset: str, party: str, folder: Path) -> str:
         """Publish a folder as a dataset at a site, as its operator would; answers what the agent says of it.

@@ -10,6 +10,7 @@ import click
 from suanmesh_cli.lazy import LazyGroup
 
 COMMANDS = {
+    "party": ("suanmesh_cli.commands.parties:party", "Parties: who takes part, and who may publish for them."),
     "site": ("suanmesh_cli.commands.sites:site", "Sites: places with compute."),
     "pool": ("suanmesh_cli.commands.sites:pool", "Pools: the compute of a site that can be found."),
     "job": ("suanmesh_cli.commands.jobs:job", "Jobs: submit, watch, explain, cancel."),

@@ -52,6 +52,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "FILTER_INVALID": "过滤条件无法理解，或含有不存在的字段",
         "NOT_OWNER": "此资源属于另一主体或站点",
         "FIELD_INVALID": "字段的值不合规定",
+        "ETAG_STALE": "etag 已不是当前值，请重新读取",
     },
     "scheduler": {
         "FIELD_INVALID": "作业的字段缺失或不合规定",

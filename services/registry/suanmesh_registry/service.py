@@ -12,7 +12,7 @@ from suanmesh_chassis import Call
 from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.names import checked_name, parent
-from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, NotFound
+from suanmesh_kernel.refusals import Aborted, AlreadyExists, InvalidArgument, NotFound
 from suanmesh_registry import rows, wire
 from suanmesh_registry.certificates import Certifier
 from suanmesh_registry.domain import filters, parties, sites, tokens
@@ -69,6 +69,21 @@ class RegistryService:
     async def ListParties(self, request: pb.ListPartiesRequest, call: Call) -> pb.ListPartiesResponse:
         page, token = await self._page(PARTIES, request.page_size, request.page_token)
         return pb.ListPartiesResponse(parties=[wire.shown(held) for held in page], next_page_token=token)
+
+    async def SetPublishers(self, request: pb.SetPublishersRequest, call: Call) -> party_pb2.Party:
+        held = await self._party(checked_name(request.name, "parties"))
+        parties.must_own(held.name, call.party, operator=call.is_("operator"))
+        standing = wire.party_from(held.message)
+        party = parties.with_publishers(standing, request.publishers)
+        if party == standing:
+            return wire.shown(held)
+        if request.etag not in ("", held.etag):
+            raise Aborted("ETAG_STALE", f"{held.name} has changed since it was read", name=held.name, etag=held.etag)
+        for site in party.publishers:
+            await self._site(site)
+        committed = await self._store.commit(Update(held, wire.party_to(party)), author=call.author())
+        stored: Held[party_pb2.Party] = committed.held[0]
+        return wire.shown(stored)
 
     async def CreateJoinToken(self, request: pb.CreateJoinTokenRequest, call: Call) -> pb.JoinToken:
         held = await self._party(checked_name(request.party, "parties", field="party"))

@@ -49,6 +49,7 @@ def party_to(party: Party) -> party_pb2.Party:
         currency=party.currency,
         state=party_pb2.Party.State.Value(f"STATE_{party.state.value}"),
         create_time=timestamp(party.create_time),
+        publishers=party.publishers,
     )
 
 
@@ -60,6 +61,7 @@ def party_from(party: party_pb2.Party) -> Party:
         currency=party.currency,
         state=PartyState(party_pb2.Party.State.Name(party.state).removeprefix("STATE_")),
         create_time=moment(party.create_time),
+        publishers=tuple(party.publishers),
     )
 
 

@@ -21,7 +21,14 @@ from suanmesh_chassis.identity import agent_id, caller_of, user_id
 from suanmesh_chassis.signing import new_signing_key
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.identifiers import is_compute_resource_identifier
-from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
+from suanmesh_kernel.refusals import (
+    Aborted,
+    AlreadyExists,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+)
 from suanmesh_registry.certificates import Certifier
 from suanmesh_registry.presence import Presence
 from suanmesh_registry.reconciler import Watchman
@@ -174,6 +181,29 @@ async def test_a_party_is_created_once(desk: Desk) -> None:
     assert [party.name for party in listed.parties] == ["parties/p"]
     with pytest.raises(NotFound, match="PARTY_UNKNOWN"):
         await desk.service.GetParty(pb.GetPartyRequest(name="parties/q"), desk.call())
+
+
+async def test_a_party_says_which_sites_publish_for_it(desk: Desk) -> None:
+    """Its data and its names would else be those of whoever comes first, or of nobody but the operator."""
+    await enrolled(desk, "a")
+    await enrolled(desk, "b")
+    own, stranger = (desk.call(caller_of(user_id("demo", party, "u"), "demo")) for party in ("p-a", "p-b"))
+    service, name = desk.service, "parties/p-a"
+    both = pb.SetPublishersRequest(name=name, publishers=["sites/b", "sites/a", "sites/b"])
+
+    party = await service.SetPublishers(both, own)
+    assert list(party.publishers) == ["sites/a", "sites/b"]
+    assert await service.GetParty(pb.GetPartyRequest(name=name), desk.call()) == party
+    with pytest.raises(Aborted, match="ETAG_STALE"):
+        await service.SetPublishers(pb.SetPublishersRequest(name=name, etag="stale"), own)
+    with pytest.raises(PermissionDenied, match="NOT_OWNER"):
+        await service.SetPublishers(both, stranger)
+    with pytest.raises(NotFound, match="SITE_UNKNOWN"):
+        await service.SetPublishers(pb.SetPublishersRequest(name=name, publishers=["sites/c"]), own)
+    both.etag = "stale"
+    assert await service.SetPublishers(both, own) == party
+    none = await service.SetPublishers(pb.SetPublishersRequest(name=name, etag=party.etag), desk.call())
+    assert (list(none.publishers), none.display_name, none.currency) == ([], "", "CNY")
 
 
 async def test_a_token_makes_one_site_with_a_certificate_of_its_own(desk: Desk) -> None:

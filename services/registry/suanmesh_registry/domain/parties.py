@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
 from suanmesh_kernel.money import is_currency
-from suanmesh_kernel.names import checked_id
-from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
+from suanmesh_kernel.names import checked_id, checked_name
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, PermissionDenied
 
 DISPLAY_NAME_LENGTH_MAX = 200
+PUBLISHERS_MAX = 100
 
 
 class PartyKind(Enum):
@@ -40,6 +42,8 @@ class Party:
     currency: str
     state: PartyState
     create_time: datetime
+    publishers: tuple[str, ...] = ()
+    """Sites of others that may publish datasets for it."""
 
 
 def registered(party_id: str, kind: PartyKind | None, display_name: str, currency: str, now: datetime) -> Party:
@@ -56,6 +60,20 @@ def registered(party_id: str, kind: PartyKind | None, display_name: str, currenc
         )
     checked_display_name(display_name, field="party.display_name")
     return Party(name, kind, display_name, currency, PartyState.APPROVED, now)
+
+
+def with_publishers(party: Party, sites: Sequence[str]) -> Party:
+    """The party with `sites` for its publishers, by name. Raises InvalidArgument (`FIELD_INVALID`)."""
+    if len(sites) > PUBLISHERS_MAX:
+        raise InvalidArgument("FIELD_INVALID", f"publishers: at most {PUBLISHERS_MAX} sites", field="publishers")
+    names = {checked_name(site, "sites", field="publishers") for site in sites}
+    return replace(party, publishers=tuple(sorted(names)))
+
+
+def must_own(name: str, caller: str, *, operator: bool) -> None:
+    """Raise PermissionDenied (`NOT_OWNER`) unless a user of `caller` may decide for the party `name`."""
+    if not operator and caller != name:
+        raise PermissionDenied("NOT_OWNER", f"{name} is not the caller's party", name=name)
 
 
 def must_be_approved(party: Party) -> None:

@@ -3,9 +3,11 @@
 isort:skip_file
 Parties: who takes part."""
 
+from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
+from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 import builtins as builtins
 import sys
@@ -89,6 +91,7 @@ class Party(message.Message):
     STATE_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
+    PUBLISHERS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`parties/{party}`."""
     kind: Party.Kind.ValueType
@@ -105,6 +108,12 @@ class Party(message.Message):
     def create_time(self) -> timestamp_pb2.Timestamp:
         """When it was registered."""
 
+    @builtins.property
+    def publishers(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Sites of other parties that may publish datasets for it, `sites/{site}`; its own sites always may. Set by
+        SetPublishers.
+        """
+
     def __init__(
         self,
         *,
@@ -115,9 +124,10 @@ class Party(message.Message):
         state: Party.State.ValueType = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
+        publishers: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "currency", b"currency", "display_name", b"display_name", "etag", b"etag", "kind", b"kind", "name", b"name", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "currency", b"currency", "display_name", b"display_name", "etag", b"etag", "kind", b"kind", "name", b"name", "publishers", b"publishers", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

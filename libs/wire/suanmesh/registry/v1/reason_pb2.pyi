@@ -48,6 +48,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """PERMISSION_DENIED: the resource belongs to another party or site."""
     REASON_FIELD_INVALID: _Reason.ValueType  # 12
     """INVALID_ARGUMENT: a field's value is out of its range."""
+    REASON_ETAG_STALE: _Reason.ValueType  # 13
+    """ABORTED: the etag is not the current one; read again."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the registry refused."""
@@ -78,3 +80,5 @@ REASON_NOT_OWNER: Reason.ValueType  # 11
 """PERMISSION_DENIED: the resource belongs to another party or site."""
 REASON_FIELD_INVALID: Reason.ValueType  # 12
 """INVALID_ARGUMENT: a field's value is out of its range."""
+REASON_ETAG_STALE: Reason.ValueType  # 13
+"""ABORTED: the etag is not the current one; read again."""

@@ -30,7 +30,7 @@ from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_seman
 from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+suanmesh/registry/v1/registry_service.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a suanmesh/registry/v1/party.proto\x1a\x1fsuanmesh/registry/v1/pool.proto\x1a\x1fsuanmesh/registry/v1/site.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"\x81\x01\n\x12\x43reatePartyRequest\x12\x19\n\x08party_id\x18\x01 \x01(\tR\x07partyId\x12\x31\n\x05party\x18\x02 \x01(\x0b\x32\x1b.suanmesh.registry.v1.PartyR\x05party\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"%\n\x0fGetPartyRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"P\n\x12ListPartiesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"t\n\x13ListPartiesResponse\x12\x35\n\x07parties\x18\x01 \x03(\x0b\x32\x1b.suanmesh.registry.v1.PartyR\x07parties\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"b\n\x16\x43reateJoinTokenRequest\x12\x14\n\x05party\x18\x01 \x01(\tR\x05party\x12\x13\n\x05ttl_s\x18\x02 \x01(\x03R\x04ttlS\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"^\n\tJoinToken\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\x8a\x01\n\x10\x45nrolSiteRequest\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12\x17\n\x07site_id\x18\x02 \x01(\tR\x06siteId\x12.\n\x04site\x18\x03 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12\x17\n\x07\x63sr_der\x18\x04 \x01(\x0cR\x06\x63srDer\"\x83\x01\n\x11\x45nrolSiteResponse\x12.\n\x04site\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12\'\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\x0cR\x0e\x63\x65rtificatePem\x12\x15\n\x06\x63\x61_pem\x18\x03 \x01(\x0cR\x05\x63\x61Pem\"$\n\x0eGetSiteRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"N\n\x10ListSitesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"m\n\x11ListSitesResponse\x12\x30\n\x05sites\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x05sites\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"R\n\x14RegisterPoolsRequest\x12:\n\x0b\x64\x65scriptors\x18\x01 \x03(\x0b\x32\x18.suanmesh.type.v1.SignedR\x0b\x64\x65scriptors\"I\n\x15RegisterPoolsResponse\x12\x30\n\x05pools\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolR\x05pools\"$\n\x0eGetPoolRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"h\n\x12SearchPoolsRequest\x12\x16\n\x06\x66ilter\x18\x01 \x01(\tR\x06\x66ilter\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"t\n\x13SearchPoolsResponse\x12\x35\n\x05pools\x18\x01 \x03(\x0b\x32\x1f.suanmesh.registry.v1.FoundPoolR\x05pools\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb3\x01\n\tFoundPool\x12.\n\x04pool\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.PoolR\x04pool\x12\x35\n\x05state\x18\x02 \x01(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateR\x05state\x12?\n\x08liveness\x18\x03 \x01(\x0e\x32#.suanmesh.registry.v1.Site.LivenessR\x08liveness\"6\n\x11WatchPoolsRequest\x12!\n\x0cresume_token\x18\x01 \x01(\tR\x0bresumeToken\"\xb7\x02\n\x12WatchPoolsResponse\x12\x41\n\x04kind\x18\x01 \x01(\x0e\x32-.suanmesh.registry.v1.WatchPoolsResponse.KindR\x04kind\x12\x30\n\x05pools\x18\x02 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolR\x05pools\x12\x30\n\x05sites\x18\x03 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x05sites\x12\x18\n\x07\x64\x65leted\x18\x04 \x03(\tR\x07\x64\x65leted\x12!\n\x0cresume_token\x18\x05 \x01(\tR\x0bresumeToken\"=\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_RESET\x10\x01\x12\x0f\n\x0bKIND_CHANGE\x10\x02\"\x8c\x01\n\x12ReportStateRequest\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12\x35\n\x05pools\x18\x02 \x03(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateR\x05pools\x12#\n\rdata_endpoint\x18\x03 \x01(\tR\x0c\x64\x61taEndpoint\"1\n\x13ReportStateResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence2\x98\n\n\x0fRegistryService\x12\x61\n\x0b\x43reateParty\x12(.suanmesh.registry.v1.CreatePartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x0b\xaa\xd4\x18\x07\n\x01\x03\x10\x03\x18\x01\x12]\n\x08GetParty\x12%.suanmesh.registry.v1.GetPartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\r\xaa\xd4\x18\t\n\x03\x02\x03\x05\x10\x01\x18\x01\x12p\n\x0bListParties\x12(.suanmesh.registry.v1.ListPartiesRequest\x1a).suanmesh.registry.v1.ListPartiesResponse\"\x0c\xaa\xd4\x18\x08\n\x02\x03\x05\x10\x01\x18\x01\x12m\n\x0f\x43reateJoinToken\x12,.suanmesh.registry.v1.CreateJoinTokenRequest\x1a\x1f.suanmesh.registry.v1.JoinToken\"\x0b\xaa\xd4\x18\x07\n\x01\x03\x10\x03\x18\x01\x12i\n\tEnrolSite\x12&.suanmesh.registry.v1.EnrolSiteRequest\x1a\'.suanmesh.registry.v1.EnrolSiteResponse\"\x0b\xaa\xd4\x18\x07\n\x01\x01\x10\x02\x18\x01\x12[\n\x07GetSite\x12$.suanmesh.registry.v1.GetSiteRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x0e\xaa\xd4\x18\n\n\x04\x02\x03\x04\x05\x10\x01\x18\x01\x12l\n\tListSites\x12&.suanmesh.registry.v1.ListSitesRequest\x1a\'.suanmesh.registry.v1.ListSitesResponse\"\x0e\xaa\xd4\x18\n\n\x04\x02\x03\x04\x05\x10\x01\x18\x01\x12u\n\rRegisterPools\x12*.suanmesh.registry.v1.RegisterPoolsRequest\x1a+.suanmesh.registry.v1.RegisterPoolsResponse\"\x0b\xaa\xd4\x18\x07\n\x01\x04\x10\x02\x18\x01\x12[\n\x07GetPool\x12$.suanmesh.registry.v1.GetPoolRequest\x1a\x1a.suanmesh.registry.v1.Pool\"\x0e\xaa\xd4\x18\n\n\x04\x02\x03\x04\x05\x10\x01\x18\x01\x12q\n\x0bSearchPools\x12(.suanmesh.registry.v1.SearchPoolsRequest\x1a).suanmesh.registry.v1.SearchPoolsResponse\"\r\xaa\xd4\x18\t\n\x03\x02\x03\x05\x10\x01\x18\x01\x12p\n\nWatchPools\x12\'.suanmesh.registry.v1.WatchPoolsRequest\x1a(.suanmesh.registry.v1.WatchPoolsResponse\"\r\xaa\xd4\x18\t\n\x03\x02\x03\x05\x10\x04\x18\x01\x30\x01\x12s\n\x0bReportState\x12(.suanmesh.registry.v1.ReportStateRequest\x1a).suanmesh.registry.v1.ReportStateResponse\"\x0b\xaa\xd4\x18\x07\n\x01\x04\x10\x04\x18\x01(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+suanmesh/registry/v1/registry_service.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a suanmesh/registry/v1/party.proto\x1a\x1fsuanmesh/registry/v1/pool.proto\x1a\x1fsuanmesh/registry/v1/site.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"\x81\x01\n\x12\x43reatePartyRequest\x12\x19\n\x08party_id\x18\x01 \x01(\tR\x07partyId\x12\x31\n\x05party\x18\x02 \x01(\x0b\x32\x1b.suanmesh.registry.v1.PartyR\x05party\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"%\n\x0fGetPartyRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"P\n\x12ListPartiesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"t\n\x13ListPartiesResponse\x12\x35\n\x07parties\x18\x01 \x03(\x0b\x32\x1b.suanmesh.registry.v1.PartyR\x07parties\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"^\n\x14SetPublishersRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n\npublishers\x18\x02 \x03(\tR\npublishers\x12\x12\n\x04\x65tag\x18\x03 \x01(\tR\x04\x65tag\"b\n\x16\x43reateJoinTokenRequest\x12\x14\n\x05party\x18\x01 \x01(\tR\x05party\x12\x13\n\x05ttl_s\x18\x02 \x01(\x03R\x04ttlS\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"^\n\tJoinToken\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\x8a\x01\n\x10\x45nrolSiteRequest\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12\x17\n\x07site_id\x18\x02 \x01(\tR\x06siteId\x12.\n\x04site\x18\x03 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12\x17\n\x07\x63sr_der\x18\x04 \x01(\x0cR\x06\x63srDer\"\x83\x01\n\x11\x45nrolSiteResponse\x12.\n\x04site\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12\'\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\x0cR\x0e\x63\x65rtificatePem\x12\x15\n\x06\x63\x61_pem\x18\x03 \x01(\x0cR\x05\x63\x61Pem\"$\n\x0eGetSiteRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"N\n\x10ListSitesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"m\n\x11ListSitesResponse\x12\x30\n\x05sites\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x05sites\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"R\n\x14RegisterPoolsRequest\x12:\n\x0b\x64\x65scriptors\x18\x01 \x03(\x0b\x32\x18.suanmesh.type.v1.SignedR\x0b\x64\x65scriptors\"I\n\x15RegisterPoolsResponse\x12\x30\n\x05pools\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolR\x05pools\"$\n\x0eGetPoolRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"h\n\x12SearchPoolsRequest\x12\x16\n\x06\x66ilter\x18\x01 \x01(\tR\x06\x66ilter\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"t\n\x13SearchPoolsResponse\x12\x35\n\x05pools\x18\x01 \x03(\x0b\x32\x1f.suanmesh.registry.v1.FoundPoolR\x05pools\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb3\x01\n\tFoundPool\x12.\n\x04pool\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.PoolR\x04pool\x12\x35\n\x05state\x18\x02 \x01(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateR\x05state\x12?\n\x08liveness\x18\x03 \x01(\x0e\x32#.suanmesh.registry.v1.Site.LivenessR\x08liveness\"6\n\x11WatchPoolsRequest\x12!\n\x0cresume_token\x18\x01 \x01(\tR\x0bresumeToken\"\xb7\x02\n\x12WatchPoolsResponse\x12\x41\n\x04kind\x18\x01 \x01(\x0e\x32-.suanmesh.registry.v1.WatchPoolsResponse.KindR\x04kind\x12\x30\n\x05pools\x18\x02 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolR\x05pools\x12\x30\n\x05sites\x18\x03 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x05sites\x12\x18\n\x07\x64\x65leted\x18\x04 \x03(\tR\x07\x64\x65leted\x12!\n\x0cresume_token\x18\x05 \x01(\tR\x0bresumeToken\"=\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_RESET\x10\x01\x12\x0f\n\x0bKIND_CHANGE\x10\x02\"\x8c\x01\n\x12ReportStateRequest\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12\x35\n\x05pools\x18\x02 \x03(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateR\x05pools\x12#\n\rdata_endpoint\x18\x03 \x01(\tR\x0c\x64\x61taEndpoint\"1\n\x13ReportStateResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence2\x80\x0b\n\x0fRegistryService\x12\x61\n\x0b\x43reateParty\x12(.suanmesh.registry.v1.CreatePartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x0b\xaa\xd4\x18\x07\n\x01\x03\x10\x03\x18\x01\x12]\n\x08GetParty\x12%.suanmesh.registry.v1.GetPartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\r\xaa\xd4\x18\t\n\x03\x02\x03\x05\x10\x01\x18\x01\x12p\n\x0bListParties\x12(.suanmesh.registry.v1.ListPartiesRequest\x1a).suanmesh.registry.v1.ListPartiesResponse\"\x0c\xaa\xd4\x18\x08\n\x02\x03\x05\x10\x01\x18\x01\x12\x66\n\rSetPublishers\x12*.suanmesh.registry.v1.SetPublishersRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x0c\xaa\xd4\x18\x08\n\x02\x02\x03\x10\x02\x18\x01\x12m\n\x0f\x43reateJoinToken\x12,.suanmesh.registry.v1.CreateJoinTokenRequest\x1a\x1f.suanmesh.registry.v1.JoinToken\"\x0b\xaa\xd4\x18\x07\n\x01\x03\x10\x03\x18\x01\x12i\n\tEnrolSite\x12&.suanmesh.registry.v1.EnrolSiteRequest\x1a\'.suanmesh.registry.v1.EnrolSiteResponse\"\x0b\xaa\xd4\x18\x07\n\x01\x01\x10\x02\x18\x01\x12[\n\x07GetSite\x12$.suanmesh.registry.v1.GetSiteRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x0e\xaa\xd4\x18\n\n\x04\x02\x03\x04\x05\x10\x01\x18\x01\x12l\n\tListSites\x12&.suanmesh.registry.v1.ListSitesRequest\x1a\'.suanmesh.registry.v1.ListSitesResponse\"\x0e\xaa\xd4\x18\n\n\x04\x02\x03\x04\x05\x10\x01\x18\x01\x12u\n\rRegisterPools\x12*.suanmesh.registry.v1.RegisterPoolsRequest\x1a+.suanmesh.registry.v1.RegisterPoolsResponse\"\x0b\xaa\xd4\x18\x07\n\x01\x04\x10\x02\x18\x01\x12[\n\x07GetPool\x12$.suanmesh.registry.v1.GetPoolRequest\x1a\x1a.suanmesh.registry.v1.Pool\"\x0e\xaa\xd4\x18\n\n\x04\x02\x03\x04\x05\x10\x01\x18\x01\x12q\n\x0bSearchPools\x12(.suanmesh.registry.v1.SearchPoolsRequest\x1a).suanmesh.registry.v1.SearchPoolsResponse\"\r\xaa\xd4\x18\t\n\x03\x02\x03\x05\x10\x01\x18\x01\x12p\n\nWatchPools\x12\'.suanmesh.registry.v1.WatchPoolsRequest\x1a(.suanmesh.registry.v1.WatchPoolsResponse\"\r\xaa\xd4\x18\t\n\x03\x02\x03\x05\x10\x04\x18\x01\x30\x01\x12s\n\x0bReportState\x12(.suanmesh.registry.v1.ReportStateRequest\x1a).suanmesh.registry.v1.ReportStateResponse\"\x0b\xaa\xd4\x18\x07\n\x01\x04\x10\x04\x18\x01(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTRYSERVICE'].methods_by_name['GetParty']._serialized_options = b'\252\324\030\t\n\003\002\003\005\020\001\030\001'
   _globals['_REGISTRYSERVICE'].methods_by_name['ListParties']._loaded_options = None
   _globals['_REGISTRYSERVICE'].methods_by_name['ListParties']._serialized_options = b'\252\324\030\010\n\002\003\005\020\001\030\001'
+  _globals['_REGISTRYSERVICE'].methods_by_name['SetPublishers']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['SetPublishers']._serialized_options = b'\252\324\030\010\n\002\002\003\020\002\030\001'
   _globals['_REGISTRYSERVICE'].methods_by_name['CreateJoinToken']._loaded_options = None
   _globals['_REGISTRYSERVICE'].methods_by_name['CreateJoinToken']._serialized_options = b'\252\324\030\007\n\001\003\020\003\030\001'
   _globals['_REGISTRYSERVICE'].methods_by_name['EnrolSite']._loaded_options = None
@@ -69,42 +71,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPARTIESREQUEST']._serialized_end=518
   _globals['_LISTPARTIESRESPONSE']._serialized_start=520
   _globals['_LISTPARTIESRESPONSE']._serialized_end=636
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=638
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=736
-  _globals['_JOINTOKEN']._serialized_start=738
-  _globals['_JOINTOKEN']._serialized_end=832
-  _globals['_ENROLSITEREQUEST']._serialized_start=835
-  _globals['_ENROLSITEREQUEST']._serialized_end=973
-  _globals['_ENROLSITERESPONSE']._serialized_start=976
-  _globals['_ENROLSITERESPONSE']._serialized_end=1107
-  _globals['_GETSITEREQUEST']._serialized_start=1109
-  _globals['_GETSITEREQUEST']._serialized_end=1145
-  _globals['_LISTSITESREQUEST']._serialized_start=1147
-  _globals['_LISTSITESREQUEST']._serialized_end=1225
-  _globals['_LISTSITESRESPONSE']._serialized_start=1227
-  _globals['_LISTSITESRESPONSE']._serialized_end=1336
-  _globals['_REGISTERPOOLSREQUEST']._serialized_start=1338
-  _globals['_REGISTERPOOLSREQUEST']._serialized_end=1420
-  _globals['_REGISTERPOOLSRESPONSE']._serialized_start=1422
-  _globals['_REGISTERPOOLSRESPONSE']._serialized_end=1495
-  _globals['_GETPOOLREQUEST']._serialized_start=1497
-  _globals['_GETPOOLREQUEST']._serialized_end=1533
-  _globals['_SEARCHPOOLSREQUEST']._serialized_start=1535
-  _globals['_SEARCHPOOLSREQUEST']._serialized_end=1639
-  _globals['_SEARCHPOOLSRESPONSE']._serialized_start=1641
-  _globals['_SEARCHPOOLSRESPONSE']._serialized_end=1757
-  _globals['_FOUNDPOOL']._serialized_start=1760
-  _globals['_FOUNDPOOL']._serialized_end=1939
-  _globals['_WATCHPOOLSREQUEST']._serialized_start=1941
-  _globals['_WATCHPOOLSREQUEST']._serialized_end=1995
-  _globals['_WATCHPOOLSRESPONSE']._serialized_start=1998
-  _globals['_WATCHPOOLSRESPONSE']._serialized_end=2309
-  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_start=2248
-  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_end=2309
-  _globals['_REPORTSTATEREQUEST']._serialized_start=2312
-  _globals['_REPORTSTATEREQUEST']._serialized_end=2452
-  _globals['_REPORTSTATERESPONSE']._serialized_start=2454
-  _globals['_REPORTSTATERESPONSE']._serialized_end=2503
-  _globals['_REGISTRYSERVICE']._serialized_start=2506
-  _globals['_REGISTRYSERVICE']._serialized_end=3810
+  _globals['_SETPUBLISHERSREQUEST']._serialized_start=638
+  _globals['_SETPUBLISHERSREQUEST']._serialized_end=732
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=734
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=832
+  _globals['_JOINTOKEN']._serialized_start=834
+  _globals['_JOINTOKEN']._serialized_end=928
+  _globals['_ENROLSITEREQUEST']._serialized_start=931
+  _globals['_ENROLSITEREQUEST']._serialized_end=1069
+  _globals['_ENROLSITERESPONSE']._serialized_start=1072
+  _globals['_ENROLSITERESPONSE']._serialized_end=1203
+  _globals['_GETSITEREQUEST']._serialized_start=1205
+  _globals['_GETSITEREQUEST']._serialized_end=1241
+  _globals['_LISTSITESREQUEST']._serialized_start=1243
+  _globals['_LISTSITESREQUEST']._serialized_end=1321
+  _globals['_LISTSITESRESPONSE']._serialized_start=1323
+  _globals['_LISTSITESRESPONSE']._serialized_end=1432
+  _globals['_REGISTERPOOLSREQUEST']._serialized_start=1434
+  _globals['_REGISTERPOOLSREQUEST']._serialized_end=1516
+  _globals['_REGISTERPOOLSRESPONSE']._serialized_start=1518
+  _globals['_REGISTERPOOLSRESPONSE']._serialized_end=1591
+  _globals['_GETPOOLREQUEST']._serialized_start=1593
+  _globals['_GETPOOLREQUEST']._serialized_end=1629
+  _globals['_SEARCHPOOLSREQUEST']._serialized_start=1631
+  _globals['_SEARCHPOOLSREQUEST']._serialized_end=1735
+  _globals['_SEARCHPOOLSRESPONSE']._serialized_start=1737
+  _globals['_SEARCHPOOLSRESPONSE']._serialized_end=1853
+  _globals['_FOUNDPOOL']._serialized_start=1856
+  _globals['_FOUNDPOOL']._serialized_end=2035
+  _globals['_WATCHPOOLSREQUEST']._serialized_start=2037
+  _globals['_WATCHPOOLSREQUEST']._serialized_end=2091
+  _globals['_WATCHPOOLSRESPONSE']._serialized_start=2094
+  _globals['_WATCHPOOLSRESPONSE']._serialized_end=2405
+  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_start=2344
+  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_end=2405
+  _globals['_REPORTSTATEREQUEST']._serialized_start=2408
+  _globals['_REPORTSTATEREQUEST']._serialized_end=2548
+  _globals['_REPORTSTATERESPONSE']._serialized_start=2550
+  _globals['_REPORTSTATERESPONSE']._serialized_end=2599
+  _globals['_REGISTRYSERVICE']._serialized_start=2602
+  _globals['_REGISTRYSERVICE']._serialized_end=4010
 # @@protoc_insertion_point(module_scope)

@@ -125,6 +125,36 @@ class ListPartiesResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class SetPublishersRequest(message.Message):
+    """Request of SetPublishers."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PUBLISHERS_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`parties/{party}`."""
+    etag: builtins.str
+    """Etag of the party as it was read; empty to set the list whatever it was."""
+    @builtins.property
+    def publishers(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """All the sites that may publish for it from now on, `sites/{site}`, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        publishers: abc.Iterable[builtins.str] | None = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["etag", b"etag", "name", b"name", "publishers", b"publishers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class CreateJoinTokenRequest(message.Message):
     """Request of CreateJoinToken."""
 

@@ -54,6 +54,11 @@ class RegistryServiceStub(object):
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListPartiesRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListPartiesResponse.FromString,
                 _registered_method=True)
+        self.SetPublishers = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/SetPublishers',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetPublishersRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.FromString,
+                _registered_method=True)
         self.CreateJoinToken = channel.unary_unary(
                 '/suanmesh.registry.v1.RegistryService/CreateJoinToken',
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.CreateJoinTokenRequest.SerializeToString,
@@ -129,6 +134,20 @@ class RegistryServiceServicer(object):
 
     def ListParties(self, request, context):
         """Lists parties by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPublishers(self, request, context):
+        """Says which sites of others may publish datasets for the party; the list takes the place of the one before. Safe to
+        repeat: a list that stands already is answered with the party as it is.
+
+        Errors:
+        * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`): a site is named once it has joined, not before.
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for its own party only, the operator for all.
+        * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -246,6 +265,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListParties,
                     request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListPartiesRequest.FromString,
                     response_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListPartiesResponse.SerializeToString,
+            ),
+            'SetPublishers': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPublishers,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetPublishersRequest.FromString,
+                    response_serializer=suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.SerializeToString,
             ),
             'CreateJoinToken': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateJoinToken,
@@ -376,6 +400,33 @@ class RegistryService(object):
             '/suanmesh.registry.v1.RegistryService/ListParties',
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListPartiesRequest.SerializeToString,
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListPartiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPublishers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/SetPublishers',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetPublishersRequest.SerializeToString,
+            suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.FromString,
             options,
             channel_credentials,
             insecure,

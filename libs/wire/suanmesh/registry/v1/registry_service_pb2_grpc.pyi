@@ -36,6 +36,16 @@ class RegistryServiceStub:
     """
     ListParties: aio.UnaryUnaryMultiCallable[registry_service_pb2.ListPartiesRequest, registry_service_pb2.ListPartiesResponse]
     """Lists parties by name."""
+    SetPublishers: aio.UnaryUnaryMultiCallable[registry_service_pb2.SetPublishersRequest, party_pb2.Party]
+    """Says which sites of others may publish datasets for the party; the list takes the place of the one before. Safe to
+    repeat: a list that stands already is answered with the party as it is.
+
+    Errors:
+      * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`): a site is named once it has joined, not before.
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+      * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for its own party only, the operator for all.
+      * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
+    """
     CreateJoinToken: aio.UnaryUnaryMultiCallable[registry_service_pb2.CreateJoinTokenRequest, registry_service_pb2.JoinToken]
     """Issues a one-time token with which one agent may request to join as a site of the party.
 
@@ -132,6 +142,22 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[registry_service_pb2.ListPartiesRequest, abc.Awaitable[registry_service_pb2.ListPartiesResponse]],
     ) -> abc.Awaitable[registry_service_pb2.ListPartiesResponse]:
         """Lists parties by name."""
+
+    @abc_1.abstractmethod
+    def SetPublishers(
+        self,
+        request: registry_service_pb2.SetPublishersRequest,
+        context: aio.ServicerContext[registry_service_pb2.SetPublishersRequest, abc.Awaitable[party_pb2.Party]],
+    ) -> abc.Awaitable[party_pb2.Party]:
+        """Says which sites of others may publish datasets for the party; the list takes the place of the one before. Safe to
+        repeat: a list that stands already is answered with the party as it is.
+
+        Errors:
+          * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`): a site is named once it has joined, not before.
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+          * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for its own party only, the operator for all.
+          * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
+        """
 
     @abc_1.abstractmethod
     def CreateJoinToken(
