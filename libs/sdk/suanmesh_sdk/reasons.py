@@ -84,7 +84,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "DATASET_EXISTS": "同名数据集已有其他内容",
         "TRANSFER_UNKNOWN": "没有此搬运",
         "NO_REPLICA": "没有完整的副本可供复制",
-        "NOT_OWNER": "数据集属于另一主体，或搬运属于另一站点",
+        "NOT_OWNER": "数据集属于另一主体，或搬运属于另一站点，或该主体没有允许此站点代为发布",
         "TRANSITION_NOT_ALLOWED": "搬运的当前状态不允许这一步",
         "SITE_NOT_REACHABLE": "站点没有可读取的数据面",
         "DIGEST_MISMATCH": "从磁盘重算的摘要与数据集不符",

@@ -11,7 +11,7 @@ from suanmesh_transport.data_plane import MeshDataPlane
 from suanmesh_transport.reconciler import Reconciler
 from suanmesh_transport.service import TransportService
 from suanmesh_transport.settings import TransportSettings
-from suanmesh_transport.shelf import AREA, Shelf
+from suanmesh_transport.shelf import AREA, Kept, Shelf
 from suanmesh_transport.tickets import TicketOffice
 
 
@@ -27,8 +27,8 @@ async def build(house: House[TransportSettings]) -> Parts:
     placements, sites = await open_mirror(store, PLACEMENTS), await open_mirror(store, SITES)
     office, plane = TicketOffice(house.signer, house.identity), MeshDataPlane(house.mesh)
     archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
-    lifetime_s = settings.ticket_lifetime_s
-    shelf = Shelf(store, datasets, transfers, archive, office, house.clock, ticket_lifetime_s=lifetime_s)
+    kept = Kept(datasets, transfers, placements)
+    shelf = Shelf(store, kept, archive, office, house.clock, ticket_lifetime_s=settings.ticket_lifetime_s)
     service = TransportService(
         shelf, transfers, office, plane, house.clock, house.rng, read_ticket_lifetime_s=settings.read_ticket_lifetime_s
     )

@@ -63,7 +63,7 @@ class TransportService:
 
     async def GetDataset(self, request: pb.GetDatasetRequest, call: Call) -> dataset_pb2.Dataset:
         """Return one dataset with its replicas."""
-        held = await self._shelf.dataset(checked_name(request.name, "datasets"), _party(call))
+        held = await self._shelf.dataset(checked_name(request.name, "datasets"), _party(call), call.site)
         return wire.dataset_to(wire.dataset_from(held.message), held.etag)
 
     async def ListDatasets(self, request: pb.ListDatasetsRequest, call: Call) -> pb.ListDatasetsResponse:
@@ -83,7 +83,7 @@ class TransportService:
     async def GetTransfer(self, request: pb.GetTransferRequest, call: Call) -> transfer_pb2.Transfer:
         """Return one transfer."""
         name = checked_name(request.name, "transfers")
-        return _for(call, await self._shelf.shown(name, _party(call)))
+        return _for(call, await self._shelf.shown(name, _party(call), call.site))
 
     async def ListTransfers(self, request: pb.ListTransfersRequest, call: Call) -> pb.ListTransfersResponse:
         """List transfers, the newest first."""

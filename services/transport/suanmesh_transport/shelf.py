@@ -53,14 +53,22 @@ class Asked:
 Outcome = transfer_pb2.Transfer | Refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Mirrors of what is looked through."""
+
+    datasets: Mirror[dataset_pb2.Dataset]
+    transfers: Mirror[transfer_pb2.Transfer]
+    placements: Mirror[Placement]
+
+
 class Shelf:
     """Datasets and transfers of this node."""
 
     def __init__(
         self,
         store: Store,
-        kept_datasets: Mirror[dataset_pb2.Dataset],
-        kept_transfers: Mirror[transfer_pb2.Transfer],
+        kept: Kept,
         archive: Archive,
         office: TicketOffice,
         clock: Clock,
@@ -69,8 +77,9 @@ class Shelf:
     ) -> None:
         self._store = store
         self._archive = archive
-        self._datasets = kept_datasets
-        self._transfers = kept_transfers
+        self._datasets = kept.datasets
+        self._transfers = kept.transfers
+        self._placements = kept.placements
         self._office = office
         self._clock = clock
         self._ticket_lifetime = timedelta(seconds=ticket_lifetime_s)
@@ -87,17 +96,23 @@ class Shelf:
         live = {wire.place_of(held.message): held.message for held in kept if party in ("", held.message.party)}
         return await self._archive.page(TRANSFERS, live, party=party, after=after, most=most)
 
-    async def shown(self, name: str, party: str) -> transfer_pb2.Transfer:
-        """One transfer, live or archived. Raises NotFound (`TRANSFER_UNKNOWN`) as `transfer` does."""
+    async def shown(self, name: str, party: str, site: str = "") -> transfer_pb2.Transfer:
+        """One transfer, live or archived.
+
+        Raises NotFound (`TRANSFER_UNKNOWN`) also where it is another party's, or does not concern `site`.
+        """
         found = await self._found(name)
-        if found is None or party not in ("", found.party):
+        if found is None or party not in ("", found.party) or not self._moves_for(found, site):
             raise _unknown(name)
         return found
 
-    async def dataset(self, name: str, party: str) -> Held[dataset_pb2.Dataset]:
-        """One dataset. Raises NotFound (`DATASET_UNKNOWN`) also where `party` is another than its owner."""
+    async def dataset(self, name: str, party: str, site: str = "") -> Held[dataset_pb2.Dataset]:
+        """One dataset.
+
+        Raises NotFound (`DATASET_UNKNOWN`) also where `party` is another than its owner, or it does not concern `site`.
+        """
         held = await self._store.get(DATASETS, name)
-        if held is None or party not in ("", held.message.party):
+        if held is None or party not in ("", held.message.party) or not self._lies_for(held.message, site):
             raise NotFound("DATASET_UNKNOWN", f"there is no dataset {name}", name=name)
         return held
 
@@ -124,18 +139,19 @@ class Shelf:
     ) -> dataset_pb2.Dataset:  # fmt: skip
         """Keep a dataset whose replica is complete at `site`, or add the replica to the one that stands.
 
-        Raises AlreadyExists (`DATASET_EXISTS`), InvalidArgument (`FIELD_INVALID`), PermissionDenied (`NOT_OWNER`).
+        Raises AlreadyExists (`DATASET_EXISTS`), InvalidArgument (`FIELD_INVALID`), PermissionDenied (`NOT_OWNER`),
+        FailedPrecondition (`RESIDENCY_DENIED`).
         """
         fresh = datasets.published(dataset_id, given, site, self._clock.now())
-        await self._check_owner(fresh, site, placement)
         async with self._writing:
             held = await self._store.get(DATASETS, fresh.name)
-            if held is None:
-                after = fresh
-                change: Change = Create(DATASETS, fresh.name, wire.dataset_to(fresh))
-            else:
-                after = datasets.republished(wire.dataset_from(held.message), fresh, self._clock.now())
-                change = Update(held, wire.dataset_to(after))
+            standing = None if held is None else wire.dataset_from(held.message)
+            place = await self.place(site)
+            await self._check_publisher(fresh, standing, site, placement, "" if place is None else place.party)
+            after = fresh if standing is None else datasets.republished(standing, fresh, self._clock.now())
+            datasets.check_residency(after, site, () if place is None else place.residency)
+            message = wire.dataset_to(after)
+            change: Change = Create(DATASETS, fresh.name, message) if held is None else Update(held, message)
             answer = wire.dataset_to(after)
             committed = await self._store.commit(change, remember=memo(answer), author=author)
             return _shown(committed.held[0])
@@ -272,16 +288,40 @@ class Shelf:
             return datasets.with_replica(dataset, transfer.target, ReplicaState.COMPLETE, now)
         return datasets.without_partial(dataset, transfer.target)
 
-    async def _check_owner(self, fresh: Dataset, site: str, placement: str) -> None:
-        """A site publishes what it was given to publish: its own folders, or what a placement at it made."""
-        if await self._store.get(PARTIES, fresh.party) is None:
+    async def _check_publisher(
+        self, fresh: Dataset, standing: Dataset | None, site: str, placement: str, site_party: str
+    ) -> None:
+        """A site publishes what a placement at it makes, and else what its owner lets it publish."""
+        party = await self._store.get(PARTIES, fresh.party)
+        if party is None:
             problem = f"dataset.party: there is no {fresh.party}"
             raise InvalidArgument("FIELD_INVALID", problem, field="dataset.party")
         if not placement:
+            publishers = party.message.publishers
+            datasets.check_publisher(fresh, standing, site, site_party=site_party, publishers=publishers)
             return
         held = await self._store.get(PLACEMENTS, placement)
         if held is None or (held.message.site, held.message.party) != (site, fresh.party):
             raise PermissionDenied("NOT_OWNER", f"{placement} is not one of {site} for {fresh.party}", name=placement)
+        if fresh.name not in wire.datasets_made(held.message):
+            raise PermissionDenied("NOT_OWNER", f"{placement} does not make {fresh.name}", name=placement)
+
+    def _lies_for(self, dataset: dataset_pb2.Dataset, site: str) -> bool:
+        """Whether a dataset lies at a site, moves from or to it, or is read or made there; true where none is named."""
+        if not site or any(replica.site == site for replica in dataset.replicas):
+            return True
+        here = (held.message for held in self._placements.values() if held.message.site == site)
+        if any(dataset.name in wire.datasets_read(each) | wire.datasets_made(each) for each in here):
+            return True
+        moving = (held.message for held in self._transfers.values() if held.message.dataset == dataset.name)
+        return any(site in (each.source, each.target) for each in moving)
+
+    def _moves_for(self, transfer: transfer_pb2.Transfer, site: str) -> bool:
+        """Whether a transfer goes from or to a site, or serves a placement there; true where none is named."""
+        if site in ("", transfer.source, transfer.target):
+            return True
+        held = self._placements.get(transfer.placement)
+        return held is not None and held.message.site == site
 
     async def _party_of(self, placement: str) -> str:
         held = await self._store.get(PLACEMENTS, placement) if placement else None

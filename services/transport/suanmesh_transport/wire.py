@@ -7,13 +7,17 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.registry.v1.site_pb2 import Site
+from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2, transport_service_pb2
 from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_kernel import pages
-from suanmesh_kernel.names import checked_id, checked_name, last
+from suanmesh_kernel.names import checked_id, checked_name, last, output_dataset_id
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_transport.domain.datasets import Dataset, Replica, ReplicaState
 from suanmesh_transport.domain.transfers import Ask, Place, Progress, Receipt, Report, State, Transfer
+
+LOG = "log"
+"""What the dataset of a placement's log is named after, as if it were an output."""
 
 
 def dataset_given(message: dataset_pb2.Dataset, site: str, now: datetime) -> Dataset:
@@ -65,6 +69,20 @@ def dataset_to(dataset: Dataset, etag: str = "") -> dataset_pb2.Dataset:
         create_time=timestamp(dataset.create_time),
         etag=etag,
     )
+
+
+def datasets_made(placement: Placement) -> frozenset[str]:
+    """Names of the datasets a placement's outputs and its log may become."""
+    job_id, attempt = last(placement.job), max(1, placement.attempt)
+    outputs = [output.output_id for output in placement.work.outputs]
+    return frozenset(
+        f"datasets/{output_dataset_id(job_id, what, number)}" for what in (*outputs, LOG) for number in (0, attempt)
+    )
+
+
+def datasets_read(placement: Placement) -> frozenset[str]:
+    """Names of its inputs."""
+    return frozenset(given.dataset for given in placement.work.inputs)
 
 
 def ask_from(message: transport_service_pb2.TransferAsk, new_id: str) -> Ask:
@@ -163,6 +181,7 @@ def place_from(message: Site) -> Place:
         alive=message.liveness == Site.LIVENESS_ALIVE,
         lost=message.liveness == Site.LIVENESS_LOST,
         residency=tuple(message.residency),
+        party=message.party,
     )
 
 

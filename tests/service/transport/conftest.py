@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from suanmesh_chassis.identity import agent_id, service_id, user_id
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
 from suanmesh_content import Manifest, chunk_digest, manifest_to, read_folder
 from suanmesh_kernel.clock import HandClock, seeded_rng
-from suanmesh_kernel.refusals import PermissionDenied
+from suanmesh_kernel.refusals import NotFound, PermissionDenied
 from suanmesh_sdk import Mesh
 from suanmesh_store import Create, Kind, MemoryStore, Update
 from suanmesh_store.layout import PARTIES, PLACEMENTS, SITES, M
@@ -141,11 +141,16 @@ class Movers:
         answer = await self.agent(site).transport.ReportTransfers(pb.ReportTransfersRequest(reports=[report]))
         return answer.results[0]
 
-    async def place(self, placement: str, state: Placement.State.ValueType, site: str = "b") -> None:
+    async def place(
+        self, placement: str, state: Placement.State.ValueType, site: str = "b", reads: tuple[str, ...] = ()
+    ) -> None:
         """As the scheduler writes it."""
         scheduler = self.store.of("scheduler")
         name = f"placements/{placement}"
-        message = Placement(name=name, site=f"sites/{site}", party="parties/acme", state=state)
+        message = Placement(name=name, site=f"sites/{site}", party="parties/acme", state=state, job="jobs/j", attempt=1)
+        message.work.outputs.add(output_id="result", mount="out")
+        for dataset in reads:
+            message.work.inputs.add(dataset=dataset, mount="in")
         held = await scheduler.get(PLACEMENTS, name)
         await scheduler.commit(Create(PLACEMENTS, name, message) if held is None else Update(held, message))
 
@@ -154,9 +159,27 @@ class Movers:
         registry = self.store.of("registry")
         name = f"sites/{site}"
         defaults = {"liveness": Site.LIVENESS_ALIVE, "agent": agent_id(NODE, site), "residency": ["cn"]}
+        defaults |= {"party": "parties/acme"}
         message = Site(name=name, **(defaults | facts))
         held = await registry.get(SITES, name)
         await registry.commit(Create(SITES, name, message) if held is None else Update(held, message))
+
+    async def until_seen(self, call: Callable[[], Awaitable[object]]) -> None:
+        """Ask until the answer is no NOT_FOUND: the transport hears of placements by its mirror."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    await call()
+                except NotFound:
+                    await asyncio.sleep(0)
+                else:
+                    return
+
+    async def publishers(self, party: str, *sites: str) -> None:
+        """As the registry writes them."""
+        registry = self.store.of("registry")
+        held = await registry.get(PARTIES, f"parties/{party}")
+        await registry.commit(Update(held, Party(name=held.name, publishers=sites)))
 
     async def until(self, kind: Kind[M], name: str, holds: Callable[[M | None], bool]) -> M | None:
         """Wait until a document is as it should be."""

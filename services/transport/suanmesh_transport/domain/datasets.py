@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import Enum
 
 from suanmesh_kernel.names import checked_id, checked_name, last
-from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument
+from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 BYTES_MAX = 2**60
@@ -81,6 +81,22 @@ def published(dataset_id: str, given: Dataset, site: str, now: datetime) -> Data
         raise _invalid("dataset.residency", problem)
     fresh = replace(given, name=f"datasets/{dataset_id}", replicas=(), create_time=now)
     return with_replica(fresh, site, ReplicaState.COMPLETE, now)
+
+
+def check_publisher(
+    fresh: Dataset, standing: Dataset | None, site: str, *, site_party: str, publishers: Iterable[str]
+) -> None:
+    """Raise PermissionDenied (`NOT_OWNER`) unless `site` may publish `fresh` of its own accord."""
+    repeats = standing is not None and standing.complete_at(site)
+    if not repeats and fresh.party != site_party and site not in publishers:
+        raise PermissionDenied(
+            "NOT_OWNER",
+            f"{site} of {site_party or 'no known party'} may not publish for {fresh.party}, which does not name it "
+            "among its publishers",
+            name=fresh.name,
+            party=fresh.party,
+            site=site,
+        )
 
 
 def republished(standing: Dataset, given: Dataset, now: datetime) -> Dataset:

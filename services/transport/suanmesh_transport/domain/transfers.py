@@ -107,6 +107,7 @@ class Place:
     alive: bool
     lost: bool
     residency: tuple[str, ...] = ()
+    party: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,9 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     REASON_NO_REPLICA: _Reason.ValueType  # 5
     """FAILED_PRECONDITION: no complete replica to copy from."""
     REASON_NOT_OWNER: _Reason.ValueType  # 6
-    """PERMISSION_DENIED: the dataset is another party's, or the transfer another site's."""
+    """PERMISSION_DENIED: the dataset is another party's, or the transfer another site's, or the party has not named the
+    site among its publishers.
+    """
     REASON_TRANSITION_NOT_ALLOWED: _Reason.ValueType  # 7
     """FAILED_PRECONDITION: the transfer's state does not allow that step."""
     REASON_SITE_NOT_REACHABLE: _Reason.ValueType  # 8
@@ -45,7 +47,7 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     REASON_FILE_UNKNOWN: _Reason.ValueType  # 10
     """NOT_FOUND: the dataset has no such file."""
     REASON_RESIDENCY_DENIED: _Reason.ValueType  # 11
-    """FAILED_PRECONDITION: the target lies outside of the jurisdictions the dataset must stay within."""
+    """FAILED_PRECONDITION: the site lies outside of the jurisdictions the dataset must stay within."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the transport refused."""
@@ -63,7 +65,9 @@ REASON_TRANSFER_UNKNOWN: Reason.ValueType  # 4
 REASON_NO_REPLICA: Reason.ValueType  # 5
 """FAILED_PRECONDITION: no complete replica to copy from."""
 REASON_NOT_OWNER: Reason.ValueType  # 6
-"""PERMISSION_DENIED: the dataset is another party's, or the transfer another site's."""
+"""PERMISSION_DENIED: the dataset is another party's, or the transfer another site's, or the party has not named the
+site among its publishers.
+"""
 REASON_TRANSITION_NOT_ALLOWED: Reason.ValueType  # 7
 """FAILED_PRECONDITION: the transfer's state does not allow that step."""
 REASON_SITE_NOT_REACHABLE: Reason.ValueType  # 8
@@ -73,4 +77,4 @@ REASON_DIGEST_MISMATCH: Reason.ValueType  # 9
 REASON_FILE_UNKNOWN: Reason.ValueType  # 10
 """NOT_FOUND: the dataset has no such file."""
 REASON_RESIDENCY_DENIED: Reason.ValueType  # 11
-"""FAILED_PRECONDITION: the target lies outside of the jurisdictions the dataset must stay within."""
+"""FAILED_PRECONDITION: the site lies outside of the jurisdictions the dataset must stay within."""

@@ -102,19 +102,24 @@ class TransportServiceServicer(object):
 
     def CreateDataset(self, request, context):
         """Publishes a dataset whose first replica is complete at a site: by the site's agent, which has read the bytes. The
-        same name and digest again is answered with what stands, and adds the replica.
+        same name and digest again is answered with what stands, and adds the replica. A site publishes what a placement
+        at it has made; without a placement, for its own party, for a party that names it among its publishers, or what it
+        holds a complete replica of already.
 
         Errors:
         * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
         * `INVALID_ARGUMENT` (`FIELD_INVALID`).
-        * `PERMISSION_DENIED` (`NOT_OWNER`): the placement is another site's or another party's.
+        * `FAILED_PRECONDITION` (`RESIDENCY_DENIED`): the site lies outside of where the dataset must stay.
+        * `PERMISSION_DENIED` (`NOT_OWNER`): the placement is another site's or another party's, or makes no dataset of
+        that name; or the site may not publish for the party (`SetPublishers` of the registry).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDataset(self, request, context):
-        """Returns one dataset with its replicas.
+        """Returns one dataset with its replicas. An agent sees those that concern its site: that lie there, move from or to
+        it, or are read or made by a placement at it.
 
         Errors:
         * `NOT_FOUND` (`DATASET_UNKNOWN`).
@@ -145,7 +150,7 @@ class TransportServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetTransfer(self, request, context):
-        """Returns one transfer.
+        """Returns one transfer. An agent sees those from or to its site, and those of placements at it.
 
         Errors:
         * `NOT_FOUND` (`TRANSFER_UNKNOWN`).

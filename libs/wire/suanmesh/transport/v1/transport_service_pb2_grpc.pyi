@@ -22,15 +22,20 @@ class TransportServiceStub:
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateDataset: aio.UnaryUnaryMultiCallable[transport_service_pb2.CreateDatasetRequest, dataset_pb2.Dataset]
     """Publishes a dataset whose first replica is complete at a site: by the site's agent, which has read the bytes. The
-    same name and digest again is answered with what stands, and adds the replica.
+    same name and digest again is answered with what stands, and adds the replica. A site publishes what a placement
+    at it has made; without a placement, for its own party, for a party that names it among its publishers, or what it
+    holds a complete replica of already.
 
     Errors:
       * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
       * `INVALID_ARGUMENT` (`FIELD_INVALID`).
-      * `PERMISSION_DENIED` (`NOT_OWNER`): the placement is another site's or another party's.
+      * `FAILED_PRECONDITION` (`RESIDENCY_DENIED`): the site lies outside of where the dataset must stay.
+      * `PERMISSION_DENIED` (`NOT_OWNER`): the placement is another site's or another party's, or makes no dataset of
+        that name; or the site may not publish for the party (`SetPublishers` of the registry).
     """
     GetDataset: aio.UnaryUnaryMultiCallable[transport_service_pb2.GetDatasetRequest, dataset_pb2.Dataset]
-    """Returns one dataset with its replicas.
+    """Returns one dataset with its replicas. An agent sees those that concern its site: that lie there, move from or to
+    it, or are read or made by a placement at it.
 
     Errors:
       * `NOT_FOUND` (`DATASET_UNKNOWN`).
@@ -48,7 +53,7 @@ class TransportServiceStub:
       * `PERMISSION_DENIED` (`NOT_OWNER`): the id names another party's transfer.
     """
     GetTransfer: aio.UnaryUnaryMultiCallable[transport_service_pb2.GetTransferRequest, transfer_pb2.Transfer]
-    """Returns one transfer.
+    """Returns one transfer. An agent sees those from or to its site, and those of placements at it.
 
     Errors:
       * `NOT_FOUND` (`TRANSFER_UNKNOWN`).
@@ -95,12 +100,16 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[transport_service_pb2.CreateDatasetRequest, abc.Awaitable[dataset_pb2.Dataset]],
     ) -> abc.Awaitable[dataset_pb2.Dataset]:
         """Publishes a dataset whose first replica is complete at a site: by the site's agent, which has read the bytes. The
-        same name and digest again is answered with what stands, and adds the replica.
+        same name and digest again is answered with what stands, and adds the replica. A site publishes what a placement
+        at it has made; without a placement, for its own party, for a party that names it among its publishers, or what it
+        holds a complete replica of already.
 
         Errors:
           * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
           * `INVALID_ARGUMENT` (`FIELD_INVALID`).
-          * `PERMISSION_DENIED` (`NOT_OWNER`): the placement is another site's or another party's.
+          * `FAILED_PRECONDITION` (`RESIDENCY_DENIED`): the site lies outside of where the dataset must stay.
+          * `PERMISSION_DENIED` (`NOT_OWNER`): the placement is another site's or another party's, or makes no dataset of
+            that name; or the site may not publish for the party (`SetPublishers` of the registry).
         """
 
     @abc_1.abstractmethod
@@ -109,7 +118,8 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
         request: transport_service_pb2.GetDatasetRequest,
         context: aio.ServicerContext[transport_service_pb2.GetDatasetRequest, abc.Awaitable[dataset_pb2.Dataset]],
     ) -> abc.Awaitable[dataset_pb2.Dataset]:
-        """Returns one dataset with its replicas.
+        """Returns one dataset with its replicas. An agent sees those that concern its site: that lie there, move from or to
+        it, or are read or made by a placement at it.
 
         Errors:
           * `NOT_FOUND` (`DATASET_UNKNOWN`).
@@ -145,7 +155,7 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
         request: transport_service_pb2.GetTransferRequest,
         context: aio.ServicerContext[transport_service_pb2.GetTransferRequest, abc.Awaitable[transfer_pb2.Transfer]],
     ) -> abc.Awaitable[transfer_pb2.Transfer]:
-        """Returns one transfer.
+        """Returns one transfer. An agent sees those from or to its site, and those of placements at it.
 
         Errors:
           * `NOT_FOUND` (`TRANSFER_UNKNOWN`).
