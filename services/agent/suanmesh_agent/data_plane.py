@@ -24,6 +24,8 @@ from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied
 
 PACES_MAX = 1024
 """Paced transfers that are remembered; beyond it the one idle for longest."""
+KEY_AGAIN_S = 5.0
+"""A key nobody knows is asked for at most once in so long, whatever it is called: tickets are cheap to make up."""
 LOG_PIECE_BYTES = 256 * 1024
 LOG_LOOK_AGAIN_S = 0.2
 _TICKET_TYPE = transfer_pb2.TransferTicket.DESCRIPTOR.full_name
@@ -37,6 +39,8 @@ class Tickets:
         self._transport = transport
         self._clock = clock
         self._keys: dict[str, bytes] = {}
+        self._asking = asyncio.Lock()
+        self._ask_from = clock.monotonic()
 
     async def checked(self, signed: signed_pb2.Signed, reader: str) -> Ticket:
         """The ticket, when `reader` may use it here now. Raises PermissionDenied (`TICKET_INVALID`)."""
@@ -52,9 +56,17 @@ class Tickets:
 
     async def _key(self, key_id: str) -> bytes | None:
         if key_id not in self._keys:
+            async with self._asking:  # who comes meanwhile finds what was answered to the first
+                if key_id not in self._keys and self._clock.monotonic() >= self._ask_from:
+                    await self._ask()
+        return self._keys.get(key_id)
+
+    async def _ask(self) -> None:
+        try:
             known = await self._transport.get_ticket_key()
             self._keys = {known.key_id: known.public_key}
-        return self._keys.get(key_id)
+        finally:
+            self._ask_from = self._clock.monotonic() + KEY_AGAIN_S
 
 
 class Reader:

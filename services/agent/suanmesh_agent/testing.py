@@ -120,6 +120,7 @@ class PaperTransport:
         self.transfers: dict[str, transfer_pb2.Transfer] = {}
         self.reports: list[transport_pb.TransferReport] = []
         self.ticket_key = transport_pb.TicketKey()
+        self.ticket_keys_asked = 0
         self.defect: Exception | None = None
         """Raised by who publishes, as a line of ours would that does not know what to do."""
         self._board = Board()
@@ -188,6 +189,7 @@ class PaperTransport:
 
     async def get_ticket_key(self) -> transport_pb.TicketKey:
         """The key a test signs tickets with."""
+        self.ticket_keys_asked += 1
         return self.ticket_key
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.type.v1 import signed_pb2
-from suanmesh_agent.data_plane import Logs, Reader, Tickets
+from suanmesh_agent.data_plane import KEY_AGAIN_S, Logs, Reader, Tickets
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.replicas import Replicas
@@ -26,6 +26,7 @@ from suanmesh_chassis.identity import agent_id, service_id
 from suanmesh_chassis.signing import new_signing_key
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode
 from suanmesh_content import chunk_digest, manifest_from
+from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import Refusal
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"]
@@ -111,6 +112,25 @@ async def test_a_forged_ticket_opens_nothing(site: Site) -> None:
     changed = site.ticket()
     changed.payload = changed.payload.replace(b"sites/a", b"sites/c")
     assert (await _refused(site, changed)).reason == "TICKET_INVALID"
+
+
+async def test_keys_nobody_knows_are_not_asked_for_without_end(tmp_path: Path) -> None:
+    """Anybody could else have a site ask the transport as often as they make a ticket up."""
+    clock = HandClock(datetime.now(UTC))
+    async with LoopbackNode(tmp_path, clock) as node:
+        site = Site(node, tmp_path)
+        await site.serve()
+        forgers = [Signer(new_signing_key(), service_id(NODE, "transport")) for _ in range(5)]
+        for forger in forgers:
+            assert (await _refused(site, site.ticket(forger))).reason == "TICKET_INVALID"
+        assert site.transport.ticket_keys_asked == 1
+        await site.stub().GetManifest(pb.GetManifestRequest(ticket=site.ticket()))
+
+        fresh = forgers[0]
+        site.transport.ticket_key.key_id, site.transport.ticket_key.public_key = fresh.key_id, fresh.public_key
+        clock.advance(KEY_AGAIN_S)
+        await site.stub().GetManifest(pb.GetManifestRequest(ticket=site.ticket(fresh)))
+        assert site.transport.ticket_keys_asked == 2
 
 
 async def test_what_is_not_here_is_said(site: Site) -> None:
