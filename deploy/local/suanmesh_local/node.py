@@ -21,7 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry
-from suanmesh_chassis.ca import server_name
+from suanmesh_chassis.ca import server_name, write_private
 from suanmesh_etcd3 import OutcomeUnknown, Unavailable, confine
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.refusals import Refusal
@@ -197,7 +197,7 @@ class Node:
         token_file.parent.mkdir(parents=True, exist_ok=True)
         request = registry.CreateJoinTokenRequest(party=f"parties/{place.provider}")
         token = await operator.registry.CreateJoinToken(request)
-        token_file.write_text(token.token)
+        write_private(token_file, token.token.encode())
 
     def _ports(self) -> dict[str, int]:
         """The node's ports: the same as last time where they are free."""
@@ -280,7 +280,7 @@ class Node:
             home = self.folder / "sites" / site
             home.mkdir(parents=True, exist_ok=True)
             lines = [f"{name}={shlex.quote(value)}" for name, value in sorted(agent.environment.items())]
-            (home / "agent.env").write_text("\n".join(lines) + "\n")
+            write_private(home / "agent.env", ("\n".join(lines) + "\n").encode())
         lines = ['current = "alice"']
         for user in ("alice", "operator"):
             home = self.identities.of(user)
