@@ -169,6 +169,12 @@ def test_a_wrong_site_is_refused_by_field(changes: dict[str, object], field: str
         {"hosts": (Host("h"), Host("h"))},
         {"host_capacity": Capacity(-1, 0, 0)},
         {"host_capacity": Capacity(1, 1, 1, (Device("gpu", "A", 0),))},
+        {"host_capacity": Capacity(2**62, 0, 0)},
+        {"hosts": (Host("h", Capacity(0, 2**62, 0)),)},
+        {"host_capacity": Capacity(0, 0, 2**62)},
+        {"host_capacity": Capacity(1, 1, 1, (Device("gpu", "A", 2**31 - 1),))},
+        {"host_capacity": Capacity(1, 1, 1, (Device("gpu", "A", 1, 2**62),))},
+        {"host_capacity": Capacity(1, 1, 1, tuple(Device("gpu", f"A{n}", 1) for n in range(17)))},
         {"capabilities": (Capability("q", -1, "u"),)},
         {"offers": ("sites/b/pools/main/offers/o",)},
         {"engines": ("python 3",)},
@@ -180,6 +186,17 @@ def test_a_descriptor_that_cannot_be_true_is_refused(changes: dict[str, object])
 
     with pytest.raises(InvalidArgument, match="FIELD_INVALID"):
         pools.checked(a_descriptor(**changes))
+
+
+def test_all_that_sites_can_declare_fits_64_bits() -> None:
+    """One site's boast must not be what the scheduler stumbles over when it adds up."""
+    cards = Device("gpu", "A", pools.DEVICE_COUNT_MAX, pools.DEVICE_MEMORY_BYTES_MAX)
+    largest = Capacity(pools.CPU_MILLI_MAX, pools.MEMORY_BYTES_MAX, pools.SCRATCH_BYTES_MAX, (cards,))
+    hosts = tuple(Host(f"h{n}") for n in range(pools.HOSTS_MAX))
+    together = pools.checked(a_descriptor(hosts=hosts, host_capacity=largest)).capacity()
+    hundred = (100 * amount for amount in (together.cpu_milli, together.memory_bytes, together.scratch_bytes))
+    assert max(hundred) < 2**63
+    assert sum(card.count * card.memory_bytes for card in together.devices) * pools.DEVICE_KINDS_MAX < 2**63
 
 
 def test_a_claim_is_confirmed_or_refuted_by_the_first_report() -> None:

@@ -13,6 +13,13 @@ from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_registry.domain.liveness import Liveness
 
 HOSTS_MAX = 64
+CPU_MILLI_MAX = 10**8
+"""Of one host, as are the others: what all hosts of all pools hold together must fit 64 bits."""
+MEMORY_BYTES_MAX = 2**46
+SCRATCH_BYTES_MAX = 2**50
+DEVICE_KINDS_MAX = 16
+DEVICE_COUNT_MAX = 1000
+DEVICE_MEMORY_BYTES_MAX = 2**42
 CAPABILITIES_MAX = 32
 OFFERS_MAX = 8
 ENGINES_MAX = 32
@@ -151,9 +158,20 @@ def _check_hosts(descriptor: Descriptor) -> None:
 
 
 def _check_capacity(capacity: Capacity) -> None:
-    amounts = (capacity.cpu_milli, capacity.memory_bytes, capacity.scratch_bytes)
-    _check(min(amounts) >= 0, "host_capacity", "no amount is negative")
-    _check(all(d.count >= 1 and d.memory_bytes >= 0 for d in capacity.devices), "host_capacity.devices", "count cards")
+    for field, amount, most in (
+        ("cpu_milli", capacity.cpu_milli, CPU_MILLI_MAX),
+        ("memory_bytes", capacity.memory_bytes, MEMORY_BYTES_MAX),
+        ("scratch_bytes", capacity.scratch_bytes, SCRATCH_BYTES_MAX),
+    ):
+        _check(0 <= amount <= most, f"host_capacity.{field}", f"{amount} is not within 0 to {most}")
+    _check(len(capacity.devices) <= DEVICE_KINDS_MAX, "host_capacity.devices", f"at most {DEVICE_KINDS_MAX} kinds")
+    for device in capacity.devices:
+        _check(1 <= device.count <= DEVICE_COUNT_MAX, "host_capacity.devices.count", f"1 to {DEVICE_COUNT_MAX}")
+        _check(
+            0 <= device.memory_bytes <= DEVICE_MEMORY_BYTES_MAX,
+            "host_capacity.devices.memory_bytes",
+            f"{device.memory_bytes} is not within 0 to {DEVICE_MEMORY_BYTES_MAX}",
+        )
     _check(
         all(_WORD.fullmatch(word) for d in capacity.devices for word in (d.device_class, d.model)),
         "host_capacity.devices",

@@ -200,7 +200,8 @@ class RegistryServiceServicer(object):
         an older or equal generation changes nothing.
 
         Errors:
-        * `INVALID_ARGUMENT` (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`).
+        * `INVALID_ARGUMENT` (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`): a host has at most 10^5 cores, 2^46 bytes
+        of memory, 2^50 of scratch, and of each of 16 kinds 1000 cards of 2^42 bytes.
         * `PERMISSION_DENIED` (`NOT_OWNER`): the pool is another site's.
         * `NOT_FOUND` (`SITE_UNKNOWN`): enrol anew.
         """
