@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from suanmesh_chassis.signing import new_signing_key, private_pem
@@ -80,6 +81,11 @@ class NodeCa:
     def fingerprint(self) -> str:
         """Hex SHA-256 of the authority's certificate in DER, as a join token carries it."""
         return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+    def derived(self, purpose: str, length: int) -> bytes:
+        """`length` secret bytes, the same each time for the same purpose; they tell nothing of the key."""
+        secret = self._key.private_numbers().private_value.to_bytes(self._key.key_size // 8, "big")
+        return HKDF(hashes.SHA256(), length, salt=None, info=purpose.encode()).derive(secret)
 
     def issue(self, spiffe_id: str, dns_names: Sequence[str] = (), *, days: float = LEAF_DAYS) -> Issued:
         """A fresh key with a certificate for it; `days` below zero gives one that has expired."""

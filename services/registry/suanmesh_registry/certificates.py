@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from suanmesh_chassis.ca import NodeCa, agent_server_name
 from suanmesh_chassis.identity import agent_id
 from suanmesh_kernel.names import last
+from suanmesh_registry.domain.tokens import ID_BYTES, SECRET_BYTES, TokenKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,13 @@ class Certifier:
         self._days = days
         self.ca_pem = ca.pem
         self.ca_digest = ca.fingerprint
+
+    def token_key(self, caller: str, request_id: str, body_digest: bytes) -> TokenKey:
+        """What a caller's request for a join token gives: the id by the request's own, the secret by all of it."""
+        asked = json.dumps([caller, request_id])
+        identity = self._ca.derived(f"join token id {asked}", ID_BYTES)
+        secret = self._ca.derived(f"join token secret {body_digest.hex()} {asked}", SECRET_BYTES)
+        return TokenKey(identity.hex(), secret.hex())
 
     def certified(self, site: str, csr_der: bytes) -> AgentCertificate:
         """A certificate for the agent of `site`; its names come from us, never from the request.

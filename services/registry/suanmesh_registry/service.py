@@ -88,13 +88,11 @@ class RegistryService:
     async def CreateJoinToken(self, request: pb.CreateJoinTokenRequest, call: Call) -> pb.JoinToken:
         held = await self._party(checked_name(request.party, "parties", field="party"))
         parties.must_be_approved(wire.party_from(held.message))
-        now, ca_digest = self._around.clock.now(), self._around.certifier.ca_digest
-        kept, text = tokens.issued(held.name, request.ttl_s, ca_digest, now, self._around.rng)
-        answer = pb.JoinToken(token=text, expire_time=wire.timestamp(kept.expire_time))
-        lease = await self._store.open_lease((kept.expire_time - now).total_seconds() + TOKEN_MEMORY_S)
-        creation = Create(JOIN_TOKENS, kept.name, wire.token_to(kept), lease.id)
-        await self._store.commit(creation, guards=[held], remember=call.memo(answer), author=call.author())
-        return answer
+        now, certifier = self._around.clock.now(), self._around.certifier
+        key = certifier.token_key(call.principal, call.request_id, call.body_digest)
+        asked, text = tokens.issued(held.name, request.ttl_s, certifier.ca_digest, now, key)
+        kept = await self._issued(asked, held, call)
+        return pb.JoinToken(token=text, expire_time=wire.timestamp(kept.expire_time))
 
     async def EnrolSite(self, request: pb.EnrolSiteRequest, call: Call) -> pb.EnrolSiteResponse:
         around, now = self._around, self._around.clock.now()
@@ -165,6 +163,22 @@ class RegistryService:
             sites.must_own(site, state.name)
         endpoint = sites.checked_endpoint(report.data_endpoint, field="data_endpoint")
         await self._around.presence.hear(site, endpoint, report.pools)
+
+    async def _issued(self, asked: tokens.JoinToken, party: Held[party_pb2.Party], call: Call) -> tokens.JoinToken:
+        """What is kept of a token, issued now or when the same was asked before; a memo of the answer would tell it."""
+        standing = await self._store.get(JOIN_TOKENS, asked.name)
+        if standing is not None:
+            return tokens.issued_before(wire.token_from(standing.message), asked)
+        ttl_s = (asked.expire_time - self._around.clock.now()).total_seconds()
+        lease = await self._store.open_lease(ttl_s + TOKEN_MEMORY_S)
+        creation = Create(JOIN_TOKENS, asked.name, wire.token_to(asked), lease.id)
+        try:
+            await self._store.commit(creation, guards=[party], author=call.author())
+        except Conflict as conflict:
+            if JOIN_TOKENS.key(asked.name) not in conflict.keys:
+                raise
+            return await self._issued(asked, party, call)  # the same was asked twice at once
+        return asked
 
     async def _enrol(
         self, held: Held[JoinTokenRecord], spent: tokens.JoinToken, site: sites.Site, call: Call

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh_kernel.clock import seeded_rng
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_kernel.refusals import (
     AlreadyExists,
@@ -27,7 +26,7 @@ KEYS = tokens.keys_digest(b"tls", b"signing")
 
 
 def a_token(ttl_s: int = 60) -> tuple[tokens.JoinToken, tokens.ShownToken]:
-    kept, text = tokens.issued("parties/p", ttl_s, "ca", NOW, seeded_rng(1))
+    kept, text = tokens.issued("parties/p", ttl_s, "ca", NOW, tokens.TokenKey("t1", "5e" * 32))
     return kept, tokens.shown(text)
 
 
@@ -88,6 +87,7 @@ def test_the_secret_is_not_kept() -> None:
     """Whoever reads etcd must not be able to join."""
     kept, bearer = a_token()
 
+    assert bearer.secret == "5e" * 32
     assert bearer.secret.encode() not in kept.secret_digest
     assert bearer.secret not in repr(kept)
 

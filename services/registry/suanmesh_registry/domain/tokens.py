@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from suanmesh_kernel.clock import Rng
-from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.names import ID_PATTERN
 from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, Unauthenticated
 
 TTL_S_DEFAULT = 3_600
 TTL_S_MAX = 86_400
+ID_BYTES = 16
 SECRET_BYTES = 32
 TOKEN_LENGTH_MAX = 400
 
@@ -31,6 +30,14 @@ class JoinToken:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenKey:
+    """What a token is made of; derived from the request for it, so that a repeat gets the same and nobody keeps it."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ShownToken:
     """A token's parts as its bearer shows them."""
 
@@ -38,17 +45,28 @@ class ShownToken:
     secret: str
 
 
-def issued(party: str, ttl_s: int, ca_digest: str, now: datetime, rng: Rng) -> tuple[JoinToken, str]:
+def issued(party: str, ttl_s: int, ca_digest: str, now: datetime, key: TokenKey) -> tuple[JoinToken, str]:
     """A new token for a site of `party`: what is kept, and the text that is shown once.
 
     Raises InvalidArgument (`FIELD_INVALID`) for a time to live out of range.
     """
     if not 0 <= ttl_s <= TTL_S_MAX:
         raise InvalidArgument("FIELD_INVALID", f"ttl_s: {ttl_s} is not within 0 to {TTL_S_MAX}", field="ttl_s")
-    token_id, secret = sortable_id(now, rng), rng(SECRET_BYTES).hex()
     expire_time = now + timedelta(seconds=ttl_s or TTL_S_DEFAULT)
-    kept = JoinToken(f"joinTokens/{token_id}", party, _digest(secret), expire_time)
-    return kept, f"sjt1.{token_id}.{secret}.{ca_digest}"
+    kept = JoinToken(f"joinTokens/{key.id}", party, _digest(key.secret), expire_time)
+    return kept, f"sjt1.{key.id}.{key.secret}.{ca_digest}"
+
+
+def issued_before(standing: JoinToken, asked: JoinToken) -> JoinToken:
+    """What stands under the id of a token that is asked for again.
+
+    Raises InvalidArgument (`REQUEST_ID_REUSED`) where it was asked for with another body.
+    """
+    if not hmac.compare_digest(standing.secret_digest, asked.secret_digest):
+        raise InvalidArgument(
+            "REQUEST_ID_REUSED", "the request_id was used before with another body", field="request_id"
+        )
+    return standing
 
 
 def shown(text: str) -> ShownToken:

@@ -154,7 +154,9 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateJoinToken(self, request, context):
-        """Issues a one-time token with which one agent may request to join as a site of the party.
+        """Issues a one-time token with which one agent may request to join as a site of the party. The token is derived from
+        the request and kept nowhere: a repeat is answered with the same token until a day after it lapsed, whether it was
+        spent or not, and after that with the same token issued anew.
 
         Errors:
         * `NOT_FOUND` (`PARTY_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`): the token may only request.

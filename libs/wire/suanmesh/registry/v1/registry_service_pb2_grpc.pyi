@@ -47,7 +47,9 @@ class RegistryServiceStub:
       * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
     """
     CreateJoinToken: aio.UnaryUnaryMultiCallable[registry_service_pb2.CreateJoinTokenRequest, registry_service_pb2.JoinToken]
-    """Issues a one-time token with which one agent may request to join as a site of the party.
+    """Issues a one-time token with which one agent may request to join as a site of the party. The token is derived from
+    the request and kept nowhere: a repeat is answered with the same token until a day after it lapsed, whether it was
+    spent or not, and after that with the same token issued anew.
 
     Errors:
       * `NOT_FOUND` (`PARTY_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`): the token may only request.
@@ -166,7 +168,9 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         request: registry_service_pb2.CreateJoinTokenRequest,
         context: aio.ServicerContext[registry_service_pb2.CreateJoinTokenRequest, abc.Awaitable[registry_service_pb2.JoinToken]],
     ) -> abc.Awaitable[registry_service_pb2.JoinToken]:
-        """Issues a one-time token with which one agent may request to join as a site of the party.
+        """Issues a one-time token with which one agent may request to join as a site of the party. The token is derived from
+        the request and kept nowhere: a repeat is answered with the same token until a day after it lapsed, whether it was
+        spent or not, and after that with the same token issued anew.
 
         Errors:
           * `NOT_FOUND` (`PARTY_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`): the token may only request.
