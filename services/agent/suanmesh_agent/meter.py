@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Protocol
@@ -16,6 +17,7 @@ from suanmesh_agent.domain.metering import Amounts, Held, amounts
 from suanmesh_agent.domain.tasks import TaskLook
 from suanmesh_agent.journal import Journal, MeterMark
 from suanmesh_agent.ports import AccountingPort
+from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.status import refusal_of
@@ -49,6 +51,7 @@ class Meter:
         self._signer = signer
         self._clock = clock
         self._wake = asyncio.Event()
+        self._guard = Guard("send usage", clock)
         with journal.together():
             if journal.fact("epoch") is None:
                 journal.remember("epoch", rng(8).hex())
@@ -83,15 +86,17 @@ class Meter:
     async def run(self) -> None:
         """Send what is written down, for good; what was not acknowledged is sent again."""
         while True:
-            self._wake.clear()
-            batch = self._journal.unsent_usage(BATCH_RECORDS)
-            if batch and await self._send(batch):
-                continue
-            try:
-                async with asyncio.timeout(RETRY_S if batch else None):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            await self._guard.until_done(self._site, self._send_next)
+
+    async def _send_next(self) -> None:
+        """Send what is there, or wait until something is."""
+        self._wake.clear()
+        batch = self._journal.unsent_usage(BATCH_RECORDS)
+        if batch and await self._send(batch):
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_S if batch else None):
+                await self._wake.wait()
 
     def _write(
         self,

@@ -200,6 +200,8 @@ class PaperAccounting:
         self.records: dict[int, usage_pb2.UsageRecord] = {}
         self.calls = 0
         self.down = False
+        self.defects: list[Exception] = []
+        """Raised by the next calls, one each."""
         self._board = Board()
 
     async def record_usage(self, items: list[accounting_pb.UsageItem]) -> list[accounting_pb.UsageResult]:
@@ -207,6 +209,8 @@ class PaperAccounting:
         self.calls += 1
         if self.down:
             raise Unavailable("NOT_READY", "accounting is away")
+        if self.defects:
+            raise self.defects.pop()
         for item in items:
             record = usage_pb2.UsageRecord.FromString(item.record.payload)
             self.records[record.sequence] = record

@@ -162,3 +162,12 @@ async def test_a_defect_while_tasks_run_stops_and_meters_them(
         assert report.reason.startswith("AGENT_DEFECT: ")
         assert world.executor.running() == []
         await world.accounting.has(lambda record: record.final)
+
+
+async def test_usage_that_could_not_be_sent_for_a_defect_is_sent_again(world: PaperSite) -> None:
+    """A full disk of a moment must cost the provider neither its site nor what it is owed."""
+    world.accounting.defects = [ZeroDivisionError("ours")]
+    world.scheduler.put(a_placement("pass"))
+    async with world.agent():
+        await world.accounting.has(lambda record: record.final)
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
