@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_agent import wire
@@ -16,11 +17,15 @@ from suanmesh_agent.domain.work import Work
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Executor, TransportPort
 from suanmesh_agent.replicas import Replicas
-from suanmesh_content import FolderError, Manifest
+from suanmesh_content import FolderError, Manifest, regular_files
 from suanmesh_kernel.names import last, output_dataset_id
 from suanmesh_kernel.refusals import AlreadyExists
 
 _LOG_PIECE_BYTES = 1024 * 1024
+
+
+class OutputTooLarge(Exception):
+    """A task left more than the job's bound for that output."""
 
 
 class Delivery:
@@ -39,13 +44,13 @@ class Delivery:
         """Publish each output; names of the datasets, in the job's order.
 
         One task's folder is the dataset; of several tasks, each has its folder `task-<index>` in it.
-        Raises FolderError and ManifestError where a task left something that cannot be data.
+        Raises FolderError and ManifestError where a task left something that cannot be data, and OutputTooLarge.
         """
         made = []
         work = wire.work_from(placement)
-        for output_id, mount in work.outputs:
-            manifest = await asyncio.to_thread(self._taken_in, work, output_id, mount)
-            made.append(await self._published(placement, output_id, manifest))
+        for output in placement.work.outputs:
+            manifest = await asyncio.to_thread(self._taken_in, work, output)
+            made.append(await self._published(placement, output.output_id, manifest))
         return made
 
     async def log(self, placement: placement_pb2.Placement) -> str:
@@ -90,15 +95,16 @@ class Delivery:
             dataset_id = output_dataset_id(job_id, what, max(1, placement.attempt))
             return await self.publish(dataset_id, placement.party, manifest, placement=placement.name)
 
-    def _taken_in(self, work: Work, output_id: str, mount: str) -> Manifest:
+    def _taken_in(self, work: Work, output: job_pb2.Output) -> Manifest:
+        keys = [TaskKey(work.placement, index) for index in range(work.count)]
         try:
             folders = {
-                f"task-{index}" if work.count > 1 else "": self._executor.output(TaskKey(work.placement, index), mount)
-                for index in range(work.count)
+                f"task-{key.index}" if work.count > 1 else "": self._executor.output(key, output.mount) for key in keys
             }
+            _check_size(output, folders.values())
             return self._replicas.take_in(folders, link=True)
         except FolderError as fault:
-            raise FolderError(f"{output_id}: {fault}") from fault
+            raise FolderError(f"{output.output_id}: {fault}") from fault
 
     def _copy_log(self, key: TaskKey, target: Path) -> None:
         with target.open("wb") as file:
@@ -108,6 +114,13 @@ class Delivery:
             while piece:
                 file.write(piece)
                 offset, piece = self._executor.read_log(key, offset + len(piece), _LOG_PIECE_BYTES)
+
+
+def _check_size(output: job_pb2.Output, folders: Iterable[Path]) -> None:
+    """Raises OutputTooLarge before anything is read: what is larger was not paid for."""
+    size = sum(file.facts.st_size for folder in folders for file in regular_files(folder))
+    if output.max_bytes and size > output.max_bytes:
+        raise OutputTooLarge(f"{output.output_id} has {size} bytes, the job allows {output.max_bytes}")
 
 
 def _request_id(*parts: str) -> str:

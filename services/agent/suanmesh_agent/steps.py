@@ -13,7 +13,7 @@ import structlog
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_agent import wire
-from suanmesh_agent.delivery import Delivery
+from suanmesh_agent.delivery import Delivery, OutputTooLarge
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tasks import TaskKey, TaskState
@@ -193,6 +193,8 @@ class Steps:
                     made[:0] = await self._delivery.outputs(placement)
             except (FolderError, ManifestError) as fault:
                 how = Ending("OUTPUT_INVALID", str(fault))
+            except OutputTooLarge as fault:
+                how = Ending("OUTPUT_TOO_LARGE", str(fault))
             except OSError as fault:  # rights taken away, a full disk: this placement's trouble, not the site's
                 how = Ending("OUTPUT_INVALID", f"the outputs cannot be read: {fault.strerror or fault}")
             except Refusal as refusal:

@@ -211,6 +211,20 @@ async def test_outputs_that_are_no_data_fail_the_placement(world: PaperSite, cod
     assert report.reason.startswith("OUTPUT_INVALID: ")
 
 
+@pytest.mark.parametrize(("size", "end"), [(1000, State.STATE_DELIVERING), (1001, State.STATE_FAILED)])
+async def test_a_result_keeps_to_the_bound_its_way_was_priced_by(world: PaperSite, size: int, end: int) -> None:
+    """What is larger than was reckoned with would be moved at a cost nobody has held."""
+    placement = a_placement(
+        f"open('out/half', 'wb').write(bytes(500)); open('out/rest', 'wb').write(bytes({size - 500}))"
+    )
+    placement.work.outputs[0].max_bytes = 1000
+    world.scheduler.put(placement)
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, end)
+    too_large = "OUTPUT_TOO_LARGE: result has 1001 bytes, the job allows 1000"
+    assert report.reason == (too_large if end == State.STATE_FAILED else "")
+
+
 @pytest.mark.parametrize("killed_at", [Stage.ACCEPTED, Stage.STARTED, Stage.ENDED, Stage.METERED, Stage.REPORTED])
 async def test_an_agent_killed_at_any_stage_goes_on(world: PaperSite, killed_at: Stage) -> None:
     """A crash of the agent costs nobody a run: the task runs once, is metered once, and is delivered."""
