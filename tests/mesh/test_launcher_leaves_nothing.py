@@ -1,15 +1,20 @@
-"""However `suan dev` ends, the machine is as it was: no process of it runs, no port of it is taken."""
+"""However `suan dev` ends, the machine is as it was: no process runs, no port is taken, and it can start again."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -35,10 +40,14 @@ class Dev:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "dev"
+        self.start()
+
+    def start(self) -> None:
+        """Run it, once more after it has ended."""
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [str(SUAN), "dev", "--sites", "1", "--data-dir", str(self.folder)],
-            cwd=folder,
+            cwd=self.folder.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -74,6 +83,7 @@ class Dev:
         """Wait for the end; its exit status."""
         assert self.process.stdout is not None
         self.lines += list(self.process.stdout)
+        self.process.stdout.close()
         return self.process.wait(STOP_S_MAX)
 
     def pid_of(self, name: str) -> int:
@@ -92,8 +102,6 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
     if dev.process.poll() is None:
         dev.process.send_signal(signal.SIGINT)
         dev.end()
-    assert dev.process.stdout is not None
-    dev.process.stdout.close()
     for process in _left(tmp_path):
         process.kill()
 
@@ -128,6 +136,106 @@ def test_a_process_that_dies_ends_the_node_and_is_named(dev: Dev, tmp_path: Path
     assert dev.end() == 1
     assert any(line.startswith("transport ended with -9") for line in dev.lines), dev.lines
     _nothing_left(dev, tmp_path)
+
+
+def test_a_task_does_not_outlive_a_node_whose_agent_was_killed(dev: Dev, tmp_path: Path) -> None:
+    """Nobody is left to stop what runs at the site, and the memory it holds would be gone until a reboot."""
+    dev.read_until("ready:")
+    dev.start_sleeper()
+    psutil.Process(dev.pid_of("site shanghai")).kill()
+
+    assert dev.end() == 1
+    psutil.wait_procs(_left(tmp_path), timeout=STOP_S_MAX)
+    _nothing_left(dev, tmp_path)
+
+
+def test_a_closed_terminal_ends_the_node(tmp_path: Path) -> None:
+    """Whoever closes the window believes that what ran in it has ended."""
+    terminal, inside = os.openpty()
+    command = [str(SUAN), "dev", "--sites", "1", "--data-dir", str(tmp_path / "dev")]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdin=inside, stdout=inside, stderr=inside, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - how a terminal becomes its own
+    )  # fmt: skip
+    os.close(inside)
+    said = b""
+    while b"ready:" not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+
+    assert process.wait(STOP_S_MAX) == 0
+    assert [" ".join(process.cmdline()) for process in _left(tmp_path)] == []
+
+
+def test_a_launcher_that_is_killed_takes_everything_with_it_and_can_start_again(dev: Dev, tmp_path: Path) -> None:
+    """The next start would meet its own ghosts, on its own ports and in its own files."""
+    dev.read_until("ready:")
+    dev.start_sleeper()
+    dev.process.kill()
+    dev.end()
+    psutil.wait_procs(_left(tmp_path), timeout=STOP_S_MAX)
+    _nothing_left(dev, tmp_path)
+
+    dev.start()
+    dev.read_until("ready:")
+
+
+def test_a_folder_holds_one_node(dev: Dev, tmp_path: Path) -> None:
+    """A second one would wait a minute for nothing, and leave the first with ports it does not listen on."""
+    dev.read_until("etcd ")
+    ports = (dev.folder / "ports.json").read_bytes()
+    second = _refused("--data-dir", str(dev.folder))
+
+    said = f"suan dev: {dev.folder} is in use by process {dev.process.pid}\n"
+    assert (second.returncode, second.stderr) == (1, said)
+    assert (dev.folder / "ports.json").read_bytes() == ports
+
+
+def test_ports_that_others_took_meanwhile_are_replaced(dev: Dev) -> None:
+    """A node that is started again a week later finds some other program on its ports, and its sites must follow."""
+    dev.read_until("ready:")
+    dev.process.send_signal(signal.SIGINT)
+    assert dev.end() == 0
+    before = json.loads((dev.folder / "ports.json").read_text())
+    taken = {"etcd", "etcd-peer", "gateway", "enrol", "registry", "site-shanghai"}
+    with ExitStack() as strangers:
+        for name in taken:
+            strangers.enter_context(socket.create_server(("127.0.0.1", before[name])))
+        dev.start()
+        dev.read_until("ready:")
+        after = json.loads((dev.folder / "ports.json").read_text())
+
+        assert {name for name in before if before[name] != after[name]} == taken
+        assert f"127.0.0.1:{after['site-shanghai']}" in dev.suan("site", "show", "shanghai")
+        assert dev.suan("dataset", "get", "digits", "digits.csv")
+        dev.start_sleeper()
+
+
+@pytest.mark.parametrize("where", ["file/dev", "/proc/dev"], ids=["below a file", "not writable"])
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path, where: str) -> None:
+    """A typo must not read as a defect of ours."""
+    (tmp_path / "file").touch()
+    done = _refused("--data-dir", where, cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert re.fullmatch(r"suan dev: \S+: [^\n]+\n", done.stderr), done.stderr
+
+
+def test_an_etcd_that_does_not_come_up_is_named(tmp_path: Path) -> None:
+    """Somebody would watch a cursor for a minute, and then read a traceback without a reason."""
+    etcd = tmp_path / "etcd"
+    etcd.write_text('#!/bin/sh\n[ "$1" = --version ] && echo etcd Version: 3.4.30 || { echo no room >&2; exit 3; }\n')
+    etcd.chmod(0o755)
+    done = _refused("--data-dir", str(tmp_path / "dev"), env=os.environ | {"SUANMESH_ETCD": str(etcd)})
+
+    log = tmp_path / "dev" / "etcd" / "etcd" / "etcd.log"
+    assert (done.returncode, done.stderr) == (1, f"suan dev: etcd ended with 3: no room; see {log}\n")
+
+
+def _refused(*arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:
+    """`suan dev` where it cannot run: it must say so within the time anybody would wait."""
+    command = [str(SUAN), "dev", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=STOP_S_MAX, check=False, **how)
 
 
 def _nothing_left(dev: Dev, folder: Path) -> None:

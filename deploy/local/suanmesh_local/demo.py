@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from suanmesh_local.digits import DigitsMissing, export
-from suanmesh_local.node import Node, NotReady
+from suanmesh_local.lock import Lock, Taken
+from suanmesh_local.node import LOCK, Node, NotReady
 from suanmesh_local.reporting import report_of
 from suanmesh_local.tools import ToolMissing
 
@@ -28,7 +29,7 @@ def main() -> int:
     """Run the demo in `build/demo`; answers the exit status."""
     try:
         return asyncio.run(_demo(ROOT / "build" / "demo"))
-    except (NotReady, ToolMissing, DigitsMissing, CommandFailed) as error:
+    except (NotReady, Taken, ToolMissing, DigitsMissing, CommandFailed) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
 
@@ -39,7 +40,7 @@ class CommandFailed(Exception):
 
 async def _demo(folder: Path) -> int:
     began = time.monotonic()
-    shutil.rmtree(folder, ignore_errors=True)
+    _clear(folder)
     dataset = export(folder / "digits")
     _heading("Start etcd, six services and three sites")
     async with Node(folder / "node", 3, tell=_tell) as node:
@@ -72,6 +73,14 @@ async def _demo(folder: Path) -> int:
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     _summary(report, path)
     return 0
+
+
+def _clear(folder: Path) -> None:
+    """Begin anew, but not under the feet of another demo. Raises Taken."""
+    lock = Lock(folder / "node" / LOCK)
+    lock.take()
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.release()
 
 
 class Shell:

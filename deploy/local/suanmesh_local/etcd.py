@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Self
 
 from suanmesh_etcd3 import EtcdError, Tls, connect
 from suanmesh_local.ports import free_ports
+from suanmesh_local.processes import Process
 from suanmesh_local.tools import cache_dir
 from suanmesh_local.tools import etcd as find_etcd
 
@@ -52,7 +51,7 @@ class EtcdServer:
         self._announced = f"http://127.0.0.1:{announced_peer_port or peer_port}"
         self._cluster = cluster
         self._tls = tls
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process = Process(name, [], {}, folder / "etcd.log")
 
     def command(self) -> list[str]:
         """The member's command line; the limits are those the client packs its transactions for."""
@@ -86,36 +85,25 @@ class EtcdServer:
     @property
     def pid(self) -> int:
         """Process id; 0 when it does not run."""
-        return self._process.pid if self._process and self._process.poll() is None else 0
+        return self.process.pid
 
     def start(self) -> None:
-        """Start the process; it is not healthy yet."""
+        """Start the process; it is not healthy yet. Raises ToolMissing, OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "etcd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
-            )
+        self.process.command = self.command()
+        self.process.start()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, if it runs."""
-        if self.pid:
-            os.kill(self.pid, number)
+        self.process.signal(number)
 
     def kill(self) -> None:
         """End the process with kill -9 and wait for it."""
-        self.signal(signal.SIGKILL)
-        if self._process:
-            self._process.wait()
+        self.process.kill()
 
     def stop(self) -> None:
         """Ask the process to end, and make it after a while."""
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
-        if self._process:
-            try:
-                self._process.wait(STOP_S_MAX)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        self.process.end(STOP_S_MAX)
 
 
 class EtcdCluster:

@@ -1,14 +1,18 @@
-"""`suan dev`: a node with its sites in the foreground, until Ctrl-C."""
+"""`suan dev`: a node with its sites in the foreground, until Ctrl-C or until its terminal is closed."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+from suanmesh_etcd3 import EtcdError
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import world
 from suanmesh_local.digits import DATASET, DigitsMissing, export
+from suanmesh_local.lock import Taken
 from suanmesh_local.node import Node, NotReady
 from suanmesh_local.tools import ToolMissing
 
@@ -24,8 +28,9 @@ async def _run(sites: int, folder: Path) -> int:
     """Live until told to stop, be it while everything still starts."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # such as SIGHUP under nohup
+            loop.add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as tasks:
         life = tasks.create_task(_live(sites, folder))
         told = tasks.create_task(stop.wait())
@@ -36,15 +41,23 @@ async def _run(sites: int, folder: Path) -> int:
 
 
 async def _live(sites: int, folder: Path) -> int:
+    """Whatever goes wrong is said on one line; the exit status is 1."""
     try:
         async with Node(folder, sites, tell=_tell) as node:
             await _with_digits(node)
             where = node.folder / "config.toml"
             print(f"ready: gateway {node.gateway}, contexts in {where}; stop with Ctrl-C", flush=True)
             return await _watched(node)
-    except (NotReady, ToolMissing, ValueError) as error:
-        print(f"suan dev: {error}", file=sys.stderr)
-        return 1
+    except (NotReady, Taken, ToolMissing, Refusal, EtcdError, ValueError) as error:
+        return _failed(str(error))
+    except OSError as error:
+        return _failed(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+
+
+def _failed(reason: str) -> int:
+    with suppress(OSError):
+        print(f"suan dev: {reason}", file=sys.stderr)
+    return 1
 
 
 async def _with_digits(node: Node) -> None:
@@ -61,18 +74,16 @@ async def _with_digits(node: Node) -> None:
 
 async def _watched(node: Node) -> int:
     """Until a process ends by itself: that ends the node, and is named. Nothing is restarted behind one's back."""
-    processes = [*node.services.values(), *node.agents.values()]
+    processes = [*node.services.values(), *node.agents.values(), *(member.process for member in node.etcd)]
     while True:
         for process in processes:
             if process.status is not None:
                 print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr, flush=True)
                 return 1
-        for member in node.etcd:
-            if not member.pid:
-                print(f"{member.name} ended; see {member.folder / 'etcd.log'}", file=sys.stderr, flush=True)
-                return 1
         await asyncio.sleep(WATCH_S)
 
 
 def _tell(name: str, state: str) -> None:
-    print(f"{name:<22} {state}", flush=True)
+    """Say it if anybody still reads: that a terminal is gone must not keep a node from being stopped."""
+    with suppress(OSError):
+        print(f"{name:<22} {state}", flush=True)

@@ -7,10 +7,8 @@ import json
 import os
 import shlex
 import shutil
-import socket
-import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -28,7 +26,9 @@ from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import founding, world
 from suanmesh_local.etcd import EtcdServer
 from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, found_identities
-from suanmesh_local.ports import free_ports
+from suanmesh_local.leash import leashed
+from suanmesh_local.lock import Lock
+from suanmesh_local.ports import kept_ports
 from suanmesh_local.processes import Process
 from suanmesh_local.tools import ToolMissing, bubblewrap, cache_dir
 from suanmesh_sdk import Mesh, Tls, connect
@@ -36,13 +36,15 @@ from suanmesh_sdk import Mesh, Tls, connect
 READY_S_MAX = 60.0
 POLL_S = 0.1
 NODE = "demo"
+LOCK = "node.lock"
+"""In a node's folder: held by the process whose node it is."""
 
 Tell = Callable[[str, str], None]
 """Told the name of a process and what it has come to."""
 
 
 class NotReady(Exception):
-    """A process ended or did not become ready; carries the end of its log."""
+    """A process ended or did not become ready; says on one line why, and where its log is."""
 
 
 class Node:
@@ -57,9 +59,14 @@ class Node:
         tell: Tell = lambda name, state: None,
         overrides: Mapping[str, str] | None = None,
     ) -> None:
-        """`overrides` are added to every process' environment."""
+        """Take the folder, for this process alone; `overrides` are added to every process' environment.
+
+        Raises Taken where another node runs in it, ValueError, OSError.
+        """
         self.folder = folder.resolve()
         self.places = world.places(sites)
+        self._lock = Lock(self.folder / LOCK)
+        self._lock.take()
         self.tell = tell
         self._overrides = dict(overrides or {})
         self.identities: Identities = found_identities(self.folder / "tls", NODE)
@@ -97,7 +104,8 @@ class Node:
         await self.stop()
 
     async def start(self) -> None:
-        """Start everything in order of dependence. Raises NotReady, ToolMissing."""
+        """Start everything in order of dependence. Raises NotReady, ToolMissing, Taken, OSError."""
+        self._lock.take()
         for member in self.etcd:
             member.start()
         await self._etcd_ready()
@@ -124,10 +132,18 @@ class Node:
         """
         command = [_script("agent"), "publish", "--dataset", dataset, "--party", f"parties/{party}", str(folder)]
         environment = os.environ | self.agents[site].environment | {"SUANMESH_LOG_LEVEL": "error"}
-        done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise NotReady(f"publishing {dataset} at {site} ended with {done.returncode}:\n{done.stderr}")
-        return str(done.stdout).strip()
+        pipe = asyncio.subprocess.PIPE
+        child = await asyncio.create_subprocess_exec(*leashed(command), env=environment, stdout=pipe, stderr=pipe)
+        try:
+            said, trouble = await child.communicate()
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        if child.returncode:
+            words = trouble.decode().strip().rpartition("\n")[2]
+            raise NotReady(f"publishing {dataset} at {site} ended with {child.returncode}: {words}")
+        return said.decode().strip()
 
     async def stop(self) -> None:
         """Stop everything in reverse: sites, services, the gateway that takes their last spans, etcd."""
@@ -136,6 +152,7 @@ class Node:
         await self.services["gateway"].stop()
         for member in reversed(self.etcd):
             member.stop()
+        self._lock.release()
         self.tell("node", "stopped")
 
     async def ready(self, area: str) -> None:
@@ -166,28 +183,32 @@ class Node:
         await self._until(active, self.agents[site])
         self.tell(f"site {site}", f"pid {self.agents[site].pid}  127.0.0.1:{self.ports[f'site-{site}']}")
 
-    async def _until(self, holds: Callable[[], object], process: Process) -> None:
+    async def _until(self, holds: Callable[[], Awaitable[object]], *processes: Process) -> None:
+        name = processes[0].name
         try:
             async with asyncio.timeout(READY_S_MAX):
                 while True:
-                    if process.status is not None:
-                        raise NotReady(f"{process.name} ended with {process.status}:\n{process.tail()}")
-                    with suppress(grpc.aio.AioRpcError, Refusal):
-                        if await holds():  # type: ignore[misc]
+                    for process in processes:
+                        if process.status is not None:
+                            words = process.last_words()
+                            raise NotReady(f"{process.name} ended with {process.status}: {words}")
+                    with suppress(grpc.aio.AioRpcError, Refusal, Unavailable, OutcomeUnknown):
+                        if await holds():
                             return
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
-            raise NotReady(f"{process.name} is not ready after {READY_S_MAX} s:\n{process.tail()}") from None
+            raise NotReady(f"{name} is not ready after {READY_S_MAX:g} s: {processes[0].last_words()}") from None
 
     async def _etcd_ready(self) -> None:
         """Wait for etcd, and have it let each service write under its own prefixes only."""
         tls = self.identities.etcd_client(ETCD_ROOT_DIR)
-        async with asyncio.timeout(READY_S_MAX), connect_etcd(self.endpoints, tls=tls, timeout_s=1.0) as client:
-            while True:
-                with suppress(Unavailable, OutcomeUnknown):
-                    await confine(client, self.identities.etcd_users())
-                    return
-                await asyncio.sleep(POLL_S)
+        async with connect_etcd(self.endpoints, tls=tls, timeout_s=1.0) as client:
+
+            async def confined() -> bool:
+                await confine(client, self.identities.etcd_users())
+                return True
+
+            await self._until(confined, *(member.process for member in self.etcd))
 
     async def _join(self, operator: Mesh, place: world.Place) -> None:
         """Give a site that has not joined a one-time token."""
@@ -203,14 +224,7 @@ class Node:
         """The node's ports: the same as last time where they are free."""
         peers = [f"{name}-peer" for name in self._members]
         names = [*self._members, *peers, "enrol", *AREAS, *(f"site-{place.site}" for place in self.places)]
-        file = self.folder / "ports.json"
-        known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-        if set(names) <= set(known) and all(_is_free(port) for port in known.values()):
-            return known
-        ports = dict(zip(names, free_ports(len(names)), strict=True))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(ports))
-        return ports
+        return kept_ports(self.folder / "ports.json", names)
 
     def _etcd(self) -> list[EtcdServer]:
         peers = {name: self.ports[f"{name}-peer"] for name in self._members}
@@ -264,6 +278,7 @@ class Node:
             "SUANMESH_AGENT_SCRATCH_BYTES": str(share.scratch_bytes),
             "SUANMESH_AGENT_PRICE_BOOK": f"priceBooks/{place.site}",
             "SUANMESH_AGENT_STOP_TASKS": "true",
+            "SUANMESH_AGENT_LIVES_WITH": str(os.getpid()),
         }
         with suppress(ToolMissing):
             environment["SUANMESH_AGENT_BWRAP"] = str(bubblewrap(cache_dir()).path)
@@ -285,20 +300,11 @@ class Node:
         for user in ("alice", "operator"):
             home = self.identities.of(user)
             lines += ["", f"[contexts.{user}]", f'gateway = "{self.gateway}"', f'node = "{NODE}"']
-            lines += [f'{kind} = "{home / f"{kind}.pem"}"' for kind in ("ca", "cert", "key")]
+            # A JSON string is a TOML string: a folder may have quotes in its name.
+            lines += [f"{kind} = {json.dumps(str(home / f'{kind}.pem'))}" for kind in ("ca", "cert", "key")]
             lines += [f'account = "accounts/{world.CONSUMER}"']
         (self.folder / "config.toml").write_text("\n".join(lines) + "\n")
 
 
 def _script(area: str) -> str:
     return str(Path(sys.executable).parent / f"suanmesh-{area.replace('_', '-')}")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

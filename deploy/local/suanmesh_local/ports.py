@@ -1,8 +1,11 @@
-"""Free TCP ports on loopback."""
+"""Free TCP ports on loopback, and a node's own from one start to the next."""
 
 from __future__ import annotations
 
+import json
 import socket
+from collections.abc import Sequence
+from pathlib import Path
 
 
 def free_ports(count: int) -> list[int]:
@@ -16,3 +19,25 @@ def free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
+    """A port for each name: the one noted in `file` where it is free, else another, which is noted."""
+    noted: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    kept = {name: noted[name] for name in names if name in noted and _is_free(noted[name])}
+    new = [name for name in names if name not in kept]
+    ports = kept | dict(zip(new, free_ports(len(new)), strict=True))
+    draft = file.with_suffix(".new")
+    draft.write_text(json.dumps(noted | ports))
+    draft.replace(file)
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from suanmesh_local.leash import leashed
+
 STOP_S_MAX = 10.0
+TAIL_BYTES_MAX = 16 * 1024
+REASON_LENGTH_MAX = 300
 
 
 class Process:
-    """A child process in its own session, its output in a log file."""
+    """A child process in its own session, its output in a log file; it does not outlive this process."""
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.name = name
@@ -33,12 +38,12 @@ class Process:
         return self._child.poll() if self._child else None
 
     def start(self) -> None:
-        """Start it; it is not ready yet."""
+        """Start it; it is not ready yet. Raises OSError."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         keep = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
-                self.command,
+                leashed(self.command),
                 env=keep | self.environment,
                 stdout=log,
                 stderr=log,
@@ -57,19 +62,43 @@ class Process:
         if self._child:
             self._child.wait()
 
-    async def stop(self) -> None:
-        """Ask it to end, and make it after a while."""
+    def end(self, within_s: float = STOP_S_MAX) -> None:
+        """Ask it to end, make it after a while, and wait for it."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         if self._child is None:
             return
         try:
-            await asyncio.to_thread(self._child.wait, STOP_S_MAX)
+            self._child.wait(within_s)
         except subprocess.TimeoutExpired:
             self.kill()
 
-    def tail(self, lines: int = 15) -> str:
-        """The last lines it wrote."""
+    async def stop(self) -> None:
+        """`end` without keeping others waiting."""
+        await asyncio.to_thread(self.end)
+
+    def last_words(self) -> str:
+        """What it said last, on one line, and where the rest is."""
+        said = [line for line in self._tail() if line.strip()]
+        reason = _reason(said[-1])[:REASON_LENGTH_MAX] if said else "it said nothing"
+        return f"{reason}; see {self.log}"
+
+    def _tail(self) -> list[str]:
         if not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+            return []
+        with self.log.open("rb") as opened:
+            opened.seek(max(0, self.log.stat().st_size - TAIL_BYTES_MAX))
+            return opened.read().decode(errors="replace").splitlines()
+
+
+def _reason(line: str) -> str:
+    """The reason in a line of a log: what our processes and etcd write in JSON, or the line itself."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line.strip()
+    if not isinstance(entry, dict):
+        return line.strip()
+    event = str(entry.get("event") or entry.get("msg") or "")
+    why = str(entry.get("exception") or entry.get("error") or "").strip().splitlines()
+    return f"{event}: {why[-1]}" if why else event

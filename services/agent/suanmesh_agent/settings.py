@@ -82,6 +82,8 @@ class AgentSettings:
     """How long a transfer may stand still before it has failed, seconds."""
     stop_tasks: bool = False
     """Whether tasks are stopped when the agent is told to end; else they go on, and the next agent finds them."""
+    lives_with: int = 0
+    """Process id of whom the tasks must not outlive, however it ends, with or without this agent; 0 for nobody."""
 
     def __post_init__(self) -> None:
         if min(self.cpu_milli, self.memory_bytes, self.scratch_bytes, self.max_duration_s) < 0:

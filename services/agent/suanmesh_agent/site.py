@@ -95,7 +95,13 @@ def open_executor(settings: AgentSettings) -> ProcessExecutor:
         log.info("tasks run without control groups")
         cgroups = None
     engine_path = (settings.engine_prefix / "bin",)
-    return ProcessExecutor(settings.data_dir / "tasks", sandbox=sandbox, cgroups=cgroups, engine_path=engine_path)
+    return ProcessExecutor(
+        settings.data_dir / "tasks",
+        sandbox=sandbox,
+        cgroups=cgroups,
+        engine_path=engine_path,
+        lives_with=settings.lives_with,
+    )
 
 
 @asynccontextmanager

@@ -33,11 +33,19 @@ class ProcessExecutor:
     """Runs tasks as processes: in `sandbox` and `cgroups` where the host has them, within watched bounds else."""
 
     def __init__(
-        self, folder: Path, *, sandbox: Sandbox | None, cgroups: Cgroups | None, engine_path: tuple[Path, ...]
+        self,
+        folder: Path,
+        *,
+        sandbox: Sandbox | None,
+        cgroups: Cgroups | None,
+        engine_path: tuple[Path, ...],
+        lives_with: int = 0,
     ) -> None:
+        """Tasks end when the process `lives_with` has ended, whoever that is; 0 is nobody."""
         self._folder = folder
         self._sandbox = sandbox
         self._cgroups = cgroups
+        self._lives_with = lives_with
         self._path = ":".join([*(str(path) for path in engine_path), "/usr/local/bin", "/usr/bin", "/bin"])
 
     @property
@@ -194,6 +202,7 @@ class ProcessExecutor:
             "join": list(fence.join),
             "cpu_file": fence.cpu_file,
             "oom_file": fence.oom_file,
+            "lives_with": self._lives_with,
         }
 
     def _fence(self, spec: TaskSpec) -> Fence:

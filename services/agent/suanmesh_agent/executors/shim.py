@@ -86,6 +86,7 @@ class Run:
         self._start_ns = time.time_ns()
         self._start = time.monotonic()
         self._oom_kills = self._count_oom_kills()
+        self._master = _open_pidfd(spec["lives_with"]) if spec["lives_with"] else None
 
     def to_the_end(self, starter: int) -> None:
         """Start the task, watch its bounds until it ends, and write down how it ended."""
@@ -133,10 +134,15 @@ class Run:
         poll = select.poll()
         poll.register(output, select.POLLIN)
         poll.register(wake, select.POLLIN)
+        if self._master is not None:
+            poll.register(self._master, select.POLLIN)
         while self._status is None:
             for fd, _ in poll.poll(TICK_S * 1000):
                 if fd == wake:
                     os.read(wake, 4096)
+                elif fd == self._master:
+                    poll.unregister(fd)
+                    self._end("CANCELLED")
                 elif not self._copy(output):
                     poll.unregister(output)
             self._reap()
@@ -357,6 +363,16 @@ def _write(path: Path, facts: dict[str, Any]) -> None:
         if path.name == "exit.json":
             os.fsync(file.fileno())
     draft.replace(path)
+
+
+def _open_pidfd(pid: int) -> int:
+    """Readable when `pid` has ended, and at once where it had ended before."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        os.close(writer)
+        return reader
 
 
 def _kill(pid: int, number: int) -> None:
