@@ -75,6 +75,8 @@ class Probes:
     async def Read(self, request: Any, call: Call) -> Any:
         if request.text == "refuse":
             raise FailedPrecondition("PROBE_SAD", "the probe is sad", mood="low")
+        if request.text.startswith("quote"):
+            raise FailedPrecondition("PROBE_SAD", f"the probe is sad about {request.text}", about=request.text)
         if request.text == "break":
             raise ZeroDivisionError("a defect")
         if request.text == "finish":

@@ -22,7 +22,7 @@ from suanmesh_chassis.streams import Streams
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal, ResourceExhausted
 from suanmesh_sdk import deadlines
-from suanmesh_sdk.status import DETAILS_KEY, status_of
+from suanmesh_sdk.status import DETAILS_KEY, MESSAGE_LENGTH_MAX, status_of
 from suanmesh_store import MemoKey
 from suanmesh_telemetry import names
 from suanmesh_telemetry.metrics import SERVER_DURATIONS
@@ -117,12 +117,9 @@ class Serving:
         """Take note of the `request_id`; the answer that was given to it before, if it was."""
         if not self.method.has_request_id:
             return None
-        self._request_id = str(getattr(request, _REQUEST_ID))
+        self._request_id = self._checked_id(str(getattr(request, _REQUEST_ID)))
         if not self.method.keyed:
             return None
-        if not 0 < len(self._request_id) <= REQUEST_ID_LENGTH_MAX or not self._request_id.isprintable():
-            message = f"{self.method.name} needs a request_id of 1 to {REQUEST_ID_LENGTH_MAX} printable characters"
-            raise InvalidArgument("REQUEST_ID_MISSING", message, field="request_id")
         self._body_digest = _digest(request, self._request_id)
         if self._rules.requests is None:
             return None
@@ -152,7 +149,8 @@ class Serving:
 
     def refused(self, refusal: Refusal) -> None:
         """It ends with a refusal."""
-        self._code, self._reason, self._message = refusal.code, refusal.reason, refusal.message
+        # A refusal quotes what it refuses: cut here, before the log line and the wire.
+        self._code, self._reason, self._message = refusal.code, refusal.reason, refusal.message[:MESSAGE_LENGTH_MAX]
         self._status = status_of(refusal, area=self._rules.area).SerializeToString()
 
     def broken_off(self) -> None:
@@ -198,6 +196,14 @@ class Serving:
         """Answer with what it ended with."""
         trailing = ((DETAILS_KEY, self._status),) if self._status else ()
         await self._context.abort(_CODES[self._code], self._message, trailing)
+
+    def _checked_id(self, request_id: str) -> str:
+        """A `request_id` that may be kept, logged and put on a span; nothing of any other one is."""
+        least = 1 if self.method.keyed else 0
+        if not least <= len(request_id) <= REQUEST_ID_LENGTH_MAX or not request_id.isprintable():
+            message = f"{self.method.name} needs a request_id of 1 to {REQUEST_ID_LENGTH_MAX} printable characters"
+            raise InvalidArgument("REQUEST_ID_MISSING", message, field=_REQUEST_ID)
+        return request_id
 
     def _describe_span(self, peer: str) -> None:
         host, _, port = peer.partition(":")[2].rpartition(":")

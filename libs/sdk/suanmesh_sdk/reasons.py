@@ -24,7 +24,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "IDENTITY_MISSING": "没有证书，或证书所示身份不属于本节点",
         "ROLE_DENIED": "调用者的角色不允许调用此方法",
         "ASSERTION_INVALID": "网关的身份声明无效、过期或不是给此服务的",
-        "REQUEST_ID_MISSING": "此方法需要 request_id",
+        "REQUEST_ID_MISSING": "缺少所需的 request_id，或其过长、含有不可打印字符",
         "REQUEST_ID_REUSED": "该 request_id 已用于另一内容的请求",
         "DEADLINE_MISSING": "调用没有期限",
         "DEADLINE_TOO_SHORT": "剩余时间不足以开始",

@@ -25,6 +25,11 @@ class PlainJson:
     """Whether lines of level info are written."""
 
 
+VALUE_LENGTH_MAX = 2_000
+"""Longest text of a field: refusals and faults quote what callers sent. Its beginning is kept."""
+EXCEPTION_LENGTH_MAX = 20_000
+"""Longest traceback, whose end tells what happened."""
+
 _plain_json: PlainJson | None = None
 
 
@@ -54,6 +59,7 @@ def configure_logs(area: str, level: str, stream: TextIO = sys.stderr) -> None:
             placed,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.ExceptionRenderer(),
+            _bounded,
             written,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -61,6 +67,15 @@ def configure_logs(area: str, level: str, stream: TextIO = sys.stderr) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, stream=stream, format=_FOREIGN, force=True)
+
+
+def _bounded(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    for key, value in event.items():
+        if key == "exception":
+            event[key] = value[-EXCEPTION_LENGTH_MAX:]
+        elif isinstance(value, str):
+            event[key] = value[:VALUE_LENGTH_MAX]
+    return event
 
 
 _FOREIGN = '{"event": "library says", "level": "%(levelname)s", "area": "%(name)s", "message": "%(message)s"}'

@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState
@@ -26,6 +26,7 @@ BATCH_SPANS_MAX = 512
 SCHEDULE_DELAY_MS = 500
 EXPORT_TIMEOUT_S = 5
 FLUSH_BOUND_S = 3.0
+ATTRIBUTE_LENGTH_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ def install(area: str, instance: str, processor: SpanProcessor) -> Tracing:
     """Make `processor` the process' way out for spans."""
     attributes = {"service.name": area, "service.instance.id": instance, names.LAYER: names.LAYERS.get(area, "")}
     resource = Resource(attributes)
-    provider = TracerProvider(sampler=KeptSampler(), resource=resource, shutdown_on_exit=False)
+    limits = SpanLimits(max_attribute_length=ATTRIBUTE_LENGTH_MAX)
+    provider = TracerProvider(sampler=KeptSampler(), resource=resource, shutdown_on_exit=False, span_limits=limits)
     provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
     lead_out(WayOut(resource, processor))

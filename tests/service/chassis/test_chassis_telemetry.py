@@ -17,8 +17,9 @@ from suanmesh_chassis import Served
 from suanmesh_chassis.probe import PROBE_SERVICE, SERVICE, Probe, Probes
 from suanmesh_chassis.testing import LoopbackNode
 from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk.status import MESSAGE_LENGTH_MAX
 from suanmesh_telemetry import span
-from suanmesh_telemetry.logs import configure_logs
+from suanmesh_telemetry.logs import VALUE_LENGTH_MAX, configure_logs
 from suanmesh_telemetry.testing import ended_spans, record_spans, recorded_spans
 
 
@@ -116,6 +117,35 @@ def lines() -> Iterator[io.StringIO]:
     configure_logs("probe", "info", kept)
     yield kept
     structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("method", ["Change", "Read"])
+async def test_a_caller_cannot_fill_the_log(
+    node: LoopbackNode, probes: Probes, connect: Any, lines: io.StringIO, method: str
+) -> None:
+    """One caller with a long id would fill the disks of whoever keeps the logs and the spans."""
+    at = await node.serve(node.process("probe"), [Served(PROBE_SERVICE, probes)])
+
+    with pytest.raises(Refusal, match="REQUEST_ID_MISSING"):
+        await connect(at=at).unary(method, "buy", request_id="x" * 100_000)
+    (served,) = await ended_spans(1)
+
+    assert len(lines.getvalue()) < 1_000
+    assert len(str(dict(served.attributes))) < 1_000
+
+
+async def test_a_refusal_that_quotes_its_caller_is_cut(
+    node: LoopbackNode, probes: Probes, connect: Any, lines: io.StringIO
+) -> None:
+    """A name of a megabyte is a mistake once; in every log and every answer it is a second one."""
+    at = await node.serve(node.process("probe"), [Served(PROBE_SERVICE, probes)])
+
+    with pytest.raises(Refusal) as refused:
+        await connect(at=at).unary("Read", "quote" + "x" * 100_000)
+    structlog.get_logger().info("put off", message="x" * 100_000)
+
+    assert len(refused.value.message) <= MESSAGE_LENGTH_MAX
+    assert len(lines.getvalue()) < 2_000 + VALUE_LENGTH_MAX
 
 
 async def test_a_call_leaves_one_line(node: LoopbackNode, probes: Probes, connect: Any, lines: io.StringIO) -> None:

@@ -35,7 +35,7 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     REASON_ASSERTION_INVALID: _Reason.ValueType  # 5
     """UNAUTHENTICATED: the gateway's assertion is forged, past its time, or for another service."""
     REASON_REQUEST_ID_MISSING: _Reason.ValueType  # 6
-    """INVALID_ARGUMENT: a method that needs a `request_id` was called without one."""
+    """INVALID_ARGUMENT: a method that needs a `request_id` was called without one, or with one too long or not printable."""
     REASON_REQUEST_ID_REUSED: _Reason.ValueType  # 7
     """INVALID_ARGUMENT: the `request_id` was used before with another body."""
     REASON_DEADLINE_MISSING: _Reason.ValueType  # 8
@@ -79,7 +79,7 @@ REASON_ROLE_DENIED: Reason.ValueType  # 4
 REASON_ASSERTION_INVALID: Reason.ValueType  # 5
 """UNAUTHENTICATED: the gateway's assertion is forged, past its time, or for another service."""
 REASON_REQUEST_ID_MISSING: Reason.ValueType  # 6
-"""INVALID_ARGUMENT: a method that needs a `request_id` was called without one."""
+"""INVALID_ARGUMENT: a method that needs a `request_id` was called without one, or with one too long or not printable."""
 REASON_REQUEST_ID_REUSED: Reason.ValueType  # 7
 """INVALID_ARGUMENT: the `request_id` was used before with another body."""
 REASON_DEADLINE_MISSING: Reason.ValueType  # 8
