@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from advice import BY_CODE, OBSTACLES
-
+from suanmesh_cli.texts import DOMAIN, OWN
+from suanmesh_sdk.advice import BY_CODE, OBSTACLES, STATE_REASONS
 from suanmesh_sdk.reasons import CHINESE
 from suanmesh_telemetry import names
 
@@ -50,6 +50,8 @@ def refusals() -> dict[str, list[Meaning]]:
             found.setdefault(reason, []).append(
                 Meaning(f"{area}.suanmesh", code, _sentence(english), CHINESE[area][reason] + "。")
             )
+    for reason, (code, text) in OWN.items():
+        found.setdefault(reason, []).append(Meaning(DOMAIN, code, _sentence(text.en) + ".", text.zh + "。"))
     return dict(sorted(found.items()))
 
 
@@ -84,6 +86,12 @@ def _errors_en(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
     yield from _table(
         ("code", "meaning", "what to do"), ((code, means.en, do.en) for code, (means, do) in OBSTACLES.items())
     )
+    yield "## States"
+    yield (
+        "What leads the `state_reason` of a job, a placement or a transfer; a code that is not listed here is the "
+        "reason of the refusal that led to the state."
+    )
+    yield from _table(("code", "meaning"), ((code, text.en) for code, text in STATE_REASONS.items()))
 
 
 def _errors_zh(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
@@ -101,6 +109,9 @@ def _errors_zh(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
         yield "处置：" + "".join(dict.fromkeys(BY_CODE[m.code].zh for m in meanings))
     yield "## 障碍"
     yield from _table(("代码", "含义", "处置"), ((code, means.zh, do.zh) for code, (means, do) in OBSTACLES.items()))
+    yield "## 状态"
+    yield "作业、落位或搬运的 `state_reason` 以下列代码开头；不在表中的代码是导致该状态的拒绝的原因。"
+    yield from _table(("代码", "含义"), ((code, text.zh) for code, text in STATE_REASONS.items()))
 
 
 def _telemetry() -> Iterator[str]:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from suanmesh_cli.texts import refusal
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
+from suanmesh_kernel.texts import Text
 
 FIELDS = ("gateway", "node", "ca", "cert", "key", "account")
 PATHS = ("ca", "cert", "key")
@@ -66,7 +68,7 @@ def load(paths: list[Path]) -> Config:
         current = current or str(table.get("current", ""))
         declared = table.get("contexts", {})
         if not isinstance(declared, dict):
-            raise _invalid(path, "contexts is not a table")
+            raise _invalid(path, _no_table("contexts"))
         for name, values in declared.items():
             contexts.setdefault(name, _context(path, name, values))
     return Config(contexts, current, tuple(paths))
@@ -79,8 +81,12 @@ def chosen(config: Config, environment: Mapping[str, str], name: str = "") -> Co
     """
     wanted = name or environment.get("SUANMESH_CONTEXT", "") or config.current
     if wanted and wanted not in config.contexts:
-        known = ", ".join(config.contexts) or "none"
-        raise FailedPrecondition("CONTEXT_MISSING", f"there is no context {wanted!r}; known: {known}", name=wanted)
+        known = ", ".join(config.contexts)
+        unknown = Text(
+            f"there is no context {wanted!r}; known: {known or 'none'}",
+            f"没有上下文 {wanted!r}；已知：{known or '无'}",
+        )
+        raise refusal(FailedPrecondition, "CONTEXT_MISSING", unknown, name=wanted)
     context = config.contexts.get(wanted) or Context(name="environment")
     for field in FIELDS:
         value = environment.get(f"SUANMESH_{field.upper()}")
@@ -89,11 +95,14 @@ def chosen(config: Config, environment: Mapping[str, str], name: str = "") -> Co
             context = replace(context, **{field: value}, origins=origins)
     missing = [field for field in ("gateway", "node", "ca") if not getattr(context, field)]
     if missing:
-        raise FailedPrecondition(
-            "CONTEXT_MISSING",
-            f"it is not known which mesh to talk to: no {', '.join(missing)}; "
+        lacking = ", ".join(missing)
+        unknown = Text(
+            f"it is not known which mesh to talk to: no {lacking}; "
             "start one with `suan dev`, or set SUANMESH_CONFIG to a file with contexts",
+            f"不知道要与哪个算网通信：缺少 {lacking}；"
+            "可用 `suan dev` 启动一个，或把 SUANMESH_CONFIG 设为含有上下文的文件",
         )
+        raise refusal(FailedPrecondition, "CONTEXT_MISSING", unknown, field=missing[0])
     return context
 
 
@@ -101,21 +110,31 @@ def _table(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
-        raise _invalid(path, f"cannot be read: {error.strerror}") from error
+        raise _invalid(path, Text(f"cannot be read: {error.strerror}", f"无法读取：{error.strerror}")) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _invalid(path, f"is not TOML: {error}") from error
+        raise _invalid(path, Text(f"is not TOML: {error}", f"不是合法的 TOML：{error}")) from error
 
 
 def _context(path: Path, name: str, values: object) -> Context:
     if not isinstance(values, dict):
-        raise _invalid(path, f"contexts.{name} is not a table")
+        raise _invalid(path, _no_table(f"contexts.{name}"))
     known: dict[str, str] = {}
     for field, value in values.items():
         if field not in FIELDS or not isinstance(value, str):
-            raise _invalid(path, f"contexts.{name}.{field} is not one of {', '.join(FIELDS)} with a text as value")
+            allowed = ", ".join(FIELDS)
+            unknown = Text(
+                f"contexts.{name}.{field} is not one of {allowed} with a text as value",
+                f"contexts.{name}.{field} 不是 {allowed} 之一，或其值不是文本",
+            )
+            raise _invalid(path, unknown)
         known[field] = str(path.parent / value) if field in PATHS else value
     return Context(name=name, origins=tuple((field, str(path)) for field in known), **known)
 
 
-def _invalid(path: Path, problem: str) -> InvalidArgument:
-    return InvalidArgument("FIELD_INVALID", f"{path} {problem}", field=str(path))
+def _no_table(what: str) -> Text:
+    return Text(f"{what} is not a table", f"{what} 不是表")
+
+
+def _invalid(path: Path, problem: Text) -> InvalidArgument:
+    text = Text(f"{path} {problem.en}", f"{path} {problem.zh}")
+    return refusal(InvalidArgument, "FIELD_INVALID", text, field=str(path))

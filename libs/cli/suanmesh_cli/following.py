@@ -11,7 +11,10 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ReadJobLo
 from suanmesh.transport.v1.dataset_pb2 import Manifest
 from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest
 from suanmesh_cli import output
+from suanmesh_cli.render.states import because
+from suanmesh_cli.texts import refusal as refused
 from suanmesh_kernel.refusals import DeadlineExceeded, NotFound, Refusal, Unavailable
+from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
@@ -32,13 +35,15 @@ async def until_ended(
         async with asyncio.timeout(timeout_s):
             return await _until_ended(mesh, name, on_change)
     except TimeoutError:
-        raise DeadlineExceeded("STILL_RUNNING", f"{name} has not ended after {timeout_s:g} s", name=name) from None
+        runs = Text(f"{name} has not ended after {timeout_s:g} s", f"{name} 在 {timeout_s:g} 秒后仍未结束")
+        raise refused(DeadlineExceeded, "STILL_RUNNING", runs, name=name) from None
 
 
-def say_change(job: Job) -> None:
-    """One line on standard error for each state."""
-    reason = f": {job.state_reason}" if job.state_reason else ""
-    output.note(f"{job.name} {Job.State.Name(job.state).removeprefix('STATE_')}{reason}")
+def say_change(job: Job, lang: str = "en") -> None:
+    """One line on standard error for each state; the code of a reason that only says the state again is left out."""
+    state = Job.State.Name(job.state).removeprefix("STATE_")
+    reason = because(job.state_reason, lang).removeprefix(f"{state}: ")
+    output.note(f"{job.name} {state}" + (f": {reason}" if reason else ""))
 
 
 async def log(mesh: Mesh, name: str, *, follow: bool, task: int) -> AsyncIterator[bytes]:
@@ -88,5 +93,6 @@ async def manifest_of(mesh: Mesh, dataset: str) -> Manifest:
     async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset)):
         content += piece.content
         if len(content) > MANIFEST_BYTES_MAX:
-            raise NotFound("FILE_UNKNOWN", f"the manifest of {dataset} is too large to read here", name=dataset)
+            large = Text(f"the manifest of {dataset} is too large to read here", f"{dataset} 的清单过大，无法在此读取")
+            raise refused(NotFound, "FILE_UNKNOWN", large, name=dataset)
     return Manifest.FromString(content)

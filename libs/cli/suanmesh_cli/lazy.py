@@ -9,8 +9,31 @@ from typing import Any
 
 import click
 
+from suanmesh_cli.usage import Misuse
+from suanmesh_kernel.texts import Text
 
-class LazyGroup(click.Group):
+
+class Verbs(click.Group):
+    """A group that says which command may have been meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one may have been meant."""
+        name, names = args[0] if args else "", self.list_commands(ctx)
+        if name and name not in names and not name.startswith("-"):
+            close = difflib.get_close_matches(name, names, n=1)
+            raise Misuse(
+                Text(
+                    f"No such command {name!r}." + (f" Did you mean {close[0]!r}?" if close else ""),
+                    f"没有命令 {name!r}。" + (f"是否指 {close[0]!r}？" if close else ""),
+                ),
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Verbs):
     """Commands given as `name: ("module:attribute", "one line of help")`."""
 
     def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
@@ -33,14 +56,3 @@ class LazyGroup(click.Group):
         """From the given lines, without importing anything."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self._lazy.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one may have been meant."""
-        name = args[0] if args else ""
-        if name and name not in self._lazy and not name.startswith("-"):
-            close = difflib.get_close_matches(name, self._lazy, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            ctx.fail(f"No such command {name!r}.{hint}")
-        return super().resolve_command(ctx, args)

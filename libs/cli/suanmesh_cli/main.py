@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import click
+from click.shell_completion import shell_complete
 
+from suanmesh_cli import errors, usage
 from suanmesh_cli.lazy import LazyGroup
 
+NAME = "suan"
+COMPLETE = "_SUAN_COMPLETE"
+INTERRUPTED = 130
+READER_GONE = 141
+"""As a shell shows tools that SIGPIPE ends: what was to be said, such as how a job ended, has not been heard."""
 COMMANDS = {
     "party": ("suanmesh_cli.commands.parties:party", "Parties: who takes part, and who may publish for them."),
     "site": ("suanmesh_cli.commands.sites:site", "Sites: places with compute."),
@@ -32,7 +40,7 @@ COMMANDS = {
 
 EPILOG = (
     "Exit status: 0 done; 1 failed; 2 usage or invalid input; 3 not found; 4 denied; 5 conflict or wrong state; "
-    "6 not enough of something; 7 time ran out; 8 unavailable; 130 interrupted."
+    "6 not enough of something; 7 time ran out; 8 unavailable; 130 interrupted; 141 the reader of a pipe has gone."
 )
 
 
@@ -45,17 +53,45 @@ def main() -> None:
     """Run `suan` and exit."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 - gRPC reads it at import and nowhere else
     environment = dict(os.environ)  # noqa: TID251 - the one place where the environment comes in
+    sys.exit(status_of(sys.argv[1:], environment))
+
+
+def status_of(arguments: list[str], environment: dict[str, str]) -> int:
+    """Do what the arguments say; whatever goes wrong has been said on standard error."""
+    lang = usage.language(environment, usage.flagged_language(arguments))
     try:
-        status = suan.main(prog_name="suan", standalone_mode=False, obj=environment)
+        status = _done(arguments, environment, lang)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_output()
+        return READER_GONE
+    except OSError as fault:
+        _give_up_output()
+        with suppress(OSError):
+            click.echo(errors.failed(fault, lang), err=True)
+        return 1
+    return status
+
+
+def _done(arguments: list[str], environment: dict[str, str], lang: str) -> int:
+    """Not by click's own `main`, which takes it upon itself what a closed pipe means."""
+    try:
+        usage.check_encoding(arguments)
+        if instruction := environment.get(COMPLETE):
+            return shell_complete(suan, {"obj": environment}, NAME, COMPLETE, instruction)
+        with suan.make_context(NAME, list(arguments), obj=environment) as ctx:
+            suan.invoke(ctx)
     except click.exceptions.Exit as stop:
-        status = stop.exit_code
+        return stop.exit_code
     except click.ClickException as wrong:
-        wrong.show()
-        status = wrong.exit_code
+        usage.show(wrong, lang)
+        return wrong.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        status = 130
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    sys.exit(status if isinstance(status, int) else 0)
+        return INTERRUPTED
+    return 0
+
+
+def _give_up_output() -> None:
+    """What is still in the buffer goes nowhere; Python would complain at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

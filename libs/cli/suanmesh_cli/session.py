@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from suanmesh_cli import config, errors
+from suanmesh_cli.usage import Seconds, language
 from suanmesh_kernel.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -48,13 +49,6 @@ class Session:
         return connect(context.gateway, tls=tls, node=context.node)
 
 
-def language(environment: Mapping[str, str], flag: str = "") -> str:
-    """`zh` or `en`: by flag, `SUANMESH_LANG`, or the locale."""
-    locale = environment.get("LC_ALL") or environment.get("LC_MESSAGES") or environment.get("LANG") or ""
-    wanted = flag or environment.get("SUANMESH_LANG") or locale
-    return "zh" if wanted.lower().startswith("zh") else "en"
-
-
 def command(run: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
     """An async function `(session, ...)` as a command with the shared options; it may return an exit status."""
 
@@ -62,7 +56,7 @@ def command(run: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
     @click.option("--context", "context_name", default="", metavar="NAME", help="Context to use, see `suan ctx`.")
     @click.option("--lang", type=click.Choice(("en", "zh")), default=None, help="Language of texts; by locale.")
     @click.option(
-        "--timeout", "timeout_s", type=float, default=10.0, show_default=True, help="Seconds a call may take."
+        "--timeout", "timeout_s", type=Seconds(), default=10.0, show_default=True, help="Seconds a call may take."
     )
     @functools.wraps(run)
     def wrapped(output: str, context_name: str, lang: str | None, timeout_s: float, **given: Any) -> None:

@@ -34,7 +34,7 @@ def in_units(text: str, units: dict[str, int]) -> int | None:
     number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ/ ")
     unit = text[len(number) :].strip()
     factor = units.get(unit) if unit else None
-    if factor is None or not number.replace(".", "", 1).isdigit():
+    if factor is None or not number.replace(".", "", 1).isdecimal():
         return None
     amount = Decimal(number) * factor
     return int(amount) if amount == int(amount) else None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from suanmesh_cli import config
-from suanmesh_cli.session import language
+from suanmesh_cli.usage import language
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
 
 USER = """\

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -81,9 +83,21 @@ def test_people_write_sizes_and_files_and_the_contract_gets_numbers_and_bytes(fo
         ("account: a\naccount: b\n", 2, "account", "twice"),
         ("state: STATE_DONE\n", 1, "state", "set by the service"),
         ("constraints:\n  deadline: tomorrow\n", 2, "constraints.deadline", "2026-01-31"),
-        ("account: a\n  b: [\n", 2, "", "YAML"),
-        ("- a\n", 1, "", "mapping"),
-        ("", 1, "", "mapping"),
+        ("account: a\n  b: [\n", 2, "job.yaml", "YAML"),
+        ("- a\n", 1, "job.yaml", "mapping"),
+        ("", 1, "job.yaml", "mapping"),
+        ("account: a\n---\naccount: b\n", 2, "---", "one job"),
+        ("account: a\n? [b, c]\n: d\n", 2, "?", "name of a field"),
+        ('account: "\\ud800"\n', 1, "account", "half a character"),
+        ("constraints: {deadline: {a: b}}\n", 1, "constraints.deadline", "single value"),
+        ("ask: {cpu_milli: ²m}\n", 1, "ask.cpu_milli", "whole number"),
+        ("ask: {cpu_milli: " + "9" * 5000 + "m}\n", 1, "ask.cpu_milli", "too large"),
+        (
+            'package: {variants: [{artefacts: [{path: a, file: "a\\0b"}]}]}\n',
+            1,
+            "package.variants[0].artefacts[0].file",
+            "such a name",
+        ),
         ("a: &x [1]\nb: *x\n", 2, "*x", "alias"),
         ("a: &x {b: *x}\n", 1, "*x", "alias"),
         (
@@ -99,8 +113,11 @@ def test_a_mistake_is_named(folder: Path, text: str, line: int, field: str, says
     with pytest.raises(InvalidArgument) as caught:
         loaded(folder, text)
     assert f"job.yaml:{line}:" in str(caught.value)
-    assert caught.value.facts["field"] == field
+    assert caught.value.facts["field"].removeprefix(f"{folder}/") == field
     assert says in caught.value.message
+    assert caught.value.localized["en"] == caught.value.message
+    assert re.search("[一-鿿]", caught.value.localized["zh"])
+    assert "Node(" not in caught.value.message
 
 
 def test_too_much_code_is_refused_before_it_is_sent(folder: Path) -> None:
@@ -116,6 +133,35 @@ def test_a_huge_file_is_not_parsed(folder: Path) -> None:
         loaded(folder, "#" * 100_000)
     with pytest.raises(InvalidArgument, match="No such file"):
         jobfile.load(folder / "absent.yaml")
+
+
+@pytest.mark.parametrize("text", ["a" + chr(0), chr(0xD800), "[" * 10_000])
+def test_what_is_no_yaml_at_all_is_told_in_words(folder: Path, text: str) -> None:
+    """A binary file given by mistake would read as a defect of ours."""
+    path = folder / "job.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(InvalidArgument, match=r"not YAML: [^\n]+$"):
+        jobfile.load(path)
+
+
+def test_what_has_no_end_is_not_read_to_its_end(folder: Path) -> None:
+    """A device, a folder or a pipe in place of a file must neither fill the memory nor wait for ever."""
+    with pytest.raises(InvalidArgument, match="larger than"):
+        jobfile.load(Path("/dev/zero"))
+    with pytest.raises(InvalidArgument, match="directory"):
+        jobfile.load(folder)
+    reader, writer = os.pipe()
+    os.write(writer, b"account: accounts/a\n")
+    os.close(writer)
+    assert jobfile.load(Path(f"/dev/fd/{reader}")).account == "accounts/a"
+    os.close(reader)
+
+
+def test_a_pipe_that_nobody_writes_to_is_given_up(folder: Path) -> None:
+    """A script would hang in the night."""
+    os.mkfifo(folder / "job.yaml")
+    with pytest.raises(InvalidArgument, match="nothing came"):
+        jobfile.load(folder / "job.yaml", silence_s_max=0.01)
 
 
 @given(st.text(max_size=200))

@@ -17,8 +17,13 @@ from suanmesh.transport.v1.transport_service_pb2 import (
     ReadFileRequest,
 )
 from suanmesh_cli import following, output, units
+from suanmesh_cli.lazy import Verbs
+from suanmesh_cli.render.states import because
 from suanmesh_cli.session import Session, command, full_name, listed
+from suanmesh_cli.texts import refusal
+from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.refusals import DataLoss, FailedPrecondition, InvalidArgument
+from suanmesh_kernel.texts import Text
 from suanmesh_sdk import Mesh
 
 DATASET_COLUMNS: output.Columns = (
@@ -42,11 +47,10 @@ TRANSFER_COLUMNS: output.Columns = (
     ("RATE", lambda transfer: units.rate(transfer.rate_bps) if transfer.rate_bps else "unpaced"),
     ("VERIFIED", lambda transfer: verified(transfer)),  # noqa: PLW0108 - defined below
     ("FOR", lambda transfer: transfer.placement),
-    ("BECAUSE", lambda transfer: transfer.state_reason),
 )
 
 
-@click.group()
+@click.group(cls=Verbs)
 def dataset() -> None:
     """Datasets: named data that lies at sites."""
 
@@ -79,7 +83,13 @@ async def show_dataset(session: Session, name: str) -> None:
 async def get(session: Session, name: str, path: str, to: Path | None) -> None:
     """Fetch the dataset NAME into a folder, or print its one file PATH."""
     if bool(path) == bool(to):
-        raise click.UsageError("give either a PATH to print or a folder with --to")
+        raise Misuse(
+            Text(
+                "Give either a PATH to print or a folder with --to.",
+                "请给出要打印的 PATH，或用 --to 给出文件夹，二者择一。",
+            ),
+            click.get_current_context(),
+        )
     dataset = full_name("datasets", name)
     async with session.mesh() as mesh:
         if to is None:
@@ -93,7 +103,7 @@ async def get(session: Session, name: str, path: str, to: Path | None) -> None:
             output.note(f"{file.path}  {units.size(file.bytes)}")
 
 
-@click.group()
+@click.group(cls=Verbs)
 def transfer() -> None:
     """Transfers: datasets on the way from site to site."""
 
@@ -104,7 +114,8 @@ async def list_transfers(session: Session) -> None:
     """List your transfers, newest first."""
     async with session.mesh() as mesh:
         found = await listed(mesh.transport.ListTransfers, ListTransfersRequest(), "transfers", session.timeout_s)
-    output.show_list(session.output, "transfers", found, TRANSFER_COLUMNS)
+    reason = ("BECAUSE", lambda transfer: because(transfer.state_reason, session.lang))
+    output.show_list(session.output, "transfers", found, (*TRANSFER_COLUMNS, reason))
 
 
 async def fetch(mesh: Mesh, dataset: str, file: ManifestFile, folder: Path) -> None:
@@ -120,7 +131,8 @@ async def fetch(mesh: Mesh, dataset: str, file: ManifestFile, folder: Path) -> N
             digest.update(piece.content)
     if written != file.bytes or digest.digest() != file.digest:
         partial.unlink()
-        raise DataLoss("DIGEST_MISMATCH", f"{file.path} of {dataset} arrived damaged", name=dataset)
+        damaged = Text(f"{file.path} of {dataset} arrived damaged", f"{dataset} 的 {file.path} 到达时已损坏")
+        raise refusal(DataLoss, "DIGEST_MISMATCH", damaged, name=dataset)
     partial.chmod(0o755 if file.executable else 0o644)
     partial.rename(target)
 
@@ -130,9 +142,11 @@ def _hasher() -> Any:
     try:
         from blake3 import blake3
     except ImportError as error:
-        raise FailedPrecondition(
-            "TOOL_MISSING", "the package blake3 is needed to verify what arrives: pip install blake3"
-        ) from error
+        needed = Text(
+            "the package blake3 is needed to verify what arrives: pip install blake3",
+            "校验到达的数据需要软件包 blake3：pip install blake3",
+        )
+        raise refusal(FailedPrecondition, "TOOL_MISSING", needed) from error
     return blake3()
 
 
@@ -140,7 +154,12 @@ def safe(path: str) -> PurePosixPath:
     """`path` if it stays within the folder it is written to: a manifest comes from a stranger."""
     parts = path.split("/")
     if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
-        raise InvalidArgument("FIELD_INVALID", f"{path!r} is not a path within a dataset", field="path")
+        raise refusal(
+            InvalidArgument,
+            "FIELD_INVALID",
+            Text(f"{path!r} is not a path within a dataset", f"{path!r} 不是数据集内的路径"),
+            field="path",
+        )
     return PurePosixPath(path)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,8 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     SubmitJobsRequest,
 )
 from suanmesh_cli import following, output, units
+from suanmesh_cli.lazy import Verbs
+from suanmesh_cli.render.states import because
 from suanmesh_cli.session import Session, command, full_name, listed
 
 if TYPE_CHECKING:
@@ -31,12 +35,12 @@ COLUMNS: output.Columns = (
     ("SUBMITTED", lambda job: units.moment(job.create_time)),
     ("ENDED", lambda job: units.moment(job.end_time)),
     ("NAME", lambda job: job.display_name),
-    ("BECAUSE", lambda job: job.state_reason),
 )
 NOTHING_FITS = 6
+TASK_INDEX_MAX = 2**31 - 1
 
 
-@click.group()
+@click.group(cls=Verbs)
 def job() -> None:
     """Jobs: what you want run."""
 
@@ -67,7 +71,7 @@ async def submit(session: Session, file: Path, job_id: str, dry_run: bool, wait:
             _show(session, result.job)
             return 0
         output.note(f"submitted {result.job.name}")
-        ended = await following.until_ended(mesh, result.job.name, following.say_change)
+        ended = await following.until_ended(mesh, result.job.name, _say_change(session))
     _show(session, ended)
     return 0 if ended.state == Job.STATE_DONE else 1
 
@@ -78,7 +82,8 @@ async def list_jobs(session: Session) -> None:
     """List your jobs, newest first."""
     async with session.mesh() as mesh:
         jobs = await listed(mesh.scheduler.ListJobs, ListJobsRequest(), "jobs", session.timeout_s)
-    output.show_list(session.output, "jobs", jobs, COLUMNS)
+    reason = ("BECAUSE", lambda job: because(job.state_reason, session.lang))
+    output.show_list(session.output, "jobs", jobs, (*COLUMNS, reason))
 
 
 @job.command("show")
@@ -105,7 +110,7 @@ async def explain(session: Session, name: str) -> None:
 @job.command("logs")
 @click.argument("name")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the tasks have ended.")
-@click.option("--task", type=click.IntRange(0), default=0, show_default=True, help="Index of the task.")
+@click.option("--task", type=click.IntRange(0, TASK_INDEX_MAX), default=0, show_default=True, help="Index of the task.")
 @command
 async def logs(session: Session, name: str, follow: bool, task: int) -> None:
     """Print what the job's task wrote."""
@@ -134,17 +139,21 @@ async def wait(session: Session, name: str) -> int:
     """Wait until the job NAME has ended; --timeout bounds the wait (exit status 7)."""
     async with session.mesh() as mesh:
         ended = await following.until_ended(
-            mesh, full_name("jobs", name), following.say_change, timeout_s=session.timeout_s
+            mesh, full_name("jobs", name), _say_change(session), timeout_s=session.timeout_s
         )
     _show(session, ended)
     return 0 if ended.state == Job.STATE_DONE else 1
+
+
+def _say_change(session: Session) -> Callable[[Job], None]:
+    return partial(following.say_change, lang=session.lang)
 
 
 def _show(session: Session, found: Job) -> None:
     def rendered() -> RenderableType:
         from suanmesh_cli.render import explain as rendering
 
-        return output.facts(rendering.job_facts(found))
+        return output.facts(rendering.job_facts(found, session.lang))
 
     output.show_one(session.output, found, rendered)
 

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import click
 
+SITES_MAX = 8
+"""Places that the launcher knows; it is not imported for a help text."""
+
 
 @click.command()
-@click.option("--sites", type=click.IntRange(1, 16), default=3, show_default=True, help="How many sites to start.")
+@click.option(
+    "--sites", type=click.IntRange(1, SITES_MAX), default=3, show_default=True, help="How many sites to start."
+)
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder that holds everything.")
 @click.pass_context
 def dev(ctx: click.Context, sites: int, data_dir: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
@@ -19,8 +19,11 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
 from suanmesh.accounting.v1.usage_pb2 import Bill
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh_cli import output, units
+from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.session import ITEMS_MAX, Session, command, full_name, listed
+from suanmesh_cli.texts import refusal
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
+from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,7 +48,7 @@ PRICE_COLUMNS: output.Columns = (
 )
 
 
-@click.group()
+@click.group(cls=Verbs)
 def account() -> None:
     """Accounts: where a party's money stands."""
 
@@ -85,7 +88,7 @@ async def credit(session: Session, name: str, amount: str, request_id: str) -> N
     output.show_one(session.output, credited, lambda: output.table([credited], ACCOUNT_COLUMNS))
 
 
-@click.group()
+@click.group(cls=Verbs)
 def price() -> None:
     """Prices in force."""
 
@@ -99,7 +102,7 @@ async def list_prices(session: Session) -> None:
     output.show_list(session.output, "price_books", found, PRICE_COLUMNS)
 
 
-@click.group()
+@click.group(cls=Verbs)
 def bill() -> None:
     """Bills: what an account owes."""
 
@@ -134,7 +137,7 @@ async def _all_charges(mesh: Mesh, request: GetBillRequest, timeout_s: float) ->
     return owed
 
 
-@click.group()
+@click.group(cls=Verbs)
 def ledger() -> None:
     """The ledger: all balances together."""
 
@@ -162,12 +165,14 @@ def micros(amount: str) -> int:
     """An amount as people write it, in 10^-6. Raises InvalidArgument where it is none, or finer than that."""
     try:
         exact = Decimal(amount) * 1_000_000
-    except InvalidOperation:
+    except ArithmeticError:  # no number, or one beyond all bounds
         exact = Decimal("NaN")
     if not exact.is_finite() or exact != exact.to_integral_value() or not 0 < exact < 2**63:
-        raise InvalidArgument(
-            "FIELD_INVALID", f"{amount[:40]!r} is not a positive amount with at most six decimals", field="amount"
+        problem = Text(
+            f"{amount[:40]!r} is not a positive amount with at most six decimals",
+            f"{amount[:40]!r} 不是最多六位小数的正金额",
         )
+        raise refusal(InvalidArgument, "FIELD_INVALID", problem, field="amount")
     return int(exact)
 
 
@@ -186,6 +191,10 @@ async def _account(session: Session, mesh: Mesh, given: str, job: str) -> str:
         return full_name("accounts", session.context.account)
     found = await listed(mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts", session.timeout_s)
     if len(found) != 1:
-        names = ", ".join(each.name for each in found) or "none"
-        raise FailedPrecondition("ACCOUNT_AMBIGUOUS", f"say which account with --account; there are: {names}")
+        names = ", ".join(each.name for each in found)
+        which = Text(
+            f"say which account with --account; there are: {names or 'none'}",
+            f"请用 --account 指明账户；现有：{names or '无'}",
+        )
+        raise refusal(FailedPrecondition, "ACCOUNT_AMBIGUOUS", which)
     return str(found[0].name)

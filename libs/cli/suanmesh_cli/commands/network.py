@@ -11,6 +11,7 @@ from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import (
 )
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation
 from suanmesh_cli import output, units
+from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.session import Session, command, listed
 
 LINK_COLUMNS: output.Columns = (
@@ -36,7 +37,7 @@ RESERVATION_COLUMNS: output.Columns = (
 )
 
 
-@click.group()
+@click.group(cls=Verbs)
 def link() -> None:
     """Links: directed connections between sites."""
 
@@ -50,7 +51,7 @@ async def list_links(session: Session) -> None:
     output.show_list(session.output, "links", links, LINK_COLUMNS)
 
 
-@click.group()
+@click.group(cls=Verbs)
 def reservation() -> None:
     """Reservations: bandwidth held on paths."""
 

@@ -16,6 +16,7 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.type.v1.capacity_pb2 import Capacity, Origin
 from suanmesh_cli import output, units
+from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.session import Session, command, full_name, listed
 
 SITE_COLUMNS: output.Columns = (
@@ -42,7 +43,7 @@ POOL_COLUMNS: output.Columns = (
 )
 
 
-@click.group()
+@click.group(cls=Verbs)
 def site() -> None:
     """Sites: places with compute, each run by one provider."""
 
@@ -84,7 +85,7 @@ async def join_token(session: Session, party: str, ttl_s: int) -> None:
         output.show_data(session.output, output.as_data(token))
 
 
-@click.group()
+@click.group(cls=Verbs)
 def pool() -> None:
     """Pools: hosts of one site under one identifier."""
 

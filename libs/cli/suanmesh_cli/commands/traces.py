@@ -9,7 +9,10 @@ import click
 from suanmesh.gateway.v1.gateway_service_pb2 import GetTraceRequest, ListTracesRequest
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh_cli import output, units
+from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.session import Session, command, full_name
+from suanmesh_cli.usage import Misuse
+from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,7 +26,7 @@ COLUMNS: output.Columns = (
 )
 
 
-@click.group()
+@click.group(cls=Verbs)
 def trace() -> None:
     """Traces: what happened, span by span."""
 
@@ -36,7 +39,10 @@ def trace() -> None:
 async def show(session: Session, name: str, job_name: str, everything: bool) -> None:
     """Show the span tree of a trace, or of a job."""
     if bool(name) == bool(job_name):
-        raise click.UsageError("give either a TRACE or a job with --job")
+        raise Misuse(
+            Text("Give either a TRACE or a job with --job.", "请给出 TRACE，或用 --job 给出作业，二者择一。"),
+            click.get_current_context(),
+        )
     async with session.mesh() as mesh:
         if job_name:
             request = GetJobRequest(name=full_name("jobs", job_name))

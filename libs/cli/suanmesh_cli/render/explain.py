@@ -12,6 +12,7 @@ from suanmesh.scheduler.v1.decision_pb2 import Candidate, Decision, Obstacle
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.reason_pb2 import ObstacleCode
 from suanmesh_cli import units
+from suanmesh_cli.render.states import because
 
 TITLES = {
     "en": (
@@ -71,14 +72,14 @@ def candidates(made: Decision, lang: str = "en") -> Table:
     return table
 
 
-def job_facts(job: Job) -> list[tuple[str, str]]:
+def job_facts(job: Job, lang: str = "en") -> list[tuple[str, str]]:
     """What is worth knowing of a job, in the order it is asked for."""
     history = " → ".join(f"{state_name(change.state)} {units.moment(change.time)[11:]}" for change in job.history)
     return [
         ("job", job.name),
         ("name", job.display_name),
         ("state", state_name(job.state)),
-        ("because", job.state_reason),
+        ("because", because(job.state_reason, lang)),
         ("account", job.account),
         ("attempt", str(job.attempt or "")),
         ("decision", job.decision),

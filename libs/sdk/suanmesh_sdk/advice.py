@@ -1,16 +1,10 @@
-"""What the reader of a refusal or an obstacle can do about it, English and Chinese; `generate.py` prints it."""
+"""What the reader of a refusal, an obstacle or a state can do about it, in English and Chinese."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-
-class Text(NamedTuple):
-    """One sentence in both languages."""
-
-    en: str
-    zh: str
-
+from suanmesh_kernel.texts import Text
 
 BY_CODE: Final[dict[str, Text]] = {
     "INVALID_ARGUMENT": Text(
@@ -137,3 +131,43 @@ OBSTACLES: Final[dict[str, tuple[Text, Text]]] = {
     ),
 }
 """By obstacle code: what it means, and what the job's owner can do."""
+
+STATE_REASONS: Final[dict[str, Text]] = {
+    "CANCELLED": Text("It was stopped, by request or with its site.", "已停止：应请求，或随站点停止。"),
+    "CAPACITY_TAKEN": Text("The site no longer has the capacity it offered.", "站点已没有所报的容量。"),
+    "CHOSEN": Text("A decision found a place for it.", "裁决已选定落位。"),
+    "COMMAND_MISSING": Text("The package names nothing to run.", "程序包没有可运行的命令。"),
+    "DELIVERY_FAILED": Text(
+        "Results did not reach the site they are wanted at; they stay where they were made.",
+        "结果未能送达指定站点，仍保存在产生它的站点。",
+    ),
+    "DISK_FAULT": Text("The site's disk does not take what arrives.", "站点的磁盘无法写入到达的数据。"),
+    "DISK_FULL": Text("What is to arrive does not fit the site's disk.", "站点的磁盘容不下要到达的数据。"),
+    "DONE": Text("Everything has run, and the results are where they are wanted.", "已全部运行，结果已送达。"),
+    "ENGINE_MISSING": Text("The site does not have the engine it offered.", "站点没有所报的引擎。"),
+    "EXIT_STATUS": Text("A task ended with a status other than 0; read its log.", "某个任务以非零状态结束，请看日志。"),
+    "MANIFEST_INVALID": Text("The source's manifest is none a dataset can have.", "源站点的清单不是数据集可有的清单。"),
+    "NO_PLACE": Text(
+        "No pool can take it now; `suan job explain` says why.", "目前没有资源池可承接；原因见 `suan job explain`。"
+    ),
+    "NOT_ACCEPTED": Text("The site did not take it in time.", "站点未及时接受。"),
+    "OUT_OF_MEMORY": Text("A task took more memory than the job asked for.", "某个任务用了超出申请的内存。"),
+    "OUTPUT_INVALID": Text("An output is missing, or cannot be made a dataset.", "某个输出缺失，或不能成为数据集。"),
+    "OUTPUT_REFUSED": Text("An output could not be published.", "某个输出未能发布。"),
+    "PATH_INVALID": Text("A path of the job leads out of its working folder.", "作业的某个路径超出其工作目录。"),
+    "PLACEMENT_ENDED": Text("The placement it was made for has ended.", "它所服务的落位已经结束。"),
+    "REPLICA_PRESENT": Text("The target has the whole dataset already.", "目标站点已有完整副本。"),
+    "SCRATCH_EXCEEDED": Text(
+        "A task wrote more scratch disk than the job asked for.", "某个任务用了超出申请的临时盘。"
+    ),
+    "SITE_LOST": Text("The site that had it is not heard of any more.", "承接它的站点失联。"),
+    "SOURCE_LOST": Text("The site it comes from is not heard of any more.", "源站点失联。"),
+    "SOURCE_UNREACHABLE": Text("Nothing came from the source for too long.", "源站点太久没有传来数据。"),
+    "STATE_LOST": Text("The site has no memory of it.", "站点没有关于它的记录。"),
+    "TARGET_LOST": Text("The site it goes to is not heard of any more.", "目标站点失联。"),
+    "TASK_LOST": Text("A task was lost with its host.", "某个任务随主机丢失。"),
+    "TASK_NOT_STARTED": Text("A task could not be started at the site.", "某个任务未能在站点启动。"),
+    "TIMED_OUT": Text("A task ran for longer than the job allows.", "某个任务超过作业允许的时长。"),
+    "TRANSFER_FAILED": Text("An input could not be brought to the site.", "某个输入未能搬到站点。"),
+}
+"""By the code that leads a `state_reason` of a job, placement or transfer; others there are reasons of refusals."""

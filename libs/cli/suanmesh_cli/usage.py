@@ -1,0 +1,112 @@
+"""Mistakes in the command line itself, as click finds them and as we do, in English and Chinese."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from suanmesh_cli.errors import ERROR
+from suanmesh_kernel.texts import Text
+
+TIMEOUT_S_MAX = 30 * 86400.0
+
+
+class Misuse(click.UsageError):
+    """A mistake that click does not know of."""
+
+    def __init__(self, text: Text, ctx: click.Context | None = None) -> None:
+        super().__init__(text.en, ctx)
+        self.text = text
+
+
+class Seconds(click.FloatRange):
+    """A time to wait: more than nothing, and not for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(0, TIMEOUT_S_MAX, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, which `nan` is none of."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not in the range {self._describe_range()}.", param, ctx)
+        return seconds
+
+
+def language(environment: Mapping[str, str], flag: str = "") -> str:
+    """`zh` or `en`: by flag, `SUANMESH_LANG`, or the locale."""
+    locale = environment.get("LC_ALL") or environment.get("LC_MESSAGES") or environment.get("LANG") or ""
+    wanted = flag or environment.get("SUANMESH_LANG") or locale
+    return "zh" if wanted.lower().startswith("zh") else "en"
+
+
+def flagged_language(arguments: Sequence[str]) -> str:
+    """What `--lang` says, also where the rest of the command line cannot be read."""
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == "--lang":
+            return value if equals else "".join(arguments[index + 1 : index + 2])
+    return ""
+
+
+def check_encoding(arguments: Sequence[str]) -> None:
+    """Raises Misuse for what cannot be sent: names and filters travel as UTF-8."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = repr(argument[:60])
+            raise Misuse(Text(f"{shown} is not UTF-8.", f"{shown} 不是 UTF-8。")) from None
+
+
+def show(wrong: click.ClickException, lang: str) -> None:
+    """Say on standard error what is wrong, and where the help is."""
+    if lang != "zh" or isinstance(wrong, click.exceptions.NoArgsIsHelpError):
+        wrong.show()
+        return
+    lines = []
+    ctx = wrong.ctx if isinstance(wrong, click.UsageError) else None
+    if ctx is not None:
+        lines += [
+            ctx.get_usage().replace("Usage:", "用法:", 1),
+            f"帮助: {ctx.command_path} {ctx.help_option_names[-1]}",
+            "",
+        ]
+    click.echo("\n".join([*lines, f"{ERROR.zh}: {_chinese(wrong)}"]), err=True)
+
+
+def _chinese(wrong: click.ClickException) -> str:
+    match wrong:
+        case Misuse():
+            return wrong.text.zh
+        case click.MissingParameter():
+            return f"缺少参数 {_hint(wrong)}"
+        case click.BadParameter():
+            return f"{_hint(wrong)} 的值无效：{_bounds(wrong)}"
+        case click.NoSuchOption():
+            return f"没有选项 {wrong.option_name}" + _perhaps(wrong.possibilities)
+        case click.BadOptionUsage():
+            return f"选项 {wrong.option_name} 需要一个值，或用法有误"
+        case _:
+            return f"用法有误：{wrong.format_message()}"
+
+
+def _hint(wrong: click.BadParameter) -> str:
+    return wrong.param.get_error_hint(wrong.ctx) if wrong.param is not None else "参数"
+
+
+def _bounds(wrong: click.BadParameter) -> str:
+    """What the parameter takes, by its type; else what click says."""
+    kind = wrong.param.type if wrong.param is not None else None
+    if isinstance(kind, click.Choice):
+        return "只能是 " + "、".join(str(each) for each in kind.choices) + " 之一"
+    if isinstance(kind, click.IntRange | click.FloatRange):
+        return f"应在 {kind._describe_range()} 之内"
+    return wrong.message
+
+
+def _perhaps(names: Sequence[str] | None) -> str:
+    return f"；是否指 {'、'.join(names)}？" if names else ""

@@ -1,0 +1,59 @@
+"""A mistake in the command line is told in the reader's language, with the way to the help, and ends with status 2."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from suanmesh_cli.commands.local import SITES_MAX
+from suanmesh_cli.main import status_of
+from suanmesh_local.world import PLACES
+
+CHINESE = re.compile("[一-鿿]")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "jobs",
+        "job sumbit",
+        "job submit",
+        "job list --foo",
+        "job list -o xml",
+        "job list --timeout nan",
+        "job list --timeout inf",
+        "job list --timeout 0",
+        "job list --timeout -1",
+        "job list --timeout 1e30",
+        "job logs x --task -1",
+        "job logs x --task 99999999999",
+        "dataset get x",
+        "trace show",
+        "dev --sites 0",
+        "dev --sites 9",
+        "job show \udcff",
+    ],
+)
+def test_a_misuse_is_told_in_both_languages(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads only Chinese would not know what to type instead; a script must not take it for a failed job."""
+    assert status_of(arguments.split(), {}) == 2
+    english = capsys.readouterr()
+    assert status_of(arguments.split(), {"LANG": "zh_CN.UTF-8"}) == 2
+    chinese = capsys.readouterr()
+
+    assert (english.out, chinese.out) == ("", "")
+    assert "Error: " in english.err
+    assert not CHINESE.search(english.err)
+    assert CHINESE.search(chinese.err.partition("错误: ")[2])
+
+
+def test_the_language_is_heeded_where_the_rest_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """The flag stands beside the mistake."""
+    assert status_of(["job", "list", "--nonsense", "--lang=zh"], {}) == 2
+    assert "没有选项 --nonsense" in capsys.readouterr().err
+
+
+def test_dev_offers_as_many_sites_as_there_are() -> None:
+    """The help would promise sites that the launcher then refuses."""
+    assert len(PLACES) == SITES_MAX
