@@ -87,9 +87,14 @@ def console(file: Any = None) -> Console:
     """A console on standard output that neither wraps nor colours what goes into a pipe."""
     from rich.console import Console
 
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave it to `main`, as for everything else that is printed, where rich would exit with 1."""
+            raise  # noqa: PLE0704 - rich calls this where it handles the BrokenPipeError
+
     stream = file or sys.stdout
     width = None if stream.isatty() else PIPED_WIDTH
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+    return Plain(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
 def note(text: str) -> None:
