@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from suanmesh_kernel.refusals import BY_CODE
+from suanmesh_sdk.advice import STATE_REASONS
 from suanmesh_sdk.reasons import CHINESE
 
 if TYPE_CHECKING:
@@ -20,10 +21,23 @@ REFUSALS = frozenset(kind.__name__ for kind in BY_CODE.values())
 NOT_OF_THE_WIRE = ("libs/cli/", "libs/etcd3/", "libs/chassis/suanmesh_chassis/probe.py")
 """Where refusals are for the terminal, are etcd's own, or are made up to test the chassis."""
 
+LEADING_CODE = re.compile(r"""(?:Ending|Objection|PullFailed|_end)\("([A-Z_]+)"|"([A-Z][A-Z_]{3,}): """)
+"""How a state's reason is begun: by an ending's or an objection's code, or in a sentence."""
+
 
 def test_every_reason_has_a_chinese_text_and_no_text_lacks_a_reason(repository: Repository) -> None:
     """A Chinese reader would get a bare code, or the docs would explain a reason nobody can meet."""
     assert {area: set(texts) for area, texts in CHINESE.items()} == _reasons(repository)
+
+
+def test_every_state_says_why_in_chinese_too(repository: Repository) -> None:
+    """A Chinese reader of `suan job list` would find a code that nothing explains."""
+    sources = repository.under("services/scheduler/", "services/transport/", "services/agent/")
+    said = {code for source in sources for pair in LEADING_CODE.findall(source.text) for code in pair if code}
+    known = {*STATE_REASONS, *(reason for texts in CHINESE.values() for reason in texts)}
+
+    assert len(said) > 20
+    assert sorted(said - known) == []
 
 
 @pytest.mark.parametrize("area", [*AREAS, "mesh"])

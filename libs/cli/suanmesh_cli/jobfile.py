@@ -28,6 +28,8 @@ ARTEFACT_BYTES_MAX = 5 * 1024
 SILENCE_S_MAX = 5.0
 """How long a pipe may keep the reader waiting."""
 QUOTED_LENGTH_MAX = 60
+DEPTH_MAX = 32
+"""Lists and mappings within each other; a job's own fields need eight."""
 SET_BY_SERVICE = frozenset(
     {"party", "state", "state_reason", "history", "decision", "placement", "output_datasets", "trace_id"}
     | {"attempt", "refused_by", "cancel_requested", "create_time", "end_time", "etag"}
@@ -100,20 +102,21 @@ class _Reader:
             raise self._no_yaml(f"{error.problem or error.context}", line) from error
         except yaml.reader.ReaderError as error:
             raise self._no_yaml(f"{error.reason} (byte {error.position})") from error
-        except RecursionError as error:
-            raise self._no_yaml("nested too deeply") from error
         if not isinstance(root, yaml.MappingNode):
             expected = Text("not a mapping of a job's fields", "不是作业各字段的映射")
             raise _invalid(f"{self._path}:1", expected, field=self._path, line=1)
         return root
 
     def _check_events(self, content: bytes) -> None:
-        documents = 0
+        documents = depth = 0
         for event in yaml.parse(content, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 alias = Text("aliases are not understood here", "此处不支持别名")
                 raise self._wrong(event, "*" + str(event.anchor), alias)
             documents += isinstance(event, yaml.DocumentStartEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEPTH_MAX:  # the parser takes minutes where there is much more
+                raise self._no_yaml("nested too deeply", event.start_mark.line + 1 if event.start_mark else 0)
             if documents > 1:
                 second = Text("a second document begins; a file holds one job", "出现第二个文档；一个文件只写一个作业")
                 raise self._wrong(event, "---", second)

@@ -62,6 +62,7 @@ def live(decision: decision_pb2.Decision) -> decision_pb2.Decision:
     short.CopyFrom(decision)
     del short.candidates[CANDIDATES_LIVE:]
     short.reason = clipped(short.reason, 2 * REASON_BYTES_MAX)
+    short.reason_zh = clipped(short.reason_zh, 2 * REASON_BYTES_MAX)
     if short.HasField("admitting_change"):
         change = short.admitting_change
         change.message, change.message_zh = clipped(change.message), clipped(change.message_zh)

@@ -101,6 +101,8 @@ class Following:
         elif target is JobState.PENDING and len(changed.refused_by) >= REFUSALS_MAX:
             target = JobState.FAILED
         reason = message.state_reason
+        if target is JobState.CANCELLED and not reason:
+            reason = f"CANCELLED: by request, while {wire.job_state(job.message)}"
         wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), reason, self._clock.now())
         if target is JobState.PENDING:
             changed.placement = ""

@@ -179,9 +179,8 @@ class Placing:
         placement.attempt = job.attempt
         placement.fence = self._fence
         bound_placement(placement)
-        wire.set_job_state(
-            job, job_moved(wire.job_state(job), JobState.PLACED), decided.verdict.reason, self._clock.now()
-        )
+        chosen_for = f"CHOSEN: {decided.verdict.reason}"
+        wire.set_job_state(job, job_moved(wire.job_state(job), JobState.PLACED), chosen_for, self._clock.now())
         changes: list[Change] = [Detach(hold.key) for hold in holds.all]
         changes += [
             Create(PLACEMENTS, placement_name, placement),
@@ -216,7 +215,7 @@ def _placement(
         legs=[placement_pb2.Leg(pool=chosen.pool, hosts=runs, per_task=per_task)],
         holds=[hold.key for hold in holds.all],
         state=placement_pb2.Placement.STATE_COMMITTED,
-        state_reason=decided.verdict.reason,
+        state_reason=f"CHOSEN: {decided.verdict.reason}",
         decision=decided.decision.name,
         account=job.account,
         reservation=holds.paths[0].resource if holds.paths else "",

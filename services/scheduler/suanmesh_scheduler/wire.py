@@ -145,6 +145,7 @@ def decision_to(verdict: Verdict) -> decision_pb2.Decision:
         chosen=verdict.chosen.pool if verdict.chosen else "",
         runner_up=verdict.runner_up.pool if verdict.runner_up else "",
         reason=verdict.reason,
+        reason_zh=verdict.reason_zh,
     )
     if verdict.change is not None:
         decision.admitting_change.CopyFrom(_change_to(verdict.change))

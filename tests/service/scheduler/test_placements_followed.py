@@ -111,6 +111,15 @@ async def test_cancelling_on_a_site_that_is_lost_ends_it(scheduler: Any, state: 
     await scheduler.nothing_held()
 
 
+async def test_a_job_cancelled_while_it_ran_says_so(scheduler: Any) -> None:
+    """Whoever finds it in the list a week later asks what had happened to it."""
+    placement = await scheduler.bring(Job.STATE_RUNNING)
+    await scheduler.cancel()
+    await scheduler.report(placement, Placement.STATE_CANCELLED)
+    job = await scheduler.until_job(Job.STATE_CANCELLED)
+    assert job.state_reason == "CANCELLED: by request, while RUNNING"
+
+
 async def test_a_cancelled_job_whose_task_fails_is_cancelled(scheduler: Any) -> None:
     """A stopped task that exits badly would be tried again although nobody wants it."""
     placement = await scheduler.bring(Job.STATE_RUNNING)

@@ -211,6 +211,16 @@ def test_a_gang_that_lacks_memory_says_memory() -> None:
     assert (obstacle.code, obstacle.needed, obstacle.available) == ("MEMORY", 9 * GIB, 6 * GIB)
 
 
+def test_a_deadline_that_has_passed_is_told_as_such() -> None:
+    """ "The deadline is in -217920915239" is read as a defect, and tells nobody what to change."""
+    obstacle, change = told(replace(JOB, deadline=NOW - timedelta(days=3)), situation(pool()))
+
+    assert obstacle.message == "the deadline, 2025-12-29T00:00:00Z, has passed"
+    assert obstacle.available == 0
+    assert change is not None
+    assert change.field == "constraints.deadline"
+
+
 def test_a_later_deadline_leaves_time_to_ask_for_it() -> None:
     """A deadline that has passed by the time it is typed admits nothing."""
     job, now, *_ = CASES["deadline"]

@@ -53,7 +53,7 @@ def decision(made: Decision, lang: str = "en", currency: str = "") -> Renderable
         lines.append((words["runner_up"], _cost_of(made, made.runner_up, currency) if made.runner_up else "-"))
     else:
         lines.append((words["chosen"], words["none"]))
-    lines.append((words["reason"], made.reason))
+    lines.append((words["reason"], (lang == "zh" and made.reason_zh) or made.reason))
     if made.HasField("admitting_change"):
         lines.append((words["change"], _change(made, lang)))
     return Group(candidates(made, lang), Text(""), pairs(lines))

@@ -5,6 +5,7 @@ Same job, same situation: the same verdict, whatever the order of the pools.
 
 from __future__ import annotations
 
+from suanmesh_kernel.texts import Text
 from suanmesh_scheduler.domain import obstacles
 from suanmesh_scheduler.domain.fitting import room, slots
 from suanmesh_scheduler.domain.sharing import shared
@@ -30,6 +31,7 @@ RATE_BPS_MIN = 10_000_000
 RESULT_BPS_MIN = 1_000_000
 """Results wait until their way has so much left."""
 MEBIBYTE = 1 << 20
+NO_POOLS = Text("there are no pools", "没有资源池")
 
 
 def decide(job: JobSpec, situation: Situation) -> Verdict:
@@ -37,7 +39,7 @@ def decide(job: JobSpec, situation: Situation) -> Verdict:
     weighed = [weigh(job, pool, situation) for pool in situation.pools]
     fitting = sorted((c for c in weighed if c.obstacle is None), key=lambda c: c.rank)
     rejected = sorted((c for c in weighed if c.obstacle is not None), key=lambda c: c.pool)
-    return Verdict(tuple(fitting + rejected), _reason(fitting, len(weighed)))
+    return Verdict(tuple(fitting + rejected), *_reason(fitting, len(weighed)))
 
 
 def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
@@ -155,17 +157,25 @@ def _transfer_micros(routes: tuple[Route, ...]) -> int:
     return told(sum(-(-route.bytes * route.path.price_micros_per_mib // MEBIBYTE) for route in routes))
 
 
-def _reason(fitting: list[Candidate], count: int) -> str:
+def _reason(fitting: list[Candidate], count: int) -> Text:
     if not fitting:
-        return f"none of {count} pools fits" if count else "there are no pools"
+        return Text(f"none of {count} pools fits", f"{count} 个资源池都不适合") if count else NO_POOLS
     winner = fitting[0]
-    cost = f"{winner.pool} at {winner.cost_micros} micros"
+    cost = Text(f"{winner.pool} at {winner.cost_micros} micros", f"{winner.pool} 花费 {winner.cost_micros} 微元")
     if len(fitting) == 1:
-        return f"{cost} is the only one of {count} pools that fits"
+        return Text(f"{cost.en} is the only one of {count} pools that fits", f"{cost.zh},{count} 个资源池中只有它适合")
     second = fitting[1]
     if winner.score_micros != second.score_micros:
         gap = (second.score_micros or 0) - (winner.score_micros or 0)
-        return f"{cost} is best by {gap} micros before {second.pool}"
+        return Text(
+            f"{cost.en} is best by {gap} micros before {second.pool}", f"{cost.zh},优于 {second.pool} {gap} 微元"
+        )
     if winner.latency_us != second.latency_us:
-        return f"{cost} is as good as {second.pool} and {second.latency_us - winner.latency_us} µs nearer to the data"
-    return f"{cost} is as good as {second.pool}; the name decides"
+        nearer = second.latency_us - winner.latency_us
+        return Text(
+            f"{cost.en} is as good as {second.pool} and {nearer} µs nearer to the data",
+            f"{cost.zh},与 {second.pool} 相当,但离数据近 {nearer} 微秒",
+        )
+    return Text(
+        f"{cost.en} is as good as {second.pool}; the name decides", f"{cost.zh},与 {second.pool} 相当,按名称取前者"
+    )

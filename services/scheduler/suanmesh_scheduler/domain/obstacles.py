@@ -111,10 +111,13 @@ def of_deadline(job: JobSpec, finish_ms: int, situation: Situation) -> Obstacle 
     left_ms = int((job.deadline - situation.now).total_seconds() * 1000)
     if finish_ms <= left_ms:
         return None
+    if left_ms <= 0:
+        was = job.deadline.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Obstacle("DEADLINE", f"the deadline, {was}, has passed", f"截止时间 {was} 已过", finish_ms, 0)
     return Obstacle(
         "DEADLINE",
-        f"it may take {finish_ms} ms, the deadline is in {left_ms}",
-        f"最长可能需要 {finish_ms} 毫秒,距截止只有 {left_ms}",
+        f"it may take {finish_ms} ms, the deadline is in {left_ms} ms",
+        f"最长可能需要 {finish_ms} 毫秒,距截止只有 {left_ms} 毫秒",
         finish_ms,
         left_ms,
     )

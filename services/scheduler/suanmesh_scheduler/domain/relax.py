@@ -65,7 +65,7 @@ def _tries(job: JobSpec, pool: Pool, candidate: Candidate, situation: Situation)
         case "DURATION":
             yield _number("max_duration_s", needed, available, replace(job, max_duration_s=available), situation)
         case "DEADLINE":
-            yield from _in_time(job, candidate, available, situation)
+            yield from _in_time(job, candidate, situation)
         case "PATH":
             yield from _path(job, pool, situation)
         case "SITE_DENIED":
@@ -135,13 +135,14 @@ def _capability(job: JobSpec, pool: Pool, situation: Situation) -> Iterator[_Try
             yield _number(f"ask.min_capability[{index}].value", least, value, relaxed, situation)
 
 
-def _in_time(job: JobSpec, candidate: Candidate, left_ms: int, situation: Situation) -> Iterator[_Try]:
+def _in_time(job: JobSpec, candidate: Candidate, situation: Situation) -> Iterator[_Try]:
     """A later deadline, as long as the calendar has one."""
     last = datetime.max.replace(tzinfo=UTC) - 2 * GRACE
     if job.deadline is None or candidate.finish_ms >= (last - situation.now) / timedelta(milliseconds=1):
         return
     end = situation.now + timedelta(milliseconds=candidate.finish_ms) + GRACE
     later = end.replace(microsecond=0) + timedelta(seconds=1)
+    left_ms = (job.deadline - situation.now) // timedelta(milliseconds=1)
     size = (candidate.finish_ms - left_ms) / max(abs(left_ms), 1)
     yield _Try(
         "constraints.deadline", _moment(job.deadline), _moment(later), size, replace(job, deadline=later), situation

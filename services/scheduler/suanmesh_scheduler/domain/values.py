@@ -262,6 +262,7 @@ class Verdict:
 
     candidates: tuple[Candidate, ...]
     reason: str
+    reason_zh: str
     change: AdmittingChange | None = None
 
     @property
