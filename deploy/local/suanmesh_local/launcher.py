@@ -28,9 +28,10 @@ async def _run(sites: int, folder: Path) -> int:
     """Live until told to stop, be it while everything still starts."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # such as SIGHUP under nohup
-            loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        loop.add_signal_handler(signal.SIGHUP, stop.set)
     async with asyncio.TaskGroup() as tasks:
         life = tasks.create_task(_live(sites, folder))
         told = tasks.create_task(stop.wait())

@@ -36,6 +36,12 @@ from suanmesh_sdk import Mesh, Tls, connect
 READY_S_MAX = 60.0
 POLL_S = 0.1
 NODE = "demo"
+KNOCK_AGAIN = (
+    ("grpc.initial_reconnect_backoff_ms", int(POLL_S * 1000)),
+    ("grpc.min_reconnect_backoff_ms", int(POLL_S * 1000)),
+    ("grpc.max_reconnect_backoff_ms", int(POLL_S * 1000)),
+)
+"""gRPC itself waits a second and more after it has found nobody there, and a start is nothing but that."""
 LOCK = "node.lock"
 """In a node's folder: held by the process whose node it is."""
 
@@ -161,7 +167,7 @@ class Node:
         home = self.identities.of("operator")
         ca, key, certificate = ((home / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem"))
         credentials = grpc.ssl_channel_credentials(ca, key, certificate)
-        options = (("grpc.ssl_target_name_override", server_name(NODE, area)),)
+        options = (("grpc.ssl_target_name_override", server_name(NODE, area)), *KNOCK_AGAIN)
         async with grpc.aio.secure_channel(f"127.0.0.1:{self.ports[area]}", credentials, options) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
 
