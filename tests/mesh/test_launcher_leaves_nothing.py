@@ -251,8 +251,9 @@ def _left(folder: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         try:
             traces = [*process.cmdline(), *process.environ().values(), process.cwd()]
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            ended = process.status() == psutil.STATUS_ZOMBIE
+        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):  # psutil lets some of those that end through
             continue
-        if process.status() != psutil.STATUS_ZOMBIE and any(str(folder) in trace for trace in traces):
+        if not ended and any(str(folder) in trace for trace in traces):
             found.append(process)
     return found

@@ -24,7 +24,7 @@ from suanmesh_etcd3 import OutcomeUnknown, Unavailable, confine
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import founding, world
-from suanmesh_local.etcd import EtcdServer
+from suanmesh_local.etcd import START_S_MAX, EtcdServer
 from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, found_identities
 from suanmesh_local.leash import leashed
 from suanmesh_local.lock import Lock
@@ -189,10 +189,12 @@ class Node:
         await self._until(active, self.agents[site])
         self.tell(f"site {site}", f"pid {self.agents[site].pid}  127.0.0.1:{self.ports[f'site-{site}']}")
 
-    async def _until(self, holds: Callable[[], Awaitable[object]], *processes: Process) -> None:
+    async def _until(
+        self, holds: Callable[[], Awaitable[object]], *processes: Process, within_s: float = READY_S_MAX
+    ) -> None:
         name = processes[0].name
         try:
-            async with asyncio.timeout(READY_S_MAX):
+            async with asyncio.timeout(within_s):
                 while True:
                     for process in processes:
                         if process.status is not None:
@@ -203,7 +205,7 @@ class Node:
                             return
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
-            raise NotReady(f"{name} is not ready after {READY_S_MAX:g} s: {processes[0].last_words()}") from None
+            raise NotReady(f"{name} is not ready after {within_s:g} s: {processes[0].last_words()}") from None
 
     async def _etcd_ready(self) -> None:
         """Wait for etcd, and have it let each service write under its own prefixes only."""
@@ -214,7 +216,7 @@ class Node:
                 await confine(client, self.identities.etcd_users())
                 return True
 
-            await self._until(confined, *(member.process for member in self.etcd))
+            await self._until(confined, *(member.process for member in self.etcd), within_s=START_S_MAX)
 
     async def _join(self, operator: Mesh, place: world.Place) -> None:
         """Give a site that has not joined a one-time token."""

@@ -26,7 +26,8 @@ def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
     noted: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     kept = {name: noted[name] for name in names if name in noted and _is_free(noted[name])}
     new = [name for name in names if name not in kept]
-    ports = kept | dict(zip(new, free_ports(len(new)), strict=True))
+    others = [port for port in free_ports(len(names)) if port not in kept.values()]
+    ports = kept | dict(zip(new, others, strict=False))
     draft = file.with_suffix(".new")
     draft.write_text(json.dumps(noted | ports))
     draft.replace(file)

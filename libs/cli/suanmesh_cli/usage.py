@@ -22,6 +22,14 @@ class Misuse(click.UsageError):
         self.text = text
 
 
+class Lacking(click.ClickException):
+    """Something that is not on this machine."""
+
+    def __init__(self, text: Text) -> None:
+        super().__init__(text.en)
+        self.text = text
+
+
 class Seconds(click.FloatRange):
     """A time to wait: more than nothing, and not for ever."""
 
@@ -80,7 +88,7 @@ def show(wrong: click.ClickException, lang: str) -> None:
 
 def _chinese(wrong: click.ClickException) -> str:
     match wrong:
-        case Misuse():
+        case Misuse() | Lacking():
             return wrong.text.zh
         case click.MissingParameter():
             return f"缺少参数 {_hint(wrong)}"

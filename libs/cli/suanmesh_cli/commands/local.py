@@ -8,6 +8,9 @@ from pathlib import Path
 
 import click
 
+from suanmesh_cli.usage import Lacking
+from suanmesh_kernel.texts import Text
+
 SITES_MAX = 8
 """Places that the launcher knows; it is not imported for a help text."""
 
@@ -42,4 +45,5 @@ def _server_installed() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as missing:
-        raise click.ClickException(f"{missing.name} is missing: pip install 'suanmesh[server]'") from missing
+        how = "pip install 'suanmesh[server]'"
+        raise Lacking(Text(f"{missing.name} is missing: {how}", f"缺少 {missing.name}：{how}")) from missing

@@ -86,7 +86,7 @@ class Run:
         self._start_ns = time.time_ns()
         self._start = time.monotonic()
         self._oom_kills = self._count_oom_kills()
-        self._master = _open_pidfd(spec["lives_with"]) if spec["lives_with"] else None
+        self._outlived = _open_pidfd(spec["lives_with"]) if spec["lives_with"] else None
 
     def to_the_end(self, starter: int) -> None:
         """Start the task, watch its bounds until it ends, and write down how it ended."""
@@ -134,13 +134,13 @@ class Run:
         poll = select.poll()
         poll.register(output, select.POLLIN)
         poll.register(wake, select.POLLIN)
-        if self._master is not None:
-            poll.register(self._master, select.POLLIN)
+        if self._outlived is not None:
+            poll.register(self._outlived, select.POLLIN)
         while self._status is None:
             for fd, _ in poll.poll(TICK_S * 1000):
                 if fd == wake:
                     os.read(wake, 4096)
-                elif fd == self._master:
+                elif fd == self._outlived:
                     poll.unregister(fd)
                     self._end("CANCELLED")
                 elif not self._copy(output):
