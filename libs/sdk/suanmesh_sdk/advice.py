@@ -133,6 +133,7 @@ OBSTACLES: Final[dict[str, tuple[Text, Text]]] = {
 """By obstacle code: what it means, and what the job's owner can do."""
 
 STATE_REASONS: Final[dict[str, Text]] = {
+    "AGENT_DEFECT": Text("The site's agent met a fault of its own over it.", "站点代理在处理它时遇到自身故障。"),
     "CANCELLED": Text("It was stopped, by request or with its site.", "已停止：应请求，或随站点停止。"),
     "CAPACITY_TAKEN": Text("The site no longer has the capacity it offered.", "站点已没有所报的容量。"),
     "CHOSEN": Text("A decision found a place for it.", "裁决已选定落位。"),
@@ -154,6 +155,7 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "OUT_OF_MEMORY": Text("A task took more memory than the job asked for.", "某个任务用了超出申请的内存。"),
     "OUTPUT_INVALID": Text("An output is missing, or cannot be made a dataset.", "某个输出缺失，或不能成为数据集。"),
     "OUTPUT_REFUSED": Text("An output could not be published.", "某个输出未能发布。"),
+    "OUTPUT_TOO_LARGE": Text("An output is larger than the job allows.", "某个输出超过作业允许的大小。"),
     "PATH_INVALID": Text("A path of the job leads out of its working folder.", "作业的某个路径超出其工作目录。"),
     "PLACEMENT_ENDED": Text("The placement it was made for has ended.", "它所服务的落位已经结束。"),
     "REPLICA_PRESENT": Text("The target has the whole dataset already.", "目标站点已有完整副本。"),
