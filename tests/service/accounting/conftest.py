@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +24,9 @@ from suanmesh_chassis import Common, House, Signer
 from suanmesh_chassis.identity import agent_id, service_id, user_id
 from suanmesh_chassis.signing import new_signing_key
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
-from suanmesh_etcd3 import Client, connect
-from suanmesh_kernel.clock import HandClock, SystemClock, seeded_rng, system_rng
-from suanmesh_local.etcd import EtcdCluster
+from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_sdk import Mesh
-from suanmesh_store import Create, Detach, Kind, MemoryKeyspace, MemoryStore, Update
-from suanmesh_store.etcd import EtcdStore
+from suanmesh_store import Create, Detach, Kind, Update
 from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS, M
 from suanmesh_store.store import KeyspaceStore
 
@@ -37,36 +34,14 @@ AREA = "accounting"
 PATIENCE_S = 10.0
 MIB = 1 << 20
 State = usage_pb2.Hold.State
-
-
-class MemoryWorld:
-    """The twin in memory."""
-
-    def __init__(self) -> None:
-        self._keys = MemoryKeyspace(SystemClock())
-
-    def store(self, area: str) -> KeyspaceStore:
-        return MemoryStore(area, keys=self._keys)
-
-
-class EtcdWorld:
-    """One real etcd member."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def store(self, area: str) -> KeyspaceStore:
-        return EtcdStore(self._client, area, SystemClock(), system_rng)
-
-
-World = MemoryWorld | EtcdWorld
+Stores = Callable[[str], KeyspaceStore]
 
 
 @dataclass
 class Books:
     """A running accounting and everybody who talks to it."""
 
-    world: World
+    stores: Stores
     clock: HandClock
     address: str
     node: LoopbackNode
@@ -138,7 +113,7 @@ class Books:
 
     async def lease(self) -> int:
         """The lease of a round of the scheduler."""
-        return (await self.world.store("scheduler").open_lease(60)).id
+        return (await self.stores("scheduler").open_lease(60)).id
 
     async def place(self, placement: str, amount: int, *, tasks: int = 1, **more: object) -> pb.MoneyHold:
         """Hold and commit, as the scheduler does it."""
@@ -151,7 +126,7 @@ class Books:
         """Detach the hold and write the placement, all at once."""
         message = Placement(name=f"placements/{placement}", state=Placement.STATE_COMMITTED)
         message.work.count = tasks
-        await self.world.store("scheduler").commit(Detach(hold.key), Create(PLACEMENTS, message.name, message))
+        await self.stores("scheduler").commit(Detach(hold.key), Create(PLACEMENTS, message.name, message))
 
     async def end(self, placement: str, state: Placement.State.ValueType = Placement.STATE_DONE) -> None:
         """The placement is over."""
@@ -168,7 +143,7 @@ class Books:
             name=f"transfers/{transfer}", source=f"sites/{source}", target=f"sites/{target}",
             placement=f"placements/{placement}",
         )  # fmt: skip
-        await self.world.store("transport").commit(Create(TRANSFERS, message.name, message))
+        await self.stores("transport").commit(Create(TRANSFERS, message.name, message))
 
     def record(self, site: str, placement: str, cpu: int = 0, **more: object) -> usage_pb2.UsageRecord:
         """The next record of a site's meter."""
@@ -223,7 +198,7 @@ class Books:
         assert {account.name: account.balance_micros for account in accounts} == balances
 
     async def _change(self, area: str, kind: Kind[M], name: str, how: Callable[[M], None]) -> None:
-        store = self.world.store(area)
+        store = self.stores(area)
         held = await store.get(kind, name)
         assert held is not None
         message = kind.message()
@@ -233,8 +208,8 @@ class Books:
 
 
 @asynccontextmanager
-async def running(folder: Path, world: World, signers: Mapping[str, Signer]) -> AsyncIterator[Books]:
-    clock, registry = HandClock(), world.store("registry")
+async def running(folder: Path, stores: Stores, signers: Mapping[str, Signer]) -> AsyncIterator[Books]:
+    clock, registry = HandClock(), stores("registry")
     for site, signer in signers.items():
         if await registry.get(SITES, f"sites/{site}") is None:
             message = Site(name=f"sites/{site}", signing_key=signer.public_key)
@@ -243,7 +218,7 @@ async def running(folder: Path, world: World, signers: Mapping[str, Signer]) -> 
         process = node.process(AREA)
         house = House(
             area=AREA, node=NODE, settings=AccountingSettings(resync_s=0.05), common=Common(), clock=clock,
-            rng=seeded_rng(2), store=world.store(AREA), mesh=node.mesh("127.0.0.1:1"), signer=process.signer,
+            rng=seeded_rng(2), store=stores(AREA), mesh=node.mesh("127.0.0.1:1"), signer=process.signer,
             identity=process.identity, leadership=None, data_dir=folder,
         )  # fmt: skip
         parts = await build(house)
@@ -251,7 +226,7 @@ async def running(folder: Path, world: World, signers: Mapping[str, Signer]) -> 
             background = [tasks.create_task(task()) for task in parts.tasks]
             address = await node.serve(process, parts.servicers, requests=parts.requests)
             try:
-                yield Books(world, clock, address, node, signers)
+                yield Books(stores, clock, address, node, signers)
             finally:
                 for task in background:
                     task.cancel()
@@ -259,46 +234,18 @@ async def running(folder: Path, world: World, signers: Mapping[str, Signer]) -> 
             await close()
 
 
-@pytest.fixture(scope="session")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
-    """One member for the whole session."""
-    cluster = EtcdCluster(tmp_path_factory.mktemp("etcd"))
-    cluster.members[0].start()
-    asyncio.run(cluster.healthy())
-    yield cluster
-    cluster.stop()
-
-
-@pytest.fixture(params=["memory", "etcd"])
-def cluster(request: pytest.FixtureRequest) -> EtcdCluster | None:
-    """None for the twin in memory."""
-    found: EtcdCluster | None = request.getfixturevalue("etcd") if request.param == "etcd" else None
-    return found
-
-
 @pytest.fixture
-async def world(cluster: EtcdCluster | None) -> AsyncIterator[World]:
-    """Where everything but the money is kept; empty."""
-    if cluster is None:
-        yield MemoryWorld()
-        return
-    async with connect(cluster.endpoints) as client:
-        await client.delete_prefix("/suanmesh/")
-        yield EtcdWorld(client)
-
-
-@pytest.fixture
-def opened(tmp_path: Path, world: World) -> Callable[[], AbstractAsyncContextManager[Books]]:
+def opened(tmp_path: Path, stores: Stores) -> Callable[[], AbstractAsyncContextManager[Books]]:
     """Opens accounting with the sites `a`, `a-b` and `b`; opened again it finds what the one before has left."""
     signers = {site: Signer(new_signing_key(), agent_id(NODE, site)) for site in ("a", "a-b", "b")}
-    return lambda: running(tmp_path, world, signers)
+    return lambda: running(tmp_path, stores, signers)
 
 
 @pytest.fixture
-async def books(tmp_path: Path) -> AsyncIterator[Books]:
+async def books(tmp_path: Path, memory_stores: Stores) -> AsyncIterator[Books]:
     """Accounting over the twin in memory, for what has nothing to do with etcd: one account with 1000 and one book."""
     signers = {site: Signer(new_signing_key(), agent_id(NODE, site)) for site in ("a", "a-b", "b")}
-    async with running(tmp_path, MemoryWorld(), signers) as books:
+    async with running(tmp_path, memory_stores, signers) as books:
         await books.open_account(credit=1000)
         await books.publish()
         yield books

@@ -26,7 +26,7 @@ async def test_a_hold_takes_what_it_promises_and_says_what_is_missing(opened: An
         lease = await books.lease()
         made = (await books.hold("p", 700, lease)).hold
         assert (made.hold.state, made.hold.amount_micros) == (HELD, 700)
-        token = await books.world.store("accounting").get_token(made.key)
+        token = await books.stores("accounting").get_token(made.key)
         assert (token.lease, token.mod_revision) == (lease, made.mod_revision)
         account = await books.account()
         assert (account.balance_micros, account.held_micros) == (1000, 700)
@@ -64,7 +64,7 @@ async def test_a_hold_whose_token_cannot_be_put_is_given_back(opened: Any) -> No
     """A late ask of a round that is over must not keep money until somebody looks."""
     async with opened() as books:
         await founded(books)
-        lease = await books.world.store("scheduler").open_lease(60)
+        lease = await books.stores("scheduler").open_lease(60)
         await lease.revoke()
         assert refusal_of((await books.hold("p", 700, lease.id)).error).reason == "LEASE_GONE"
         assert (await books.account()).held_micros == 0
@@ -110,7 +110,7 @@ async def test_a_hold_lives_as_long_as_its_placement(opened: Any) -> None:
         account = await books.account()
         assert (account.balance_micros, account.held_micros) == (825, 0)
         async with asyncio.timeout(10):
-            while await books.world.store("accounting").get_token(made.key) is not None:
+            while await books.stores("accounting").get_token(made.key) is not None:
                 pass
 
 
@@ -147,7 +147,7 @@ async def test_a_hold_evaporates_with_its_lease(opened: Any) -> None:
     """A scheduler that died between hold and commit must leave nothing behind."""
     async with opened() as books:
         await founded(books)
-        async with await books.world.store("scheduler").open_lease(60) as lease:
+        async with await books.stores("scheduler").open_lease(60) as lease:
             await books.hold("gone", 700, lease.id)
             await books.hold("kept", 100, await books.lease())
         books.clock.advance(16)

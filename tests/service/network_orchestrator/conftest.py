@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,11 @@ from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh_chassis import Common, House
 from suanmesh_chassis.identity import agent_id, service_id
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
-from suanmesh_etcd3 import Client, connect
-from suanmesh_kernel.clock import HandClock, SystemClock, seeded_rng, system_rng
-from suanmesh_local.etcd import EtcdCluster
+from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_network_orchestrator.main import build
 from suanmesh_network_orchestrator.settings import NetworkOrchestratorSettings
 from suanmesh_sdk import Mesh
-from suanmesh_store import Create, Detach, Kind, MemoryKeyspace, MemoryStore, Update
-from suanmesh_store.etcd import EtcdStore
+from suanmesh_store import Create, Detach, Kind, Update
 from suanmesh_store.layout import BOOKINGS, PLACEMENTS, RESERVATIONS, M
 from suanmesh_store.store import KeyspaceStore
 
@@ -38,29 +35,7 @@ LIVE = frozenset(
         Placement.STATE_DELIVERING,
     )
 )
-
-
-class MemoryWorld:
-    """The twin in memory."""
-
-    def __init__(self) -> None:
-        self._keys = MemoryKeyspace(SystemClock())
-
-    def store(self, area: str) -> KeyspaceStore:
-        return MemoryStore(area, keys=self._keys)
-
-
-class EtcdWorld:
-    """One real etcd member."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def store(self, area: str) -> KeyspaceStore:
-        return EtcdStore(self._client, area, SystemClock(), system_rng)
-
-
-World = MemoryWorld | EtcdWorld
+Stores = Callable[[str], KeyspaceStore]
 
 
 @dataclass
@@ -68,7 +43,7 @@ class Net:
     """A running network orchestrator and everybody who talks to it."""
 
     store: KeyspaceStore
-    world: World
+    stores: Stores
     clock: HandClock
     address: str
     node: LoopbackNode
@@ -106,10 +81,10 @@ class Net:
             name=f"placements/{placement}", party="parties/acme", site=f"sites/{site}", holds=[hold.key],
             reservation=hold.reservation.name, state=Placement.STATE_COMMITTED,
         )  # fmt: skip
-        await self.world.store("scheduler").commit(Detach(hold.key), Create(PLACEMENTS, message.name, message))
+        await self.stores("scheduler").commit(Detach(hold.key), Create(PLACEMENTS, message.name, message))
 
     async def move_placement(self, placement: str, state: Placement.State.ValueType, *transfers: str) -> None:
-        scheduler = self.world.store("scheduler")
+        scheduler = self.stores("scheduler")
         held = await scheduler.get(PLACEMENTS, f"placements/{placement}")
         assert held is not None
         message = Placement()
@@ -165,8 +140,8 @@ def a_link(name: str, source: str, target: str, capacity_bps: int, latency_us: i
 
 
 @asynccontextmanager
-async def running(folder: Path, world: World) -> AsyncIterator[Net]:
-    clock, store = HandClock(), world.store(AREA)
+async def running(folder: Path, stores: Stores) -> AsyncIterator[Net]:
+    clock, store = HandClock(), stores(AREA)
     settings = NetworkOrchestratorSettings(resync_s=0.2)
     async with LoopbackNode(folder) as node:
         process = node.process(AREA)
@@ -179,43 +154,15 @@ async def running(folder: Path, world: World) -> AsyncIterator[Net]:
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(task()) for task in parts.tasks]
             address = await node.serve(process, parts.servicers, requests=parts.requests)
-            yield Net(store, world, clock, address, node)
+            yield Net(store, stores, clock, address, node)
             for task in background:
                 task.cancel()
 
 
-@pytest.fixture(scope="session")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
-    """One member for the whole session."""
-    cluster = EtcdCluster(tmp_path_factory.mktemp("etcd"))
-    cluster.members[0].start()
-    asyncio.run(cluster.healthy())
-    yield cluster
-    cluster.stop()
-
-
-@pytest.fixture(params=["memory", "etcd"])
-def cluster(request: pytest.FixtureRequest) -> EtcdCluster | None:
-    """None for the twin in memory."""
-    found: EtcdCluster | None = request.getfixturevalue("etcd") if request.param == "etcd" else None
-    return found
-
-
 @pytest.fixture
-async def world(cluster: EtcdCluster | None) -> AsyncIterator[World]:
-    """Where everything is kept; empty."""
-    if cluster is None:
-        yield MemoryWorld()
-        return
-    async with connect(cluster.endpoints) as client:
-        await client.delete_prefix("/suanmesh/")
-        yield EtcdWorld(client)
-
-
-@pytest.fixture
-def opened(tmp_path: Path, world: World) -> Callable[[], AbstractAsyncContextManager[Net]]:
+def opened(tmp_path: Path, stores: Stores) -> Callable[[], AbstractAsyncContextManager[Net]]:
     """Opens a network orchestrator; opened again it finds what the one before has left."""
-    return lambda: running(tmp_path, world)
+    return lambda: running(tmp_path, stores)
 
 
 @pytest.fixture

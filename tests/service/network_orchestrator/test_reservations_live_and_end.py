@@ -105,7 +105,7 @@ async def test_the_path_is_free_as_soon_as_the_last_input_is_there(opened: Any, 
         lease = await net.store.open_lease(10)
         hold = (await net.reserve("p1", 700, lease.id)).hold
         await net.commit_placement("p1", hold)
-        transport = net.world.store("transport")
+        transport = net.stores("transport")
         transfer = Transfer(name="transfers/p1-in-0", reservation=hold.reservation.name, state=Transfer.STATE_ACTIVE)
         moving = (await transport.commit(Create(TRANSFERS, transfer.name, transfer))).held[0]
         await net.move_placement("p1", Placement.STATE_STAGING, "transfers/p1-in-0")
@@ -124,7 +124,7 @@ async def test_the_way_home_is_kept_until_the_results_are_there(opened: Any, lin
         lease = await net.store.open_lease(10)
         hold = (await net.reserve("p1", 700, lease.id)).hold
         await net.commit_placement("p1", hold, site="a")
-        transport = net.world.store("transport")
+        transport = net.stores("transport")
         transfer = Transfer(name="transfers/p1-out-0", reservation=hold.reservation.name, state=Transfer.STATE_ACTIVE)
         moving = (await transport.commit(Create(TRANSFERS, transfer.name, transfer))).held[0]
         await net.move_placement("p1", Placement.STATE_DELIVERING, transfer.name)
