@@ -15,7 +15,7 @@ from suanmesh_store.layout import Kind, M
 
 @dataclass(frozen=True, slots=True)
 class Held(Generic[M]):
-    """A document as it was read. The message is shared with other readers: copy it before changing it."""
+    """A document as it was read. The message is shared with other readers: change a `draft` of it."""
 
     kind: Kind[M]
     name: str
@@ -28,6 +28,12 @@ class Held(Generic[M]):
     request_id: str
     traceparent: str
     update_time: datetime
+
+    def draft(self) -> M:
+        """A copy of the message, to change and to write back."""
+        copy = type(self.message)()
+        copy.CopyFrom(self.message)
+        return copy
 
     @property
     def etag(self) -> str:

@@ -80,7 +80,7 @@ class Delivering:
                 )
                 for index, target in enumerate(targets)
             ]
-            changed = _with_routes(placement.message, targets, holds, rates)
+            changed = _with_routes(placement, targets, holds, rates)
             changes: list[Change] = [*(Detach(hold.key) for hold in holds), Update(placement, changed)]
             await self._store.commit(*changes, guards=[Unchanged(hold.key, hold.mod_revision) for hold in holds])
 
@@ -98,8 +98,7 @@ class Delivering:
         routes = {route.target: route for route in message.output_routes}
         asks = [_ask(message, parcel, routes[parcel.target], _bytes_to(parcel.target, parcels)) for parcel in parcels]
         transfers = await self._areas.create_transfers(asks)
-        changed = placement_pb2.Placement()
-        changed.CopyFrom(message)
+        changed = placement.draft()
         changed.transfers.extend(transfer.name for transfer in transfers)
         await self._store.commit(Update(placement, changed))
 
@@ -109,10 +108,9 @@ def _bytes_to(target: str, parcels: Sequence[Parcel]) -> int:
 
 
 def _with_routes(
-    placement: placement_pb2.Placement, targets: Sequence[str], holds: Sequence[HoldKey], rates: dict[str, int]
+    placement: Held[placement_pb2.Placement], targets: Sequence[str], holds: Sequence[HoldKey], rates: dict[str, int]
 ) -> placement_pb2.Placement:
-    changed = placement_pb2.Placement()
-    changed.CopyFrom(placement)
+    changed = placement.draft()
     changed.holds.extend(hold.key for hold in holds)
     changed.output_routes.extend(
         placement_pb2.OutputRoute(target=target, reservation=hold.resource, rate_bps=rates[target])

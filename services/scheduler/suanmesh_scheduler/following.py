@@ -88,7 +88,7 @@ class Following:
     ) -> None:
         """Bring the job to where the placement leaves it; what it held is free with its end."""
         message = placement.message
-        changed = _copied(job.message)
+        changed = job.draft()
         left = job.message.attempt < max(1, job.message.max_attempts)
         left = left and not message.state_reason.startswith(f"{UNDELIVERED}:")
         if state in UNTAKEN:
@@ -126,7 +126,7 @@ class Following:
                 await self._move(placement, PlacementState.CANCELLED, "CANCELLED: by request, while delivering")
                 return True
             if not message.stop_requested:
-                stopped = _copied_placement(message)
+                stopped = placement.draft()
                 stopped.stop_requested = True
                 await self._store.commit(Update(placement, stopped))
             return True
@@ -204,7 +204,7 @@ class Following:
         target = job_state_of(state, attempts_left=True)
         if wire.job_state(job.message) is target:
             return
-        changed = _copied(job.message)
+        changed = job.draft()
         wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), "", self._clock.now())
         with span(names.SETTLE_JOB, parent=job.traceparent, job=job.name, state=target):
             await self._store.commit(Update(job, changed))
@@ -216,7 +216,7 @@ class Following:
         reason: str,
         transfers: Sequence[str] = (),
     ) -> None:
-        changed = _copied_placement(placement.message)
+        changed = placement.draft()
         state = placement_moved(wire.placement_state(changed), to, placement.name)
         changed.transfers.extend(transfers)
         wire.set_placement_state(changed, state, reason, self._clock.now(), ended=state in PLACEMENT_ENDS)
@@ -255,15 +255,3 @@ def _input_transfer(
         account=placement.account,
         traceparent=placement.traceparent,
     )
-
-
-def _copied(job: job_pb2.Job) -> job_pb2.Job:
-    copy = job_pb2.Job()
-    copy.CopyFrom(job)
-    return copy
-
-
-def _copied_placement(placement: placement_pb2.Placement) -> placement_pb2.Placement:
-    copy = placement_pb2.Placement()
-    copy.CopyFrom(placement)
-    return copy

@@ -112,7 +112,7 @@ class Placing:
         kept = live(decided.decision)
         if last is not None and wire.same_answer(last.message, kept):
             return
-        job = _copied(held.message)
+        job = held.draft()
         job.decision = decided.decision.name
         job.state_reason = f"NO_PLACE: {decided.verdict.reason}"
         bound_job(job)
@@ -172,7 +172,7 @@ class Placing:
         placement = _placement(held.message, placement_name, decided, chosen, holds)
         placement.create_time.FromDatetime(self._clock.now())
         placement.traceparent = current_traceparent()
-        job = _copied(held.message)
+        job = held.draft()
         job.decision = decided.decision.name
         job.placement = placement_name
         job.attempt += 1
@@ -234,9 +234,3 @@ def _placement(
             max_duration_s=job.max_duration_s,
         ),
     )
-
-
-def _copied(job: job_pb2.Job) -> job_pb2.Job:
-    copy = job_pb2.Job()
-    copy.CopyFrom(job)
-    return copy

@@ -113,8 +113,7 @@ class Reconciler:
         """Say on the job why it does not go on; it is looked at again later, and later still if that is in vain."""
         held = await self._store.get(JOBS, name)
         if held is not None and wire.job_state(held.message) not in JOB_ENDS:
-            job = job_pb2.Job()
-            job.CopyFrom(held.message)
+            job = held.draft()
             job.state_reason = f"DEFECT: {type(defect).__name__} in the scheduler; its operator can see it in the log"
             await self._store.commit(Update(held, job))
 
@@ -146,8 +145,7 @@ class Reconciler:
             await self._end(held, JobState.FAILED, f"{refusal.reason}: {refusal.message}")
 
     async def _end(self, held: Held[job_pb2.Job], state: JobState, reason: str) -> None:
-        job = job_pb2.Job()
-        job.CopyFrom(held.message)
+        job = held.draft()
         wire.set_job_state(job, job_moved(wire.job_state(job), state), reason, self._clock.now())
         with span(names.SETTLE_JOB, parent=held.traceparent, job=held.name, state=state):
             await self._store.commit(Update(held, job))

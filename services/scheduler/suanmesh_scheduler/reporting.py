@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name
@@ -45,8 +45,7 @@ class Reporting:
             raise PermissionDenied("NOT_OWNER", message, name=report.placement)
         reported = _reported(report, held.message.work)
         state = wire.placement_state(held.message)
-        placement = placement_pb2.Placement()
-        placement.CopyFrom(held.message)
+        placement = held.draft()
         changes: list[Change] = []
         if report.tasks:
             del placement.tasks[:]
@@ -67,8 +66,7 @@ class Reporting:
         held = await self._store.get(JOBS, name)
         if held is None:
             return []
-        job = job_pb2.Job()
-        job.CopyFrom(held.message)
+        job = held.draft()
         del job.output_datasets[:]
         job.output_datasets.extend(report.output_datasets)
         return [Update(held, job)]

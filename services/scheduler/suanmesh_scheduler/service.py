@@ -192,8 +192,7 @@ class SchedulerService:
             raise Aborted("ETAG_STALE", message, name=job.name, etag=held.etag)
         if held.message.cancel_requested:
             return _shown(held)
-        changed = job_pb2.Job()
-        changed.CopyFrom(held.message)
+        changed = held.draft()
         changed.cancel_requested = True
         committed = await self._store.commit(Update(held, changed), author=call.author())
         return _shown(committed.held[0])
@@ -289,7 +288,6 @@ def _may_see(call: Call, party: str) -> bool:
 
 
 def _shown(held: Held[job_pb2.Job]) -> job_pb2.Job:
-    job = job_pb2.Job()
-    job.CopyFrom(held.message)
+    job = held.draft()
     job.etag = held.etag
     return job
