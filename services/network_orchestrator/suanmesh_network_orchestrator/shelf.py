@@ -98,7 +98,7 @@ class Shelf:
         name = reservations.reservation_name(ask.placement, ask.index)
         key = hold_key(ask.placement, AREA, ask.index)
         async with self._writing:
-            held = await self._store.get(RESERVATIONS, name)
+            held = await self._without_earlier(name, ask, key, lease_id)
             if held is None or reservations.lapsed(wire.reservation_from(held.message)):
                 held = await self._book(ask, held, author)
             reservation = wire.reservation_from(held.message)
@@ -130,8 +130,11 @@ class Shelf:
             return after
 
     async def drop_token(self, reservation: Reservation) -> None:
-        """Delete the hold's key of a reservation that was given back."""
-        await self._store.delete_token(self.key_of(reservation))
+        """Delete the hold's key of a reservation that was given back, unless it has been held anew since."""
+        async with self._writing:
+            held = await self._store.get(RESERVATIONS, reservation.name)
+            if held is None or wire.reservation_from(held.message).state is State.RELEASED:
+                await self._store.delete_token(self.key_of(reservation))
 
     async def forget(self, name: str, older_than: timedelta) -> None:
         """Move a reservation that was given back long enough ago to the archive."""
@@ -148,6 +151,19 @@ class Shelf:
     def key_of(reservation: Reservation) -> str:
         """The key that stands for a reservation's hold."""
         return hold_key(reservation.placement, AREA, int(last(reservation.name).rpartition("-")[2]))
+
+    async def _without_earlier(self, name: str, ask: Ask, key: str, lease_id: int) -> Held[ReservationMessage] | None:
+        """What stands under the name; an earlier hold, on another lease or for another ask, is given back."""
+        held = await self._store.get(RESERVATIONS, name)
+        reservation = wire.reservation_from(held.message) if held else None
+        if held is None or reservation is None or reservation.state is not State.HELD:
+            return held
+        token = await self._store.get_token(key)
+        if reservations.answers(reservation, ask) and (token is None or token.lease == lease_id):
+            return held
+        await self._store.delete_token(key)
+        await self._release(held, reservation)
+        return await self._store.get(RESERVATIONS, name)
 
     async def _book(
         self, ask: Ask, lapsed: Held[ReservationMessage] | None, author: Author

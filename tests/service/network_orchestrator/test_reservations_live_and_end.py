@@ -48,6 +48,24 @@ async def test_asking_twice_for_a_hold_is_answered_with_the_one_that_stands(open
         assert await net.booked() == {"links/ab": 700}
 
 
+async def test_a_hold_of_a_round_that_is_over_gives_way_to_the_next(opened: Any, link: Any) -> None:
+    """A scheduler that died between hold and commit must not leave its successor an old rate under the new name."""
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        over, now = await net.store.open_lease(10), await net.store.open_lease(10)
+        old = (await net.reserve("p1", 900, over.id)).hold
+        new = (await net.reserve("p1", 500, now.id)).hold
+
+        assert (new.reservation.state, new.reservation.rate_bps) == (HELD, 500)
+        assert await net.booked() == {"links/ab": 500}
+        token = await net.store.get_token(new.key)
+        assert token is not None
+        assert (token.lease, token.mod_revision) == (now.id, new.mod_revision) != (over.id, old.mod_revision)
+        await net.commit_placement("p1", new)
+        await over.revoke()
+        await net.until_reservation("p1", COMMITTED)
+
+
 async def test_a_hold_evaporates_with_its_lease(opened: Any, link: Any) -> None:
     """A scheduler that died between hold and commit must leave nothing behind."""
     async with opened() as net:

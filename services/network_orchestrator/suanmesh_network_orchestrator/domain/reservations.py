@@ -101,6 +101,11 @@ def released(reservation: Reservation, now: datetime) -> Reservation:
     return replace(_moved(reservation, State.RELEASED), release_time=now)
 
 
+def answers(reservation: Reservation, ask: Ask) -> bool:
+    """Whether it is what is asked for: the same ends, at the same rate."""
+    return (reservation.source, reservation.target, reservation.rate_bps) == (ask.source, ask.target, ask.rate_bps)
+
+
 def lapsed(reservation: Reservation) -> bool:
     """Whether it was given back without ever having been committed: its lease ended, and it may be held anew."""
     return reservation.state is State.RELEASED and not reservation.party
