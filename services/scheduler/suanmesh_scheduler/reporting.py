@@ -5,10 +5,11 @@ from __future__ import annotations
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.names import checked_name
+from suanmesh_kernel.names import checked_name, last, output_dataset_id
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
+from suanmesh_scheduler.checking import LOG
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, REPORTABLE, PlacementState, placement_moved, reached
 from suanmesh_store import Change, Conflict, Store, Update
 from suanmesh_store.layout import JOBS, PLACEMENTS
@@ -55,6 +56,7 @@ class Reporting:
             moved = placement_moved(state, reported, held.name)
             wire.set_placement_state(placement, moved, report.reason, self._clock.now(), ended=moved in PLACEMENT_ENDS)
             if report.output_datasets:
+                _check_outputs(report, held.message)
                 changes += await self._with_outputs(placement.job, report)
         if state in PLACEMENT_ENDS or placement == held.message:
             return held.message
@@ -84,6 +86,15 @@ def _reported(report: pb.TaskReport, work: placement_pb2.Work) -> PlacementState
     if len(report.output_datasets) > len(work.outputs) + 1:
         problem = f"output_datasets: {len(report.output_datasets)} of {len(work.outputs)} outputs and a log"
         raise InvalidArgument("FIELD_INVALID", problem, field="output_datasets")
-    for index, dataset in enumerate(report.output_datasets):
-        checked_name(dataset, "datasets", field=f"output_datasets[{index}]")
     return PlacementState(name)
+
+
+def _check_outputs(report: pb.TaskReport, placement: placement_pb2.Placement) -> None:
+    """An agent names what the job's outputs have become, in their order, and then the log: no dataset else."""
+    made = [*(output.output_id for output in placement.work.outputs), LOG]
+    job_id = last(placement.job)
+    for index, (output_id, dataset) in enumerate(zip(made, report.output_datasets, strict=False)):
+        ids = {output_dataset_id(job_id, output_id, attempt) for attempt in (0, max(1, placement.attempt))}
+        if dataset.removeprefix("datasets/") not in ids:
+            problem = f"output_datasets[{index}]: {dataset[:80]!r} is not what {output_id} becomes"
+            raise InvalidArgument("FIELD_INVALID", problem, field=f"output_datasets[{index}]")
