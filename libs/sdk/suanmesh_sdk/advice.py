@@ -170,6 +170,7 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "TASK_LOST": Text("A task was lost with its host.", "某个任务随主机丢失。"),
     "TASK_NOT_STARTED": Text("A task could not be started at the site.", "某个任务未能在站点启动。"),
     "TIMED_OUT": Text("A task ran for longer than the job allows.", "某个任务超过作业允许的时长。"),
+    "WAITS_FOR_PATH": Text("Results wait until their way home has room.", "结果在等待归途有空余带宽。"),
     "TRANSFER_FAILED": Text("An input could not be brought to the site.", "某个输入未能搬到站点。"),
 }
 """By the code that leads a `state_reason` of a job, placement or transfer; others there are reasons of refusals."""

@@ -9,7 +9,10 @@ from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.names import last
-from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN, rate_for
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.bounding import bound_placement
+from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN, rate_for, ways_home
+from suanmesh_scheduler.domain.values import Route
 from suanmesh_scheduler.ports import Areas, HoldKey
 from suanmesh_store import Change, Detach, Held, Store, Unchanged, Update
 from suanmesh_telemetry import current_traceparent, names, span
@@ -85,13 +88,15 @@ class Delivering:
             await self._store.commit(*changes, guards=[Unchanged(hold.key, hold.mod_revision) for hold in holds])
 
     async def _rates(self, site: str, sizes: dict[str, int]) -> dict[str, int]:
-        """What each way is asked for; where one has too little left, the hold itself says why."""
+        """What each way is asked for, so that all can be held; where one has too little left, the hold says why."""
         queries = [network.PathQuery(source=site, target=t, min_bandwidth_bps=RESULT_BPS_MIN) for t in sizes]
         results = (await self._areas.find_paths(queries)).results
-        return {
-            target: max(RESULT_BPS_MIN, rate_for(result.path.available_bps, size, RESULT_BPS_MIN))
-            for (target, size), result in zip(sizes.items(), results, strict=True)
-        }
+        paths = {t: wire.path_from(r.path) for t, r in zip(sizes, results, strict=True) if r.HasField("path")}
+        homes = [
+            Route(target, path, sizes[target], rate_for(path.available_bps, sizes[target], RESULT_BPS_MIN))
+            for target, path in paths.items()
+        ]
+        return dict.fromkeys(sizes, RESULT_BPS_MIN) | {home.end: home.rate_bps for home in ways_home(homes)}
 
     async def _send(self, placement: Held[placement_pb2.Placement], parcels: Sequence[Parcel]) -> None:
         message = placement.message
@@ -100,6 +105,7 @@ class Delivering:
         transfers = await self._areas.create_transfers(asks)
         changed = placement.draft()
         changed.transfers.extend(transfer.name for transfer in transfers)
+        bound_placement(changed)
         await self._store.commit(Update(placement, changed))
 
 
@@ -116,6 +122,7 @@ def _with_routes(
         placement_pb2.OutputRoute(target=target, reservation=hold.resource, rate_bps=rates[target])
         for target, hold in zip(targets, holds, strict=True)
     )
+    bound_placement(changed)
     return changed
 
 

@@ -11,9 +11,9 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.bounding import REFUSALS_MAX
+from suanmesh_scheduler.bounding import REFUSALS_MAX, clipped
 from suanmesh_scheduler.delivering import Delivering
 from suanmesh_scheduler.domain.states import (
     PLACEMENT_ENDS,
@@ -46,6 +46,7 @@ class Following:
         mirrors: Mirrors,
         clock: Clock,
         accept_s_max: float,
+        deliver_s_max: float,
         delivering: Delivering,
     ) -> None:
         self._store = store
@@ -55,6 +56,7 @@ class Following:
         self._transfers = mirrors.transfers
         self._clock = clock
         self._accept_max = timedelta(seconds=accept_s_max)
+        self._deliver_max = timedelta(seconds=deliver_s_max)
 
     async def step(self, job: Held[job_pb2.Job]) -> None:
         """Bring job and placement one step on, if there is one to take."""
@@ -178,6 +180,9 @@ class Following:
 
     async def _deliver(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
         """Move the results to where they are wanted; DONE when all have arrived."""
+        if wire.job_state(job.message) is not JobState.DELIVERING:
+            await self._follow(job, PlacementState.DELIVERING)
+            return
         made = [name for name in placement.message.transfers if "-out-" in name]
         if not made and await self._sent_off(job, placement):
             return
@@ -186,23 +191,36 @@ class Following:
             await self._move(placement, PlacementState.FAILED, f"{UNDELIVERED}: {failed}")
         elif all(self._done(name) for name in made):
             await self._move(placement, PlacementState.DONE, "DONE: results delivered")
-        else:
-            await self._follow(job, PlacementState.DELIVERING)
 
     async def _sent_off(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> bool:
         """Take the next step towards the results' transfers; False where no result is wanted elsewhere."""
         try:
             return await self._delivering.step(job.message, placement)
+        except ResourceExhausted as refusal:
+            await self._wait_for_way(job, placement, refusal)
+            return True
         except (FailedPrecondition, InvalidArgument, NotFound) as refusal:
             if refusal.reason == "LEASE_GONE":
                 raise
             await self._move(placement, PlacementState.FAILED, f"{UNDELIVERED}: {refusal.reason}: {refusal.message}")
             return True
 
+    async def _wait_for_way(
+        self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement], refusal: ResourceExhausted
+    ) -> None:
+        """Say what the results wait for; the next looks at the job ask again, for no longer than there is patience."""
+        if self._clock.now() - job.message.history[-1].time.ToDatetime(UTC) > self._deliver_max:
+            await self._move(placement, PlacementState.FAILED, f"{UNDELIVERED}: {refusal.reason}: {refusal.message}")
+            return
+        changed = job.draft()
+        changed.state_reason = clipped(f"WAITS_FOR_PATH: {refusal.message}")
+        if changed.state_reason != job.message.state_reason:
+            await self._store.commit(Update(job, changed))
+
     async def _follow(self, job: Held[job_pb2.Job], state: PlacementState) -> None:
         """Bring the job's state to the placement's."""
         target = job_state_of(state, attempts_left=True)
-        if wire.job_state(job.message) is target:
+        if wire.job_state(job.message) is target and not job.message.state_reason.startswith("DEFECT:"):
             return
         changed = job.draft()
         wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), "", self._clock.now())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
@@ -18,6 +18,7 @@ from suanmesh_kernel.names import parent
 from suanmesh_kernel.refusals import NotFound, Unavailable
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.bookings import Booked, free_hosts
+from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN
 from suanmesh_scheduler.domain.values import Blocked, JobSpec, Need, Offer, Opening, Path, Pool, Quote, Situation
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
@@ -139,9 +140,11 @@ class Gathering:
             return {}, {}, 0
         answer = await self._areas.find_paths(queries)
         found = [_path(result) for result in answer.results]
+        capacities = {link.name: link.capacity_bps for link in await self._areas.links()} if homes else {}
+        wide = [_wide_enough(each, capacities) for each in found[len(pairs) :]]
         return (
             dict(zip(pairs, found[: len(pairs)], strict=True)),
-            dict(zip(homes, found[len(pairs) :], strict=True)),
+            dict(zip(homes, wide, strict=True)),
             answer.revision,
         )
 
@@ -196,6 +199,14 @@ def most_readings(spec: JobSpec) -> list[usage_pb2.MeterReading]:
     return [usage_pb2.MeterReading(meter=meter, quantity=quantity) for meter, quantity in amounts if quantity]
 
 
+def _wide_enough(home: Path | Blocked, capacities: Mapping[str, int]) -> Path | Blocked:
+    """A way that results could never be held on is none, however free it is."""
+    if isinstance(home, Blocked):
+        return home
+    capacity_bps, link = min(((capacities.get(link, 0), link) for link in home.links), default=(RESULT_BPS_MIN, ""))
+    return home if capacity_bps >= RESULT_BPS_MIN else Blocked("bandwidth", link, capacity_bps)
+
+
 def _query(pair: Pair, spec: JobSpec) -> network.PathQuery:
     return network.PathQuery(
         source=pair[0],
@@ -218,8 +229,7 @@ def _bounds_that_open(found: Path | Blocked) -> list[tuple[str, int]]:
 
 def _path(result: network.PathResult) -> Path | Blocked:
     if result.HasField("path"):
-        path = result.path
-        return Path(tuple(path.links), path.latency_us, path.available_bps, path.price_micros_per_mib)
+        return wire.path_from(result.path)
     blocked = result.obstacle
     return Blocked(
         _KINDS.get(blocked.kind, "disconnected"), blocked.link, blocked.available_bps, blocked.least_latency_us

@@ -110,12 +110,14 @@ class Placing:
         """Keep the decision that nothing fits, unless the last one says the same."""
         last = await self._store.get(DECISIONS, held.message.decision) if held.message.decision else None
         kept = live(decided.decision)
-        if last is not None and wire.same_answer(last.message, kept):
-            return
         job = held.draft()
-        job.decision = decided.decision.name
         job.state_reason = f"NO_PLACE: {decided.verdict.reason}"
         bound_job(job)
+        if last is not None and wire.same_answer(last.message, kept):
+            if job.state_reason != held.message.state_reason:
+                await self._store.commit(Update(held, job))
+            return
+        job.decision = decided.decision.name
         await self._archive.keep(Keep(DECISIONS, decided.decision.name, decided.decision))
         changes: list[Change] = [Create(DECISIONS, kept.name, kept), Update(held, job)]
         if last is not None:

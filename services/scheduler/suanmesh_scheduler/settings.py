@@ -19,6 +19,8 @@ class SchedulerSettings:
     """How long the holds of a round live until they are committed, in seconds."""
     accept_s_max: float = 30.0
     """How long an agent may take to accept or refuse a placement, in seconds."""
+    deliver_s_max: float = 86_400.0
+    """How long results may wait for a way home, in seconds."""
     retention_s: float = 3600.0
     """How long an ended job stays in etcd before it moves to the archive, in seconds."""
     sweep_s: float = 60.0

@@ -96,7 +96,10 @@ class PaperAreas:
     async def links(self) -> Sequence[link_pb2.Link]:
         """The wires as links."""
         self._called("links")
-        return [link_pb2.Link(name=each.name, owner="parties/carrier") for each in self.wires.values()]
+        return [
+            link_pb2.Link(name=each.name, owner="parties/carrier", capacity_bps=each.capacity_bps)
+            for each in self.wires.values()
+        ]
 
     async def find_paths(self, queries: Sequence[network.PathQuery]) -> network.FindPathsResponse:
         """Direct wires only: the cheapest, then the fastest within the bounds."""

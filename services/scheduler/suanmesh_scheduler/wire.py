@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from suanmesh.network_orchestrator.v1 import reservation_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, reason_pb2
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_kernel import pages
@@ -23,6 +24,7 @@ from suanmesh_scheduler.domain.values import (
     JobSpec,
     Need,
     Obstacle,
+    Path,
     Result,
     Variant,
     Verdict,
@@ -99,6 +101,11 @@ def booked_from(placements: Iterable[placement_pb2.Placement]) -> list[Booked]:
         if placement_state(p) not in PLACEMENT_ENDS
         for leg in p.legs
     ]
+
+
+def path_from(path: reservation_pb2.Path) -> Path:
+    """A path as the network orchestrator found it."""
+    return Path(tuple(path.links), path.latency_us, path.available_bps, path.price_micros_per_mib)
 
 
 def place_of(job: job_pb2.Job) -> str:

@@ -32,6 +32,25 @@ async def test_no_party_fills_the_node_with_jobs(running: Any, job_of: JobOf) ->
         await scheduler.submit("c")
 
 
+async def test_a_defect_that_has_passed_is_not_told_any_more(scheduler: Any, job_of: JobOf) -> None:
+    """Who is on call must not be sent after a fault that was gone an hour ago."""
+    await scheduler.submit_raw(job_of(cpu_milli=99_000))
+    await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
+    scheduler.areas.refusals["quote"] = [ZeroDivisionError("a defect")]
+    await scheduler.until_job(Job.STATE_PENDING, reason="DEFECT")
+    scheduler.clock.advance(5)
+    await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
+
+
+async def test_a_narrow_way_home_is_an_obstacle_with_its_link(scheduler: Any, job_of: JobOf) -> None:
+    """Results would wait for ever for a rate that a link does not have."""
+    scheduler.add_wire("data", "near", bps=900_000)
+    plan = (await scheduler.submit_raw(job_of(deliver_to="data"), validate_only=True)).results[0].decision
+    obstacle = next(c.obstacle for c in plan.candidates if c.site == "sites/near")
+    assert obstacle.code == reason_pb2.OBSTACLE_CODE_PATH
+    assert (obstacle.resource, obstacle.needed, obstacle.available) == ("links/data-near", 1_000_000, 900_000)
+
+
 async def test_a_defect_over_one_job_is_told_on_it_and_stops_no_other(scheduler: Any) -> None:
     """A job that the scheduler trips over would end it at every start, and with it the work of everybody."""
     scheduler.areas.refusals["quote"] = [ZeroDivisionError("a defect")]

@@ -7,17 +7,21 @@ from typing import Any
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, ResourceExhausted
+from suanmesh_sdk.status import refusal_of
 from suanmesh_store.layout import JOBS, TRANSFERS
 
 Job, Placement, Transfer = job_pb2.Job, placement_pb2.Placement, transfer_pb2.Transfer
 
 
+FULL = ResourceExhausted("BANDWIDTH_EXHAUSTED", "links/data-near has 0 bit/s left", link="links/data-near")
+
+
 async def test_results_wait_for_a_way_home(scheduler: Any) -> None:
     """Results sent over a full link would take what others have reserved; given up they would be paid for in vain."""
     placement = await scheduler.bring(Job.STATE_RUNNING)
-    full = ResourceExhausted("BANDWIDTH_EXHAUSTED", "links/data-near has 0 bit/s left", link="links/data-near")
-    scheduler.areas.refusals["hold_path"] = [full]
+    scheduler.areas.refusals["hold_path"] = [FULL] * 3
     await scheduler.deliver(placement)
+    await scheduler.until_job(Job.STATE_DELIVERING, reason="WAITS_FOR_PATH: links/data-near has 0 bit/s left")
     stem = placement.name.removeprefix("placements/")
     out = await scheduler.until(TRANSFERS, f"transfers/{stem}-out-0", lambda _: True)
 
@@ -25,6 +29,29 @@ async def test_results_wait_for_a_way_home(scheduler: Any) -> None:
     assert out.reservation == f"reservations/{stem}-32"
     await scheduler.finish(placement, Job.STATE_DELIVERING)
     await scheduler.nothing_held()
+
+
+async def test_results_do_not_wait_for_ever(scheduler: Any) -> None:
+    """A way that never has room would keep the job's place and its money for good."""
+    placement = await scheduler.bring(Job.STATE_RUNNING)
+    scheduler.areas.refusals["hold_path"] = [FULL] * 1_000_000
+    await scheduler.deliver(placement)
+    await scheduler.until_job(Job.STATE_DELIVERING, reason="WAITS_FOR_PATH")
+    scheduler.clock.advance(86_401)
+    await scheduler.until_job(Job.STATE_FAILED, reason="DELIVERY_FAILED: BANDWIDTH_EXHAUSTED")
+    await scheduler.nothing_held()
+
+
+async def test_a_site_cannot_send_off_what_the_job_has_not_made(scheduler: Any) -> None:
+    """It would move, and have paid for, any dataset it can name, be it another party's."""
+    placement = await scheduler.bring(Job.STATE_RUNNING)
+    scheduler.add_dataset("secret", "near")
+    result = await scheduler.report(
+        placement, Placement.STATE_DELIVERING, output_datasets=["datasets/secret", "datasets/j-log"]
+    )
+    refusal = refusal_of(result.error)
+    assert (refusal.reason, refusal.facts["field"]) == ("FIELD_INVALID", "output_datasets[0]")
+    assert (await scheduler.job()).state == Job.STATE_RUNNING
 
 
 async def test_results_that_no_link_leads_home_end_the_job(scheduler: Any) -> None:

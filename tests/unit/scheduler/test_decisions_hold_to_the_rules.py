@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.bookings import Booked, free_hosts
-from suanmesh_scheduler.domain.decide import decide
+from suanmesh_scheduler.domain.decide import decide, ways_home
 from suanmesh_scheduler.domain.fitting import HOSTS_MAX, one_task, room, slots, taken
 from suanmesh_scheduler.domain.relax import with_change
 from suanmesh_scheduler.domain.sharing import shared
@@ -109,6 +109,16 @@ def test_the_way_home_counts() -> None:
     assert [(route.end, route.bytes) for route in candidate.homes] == [("sites/b", 4 * MIB)]
     assert candidate.finish_ms > JOB.max_duration_s * 1000
     assert winner(job, replace(now, quotes=situation({"a": 5, "b": 24}).quotes)) == "sites/b"
+
+
+def test_ways_home_over_one_link_can_all_be_held() -> None:
+    """Two results that are each given the whole of the link they share would wait for each other for ever."""
+    path = Path(("links/up", "links/x"), 10, 10**8)
+    homes = [Route(f"sites/{end}", replace(path, links=("links/up", f"links/{end}")), 2**30, 10**8) for end in "bcd"]
+    rates = [home.rate_bps for home in ways_home(homes)]
+
+    assert sum(rates) <= 10**8
+    assert min(rates) >= 33 * 10**6
 
 
 def test_a_site_that_results_cannot_leave_is_no_place() -> None:

@@ -5,6 +5,9 @@ Same job, same situation: the same verdict, whatever the order of the pools.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from suanmesh_kernel.texts import Text
 from suanmesh_scheduler.domain import obstacles
 from suanmesh_scheduler.domain.fitting import room, slots
@@ -123,10 +126,15 @@ def _homes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Route,
     for target, size in sorted(by_target.items()):
         path = situation.homes.get((pool.site, target), Blocked("disconnected"))
         if isinstance(path, Blocked):
-            return (), obstacles.of_path(path, job, pool.site, target)
-        rate_bps = max(RESULT_BPS_MIN, rate_for(path.available_bps, size, RESULT_BPS_MIN))
-        homes.append(Route(target, path, size, rate_bps))
-    return tuple(homes), None
+            return (), obstacles.of_path(path, replace(job, min_bandwidth_bps=RESULT_BPS_MIN), pool.site, target)
+        homes.append(Route(target, path, size, rate_for(path.available_bps, size, RESULT_BPS_MIN)))
+    return tuple(replace(home, rate_bps=max(RESULT_BPS_MIN, home.rate_bps)) for home in ways_home(homes)), None
+
+
+def ways_home(homes: Sequence[Route]) -> tuple[Route, ...]:
+    """Routes of results with rates that can be held together: a link they share is parted among them."""
+    together = shared(homes, 1)
+    return tuple(homes) if isinstance(together, Blocked) else together
 
 
 def _nearest(sites: frozenset[str], target: str, situation: Situation) -> str | None:
