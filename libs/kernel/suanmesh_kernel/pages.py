@@ -66,6 +66,12 @@ def cut(names: Iterable[str], page_size: int, scope: str) -> tuple[list[str], st
     return page[:page_size], base64.urlsafe_b64encode(f"{_mark(scope)}:{page[page_size - 1]}".encode()).decode()
 
 
+def of(names: Iterable[str], page_size: int, page_token: str, scope: str) -> tuple[list[str], str]:
+    """One page of a list that is at hand as a whole, and the token of the next."""
+    size, mark = checked_size(page_size), after(page_token, scope)
+    return cut((name for name in sorted(names) if name > mark), size, scope)
+
+
 def newest_first(create_us: int, name: str) -> str:
     """The place of what was made at that microsecond since 1970, in a list that begins with the newest."""
     return f"{_NEWEST_US - create_us:020d} {name}"

@@ -96,6 +96,12 @@ def current_trace_id() -> str:
     return format(held.trace_id, "032x") if held.is_valid else ""
 
 
+def elsewhere(traceparent: str) -> str:
+    """An item's own trace where it is another than the call's; within one trace, the call is the nearer parent."""
+    current = current_trace_id()
+    return "" if current and current in traceparent else traceparent
+
+
 def traceparent_of(held: SpanContext) -> str:
     """`held` as a W3C traceparent; empty where it is not valid."""
     if not held.is_valid:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as pb
@@ -15,7 +15,7 @@ from suanmesh_network_orchestrator.domain import declaration
 from suanmesh_network_orchestrator.domain.paths import find_path
 from suanmesh_network_orchestrator.shelf import AREA, Shelf
 from suanmesh_sdk.status import status_of
-from suanmesh_telemetry import current_trace_id, names, span
+from suanmesh_telemetry import elsewhere, names, span
 
 if TYPE_CHECKING:
     from suanmesh_chassis import Call
@@ -43,7 +43,7 @@ class NetworkOrchestratorService:
     async def ListLinks(self, request: pb.ListLinksRequest, call: Call) -> pb.ListLinksResponse:
         """List links by name with their state."""
         links = {link.name: link for link in self._shelf.links()}
-        taken, token = _page(links, request.page_size, request.page_token, "ListLinks")
+        taken, token = pages.of(links, request.page_size, request.page_token, "ListLinks")
         return pb.ListLinksResponse(links=[links[name] for name in taken], next_page_token=token)
 
     async def ReportLinks(self, request: pb.ReportLinksRequest, call: Call) -> pb.ReportLinksResponse:
@@ -84,24 +84,13 @@ class NetworkOrchestratorService:
         try:
             ask = wire.ask_from(item, field=field)
             with span(
-                names.HOLD_PATH, parent=_elsewhere(item.traceparent), placement=ask.placement, rate_bps=ask.rate_bps
+                names.HOLD_PATH, parent=elsewhere(item.traceparent), placement=ask.placement, rate_bps=ask.rate_bps
             ):
                 reservation, key, mod_revision = await self._shelf.reserve(ask, item.lease_id, call.author())
         except Refusal as refusal:
             return pb.PathHoldResult(error=status_of(refusal, area=AREA))
         hold = pb.PathHold(reservation=wire.reservation_to(reservation), key=key, mod_revision=mod_revision)
         return pb.PathHoldResult(hold=hold)
-
-
-def _elsewhere(traceparent: str) -> str:
-    """The item's own trace where it is another than the call's; within one, the call is the nearer parent."""
-    current = current_trace_id()
-    return "" if current and current in traceparent else traceparent
-
-
-def _page(keys: Iterable[str], size: int, token: str, scope: str) -> tuple[list[str], str]:
-    after = pages.after(token, scope)
-    return pages.cut((key for key in sorted(keys) if key > after), pages.checked_size(size), scope)
 
 
 def _check_count(items: Sequence[object], most: int, field: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,7 @@ class TransportService:
         """List datasets by name."""
         party = _party(call)
         seen = self._shelf.datasets(party)
-        taken, token = _page(seen, request.page_size, request.page_token, f"ListDatasets {party}")
+        taken, token = pages.of(seen, request.page_size, request.page_token, f"ListDatasets {party}")
         return pb.ListDatasetsResponse(datasets=[seen[name] for name in taken], next_page_token=token)
 
     async def CreateTransfers(self, request: pb.CreateTransfersRequest, call: Call) -> pb.CreateTransfersResponse:
@@ -170,11 +170,6 @@ def _transfers_to(outcomes: Sequence[Outcome], call: Call) -> pb.CreateTransfers
             for outcome in outcomes
         ]
     )
-
-
-def _page(keys: Iterable[str], size: int, token: str, scope: str) -> tuple[list[str], str]:
-    after = pages.after(token, scope)
-    return pages.cut((key for key in sorted(keys) if key > after), pages.checked_size(size), scope)
 
 
 def _check_count(items: Sequence[object], field: str) -> None:

@@ -19,7 +19,7 @@ from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied
 from suanmesh_store import Author, Change, Create, Delete, Held, Memo, Mirror, Store, Update
 from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
-from suanmesh_telemetry import current_trace_id, current_traceparent, names, span
+from suanmesh_telemetry import current_traceparent, elsewhere, names, span
 from suanmesh_transport import wire
 from suanmesh_transport.domain import datasets, transfers
 from suanmesh_transport.domain.datasets import Dataset, ReplicaState
@@ -240,7 +240,7 @@ class Shelf:
                 return _own(standing, item)
             with span(
                 names.MAKE_TRANSFER,
-                parent=_elsewhere(item.traceparent),
+                parent=elsewhere(item.traceparent),
                 transfer=item.ask.name,
                 dataset=item.ask.dataset,
             ):
@@ -330,12 +330,6 @@ class Shelf:
     async def _is_open(self, placement: str) -> bool:
         held = await self._store.get(PLACEMENTS, placement)
         return held is not None and held.message.state not in _ENDED_PLACEMENTS
-
-
-def _elsewhere(traceparent: str) -> str:
-    """The item's own trace where it is another than the call's; within one, the call is the nearer parent."""
-    current = current_trace_id()
-    return "" if current and current in traceparent else traceparent
 
 
 def _unknown(name: str) -> NotFound:
