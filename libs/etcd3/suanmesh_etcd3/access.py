@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,24 +49,25 @@ async def _user(client: Client, name: str) -> None:
         (ep.AUTH_USER_ADD, pb.AuthUserAddRequest(name=name, options=options)),
         (ep.AUTH_USER_GRANT_ROLE, pb.AuthUserGrantRoleRequest(user=name, role=name)),
     ):
-        try:
+        with suppress(AlreadyThere):
             await client.write(method, request, "auth_user", b"", repeatable=True)
-        except AlreadyThere:
-            continue
 
 
 async def _permit(client: Client, user: User) -> None:
     """Bring the role's permissions to what the user is to have."""
-    wanted = {raw(prefix): pb.Permission.READ for prefix in user.reads}
-    wanted |= {raw(prefix): pb.Permission.READWRITE for prefix in user.writes}
+    reads = {_range(prefix): pb.Permission.READ for prefix in user.reads}
+    wanted = reads | {_range(prefix): pb.Permission.READWRITE for prefix in user.writes}
     role = await client.read(ep.AUTH_ROLE_GET, pb.AuthRoleGetRequest(role=user.name), "auth_role", b"")
-    standing = {bytes(perm.key): perm for perm in role.perm}
-    for key, perm in standing.items():
-        if key not in wanted:
-            request = pb.AuthRoleRevokePermissionRequest(role=user.name, key=key, range_end=perm.range_end)
-            await client.write(ep.AUTH_ROLE_REVOKE_PERMISSION, request, "auth_revoke", b"")
-    for key, kind in wanted.items():
-        if key not in standing or standing[key].permType != kind:
-            perm = pb.Permission(permType=kind, key=key, range_end=prefix_end(key))
+    standing = {(bytes(perm.key), bytes(perm.range_end)): perm.permType for perm in role.perm}
+    for key, end in standing.keys() - wanted.keys():
+        request = pb.AuthRoleRevokePermissionRequest(role=user.name, key=key, range_end=end)
+        await client.write(ep.AUTH_ROLE_REVOKE_PERMISSION, request, "auth_revoke", b"")
+    for (key, end), kind in wanted.items():
+        if standing.get((key, end)) != kind:
+            perm = pb.Permission(permType=kind, key=key, range_end=end)
             grant = pb.AuthRoleGrantPermissionRequest(name=user.name, perm=perm)
             await client.write(ep.AUTH_ROLE_GRANT_PERMISSION, grant, "auth_grant", b"", repeatable=True)
+
+
+def _range(prefix: str) -> tuple[bytes, bytes]:
+    return raw(prefix), prefix_end(prefix)
