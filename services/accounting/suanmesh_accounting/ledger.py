@@ -133,14 +133,15 @@ def account(c: Connection, name: str) -> Row[Any]:
     return row
 
 
-def held_on(c: Connection, name: str) -> int:
-    """What an account's standing holds still take from it."""
+def held_on(c: Connection, name: str, job: str = "") -> int:
+    """What an account's standing holds still take from it; an empty job means all."""
     open_part = func.sum(t.holds.c.amount_micros - t.holds.c.charged_micros)
     query = select(open_part).where(
         t.holds.c.account == name,
         t.holds.c.state.in_(STANDING),
         t.holds.c.amount_micros > t.holds.c.charged_micros,
     )
+    query = query.where(t.holds.c.job == job) if job else query
     return c.execute(query).scalar_one() or 0
 
 

@@ -133,6 +133,7 @@ class AccountingService:
                 currency=account.currency,
                 charges=charges,
                 total_micros=queries.total(c, owed),
+                held_micros=sql.held_on(c, account.name, request.job),
                 next_page_token=token,
             )
 

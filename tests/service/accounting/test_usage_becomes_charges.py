@@ -245,6 +245,28 @@ async def test_a_bill_is_cut_by_job_and_by_time(books: Any) -> None:
     assert marks[0].ToDatetime(UTC) == (await books.bill()).charges[0].create_time.ToDatetime(UTC)
 
 
+async def test_a_bill_says_what_holds_still_promise(books: Any) -> None:
+    """Whoever keeps a job to its budget must know what its last attempt may yet be charged."""
+    await books.place("p", 100, job="jobs/j")
+    await books.place("other", 300)
+    await books.use("a", "p", 40)
+
+    async def standing(**facts: Any) -> tuple[int, int]:
+        bill = await books.bill(**facts)
+        return bill.total_micros, bill.held_micros
+
+    assert (await standing(job="jobs/j"), await standing(job="jobs/none")) == ((40, 60), (0, 0))
+    assert await standing() == (40, 360)
+    await books.use("a", "p", 100, final=True)
+    assert await standing(job="jobs/j") == (100, 0)
+    await books.place("again", 50, job="jobs/j")
+    assert await standing(job="jobs/j") == (100, 50)
+    await books.use("a", "again", 20, final=True)
+    await books.end("again")
+    await books.until("again", RELEASED)
+    assert (await standing(job="jobs/j"), await standing()) == ((120, 0), (120, 300))
+
+
 async def test_a_long_bill_comes_in_pages_with_the_whole_sum(books: Any) -> None:
     """The bill of a busy month is larger than any message; its sum must not depend on how much of it is shown."""
     await books.place("p", 500)

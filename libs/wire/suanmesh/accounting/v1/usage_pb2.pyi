@@ -312,6 +312,7 @@ class Bill(message.Message):
     CHARGES_FIELD_NUMBER: builtins.int
     TOTAL_MICROS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    HELD_MICROS_FIELD_NUMBER: builtins.int
     account: builtins.str
     """The account."""
     currency: builtins.str
@@ -320,6 +321,11 @@ class Bill(message.Message):
     """Sum of the charges on all pages in 10^-6 of the currency."""
     next_page_token: builtins.str
     """Empty on the last page."""
+    held_micros: builtins.int
+    """What holds that stand still promise beyond what they were charged, in 10^-6 of the currency: those of the job, if
+    one was named, else all of the account's, whatever the period. Seen at the same moment as the total, so that no
+    charge is in both or in neither.
+    """
     @builtins.property
     def charges(self) -> containers.RepeatedCompositeFieldContainer[Charge]:
         """Charges, oldest first; those of one page."""
@@ -332,9 +338,10 @@ class Bill(message.Message):
         charges: abc.Iterable[Charge] | None = ...,
         total_micros: builtins.int = ...,
         next_page_token: builtins.str = ...,
+        held_micros: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "charges", b"charges", "currency", b"currency", "next_page_token", b"next_page_token", "total_micros", b"total_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "charges", b"charges", "currency", b"currency", "held_micros", b"held_micros", "next_page_token", b"next_page_token", "total_micros", b"total_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
