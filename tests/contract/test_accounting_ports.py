@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
-from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh.transport.v1.transfer_pb2 import Receipt, Transfer
 from suanmesh_accounting import ports
 from suanmesh_accounting.domain.ledger import Move, Standing
 from suanmesh_accounting.etcd import EtcdMesh, EtcdTokens
@@ -19,7 +20,7 @@ from suanmesh_etcd3 import connect
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition
 from suanmesh_local.etcd import EtcdCluster
-from suanmesh_store import Create, Detach, MemoryKeyspace, MemoryStore, open_mirror
+from suanmesh_store import Create, Delete, Detach, MemoryKeyspace, MemoryStore, Update, open_mirror
 from suanmesh_store.etcd import EtcdStore
 from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS, hold_key
 from suanmesh_store.ports import RoundLease
@@ -46,6 +47,12 @@ class World(Protocol):
 
     async def place(self, placement: str, tasks: int, end_time: datetime | None) -> None:
         """As the scheduler does it; with an end it is over."""
+
+    async def deliver(self, placement: str, transfer: Transfer) -> None:
+        """A result of a placement that has ended has moved; transport does it, and the scheduler notes its name."""
+
+    async def forget(self, transfer: str) -> None:
+        """As transport does it with what ended long ago."""
 
     async def open_lease(self) -> int:
         """Open the scheduler's lease of a round."""
@@ -75,6 +82,17 @@ class PaperWorld:
 
     async def place(self, placement: str, tasks: int, end_time: datetime | None) -> None:
         self._mesh.standings[placement] = Standing(end_time is not None, end_time, tasks)
+
+    async def deliver(self, placement: str, transfer: Transfer) -> None:
+        if transfer.account and transfer.receipt.bytes_received:
+            self._waits_for(placement, self._mesh.standings[placement].deliveries | {transfer.name})
+
+    async def forget(self, transfer: str) -> None:
+        for placement, standing in self._mesh.standings.items():
+            self._waits_for(placement, standing.deliveries - {transfer})
+
+    def _waits_for(self, placement: str, deliveries: frozenset[str]) -> None:
+        self._mesh.standings[placement] = replace(self._mesh.standings[placement], deliveries=deliveries)
 
     async def open_lease(self) -> int:
         return self.tokens.open_lease()
@@ -112,6 +130,19 @@ class StoreWorld:
             message.state = Placement.STATE_DONE
             message.end_time.FromDatetime(end_time)
         await self._stores["scheduler"].commit(Create(PLACEMENTS, placement, message))
+
+    async def deliver(self, placement: str, transfer: Transfer) -> None:
+        await self._stores["transport"].commit(Create(TRANSFERS, transfer.name, transfer))
+        held = await self._stores["scheduler"].get(PLACEMENTS, placement)
+        assert held is not None
+        changed = held.draft()
+        changed.transfers.append(transfer.name)
+        await self._stores["scheduler"].commit(Update(held, changed))
+
+    async def forget(self, transfer: str) -> None:
+        held = await self._stores["transport"].get(TRANSFERS, transfer)
+        assert held is not None
+        await self._stores["transport"].commit(Delete(held))
 
     async def open_lease(self) -> int:
         lease = await self._stores["scheduler"].open_lease(ROUND_S)
@@ -214,3 +245,29 @@ async def test_a_placement_says_where_it_stands(world: World, end_time: datetime
     assert await mesh.standing("placements/p") is None
     await world.place("placements/p", 3, end_time)
     assert await mesh.standing("placements/p") == expected
+
+
+async def test_only_deliveries_that_are_reported_are_waited_for(world: World) -> None:
+    """A hold must be there for the carriers of results, and not stand idle for usage that nobody will ever report."""
+    came = Receipt(bytes_received=5)
+    transfers = {
+        "transfers/p-out-0": a_delivery(receipt=came),
+        "transfers/p-out-1": a_delivery(state_reason="REPLICA_PRESENT: the target has the whole dataset already"),
+        "transfers/p-out-2": a_delivery(receipt=Receipt(bytes_received=0)),
+        "transfers/p-out-3": a_delivery(receipt=came, account=""),
+        "transfers/p-out-4": a_delivery(receipt=came),
+    }
+    await world.place("placements/p", 3, END)
+    for name, transfer in transfers.items():
+        transfer.name = name
+        await world.deliver("placements/p", transfer)
+    mesh = await world.mesh()
+    both = frozenset({"transfers/p-out-0", "transfers/p-out-4"})
+    assert await mesh.standing("placements/p") == Standing(True, END, 3, both)
+    await world.forget("transfers/p-out-4")
+    assert await mesh.standing("placements/p") == Standing(True, END, 3, frozenset({"transfers/p-out-0"}))
+
+
+def a_delivery(**facts: Any) -> Transfer:
+    """One that is done and paid for, unless the facts say otherwise."""
+    return Transfer(**{"state": Transfer.STATE_DONE, "account": "accounts/a", "placement": "placements/p"} | facts)

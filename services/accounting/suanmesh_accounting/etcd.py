@@ -6,7 +6,9 @@ from datetime import UTC
 
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_accounting.domain.ledger import Move, Standing
+from suanmesh_kernel.names import last
 from suanmesh_store import Mirror, Store
 from suanmesh_store.layout import PLACEMENTS, TRANSFERS, hold_key
 
@@ -46,9 +48,25 @@ class EtcdMesh:
         held = await self._store.get(PLACEMENTS, placement)
         if held is None:
             return None
-        message = held.message
+        message, terminal = held.message, held.message.state in TERMINAL
         end_time = message.end_time.ToDatetime(UTC) if message.HasField("end_time") else None
-        return Standing(message.state in TERMINAL, end_time, max(1, message.work.count))
+        deliveries = await self._deliveries(message) if terminal else frozenset()
+        return Standing(terminal, end_time, max(1, message.work.count), deliveries)
+
+    async def _deliveries(self, placement: placement_pb2.Placement) -> frozenset[str]:
+        """Transfers of its results whose usage is reported; one that has been archived is too old to be waited for."""
+        results = f"transfers/{last(placement.name)}-out-"
+        made = [await self._store.get(TRANSFERS, name) for name in placement.transfers if name.startswith(results)]
+        return frozenset(held.name for held in made if held is not None and _reports(held.message))
+
+
+def _reports(transfer: transfer_pb2.Transfer) -> bool:
+    """Whether its target reports usage: it does of what somebody pays for and what came over the wire.
+
+    Nothing came where the target had the dataset before (`REPLICA_PRESENT`), or the same bytes under another name.
+    """
+    done = transfer.state == transfer_pb2.Transfer.STATE_DONE
+    return done and bool(transfer.account) and transfer.receipt.bytes_received > 0
 
 
 class EtcdTokens:

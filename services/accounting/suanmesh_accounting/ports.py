@@ -17,7 +17,10 @@ class Mesh(Protocol):
         """From where to where the transfer goes, and for which placement; None when it is unknown."""
 
     async def standing(self, placement: str) -> Standing | None:
-        """Where the placement stands; None when it was never committed."""
+        """Where the placement stands; None when it was never committed.
+
+        Its deliveries are those whose usage will be reported: what moved nothing, or is nobody's to pay, is not.
+        """
 
 
 class Tokens(Protocol):

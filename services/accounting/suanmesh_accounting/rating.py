@@ -12,7 +12,7 @@ from suanmesh.accounting.v1 import accounting_service_pb2, usage_pb2
 from suanmesh.type.v1 import money_pb2, signed_pb2
 from suanmesh_accounting import ledger
 from suanmesh_accounting import tables as t
-from suanmesh_accounting.domain.ledger import AccountKind, Move, Share, entry, within
+from suanmesh_accounting.domain.ledger import AccountKind, Finals, Move, Share, entry, within
 from suanmesh_accounting.domain.prices import Line, compute_lines, transfer_lines
 from suanmesh_accounting.wire import book_from, microseconds, price_to, readings_from, tariffs_from, timestamp
 from suanmesh_kernel.refusals import AlreadyExists
@@ -76,15 +76,16 @@ def rated_lines(c: Connection, record: usage_pb2.UsageRecord, hold: Row[Any], mo
     return compute_lines(readings, book)
 
 
-def finals_of(c: Connection, placement: str) -> set[int]:
-    """Tasks of a placement whose final record has arrived from the site that runs it."""
-    query = select(t.usage.c.task).where(
-        t.usage.c.placement == placement,
-        t.usage.c.final.is_(True),
-        t.usage.c.transfer == "",
-        t.usage.c.ratable.is_(True),
+def finals_of(c: Connection, placement: str) -> Finals:
+    """Of what the final record has arrived: from the site that runs the placement, and from those it moves data to."""
+    query = select(t.usage.c.task, t.usage.c.transfer).where(
+        t.usage.c.placement == placement, t.usage.c.final.is_(True), t.usage.c.ratable.is_(True)
     )
-    return set(c.execute(query).scalars())
+    rows = c.execute(query).all()
+    return Finals(
+        frozenset(row.task for row in rows if not row.transfer),
+        frozenset(row.transfer for row in rows if row.transfer),
+    )
 
 
 def _stored(c: Connection, record: usage_pb2.UsageRecord) -> Row[Any] | None:

@@ -145,6 +145,20 @@ class Books:
         )  # fmt: skip
         await self.stores("transport").commit(Create(TRANSFERS, message.name, message))
 
+    async def deliver(self, transfer: str, source: str, target: str, placement: str, *, received: int) -> None:
+        """A result has reached its target, as transport and scheduler write it; `received` is what the target got."""
+        message = Transfer(
+            name=f"transfers/{transfer}", source=f"sites/{source}", target=f"sites/{target}", account="accounts/acme",
+            placement=f"placements/{placement}", state=Transfer.STATE_DONE,
+        )  # fmt: skip
+        message.receipt.bytes_received = received
+        await self.stores("transport").commit(Create(TRANSFERS, message.name, message))
+
+        def noted(changed: Placement) -> None:
+            changed.transfers.append(message.name)
+
+        await self._change("scheduler", PLACEMENTS, message.placement, noted)
+
     def record(self, site: str, placement: str, cpu: int = 0, **more: object) -> usage_pb2.UsageRecord:
         """The next record of a site's meter."""
         self.sequences[site] = self.sequences.get(site, 0) + 1

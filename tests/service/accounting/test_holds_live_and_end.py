@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1.usage_pb2 import Hold
 from suanmesh.scheduler.v1.placement_pb2 import Placement
+from suanmesh.type.v1.money_pb2 import METER_TRANSFER_BYTES, Price
 from suanmesh_sdk.status import refusal_of
 
 HELD, COMMITTED, RELEASED = Hold.STATE_HELD, Hold.STATE_COMMITTED, Hold.STATE_RELEASED
@@ -112,6 +114,44 @@ async def test_a_hold_lives_as_long_as_its_placement(opened: Any) -> None:
         async with asyncio.timeout(10):
             while await books.stores("accounting").get_token(made.key) is not None:
                 pass
+
+
+async def test_a_hold_waits_for_what_its_results_cost_on_their_way_home(opened: Any) -> None:
+    """What was moved is reported by another site than ran the tasks, a moment later, and its carrier must be paid.
+
+    By then the rest of the account may be promised to others: outside the hold there is nothing left to pay with.
+    """
+    async with opened() as books:
+        await founded(books)
+        price = Price(meter=METER_TRANSFER_BYTES, amount_micros=1, per_quantity=1)
+        way = pb.LinkPrice(link="links/a-b", party="parties/net", source="sites/a", target="sites/b", price=price)
+        await books.place("p", 300, link_prices=[way])
+        await books.place("rest", 700)
+        await books.use("a", "p", 100, final=True)
+        await books.deliver("p-out-0", "a", "b", "p", received=150)
+        await books.deliver("p-out-1", "a", "b", "p", received=0)
+        await books.end("p")
+        books.clock.advance(1)
+        await books.place("witness", 0)
+        await books.use("a", "witness", final=True)
+        await books.end("witness")
+        await books.until("witness", RELEASED)
+        assert (await books.holds())["p"].state == COMMITTED
+
+        await books.moved("b", "p", "p-out-0", 150)
+
+        assert (await books.until("p", RELEASED)).charged_micros == 250
+        assert [(c.amount_micros, c.waived_micros) for c in (await books.bill()).charges] == [(100, 0), (150, 0)]
+
+
+async def test_a_hold_does_not_wait_for_ever_for_what_a_delivery_cost(books: Any) -> None:
+    """The site a result went to may burn down with it, and the money is the customer's again."""
+    await books.place("p", 300)
+    await books.use("a", "p", 100, final=True)
+    await books.deliver("p-out-0", "a", "b", "p", received=150)
+    await books.end("p")
+    books.clock.advance(31)
+    await books.until("p", RELEASED)
 
 
 async def test_only_the_site_that_runs_a_placement_says_that_all_has_come(books: Any) -> None:

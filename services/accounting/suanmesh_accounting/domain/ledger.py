@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -42,6 +41,20 @@ class Standing:
     terminal: bool
     end_time: datetime | None
     tasks: int
+    deliveries: frozenset[str] = frozenset()
+    """Transfers that have brought its results home at a price: the sites they went to report what was moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finals:
+    """Of what a placement's final usage has arrived: of which tasks, and of which transfers."""
+
+    tasks: frozenset[int] = frozenset()
+    transfers: frozenset[str] = frozenset()
+
+    def complete(self, standing: Standing) -> bool:
+        """Whether no more usage is to come of a placement that has ended."""
+        return self.tasks >= set(range(standing.tasks)) and self.transfers >= standing.deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +177,7 @@ def within(rated_micros: Iterable[int], left_micros: int) -> list[Share]:
 def next_state(
     state: HoldState,
     standing: Standing | None,
-    finals: AbstractSet[int],
+    finals: Finals,
     *,
     now: datetime,
     late: timedelta,
@@ -172,16 +185,15 @@ def next_state(
 ) -> HoldState:
     """Where a hold belongs.
 
-    `standing` is its placement's, None when that was never committed; `finals` are the tasks whose final usage has
-    arrived; `late` is how long missing usage is waited for; `orphaned` says that neither placement nor token is there.
+    `standing` is its placement's, None when that was never committed; `finals` says of what the final usage is there;
+    `late` is how long missing usage is waited for; `orphaned` says that neither placement nor token is there.
     """
     if standing is None:
         gone = orphaned or state is HoldState.COMMITTED  # a committed placement that is no more has been archived
         return HoldState.RELEASED if gone else state
     if state is HoldState.HELD or not standing.terminal:
         return HoldState.COMMITTED
-    complete = finals >= set(range(standing.tasks))
     overdue = standing.end_time is None or now - standing.end_time > late
-    if complete or overdue:
+    if finals.complete(standing) or overdue:
         return HoldState.RELEASED
     return HoldState.COMMITTED
