@@ -24,6 +24,8 @@ TERMINAL = frozenset(
     }
 )
 """States of a placement in which nothing more is used."""
+NEVER_RAN = frozenset({placement_pb2.Placement.STATE_REFUSED, placement_pb2.Placement.STATE_EXPIRED})
+"""Ends before any task was started: no usage has to be waited for."""
 
 
 class EtcdMesh:
@@ -51,7 +53,8 @@ class EtcdMesh:
         message, terminal = held.message, held.message.state in TERMINAL
         end_time = message.end_time.ToDatetime(UTC) if message.HasField("end_time") else None
         deliveries = await self._deliveries(message) if terminal else frozenset()
-        return Standing(terminal, end_time, max(1, message.work.count), deliveries)
+        tasks = 0 if message.state in NEVER_RAN else max(1, message.work.count)
+        return Standing(terminal, end_time, tasks, deliveries)
 
     async def _deliveries(self, placement: placement_pb2.Placement) -> frozenset[str]:
         """Transfers of its results whose usage is reported; one that has been archived is too old to be waited for."""

@@ -47,9 +47,10 @@ class MeshAreas:
         return await self._mesh.accounting.GetAccount(accounting.GetAccountRequest(name=name))
 
     async def spent(self, account: str, job: str) -> int:
-        """The total of the job's bill."""
-        bill = await self._mesh.accounting.GetBill(accounting.GetBillRequest(account=account, job=job))
-        return bill.total_micros
+        """The total of the job's bill, and what holds of earlier attempts may still add to it."""
+        request = accounting.GetBillRequest(account=account, job=job, page_size=1)
+        bill = await self._mesh.accounting.GetBill(request)
+        return bill.total_micros + bill.held_micros
 
     async def dataset(self, name: str) -> dataset_pb2.Dataset:
         """One dataset."""

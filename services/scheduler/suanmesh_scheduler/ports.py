@@ -34,7 +34,7 @@ class Areas(Protocol):
         """One account. Raises NotFound."""
 
     async def spent(self, account: str, job: str) -> int:
-        """What the job has been charged so far, in 10^-6 of the account's currency."""
+        """What the job has been charged, or may still be by what is held, in 10^-6 of the account's currency."""
 
     async def dataset(self, name: str) -> dataset_pb2.Dataset:
         """One dataset. Raises NotFound."""

@@ -169,7 +169,18 @@ async def test_only_the_site_that_runs_a_placement_says_that_all_has_come(books:
     await books.until("p", RELEASED)
 
 
-@pytest.mark.parametrize("state", [Placement.STATE_REFUSED, Placement.STATE_CANCELLED, Placement.STATE_LOST])
+@pytest.mark.parametrize("state", [Placement.STATE_REFUSED, Placement.STATE_EXPIRED])
+async def test_what_never_ran_gives_its_money_back_at_once(opened: Any, state: int) -> None:
+    """A job that one site refused must find its whole budget free at the next."""
+    async with opened() as books:
+        await founded(books)
+        await books.place("p", 700)
+        await books.until("p", COMMITTED)
+        await books.end("p", state)
+        await books.until("p", RELEASED)
+
+
+@pytest.mark.parametrize("state", [Placement.STATE_FAILED, Placement.STATE_CANCELLED, Placement.STATE_LOST])
 async def test_a_hold_does_not_wait_for_ever_for_usage_that_never_comes(opened: Any, state: int) -> None:
     """A site that burned down must not keep a customer's money for good."""
     async with opened() as books:

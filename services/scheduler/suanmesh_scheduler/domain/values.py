@@ -171,7 +171,7 @@ class Situation:
     held_micros: int = 0
     """What other holds keep of the account's balance."""
     spent_micros: int = 0
-    """What earlier attempts of the job were charged."""
+    """What earlier attempts of the job were charged, and may still be by what is held for them."""
     openings: Mapping[str, tuple[Opening, ...]] = field(default_factory=dict)
     """By site: how paths there would open."""
     homes: Mapping[tuple[str, str], Path | Blocked] = field(default_factory=dict)
