@@ -23,6 +23,9 @@ from suanmesh_kernel.quantities import Capacity, total
 
 log = structlog.get_logger()
 
+WIND_UP_TRIES = 3
+WIND_UP_PAUSE_S_MAX = 5.0
+
 State = placement_pb2.Placement
 OVER = frozenset(
     (
@@ -68,7 +71,8 @@ class Placements:
         self._steps = steps
         self._clearing = Clearing(journal, executor, clock)
         self._carrying = Guard("carry placement", clock)
-        self._ending = Guard("end placement", clock)
+        self._winding_up = Guard("wind up placement", clock, pause_max_s=WIND_UP_PAUSE_S_MAX)
+        self._forgetting = Guard("forget placement", clock)
         self._carried: dict[str, Carried] = {}
 
     async def run(self) -> None:
@@ -109,7 +113,7 @@ class Placements:
         while carried.placement.state not in OVER:
             await carried.changed.wait()
         self._carried.pop(name, None)
-        await self._ending.until_done(name, partial(self._forget, name))
+        await self._forgetting.until_done(name, partial(self._forget, name))
 
     async def _go_on(self, carried: Carried) -> None:
         name = carried.placement.name
@@ -120,7 +124,10 @@ class Placements:
     async def _give_up(self, carried: Carried, defect: Exception) -> None:
         """Fail a placement that met a defect: what runs of it is ended and metered, as far as the defect lets us."""
         name = carried.placement.name
-        await self._ending.run(name, partial(self._steps.wind_up, carried))
+        for _ in range(WIND_UP_TRIES):
+            await asyncio.sleep(self._winding_up.parked_s(name))
+            if await self._winding_up.run(name, partial(self._steps.wind_up, carried)):
+                break
         self._reached(name, await self._steps.fail(carried, defect))
 
     def _reached(self, name: str, stage: Stage) -> None:

@@ -144,18 +144,19 @@ async def test_a_defect_of_the_agent_ends_the_placement_that_met_it(world: Paper
         await world.scheduler.reported(OTHER, State.STATE_DELIVERING)
 
 
+@pytest.mark.parametrize("times", [1, 2], ids=["while it runs", "when it is wound up too"])
 async def test_a_defect_while_tasks_run_stops_and_meters_them(
-    world: PaperSite, monkeypatch: pytest.MonkeyPatch
+    world: PaperSite, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     """A task that nobody follows any more must not go on eating the site, and what it used is still owed."""
-    record, defects = Meter.record_task, [ZeroDivisionError("ours")]
+    record, defects = Meter.record_task, [ZeroDivisionError("ours")] * times
 
-    def once_wrong(meter: Meter, *facts: Any, **more: Any) -> None:
+    def first_wrong(meter: Meter, *facts: Any, **more: Any) -> None:
         if defects:
             raise defects.pop()
         record(meter, *facts, **more)
 
-    monkeypatch.setattr(Meter, "record_task", once_wrong)
+    monkeypatch.setattr(Meter, "record_task", first_wrong)
     world.scheduler.put(a_placement("import time; time.sleep(60)"))
     async with world.agent():
         report = await world.scheduler.reported(NAME, State.STATE_FAILED)
