@@ -137,9 +137,10 @@ class Journal:
         """Keep a signed record until it is acknowledged."""
         self._db.execute("INSERT INTO usage VALUES (?, ?, ?)", (sequence, record, traceparent))
 
-    def unsent_usage(self, limit: int) -> list[tuple[int, bytes, str]]:
-        """The oldest records that have not been acknowledged."""
-        return self._db.execute("SELECT * FROM usage ORDER BY sequence LIMIT ?", (limit,)).fetchall()
+    def unsent_usage(self, limit: int, after: int = 0) -> list[tuple[int, bytes, str]]:
+        """The oldest records with a sequence beyond `after` that have not been acknowledged."""
+        query = "SELECT * FROM usage WHERE sequence > ? ORDER BY sequence LIMIT ?"
+        return self._db.execute(query, (after, limit)).fetchall()
 
     def acknowledge_usage(self, sequences: Iterable[int]) -> None:
         """Forget records that accounting has."""

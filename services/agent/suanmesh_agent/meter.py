@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from typing import Protocol
 
@@ -31,6 +32,9 @@ _PAYLOAD_TYPE = usage_pb2.UsageRecord.DESCRIPTOR.full_name
 _PASSING = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL"))
 """Codes of answers that leave it open whether the record was taken."""
 
+Row = tuple[int, bytes, str]
+"""A signed record on its way: its sequence, its bytes, the trace it belongs to."""
+
 
 class Signs(Protocol):
     """What the meter needs of a signer."""
@@ -51,7 +55,9 @@ class Meter:
         self._signer = signer
         self._clock = clock
         self._wake = asyncio.Event()
-        self._guard = Guard("send usage", clock)
+        self._rounds = Guard("send usage", clock)
+        self._groups = Guard("send usage group", clock, pause_first_s=0.0, pause_max_s=0.0)  # its records are parked
+        self._records = Guard("send usage record", clock)
         with journal.together():
             if journal.fact("epoch") is None:
                 journal.remember("epoch", rng(8).hex())
@@ -86,16 +92,18 @@ class Meter:
     async def run(self) -> None:
         """Send what is written down, for good; what was not acknowledged is sent again."""
         while True:
-            await self._guard.until_done(self._site, self._send_next)
+            await self._rounds.until_done(self._site, self._send_round)
 
-    async def _send_next(self) -> None:
-        """Send what is there, or wait until something is."""
+    async def _send_round(self) -> None:
+        """Send what is there, then wait until more is, or for a while where something stayed."""
         self._wake.clear()
-        batch = self._journal.unsent_usage(BATCH_RECORDS)
-        if batch and await self._send(batch):
-            return
+        after = 0
+        while batch := self._journal.unsent_usage(BATCH_RECORDS, after):
+            if not await self._send(batch):
+                break
+            after = batch[-1][0]
         with suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_S if batch else None):
+            async with asyncio.timeout(RETRY_S if self._journal.unsent_usage(1) else None):
                 await self._wake.wait()
 
     def _write(
@@ -118,19 +126,32 @@ class Meter:
             self._journal.set_meter(*meter, mark)
         self._wake.set()
 
-    async def _send(self, batch: list[tuple[int, bytes, str]]) -> bool:
-        """Send one call for each trace, so that every job's trace shows its own usage; whether all went through."""
-        went_through = True
-        for traceparent, group in groupby(batch, key=lambda row: row[2]):
-            rows = list(group)
+    async def _send(self, batch: list[Row]) -> bool:
+        """Send one call for each trace, so that every job's trace shows its own usage; whether none was put off."""
+        put_off = False
+
+        async def send(rows: list[Row], traceparent: str) -> None:
+            nonlocal put_off
             try:
                 await self._send_group(rows, traceparent)
             except Refusal as refusal:
                 log.info("usage put off", reason=refusal.reason, message=refusal.message)
-                went_through = False
-        return went_through
+                put_off = True
 
-    async def _send_group(self, rows: list[tuple[int, bytes, str]], traceparent: str) -> None:
+        async def send_singly(rows: list[Row], traceparent: str, _: Exception | None = None) -> None:
+            for row in rows:
+                await self._records.run(str(row[0]), partial(send, [row], traceparent))
+
+        for traceparent, group in groupby(batch, key=lambda row: row[2]):
+            rows = [row for row in group if not self._records.parked_s(str(row[0]))]
+            if len(rows) > 1:
+                singly = partial(send_singly, rows, traceparent)
+                await self._groups.run(traceparent, partial(send, rows, traceparent), singly)
+            else:
+                await send_singly(rows, traceparent)
+        return not put_off
+
+    async def _send_group(self, rows: list[Row], traceparent: str) -> None:
         with span(names.METER_USAGE, parent=traceparent, records=len(rows), site=self._site):
             here = current_traceparent()
             items = [pb.UsageItem(record=signed_pb2.Signed.FromString(row[1]), traceparent=here) for row in rows]

@@ -199,6 +199,8 @@ class PaperAccounting:
     def __init__(self) -> None:
         self.records: dict[int, usage_pb2.UsageRecord] = {}
         self.calls = 0
+        self.taken = 0
+        """How often a record was taken; more than there are records where one came again."""
         self.down = False
         self.defects: list[Exception] = []
         """Raised by the next calls, one each."""
@@ -214,6 +216,7 @@ class PaperAccounting:
         for item in items:
             record = usage_pb2.UsageRecord.FromString(item.record.payload)
             self.records[record.sequence] = record
+            self.taken += 1
         self._board.tell()
         return [accounting_pb.UsageResult(charges=accounting_pb.UsageCharges()) for _ in items]
 

@@ -9,7 +9,7 @@ import pytest
 
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.executors.process import ProcessExecutor
-from suanmesh_agent.meter import Meter
+from suanmesh_agent.meter import BATCH_RECORDS, Meter
 from suanmesh_agent.testing import PaperSite, State, a_placement
 from suanmesh_content.manifest import DEPTH_MAX
 
@@ -172,3 +172,43 @@ async def test_usage_that_could_not_be_sent_for_a_defect_is_sent_again(world: Pa
     async with world.agent():
         await world.accounting.has(lambda record: record.final)
         await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+
+
+@pytest.mark.parametrize("poisoned", [1, 3], ids=["one", "more than a batch"])
+async def test_usage_goes_on_behind_a_record_that_cannot_be_read(
+    world: PaperSite, monkeypatch: pytest.MonkeyPatch, poisoned: int
+) -> None:
+    """One bad block on a disk would else keep from a provider all that it is owed after it."""
+    monkeypatch.setattr("suanmesh_agent.meter.BATCH_RECORDS", 2)
+    placement = a_placement("pass")
+    world.scheduler.put(placement)
+    async with world.agent() as journal:
+        with journal.together():
+            for _ in range(poisoned):
+                journal.add_usage(journal.next_sequence(), b"\xff", placement.traceparent)
+        final = await world.accounting.has(lambda record: record.final)
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        world.scheduler.put(a_placement("pass", OTHER))
+        last = await world.accounting.has(lambda record: record.final and record.placement == OTHER)
+        await world.scheduler.reported(OTHER, State.STATE_DELIVERING)
+    assert poisoned < final.sequence < last.sequence
+    assert sorted(world.accounting.records) == list(range(poisoned + 1, last.sequence + 1))
+    assert world.accounting.taken == len(world.accounting.records)
+
+
+async def test_a_defect_over_one_record_of_a_call_leaves_the_others_theirs(world: PaperSite) -> None:
+    """Usage of one trace goes in one call: the good records of a call must not share the fate of the bad one."""
+    placement = a_placement("import time\nwhile time.process_time() < 0.7: pass")
+    world.scheduler.put(placement)
+    world.accounting.down = True
+    async with world.agent() as journal:
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        with journal.together():
+            poisoned = journal.next_sequence()
+            journal.add_usage(poisoned, b"\xff", placement.traceparent)
+        world.accounting.down = False
+        final = await world.accounting.has(lambda record: record.final)
+        assert [row[0] for row in journal.unsent_usage(BATCH_RECORDS)] == [poisoned]
+    assert final.sequence == poisoned - 1 > 1
+    assert sorted(world.accounting.records) == list(range(1, poisoned))
+    assert world.accounting.taken == poisoned - 1
