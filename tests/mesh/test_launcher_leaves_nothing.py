@@ -19,7 +19,9 @@ from typing import Any
 import psutil
 import pytest
 
+from suanmesh_local.format import FORMAT
 from suanmesh_local.identities import AREAS
+from suanmesh_local.node import LOCK
 
 pytestmark = pytest.mark.mesh
 
@@ -219,6 +221,17 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path, where: str) -> None:
 
     assert done.returncode == 1
     assert re.fullmatch(r"suan dev: \S+: [^\n]+\n", done.stderr), done.stderr
+
+
+def test_a_folder_of_an_older_version_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    """Services would be denied by etcd, or miss a column, long after anybody thinks of an upgrade."""
+    folder = tmp_path / "dev"
+    (folder / "tls").mkdir(parents=True)
+    done = _refused("--data-dir", str(folder))
+
+    said = f"suan dev: {folder} holds a node of format 1, and this version needs format {FORMAT}: "
+    assert (done.returncode, done.stderr) == (1, said + "start in a new folder, or remove this one\n")
+    assert sorted(path.name for path in folder.rglob("*")) == [LOCK, "tls"]
 
 
 def test_an_etcd_that_does_not_come_up_is_named(tmp_path: Path) -> None:

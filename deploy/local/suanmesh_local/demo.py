@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from suanmesh_local.digits import DigitsMissing, export
+from suanmesh_local.format import OtherFormat
 from suanmesh_local.lock import Lock, Taken
 from suanmesh_local.node import LOCK, Node, NotReady
 from suanmesh_local.reporting import report_of
@@ -29,7 +30,7 @@ def main() -> int:
     """Run the demo in `build/demo`; answers the exit status."""
     try:
         return asyncio.run(_demo(ROOT / "build" / "demo"))
-    except (NotReady, Taken, ToolMissing, DigitsMissing, CommandFailed) as error:
+    except (NotReady, OtherFormat, Taken, ToolMissing, DigitsMissing, CommandFailed) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
 

@@ -12,6 +12,7 @@ from suanmesh_etcd3 import EtcdError
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import world
 from suanmesh_local.digits import DATASET, DigitsMissing, export
+from suanmesh_local.format import OtherFormat
 from suanmesh_local.lock import Taken
 from suanmesh_local.node import Node, NotReady
 from suanmesh_local.tools import ToolMissing
@@ -49,7 +50,7 @@ async def _live(sites: int, folder: Path) -> int:
             where = node.folder / "config.toml"
             print(f"ready: gateway {node.gateway}, contexts in {where}; stop with Ctrl-C", flush=True)
             return await _watched(node)
-    except (NotReady, Taken, ToolMissing, Refusal, EtcdError, ValueError) as error:
+    except (NotReady, OtherFormat, Taken, ToolMissing, Refusal, EtcdError, ValueError) as error:
         return _failed(str(error))
     except OSError as error:
         return _failed(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))

@@ -25,6 +25,7 @@ from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import founding, world
 from suanmesh_local.etcd import START_S_MAX, EtcdServer
+from suanmesh_local.format import claim_format
 from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, found_identities
 from suanmesh_local.leash import leashed
 from suanmesh_local.lock import Lock
@@ -67,12 +68,17 @@ class Node:
     ) -> None:
         """Take the folder, for this process alone; `overrides` are added to every process' environment.
 
-        Raises Taken where another node runs in it, ValueError, OSError.
+        Raises Taken where another node runs in it, OtherFormat where another version laid it out, ValueError, OSError.
         """
         self.folder = folder.resolve()
         self.places = world.places(sites)
         self._lock = Lock(self.folder / LOCK)
         self._lock.take()
+        try:
+            claim_format(self.folder)
+        except BaseException:
+            self._lock.release()
+            raise
         self.tell = tell
         self._overrides = dict(overrides or {})
         self.identities: Identities = found_identities(self.folder / "tls", NODE)
