@@ -86,7 +86,7 @@ class Archive:
 
     async def close(self) -> None:
         """Finish what is queued and close the database."""
-        self._worker.shutdown()
+        await asyncio.to_thread(self._worker.shutdown)
         self._engine.dispose()
 
     async def _run(self, work: Callable[[Connection], R]) -> R:

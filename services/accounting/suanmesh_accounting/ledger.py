@@ -76,7 +76,7 @@ class Ledger:
 
     async def close(self) -> None:
         """Finish what is queued and close the database."""
-        self._writer.shutdown()
+        await asyncio.to_thread(self._writer.shutdown)
         self._engine.dispose()
 
     async def recall(self, key: MemoKey) -> document_pb2.RequestRecord | None:

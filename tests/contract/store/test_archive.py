@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -59,6 +60,20 @@ async def test_what_is_kept_again_replaces_what_was_kept(archive: Archive) -> No
     await archive.keep(kept(a_job(1, party=PARTIES[1])))
     found = await archive.page(JOBS, {}, party="", after="", most=9)
     assert [job.party for job in found.values()] == [PARTIES[1]]
+
+
+async def test_what_is_queued_is_kept_before_it_closes_and_others_go_on(archive: Archive, tmp_path: Path) -> None:
+    """A service that stood still while its archive closes would answer nobody, its health check neither."""
+    other = sqlite3.connect(tmp_path / "archive.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(archive.keep(kept(a_job(1))))
+        await asyncio.sleep(0)
+        tasks.create_task(archive.close())
+        await asyncio.sleep(0)
+        other.execute("COMMIT")
+    assert other.execute("SELECT name FROM archived_documents").fetchall() == [("jobs/j1",)]
+    other.close()
 
 
 async def test_a_database_in_trouble_is_told_as_such(archive: Archive, tmp_path: Path) -> None:
