@@ -16,7 +16,7 @@ from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal
-from suanmesh_store import Author, Change, Create, Delete, Held, Memo, Mirror, Store, Update
+from suanmesh_store import Author, Change, Create, Delete, Guard, Held, Memo, Mirror, Store, Update
 from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
 from suanmesh_telemetry import current_traceparent, elsewhere, names, span
@@ -147,13 +147,14 @@ class Shelf:
             held = await self._store.get(DATASETS, fresh.name)
             standing = None if held is None else wire.dataset_from(held.message)
             place = await self.place(site)
-            await self._check_publisher(fresh, standing, site, placement, "" if place is None else place.party)
+            site_party = "" if place is None else place.party
+            consent = await self._check_publisher(fresh, standing, site, placement, site_party)
             after = fresh if standing is None else datasets.republished(standing, fresh, self._clock.now())
             datasets.check_residency(after, site, () if place is None else place.residency)
             message = wire.dataset_to(after)
             change: Change = Create(DATASETS, fresh.name, message) if held is None else Update(held, message)
             answer = wire.dataset_to(after)
-            committed = await self._store.commit(change, remember=memo(answer), author=author)
+            committed = await self._store.commit(change, guards=consent, remember=memo(answer), author=author)
             return _shown(committed.held[0])
 
     async def make(
@@ -290,8 +291,11 @@ class Shelf:
 
     async def _check_publisher(
         self, fresh: Dataset, standing: Dataset | None, site: str, placement: str, site_party: str
-    ) -> None:
-        """A site publishes what a placement at it makes, and else what its owner lets it publish."""
+    ) -> list[Guard]:
+        """A site publishes what a placement at it makes, and else what its owner lets it publish.
+
+        Answers what says so, which must still stand when the dataset is kept.
+        """
         party = await self._store.get(PARTIES, fresh.party)
         if party is None:
             problem = f"dataset.party: there is no {fresh.party}"
@@ -299,12 +303,13 @@ class Shelf:
         if not placement:
             publishers = party.message.publishers
             datasets.check_publisher(fresh, standing, site, site_party=site_party, publishers=publishers)
-            return
+            return [party]
         held = await self._store.get(PLACEMENTS, placement)
         if held is None or (held.message.site, held.message.party) != (site, fresh.party):
             raise PermissionDenied("NOT_OWNER", f"{placement} is not one of {site} for {fresh.party}", name=placement)
         if fresh.name not in wire.datasets_made(held.message):
             raise PermissionDenied("NOT_OWNER", f"{placement} does not make {fresh.name}", name=placement)
+        return [party, held]
 
     def _lies_for(self, dataset: dataset_pb2.Dataset, site: str) -> bool:
         """Whether a dataset lies at a site, moves from or to it, or is read or made there; true where none is named."""

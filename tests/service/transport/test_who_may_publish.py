@@ -32,6 +32,23 @@ async def test_a_site_publishes_for_its_own_party_and_for_those_that_name_it(ope
         assert await refused(movers.publish("more", site="far")) == ("PERMISSION_DENIED", "NOT_OWNER")
 
 
+async def test_consent_withdrawn_while_a_dataset_is_kept_counts(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner who was told that a site may publish no more would find a dataset of it after all."""
+    async with opened() as movers:
+        await movers.site("far", party="parties/rival")
+        await movers.publishers("acme", "sites/far")
+        commit = movers.store.commit
+
+        async def late(*changes: Any, **more: Any) -> Any:
+            await movers.publishers("acme")
+            return await commit(*changes, **more)
+
+        monkeypatch.setattr(movers.store, "commit", late)
+        assert await refused(movers.publish(site="far")) == ("ABORTED", "CONFLICT")
+        monkeypatch.undo()
+        assert await refused(movers.publish(site="far")) == ("PERMISSION_DENIED", "NOT_OWNER")
+
+
 async def test_a_site_cannot_claim_a_replica_it_was_never_given(opened: Any) -> None:
     """Jobs would be sent to where their data is not, and every reader with them."""
     async with opened() as movers:
