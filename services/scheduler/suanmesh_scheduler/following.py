@@ -180,7 +180,7 @@ class Following:
 
     async def _deliver(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
         """Move the results to where they are wanted; DONE when all have arrived."""
-        if wire.job_state(job.message) is not JobState.DELIVERING:
+        if wire.job_state(job.message) is not JobState.DELIVERING or _tells_defect(job.message):
             await self._follow(job, PlacementState.DELIVERING)
             return
         made = [name for name in placement.message.transfers if "-out-" in name]
@@ -218,12 +218,15 @@ class Following:
             await self._store.commit(Update(job, changed))
 
     async def _follow(self, job: Held[job_pb2.Job], state: PlacementState) -> None:
-        """Bring the job's state to the placement's."""
+        """Bring the job's state to the placement's; a defect that has passed is not told any more."""
         target = job_state_of(state, attempts_left=True)
-        if wire.job_state(job.message) is target and not job.message.state_reason.startswith("DEFECT:"):
-            return
         changed = job.draft()
-        wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), "", self._clock.now())
+        if wire.job_state(job.message) is not target:
+            wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), "", self._clock.now())
+        elif _tells_defect(job.message):
+            changed.state_reason = ""
+        else:
+            return
         with span(names.SETTLE_JOB, parent=job.traceparent, job=job.name, state=target):
             await self._store.commit(Update(job, changed))
 
@@ -251,6 +254,10 @@ class Following:
     def _done(self, name: str) -> bool:
         held = self._transfers.get(name)
         return held is not None and held.message.state == transfer_pb2.Transfer.STATE_DONE
+
+
+def _tells_defect(job: job_pb2.Job) -> bool:
+    return job.state_reason.startswith("DEFECT:")
 
 
 def _input_transfer(

@@ -31,6 +31,18 @@ async def test_results_wait_for_a_way_home(scheduler: Any) -> None:
     await scheduler.nothing_held()
 
 
+async def test_a_defect_on_the_way_home_is_told_until_it_has_passed(scheduler: Any) -> None:
+    """Results that go on must not look stuck, nor a job that met a defect stay so by the very telling of it."""
+    placement = await scheduler.bring(Job.STATE_RUNNING)
+    scheduler.areas.refusals["hold_path"] = [ZeroDivisionError("a defect")]
+    await scheduler.deliver(placement)
+    await scheduler.until_job(Job.STATE_DELIVERING, reason="DEFECT")
+    scheduler.clock.advance(5)
+    await scheduler.until(JOBS, "jobs/j", lambda job: job.state == Job.STATE_DELIVERING and not job.state_reason)
+    job = await scheduler.finish(placement, Job.STATE_DELIVERING)
+    assert [step.state for step in job.history].count(Job.STATE_DELIVERING) == 1
+
+
 async def test_results_do_not_wait_for_ever(scheduler: Any) -> None:
     """A way that never has room would keep the job's place and its money for good."""
     placement = await scheduler.bring(Job.STATE_RUNNING)
