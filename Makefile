@@ -28,11 +28,14 @@ dev: setup ## Run a node with three sites in the foreground
 doctor: setup ## Say what this machine lacks
 	@$(BIN)/suan doctor
 
-test: setup ## Run every test but the long fault combinations
-	@$(BIN)/python -m pytest -m "not faults"
+test: setup ## Run every test but the long fault combinations and attacks
+	@$(BIN)/python -m pytest -m "not faults and not attack"
 
 test-faults: setup ## Run every combination of victim and step
 	@$(BIN)/python -m pytest -m faults tests/mesh
+
+test-attack: setup ## Run the floods and probes of a hostile caller or task
+	@$(BIN)/python -m pytest -m attack tests
 
 check: check-gen lint types layers test-quick ## Everything that must be clean before a landing, in under two minutes
 
@@ -68,4 +71,4 @@ lock: ## Write requirements.lock anew from pyproject.toml
 clean: ## Remove everything that was built
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup demo dev doctor test test-faults check test-quick gen check-gen fmt lint types layers bench lock clean
+.PHONY: help setup demo dev doctor test test-faults test-attack check test-quick gen check-gen fmt lint types layers bench lock clean
