@@ -22,11 +22,14 @@ QUOTA_BYTES = 4 << 30
 
 @dataclass(frozen=True, slots=True)
 class EtcdTls:
-    """Files for mutual TLS with clients: server certificate, key, and the CA of both sides."""
+    """Files for mutual TLS with clients and between members: certificate, key, and the CA of all sides."""
 
     certificate: Path
+    """Names the hosts members are reached at: a member turns away a peer whose address its certificate lacks."""
     key: Path
     ca: Path
+    peer_name: str
+    """Common name of the members' certificates; no other certificate of the authority opens a peer port."""
 
 
 class EtcdServer:
@@ -47,8 +50,8 @@ class EtcdServer:
         self.name = name
         self.folder = folder
         self.endpoint = f"127.0.0.1:{client_port}"
-        self._peer = f"http://127.0.0.1:{peer_port}"
-        self._announced = f"http://127.0.0.1:{announced_peer_port or peer_port}"
+        self._peer = peer_url(peer_port, tls)
+        self._announced = peer_url(announced_peer_port or peer_port, tls)
         self._cluster = cluster
         self._tls = tls
         self.process = Process(name, [], {}, folder / "etcd.log")
@@ -70,6 +73,7 @@ class EtcdServer:
             "--auto-compaction-mode=periodic",
             "--auto-compaction-retention=10m",
             "--experimental-initial-corrupt-check=true",
+            "--enable-grpc-gateway=false",  # nobody calls it, and it acts with the server's own certificate
             "--logger=zap",
             "--log-level=warn",
         ]
@@ -79,6 +83,11 @@ class EtcdServer:
                 f"--key-file={self._tls.key}",
                 f"--trusted-ca-file={self._tls.ca}",
                 "--client-cert-auth",
+                f"--peer-cert-file={self._tls.certificate}",
+                f"--peer-key-file={self._tls.key}",
+                f"--peer-trusted-ca-file={self._tls.ca}",
+                "--peer-client-cert-auth",
+                f"--peer-cert-allowed-cn={self._tls.peer_name}",
             ]
         return command
 
@@ -113,12 +122,13 @@ class EtcdCluster:
         """`client` is what the health check connects with when the members ask for certificates."""
         ports = free_ports(2 * members)
         names = [f"m{i}" for i in range(members)]
-        cluster = ",".join(f"{name}=http://127.0.0.1:{ports[2 * i + 1]}" for i, name in enumerate(names))
+        cluster = ",".join(f"{name}={peer_url(ports[2 * i + 1], tls)}" for i, name in enumerate(names))
         self.members = [
             EtcdServer(name, folder / name, ports[2 * i], ports[2 * i + 1], cluster, tls)
             for i, name in enumerate(names)
         ]
         self._client = client
+        self.peer_ports = ports[1::2]
 
     @property
     def endpoints(self) -> list[str]:
@@ -169,3 +179,8 @@ class EtcdCluster:
         """Start a member that ended, and wait until it takes part."""
         self.members[index].start()
         await self.healthy(index)
+
+
+def peer_url(port: int, tls: EtcdTls | None) -> str:
+    """Where a member of this machine is reached by the others."""
+    return f"{'https' if tls else 'http'}://127.0.0.1:{port}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FORMAT = 2
+FORMAT = 3
 """Of files, tables and names in certificates; raised with every change that an older folder does not bear."""
 FILE = "format"
 _UNNUMBERED = "1"

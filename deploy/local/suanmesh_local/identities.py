@@ -14,6 +14,8 @@ from suanmesh_local.etcd import EtcdTls
 from suanmesh_store import layout
 
 ETCD_ROOT_DIR = "etcd-root"
+ETCD_HOSTS = ("localhost", "127.0.0.1", "::1")
+"""Where the node's etcd members are reached, by each other too."""
 AREAS = ("registry", "scheduler", "network_orchestrator", "transport", "accounting", "gateway")
 
 
@@ -35,9 +37,10 @@ class Identities:
 
     @property
     def etcd_server(self) -> EtcdTls:
-        """What etcd shows its clients."""
+        """What etcd's members show their clients and each other."""
         home = self.of("etcd")
-        return EtcdTls(home / "cert.pem", home / "key.pem", home / "ca.pem")
+        peer_name = common_name(service_id(self.node, "etcd"))
+        return EtcdTls(home / "cert.pem", home / "key.pem", home / "ca.pem", peer_name)
 
     def etcd_client(self, who: str) -> EtcdClientTls:
         """What a service, or etcd's root, shows etcd."""
@@ -63,7 +66,8 @@ def found_identities(folder: Path, node: str) -> Identities:
         ca.save(identities.ca_dir)
     for area in (*AREAS, "etcd"):
         if not (identities.of(area) / "cert.pem").exists():
-            write_identity(identities.of(area), ca.issue(service_id(node, area), [server_name(node, area)]))
+            hosts = [server_name(node, area), *(ETCD_HOSTS if area == "etcd" else ())]
+            write_identity(identities.of(area), ca.issue(service_id(node, area), hosts))
     if not (identities.of(ETCD_ROOT_DIR) / "cert.pem").exists():
         write_identity(identities.of(ETCD_ROOT_DIR), ca.issue_etcd_root())
     for party, user in (("operator", "operator"), ("demo", "alice")):

@@ -24,7 +24,7 @@ from suanmesh_etcd3 import OutcomeUnknown, Unavailable, confine
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import founding, world
-from suanmesh_local.etcd import START_S_MAX, EtcdServer
+from suanmesh_local.etcd import START_S_MAX, EtcdServer, peer_url
 from suanmesh_local.format import claim_format
 from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, found_identities
 from suanmesh_local.leash import leashed
@@ -242,8 +242,8 @@ class Node:
 
     def _etcd(self) -> list[EtcdServer]:
         peers = {name: self.ports[f"{name}-peer"] for name in self._members}
-        cluster = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in peers.items())
         tls = self.identities.etcd_server
+        cluster = ",".join(f"{name}={peer_url(port, tls)}" for name, port in peers.items())
         return [
             EtcdServer(name, self.folder / "etcd" / name, self.ports[name], peers[name], cluster, tls)
             for name in self._members

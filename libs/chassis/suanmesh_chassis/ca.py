@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -87,10 +88,13 @@ class NodeCa:
         secret = self._key.private_numbers().private_value.to_bytes(self._key.key_size // 8, "big")
         return HKDF(hashes.SHA256(), length, salt=None, info=purpose.encode()).derive(secret)
 
-    def issue(self, spiffe_id: str, dns_names: Sequence[str] = (), *, days: float = LEAF_DAYS) -> Issued:
-        """A fresh key with a certificate for it; `days` below zero gives one that has expired."""
+    def issue(self, spiffe_id: str, hosts: Sequence[str] = (), *, days: float = LEAF_DAYS) -> Issued:
+        """A fresh key with a certificate for it, good for `hosts`, which are DNS names and IP addresses.
+
+        `days` below zero gives one that has expired.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._signed(key.public_key(), common_name(spiffe_id), _names(spiffe_id, dns_names), days)
+        certificate = self._signed(key.public_key(), common_name(spiffe_id), _names(spiffe_id, hosts), days)
         return Issued(certificate, _key_pem(key), self.pem)
 
     def issue_etcd_root(self) -> Issued:
@@ -99,7 +103,7 @@ class NodeCa:
         return Issued(self._signed(key.public_key(), ETCD_ROOT, [], LEAF_DAYS), _key_pem(key), self.pem)
 
     def sign_request(
-        self, csr_der: bytes, spiffe_id: str, dns_names: Sequence[str] = (), *, days: float = LEAF_DAYS
+        self, csr_der: bytes, spiffe_id: str, hosts: Sequence[str] = (), *, days: float = LEAF_DAYS
     ) -> bytes:
         """A certificate in PEM for the key of a PKCS#10 request; names come from us, never from the request.
 
@@ -115,7 +119,7 @@ class NodeCa:
             raise InvalidArgument("CSR_INVALID", "the signing request is not over P-256", field="csr_der")
         if not proven:
             raise InvalidArgument("CSR_INVALID", "the signing request is not signed with its own key", field="csr_der")
-        return self._signed(public_key, common_name(spiffe_id), _names(spiffe_id, dns_names), days)
+        return self._signed(public_key, common_name(spiffe_id), _names(spiffe_id, hosts), days)
 
     def _signed(
         self, public_key: ec.EllipticCurvePublicKey, subject: str, names: Sequence[x509.GeneralName], days: float
@@ -183,8 +187,15 @@ def _named(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:_COMMON_NAME_CHARS_MAX])])
 
 
-def _names(spiffe_id: str, dns_names: Sequence[str]) -> list[x509.GeneralName]:
-    return [x509.UniformResourceIdentifier(spiffe_id), *(x509.DNSName(name) for name in dns_names)]
+def _names(spiffe_id: str, hosts: Sequence[str]) -> list[x509.GeneralName]:
+    return [x509.UniformResourceIdentifier(spiffe_id), *map(_host, hosts)]
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:

@@ -29,10 +29,15 @@ def tls_of(issued: Issued) -> Tls:
 @pytest.fixture
 async def address(ca: NodeCa, tmp_path: Path) -> AsyncIterator[str]:
     """Where an etcd of its own listens: what is confined stays so, and others share theirs."""
-    write_identity(tmp_path, ca.issue("spiffe://contract/service/etcd", ["etcd.contract.suanmesh"]))
-    files = EtcdTls(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem")
-    async with EtcdCluster(tmp_path, tls=files, client=tls_of(ca.issue_etcd_root())) as cluster:
+    async with EtcdCluster(tmp_path, tls=members_files(ca, tmp_path), client=tls_of(ca.issue_etcd_root())) as cluster:
         yield cluster.endpoints[0]
+
+
+def members_files(ca: NodeCa, folder: Path) -> EtcdTls:
+    """What members on this machine show their clients and each other."""
+    hosts = ["etcd.contract.suanmesh", "127.0.0.1"]
+    write_identity(folder, ca.issue("spiffe://contract/service/etcd", hosts))
+    return EtcdTls(folder / "cert.pem", folder / "key.pem", folder / "ca.pem", "service/etcd")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from suanmesh_chassis.ca import Issued, NodeCa, write_identity
 from suanmesh_etcd3 import Client, Op, Tls, TooManyOperations, Unavailable, connect
 from suanmesh_kernel.clock import SystemClock
-from suanmesh_local.etcd import EtcdCluster, EtcdServer, EtcdTls
+from suanmesh_local.etcd import EtcdCluster, EtcdServer, EtcdTls, peer_url
 from suanmesh_local.ports import free_ports
 
 FOREIGN_TXN_OPS = 128
@@ -32,12 +32,12 @@ def ca() -> NodeCa:
 @pytest.fixture
 async def address(ca: NodeCa, tmp_path: Path) -> AsyncIterator[str]:
     """Where a member listens that asks for certificates."""
-    issued = ca.issue("spiffe://contract/service/etcd", ["etcd.contract.suanmesh", "localhost"])
+    issued = ca.issue("spiffe://contract/service/etcd", ["etcd.contract.suanmesh", "127.0.0.1"])
     write_identity(tmp_path, issued)
-    files = EtcdTls(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem")
+    files = EtcdTls(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem", "service/etcd")
     cluster = EtcdCluster(tmp_path, client=tls_of(issued))
     client_port, peer_port = free_ports(2)
-    announced = f"m0=http://127.0.0.1:{peer_port}"
+    announced = f"m0={peer_url(peer_port, files)}"
     cluster.members = [ForeignServer("m0", tmp_path, client_port, peer_port, announced, files)]
     async with cluster:
         yield cluster.endpoints[0]

@@ -20,7 +20,7 @@ def test_a_folder_is_numbered_once_and_found_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "shown"), [(None, "1"), ("1\n", "1"), ("3\n", "3"), ("", "''"), ("two\nlines", r"'two\nlines'")]
+    ("content", "shown"), [(None, "1"), ("1\n", "1"), ("9\n", "9"), ("", "''"), ("two\nlines", r"'two\nlines'")]
 )
 def test_another_format_is_refused_on_one_line(tmp_path: Path, content: str | None, shown: str) -> None:
     """Whoever upgrades must read what is in the way and what to do, not a denial by etcd."""
