@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from itertools import islice
 from typing import Generic
 
 from suanmesh_store.layout import Kind, M
 from suanmesh_store.ports import Store
 from suanmesh_store.values import Batch, Held
+
+REMOVALS_MAX = 10_000
+"""Removed documents a mirror remembers; a reader that knows less than the oldest of them reads everything anew."""
 
 
 class Dirty:
@@ -32,6 +37,19 @@ class Dirty:
         self._names.update(dict.fromkeys(names))
         if self._names:
             self._some.set()
+
+    async def some(self) -> None:
+        """Wait until there is one."""
+        while not self._names:
+            self._some.clear()
+            await self._some.wait()
+
+    def take_many(self, most: int) -> list[str]:
+        """Those that wait longest, at most so many, for a consumer that alone takes from here."""
+        names = list(islice(self._names, most))
+        for name in names:
+            del self._names[name]
+        return names
 
     async def take(self) -> str:
         """The one that waits longest and is in nobody's hands."""
@@ -69,6 +87,9 @@ class Mirror(Generic[M]):
         self._loaded = asyncio.Event()
         self._moved = asyncio.Event()
         self._dirty: list[Dirty] = []
+        self._dirty_of: dict[str, list[Dirty]] = {}
+        self._since = 0
+        self._removed: deque[tuple[int, str]] = deque()
 
     @property
     def revision(self) -> int:
@@ -91,6 +112,16 @@ class Mirror(Generic[M]):
         """How many there are."""
         return len(self._held)
 
+    def changed_after(self, revision: int) -> list[str] | None:
+        """Names of what was written or removed after a revision.
+
+        None where it cannot be told: the revision is not reached yet, or older than what is known of removals.
+        """
+        if not self._since <= revision <= self._revision:
+            return None
+        written = [name for name, held in self._held.items() if held.mod_revision > revision]
+        return written + [name for at, name in self._removed if at > revision and name not in self._held]
+
     async def ready(self) -> None:
         """Wait until it has been loaded once."""
         await self._loaded.wait()
@@ -105,6 +136,8 @@ class Mirror(Generic[M]):
             if _version(fresh.get(name)) != _version(self._held.get(name))
         ]
         self._held = fresh
+        self._since = snapshot.revision
+        self._removed.clear()
         self._advance(snapshot.revision, changed)
         self._loaded.set()
 
@@ -135,14 +168,29 @@ class Mirror(Generic[M]):
         self._dirty.append(dirty)
 
     @contextmanager
-    def following(self) -> Iterator[Dirty]:
-        """What changes from now on, for a consumer that first reads what there is and that ends one day."""
-        dirty = Dirty()
+    def following(self, dirty: Dirty | None = None) -> Iterator[Dirty]:
+        """What changes from now on, for a consumer that first reads what there is and that ends one day.
+
+        One that follows several mirrors gives its own `dirty` to each.
+        """
+        dirty = Dirty() if dirty is None else dirty
         self._dirty.append(dirty)
         try:
             yield dirty
         finally:
             self._dirty.remove(dirty)
+
+    @contextmanager
+    def following_one(self, name: str) -> Iterator[Dirty]:
+        """As `following`, of one document: however many follow others, a change wakes only who waits for it."""
+        dirty = Dirty()
+        self._dirty_of.setdefault(name, []).append(dirty)
+        try:
+            yield dirty
+        finally:
+            self._dirty_of[name].remove(dirty)
+            if not self._dirty_of[name]:
+                del self._dirty_of[name]
 
     async def wait_for(self, revision: int) -> None:
         """Wait until a write of its kind at this revision is seen, so that one reads what one wrote."""
@@ -153,14 +201,23 @@ class Mirror(Generic[M]):
         for change in batch.changes:
             if change.held is None:
                 self._held.pop(change.name, None)
+                self._remember_removed(batch.revision, change.name)
             else:
                 self._held[change.name] = change.held
         self._advance(batch.revision, [change.name for change in batch.changes])
+
+    def _remember_removed(self, revision: int, name: str) -> None:
+        self._removed.append((revision, name))
+        if len(self._removed) > REMOVALS_MAX:
+            self._since = self._removed.popleft()[0]
 
     def _advance(self, revision: int, names: list[str]) -> None:
         self._revision = revision
         for dirty in self._dirty:
             dirty.add(names)
+        for name in names if self._dirty_of else ():
+            for dirty in self._dirty_of.get(name, ()):
+                dirty.add((name,))
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 

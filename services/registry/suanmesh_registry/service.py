@@ -142,7 +142,7 @@ class RegistryService:
     async def WatchPools(
         self, request: pb.WatchPoolsRequest, call: Call
     ) -> AsyncGenerator[pb.WatchPoolsResponse, None]:
-        async for batch in watched(self._store, request.resume_token):
+        async for batch in watched(self._around.sites, self._around.pools, request.resume_token):
             yield batch
 
     async def ReportState(

@@ -1,116 +1,64 @@
-"""The stream of changes of sites and pools, resumable by a token that holds both revisions."""
+"""The stream of changes of sites and pools, fed by the mirrors and resumable by a token that holds both revisions.
+
+However many watch, etcd is followed once a kind. What waits for a slow reader is names, each once: the documents are
+looked up when there is a turn to send them, as they stand then.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Iterable
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
-from suanmesh_kernel.refusals import Refusal
 from suanmesh_registry import wire
-from suanmesh_store import Changed, Store
-from suanmesh_store.layout import POOLS, SITES, M
+from suanmesh_store import Dirty, Mirror
 
-QUEUE_MAX = 64
-"""Batches that wait for a slow reader; then the store's own watch waits with them."""
+DOCUMENTS_MAX = 200
+"""Sites and pools in one answer: what a reader that takes nothing keeps in memory."""
 _TOKEN = re.compile(r"([0-9]{1,19})\.([0-9]{1,19})")
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Revisions up to which a reader knows everything."""
-
-    sites: int
-    pools: int
-
-    def token(self) -> str:
-        return f"{self.sites}.{self.pools}"
-
-
-async def watched(store: Store, resume_token: str) -> AsyncGenerator[pb.WatchPoolsResponse, None]:
+async def watched(
+    sites: Mirror[site_pb2.Site], pools: Mirror[pool_pb2.Pool], resume_token: str
+) -> AsyncGenerator[pb.WatchPoolsResponse, None]:
     """What changes after `resume_token`; the whole state first where the token is empty or no longer one of ours."""
-    site_snapshot, pool_snapshot = await store.snapshot(SITES), await store.snapshot(POOLS)
-    newest = _Seen(site_snapshot.revision, pool_snapshot.revision)
-    seen = _resumed(resume_token, newest)
-    if seen is None:
-        seen = newest
-        yield pb.WatchPoolsResponse(
-            kind=pb.WatchPoolsResponse.KIND_RESET,
-            pools=[wire.shown(held) for held in pool_snapshot.held],
-            sites=[wire.shown(held) for held in site_snapshot.held],
-            resume_token=seen.token(),
-        )
-    async for batch in _joined(store, seen):
-        seen = replace(seen, **{batch.collection: batch.revision})
-        change = pb.WatchPoolsResponse(kind=pb.WatchPoolsResponse.KIND_CHANGE, resume_token=seen.token())
-        change.sites.extend(batch.sites)
-        change.pools.extend(batch.pools)
-        change.deleted.extend(batch.deleted)
-        yield change
+    names = Dirty()
+    with sites.following(names), pools.following(names):
+        missed = _missed(sites, pools, resume_token)
+        kind, token = pb.WatchPoolsResponse.KIND_CHANGE, resume_token
+        if missed is None:
+            kind, token, missed = pb.WatchPoolsResponse.KIND_RESET, "", [*sites.names(), *pools.names()]
+        names.add(missed)
+        while True:
+            if kind == pb.WatchPoolsResponse.KIND_CHANGE:
+                await names.some()
+            answer = _told(sites, pools, names.take_many(DOCUMENTS_MAX))
+            if not len(names):
+                token = f"{sites.revision}.{pools.revision}"
+            answer.kind, answer.resume_token = kind, token
+            yield answer
+            kind = pb.WatchPoolsResponse.KIND_CHANGE
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What one of the two watches saw."""
-
-    collection: str
-    revision: int
-    sites: Sequence[site_pb2.Site]
-    pools: Sequence[pool_pb2.Pool]
-    deleted: Sequence[str]
-
-
-async def _joined(store: Store, seen: _Seen) -> AsyncIterator[_Part]:
-    """Both watches as one; a refusal of either ends it."""
-    queue: asyncio.Queue[_Part | Refusal] = asyncio.Queue(QUEUE_MAX)
-    async with asyncio.TaskGroup() as tasks:
-        feeders = [
-            tasks.create_task(_feed(queue, _sites(store, seen.sites))),
-            tasks.create_task(_feed(queue, _pools(store, seen.pools))),
-        ]
-        try:
-            while True:
-                part = await queue.get()
-                if isinstance(part, Refusal):
-                    break
-                yield part
-        finally:
-            for feeder in feeders:
-                feeder.cancel()
-    raise part
-
-
-async def _feed(queue: asyncio.Queue[_Part | Refusal], parts: AsyncIterator[_Part]) -> None:
-    try:
-        async for part in parts:
-            await queue.put(part)
-    except Refusal as refusal:
-        await queue.put(refusal)
-
-
-async def _sites(store: Store, after: int) -> AsyncIterator[_Part]:
-    async for batch in store.watch(SITES, after):
-        written = [wire.shown(change.held) for change in batch.changes if change.held is not None]
-        yield _Part("sites", batch.revision, written, (), _gone(batch.changes))
-
-
-async def _pools(store: Store, after: int) -> AsyncIterator[_Part]:
-    async for batch in store.watch(POOLS, after):
-        written = [wire.shown(change.held) for change in batch.changes if change.held is not None]
-        yield _Part("pools", batch.revision, (), written, _gone(batch.changes))
-
-
-def _gone(changes: Sequence[Changed[M]]) -> list[str]:
-    return [change.name for change in changes if change.held is None]
-
-
-def _resumed(token: str, newest: _Seen) -> _Seen | None:
-    """Where a token says to go on; None where it is none, or of a store that has been replaced since."""
+def _missed(sites: Mirror[site_pb2.Site], pools: Mirror[pool_pb2.Pool], token: str) -> list[str] | None:
+    """What a reader with this token does not know; None where that cannot be told, or it is no token."""
     match = _TOKEN.fullmatch(token)
     if match is None:
         return None
-    seen = _Seen(int(match.group(1)), int(match.group(2)))
-    return seen if seen.sites <= newest.sites and seen.pools <= newest.pools else None
+    changed_sites, changed_pools = sites.changed_after(int(match[1])), pools.changed_after(int(match[2]))
+    if changed_sites is None or changed_pools is None:
+        return None
+    return changed_sites + changed_pools
+
+
+def _told(sites: Mirror[site_pb2.Site], pools: Mirror[pool_pb2.Pool], names: Iterable[str]) -> pb.WatchPoolsResponse:
+    answer = pb.WatchPoolsResponse()
+    for name in names:
+        if site := sites.get(name):
+            answer.sites.append(wire.shown(site))
+        elif pool := pools.get(name):
+            answer.pools.append(wire.shown(pool))
+        else:
+            answer.deleted.append(name)
+    return answer

@@ -103,15 +103,16 @@ class SchedulerService:
         return pb.ListJobsResponse(jobs=[found[place] for place in places], next_page_token=token)
 
     async def WatchJob(self, request: pb.WatchJobRequest, call: Call) -> AsyncIterator[job_pb2.Job]:
-        with self._jobs.following() as changed:
+        with self._jobs.following_one(request.name) as changed:
             job = await self._job(request.name, call)
             yield job
             while wire.job_state(job) not in JOB_ENDS:
-                if await changed.take() == request.name:
-                    now = await self._job(request.name, call)
-                    if now.etag != job.etag:
-                        job = now
-                        yield job
+                await changed.take()
+                held = self._jobs.get(request.name)
+                now = _shown(held) if held else await self._job(request.name, call)
+                if now.etag != job.etag:
+                    job = now
+                    yield job
 
     async def CancelJob(self, request: pb.CancelJobRequest, call: Call) -> job_pb2.Job:
         for _ in range(TURNS_MAX - 1):

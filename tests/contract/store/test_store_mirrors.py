@@ -123,3 +123,37 @@ async def test_a_mirror_bridges_a_compaction(world: Any) -> None:
         [last] = await create(store, "jobs/last")
         await mirror.wait_for(last.mod_revision)
         assert mirror.get("jobs/last") == last
+
+
+async def test_who_follows_one_document_is_not_woken_for_others(world: Any) -> None:
+    """A thousand users wait for a job each; every change would otherwise be looked at a thousand times."""
+    store = world.store("scheduler")
+    [a, b] = await create(store, "jobs/a", "jobs/b")
+    mirror = await open_mirror(store, JOBS)
+
+    async with running(mirror):
+        with mirror.following_one("jobs/a") as changed:
+            other = await store.commit(Update(b, a_job("jobs/b", "accounts/x")))
+            await mirror.wait_for(other.revision)
+            assert len(changed) == 0
+
+            own = await store.commit(Update(a, a_job("jobs/a", "accounts/x")))
+            await mirror.wait_for(own.revision)
+            assert await changed.take() == "jobs/a"
+
+
+async def test_a_mirror_tells_what_changed_after_a_revision_or_that_it_cannot(world: Any) -> None:
+    """A reader that resumes must learn what went, too; one from before this mirror's time must be told to read anew."""
+    store = world.store("scheduler")
+    [a, b] = await create(store, "jobs/a", "jobs/b")
+    mirror = await open_mirror(store, JOBS)
+    start = mirror.revision
+
+    async with running(mirror):
+        done = await store.commit(Update(a, a_job("jobs/a", "accounts/x")), Delete(b))
+        await mirror.wait_for(done.revision)
+
+        assert mirror.changed_after(start) == ["jobs/a", "jobs/b"]
+        assert mirror.changed_after(mirror.revision) == []
+        assert mirror.changed_after(start - 1) is None
+        assert mirror.changed_after(mirror.revision + 1) is None

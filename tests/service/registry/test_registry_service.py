@@ -378,22 +378,3 @@ async def test_search_finds_by_real_fields_and_soft_state(desk: Desk) -> None:
         await found("phase = ACTIVE", 1, first.next_page_token)
     with pytest.raises(InvalidArgument, match="FILTER_INVALID"):
         await found("free.cpus > 1")
-
-
-async def test_a_watch_resumes_where_it_was(desk: Desk) -> None:
-    """A console that reconnects must miss nothing, and must not load everything again."""
-    await enrolled(desk, "a")
-    watch = desk.service.WatchPools(pb.WatchPoolsRequest(), desk.call())
-    reset = await anext(watch)
-    await watch.aclose()
-    assert (reset.kind, [site.name for site in reset.sites]) == (pb.WatchPoolsResponse.KIND_RESET, ["sites/a"])
-
-    await enrolled(desk, "b")
-    resumed = desk.service.WatchPools(pb.WatchPoolsRequest(resume_token=reset.resume_token), desk.call())
-    change = await anext(resumed)
-    await resumed.aclose()
-    assert (change.kind, [site.name for site in change.sites]) == (pb.WatchPoolsResponse.KIND_CHANGE, ["sites/b"])
-
-    unknown = desk.service.WatchPools(pb.WatchPoolsRequest(resume_token="99999.99999"), desk.call())
-    assert (await anext(unknown)).kind == pb.WatchPoolsResponse.KIND_RESET
-    await unknown.aclose()

@@ -527,7 +527,7 @@ class WatchPoolsResponse(message.Message):
         KIND_UNSPECIFIED: WatchPoolsResponse._Kind.ValueType  # 0
         """Never used."""
         KIND_RESET: WatchPoolsResponse._Kind.ValueType  # 1
-        """Forget everything: the whole state is in this batch."""
+        """Forget everything: the whole state is in this batch and, until one carries a `resume_token`, in those after it."""
         KIND_CHANGE: WatchPoolsResponse._Kind.ValueType  # 2
         """Only what changed."""
 
@@ -537,7 +537,7 @@ class WatchPoolsResponse(message.Message):
     KIND_UNSPECIFIED: WatchPoolsResponse.Kind.ValueType  # 0
     """Never used."""
     KIND_RESET: WatchPoolsResponse.Kind.ValueType  # 1
-    """Forget everything: the whole state is in this batch."""
+    """Forget everything: the whole state is in this batch and, until one carries a `resume_token`, in those after it."""
     KIND_CHANGE: WatchPoolsResponse.Kind.ValueType  # 2
     """Only what changed."""
 
@@ -549,7 +549,7 @@ class WatchPoolsResponse(message.Message):
     kind: WatchPoolsResponse.Kind.ValueType
     """What this batch is."""
     resume_token: builtins.str
-    """Where to resume after this batch."""
+    """Where to resume after this batch; empty in the pieces of a snapshot that is not whole yet."""
     @builtins.property
     def pools(self) -> containers.RepeatedCompositeFieldContainer[pool_pb2.Pool]:
         """Pools written."""

@@ -234,7 +234,7 @@ class RegistryServiceServicer(object):
 
     def WatchPools(self, request, context):
         """Streams what changes in sites and pools after `resume_token`; a RESET says that the token is too old and that a
-        full snapshot follows.
+        full snapshot follows. Who reads slowly is told less often: of several changes of a site or pool only the last.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

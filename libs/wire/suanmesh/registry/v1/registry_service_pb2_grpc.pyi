@@ -98,7 +98,7 @@ class RegistryServiceStub:
     """
     WatchPools: aio.UnaryStreamMultiCallable[registry_service_pb2.WatchPoolsRequest, registry_service_pb2.WatchPoolsResponse]
     """Streams what changes in sites and pools after `resume_token`; a RESET says that the token is too old and that a
-    full snapshot follows.
+    full snapshot follows. Who reads slowly is told less often: of several changes of a site or pool only the last.
     """
     ReportState: aio.StreamStreamMultiCallable[registry_service_pb2.ReportStateRequest, registry_service_pb2.ReportStateResponse]
     """Keeps the calling agent's lease while the stream is open and its reports arrive, and takes the soft state of its
@@ -261,7 +261,7 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[registry_service_pb2.WatchPoolsRequest, abc.AsyncIterator[registry_service_pb2.WatchPoolsResponse]],
     ) -> abc.AsyncIterator[registry_service_pb2.WatchPoolsResponse]:
         """Streams what changes in sites and pools after `resume_token`; a RESET says that the token is too old and that a
-        full snapshot follows.
+        full snapshot follows. Who reads slowly is told less often: of several changes of a site or pool only the last.
         """
 
     @abc_1.abstractmethod
