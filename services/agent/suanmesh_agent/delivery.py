@@ -78,7 +78,7 @@ class Delivery:
             dataset_id=dataset_id,
             dataset=dataset,
             placement=placement,
-            request_id=_request_id(self._site, dataset_id, manifest.digest, placement),
+            request_id=_request_id(self._site, dataset_id, manifest.digest, placement, party, *residency),
         )
         stored = await self._transport.create_dataset(request)
         self._journal.name_dataset(stored.name, manifest.digest)

@@ -6,11 +6,12 @@ On disk: `replicas/<digest>/{manifest.pb,files/...}`; what is on its way lies in
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import stat
 import uuid
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
 
 import structlog
@@ -27,6 +28,10 @@ _FOLDER_MODE = 0o555
 _COPY_BYTES = 1024 * 1024
 _FREE_SHARE = 2
 """Of the disk that is free, a copied file may take one part in so many: the journal lies on the same disk."""
+
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+"""What the system says where a folder that is not empty, or a file, has the name already."""
+_PLACE_TRIES_MAX = 10
 
 
 class Replicas:
@@ -61,27 +66,23 @@ class Replicas:
         _drop(self._incoming / name)
 
     def adopt(self, name: str, manifest: Manifest) -> None:
-        """Make what came in for a transfer a replica. The caller has recomputed the digest from disk."""
+        """Make what came in for a transfer a replica. The caller has recomputed the digest from disk.
+
+        The same content may come in any number of times at once, in this process and in others: the first to arrive
+        stays, and every other finds what it wanted.
+        """
         home = self._incoming / name
-        if self.has(manifest.digest):
-            _drop(home)
-            return
-        for file in manifest.files:
-            path = home / "files" / file.path
-            path.chmod(_PROGRAM_MODE if file.executable else _FILE_MODE)
-            _to_disk(path)
-        (home / "manifest.pb").write_bytes(manifest_to(manifest).SerializeToString(deterministic=True))
-        _to_disk(home / "manifest.pb")
-        home.rename(self._complete / manifest.digest)
-        _shut(self._complete / manifest.digest, manifest)
-        _to_disk(self._complete)
+        if not self.has(manifest.digest):
+            _finish(home, manifest)
+            self._place(home, manifest.digest)
+        _drop(home)
 
     def take_in(self, folders: dict[str, Path], *, link: bool = False) -> Manifest:
         """Copy folders, each below its prefix, and make them one replica; with `link` without copying the bytes.
 
         Raises FolderError and ManifestError.
         """
-        name = f"import-{uuid.uuid4().hex}"
+        name = _import_name()
         target = self.incoming(name)
         target.mkdir(parents=True)
         try:
@@ -92,6 +93,33 @@ class Replicas:
         finally:
             self.discard(name)
         return manifest
+
+    def _place(self, home: Path, digest: str) -> None:
+        """Give a whole folder its name, in one step, unless the same content has it already."""
+        place = self._complete / digest
+        for _ in range(_PLACE_TRIES_MAX):
+            try:
+                home.rename(place)
+            except OSError as fault:
+                if fault.errno not in _TAKEN:
+                    raise
+                if self.has(digest):
+                    return
+                self._put_aside(place)
+            else:
+                place.chmod(_FOLDER_MODE)  # only now: a folder that may not be written to cannot be moved
+                _to_disk(self._complete)
+                return
+        raise FileExistsError(errno.EEXIST, "something else takes the replica's place, time and again", str(place))
+
+    def _put_aside(self, place: Path) -> None:
+        """What has a replica's name and is none, as a failing disk may leave it, makes room for a whole one."""
+        aside = self._incoming / _import_name()
+        with suppress(FileNotFoundError):
+            place.chmod(stat.S_IRWXU)
+            place.rename(aside)
+        log.warning("damaged replica removed", message=str(place))
+        _drop(aside)
 
     def sweep(self, before_unix_s: float) -> None:
         """Remove what is left of imports that were begun before that moment and never ended."""
@@ -148,12 +176,25 @@ def _copied(file: RegularFile, place: Path) -> None:
         os.fchmod(target.fileno(), _PROGRAM_MODE if file.facts.st_mode & stat.S_IXUSR else _FILE_MODE)
 
 
-def _shut(replica: Path, manifest: Manifest) -> None:
-    """Let nothing in it be replaced or removed: a task without a sandbox reaches it over a link."""
-    (replica / "manifest.pb").chmod(_FILE_MODE)
+def _finish(home: Path, manifest: Manifest) -> None:
+    """Write all of it to disk, and let nothing below its top be replaced or removed: tasks reach it."""
+    files = home / "files"
+    for file in manifest.files:
+        path = files / file.path
+        path.chmod(_PROGRAM_MODE if file.executable else _FILE_MODE)
+        _to_disk(path)
+    (home / "manifest.pb").write_bytes(manifest_to(manifest).SerializeToString(deterministic=True))
+    (home / "manifest.pb").chmod(_FILE_MODE)
+    _to_disk(home / "manifest.pb")
     inner = {parent for file in manifest.files for parent in PurePosixPath(file.path).parents}
-    for folder in (*(replica / "files" / each for each in inner), replica):
+    for folder in (files / each for each in (inner or {PurePosixPath()})):
         folder.chmod(_FOLDER_MODE)
+        _to_disk(folder)
+    _to_disk(home)
+
+
+def _import_name() -> str:
+    return f"import-{uuid.uuid4().hex}"
 
 
 def _drop(folder: Path) -> None:

@@ -32,7 +32,7 @@ from suanmesh_agent.steps import Steps
 from suanmesh_content import Chunk, manifest_to
 from suanmesh_kernel.clock import SystemClock, seeded_rng
 from suanmesh_kernel.quantities import Capacity
-from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, NotFound, Refusal, Unavailable
+from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Refusal, Unavailable
 from suanmesh_sdk.status import status_of
 
 State = placement_pb2.Placement
@@ -118,6 +118,7 @@ class PaperTransport:
     def __init__(self) -> None:
         self.datasets: dict[str, dataset_pb2.Dataset] = {}
         self.transfers: dict[str, transfer_pb2.Transfer] = {}
+        self._bodies: dict[str, bytes] = {}
         self.reports: list[transport_pb.TransferReport] = []
         self.ticket_key = transport_pb.TicketKey()
         self.ticket_keys_asked = 0
@@ -168,9 +169,12 @@ class PaperTransport:
         return transport_pb.TransferResult(transfer=transfer)
 
     async def create_dataset(self, request: transport_pb.CreateDatasetRequest) -> dataset_pb2.Dataset:
-        """Name a dataset; the name is taken where it has other content."""
+        """Name a dataset; the name is taken where it has other content, the request id where it had another body."""
         if self.defect:
             raise self.defect
+        body = request.SerializeToString()
+        if request.request_id and self._bodies.setdefault(request.request_id, body) != body:
+            raise InvalidArgument("REQUEST_ID_REUSED", "the id was used before with another body", field="request_id")
         name = f"datasets/{request.dataset_id}"
         held = self.datasets.get(name)
         if held is not None and held.digest != request.dataset.digest:
