@@ -5,32 +5,20 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import psutil
 
 from suanmesh_local import tools
+from suanmesh_local.findings import Finding, told
 
 GIBIBYTE = 1 << 30
 MEMORY_BYTES_MIN = 2 * GIBIBYTE
 DISK_BYTES_MIN = 2 * GIBIBYTE
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    state: str
-    detail: str
-
-
 def main() -> int:
     """Print what was found; the exit status is 1 when something needed is missing."""
-    findings = [look() for look in LOOKS]
-    for finding in findings:
-        print(f"{finding.state:<8} {finding.what:<12} {finding.detail}")
-    return 1 if any(finding.state == "missing" for finding in findings) else 0
+    return told(look() for look in LOOKS)
 
 
 def _python() -> Finding:

@@ -23,7 +23,7 @@ def free_ports(count: int) -> list[int]:
 
 def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
     """A port for each name: the one noted in `file` where it is free, else another, which is noted."""
-    noted: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    noted = _noted(file)
     kept = {name: noted[name] for name in names if name in noted and _is_free(noted[name])}
     new = [name for name in names if name not in kept]
     others = [port for port in free_ports(len(names)) if port not in kept.values()]
@@ -32,6 +32,15 @@ def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
     draft.write_text(json.dumps(noted | ports))
     draft.replace(file)
     return ports
+
+
+def _noted(file: Path) -> dict[str, int]:
+    """What an earlier start noted; nothing where it is not readable, since other ports do as well."""
+    try:
+        noted = json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {name: port for name, port in noted.items() if isinstance(port, int)} if isinstance(noted, dict) else {}
 
 
 def _is_free(port: int) -> bool:

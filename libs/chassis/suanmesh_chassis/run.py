@@ -24,6 +24,7 @@ from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store.etcd import EtcdKeyspace
+from suanmesh_store.soundness import damage_among
 
 S = TypeVar("S")
 
@@ -31,14 +32,16 @@ log = structlog.get_logger()
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
+EXIT_DAMAGED = 3
+"""A store that must not be lost is damaged: to start again helps no more than it did."""
 
 
 def run(area: str, settings: type[S], build: Callable[[House[S]], Awaitable[Parts]], *, leads: bool = True) -> None:
     """Run the service of `area` until SIGTERM or SIGINT.
 
-    Exits with 0 when told to stop, 1 after a failure, 2 where a setting is wrong. `--check` only checks the settings.
-    With `leads` the process campaigns first: until it leads, calls are refused with NOT_LEADER and `build` is not
-    called; when it has lost its lead, all that was built ends, and it campaigns again.
+    Exits with 0 when told to stop, 1 after a failure, 2 where a setting is wrong, 3 where a store is damaged. `--check`
+    only checks the settings. With `leads` the process campaigns first: until it leads, calls are refused with
+    NOT_LEADER and `build` is not called; when it has lost its lead, all that was built ends, and it campaigns again.
     """
     sys.exit(main(area, settings, build, sys.argv[1:], os.environ, leads=leads))  # noqa: TID251 - the one reader
 
@@ -82,6 +85,9 @@ async def _serve(
             life = Life(process, EtcdKeyspace(client), settings, rng, leads=leads)
             await life.live(build, stop)
     except Exception as failure:
+        if damage := damage_among(failure):
+            print(f"suanmesh-{area.replace('_', '-')}: {damage}", file=sys.stderr)
+            return EXIT_DAMAGED
         log.error("process failed", exc_info=failure)
         return EXIT_FAILED
     finally:

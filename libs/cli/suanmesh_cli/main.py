@@ -33,6 +33,7 @@ COMMANDS = {
     "trace": ("suanmesh_cli.commands.traces:trace", "Traces: what happened, span by span."),
     "dev": ("suanmesh_cli.commands.local:dev", "Run a whole mesh on this machine."),
     "doctor": ("suanmesh_cli.commands.local:doctor", "Say what this machine lacks."),
+    "node": ("suanmesh_cli.commands.local:node", "What a node keeps on this machine."),
     "ctx": ("suanmesh_cli.commands.contexts:ctx", "Show which mesh is talked to, as whom."),
     "version": ("suanmesh_cli.commands.contexts:version", "Print the version."),
     "completion": ("suanmesh_cli.commands.contexts:completion", "Print the completion script of a shell."),

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from suanmesh_kernel.refusals import Unavailable
 from suanmesh_store.layout import Kind, M
+from suanmesh_store.soundness import must_be_sound_at
 
 R = TypeVar("R")
 
@@ -48,7 +49,11 @@ class Archive:
     """Documents of one area that no longer live in etcd. Every method may raise Unavailable (`NOT_READY`)."""
 
     def __init__(self, url: str) -> None:
-        """`url` is SQLAlchemy's: SQLite embedded, PostgreSQL at scale."""
+        """`url` is SQLAlchemy's: SQLite embedded, PostgreSQL at scale.
+
+        Raises StoreCorrupt where the file is damaged.
+        """
+        must_be_sound_at(url, "the archive")
         self._engine = create_engine(url)
         _metadata.create_all(self._engine)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive")

@@ -30,6 +30,7 @@ from suanmesh_accounting.wire import microseconds
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from suanmesh_store import MemoKey
+from suanmesh_store.soundness import must_be_sound_at
 
 R = TypeVar("R")
 
@@ -40,7 +41,11 @@ BALANCE_MICROS_MAX = 9 * 10**18
 
 
 def open_ledger(url: str) -> Engine:
-    """An engine whose SQLite keeps what it acknowledged: WAL with a full sync at every commit."""
+    """An engine whose SQLite keeps what it acknowledged: WAL with a full sync at every commit.
+
+    Raises StoreCorrupt where the file is damaged.
+    """
+    must_be_sound_at(url, "the ledger")
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _durable_sqlite)

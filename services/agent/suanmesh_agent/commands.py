@@ -20,12 +20,13 @@ from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.process import Process, open_process
-from suanmesh_chassis.run import EXIT_FAILED, EXIT_SETTINGS, stop_signal
+from suanmesh_chassis.run import EXIT_DAMAGED, EXIT_FAILED, EXIT_SETTINGS, stop_signal
 from suanmesh_chassis.settings import Common, load
 from suanmesh_content import FolderError, ManifestError
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.names import checked_id, checked_name
 from suanmesh_kernel.refusals import InvalidArgument, Refusal, Unauthenticated
+from suanmesh_store.soundness import StoreCorrupt
 
 log = structlog.get_logger()
 
@@ -138,4 +139,7 @@ def _guarded(work: Coroutine[None, None, None]) -> int:
     except (Refusal, OSError) as problem:
         print(f"suanmesh-agent: {problem}", file=sys.stderr)
         return EXIT_FAILED
+    except StoreCorrupt as damage:
+        print(f"suanmesh-agent: {damage}", file=sys.stderr)
+        return EXIT_DAMAGED
     return 0

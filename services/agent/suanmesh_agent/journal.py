@@ -10,6 +10,7 @@ from pathlib import Path
 
 from suanmesh_agent.domain.metering import Amounts
 from suanmesh_agent.domain.stages import Stage, follows
+from suanmesh_store.soundness import must_be_sound
 
 _BUSY_MS = 10_000
 _TABLES = """
@@ -51,6 +52,8 @@ class Journal:
     """The file. Every method is one durable step; `together` makes several one."""
 
     def __init__(self, path: Path) -> None:
+        """Open or create the file. Raises StoreCorrupt where it is damaged."""
+        must_be_sound(path, "the agent's journal")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")

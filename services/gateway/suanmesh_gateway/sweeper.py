@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from suanmesh_chassis import Guard
 from suanmesh_gateway.settings import GatewaySettings
 from suanmesh_gateway.trace_store import TraceStore
 from suanmesh_kernel.clock import Clock
@@ -16,11 +17,12 @@ class Sweeper:
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._guard = Guard("sweep traces", clock)
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self.sweep()
+            await self._guard.run("traces", self.sweep)
             await asyncio.sleep(self._settings.sweep_s)
 
     async def sweep(self) -> int:

@@ -10,9 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
+
 from suanmesh_gateway.domain.traces import Span, Summary
+from suanmesh_store.soundness import is_damage, set_aside
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 _SCHEMA = """
 PRAGMA auto_vacuum = INCREMENTAL;
@@ -46,11 +51,13 @@ class TraceStore:
     """Spans by trace. A span that arrives twice is kept once."""
 
     def __init__(self, path: Path, *, trace_spans_max: int) -> None:
-        """Open or create the file at `path`. Raises sqlite3.Error."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Keep them in the file at `path`, which is opened or created with the first call.
+
+        Traces may be lost: a damaged file is set aside and a new one begun, with one warning.
+        """
+        self._path = path
         self._trace_spans_max = trace_spans_max
-        self._connection = sqlite3.connect(path, check_same_thread=False)
-        self._connection.executescript(_SCHEMA)
+        self._opened: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="traces")
 
     async def add(self, spans: Iterable[Span]) -> None:
@@ -75,11 +82,44 @@ class TraceStore:
 
     async def close(self) -> None:
         """Finish what was begun."""
-        await self._run(self._connection.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._shut)
         self._thread.shutdown()
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._done, work)
+
+    def _done(self, work: Callable[[], T]) -> T:
+        """Do `work`, in a file begun anew where the one there is turns out to be damaged. Raises sqlite3.Error."""
+        try:
+            return work()
+        except sqlite3.DatabaseError as fault:
+            if not is_damage(fault):
+                raise
+            self._begin_anew(fault)
+        return work()
+
+    def _begin_anew(self, fault: sqlite3.DatabaseError) -> None:
+        self._shut()
+        aside = set_aside(self._path)
+        log.warning("trace store begun anew", message=f"{fault}; the old one lies at {aside}")
+
+    def _shut(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            opened = sqlite3.connect(self._path, check_same_thread=False)
+            try:
+                opened.executescript(_SCHEMA)
+            except sqlite3.Error:
+                opened.close()
+                raise
+            self._opened = opened
+        return self._opened
 
     def _add(self, spans: Sequence[Span]) -> None:
         with self._connection as connection:

@@ -1,4 +1,4 @@
-"""`suan dev` and `suan doctor`."""
+"""`suan dev`, `suan doctor` and `suan node`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,22 @@ def doctor(ctx: click.Context) -> None:
         from suanmesh_local import doctor as examination
 
     ctx.exit(examination.main())
+
+
+@click.group()
+def node() -> None:
+    """What a node keeps on this machine."""
+
+
+@node.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("build/dev"))
+@click.pass_context
+def check(ctx: click.Context, folder: Path) -> None:
+    """Read every store and certificate in a node's FOLDER, and say which are damaged and what to do."""
+    with _server_installed():
+        from suanmesh_local import check as reading
+
+    ctx.exit(reading.main(folder))
 
 
 @contextmanager

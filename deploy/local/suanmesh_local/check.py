@@ -1,0 +1,71 @@
+"""`suan node check`: whether what a node keeps can be read, without starting it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+
+from suanmesh_local.findings import Finding, told
+from suanmesh_local.format import OtherFormat, claim_format
+from suanmesh_store.soundness import damage_of
+
+EXPIRY_WARNED = timedelta(days=7)
+_STORES = ("services/*/*.sqlite", "sites/*/agent.db")
+_SOFT = frozenset({"traces.sqlite"})
+"""Begun anew by the process itself where they are damaged."""
+
+
+def main(folder: Path) -> int:
+    """Print what was found in a node's folder; the exit status is 1 where something is damaged or missing."""
+    return told(findings_in(folder))
+
+
+def findings_in(folder: Path) -> Iterator[Finding]:
+    """Its format, its certificates, and every store whole; a node that runs meanwhile is not disturbed."""
+    if not (folder / "tls").is_dir():
+        yield Finding("node", "missing", f"{folder} holds no node")
+        return
+    yield _format(folder)
+    for certificate in sorted(folder.glob("**/cert.pem")):
+        yield _certificate(certificate, certificate.relative_to(folder))
+    for store in sorted(path for pattern in _STORES for path in folder.glob(pattern)):
+        yield _store(store, store.relative_to(folder))
+    for aside in sorted(folder.glob("**/*.damaged")):
+        yield Finding(
+            "set aside", "warning", f"{aside.relative_to(folder)}: was damaged; remove it when it is not needed"
+        )
+
+
+def _format(folder: Path) -> Finding:
+    try:
+        claim_format(folder)
+    except OtherFormat as other:
+        return Finding("format", "damaged", str(other))
+    return Finding("format", "ok", "of this version")
+
+
+def _certificate(path: Path, shown: Path) -> Finding:
+    try:
+        end = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError) as fault:
+        return Finding("certificate", "damaged", f"{shown}: {fault}; it has to be issued anew")
+    left = end - datetime.now(UTC)
+    state = "ok" if left > EXPIRY_WARNED else "warning" if left > timedelta(0) else "damaged"
+    return Finding("certificate", state, f"{shown}: valid until {end:%Y-%m-%d %H:%M} UTC")
+
+
+def _store(path: Path, shown: Path) -> Finding:
+    try:
+        damage = damage_of(path)
+        size = path.stat().st_size
+    except (sqlite3.Error, OSError) as fault:
+        return Finding("store", "warning", f"{shown}: cannot be read now: {fault}")
+    if not damage:
+        return Finding("store", "ok", f"{shown}: {size} bytes")
+    if path.name in _SOFT:
+        return Finding("store", "warning", f"{shown}: {damage}; it is begun anew when its service starts")
+    return Finding("store", "damaged", f"{shown}: {damage}; bring back a copy, or move it away and lose what it holds")
