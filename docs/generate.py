@@ -1,4 +1,4 @@
-"""Write docs/errors.md, docs/errors.zh-CN.md and docs/telemetry.md from the contracts and the code.
+"""Write docs/access.md, docs/errors.md, their Chinese twins and docs/telemetry.md from the contracts and the code.
 
 `make gen` runs it; `make check-gen` fails where the pages differ from what it writes.
 """
@@ -8,15 +8,18 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from suanmesh.type.v1 import semantics_pb2
 from suanmesh_cli.texts import DOMAIN, OWN
 from suanmesh_sdk.advice import BY_CODE, OBSTACLES, STATE_REASONS
 from suanmesh_sdk.reasons import CHINESE
 from suanmesh_telemetry import names
 
 ROOT = Path(__file__).resolve().parent.parent
+AREAS = ("registry", "scheduler", "network_orchestrator", "transport", "accounting", "agent", "gateway")
 MADE = "<!-- Made by docs/generate.py; edit what it reads, then run `make gen`. -->"
 
 
@@ -33,6 +36,8 @@ def pages() -> dict[str, str]:
     """Every page this writes, by its path from the root."""
     reasons = refusals()
     return {
+        "docs/access.md": _page(_access_en()),
+        "docs/access.zh-CN.md": _page(_access_zh()),
         "docs/errors.md": _page(_errors_en(reasons)),
         "docs/errors.zh-CN.md": _page(_errors_zh(reasons)),
         "docs/telemetry.md": _page(_telemetry()),
@@ -67,6 +72,43 @@ def enum_values(path: Path, enum: str) -> Iterator[tuple[str, str]]:
             if not match[1].endswith("_UNSPECIFIED"):
                 yield match[1], " ".join(comment)
             comment = []
+
+
+def _methods() -> Iterator[tuple[str, list[str], bool, str]]:
+    """Every method with its roles, whether the gateway passes it on, and whose things are met behind it."""
+    for area in AREAS:
+        module = import_module(f"suanmesh.{area}.v1.{area}_service_pb2")
+        for service in module.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                declared = method.GetOptions().Extensions[semantics_pb2.semantics]
+                roles = [semantics_pb2.Role.Name(role).removeprefix("ROLE_").lower() for role in declared.roles]
+                ownership = semantics_pb2.Ownership.Name(declared.ownership).removeprefix("OWNERSHIP_").lower()
+                yield f"{service.name}/{method.name}", roles, declared.public, ownership
+
+
+def _access_en() -> Iterator[str]:
+    yield from (
+        "# Who may call what",
+        "[中文](access.zh-CN.md)",
+        "As each method declares it in its contract. `own`: a user meets what belongs to their party, an agent what "
+        "concerns its site, the bearer of a ticket what it was made out for; operators and services meet "
+        "everybody's. What is another's is answered as if it did not exist, or with `NOT_OWNER` where the caller "
+        "names its owner. `common`: whoever may call meets the same.",
+    )
+    rows = ((name, ", ".join(roles), "yes" if public else "no", whose) for name, roles, public, whose in _methods())
+    yield from _table(("method", "roles", "through the gateway", "whose"), rows)
+
+
+def _access_zh() -> Iterator[str]:
+    yield from (
+        "# 谁可以调用什么",
+        "[English](access.md)",
+        "以各方法在契约中的声明为准。`own`：用户只见本方的资源，代理只见与本站点有关的资源，持票者只见票据所指的数据；"
+        "运营者和服务可见全部。他人的资源一律按不存在答复；若调用者指明了所有者，则答以 `NOT_OWNER`。"
+        "`common`：有权调用者所见相同。",
+    )
+    rows = ((name, ", ".join(roles), "是" if public else "否", whose) for name, roles, public, whose in _methods())
+    yield from _table(("方法", "角色", "经由网关", "归属"), rows)
 
 
 def _errors_en(reasons: dict[str, list[Meaning]]) -> Iterator[str]:

@@ -56,7 +56,7 @@ class BadServicer(Exception):
 
 
 def table(parts: Iterable[Served | Forwarded]) -> dict[str, Method]:
-    """All methods by path. Raises BadServicer where one has no handler, no roles, or two handlers."""
+    """All methods by path. Raises BadServicer where one lacks its handler or part of its semantics, or has two."""
     methods: dict[str, Method] = {}
     for part in parts:
         for descriptor in part.descriptor.methods:
@@ -81,8 +81,8 @@ def _method(
 ) -> Method:
     name = f"{service.full_name}/{descriptor.name}"
     effect = Effect.Name(semantics.effect).removeprefix("EFFECT_")
-    if not semantics.roles or effect == "UNSPECIFIED":
-        raise BadServicer(f"{name} declares no roles or no effect")
+    if not semantics.roles or effect == "UNSPECIFIED" or not semantics.ownership:
+        raise BadServicer(f"{name} does not declare its roles, its effect and whose things are met")
     fields = descriptor.input_type.fields_by_name
     keyed = effect == "KEYED" and isinstance(part, Served)
     if keyed and ("request_id" not in fields or descriptor.client_streaming or descriptor.server_streaming):

@@ -50,6 +50,7 @@ def _described() -> ServiceDescriptor:
         semantics = method.options.Extensions[semantics_pb2.semantics]
         semantics.effect = semantics_pb2.Effect.Value(f"EFFECT_{effect}")
         semantics.roles.extend(semantics_pb2.Role.Value(f"ROLE_{role}") for role in roles)
+        semantics.ownership = semantics_pb2.OWNERSHIP_COMMON
         semantics.public = name != "Manage"
     pool.Add(file)
     return pool.FindServiceByName(SERVICE)

@@ -64,7 +64,9 @@ class RegistryService:
         return answer
 
     async def GetParty(self, request: pb.GetPartyRequest, call: Call) -> party_pb2.Party:
-        return wire.shown(await self._party(checked_name(request.name, "parties")))
+        name = checked_name(request.name, "parties")
+        parties.must_see(name, call.party, sees_all=call.is_("operator") or call.is_("service"))
+        return wire.shown(await self._party(name))
 
     async def ListParties(self, request: pb.ListPartiesRequest, call: Call) -> pb.ListPartiesResponse:
         page, token = await self._page(PARTIES, request.page_size, request.page_token)
@@ -197,7 +199,7 @@ class RegistryService:
     async def _party(self, name: str) -> Held[party_pb2.Party]:
         held = await self._store.get(PARTIES, name)
         if held is None:
-            raise NotFound("PARTY_UNKNOWN", f"there is no party {name}", name=name)
+            raise parties.unknown(name)
         return held
 
     async def _site(self, name: str) -> Held[site_pb2.Site]:

@@ -9,7 +9,7 @@ from enum import Enum
 
 from suanmesh_kernel.money import is_currency
 from suanmesh_kernel.names import checked_id, checked_name
-from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, PermissionDenied
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 
 DISPLAY_NAME_LENGTH_MAX = 200
 PUBLISHERS_MAX = 100
@@ -74,6 +74,17 @@ def must_own(name: str, caller: str, *, operator: bool) -> None:
     """Raise PermissionDenied (`NOT_OWNER`) unless a user of `caller` may decide for the party `name`."""
     if not operator and caller != name:
         raise PermissionDenied("NOT_OWNER", f"{name} is not the caller's party", name=name)
+
+
+def must_see(name: str, caller: str, *, sees_all: bool) -> None:
+    """Raise NotFound (`PARTY_UNKNOWN`) unless the party `name` is shown to a caller of the party `caller`."""
+    if not sees_all and caller != name:
+        raise unknown(name)
+
+
+def unknown(name: str) -> NotFound:
+    """The answer about a party that is not there, or not there for the caller."""
+    return NotFound("PARTY_UNKNOWN", f"there is no party {name}", name=name)
 
 
 def must_be_approved(party: Party) -> None:

@@ -27,7 +27,7 @@ from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_seman
 from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/agent/v1/agent_service.proto\x12\x11suanmesh.agent.v1\x1a#suanmesh/transport/v1/dataset.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"F\n\x12GetManifestRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\"}\n\x12\x46\x65tchChunksRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12\x35\n\x06ranges\x18\x02 \x03(\x0b\x32\x1d.suanmesh.agent.v1.ChunkRangeR\x06ranges\"N\n\nChunkRange\x12\x12\n\x04\x66ile\x18\x01 \x01(\x05R\x04\x66ile\x12\x16\n\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x14\n\x05\x62ytes\x18\x03 \x01(\x03R\x05\x62ytes\"]\n\x13\x46\x65tchChunksResponse\x12\x14\n\x05range\x18\x01 \x01(\x05R\x05range\x12\x18\n\x07\x63ontent\x18\x02 \x01(\x0cR\x07\x63ontent\x12\x16\n\x06\x64igest\x18\x03 \x01(\x0cR\x06\x64igest\"r\n\x0eReadLogRequest\x12\x1c\n\tplacement\x18\x01 \x01(\tR\tplacement\x12\x12\n\x04task\x18\x02 \x01(\x05R\x04task\x12\x16\n\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x16\n\x06\x66ollow\x18\x04 \x01(\x08R\x06\x66ollow\"+\n\x0fReadLogResponse\x12\x18\n\x07\x63ontent\x18\x01 \x01(\x0cR\x07\x63ontent\"\'\n\x0b\x45\x63hoRequest\x12\x18\n\x07payload\x18\x01 \x01(\x0cR\x07payload\"(\n\x0c\x45\x63hoResponse\x12\x18\n\x07payload\x18\x01 \x01(\x0cR\x07payload2\x91\x03\n\x0c\x41gentService\x12\x61\n\x0bGetManifest\x12%.suanmesh.agent.v1.GetManifestRequest\x1a\x1f.suanmesh.transport.v1.Manifest\"\n\xaa\xd4\x18\x06\n\x02\x04\x05\x10\x01\x12j\n\x0b\x46\x65tchChunks\x12%.suanmesh.agent.v1.FetchChunksRequest\x1a&.suanmesh.agent.v1.FetchChunksResponse\"\n\xaa\xd4\x18\x06\n\x02\x04\x05\x10\x01\x30\x01\x12]\n\x07ReadLog\x12!.suanmesh.agent.v1.ReadLogRequest\x1a\".suanmesh.agent.v1.ReadLogResponse\"\t\xaa\xd4\x18\x05\n\x01\x05\x10\x01\x30\x01\x12S\n\x04\x45\x63ho\x12\x1e.suanmesh.agent.v1.EchoRequest\x1a\x1f.suanmesh.agent.v1.EchoResponse\"\n\xaa\xd4\x18\x06\n\x02\x04\x05\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/agent/v1/agent_service.proto\x12\x11suanmesh.agent.v1\x1a#suanmesh/transport/v1/dataset.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"F\n\x12GetManifestRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\"}\n\x12\x46\x65tchChunksRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12\x35\n\x06ranges\x18\x02 \x03(\x0b\x32\x1d.suanmesh.agent.v1.ChunkRangeR\x06ranges\"N\n\nChunkRange\x12\x12\n\x04\x66ile\x18\x01 \x01(\x05R\x04\x66ile\x12\x16\n\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x14\n\x05\x62ytes\x18\x03 \x01(\x03R\x05\x62ytes\"]\n\x13\x46\x65tchChunksResponse\x12\x14\n\x05range\x18\x01 \x01(\x05R\x05range\x12\x18\n\x07\x63ontent\x18\x02 \x01(\x0cR\x07\x63ontent\x12\x16\n\x06\x64igest\x18\x03 \x01(\x0cR\x06\x64igest\"r\n\x0eReadLogRequest\x12\x1c\n\tplacement\x18\x01 \x01(\tR\tplacement\x12\x12\n\x04task\x18\x02 \x01(\x05R\x04task\x12\x16\n\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x16\n\x06\x66ollow\x18\x04 \x01(\x08R\x06\x66ollow\"+\n\x0fReadLogResponse\x12\x18\n\x07\x63ontent\x18\x01 \x01(\x0cR\x07\x63ontent\"\'\n\x0b\x45\x63hoRequest\x12\x18\n\x07payload\x18\x01 \x01(\x0cR\x07payload\"(\n\x0c\x45\x63hoResponse\x12\x18\n\x07payload\x18\x01 \x01(\x0cR\x07payload2\x99\x03\n\x0c\x41gentService\x12\x63\n\x0bGetManifest\x12%.suanmesh.agent.v1.GetManifestRequest\x1a\x1f.suanmesh.transport.v1.Manifest\"\x0c\xaa\xd4\x18\x08\n\x02\x04\x05\x10\x01 \x02\x12l\n\x0b\x46\x65tchChunks\x12%.suanmesh.agent.v1.FetchChunksRequest\x1a&.suanmesh.agent.v1.FetchChunksResponse\"\x0c\xaa\xd4\x18\x08\n\x02\x04\x05\x10\x01 \x02\x30\x01\x12_\n\x07ReadLog\x12!.suanmesh.agent.v1.ReadLogRequest\x1a\".suanmesh.agent.v1.ReadLogResponse\"\x0b\xaa\xd4\x18\x07\n\x01\x05\x10\x01 \x01\x30\x01\x12U\n\x04\x45\x63ho\x12\x1e.suanmesh.agent.v1.EchoRequest\x1a\x1f.suanmesh.agent.v1.EchoResponse\"\x0c\xaa\xd4\x18\x08\n\x02\x04\x05\x10\x01 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,13 +35,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.agent.v1.agent_ser
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['GetManifest']._loaded_options = None
-  _globals['_AGENTSERVICE'].methods_by_name['GetManifest']._serialized_options = b'\252\324\030\006\n\002\004\005\020\001'
+  _globals['_AGENTSERVICE'].methods_by_name['GetManifest']._serialized_options = b'\252\324\030\010\n\002\004\005\020\001 \002'
   _globals['_AGENTSERVICE'].methods_by_name['FetchChunks']._loaded_options = None
-  _globals['_AGENTSERVICE'].methods_by_name['FetchChunks']._serialized_options = b'\252\324\030\006\n\002\004\005\020\001'
+  _globals['_AGENTSERVICE'].methods_by_name['FetchChunks']._serialized_options = b'\252\324\030\010\n\002\004\005\020\001 \002'
   _globals['_AGENTSERVICE'].methods_by_name['ReadLog']._loaded_options = None
-  _globals['_AGENTSERVICE'].methods_by_name['ReadLog']._serialized_options = b'\252\324\030\005\n\001\005\020\001'
+  _globals['_AGENTSERVICE'].methods_by_name['ReadLog']._serialized_options = b'\252\324\030\007\n\001\005\020\001 \001'
   _globals['_AGENTSERVICE'].methods_by_name['Echo']._loaded_options = None
-  _globals['_AGENTSERVICE'].methods_by_name['Echo']._serialized_options = b'\252\324\030\006\n\002\004\005\020\001'
+  _globals['_AGENTSERVICE'].methods_by_name['Echo']._serialized_options = b'\252\324\030\010\n\002\004\005\020\001 \001'
   _globals['_GETMANIFESTREQUEST']._serialized_start=162
   _globals['_GETMANIFESTREQUEST']._serialized_end=232
   _globals['_FETCHCHUNKSREQUEST']._serialized_start=234
@@ -59,5 +59,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ECHORESPONSE']._serialized_start=738
   _globals['_ECHORESPONSE']._serialized_end=778
   _globals['_AGENTSERVICE']._serialized_start=781
-  _globals['_AGENTSERVICE']._serialized_end=1182
+  _globals['_AGENTSERVICE']._serialized_end=1190
 # @@protoc_insertion_point(module_scope)

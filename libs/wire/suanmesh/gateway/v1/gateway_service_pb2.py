@@ -26,7 +26,7 @@ from suanmesh.gateway.v1 import trace_pb2 as suanmesh_dot_gateway_dot_v1_dot_tra
 from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_semantics__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)suanmesh/gateway/v1/gateway_service.proto\x12\x13suanmesh.gateway.v1\x1a\x1fsuanmesh/gateway/v1/trace.proto\x1a suanmesh/type/v1/semantics.proto\"%\n\x0fGetTraceRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"O\n\x11ListTracesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"w\n\x12ListTracesResponse\x12\x39\n\x06traces\x18\x01 \x03(\x0b\x32!.suanmesh.gateway.v1.TraceSummaryR\x06traces\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xd8\x01\n\x0eGatewayService\x12Z\n\x08GetTrace\x12$.suanmesh.gateway.v1.GetTraceRequest\x1a\x1a.suanmesh.gateway.v1.Trace\"\x0c\xaa\xd4\x18\x08\n\x02\x02\x03\x10\x01\x18\x01\x12j\n\nListTraces\x12&.suanmesh.gateway.v1.ListTracesRequest\x1a\'.suanmesh.gateway.v1.ListTracesResponse\"\x0b\xaa\xd4\x18\x07\n\x01\x03\x10\x01\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)suanmesh/gateway/v1/gateway_service.proto\x12\x13suanmesh.gateway.v1\x1a\x1fsuanmesh/gateway/v1/trace.proto\x1a suanmesh/type/v1/semantics.proto\"%\n\x0fGetTraceRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"O\n\x11ListTracesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"w\n\x12ListTracesResponse\x12\x39\n\x06traces\x18\x01 \x03(\x0b\x32!.suanmesh.gateway.v1.TraceSummaryR\x06traces\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xdc\x01\n\x0eGatewayService\x12\\\n\x08GetTrace\x12$.suanmesh.gateway.v1.GetTraceRequest\x1a\x1a.suanmesh.gateway.v1.Trace\"\x0e\xaa\xd4\x18\n\n\x02\x02\x03\x10\x01\x18\x01 \x02\x12l\n\nListTraces\x12&.suanmesh.gateway.v1.ListTracesRequest\x1a\'.suanmesh.gateway.v1.ListTracesResponse\"\r\xaa\xd4\x18\t\n\x01\x03\x10\x01\x18\x01 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.gateway.v1.gateway
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GATEWAYSERVICE'].methods_by_name['GetTrace']._loaded_options = None
-  _globals['_GATEWAYSERVICE'].methods_by_name['GetTrace']._serialized_options = b'\252\324\030\010\n\002\002\003\020\001\030\001'
+  _globals['_GATEWAYSERVICE'].methods_by_name['GetTrace']._serialized_options = b'\252\324\030\n\n\002\002\003\020\001\030\001 \002'
   _globals['_GATEWAYSERVICE'].methods_by_name['ListTraces']._loaded_options = None
-  _globals['_GATEWAYSERVICE'].methods_by_name['ListTraces']._serialized_options = b'\252\324\030\007\n\001\003\020\001\030\001'
+  _globals['_GATEWAYSERVICE'].methods_by_name['ListTraces']._serialized_options = b'\252\324\030\t\n\001\003\020\001\030\001 \001'
   _globals['_GETTRACEREQUEST']._serialized_start=133
   _globals['_GETTRACEREQUEST']._serialized_end=170
   _globals['_LISTTRACESREQUEST']._serialized_start=172
@@ -44,5 +44,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTTRACESRESPONSE']._serialized_start=253
   _globals['_LISTTRACESRESPONSE']._serialized_end=372
   _globals['_GATEWAYSERVICE']._serialized_start=375
-  _globals['_GATEWAYSERVICE']._serialized_end=591
+  _globals['_GATEWAYSERVICE']._serialized_end=595
 # @@protoc_insertion_point(module_scope)

@@ -123,10 +123,10 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetParty(self, request, context):
-        """Returns one party.
+        """Returns one party: to a user their own, to the operator and to services any.
 
         Errors:
-        * `NOT_FOUND` (`PARTY_UNKNOWN`).
+        * `NOT_FOUND` (`PARTY_UNKNOWN`): it does not exist, or is another's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -29,10 +29,10 @@ class RegistryServiceStub:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
     """
     GetParty: aio.UnaryUnaryMultiCallable[registry_service_pb2.GetPartyRequest, party_pb2.Party]
-    """Returns one party.
+    """Returns one party: to a user their own, to the operator and to services any.
 
     Errors:
-      * `NOT_FOUND` (`PARTY_UNKNOWN`).
+      * `NOT_FOUND` (`PARTY_UNKNOWN`): it does not exist, or is another's.
     """
     ListParties: aio.UnaryUnaryMultiCallable[registry_service_pb2.ListPartiesRequest, registry_service_pb2.ListPartiesResponse]
     """Lists parties by name."""
@@ -132,10 +132,10 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         request: registry_service_pb2.GetPartyRequest,
         context: aio.ServicerContext[registry_service_pb2.GetPartyRequest, abc.Awaitable[party_pb2.Party]],
     ) -> abc.Awaitable[party_pb2.Party]:
-        """Returns one party.
+        """Returns one party: to a user their own, to the operator and to services any.
 
         Errors:
-          * `NOT_FOUND` (`PARTY_UNKNOWN`).
+          * `NOT_FOUND` (`PARTY_UNKNOWN`): it does not exist, or is another's.
         """
 
     @abc_1.abstractmethod

@@ -87,6 +87,35 @@ EFFECT_KEYED: Effect.ValueType  # 3
 EFFECT_STREAM: Effect.ValueType  # 4
 """Carries soft state in a long stream: reopened by the caller, never traced as a whole."""
 
+class _Ownership:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OwnershipEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Ownership.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    OWNERSHIP_UNSPECIFIED: _Ownership.ValueType  # 0
+    """Never used."""
+    OWNERSHIP_COMMON: _Ownership.ValueType  # 1
+    """Whoever may call it meets the same: what is common to the node, or what the roles alone guard."""
+    OWNERSHIP_OWN: _Ownership.ValueType  # 2
+    """A user meets what belongs to their party, an agent what concerns its site, the bearer of a ticket what it was made
+    out for; operators and services meet everybody's. What is another's is answered as if it did not exist, or with
+    `PERMISSION_DENIED` (`NOT_OWNER`) where the caller names its owner.
+    """
+
+class Ownership(_Ownership, metaclass=_OwnershipEnumTypeWrapper):
+    """Whose things a caller meets behind a method."""
+
+OWNERSHIP_UNSPECIFIED: Ownership.ValueType  # 0
+"""Never used."""
+OWNERSHIP_COMMON: Ownership.ValueType  # 1
+"""Whoever may call it meets the same: what is common to the node, or what the roles alone guard."""
+OWNERSHIP_OWN: Ownership.ValueType  # 2
+"""A user meets what belongs to their party, an agent what concerns its site, the bearer of a ticket what it was made
+out for; operators and services meet everybody's. What is another's is answered as if it did not exist, or with
+`PERMISSION_DENIED` (`NOT_OWNER`) where the caller names its owner.
+"""
+
 @typing.final
 class Semantics(message.Message):
     """The declared semantics of one method."""
@@ -96,10 +125,13 @@ class Semantics(message.Message):
     ROLES_FIELD_NUMBER: builtins.int
     EFFECT_FIELD_NUMBER: builtins.int
     PUBLIC_FIELD_NUMBER: builtins.int
+    OWNERSHIP_FIELD_NUMBER: builtins.int
     effect: Effect.ValueType
     """What it changes."""
     public: builtins.bool
     """Whether the gateway forwards it for users and agents."""
+    ownership: Ownership.ValueType
+    """Whose things are met behind it; a method that does not say does not start."""
     @builtins.property
     def roles(self) -> containers.RepeatedScalarFieldContainer[Role.ValueType]:
         """Who may call it; a method without roles does not start."""
@@ -110,10 +142,11 @@ class Semantics(message.Message):
         roles: abc.Iterable[Role.ValueType] | None = ...,
         effect: Effect.ValueType = ...,
         public: builtins.bool = ...,
+        ownership: Ownership.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["effect", b"effect", "public", b"public", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["effect", b"effect", "ownership", b"ownership", "public", b"public", "roles", b"roles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
