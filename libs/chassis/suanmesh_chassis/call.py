@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
+from suanmesh_chassis import batches
 from suanmesh_kernel.clock import Clock
 
 if TYPE_CHECKING:
@@ -44,6 +46,10 @@ class Call:
     deadline: float | None
     """On `clock`'s monotonic scale; None where the call has none."""
     clock: Clock
+    earlier: Mapping[int, Message] = field(default_factory=dict)
+    """Of a keyed batch that is repeated: the entries of `results` that are settled, as they were remembered."""
+    earlier_revision: int = 0
+    """Of the record that `earlier` is from."""
 
     @property
     def principal(self) -> str:
@@ -80,8 +86,11 @@ class Call:
         return Author(principal=self.caller.principal, request_id=self.request_id)
 
     def memo(self, answer: Message) -> Memo:
-        """What to remember with the effect, so that a repeat of this `request_id` is answered the same way."""
+        """What to remember with the effect, so that a repeat of this `request_id` is answered the same way.
+
+        Of a batch only the settled entries are remembered; a repeat gets them as `earlier`, and does the others.
+        """
         from suanmesh_store import Memo, MemoKey
 
         key = MemoKey(principal=self.caller.principal, request_id=self.request_id, method=self.method)
-        return Memo(key=key, body_digest=self.body_digest, answer=answer)
+        return Memo(key=key, body_digest=self.body_digest, answer=batches.kept(answer), over=self.earlier_revision)

@@ -44,6 +44,7 @@ class Method:
     handler: Any
     """Bound method `(request, call)`, or None where the call is forwarded."""
     forwarder: RawForwarder | None
+    answer: type[Message]
 
     @property
     def path(self) -> str:
@@ -97,6 +98,7 @@ def _method(
         has_request_id="request_id" in fields and not descriptor.client_streaming,
         handler=_handler(part, name, descriptor) if isinstance(part, Served) else None,
         forwarder=part.forwarder if isinstance(part, Forwarded) else None,
+        answer=message_factory.GetMessageClass(descriptor.output_type),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from suanmesh.type.v1 import document_pb2, semantics_pb2
+from suanmesh.type.v1 import semantics_pb2
 from suanmesh_chassis.call import Call
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer
@@ -17,7 +17,7 @@ from suanmesh_kernel.clock import Clock, Rng
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
-    from suanmesh_store import Leadership, MemoKey, Store
+    from suanmesh_store import Answered, Leadership, MemoKey, Store
 
 S = TypeVar("S")
 
@@ -70,8 +70,8 @@ class Listener:
 class Requests(Protocol):
     """Where the answers once given to a `request_id` are kept."""
 
-    async def recall(self, key: MemoKey) -> document_pb2.RequestRecord | None:
-        """The record under `key`, or None."""
+    async def recall(self, key: MemoKey) -> Answered | None:
+        """What is kept under `key`, or None."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from suanmesh.type.v1 import document_pb2, semantics_pb2
 from suanmesh_chassis.call import Call
 from suanmesh_kernel.refusals import FailedPrecondition
-from suanmesh_store import MemoKey
+from suanmesh_store import Answered, MemoKey
 
 SERVICE = "suanmesh.probe.v1.ProbeService"
 _METHODS = {
@@ -65,12 +65,12 @@ class Probes:
 
     def __init__(self) -> None:
         self.changes = 0
-        self.memos: dict[MemoKey, document_pb2.RequestRecord] = {}
+        self.memos: dict[MemoKey, Answered] = {}
         self.begun = asyncio.Event()
         self.may_finish = asyncio.Event()
         self.closed = asyncio.Event()
 
-    async def recall(self, key: MemoKey) -> document_pb2.RequestRecord | None:
+    async def recall(self, key: MemoKey) -> Answered | None:
         return self.memos.get(key)
 
     async def Read(self, request: Any, call: Call) -> Any:
@@ -95,9 +95,10 @@ class Probes:
         self.changes += 1
         answer = Probe(text=f"change {self.changes}")
         memo = call.memo(answer)
-        self.memos[memo.key] = document_pb2.RequestRecord(
+        record = document_pb2.RequestRecord(
             method=memo.key.method, body_digest=memo.body_digest, answer=answer.SerializeToString()
         )
+        self.memos[memo.key] = Answered(record)
         return answer
 
     async def Manage(self, request: Any, call: Call) -> Any:

@@ -153,6 +153,7 @@ def _unknown() -> Method:
         has_request_id=False,
         handler=None,
         forwarder=None,
+        answer=health_pb2.HealthCheckResponse,
     )
 
 

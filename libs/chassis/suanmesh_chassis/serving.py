@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from opentelemetry.trace import format_trace_id
 
-from suanmesh.type.v1 import document_pb2
+from suanmesh_chassis import batches
 from suanmesh_chassis.admission import Admission, headers_of
 from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.identity import NOBODY
@@ -23,7 +23,7 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal, ResourceExhausted
 from suanmesh_sdk import deadlines
 from suanmesh_sdk.status import DETAILS_KEY, MESSAGE_LENGTH_MAX, status_of
-from suanmesh_store import MemoKey
+from suanmesh_store import Answered, MemoKey
 from suanmesh_telemetry import names
 from suanmesh_telemetry.metrics import SERVER_DURATIONS
 from suanmesh_telemetry.rpc import CallSpans, end_span, traceparent_of_span
@@ -113,8 +113,8 @@ class Serving:
             kind = self.method.request.DESCRIPTOR.full_name
             raise InvalidArgument("MESSAGE_MALFORMED", f"the message is not a {kind}", field="") from error
 
-    async def old_answer(self, request: Message) -> bytes | None:
-        """Take note of the `request_id`; the answer that was given to it before, if it was."""
+    async def recalled(self, request: Message) -> Answered | None:
+        """Take note of the `request_id`; what is kept of the answer that was given to it before, if it was."""
         if not self.method.has_request_id:
             return None
         self._request_id = self._checked_id(str(getattr(request, _REQUEST_ID)))
@@ -124,18 +124,24 @@ class Serving:
         if self._rules.requests is None:
             return None
         key = MemoKey(self._caller.principal, self._request_id, self.method.name)
-        record = await self._rules.requests.recall(key)
-        return None if record is None else self.answer_in(record)
+        return await self._rules.requests.recall(key)
 
-    def answer_in(self, record: document_pb2.RequestRecord) -> bytes:
-        """The answer kept for this very request; raises InvalidArgument where the body was another one."""
-        if record.body_digest != self._body_digest:
+    def old_answer(self, answered: Answered | None) -> bytes | None:
+        """The answer kept for this very request; None where there is none, and where the handler has to complete it.
+
+        Raises InvalidArgument (`REQUEST_ID_REUSED`) where the body was another one.
+        """
+        if answered is None:
+            return None
+        record = answered.record
+        if (record.method, record.body_digest) != (self.method.name, self._body_digest):
             message = f"request_id {self._request_id} was used before with another body"
             raise InvalidArgument("REQUEST_ID_REUSED", message, field="request_id")
-        return bytes(record.answer)
+        return None if batches.is_batch(self.method.answer) else bytes(record.answer)
 
-    def call(self) -> Call:
-        """What the handler is told."""
+    def call(self, answered: Answered | None = None) -> Call:
+        """What the handler is told; of a batch also what is settled of it."""
+        earlier = {} if answered is None else batches.settled(self.method.answer.FromString(answered.record.answer))
         return Call(
             method=self.method.name,
             caller=self._caller,
@@ -145,6 +151,8 @@ class Serving:
             peer=self._context.peer(),
             deadline=self._deadline,
             clock=self._rules.clock,
+            earlier=earlier,
+            earlier_revision=0 if answered is None else answered.revision,
         )
 
     def refused(self, refusal: Refusal) -> None:

@@ -18,9 +18,11 @@ from suanmesh_chassis.methods import Method, Shape
 from suanmesh_chassis.parts import RawForwarder
 from suanmesh_chassis.serving import Rules, Serving
 from suanmesh_chassis.streams import Streams
-from suanmesh_kernel.refusals import Refusal
+from suanmesh_kernel.refusals import Aborted, Refusal
 from suanmesh_store import AlreadyAnswered
 
+TURNS_MAX = 4
+"""How often a request is gone on with that is being answered elsewhere at the same time."""
 Act = Callable[[Serving, Any], Awaitable[bytes | None]]
 
 
@@ -75,20 +77,24 @@ async def _around(serving: Serving, act: Act, body: Any, streams: Streams | None
 async def _unary(serving: Serving, raw: bytes) -> bytes:
     serving.admit()
     request = serving.parsed(raw)
-    old = await serving.old_answer(request)
-    if old is not None:
-        return old
-    try:
-        answer = await serving.method.handler(request, serving.call())
-    except AlreadyAnswered as answered:
-        return serving.answer_in(answered.record)
-    return bytes(answer.SerializeToString())
+    answered = await serving.recalled(request)
+    for _ in range(TURNS_MAX):
+        old = serving.old_answer(answered)
+        if old is not None:
+            return old
+        try:
+            answer = await serving.method.handler(request, serving.call(answered))
+        except AlreadyAnswered as before:  # the same request, sent twice at once, was faster on its other way
+            answered = before.answered
+        else:
+            return bytes(answer.SerializeToString())
+    raise Aborted("CONFLICT", "the same request is being answered elsewhere", domain="mesh.suanmesh")
 
 
 async def _server_stream(serving: Serving, raw: bytes) -> None:
     serving.admit()
     request = serving.parsed(raw)
-    await serving.old_answer(request)
+    await serving.recalled(request)
     await _written(serving, serving.method.handler(request, serving.call()))
 
 

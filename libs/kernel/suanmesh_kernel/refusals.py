@@ -20,7 +20,31 @@ an area's `Reason` value without its prefix. Facts are short strings; they trave
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+FINAL_CODES: Final = frozenset(
+    {
+        "OK",
+        "INVALID_ARGUMENT",
+        "UNAUTHENTICATED",
+        "PERMISSION_DENIED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "FAILED_PRECONDITION",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "DATA_LOSS",
+    }
+)
+"""Codes that answer a request for good; after any other one the same request may be answered otherwise later."""
+
+
+def is_final(code: str) -> bool:
+    """Whether an answer with this gRPC code settles its request, so that a repeat gets the same one.
+
+    Want of time, of room or of a neighbour, a race and a defect of ours pass: such answers are never remembered.
+    """
+    return code in FINAL_CODES
 
 
 class Refusal(Exception):

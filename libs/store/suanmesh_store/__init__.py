@@ -9,6 +9,7 @@ from suanmesh_store.mirror import Dirty, Mirror, open_mirror
 from suanmesh_store.ports import Leadership, RoundLease, Store
 from suanmesh_store.values import (
     AlreadyAnswered,
+    Answered,
     Author,
     Batch,
     Change,
@@ -32,6 +33,7 @@ from suanmesh_store.values import (
 
 __all__ = [
     "AlreadyAnswered",
+    "Answered",
     "Author",
     "Batch",
     "Change",

@@ -11,7 +11,7 @@ from suanmesh_store import documents, keyspace
 from suanmesh_store.documents import Stamp
 from suanmesh_store.keyspace import Compare, Created, Entry, Modified, Present, Put, Remove, Unlease, Write
 from suanmesh_store.layout import ROOT, Kind, request_key
-from suanmesh_store.values import Change, Conflict, Create, Delete, Detach, Guard, Held, Memo, Update
+from suanmesh_store.values import Answered, Change, Conflict, Create, Delete, Detach, Guard, Held, Memo, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Plan:
     compares: tuple[Compare, ...]
     writes: tuple[Write, ...]
     held: tuple[Held[Any], ...]
-    memo_key: str = ""
+    memo: Modified | None = None
+    """The record of the answer, as it must stand."""
     fence: Fence | None = None
 
 
@@ -71,7 +72,8 @@ def remembering(base: Plan, memo: Memo, *, area: str, lease: int) -> Plan:
     """The same transaction with the record of its answer."""
     key = request_key(area, memo.key.principal, memo.key.request_id)
     put = Put(key, documents.request_record(memo), lease)
-    return Plan((*base.compares, Created(key, 0)), (*base.writes, put), base.held, key, base.fence)
+    standing = Modified(key, memo.over)
+    return Plan((*base.compares, standing), (*base.writes, put), base.held, standing, base.fence)
 
 
 def applied(plan_: Plan, found: dict[str, Entry | None]) -> int:
@@ -99,10 +101,14 @@ def fenced_out(plan_: Plan, found: dict[str, Entry | None]) -> bool:
     return entry is None or entry.create_revision != plan_.fence.revision
 
 
-def answered(plan_: Plan, found: dict[str, Entry | None]) -> RequestRecord | None:
+def answered(plan_: Plan, found: dict[str, Entry | None]) -> Answered | None:
     """The record of the answer given before, if that is what stood in the way."""
-    entry = found.get(plan_.memo_key) if plan_.memo_key else None
-    return None if entry is None else RequestRecord.FromString(entry.value)
+    if plan_.memo is None:
+        return None
+    entry = found.get(plan_.memo.key)
+    if entry is None or holds(plan_.memo, entry):
+        return None
+    return Answered(RequestRecord.FromString(entry.value), entry.mod_revision)
 
 
 def conflict(plan_: Plan, found: dict[str, Entry | None]) -> Conflict | None:

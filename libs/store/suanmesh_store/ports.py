@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from suanmesh.type.v1.document_pb2 import RequestRecord
 from suanmesh_store.layout import Kind, M
 from suanmesh_store.values import (
+    Answered,
     Author,
     Batch,
     Change,
@@ -106,7 +106,7 @@ class Store(Protocol):
         all of this.
         """
 
-    async def recall(self, key: MemoKey) -> RequestRecord | None:
+    async def recall(self, key: MemoKey) -> Answered | None:
         """What was answered to a request before."""
 
     async def open_lease(self, ttl_s: float, *, kept: bool = False) -> RoundLease:

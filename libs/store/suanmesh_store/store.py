@@ -20,6 +20,7 @@ from suanmesh_store.plan import Fence, Plan
 from suanmesh_store.ports import Leadership, RoundLease
 from suanmesh_store.values import (
     AlreadyAnswered,
+    Answered,
     Author,
     Batch,
     Change,
@@ -126,13 +127,13 @@ class KeyspaceStore:
                 )
                 yield Batch(event.revision, changes)
 
-    async def recall(self, key: MemoKey) -> RequestRecord | None:
+    async def recall(self, key: MemoKey) -> Answered | None:
         """What was answered to a request before."""
         try:
             entry = await self._keys.get(request_key(self._area, key.principal, key.request_id))
         except KeyspaceTrouble as trouble:
             raise refusal_of(trouble) from trouble
-        return None if entry is None else RequestRecord.FromString(entry.value)
+        return None if entry is None else Answered(RequestRecord.FromString(entry.value), entry.mod_revision)
 
     async def open_lease(self, ttl_s: float, *, kept: bool = False) -> RoundLease:
         """A new lease."""
@@ -271,8 +272,8 @@ class KeyspaceStore:
         """Say why a transaction was not applied, or, after an unknown outcome, that it had been."""
         if unknown and (revision := plan.applied(step, outcome.found)):
             return revision
-        if record := plan.answered(step, outcome.found):
-            raise AlreadyAnswered(record)
+        if answered := plan.answered(step, outcome.found):
+            raise AlreadyAnswered(answered)
         if unknown:
             raise _outcome_unknown()
         if plan.fenced_out(step, outcome.found):

@@ -116,6 +116,17 @@ class Memo:
     key: MemoKey
     body_digest: bytes
     answer: Message
+    over: int = 0
+    """Revision of the record it replaces: that of a batch of which some items were still open; 0 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What is kept of the answer to a request."""
+
+    record: RequestRecord
+    revision: int = 0
+    """When it was kept; 0 where the record is not in etcd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +201,12 @@ class Conflict(Aborted):
 class AlreadyAnswered(Exception):
     """The request was answered before; nothing was written. The chassis gives the kept answer again."""
 
-    def __init__(self, record: RequestRecord) -> None:
+    def __init__(self, answered: Answered) -> None:
         """Carry what was kept."""
-        super().__init__(f"{record.method} was answered before")
-        self.record = record
+        super().__init__(f"{answered.record.method} was answered before")
+        self.answered = answered
 
     @property
     def answer(self) -> bytes:
         """The serialized answer."""
-        return self.record.answer
+        return self.answered.record.answer

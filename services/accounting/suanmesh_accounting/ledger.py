@@ -29,7 +29,7 @@ from suanmesh_accounting.domain.ledger import (
 from suanmesh_accounting.wire import microseconds
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from suanmesh_store import MemoKey
+from suanmesh_store import Answered, MemoKey
 from suanmesh_store.soundness import must_be_sound_at
 
 R = TypeVar("R")
@@ -84,19 +84,19 @@ class Ledger:
         await asyncio.to_thread(self._writer.shutdown)
         self._engine.dispose()
 
-    async def recall(self, key: MemoKey) -> document_pb2.RequestRecord | None:
+    async def recall(self, key: MemoKey) -> Answered | None:
         """The answer once given to a request id."""
         return await self.run(lambda c: recalled(c, key))
 
 
-def recalled(c: Connection, key: MemoKey) -> document_pb2.RequestRecord | None:
+def recalled(c: Connection, key: MemoKey) -> Answered | None:
     """The answer once given to a request id."""
     requests = t.requests.c
     query = select(requests.record).where(
         requests.principal == key.principal, requests.method == key.method, requests.request_id == key.request_id
     )
     found = c.execute(query).scalar_one_or_none()
-    return None if found is None else document_pb2.RequestRecord.FromString(found)
+    return None if found is None else Answered(document_pb2.RequestRecord.FromString(found))
 
 
 def remember(c: Connection, key: MemoKey, record: document_pb2.RequestRecord, now: datetime) -> None:

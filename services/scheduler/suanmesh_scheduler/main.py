@@ -16,6 +16,7 @@ from suanmesh_scheduler.reconciler import Reconciler
 from suanmesh_scheduler.reporting import Reporting
 from suanmesh_scheduler.service import SchedulerService
 from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_scheduler.submitting import Submitting
 from suanmesh_store.archive import Archive
 
 
@@ -37,8 +38,9 @@ async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> 
     following = Following(store, areas, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivering)
     reconciler = Reconciler(store, mirrors, placing, following, clock, settings, Guard("settle job", clock))
     archiving = Archiving(store, mirrors, archive, clock, settings, Guard("archive job", clock))
-    reporting, most = Reporting(store, clock), settings.live_jobs_max
-    service = SchedulerService(store, mirrors, placing, reporting, areas, archive, clock, rng, live_jobs_max=most)
+    most = settings.live_jobs_max
+    submitting = Submitting(store, mirrors, placing, areas, archive, clock, rng, live_jobs_max=most)
+    service = SchedulerService(store, mirrors, submitting, Reporting(store, clock), areas, archive)
     served = Served(scheduler_service_pb2.DESCRIPTOR.services_by_name["SchedulerService"], service)
     tasks = [*mirrors.runs, reconciler.run, archiving.run]
     return Parts(servicers=[served], tasks=tasks, requests=store, closing=[archive.close])

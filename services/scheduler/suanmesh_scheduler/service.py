@@ -8,32 +8,25 @@ from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
-from suanmesh_kernel.clock import Clock, Rng
-from suanmesh_kernel.identifiers import sortable_id
-from suanmesh_kernel.names import checked_id, checked_name
+from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import (
     Aborted,
-    AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
     PermissionDenied,
     Refusal,
-    ResourceExhausted,
 )
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.bounding import check_size
-from suanmesh_scheduler.checking import check, check_names, fill_in
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.placing import Placing
 from suanmesh_scheduler.ports import Areas
 from suanmesh_scheduler.reporting import TURNS_MAX, Reporting
+from suanmesh_scheduler.submitting import Submitting
 from suanmesh_sdk.status import status_of
-from suanmesh_store import Conflict, Create, Held, Store, Update
+from suanmesh_store import Conflict, Held, Store, Update
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS
-from suanmesh_telemetry import current_trace_id
 
 ITEMS_MAX = 100
 
@@ -45,49 +38,25 @@ class SchedulerService:
         self,
         store: Store,
         mirrors: Mirrors,
-        placing: Placing,
+        submitting: Submitting,
         reporting: Reporting,
         areas: Areas,
         archive: Archive,
-        clock: Clock,
-        rng: Rng,
-        *,
-        live_jobs_max: int,
     ) -> None:
         self._store = store
         self._jobs = mirrors.jobs
         self._placements = mirrors.placements
         self._sites = mirrors.sites
-        self._placing = placing
+        self._submitting = submitting
         self._reporting = reporting
         self._areas = areas
         self._archive = archive
-        self._clock = clock
-        self._rng = rng
-        self._live_jobs_max = live_jobs_max
 
     async def SubmitJobs(self, request: pb.SubmitJobsRequest, call: Call) -> pb.SubmitJobsResponse:
         _within("items", len(request.items))
-        results: list[pb.SubmitJobResult] = []
-        accepted: list[Create[job_pb2.Job]] = []
-        for item in request.items:
-            try:
-                job = await self._checked(item, call)
-                if any(other.name == job.name for other in accepted):
-                    raise AlreadyExists("JOB_EXISTS", f"{job.name} is asked for twice", name=job.name)
-                if request.validate_only:
-                    results.append(pb.SubmitJobResult(decision=(await self._placing.decide(job)).decision))
-                    continue
-                self._check_room(job.party, len(accepted))
-            except Refusal as refusal:
-                results.append(pb.SubmitJobResult(error=status_of(refusal, area="scheduler")))
-                continue
-            accepted.append(Create(JOBS, job.name, job))
-            results.append(pb.SubmitJobResult(job=job))
-        answer = pb.SubmitJobsResponse(results=results)
-        if accepted:
-            await self._store.commit(*accepted, remember=call.memo(answer), author=call.author())
-        return answer
+        if request.validate_only:
+            return await self._submitting.plan(request.items, call)
+        return await self._submitting.submit(request.items, call)
 
     async def GetJob(self, request: pb.GetJobRequest, call: Call) -> job_pb2.Job:
         return await self._job(request.name, call)
@@ -198,54 +167,6 @@ class SchedulerService:
         committed = await self._store.commit(Update(held, changed), author=call.author())
         return _shown(committed.held[0])
 
-    async def _checked(self, item: pb.SubmitJob, call: Call) -> job_pb2.Job:
-        """The job as it will be kept: the caller's fields checked, ours filled in."""
-        job = job_pb2.Job()
-        job.CopyFrom(item.job)
-        for field in _OURS:
-            job.ClearField(field)  # type: ignore[arg-type]
-        check(job)
-        fill_in(job)
-        account = await self._areas.account(job.account)
-        if account.party != call.party and not call.is_("operator"):
-            message = f"{job.account} is not an account of {call.party}"
-            raise PermissionDenied("NOT_OWNER", message, name=job.account)
-        for each in job.inputs:
-            dataset = await self._areas.dataset(each.dataset)
-            if dataset.party != account.party:
-                message = f"there is no dataset {each.dataset}"
-                raise NotFound("DATASET_UNKNOWN", message, domain="transport.suanmesh", name=each.dataset)
-        self._check_targets(job)
-        now = self._clock.now()
-        job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
-        check_names(job_id, job)
-        job.name = f"jobs/{job_id}"
-        if await self._store.get(JOBS, job.name) or await self._archive.get(JOBS, job.name):
-            raise AlreadyExists("JOB_EXISTS", f"{job.name} is there already", name=job.name)
-        job.party = account.party
-        job.trace_id = current_trace_id()
-        job.create_time.FromDatetime(now)
-        job.state = job_pb2.Job.STATE_PENDING
-        job.history.add(state=job.state, time=wire.stamp(now), reason="submitted")
-        check_size(job)
-        return job
-
-    def _check_room(self, party: str, more: int) -> None:
-        """Raises ResourceExhausted (`JOBS_TOO_MANY`) where the party has as many live jobs as it may have."""
-        mine = (held.message for held in self._jobs.values() if held.message.party == party)
-        live = sum(wire.job_state(job) not in JOB_ENDS for job in mine) + more
-        if live >= self._live_jobs_max:
-            message = f"{party} has {live} jobs that have not ended, at most {self._live_jobs_max} are allowed"
-            raise ResourceExhausted("JOBS_TOO_MANY", message, name=party, most=self._live_jobs_max)
-
-    def _check_targets(self, job: job_pb2.Job) -> None:
-        """Results cannot go to a site there is none of. Raises NotFound (`SITE_UNKNOWN`)."""
-        for i, output in enumerate(job.outputs):
-            if output.deliver_to and self._sites.get(output.deliver_to) is None:
-                field = f"outputs[{i}].deliver_to"
-                message = f"{field}: there is no {output.deliver_to}"
-                raise NotFound("SITE_UNKNOWN", message, name=output.deliver_to, field=field)
-
     async def _job(self, name: str, call: Call) -> job_pb2.Job:
         checked_name(name, "jobs")
         held = await self._store.get(JOBS, name)
@@ -258,25 +179,6 @@ class SchedulerService:
         """A placement, live or archived."""
         held = await self._store.get(PLACEMENTS, name)
         return held.message if held else await self._archive.get(PLACEMENTS, name)
-
-
-_OURS = (
-    "name",
-    "party",
-    "state",
-    "state_reason",
-    "history",
-    "decision",
-    "placement",
-    "output_datasets",
-    "trace_id",
-    "attempt",
-    "refused_by",
-    "cancel_requested",
-    "create_time",
-    "end_time",
-    "etag",
-)
 
 
 def _within(field: str, count: int) -> None:

@@ -13,7 +13,7 @@ from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal
-from suanmesh_sdk.status import status_of
+from suanmesh_sdk.status import refusal_of, status_of
 from suanmesh_store import Mirror
 from suanmesh_transport import wire
 from suanmesh_transport.domain import transfers
@@ -76,7 +76,7 @@ class TransportService:
     async def CreateTransfers(self, request: pb.CreateTransfersRequest, call: Call) -> pb.CreateTransfersResponse:
         """Make transfers, each with its ticket."""
         _check_count(request.items, "items")
-        asked = [self._asked(item, call) for item in request.items]
+        asked = [self._asked(index, item, call) for index, item in enumerate(request.items)]
         outcomes = await self._shelf.make(asked, lambda found: call.memo(_transfers_to(found, call)), call.author())
         return _transfers_to(outcomes, call)
 
@@ -128,7 +128,11 @@ class TransportService:
         """Return the public key tickets are signed with."""
         return self._office.key
 
-    def _asked(self, item: pb.TransferAsk, call: Call) -> Asked | Refusal:
+    def _asked(self, index: int, item: pb.TransferAsk, call: Call) -> Asked | Outcome:
+        """What one item wants, or what became of it when the same request came before."""
+        earlier = call.earlier.get(index)
+        if isinstance(earlier, pb.TransferResult):
+            return refusal_of(earlier.error) if earlier.HasField("error") else earlier.transfer
         try:
             ask = wire.ask_from(item, sortable_id(self._clock.now(), self._rng))
             transfers.check_ask(ask, by_service=call.is_("service"))

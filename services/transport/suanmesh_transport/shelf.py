@@ -15,7 +15,7 @@ from typing import Any
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal
+from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal, is_final
 from suanmesh_store import Author, Change, Create, Delete, Guard, Held, Memo, Mirror, Store, Update
 from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
@@ -158,19 +158,20 @@ class Shelf:
             return _shown(committed.held[0])
 
     async def make(
-        self, asked: Sequence[Asked | Refusal], memo: Callable[[list[Outcome]], Memo], author: Author
+        self, asked: Sequence[Asked | Outcome], memo: Callable[[list[Outcome]], Memo], author: Author
     ) -> list[Outcome]:
-        """Make transfers in one commit; each item is answered by itself, one refused before keeps its refusal."""
+        """Make transfers in one commit; each item is answered by itself, one settled before keeps its outcome."""
         async with self._writing:
             outcomes: list[Outcome] = []
             changes: list[Change] = []
             for item in asked:
-                outcome = item if isinstance(item, Refusal) else await self._made(item, outcomes)
+                outcome = await self._made(item, outcomes) if isinstance(item, Asked) else item
                 if isinstance(outcome, Create):
                     changes.append(outcome)
                     outcome = outcome.message
                 outcomes.append(outcome)
-            await self._store.commit(*changes, remember=memo(outcomes), author=author)
+            if changes or any(map(_is_news, asked, outcomes)):
+                await self._store.commit(*changes, remember=memo(outcomes), author=author)
             return outcomes
 
     async def report(self, name: str, report: Report, site: str, author: Author) -> transfer_pb2.Transfer:
@@ -345,6 +346,11 @@ def _own(standing: transfer_pb2.Transfer, item: Asked) -> transfer_pb2.Transfer:
     if item.party not in ("", standing.party):
         raise PermissionDenied("NOT_OWNER", f"{standing.name} is another party's", name=standing.name)
     return standing
+
+
+def _is_news(item: Asked | Outcome, outcome: Outcome) -> bool:
+    """Whether this call has settled the item, so that its outcome is to be remembered."""
+    return isinstance(item, Asked) and (not isinstance(outcome, Refusal) or is_final(outcome.code))
 
 
 def _shown(held: Held[Any]) -> dataset_pb2.Dataset:

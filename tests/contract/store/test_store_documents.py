@@ -173,8 +173,9 @@ async def test_a_repeated_request_has_one_effect_and_one_answer(world: Any) -> N
     assert await store.get(JOBS, "jobs/b") is None
     kept = await store.recall(SUBMIT)
     assert kept is not None
-    assert (kept.method, kept.answer_kind) == (SUBMIT.method, "suanmesh.scheduler.v1.Job")
-    assert kept.body_digest == hashlib.sha256(b"body").digest()
+    record = kept.record
+    assert (record.method, record.answer_kind) == (SUBMIT.method, "suanmesh.scheduler.v1.Job")
+    assert record.body_digest == hashlib.sha256(b"body").digest()
     assert await store.recall(MemoKey("spiffe://demo/party/lab/user/ben", "r-1", SUBMIT.method)) is None
 
 

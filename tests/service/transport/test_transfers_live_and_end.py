@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.rpc import code_pb2
 
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
@@ -16,9 +17,9 @@ from suanmesh.transport.v1.transfer_pb2 import Progress, Receipt, Transfer, Tran
 from suanmesh_chassis import verify
 from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.testing import NODE
-from suanmesh_kernel.refusals import Refusal
+from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store.layout import TRANSFERS
+from suanmesh_store.layout import DATASETS, TRANSFERS
 
 ACTIVE, DONE, FAILED, CANCELLED = (
     Transfer.STATE_ACTIVE,
@@ -97,6 +98,44 @@ async def test_the_same_transfer_asked_for_twice_is_one(opened: Any) -> None:
         assert first.results[0] == first.results[1]
         assert third == first.results[0].transfer
         assert len((await movers.store.snapshot(TRANSFERS)).held) == 1
+
+
+async def test_a_transfer_put_off_for_a_moment_is_made_when_asked_again(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One moment without etcd would refuse data to a job for a day, though its request is repeated."""
+    async with opened() as movers:
+        await movers.publish()
+        asks = [
+            pb.TransferAsk(transfer_id=f"t{i}", dataset="datasets/digits", target=target)
+            for i, target in enumerate(("sites/nowhere", "sites/b", "sites/b"))
+        ]
+        request = pb.CreateTransfersRequest(items=asks, request_id="cut")
+        with monkeypatch.context() as cut:
+            _away_after(cut, movers.store, 2)
+            first = await movers.scheduler.transport.CreateTransfers(request)
+        again = await movers.scheduler.transport.CreateTransfers(request)
+        codes = [result.error.code for result in first.results]
+        assert codes == [code_pb2.INVALID_ARGUMENT, code_pb2.OK, code_pb2.UNAVAILABLE]
+        assert again.results[1] == first.results[1]
+        assert refusal_of(again.results[0].error).facts == refusal_of(first.results[0].error).facts
+        assert again.results[2].transfer.name == "transfers/t2"
+        assert await movers.scheduler.transport.CreateTransfers(request) == again
+        assert len((await movers.store.snapshot(TRANSFERS)).held) == 2
+
+
+def _away_after(patch: pytest.MonkeyPatch, store: Any, reads: int) -> None:
+    """Let the store answer that many reads of datasets, and then be away."""
+    get, left = store.get, [reads]
+
+    async def answer(kind: Any, name: str) -> Any:
+        if kind is DATASETS:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Unavailable("NOT_READY", "away", domain="mesh.suanmesh")
+        return await get(kind, name)
+
+    patch.setattr(store, "get", answer)
 
 
 @pytest.mark.parametrize(

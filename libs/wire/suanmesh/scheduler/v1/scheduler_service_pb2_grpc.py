@@ -98,7 +98,8 @@ class SchedulerServiceServicer(object):
 
     def SubmitJobs(self, request, context):
         """Accepts jobs, or with `validate_only` answers the decisions that would be made now and stores nothing. Each item is
-        answered by itself, in order.
+        answered by itself, in order, and that for good where it is accepted or at fault. What was not done for want of time,
+        of room or of another service is done when the request is repeated with the same `request_id`.
 
         Errors, per item:
         * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.

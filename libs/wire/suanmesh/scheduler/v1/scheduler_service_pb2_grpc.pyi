@@ -23,7 +23,8 @@ class SchedulerServiceStub:
     def __init__(self, channel: aio.Channel) -> None: ...
     SubmitJobs: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.SubmitJobsRequest, scheduler_service_pb2.SubmitJobsResponse]
     """Accepts jobs, or with `validate_only` answers the decisions that would be made now and stores nothing. Each item is
-    answered by itself, in order.
+    answered by itself, in order, and that for good where it is accepted or at fault. What was not done for want of time,
+    of room or of another service is done when the request is repeated with the same `request_id`.
 
     Errors, per item:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
@@ -96,7 +97,8 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[scheduler_service_pb2.SubmitJobsRequest, abc.Awaitable[scheduler_service_pb2.SubmitJobsResponse]],
     ) -> abc.Awaitable[scheduler_service_pb2.SubmitJobsResponse]:
         """Accepts jobs, or with `validate_only` answers the decisions that would be made now and stores nothing. Each item is
-        answered by itself, in order.
+        answered by itself, in order, and that for good where it is accepted or at fault. What was not done for want of time,
+        of room or of another service is done when the request is repeated with the same `request_id`.
 
         Errors, per item:
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.

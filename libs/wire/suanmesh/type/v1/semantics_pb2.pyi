@@ -69,7 +69,9 @@ class _EffectEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Effect.ValueTyp
     EFFECT_IDEMPOTENT: _Effect.ValueType  # 2
     """Changes state, and repeating it changes nothing more: may be repeated, always traced."""
     EFFECT_KEYED: _Effect.ValueType  # 3
-    """Changes state once for each `request_id`: may be repeated with the same one, always traced."""
+    """Changes state once for each `request_id`: may be repeated with the same one, always traced. Final answers are
+    remembered, of a batch for each item; what was put off is done by the repeat.
+    """
     EFFECT_STREAM: _Effect.ValueType  # 4
     """Carries soft state in a long stream: reopened by the caller, never traced as a whole."""
 
@@ -83,7 +85,9 @@ EFFECT_READ: Effect.ValueType  # 1
 EFFECT_IDEMPOTENT: Effect.ValueType  # 2
 """Changes state, and repeating it changes nothing more: may be repeated, always traced."""
 EFFECT_KEYED: Effect.ValueType  # 3
-"""Changes state once for each `request_id`: may be repeated with the same one, always traced."""
+"""Changes state once for each `request_id`: may be repeated with the same one, always traced. Final answers are
+remembered, of a batch for each item; what was put off is done by the repeat.
+"""
 EFFECT_STREAM: Effect.ValueType  # 4
 """Carries soft state in a long stream: reopened by the caller, never traced as a whole."""
 
