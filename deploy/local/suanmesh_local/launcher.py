@@ -48,7 +48,8 @@ async def _live(sites: int, folder: Path) -> int:
         async with Node(folder, sites, tell=_tell) as node:
             await _with_digits(node)
             where = node.folder / "config.toml"
-            print(f"ready: gateway {node.gateway}, contexts in {where}; stop with Ctrl-C", flush=True)
+            with suppress(OSError):  # as in `_tell`
+                print(f"ready: gateway {node.gateway}, contexts in {where}; stop with Ctrl-C", flush=True)
             return await _watched(node)
     except (NotReady, OtherFormat, Taken, ToolMissing, Refusal, EtcdError, ValueError) as error:
         return _failed(str(error))
@@ -80,7 +81,8 @@ async def _watched(node: Node) -> int:
     while True:
         for process in processes:
             if process.status is not None:
-                print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr, flush=True)
+                with suppress(OSError):
+                    print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr, flush=True)
                 return 1
         await asyncio.sleep(WATCH_S)
 

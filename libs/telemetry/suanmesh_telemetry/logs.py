@@ -1,16 +1,26 @@
-"""Log lines: one JSON object each on stderr, a constant phrase with fields, and the trace they belong to."""
+"""Log lines: one JSON object each on stderr, a constant phrase with fields, and the trace they belong to.
+
+Logging never fails and never waits: `lines` says what becomes of lines that cannot be written.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
+import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TextIO
+from datetime import UTC, datetime
+from typing import Any, TextIO, cast
 
 import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, WrappedLogger
+
+from suanmesh_telemetry.lines import QueuedLines
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -20,7 +30,7 @@ class PlainJson:
     """Where a process writes lines of JSON."""
 
     area: str
-    stream: TextIO
+    lines: QueuedLines | TextIO
     info: bool
     """Whether lines of level info are written."""
 
@@ -38,8 +48,8 @@ def plain_json() -> PlainJson | None:
     return _plain_json
 
 
-def configure_logs(area: str, level: str, stream: TextIO = sys.stderr) -> None:
-    """Set up structlog for the process: JSON, or plain text where a person watches."""
+def configure_logs(area: str, level: str, stream: TextIO | None = None) -> None:
+    """Set up structlog for the process: JSON, or plain text where a person watches. Without a `stream`, on stderr."""
 
     def placed(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
         event["level"] = method
@@ -50,9 +60,10 @@ def configure_logs(area: str, level: str, stream: TextIO = sys.stderr) -> None:
             event["span_id"] = format(held.span_id, "016x")
         return event
 
+    lines, watched = _way_out(area, stream)
     global _plain_json  # noqa: PLW0603 - the set-up of structlog, which is the process', is taken note of beside it
-    _plain_json = None if stream.isatty() else PlainJson(area, stream, LEVELS[level] <= logging.INFO)
-    written = structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer(_json)
+    _plain_json = None if watched else PlainJson(area, lines, LEVELS[level] <= logging.INFO)
+    written = structlog.dev.ConsoleRenderer() if watched else structlog.processors.JSONRenderer(_json)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -62,11 +73,89 @@ def configure_logs(area: str, level: str, stream: TextIO = sys.stderr) -> None:
             _bounded,
             written,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        wrapper_class=_unfailing(structlog.make_filtering_bound_logger(LEVELS[level]), area, lines),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", lines)),  # it only writes and flushes
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=stream, format=_FOREIGN, force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_Foreign(lines)], force=True)
+
+
+def plain_line(area: str, level: str, event: str, **fields: object) -> str:
+    """A line made without structlog, for where that has failed or cannot be used."""
+    told = {"event": event, "level": level, "area": area, **fields, "time": f"{datetime.now(UTC).isoformat()}"}  # noqa: TID251
+    return _encode(told) + "\n"
+
+
+def _way_out(area: str, stream: TextIO | None) -> tuple[QueuedLines | TextIO, bool]:
+    """Where lines are written, and whether a person watches there."""
+    stream = stream or sys.stderr
+    if isinstance(stream, io.StringIO):
+        return stream, False
+
+    def told(dropped: int) -> str:
+        return plain_line(area, "warning", "log lines dropped", dropped=dropped)
+
+    _open_standard_files()
+    if stream is None:  # the process was begun with a stderr that is closed
+        return QueuedLines(-1, told), False
+    own = os.dup(stream.fileno())
+    if stream is sys.stderr:
+        _let_others_drop(stream.fileno())
+    return QueuedLines(own, told), stream.isatty()
+
+
+def _open_standard_files() -> None:
+    """A closed stdin, stdout or stderr is opened on nothing: else the next file or socket would be taken for it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+
+
+def _let_others_drop(fd: int) -> None:
+    """Where `fd` is a pipe, whoever else writes to it, such as gRPC's core, drops what does not fit and goes on.
+
+    The pipe is opened anew for that, since the flag of an open file is shared with all who inherited it.
+    """
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return
+    with suppress(OSError):
+        again = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK)
+        os.dup2(again, fd)
+        os.close(again)
+
+
+def _unfailing(base: Any, area: str, lines: QueuedLines | TextIO) -> Any:
+    """`base`, which says in a line of its own that a line could not be made, instead of failing who logged it."""
+
+    class Unfailing(base):  # type: ignore[misc]
+        def _proxy_to_logger(self, method: str, event: str | None = None, *args: Any, **fields: Any) -> Any:
+            try:
+                return super()._proxy_to_logger(method, event, *args, **fields)
+            except Exception as failure:  # noqa: BLE001 - whatever a value does when it is shown
+                why = type(failure).__name__
+                lines.write(plain_line(area, method, str(event), message=f"the line cannot be made: {why}"))
+                return None
+
+    return Unfailing
+
+
+class _Foreign(logging.Handler):
+    """Lines of libraries that log by the standard library."""
+
+    def __init__(self, lines: QueuedLines | TextIO) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = self.format(record)
+        except Exception as failure:  # noqa: BLE001 - a library's arguments do not fit its text
+            message = f"{record.msg}: the line cannot be made: {type(failure).__name__}"
+        level = record.levelname.lower()
+        line = plain_line(record.name, level, "library says", message=message[:EXCEPTION_LENGTH_MAX])
+        self._lines.write(line)
 
 
 def _bounded(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -76,10 +165,6 @@ def _bounded(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
         elif isinstance(value, str):
             event[key] = value[:VALUE_LENGTH_MAX]
     return event
-
-
-_FOREIGN = '{"event": "library says", "level": "%(levelname)s", "area": "%(name)s", "message": "%(message)s"}'
-"""Lines of libraries that log by the standard library."""
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode

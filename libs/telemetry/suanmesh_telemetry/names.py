@@ -122,7 +122,7 @@ LOG_KEYS: Final[dict[str, str]] = {
     "address": "address listened on or talked to",
     "leader": "address of the area's leader",
     "state": "state that was reached",
-    "dropped": "number of items that did not fit a bounded queue",
+    "dropped": "number of items that did not fit a bounded queue, or that could not be written",
     "job": "name of the job",
     "placement": "name of the placement",
     "reservation": "name of the reservation",
@@ -138,12 +138,14 @@ LOG_KEYS: Final[dict[str, str]] = {
 SERVER_DURATION: Final = "rpc_server_call_duration_seconds"
 CLIENT_DURATION: Final = "rpc_client_call_duration_seconds"
 SPANS_DROPPED: Final = "suan_spans_dropped_total"
+LOG_LINES_DROPPED: Final = "suan_log_lines_dropped_total"
 DEFECTS: Final = "suan_defects_total"
 
 METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     SERVER_DURATION: ("Duration of calls served, streams in full", ("rpc_method", "rpc_response_status_code")),
     CLIENT_DURATION: ("Duration of calls made, retries included", ("rpc_method", "rpc_response_status_code")),
-    SPANS_DROPPED: ("Spans that did not fit the export queue", ()),
+    SPANS_DROPPED: ("Spans that did not fit the export queue, or that nobody took", ()),
+    LOG_LINES_DROPPED: ("Log lines that did not fit their queue, or that could not be written", ()),
     DEFECTS: ("Defects of ours that ended the work on one item", ("work",)),
 }
 

@@ -56,8 +56,7 @@ class ServedLines:
         if kept is not None:
             line.append(f'"trace_id": "{kept.trace_id:032x}", "span_id": "{kept.span_id:016x}", ')
         line.append(f'"time": "{self._now()}"}}\n')
-        self._json.stream.write("".join(line))
-        self._json.stream.flush()
+        self._json.lines.write("".join(line))
 
     def _now(self) -> str:
         second, rest = divmod(time.time_ns(), _NANOSECONDS)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import grpc
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
@@ -75,6 +78,43 @@ class _Counted(BatchSpanProcessor):
         super().on_end(span)
 
 
+class CountingExporter(SpanExporter):
+    """Counts what the exporter inside it does not bring away; a span that cannot be encoded costs no other one."""
+
+    def __init__(self, inside: SpanExporter) -> None:
+        self._inside = inside
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send `spans`, on the processor's own thread."""
+        result, sent = SpanExportResult.FAILURE, 0
+        try:
+            result, sent = self._inside.export(spans), len(spans)
+        except Exception:  # noqa: BLE001 - the encoder fails in as many ways as there are values
+            sound = [each for each in spans if _encodable(each)]
+            if sound and len(sound) < len(spans):
+                result, sent = self._inside.export(sound), len(sound)
+        lost = len(spans) - (sent if result is SpanExportResult.SUCCESS else 0)
+        if lost:
+            SPANS_DROPPED.inc(lost)
+        return result
+
+    def shutdown(self) -> None:
+        """End the exporter inside."""
+        self._inside.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the exporter inside."""
+        return self._inside.force_flush(timeout_millis)
+
+
+def _encodable(span: ReadableSpan) -> bool:
+    try:
+        encode_spans([span]).SerializeToString()
+    except Exception:  # noqa: BLE001 - see above
+        return False
+    return True
+
+
 class Tracing:
     """The spans of this process on their way out."""
 
@@ -83,9 +123,18 @@ class Tracing:
 
     async def close(self) -> None:
         """Send what is left, for a bounded time and off the event loop, since the SDK joins a thread."""
-        loop = asyncio.get_running_loop()
-        flushed = loop.run_in_executor(None, self._provider.shutdown)
-        await asyncio.wait([flushed], timeout=FLUSH_BOUND_S)
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def shut_down() -> None:
+            self._provider.shutdown()
+            with suppress(RuntimeError):  # the loop has not waited so long
+                loop.call_soon_threadsafe(ended.set)
+
+        # No thread of an executor: the end of the loop would wait for it, however long it takes.
+        threading.Thread(target=shut_down, name="last spans", daemon=True).start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_BOUND_S):
+                await ended.wait()
 
 
 def start_tracing(area: str, instance: str, target: OtlpTarget) -> Tracing:
@@ -98,7 +147,7 @@ def start_tracing(area: str, instance: str, target: OtlpTarget) -> Tracing:
         channel_options=(("grpc.ssl_target_name_override", target.server_name),),
     )
     processor = _Counted(
-        exporter,
+        CountingExporter(exporter),
         max_queue_size=QUEUE_SPANS_MAX,
         schedule_delay_millis=SCHEDULE_DELAY_MS,
         max_export_batch_size=BATCH_SPANS_MAX,
