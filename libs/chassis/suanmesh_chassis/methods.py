@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from suanmesh.type.v1 import semantics_pb2
 from suanmesh.type.v1.semantics_pb2 import Effect, Role, Semantics
+from suanmesh_chassis.bounds import UnboundedField, checker
 from suanmesh_chassis.parts import Forwarded, RawForwarder, Served
 
 
@@ -88,6 +89,10 @@ def _method(
     keyed = effect == "KEYED" and isinstance(part, Served)
     if keyed and ("request_id" not in fields or descriptor.client_streaming or descriptor.server_streaming):
         raise BadServicer(f"{name} is keyed, so it must be unary and its request must have a request_id")
+    try:
+        checker(descriptor.input_type)
+    except UnboundedField as error:
+        raise BadServicer(f"{name}: {error}") from error
     return Method(
         name=name,
         shape=_shape(descriptor),

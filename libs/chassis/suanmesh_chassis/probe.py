@@ -9,12 +9,14 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 
-from suanmesh.type.v1 import document_pb2, semantics_pb2
+from suanmesh.type.v1 import bounds_pb2, document_pb2, semantics_pb2
 from suanmesh_chassis.call import Call
 from suanmesh_kernel.refusals import FailedPrecondition
 from suanmesh_store import Answered, MemoKey
 
 SERVICE = "suanmesh.probe.v1.ProbeService"
+_FIELDS = {"text": 8 * 1024 * 1024, "request_id": 1024 * 1024, "traceparent": 64}
+"""With the most bytes of each."""
 _METHODS = {
     # name: (client streams, server streams, effect, roles)
     "Read": (False, False, "READ", ("USER", "SERVICE", "AGENT")),
@@ -37,10 +39,11 @@ def _described() -> ServiceDescriptor:
     file = descriptor_pb2.FileDescriptorProto(
         name="suanmesh/probe/v1/probe_service.proto", package="suanmesh.probe.v1", syntax="proto3"
     )
-    file.dependency.append("suanmesh/type/v1/semantics.proto")
+    file.dependency.extend(("suanmesh/type/v1/semantics.proto", "suanmesh/type/v1/bounds.proto"))
     message = file.message_type.add(name="Probe")
-    for number, name in enumerate(("text", "request_id", "traceparent"), 1):
-        message.field.add(name=name, number=number, type=9, label=1)
+    for number, (name, most) in enumerate(_FIELDS.items(), 1):
+        options = message.field.add(name=name, number=number, type=9, label=1).options
+        options.Extensions[bounds_pb2.max_bytes], options.Extensions[bounds_pb2.free_text] = most, True
     service = file.service.add(name="ProbeService")
     for name, (client, server, effect, roles) in _METHODS.items():
         kind = ".suanmesh.probe.v1.Probe"

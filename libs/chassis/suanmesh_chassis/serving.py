@@ -14,6 +14,7 @@ from opentelemetry.trace import format_trace_id
 
 from suanmesh_chassis import batches
 from suanmesh_chassis.admission import Admission, headers_of
+from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.identity import NOBODY
 from suanmesh_chassis.methods import Method
@@ -106,12 +107,14 @@ class Serving:
         return raw
 
     def parsed(self, raw: bytes) -> Message:
-        """The request that `raw` holds."""
+        """The request that `raw` holds, every field of it within its bounds."""
         try:
-            return self.method.request.FromString(self.sized(raw))
+            request = self.method.request.FromString(self.sized(raw))
         except DecodeError as error:
             kind = self.method.request.DESCRIPTOR.full_name
             raise InvalidArgument("MESSAGE_MALFORMED", f"the message is not a {kind}", field="") from error
+        require_within(request)
+        return request
 
     async def recalled(self, request: Message) -> Answered | None:
         """Take note of the `request_id`; what is kept of the answer that was given to it before, if it was."""

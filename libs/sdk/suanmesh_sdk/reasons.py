@@ -38,6 +38,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "HANDSHAKE_FAILED": "与服务器的 TLS 握手失败",
         "DEADLINE_EXCEEDED": "在得到答复之前时间已到",
         "DEFECT": "服务器内部故障，请凭追踪号联系运维方",
+        "FIELD_INVALID": "字段的值不合规定，或超过其约定的大小",
     },
     "registry": {
         "PARTY_UNKNOWN": "没有此主体",

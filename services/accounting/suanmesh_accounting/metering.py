@@ -19,6 +19,7 @@ from suanmesh_accounting.domain.ledger import Move
 from suanmesh_accounting.ledger import Ledger
 from suanmesh_accounting.ports import Mesh
 from suanmesh_accounting.rating import Claim
+from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.signing import verify
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Refusal
@@ -80,6 +81,7 @@ class Metering:
             record = usage_pb2.UsageRecord.FromString(signed.payload)
         except DecodeError as error:
             raise InvalidArgument("FIELD_INVALID", "the record cannot be parsed", field="record.payload") from error
+        require_within(record, field="record.payload")
         if record.site != site:
             message = f"{site} cannot sign for {record.site}"
             raise InvalidArgument("USAGE_SIGNATURE_INVALID", message, field="record.site", name=site)

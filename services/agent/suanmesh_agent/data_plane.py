@@ -17,6 +17,7 @@ from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.domain.tickets import Ticket, check_ticket
 from suanmesh_agent.ports import Executor, TransportPort
 from suanmesh_agent.replicas import Replicas
+from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.signing import verify
 from suanmesh_content import Chunk, Manifest, chunk_digest
 from suanmesh_kernel.clock import Clock
@@ -48,8 +49,10 @@ class Tickets:
         if key is None or signed.payload_type != _TICKET_TYPE or not verify(signed, key):
             raise PermissionDenied("TICKET_INVALID", "the ticket is not signed by the transport", field="ticket")
         try:
-            ticket = wire.ticket_from(transfer_pb2.TransferTicket.FromString(signed.payload))
-        except DecodeError as error:
+            claim = transfer_pb2.TransferTicket.FromString(signed.payload)
+            require_within(claim, field="ticket.payload")
+            ticket = wire.ticket_from(claim)
+        except (DecodeError, InvalidArgument) as error:
             raise PermissionDenied("TICKET_INVALID", "the ticket cannot be read", field="ticket") from error
         check_ticket(ticket, site=self._site, reader=reader, now=self._clock.now())
         return ticket

@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.registry.v1 import join_token_pb2, party_pb2, pool_pb2, site_pb2
 from suanmesh.type.v1 import capacity_pb2, signed_pb2
+from suanmesh_chassis.bounds import require_within
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_registry.domain.liveness import Liveness
@@ -149,11 +150,13 @@ def signed_descriptor(signed: signed_pb2.Signed) -> pool_pb2.PoolDescriptor:
     if signed.payload_type != DESCRIPTOR_TYPE:
         raise InvalidArgument("FIELD_INVALID", f"descriptors: signed is no {DESCRIPTOR_TYPE}", field="descriptors")
     try:
-        return pool_pb2.PoolDescriptor.FromString(signed.payload)
+        descriptor = pool_pb2.PoolDescriptor.FromString(signed.payload)
     except DecodeError as error:
         raise InvalidArgument(
             "FIELD_INVALID", "descriptors: the payload cannot be read", field="descriptors"
         ) from error
+    require_within(descriptor, field="descriptor")
+    return descriptor
 
 
 def descriptor_from(message: pool_pb2.PoolDescriptor) -> Descriptor:

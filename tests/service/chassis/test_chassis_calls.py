@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from suanmesh_chassis.probe import Probe
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_telemetry.testing import ended_spans, recorded_spans
 
@@ -158,6 +159,28 @@ async def test_an_unknown_method_is_refused_by_name(client: Any) -> None:
 async def test_a_message_that_cannot_be_read_is_refused(client: Any) -> None:
     """gRPC itself would call it INTERNAL, as if it were our fault."""
     refusal = await refused(client.unary("Read", raw=b"\xff\xff\xff"))
+
+    assert (refusal.code, refusal.reason) == ("INVALID_ARGUMENT", "MESSAGE_MALFORMED")
+
+
+async def test_a_field_that_is_too_large_is_refused_with_its_bound(client: Any) -> None:
+    """A caller with one text of a megabyte in a small message would have it kept, logged and put on a span."""
+    refusal = await refused(client.unary("Read", raw=Probe(traceparent="x" * 65).SerializeToString()))
+
+    assert (refusal.code, refusal.reason, refusal.domain) == ("INVALID_ARGUMENT", "FIELD_INVALID", "mesh.suanmesh")
+    assert refusal.facts == {"field": "traceparent", "bytes": "65", "max_bytes": "64"}
+    assert "max_bytes=64" in refusal.localized["zh"]
+
+
+async def test_a_field_within_a_stream_is_bounded_too(client: Any) -> None:
+    """A stream is as good a way in as a call."""
+    with pytest.raises(grpc.aio.AioRpcError, match="text: holds the control character"):
+        await client.client_stream("Gather", ["one", "two\0"])
+
+
+async def test_text_that_is_no_utf8_is_refused(client: Any) -> None:
+    """Bytes that are no text would break whoever logs or keeps them."""
+    refusal = await refused(client.unary("Read", raw=b"\x0a\x02\xff\xfe"))
 
     assert (refusal.code, refusal.reason) == ("INVALID_ARGUMENT", "MESSAGE_MALFORMED")
 

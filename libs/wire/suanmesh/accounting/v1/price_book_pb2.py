@@ -23,20 +23,35 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import money_pb2 as suanmesh_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'suanmesh/accounting/v1/price_book.proto\x12\x16suanmesh.accounting.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1csuanmesh/type/v1/money.proto\"\xdf\x01\n\tPriceBook\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05party\x18\x02 \x01(\tR\x05party\x12\x1a\n\x08\x63urrency\x18\x03 \x01(\tR\x08\x63urrency\x12\x18\n\x07version\x18\x04 \x01(\x03R\x07version\x12/\n\x06prices\x18\x05 \x03(\x0b\x32\x17.suanmesh.type.v1.PriceR\x06prices\x12\x41\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\reffectiveTime\"\xbe\x01\n\x05Quote\x12#\n\ramount_micros\x18\x01 \x01(\x03R\x0c\x61mountMicros\x12\x1a\n\x08\x63urrency\x18\x02 \x01(\tR\x08\x63urrency\x12\x37\n\x05lines\x18\x03 \x03(\x0b\x32!.suanmesh.accounting.v1.QuoteLineR\x05lines\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\xee\x01\n\tQuoteLine\x12-\n\x05meter\x18\x01 \x01(\x0e\x32\x17.suanmesh.type.v1.MeterR\x05meter\x12\x1a\n\x08quantity\x18\x02 \x01(\x03R\x08quantity\x12-\n\x05price\x18\x03 \x01(\x0b\x32\x17.suanmesh.type.v1.PriceR\x05price\x12#\n\ramount_micros\x18\x04 \x01(\x03R\x0c\x61mountMicros\x12\x1d\n\nprice_book\x18\x05 \x01(\tR\tpriceBook\x12#\n\rprice_version\x18\x06 \x01(\x03R\x0cpriceVersionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'suanmesh/accounting/v1/price_book.proto\x12\x16suanmesh.accounting.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1csuanmesh/type/v1/money.proto\"\xf9\x01\n\tPriceBook\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12 \n\x08\x63urrency\x18\x03 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12\x18\n\x07version\x18\x04 \x01(\x03R\x07version\x12\x35\n\x06prices\x18\x05 \x03(\x0b\x32\x17.suanmesh.type.v1.PriceB\x04\xd0\xda\x18\x10R\x06prices\x12\x41\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\reffectiveTime\"\xcb\x01\n\x05Quote\x12#\n\ramount_micros\x18\x01 \x01(\x03R\x0c\x61mountMicros\x12 \n\x08\x63urrency\x18\x02 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12>\n\x05lines\x18\x03 \x03(\x0b\x32!.suanmesh.accounting.v1.QuoteLineB\x05\xd0\xda\x18\xb0\x1fR\x05lines\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\xf5\x01\n\tQuoteLine\x12-\n\x05meter\x18\x01 \x01(\x0e\x32\x17.suanmesh.type.v1.MeterR\x05meter\x12\x1a\n\x08quantity\x18\x02 \x01(\x03R\x08quantity\x12-\n\x05price\x18\x03 \x01(\x0b\x32\x17.suanmesh.type.v1.PriceR\x05price\x12#\n\ramount_micros\x18\x04 \x01(\x03R\x0c\x61mountMicros\x12$\n\nprice_book\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tpriceBook\x12#\n\rprice_version\x18\x06 \x01(\x03R\x0cpriceVersionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.accounting.v1.price_book_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRICEBOOK']._serialized_start=131
-  _globals['_PRICEBOOK']._serialized_end=354
-  _globals['_QUOTE']._serialized_start=357
-  _globals['_QUOTE']._serialized_end=547
-  _globals['_QUOTELINE']._serialized_start=550
-  _globals['_QUOTELINE']._serialized_end=788
+  _globals['_PRICEBOOK'].fields_by_name['name']._loaded_options = None
+  _globals['_PRICEBOOK'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PRICEBOOK'].fields_by_name['party']._loaded_options = None
+  _globals['_PRICEBOOK'].fields_by_name['party']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PRICEBOOK'].fields_by_name['currency']._loaded_options = None
+  _globals['_PRICEBOOK'].fields_by_name['currency']._serialized_options = b'\310\332\030\020'
+  _globals['_PRICEBOOK'].fields_by_name['prices']._loaded_options = None
+  _globals['_PRICEBOOK'].fields_by_name['prices']._serialized_options = b'\320\332\030\020'
+  _globals['_QUOTE'].fields_by_name['currency']._loaded_options = None
+  _globals['_QUOTE'].fields_by_name['currency']._serialized_options = b'\310\332\030\020'
+  _globals['_QUOTE'].fields_by_name['lines']._loaded_options = None
+  _globals['_QUOTE'].fields_by_name['lines']._serialized_options = b'\320\332\030\260\037'
+  _globals['_QUOTELINE'].fields_by_name['price_book']._loaded_options = None
+  _globals['_QUOTELINE'].fields_by_name['price_book']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PRICEBOOK']._serialized_start=162
+  _globals['_PRICEBOOK']._serialized_end=411
+  _globals['_QUOTE']._serialized_start=414
+  _globals['_QUOTE']._serialized_end=617
+  _globals['_QUOTELINE']._serialized_start=620
+  _globals['_QUOTELINE']._serialized_end=865
 # @@protoc_insertion_point(module_scope)

@@ -23,29 +23,78 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import money_pb2 as suanmesh_dot_type_dot_v1_dot_money__pb2
 from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"suanmesh/accounting/v1/usage.proto\x12\x16suanmesh.accounting.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1csuanmesh/type/v1/money.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"\xeb\x02\n\x0bUsageRecord\x12\x12\n\x04site\x18\x01 \x01(\tR\x04site\x12\x14\n\x05\x65poch\x18\x02 \x01(\tR\x05\x65poch\x12\x1a\n\x08sequence\x18\x03 \x01(\x03R\x08sequence\x12\x1c\n\tplacement\x18\x04 \x01(\tR\tplacement\x12\x1a\n\x08transfer\x18\x05 \x01(\tR\x08transfer\x12\x12\n\x04task\x18\x06 \x01(\x05R\x04task\x12\x39\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12@\n\x08readings\x18\t \x03(\x0b\x32$.suanmesh.accounting.v1.MeterReadingR\x08readings\x12\x14\n\x05\x66inal\x18\n \x01(\x08R\x05\x66inal\"Y\n\x0cMeterReading\x12-\n\x05meter\x18\x01 \x01(\x0e\x32\x17.suanmesh.type.v1.MeterR\x05meter\x12\x1a\n\x08quantity\x18\x02 \x01(\x03R\x08quantity\"|\n\x0bStoredUsage\x12\x30\n\x06record\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06record\x12;\n\x0brecord_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrecordTime\"\x8b\x04\n\x06\x43harge\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07\x61\x63\x63ount\x18\x02 \x01(\tR\x07\x61\x63\x63ount\x12\x14\n\x05payee\x18\x03 \x01(\tR\x05payee\x12\x10\n\x03job\x18\x04 \x01(\tR\x03job\x12\x1c\n\tplacement\x18\x05 \x01(\tR\tplacement\x12\x1a\n\x08\x64\x65\x63ision\x18\x06 \x01(\tR\x08\x64\x65\x63ision\x12\x14\n\x05usage\x18\x07 \x01(\tR\x05usage\x12-\n\x05meter\x18\x08 \x01(\x0e\x32\x17.suanmesh.type.v1.MeterR\x05meter\x12\x1a\n\x08quantity\x18\t \x01(\x03R\x08quantity\x12-\n\x05price\x18\n \x01(\x0b\x32\x17.suanmesh.type.v1.PriceR\x05price\x12#\n\rprice_version\x18\x0b \x01(\tR\x0cpriceVersion\x12#\n\ramount_micros\x18\x0c \x01(\x03R\x0c\x61mountMicros\x12#\n\rwaived_micros\x18\x10 \x01(\x03R\x0cwaivedMicros\x12\x1a\n\x08\x63urrency\x18\r \x01(\tR\x08\x63urrency\x12\x19\n\x08trace_id\x18\x0e \x01(\tR\x07traceId\x12;\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x80\x03\n\x04Hold\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07\x61\x63\x63ount\x18\x02 \x01(\tR\x07\x61\x63\x63ount\x12\x1c\n\tplacement\x18\x03 \x01(\tR\tplacement\x12\x10\n\x03job\x18\x04 \x01(\tR\x03job\x12#\n\ramount_micros\x18\x05 \x01(\x03R\x0c\x61mountMicros\x12%\n\x0e\x63harged_micros\x18\x06 \x01(\x03R\rchargedMicros\x12\x38\n\x05state\x18\x07 \x01(\x0e\x32\".suanmesh.accounting.v1.Hold.StateR\x05state\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_HELD\x10\x01\x12\x13\n\x0fSTATE_COMMITTED\x10\x02\x12\x12\n\x0eSTATE_RELEASED\x10\x03\"\xe2\x01\n\x04\x42ill\x12\x18\n\x07\x61\x63\x63ount\x18\x01 \x01(\tR\x07\x61\x63\x63ount\x12\x1a\n\x08\x63urrency\x18\x02 \x01(\tR\x08\x63urrency\x12\x38\n\x07\x63harges\x18\x03 \x03(\x0b\x32\x1e.suanmesh.accounting.v1.ChargeR\x07\x63harges\x12!\n\x0ctotal_micros\x18\x04 \x01(\x03R\x0btotalMicros\x12&\n\x0fnext_page_token\x18\x05 \x01(\tR\rnextPageToken\x12\x1f\n\x0bheld_micros\x18\x06 \x01(\x03R\nheldMicrosb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"suanmesh/accounting/v1/usage.proto\x12\x16suanmesh.accounting.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1csuanmesh/type/v1/money.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"\x8c\x03\n\x0bUsageRecord\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1a\n\x05\x65poch\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x05\x65poch\x12\x1a\n\x08sequence\x18\x03 \x01(\x03R\x08sequence\x12#\n\tplacement\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12!\n\x08transfer\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08transfer\x12\x12\n\x04task\x18\x06 \x01(\x05R\x04task\x12\x39\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x46\n\x08readings\x18\t \x03(\x0b\x32$.suanmesh.accounting.v1.MeterReadingB\x04\xd0\xda\x18\x10R\x08readings\x12\x14\n\x05\x66inal\x18\n \x01(\x08R\x05\x66inal\"Y\n\x0cMeterReading\x12-\n\x05meter\x18\x01 \x01(\x0e\x32\x17.suanmesh.type.v1.MeterR\x05meter\x12\x1a\n\x08quantity\x18\x02 \x01(\x03R\x08quantity\"\x83\x01\n\x0bStoredUsage\x12\x37\n\x06record\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedB\x05\xc8\xda\x18\x80 R\x06record\x12;\n\x0brecord_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrecordTime\"\xcf\x04\n\x06\x43harge\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1f\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12\x1b\n\x05payee\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05payee\x12\x17\n\x03job\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12#\n\tplacement\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12!\n\x08\x64\x65\x63ision\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08\x64\x65\x63ision\x12\x1b\n\x05usage\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05usage\x12-\n\x05meter\x18\x08 \x01(\x0e\x32\x17.suanmesh.type.v1.MeterR\x05meter\x12\x1a\n\x08quantity\x18\t \x01(\x03R\x08quantity\x12-\n\x05price\x18\n \x01(\x0b\x32\x17.suanmesh.type.v1.PriceR\x05price\x12*\n\rprice_version\x18\x0b \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0cpriceVersion\x12#\n\ramount_micros\x18\x0c \x01(\x03R\x0c\x61mountMicros\x12#\n\rwaived_micros\x18\x10 \x01(\x03R\x0cwaivedMicros\x12 \n\x08\x63urrency\x18\r \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12\x1f\n\x08trace_id\x18\x0e \x01(\tB\x04\xc8\xda\x18@R\x07traceId\x12;\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x9c\x03\n\x04Hold\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1f\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12#\n\tplacement\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x17\n\x03job\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12#\n\ramount_micros\x18\x05 \x01(\x03R\x0c\x61mountMicros\x12%\n\x0e\x63harged_micros\x18\x06 \x01(\x03R\rchargedMicros\x12\x38\n\x05state\x18\x07 \x01(\x0e\x32\".suanmesh.accounting.v1.Hold.StateR\x05state\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_HELD\x10\x01\x12\x13\n\x0fSTATE_COMMITTED\x10\x02\x12\x12\n\x0eSTATE_RELEASED\x10\x03\"\xfd\x01\n\x04\x42ill\x12\x1f\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12 \n\x08\x63urrency\x18\x02 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12?\n\x07\x63harges\x18\x03 \x03(\x0b\x32\x1e.suanmesh.accounting.v1.ChargeB\x05\xd0\xda\x18\xe8\x07R\x07\x63harges\x12!\n\x0ctotal_micros\x18\x04 \x01(\x03R\x0btotalMicros\x12-\n\x0fnext_page_token\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\x12\x1f\n\x0bheld_micros\x18\x06 \x01(\x03R\nheldMicrosb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.accounting.v1.usage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_USAGERECORD']._serialized_start=157
-  _globals['_USAGERECORD']._serialized_end=520
-  _globals['_METERREADING']._serialized_start=522
-  _globals['_METERREADING']._serialized_end=611
-  _globals['_STOREDUSAGE']._serialized_start=613
-  _globals['_STOREDUSAGE']._serialized_end=737
-  _globals['_CHARGE']._serialized_start=740
-  _globals['_CHARGE']._serialized_end=1263
-  _globals['_HOLD']._serialized_start=1266
-  _globals['_HOLD']._serialized_end=1650
-  _globals['_HOLD_STATE']._serialized_start=1563
-  _globals['_HOLD_STATE']._serialized_end=1650
-  _globals['_BILL']._serialized_start=1653
-  _globals['_BILL']._serialized_end=1879
+  _globals['_USAGERECORD'].fields_by_name['site']._loaded_options = None
+  _globals['_USAGERECORD'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
+  _globals['_USAGERECORD'].fields_by_name['epoch']._loaded_options = None
+  _globals['_USAGERECORD'].fields_by_name['epoch']._serialized_options = b'\310\332\030@'
+  _globals['_USAGERECORD'].fields_by_name['placement']._loaded_options = None
+  _globals['_USAGERECORD'].fields_by_name['placement']._serialized_options = b'\310\332\030\200\002'
+  _globals['_USAGERECORD'].fields_by_name['transfer']._loaded_options = None
+  _globals['_USAGERECORD'].fields_by_name['transfer']._serialized_options = b'\310\332\030\200\002'
+  _globals['_USAGERECORD'].fields_by_name['readings']._loaded_options = None
+  _globals['_USAGERECORD'].fields_by_name['readings']._serialized_options = b'\320\332\030\020'
+  _globals['_STOREDUSAGE'].fields_by_name['record']._loaded_options = None
+  _globals['_STOREDUSAGE'].fields_by_name['record']._serialized_options = b'\310\332\030\200 '
+  _globals['_CHARGE'].fields_by_name['name']._loaded_options = None
+  _globals['_CHARGE'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CHARGE'].fields_by_name['account']._loaded_options = None
+  _globals['_CHARGE'].fields_by_name['account']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CHARGE'].fields_by_name['payee']._loaded_options = None
+  _globals['_CHARGE'].fields_by_name['payee']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CHARGE'].fields_by_name['job']._loaded_options = None
+  _globals['_CHARGE'].fields_by_name['job']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CHARGE'].fields_by_name['placement']._loaded_options = None
+  _globals['_CHARGE'].fields_by_name['placement']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CHARGE'].fields_by_name['decision']._loaded_options = None
+  _globals['_CHARGE'].fields_by_name['decision']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CHARGE'].fields_by_name['usage']._loaded_options = None
+  _globals['_CHARGE'].fields_by_name['usage']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CHARGE'].fields_by_name['price_version']._loaded_options = None
+  _globals['_CHARGE'].fields_by_name['price_version']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CHARGE'].fields_by_name['currency']._loaded_options = None
+  _globals['_CHARGE'].fields_by_name['currency']._serialized_options = b'\310\332\030\020'
+  _globals['_CHARGE'].fields_by_name['trace_id']._loaded_options = None
+  _globals['_CHARGE'].fields_by_name['trace_id']._serialized_options = b'\310\332\030@'
+  _globals['_HOLD'].fields_by_name['name']._loaded_options = None
+  _globals['_HOLD'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_HOLD'].fields_by_name['account']._loaded_options = None
+  _globals['_HOLD'].fields_by_name['account']._serialized_options = b'\310\332\030\200\002'
+  _globals['_HOLD'].fields_by_name['placement']._loaded_options = None
+  _globals['_HOLD'].fields_by_name['placement']._serialized_options = b'\310\332\030\200\002'
+  _globals['_HOLD'].fields_by_name['job']._loaded_options = None
+  _globals['_HOLD'].fields_by_name['job']._serialized_options = b'\310\332\030\200\002'
+  _globals['_BILL'].fields_by_name['account']._loaded_options = None
+  _globals['_BILL'].fields_by_name['account']._serialized_options = b'\310\332\030\200\002'
+  _globals['_BILL'].fields_by_name['currency']._loaded_options = None
+  _globals['_BILL'].fields_by_name['currency']._serialized_options = b'\310\332\030\020'
+  _globals['_BILL'].fields_by_name['charges']._loaded_options = None
+  _globals['_BILL'].fields_by_name['charges']._serialized_options = b'\320\332\030\350\007'
+  _globals['_BILL'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_BILL'].fields_by_name['next_page_token']._serialized_options = b'\310\332\030\200\010'
+  _globals['_USAGERECORD']._serialized_start=188
+  _globals['_USAGERECORD']._serialized_end=584
+  _globals['_METERREADING']._serialized_start=586
+  _globals['_METERREADING']._serialized_end=675
+  _globals['_STOREDUSAGE']._serialized_start=678
+  _globals['_STOREDUSAGE']._serialized_end=809
+  _globals['_CHARGE']._serialized_start=812
+  _globals['_CHARGE']._serialized_end=1403
+  _globals['_HOLD']._serialized_start=1406
+  _globals['_HOLD']._serialized_end=1818
+  _globals['_HOLD_STATE']._serialized_start=1731
+  _globals['_HOLD_STATE']._serialized_end=1818
+  _globals['_BILL']._serialized_start=1821
+  _globals['_BILL']._serialized_end=2074
 # @@protoc_insertion_point(module_scope)

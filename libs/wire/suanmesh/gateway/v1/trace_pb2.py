@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/gateway/v1/trace.proto\x12\x13suanmesh.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x03\n\x04Span\x12\x17\n\x07span_id\x18\x01 \x01(\tR\x06spanId\x12$\n\x0eparent_span_id\x18\x02 \x01(\tR\x0cparentSpanId\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n\x07service\x18\x04 \x01(\tR\x07service\x12\x12\n\x04kind\x18\x05 \x01(\tR\x04kind\x12\x39\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x1f\n\x0b\x64uration_us\x18\x07 \x01(\x03R\ndurationUs\x12\x14\n\x05\x65rror\x18\x08 \x01(\x08R\x05\x65rror\x12%\n\x0estatus_message\x18\t \x01(\tR\rstatusMessage\x12I\n\nattributes\x18\n \x03(\x0b\x32).suanmesh.gateway.v1.Span.AttributesEntryR\nattributes\x1a=\n\x0f\x41ttributesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"h\n\x05Trace\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12/\n\x05spans\x18\x02 \x03(\x0b\x32\x19.suanmesh.gateway.v1.SpanR\x05spans\x12\x1a\n\x08services\x18\x03 \x03(\tR\x08services\"\xa8\x01\n\x0cTraceSummary\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04root\x18\x02 \x01(\tR\x04root\x12\x39\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x1f\n\x0b\x64uration_us\x18\x04 \x01(\x03R\ndurationUs\x12\x14\n\x05spans\x18\x05 \x01(\x05R\x05spansb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/gateway/v1/trace.proto\x12\x13suanmesh.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xec\x03\n\x04Span\x12\x1d\n\x07span_id\x18\x01 \x01(\tB\x04\xc8\xda\x18\x10R\x06spanId\x12*\n\x0eparent_span_id\x18\x02 \x01(\tB\x04\xc8\xda\x18\x10R\x0cparentSpanId\x12\x1d\n\x04name\x18\x03 \x01(\tB\t\xc8\xda\x18\xc0\x0c\xd8\xda\x18\x01R\x04name\x12#\n\x07service\x18\x04 \x01(\tB\t\xc8\xda\x18\xc0\x0c\xd8\xda\x18\x01R\x07service\x12\x18\n\x04kind\x18\x05 \x01(\tB\x04\xc8\xda\x18\x10R\x04kind\x12\x39\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x1f\n\x0b\x64uration_us\x18\x07 \x01(\x03R\ndurationUs\x12\x14\n\x05\x65rror\x18\x08 \x01(\x08R\x05\x65rror\x12\x30\n\x0estatus_message\x18\t \x01(\tB\t\xc8\xda\x18\xc0\x0c\xd8\xda\x18\x01R\rstatusMessage\x12X\n\nattributes\x18\n \x03(\x0b\x32).suanmesh.gateway.v1.Span.AttributesEntryB\r\xc8\xda\x18\xc0\x0c\xd0\xda\x18@\xd8\xda\x18\x01R\nattributes\x1a=\n\x0f\x41ttributesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\x86\x01\n\x05Trace\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x36\n\x05spans\x18\x02 \x03(\x0b\x32\x19.suanmesh.gateway.v1.SpanB\x05\xd0\xda\x18\x90NR\x05spans\x12*\n\x08services\x18\x03 \x03(\tB\x0e\xc8\xda\x18\xc0\x0c\xd0\xda\x18\x90N\xd8\xda\x18\x01R\x08services\"\xba\x01\n\x0cTraceSummary\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1d\n\x04root\x18\x02 \x01(\tB\t\xc8\xda\x18\xc0\x0c\xd8\xda\x18\x01R\x04root\x12\x39\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x1f\n\x0b\x64uration_us\x18\x04 \x01(\x03R\ndurationUs\x12\x14\n\x05spans\x18\x05 \x01(\x05R\x05spansb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +35,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SPAN_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_SPAN_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_SPAN']._serialized_start=90
-  _globals['_SPAN']._serialized_end=516
-  _globals['_SPAN_ATTRIBUTESENTRY']._serialized_start=455
-  _globals['_SPAN_ATTRIBUTESENTRY']._serialized_end=516
-  _globals['_TRACE']._serialized_start=518
-  _globals['_TRACE']._serialized_end=622
-  _globals['_TRACESUMMARY']._serialized_start=625
-  _globals['_TRACESUMMARY']._serialized_end=793
+  _globals['_SPAN'].fields_by_name['span_id']._loaded_options = None
+  _globals['_SPAN'].fields_by_name['span_id']._serialized_options = b'\310\332\030\020'
+  _globals['_SPAN'].fields_by_name['parent_span_id']._loaded_options = None
+  _globals['_SPAN'].fields_by_name['parent_span_id']._serialized_options = b'\310\332\030\020'
+  _globals['_SPAN'].fields_by_name['name']._loaded_options = None
+  _globals['_SPAN'].fields_by_name['name']._serialized_options = b'\310\332\030\300\014\330\332\030\001'
+  _globals['_SPAN'].fields_by_name['service']._loaded_options = None
+  _globals['_SPAN'].fields_by_name['service']._serialized_options = b'\310\332\030\300\014\330\332\030\001'
+  _globals['_SPAN'].fields_by_name['kind']._loaded_options = None
+  _globals['_SPAN'].fields_by_name['kind']._serialized_options = b'\310\332\030\020'
+  _globals['_SPAN'].fields_by_name['status_message']._loaded_options = None
+  _globals['_SPAN'].fields_by_name['status_message']._serialized_options = b'\310\332\030\300\014\330\332\030\001'
+  _globals['_SPAN'].fields_by_name['attributes']._loaded_options = None
+  _globals['_SPAN'].fields_by_name['attributes']._serialized_options = b'\310\332\030\300\014\320\332\030@\330\332\030\001'
+  _globals['_TRACE'].fields_by_name['name']._loaded_options = None
+  _globals['_TRACE'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_TRACE'].fields_by_name['spans']._loaded_options = None
+  _globals['_TRACE'].fields_by_name['spans']._serialized_options = b'\320\332\030\220N'
+  _globals['_TRACE'].fields_by_name['services']._loaded_options = None
+  _globals['_TRACE'].fields_by_name['services']._serialized_options = b'\310\332\030\300\014\320\332\030\220N\330\332\030\001'
+  _globals['_TRACESUMMARY'].fields_by_name['name']._loaded_options = None
+  _globals['_TRACESUMMARY'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_TRACESUMMARY'].fields_by_name['root']._loaded_options = None
+  _globals['_TRACESUMMARY'].fields_by_name['root']._serialized_options = b'\310\332\030\300\014\330\332\030\001'
+  _globals['_SPAN']._serialized_start=121
+  _globals['_SPAN']._serialized_end=613
+  _globals['_SPAN_ATTRIBUTESENTRY']._serialized_start=552
+  _globals['_SPAN_ATTRIBUTESENTRY']._serialized_end=613
+  _globals['_TRACE']._serialized_start=616
+  _globals['_TRACE']._serialized_end=750
+  _globals['_TRACESUMMARY']._serialized_start=753
+  _globals['_TRACESUMMARY']._serialized_end=939
 # @@protoc_insertion_point(module_scope)

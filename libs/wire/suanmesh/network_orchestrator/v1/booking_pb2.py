@@ -22,15 +22,18 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.suanmesh/network_orchestrator/v1/booking.proto\x12 suanmesh.network_orchestrator.v1\"D\n\x0bLinkBooking\x12\x12\n\x04link\x18\x01 \x01(\tR\x04link\x12!\n\x0creserved_bps\x18\x02 \x01(\x03R\x0breservedBpsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.suanmesh/network_orchestrator/v1/booking.proto\x12 suanmesh.network_orchestrator.v1\x1a\x1dsuanmesh/type/v1/bounds.proto\"K\n\x0bLinkBooking\x12\x19\n\x04link\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04link\x12!\n\x0creserved_bps\x18\x02 \x01(\x03R\x0breservedBpsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.network_orchestrator.v1.booking_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LINKBOOKING']._serialized_start=84
-  _globals['_LINKBOOKING']._serialized_end=152
+  _globals['_LINKBOOKING'].fields_by_name['link']._loaded_options = None
+  _globals['_LINKBOOKING'].fields_by_name['link']._serialized_options = b'\310\332\030\200\002'
+  _globals['_LINKBOOKING']._serialized_start=115
+  _globals['_LINKBOOKING']._serialized_end=190
 # @@protoc_insertion_point(module_scope)

@@ -23,20 +23,33 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import money_pb2 as suanmesh_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+suanmesh/network_orchestrator/v1/link.proto\x12 suanmesh.network_orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1csuanmesh/type/v1/money.proto\"\xfc\x03\n\x04Link\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x16\n\x06target\x18\x03 \x01(\tR\x06target\x12\x42\n\x05\x63lass\x18\x04 \x01(\x0e\x32,.suanmesh.network_orchestrator.v1.Link.ClassR\x05\x63lass\x12!\n\x0c\x63\x61pacity_bps\x18\x05 \x01(\x03R\x0b\x63\x61pacityBps\x12\x1d\n\nlatency_us\x18\x06 \x01(\x03R\tlatencyUs\x12\x19\n\x08loss_ppm\x18\x07 \x01(\x03R\x07lossPpm\x12-\n\x05price\x18\x08 \x01(\x0b\x32\x17.suanmesh.type.v1.PriceR\x05price\x12\x1f\n\x0brisk_groups\x18\t \x03(\tR\nriskGroups\x12\x14\n\x05owner\x18\n \x01(\tR\x05owner\x12\x12\n\x04\x65tag\x18\x0b \x01(\tR\x04\x65tag\x12\x41\n\x05state\x18\x0c \x01(\x0b\x32+.suanmesh.network_orchestrator.v1.LinkStateR\x05state\"R\n\x05\x43lass\x12\x15\n\x11\x43LASS_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43LASS_ACCESS\x10\x01\x12\x0f\n\x0b\x43LASS_INTER\x10\x02\x12\x0f\n\x0b\x43LASS_INTRA\x10\x03\"\xa4\x01\n\tLinkState\x12!\n\x0creserved_bps\x18\x01 \x01(\x03R\x0breservedBps\x12\'\n\rprobed_rtt_us\x18\x02 \x01(\x03H\x00R\x0bprobedRttUs\x88\x01\x01\x12\x39\n\nprobe_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tprobeTimeB\x10\n\x0e_probed_rtt_usb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+suanmesh/network_orchestrator/v1/link.proto\x12 suanmesh.network_orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1csuanmesh/type/v1/money.proto\"\xaa\x04\n\x04Link\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1d\n\x06source\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06target\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12\x42\n\x05\x63lass\x18\x04 \x01(\x0e\x32,.suanmesh.network_orchestrator.v1.Link.ClassR\x05\x63lass\x12!\n\x0c\x63\x61pacity_bps\x18\x05 \x01(\x03R\x0b\x63\x61pacityBps\x12\x1d\n\nlatency_us\x18\x06 \x01(\x03R\tlatencyUs\x12\x19\n\x08loss_ppm\x18\x07 \x01(\x03R\x07lossPpm\x12-\n\x05price\x18\x08 \x01(\x0b\x32\x17.suanmesh.type.v1.PriceR\x05price\x12*\n\x0brisk_groups\x18\t \x03(\tB\t\xc8\xda\x18\xfc\x01\xd0\xda\x18\x10R\nriskGroups\x12\x1b\n\x05owner\x18\n \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05owner\x12\x19\n\x04\x65tag\x18\x0b \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\x12\x41\n\x05state\x18\x0c \x01(\x0b\x32+.suanmesh.network_orchestrator.v1.LinkStateR\x05state\"R\n\x05\x43lass\x12\x15\n\x11\x43LASS_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43LASS_ACCESS\x10\x01\x12\x0f\n\x0b\x43LASS_INTER\x10\x02\x12\x0f\n\x0b\x43LASS_INTRA\x10\x03\"\xa4\x01\n\tLinkState\x12!\n\x0creserved_bps\x18\x01 \x01(\x03R\x0breservedBps\x12\'\n\rprobed_rtt_us\x18\x02 \x01(\x03H\x00R\x0bprobedRttUs\x88\x01\x01\x12\x39\n\nprobe_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tprobeTimeB\x10\n\x0e_probed_rtt_usb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.network_orchestrator.v1.link_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LINK']._serialized_start=145
-  _globals['_LINK']._serialized_end=653
-  _globals['_LINK_CLASS']._serialized_start=571
-  _globals['_LINK_CLASS']._serialized_end=653
-  _globals['_LINKSTATE']._serialized_start=656
-  _globals['_LINKSTATE']._serialized_end=820
+  _globals['_LINK'].fields_by_name['name']._loaded_options = None
+  _globals['_LINK'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_LINK'].fields_by_name['source']._loaded_options = None
+  _globals['_LINK'].fields_by_name['source']._serialized_options = b'\310\332\030\200\002'
+  _globals['_LINK'].fields_by_name['target']._loaded_options = None
+  _globals['_LINK'].fields_by_name['target']._serialized_options = b'\310\332\030\200\002'
+  _globals['_LINK'].fields_by_name['risk_groups']._loaded_options = None
+  _globals['_LINK'].fields_by_name['risk_groups']._serialized_options = b'\310\332\030\374\001\320\332\030\020'
+  _globals['_LINK'].fields_by_name['owner']._loaded_options = None
+  _globals['_LINK'].fields_by_name['owner']._serialized_options = b'\310\332\030\200\002'
+  _globals['_LINK'].fields_by_name['etag']._loaded_options = None
+  _globals['_LINK'].fields_by_name['etag']._serialized_options = b'\310\332\030\200\001'
+  _globals['_LINK']._serialized_start=176
+  _globals['_LINK']._serialized_end=730
+  _globals['_LINK_CLASS']._serialized_start=648
+  _globals['_LINK_CLASS']._serialized_end=730
+  _globals['_LINKSTATE']._serialized_start=733
+  _globals['_LINKSTATE']._serialized_end=897
 # @@protoc_insertion_point(module_scope)

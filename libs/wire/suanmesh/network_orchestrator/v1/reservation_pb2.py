@@ -23,19 +23,34 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2suanmesh/network_orchestrator/v1/reservation.proto\x12 suanmesh.network_orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x01\n\x04Path\x12\x14\n\x05links\x18\x01 \x03(\tR\x05links\x12\x1d\n\nlatency_us\x18\x02 \x01(\x03R\tlatencyUs\x12#\n\ravailable_bps\x18\x03 \x01(\x03R\x0c\x61vailableBps\x12%\n\x0enarrowest_link\x18\x04 \x01(\tR\rnarrowestLink\x12/\n\x14price_micros_per_mib\x18\x05 \x01(\x03R\x11priceMicrosPerMib\"\xfc\x03\n\x0bReservation\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\tplacement\x18\x02 \x01(\tR\tplacement\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source\x12\x16\n\x06target\x18\x04 \x01(\tR\x06target\x12:\n\x04path\x18\x05 \x01(\x0b\x32&.suanmesh.network_orchestrator.v1.PathR\x04path\x12\x19\n\x08rate_bps\x18\x06 \x01(\x03R\x07rateBps\x12I\n\x05state\x18\x07 \x01(\x0e\x32\x33.suanmesh.network_orchestrator.v1.Reservation.StateR\x05state\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12=\n\x0crelease_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0breleaseTime\x12\x14\n\x05party\x18\n \x01(\tR\x05party\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_HELD\x10\x01\x12\x13\n\x0fSTATE_COMMITTED\x10\x02\x12\x12\n\x0eSTATE_RELEASED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2suanmesh/network_orchestrator/v1/reservation.proto\x12 suanmesh.network_orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xca\x01\n\x04Path\x12\x1f\n\x05links\x18\x01 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\x05links\x12\x1d\n\nlatency_us\x18\x02 \x01(\x03R\tlatencyUs\x12#\n\ravailable_bps\x18\x03 \x01(\x03R\x0c\x61vailableBps\x12,\n\x0enarrowest_link\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\rnarrowestLink\x12/\n\x14price_micros_per_mib\x18\x05 \x01(\x03R\x11priceMicrosPerMib\"\x9f\x04\n\x0bReservation\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12#\n\tplacement\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x1d\n\x06source\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06target\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12:\n\x04path\x18\x05 \x01(\x0b\x32&.suanmesh.network_orchestrator.v1.PathR\x04path\x12\x19\n\x08rate_bps\x18\x06 \x01(\x03R\x07rateBps\x12I\n\x05state\x18\x07 \x01(\x0e\x32\x33.suanmesh.network_orchestrator.v1.Reservation.StateR\x05state\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12=\n\x0crelease_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0breleaseTime\x12\x1b\n\x05party\x18\n \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_HELD\x10\x01\x12\x13\n\x0fSTATE_COMMITTED\x10\x02\x12\x12\n\x0eSTATE_RELEASED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.network_orchestrator.v1.reservation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PATH']._serialized_start=122
-  _globals['_PATH']._serialized_end=306
-  _globals['_RESERVATION']._serialized_start=309
-  _globals['_RESERVATION']._serialized_end=817
-  _globals['_RESERVATION_STATE']._serialized_start=730
-  _globals['_RESERVATION_STATE']._serialized_end=817
+  _globals['_PATH'].fields_by_name['links']._loaded_options = None
+  _globals['_PATH'].fields_by_name['links']._serialized_options = b'\310\332\030\200\002\320\332\030@'
+  _globals['_PATH'].fields_by_name['narrowest_link']._loaded_options = None
+  _globals['_PATH'].fields_by_name['narrowest_link']._serialized_options = b'\310\332\030\200\002'
+  _globals['_RESERVATION'].fields_by_name['name']._loaded_options = None
+  _globals['_RESERVATION'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_RESERVATION'].fields_by_name['placement']._loaded_options = None
+  _globals['_RESERVATION'].fields_by_name['placement']._serialized_options = b'\310\332\030\200\002'
+  _globals['_RESERVATION'].fields_by_name['source']._loaded_options = None
+  _globals['_RESERVATION'].fields_by_name['source']._serialized_options = b'\310\332\030\200\002'
+  _globals['_RESERVATION'].fields_by_name['target']._loaded_options = None
+  _globals['_RESERVATION'].fields_by_name['target']._serialized_options = b'\310\332\030\200\002'
+  _globals['_RESERVATION'].fields_by_name['party']._loaded_options = None
+  _globals['_RESERVATION'].fields_by_name['party']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PATH']._serialized_start=153
+  _globals['_PATH']._serialized_end=355
+  _globals['_RESERVATION']._serialized_start=358
+  _globals['_RESERVATION']._serialized_end=901
+  _globals['_RESERVATION_STATE']._serialized_start=814
+  _globals['_RESERVATION_STATE']._serialized_end=901
 # @@protoc_insertion_point(module_scope)

@@ -23,15 +23,26 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/registry/v1/join_token.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x01\n\x0fJoinTokenRecord\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05party\x18\x02 \x01(\tR\x05party\x12#\n\rsecret_digest\x18\x03 \x01(\x0cR\x0csecretDigest\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x19\n\x08spent_on\x18\x05 \x01(\tR\x07spentOn\x12\x1f\n\x0bkeys_digest\x18\x06 \x01(\x0cR\nkeysDigestb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/registry/v1/join_token.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xfa\x01\n\x0fJoinTokenRecord\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12)\n\rsecret_digest\x18\x03 \x01(\x0c\x42\x04\xc8\xda\x18 R\x0csecretDigest\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12 \n\x08spent_on\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07spentOn\x12%\n\x0bkeys_digest\x18\x06 \x01(\x0c\x42\x04\xc8\xda\x18 R\nkeysDigestb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.registry.v1.join_token_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOINTOKENRECORD']._serialized_start=97
-  _globals['_JOINTOKENRECORD']._serialized_end=314
+  _globals['_JOINTOKENRECORD'].fields_by_name['name']._loaded_options = None
+  _globals['_JOINTOKENRECORD'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_JOINTOKENRECORD'].fields_by_name['party']._loaded_options = None
+  _globals['_JOINTOKENRECORD'].fields_by_name['party']._serialized_options = b'\310\332\030\200\002'
+  _globals['_JOINTOKENRECORD'].fields_by_name['secret_digest']._loaded_options = None
+  _globals['_JOINTOKENRECORD'].fields_by_name['secret_digest']._serialized_options = b'\310\332\030 '
+  _globals['_JOINTOKENRECORD'].fields_by_name['spent_on']._loaded_options = None
+  _globals['_JOINTOKENRECORD'].fields_by_name['spent_on']._serialized_options = b'\310\332\030\200\002'
+  _globals['_JOINTOKENRECORD'].fields_by_name['keys_digest']._loaded_options = None
+  _globals['_JOINTOKENRECORD'].fields_by_name['keys_digest']._serialized_options = b'\310\332\030 '
+  _globals['_JOINTOKENRECORD']._serialized_start=128
+  _globals['_JOINTOKENRECORD']._serialized_end=378
 # @@protoc_insertion_point(module_scope)

@@ -23,31 +23,74 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import capacity_pb2 as suanmesh_dot_type_dot_v1_dot_capacity__pb2
 from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/registry/v1/pool.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsuanmesh/type/v1/capacity.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"\xbb\x06\n\x04Pool\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n\nidentifier\x18\x02 \x01(\tR\nidentifier\x12\x14\n\x05party\x18\x03 \x01(\tR\x05party\x12\"\n\x0c\x61rchitecture\x18\x04 \x01(\tR\x0c\x61rchitecture\x12\x30\n\x05hosts\x18\x05 \x03(\x0b\x32\x1a.suanmesh.registry.v1.HostR\x05hosts\x12?\n\rhost_capacity\x18\x06 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x0chostCapacity\x12\x18\n\x07\x65ngines\x18\x07 \x03(\tR\x07\x65ngines\x12\x44\n\x0c\x63\x61pabilities\x18\x08 \x03(\x0b\x32 .suanmesh.registry.v1.CapabilityR\x0c\x63\x61pabilities\x12\x33\n\x06offers\x18\t \x03(\x0b\x32\x1b.suanmesh.registry.v1.OfferR\x06offers\x12\x1e\n\ngeneration\x18\n \x01(\x03R\ngeneration\x12\x36\n\x05phase\x18\x0b \x01(\x0e\x32 .suanmesh.registry.v1.Pool.PhaseR\x05phase\x12\x38\n\ndescriptor\x18\x0c \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\ndescriptor\x12;\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x12\n\x04\x65tag\x18\x0e \x01(\tR\x04\x65tag\x12\x41\n\x0f\x63\x61pacity_origin\x18\x0f \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x0e\x63\x61pacityOrigin\"\x96\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPHASE_VERIFYING\x10\x01\x12\x10\n\x0cPHASE_ACTIVE\x10\x02\x12\x11\n\rPHASE_SUSPECT\x10\x03\x12\x15\n\x11PHASE_QUARANTINED\x10\x04\x12\x12\n\x0ePHASE_DRAINING\x10\x05\x12\x11\n\rPHASE_RETIRED\x10\x06\"R\n\x04Host\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x36\n\x08\x63\x61pacity\x18\x02 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x08\x63\x61pacity\"\xc3\x01\n\nCapability\x12\x1a\n\x08quantity\x18\x01 \x01(\tR\x08quantity\x12\x14\n\x05value\x18\x02 \x01(\x03R\x05value\x12\x12\n\x04unit\x18\x03 \x01(\tR\x04unit\x12\x30\n\x06origin\x18\x04 \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x06origin\x12=\n\x0cmeasure_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bmeasureTime\"\xea\x01\n\x05Offer\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x34\n\x04kind\x18\x02 \x01(\x0e\x32 .suanmesh.registry.v1.Offer.KindR\x04kind\x12\x1d\n\nprice_book\x18\x03 \x01(\tR\tpriceBook\x12$\n\x0emax_duration_s\x18\x04 \x01(\x03R\x0cmaxDurationS\"R\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_ON_DEMAND\x10\x01\x12\r\n\tKIND_SPOT\x10\x02\x12\x11\n\rKIND_RESERVED\x10\x03\"\xb3\x03\n\x0ePoolDescriptor\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\"\n\x0c\x61rchitecture\x18\x02 \x01(\tR\x0c\x61rchitecture\x12\x30\n\x05hosts\x18\x03 \x03(\x0b\x32\x1a.suanmesh.registry.v1.HostR\x05hosts\x12?\n\rhost_capacity\x18\x04 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x0chostCapacity\x12\x18\n\x07\x65ngines\x18\x05 \x03(\tR\x07\x65ngines\x12\x44\n\x0c\x63\x61pabilities\x18\x06 \x03(\x0b\x32 .suanmesh.registry.v1.CapabilityR\x0c\x63\x61pabilities\x12\x33\n\x06offers\x18\x07 \x03(\x0b\x32\x1b.suanmesh.registry.v1.OfferR\x06offers\x12\x1e\n\ngeneration\x18\x08 \x01(\x03R\ngeneration\x12\x41\n\x0f\x63\x61pacity_origin\x18\t \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x0e\x63\x61pacityOrigin\"\xad\x01\n\tPoolState\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12.\n\x04\x66ree\x18\x02 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x04\x66ree\x12\x1d\n\nload_milli\x18\x03 \x01(\x03R\tloadMilli\x12=\n\x0cobserve_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bobserveTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/registry/v1/pool.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1fsuanmesh/type/v1/capacity.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"\xf9\x06\n\x04Pool\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12%\n\nidentifier\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\nidentifier\x12\x1b\n\x05party\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12(\n\x0c\x61rchitecture\x18\x04 \x01(\tB\x04\xc8\xda\x18@R\x0c\x61rchitecture\x12\x36\n\x05hosts\x18\x05 \x03(\x0b\x32\x1a.suanmesh.registry.v1.HostB\x04\xd0\xda\x18@R\x05hosts\x12?\n\rhost_capacity\x18\x06 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x0chostCapacity\x12\"\n\x07\x65ngines\x18\x07 \x03(\tB\x08\xc8\xda\x18@\xd0\xda\x18 R\x07\x65ngines\x12J\n\x0c\x63\x61pabilities\x18\x08 \x03(\x0b\x32 .suanmesh.registry.v1.CapabilityB\x04\xd0\xda\x18 R\x0c\x63\x61pabilities\x12\x39\n\x06offers\x18\t \x03(\x0b\x32\x1b.suanmesh.registry.v1.OfferB\x04\xd0\xda\x18\x08R\x06offers\x12\x1e\n\ngeneration\x18\n \x01(\x03R\ngeneration\x12\x36\n\x05phase\x18\x0b \x01(\x0e\x32 .suanmesh.registry.v1.Pool.PhaseR\x05phase\x12\x38\n\ndescriptor\x18\x0c \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\ndescriptor\x12;\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x19\n\x04\x65tag\x18\x0e \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\x12\x41\n\x0f\x63\x61pacity_origin\x18\x0f \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x0e\x63\x61pacityOrigin\"\x96\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPHASE_VERIFYING\x10\x01\x12\x10\n\x0cPHASE_ACTIVE\x10\x02\x12\x11\n\rPHASE_SUSPECT\x10\x03\x12\x15\n\x11PHASE_QUARANTINED\x10\x04\x12\x12\n\x0ePHASE_DRAINING\x10\x05\x12\x11\n\rPHASE_RETIRED\x10\x06\"Y\n\x04Host\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x36\n\x08\x63\x61pacity\x18\x02 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x08\x63\x61pacity\"\xcf\x01\n\nCapability\x12 \n\x08quantity\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x08quantity\x12\x14\n\x05value\x18\x02 \x01(\x03R\x05value\x12\x18\n\x04unit\x18\x03 \x01(\tB\x04\xc8\xda\x18@R\x04unit\x12\x30\n\x06origin\x18\x04 \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x06origin\x12=\n\x0cmeasure_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bmeasureTime\"\xf8\x01\n\x05Offer\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x34\n\x04kind\x18\x02 \x01(\x0e\x32 .suanmesh.registry.v1.Offer.KindR\x04kind\x12$\n\nprice_book\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tpriceBook\x12$\n\x0emax_duration_s\x18\x04 \x01(\x03R\x0cmaxDurationS\"R\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_ON_DEMAND\x10\x01\x12\r\n\tKIND_SPOT\x10\x02\x12\x11\n\rKIND_RESERVED\x10\x03\"\xdc\x03\n\x0ePoolDescriptor\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12(\n\x0c\x61rchitecture\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x0c\x61rchitecture\x12\x36\n\x05hosts\x18\x03 \x03(\x0b\x32\x1a.suanmesh.registry.v1.HostB\x04\xd0\xda\x18@R\x05hosts\x12?\n\rhost_capacity\x18\x04 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x0chostCapacity\x12\"\n\x07\x65ngines\x18\x05 \x03(\tB\x08\xc8\xda\x18@\xd0\xda\x18 R\x07\x65ngines\x12J\n\x0c\x63\x61pabilities\x18\x06 \x03(\x0b\x32 .suanmesh.registry.v1.CapabilityB\x04\xd0\xda\x18 R\x0c\x63\x61pabilities\x12\x39\n\x06offers\x18\x07 \x03(\x0b\x32\x1b.suanmesh.registry.v1.OfferB\x04\xd0\xda\x18\x08R\x06offers\x12\x1e\n\ngeneration\x18\x08 \x01(\x03R\ngeneration\x12\x41\n\x0f\x63\x61pacity_origin\x18\t \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x0e\x63\x61pacityOrigin\"\xb4\x01\n\tPoolState\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12.\n\x04\x66ree\x18\x02 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x04\x66ree\x12\x1d\n\nload_milli\x18\x03 \x01(\x03R\tloadMilli\x12=\n\x0cobserve_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bobserveTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.registry.v1.pool_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POOL']._serialized_start=155
-  _globals['_POOL']._serialized_end=982
-  _globals['_POOL_PHASE']._serialized_start=832
-  _globals['_POOL_PHASE']._serialized_end=982
-  _globals['_HOST']._serialized_start=984
-  _globals['_HOST']._serialized_end=1066
-  _globals['_CAPABILITY']._serialized_start=1069
-  _globals['_CAPABILITY']._serialized_end=1264
-  _globals['_OFFER']._serialized_start=1267
-  _globals['_OFFER']._serialized_end=1501
-  _globals['_OFFER_KIND']._serialized_start=1419
-  _globals['_OFFER_KIND']._serialized_end=1501
-  _globals['_POOLDESCRIPTOR']._serialized_start=1504
-  _globals['_POOLDESCRIPTOR']._serialized_end=1939
-  _globals['_POOLSTATE']._serialized_start=1942
-  _globals['_POOLSTATE']._serialized_end=2115
+  _globals['_POOL'].fields_by_name['name']._loaded_options = None
+  _globals['_POOL'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_POOL'].fields_by_name['identifier']._loaded_options = None
+  _globals['_POOL'].fields_by_name['identifier']._serialized_options = b'\310\332\030\200\002'
+  _globals['_POOL'].fields_by_name['party']._loaded_options = None
+  _globals['_POOL'].fields_by_name['party']._serialized_options = b'\310\332\030\200\002'
+  _globals['_POOL'].fields_by_name['architecture']._loaded_options = None
+  _globals['_POOL'].fields_by_name['architecture']._serialized_options = b'\310\332\030@'
+  _globals['_POOL'].fields_by_name['hosts']._loaded_options = None
+  _globals['_POOL'].fields_by_name['hosts']._serialized_options = b'\320\332\030@'
+  _globals['_POOL'].fields_by_name['engines']._loaded_options = None
+  _globals['_POOL'].fields_by_name['engines']._serialized_options = b'\310\332\030@\320\332\030 '
+  _globals['_POOL'].fields_by_name['capabilities']._loaded_options = None
+  _globals['_POOL'].fields_by_name['capabilities']._serialized_options = b'\320\332\030 '
+  _globals['_POOL'].fields_by_name['offers']._loaded_options = None
+  _globals['_POOL'].fields_by_name['offers']._serialized_options = b'\320\332\030\010'
+  _globals['_POOL'].fields_by_name['etag']._loaded_options = None
+  _globals['_POOL'].fields_by_name['etag']._serialized_options = b'\310\332\030\200\001'
+  _globals['_HOST'].fields_by_name['name']._loaded_options = None
+  _globals['_HOST'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CAPABILITY'].fields_by_name['quantity']._loaded_options = None
+  _globals['_CAPABILITY'].fields_by_name['quantity']._serialized_options = b'\310\332\030@'
+  _globals['_CAPABILITY'].fields_by_name['unit']._loaded_options = None
+  _globals['_CAPABILITY'].fields_by_name['unit']._serialized_options = b'\310\332\030@'
+  _globals['_OFFER'].fields_by_name['name']._loaded_options = None
+  _globals['_OFFER'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_OFFER'].fields_by_name['price_book']._loaded_options = None
+  _globals['_OFFER'].fields_by_name['price_book']._serialized_options = b'\310\332\030\200\002'
+  _globals['_POOLDESCRIPTOR'].fields_by_name['name']._loaded_options = None
+  _globals['_POOLDESCRIPTOR'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_POOLDESCRIPTOR'].fields_by_name['architecture']._loaded_options = None
+  _globals['_POOLDESCRIPTOR'].fields_by_name['architecture']._serialized_options = b'\310\332\030@'
+  _globals['_POOLDESCRIPTOR'].fields_by_name['hosts']._loaded_options = None
+  _globals['_POOLDESCRIPTOR'].fields_by_name['hosts']._serialized_options = b'\320\332\030@'
+  _globals['_POOLDESCRIPTOR'].fields_by_name['engines']._loaded_options = None
+  _globals['_POOLDESCRIPTOR'].fields_by_name['engines']._serialized_options = b'\310\332\030@\320\332\030 '
+  _globals['_POOLDESCRIPTOR'].fields_by_name['capabilities']._loaded_options = None
+  _globals['_POOLDESCRIPTOR'].fields_by_name['capabilities']._serialized_options = b'\320\332\030 '
+  _globals['_POOLDESCRIPTOR'].fields_by_name['offers']._loaded_options = None
+  _globals['_POOLDESCRIPTOR'].fields_by_name['offers']._serialized_options = b'\320\332\030\010'
+  _globals['_POOLSTATE'].fields_by_name['name']._loaded_options = None
+  _globals['_POOLSTATE'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_POOL']._serialized_start=186
+  _globals['_POOL']._serialized_end=1075
+  _globals['_POOL_PHASE']._serialized_start=925
+  _globals['_POOL_PHASE']._serialized_end=1075
+  _globals['_HOST']._serialized_start=1077
+  _globals['_HOST']._serialized_end=1166
+  _globals['_CAPABILITY']._serialized_start=1169
+  _globals['_CAPABILITY']._serialized_end=1376
+  _globals['_OFFER']._serialized_start=1379
+  _globals['_OFFER']._serialized_end=1627
+  _globals['_OFFER_KIND']._serialized_start=1545
+  _globals['_OFFER_KIND']._serialized_end=1627
+  _globals['_POOLDESCRIPTOR']._serialized_start=1630
+  _globals['_POOLDESCRIPTOR']._serialized_end=2106
+  _globals['_POOLSTATE']._serialized_start=2109
+  _globals['_POOLSTATE']._serialized_end=2289
 # @@protoc_insertion_point(module_scope)

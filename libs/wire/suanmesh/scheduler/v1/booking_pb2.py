@@ -22,15 +22,18 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suanmesh/scheduler/v1/booking.proto\x12\x15suanmesh.scheduler.v1\";\n\x0bSiteBooking\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07\x63ommits\x18\x02 \x01(\x03R\x07\x63ommitsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suanmesh/scheduler/v1/booking.proto\x12\x15suanmesh.scheduler.v1\x1a\x1dsuanmesh/type/v1/bounds.proto\"B\n\x0bSiteBooking\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x18\n\x07\x63ommits\x18\x02 \x01(\x03R\x07\x63ommitsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.scheduler.v1.booking_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SITEBOOKING']._serialized_start=62
-  _globals['_SITEBOOKING']._serialized_end=121
+  _globals['_SITEBOOKING'].fields_by_name['name']._loaded_options = None
+  _globals['_SITEBOOKING'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_SITEBOOKING']._serialized_start=93
+  _globals['_SITEBOOKING']._serialized_end=159
 # @@protoc_insertion_point(module_scope)

@@ -24,23 +24,68 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from suanmesh.scheduler.v1 import reason_pb2 as suanmesh_dot_scheduler_dot_v1_dot_reason__pb2
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$suanmesh/scheduler/v1/decision.proto\x12\x15suanmesh.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"suanmesh/scheduler/v1/reason.proto\"\xe6\x03\n\x08\x44\x65\x63ision\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n\x03job\x18\x02 \x01(\tR\x03job\x12\x34\n\x04read\x18\x03 \x01(\x0b\x32 .suanmesh.scheduler.v1.RevisionsR\x04read\x12@\n\ncandidates\x18\x04 \x03(\x0b\x32 .suanmesh.scheduler.v1.CandidateR\ncandidates\x12\'\n\x0f\x63\x61ndidate_count\x18\x05 \x01(\x05R\x0e\x63\x61ndidateCount\x12\x16\n\x06\x63hosen\x18\x06 \x01(\tR\x06\x63hosen\x12\x1b\n\trunner_up\x18\x07 \x01(\tR\x08runnerUp\x12\x16\n\x06reason\x18\x08 \x01(\tR\x06reason\x12Q\n\x10\x61\x64mitting_change\x18\t \x01(\x0b\x32&.suanmesh.scheduler.v1.AdmittingChangeR\x0f\x61\x64mittingChange\x12\x19\n\x08trace_id\x18\n \x01(\tR\x07traceId\x12;\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x1b\n\treason_zh\x18\x0c \x01(\tR\x08reasonZh\"\x97\x01\n\tRevisions\x12\x1a\n\x08registry\x18\x01 \x01(\x03R\x08registry\x12\x1c\n\tscheduler\x18\x02 \x01(\x03R\tscheduler\x12\x31\n\x14network_orchestrator\x18\x03 \x01(\x03R\x13networkOrchestrator\x12\x1d\n\nprice_book\x18\x04 \x01(\x03R\tpriceBook\"\xdb\x04\n\tCandidate\x12\x12\n\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n\x04site\x18\x02 \x01(\tR\x04site\x12\x14\n\x05offer\x18\x03 \x01(\tR\x05offer\x12\x18\n\x07variant\x18\x04 \x01(\x05R\x07variant\x12$\n\x0b\x63ost_micros\x18\x05 \x01(\x03H\x00R\ncostMicros\x88\x01\x01\x12*\n\x0e\x63ompute_micros\x18\x06 \x01(\x03H\x01R\rcomputeMicros\x88\x01\x01\x12,\n\x0ftransfer_micros\x18\x07 \x01(\x03H\x02R\x0etransferMicros\x88\x01\x01\x12%\n\x0etransfer_bytes\x18\x08 \x01(\x03R\rtransferBytes\x12\x1f\n\x0btransfer_ms\x18\t \x01(\x03R\ntransferMs\x12\x12\n\x04path\x18\n \x03(\tR\x04path\x12\x1d\n\nlatency_us\x18\x0b \x01(\x03R\tlatencyUs\x12\x19\n\x08rate_bps\x18\x0c \x01(\x03R\x07rateBps\x12\x16\n\x06source\x18\r \x01(\tR\x06source\x12&\n\x0cscore_micros\x18\x0e \x01(\x03H\x03R\x0bscoreMicros\x88\x01\x01\x12;\n\x08obstacle\x18\x0f \x01(\x0b\x32\x1f.suanmesh.scheduler.v1.ObstacleR\x08obstacle\x12\x1b\n\tfinish_ms\x18\x10 \x01(\x03R\x08\x66inishMsB\x0e\n\x0c_cost_microsB\x11\n\x0f_compute_microsB\x12\n\x10_transfer_microsB\x0f\n\r_score_micros\"\xf1\x01\n\x08Obstacle\x12\x37\n\x04\x63ode\x18\x01 \x01(\x0e\x32#.suanmesh.scheduler.v1.ObstacleCodeR\x04\x63ode\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12\x1d\n\nmessage_zh\x18\x03 \x01(\tR\tmessageZh\x12\x1b\n\x06needed\x18\x04 \x01(\x03H\x00R\x06needed\x88\x01\x01\x12!\n\tavailable\x18\x05 \x01(\x03H\x01R\tavailable\x88\x01\x01\x12\x1a\n\x08resource\x18\x06 \x01(\tR\x08resourceB\t\n\x07_neededB\x0c\n\n_available\"\x98\x01\n\x0f\x41\x64mittingChange\x12\x14\n\x05\x66ield\x18\x01 \x01(\tR\x05\x66ield\x12\x12\n\x04\x66rom\x18\x02 \x01(\tR\x04\x66rom\x12\x0e\n\x02to\x18\x03 \x01(\tR\x02to\x12\x12\n\x04pool\x18\x04 \x01(\tR\x04pool\x12\x18\n\x07message\x18\x05 \x01(\tR\x07message\x12\x1d\n\nmessage_zh\x18\x06 \x01(\tR\tmessageZhb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$suanmesh/scheduler/v1/decision.proto\x12\x15suanmesh.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"suanmesh/scheduler/v1/reason.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xa6\x04\n\x08\x44\x65\x63ision\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x17\n\x03job\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12\x34\n\x04read\x18\x03 \x01(\x0b\x32 .suanmesh.scheduler.v1.RevisionsR\x04read\x12H\n\ncandidates\x18\x04 \x03(\x0b\x32 .suanmesh.scheduler.v1.CandidateB\x06\xd0\xda\x18\xa0\x8d\x06R\ncandidates\x12\'\n\x0f\x63\x61ndidate_count\x18\x05 \x01(\x05R\x0e\x63\x61ndidateCount\x12\x1d\n\x06\x63hosen\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06\x63hosen\x12\"\n\trunner_up\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08runnerUp\x12!\n\x06reason\x18\x08 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x06reason\x12Q\n\x10\x61\x64mitting_change\x18\t \x01(\x0b\x32&.suanmesh.scheduler.v1.AdmittingChangeR\x0f\x61\x64mittingChange\x12\x1f\n\x08trace_id\x18\n \x01(\tB\x04\xc8\xda\x18@R\x07traceId\x12;\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12&\n\treason_zh\x18\x0c \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x08reasonZh\"\x97\x01\n\tRevisions\x12\x1a\n\x08registry\x18\x01 \x01(\x03R\x08registry\x12\x1c\n\tscheduler\x18\x02 \x01(\x03R\tscheduler\x12\x31\n\x14network_orchestrator\x18\x03 \x01(\x03R\x13networkOrchestrator\x12\x1d\n\nprice_book\x18\x04 \x01(\x03R\tpriceBook\"\x82\x05\n\tCandidate\x12\x19\n\x04pool\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04pool\x12\x19\n\x04site\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1b\n\x05offer\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05offer\x12\x18\n\x07variant\x18\x04 \x01(\x05R\x07variant\x12$\n\x0b\x63ost_micros\x18\x05 \x01(\x03H\x00R\ncostMicros\x88\x01\x01\x12*\n\x0e\x63ompute_micros\x18\x06 \x01(\x03H\x01R\rcomputeMicros\x88\x01\x01\x12,\n\x0ftransfer_micros\x18\x07 \x01(\x03H\x02R\x0etransferMicros\x88\x01\x01\x12%\n\x0etransfer_bytes\x18\x08 \x01(\x03R\rtransferBytes\x12\x1f\n\x0btransfer_ms\x18\t \x01(\x03R\ntransferMs\x12\x1d\n\x04path\x18\n \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\x04path\x12\x1d\n\nlatency_us\x18\x0b \x01(\x03R\tlatencyUs\x12\x19\n\x08rate_bps\x18\x0c \x01(\x03R\x07rateBps\x12\x1d\n\x06source\x18\r \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12&\n\x0cscore_micros\x18\x0e \x01(\x03H\x03R\x0bscoreMicros\x88\x01\x01\x12;\n\x08obstacle\x18\x0f \x01(\x0b\x32\x1f.suanmesh.scheduler.v1.ObstacleR\x08obstacle\x12\x1b\n\tfinish_ms\x18\x10 \x01(\x03R\x08\x66inishMsB\x0e\n\x0c_cost_microsB\x11\n\x0f_compute_microsB\x12\n\x10_transfer_microsB\x0f\n\r_score_micros\"\x8e\x02\n\x08Obstacle\x12\x37\n\x04\x63ode\x18\x01 \x01(\x0e\x32#.suanmesh.scheduler.v1.ObstacleCodeR\x04\x63ode\x12#\n\x07message\x18\x02 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x07message\x12(\n\nmessage_zh\x18\x03 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\tmessageZh\x12\x1b\n\x06needed\x18\x04 \x01(\x03H\x00R\x06needed\x88\x01\x01\x12!\n\tavailable\x18\x05 \x01(\x03H\x01R\tavailable\x88\x01\x01\x12!\n\x08resource\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08resourceB\t\n\x07_neededB\x0c\n\n_available\"\xd2\x01\n\x0f\x41\x64mittingChange\x12\x1b\n\x05\x66ield\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05\x66ield\x12\x1d\n\x04\x66rom\x18\x02 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x04\x66rom\x12\x19\n\x02to\x18\x03 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x02to\x12\x19\n\x04pool\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04pool\x12#\n\x07message\x18\x05 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x07message\x12(\n\nmessage_zh\x18\x06 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\tmessageZhb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.scheduler.v1.decision_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DECISION']._serialized_start=133
-  _globals['_DECISION']._serialized_end=619
-  _globals['_REVISIONS']._serialized_start=622
-  _globals['_REVISIONS']._serialized_end=773
-  _globals['_CANDIDATE']._serialized_start=776
-  _globals['_CANDIDATE']._serialized_end=1379
-  _globals['_OBSTACLE']._serialized_start=1382
-  _globals['_OBSTACLE']._serialized_end=1623
-  _globals['_ADMITTINGCHANGE']._serialized_start=1626
-  _globals['_ADMITTINGCHANGE']._serialized_end=1778
+  _globals['_DECISION'].fields_by_name['name']._loaded_options = None
+  _globals['_DECISION'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_DECISION'].fields_by_name['job']._loaded_options = None
+  _globals['_DECISION'].fields_by_name['job']._serialized_options = b'\310\332\030\200\002'
+  _globals['_DECISION'].fields_by_name['candidates']._loaded_options = None
+  _globals['_DECISION'].fields_by_name['candidates']._serialized_options = b'\320\332\030\240\215\006'
+  _globals['_DECISION'].fields_by_name['chosen']._loaded_options = None
+  _globals['_DECISION'].fields_by_name['chosen']._serialized_options = b'\310\332\030\200\002'
+  _globals['_DECISION'].fields_by_name['runner_up']._loaded_options = None
+  _globals['_DECISION'].fields_by_name['runner_up']._serialized_options = b'\310\332\030\200\002'
+  _globals['_DECISION'].fields_by_name['reason']._loaded_options = None
+  _globals['_DECISION'].fields_by_name['reason']._serialized_options = b'\310\332\030\200 \330\332\030\001'
+  _globals['_DECISION'].fields_by_name['trace_id']._loaded_options = None
+  _globals['_DECISION'].fields_by_name['trace_id']._serialized_options = b'\310\332\030@'
+  _globals['_DECISION'].fields_by_name['reason_zh']._loaded_options = None
+  _globals['_DECISION'].fields_by_name['reason_zh']._serialized_options = b'\310\332\030\200 \330\332\030\001'
+  _globals['_CANDIDATE'].fields_by_name['pool']._loaded_options = None
+  _globals['_CANDIDATE'].fields_by_name['pool']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CANDIDATE'].fields_by_name['site']._loaded_options = None
+  _globals['_CANDIDATE'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CANDIDATE'].fields_by_name['offer']._loaded_options = None
+  _globals['_CANDIDATE'].fields_by_name['offer']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CANDIDATE'].fields_by_name['path']._loaded_options = None
+  _globals['_CANDIDATE'].fields_by_name['path']._serialized_options = b'\310\332\030\200\002\320\332\030@'
+  _globals['_CANDIDATE'].fields_by_name['source']._loaded_options = None
+  _globals['_CANDIDATE'].fields_by_name['source']._serialized_options = b'\310\332\030\200\002'
+  _globals['_OBSTACLE'].fields_by_name['message']._loaded_options = None
+  _globals['_OBSTACLE'].fields_by_name['message']._serialized_options = b'\310\332\030\200 \330\332\030\001'
+  _globals['_OBSTACLE'].fields_by_name['message_zh']._loaded_options = None
+  _globals['_OBSTACLE'].fields_by_name['message_zh']._serialized_options = b'\310\332\030\200 \330\332\030\001'
+  _globals['_OBSTACLE'].fields_by_name['resource']._loaded_options = None
+  _globals['_OBSTACLE'].fields_by_name['resource']._serialized_options = b'\310\332\030\200\002'
+  _globals['_ADMITTINGCHANGE'].fields_by_name['field']._loaded_options = None
+  _globals['_ADMITTINGCHANGE'].fields_by_name['field']._serialized_options = b'\310\332\030\200\002'
+  _globals['_ADMITTINGCHANGE'].fields_by_name['from']._loaded_options = None
+  _globals['_ADMITTINGCHANGE'].fields_by_name['from']._serialized_options = b'\310\332\030\200 \330\332\030\001'
+  _globals['_ADMITTINGCHANGE'].fields_by_name['to']._loaded_options = None
+  _globals['_ADMITTINGCHANGE'].fields_by_name['to']._serialized_options = b'\310\332\030\200 \330\332\030\001'
+  _globals['_ADMITTINGCHANGE'].fields_by_name['pool']._loaded_options = None
+  _globals['_ADMITTINGCHANGE'].fields_by_name['pool']._serialized_options = b'\310\332\030\200\002'
+  _globals['_ADMITTINGCHANGE'].fields_by_name['message']._loaded_options = None
+  _globals['_ADMITTINGCHANGE'].fields_by_name['message']._serialized_options = b'\310\332\030\200 \330\332\030\001'
+  _globals['_ADMITTINGCHANGE'].fields_by_name['message_zh']._loaded_options = None
+  _globals['_ADMITTINGCHANGE'].fields_by_name['message_zh']._serialized_options = b'\310\332\030\200 \330\332\030\001'
+  _globals['_DECISION']._serialized_start=164
+  _globals['_DECISION']._serialized_end=714
+  _globals['_REVISIONS']._serialized_start=717
+  _globals['_REVISIONS']._serialized_end=868
+  _globals['_CANDIDATE']._serialized_start=871
+  _globals['_CANDIDATE']._serialized_end=1513
+  _globals['_OBSTACLE']._serialized_start=1516
+  _globals['_OBSTACLE']._serialized_end=1786
+  _globals['_ADMITTINGCHANGE']._serialized_start=1789
+  _globals['_ADMITTINGCHANGE']._serialized_end=1999
 # @@protoc_insertion_point(module_scope)

@@ -24,30 +24,83 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from suanmesh.scheduler.v1 import job_pb2 as suanmesh_dot_scheduler_dot_v1_dot_job__pb2
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import capacity_pb2 as suanmesh_dot_type_dot_v1_dot_capacity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/scheduler/v1/placement.proto\x12\x15suanmesh.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsuanmesh/scheduler/v1/job.proto\x1a\x1fsuanmesh/type/v1/capacity.proto\"\x81\t\n\tPlacement\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n\x03job\x18\x02 \x01(\tR\x03job\x12\x12\n\x04site\x18\x03 \x01(\tR\x04site\x12.\n\x04legs\x18\x04 \x03(\x0b\x32\x1a.suanmesh.scheduler.v1.LegR\x04legs\x12\x14\n\x05holds\x18\x05 \x03(\tR\x05holds\x12\x14\n\x05\x66\x65nce\x18\x06 \x01(\x03R\x05\x66\x65nce\x12<\n\x05state\x18\x07 \x01(\x0e\x32&.suanmesh.scheduler.v1.Placement.StateR\x05state\x12!\n\x0cstate_reason\x18\x08 \x01(\tR\x0bstateReason\x12\x1a\n\x08\x64\x65\x63ision\x18\t \x01(\tR\x08\x64\x65\x63ision\x12\x18\n\x07\x61\x63\x63ount\x18\n \x01(\tR\x07\x61\x63\x63ount\x12 \n\x0breservation\x18\x0b \x01(\tR\x0breservation\x12\x1c\n\ttransfers\x18\x0c \x03(\tR\ttransfers\x12/\n\x04work\x18\r \x01(\x0b\x32\x1b.suanmesh.scheduler.v1.WorkR\x04work\x12\x37\n\x05tasks\x18\x0e \x03(\x0b\x32!.suanmesh.scheduler.v1.TaskResultR\x05tasks\x12\x18\n\x07\x61ttempt\x18\x0f \x01(\x05R\x07\x61ttempt\x12%\n\x0estop_requested\x18\x10 \x01(\x08R\rstopRequested\x12;\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x35\n\x08\x65nd_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x14\n\x05party\x18\x13 \x01(\tR\x05party\x12\x14\n\x05offer\x18\x14 \x01(\tR\x05offer\x12 \n\x0btraceparent\x18\x15 \x01(\tR\x0btraceparent\x12\x39\n\x06routes\x18\x16 \x03(\x0b\x32!.suanmesh.scheduler.v1.InputRouteR\x06routes\x12G\n\routput_routes\x18\x17 \x03(\x0b\x32\".suanmesh.scheduler.v1.OutputRouteR\x0coutputRoutes\"\x95\x02\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_HELD\x10\x01\x12\x13\n\x0fSTATE_COMMITTED\x10\x02\x12\x12\n\x0eSTATE_ACCEPTED\x10\x03\x12\x11\n\rSTATE_STAGING\x10\x04\x12\x11\n\rSTATE_RUNNING\x10\x05\x12\x14\n\x10STATE_DELIVERING\x10\x06\x12\x0e\n\nSTATE_DONE\x10\x07\x12\x10\n\x0cSTATE_FAILED\x10\x08\x12\x11\n\rSTATE_REFUSED\x10\t\x12\x13\n\x0fSTATE_CANCELLED\x10\n\x12\x13\n\x0fSTATE_PREEMPTED\x10\x0b\x12\x11\n\rSTATE_EXPIRED\x10\x0c\x12\x0e\n\nSTATE_LOST\x10\r\"\x86\x01\n\x03Leg\x12\x12\n\x04pool\x18\x01 \x01(\tR\x04pool\x12\x34\n\x05hosts\x18\x02 \x03(\x0b\x32\x1e.suanmesh.scheduler.v1.HostRunR\x05hosts\x12\x35\n\x08per_task\x18\x03 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x07perTask\"a\n\nInputRoute\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12 \n\x0breservation\x18\x02 \x01(\tR\x0breservation\x12\x19\n\x08rate_bps\x18\x03 \x01(\x03R\x07rateBps\"b\n\x0bOutputRoute\x12\x16\n\x06target\x18\x01 \x01(\tR\x06target\x12 \n\x0breservation\x18\x02 \x01(\tR\x0breservation\x12\x19\n\x08rate_bps\x18\x03 \x01(\x03R\x07rateBps\"3\n\x07HostRun\x12\x12\n\x04host\x18\x01 \x01(\tR\x04host\x12\x14\n\x05tasks\x18\x02 \x01(\x05R\x05tasks\"\x99\x02\n\x04Work\x12,\n\x03\x61sk\x18\x01 \x01(\x0b\x32\x1a.suanmesh.scheduler.v1.AskR\x03\x61sk\x12\x38\n\x07variant\x18\x02 \x01(\x0b\x32\x1e.suanmesh.scheduler.v1.VariantR\x07variant\x12\x34\n\x06inputs\x18\x03 \x03(\x0b\x32\x1c.suanmesh.scheduler.v1.InputR\x06inputs\x12\x37\n\x07outputs\x18\x04 \x03(\x0b\x32\x1d.suanmesh.scheduler.v1.OutputR\x07outputs\x12\x14\n\x05\x63ount\x18\x05 \x01(\x05R\x05\x63ount\x12$\n\x0emax_duration_s\x18\x06 \x01(\x03R\x0cmaxDurationS\"\xe4\x01\n\nTaskResult\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12$\n\x0b\x65xit_status\x18\x02 \x01(\x05H\x00R\nexitStatus\x88\x01\x01\x12\x39\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x18\n\x07\x66\x61ilure\x18\x05 \x01(\tR\x07\x66\x61ilureB\x0e\n\x0c_exit_statusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/scheduler/v1/placement.proto\x12\x15suanmesh.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsuanmesh/scheduler/v1/job.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1fsuanmesh/type/v1/capacity.proto\"\xfb\t\n\tPlacement\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x17\n\x03job\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12\x19\n\x04site\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x34\n\x04legs\x18\x04 \x03(\x0b\x32\x1a.suanmesh.scheduler.v1.LegB\x04\xd0\xda\x18@R\x04legs\x12 \n\x05holds\x18\x05 \x03(\tB\n\xc8\xda\x18\x80\x02\xd0\xda\x18\x80\x01R\x05holds\x12\x14\n\x05\x66\x65nce\x18\x06 \x01(\x03R\x05\x66\x65nce\x12<\n\x05state\x18\x07 \x01(\x0e\x32&.suanmesh.scheduler.v1.Placement.StateR\x05state\x12,\n\x0cstate_reason\x18\x08 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x0bstateReason\x12!\n\x08\x64\x65\x63ision\x18\t \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08\x64\x65\x63ision\x12\x1f\n\x07\x61\x63\x63ount\x18\n \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12\'\n\x0breservation\x18\x0b \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0breservation\x12(\n\ttransfers\x18\x0c \x03(\tB\n\xc8\xda\x18\x80\x02\xd0\xda\x18\x80\x01R\ttransfers\x12/\n\x04work\x18\r \x01(\x0b\x32\x1b.suanmesh.scheduler.v1.WorkR\x04work\x12>\n\x05tasks\x18\x0e \x03(\x0b\x32!.suanmesh.scheduler.v1.TaskResultB\x05\xd0\xda\x18\xe8\x07R\x05tasks\x12\x18\n\x07\x61ttempt\x18\x0f \x01(\x05R\x07\x61ttempt\x12%\n\x0estop_requested\x18\x10 \x01(\x08R\rstopRequested\x12;\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x35\n\x08\x65nd_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x1b\n\x05party\x18\x13 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x1b\n\x05offer\x18\x14 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05offer\x12&\n\x0btraceparent\x18\x15 \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\x12?\n\x06routes\x18\x16 \x03(\x0b\x32!.suanmesh.scheduler.v1.InputRouteB\x04\xd0\xda\x18@R\x06routes\x12M\n\routput_routes\x18\x17 \x03(\x0b\x32\".suanmesh.scheduler.v1.OutputRouteB\x04\xd0\xda\x18@R\x0coutputRoutes\"\x95\x02\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_HELD\x10\x01\x12\x13\n\x0fSTATE_COMMITTED\x10\x02\x12\x12\n\x0eSTATE_ACCEPTED\x10\x03\x12\x11\n\rSTATE_STAGING\x10\x04\x12\x11\n\rSTATE_RUNNING\x10\x05\x12\x14\n\x10STATE_DELIVERING\x10\x06\x12\x0e\n\nSTATE_DONE\x10\x07\x12\x10\n\x0cSTATE_FAILED\x10\x08\x12\x11\n\rSTATE_REFUSED\x10\t\x12\x13\n\x0fSTATE_CANCELLED\x10\n\x12\x13\n\x0fSTATE_PREEMPTED\x10\x0b\x12\x11\n\rSTATE_EXPIRED\x10\x0c\x12\x0e\n\nSTATE_LOST\x10\r\"\x93\x01\n\x03Leg\x12\x19\n\x04pool\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04pool\x12:\n\x05hosts\x18\x02 \x03(\x0b\x32\x1e.suanmesh.scheduler.v1.HostRunB\x04\xd0\xda\x18\x10R\x05hosts\x12\x35\n\x08per_task\x18\x03 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x07perTask\"o\n\nInputRoute\x12\x1d\n\x06source\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\'\n\x0breservation\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0breservation\x12\x19\n\x08rate_bps\x18\x03 \x01(\x03R\x07rateBps\"p\n\x0bOutputRoute\x12\x1d\n\x06target\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12\'\n\x0breservation\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0breservation\x12\x19\n\x08rate_bps\x18\x03 \x01(\x03R\x07rateBps\":\n\x07HostRun\x12\x19\n\x04host\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04host\x12\x14\n\x05tasks\x18\x02 \x01(\x05R\x05tasks\"\xa5\x02\n\x04Work\x12,\n\x03\x61sk\x18\x01 \x01(\x0b\x32\x1a.suanmesh.scheduler.v1.AskR\x03\x61sk\x12\x38\n\x07variant\x18\x02 \x01(\x0b\x32\x1e.suanmesh.scheduler.v1.VariantR\x07variant\x12:\n\x06inputs\x18\x03 \x03(\x0b\x32\x1c.suanmesh.scheduler.v1.InputB\x04\xd0\xda\x18@R\x06inputs\x12=\n\x07outputs\x18\x04 \x03(\x0b\x32\x1d.suanmesh.scheduler.v1.OutputB\x04\xd0\xda\x18@R\x07outputs\x12\x14\n\x05\x63ount\x18\x05 \x01(\x05R\x05\x63ount\x12$\n\x0emax_duration_s\x18\x06 \x01(\x03R\x0cmaxDurationS\"\xef\x01\n\nTaskResult\x12\x14\n\x05index\x18\x01 \x01(\x05R\x05index\x12$\n\x0b\x65xit_status\x18\x02 \x01(\x05H\x00R\nexitStatus\x88\x01\x01\x12\x39\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12#\n\x07\x66\x61ilure\x18\x05 \x01(\tB\t\xc8\xda\x18\x80\x02\xd8\xda\x18\x01R\x07\x66\x61ilureB\x0e\n\x0c_exit_statusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.scheduler.v1.placement_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLACEMENT']._serialized_start=164
-  _globals['_PLACEMENT']._serialized_end=1317
-  _globals['_PLACEMENT_STATE']._serialized_start=1040
-  _globals['_PLACEMENT_STATE']._serialized_end=1317
-  _globals['_LEG']._serialized_start=1320
-  _globals['_LEG']._serialized_end=1454
-  _globals['_INPUTROUTE']._serialized_start=1456
-  _globals['_INPUTROUTE']._serialized_end=1553
-  _globals['_OUTPUTROUTE']._serialized_start=1555
-  _globals['_OUTPUTROUTE']._serialized_end=1653
-  _globals['_HOSTRUN']._serialized_start=1655
-  _globals['_HOSTRUN']._serialized_end=1706
-  _globals['_WORK']._serialized_start=1709
-  _globals['_WORK']._serialized_end=1990
-  _globals['_TASKRESULT']._serialized_start=1993
-  _globals['_TASKRESULT']._serialized_end=2221
+  _globals['_PLACEMENT'].fields_by_name['name']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PLACEMENT'].fields_by_name['job']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['job']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PLACEMENT'].fields_by_name['site']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PLACEMENT'].fields_by_name['legs']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['legs']._serialized_options = b'\320\332\030@'
+  _globals['_PLACEMENT'].fields_by_name['holds']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['holds']._serialized_options = b'\310\332\030\200\002\320\332\030\200\001'
+  _globals['_PLACEMENT'].fields_by_name['state_reason']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['state_reason']._serialized_options = b'\310\332\030\200 \330\332\030\001'
+  _globals['_PLACEMENT'].fields_by_name['decision']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['decision']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PLACEMENT'].fields_by_name['account']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['account']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PLACEMENT'].fields_by_name['reservation']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['reservation']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PLACEMENT'].fields_by_name['transfers']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['transfers']._serialized_options = b'\310\332\030\200\002\320\332\030\200\001'
+  _globals['_PLACEMENT'].fields_by_name['tasks']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['tasks']._serialized_options = b'\320\332\030\350\007'
+  _globals['_PLACEMENT'].fields_by_name['party']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['party']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PLACEMENT'].fields_by_name['offer']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['offer']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PLACEMENT'].fields_by_name['traceparent']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['traceparent']._serialized_options = b'\310\332\030@'
+  _globals['_PLACEMENT'].fields_by_name['routes']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['routes']._serialized_options = b'\320\332\030@'
+  _globals['_PLACEMENT'].fields_by_name['output_routes']._loaded_options = None
+  _globals['_PLACEMENT'].fields_by_name['output_routes']._serialized_options = b'\320\332\030@'
+  _globals['_LEG'].fields_by_name['pool']._loaded_options = None
+  _globals['_LEG'].fields_by_name['pool']._serialized_options = b'\310\332\030\200\002'
+  _globals['_LEG'].fields_by_name['hosts']._loaded_options = None
+  _globals['_LEG'].fields_by_name['hosts']._serialized_options = b'\320\332\030\020'
+  _globals['_INPUTROUTE'].fields_by_name['source']._loaded_options = None
+  _globals['_INPUTROUTE'].fields_by_name['source']._serialized_options = b'\310\332\030\200\002'
+  _globals['_INPUTROUTE'].fields_by_name['reservation']._loaded_options = None
+  _globals['_INPUTROUTE'].fields_by_name['reservation']._serialized_options = b'\310\332\030\200\002'
+  _globals['_OUTPUTROUTE'].fields_by_name['target']._loaded_options = None
+  _globals['_OUTPUTROUTE'].fields_by_name['target']._serialized_options = b'\310\332\030\200\002'
+  _globals['_OUTPUTROUTE'].fields_by_name['reservation']._loaded_options = None
+  _globals['_OUTPUTROUTE'].fields_by_name['reservation']._serialized_options = b'\310\332\030\200\002'
+  _globals['_HOSTRUN'].fields_by_name['host']._loaded_options = None
+  _globals['_HOSTRUN'].fields_by_name['host']._serialized_options = b'\310\332\030\200\002'
+  _globals['_WORK'].fields_by_name['inputs']._loaded_options = None
+  _globals['_WORK'].fields_by_name['inputs']._serialized_options = b'\320\332\030@'
+  _globals['_WORK'].fields_by_name['outputs']._loaded_options = None
+  _globals['_WORK'].fields_by_name['outputs']._serialized_options = b'\320\332\030@'
+  _globals['_TASKRESULT'].fields_by_name['failure']._loaded_options = None
+  _globals['_TASKRESULT'].fields_by_name['failure']._serialized_options = b'\310\332\030\200\002\330\332\030\001'
+  _globals['_PLACEMENT']._serialized_start=195
+  _globals['_PLACEMENT']._serialized_end=1470
+  _globals['_PLACEMENT_STATE']._serialized_start=1193
+  _globals['_PLACEMENT_STATE']._serialized_end=1470
+  _globals['_LEG']._serialized_start=1473
+  _globals['_LEG']._serialized_end=1620
+  _globals['_INPUTROUTE']._serialized_start=1622
+  _globals['_INPUTROUTE']._serialized_end=1733
+  _globals['_OUTPUTROUTE']._serialized_start=1735
+  _globals['_OUTPUTROUTE']._serialized_end=1847
+  _globals['_HOSTRUN']._serialized_start=1849
+  _globals['_HOSTRUN']._serialized_end=1907
+  _globals['_WORK']._serialized_start=1910
+  _globals['_WORK']._serialized_end=2203
+  _globals['_TASKRESULT']._serialized_start=2206
+  _globals['_TASKRESULT']._serialized_end=2445
 # @@protoc_insertion_point(module_scope)

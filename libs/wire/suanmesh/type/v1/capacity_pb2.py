@@ -22,19 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/type/v1/capacity.proto\x12\x10suanmesh.type.v1\"\xa3\x01\n\x08\x43\x61pacity\x12\x1b\n\tcpu_milli\x18\x01 \x01(\x03R\x08\x63puMilli\x12!\n\x0cmemory_bytes\x18\x02 \x01(\x03R\x0bmemoryBytes\x12#\n\rscratch_bytes\x18\x03 \x01(\x03R\x0cscratchBytes\x12\x32\n\x07\x64\x65vices\x18\x04 \x03(\x0b\x32\x18.suanmesh.type.v1.DeviceR\x07\x64\x65vices\"\x8b\x01\n\x06\x44\x65vice\x12\x14\n\x05\x63lass\x18\x01 \x01(\tR\x05\x63lass\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n\x05\x63ount\x18\x03 \x01(\x05R\x05\x63ount\x12!\n\x0cmemory_bytes\x18\x04 \x01(\x03R\x0bmemoryBytes\x12\x1c\n\tshareable\x18\x05 \x01(\x08R\tshareable*\x8a\x01\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x12\n\x0eORIGIN_CLAIMED\x10\x01\x12\x11\n\rORIGIN_PROBED\x10\x02\x12\x16\n\x12ORIGIN_BENCHMARKED\x10\x03\x12\x13\n\x0fORIGIN_ATTESTED\x10\x04\x12\x14\n\x10ORIGIN_SIMULATED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/type/v1/capacity.proto\x12\x10suanmesh.type.v1\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xa9\x01\n\x08\x43\x61pacity\x12\x1b\n\tcpu_milli\x18\x01 \x01(\x03R\x08\x63puMilli\x12!\n\x0cmemory_bytes\x18\x02 \x01(\x03R\x0bmemoryBytes\x12#\n\rscratch_bytes\x18\x03 \x01(\x03R\x0cscratchBytes\x12\x38\n\x07\x64\x65vices\x18\x04 \x03(\x0b\x32\x18.suanmesh.type.v1.DeviceB\x04\xd0\xda\x18\x10R\x07\x64\x65vices\"\x97\x01\n\x06\x44\x65vice\x12\x1a\n\x05\x63lass\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x05\x63lass\x12\x1a\n\x05model\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x05model\x12\x14\n\x05\x63ount\x18\x03 \x01(\x05R\x05\x63ount\x12!\n\x0cmemory_bytes\x18\x04 \x01(\x03R\x0bmemoryBytes\x12\x1c\n\tshareable\x18\x05 \x01(\x08R\tshareable*\x8a\x01\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x12\n\x0eORIGIN_CLAIMED\x10\x01\x12\x11\n\rORIGIN_PROBED\x10\x02\x12\x16\n\x12ORIGIN_BENCHMARKED\x10\x03\x12\x13\n\x0fORIGIN_ATTESTED\x10\x04\x12\x14\n\x10ORIGIN_SIMULATED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.type.v1.capacity_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORIGIN']._serialized_start=362
-  _globals['_ORIGIN']._serialized_end=500
-  _globals['_CAPACITY']._serialized_start=54
-  _globals['_CAPACITY']._serialized_end=217
-  _globals['_DEVICE']._serialized_start=220
-  _globals['_DEVICE']._serialized_end=359
+  _globals['_CAPACITY'].fields_by_name['devices']._loaded_options = None
+  _globals['_CAPACITY'].fields_by_name['devices']._serialized_options = b'\320\332\030\020'
+  _globals['_DEVICE'].fields_by_name['class']._loaded_options = None
+  _globals['_DEVICE'].fields_by_name['class']._serialized_options = b'\310\332\030@'
+  _globals['_DEVICE'].fields_by_name['model']._loaded_options = None
+  _globals['_DEVICE'].fields_by_name['model']._serialized_options = b'\310\332\030@'
+  _globals['_ORIGIN']._serialized_start=411
+  _globals['_ORIGIN']._serialized_end=549
+  _globals['_CAPACITY']._serialized_start=85
+  _globals['_CAPACITY']._serialized_end=254
+  _globals['_DEVICE']._serialized_start=257
+  _globals['_DEVICE']._serialized_end=408
 # @@protoc_insertion_point(module_scope)

@@ -23,17 +23,38 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/type/v1/document.proto\x12\x10suanmesh.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x02\n\x08\x44ocument\x12\x12\n\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n\x07payload\x18\x02 \x01(\x0cR\x07payload\x12\x10\n\x03uid\x18\x03 \x01(\tR\x03uid\x12\x12\n\x04\x65tag\x18\x04 \x01(\x03R\x04\x65tag\x12\x1c\n\tprincipal\x18\x05 \x01(\tR\tprincipal\x12\x1d\n\nrequest_id\x18\x06 \x01(\tR\trequestId\x12 \n\x0btraceparent\x18\x07 \x01(\tR\x0btraceparent\x12;\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x18\n\x07\x64\x65leted\x18\t \x01(\x08R\x07\x64\x65leted\x12!\n\x0cwriter_fence\x18\n \x01(\x03R\x0bwriterFence\"\x81\x01\n\rRequestRecord\x12\x16\n\x06method\x18\x01 \x01(\tR\x06method\x12\x1f\n\x0b\x62ody_digest\x18\x02 \x01(\x0cR\nbodyDigest\x12\x1f\n\x0b\x61nswer_kind\x18\x03 \x01(\tR\nanswerKind\x12\x16\n\x06\x61nswer\x18\x04 \x01(\x0cR\x06\x61nswerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/type/v1/document.proto\x12\x10suanmesh.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xe4\x02\n\x08\x44ocument\x12\x19\n\x04kind\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04kind\x12\x1f\n\x07payload\x18\x02 \x01(\x0c\x42\x05\xc8\xda\x18\x80@R\x07payload\x12\x17\n\x03uid\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x03uid\x12\x12\n\x04\x65tag\x18\x04 \x01(\x03R\x04\x65tag\x12#\n\tprincipal\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tprincipal\x12(\n\nrequest_id\x18\x06 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\x12&\n\x0btraceparent\x18\x07 \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\x12;\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12\x18\n\x07\x64\x65leted\x18\t \x01(\x08R\x07\x64\x65leted\x12!\n\x0cwriter_fence\x18\n \x01(\x03R\x0bwriterFence\"\x9e\x01\n\rRequestRecord\x12\x1d\n\x06method\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06method\x12%\n\x0b\x62ody_digest\x18\x02 \x01(\x0c\x42\x04\xc8\xda\x18 R\nbodyDigest\x12&\n\x0b\x61nswer_kind\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\nanswerKind\x12\x1f\n\x06\x61nswer\x18\x04 \x01(\x0c\x42\x07\xc8\xda\x18\x80\x80\x80\x02R\x06\x61nswerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.type.v1.document_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DOCUMENT']._serialized_start=87
-  _globals['_DOCUMENT']._serialized_end=398
-  _globals['_REQUESTRECORD']._serialized_start=401
-  _globals['_REQUESTRECORD']._serialized_end=530
+  _globals['_DOCUMENT'].fields_by_name['kind']._loaded_options = None
+  _globals['_DOCUMENT'].fields_by_name['kind']._serialized_options = b'\310\332\030\200\002'
+  _globals['_DOCUMENT'].fields_by_name['payload']._loaded_options = None
+  _globals['_DOCUMENT'].fields_by_name['payload']._serialized_options = b'\310\332\030\200@'
+  _globals['_DOCUMENT'].fields_by_name['uid']._loaded_options = None
+  _globals['_DOCUMENT'].fields_by_name['uid']._serialized_options = b'\310\332\030\200\001'
+  _globals['_DOCUMENT'].fields_by_name['principal']._loaded_options = None
+  _globals['_DOCUMENT'].fields_by_name['principal']._serialized_options = b'\310\332\030\200\002'
+  _globals['_DOCUMENT'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DOCUMENT'].fields_by_name['request_id']._serialized_options = b'\310\332\030\200\004\330\332\030\001'
+  _globals['_DOCUMENT'].fields_by_name['traceparent']._loaded_options = None
+  _globals['_DOCUMENT'].fields_by_name['traceparent']._serialized_options = b'\310\332\030@'
+  _globals['_REQUESTRECORD'].fields_by_name['method']._loaded_options = None
+  _globals['_REQUESTRECORD'].fields_by_name['method']._serialized_options = b'\310\332\030\200\002'
+  _globals['_REQUESTRECORD'].fields_by_name['body_digest']._loaded_options = None
+  _globals['_REQUESTRECORD'].fields_by_name['body_digest']._serialized_options = b'\310\332\030 '
+  _globals['_REQUESTRECORD'].fields_by_name['answer_kind']._loaded_options = None
+  _globals['_REQUESTRECORD'].fields_by_name['answer_kind']._serialized_options = b'\310\332\030\200\002'
+  _globals['_REQUESTRECORD'].fields_by_name['answer']._loaded_options = None
+  _globals['_REQUESTRECORD'].fields_by_name['answer']._serialized_options = b'\310\332\030\200\200\200\002'
+  _globals['_DOCUMENT']._serialized_start=118
+  _globals['_DOCUMENT']._serialized_end=474
+  _globals['_REQUESTRECORD']._serialized_start=477
+  _globals['_REQUESTRECORD']._serialized_end=635
 # @@protoc_insertion_point(module_scope)

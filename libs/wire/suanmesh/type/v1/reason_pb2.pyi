@@ -62,6 +62,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """DEADLINE_EXCEEDED: the time ran out before an answer came."""
     REASON_DEFECT: _Reason.ValueType  # 19
     """INTERNAL: the server failed in a way it did not mean to; `trace` helps its owner to find out why."""
+    REASON_FIELD_INVALID: _Reason.ValueType  # 20
+    """INVALID_ARGUMENT: a field's value is out of its range, or larger than its contract allows; `field` names it."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -106,3 +108,5 @@ REASON_DEADLINE_EXCEEDED: Reason.ValueType  # 18
 """DEADLINE_EXCEEDED: the time ran out before an answer came."""
 REASON_DEFECT: Reason.ValueType  # 19
 """INTERNAL: the server failed in a way it did not mean to; `trace` helps its owner to find out why."""
+REASON_FIELD_INVALID: Reason.ValueType  # 20
+"""INVALID_ARGUMENT: a field's value is out of its range, or larger than its contract allows; `field` names it."""

@@ -23,17 +23,34 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsuanmesh/type/v1/signed.proto\x12\x10suanmesh.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n\x06Signed\x12!\n\x0cpayload_type\x18\x01 \x01(\tR\x0bpayloadType\x12\x18\n\x07payload\x18\x02 \x01(\x0cR\x07payload\x12\x15\n\x06key_id\x18\x03 \x01(\tR\x05keyId\x12\x1c\n\tsignature\x18\x04 \x01(\x0cR\tsignature\"\xb4\x01\n\x0f\x43\x61llerAssertion\x12\x1c\n\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x14\n\x05party\x18\x02 \x01(\tR\x05party\x12\x14\n\x05roles\x18\x03 \x03(\tR\x05roles\x12\x1a\n\x08\x61udience\x18\x04 \x01(\tR\x08\x61udience\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsuanmesh/type/v1/signed.proto\x12\x10suanmesh.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\x95\x01\n\x06Signed\x12(\n\x0cpayload_type\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0bpayloadType\x12\x1f\n\x07payload\x18\x02 \x01(\x0c\x42\x05\xc8\xda\x18\x80@R\x07payload\x12\x1c\n\x06key_id\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05keyId\x12\"\n\tsignature\x18\x04 \x01(\x0c\x42\x04\xc8\xda\x18@R\tsignature\"\xd2\x01\n\x0f\x43\x61llerAssertion\x12#\n\tprincipal\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tprincipal\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x1e\n\x05roles\x18\x03 \x03(\tB\x08\xc8\xda\x18@\xd0\xda\x18\x10R\x05roles\x12 \n\x08\x61udience\x18\x04 \x01(\tB\x04\xc8\xda\x18@R\x08\x61udience\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.type.v1.signed_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SIGNED']._serialized_start=84
-  _globals['_SIGNED']._serialized_end=206
-  _globals['_CALLERASSERTION']._serialized_start=209
-  _globals['_CALLERASSERTION']._serialized_end=389
+  _globals['_SIGNED'].fields_by_name['payload_type']._loaded_options = None
+  _globals['_SIGNED'].fields_by_name['payload_type']._serialized_options = b'\310\332\030\200\002'
+  _globals['_SIGNED'].fields_by_name['payload']._loaded_options = None
+  _globals['_SIGNED'].fields_by_name['payload']._serialized_options = b'\310\332\030\200@'
+  _globals['_SIGNED'].fields_by_name['key_id']._loaded_options = None
+  _globals['_SIGNED'].fields_by_name['key_id']._serialized_options = b'\310\332\030\200\002'
+  _globals['_SIGNED'].fields_by_name['signature']._loaded_options = None
+  _globals['_SIGNED'].fields_by_name['signature']._serialized_options = b'\310\332\030@'
+  _globals['_CALLERASSERTION'].fields_by_name['principal']._loaded_options = None
+  _globals['_CALLERASSERTION'].fields_by_name['principal']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CALLERASSERTION'].fields_by_name['party']._loaded_options = None
+  _globals['_CALLERASSERTION'].fields_by_name['party']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CALLERASSERTION'].fields_by_name['roles']._loaded_options = None
+  _globals['_CALLERASSERTION'].fields_by_name['roles']._serialized_options = b'\310\332\030@\320\332\030\020'
+  _globals['_CALLERASSERTION'].fields_by_name['audience']._loaded_options = None
+  _globals['_CALLERASSERTION'].fields_by_name['audience']._serialized_options = b'\310\332\030@'
+  _globals['_SIGNED']._serialized_start=116
+  _globals['_SIGNED']._serialized_end=265
+  _globals['_CALLERASSERTION']._serialized_start=268
+  _globals['_CALLERASSERTION']._serialized_end=478
 # @@protoc_insertion_point(module_scope)
