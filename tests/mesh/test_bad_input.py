@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,7 +16,6 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from suanmesh.accounting.v1 import account_pb2, price_book_pb2, usage_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.agent.v1 import agent_service_pb2 as agent
-from suanmesh.gateway.v1 import gateway_service_pb2 as gateway
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh.registry.v1 import registry_service_pb2 as registry
@@ -26,81 +24,39 @@ from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import money_pb2, semantics_pb2
 from suanmesh_local import trials
 from suanmesh_local.node import NODE, Node
+from tests.mesh.calling import MIB, SERVICES, Answer, RawCaller, semantics_of
 
 pytestmark = [pytest.mark.mesh, pytest.mark.asyncio(loop_scope="module")]
 
-MIB = 1 << 20
 AGENT_ROLE, SERVICE_ROLE = semantics_pb2.ROLE_AGENT, semantics_pb2.ROLE_SERVICE
-SERVICES: list[ServiceDescriptor] = [
-    module.DESCRIPTOR.services_by_name[name]  # type: ignore[attr-defined]
-    for module, name in (
-        (registry, "RegistryService"),
-        (scheduler, "SchedulerService"),
-        (network, "NetworkOrchestratorService"),
-        (transport, "TransportService"),
-        (accounting, "AccountingService"),
-        (gateway, "GatewayService"),
-    )
-]
+PUBLIC = [service for area, service in SERVICES.items() if area != "agent"]
 TEXTS = ("", "x", "../../etc/passwd", "jobs/" + "a" * 5000, "sites/\x00\x07", "作业/一", "parties/demo/extra", "-")
 NUMBERS = (-1, 0, 2**31 - 1, 2**63 - 1, -(2**63))
 WRONG = ("INTERNAL", "UNKNOWN")
 DEPTH_MAX = 4
 
 
-class Caller:
-    """Sends bytes, and looks at what comes back as any gRPC client in any language would see it."""
+class Caller(RawCaller):
+    """Sends anything through the gateway, as whoever may."""
 
     def __init__(self, node: Node) -> None:
+        super().__init__()
         self._node = node
-        self._channels: dict[str, grpc.aio.Channel] = {}
         self._requests = 0
 
-    def channel(self, home: Path, address: str, name: str) -> grpc.aio.Channel:
-        """A connection as the identity in `home`."""
-        parts = ((home / file).read_bytes() for file in ("ca.pem", "key.pem", "cert.pem"))
-        options = (("grpc.ssl_target_name_override", name), ("grpc.max_receive_message_length", 16 * MIB))
-        key = f"{home} {address}"
-        if key not in self._channels:
-            self._channels[key] = grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*parts), options)
-        return self._channels[key]
-
-    async def close(self) -> None:
-        """Close the connections."""
-        for channel in self._channels.values():
-            await channel.close()
-
-    async def ask(self, method: MethodDescriptor, body: Message | bytes) -> tuple[str, list[status_pb2.Status]]:
-        """Call through the gateway as whoever may; the code, and every status that came back."""
-        roles = method.GetOptions().Extensions[semantics_pb2.semantics].roles
+    async def ask(self, method: MethodDescriptor, body: Message | bytes) -> Answer:
+        """Call through the gateway as whoever may."""
+        roles = semantics_of(method).roles
         site = self._node.places[0].site
         as_agent = AGENT_ROLE in roles and semantics_pb2.ROLE_OPERATOR not in roles
         home = self._node.folder / "sites" / site / "identity" if as_agent else self._node.identities.of("operator")
-        return await self.send(self.channel(home, self._node.gateway, f"gateway.{NODE}.suanmesh"), method, body)
+        channel = self.channel(home, home / "ca.pem", self._node.gateway, f"gateway.{NODE}.suanmesh")
+        return await self.put(channel, method, body)
 
-    async def send(
-        self, channel: grpc.aio.Channel, method: MethodDescriptor, body: Message | bytes
-    ) -> tuple[str, list[status_pb2.Status]]:
-        """One call; a stream is read up to its first answer."""
-        path = f"/{method.containing_service.full_name}/{method.name}"
+    async def put(self, channel: grpc.aio.Channel, method: MethodDescriptor, body: Message | bytes) -> Answer:
+        """One call; an answer of a stream is not waited for longer than needed to see a refusal."""
         raw = body if isinstance(body, bytes) else self._numbered(body).SerializeToString()
-        answered = message_factory.GetMessageClass(method.output_type)
-        try:
-            if method.client_streaming:
-                many = channel.stream_stream(path)(iter([raw]), timeout=2.0)
-                answer = await many.read()
-            elif method.server_streaming:
-                several = channel.unary_stream(path)(raw, timeout=0.3)
-                answer = await several.read()
-                several.cancel()
-            else:
-                answer = await channel.unary_unary(path)(raw, timeout=10.0)
-        except grpc.aio.AioRpcError as no:
-            details = dict(no.trailing_metadata() or ()).get("grpc-status-details-bin")
-            status = status_pb2.Status.FromString(details) if isinstance(details, bytes) else status_pb2.Status()
-            return no.code().name, [status]
-        within = list(_statuses(answered.FromString(answer))) if isinstance(answer, bytes) else []
-        return "OK", within
+        return await self.send(channel, method, raw, stream_s=2.0 if method.client_streaming else 0.3)
 
     def _numbered(self, body: Message) -> Message:
         """With a request id of its own, unless it has one."""
@@ -128,7 +84,7 @@ async def caller(small: Node) -> AsyncIterator[Caller]:
     await caller.close()
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+@pytest.mark.parametrize("service", PUBLIC, ids=lambda service: service.name)
 async def test_no_field_of_no_method_can_make_a_service_fail(
     small: Node, caller: Caller, service: ServiceDescriptor
 ) -> None:
@@ -136,7 +92,7 @@ async def test_no_field_of_no_method_can_make_a_service_fail(
     wrong, asked = [], 0
     for method in _public(service):
         for body in _bodies(method):
-            code, statuses = await caller.ask(method, body)
+            code, statuses, _ = await caller.ask(method, body)
             asked += 1
             wrong += [
                 f"{method.name} {_shown(body)}: {code} {problem}" for problem in _problems(method, code, statuses)
@@ -150,11 +106,11 @@ async def test_the_data_plane_of_a_site_cannot_be_made_to_fail(small: Node, call
     """Every other site can reach a site's data plane; none may bring it down."""
     site = small.places[0].site
     home, address = small.folder / "sites" / site / "identity", f"127.0.0.1:{small.ports[f'site-{site}']}"
-    channel = caller.channel(home, address, f"agent.{site}.{NODE}.suanmesh")
+    channel = caller.channel(home, home / "ca.pem", address, f"agent.{site}.{NODE}.suanmesh")
     wrong = []
     for method in agent.DESCRIPTOR.services_by_name["AgentService"].methods:
         for body in _bodies(method):
-            code, statuses = await caller.send(channel, method, body)
+            code, statuses, _ = await caller.put(channel, method, body)
             wrong += [f"{method.name} {_shown(body)}: {code} {p}" for p in _problems(method, code, statuses)]
     assert not wrong, "\n".join(wrong[:40])
     assert small.agents[site].pid
@@ -315,16 +271,6 @@ def _set(message: Message, field: FieldDescriptor, value: Any) -> None:
         getattr(message, field.name).SetInParent()
     else:
         setattr(message, field.name, value)
-
-
-def _statuses(message: Message) -> Iterator[status_pb2.Status]:
-    """Every status within an answer: items are answered one by one."""
-    for field, value in message.ListFields():
-        for each in value if field.is_repeated else [value]:
-            if isinstance(each, status_pb2.Status):
-                yield each
-            elif isinstance(each, Message):
-                yield from _statuses(each)
 
 
 def _problems(method: MethodDescriptor, code: str, statuses: list[status_pb2.Status]) -> Iterator[str]:
