@@ -90,8 +90,9 @@ class Wire:
                     content = bytearray(chunk.content)
                     content[len(content) // 2] ^= 1
                     chunk.content = bytes(content)
-                asked = ranges[chunk.range]
-                self.sent.append((asked.file, asked.offset))
+                if chunk.digest:  # the last piece of a chunk
+                    asked = ranges[chunk.range]
+                    self.sent.append((asked.file, asked.offset))
                 yield chunk.SerializeToString()
         except grpc.aio.AioRpcError as no:
             await context.abort(no.code(), no.details(), tuple(no.trailing_metadata()))

@@ -23,6 +23,9 @@ from suanmesh_telemetry.traces import OtlpTarget, Tracing, start_tracing
 
 log = structlog.get_logger()
 
+READ_AHEAD_BYTES = 128 * 1024
+"""What a service takes of a stream before it is read: it reads for others, who may never take it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -41,9 +44,11 @@ class Process:
     tracing: Tracing | None
 
     def mesh(self, resolver: Resolver, *, via: str = "") -> Mesh:
-        """The other services, called as this process; with `via` through a gateway."""
+        """The other services, called as this process; with `via` through a gateway, as whoever reads for itself."""
         tls = Tls(ca=self.tls.ca, cert=self.tls.certificate, key=self.tls.key)
-        return Mesh(node=self.common.node, tls=tls, resolver=resolver, via=via, hook=TracedCalls(self.spans))
+        ahead = None if via else READ_AHEAD_BYTES
+        hook = TracedCalls(self.spans)
+        return Mesh(node=self.common.node, tls=tls, resolver=resolver, via=via, hook=hook, read_ahead_bytes=ahead)
 
     async def close(self) -> None:
         """Send the spans that are left, for a bounded time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from typing import Any
@@ -47,6 +48,7 @@ class Rules:
         clock: Clock,
         *,
         message_bytes_max: int,
+        stream_stall_s: float,
         requests: Requests | None = None,
     ) -> None:
         self.area = area
@@ -54,6 +56,7 @@ class Rules:
         self.spans = spans
         self.clock = clock
         self.message_bytes_max = message_bytes_max
+        self.stream_stall_s = stream_stall_s
         self.requests = requests
         self.served = ServedLines()
         self.streams = Streams()
@@ -200,8 +203,17 @@ class Serving:
             self._describe_span(peer)
 
     async def write(self, answer: bytes) -> None:
-        """Send one of many answers."""
-        await self._context.write(answer)
+        """Send one of many answers; return once the caller has room for the next.
+
+        Raises ResourceExhausted (`STREAM_STALLED`) where it takes nothing for so long that it counts as asleep.
+        """
+        patience_s = self._rules.stream_stall_s
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._context.write(answer)
+        except TimeoutError as late:
+            message = f"the caller has taken nothing of the stream for {patience_s:g} s"
+            raise ResourceExhausted("STREAM_STALLED", message, seconds=f"{patience_s:g}") from late
 
     async def abort(self) -> None:
         """Answer with what it ended with."""

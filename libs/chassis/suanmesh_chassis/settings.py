@@ -48,6 +48,8 @@ class Common:
     """How long clients have to see that an instance drains before it stops taking calls, seconds."""
     message_bytes_max: int = 4 * 1024 * 1024
     """Largest request message, bytes."""
+    stream_stall_s: float = 20.0
+    """How long a caller may take nothing of a stream that has something for it before the stream is ended, seconds."""
     log_level: str = "info"
     """Least level that is logged: debug, info, warning or error."""
 

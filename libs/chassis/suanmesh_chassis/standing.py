@@ -30,7 +30,12 @@ class Standing:
         assertions = Assertions(common.node, process.area, key_of, process.clock)
         admission = Admission(certificates, assertions, process.clock)
         self._rules = Rules(
-            process.area, admission, process.spans, process.clock, message_bytes_max=common.message_bytes_max
+            process.area,
+            admission,
+            process.spans,
+            process.clock,
+            message_bytes_max=common.message_bytes_max,
+            stream_stall_s=common.stream_stall_s,
         )
         self._router = Router(self._rules, not_yet)
         self._server = Server(self._router, process.tls)

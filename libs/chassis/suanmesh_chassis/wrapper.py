@@ -142,7 +142,9 @@ async def _written(serving: Serving, answers: AsyncGenerator[Message, None]) -> 
     """Send what the handler yields; it is closed at once when the caller breaks off, not when memory is tidied."""
     async with aclosing(answers):
         async for answer in answers:
-            await serving.write(answer.SerializeToString())
+            raw = answer.SerializeToString()
+            del answer  # the caller may take its time, and one copy is enough to wait with
+            await serving.write(raw)
 
 
 async def _all_parsed(serving: Serving, raws: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]:

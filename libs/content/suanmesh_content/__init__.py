@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from suanmesh_content.chunks import CHUNK_BYTES, Chunk, byte_chunks, chunk_digest, empty_files, plan_chunks
+from suanmesh_content.chunks import (
+    CHUNK_BYTES,
+    Assembly,
+    Chunk,
+    PieceError,
+    Whole,
+    byte_chunks,
+    chunk_digest,
+    empty_files,
+    plan_chunks,
+)
 from suanmesh_content.folder import FolderError, RegularFile, read_folder, regular_files
 from suanmesh_content.manifest import ContentFile, Manifest, ManifestError, manifest_from, manifest_to
 
 __all__ = [
     "CHUNK_BYTES",
+    "Assembly",
     "Chunk",
     "ContentFile",
     "FolderError",
     "Manifest",
     "ManifestError",
+    "PieceError",
     "RegularFile",
+    "Whole",
     "byte_chunks",
     "chunk_digest",
     "empty_files",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -49,3 +49,39 @@ def chunk_digest(content: bytes | bytearray | memoryview) -> bytes:
 def empty_files(manifest: Manifest) -> tuple[ContentFile, ...]:
     """Files that no chunk brings, because they have no bytes."""
     return tuple(file for file in manifest.files if file.size_bytes == 0)
+
+
+class PieceError(ValueError):
+    """A piece that does not follow the ones before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A range that has come whole; `sound` where its bytes are those the sender took the digest of."""
+
+    range: int
+    content: bytearray
+    sound: bool
+
+
+class Assembly:
+    """Puts the pieces of ranges together, as they come: each range in order, and its digest with the last piece."""
+
+    def __init__(self, sizes_bytes: Sequence[int]) -> None:
+        self._sizes = sizes_bytes
+        self._range = 0
+        self._content = bytearray()
+
+    def add(self, number: int, content: bytes, digest: bytes) -> Whole | None:
+        """Take the next piece; the range, where it is now whole. Raises PieceError."""
+        if number != self._range or number >= len(self._sizes) or not content:
+            raise PieceError(f"a piece of range {number} where one of range {self._range} follows")
+        left = self._sizes[number] - len(self._content) - len(content)
+        if left < 0 or bool(digest) != (left == 0):
+            raise PieceError(f"range {number} ends elsewhere than it should")
+        self._content += content
+        if left:
+            return None
+        whole = Whole(number, self._content, chunk_digest(self._content) == digest)
+        self._range, self._content = number + 1, bytearray()
+        return whole

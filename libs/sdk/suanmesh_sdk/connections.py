@@ -41,8 +41,11 @@ class Connection:
 class Connections:
     """The connections of one mesh."""
 
-    def __init__(self, credentials: grpc.ChannelCredentials) -> None:
+    def __init__(self, credentials: grpc.ChannelCredentials, *, read_ahead_bytes: int | None = None) -> None:
         self._credentials = credentials
+        self._window: tuple[tuple[str, int], ...] = ()
+        if read_ahead_bytes is not None:
+            self._window = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", read_ahead_bytes))
         self._held: OrderedDict[tuple[str, str], Connection] = OrderedDict()
         self._dropped: list[Connection] = []
 
@@ -76,7 +79,8 @@ class Connections:
         return bool(self._dropped)
 
     def _channel(self, address: str, server_name: str) -> aio.Channel:
-        options = [*OPTIONS, ("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name)]
+        names = (("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name))
+        options = [*OPTIONS, *self._window, *names]
         return aio.secure_channel(address, self._credentials, options=options)
 
     def _make_room(self) -> None:

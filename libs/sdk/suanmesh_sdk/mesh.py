@@ -35,13 +35,26 @@ def connect(target: str, *, tls: Tls, node: str, hook: Hook | None = None) -> Me
 class Mesh:
     """Every area as a typed stub. Use it as an async context manager, or `close` it."""
 
-    def __init__(self, *, node: str, tls: Tls, resolver: Resolver, via: str = "", hook: Hook | None = None) -> None:
-        """With `via` every area is called at the instances of that area, under its server name: a gateway."""
+    def __init__(
+        self,
+        *,
+        node: str,
+        tls: Tls,
+        resolver: Resolver,
+        via: str = "",
+        hook: Hook | None = None,
+        read_ahead_bytes: int | None = None,
+    ) -> None:
+        """With `via` every area is called at the instances of that area, under its server name: a gateway.
+
+        With `read_ahead_bytes` no more than that of a stream is taken from the line before it is read; without, as much
+        as keeps a long line busy, which is megabytes. Whoever passes streams on says how much.
+        """
         self._node = node
         self._resolver = resolver
         self._via = via
         self._hook = hook
-        self._connections = Connections(tls.credentials())
+        self._connections = Connections(tls.credentials(), read_ahead_bytes=read_ahead_bytes)
         self._areas: dict[str, AreaChannel] = {}
 
     @cached_property

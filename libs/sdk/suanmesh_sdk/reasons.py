@@ -39,6 +39,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "DEADLINE_EXCEEDED": "在得到答复之前时间已到",
         "DEFECT": "服务器内部故障，请凭追踪号联系运维方",
         "FIELD_INVALID": "字段的值不合规定，或超过其约定的大小",
+        "STREAM_STALLED": "调用者长时间未读取数据流，请在能够读取时重新打开",
     },
     "registry": {
         "PARTY_UNKNOWN": "没有此主体",

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from blake3 import blake3
 from google.protobuf.message import DecodeError
 
 from suanmesh.transport.v1 import transfer_pb2
@@ -18,8 +21,9 @@ from suanmesh_agent.domain.tickets import Ticket, check_ticket
 from suanmesh_agent.ports import Executor, TransportPort
 from suanmesh_agent.replicas import Replicas
 from suanmesh_chassis.bounds import require_within
+from suanmesh_chassis.budget import ByteBudget
 from suanmesh_chassis.signing import verify
-from suanmesh_content import Chunk, Manifest, chunk_digest
+from suanmesh_content import Chunk, Manifest, byte_chunks
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied
 
@@ -27,9 +31,19 @@ PACES_MAX = 1024
 """Paced transfers that are remembered; beyond it the one idle for longest."""
 KEY_AGAIN_S = 5.0
 """A key nobody knows is asked for at most once in so long, whatever it is called: tickets are cheap to make up."""
-LOG_PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 128 * 1024
+"""Bytes of one message: what waits in memory for a caller that takes nothing."""
+HELD_BYTES_MAX = 48 * 1024 * 1024
+"""Bytes read and not yet taken, of all callers together; a message takes about twice its bytes."""
+HELD_SHARE_BYTES = 12 * 1024 * 1024
+"""Of one caller and dataset, or of one placement's logs."""
 LOG_LOOK_AGAIN_S = 0.2
 _TICKET_TYPE = transfer_pb2.TransferTicket.DESCRIPTOR.full_name
+
+
+def data_plane_budget() -> ByteBudget:
+    """The one budget of a site's data plane."""
+    return ByteBudget(total_bytes=HELD_BYTES_MAX, share_bytes=HELD_SHARE_BYTES)
 
 
 class Tickets:
@@ -72,12 +86,22 @@ class Tickets:
             self._ask_from = self._clock.monotonic() + KEY_AGAIN_S
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The next bytes of a range; with the last of them comes the digest of the whole range, empty before."""
+
+    chunk: Chunk
+    content: bytes
+    digest: bytes
+
+
 class Reader:
     """Reads replicas, each transfer at the rate its ticket names whatever number of calls it comes in."""
 
-    def __init__(self, replicas: Replicas, clock: Clock) -> None:
+    def __init__(self, replicas: Replicas, clock: Clock, budget: ByteBudget) -> None:
         self._replicas = replicas
         self._clock = clock
+        self._budget = budget
         self._paces: OrderedDict[str, Pace] = OrderedDict()
 
     def manifest(self, ticket: Ticket) -> Manifest:
@@ -86,9 +110,9 @@ class Reader:
             raise NotFound("REPLICA_UNKNOWN", f"{ticket.dataset} is not at this site", name=ticket.dataset)
         return self._replicas.manifest(ticket.digest)
 
-    def checked_ranges(self, ticket: Ticket, wanted: Sequence[Chunk]) -> Manifest:
-        """The manifest, when every range lies within its file. Raises NotFound and InvalidArgument."""
-        manifest = self.manifest(ticket)
+    def checked_paths(self, ticket: Ticket, wanted: Sequence[Chunk]) -> list[Path]:
+        """The file of each range, when all lie within theirs. Raises NotFound and InvalidArgument."""
+        manifest, folder = self.manifest(ticket), self._replicas.files(ticket.digest)
         for chunk in wanted:
             if not 0 <= chunk.file < len(manifest.files):
                 raise NotFound("FILE_UNKNOWN", f"{ticket.dataset} has no file {chunk.file}", name=ticket.dataset)
@@ -98,18 +122,22 @@ class Reader:
                 raise InvalidArgument(
                     "RANGE_INVALID", f"ranges: {chunk.index} lies outside of its file of {size} bytes", field="ranges"
                 )
-        return manifest
+        return [folder / manifest.files[chunk.file].path for chunk in wanted]
 
-    async def read(self, ticket: Ticket, wanted: Sequence[Chunk]) -> AsyncIterator[tuple[Chunk, bytes, bytes]]:
-        """Each range with its bytes and their digest, when its turn has come."""
-        manifest = await asyncio.to_thread(self.checked_ranges, ticket, wanted)
-        folder = self._replicas.files(ticket.digest)
-        for chunk in wanted:
-            path = folder / manifest.files[chunk.file].path
-            content, digest = await asyncio.to_thread(_read_range, str(path), chunk)
-            if ticket.rate_bps:
-                await self._wait_turn(ticket, chunk.size_bytes)
-            yield chunk, content, digest
+    async def read(self, ticket: Ticket, wanted: Sequence[Chunk]) -> AsyncGenerator[Piece, None]:
+        """Each range in pieces. A piece is read when its turn has come, and held until the next is asked for."""
+        holder = f"{ticket.reader} {ticket.dataset}"  # a service reads for many: one dataset does not hold up another
+        paths = await asyncio.to_thread(self.checked_paths, ticket, wanted)
+        for path, chunk in zip(paths, wanted, strict=True):
+            hasher = blake3()
+            for offset, size in byte_chunks(chunk.size_bytes, PIECE_BYTES):
+                if ticket.rate_bps:
+                    await self._wait_turn(ticket, size)
+                async with self._budget.hold(holder, size):
+                    content = await asyncio.to_thread(_read_piece, path, chunk.offset + offset, size, hasher)
+                    over = offset + size == chunk.size_bytes
+                    yield Piece(chunk, content, hasher.digest() if over else b"")
+                    del content
 
     async def _wait_turn(self, ticket: Ticket, size_bytes: int) -> None:
         now = self._clock.monotonic()
@@ -123,29 +151,35 @@ class Reader:
 class Logs:
     """Reads what tasks write."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, budget: ByteBudget) -> None:
         self._executor = executor
+        self._budget = budget
 
-    async def read(self, key: TaskKey, offset: int, *, follow: bool) -> AsyncIterator[bytes]:
+    async def read(self, key: TaskKey, offset: int, *, follow: bool) -> AsyncGenerator[bytes, None]:
         """What the task wrote from `offset` on; with `follow`, until it is over. Raises NotFound (`LOG_UNKNOWN`)."""
         if not self._executor.has_log(key):
             raise NotFound("LOG_UNKNOWN", f"no log of task {key.index} of {key.placement} here", name=key.placement)
         while True:
             over = not follow or self._executor.look(key).over
-            offset, piece = self._executor.read_log(key, offset, LOG_PIECE_BYTES)
-            offset += len(piece)
-            if piece:
-                yield piece
-            elif over:
+            async with self._budget.hold(key.placement, PIECE_BYTES):
+                offset, piece = await asyncio.to_thread(self._executor.read_log, key, offset, PIECE_BYTES)
+                offset += len(piece)
+                more = bool(piece)
+                if more:
+                    yield piece
+                del piece
+            if not more and over:
                 return
-            else:
+            if not more:
                 await asyncio.sleep(LOG_LOOK_AGAIN_S)
 
 
-def _read_range(path: str, chunk: Chunk) -> tuple[bytes, bytes]:
+def _read_piece(path: Path, offset: int, size: int, hasher: blake3) -> bytes:
+    """Bytes of a file, taken into the digest of their range."""
     file = os.open(path, os.O_RDONLY)
     try:
-        content = os.pread(file, chunk.size_bytes, chunk.offset)
+        content = os.pread(file, size, offset)
     finally:
         os.close(file)
-    return content, chunk_digest(content)
+    hasher.update(content)
+    return content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting_pb
@@ -97,7 +97,7 @@ class DataPathOverMesh:
 
     async def fetch(
         self, transfer: transfer_pb2.Transfer, ranges: list[agent_pb.ChunkRange]
-    ) -> AsyncIterator[agent_pb.FetchChunksResponse]:
+    ) -> AsyncGenerator[agent_pb.FetchChunksResponse, None]:
         """The ranges, in order."""
         request = agent_pb.FetchChunksRequest(ticket=transfer.ticket, ranges=ranges)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
@@ -102,5 +102,5 @@ class DataPath(Protocol):
 
     def fetch(
         self, transfer: transfer_pb2.Transfer, ranges: list[agent_pb.ChunkRange]
-    ) -> AsyncIterator[agent_pb.FetchChunksResponse]:
-        """The ranges, in order."""
+    ) -> AsyncGenerator[agent_pb.FetchChunksResponse, None]:
+        """The ranges in order, each in pieces; closing it breaks the request off."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Iterable
+from contextlib import aclosing
 from pathlib import Path
 
 from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
@@ -16,11 +17,12 @@ from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import DataPath
 from suanmesh_agent.replicas import Replicas
 from suanmesh_content import (
+    Assembly,
     Chunk,
     FolderError,
     Manifest,
     ManifestError,
-    chunk_digest,
+    PieceError,
     empty_files,
     manifest_from,
     plan_chunks,
@@ -140,14 +142,17 @@ class Pull:
         """Receive one request's chunks; those that are whole go to `arrived`, on disk and in the journal."""
         ranges = [agent_pb.ChunkRange(file=c.file, offset=c.offset, bytes=c.size_bytes) for c in group]
         received = 0
+        assembly = Assembly([chunk.size_bytes for chunk in group])
         try:
-            async for answer in self._data_path.fetch(self._transfer, ranges):
-                chunk = group[answer.range] if answer.range < len(group) else None
-                received += len(answer.content)
-                if chunk is None or len(answer.content) != chunk.size_bytes:
-                    raise DataLoss("DIGEST_MISMATCH", "the source sent what was not asked for")
-                if await asyncio.to_thread(self._write, manifest, chunk, answer):
-                    arrived.add(chunk.index)
+            async with aclosing(self._data_path.fetch(self._transfer, ranges)) as answers:
+                async for answer in answers:
+                    received += len(answer.content)
+                    whole = assembly.add(answer.range, answer.content, answer.digest)
+                    if whole is not None and whole.sound:
+                        await asyncio.to_thread(self._write, manifest, group[whole.range], whole.content)
+                        arrived.add(group[whole.range].index)
+        except PieceError as fault:
+            raise DataLoss("DIGEST_MISMATCH", f"the source sent what was not asked for: {fault}") from fault
         finally:
             now_ns = int(self._clock.now().timestamp() * 1e9)
             self._journal.verify_chunks(self._transfer.name, arrived, received, now_ns)
@@ -157,13 +162,10 @@ class Pull:
         if len(arrived) < len(group):
             raise DataLoss("DIGEST_MISMATCH", f"{len(group) - len(arrived)} chunks were damaged on their way")
 
-    def _write(self, manifest: Manifest, chunk: Chunk, answer: agent_pb.FetchChunksResponse) -> bool:
-        if chunk_digest(answer.content) != answer.digest:
-            return False
+    def _write(self, manifest: Manifest, chunk: Chunk, content: bytearray) -> None:
         with (self._folder / manifest.files[chunk.file].path).open("r+b") as file:
             file.seek(chunk.offset)
-            file.write(answer.content)
-        return True
+            file.write(content)
 
     def _lay_out(self, manifest: Manifest, missing_bytes: int) -> None:
         """Make room for every file; those that are there already keep what they hold."""

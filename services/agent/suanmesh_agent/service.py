@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2
@@ -13,7 +15,7 @@ from suanmesh_content import Chunk, manifest_to
 from suanmesh_kernel.names import ID_PATTERN
 from suanmesh_kernel.refusals import InvalidArgument
 
-RANGES_MAX = 10_000
+RANGES_MAX = 1000
 ECHO_BYTES_MAX = 1024
 _TASKS_MAX = 100_000
 
@@ -29,7 +31,7 @@ class AgentService:
     async def GetManifest(self, request: pb.GetManifestRequest, call: Call) -> dataset_pb2.Manifest:
         """The manifest of the ticket's dataset."""
         ticket = await self._tickets.checked(request.ticket, call.principal)
-        return manifest_to(self._reader.manifest(ticket))
+        return manifest_to(await asyncio.to_thread(self._reader.manifest, ticket))
 
     async def FetchChunks(self, request: pb.FetchChunksRequest, call: Call) -> AsyncIterator[pb.FetchChunksResponse]:
         """The ranges, in order, paced."""
@@ -37,8 +39,10 @@ class AgentService:
         if not 1 <= len(request.ranges) <= RANGES_MAX:
             raise InvalidArgument("RANGE_INVALID", f"ranges: 1 to {RANGES_MAX} are wanted", field="ranges")
         wanted = [Chunk(i, each.file, each.offset, each.bytes) for i, each in enumerate(request.ranges)]
-        async for chunk, content, digest in self._reader.read(ticket, wanted):
-            yield pb.FetchChunksResponse(range=chunk.index, content=content, digest=digest)
+        del request
+        async with aclosing(self._reader.read(ticket, wanted)) as pieces:
+            async for piece in pieces:
+                yield pb.FetchChunksResponse(range=piece.chunk.index, content=piece.content, digest=piece.digest)
 
     async def ReadLog(self, request: pb.ReadLogRequest, call: Call) -> AsyncIterator[pb.ReadLogResponse]:
         """What a task wrote."""
@@ -48,8 +52,9 @@ class AgentService:
         if not (0 <= request.task < _TASKS_MAX and request.offset >= 0):
             raise InvalidArgument("RANGE_INVALID", "task and offset are not negative", field="task")
         key = TaskKey(placement, request.task)
-        async for piece in self._logs.read(key, request.offset, follow=request.follow):
-            yield pb.ReadLogResponse(content=piece)
+        async with aclosing(self._logs.read(key, request.offset, follow=request.follow)) as pieces:
+            async for piece in pieces:
+                yield pb.ReadLogResponse(content=piece)
 
     async def Echo(self, request: pb.EchoRequest, call: Call) -> pb.EchoResponse:
         """The same bytes."""

@@ -13,7 +13,7 @@ import structlog
 from suanmesh.agent.v1 import agent_service_pb2
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
-from suanmesh_agent.data_plane import Logs, Reader, Tickets
+from suanmesh_agent.data_plane import Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.executors.cgroups import Cgroups
 from suanmesh_agent.executors.process import ProcessExecutor
@@ -121,7 +121,9 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
         replicas = Replicas(settings.data_dir)
         replicas.sweep(process.clock.now().timestamp() - IMPORT_S_MAX)
         transport = TransportOverMesh(mesh)
-        reading = AgentService(Tickets(site, transport, process.clock), Reader(replicas, process.clock), Logs(executor))
+        budget = data_plane_budget()
+        reader, logs = Reader(replicas, process.clock, budget), Logs(executor, budget)
+        reading = AgentService(Tickets(site, transport, process.clock), reader, logs)
         standing, address = await serve_alone(
             process, Listener(_data_listen(settings, journal)), [Served(_SERVICE, reading)]
         )

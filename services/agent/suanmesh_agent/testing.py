@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -259,14 +259,14 @@ class NearDataPath:
 
     async def fetch(
         self, transfer: transfer_pb2.Transfer, ranges: list[agent_pb.ChunkRange]
-    ) -> AsyncIterator[agent_pb.FetchChunksResponse]:
+    ) -> AsyncGenerator[agent_pb.FetchChunksResponse, None]:
         """The ranges."""
         wanted = [Chunk(i, each.file, each.offset, each.bytes) for i, each in enumerate(ranges)]
-        async for chunk, content, digest in self._source.read(self._ticket(transfer), wanted):
+        async for piece in self._source.read(self._ticket(transfer), wanted):
             if self.away:
                 raise self.away
-            self.chunks_sent += 1
-            answer = agent_pb.FetchChunksResponse(range=chunk.index, content=content, digest=digest)
+            self.chunks_sent += bool(piece.digest)
+            answer = agent_pb.FetchChunksResponse(range=piece.chunk.index, content=piece.content, digest=piece.digest)
             yield self.fault(answer) if self.fault else answer
 
     def _ticket(self, transfer: transfer_pb2.Transfer) -> Ticket:

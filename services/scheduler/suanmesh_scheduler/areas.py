@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from suanmesh.accounting.v1 import account_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
@@ -110,7 +110,9 @@ class MeshAreas:
                 raise refusal_of(result.error)
         return [result.transfer for result in results]
 
-    async def read_log(self, address: str, site: str, placement: str, task: int, follow: bool) -> AsyncIterator[bytes]:
+    async def read_log(
+        self, address: str, site: str, placement: str, task: int, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
         """What a task wrote."""
         request = agent.ReadLogRequest(placement=placement, task=task, follow=follow)
         timeout = FOLLOW_S_MAX if follow else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,5 +57,5 @@ class Areas(Protocol):
     async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:
         """Make transfers, or find those that stand. Raises the first refusal."""
 
-    def read_log(self, address: str, site: str, placement: str, task: int, follow: bool) -> AsyncIterator[bytes]:
+    def read_log(self, address: str, site: str, placement: str, task: int, follow: bool) -> AsyncGenerator[bytes, None]:
         """What a task wrote, from its site's data plane."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
@@ -145,8 +146,9 @@ class SchedulerService:
             raise FailedPrecondition("LOG_NOT_READY", f"no task of {job.name} has started", name=job.name)
         endpoint = site.message.data_endpoint
         pieces = self._areas.read_log(endpoint, site.name, placement.name, request.task, request.follow)
-        async for content in pieces:
-            yield pb.ReadJobLogsResponse(content=content)
+        async with aclosing(pieces):
+            async for content in pieces:
+                yield pb.ReadJobLogsResponse(content=content)
 
     async def _cancelled(self, request: pb.CancelJobRequest, call: Call) -> job_pb2.Job:
         """Ask once for the end; the reconciler brings it about."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from suanmesh.accounting.v1 import account_pb2
@@ -142,7 +142,9 @@ class PaperAreas:
         self._called("create_transfers")
         return [await self._transfer(ask) for ask in asks]
 
-    async def read_log(self, address: str, site: str, placement: str, task: int, follow: bool) -> AsyncIterator[bytes]:
+    async def read_log(
+        self, address: str, site: str, placement: str, task: int, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
         """What a test has put there for the placement."""
         if placement not in self.logs:
             raise FailedPrecondition("LOG_NOT_READY", f"{placement} has no log at {site} ({address})", task=task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from suanmesh.agent.v1.agent_service_pb2 import ChunkRange, FetchChunksRequest, FetchChunksResponse, GetManifestRequest
 from suanmesh.transport.v1.dataset_pb2 import Manifest
@@ -28,8 +28,8 @@ class MeshDataPlane:
 
     async def chunks(
         self, place: Place, ticket: Signed, ranges: Sequence[ChunkRange]
-    ) -> AsyncIterator[FetchChunksResponse]:
-        """Ranges of the dataset's files."""
+    ) -> AsyncGenerator[FetchChunksResponse, None]:
+        """Ranges of the dataset's files, in pieces."""
         agent = self._mesh.agent(place.endpoint, site=place.site)
         request = FetchChunksRequest(ticket=ticket, ranges=ranges)
         async for response in agent.FetchChunks(request, timeout=CHUNKS_TIMEOUT_S):

@@ -8,6 +8,7 @@ from suanmesh_store import open_mirror
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import DATASETS, PLACEMENTS, SITES, TRANSFERS
 from suanmesh_transport.data_plane import MeshDataPlane
+from suanmesh_transport.reader import FileReader, reading_budget
 from suanmesh_transport.reconciler import Reconciler
 from suanmesh_transport.service import TransportService
 from suanmesh_transport.settings import TransportSettings
@@ -25,12 +26,12 @@ async def build(house: House[TransportSettings]) -> Parts:
     store, settings = house.store, house.settings
     datasets, transfers = await open_mirror(store, DATASETS), await open_mirror(store, TRANSFERS)
     placements, sites = await open_mirror(store, PLACEMENTS), await open_mirror(store, SITES)
-    office, plane = TicketOffice(house.signer, house.identity), MeshDataPlane(house.mesh)
+    office, reader = TicketOffice(house.signer, house.identity), FileReader(MeshDataPlane(house.mesh), reading_budget())
     archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
     kept = Kept(datasets, transfers, placements)
     shelf = Shelf(store, kept, archive, office, house.clock, ticket_lifetime_s=settings.ticket_lifetime_s)
     service = TransportService(
-        shelf, transfers, office, plane, house.clock, house.rng, read_ticket_lifetime_s=settings.read_ticket_lifetime_s
+        shelf, transfers, office, reader, house.clock, house.rng, read_ticket_lifetime_s=settings.read_ticket_lifetime_s
     )
     reconciler = Reconciler(
         shelf, transfers, placements, sites, resync_s=settings.resync_s, retention_s=settings.ended_retention_s,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from suanmesh.agent.v1.agent_service_pb2 import ChunkRange, FetchChunksResponse
@@ -17,8 +17,10 @@ class DataPlane(Protocol):
     async def manifest(self, place: Place, ticket: Signed) -> Manifest:
         """The manifest of the ticket's dataset as the site has it."""
 
-    def chunks(self, place: Place, ticket: Signed, ranges: Sequence[ChunkRange]) -> AsyncIterator[FetchChunksResponse]:
-        """Ranges of the dataset's files, in their order."""
+    def chunks(
+        self, place: Place, ticket: Signed, ranges: Sequence[ChunkRange]
+    ) -> AsyncGenerator[FetchChunksResponse, None]:
+        """Ranges of the dataset's files in their order, each in pieces; closing it breaks the request off."""
 
 
 class TicketSigner(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,7 @@ from suanmesh_sdk.status import refusal_of, status_of
 from suanmesh_store import Mirror
 from suanmesh_transport import wire
 from suanmesh_transport.domain import transfers
-from suanmesh_transport.ports import DataPlane
-from suanmesh_transport.reader import read_file
+from suanmesh_transport.reader import FileReader
 from suanmesh_transport.shelf import AREA, Asked, Outcome, Shelf
 from suanmesh_transport.tickets import TicketOffice
 from suanmesh_transport.watch import watched
@@ -38,7 +38,7 @@ class TransportService:
         shelf: Shelf,
         kept: Mirror[transfer_pb2.Transfer],
         office: TicketOffice,
-        plane: DataPlane,
+        reader: FileReader,
         clock: Clock,
         rng: Rng,
         *,
@@ -47,7 +47,7 @@ class TransportService:
         self._shelf = shelf
         self._kept = kept
         self._office = office
-        self._plane = plane
+        self._reader = reader
         self._clock = clock
         self._rng = rng
         self._read_lifetime = timedelta(seconds=read_ticket_lifetime_s)
@@ -121,8 +121,10 @@ class TransportService:
         dataset = wire.dataset_from(held.message)
         place = await self._shelf.source_of(dataset)
         ticket = self._office.for_reading(dataset, place.site, self._clock.now() + self._read_lifetime)
-        async for content in read_file(self._plane, place, ticket, dataset, request.path):
-            yield pb.ReadFileResponse(content=content)
+        pieces = self._reader.read(place, ticket, dataset, request.path, caller=call.principal)
+        async with aclosing(pieces):
+            async for content in pieces:
+                yield pb.ReadFileResponse(content=content)
 
     async def GetTicketKey(self, request: pb.GetTicketKeyRequest, call: Call) -> pb.TicketKey:
         """Return the public key tickets are signed with."""

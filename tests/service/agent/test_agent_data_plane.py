@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,18 +16,19 @@ from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.type.v1 import signed_pb2
-from suanmesh_agent.data_plane import KEY_AGAIN_S, Logs, Reader, Tickets
+from suanmesh_agent.data_plane import KEY_AGAIN_S, PIECE_BYTES, Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.service import AgentService
 from suanmesh_agent.testing import PaperTransport, write_numbers
 from suanmesh_chassis import Served, Signer
+from suanmesh_chassis.budget import ByteBudget
 from suanmesh_chassis.ca import agent_server_name
 from suanmesh_chassis.identity import agent_id, service_id
 from suanmesh_chassis.signing import new_signing_key
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode
-from suanmesh_content import chunk_digest, manifest_from
+from suanmesh_content import Assembly, manifest_from
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import Refusal
 
@@ -47,15 +50,25 @@ class Site:
         self.transport.ticket_key.key_id = self.signer.key_id
         self.transport.ticket_key.public_key = self.signer.public_key
         self.address = ""
+        self.budget = data_plane_budget()
 
-    async def serve(self) -> None:
+    async def serve(self, *, stream_stall_s: float = 20.0) -> None:
         tickets = Tickets("sites/a", self.transport, self.node.clock)
-        service = AgentService(tickets, Reader(self.replicas, self.node.clock), Logs(self.executor))
+        service = AgentService(
+            tickets, Reader(self.replicas, self.node.clock, self.budget), Logs(self.executor, self.budget)
+        )
         process = self.node.process("agent", identity=agent_id(NODE, "a"), dns_names=[agent_server_name(NODE, "a")])
-        self.address = await self.node.serve(process, [Served(SERVICE, service)])
+        patient = replace(process, common=replace(process.common, stream_stall_s=stream_stall_s))
+        self.address = await self.node.serve(patient, [Served(SERVICE, service)])
+        self._stub = self.stub()
 
     def stub(self, caller: str = READER) -> AgentServiceStub:
         return self.node.mesh(self.address, caller=caller).agent(self.address, site="sites/a")
+
+    def fetch(self, times: int) -> Any:
+        """The same 4 MiB so many times."""
+        ranges = [pb.ChunkRange(file=0, offset=0, bytes=4 * MIB)] * times
+        return self._stub.FetchChunks(pb.FetchChunksRequest(ticket=self.ticket(), ranges=ranges), timeout=60)
 
     def ticket(self, signer: Signer | None = None, /, **fields: object) -> signed_pb2.Signed:
         values = {
@@ -80,7 +93,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 
 async def test_a_dataset_is_read_with_a_ticket(site: Site) -> None:
-    """Another site gets exactly the bytes it asked for, each range with its digest."""
+    """Another site gets exactly the bytes it asked for, in pieces, each range with its digest."""
     stub = site.stub()
     manifest = manifest_from(await stub.GetManifest(pb.GetManifestRequest(ticket=site.ticket())))
     assert manifest.digest == site.manifest.digest
@@ -88,10 +101,12 @@ async def test_a_dataset_is_read_with_a_ticket(site: Site) -> None:
     request = pb.FetchChunksRequest(ticket=site.ticket(), ranges=ranges)
     answers = [answer async for answer in stub.FetchChunks(request)]
     files = site.replicas.files(site.manifest.digest)
-    assert [answer.range for answer in answers] == [0, 1]
-    assert answers[0].content == (files / manifest.files[1].path).read_bytes()[: 4 * MIB]
-    assert answers[1].content == (files / manifest.files[0].path).read_bytes()[-3:]
-    assert all(chunk_digest(answer.content) == answer.digest for answer in answers)
+    assembly = Assembly([each.bytes for each in ranges])
+    wholes = [whole for answer in answers if (whole := assembly.add(answer.range, answer.content, answer.digest))]
+    assert max(len(answer.content) for answer in answers) == PIECE_BYTES
+    assert wholes[0].content == (files / manifest.files[1].path).read_bytes()[: 4 * MIB]
+    assert wholes[1].content == (files / manifest.files[0].path).read_bytes()[-3:]
+    assert all(whole.sound for whole in wholes)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +195,36 @@ async def test_two_calls_of_one_transfer_share_its_rate(site: Site) -> None:
     assert 0.85 <= rate_bps / 32_000_000 <= 1.02
 
 
+async def test_a_stream_nobody_reads_is_ended_and_gives_its_memory_back(tmp_path: Path) -> None:
+    """Hundreds of streams that are opened and never read took gigabytes of the site, for as long as somebody liked."""
+    async with LoopbackNode(tmp_path) as node:
+        site = Site(node, tmp_path)
+        site.budget = ByteBudget(total_bytes=PIECE_BYTES, share_bytes=PIECE_BYTES)
+        await site.serve(stream_stall_s=0.3)
+        unread = site.fetch(100)
+        await unread.read()
+        assert await _taken(site.fetch(2)) == 8 * MIB  # there is room for one piece: it was given back
+        with pytest.raises(Refusal) as caught:
+            await _taken(unread)
+        assert (caught.value.code, caught.value.reason) == ("RESOURCE_EXHAUSTED", "STREAM_STALLED")
+        assert site.budget.held_bytes == 0
+
+
+async def test_who_breaks_off_gives_back_what_was_read_for_it(site: Site) -> None:
+    """A caller that comes and goes must not leave anything open behind it."""
+    site.budget = ByteBudget(total_bytes=PIECE_BYTES, share_bytes=PIECE_BYTES)
+    await site.serve()
+    assert await _taken(site.fetch(1)) == 4 * MIB
+    handles = _open_files()
+    for _ in range(5):
+        unread = site.fetch(100)
+        await unread.read()
+        unread.cancel()
+    async with asyncio.timeout(10):
+        assert await _taken(site.fetch(1)) == 4 * MIB
+    assert _open_files() <= handles + 2
+
+
 async def test_a_log_is_followed_to_its_end(site: Site) -> None:
     """Who follows a job sees its last words, and the stream ends by itself."""
     script = "echo one; sleep 0.3; echo two"
@@ -201,6 +246,14 @@ async def test_a_log_that_is_not_here_is_said(site: Site, placement: str, reason
     with pytest.raises(Refusal) as caught:
         [piece async for piece in stub.ReadLog(pb.ReadLogRequest(placement=placement))]
     assert caught.value.reason == reason
+
+
+async def _taken(answers: Any) -> int:
+    return sum([len(answer.content) async for answer in answers])
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def _refused(site: Site, ticket: signed_pb2.Signed) -> Refusal:

@@ -11,7 +11,7 @@ import pytest
 
 from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.transport.v1 import transfer_pb2
-from suanmesh_agent.data_plane import Reader
+from suanmesh_agent.data_plane import Reader, data_plane_budget
 from suanmesh_agent.domain.pacing import CATCH_UP_S, Pace
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
@@ -40,7 +40,7 @@ class Sites:
         self.folder = folder
         self.source = Replicas(folder / "source")
         self.manifest = self.source.take_in({"": write_numbers(folder / "data", files, size_bytes)})
-        self.data_path = NearDataPath(Reader(self.source, SystemClock()))
+        self.data_path = NearDataPath(Reader(self.source, SystemClock(), data_plane_budget()))
         self.transport = PaperTransport()
         self.accounting = PaperAccounting()
         self.replicas = Replicas(folder / "target")

@@ -28,7 +28,7 @@ from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_seman
 from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/agent/v1/agent_service.proto\x12\x11suanmesh.agent.v1\x1a#suanmesh/transport/v1/dataset.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"F\n\x12GetManifestRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\"\x84\x01\n\x12\x46\x65tchChunksRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12<\n\x06ranges\x18\x02 \x03(\x0b\x32\x1d.suanmesh.agent.v1.ChunkRangeB\x05\xd0\xda\x18\x90NR\x06ranges\"N\n\nChunkRange\x12\x12\n\x04\x66ile\x18\x01 \x01(\x05R\x04\x66ile\x12\x16\n\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x14\n\x05\x62ytes\x18\x03 \x01(\x03R\x05\x62ytes\"l\n\x13\x46\x65tchChunksResponse\x12\x14\n\x05range\x18\x01 \x01(\x05R\x05range\x12!\n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x07\xc8\xda\x18\x80\x80\x80\x02R\x07\x63ontent\x12\x1c\n\x06\x64igest\x18\x03 \x01(\x0c\x42\x04\xc8\xda\x18 R\x06\x64igest\"y\n\x0eReadLogRequest\x12#\n\tplacement\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x12\n\x04task\x18\x02 \x01(\x05R\x04task\x12\x16\n\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x16\n\x06\x66ollow\x18\x04 \x01(\x08R\x06\x66ollow\"3\n\x0fReadLogResponse\x12 \n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80@R\x07\x63ontent\".\n\x0b\x45\x63hoRequest\x12\x1f\n\x07payload\x18\x01 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x07payload\"/\n\x0c\x45\x63hoResponse\x12\x1f\n\x07payload\x18\x01 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x07payload2\x99\x03\n\x0c\x41gentService\x12\x63\n\x0bGetManifest\x12%.suanmesh.agent.v1.GetManifestRequest\x1a\x1f.suanmesh.transport.v1.Manifest\"\x0c\xaa\xd4\x18\x08\n\x02\x04\x05\x10\x01 \x02\x12l\n\x0b\x46\x65tchChunks\x12%.suanmesh.agent.v1.FetchChunksRequest\x1a&.suanmesh.agent.v1.FetchChunksResponse\"\x0c\xaa\xd4\x18\x08\n\x02\x04\x05\x10\x01 \x02\x30\x01\x12_\n\x07ReadLog\x12!.suanmesh.agent.v1.ReadLogRequest\x1a\".suanmesh.agent.v1.ReadLogResponse\"\x0b\xaa\xd4\x18\x07\n\x01\x05\x10\x01 \x01\x30\x01\x12U\n\x04\x45\x63ho\x12\x1e.suanmesh.agent.v1.EchoRequest\x1a\x1f.suanmesh.agent.v1.EchoResponse\"\x0c\xaa\xd4\x18\x08\n\x02\x04\x05\x10\x01 \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/agent/v1/agent_service.proto\x12\x11suanmesh.agent.v1\x1a#suanmesh/transport/v1/dataset.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"F\n\x12GetManifestRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\"\x84\x01\n\x12\x46\x65tchChunksRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12<\n\x06ranges\x18\x02 \x03(\x0b\x32\x1d.suanmesh.agent.v1.ChunkRangeB\x05\xd0\xda\x18\xe8\x07R\x06ranges\"N\n\nChunkRange\x12\x12\n\x04\x66ile\x18\x01 \x01(\x05R\x04\x66ile\x12\x16\n\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x14\n\x05\x62ytes\x18\x03 \x01(\x03R\x05\x62ytes\"k\n\x13\x46\x65tchChunksResponse\x12\x14\n\x05range\x18\x01 \x01(\x05R\x05range\x12 \n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x08R\x07\x63ontent\x12\x1c\n\x06\x64igest\x18\x03 \x01(\x0c\x42\x04\xc8\xda\x18 R\x06\x64igest\"y\n\x0eReadLogRequest\x12#\n\tplacement\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x12\n\x04task\x18\x02 \x01(\x05R\x04task\x12\x16\n\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x16\n\x06\x66ollow\x18\x04 \x01(\x08R\x06\x66ollow\"3\n\x0fReadLogResponse\x12 \n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80@R\x07\x63ontent\".\n\x0b\x45\x63hoRequest\x12\x1f\n\x07payload\x18\x01 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x07payload\"/\n\x0c\x45\x63hoResponse\x12\x1f\n\x07payload\x18\x01 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x07payload2\x99\x03\n\x0c\x41gentService\x12\x63\n\x0bGetManifest\x12%.suanmesh.agent.v1.GetManifestRequest\x1a\x1f.suanmesh.transport.v1.Manifest\"\x0c\xaa\xd4\x18\x08\n\x02\x04\x05\x10\x01 \x02\x12l\n\x0b\x46\x65tchChunks\x12%.suanmesh.agent.v1.FetchChunksRequest\x1a&.suanmesh.agent.v1.FetchChunksResponse\"\x0c\xaa\xd4\x18\x08\n\x02\x04\x05\x10\x01 \x02\x30\x01\x12_\n\x07ReadLog\x12!.suanmesh.agent.v1.ReadLogRequest\x1a\".suanmesh.agent.v1.ReadLogResponse\"\x0b\xaa\xd4\x18\x07\n\x01\x05\x10\x01 \x01\x30\x01\x12U\n\x04\x45\x63ho\x12\x1e.suanmesh.agent.v1.EchoRequest\x1a\x1f.suanmesh.agent.v1.EchoResponse\"\x0c\xaa\xd4\x18\x08\n\x02\x04\x05\x10\x01 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.agent.v1.agent_ser
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FETCHCHUNKSREQUEST'].fields_by_name['ranges']._loaded_options = None
-  _globals['_FETCHCHUNKSREQUEST'].fields_by_name['ranges']._serialized_options = b'\320\332\030\220N'
+  _globals['_FETCHCHUNKSREQUEST'].fields_by_name['ranges']._serialized_options = b'\320\332\030\350\007'
   _globals['_FETCHCHUNKSRESPONSE'].fields_by_name['content']._loaded_options = None
-  _globals['_FETCHCHUNKSRESPONSE'].fields_by_name['content']._serialized_options = b'\310\332\030\200\200\200\002'
+  _globals['_FETCHCHUNKSRESPONSE'].fields_by_name['content']._serialized_options = b'\310\332\030\200\200\010'
   _globals['_FETCHCHUNKSRESPONSE'].fields_by_name['digest']._loaded_options = None
   _globals['_FETCHCHUNKSRESPONSE'].fields_by_name['digest']._serialized_options = b'\310\332\030 '
   _globals['_READLOGREQUEST'].fields_by_name['placement']._loaded_options = None
@@ -64,15 +64,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHUNKRANGE']._serialized_start=400
   _globals['_CHUNKRANGE']._serialized_end=478
   _globals['_FETCHCHUNKSRESPONSE']._serialized_start=480
-  _globals['_FETCHCHUNKSRESPONSE']._serialized_end=588
-  _globals['_READLOGREQUEST']._serialized_start=590
-  _globals['_READLOGREQUEST']._serialized_end=711
-  _globals['_READLOGRESPONSE']._serialized_start=713
-  _globals['_READLOGRESPONSE']._serialized_end=764
-  _globals['_ECHOREQUEST']._serialized_start=766
-  _globals['_ECHOREQUEST']._serialized_end=812
-  _globals['_ECHORESPONSE']._serialized_start=814
-  _globals['_ECHORESPONSE']._serialized_end=861
-  _globals['_AGENTSERVICE']._serialized_start=864
-  _globals['_AGENTSERVICE']._serialized_end=1273
+  _globals['_FETCHCHUNKSRESPONSE']._serialized_end=587
+  _globals['_READLOGREQUEST']._serialized_start=589
+  _globals['_READLOGREQUEST']._serialized_end=710
+  _globals['_READLOGRESPONSE']._serialized_start=712
+  _globals['_READLOGRESPONSE']._serialized_end=763
+  _globals['_ECHOREQUEST']._serialized_start=765
+  _globals['_ECHOREQUEST']._serialized_end=811
+  _globals['_ECHORESPONSE']._serialized_start=813
+  _globals['_ECHORESPONSE']._serialized_end=860
+  _globals['_AGENTSERVICE']._serialized_start=863
+  _globals['_AGENTSERVICE']._serialized_end=1272
 # @@protoc_insertion_point(module_scope)

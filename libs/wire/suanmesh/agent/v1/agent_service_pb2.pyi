@@ -55,7 +55,7 @@ class FetchChunksRequest(message.Message):
 
     @builtins.property
     def ranges(self) -> containers.RepeatedCompositeFieldContainer[ChunkRange]:
-        """Ranges wanted, 1 to 10000."""
+        """Ranges wanted, 1 to 1000."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class ChunkRange(message.Message):
 
 @typing.final
 class FetchChunksResponse(message.Message):
-    """One chunk."""
+    """A piece of one range; the pieces of a range follow each other in their order."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -109,9 +109,9 @@ class FetchChunksResponse(message.Message):
     range: builtins.int
     """Index into the request's ranges."""
     content: builtins.bytes
-    """Bytes of the range."""
+    """The next bytes of the range, at most 128 KiB."""
     digest: builtins.bytes
-    """BLAKE3 of `content`, 32 bytes."""
+    """BLAKE3 of the whole range, 32 bytes, with its last piece; empty with the others."""
     def __init__(
         self,
         *,

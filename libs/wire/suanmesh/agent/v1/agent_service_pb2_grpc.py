@@ -74,7 +74,7 @@ class AgentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def FetchChunks(self, request, context):
-        """Streams ranges of a dataset's files in the request's order, paced to the ticket's rate.
+        """Streams ranges of a dataset's files in the request's order, each in pieces, paced to the ticket's rate.
 
         Errors:
         * `PERMISSION_DENIED` (`TICKET_INVALID`).

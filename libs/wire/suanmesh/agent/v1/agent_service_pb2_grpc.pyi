@@ -25,7 +25,7 @@ class AgentServiceStub:
       * `NOT_FOUND` (`REPLICA_UNKNOWN`).
     """
     FetchChunks: aio.UnaryStreamMultiCallable[agent_service_pb2.FetchChunksRequest, agent_service_pb2.FetchChunksResponse]
-    """Streams ranges of a dataset's files in the request's order, paced to the ticket's rate.
+    """Streams ranges of a dataset's files in the request's order, each in pieces, paced to the ticket's rate.
 
     Errors:
       * `PERMISSION_DENIED` (`TICKET_INVALID`).
@@ -62,7 +62,7 @@ class AgentServiceServicer(metaclass=abc_1.ABCMeta):
         request: agent_service_pb2.FetchChunksRequest,
         context: aio.ServicerContext[agent_service_pb2.FetchChunksRequest, abc.AsyncIterator[agent_service_pb2.FetchChunksResponse]],
     ) -> abc.AsyncIterator[agent_service_pb2.FetchChunksResponse]:
-        """Streams ranges of a dataset's files in the request's order, paced to the ticket's rate.
+        """Streams ranges of a dataset's files in the request's order, each in pieces, paced to the ticket's rate.
 
         Errors:
           * `PERMISSION_DENIED` (`TICKET_INVALID`).

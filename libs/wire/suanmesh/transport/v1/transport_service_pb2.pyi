@@ -507,7 +507,7 @@ class ReadFileResponse(message.Message):
 
     CONTENT_FIELD_NUMBER: builtins.int
     content: builtins.bytes
-    """Bytes, at most 1 MiB."""
+    """Bytes, at most 128 KiB."""
     def __init__(
         self,
         *,

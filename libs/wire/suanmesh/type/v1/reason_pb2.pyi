@@ -64,6 +64,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """INTERNAL: the server failed in a way it did not mean to; `trace` helps its owner to find out why."""
     REASON_FIELD_INVALID: _Reason.ValueType  # 20
     """INVALID_ARGUMENT: a field's value is out of its range, or larger than its contract allows; `field` names it."""
+    REASON_STREAM_STALLED: _Reason.ValueType  # 21
+    """RESOURCE_EXHAUSTED: the caller has taken nothing of the stream for `seconds`; open it again once there is room."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -110,3 +112,5 @@ REASON_DEFECT: Reason.ValueType  # 19
 """INTERNAL: the server failed in a way it did not mean to; `trace` helps its owner to find out why."""
 REASON_FIELD_INVALID: Reason.ValueType  # 20
 """INVALID_ARGUMENT: a field's value is out of its range, or larger than its contract allows; `field` names it."""
+REASON_STREAM_STALLED: Reason.ValueType  # 21
+"""RESOURCE_EXHAUSTED: the caller has taken nothing of the stream for `seconds`; open it again once there is room."""
