@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,10 @@ from suanmesh_agent.domain.tasks import TaskKey, TaskSpec, TaskState
 from suanmesh_agent.executors.cgroups import Cgroups
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.executors.sandbox import Sandbox
+from suanmesh_agent.permission import RunPermission
 from suanmesh_content import FolderError
+from suanmesh_kernel.clock import SystemClock
+from suanmesh_kernel.permission import STOP_S_MAX
 from suanmesh_local import tools
 
 ENGINE = (Path(sys.prefix), Path(sys.base_prefix))
@@ -48,7 +52,7 @@ def executor(kind: str, tmp_path: Path) -> Iterator[ProcessExecutor]:
         made.forget(placement)
 
 
-def make_executor(kind: str, folder: Path) -> ProcessExecutor:
+def make_executor(kind: str, folder: Path, permission: Path | None = None) -> ProcessExecutor:
     sandbox = cgroups = None
     if "sandbox" in kind:
         program = _bwrap()
@@ -59,7 +63,8 @@ def make_executor(kind: str, folder: Path) -> ProcessExecutor:
         cgroups = Cgroups("contract")
         if not cgroups.usable():
             pytest.skip("no control groups here")
-    return ProcessExecutor(folder, sandbox=sandbox, cgroups=cgroups, engine_path=(Path(sys.prefix) / "bin",))
+    engine_path = (Path(sys.prefix) / "bin",)
+    return ProcessExecutor(folder, sandbox=sandbox, cgroups=cgroups, engine_path=engine_path, permission=permission)
 
 
 def a_task(code: str, **fields: object) -> TaskSpec:
@@ -321,3 +326,63 @@ async def _log_says(executor: ProcessExecutor, key: TaskKey, words: bytes) -> No
     async with asyncio.timeout(20):
         while words not in executor.read_log(key, 0, 1000)[1]:  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.02)
+
+
+class Unwatched:
+    """A permission that nobody renews: an agent that is dead, frozen, or hears nothing."""
+
+    def __init__(self, folder: Path, run_for_s: float) -> None:
+        clock = SystemClock()
+        permission = RunPermission(folder / "permission", clock)
+        permission.renew(clock.monotonic(), run_for_s)
+        permission.close()
+        self.path = permission.path
+
+
+async def test_no_task_outlives_the_sites_permission(kind: str, tmp_path: Path) -> None:
+    """A site nobody hears would go on with what the mesh runs elsewhere by then, and both would be paid."""
+    unwatched = Unwatched(tmp_path, 1.0)
+    executor = make_executor(kind, tmp_path / "tasks", unwatched.path)
+    code = (
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "if os.fork() == 0:\n os.setsid()\n"
+        "while True: os.write(1, f'{time.clock_gettime(time.CLOCK_BOOTTIME)}\\n'.encode()); time.sleep(0.05)"
+    )
+    task = a_task(code, scratch_bytes=2**30)
+    begin = time.clock_gettime(time.CLOCK_BOOTTIME)
+    await executor.start(task)
+    look = await executor.over(task.key)
+    last_sign = max(float(line) for line in executor.read_log(task.key, 0, 10**6)[1].split())
+    assert (look.state, look.failure) == (TaskState.ENDED, "FENCED")
+    assert 1.0 <= last_sign - begin <= 1.0 + STOP_S_MAX
+    assert look.usage.elapsed_us >= 1_000_000
+    executor.forget(task.key.placement)
+
+
+async def test_a_renewed_permission_lets_a_task_go_on(kind: str, tmp_path: Path) -> None:
+    """A job of hours must not end because its agent was away for a moment."""
+    clock = SystemClock()
+    permission = RunPermission(tmp_path / "permission", clock)
+    permission.renew(clock.monotonic(), 1.5)
+    executor = make_executor(kind, tmp_path / "tasks", permission.path)
+    task = a_task("import time; time.sleep(2.5)")
+    await executor.start(task)
+    permission.close()
+    successor = RunPermission(tmp_path / "permission", clock)
+    assert successor.epoch is not None
+    successor.renew(clock.monotonic(), 60)
+    assert (await executor.over(task.key)).succeeded
+    executor.forget(task.key.placement)
+
+
+async def test_without_permission_a_task_does_not_begin(kind: str, tmp_path: Path) -> None:
+    """An agent that was frozen as it started a task would start it after the mesh has counted it out."""
+    unwatched = Unwatched(tmp_path, 0.0)
+    executor = make_executor(kind, tmp_path / "tasks", unwatched.path)
+    task = a_task("open('out/ran', 'w')", outputs=("out",))
+    await executor.start(task)
+    look = await executor.over(task.key)
+    assert (look.state, look.failure) == (TaskState.ENDED, "FENCED")
+    assert not (executor.output(task.key, "out") / "ran").exists()
+    executor.forget(task.key.placement)

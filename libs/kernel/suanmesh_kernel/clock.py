@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+_MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class Clock(Protocol):
     """Tells the time."""
@@ -28,8 +30,8 @@ class SystemClock:
         return datetime.fromtimestamp(time.time_ns() / 1e9, UTC)
 
     def monotonic(self) -> float:
-        """Seconds of CLOCK_MONOTONIC."""
-        return time.monotonic()
+        """Seconds of CLOCK_BOOTTIME where there is one: the others' leases do not wait for a machine that sleeps."""
+        return time.clock_gettime(_MONOTONIC)
 
 
 class HandClock:

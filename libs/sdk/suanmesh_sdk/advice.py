@@ -147,6 +147,10 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "DONE": Text("Everything has run, and the results are where they are wanted.", "已全部运行，结果已送达。"),
     "ENGINE_MISSING": Text("The site does not have the engine it offered.", "站点没有所报的引擎。"),
     "EXIT_STATUS": Text("A task ended with a status other than 0; read its log.", "某个任务以非零状态结束，请看日志。"),
+    "FENCED": Text(
+        "The site could not hear the mesh for too long, and stopped what it ran before it is placed elsewhere.",
+        "站点过久听不到算网，已在作业改派之前停止其运行。",
+    ),
     "MANIFEST_INVALID": Text("The source's manifest is none a dataset can have.", "源站点的清单不是数据集可有的清单。"),
     "NO_PLACE": Text(
         "No pool can take it now; `suan job explain` says why.", "目前没有资源池可承接；原因见 `suan job explain`。"
@@ -162,7 +166,10 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "SCRATCH_EXCEEDED": Text(
         "A task wrote more scratch disk than the job asked for.", "某个任务用了超出申请的临时盘。"
     ),
-    "SITE_LOST": Text("The site that had it is not heard of any more.", "承接它的站点失联。"),
+    "SITE_LOST": Text(
+        "The site that had it is not heard of any more, and has stopped what it ran.",
+        "承接它的站点失联，并已停止其运行。",
+    ),
     "SOURCE_LOST": Text("The site it comes from is not heard of any more.", "源站点失联。"),
     "SOURCE_UNREACHABLE": Text("Nothing came from the source for too long.", "源站点太久没有传来数据。"),
     "STATE_LOST": Text("The site has no memory of it.", "站点没有关于它的记录。"),

@@ -78,6 +78,10 @@ class Store(Protocol):
     def area(self) -> str:
         """The area it may write."""
 
+    @property
+    def leadership(self) -> Leadership | None:
+        """The term its writes are fenced by; None where nothing fences them."""
+
     async def get(self, kind: Kind[M], name: str) -> Held[M] | None:
         """One document as it is now."""
 

@@ -46,6 +46,7 @@ class Carried:
 
     placement: placement_pb2.Placement
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    confirmed: int | None = None
 
     def show(self, placement: placement_pb2.Placement) -> None:
         """The mesh shows it anew."""

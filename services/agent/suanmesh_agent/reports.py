@@ -14,6 +14,7 @@ from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
 from suanmesh_agent import wire
 from suanmesh_agent.following import follow
+from suanmesh_agent.permission import RunPermission
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import Refusal
@@ -31,10 +32,18 @@ SITES_MAX = 1000
 
 
 class StateReports:
-    """Keeps the site alive in the registry."""
+    """Keeps the site alive in the registry, and its permission to run renewed."""
 
     def __init__(
-        self, mesh: Mesh, pool: str, free: Callable[[], Capacity], endpoint: str, clock: Clock, *, every_s: float
+        self,
+        mesh: Mesh,
+        pool: str,
+        free: Callable[[], Capacity],
+        endpoint: str,
+        clock: Clock,
+        permission: RunPermission,
+        *,
+        every_s: float,
     ) -> None:
         self._mesh = mesh
         self._pool = pool
@@ -42,8 +51,10 @@ class StateReports:
         self._endpoint = endpoint
         self._clock = clock
         self._every_s = every_s
+        self._permission = permission
         self._sent = 0
         self._answered = 0
+        self._sent_at: dict[int, float] = {}
 
     async def run(self) -> None:
         """Report for good."""
@@ -51,6 +62,7 @@ class StateReports:
 
     async def _stream(self) -> AsyncIterator[registry_pb.ReportStateResponse]:
         self._sent = self._answered = 0
+        self._sent_at.clear()
         stream = self._mesh.registry.ReportState(self._reports(), timeout=STREAM_S)
         async for answer in stream:
             yield answer
@@ -64,11 +76,18 @@ class StateReports:
                 load_milli=int(psutil.getloadavg()[0] * 1000),
             )
             state.observe_time.FromDatetime(self._clock.now())
+            self._sent_at[self._sent] = self._clock.monotonic()
             yield registry_pb.ReportStateRequest(sequence=self._sent, pools=[state], data_endpoint=self._endpoint)
             await asyncio.sleep(self._every_s)
 
     def _acknowledged(self, answer: registry_pb.ReportStateResponse) -> None:
+        """The permission counts from when the report was sent: how long it and its answer took is not known."""
         self._answered = answer.sequence
+        sent_at = self._sent_at.get(answer.sequence)
+        if sent_at is not None and answer.run_for_ms > 0:
+            self._permission.renew(sent_at, answer.run_for_ms / 1000)
+        for sequence in [each for each in self._sent_at if each < answer.sequence]:
+            del self._sent_at[sequence]
 
 
 class LinkProbes:

@@ -23,6 +23,7 @@ from suanmesh_agent.inventory import Inventory, descriptor, take_stock
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.mesh import AccountingOverMesh, DataPathOverMesh, SchedulerOverMesh, TransportOverMesh
 from suanmesh_agent.meter import Meter
+from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements, taken_capacity
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.reports import LinkProbes, StateReports
@@ -44,6 +45,8 @@ log = structlog.get_logger()
 
 IMPORT_S_MAX = 86_400.0
 """An import that was begun so long ago was killed: what is left of it is removed."""
+PERMISSION = "permission"
+"""File in the agent's folder that says until when tasks may run."""
 _SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
 _DESCRIPTOR_TYPE = pool_pb2.PoolDescriptor.DESCRIPTOR.full_name
 
@@ -101,6 +104,7 @@ def open_executor(settings: AgentSettings) -> ProcessExecutor:
         cgroups=cgroups,
         engine_path=engine_path,
         lives_with=settings.lives_with,
+        permission=settings.data_dir / PERMISSION,
     )
 
 
@@ -114,6 +118,7 @@ async def mesh_of(process: Process, settings: AgentSettings) -> AsyncIterator[Me
 async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asyncio.Event) -> None:
     """Be the site's agent until `stop` is set."""
     journal, executor = open_journal(settings), open_executor(settings)
+    permission = RunPermission(settings.data_dir / PERMISSION, process.clock)
     found = await asyncio.to_thread(take_stock, settings, process.clock.now(), walled=executor.walled)
     offers = SiteOffers(journal, found)
     async with mesh_of(process, settings) as mesh:
@@ -132,7 +137,9 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
         endpoint = settings.data_endpoint or address
         try:
             async with asyncio.TaskGroup() as tasks:
-                work = Work(process, settings, rng, mesh, journal, executor, replicas, transport, offers, endpoint)
+                work = Work(
+                    process, settings, rng, mesh, journal, executor, replicas, transport, offers, endpoint, permission
+                )
                 kept = [tasks.create_task(each) for each in work.parts()]
                 await stop.wait()
                 for task in kept:
@@ -141,6 +148,7 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
             await standing.stop(process.common.drain_grace_s)
             if settings.stop_tasks:
                 await stop_all(executor)
+            permission.close()
             journal.close()
 
 
@@ -158,6 +166,7 @@ class Work:
     transport: TransportOverMesh
     offers: SiteOffers
     endpoint: str
+    permission: RunPermission
 
     def parts(self) -> list[Coroutine[None, None, None]]:
         """Each runs for good."""
@@ -180,7 +189,10 @@ class Work:
             transfers.run(),
             self._placements(site, meter).run(),
             self._register(pool),
-            StateReports(self.mesh, pool, self.offers.free, self.endpoint, clock, every_s=every.report_every_s).run(),
+            StateReports(
+                self.mesh, pool, self.offers.free, self.endpoint, clock, self.permission, every_s=every.report_every_s
+            ).run(),
+            self.permission.run(),
             LinkProbes(self.mesh, site, clock, every_s=every.probe_every_s).run(),
         ]
 
@@ -194,6 +206,7 @@ class Work:
             delivery=Delivery(site, self.transport, self.executor, self.journal, self.replicas),
             meter=meter,
             meter_every_s=self.settings.meter_every_s,
+            permission=self.permission,
         )
         return Placements(
             site,

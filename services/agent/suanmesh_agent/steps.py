@@ -20,6 +20,7 @@ from suanmesh_agent.domain.tasks import TaskKey, TaskState
 from suanmesh_agent.domain.work import Objection, objection
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.meter import Meter
+from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.ports import Executor, SchedulerPort, TaskNotStarted
 from suanmesh_agent.staging import Staging
 from suanmesh_content import FolderError, ManifestError
@@ -43,6 +44,8 @@ class Carried(Protocol):
 
     placement: placement_pb2.Placement
     changed: asyncio.Event
+    confirmed: int | None
+    """Epoch of the permission to run under which the mesh last said that the placement lives."""
 
     @property
     def to_stop(self) -> bool:
@@ -81,6 +84,7 @@ class Steps:
         delivery: Delivery,
         meter: Meter,
         meter_every_s: float,
+        permission: RunPermission,
     ) -> None:
         self._offers = offers
         self._scheduler = scheduler
@@ -89,6 +93,7 @@ class Steps:
         self._delivery = delivery
         self._meter = meter
         self._meter_every_s = meter_every_s
+        self._permission = permission
 
     async def step(self, carried: Carried, stage: Stage) -> Stage:
         """Do what `stage` asks for. A call that cannot be made now is made again later."""
@@ -144,7 +149,9 @@ class Steps:
             if no := self._objection(placement):
                 await self._report(carried, State.STATE_REFUSED, str(no))
                 return Stage.REPORTED
+            epoch = self._permission.epoch
             await self._report(carried, State.STATE_ACCEPTED)
+            carried.confirmed = epoch
             return Stage.ACCEPTED
 
     async def _stage(self, carried: Carried) -> Stage:
@@ -205,6 +212,8 @@ class Steps:
                 await self._report(carried, State.STATE_DELIVERING, datasets=made)
             elif how.cancelled:
                 await self._report(carried, State.STATE_CANCELLED)
+            elif how.fenced:
+                await self._report(carried, State.STATE_LOST, str(how))
             else:
                 await self._report(carried, State.STATE_FAILED, str(how))
         return Stage.REPORTED
@@ -254,6 +263,8 @@ class Steps:
         async def one(key: TaskKey) -> None:
             async with room:
                 async with starting:
+                    if not failed.is_set() and not await self._permitted(carried):
+                        failed.set()
                     if not failed.is_set() and not carried.to_stop and not await self._start(placement, key, inputs):
                         failed.set()
                     if failed.is_set() or carried.to_stop:  # perhaps only since it was started
@@ -272,6 +283,30 @@ class Steps:
         async with asyncio.TaskGroup() as tasks:
             for key in keys:
                 tasks.create_task(one(key))
+
+    async def _permitted(self, carried: Carried) -> bool:
+        """Wait until the site may run tasks, and the mesh has said since that this placement lives; False if it ended.
+
+        While the site had no permission the mesh may have placed the job elsewhere: what it showed before counts for
+        nothing then.
+        """
+        pauses = Pauses()
+        while not carried.to_stop:
+            renewed, epoch = self._permission.changed, self._permission.epoch
+            if epoch is None:
+                await _first(renewed, carried.changed)
+            elif epoch == carried.confirmed:
+                return True
+            else:
+                try:
+                    await self._report(carried, State.STATE_ACCEPTED)
+                    carried.confirmed = epoch
+                except PutDown:
+                    return False
+                except Refusal as refusal:
+                    log.info("start put off", placement=carried.placement.name, reason=refusal.reason)
+                    await pauses.wait()
+        return False
 
     async def _start(
         self, placement: placement_pb2.Placement, key: TaskKey, inputs: tuple[tuple[str, Path], ...]
@@ -323,3 +358,16 @@ class Steps:
 
     def _keys(self, placement: placement_pb2.Placement) -> list[TaskKey]:
         return [TaskKey(last(placement.name), index) for index in range(max(1, placement.work.count))]
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait for any of them."""
+    async with asyncio.TaskGroup() as tasks:
+        waits = [tasks.create_task(_waited(event)) for event in events]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+
+async def _waited(event: asyncio.Event) -> None:
+    await event.wait()

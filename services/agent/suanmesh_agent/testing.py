@@ -25,6 +25,7 @@ from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
+from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements, taken_capacity
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.staging import Staging
@@ -302,14 +303,22 @@ class PaperSite:
         self.scheduler = PaperScheduler()
         self.transport = PaperTransport()
         self.accounting = PaperAccounting()
+        self.run_for_s = 3600.0
+        """What an agent is permitted at its start."""
 
     @asynccontextmanager
     async def agent(self, kind: type[Journal] = Journal) -> AsyncIterator[Journal]:
         """An agent's life over the folder; leaving it is as sudden as a kill."""
         site, clock, journal = "sites/a", SystemClock(), kind(self.folder / "agent.db")
+        self.permission = RunPermission(self.folder / "permission", clock)
+        self.permission.renew(clock.monotonic(), self.run_for_s)
         self.replicas = Replicas(self.folder)
         self.executor = ProcessExecutor(
-            self.folder / "tasks", sandbox=None, cgroups=None, engine_path=(Path(sys.prefix) / "bin",)
+            self.folder / "tasks",
+            sandbox=None,
+            cgroups=None,
+            engine_path=(Path(sys.prefix) / "bin",),
+            permission=self.permission.path,
         )
         meter = Meter(site, journal, self.accounting, PlainSigner(), clock, seeded_rng(1))
         self.delivery = Delivery(site, self.transport, self.executor, journal, self.replicas)
@@ -321,6 +330,7 @@ class PaperSite:
             delivery=self.delivery,
             meter=meter,
             meter_every_s=0.2,
+            permission=self.permission,
         )
         placements = Placements(
             site, scheduler=self.scheduler, journal=journal, executor=self.executor, steps=steps, clock=clock
@@ -332,6 +342,7 @@ class PaperSite:
             finally:
                 for life in lives:
                     life.cancel()
+        self.permission.close()
         journal.close()
 
     async def killed_at(self, stage: Stage) -> None:

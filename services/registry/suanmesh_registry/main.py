@@ -20,12 +20,13 @@ SERVICE = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"]
 async def build(house: House[RegistrySettings]) -> Parts:
     """The service, its mirrors, and who judges liveness."""
     settings, store, clock = house.settings, house.store, house.clock
+    bounds = settings.bounds()
     sites, pools = await open_mirror(store, SITES), await open_mirror(store, POOLS)
     presence = Presence(store, clock, lease_s=settings.alive_lease_s, silence_s=settings.report_silence_s)
-    watchman = Watchman(store, sites, pools, presence, settings.bounds(), clock, tick_s=settings.tick_s)
+    watchman = Watchman(store, sites, pools, presence, bounds, clock, tick_s=settings.tick_s)
     certifier = Certifier(NodeCa.load(settings.ca_dir, clock), house.node, settings.certificate_days)
     registrar = Registrar(store, pools, house.node, clock, house.rng)
-    around = Surroundings(house.node, store, sites, pools, presence, certifier, registrar, clock, house.rng)
+    around = Surroundings(house.node, store, sites, pools, presence, certifier, registrar, clock, house.rng, bounds)
     service = Served(SERVICE, RegistryService(around))
     return Parts(servicers=[service], tasks=[sites.run, pools.run, watchman.run], requests=store)
 

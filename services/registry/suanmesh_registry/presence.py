@@ -28,11 +28,13 @@ class Presence:
     """Keeps one lease an agent while its reports arrive, and their soft state in memory."""
 
     def __init__(self, store: Store, clock: Clock, *, lease_s: float, silence_s: float) -> None:
+        """`store` says by its leadership whether this process may speak for the registry."""
         self._store = store
         self._clock = clock
         self._lease_s = lease_s
         self._silence_s = silence_s
         self._ears: dict[str, _Ear] = {}
+        self._counted_out: set[str] = set()
         self.news = asyncio.Event()
         """Set when something was reported that may change what is recorded."""
 
@@ -62,6 +64,25 @@ class Presence:
         ear = self._ears.get(site)
         return ear.endpoint if ear else None
 
+    def stands(self, site: str) -> bool:
+        """Whether the site's lease surely stands now, and this process leads and does not count it out."""
+        if site in self._counted_out:
+            return False
+        ear, term = self._ears.get(site), self._store.leadership
+        leads = term is None or term.alive
+        return leads and ear is not None and ear.lease is not None and ear.lease.alive
+
+    def count_out(self, site: str) -> bool:
+        """From now on nothing the site reports stands, until `count_in`; refused where its lease stands after all."""
+        if self.stands(site):
+            return False
+        self._counted_out.add(site)
+        return True
+
+    def count_in(self, site: str) -> None:
+        """It is recorded as not lost."""
+        self._counted_out.discard(site)
+
     async def sweep(self) -> None:
         """End the lease of every agent that has gone silent."""
         now = self._clock.monotonic()
@@ -79,10 +100,13 @@ class Presence:
         return lease
 
     async def _hush(self, site: str, ear: _Ear) -> None:
+        """End the lease; it counts for nothing from before it is asked to end, lest a report that comes in meanwhile be
+        answered as if it stood."""
+        lease, ear.lease = ear.lease, None
         try:
-            if ear.lease is not None:
-                await ear.lease.revoke()
+            if lease is not None:
+                await lease.revoke()
         except Unavailable:
-            return  # the next sweep tries again
-        if self._ears.get(site) is ear:
+            return  # it is kept no longer, and lapses by itself
+        if self._ears.get(site) is ear and ear.lease is None:
             del self._ears[site]

@@ -82,7 +82,7 @@ class Watchman:
 
     def _hearing(self, held: Held[site_pb2.Site], now: float) -> Hearing:
         recorded = wire.liveness_from(held.message.liveness)
-        if held.name in self._leased:
+        if held.name in self._leased or self._presence.stands(held.name):
             self._lapsed_at.pop(held.name, None)
             return Hearing(recorded, None)
         return Hearing(recorded, now - self._lapsed_at.setdefault(held.name, now))
@@ -91,17 +91,25 @@ class Watchman:
         held = self._sites.get(name)
         if held is None:
             return
+        if liveness is Liveness.LOST and not self._presence.count_out(name):
+            return  # it was heard, and may run, since this was judged
         site = self._settled_site(held, liveness)
         site_changes = [Update(held, site)] if site != held.message else []
         settled_pools = ((pool, self._settled_pool(pool, name, liveness)) for pool in pools)
         pool_changes = [Update(pool, after) for pool, after in settled_pools if after is not None]
         if not site_changes and not pool_changes:
+            self._recorded(name, liveness)
             return
         committed = await self._store.commit(*site_changes, *pool_changes)
         log.info("site settled", site=name, state=liveness.value)
         # Without this the next round would decide from what it has just replaced.
         await self._sites.wait_for(committed.revision if site_changes else 0)
         await self._pools.wait_for(committed.revision if pool_changes else 0)
+        self._recorded(name, liveness)
+
+    def _recorded(self, name: str, liveness: Liveness) -> None:
+        if liveness is not Liveness.LOST:
+            self._presence.count_in(name)
 
     def _settled_site(self, held: Held[site_pb2.Site], liveness: Liveness) -> site_pb2.Site:
         site = site_pb2.Site()

@@ -16,6 +16,7 @@ from suanmesh_kernel.refusals import Aborted, AlreadyExists, InvalidArgument, No
 from suanmesh_registry import rows, wire
 from suanmesh_registry.certificates import Certifier
 from suanmesh_registry.domain import filters, parties, sites, tokens
+from suanmesh_registry.domain.liveness import Bounds, Liveness, run_for_ms
 from suanmesh_registry.presence import Presence
 from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.watch import watched
@@ -41,6 +42,7 @@ class Surroundings:
     registrar: Registrar
     clock: Clock
     rng: Rng
+    bounds: Bounds
 
 
 class RegistryService:
@@ -156,7 +158,7 @@ class RegistryService:
             if report.sequence > highest:
                 await self._hear(report, call.site)
                 highest = report.sequence
-            yield pb.ReportStateResponse(sequence=highest)
+            yield pb.ReportStateResponse(sequence=highest, run_for_ms=self._run_for_ms(call.site))
 
     async def _hear(self, report: pb.ReportStateRequest, site: str) -> None:
         if len(report.pools) > STATES_MAX:
@@ -165,6 +167,11 @@ class RegistryService:
             sites.must_own(site, state.name)
         endpoint = sites.checked_endpoint(report.data_endpoint, field="data_endpoint")
         await self._around.presence.hear(site, endpoint, report.pools)
+
+    def _run_for_ms(self, site: str) -> int:
+        held = self._around.sites.get(site)
+        recorded = wire.liveness_from(held.message.liveness) if held else Liveness.LOST
+        return run_for_ms(recorded, self._around.bounds, leased=self._around.presence.stands(site))
 
     async def _issued(self, asked: tokens.JoinToken, party: Held[party_pb2.Party], call: Call) -> tokens.JoinToken:
         """What is kept of a token, issued now or when the same was asked before; a memo of the answer would tell it."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from suanmesh_kernel.permission import LOST_AFTER_S_MIN
+from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_registry.domain.liveness import Bounds
 
 
@@ -23,13 +25,22 @@ class RegistrySettings:
     suspect_after_s: float = 2
     """How long after its lease lapsed a site is still taken for alive, seconds; covers a restart of ours."""
     lost_after_s: float = 30
-    """How long after its lease lapsed a site counts as lost, seconds."""
+    """How long after its lease lapsed a site counts as lost, seconds; what it may run without hearing us follows from
+    it (`suanmesh_kernel.permission`): 24 s for 30 s."""
     mass_lost_after_s: float = 120
     """The same where many lapse at once, seconds."""
     mass_share: float = 0.5
     """Share of all sites that counts as many, 0 to 1."""
     tick_s: float = 0.5
     """How often liveness is judged at least, seconds."""
+
+    def __post_init__(self) -> None:
+        if not self.lost_after_s >= LOST_AFTER_S_MIN:
+            problem = f"lost_after_s: at least {LOST_AFTER_S_MIN:.1f}, or sites could not run anything safely"
+            raise InvalidArgument("FIELD_INVALID", problem, field="lost_after_s")
+        if not self.mass_lost_after_s >= self.lost_after_s:
+            problem = f"mass_lost_after_s: at least lost_after_s, {self.lost_after_s:g}"
+            raise InvalidArgument("FIELD_INVALID", problem, field="mass_lost_after_s")
 
     def bounds(self) -> Bounds:
         """The bounds liveness is judged by."""

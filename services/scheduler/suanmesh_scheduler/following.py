@@ -25,7 +25,7 @@ from suanmesh_scheduler.domain.states import (
 )
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
-from suanmesh_store import Held, Store, Update
+from suanmesh_store import Guard, Held, Store, Update
 from suanmesh_store.layout import PLACEMENTS
 from suanmesh_telemetry import names, span
 
@@ -118,7 +118,9 @@ class Following:
         message = placement.message
         site = self._sites.get(message.site)
         if site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST:
-            await self._move(placement, PlacementState.LOST, f"SITE_LOST: {message.site} is not heard of any more")
+            reason = f"SITE_LOST: {message.site} is not heard of any more; it has stopped what it ran"
+            # Only while it is recorded as lost has it no permission to run: a site that is back may have begun again.
+            await self._move(placement, PlacementState.LOST, reason, guards=[site] if site else [])
             return True
         if job.message.cancel_requested:
             if state is PlacementState.COMMITTED:
@@ -236,13 +238,14 @@ class Following:
         to: PlacementState,
         reason: str,
         transfers: Sequence[str] = (),
+        guards: Sequence[Guard] = (),
     ) -> None:
         changed = placement.draft()
         state = placement_moved(wire.placement_state(changed), to, placement.name)
         changed.transfers.extend(transfers)
         wire.set_placement_state(changed, state, reason, self._clock.now(), ended=state in PLACEMENT_ENDS)
         with span(names.SETTLE_PLACEMENT, parent=placement.traceparent, placement=placement.name, state=state):
-            await self._store.commit(Update(placement, changed))
+            await self._store.commit(Update(placement, changed), guards=guards)
 
     def _failed(self, names: Sequence[str]) -> str | None:
         for name in names:

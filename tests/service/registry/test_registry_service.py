@@ -74,7 +74,7 @@ async def a_desk(clock: HandClock, keys: MemoryKeyspace) -> AsyncIterator[Desk]:
     watchman = Watchman(store, sites, pools, presence, SETTINGS.bounds(), clock, tick_s=SETTINGS.tick_s)
     certifier = Certifier(NodeCa.create("demo", clock), "demo", 90)
     registrar = Registrar(store, pools, "demo", clock, rng)
-    around = Surroundings("demo", store, sites, pools, presence, certifier, registrar, clock, rng)
+    around = Surroundings("demo", store, sites, pools, presence, certifier, registrar, clock, rng, SETTINGS.bounds())
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(mirror.run()) for mirror in (sites, pools)]
         yield Desk(RegistryService(around), presence, watchman, clock, keys)

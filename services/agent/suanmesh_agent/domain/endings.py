@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from suanmesh_agent.domain.tasks import TaskLook, TaskState
 
+FENCED = "FENCED"
+"""Failure of a task whose site had no permission to run it any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -21,6 +24,11 @@ class Ending:
         """Whether every task did what it should."""
         return not self.code and not self.cancelled
 
+    @property
+    def fenced(self) -> bool:
+        """Whether the site had to stop it, as one that is not heard does: the run is lost, not failed."""
+        return self.code == FENCED
+
     def __str__(self) -> str:
         return f"{self.code}: {self.sentence}"
 
@@ -30,6 +38,7 @@ _SENTENCES = {
     "OUT_OF_MEMORY": "took more memory than the job asked for",
     "SCRATCH_EXCEEDED": "wrote more than the scratch disk the job asked for",
     "CANCELLED": "was stopped at the site",
+    FENCED: "was stopped, because its site could not hear the mesh for too long",
 }
 
 

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -21,6 +20,7 @@ from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState, 
 from suanmesh_agent.executors import shim
 from suanmesh_agent.executors.cgroups import Cgroups, Fence
 from suanmesh_agent.executors.sandbox import INSIDE, Sandbox
+from suanmesh_agent.executors.task_log import LOG_SEGMENTS
 from suanmesh_agent.ports import TaskNotStarted
 from suanmesh_agent.trees import remove_tree
 from suanmesh_content import FolderError
@@ -40,12 +40,16 @@ class ProcessExecutor:
         cgroups: Cgroups | None,
         engine_path: tuple[Path, ...],
         lives_with: int = 0,
+        permission: Path | None = None,
     ) -> None:
-        """Tasks end when the process `lives_with` has ended, whoever that is; 0 is nobody."""
+        """Tasks end when the process `lives_with` has ended, whoever that is; 0 is nobody. They end with failure
+        `FENCED` when the permission in the file `permission` has (`RunPermission`); None lets them run for good.
+        """
         self._folder = folder
         self._sandbox = sandbox
         self._cgroups = cgroups
         self._lives_with = lives_with
+        self._permission = str(permission.resolve()) if permission else ""
         self._path = ":".join([*(str(path) for path in engine_path), "/usr/local/bin", "/usr/bin", "/bin"])
 
     @property
@@ -63,7 +67,7 @@ class ProcessExecutor:
         except OSError as fault:
             raise TaskNotStarted(f"the working folder cannot be laid out: {fault.strerror}") from fault
         starter = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", shim.__file__, str(home / "shim"),
+            *shim.command(home / "shim"),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         async with asyncio.timeout(START_BOUND_S):
@@ -203,6 +207,7 @@ class ProcessExecutor:
             "cpu_file": fence.cpu_file,
             "oom_file": fence.oom_file,
             "lives_with": self._lives_with,
+            "permission": self._permission,
         }
 
     def _fence(self, spec: TaskSpec) -> Fence:
@@ -274,7 +279,7 @@ class ProcessExecutor:
 
     def _log_segment_bytes(self, key: TaskKey) -> int:
         spec = _read(self._home(key) / "shim" / "spec.json")
-        return max(1, int(spec["log_bytes"]) // shim.LOG_SEGMENTS) if spec else 1
+        return max(1, int(spec["log_bytes"]) // LOG_SEGMENTS) if spec else 1
 
 
 def _ended(facts: dict[str, Any]) -> TaskLook:

@@ -1,7 +1,8 @@
 """The task shim: a small process of its own that starts one task, meters it, and keeps its end on disk.
 
-It is started once per task as `python -I -S shim.py FOLDER` and outlives the agent, so that a task, its usage and its
-exit status survive a kill -9 of the agent. Standard library only; it imports nothing of ours. In FOLDER:
+It is started once per task by `command` and outlives the agent, so that a task, its usage and its exit status survive
+a kill -9 of the agent; but not the site's permission to run, which the agent renews in a file. Standard library only;
+of ours it imports what is so too. In FOLDER:
 
     spec.json      read once: what to run and within which bounds
     lock           held by flock for the shim's life, so that one task never runs twice
@@ -26,6 +27,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from suanmesh_agent.executors.permit import Permit
+from suanmesh_agent.executors.task_log import Log
+
 TICK_S = 0.1
 """How often bounds are checked."""
 MEMORY_EVERY_S = 0.25
@@ -35,12 +39,24 @@ USAGE_EVERY_S = 0.5
 SCRATCH_EVERY_S = 2.0
 TERM_GRACE_S = 3.0
 """Time a task has between SIGTERM and SIGKILL."""
+FENCE_GRACE_S = 2.0
+"""The same once the site may run nothing any more: short of `suanmesh_kernel.permission.STOP_S_MAX` with all else."""
 REAP_BOUND_S = 5.0
 LOCK_TRIES = 50
-LOG_SEGMENTS = 4
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+_ROOT = Path(__file__).parents[2]
+_START = (
+    "import sys; sys.path.append(sys.argv.pop(1)); from suanmesh_agent.executors.shim import main; sys.exit(main())"
+)
+
+
+def command(folder: Path) -> list[str]:
+    """How the shim of a task is started; without site-packages, which take longer than all the rest."""
+    return [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), str(folder)]
 
 
 def main() -> int:
@@ -86,6 +102,7 @@ class Run:
         self._start_ns = time.time_ns()
         self._start = time.monotonic()
         self._oom_kills = self._count_oom_kills()
+        self._permit = Permit(spec.get("permission", ""))
         self._outlived = _open_pidfd(spec["lives_with"]) if spec["lives_with"] else None
 
     def to_the_end(self, starter: int) -> None:
@@ -95,9 +112,16 @@ class Run:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: self._end("CANCELLED"))
         output_reader, output_writer = os.pipe2(os.O_CLOEXEC)
+        _write(self._folder / "started.json", {"pid": os.getpid(), "start_unix_ns": self._start_ns})
+        if self._permit.over_s() >= 0:
+            self._failure = "FENCED"
+            self._keep_exit()
+            return
         self._child = self._spawn(output_writer)
         os.close(output_writer)
-        _write(self._folder / "started.json", {"pid": os.getpid(), "start_unix_ns": self._start_ns})
+        # A signal, because nothing the task does may make a look at the permission late: not a folder to be measured.
+        signal.signal(signal.SIGALRM, lambda *_: self._check_permission())
+        signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
         self._keep_usage()
         _let_go(starter)
         self._watch(output_reader, wake_reader)
@@ -167,6 +191,14 @@ class Run:
         if now - self._start >= self._spec["max_duration_s"]:
             self._end("TIMED_OUT")
         if now >= self._kill_at:
+            for pid in self._members():
+                _kill(pid, signal.SIGKILL)
+
+    def _check_permission(self) -> None:
+        over_s = self._permit.over_s()
+        if over_s >= 0:
+            self._end("FENCED", FENCE_GRACE_S)
+        if over_s >= FENCE_GRACE_S:
             for pid in self._members():
                 _kill(pid, signal.SIGKILL)
 
@@ -268,38 +300,6 @@ class Run:
             "end_unix_ns": time.time_ns(),
         }
         _write(self._folder / "exit.json", facts | self._usage())
-
-
-class Log:
-    """A bounded log in segments named by their number; the oldest goes when a new one is begun."""
-
-    def __init__(self, folder: Path, bound_bytes: int) -> None:
-        self._folder = folder
-        self._segment_bytes = max(1, bound_bytes // LOG_SEGMENTS)
-        self._written = 0
-        self._file: int | None = None
-
-    def add(self, content: bytes) -> None:
-        """Append, beginning new segments where one is full."""
-        while content:
-            room = self._segment_bytes - self._written % self._segment_bytes
-            if self._file is None or room == self._segment_bytes:
-                self._begin(self._written // self._segment_bytes)
-            written = os.write(self._file or 0, content[:room])
-            self._written += written
-            content = content[written:]
-
-    def close(self) -> None:
-        """Put what was written on disk."""
-        if self._file is not None:
-            os.fsync(self._file)
-
-    def _begin(self, number: int) -> None:
-        if self._file is not None:
-            os.close(self._file)
-        (self._folder / f"{number - LOG_SEGMENTS}.log").unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._file = os.open(self._folder / f"{number}.log", flags, 0o600)
 
 
 def _descendants(root: int) -> list[tuple[int, list[str]]]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from suanmesh_kernel import permission
+
 
 class Liveness(Enum):
     """Whether a site's agent is heard of."""
@@ -28,6 +30,11 @@ class Bounds:
     mass_lost_after_s: float
     mass_share: float
 
+    @property
+    def run_for_s(self) -> float:
+        """How long a site may run tasks after the report that was acknowledged last."""
+        return permission.run_for_s(self.lost_after_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
@@ -47,6 +54,14 @@ def judged(hearings: Mapping[str, Hearing], bounds: Bounds) -> dict[str, Livenes
     mass = lapsed >= 2 and lapsed >= bounds.mass_share * len(waited_for)
     lost_after_s = bounds.mass_lost_after_s if mass else bounds.lost_after_s
     return {name: _one(hearing, bounds.suspect_after_s, lost_after_s) for name, hearing in hearings.items()}
+
+
+def run_for_ms(recorded: Liveness, bounds: Bounds, *, leased: bool) -> int:
+    """The permission an acknowledgement carries: none where the lease may be gone, or LOST has not been taken back yet.
+
+    Until it is taken back, what ran there may still be placed elsewhere at any moment.
+    """
+    return int(bounds.run_for_s * 1000) if leased and recorded is not Liveness.LOST else 0
 
 
 def _one(hearing: Hearing, suspect_after_s: float, lost_after_s: float) -> Liveness:

@@ -66,8 +66,8 @@ PLACEMENT_ENDS = frozenset(state for state, then in PLACEMENT_TRANSITIONS.items(
 JOB_ENDS = frozenset(state for state, then in JOB_TRANSITIONS.items() if not then)
 ORDER = (P.COMMITTED, P.ACCEPTED, P.STAGING, P.RUNNING, P.DELIVERING, P.DONE)
 
-REPORTABLE = frozenset({P.ACCEPTED, P.REFUSED, P.RUNNING, P.DELIVERING, P.FAILED, P.CANCELLED})
-"""What an agent may say of its placements."""
+REPORTABLE = frozenset({P.ACCEPTED, P.REFUSED, P.RUNNING, P.DELIVERING, P.FAILED, P.CANCELLED, P.LOST})
+"""What an agent may say of its placements; LOST where it had to stop what it ran because it did not hear the mesh."""
 
 
 def placement_moved(state: PlacementState, to: PlacementState, name: str) -> PlacementState:

@@ -614,15 +614,21 @@ class ReportStateResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: builtins.int
+    RUN_FOR_MS_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """Highest sequence number taken in."""
+    run_for_ms: builtins.int
+    """How long after it sent this report the site may run tasks, in milliseconds of its own monotonic clock; 0 gives no
+    permission beyond the one it has: the site is LOST, and the mesh has still to record that it is back.
+    """
     def __init__(
         self,
         *,
         sequence: builtins.int = ...,
+        run_for_ms: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["run_for_ms", b"run_for_ms", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

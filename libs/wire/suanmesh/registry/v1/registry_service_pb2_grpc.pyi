@@ -102,7 +102,9 @@ class RegistryServiceStub:
     """
     ReportState: aio.StreamStreamMultiCallable[registry_service_pb2.ReportStateRequest, registry_service_pb2.ReportStateResponse]
     """Keeps the calling agent's lease while the stream is open and its reports arrive, and takes the soft state of its
-    pools. Each report carries a sequence number; the answer acknowledges the highest.
+    pools. Each report carries a sequence number; the answer acknowledges the highest, and lets the site run tasks for
+    `run_for_ms` from when it sent that report. A site that hears nothing until then stops what it runs, by itself,
+    before the mesh may count it as LOST and place its work elsewhere: `suanmesh_kernel.permission` has the timeline.
 
     Errors:
       * `NOT_FOUND` (`SITE_UNKNOWN`): enrol anew.
@@ -271,7 +273,9 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[abc.AsyncIterator[registry_service_pb2.ReportStateRequest], abc.AsyncIterator[registry_service_pb2.ReportStateResponse]],
     ) -> abc.AsyncIterator[registry_service_pb2.ReportStateResponse]:
         """Keeps the calling agent's lease while the stream is open and its reports arrive, and takes the soft state of its
-        pools. Each report carries a sequence number; the answer acknowledges the highest.
+        pools. Each report carries a sequence number; the answer acknowledges the highest, and lets the site run tasks for
+        `run_for_ms` from when it sent that report. A site that hears nothing until then stops what it runs, by itself,
+        before the mesh may count it as LOST and place its work elsewhere: `suanmesh_kernel.permission` has the timeline.
 
         Errors:
           * `NOT_FOUND` (`SITE_UNKNOWN`): enrol anew.

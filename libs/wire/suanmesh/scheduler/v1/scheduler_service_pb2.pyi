@@ -373,9 +373,11 @@ class TaskReport(message.Message):
     placement: builtins.str
     """`placements/{placement}`."""
     state: placement_pb2.Placement.State.ValueType
-    """The state the agent has brought it to: ACCEPTED, REFUSED, RUNNING, DELIVERING, FAILED or CANCELLED."""
+    """The state the agent has brought it to: ACCEPTED, REFUSED, RUNNING, DELIVERING, FAILED, CANCELLED or
+    LOST.
+    """
     reason: builtins.str
-    """Why, for REFUSED and FAILED: a code, a colon, a sentence."""
+    """Why, for REFUSED, FAILED and LOST: a code, a colon, a sentence."""
     traceparent: builtins.str
     """W3C trace context of the agent's span behind the report."""
     @builtins.property
