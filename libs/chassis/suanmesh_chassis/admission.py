@@ -44,8 +44,15 @@ class Admission:
         self._assertions = assertions
         self._clock = clock
 
+    async def learn(self, context: Any, headers: Headers) -> None:
+        """Look for the key of an assertion that is not known yet."""
+        await self._assertions.learn(self._certificates.caller(context.auth_context()), headers.assertion)
+
     def caller(self, method: Method, context: Any, headers: Headers) -> Caller:
-        """Who calls. Raises Unauthenticated and PermissionDenied before anything of the request is looked at."""
+        """Who calls.
+
+        Raises Unauthenticated, PermissionDenied and Unavailable before anything of the request is looked at.
+        """
         caller = self._certificates.caller(context.auth_context())
         if headers.assertion:
             caller = self._assertions.caller(caller, headers.assertion)

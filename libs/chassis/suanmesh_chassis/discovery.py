@@ -9,7 +9,6 @@ from contextlib import aclosing, suppress
 import structlog
 
 from suanmesh.type.v1 import instance_pb2
-from suanmesh_chassis.signing import key_id
 from suanmesh_kernel.refusals import FailedPrecondition, Unavailable
 from suanmesh_sdk import Instance, InstanceState
 from suanmesh_store import Store, Token
@@ -23,7 +22,7 @@ _RETRY_S = 0.5
 
 
 class Directory:
-    """Every instance of the node, watched; what the SDK picks from, and where the gateway's key is found."""
+    """Every instance of the node, watched; what the SDK picks from."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -55,13 +54,6 @@ class Directory:
     def leader(self, area: str) -> str:
         """Address of the leader of `area`; empty where none is known."""
         return next((each.address for each in self.instances(area) if each.leader), "")
-
-    def gateway_key(self, wanted: str, identity: str) -> bytes | None:
-        """The raw public key that some gateway of this node signs with under the key id `wanted`."""
-        for record in self._records.values():
-            if record.area == "gateway" and key_id(identity, record.signing_key) == wanted:
-                return record.signing_key
-        return None
 
     async def _follow(self) -> None:
         prefix = instances_of("").rstrip("/") + "/"

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from suanmesh_chassis.discovery import Directory, Record, Registration
-from suanmesh_chassis.identity import service_id
+from suanmesh_chassis.keyring import KeyRing, PublishedKey
 from suanmesh_chassis.parts import House, Listener, Parts
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.standing import Standing
@@ -41,7 +41,9 @@ class Life(Generic[S]):
         self._leads = leads
         self._found = KeyspaceStore(keys, process.area, process.clock, rng)
         self._directory = Directory(self._found)
-        self._standing = Standing(process, self._gateway_key, self._not_yet)
+        self._keyring = KeyRing(self._found, process.common.node, process.clock)
+        self._published = PublishedKey(self._found, self._keyring, process.signer, process.identity, process.clock)
+        self._standing = Standing(process, self._keyring, self._not_yet)
 
     async def live(self, build: Callable[[House[S]], Awaitable[Parts]], stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises what made it impossible, or an ExceptionGroup of what a task raised.
@@ -52,7 +54,8 @@ class Life(Generic[S]):
             address = await self._standing.listen(Listener(self._process.common.listen))
             log.info("listening", address=address)
             registration = Registration(self._found, self._record(address), self._process.common.lease_s)
-            kept = [tasks.create_task(self._directory.run()), tasks.create_task(registration.run())]
+            followed = (self._directory.run, self._keyring.run, self._published.run, registration.run)
+            kept = [tasks.create_task(each()) for each in followed]
             try:
                 while not stop.is_set():
                     leadership = await self._lead(address, stop)
@@ -61,6 +64,7 @@ class Life(Generic[S]):
                     elif leadership is not None:
                         await _farewell(leadership.resign())
                 await _farewell(registration.withdraw())
+                await _farewell(self._published.withdraw())
             finally:
                 await self._standing.stop(0)
                 for task in kept:
@@ -118,6 +122,7 @@ class Life(Generic[S]):
     ) -> Parts:
         async with asyncio.timeout(DIRECTORY_WAIT_S):
             await self._directory.ready.wait()
+            await self._published.done.wait()
         house = self._house(leadership)
         closing.push_async_callback(house.mesh.close)
         parts = await build(house)
@@ -164,16 +169,12 @@ class Life(Generic[S]):
             id=process.instance,
             address=address,
             state=Record.STATE_ACTIVE,
-            signing_key=process.signer.public_key,
         )
 
     def _not_yet(self) -> Refusal:
         leader = self._directory.leader(self._process.area)
         message = f"this instance does not lead {self._process.area}; {leader or 'nobody known'} does"
         return Unavailable("NOT_LEADER", message, leader=leader)
-
-    def _gateway_key(self, key_id: str) -> bytes | None:
-        return self._directory.gateway_key(key_id, service_id(self._process.common.node, "gateway"))
 
 
 async def _until(stop: asyncio.Event, leadership: Leadership | None) -> None:

@@ -80,8 +80,3 @@ def open_process(area: str, identity: str, common: Common, settings: object, clo
         spans=CallSpans(common.trace_sample_reads, Random(rng(16))),
         tracing=tracing,
     )
-
-
-def no_gateway_key(_: str) -> bytes | None:
-    """For a process that nobody passes callers on to, such as an agent."""
-    return None

@@ -94,6 +94,15 @@ class Serving:
         self._code, self._reason, self._message, self._status = "OK", "", "", b""
         self.method = method
 
+    @property
+    def asserted(self) -> bool:
+        """Whether somebody vouches for the caller."""
+        return bool(self._headers.assertion)
+
+    async def learn(self) -> None:
+        """Look for what is needed to admit the call and is not known yet."""
+        await self._rules.admission.learn(self._context, self._headers)
+
     def admit(self) -> None:
         """Prove the caller, check role and deadline; raises the refusal where one fails."""
         admission = self._rules.admission

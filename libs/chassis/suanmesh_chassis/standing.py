@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from suanmesh_chassis.admission import Admission
-from suanmesh_chassis.assertion import Assertions, KeyOf
+from suanmesh_chassis.assertion import Assertions
 from suanmesh_chassis.identity import Certificates
+from suanmesh_chassis.keyring import FixedKeys, Keys
 from suanmesh_chassis.parts import Forwarded, Listener, Requests, Served
-from suanmesh_chassis.process import Process, no_gateway_key
+from suanmesh_chassis.process import Process
 from suanmesh_chassis.server import Router, Server
 from suanmesh_chassis.serving import Rules
 from suanmesh_kernel.refusals import Refusal, Unavailable
@@ -22,12 +23,11 @@ def not_ready() -> Refusal:
 class Standing:
     """A server with what it serves."""
 
-    def __init__(
-        self, process: Process, key_of: KeyOf = no_gateway_key, not_yet: Callable[[], Refusal] = not_ready
-    ) -> None:
+    def __init__(self, process: Process, keys: Keys | None = None, not_yet: Callable[[], Refusal] = not_ready) -> None:
+        """Without `keys` nobody passes callers on to this process, as is the case for an agent."""
         common = process.common
         certificates = Certificates(common.node, process.clock)
-        assertions = Assertions(common.node, process.area, key_of, process.clock)
+        assertions = Assertions(common.node, process.area, keys or FixedKeys(), process.clock)
         admission = Admission(certificates, assertions, process.clock)
         self._rules = Rules(
             process.area,

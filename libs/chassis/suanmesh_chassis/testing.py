@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-from suanmesh_chassis.assertion import KeyOf
 from suanmesh_chassis.ca import NodeCa, server_name
 from suanmesh_chassis.identity import service_id, user_id
+from suanmesh_chassis.keyring import Keys
 from suanmesh_chassis.outgoing import TracedCalls
 from suanmesh_chassis.parts import Forwarded, Listener, Requests, Served
-from suanmesh_chassis.process import Process, no_gateway_key
+from suanmesh_chassis.process import Process
 from suanmesh_chassis.server import TlsFiles
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer, new_signing_key
@@ -65,11 +65,11 @@ class LoopbackNode:
         parts: Sequence[Served | Forwarded],
         *,
         requests: Requests | None = None,
-        key_of: KeyOf = no_gateway_key,
+        keys: Keys | None = None,
         listener: Listener = ANY_PORT,
     ) -> str:
         """Serve `parts` and return the address."""
-        standing = Standing(process, key_of)
+        standing = Standing(process, keys)
         self._standing.append(standing)
         await standing.place(parts, requests)
         return await standing.listen(listener)

@@ -57,6 +57,8 @@ def refusing(rules: Rules, method: Method, refusal: Refusal) -> Any:
 
 async def _around(serving: Serving, act: Act, body: Any, streams: Streams | None = None) -> bytes | None:
     try:
+        if serving.asserted:
+            await serving.learn()
         return await act(serving, body)
     except Refusal as refusal:
         serving.refused(refusal)

@@ -37,6 +37,8 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "DOCUMENT_TOO_LARGE": "要保存的文档超过大小上限",
         "HANDSHAKE_FAILED": "与服务器的 TLS 握手失败",
         "DEADLINE_EXCEEDED": "在得到答复之前时间已到",
+        "KEY_UNCHECKED": "此处不认得签名所用的密钥，而保存密钥的 etcd 无法访问，请重试",
+        "CLOCK_SKEWED": "两台机器的时钟相差过大，请校准",
         "DEFECT": "服务器内部故障，请凭追踪号联系运维方",
         "FIELD_INVALID": "字段的值不合规定，或超过其约定的大小",
         "STREAM_STALLED": "调用者长时间未读取数据流，请在能够读取时重新打开",

@@ -17,6 +17,9 @@ ATTEMPTS_MAX = 24
 HANDSHAKES_MAX = 3
 """Attempts whose connection was closed before the first byte, until that counts as a refused identity."""
 
+_NOT_BEGUN = frozenset(("NOT_LEADER", "KEY_UNCHECKED", "CLOCK_SKEWED"))
+"""Reasons said before a call is admitted."""
+
 PAUSE_FIRST_S = 0.02
 PAUSE_MAX_S = 1.0
 
@@ -53,6 +56,6 @@ def pause_before(attempt: int, chance: random.Random) -> float:
 
 def may_repeat(method: Method, refusal: Refusal) -> bool:
     """Whether the same call may be made again after `refusal`."""
-    if refusal.reason == "NOT_LEADER":
+    if refusal.reason in _NOT_BEGUN:
         return True  # it was refused before it had any effect
     return isinstance(refusal, Unavailable) and method.repeatable

@@ -7,6 +7,7 @@
     /suanmesh/holds/<placement id>/<area>/<n>         the hold's owner      on the round's lease until detached
     /suanmesh/elections/<area>/<lease>                each instance         on the instance's lease
     /suanmesh/instances/<area>/<instance id>          each instance         on the instance's lease
+    /suanmesh/keys/<area>/<fingerprint>               each instance         until its window has passed
 
 Whoever needs a further collection adds a line here. etcd itself keeps a service to what `written_by` says of its area;
 within the holds, who owns which is kept by the services alone, because etcd grants prefixes and the area comes last.
@@ -38,6 +39,7 @@ M = TypeVar("M", bound=Message)
 
 ROOT = "/suanmesh"
 HOLDS = f"{ROOT}/holds/"
+KEYS = f"{ROOT}/keys/"
 ALIVE = f"{ROOT}/registry/alive/"
 _HOLDERS = frozenset({"scheduler", "network_orchestrator", "accounting"})
 """Who puts holds; the scheduler detaches them at the commit, and its lease takes them along when it ends."""
@@ -82,7 +84,7 @@ TRANSFERS = Kind("transport", "transfers", Transfer)
 
 def written_by(area: str) -> tuple[str, ...]:
     """Prefixes under which an area's service may write; it may read everything under ROOT."""
-    own = (f"{ROOT}/{area}/", f"{election_key(area)}/", instances_of(area))
+    own = (f"{ROOT}/{area}/", f"{election_key(area)}/", instances_of(area), keys_of(area))
     return (*own, HOLDS) if area in _HOLDERS else own
 
 
@@ -109,6 +111,16 @@ def instances_of(area: str) -> str:
 def instance_key(area: str, instance: str) -> str:
     """The discovery record of one instance."""
     return instances_of(area) + instance
+
+
+def keys_of(area: str) -> str:
+    """What the records of the keys begin with that instances of an area sign with."""
+    return f"{KEYS}{area}/"
+
+
+def signing_key(area: str, fingerprint: str) -> str:
+    """The record of one key; `fingerprint` is the last part of its `key_id`."""
+    return keys_of(area) + fingerprint
 
 
 def alive_key(site: str) -> str:

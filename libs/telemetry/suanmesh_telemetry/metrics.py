@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from suanmesh_telemetry import names
 
@@ -14,6 +14,7 @@ def _histogram(name: str) -> Histogram:
 
 SPANS_DROPPED = Counter(names.SPANS_DROPPED, names.METRICS[names.SPANS_DROPPED][0])
 LOG_LINES_DROPPED = Counter(names.LOG_LINES_DROPPED, names.METRICS[names.LOG_LINES_DROPPED][0])
+CLOCK_SKEW = Gauge(names.CLOCK_SKEW, names.METRICS[names.CLOCK_SKEW][0])
 DEFECTS = Counter(names.DEFECTS, *names.METRICS[names.DEFECTS])
 """Labelled by the kind of work; the log names the item."""
 

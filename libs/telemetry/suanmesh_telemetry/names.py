@@ -132,6 +132,7 @@ LOG_KEYS: Final[dict[str, str]] = {
     "sequence": "sequence number within a stream",
     "work": "kind of work that failed",
     "item": "name of what the work was for",
+    "skew_s": "how far this clock is ahead of the other one, seconds; below zero behind it",
 }
 
 # Metrics.
@@ -139,6 +140,7 @@ SERVER_DURATION: Final = "rpc_server_call_duration_seconds"
 CLIENT_DURATION: Final = "rpc_client_call_duration_seconds"
 SPANS_DROPPED: Final = "suan_spans_dropped_total"
 LOG_LINES_DROPPED: Final = "suan_log_lines_dropped_total"
+CLOCK_SKEW: Final = "suan_clock_skew_seconds"
 DEFECTS: Final = "suan_defects_total"
 
 METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -146,6 +148,7 @@ METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     CLIENT_DURATION: ("Duration of calls made, retries included", ("rpc_method", "rpc_response_status_code")),
     SPANS_DROPPED: ("Spans that did not fit the export queue, or that nobody took", ()),
     LOG_LINES_DROPPED: ("Log lines that did not fit their queue, or that could not be written", ()),
+    CLOCK_SKEW: ("How far this clock is ahead of the gateway's, once that is more than can be borne; else 0", ()),
     DEFECTS: ("Defects of ours that ended the work on one item", ("work",)),
 }
 

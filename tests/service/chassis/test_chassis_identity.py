@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from suanmesh.agent.v1 import agent_service_pb2
 from suanmesh_chassis import Call, Caller, Listener, Served
-from suanmesh_chassis.assertion import LIFETIME_S, Minter
+from suanmesh_chassis.assertion import CLOCK_ALLOWANCE_S, LIFETIME_S, Assertions, Minter
 from suanmesh_chassis.ca import NodeCa
 from suanmesh_chassis.identity import agent_id, caller_of, service_id, user_id
+from suanmesh_chassis.keyring import FixedKeys
 from suanmesh_chassis.signing import Signer, new_signing_key
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
 from suanmesh_kernel.clock import HandClock, SystemClock
-from suanmesh_kernel.refusals import Refusal
+from suanmesh_kernel.refusals import Refusal, Unauthenticated
 
 GATEWAY = service_id(NODE, "gateway")
 
@@ -75,8 +78,8 @@ async def test_without_a_certificate_only_open_methods_are_served(
 async def gateway(node: LoopbackNode, probes: Any, probe_service: Any, connect: Any) -> Any:
     """A client that is the gateway, the key it signs with, and the probe that knows that key."""
     signer = Signer(new_signing_key(), GATEWAY)
-    keys = {signer.key_id: signer.public_key}
-    at = await node.serve(node.process("probe"), [Served(probe_service, probes)], key_of=keys.get)
+    keys = FixedKeys({signer.key_id: signer.public_key})
+    at = await node.serve(node.process("probe"), [Served(probe_service, probes)], keys=keys)
     return connect(GATEWAY, at=at), signer, at
 
 
@@ -89,15 +92,13 @@ async def test_a_gateway_passes_its_caller_on(gateway: Any) -> None:
     assert (await refused(client.unary("Manage", metadata=metadata))).reason == "ROLE_DENIED"
 
 
-@pytest.mark.parametrize("case", ["forged", "late", "for another service", "more roles", "unreadable"])
+@pytest.mark.parametrize("case", ["forged", "for another service", "more roles", "unreadable"])
 async def test_an_assertion_that_does_not_hold_is_refused(gateway: Any, case: str) -> None:
     """Whoever can make up an assertion can be anybody."""
     client, signer, _ = gateway
-    clock, caller, audience = HandClock(SystemClock().now()), caller_of(USER, NODE), "probe"
+    clock, caller, audience = SystemClock(), caller_of(USER, NODE), "probe"
     if case == "forged":
         signer = Signer(new_signing_key(), GATEWAY)
-    elif case == "late":
-        clock = HandClock(SystemClock().now() - timedelta(seconds=LIFETIME_S + 1))
     elif case == "for another service":
         audience = "scheduler"
     elif case == "more roles":
@@ -109,6 +110,65 @@ async def test_an_assertion_that_does_not_hold_is_refused(gateway: Any, case: st
     refusal = await refused(client.unary("Read", metadata=((key, assertion),)))
 
     assert (refusal.code, refusal.reason) == ("UNAUTHENTICATED", "ASSERTION_INVALID")
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, -LIFETIME_S - 1, LIFETIME_S + 1, 3600])
+async def test_clocks_that_differ_too_much_are_named(
+    node: LoopbackNode, probes: Any, probe_service: Any, connect: Any, ahead_s: float
+) -> None:
+    """A machine without time service would refuse everybody, and nobody would think of its clock."""
+    signer = Signer(new_signing_key(), GATEWAY)
+    process = replace(node.process("probe"), clock=ShiftedClock(ahead_s))
+    keys = FixedKeys({signer.key_id: signer.public_key})
+    at = await node.serve(process, [Served(probe_service, probes)], keys=keys)
+    metadata = (Minter(signer, SystemClock()).metadata(caller_of(USER, NODE), "probe"),)
+
+    refusal = await refused(connect(GATEWAY, at=at).unary("Read", metadata=metadata))
+
+    assert (refusal.code, refusal.reason) == ("UNAVAILABLE", "CLOCK_SKEWED")
+    assert abs(int(refusal.facts["skew_s"]) - ahead_s) <= 2
+    assert REGISTRY.get_sample_value("suan_clock_skew_seconds") == pytest.approx(ahead_s, abs=2)
+
+
+@pytest.mark.parametrize("ahead_s", [1 - CLOCK_ALLOWANCE_S, 0, CLOCK_ALLOWANCE_S - 1])
+async def test_clocks_may_differ_a_little(
+    node: LoopbackNode, probes: Any, probe_service: Any, connect: Any, ahead_s: float
+) -> None:
+    """No two machines have the same time."""
+    signer, minted = Signer(new_signing_key(), GATEWAY), HandClock(SystemClock().now())
+    process = replace(node.process("probe"), clock=ShiftedClock(ahead_s))
+    keys = FixedKeys({signer.key_id: signer.public_key})
+    at = await node.serve(process, [Served(probe_service, probes)], keys=keys)
+    metadata = (Minter(signer, minted).metadata(caller_of(USER, NODE), "probe"),)
+
+    assert (await connect(GATEWAY, at=at).unary("Read", "hello", metadata=metadata)).text == f"{USER} hello"
+
+
+def test_an_assertion_that_was_good_once_is_worth_nothing_later() -> None:
+    """Whoever has seen a call go by must not be able to repeat it the next day."""
+    clock, signer = HandClock(), Signer(new_signing_key(), GATEWAY)
+    assertions = Assertions(NODE, "probe", FixedKeys({signer.key_id: signer.public_key}), clock)
+    gateway, (_, assertion) = caller_of(GATEWAY, NODE), Minter(signer, clock).metadata(caller_of(USER, NODE), "probe")
+    assert assertions.caller(gateway, assertion).principal == USER
+
+    clock.advance(LIFETIME_S + 1)
+
+    with pytest.raises(Unauthenticated, match="ASSERTION_INVALID"):
+        assertions.caller(gateway, assertion)
+
+
+class ShiftedClock:
+    """A clock of a machine whose time is set wrong."""
+
+    def __init__(self, ahead_s: float) -> None:
+        self._ahead = timedelta(seconds=ahead_s)
+        self._right = SystemClock()
+
+    def now(self) -> datetime:
+        return self._right.now() + self._ahead
+
+    def monotonic(self) -> float:
+        return self._right.monotonic()
 
 
 async def test_an_assertion_from_anybody_but_a_gateway_is_refused(gateway: Any, connect: Any) -> None:

@@ -23,6 +23,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2
 from suanmesh_chassis import Forwarded, Listener, Served
 from suanmesh_chassis.assertion import METADATA_KEY, Minter
 from suanmesh_chassis.identity import agent_id, caller_of, service_id, user_id
+from suanmesh_chassis.keyring import FixedKeys
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
 from suanmesh_gateway.contracts import OTLP, OTLP_SEMANTICS, OWN
 from suanmesh_gateway.forwarder import Forwarder
@@ -103,7 +104,10 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
         )
         registry = Served(REGISTRY, RegistryService(around))
         registry_address = await node.serve(
-            node.process("registry"), [registry], requests=store, key_of=lambda _: gateway.signer.public_key
+            node.process("registry"),
+            [registry],
+            requests=store,
+            keys=FixedKeys({gateway.signer.key_id: gateway.signer.public_key}),
         )
         table.known["registry"] = [Instance(registry_address, leader=True)]
         mesh = node.mesh("", caller=service_id(NODE, "gateway"), resolver=table)

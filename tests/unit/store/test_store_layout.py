@@ -23,7 +23,7 @@ def test_a_service_may_write_all_that_is_its_own() -> None:
         assert kind.prefix.startswith(layout.written_by(kind.area))
     for area in AREAS:
         own = (layout.instance_key(area, "i"), f"{layout.election_key(area)}/1", layout.request_key(area, "p", "r"))
-        for key in own:
+        for key in (*own, layout.signing_key(area, "f")):
             assert key.startswith(layout.written_by(area))
     assert layout.alive_key("sites/s").startswith(layout.written_by("registry"))
     for area in ("network_orchestrator", "accounting", "scheduler"):

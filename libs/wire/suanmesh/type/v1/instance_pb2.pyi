@@ -51,7 +51,6 @@ class Instance(message.Message):
     ADDRESS_FIELD_NUMBER: builtins.int
     STATE_FIELD_NUMBER: builtins.int
     LEADER_FIELD_NUMBER: builtins.int
-    SIGNING_KEY_FIELD_NUMBER: builtins.int
     area: builtins.str
     """Area it serves."""
     id: builtins.str
@@ -62,8 +61,6 @@ class Instance(message.Message):
     """Whether calls may be sent to it."""
     leader: builtins.bool
     """Whether it leads its area, hence takes calls that change something."""
-    signing_key: builtins.bytes
-    """Raw Ed25519 public key it signs with."""
     def __init__(
         self,
         *,
@@ -72,10 +69,9 @@ class Instance(message.Message):
         address: builtins.str = ...,
         state: Instance.State.ValueType = ...,
         leader: builtins.bool = ...,
-        signing_key: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["address", b"address", "area", b"area", "id", b"id", "leader", b"leader", "signing_key", b"signing_key", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["address", b"address", "area", b"area", "id", b"id", "leader", b"leader", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

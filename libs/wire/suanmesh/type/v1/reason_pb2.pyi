@@ -66,6 +66,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """INVALID_ARGUMENT: a field's value is out of its range, or larger than its contract allows; `field` names it."""
     REASON_STREAM_STALLED: _Reason.ValueType  # 21
     """RESOURCE_EXHAUSTED: the caller has taken nothing of the stream for `seconds`; open it again once there is room."""
+    REASON_KEY_UNCHECKED: _Reason.ValueType  # 30
+    """UNAVAILABLE: the key `key_id` is not known here, and etcd, where it would be, cannot be asked; try again."""
+    REASON_CLOCK_SKEWED: _Reason.ValueType  # 31
+    """UNAVAILABLE: the clocks of two machines differ by `skew_s` seconds, more than what one signs can bear; set them."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -114,3 +118,7 @@ REASON_FIELD_INVALID: Reason.ValueType  # 20
 """INVALID_ARGUMENT: a field's value is out of its range, or larger than its contract allows; `field` names it."""
 REASON_STREAM_STALLED: Reason.ValueType  # 21
 """RESOURCE_EXHAUSTED: the caller has taken nothing of the stream for `seconds`; open it again once there is room."""
+REASON_KEY_UNCHECKED: Reason.ValueType  # 30
+"""UNAVAILABLE: the key `key_id` is not known here, and etcd, where it would be, cannot be asked; try again."""
+REASON_CLOCK_SKEWED: Reason.ValueType  # 31
+"""UNAVAILABLE: the clocks of two machines differ by `skew_s` seconds, more than what one signs can bear; set them."""

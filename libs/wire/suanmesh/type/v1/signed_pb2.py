@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsuanmesh/type/v1/signed.proto\x12\x10suanmesh.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\x95\x01\n\x06Signed\x12(\n\x0cpayload_type\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0bpayloadType\x12\x1f\n\x07payload\x18\x02 \x01(\x0c\x42\x05\xc8\xda\x18\x80@R\x07payload\x12\x1c\n\x06key_id\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05keyId\x12\"\n\tsignature\x18\x04 \x01(\x0c\x42\x04\xc8\xda\x18@R\tsignature\"\xd2\x01\n\x0f\x43\x61llerAssertion\x12#\n\tprincipal\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tprincipal\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x1e\n\x05roles\x18\x03 \x03(\tB\x08\xc8\xda\x18@\xd0\xda\x18\x10R\x05roles\x12 \n\x08\x61udience\x18\x04 \x01(\tB\x04\xc8\xda\x18@R\x08\x61udience\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsuanmesh/type/v1/signed.proto\x12\x10suanmesh.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\x95\x01\n\x06Signed\x12(\n\x0cpayload_type\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0bpayloadType\x12\x1f\n\x07payload\x18\x02 \x01(\x0c\x42\x05\xc8\xda\x18\x80@R\x07payload\x12\x1c\n\x06key_id\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05keyId\x12\"\n\tsignature\x18\x04 \x01(\x0c\x42\x04\xc8\xda\x18@R\tsignature\"\xcc\x01\n\nSigningKey\x12!\n\x08identity\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08identity\x12#\n\npublic_key\x18\x02 \x01(\x0c\x42\x04\xc8\xda\x18 R\tpublicKey\x12\x39\n\nvalid_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tvalidFrom\x12;\n\x0bvalid_until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nvalidUntil\"\x8d\x02\n\x0f\x43\x61llerAssertion\x12#\n\tprincipal\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tprincipal\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x1e\n\x05roles\x18\x03 \x03(\tB\x08\xc8\xda\x18@\xd0\xda\x18\x10R\x05roles\x12 \n\x08\x61udience\x18\x04 \x01(\tB\x04\xc8\xda\x18@R\x08\x61udience\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x39\n\nissue_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tissueTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNED'].fields_by_name['key_id']._serialized_options = b'\310\332\030\200\002'
   _globals['_SIGNED'].fields_by_name['signature']._loaded_options = None
   _globals['_SIGNED'].fields_by_name['signature']._serialized_options = b'\310\332\030@'
+  _globals['_SIGNINGKEY'].fields_by_name['identity']._loaded_options = None
+  _globals['_SIGNINGKEY'].fields_by_name['identity']._serialized_options = b'\310\332\030\200\002'
+  _globals['_SIGNINGKEY'].fields_by_name['public_key']._loaded_options = None
+  _globals['_SIGNINGKEY'].fields_by_name['public_key']._serialized_options = b'\310\332\030 '
   _globals['_CALLERASSERTION'].fields_by_name['principal']._loaded_options = None
   _globals['_CALLERASSERTION'].fields_by_name['principal']._serialized_options = b'\310\332\030\200\002'
   _globals['_CALLERASSERTION'].fields_by_name['party']._loaded_options = None
@@ -51,6 +55,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLERASSERTION'].fields_by_name['audience']._serialized_options = b'\310\332\030@'
   _globals['_SIGNED']._serialized_start=116
   _globals['_SIGNED']._serialized_end=265
-  _globals['_CALLERASSERTION']._serialized_start=268
-  _globals['_CALLERASSERTION']._serialized_end=478
+  _globals['_SIGNINGKEY']._serialized_start=268
+  _globals['_SIGNINGKEY']._serialized_end=472
+  _globals['_CALLERASSERTION']._serialized_start=475
+  _globals['_CALLERASSERTION']._serialized_end=744
 # @@protoc_insertion_point(module_scope)

@@ -52,6 +52,44 @@ class Signed(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class SigningKey(message.Message):
+    """A public key that somebody of the node signs with, kept in etcd without a lease: what was signed can be checked for as
+    long as the key's window lasts, whatever has become of its owner and of etcd meanwhile.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    IDENTITY_FIELD_NUMBER: builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: builtins.int
+    VALID_FROM_FIELD_NUMBER: builtins.int
+    VALID_UNTIL_FIELD_NUMBER: builtins.int
+    identity: builtins.str
+    """SPIFFE id of whoever signs with it."""
+    public_key: builtins.bytes
+    """Raw Ed25519 public key, 32 bytes."""
+    @builtins.property
+    def valid_from(self) -> timestamp_pb2.Timestamp:
+        """From this moment on what it has signed is good."""
+
+    @builtins.property
+    def valid_until(self) -> timestamp_pb2.Timestamp:
+        """After this moment it is not, unless the window was moved on, as its owner does while it lives."""
+
+    def __init__(
+        self,
+        *,
+        identity: builtins.str = ...,
+        public_key: builtins.bytes = ...,
+        valid_from: timestamp_pb2.Timestamp | None = ...,
+        valid_until: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["identity", b"identity", "public_key", b"public_key", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class CallerAssertion(message.Message):
     """The caller a gateway passes on; signed by the gateway, accepted from gateway identities alone."""
 
@@ -62,6 +100,7 @@ class CallerAssertion(message.Message):
     ROLES_FIELD_NUMBER: builtins.int
     AUDIENCE_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    ISSUE_TIME_FIELD_NUMBER: builtins.int
     principal: builtins.str
     """SPIFFE id of the caller."""
     party: builtins.str
@@ -76,6 +115,10 @@ class CallerAssertion(message.Message):
     def expire_time(self) -> timestamp_pb2.Timestamp:
         """After this moment the assertion is worth nothing."""
 
+    @builtins.property
+    def issue_time(self) -> timestamp_pb2.Timestamp:
+        """When it was signed, by the gateway's clock: what a service tells from it how far its own clock is off."""
+
     def __init__(
         self,
         *,
@@ -84,9 +127,10 @@ class CallerAssertion(message.Message):
         roles: abc.Iterable[builtins.str] | None = ...,
         audience: builtins.str = ...,
         expire_time: timestamp_pb2.Timestamp | None = ...,
+        issue_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time", "issue_time", b"issue_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["audience", b"audience", "expire_time", b"expire_time", "party", b"party", "principal", b"principal", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["audience", b"audience", "expire_time", b"expire_time", "issue_time", b"issue_time", "party", b"party", "principal", b"principal", "roles", b"roles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
