@@ -5,6 +5,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+SEED ?= 1
+MINUTES ?= 10
 OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/cli services deploy protos/generate.py
 
 help: ## Show this list
@@ -36,6 +38,9 @@ test-faults: setup ## Run every combination of victim and step
 
 test-attack: setup ## Run the floods and probes of a hostile caller or task
 	@$(BIN)/python -m pytest -m attack tests
+
+test-chaos: setup ## Hurt a node by a seed, then judge its books: make test-chaos SEED=1 MINUTES=10
+	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES)
 
 check: check-gen lint types layers test-quick ## Everything that must be clean before a landing, in under two minutes
 
@@ -71,4 +76,4 @@ lock: ## Write requirements.lock anew from pyproject.toml
 clean: ## Remove everything that was built
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup demo dev doctor test test-faults test-attack check test-quick gen check-gen fmt lint types layers bench lock clean
+.PHONY: help setup demo dev doctor test test-faults test-attack test-chaos check test-quick gen check-gen fmt lint types layers bench lock clean

@@ -53,6 +53,7 @@ class Life(Generic[S]):
         async with asyncio.TaskGroup() as tasks:
             address = await self._standing.listen(Listener(self._process.common.listen))
             log.info("listening", address=address)
+            address = self._process.common.advertise or address
             registration = Registration(self._found, self._record(address), self._process.common.lease_s)
             followed = (self._directory.run, self._keyring.run, self._published.run, registration.run)
             kept = [tasks.create_task(each()) for each in followed]

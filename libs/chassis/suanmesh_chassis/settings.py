@@ -32,6 +32,8 @@ class Common:
     """Folder with cert.pem, key.pem and ca.pem for etcd; empty for an etcd without TLS."""
     listen: str = "127.0.0.1:0"
     """`host:port` to serve on; port 0 takes a free one."""
+    advertise: str = ""
+    """`host:port` others reach it at, where that is not what it listens on."""
     data_dir: Path = Path("build/dev/data")
     """Folder for what the process keeps itself."""
     otlp_endpoint: str = ""

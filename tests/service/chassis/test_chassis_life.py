@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,14 @@ class Town:
         return Parts([Served(PROBE_SERVICE, self.probes)], requests=self.probes)
 
     @asynccontextmanager
-    async def living(self, build: Build | None = None, *, leads: bool = True) -> AsyncIterator[asyncio.Event]:
+    async def living(
+        self, build: Build | None = None, *, leads: bool = True, advertise: str = ""
+    ) -> AsyncIterator[asyncio.Event]:
         """One process, told to stop at the end; what it raised is raised here."""
         stop = asyncio.Event()
-        life: Life[None] = Life(self.node.process("probe"), self.keys, None, system_rng, leads=leads)
+        process = self.node.process("probe")
+        process = replace(process, common=replace(process.common, advertise=advertise))
+        life: Life[None] = Life(process, self.keys, None, system_rng, leads=leads)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(life.live(build or self.build, stop))
             try:
@@ -82,6 +86,14 @@ async def test_a_process_is_found_served_and_gone(town: Town, connect: Any) -> N
 
     assert answer.text.endswith("hello")
     assert await town.seen(lambda found: not found) == []
+
+
+async def test_a_process_is_found_where_it_says_it_is_reached(town: Town) -> None:
+    """Behind a proxy or in a container, the address a process listens on leads callers nowhere."""
+    async with town.living(advertise="mesh.example:7001"):
+        (instance,) = await town.seen(lambda found: [each.leader for each in found] == [True])
+
+    assert instance.address == "mesh.example:7001"
 
 
 async def test_a_process_that_drains_says_so_before_it_ends(town: Town, connect: Any) -> None:

@@ -1,0 +1,1 @@
+"""Chaos: a real node under seeded faults and seeded clients, and afterwards the books."""
