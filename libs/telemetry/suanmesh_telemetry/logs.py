@@ -130,7 +130,7 @@ def _unfailing(base: Any, area: str, lines: QueuedLines | TextIO) -> Any:
     """`base`, which says in a line of its own that a line could not be made, instead of failing who logged it."""
 
     class Unfailing(base):  # type: ignore[misc]
-        def _proxy_to_logger(self, method: str, event: str | None = None, *args: Any, **fields: Any) -> Any:
+        def _proxy_to_logger(self, method: str, event: str | None = None, /, *args: Any, **fields: Any) -> Any:
             try:
                 return super()._proxy_to_logger(method, event, *args, **fields)
             except Exception as failure:  # noqa: BLE001 - whatever a value does when it is shown

@@ -107,6 +107,22 @@ async def test_a_reader_that_has_stopped_keeps_no_call_waiting(
     assert b"call served" in taken + rest
 
 
+async def test_a_field_may_have_any_name() -> None:
+    """What a handler's defect is logged with includes its `method`: the log would fail just when it is needed."""
+    reading, writing = os.pipe()
+    lines = log_to(writing)
+    structlog.get_logger().error("handler failed", method="m", args="a", fields="f", base="b")
+    await asyncio.to_thread(lines.close)
+    os.close(writing)
+
+    (line,) = (await asyncio.to_thread(_read_until, reading, b"\n")).splitlines()
+    os.close(reading)
+    told = json.loads(line)
+    assert {name: told[name] for name in ("event", "method", "args", "fields", "base")} == {
+        "event": "handler failed", "method": "m", "args": "a", "fields": "f", "base": "b",
+    }  # fmt: skip
+
+
 FILLS = """
 import pathlib, sys, time
 import structlog
