@@ -57,6 +57,7 @@ class Archive:
         self._engine = create_engine(url)
         _metadata.create_all(self._engine)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive")
+        self._closed = False
 
     async def keep(self, *kept: Keep[Any]) -> None:
         """Keep documents, all or none; what is kept again replaces what was kept. Durable when it returns."""
@@ -90,7 +91,8 @@ class Archive:
         return {place: live[place] if place in live else kind.message.FromString(kept[place]) for place in places}
 
     async def close(self) -> None:
-        """Finish what is queued and close the database."""
+        """Finish what is queued and close the database; whoever still asks is refused."""
+        self._closed = True
         await asyncio.to_thread(self._worker.shutdown)
         self._engine.dispose()
 
@@ -99,6 +101,8 @@ class Archive:
             with self._engine.begin() as connection:
                 return work(connection)
 
+        if self._closed:
+            raise Unavailable("NOT_READY", "the archive is closed", domain="mesh.suanmesh")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._worker, transact)
         except OperationalError as trouble:

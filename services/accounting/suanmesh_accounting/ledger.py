@@ -28,7 +28,7 @@ from suanmesh_accounting.domain.ledger import (
 )
 from suanmesh_accounting.wire import microseconds
 from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from suanmesh_store import Answered, MemoKey
 from suanmesh_store.soundness import must_be_sound_at
 
@@ -70,9 +70,15 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        self._closed = False
 
     async def run(self, work: Callable[[Connection], R]) -> R:
-        """Run `work` in one transaction; it commits when `work` returns and leaves no trace when it raises."""
+        """Run `work` in one transaction; it commits when `work` returns and leaves no trace when it raises.
+
+        Raises Unavailable (`NOT_READY`) once the ledger is closed, as it is when the lead was lost.
+        """
+        if self._closed:
+            raise Unavailable("NOT_READY", "the ledger is closed", domain="mesh.suanmesh")
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
 
     def _transact(self, work: Callable[[Connection], R]) -> R:
@@ -80,7 +86,8 @@ class Ledger:
             return work(connection)
 
     async def close(self) -> None:
-        """Finish what is queued and close the database."""
+        """Finish what is queued and close the database; whoever still asks is refused."""
+        self._closed = True
         await asyncio.to_thread(self._writer.shutdown)
         self._engine.dispose()
 

@@ -76,6 +76,15 @@ async def test_what_is_queued_is_kept_before_it_closes_and_others_go_on(archive:
     other.close()
 
 
+async def test_an_archive_that_is_closed_is_told_as_such(archive: Archive) -> None:
+    """A call that a service still answers when it has lost its lead must be made again elsewhere, not be a defect."""
+    await archive.keep(kept(a_job(1)))
+    await archive.close()
+
+    with pytest.raises(Unavailable, match="NOT_READY"):
+        await archive.get(JOBS, "jobs/j1")
+
+
 async def test_a_database_in_trouble_is_told_as_such(archive: Archive, tmp_path: Path) -> None:
     """A full disk must put archiving off, not end the service with every job of the node."""
     (tmp_path / "archive.sqlite").unlink()
