@@ -59,7 +59,7 @@ async def run(seed: int, minutes: float, build: Path, *, plan: bool = False) -> 
         nemesis = await _hurt(seed, minutes, node, faults, facts, tell)
         facts.ledger = remains.ledger_of(folder / "services" / "accounting" / "ledger.sqlite")
         facts.log_defects = remains.log_defects(folder / "logs")
-    facts.left = remains.left_behind(folder, [place.site for place in node.places])
+    facts.left = remains.left_behind(folder, {change.placement for change in facts.changes})
     return report(seed, minutes, facts, nemesis, build)
 
 

@@ -70,8 +70,8 @@ def defect_in(line: str) -> str:
     return ""
 
 
-def left_behind(folder: Path, sites: Iterable[str]) -> list[str]:
-    """Processes, mounts, loop devices and control groups that outlived the node in that folder."""
+def left_behind(folder: Path, placements: Iterable[str]) -> list[str]:
+    """Processes, mounts and loop devices that outlived the node in that folder, and its placements' control groups."""
     found = []
     for process in psutil.process_iter(["pid", "cmdline"]):
         if process.info["pid"] != psutil.Process().pid and any(
@@ -83,8 +83,9 @@ def left_behind(folder: Path, sites: Iterable[str]) -> list[str]:
     for loop in Path("/sys/block").glob("loop*/loop/backing_file"):
         if loop.read_text().startswith(str(folder)):
             found.append(f"loop device {loop.parts[3]}")
-    for site in sites:
-        found += [f"control group {group}" for group in Path("/sys/fs/cgroup").glob(f"*/suanmesh/{site}/*/")]
+    own = {placement.rpartition("/")[2] for placement in placements}
+    groups = Path("/sys/fs/cgroup").glob("*/suanmesh/*/*/")
+    found += [f"control group {group}" for group in groups if group.name.rpartition("-")[0] in own]
     return found
 
 

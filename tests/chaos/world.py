@@ -21,7 +21,7 @@ from suanmesh_chassis.ca import NodeCa, write_identity
 from suanmesh_chassis.identity import user_id
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_local import world
-from suanmesh_local.etcd import EtcdServer
+from suanmesh_local.etcd import EtcdServer, peer_url
 from suanmesh_local.identities import AREAS
 from suanmesh_local.node import NODE, Node
 from suanmesh_local.ports import kept_ports
@@ -172,11 +172,12 @@ class ChaosNode(Node):
 
     def _etcd(self) -> list[EtcdServer]:
         via = {name: self.ports[f"via-{name}-peer"] for name in self._members}
-        cluster = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in via.items())
+        tls = self.identities.etcd_server
+        cluster = ",".join(f"{name}={peer_url(port, tls)}" for name, port in via.items())
         return [
             EtcdServer(
                 name, self.folder / "etcd" / name, self.ports[name], self.ports[f"{name}-peer"], cluster,
-                self.identities.etcd_server, announced_peer_port=via[name],
+                tls, announced_peer_port=via[name],
             )
             for name in self._members
         ]  # fmt: skip
