@@ -74,7 +74,9 @@ def require_within(message: Message, *, field: str = "") -> None:
     found = checker(message.DESCRIPTOR).breach(message)
     if found is not None:
         place = f"{field}{found.place}".removeprefix(".")
-        raise InvalidArgument("FIELD_INVALID", f"{place}: {found.problem}", field=place, **found.facts)
+        refusal = InvalidArgument("FIELD_INVALID", f"{place}: {found.problem}", field=place)
+        refusal.facts |= found.facts
+        raise refusal
 
 
 @cache

@@ -30,6 +30,6 @@ OWN: Final[dict[str, tuple[str, Text]]] = {
 
 def refusal(kind: type[R], reason: str, text: Text, **facts: object) -> R:
     """A refusal that reads in both languages."""
-    refused = kind(reason, text.en, domain="", **facts)
+    refused = kind(reason, text.en, domain="", retry_delay_s=0.0, **facts)
     refused.localized = text._asdict()
     return refused

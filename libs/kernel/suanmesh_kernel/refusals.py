@@ -52,12 +52,16 @@ class Refusal(Exception):
 
     code: ClassVar[str] = "UNKNOWN"
 
-    def __init__(self, reason: str, message: str, *, domain: str = "", **facts: object) -> None:
+    def __init__(
+        self, reason: str, message: str, *, domain: str = "", retry_delay_s: float = 0.0, **facts: object
+    ) -> None:
         """Refuse for `reason`; `domain` is filled in by the chassis with the serving area's when empty."""
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.domain = domain
+        self.retry_delay_s = retry_delay_s
+        """How long whoever repeats the call is to wait before, seconds; 0 where nothing is said."""
         self.facts = {key: str(value) for key, value in facts.items()}
         self.localized: dict[str, str] = {}
         """The message by language (`en`, `zh`) as it came over the wire; empty where it was raised here."""

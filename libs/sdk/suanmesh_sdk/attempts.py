@@ -87,9 +87,10 @@ class Course:
         if self._route.learn(refusal):
             self._tried.discard(refusal.facts["leader"])
         else:
-            pause_s = retries.pause_before(self._attempts + 1, self._route.chance)
+            pause_s = retries.pause_before(self._attempts + 1, self._route.chance, refusal.retry_delay_s)
         now = time.monotonic()
-        if now + pause_s >= self.deadline or not self._route.budget.take(now):
+        free = refusal.reason in retries.WHEN_TOLD
+        if now + pause_s >= self.deadline or not (free or self._route.budget.take(now)):
             raise refusal
         if pause_s:
             await self._route.rest(pause_s)

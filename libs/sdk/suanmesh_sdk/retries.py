@@ -17,11 +17,15 @@ ATTEMPTS_MAX = 24
 HANDSHAKES_MAX = 3
 """Attempts whose connection was closed before the first byte, until that counts as a refused identity."""
 
-_NOT_BEGUN = frozenset(("NOT_LEADER", "KEY_UNCHECKED", "CLOCK_SKEWED"))
-"""Reasons said before a call is admitted."""
-
 PAUSE_FIRST_S = 0.02
 PAUSE_MAX_S = 1.0
+DELAY_MAX_S = 30.0
+"""Most that a server's own word on when to come again is heeded."""
+
+NOT_BEGUN = frozenset(("NOT_LEADER", "KEY_UNCHECKED", "CLOCK_SKEWED"))
+"""Refused before it had any effect: whatever the method, the same call may be made again."""
+WHEN_TOLD = frozenset(("QUEUE_FULL", "RATE_EXCEEDED"))
+"""There is no room now and the server says when to come again; whoever keeps to that does not slow it further."""
 
 
 @dataclass(slots=True)
@@ -48,14 +52,18 @@ class Budget:
         return True
 
 
-def pause_before(attempt: int, chance: random.Random) -> float:
-    """Seconds to wait before `attempt` (2 is the first retry): doubling, bounded, half of it by chance."""
+def pause_before(attempt: int, chance: random.Random, told_s: float = 0.0) -> float:
+    """Seconds to wait before `attempt` (2 is the first retry): doubling, bounded, half of it by chance.
+
+    Never less than `told_s`, what the server asked for, and up to half as much again, so that not all come at once.
+    """
     most = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2.0 ** (attempt - 2))
-    return most * (0.5 + chance.random() / 2)
+    told_s = min(told_s, DELAY_MAX_S)
+    return max(most * (0.5 + chance.random() / 2), told_s * (1.0 + chance.random() / 2))
 
 
 def may_repeat(method: Method, refusal: Refusal) -> bool:
     """Whether the same call may be made again after `refusal`."""
-    if refusal.reason in _NOT_BEGUN:
-        return True  # it was refused before it had any effect
-    return isinstance(refusal, Unavailable) and method.repeatable
+    if refusal.reason in NOT_BEGUN:
+        return True
+    return method.repeatable and (isinstance(refusal, Unavailable) or refusal.reason in WHEN_TOLD)

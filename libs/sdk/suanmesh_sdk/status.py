@@ -17,6 +17,8 @@ FACT_LENGTH_MAX = 400
 MESSAGE_LENGTH_MAX = 1000
 DETAILS_KEY = "grpc-status-details-bin"
 MESH_DOMAIN = "mesh.suanmesh"
+RETRY_DELAY_S = 0.02
+"""What an UNAVAILABLE that says nothing itself asks callers to wait."""
 
 
 class RemoteDefect(Refusal):
@@ -52,15 +54,19 @@ def refusal_of(status: status_pb2.Status) -> Refusal:
     """The refusal that `status` carries; a code no refusal has becomes a RemoteDefect."""
     info = error_details_pb2.ErrorInfo()
     localized: dict[str, str] = {}
+    retry = error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
             info = _unpacked(detail, error_details_pb2.ErrorInfo())
         elif detail.Is(error_details_pb2.LocalizedMessage.DESCRIPTOR):
             text = _unpacked(detail, error_details_pb2.LocalizedMessage())
             localized[text.locale] = text.message
+        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            retry = _unpacked(detail, error_details_pb2.RetryInfo())
     code = code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else "UNKNOWN"
     refusal = _built(code, info, status.message)
     refusal.localized = localized
+    refusal.retry_delay_s = max(0.0, retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)
     return refusal
 
 
@@ -105,7 +111,11 @@ def _further(refusal: Refusal, facts: dict[str, str], message: str, domain: str)
     """The one detail a generic client understands without knowing our reasons."""
     subject = facts.get("name") or facts.get("resource", "")
     detail: Message | None = None
-    if refusal.code == "INVALID_ARGUMENT":
+    if refusal.retry_delay_s or refusal.code == "UNAVAILABLE":
+        delay = duration_pb2.Duration()
+        delay.FromMicroseconds(round((refusal.retry_delay_s or RETRY_DELAY_S) * 1e6))
+        detail = error_details_pb2.RetryInfo(retry_delay=delay)
+    elif refusal.code == "INVALID_ARGUMENT":
         violation = error_details_pb2.BadRequest.FieldViolation(field=facts.get("field", ""), description=message)
         detail = error_details_pb2.BadRequest(field_violations=[violation])
     elif refusal.code in ("NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED"):
@@ -118,8 +128,6 @@ def _further(refusal: Refusal, facts: dict[str, str], message: str, domain: str)
     elif refusal.code == "RESOURCE_EXHAUSTED":
         used_up = error_details_pb2.QuotaFailure.Violation(subject=subject or domain, description=message)
         detail = error_details_pb2.QuotaFailure(violations=[used_up])
-    elif refusal.code == "UNAVAILABLE":
-        detail = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=100_000_000))
     return detail
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from heapq import nsmallest
@@ -78,6 +78,10 @@ class Archive:
         found = await self._run(lambda c: _get(c, kind.collection, name))
         return None if found is None else kind.message.FromString(found)
 
+    async def known(self, kind: Kind[M], names: Collection[str]) -> frozenset[str]:
+        """Those of the names that were kept. Who looks in etcd too must do so first."""
+        return frozenset(await self._run(lambda c: _known(c, kind.collection, names))) if names else frozenset()
+
     async def page(self, kind: Kind[M], live: Mapping[str, M], *, party: str, after: str, most: int) -> dict[str, M]:
         """The next documents of a list by their place, in order and each once, live or kept.
 
@@ -120,6 +124,12 @@ def _put(c: Connection, rows: list[dict[str, Any]]) -> None:
 def _get(c: Connection, collection: str, name: str) -> Any:
     where = (_documents.c.collection == collection, _documents.c.name == name)
     return c.execute(select(_documents.c.document).where(*where)).scalar_one_or_none()
+
+
+def _known(c: Connection, collection: str, names: Collection[str]) -> list[str]:
+    columns = _documents.c
+    query = select(columns.name).where(columns.collection == collection, columns.name.in_(names))
+    return list(c.execute(query).scalars())
 
 
 def _after(c: Connection, collection: str, party: str, after: bytes, most: int) -> list[Row[Any]]:

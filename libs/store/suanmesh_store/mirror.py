@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from itertools import islice
 from typing import Generic
 
 from suanmesh_store.layout import Kind, M
 from suanmesh_store.ports import Store
+from suanmesh_store.tally import Tally
 from suanmesh_store.values import Batch, Held
 
 REMOVALS_MAX = 10_000
@@ -88,6 +89,7 @@ class Mirror(Generic[M]):
         self._moved = asyncio.Event()
         self._dirty: list[Dirty] = []
         self._dirty_of: dict[str, list[Dirty]] = {}
+        self._tallies: list[Tally[M]] = []
         self._since = 0
         self._removed: deque[tuple[int, str]] = deque()
 
@@ -111,6 +113,14 @@ class Mirror(Generic[M]):
     def __len__(self) -> int:
         """How many there are."""
         return len(self._held)
+
+    def counted_by(self, word: Callable[[M], str]) -> Tally[M]:
+        """A count of all documents by a word of each, kept as they change."""
+        tally = Tally(word)
+        for name, held in self._held.items():
+            tally.note(name, held.message)
+        self._tallies.append(tally)
+        return tally
 
     def changed_after(self, revision: int) -> list[str] | None:
         """Names of what was written or removed after a revision.
@@ -213,6 +223,10 @@ class Mirror(Generic[M]):
 
     def _advance(self, revision: int, names: list[str]) -> None:
         self._revision = revision
+        for tally in self._tallies:
+            for name in names:
+                held = self._held.get(name)
+                tally.note(name, None if held is None else held.message)
         for dirty in self._dirty:
             dirty.add(names)
         for name in names if self._dirty_of else ():

@@ -15,6 +15,7 @@ from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_scheduler.ports import HoldKey
+from suanmesh_scheduler.sharing import Shared
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.status import refusal_of
 
@@ -29,22 +30,18 @@ class MeshAreas:
         self._mesh = mesh
         self._clock = clock
         self._rng = rng
+        self._reported: Shared[frozenset[str]] = Shared()
+        self._accounts: Shared[account_pb2.Account] = Shared()
+        self._links: Shared[Sequence[link_pb2.Link]] = Shared()
 
     async def reported_pools(self) -> frozenset[str]:
-        """Pools with soft state."""
-        names: set[str] = set()
-        token = ""
-        while True:
-            request = registry.SearchPoolsRequest(page_size=PAGE, page_token=token)
-            answer = await self._mesh.registry.SearchPools(request)
-            names.update(found.pool.name for found in answer.pools if found.HasField("state"))
-            token = answer.next_page_token
-            if not token:
-                return frozenset(names)
+        """Pools with soft state; decisions under way at once share one look."""
+        return await self._reported.read((), self._reported_pools)
 
     async def account(self, name: str) -> account_pb2.Account:
         """One account."""
-        return await self._mesh.accounting.GetAccount(accounting.GetAccountRequest(name=name))
+        request = accounting.GetAccountRequest(name=name)
+        return await self._accounts.read(name, lambda: self._mesh.accounting.GetAccount(request))
 
     async def spent(self, account: str, job: str) -> int:
         """The total of the job's bill, and what holds of earlier attempts may still add to it."""
@@ -58,15 +55,7 @@ class MeshAreas:
 
     async def links(self) -> Sequence[link_pb2.Link]:
         """All links."""
-        links: list[link_pb2.Link] = []
-        token = ""
-        while True:
-            request = network.ListLinksRequest(page_size=PAGE, page_token=token)
-            answer = await self._mesh.network_orchestrator.ListLinks(request)
-            links.extend(answer.links)
-            token = answer.next_page_token
-            if not token:
-                return links
+        return await self._links.read((), self._all_links)
 
     async def find_paths(self, queries: Sequence[network.PathQuery]) -> network.FindPathsResponse:
         """The best path for each query."""
@@ -118,3 +107,25 @@ class MeshAreas:
         timeout = FOLLOW_S_MAX if follow else None
         async for piece in self._mesh.agent(address, site=site).ReadLog(request, timeout=timeout):
             yield piece.content
+
+    async def _reported_pools(self) -> frozenset[str]:
+        names: set[str] = set()
+        token = ""
+        while True:
+            request = registry.SearchPoolsRequest(page_size=PAGE, page_token=token)
+            answer = await self._mesh.registry.SearchPools(request)
+            names.update(found.pool.name for found in answer.pools if found.HasField("state"))
+            token = answer.next_page_token
+            if not token:
+                return frozenset(names)
+
+    async def _all_links(self) -> Sequence[link_pb2.Link]:
+        links: list[link_pb2.Link] = []
+        token = ""
+        while True:
+            request = network.ListLinksRequest(page_size=PAGE, page_token=token)
+            answer = await self._mesh.network_orchestrator.ListLinks(request)
+            links.extend(answer.links)
+            token = answer.next_page_token
+            if not token:
+                return links

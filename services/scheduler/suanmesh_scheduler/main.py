@@ -38,8 +38,7 @@ async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> 
     following = Following(store, areas, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivering)
     reconciler = Reconciler(store, mirrors, placing, following, clock, settings, Guard("settle job", clock))
     archiving = Archiving(store, mirrors, archive, clock, settings, Guard("archive job", clock))
-    most = settings.live_jobs_max
-    submitting = Submitting(store, mirrors, placing, areas, archive, clock, rng, live_jobs_max=most)
+    submitting = Submitting(store, mirrors, placing, areas, archive, clock, rng, settings)
     service = SchedulerService(store, mirrors, submitting, Reporting(store, clock), areas, archive)
     served = Served(scheduler_service_pb2.DESCRIPTOR.services_by_name["SchedulerService"], service)
     tasks = [*mirrors.runs, reconciler.run, archiving.run]

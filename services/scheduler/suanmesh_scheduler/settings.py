@@ -15,6 +15,16 @@ class SchedulerSettings:
     """Jobs without a place that are decided again each time; the others have their turn the next times."""
     live_jobs_max: int = 10_000
     """Jobs of one party that have not ended; more are refused until some have."""
+    jobs_per_s: float = 100.0
+    """Jobs that one party may submit a second, for as long as it likes."""
+    jobs_burst: int = 1000
+    """Jobs that one party may submit at once after a pause."""
+    queued_items_max: int = 4000
+    """Items of batches that wait or are worked on; more are refused until some are answered."""
+    queued_items_of_party_max: int = 2000
+    """The same for one party, so that others find room."""
+    parallel_batches_max: int = 4
+    """Batches worked on side by side."""
     round_lease_s: float = 10.0
     """How long the holds of a round live until they are committed, in seconds."""
     accept_s_max: float = 30.0

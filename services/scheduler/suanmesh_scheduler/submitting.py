@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,10 +21,15 @@ from suanmesh_kernel.refusals import AlreadyExists, NotFound, PermissionDenied, 
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import check_size
 from suanmesh_scheduler.checking import check, check_names, fill_in
+from suanmesh_scheduler.domain.admission import Bounds, Pace
+from suanmesh_scheduler.domain.rates import Rate
 from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placing import Placing
 from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.queueing import Queue, Rates
+from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_sdk import deadlines
 from suanmesh_sdk.status import refusal_of, status_of
 from suanmesh_store import Conflict, Create, Store
 from suanmesh_store.archive import Archive
@@ -31,8 +39,23 @@ from suanmesh_telemetry import current_trace_id
 AREA = "scheduler"
 CONFLICTS_MAX = 3
 """How often a batch is committed anew without the jobs that somebody else had made meanwhile."""
+LOOK_UPS_MAX = 8
+"""Look-ups in other areas under way at once for one batch."""
+LOOK_UP_S_MAX = 5.0
+"""Longest time for all look-ups of a batch; what is not known by then is left to a repeat."""
+LOOK_UP_SHARE = 0.7
+"""Part of the time left that look-ups may take: what they found is to be kept and answered."""
+MIRROR_S_MAX = 1.0
+"""How long an answer waits for the mirror to show its jobs, so that whoever reads them next finds them."""
+TURN_ITEMS = 10
+"""Items checked before other calls have their turn."""
 Outcome = job_pb2.Job | Refusal
+S = TypeVar("S")
 T = TypeVar("T")
+SUBMIT_GUESS_S = 0.002
+"""First guess of what one job takes to be submitted."""
+PLAN_GUESS_S = 0.05
+"""First guess of what one plan takes."""
 
 
 class Submitting:
@@ -47,8 +70,7 @@ class Submitting:
         archive: Archive,
         clock: Clock,
         rng: Rng,
-        *,
-        live_jobs_max: int,
+        settings: SchedulerSettings,
     ) -> None:
         self._store = store
         self._jobs = mirrors.jobs
@@ -58,82 +80,122 @@ class Submitting:
         self._archive = archive
         self._clock = clock
         self._rng = rng
-        self._live_jobs_max = live_jobs_max
+        self._live_jobs_max = settings.live_jobs_max
+        self._live = self._jobs.counted_by(lambda job: "" if wire.job_state(job) in JOB_ENDS else job.party)
+        self._reserved: Counter[str] = Counter()
+        bounds = Bounds(settings.queued_items_max, settings.queued_items_of_party_max)
+        self._queue = Queue(clock, bounds, Pace(SUBMIT_GUESS_S, settings.parallel_batches_max))
+        self._plans = Queue(clock, bounds, Pace(PLAN_GUESS_S, settings.parallel_batches_max))
+        self._rates = Rates(clock, Rate(settings.jobs_per_s, settings.jobs_burst), "submitted jobs")
 
     async def plan(self, items: Sequence[pb.SubmitJob], call: Call) -> pb.SubmitJobsResponse:
-        """What would be decided of each item now; stores nothing."""
+        """What would be decided of each item now; stores nothing. Raises ResourceExhausted (`QUEUE_FULL`)."""
         results = []
-        for outcome in await self._checked(dict(enumerate(items)), call):
-            try:
-                results.append(pb.SubmitJobResult(decision=(await self._placing.decide(_job(outcome))).decision))
-            except Refusal as refusal:
-                results.append(_refused(refusal))
+        with self._plans.admitted(_who(call), len(items), call.time_left()):
+            async with self._plans.lane(len(items)):
+                for outcome in await self._checked(dict(enumerate(items)), call):
+                    try:
+                        decided = await self._placing.decide(_found(outcome))
+                    except Refusal as refusal:
+                        results.append(_refused(refusal))
+                    else:
+                        results.append(pb.SubmitJobResult(decision=decided.decision))
         return pb.SubmitJobsResponse(results=results)
 
     async def submit(self, items: Sequence[pb.SubmitJob], call: Call) -> pb.SubmitJobsResponse:
-        """Keep all jobs that can be in one transaction, with what is settled of the batch."""
+        """Keep all jobs that can be in one transaction, with what is settled of the batch.
+
+        Raises ResourceExhausted (`QUEUE_FULL`, `RATE_EXCEEDED`) before anything is done of it.
+        """
         outcomes = {i: _as_before(items[i], entry) for i, entry in call.earlier.items()}
-        open_items = {i: item for i, item in enumerate(items) if i not in outcomes}
-        news = dict(zip(open_items, await self._checked(open_items, call), strict=True))
-        for _ in range(CONFLICTS_MAX):
-            outcomes.update(news)
-            answer = [outcomes[i] for i in range(len(items))]
-            try:
-                await self._keep(news, answer, call)
-            except Conflict as conflict:
-                news = {i: _unless_taken(outcome, conflict) for i, outcome in news.items()}
-            else:
-                return pb.SubmitJobsResponse(results=[_result(outcome) for outcome in answer])
+        news = {i: item for i, item in enumerate(items) if i not in outcomes}
+        if news:
+            with self._queue.admitted(_who(call), len(news), call.time_left()):
+                self._rates.take(_who(call), len(news))
+                async with self._queue.lane(len(news)):
+                    outcomes |= await self._settled(news, outcomes, call)
+        return pb.SubmitJobsResponse(results=[_result(outcomes[i]) for i in range(len(items))])
+
+    async def _settled(
+        self, items: Mapping[int, pb.SubmitJob], earlier: Mapping[int, Outcome], call: Call
+    ) -> dict[int, Outcome]:
+        news = dict(zip(items, await self._checked(items, call), strict=True))
+        news = dict(zip(news, self._with_room(news.values()), strict=True))
+        reserved = Counter(outcome.party for outcome in news.values() if isinstance(outcome, job_pb2.Job))
+        self._reserved += reserved
+        try:
+            for _ in range(CONFLICTS_MAX):
+                try:
+                    await self._keep(news, earlier, call)
+                except Conflict as conflict:
+                    news = {i: _unless_taken(outcome, conflict) for i, outcome in news.items()}
+                else:
+                    return news
+        finally:
+            self._reserved -= reserved
         raise Conflict((), name="the batch", expected="free names", found="names taken meanwhile")
 
-    async def _keep(self, news: Mapping[int, Outcome], answer: Sequence[Outcome], call: Call) -> None:
+    async def _keep(self, news: Mapping[int, Outcome], earlier: Mapping[int, Outcome], call: Call) -> None:
         """One transaction for all jobs, and the record of what is settled; nothing where nothing is."""
         made = [Create(JOBS, job.name, job) for job in news.values() if isinstance(job, job_pb2.Job)]
         if made or any(isinstance(outcome, Refusal) and is_final(outcome.code) for outcome in news.values()):
-            remembered = pb.SubmitJobsResponse(results=[_remembered(outcome) for outcome in answer])
-            await self._store.commit(*made, remember=call.memo(remembered), author=call.author())
+            both = {**earlier, **news}
+            remembered = pb.SubmitJobsResponse(results=[_remembered(both[i]) for i in sorted(both)])
+            committed = await self._store.commit(*made, remember=call.memo(remembered), author=call.author())
+            if made:
+                await self._shown(committed.revision)
+
+    async def _shown(self, revision: int) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MIRROR_S_MAX):
+                await self._jobs.wait_for(revision)
 
     async def _checked(self, items: Mapping[int, pb.SubmitJob], call: Call) -> list[Outcome]:
         """The jobs as they would be kept, or why not; what they name is looked up once for all of them."""
-        drafts = [_attempt(lambda item=item: _draft(item.job)) for item in items.values()]  # type: ignore[misc]
+        drafts: list[Outcome] = []
+        async for item in _in_turns(items.values()):
+            drafts.append(_attempt(_draft, item.job))
         jobs = [draft for draft in drafts if isinstance(draft, job_pb2.Job)]
-        accounts = await _each(self._areas.account, {job.account for job in jobs})
-        datasets = await _each(self._areas.dataset, {each.dataset for job in jobs for each in job.inputs})
+        with deadlines.within(min(LOOK_UP_S_MAX, LOOK_UP_SHARE * call.time_left())):
+            accounts = await _each(self._areas.account, {job.account for job in jobs})
+            datasets = await _each(self._areas.dataset, {each.dataset for job in jobs for each in job.inputs})
+        wanted = {f"jobs/{item.job_id}" for item in items.values() if item.job_id}
+        taken = {name for name in wanted if self._jobs.get(name)} | await self._archive.known(JOBS, wanted)
         outcomes: list[Outcome] = []
-        names: set[str] = set()
         now, trace_id = self._clock.now(), current_trace_id()
-        for item, draft in zip(items.values(), drafts, strict=True):
+        async for item, draft in _in_turns(zip(items.values(), drafts, strict=True)):
             try:
-                job = _job(draft)
+                job = _found(draft)
                 party = _party_of(job, accounts, datasets, call)
                 self._check_targets(job)
                 job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
                 check_names(job_id, job)
                 _accept(job, f"jobs/{job_id}", party, trace_id, now)
                 check_size(job)
-                await self._check_free(job.name, names)
-                self._check_room(party, len(names))
+                if job.name in taken:
+                    raise _taken(job.name)
             except Refusal as refusal:
                 outcomes.append(refusal)
             else:
-                names.add(job.name)
+                taken.add(job.name)
                 outcomes.append(job)
         return outcomes
 
-    async def _check_free(self, name: str, taken: set[str]) -> None:
-        """Raises AlreadyExists (`JOB_EXISTS`)."""
-        if name in taken:
-            raise AlreadyExists("JOB_EXISTS", f"{name} is asked for twice", name=name)
-        if await self._store.get(JOBS, name) or await self._archive.get(JOBS, name):
-            raise _taken(name)
-
-    def _check_room(self, party: str, more: int) -> None:
-        """Raises ResourceExhausted (`JOBS_TOO_MANY`) where the party has as many live jobs as it may have."""
-        mine = (held.message for held in self._jobs.values() if held.message.party == party)
-        live = sum(wire.job_state(job) not in JOB_ENDS for job in mine) + more
-        if live >= self._live_jobs_max:
-            message = f"{party} has {live} jobs that have not ended, at most {self._live_jobs_max} are allowed"
-            raise ResourceExhausted("JOBS_TOO_MANY", message, name=party, most=self._live_jobs_max)
+    def _with_room(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+        """Refuse (`JOBS_TOO_MANY`) what is more than a party may have of live jobs."""
+        more: Counter[str] = Counter()
+        for outcome in outcomes:
+            if not isinstance(outcome, job_pb2.Job):
+                yield outcome
+                continue
+            party = outcome.party
+            live = self._live[party] + self._reserved[party] + more[party]
+            if live >= self._live_jobs_max:
+                message = f"{party} has {live} jobs that have not ended, at most {self._live_jobs_max} are allowed"
+                yield ResourceExhausted("JOBS_TOO_MANY", message, name=party, most=self._live_jobs_max)
+            else:
+                more[party] += 1
+                yield outcome
 
     def _check_targets(self, job: job_pb2.Job) -> None:
         """Results cannot go to a site there is none of. Raises NotFound (`SITE_UNKNOWN`)."""
@@ -216,31 +278,47 @@ def _refused(refusal: Refusal) -> pb.SubmitJobResult:
     return pb.SubmitJobResult(error=status_of(refusal, area=AREA))
 
 
-def _job(outcome: Outcome) -> job_pb2.Job:
-    return _found(outcome)
-
-
 def _found(found: T | Refusal) -> T:
     if isinstance(found, Refusal):
         raise found
     return found
 
 
-def _attempt(make: Callable[[], T]) -> T | Refusal:
+def _attempt(make: Callable[[S], T], of: S) -> T | Refusal:
     try:
-        return make()
+        return make(of)
     except Refusal as refusal:
         return refusal
 
 
+def _who(call: Call) -> str:
+    """Whose work it is."""
+    return call.party or call.principal
+
+
+async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """The items, with a pause for other calls after every few."""
+    for count, item in enumerate(items, 1):
+        yield item
+        if count % TURN_ITEMS == 0:
+            await asyncio.sleep(0)
+
+
 async def _each(look_up: Callable[[str], Awaitable[T]], names: set[str]) -> dict[str, T | Refusal]:
-    """Look each name up once."""
+    """Look each name up once, several at a time."""
     found: dict[str, T | Refusal] = {}
-    for name in sorted(names):
-        try:
-            found[name] = await look_up(name)
-        except Refusal as refusal:
-            found[name] = refusal
+    left = iter(sorted(names))
+
+    async def work() -> None:
+        for name in left:
+            try:
+                found[name] = await look_up(name)
+            except Refusal as refusal:
+                found[name] = refusal
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(min(LOOK_UPS_MAX, len(names))):
+            tasks.create_task(work())
     return found
 
 

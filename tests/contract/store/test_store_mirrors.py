@@ -157,3 +157,26 @@ async def test_a_mirror_tells_what_changed_after_a_revision_or_that_it_cannot(wo
         assert mirror.changed_after(mirror.revision) == []
         assert mirror.changed_after(start - 1) is None
         assert mirror.changed_after(mirror.revision + 1) is None
+
+
+async def test_a_tally_counts_what_there_is_through_every_change(world: Any) -> None:
+    """A bound on a party's jobs that counts wrong locks the party out, or lets it fill the node."""
+    store = world.store("scheduler")
+    await create(store, "jobs/a")
+    mirror = await open_mirror(store, JOBS)
+    tally = mirror.counted_by(lambda job: job.account or "none")
+    async with running(mirror):
+        counts = [(tally["none"], tally["accounts/x"])]
+        [held] = await create(store, "jobs/b")
+        await mirror.wait_for(held.mod_revision)
+        counts.append((tally["none"], tally["accounts/x"]))
+        committed = await store.commit(Update(held, a_job("jobs/b", "accounts/x")))
+        await mirror.wait_for(committed.revision)
+        counts.append((tally["none"], tally["accounts/x"]))
+        gone = await store.commit(Delete(committed.held[0]))
+        await mirror.wait_for(gone.revision)
+        counts.append((tally["none"], tally["accounts/x"]))
+    await create(store, "jobs/c", "jobs/d")
+    await mirror.load()
+    counts.append((tally["none"], tally["accounts/x"]))
+    assert counts == [(1, 0), (2, 0), (1, 1), (1, 0), (3, 0)]

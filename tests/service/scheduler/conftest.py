@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -273,12 +274,12 @@ def running(world: World, tmp_path: Path) -> Running:
 
     @asynccontextmanager
     async def run(
-        *, resync_s: float = 0.05, waiting_jobs_max: int = 32, live_jobs_max: int = 10_000
+        *, resync_s: float = 0.05, waiting_jobs_max: int = 32, live_jobs_max: int = 10_000, **more: Any
     ) -> AsyncIterator[World]:
         process = world.node.process("scheduler")
         settings = SchedulerSettings(
             resync_s=resync_s, waiting_jobs_max=waiting_jobs_max, live_jobs_max=live_jobs_max, parallel_jobs_max=4,
-            sweep_s=0.1,
+            sweep_s=0.1, **more,
         )  # fmt: skip
         house = House(
             area="scheduler", node=NODE, settings=settings, common=Common(), clock=world.clock, rng=seeded_rng(2),

@@ -21,6 +21,7 @@ from suanmesh_chassis.testing import USER
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unavailable
 from suanmesh_scheduler.mirrors import open_mirrors
+from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.submitting import Submitting
 from suanmesh_scheduler.testing import PaperAreas
 from suanmesh_store import AlreadyAnswered, MemoKey, MemoryStore
@@ -145,8 +146,10 @@ async def _replayed(
         areas.datasets[f"datasets/d{i}"] = dataset_pb2.Dataset(
             party="parties/other" if i in refused else "parties/acme"
         )
+    mirrors = await open_mirrors(store)
+    following = asyncio.create_task(mirrors.jobs.run())
     submitting = Submitting(
-        store, await open_mirrors(store), None, areas, archive, clock, seeded_rng(2), live_jobs_max=99,  # type: ignore[arg-type]
+        store, mirrors, None, areas, archive, clock, seeded_rng(2), SchedulerSettings(),  # type: ignore[arg-type]
     )  # fmt: skip
     settled: dict[int, bytes] = {}
     for away, cut, twice in [*attempts, (frozenset(), "", False)]:
@@ -156,6 +159,7 @@ async def _replayed(
             found = {i: entry.SerializeToString() for i, entry in batches.settled(answer).items()}
             assert not found or settled == {i: found[i] for i in settled}
             settled |= found
+    following.cancel()
     await archive.close()
     assert len(settled) == ITEMS
     assert len((await store.snapshot(JOBS)).held) == ITEMS - len(refused)

@@ -52,6 +52,14 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """NOT_FOUND: an output is to be delivered to a site that does not exist; `field` names which."""
     REASON_JOBS_TOO_MANY: _Reason.ValueType  # 14
     """RESOURCE_EXHAUSTED: the party has as many jobs that have not ended as it may have; `most` says how many."""
+    REASON_QUEUE_FULL: _Reason.ValueType  # 15
+    """RESOURCE_EXHAUSTED: more waits already than can be done in the time given; nothing was begun. RetryInfo says when to
+    come again.
+    """
+    REASON_RATE_EXCEEDED: _Reason.ValueType  # 16
+    """RESOURCE_EXHAUSTED: the party submits or cancels more jobs in a time than it may, `of` says which; nothing was begun.
+    RetryInfo says when to come again.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the scheduler refused a call."""
@@ -86,6 +94,14 @@ REASON_SITE_UNKNOWN: Reason.ValueType  # 13
 """NOT_FOUND: an output is to be delivered to a site that does not exist; `field` names which."""
 REASON_JOBS_TOO_MANY: Reason.ValueType  # 14
 """RESOURCE_EXHAUSTED: the party has as many jobs that have not ended as it may have; `most` says how many."""
+REASON_QUEUE_FULL: Reason.ValueType  # 15
+"""RESOURCE_EXHAUSTED: more waits already than can be done in the time given; nothing was begun. RetryInfo says when to
+come again.
+"""
+REASON_RATE_EXCEEDED: Reason.ValueType  # 16
+"""RESOURCE_EXHAUSTED: the party submits or cancels more jobs in a time than it may, `of` says which; nothing was begun.
+RetryInfo says when to come again.
+"""
 
 class _ObstacleCode:
     ValueType = typing.NewType("ValueType", builtins.int)

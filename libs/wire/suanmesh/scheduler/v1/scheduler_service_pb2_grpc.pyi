@@ -26,11 +26,16 @@ class SchedulerServiceStub:
     answered by itself, in order, and that for good where it is accepted or at fault. What was not done for want of time,
     of room or of another service is done when the request is repeated with the same `request_id`.
 
+    Errors:
+      * `RESOURCE_EXHAUSTED` (`QUEUE_FULL`, `RATE_EXCEEDED`): nothing was begun of the batch; RetryInfo says when to come
+        again.
+
     Errors, per item:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`, `SITE_UNKNOWN`).
       * `PERMISSION_DENIED` (`NOT_OWNER`): the account is another party's.
       * `ALREADY_EXISTS` (`JOB_EXISTS`).
+      * `RESOURCE_EXHAUSTED` (`JOBS_TOO_MANY`): the party has as many jobs that have not ended as it may have.
     """
     GetJob: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.GetJobRequest, job_pb2.Job]
     """Returns one job of the caller's party.
@@ -100,11 +105,16 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
         answered by itself, in order, and that for good where it is accepted or at fault. What was not done for want of time,
         of room or of another service is done when the request is repeated with the same `request_id`.
 
+        Errors:
+          * `RESOURCE_EXHAUSTED` (`QUEUE_FULL`, `RATE_EXCEEDED`): nothing was begun of the batch; RetryInfo says when to come
+            again.
+
         Errors, per item:
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`, `SITE_UNKNOWN`).
           * `PERMISSION_DENIED` (`NOT_OWNER`): the account is another party's.
           * `ALREADY_EXISTS` (`JOB_EXISTS`).
+          * `RESOURCE_EXHAUSTED` (`JOBS_TOO_MANY`): the party has as many jobs that have not ended as it may have.
         """
 
     @abc_1.abstractmethod

@@ -1,0 +1,81 @@
+"""The door of the calls that cost work: what cannot be done in time is refused before it is begun."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import ResourceExhausted
+from suanmesh_scheduler.domain import admission, rates
+from suanmesh_scheduler.domain.admission import Bounds, Pace, Waiting
+from suanmesh_scheduler.domain.rates import Bucket, Rate
+
+
+class Queue:
+    """Batches that wait for their turn, a few worked on side by side; bounded for the process and for each party."""
+
+    def __init__(self, clock: Clock, bounds: Bounds, pace: Pace) -> None:
+        """`pace` is a first guess; it is measured from then on."""
+        self._clock = clock
+        self._bounds = bounds
+        self._pace = pace
+        self._lanes = asyncio.Semaphore(pace.lanes)
+        self._waiting: Counter[str] = Counter()
+        self._promised: dict[str, float] = {}
+
+    @contextmanager
+    def admitted(self, party: str, items: int, time_left_s: float) -> Iterator[None]:
+        """Count a batch as long as it waits or is worked on. Raises ResourceExhausted (`QUEUE_FULL`)."""
+        units = admission.units_of(items)
+        waiting = Waiting(self._waiting.total(), self._waiting[party])
+        delay_s = admission.delay_s(waiting, units, time_left_s, self._pace, self._bounds)
+        if delay_s:
+            raise self._full(party, units, delay_s)
+        self._waiting[party] += units
+        try:
+            yield
+        finally:
+            self._waiting[party] -= units
+            if not self._waiting[party]:
+                del self._waiting[party]
+
+    @asynccontextmanager
+    async def lane(self, items: int) -> AsyncIterator[None]:
+        """Wait for a turn; how long the work takes is measured."""
+        async with self._lanes:
+            begun = self._clock.monotonic()
+            yield
+            self._pace = self._pace.after(admission.units_of(items), self._clock.monotonic() - begun)
+
+    def _full(self, party: str, units: int, delay_s: float) -> ResourceExhausted:
+        now = self._clock.monotonic()
+        self._promised = {each: until for each, until in self._promised.items() if until > now}
+        promised_s = self._promised.get(party, now) - now
+        at_s, until_s = admission.turn_s(delay_s, units, promised_s, self._pace)
+        self._promised[party] = now + until_s
+        message = f"more waits already than can be done in the time given; come again after {at_s:.1f} s"
+        return ResourceExhausted("QUEUE_FULL", message, retry_delay_s=at_s, name=party, waiting=self._waiting.total())
+
+
+class Rates:
+    """A bucket of tokens for each party, for one kind of thing."""
+
+    def __init__(self, clock: Clock, rate: Rate, of: str) -> None:
+        """`of` names what is counted, such as `submitted jobs`."""
+        self._clock = clock
+        self._rate = rate
+        self._of = of
+        self._buckets: dict[str, Bucket] = {}
+
+    def take(self, party: str, count: int) -> None:
+        """Raises ResourceExhausted (`RATE_EXCEEDED`) where the party has used up what it may."""
+        now = self._clock.monotonic()
+        bucket = self._buckets.get(party) or rates.full(self._rate, now)
+        self._buckets[party], delay_s = rates.take(bucket, count, self._rate, now)
+        if delay_s:
+            most = f"{self._rate.per_s:g} a second, {self._rate.burst} at once"
+            message = f"{party}: too many {self._of} in this time; allowed are {most}; come again after {delay_s:.1f} s"
+            raise ResourceExhausted("RATE_EXCEEDED", message, retry_delay_s=delay_s, name=party, of=self._of)
