@@ -18,6 +18,10 @@ CLOCK_SKEW = Gauge(names.CLOCK_SKEW, names.METRICS[names.CLOCK_SKEW][0])
 DEFECTS = Counter(names.DEFECTS, *names.METRICS[names.DEFECTS])
 """Labelled by the kind of work; the log names the item."""
 
+QUARANTINED = Gauge(names.QUARANTINED, names.METRICS[names.QUARANTINED][0])
+QUARANTINE_REFUSED = Counter(names.QUARANTINE_REFUSED, names.METRICS[names.QUARANTINE_REFUSED][0])
+QUARANTINE_EXPIRED = Counter(names.QUARANTINE_EXPIRED, names.METRICS[names.QUARANTINE_EXPIRED][0])
+
 
 class Durations:
     """A histogram of call durations by method and code; the pairs seen are kept, since looking them up is dear."""

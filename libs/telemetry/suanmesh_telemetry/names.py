@@ -142,6 +142,9 @@ SPANS_DROPPED: Final = "suan_spans_dropped_total"
 LOG_LINES_DROPPED: Final = "suan_log_lines_dropped_total"
 CLOCK_SKEW: Final = "suan_clock_skew_seconds"
 DEFECTS: Final = "suan_defects_total"
+QUARANTINED: Final = "suan_usage_quarantined"
+QUARANTINE_REFUSED: Final = "suan_usage_quarantine_refused_total"
+QUARANTINE_EXPIRED: Final = "suan_usage_quarantine_expired_total"
 
 METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     SERVER_DURATION: ("Duration of calls served, streams in full", ("rpc_method", "rpc_response_status_code")),
@@ -149,6 +152,9 @@ METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     SPANS_DROPPED: ("Spans that did not fit the export queue, or that nobody took", ()),
     LOG_LINES_DROPPED: ("Log lines that did not fit their queue, or that could not be written", ()),
     CLOCK_SKEW: ("How far this clock is ahead of the gateway's, once that is more than can be borne; else 0", ()),
+    QUARANTINED: ("Usage records kept that no hold pays for", ()),
+    QUARANTINE_REFUSED: ("Usage records sent back because their site has too many that no hold pays for", ()),
+    QUARANTINE_EXPIRED: ("Usage records dropped that no hold came to pay for", ()),
     DEFECTS: ("Defects of ours that ended the work on one item", ("work",)),
 }
 

@@ -301,6 +301,11 @@ def unbound_placements(c: Connection, placements: Iterable[str]) -> Sequence[str
     return c.execute(query).scalars().all()
 
 
+def held_placements(c: Connection, placements: Iterable[str]) -> Sequence[str]:
+    """Those of the placements that have a hold, whatever its state."""
+    return c.execute(select(t.holds.c.placement).where(t.holds.c.placement.in_(placements)).distinct()).scalars().all()
+
+
 def bind_hold(c: Connection, placement: str) -> None:
     """Take note that a placement was committed, unless that is known."""
     row = hold_of(c, placement)

@@ -29,7 +29,7 @@ async def build(house: House[AccountingSettings]) -> Parts:
     guard = Guard("settle hold", house.clock)
     reconciler = HoldReconciler(ledger, mesh, tokens, house.clock, settings, guard)
     holding = Holding(ledger, tokens, house.clock)
-    metering = Metering(ledger, mesh, house.clock, reconciler.nudge)
+    metering = Metering(ledger, mesh, house.clock, reconciler.nudge, settings.room())
     service = AccountingService(ledger, holding, metering, house.clock, house.rng, settings.quote_valid_s)
     descriptor = accounting_service_pb2.DESCRIPTOR.services_by_name["AccountingService"]
     return Parts(

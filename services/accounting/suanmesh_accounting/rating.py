@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, exists, func, insert, select, update
 
 from suanmesh.accounting.v1 import accounting_service_pb2, usage_pb2
 from suanmesh.type.v1 import money_pb2, signed_pb2
@@ -14,8 +15,13 @@ from suanmesh_accounting import ledger
 from suanmesh_accounting import tables as t
 from suanmesh_accounting.domain.ledger import AccountKind, Finals, Move, Share, entry, within
 from suanmesh_accounting.domain.prices import Line, compute_lines, transfer_lines
+from suanmesh_accounting.domain.quarantine import Room, require_room
 from suanmesh_accounting.wire import book_from, microseconds, price_to, readings_from, tariffs_from, timestamp
 from suanmesh_kernel.refusals import AlreadyExists
+
+_APART = select(
+    func.count().label("records"), func.coalesce(func.sum(func.length(t.usage.c.signed)), 0).label("size_bytes")
+).where(t.usage.c.ratable.is_(False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +38,87 @@ class Claim:
         return f"{self.record.site}/{self.record.epoch}/{self.record.sequence}"
 
 
-@dataclass(frozen=True, slots=True)
-class Rated:
-    """What became of one record."""
+def record_usage(c: Connection, claim: Claim, hold: Row[Any], move: Move | None, now: datetime) -> tuple[str, ...]:
+    """Store one record and rate it by `hold`; a record rated before counts once and is answered the same way.
 
-    charges: tuple[str, ...]
-    ratable: bool
+    `move` is what is known of the transfer the record is for. One that lay in quarantine leaves it.
 
-
-def record_usage(c: Connection, claim: Claim, move: Move | None, now: datetime) -> Rated:
-    """Store one record and rate it; a record stored before counts once and is answered the same way.
-
-    `move` is what is known of the transfer the record is for. What cannot be rated is kept all the same.
-
-    Raises AlreadyExists (`USAGE_CONFLICT`) for other content under the same number, and InvalidArgument
-    (`FIELD_INVALID`) for what no book can hold.
+    Raises InvalidArgument (`FIELD_INVALID`) for what no book can hold.
     """
-    standing = _stored(c, claim.record)
-    if standing is not None:
-        return _again(c, claim, standing)
-    hold = ledger.hold_of(c, claim.record.placement)
-    if hold is None or not hold.committed or not _entitled(claim.record, hold, move):
-        _store(c, claim, hold, False, now)
-        return Rated((), ratable=False)
-    _store(c, claim, hold, True, now)
+    standing = _stored(c, claim)
+    if standing is not None and standing.ratable:
+        return _charges_of(c, claim.reference)
+    row = _row(claim, now) | _paid_by(c, hold)
+    if standing is None:
+        c.execute(insert(t.usage).values(row))
+    else:
+        c.execute(update(t.usage).where(t.usage.c.id == standing.id).values(_paid_by(c, hold)))
     lines = rated_lines(c, claim.record, hold, move)
-    return Rated(_charged(c, claim, hold, lines, now), ratable=True)
+    return _charged(c, claim, hold, lines, now)
+
+
+def paying_hold(c: Connection, record: usage_pb2.UsageRecord, move: Move | None) -> Row[Any] | None:
+    """The hold that pays for a record; None where its placement has none, or it is not the site's to be paid for."""
+    hold = ledger.hold_of(c, record.placement)
+    entitled = hold is not None and hold.committed and _entitled(record, hold, move)
+    return hold if entitled else None
+
+
+class Apart:
+    """What sites have in quarantine, counted once in a transaction."""
+
+    def __init__(self, c: Connection, room: Room) -> None:
+        self._c = c
+        self._room = room
+        self._sites: dict[str, tuple[int, int]] = {}
+
+    def add(self, site: str, size_bytes: int) -> None:
+        """Count one more record. Raises ResourceExhausted (`QUARANTINE_FULL`) where there is no room for it."""
+        if site not in self._sites:
+            kept = self._c.execute(_APART.where(t.usage.c.site == site)).one()
+            self._sites[site] = (kept.records, kept.size_bytes)
+        records, total = self._sites[site]
+        require_room(site, records=records, size_bytes=total, more_bytes=size_bytes, room=self._room)
+        self._sites[site] = (records + 1, total + size_bytes)
+
+
+def put_apart(c: Connection, claim: Claim, apart: Apart, now: datetime) -> None:
+    """Keep a record that no hold pays for, once.
+
+    Raises ResourceExhausted (`QUARANTINE_FULL`) where its site has too many of them, and AlreadyExists
+    (`USAGE_CONFLICT`).
+    """
+    if _stored(c, claim) is not None:
+        return
+    row = _row(claim, now)
+    apart.add(claim.record.site, len(row["signed"]))
+    c.execute(insert(t.usage).values(row))
+
+
+def payable_apart(c: Connection, after: int, limit: int) -> list[tuple[int, Claim]]:
+    """Records in quarantine whose placement has a hold by now, by id beyond `after`."""
+    ids = select(t.usage.c.id, t.usage.c.signed).where(
+        t.usage.c.ratable.is_(False),
+        t.usage.c.id > after,
+        exists().where(t.holds.c.placement == t.usage.c.placement, t.holds.c.committed.is_(True)),
+    )
+    rows = c.execute(ids.order_by(t.usage.c.id).limit(limit)).all()
+    return [(row.id, _claim_in(row.signed)) for row in rows]
+
+
+def count_apart(c: Connection) -> int:
+    """How many records are in quarantine, of all sites."""
+    return int(c.execute(_APART).one().records)
+
+
+def expire_apart(c: Connection, before: datetime, limit: int) -> dict[str, int]:
+    """Drop records that came to quarantine before a moment, the oldest first; how many of each site."""
+    old = select(t.usage.c.id, t.usage.c.site).where(
+        t.usage.c.ratable.is_(False), t.usage.c.record_us < microseconds(before)
+    )
+    rows = c.execute(old.order_by(t.usage.c.record_us).limit(limit)).all()
+    c.execute(t.usage.delete().where(t.usage.c.id.in_([row.id for row in rows])))
+    return Counter(row.site for row in rows)
 
 
 def rated_lines(c: Connection, record: usage_pb2.UsageRecord, hold: Row[Any], move: Move | None) -> list[Line]:
@@ -88,18 +149,23 @@ def finals_of(c: Connection, placement: str) -> Finals:
     )
 
 
-def _stored(c: Connection, record: usage_pb2.UsageRecord) -> Row[Any] | None:
+def _stored(c: Connection, claim: Claim) -> Row[Any] | None:
+    """The row of the record, if it was stored before; raises AlreadyExists (`USAGE_CONFLICT`) for other content."""
+    record = claim.record
     query = select(t.usage).where(
         t.usage.c.site == record.site, t.usage.c.epoch == record.epoch, t.usage.c.sequence == record.sequence
     )
-    return c.execute(query).first()
-
-
-def _again(c: Connection, claim: Claim, standing: Row[Any]) -> Rated:
-    if signed_pb2.Signed.FromString(standing.signed).payload != claim.signed.payload:
+    standing = c.execute(query).first()
+    if standing is not None and signed_pb2.Signed.FromString(standing.signed).payload != claim.signed.payload:
         message = f"another record {claim.reference} stands already"
         raise AlreadyExists("USAGE_CONFLICT", message, name=claim.reference)
-    return Rated(_charges_of(c, claim.reference), standing.ratable)
+    return standing
+
+
+def _claim_in(signed: bytes) -> Claim:
+    """A stored record as a claim; its signature was checked when it came."""
+    message = signed_pb2.Signed.FromString(signed)
+    return Claim(usage_pb2.UsageRecord.FromString(message.payload), message, "")
 
 
 def _entitled(record: usage_pb2.UsageRecord, hold: Row[Any], move: Move | None) -> bool:
@@ -109,23 +175,27 @@ def _entitled(record: usage_pb2.UsageRecord, hold: Row[Any], move: Move | None) 
     return bool(hold.site == record.site)
 
 
-def _store(c: Connection, claim: Claim, hold: Row[Any] | None, ratable: bool, now: datetime) -> None:
+def _paid_by(c: Connection, hold: Row[Any]) -> dict[str, object]:
+    return {"job": hold.job, "party": ledger.account(c, hold.account).party, "ratable": True}
+
+
+def _row(claim: Claim, now: datetime) -> dict[str, Any]:
+    """A record as it is kept; of no job and no party until a hold pays for it."""
     record = claim.record
-    row = {
+    return {
         "site": record.site,
         "epoch": record.epoch,
         "sequence": record.sequence,
         "placement": record.placement,
-        "job": hold.job if hold is not None else "",
-        "party": ledger.account(c, hold.account).party if hold is not None else "",
+        "job": "",
+        "party": "",
         "task": record.task,
         "transfer": record.transfer,
         "final": record.final,
-        "ratable": ratable,
+        "ratable": False,
         "signed": claim.signed.SerializeToString(),
         "record_us": microseconds(now),
     }
-    c.execute(insert(t.usage).values(row))
 
 
 def _charges_of(c: Connection, reference: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from suanmesh_accounting import ledger as sql
 from suanmesh_accounting import rating
 from suanmesh_accounting.domain.ledger import HoldState, next_state
 from suanmesh_accounting.ledger import Ledger
+from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.ports import Mesh, Tokens
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.wire import moment
@@ -44,6 +45,8 @@ class HoldReconciler:
         self._settings = settings
         self._guard = guard
         self._wake = asyncio.Event()
+        self._metering = Metering(ledger, mesh, clock, self.nudge, settings.room())
+        self._looked_at = 0
 
     def nudge(self) -> None:
         """Look again soon: a placement changed, or a final record arrived."""
@@ -55,12 +58,20 @@ class HoldReconciler:
             for row in await self._ledger.run(sql.standing_holds):
                 await self._guard.run(row.name, partial(self._settle_or_put_off, row))
             await self.forget()
+            await self._guard.run("quarantine", self._look_into_quarantine)
             try:
                 async with asyncio.timeout(self._settings.resync_s):
                     await self._wake.wait()
             except TimeoutError:
                 continue
             self._wake.clear()
+
+    async def _look_into_quarantine(self) -> None:
+        try:
+            self._looked_at = await self._metering.look_again(self._looked_at)
+            await self._metering.expire()
+        except (Unavailable, Aborted) as refusal:
+            log.info("quarantine put off", reason=refusal.reason)
 
     async def _settle_or_put_off(self, row: Row[Any]) -> None:
         try:

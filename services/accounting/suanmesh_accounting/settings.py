@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+
+from suanmesh_accounting.domain.quarantine import Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +20,13 @@ class AccountingSettings:
     """How long after a placement's end its hold waits for missing final usage, in seconds."""
     quote_valid_s: int = 60
     """How long a quote stands, in seconds."""
+    quarantine_records_max: int = 1000
+    """Usage records that no hold pays for which are kept of one site."""
+    quarantine_bytes_max: int = 1024 * 1024
+    """Bytes they may have together."""
+    quarantine_age_s: int = 7 * 86_400
+    """How long such a record is kept, in seconds."""
+
+    def room(self) -> Room:
+        """What the quarantine of one site may hold."""
+        return Room(self.quarantine_records_max, self.quarantine_bytes_max, timedelta(seconds=self.quarantine_age_s))

@@ -92,6 +92,7 @@ usage = Table(
     Column("record_us", BigInteger, nullable=False),
     UniqueConstraint("site", "epoch", "sequence"),
     Index("usage_by_placement", "placement"),
+    Index("usage_by_quarantine", "ratable", "site"),
     Index("usage_by_job", "job"),
 )
 

@@ -14,7 +14,7 @@ import structlog
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.type.v1 import money_pb2, signed_pb2
-from suanmesh_agent.domain.metering import Amounts, Held, amounts
+from suanmesh_agent.domain.metering import Amounts, Held, HeldBack, amounts
 from suanmesh_agent.domain.tasks import TaskLook
 from suanmesh_agent.journal import Journal, MeterMark
 from suanmesh_agent.ports import AccountingPort
@@ -31,6 +31,9 @@ RETRY_S = 1.0
 _PAYLOAD_TYPE = usage_pb2.UsageRecord.DESCRIPTOR.full_name
 _PASSING = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL"))
 """Codes of answers that leave it open whether the record was taken."""
+_FULL = "RESOURCE_EXHAUSTED"
+"""Code of an answer that says that the record was not taken for want of room, and may be later."""
+_LEFT = _PASSING | {_FULL}
 
 Row = tuple[int, bytes, str]
 """A signed record on its way: its sequence, its bytes, the trace it belongs to."""
@@ -55,6 +58,7 @@ class Meter:
         self._signer = signer
         self._clock = clock
         self._wake = asyncio.Event()
+        self._held_back = HeldBack()
         self._rounds = Guard("send usage", clock)
         self._groups = Guard("send usage group", clock, pause_first_s=0.0, pause_max_s=0.0)  # its records are parked
         self._records = Guard("send usage record", clock)
@@ -97,7 +101,7 @@ class Meter:
     async def _send_round(self) -> None:
         """Send what is there, then wait until more is, or for a while where something stayed."""
         self._wake.clear()
-        after = 0
+        after = self._held_back.passed_over(self._clock.monotonic())
         while batch := self._journal.unsent_usage(BATCH_RECORDS, after):
             if not await self._send(batch):
                 break
@@ -157,10 +161,14 @@ class Meter:
             items = [pb.UsageItem(record=signed_pb2.Signed.FromString(row[1]), traceparent=here) for row in rows]
             results = await self._accounting.record_usage(items)
         refusals = [refusal_of(result.error) if result.HasField("error") else None for result in results]
-        taken = [row[0] for row, no in zip(rows, refusals, strict=True) if no is None or no.code not in _PASSING]
+        taken = [row[0] for row, no in zip(rows, refusals, strict=True) if no is None or no.code not in _LEFT]
         self._journal.acknowledge_usage(taken)
+        full = [row[0] for row, no in zip(rows, refusals, strict=True) if no is not None and no.code == _FULL]
+        if full:
+            self._held_back.hold(full[-1], self._clock.monotonic())
+            log.warning("usage held back", sequence=full[-1], reason=_FULL)
         for row, no in zip(rows, refusals, strict=True):
-            if no is not None:
+            if no is not None and no.code != _FULL:
                 log.warning("usage refused", sequence=row[0], reason=no.reason, message=no.message)
         passing = next((no for no in refusals if no is not None and no.code in _PASSING), None)
         if passing:

@@ -32,6 +32,7 @@ from suanmesh_store.store import KeyspaceStore
 
 AREA = "accounting"
 PATIENCE_S = 10.0
+SETTINGS = AccountingSettings(resync_s=0.05, quarantine_records_max=100)
 MIB = 1 << 20
 State = usage_pb2.Hold.State
 Stores = Callable[[str], KeyspaceStore]
@@ -231,7 +232,7 @@ async def running(folder: Path, stores: Stores, signers: Mapping[str, Signer]) -
     async with LoopbackNode(folder) as node:
         process = node.process(AREA)
         house = House(
-            area=AREA, node=NODE, settings=AccountingSettings(resync_s=0.05), common=Common(), clock=clock,
+            area=AREA, node=NODE, settings=SETTINGS, common=Common(), clock=clock,
             rng=seeded_rng(2), store=stores(AREA), mesh=node.mesh("127.0.0.1:1"), signer=process.signer,
             identity=process.identity, leadership=None, data_dir=folder,
         )  # fmt: skip

@@ -144,7 +144,7 @@ async def opened(folder: Path) -> AsyncIterator[Shop]:
     ledger, mesh, tokens, clock = Ledger(open_ledger(f"sqlite:///{folder}/l")), PaperMesh(), PaperTokens(), HandClock()
     mesh.keys[SITE] = SIGNER.public_key
     reconciler = HoldReconciler(ledger, mesh, tokens, clock, AccountingSettings(), Guard("settle hold", clock))
-    metering = Metering(ledger, mesh, clock, reconciler.nudge)
+    metering = Metering(ledger, mesh, clock, reconciler.nudge, AccountingSettings().room())
     shop = Shop(ledger, mesh, tokens, clock, Holding(ledger, tokens, clock), metering, reconciler)
     for currency in CURRENCIES:
         await ledger.run(lambda c, currency=currency: _found(c, currency, clock))

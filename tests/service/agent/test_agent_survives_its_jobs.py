@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
+from suanmesh.accounting.v1 import accounting_service_pb2 as pb
+from suanmesh.accounting.v1.usage_pb2 import UsageRecord
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.meter import BATCH_RECORDS, Meter
-from suanmesh_agent.testing import PaperSite, State, a_placement
+from suanmesh_agent.testing import PaperAccounting, PaperSite, State, a_placement
 from suanmesh_content.manifest import DEPTH_MAX
+from suanmesh_kernel.refusals import ResourceExhausted
+from suanmesh_sdk.status import status_of
 
 NAME = "placements/p1"
 OTHER = "placements/p2"
+THIRD = "placements/p3"
 DIG = "import os\nos.chdir('{where}')\nfor _ in range({depth}):\n os.mkdir({name}); os.chdir({name})\n"
 DEEP, LONG = {"depth": 1500, "name": "'a'"}, {"depth": 30, "name": "'a' * 250"}
 STRANGE_OUTPUTS = {
@@ -212,3 +217,43 @@ async def test_a_defect_over_one_record_of_a_call_leaves_the_others_theirs(world
     assert final.sequence == poisoned - 1 > 1
     assert sorted(world.accounting.records) == list(range(1, poisoned))
     assert world.accounting.taken == poisoned - 1
+
+
+class FullAccounting(PaperAccounting):
+    """Sends records back for want of room."""
+
+    def __init__(self, no_room_for: set[int]) -> None:
+        super().__init__()
+        self.no_room_for = no_room_for
+
+    async def record_usage(self, items: list[pb.UsageItem]) -> list[pb.UsageResult]:
+        """Take those there is room for."""
+        full = status_of(ResourceExhausted("QUARANTINE_FULL", "no room"), area="accounting")
+        numbers = [UsageRecord.FromString(item.record.payload).sequence for item in items]
+        fitting = [item for item, number in zip(items, numbers, strict=True) if number not in self.no_room_for]
+        taken = iter(await super().record_usage(fitting))
+        return [pb.UsageResult(error=full) if number in self.no_room_for else next(taken) for number in numbers]
+
+
+async def test_usage_that_accounting_has_no_room_for_is_kept_and_holds_up_nothing(
+    world: PaperSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent back for want of room is owed all the same; what comes after it must not wait for it."""
+    monkeypatch.setattr("suanmesh_agent.meter.BATCH_RECORDS", 1)
+    accounting = world.accounting = FullAccounting({1, 2})
+    placement = a_placement("pass")
+    world.scheduler.put(placement)
+    async with world.agent() as journal:
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        for name in (OTHER, THIRD):
+            world.scheduler.put(a_placement("pass", name))
+            await world.scheduler.reported(name, State.STATE_DELIVERING)
+        await world.accounting.has(lambda record: record.final and record.placement == THIRD)
+        held_back = [row[0] for row in journal.unsent_usage(BATCH_RECORDS * 100)]
+        assert held_back == [1, 2]
+        calls = world.accounting.calls
+        accounting.no_room_for.clear()
+        await world.accounting.has(lambda record: record.sequence == 1)
+        await world.accounting.has(lambda record: record.sequence == 2)
+    assert world.accounting.calls - calls <= 4
+    assert world.accounting.taken == len(world.accounting.records)

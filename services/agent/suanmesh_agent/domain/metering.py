@@ -9,6 +9,10 @@ from suanmesh_agent.domain.tasks import Usage
 MEBIBYTE = 1024 * 1024
 
 
+HELD_BACK_S_FIRST = 2.0
+HELD_BACK_S_MAX = 300.0
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """What one task holds from its start to its end, used or not."""
@@ -49,3 +53,25 @@ def amounts(usage: Usage, held: Held) -> Amounts:
         memory_mib_s=held.memory_bytes * usage.elapsed_us // (MEBIBYTE * 1_000_000),
         device_milli_s=held.device_milli * usage.elapsed_us // 1_000_000,
     )
+
+
+@dataclass(slots=True)
+class HeldBack:
+    """Up to where accounting had no room, and until when that is passed over, so that newer records get through."""
+
+    sequence: int = 0
+    until_s: float = 0.0
+    pause_s: float = 0.0
+
+    def passed_over(self, now_s: float) -> int:
+        """Records up to this sequence are not sent now; 0 for none."""
+        return self.sequence if now_s < self.until_s else 0
+
+    def hold(self, sequence: int, now_s: float) -> None:
+        """There was no room for `sequence`; the pause is longer after every time in a row."""
+        self.sequence = max(self.sequence, sequence)
+        if now_s < self.until_s:
+            return
+        in_a_row = now_s < self.until_s + 2 * self.pause_s
+        self.pause_s = min(HELD_BACK_S_MAX, 2 * self.pause_s) if in_a_row else HELD_BACK_S_FIRST
+        self.until_s = now_s + self.pause_s

@@ -207,7 +207,9 @@ class AccountingServiceServicer(object):
         Errors, per item:
         * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).
         * `ALREADY_EXISTS` (`USAGE_CONFLICT`).
-        * `FAILED_PRECONDITION` (`USAGE_NOT_RATABLE`): kept for the operator, charged to nobody.
+        * `FAILED_PRECONDITION` (`USAGE_NOT_RATABLE`): kept for a while for the operator, charged to nobody until a hold
+        pays for it.
+        * `RESOURCE_EXHAUSTED` (`QUARANTINE_FULL`): so much of the site's is kept already; keep it and send it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

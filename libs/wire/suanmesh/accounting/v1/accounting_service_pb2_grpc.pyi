@@ -83,7 +83,9 @@ class AccountingServiceStub:
     Errors, per item:
       * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).
       * `ALREADY_EXISTS` (`USAGE_CONFLICT`).
-      * `FAILED_PRECONDITION` (`USAGE_NOT_RATABLE`): kept for the operator, charged to nobody.
+      * `FAILED_PRECONDITION` (`USAGE_NOT_RATABLE`): kept for a while for the operator, charged to nobody until a hold
+        pays for it.
+      * `RESOURCE_EXHAUSTED` (`QUARANTINE_FULL`): so much of the site's is kept already; keep it and send it again.
     """
     GetBill: aio.UnaryUnaryMultiCallable[accounting_service_pb2.GetBillRequest, usage_pb2.Bill]
     """Returns the charges of an account, oldest first, and the sum of them all.
@@ -218,7 +220,9 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         Errors, per item:
           * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).
           * `ALREADY_EXISTS` (`USAGE_CONFLICT`).
-          * `FAILED_PRECONDITION` (`USAGE_NOT_RATABLE`): kept for the operator, charged to nobody.
+          * `FAILED_PRECONDITION` (`USAGE_NOT_RATABLE`): kept for a while for the operator, charged to nobody until a hold
+            pays for it.
+          * `RESOURCE_EXHAUSTED` (`QUARANTINE_FULL`): so much of the site's is kept already; keep it and send it again.
         """
 
     @abc_1.abstractmethod

@@ -39,11 +39,13 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     REASON_USAGE_SIGNATURE_INVALID: _Reason.ValueType  # 7
     """INVALID_ARGUMENT: the record's signature does not match the site's registered key."""
     REASON_USAGE_NOT_RATABLE: _Reason.ValueType  # 8
-    """FAILED_PRECONDITION: the record names no hold or belongs to another site; it is kept, not rated."""
+    """FAILED_PRECONDITION: the record names no hold or belongs to another site; it is kept for a while, and rated once a hold pays for it."""
     REASON_CURRENCY_MISMATCH: _Reason.ValueType  # 9
     """FAILED_PRECONDITION: the price is in another currency than the account's."""
     REASON_USAGE_CONFLICT: _Reason.ValueType  # 10
     """ALREADY_EXISTS: a record with the same site, meter epoch and sequence number but other content stands already."""
+    REASON_QUARANTINE_FULL: _Reason.ValueType  # 11
+    """RESOURCE_EXHAUSTED: the site has as much usage that no hold pays for as is kept; keep the record and send it again."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why accounting refused."""
@@ -65,8 +67,10 @@ REASON_LEASE_GONE: Reason.ValueType  # 6
 REASON_USAGE_SIGNATURE_INVALID: Reason.ValueType  # 7
 """INVALID_ARGUMENT: the record's signature does not match the site's registered key."""
 REASON_USAGE_NOT_RATABLE: Reason.ValueType  # 8
-"""FAILED_PRECONDITION: the record names no hold or belongs to another site; it is kept, not rated."""
+"""FAILED_PRECONDITION: the record names no hold or belongs to another site; it is kept for a while, and rated once a hold pays for it."""
 REASON_CURRENCY_MISMATCH: Reason.ValueType  # 9
 """FAILED_PRECONDITION: the price is in another currency than the account's."""
 REASON_USAGE_CONFLICT: Reason.ValueType  # 10
 """ALREADY_EXISTS: a record with the same site, meter epoch and sequence number but other content stands already."""
+REASON_QUARANTINE_FULL: Reason.ValueType  # 11
+"""RESOURCE_EXHAUSTED: the site has as much usage that no hold pays for as is kept; keep the record and send it again."""
