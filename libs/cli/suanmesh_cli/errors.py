@@ -43,6 +43,9 @@ FIX_BY_REASON = {
         "have the operator credit the account, or lower the job's bounds",
         "请运营方为账户充值，或降低作业的上限",
     ),
+    "PROCESS_FULL": Text("repeat the same command after a while", "稍后重复同一命令"),
+    "CALLS_OF_CALLER_MAX": Text("let fewer calls run at a time", "减少同时进行的调用"),
+    "STREAMS_OF_CALLER_MAX": Text("close streams that nobody reads", "关闭无人读取的流"),
     "NOT_READY": Text(
         "is the mesh running? `suan dev` starts one here; else repeat the same command",
         "网是否在运行？`suan dev` 可在本机启动；否则重复同一命令",

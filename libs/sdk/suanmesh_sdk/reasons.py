@@ -42,6 +42,11 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "DEFECT": "服务器内部故障，请凭追踪号联系运维方",
         "FIELD_INVALID": "字段的值不合规定，或超过其约定的大小",
         "STREAM_STALLED": "调用者长时间未读取数据流，请在能够读取时重新打开",
+        "CALLS_OF_CALLER_MAX": "该调用者或其主体正在进行的调用已达上限，请按所示时间后重试",
+        "STREAMS_OF_CALLER_MAX": "该调用者或其主体打开的流已达上限，请按所示时间后重试",
+        "BYTES_OF_CALLER_MAX": "该调用者或其主体在途的字节已达上限，请按所示时间后重试",
+        "PROCESS_FULL": "此实例已满负荷，请按所示时间后重试",
+        "MESSAGE_LATE": "消息未在规定时间内完整到达",
     },
     "registry": {
         "PARTY_UNKNOWN": "没有此主体",

@@ -22,9 +22,18 @@ PAUSE_MAX_S = 1.0
 DELAY_MAX_S = 30.0
 """Most that a server's own word on when to come again is heeded."""
 
-NOT_BEGUN = frozenset(("NOT_LEADER", "KEY_UNCHECKED", "CLOCK_SKEWED"))
+NOT_BEGUN = frozenset(("NOT_LEADER", "KEY_UNCHECKED", "CLOCK_SKEWED", "CALLS_OF_CALLER_MAX", "STREAMS_OF_CALLER_MAX"))
 """Refused before it had any effect: whatever the method, the same call may be made again."""
-WHEN_TOLD = frozenset(("QUEUE_FULL", "RATE_EXCEEDED"))
+WHEN_TOLD = frozenset(
+    (
+        "BYTES_OF_CALLER_MAX",
+        "CALLS_OF_CALLER_MAX",
+        "PROCESS_FULL",
+        "QUEUE_FULL",
+        "RATE_EXCEEDED",
+        "STREAMS_OF_CALLER_MAX",
+    )
+)
 """There is no room now and the server says when to come again; whoever keeps to that does not slow it further."""
 
 

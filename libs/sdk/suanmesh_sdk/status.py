@@ -19,6 +19,9 @@ DETAILS_KEY = "grpc-status-details-bin"
 MESH_DOMAIN = "mesh.suanmesh"
 RETRY_DELAY_S = 0.02
 """What an UNAVAILABLE that says nothing itself asks callers to wait."""
+FULL_DELAY_S = 0.5
+"""How long to leave a server alone whose core has no room for a call."""
+_TOO_LARGE_MARK = "larger than max"
 
 
 class RemoteDefect(Refusal):
@@ -97,6 +100,8 @@ def _bare(code: str, message: str) -> Refusal:
     message = message[:MESSAGE_LENGTH_MAX]
     if code == "CANCELLED":
         return Unavailable("NOT_READY", f"the server ended the call: {message}", domain=MESH_DOMAIN)
+    if code == "RESOURCE_EXHAUSTED" and _TOO_LARGE_MARK not in message:
+        return Unavailable("PROCESS_FULL", message, domain=MESH_DOMAIN, retry_delay_s=FULL_DELAY_S)
     reason = reasons.OF_BARE_CODES.get(code, "DEFECT")
     return BY_CODE.get(code, RemoteDefect)(reason, message, domain=MESH_DOMAIN)
 

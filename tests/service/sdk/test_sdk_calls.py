@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -18,7 +19,14 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import WatchJobRequest
-from suanmesh_kernel.refusals import DeadlineExceeded, NotFound, Refusal, Unauthenticated, Unavailable
+from suanmesh_kernel.refusals import (
+    DeadlineExceeded,
+    NotFound,
+    Refusal,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+)
 from suanmesh_sdk import Instance, InstanceState, Mesh, connect, within
 
 SITE = GetSiteRequest(name="sites/a")
@@ -69,6 +77,18 @@ async def test_a_read_survives_a_service_that_is_away_for_a_moment(serve: Any, t
     async with connect(oracle.address, tls=tls, node="demo") as mesh:
         assert (await mesh.registry.GetSite(SITE)).name == "sites/a"
     assert len(oracle.asked) == 4
+
+
+async def test_who_is_told_to_wait_waits_and_gets_in(serve: Any, tls: Any) -> None:
+    """A program with many calls under way must be slowed, not failed, and not by more calls."""
+    oracle = await serve()
+    full = ResourceExhausted("CALLS_OF_CALLER_MAX", "128 calls are under way", retry_delay_s=0.1)
+    oracle.answer = first_refused(3, full, found)
+    begun = time.monotonic()
+    async with connect(oracle.address, tls=tls, node="demo") as mesh:
+        assert (await mesh.registry.GetSite(SITE)).name == "sites/a"
+    assert len(oracle.asked) == 4
+    assert time.monotonic() - begun >= 0.3
 
 
 async def test_a_keyed_call_repeats_itself_under_one_request_id(serve: Any, tls: Any) -> None:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from suanmesh.accounting.v1 import accounting_service_pb2
 from suanmesh.registry.v1 import registry_service_pb2
-from suanmesh_kernel.refusals import Aborted, NotFound, Unavailable
+from suanmesh_kernel.refusals import Aborted, NotFound, ResourceExhausted, Unavailable
 from suanmesh_sdk import Instance, InstanceState
 from suanmesh_sdk.methods import declared
 from suanmesh_sdk.picking import pick
-from suanmesh_sdk.retries import PAUSE_MAX_S, Budget, may_repeat, pause_before
+from suanmesh_sdk.retries import DELAY_MAX_S, PAUSE_MAX_S, Budget, may_repeat, pause_before
 from suanmesh_sdk.unary import with_request_id
 
 A, B, C = Instance("a"), Instance("b", leader=True), Instance("c")
@@ -55,6 +55,13 @@ def test_pauses_are_bounded(attempt: int, seed: int) -> None:
     assert 0.01 <= pause_before(attempt, random.Random(seed)) <= PAUSE_MAX_S
 
 
+@given(st.integers(2, 24), st.floats(0.001, 1000.0), st.integers())
+def test_nobody_comes_back_sooner_than_told(attempt: int, told_s: float, seed: int) -> None:
+    """A server that is full says when it has room; who comes sooner, or all at one moment, keeps it full."""
+    pause = pause_before(attempt, random.Random(seed), told_s)
+    assert min(told_s, DELAY_MAX_S) <= pause <= max(PAUSE_MAX_S, 1.5 * DELAY_MAX_S)
+
+
 def test_the_budget_runs_dry_and_refills() -> None:
     """A burst of failures ends in refusals, and a lone caller may still insist a minute later."""
     budget = Budget()
@@ -75,6 +82,10 @@ def test_only_what_is_declared_repeatable_is_repeated() -> None:
     assert not may_repeat(declared(f"{REGISTRY}/GetSite"), Aborted("CONFLICT", ""))
     assert not may_repeat(declared(f"{REGISTRY}/GetSite"), NotFound("SITE_UNKNOWN", ""))
     assert may_repeat(declared(f"{REGISTRY}/ReportState"), Unavailable("NOT_LEADER", ""))
+    assert may_repeat(declared(f"{REGISTRY}/ReportState"), ResourceExhausted("STREAMS_OF_CALLER_MAX", ""))
+    assert may_repeat(declared(f"{REGISTRY}/GetSite"), ResourceExhausted("BYTES_OF_CALLER_MAX", ""))
+    assert not may_repeat(declared(f"{REGISTRY}/ReportState"), ResourceExhausted("BYTES_OF_CALLER_MAX", ""))
+    assert not may_repeat(declared(f"{REGISTRY}/GetSite"), ResourceExhausted("MESSAGE_TOO_LARGE", ""))
 
 
 def test_a_request_id_of_the_callers_own_is_kept() -> None:

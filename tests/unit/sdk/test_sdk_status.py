@@ -7,7 +7,15 @@ import importlib
 import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from suanmesh_kernel.refusals import BY_CODE, Aborted, InvalidArgument, NotFound, Refusal, Unavailable
+from suanmesh_kernel.refusals import (
+    BY_CODE,
+    Aborted,
+    InvalidArgument,
+    NotFound,
+    Refusal,
+    ResourceExhausted,
+    Unavailable,
+)
 from suanmesh_sdk import reasons
 from suanmesh_sdk.status import RemoteDefect, refusal_of, refusal_of_call, status_of
 
@@ -70,6 +78,7 @@ def test_facts_stay_within_what_metadata_may_carry() -> None:
         ("CANCELLED", "", "UNAVAILABLE NOT_READY"),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", "DEADLINE_EXCEEDED DEADLINE_EXCEEDED"),
         ("RESOURCE_EXHAUSTED", "Received message larger than max", "RESOURCE_EXHAUSTED MESSAGE_TOO_LARGE"),
+        ("RESOURCE_EXHAUSTED", "Concurrent RPC limit exceeded!", "UNAVAILABLE PROCESS_FULL"),
         ("UNIMPLEMENTED", "Method not found!", "UNIMPLEMENTED METHOD_UNKNOWN"),
         ("INTERNAL", "internal error", "INTERNAL DEFECT"),
         ("UNKNOWN", "", "INTERNAL DEFECT"),
@@ -80,6 +89,13 @@ def test_what_grpc_says_by_itself_has_a_reason_too(code: str, message: str, expe
     """A caller handles one kind of no, wherever it comes from."""
     refusal = refusal_of_call(code, message, None)
     assert f"{refusal.code} {refusal.reason}" == expected
+
+
+def test_when_to_come_again_survives_the_wire() -> None:
+    """A caller that is told to wait must be told for how long, through however many services."""
+    refused = ResourceExhausted("CALLS_OF_CALLER_MAX", "128 calls are under way", retry_delay_s=0.25)
+    again = refusal_of(status_of(refusal_of(status_of(refused, area="gateway")), area="registry"))
+    assert (again.reason, again.domain, again.retry_delay_s) == ("CALLS_OF_CALLER_MAX", "mesh.suanmesh", 0.25)
 
 
 def test_a_malformed_status_does_not_hide_the_code() -> None:
