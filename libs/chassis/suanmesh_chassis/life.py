@@ -33,12 +33,15 @@ CAMPAIGN_PAUSE_S = 0.5
 class Life(Generic[S]):
     """One process from its first listener to its last call."""
 
-    def __init__(self, process: Process, keys: Keyspace, settings: S, rng: Rng, *, leads: bool) -> None:
+    def __init__(
+        self, process: Process, keys: Keyspace, settings: S, rng: Rng, *, leads: bool, edge: bool = False
+    ) -> None:
         self._process = process
         self._keys = keys
         self._settings = settings
         self._rng = rng
         self._leads = leads
+        self._edge = edge
         self._found = KeyspaceStore(keys, process.area, process.clock, rng)
         self._directory = Directory(self._found)
         self._keyring = KeyRing(self._found, process.common.node, process.clock)
@@ -51,7 +54,7 @@ class Life(Generic[S]):
         A lead that was lost ends all that was built for it; then the process campaigns again and builds anew.
         """
         async with asyncio.TaskGroup() as tasks:
-            address = await self._standing.listen(Listener(self._process.common.listen))
+            address = await self._standing.listen(self._listener())
             log.info("listening", address=address)
             address = self._process.common.advertise or address
             registration = Registration(self._found, self._record(address), self._process.common.lease_s)
@@ -133,6 +136,11 @@ class Life(Generic[S]):
             log.info("listening", address=await self._standing.listen(listener))
         await self._standing.place(parts.servicers, parts.requests)
         return parts
+
+    def _listener(self) -> Listener:
+        """At the edge no connection is let have more calls than its one caller: what is more waits there, unrefused."""
+        common = self._process.common
+        return Listener(common.listen, streams_per_connection=common.calls_per_caller_max if self._edge else 0)
 
     def _house(self, leadership: Leadership | None) -> House[S]:
         process = self._process

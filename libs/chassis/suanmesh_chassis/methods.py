@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from suanmesh.type.v1 import semantics_pb2
 from suanmesh.type.v1.semantics_pb2 import Effect, Role, Semantics
 from suanmesh_chassis.bounds import UnboundedField, checker
+from suanmesh_chassis.limits import Pool
 from suanmesh_chassis.parts import Forwarded, RawForwarder, Served
 
 
@@ -46,6 +47,8 @@ class Method:
     """Bound method `(request, call)`, or None where the call is forwarded."""
     forwarder: RawForwarder | None
     answer: type[Message]
+    pool: Pool
+    """What its calls are counted among."""
 
     @property
     def path(self) -> str:
@@ -93,9 +96,10 @@ def _method(
         checker(descriptor.input_type)
     except UnboundedField as error:
         raise BadServicer(f"{name}: {error}") from error
+    shape = _shape(descriptor)
     return Method(
         name=name,
-        shape=_shape(descriptor),
+        shape=shape,
         request=message_factory.GetMessageClass(descriptor.input_type),
         roles=frozenset(Role.Name(role).removeprefix("ROLE_").lower() for role in semantics.roles),
         effect=effect,
@@ -104,6 +108,7 @@ def _method(
         handler=_handler(part, name, descriptor) if isinstance(part, Served) else None,
         forwarder=part.forwarder if isinstance(part, Forwarded) else None,
         answer=message_factory.GetMessageClass(descriptor.output_type),
+        pool=_pool(part, shape),
     )
 
 
@@ -111,6 +116,12 @@ def _shape(descriptor: MethodDescriptor) -> Shape:
     if descriptor.client_streaming:
         return Shape.BIDI if descriptor.server_streaming else Shape.CLIENT_STREAM
     return Shape.SERVER_STREAM if descriptor.server_streaming else Shape.UNARY
+
+
+def _pool(part: Served | Forwarded, shape: Shape) -> Pool:
+    if isinstance(part, Served) and part.probe:
+        return Pool.PROBES
+    return Pool.CALLS if shape is Shape.UNARY else Pool.STREAMS
 
 
 def _handler(part: Served, name: str, descriptor: MethodDescriptor) -> Any:

@@ -34,6 +34,8 @@ class Served:
     descriptor: ServiceDescriptor
     servicer: object
     semantics: semantics_pb2.Semantics | None = None
+    probe: bool = False
+    """Whether its calls are counted apart from all others, as health checks are."""
 
 
 class RawForwarder(Protocol):
@@ -64,7 +66,9 @@ class Listener:
     address: str
     """`host:port`; port 0 takes a free one."""
     client_certificate: bool = True
-    """Whether a client certificate is asked for; without it only ROLE_ANYONE methods are served."""
+    """Whether a client certificate is asked for; without it only ROLE_ANYONE methods are served, in small bounds."""
+    streams_per_connection: int = 0
+    """Most calls under way on one connection, further ones wait at the caller; 0 for as many as the process takes."""
 
 
 class Requests(Protocol):

@@ -36,14 +36,23 @@ EXIT_DAMAGED = 3
 """A store that must not be lost is damaged: to start again helps no more than it did."""
 
 
-def run(area: str, settings: type[S], build: Callable[[House[S]], Awaitable[Parts]], *, leads: bool = True) -> None:
+def run(
+    area: str,
+    settings: type[S],
+    build: Callable[[House[S]], Awaitable[Parts]],
+    *,
+    leads: bool = True,
+    edge: bool = False,
+) -> None:
     """Run the service of `area` until SIGTERM or SIGINT.
 
     Exits with 0 when told to stop, 1 after a failure, 2 where a setting is wrong, 3 where a store is damaged. `--check`
     only checks the settings. With `leads` the process campaigns first: until it leads, calls are refused with
     NOT_LEADER and `build` is not called; when it has lost its lead, all that was built ends, and it campaigns again.
+    With `edge` each connection is one caller's, not that of a gateway that brings the calls of many.
     """
-    sys.exit(main(area, settings, build, sys.argv[1:], os.environ, leads=leads))  # noqa: TID251 - the one reader
+    environment = os.environ  # noqa: TID251 - the one reader
+    sys.exit(main(area, settings, build, sys.argv[1:], environment, leads=leads, edge=edge))
 
 
 def main(
@@ -54,6 +63,7 @@ def main(
     environment: Mapping[str, str],
     *,
     leads: bool,
+    edge: bool = False,
 ) -> int:
     """What `run` does; returns the exit status."""
     if arguments not in ([], ["--check"]):
@@ -68,11 +78,17 @@ def main(
         return EXIT_SETTINGS
     if arguments:
         return 0
-    return asyncio.run(_serve(area, common, own, build, leads=leads))
+    return asyncio.run(_serve(area, common, own, build, leads=leads, edge=edge))
 
 
 async def _serve(
-    area: str, common: Common, settings: S, build: Callable[[House[S]], Awaitable[Parts]], *, leads: bool
+    area: str,
+    common: Common,
+    settings: S,
+    build: Callable[[House[S]], Awaitable[Parts]],
+    *,
+    leads: bool,
+    edge: bool,
 ) -> int:
     clock, rng = SystemClock(), system_rng
     stop = stop_signal()
@@ -82,7 +98,7 @@ async def _serve(
             client = await stack.enter_async_context(
                 connect_etcd(common.etcd_endpoints, tls=_etcd_tls(common), clock=clock)
             )
-            life = Life(process, EtcdKeyspace(client), settings, rng, leads=leads)
+            life = Life(process, EtcdKeyspace(client), settings, rng, leads=leads, edge=edge)
             await life.live(build, stop)
     except Exception as failure:
         if damage := damage_among(failure):

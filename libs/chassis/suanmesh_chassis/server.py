@@ -1,4 +1,4 @@
-"""The gRPC server of a process: listeners, mutual TLS, routing, health, reflection, drain."""
+"""The gRPC server of a process: listeners, mutual TLS, routing, drain."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health as health_names
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
-from grpc_reflection.v1alpha import reflection_pb2_grpc
-from grpc_reflection.v1alpha.reflection import aio as reflection
+from google.protobuf import empty_pb2
 
 from suanmesh_chassis import methods
+from suanmesh_chassis.limits import Limits, Pool
 from suanmesh_chassis.methods import Method, Shape
 from suanmesh_chassis.parts import Forwarded, Listener, Served
 from suanmesh_chassis.serving import Rules
+from suanmesh_chassis.settings import Common
 from suanmesh_chassis.wrapper import refusing, wrapped
 from suanmesh_kernel.refusals import Refusal, Unimplemented
 from suanmesh_telemetry import names
 
-MESSAGE_BYTES_CORE = 64 * 1024 * 1024
-"""Limit of gRPC's core; ours is lower, so that an oversized message is refused with a reason."""
-CALLS_MAX = 8192
+WINDOW_BYTES = 64 * 1024
+"""What a caller may send of a message that nobody reads yet; probing for more would let each stream have megabytes."""
 OPTIONS = (
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_CORE),
-    ("grpc.max_send_message_length", MESSAGE_BYTES_CORE),
-    ("grpc.max_metadata_size", 32 * 1024),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5000),
     ("grpc.http2.max_ping_strikes", 0),
-    # Of a stream of requests that nobody reads yet, so much is taken from the line and no more.
     ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 128 * 1024),
+    ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
 )
+OPEN_CONNECTION_IDLE_MS = 10_000
+OPEN_CONNECTION_AGE_MS = 60_000
+"""Nobody needs a connection without a certificate for longer than it takes to enrol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +60,23 @@ class TlsFiles:
 
 
 class Router(grpc.GenericRpcHandler):
-    """Finds the handler of a method. Until parts are placed in it, every call is refused with what `not_yet` says."""
+    """Finds the handler of a method. Until parts are placed in it, every call is refused with what `not_yet` says.
 
-    def __init__(self, rules: Rules, not_yet: Callable[[], Refusal]) -> None:
+    `probes` are answered by rules of their own and always, whatever is placed.
+    """
+
+    def __init__(
+        self, rules: Rules, not_yet: Callable[[], Refusal], probe_rules: Rules, probes: Sequence[Served] = ()
+    ) -> None:
         self._rules = rules
         self._not_yet = not_yet
         self._placed = False
         self._handlers: dict[str, Any] = {}
+        self._probes = _handlers(probe_rules, probes)
 
     def place(self, parts: Sequence[Served | Forwarded]) -> None:
         """Serve `parts` from now on. Raises BadServicer where one does not fit its descriptor."""
-        self._handlers = {path: wrapped(self._rules, method) for path, method in methods.table(parts).items()}
+        self._handlers = _handlers(self._rules, parts)
         self._placed = True
 
     def clear(self) -> None:
@@ -81,36 +86,28 @@ class Router(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of the called method, as gRPC asks for it."""
-        handler = self._handlers.get(handler_call_details.method)
+        path = handler_call_details.method
+        handler = self._handlers.get(path) or self._probes.get(path)
         if handler is not None:
             return handler
         if not self._placed:
             return refusing(self._rules, _UNKNOWN, self._not_yet())
-        name = handler_call_details.method.lstrip("/")[:200]
+        name = path.lstrip("/")[:200]
         return refusing(self._rules, _UNKNOWN, Unimplemented("METHOD_UNKNOWN", f"no method {name}", method=name))
 
 
 class Server:
     """The listeners of one process."""
 
-    def __init__(self, router: Router, tls: TlsFiles) -> None:
+    def __init__(self, router: Router, tls: TlsFiles, common: Common) -> None:
         self._router = router
         self._tls = tls
+        self._common = common
         self._servers: list[grpc.aio.Server] = []
-        self._health = health.HealthServicer()
-        self._reflection = _Reflection([])
 
     async def listen(self, listener: Listener) -> str:
-        """Serve on one more address and return it as `host:port`. Raises OSError where it is taken.
-
-        Health checks are told NOT_SERVING until `set_serving`.
-        """
-        if not self._servers:
-            await self.set_serving(False)
-        server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CALLS_MAX)
-        if listener.client_certificate:
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(self._reflection, server)
+        """Serve on one more address and return it as `host:port`. Raises OSError where it is taken."""
+        server = grpc.aio.server(options=(*OPTIONS, *listener_options(listener, self._common)))
         server.add_generic_rpc_handlers((self._router,))
         credentials = self._tls.server_credentials(client_certificate=listener.client_certificate)
         host = listener.address.rpartition(":")[0]
@@ -122,26 +119,35 @@ class Server:
         self._servers.append(server)
         return f"{host}:{port}"
 
-    def reflect(self, services: Sequence[str]) -> None:
-        """List `services`, by full name, to whoever asks what is served."""
-        self._reflection.list_services(services)
-
-    async def set_serving(self, serving: bool) -> None:
-        """Tell health checks."""
-        states = health_pb2.HealthCheckResponse
-        await self._health.set("", states.SERVING if serving else states.NOT_SERVING)
-
     async def stop(self, grace_s: float) -> None:
         """Take no more calls, give those in flight `grace_s` to end, then break them off."""
-        await self._health.enter_graceful_shutdown()
         await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
 
 
-class _Reflection(reflection.ReflectionServicer):  # type: ignore[misc]
-    """Standard reflection that learns what is served after it has begun to answer."""
+def listener_options(listener: Listener, common: Common) -> tuple[tuple[str, int], ...]:
+    """What gRPC's core is told of a listener: what it gathers, and for how many, before any code of ours is asked."""
+    limits = Limits(common)
+    certified = listener.client_certificate
+    taken = limits.certified if certified else limits.open
+    streams = listener.streams_per_connection or (common.calls_max + common.streams_max)
+    options = (
+        ("grpc.max_receive_message_length", taken.message_bytes_core),
+        ("grpc.max_concurrent_streams", streams if certified else max(1, common.open_calls_max // 2)),
+        ("grpc.max_allowed_incoming_connections", common.connections_max if certified else common.open_connections_max),
+        ("grpc.server_handshake_timeout_ms", round(common.handshake_s_max * 1000)),
+    )
+    if certified:
+        return options
+    return (
+        *options,
+        ("grpc.max_connection_idle_ms", OPEN_CONNECTION_IDLE_MS),
+        ("grpc.max_connection_age_ms", OPEN_CONNECTION_AGE_MS),
+        ("grpc.max_connection_age_grace_ms", OPEN_CONNECTION_IDLE_MS),
+    )
 
-    def list_services(self, services: Sequence[str]) -> None:
-        super().__init__([*services, health_names.SERVICE_NAME])
+
+def _handlers(rules: Rules, parts: Sequence[Served | Forwarded]) -> dict[str, Any]:
+    return {path: wrapped(rules, method) for path, method in methods.table(parts).items()}
 
 
 def _unknown() -> Method:
@@ -149,14 +155,15 @@ def _unknown() -> Method:
     return Method(
         name=names.METHOD_OTHER,
         shape=Shape.BIDI,
-        request=health_pb2.HealthCheckRequest,
+        request=empty_pb2.Empty,
         roles=frozenset(("anyone",)),
         effect="STREAM",
         keyed=False,
         has_request_id=False,
         handler=None,
         forwarder=None,
-        answer=health_pb2.HealthCheckResponse,
+        answer=empty_pb2.Empty,
+        pool=Pool.CALLS,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -18,11 +19,14 @@ from suanmesh_chassis.admission import Admission, headers_of
 from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.identity import NOBODY
+from suanmesh_chassis.limits import Limits, Reading, holder_of, refuse_bytes
 from suanmesh_chassis.methods import Method
+from suanmesh_chassis.occupancy import Holder, Obstacle
 from suanmesh_chassis.parts import Requests
 from suanmesh_chassis.streams import Streams
+from suanmesh_chassis.turns import Turns
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import InvalidArgument, Refusal, ResourceExhausted
+from suanmesh_kernel.refusals import DeadlineExceeded, InvalidArgument, Refusal, ResourceExhausted
 from suanmesh_sdk import deadlines
 from suanmesh_sdk.status import DETAILS_KEY, MESSAGE_LENGTH_MAX, status_of
 from suanmesh_store import Answered, MemoKey
@@ -47,7 +51,7 @@ class Rules:
         spans: CallSpans,
         clock: Clock,
         *,
-        message_bytes_max: int,
+        limits: Limits,
         stream_stall_s: float,
         requests: Requests | None = None,
     ) -> None:
@@ -55,7 +59,7 @@ class Rules:
         self.admission = admission
         self.spans = spans
         self.clock = clock
-        self.message_bytes_max = message_bytes_max
+        self.limits = limits
         self.stream_stall_s = stream_stall_s
         self.requests = requests
         self.served = ServedLines()
@@ -68,17 +72,22 @@ class Serving:
     __slots__ = (
         "_begun",
         "_body_digest",
+        "_bytes",
         "_caller",
         "_code",
         "_context",
         "_deadline",
         "_headers",
+        "_holder",
         "_message",
+        "_over",
+        "_reading",
         "_reason",
         "_request_id",
         "_rules",
         "_span",
         "_status",
+        "_turns",
         "method",
     )
 
@@ -92,6 +101,11 @@ class Serving:
         self._deadline: float | None = None
         self._request_id, self._body_digest = "", b""
         self._code, self._reason, self._message, self._status = "OK", "", "", b""
+        self._holder: Holder
+        self._reading: Reading
+        self._turns: Turns
+        self._bytes = 0
+        self._over = False
         self.method = method
 
     @property
@@ -104,15 +118,71 @@ class Serving:
         await self._rules.admission.learn(self._context, self._headers)
 
     def admit(self) -> None:
-        """Prove the caller, check role and deadline; raises the refusal where one fails."""
+        """Prove the caller, check role and deadline, count the call; raises the refusal where one fails.
+
+        Nothing of the request has been read by then. What the call takes it has until its last byte is sent.
+        """
         admission = self._rules.admission
         self._caller = admission.caller(self.method, self._context, self._headers)
         self._deadline = admission.deadline(self.method, self._context)
         deadlines.current.set(self._deadline)
+        limits = self._rules.limits
+        self._holder = holder_of(self._caller, self._context.peer() if not self._caller.principal else "")
+        self._reading = limits.reading(self.method.pool, self._holder)
+        self._turns = limits.turns(self.method.pool)
+        limits.admit(self.method.pool, self._holder)
+        self._context.add_done_callback(self._leave)
+
+    async def message(self) -> bytes:
+        """The one message of a call that has one, read when there is room for the largest it may be.
+
+        Raises DeadlineExceeded (`MESSAGE_LATE`) where it does not arrive whole in time.
+        """
+        reading = self._reading
+        await self._hold(reading.message_bytes_core)
+        try:
+            async with asyncio.timeout(reading.message_s_max):
+                raw: Any = await self._context.read()
+        except TimeoutError:
+            late = f"the message did not arrive whole within {reading.message_s_max:g} s"
+            raise DeadlineExceeded("MESSAGE_LATE", late) from None
+        if raw is grpc.aio.EOF:
+            raise InvalidArgument("MESSAGE_MALFORMED", "the call ended before its message", field="")
+        message: bytes = raw
+        kept = min(len(message), self._bytes)
+        self._turns.give_back(self._holder, self._bytes - kept)
+        self._bytes = kept
+        return message
+
+    async def messages(self) -> AsyncGenerator[bytes, None]:
+        """The messages of a call that has many; each counts until the next is asked for.
+
+        Nothing is set aside for one that has not come: a stream may be silent for days. What may come unasked is
+        bounded by how many streams a caller may have.
+        """
+        while True:
+            raw = await self._context.read()
+            if raw is grpc.aio.EOF:
+                return
+            await self._hold(min(len(raw), self._reading.message_bytes_core))
+            yield raw
+            self._let_go()
+
+    def answered(self, answer: bytes) -> bytes:
+        """`answer`, which counts until it is sent.
+
+        Raises ResourceExhausted (`BYTES_OF_CALLER_MAX`) for a caller who leaves too many unread.
+        """
+        counted = self._turns.occupancy
+        obstacle = counted.take(self._holder, len(answer))
+        if obstacle is not None:
+            refuse_bytes(obstacle, self._holder, counted.bounds)
+        self._bytes += len(answer)
+        return answer
 
     def sized(self, raw: bytes) -> bytes:
         """`raw`, unless it is larger than the settings allow; gRPC's own limit is higher, it refuses without reason."""
-        limit = self._rules.message_bytes_max
+        limit = self._reading.message_bytes_max
         if len(raw) > limit:
             message = f"the message has {len(raw)} bytes, at most {limit} are taken"
             raise ResourceExhausted("MESSAGE_TOO_LARGE", message, limit_bytes=limit, bytes=len(raw))
@@ -228,6 +298,31 @@ class Serving:
         """Answer with what it ended with."""
         trailing = ((DETAILS_KEY, self._status),) if self._status else ()
         await self._context.abort(_CODES[self._code], self._message, trailing)
+
+    async def _hold(self, amount: int) -> None:
+        """Take `amount` bytes in flight, waiting for room no longer than a message may take."""
+        turns, holder = self._turns, self._holder
+        if turns.try_take(holder, amount) is not None:
+            try:
+                async with asyncio.timeout(self._reading.message_s_max):
+                    await turns.take(holder, amount)
+            except TimeoutError:
+                obstacle = turns.occupancy.obstacle(holder, amount) or Obstacle.CALLER
+                refuse_bytes(obstacle, holder, turns.occupancy.bounds)
+        self._bytes += amount
+        if self._over:  # the call ended while its message was waiting
+            self._let_go()
+
+    def _let_go(self) -> None:
+        held, self._bytes = self._bytes, 0
+        if held:
+            self._turns.give_back(self._holder, held)
+
+    def _leave(self, _: object) -> None:
+        """The call is over, its answer sent or given up."""
+        self._over = True
+        self._let_go()
+        self._rules.limits.leave(self.method.pool, self._holder)
 
     def _checked_id(self, request_id: str) -> str:
         """A `request_id` that may be kept, logged and put on a span; nothing of any other one is."""

@@ -52,6 +52,32 @@ class Common:
     """Largest request message, bytes."""
     stream_stall_s: float = 20.0
     """How long a caller may take nothing of a stream that has something for it before the stream is ended, seconds."""
+    message_s_max: float = 10.0
+    """How long one message may take to arrive, seconds."""
+    bytes_max: int = 64 * 1024 * 1024
+    """Most bytes of messages in flight, of all callers together."""
+    bytes_per_caller_max: int = 16 * 1024 * 1024
+    """Most bytes of messages in flight of one caller; never less than one message may have."""
+    calls_max: int = 1024
+    """Most calls under way that are answered once; parts are kept for agents, operators and services."""
+    calls_per_caller_max: int = 128
+    """Most of them of one user or agent."""
+    streams_max: int = 2048
+    """Most streams open, half of them kept for agents."""
+    streams_per_caller_max: int = 16
+    """Most of them of one user or agent."""
+    connections_max: int = 4096
+    """Most connections of a listener that asks for a client certificate."""
+    handshake_s_max: float = 5.0
+    """How long a TLS handshake may take, seconds."""
+    open_message_bytes_max: int = 64 * 1024
+    """Largest request message on a listener without client certificates, bytes."""
+    open_message_s_max: float = 3.0
+    """How long one message may take to arrive there, seconds."""
+    open_calls_max: int = 16
+    """Most calls under way there, of all callers together; half of them of one address."""
+    open_connections_max: int = 128
+    """Most connections of such a listener."""
     log_level: str = "info"
     """Least level that is logged: debug, info, warning or error."""
 

@@ -8,7 +8,9 @@ from suanmesh_chassis.admission import Admission
 from suanmesh_chassis.assertion import Assertions
 from suanmesh_chassis.identity import Certificates
 from suanmesh_chassis.keyring import FixedKeys, Keys
+from suanmesh_chassis.limits import Limits
 from suanmesh_chassis.parts import Forwarded, Listener, Requests, Served
+from suanmesh_chassis.probes import Probes
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.server import Router, Server
 from suanmesh_chassis.serving import Rules
@@ -29,16 +31,14 @@ class Standing:
         certificates = Certificates(common.node, process.clock)
         assertions = Assertions(common.node, process.area, keys or FixedKeys(), process.clock)
         admission = Admission(certificates, assertions, process.clock)
-        self._rules = Rules(
-            process.area,
-            admission,
-            process.spans,
-            process.clock,
-            message_bytes_max=common.message_bytes_max,
-            stream_stall_s=common.stream_stall_s,
+        limits, stall_s = Limits(common), common.stream_stall_s
+        self._rules, self._probe_rules = (
+            Rules(process.area, admission, process.spans, process.clock, limits=limits, stream_stall_s=stall_s)
+            for _ in range(2)
         )
-        self._router = Router(self._rules, not_yet)
-        self._server = Server(self._router, process.tls)
+        self._probes = Probes()
+        self._router = Router(self._rules, not_yet, self._probe_rules, self._probes.parts())
+        self._server = Server(self._router, process.tls, common)
 
     async def listen(self, listener: Listener) -> str:
         """Listen on one more address and return it. Raises OSError where it is taken."""
@@ -48,21 +48,23 @@ class Standing:
         """Serve `parts` from now on, and say so to health checks. Raises BadServicer where one does not fit."""
         self._rules.requests = requests
         self._router.place(parts)
-        self._server.reflect([part.descriptor.full_name for part in parts])
-        await self._server.set_serving(True)
+        self._probes.reflect([part.descriptor.full_name for part in parts])
+        self._probes.set_serving(True)
 
     async def withdraw(self) -> None:
         """Serve nothing any more, until something is placed again."""
         self._router.clear()
-        await self._server.set_serving(False)
+        self._probes.set_serving(False)
 
     async def refuse_health(self) -> None:
         """Tell health checks that no more calls should come."""
-        await self._server.set_serving(False)
+        self._probes.set_serving(False)
 
     async def stop(self, grace_s: float) -> None:
         """Take no more calls, end open streams, give the other calls in flight `grace_s` to end."""
-        self._rules.streams.end_all(Unavailable("NOT_READY", "this instance is draining"))
+        self._probes.set_serving(False)
+        for rules in (self._rules, self._probe_rules):
+            rules.streams.end_all(Unavailable("NOT_READY", "this instance is draining"))
         await self._server.stop(grace_s)
 
 

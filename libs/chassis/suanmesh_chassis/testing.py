@@ -43,15 +43,15 @@ class LoopbackNode:
         self._standing: list[Standing] = []
         self._meshes: list[Mesh] = []
 
-    def process(self, area: str, *, identity: str = "", dns_names: Sequence[str] = ()) -> Process:
-        """A process of the node with a certificate and keys of its own."""
+    def process(self, area: str, *, identity: str = "", dns_names: Sequence[str] = (), **settings: float) -> Process:
+        """A process of the node with a certificate and keys of its own; `settings` are those of `Common`."""
         identity = identity or service_id(NODE, area)
         issued = self.ca.issue(identity, dns_names or [server_name(NODE, area)])
         return Process(
             area=area,
             identity=identity,
             instance=sortable_id(self.clock.now(), system_rng),
-            common=replace(self._common),
+            common=replace(self._common, **settings),  # type: ignore[arg-type]
             clock=self.clock,
             tls=TlsFiles(issued.certificate, issued.key, issued.ca),
             signer=Signer(new_signing_key(), identity),

@@ -1,7 +1,9 @@
 """The one wrapper round every call served, of all four kinds.
 
-It proves the caller, checks role and deadline, parses the raw bytes under our own limit, gives a repeated `request_id`
-its old answer, turns refusals into statuses, and leaves one span, one metric sample and one log line, whatever happens.
+It proves the caller, checks role, deadline and limits, and only then reads: gRPC is told that every request is a
+stream, since it would read the message of any other call itself, whoever sends it. It parses the raw bytes under our
+own limit, gives a repeated `request_id` its old answer, turns refusals into statuses, and leaves one span, one metric
+sample and one log line, whatever happens.
 """
 
 from __future__ import annotations
@@ -23,43 +25,45 @@ from suanmesh_store import AlreadyAnswered
 
 TURNS_MAX = 4
 """How often a request is gone on with that is being answered elsewhere at the same time."""
-Act = Callable[[Serving, Any], Awaitable[bytes | None]]
+Act = Callable[[Serving], Awaitable[bytes | None]]
 
 
 def wrapped(rules: Rules, method: Method) -> Any:
     """The handler that gRPC calls for `method`: bytes in, bytes out."""
     act = _ACTS[method.shape] if method.forwarder is None else _FORWARDING[method.shape]
 
-    async def serve(body: Any, context: Any) -> bytes | None:
-        return await _around(Serving(rules, method, context), act, body)
+    async def serve(_: object, context: Any) -> bytes | None:
+        return await _around(Serving(rules, method, context), act)
 
-    async def serve_stream(body: Any, context: Any) -> bytes | None:
+    async def serve_stream(_: object, context: Any) -> bytes | None:
         rules.streams.opened()
         try:
-            return await _around(Serving(rules, method, context), act, body, rules.streams)
+            return await _around(Serving(rules, method, context), act, rules.streams)
         finally:
             rules.streams.closed()
 
-    return _MAKERS[method.shape](serve_stream if method.shape in _STREAMING else serve)
+    if method.shape in _STREAMING:
+        return grpc.stream_stream_rpc_method_handler(serve_stream)
+    return grpc.stream_unary_rpc_method_handler(serve)
 
 
 def refusing(rules: Rules, method: Method, refusal: Refusal) -> Any:
     """A handler that answers every call of `method` with `refusal`, whatever its kind."""
 
-    async def refuse(serving: Serving, _: object) -> None:
+    async def refuse(_: Serving) -> None:
         raise refusal
 
-    async def serve(body: Any, context: Any) -> bytes | None:
-        return await _around(Serving(rules, method, context), refuse, body)
+    async def serve(_: object, context: Any) -> bytes | None:
+        return await _around(Serving(rules, method, context), refuse)
 
     return grpc.stream_stream_rpc_method_handler(serve)
 
 
-async def _around(serving: Serving, act: Act, body: Any, streams: Streams | None = None) -> bytes | None:
+async def _around(serving: Serving, act: Act, streams: Streams | None = None) -> bytes | None:
     try:
         if serving.asserted:
             await serving.learn()
-        return await act(serving, body)
+        return await act(serving)
     except Refusal as refusal:
         serving.refused(refusal)
     except (asyncio.CancelledError, grpc.aio.BaseError):
@@ -76,61 +80,62 @@ async def _around(serving: Serving, act: Act, body: Any, streams: Streams | None
     return None
 
 
-async def _unary(serving: Serving, raw: bytes) -> bytes:
+async def _unary(serving: Serving) -> bytes:
     serving.admit()
-    request = serving.parsed(raw)
+    request = serving.parsed(await serving.message())
     answered = await serving.recalled(request)
     for _ in range(TURNS_MAX):
         old = serving.old_answer(answered)
         if old is not None:
-            return old
+            return serving.answered(old)
         try:
             answer = await serving.method.handler(request, serving.call(answered))
         except AlreadyAnswered as before:  # the same request, sent twice at once, was faster on its other way
             answered = before.answered
         else:
-            return bytes(answer.SerializeToString())
+            return serving.answered(answer.SerializeToString())
     raise Aborted("CONFLICT", "the same request is being answered elsewhere", domain="mesh.suanmesh")
 
 
-async def _server_stream(serving: Serving, raw: bytes) -> None:
+async def _server_stream(serving: Serving) -> None:
     serving.admit()
-    request = serving.parsed(raw)
+    request = serving.parsed(await serving.message())
     await serving.recalled(request)
     await _written(serving, serving.method.handler(request, serving.call()))
 
 
-async def _client_stream(serving: Serving, raws: AsyncIterator[bytes]) -> bytes:
+async def _client_stream(serving: Serving) -> bytes:
     serving.admit()
-    answer = await serving.method.handler(_all_parsed(serving, raws), serving.call())
-    return bytes(answer.SerializeToString())
+    answer = await serving.method.handler(_all_parsed(serving), serving.call())
+    return serving.answered(answer.SerializeToString())
 
 
-async def _bidi(serving: Serving, raws: AsyncIterator[bytes]) -> None:
+async def _bidi(serving: Serving) -> None:
     serving.admit()
-    await _written(serving, serving.method.handler(_all_parsed(serving, raws), serving.call()))
+    await _written(serving, serving.method.handler(_all_parsed(serving), serving.call()))
 
 
-async def _forwarded_unary(serving: Serving, raw: bytes) -> bytes:
+async def _forwarded_unary(serving: Serving) -> bytes:
     serving.admit()
-    return await _forwarder(serving).unary(serving.method.name, serving.sized(raw), serving.call())
+    raw = serving.sized(await serving.message())
+    return serving.answered(await _forwarder(serving).unary(serving.method.name, raw, serving.call()))
 
 
-async def _forwarded_client_stream(serving: Serving, raws: AsyncIterator[bytes]) -> bytes:
+async def _forwarded_client_stream(serving: Serving) -> bytes:
     serving.admit()
-    answers = _forwarder(serving).stream(serving.method.name, _all_sized(serving, raws), serving.call())
+    answers = _forwarder(serving).stream(serving.method.name, _all_sized(serving), serving.call())
     async with aclosing(answers):
-        return await anext(answers)
+        return serving.answered(await anext(answers))
 
 
-async def _forwarded_server_stream(serving: Serving, raw: bytes) -> None:
+async def _forwarded_server_stream(serving: Serving) -> None:
     serving.admit()
-    await _passed_on(serving, _once(serving.sized(raw)))
+    await _passed_on(serving, _once(serving.sized(await serving.message())))
 
 
-async def _forwarded_bidi(serving: Serving, raws: AsyncIterator[bytes]) -> None:
+async def _forwarded_bidi(serving: Serving) -> None:
     serving.admit()
-    await _passed_on(serving, _all_sized(serving, raws))
+    await _passed_on(serving, _all_sized(serving))
 
 
 async def _passed_on(serving: Serving, raws: AsyncIterator[bytes]) -> None:
@@ -149,13 +154,13 @@ async def _written(serving: Serving, answers: AsyncGenerator[Message, None]) -> 
             await serving.write(raw)
 
 
-async def _all_parsed(serving: Serving, raws: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]:
-    async for raw in raws:
+async def _all_parsed(serving: Serving) -> AsyncGenerator[Message, None]:
+    async for raw in serving.messages():
         yield serving.parsed(raw)
 
 
-async def _all_sized(serving: Serving, raws: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    async for raw in raws:
+async def _all_sized(serving: Serving) -> AsyncGenerator[bytes, None]:
+    async for raw in serving.messages():
         yield serving.sized(raw)
 
 
@@ -182,9 +187,3 @@ _FORWARDING: dict[Shape, Act] = {
     Shape.BIDI: _forwarded_bidi,
 }
 _STREAMING = frozenset({Shape.SERVER_STREAM, Shape.BIDI})
-_MAKERS: dict[Shape, Any] = {
-    Shape.UNARY: grpc.unary_unary_rpc_method_handler,
-    Shape.SERVER_STREAM: grpc.unary_stream_rpc_method_handler,
-    Shape.CLIENT_STREAM: grpc.stream_unary_rpc_method_handler,
-    Shape.BIDI: grpc.stream_stream_rpc_method_handler,
-}

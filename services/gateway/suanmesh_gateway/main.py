@@ -28,4 +28,4 @@ async def build(house: House[GatewaySettings]) -> Parts:
 
 def main() -> None:
     """Run the gateway until told to stop."""
-    run("gateway", GatewaySettings, build, leads=False)
+    run("gateway", GatewaySettings, build, leads=False, edge=True)

@@ -1,0 +1,139 @@
+"""How much of a bounded thing is taken, and who may take more: pure counting, no waiting, no I/O.
+
+Three rules hold at once. No caller takes more than `per_caller`, and no party more than `per_party`, so that one who
+takes all he can leaves room for the others. What is reserved for a class of callers is never taken by another class,
+so that agents, operators and health checks get in whatever users do. And never is more taken than `total`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+UNBOUNDED = 1 << 62
+
+
+class CallerClass(Enum):
+    """Whose calls are counted together."""
+
+    ANYONE = "anyone"
+    """Without a certificate."""
+    USER = "user"
+    AGENT = "agent"
+    OPERATOR = "operator"
+    SERVICE = "service"
+
+
+class Holder(NamedTuple):
+    """Who takes."""
+
+    klass: CallerClass
+    caller: str
+    """SPIFFE id; the address where there is no certificate."""
+    party: str = ""
+    """`parties/{p}` a user acts for, or empty."""
+
+
+class Obstacle(Enum):
+    """Which bound is in the way."""
+
+    CALLER = "caller"
+    PARTY = "party"
+    CLASS = "class"
+    TOTAL = "total"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much there is, and how it is shared; all in the same unit."""
+
+    total: int
+    per_caller: int
+    per_party: int = UNBOUNDED
+    per_caller_of: Mapping[CallerClass, int] = field(default_factory=dict)
+    """By class, where it differs from `per_caller`."""
+    reserved: Mapping[CallerClass, int] = field(default_factory=dict)
+    """By class: as much of `total` as only that class may take."""
+    most: Mapping[CallerClass, int] = field(default_factory=dict)
+    """By class: the most that all of it may take together."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where more is reserved than there is."""
+        if sum(self.reserved.values()) > self.total:
+            raise ValueError(f"{sum(self.reserved.values())} are reserved of {self.total}")
+
+    def of_one(self, klass: CallerClass) -> int:
+        """The most that one caller of `klass` may take."""
+        return self.per_caller_of.get(klass, self.per_caller)
+
+
+class Occupancy:
+    """What is taken of something that has `bounds`."""
+
+    __slots__ = ("_by_caller", "_by_class", "_by_party", "_reserve_left", "bounds", "taken")
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.taken = 0
+        self._by_caller: dict[str, int] = {}
+        self._by_party: dict[str, int] = {}
+        self._by_class = dict.fromkeys(CallerClass, 0)
+        self._reserve_left = sum(bounds.reserved.values())
+
+    def obstacle(self, holder: Holder, amount: int = 1) -> Obstacle | None:
+        """Why `holder` cannot take `amount` more now; None where it can."""
+        bounds, klass = self.bounds, holder.klass
+        if self._by_caller.get(holder.caller, 0) + amount > bounds.of_one(klass):
+            return Obstacle.CALLER
+        counted = holder.party and klass is CallerClass.USER
+        if counted and self._by_party.get(holder.party, 0) + amount > bounds.per_party:
+            return Obstacle.PARTY
+        of_class = self._by_class[klass]
+        if of_class + amount > bounds.most.get(klass, UNBOUNDED):
+            return Obstacle.CLASS
+        kept_for_others = self._reserve_left - max(0, bounds.reserved.get(klass, 0) - of_class)
+        return Obstacle.TOTAL if self.taken + amount + kept_for_others > bounds.total else None
+
+    def take(self, holder: Holder, amount: int = 1) -> Obstacle | None:
+        """Take `amount` for `holder`, or take nothing and say why."""
+        obstacle = self.obstacle(holder, amount)
+        if obstacle is None:
+            self._change(holder, amount)
+        return obstacle
+
+    def give_back(self, holder: Holder, amount: int = 1) -> None:
+        """`holder` needs `amount` no more. Raises ValueError where it had not taken so much."""
+        if self._by_caller.get(holder.caller, 0) < amount:
+            raise ValueError(f"{holder.caller} gives back {amount} and has {self._by_caller.get(holder.caller, 0)}")
+        self._change(holder, -amount)
+
+    def held_by(self, caller: str) -> int:
+        """How much `caller` has taken."""
+        return self._by_caller.get(caller, 0)
+
+    def held_by_class(self, klass: CallerClass) -> int:
+        """How much the callers of `klass` have taken together."""
+        return self._by_class[klass]
+
+    def _change(self, holder: Holder, amount: int) -> None:
+        self.taken += amount
+        _add(self._by_caller, holder.caller, amount)
+        if holder.party:
+            _add(self._by_party, holder.party, amount)
+        klass = holder.klass
+        before = self._by_class[klass]
+        after = self._by_class[klass] = before + amount
+        reserved = self.bounds.reserved.get(klass, 0)
+        if reserved:
+            self._reserve_left += max(0, reserved - after) - max(0, reserved - before)
+
+
+def _add(counts: dict[str, int], key: str, amount: int) -> None:
+    """Nobody who has nothing is remembered: names come from outside, and would never end."""
+    left = counts.get(key, 0) + amount
+    if left:
+        counts[key] = left
+    else:
+        counts.pop(key, None)
