@@ -22,6 +22,7 @@ from prometheus_client import REGISTRY
 from suanmesh_chassis import Served
 from suanmesh_chassis.probe import PROBE_SERVICE, Probes
 from suanmesh_chassis.testing import LoopbackNode
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_telemetry import span
 from suanmesh_telemetry.lines import QueuedLines
 from suanmesh_telemetry.logs import configure_logs, plain_json
@@ -69,6 +70,21 @@ async def test_a_full_disk_breaks_no_call(node: LoopbackNode, probes: Probes, co
     os.close(fd)
 
     assert dropped() - before == CALLS
+
+
+async def test_the_log_of_a_defect_is_no_second_defect(
+    node: LoopbackNode, probes: Probes, connect: Any, tmp_path: Path
+) -> None:
+    """A caller is shown INTERNAL and the log the traceback, also where a field of the line is called method."""
+    log = tmp_path / "log"
+    lines = log_to(os.open(log, os.O_WRONLY | os.O_CREAT))
+    at = await node.serve(node.process("probe"), [Served(PROBE_SERVICE, probes)])
+    with pytest.raises(Refusal) as caught:
+        await connect(at=at).unary("Read", "break")
+    await asyncio.to_thread(lines.close)
+
+    assert (caught.value.code, caught.value.message) == ("INTERNAL", "internal error")
+    assert "ZeroDivisionError" in log.read_text()
 
 
 async def test_a_reader_that_has_gone_breaks_no_call(node: LoopbackNode, probes: Probes, connect: Any) -> None:
