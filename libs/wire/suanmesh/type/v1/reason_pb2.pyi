@@ -70,6 +70,18 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """UNAVAILABLE: the key `key_id` is not known here, and etcd, where it would be, cannot be asked; try again."""
     REASON_CLOCK_SKEWED: _Reason.ValueType  # 31
     """UNAVAILABLE: the clocks of two machines differ by `skew_s` seconds, more than what one signs can bear; set them."""
+    REASON_CALLS_OF_CALLER_MAX: _Reason.ValueType  # 22
+    """RESOURCE_EXHAUSTED: the caller, or the party it acts for, has as many calls under way as it may; RetryInfo says when to repeat it."""
+    REASON_STREAMS_OF_CALLER_MAX: _Reason.ValueType  # 23
+    """RESOURCE_EXHAUSTED: the caller, or the party it acts for, has as many streams open as it may; RetryInfo says when to repeat it."""
+    REASON_BYTES_OF_CALLER_MAX: _Reason.ValueType  # 24
+    """RESOURCE_EXHAUSTED: as many bytes of the caller, or of the party it acts for, are under way as may be; RetryInfo says when to repeat it."""
+    REASON_PROCESS_FULL: _Reason.ValueType  # 25
+    """UNAVAILABLE: the instance has as much under way as it takes; RetryInfo says when to repeat it."""
+    REASON_MESSAGE_LATE: _Reason.ValueType  # 26
+    """DEADLINE_EXCEEDED: the message did not arrive whole in the time that one may take."""
+    REASON_SERVICE_UNKNOWN: _Reason.ValueType  # 27
+    """NOT_FOUND: the health of a service was asked for that is not served here."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -122,3 +134,15 @@ REASON_KEY_UNCHECKED: Reason.ValueType  # 30
 """UNAVAILABLE: the key `key_id` is not known here, and etcd, where it would be, cannot be asked; try again."""
 REASON_CLOCK_SKEWED: Reason.ValueType  # 31
 """UNAVAILABLE: the clocks of two machines differ by `skew_s` seconds, more than what one signs can bear; set them."""
+REASON_CALLS_OF_CALLER_MAX: Reason.ValueType  # 22
+"""RESOURCE_EXHAUSTED: the caller, or the party it acts for, has as many calls under way as it may; RetryInfo says when to repeat it."""
+REASON_STREAMS_OF_CALLER_MAX: Reason.ValueType  # 23
+"""RESOURCE_EXHAUSTED: the caller, or the party it acts for, has as many streams open as it may; RetryInfo says when to repeat it."""
+REASON_BYTES_OF_CALLER_MAX: Reason.ValueType  # 24
+"""RESOURCE_EXHAUSTED: as many bytes of the caller, or of the party it acts for, are under way as may be; RetryInfo says when to repeat it."""
+REASON_PROCESS_FULL: Reason.ValueType  # 25
+"""UNAVAILABLE: the instance has as much under way as it takes; RetryInfo says when to repeat it."""
+REASON_MESSAGE_LATE: Reason.ValueType  # 26
+"""DEADLINE_EXCEEDED: the message did not arrive whole in the time that one may take."""
+REASON_SERVICE_UNKNOWN: Reason.ValueType  # 27
+"""NOT_FOUND: the health of a service was asked for that is not served here."""
