@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from suanmesh_chassis.private import private_folder
 from suanmesh_etcd3 import EtcdError, Tls, connect
 from suanmesh_local.ports import free_ports
 from suanmesh_local.processes import Process
@@ -98,7 +99,7 @@ class EtcdServer:
 
     def start(self) -> None:
         """Start the process; it is not healthy yet. Raises ToolMissing, OSError."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         self.process.command = self.command()
         self.process.start()
 

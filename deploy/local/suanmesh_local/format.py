@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from suanmesh_chassis.private import write_private
+
 FORMAT = 3
 """Of files, tables and names in certificates; raised with every change that an older folder does not bear."""
 FILE = "format"
@@ -20,7 +22,7 @@ def claim_format(folder: Path) -> None:
     file = folder / FILE
     if not file.exists() and not (folder / "tls").exists():
         fresh = file.with_suffix(".new")
-        fresh.write_text(f"{FORMAT}\n")
+        write_private(fresh, f"{FORMAT}\n".encode())
         fresh.replace(file)
     found = file.read_text(errors="replace").strip() if file.exists() else _UNNUMBERED
     if found != str(FORMAT):

@@ -6,6 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from suanmesh_chassis.private import FILE_MODE, private_folder
+
 
 class Taken(Exception):
     """Another process holds the folder; says which."""
@@ -22,8 +24,8 @@ class Lock:
         """Hold it until `release` or the end of this process; holding it already is fine. Raises Taken, OSError."""
         if self._held is not None:
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        opened = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        private_folder(self._file.parent)
+        opened = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -19,7 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry
-from suanmesh_chassis.ca import server_name, write_private
+from suanmesh_chassis.ca import server_name
+from suanmesh_chassis.private import private_folder, tighten, write_private
 from suanmesh_etcd3 import OutcomeUnknown, Unavailable, confine
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.refusals import Refusal
@@ -79,6 +80,7 @@ class Node:
         except BaseException:
             self._lock.release()
             raise
+        tighten(self.folder, but=("work", "replicas"))  # tasks' own, and what each agent looks through itself
         self.tell = tell
         self._overrides = dict(overrides or {})
         self.identities: Identities = found_identities(self.folder / "tls", NODE)
@@ -229,7 +231,7 @@ class Node:
         token_file = self.folder / "sites" / place.site / "join.token"
         if token_file.exists():
             return
-        token_file.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(token_file.parent)
         request = registry.CreateJoinTokenRequest(party=f"parties/{place.provider}")
         token = await operator.registry.CreateJoinToken(request)
         write_private(token_file, token.token.encode())
@@ -307,7 +309,7 @@ class Node:
         """The contexts the command line finds, and each site's settings for `suanmesh-agent` by hand."""
         for site, agent in self.agents.items():
             home = self.folder / "sites" / site
-            home.mkdir(parents=True, exist_ok=True)
+            private_folder(home)
             lines = [f"{name}={shlex.quote(value)}" for name, value in sorted(agent.environment.items())]
             write_private(home / "agent.env", ("\n".join(lines) + "\n").encode())
         lines = ['current = "alice"']
@@ -317,7 +319,7 @@ class Node:
             # A JSON string is a TOML string: a folder may have quotes in its name.
             lines += [f"{kind} = {json.dumps(str(home / f'{kind}.pem'))}" for kind in ("ca", "cert", "key")]
             lines += [f'account = "accounts/{world.CONSUMER}"']
-        (self.folder / "config.toml").write_text("\n".join(lines) + "\n")
+        write_private(self.folder / "config.toml", ("\n".join(lines) + "\n").encode())
 
 
 def _script(area: str) -> str:

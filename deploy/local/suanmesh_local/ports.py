@@ -7,6 +7,8 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from suanmesh_chassis.private import write_private
+
 
 def free_ports(count: int) -> list[int]:
     """So many different ports that nobody listens on now."""
@@ -29,7 +31,7 @@ def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
     others = [port for port in free_ports(len(names)) if port not in kept.values()]
     ports = kept | dict(zip(new, others, strict=False))
     draft = file.with_suffix(".new")
-    draft.write_text(json.dumps(noted | ports))
+    write_private(draft, json.dumps(noted | ports).encode())
     draft.replace(file)
     return ports
 

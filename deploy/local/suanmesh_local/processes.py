@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from suanmesh_chassis.private import FILE_MODE, UMASK, private_folder
 from suanmesh_local.leash import leashed
 
 STOP_S_MAX = 10.0
@@ -39,7 +40,8 @@ class Process:
 
     def start(self) -> None:
         """Start it; it is not ready yet. Raises OSError."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.log.parent)
+        self.log.touch(mode=FILE_MODE)
         keep = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
@@ -49,6 +51,7 @@ class Process:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                umask=UMASK,
             )
 
     def signal(self, number: signal.Signals) -> None:

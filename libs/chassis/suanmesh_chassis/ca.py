@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from suanmesh_chassis.private import private_folder, write_private
 from suanmesh_chassis.signing import new_signing_key, private_pem
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument
@@ -69,9 +69,9 @@ class NodeCa:
 
     def save(self, folder: Path) -> None:
         """Keep the authority in `folder` as ca.key, which only its owner reads, and ca.pem."""
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         write_private(folder / "ca.key", _key_pem(self._key))
-        (folder / "ca.pem").write_bytes(self.pem)
+        write_private(folder / "ca.pem", self.pem)
 
     @property
     def pem(self) -> bytes:
@@ -160,20 +160,12 @@ def agent_server_name(node: str, site: str) -> str:
 
 def write_identity(folder: Path, issued: Issued) -> None:
     """Lay out what a process finds in its SUANMESH_TLS_DIR; an existing signing key is kept."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "cert.pem").write_bytes(issued.certificate)
+    private_folder(folder)
+    write_private(folder / "cert.pem", issued.certificate)
     write_private(folder / "key.pem", issued.key)
-    (folder / "ca.pem").write_bytes(issued.ca)
+    write_private(folder / "ca.pem", issued.ca)
     if not (folder / "signing.key").exists():
         write_private(folder / "signing.key", private_pem(new_signing_key()))
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner reads, from its first byte on."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
 
 
 def _begun(clock: Clock, *, days: float) -> x509.CertificateBuilder:

@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -16,6 +17,7 @@ from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.life import Life
 from suanmesh_chassis.parts import House, Parts
+from suanmesh_chassis.private import keep_private, private_folder, tighten
 from suanmesh_chassis.process import open_process
 from suanmesh_chassis.server import TlsFiles
 from suanmesh_chassis.settings import Common, load
@@ -66,6 +68,7 @@ def main(
     edge: bool = False,
 ) -> int:
     """What `run` does; returns the exit status."""
+    keep_private()
     if arguments not in ([], ["--check"]):
         print(f"usage: suanmesh-{area.replace('_', '-')} [--check]", file=sys.stderr)
         return EXIT_SETTINGS
@@ -92,7 +95,9 @@ async def _serve(
 ) -> int:
     clock, rng = SystemClock(), system_rng
     stop = stop_signal()
+    private_folder(common.data_dir)
     process = open_process(area, service_id(common.node, area), common, settings, clock, rng)
+    shut_folders(common.data_dir, common.tls_dir, *([common.etcd_tls_dir] if common.etcd_tls_dir else []))
     try:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(
@@ -110,6 +115,13 @@ async def _serve(
         await process.close()
     log.info("process ended")
     return 0
+
+
+def shut_folders(*folders: Path, but: Collection[str] = ()) -> None:
+    """Shut what lies in folders of this process to others; what cannot be shut is told, and stops nothing."""
+    for folder in folders:
+        if stays := tighten(folder, but=but):
+            log.warning("files stay open to others", message=f"{stays} of {folder}")
 
 
 def stop_signal() -> asyncio.Event:

@@ -19,8 +19,9 @@ from suanmesh_agent.mesh import TransportOverMesh
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_chassis.identity import agent_id
+from suanmesh_chassis.private import keep_private, private_folder
 from suanmesh_chassis.process import Process, open_process
-from suanmesh_chassis.run import EXIT_DAMAGED, EXIT_FAILED, EXIT_SETTINGS, stop_signal
+from suanmesh_chassis.run import EXIT_DAMAGED, EXIT_FAILED, EXIT_SETTINGS, shut_folders, stop_signal
 from suanmesh_chassis.settings import Common, load
 from suanmesh_content import FolderError, ManifestError
 from suanmesh_kernel.clock import SystemClock, system_rng
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 @click.pass_context
 def agent(context: click.Context, check: bool) -> None:
     """Run the agent of one site; it is told everything by SUANMESH_AGENT_* and SUANMESH_*."""
+    keep_private()
     if context.invoked_subcommand is None:
         common, settings = _settings()
         if not check:
@@ -118,7 +120,9 @@ def _process(common: Common, settings: AgentSettings) -> Process:
         raise Unauthenticated("IDENTITY_MISSING", f"{folder} holds no identity: join first", domain="mesh.suanmesh")
     identity = agent_id(common.node, settings.site)
     placed = replace(common, tls_dir=folder, data_dir=settings.data_dir, listen=settings.data_listen)
-    return open_process("agent", identity, placed, settings, SystemClock(), system_rng)
+    process = open_process("agent", identity, placed, settings, SystemClock(), system_rng)
+    shut_folders(settings.data_dir, but=site_of.LEFT_OPEN)
+    return process
 
 
 def _settings() -> tuple[Common, AgentSettings]:
@@ -129,7 +133,7 @@ def _settings() -> tuple[Common, AgentSettings]:
     except Refusal as problem:
         print(f"settings: {problem}", file=sys.stderr)
         sys.exit(EXIT_SETTINGS)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.data_dir)
     return common, settings
 
 

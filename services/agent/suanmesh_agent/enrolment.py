@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.registry.v1 import site_pb2
 from suanmesh_agent.settings import AgentSettings
-from suanmesh_chassis.ca import write_private
+from suanmesh_chassis.private import private_folder, write_private
 from suanmesh_chassis.signing import load_signer, new_signing_key, private_pem
 from suanmesh_kernel.refusals import InvalidArgument, Unauthenticated
 from suanmesh_sdk import Tls, connect
@@ -48,8 +48,8 @@ async def enrol(settings: AgentSettings, node: str, folder: Path) -> site_pb2.Si
     )
     async with connect(settings.enrol, tls=Tls(ca=ca_pem), node=node) as mesh:
         answer = await mesh.registry.EnrolSite(request)
-    (folder / "ca.pem").write_bytes(answer.ca_pem)
-    (folder / "cert.pem").write_bytes(answer.certificate_pem)
+    write_private(folder / "ca.pem", answer.ca_pem)
+    write_private(folder / "cert.pem", answer.certificate_pem)
     return answer.site
 
 
@@ -89,8 +89,7 @@ def _chain(secured: ssl.SSLSocket) -> list[bytes]:
 
 def _kept_key(folder: Path) -> ec.EllipticCurvePrivateKey:
     """The P-256 key of this agent, made once; the signing key beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    private_folder(folder)
     if not (folder / "signing.key").exists():
         write_private(folder / "signing.key", private_pem(new_signing_key()))
     path = folder / "key.pem"

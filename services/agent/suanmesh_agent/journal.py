@@ -10,6 +10,7 @@ from pathlib import Path
 
 from suanmesh_agent.domain.metering import Amounts
 from suanmesh_agent.domain.stages import Stage, follows
+from suanmesh_chassis.private import FILE_MODE
 from suanmesh_store.soundness import must_be_sound
 
 _BUSY_MS = 10_000
@@ -55,6 +56,7 @@ class Journal:
         """Open or create the file. Raises StoreCorrupt where it is damaged."""
         must_be_sound(path, "the agent's journal")
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=FILE_MODE)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
         self._db.execute("PRAGMA journal_mode = WAL")

@@ -18,13 +18,14 @@ import structlog
 
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_agent.trees import remove_tree
+from suanmesh_chassis.private import private_folder, write_private
 from suanmesh_content import FolderError, Manifest, RegularFile, manifest_from, manifest_to, read_folder, regular_files
 
 log = structlog.get_logger()
 
-_FILE_MODE = 0o444
-_PROGRAM_MODE = 0o555
-_FOLDER_MODE = 0o555
+_FILE_MODE = 0o400
+_PROGRAM_MODE = 0o500
+_FOLDER_MODE = 0o500
 _COPY_BYTES = 1024 * 1024
 _FREE_SHARE = 2
 """Of the disk that is free, a copied file may take one part in so many: the journal lies on the same disk."""
@@ -40,8 +41,8 @@ class Replicas:
     def __init__(self, folder: Path) -> None:
         self._complete = folder / "replicas"
         self._incoming = folder / "incoming"
-        self._complete.mkdir(parents=True, exist_ok=True)
-        self._incoming.mkdir(parents=True, exist_ok=True)
+        private_folder(self._complete)
+        private_folder(self._incoming)
         self._added = asyncio.Event()
 
     def has(self, digest: str) -> bool:
@@ -157,10 +158,12 @@ def _bring(folder: Path, target: Path, *, link: bool) -> None:
 
 
 def _linked(file: RegularFile, place: Path) -> bool:
-    """Whether the file's bytes could be taken as they lie."""
-    if file.facts.st_nlink > 1:  # under its other name, wherever that is, it could be changed
+    """Whether the file could be taken as it lies: ours alone, under no other name, with nothing on it but its bytes."""
+    if file.facts.st_nlink > 1 or file.facts.st_uid != os.geteuid():  # somebody else could change it, or its rights
         return False
     try:
+        if os.listxattr(f"/proc/self/fd/{file.folder_fd}/{file.name}", follow_symlinks=False):
+            return False  # capabilities, and lists of who may read it
         os.link(file.name, place, src_dir_fd=file.folder_fd, follow_symlinks=False)
     except OSError:
         return False
@@ -183,7 +186,7 @@ def _finish(home: Path, manifest: Manifest) -> None:
         path = files / file.path
         path.chmod(_PROGRAM_MODE if file.executable else _FILE_MODE)
         _to_disk(path)
-    (home / "manifest.pb").write_bytes(manifest_to(manifest).SerializeToString(deterministic=True))
+    write_private(home / "manifest.pb", manifest_to(manifest).SerializeToString(deterministic=True))
     (home / "manifest.pb").chmod(_FILE_MODE)
     _to_disk(home / "manifest.pb")
     inner = {parent for file in manifest.files for parent in PurePosixPath(file.path).parents}

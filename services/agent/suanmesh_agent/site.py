@@ -34,6 +34,7 @@ from suanmesh_agent.steps import Steps
 from suanmesh_agent.transfers import Transfers
 from suanmesh_chassis import Listener, Served
 from suanmesh_chassis.process import Process
+from suanmesh_chassis.run import shut_folders
 from suanmesh_chassis.standing import serve_alone
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.quantities import Capacity
@@ -47,6 +48,9 @@ IMPORT_S_MAX = 86_400.0
 """An import that was begun so long ago was killed: what is left of it is removed."""
 PERMISSION = "permission"
 """File in the agent's folder that says until when tasks may run."""
+LEFT_OPEN = frozenset(("work", "replicas"))
+"""Folders in the agent's that are not looked through at each start: what tasks made theirs, and replicas, once."""
+_REPLICAS_SHUT = "replicas_shut"
 _SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
 _DESCRIPTOR_TYPE = pool_pb2.PoolDescriptor.DESCRIPTOR.full_name
 
@@ -125,6 +129,9 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
         site = f"sites/{settings.site}"
         replicas = Replicas(settings.data_dir)
         replicas.sweep(process.clock.now().timestamp() - IMPORT_S_MAX)
+        if not journal.fact(_REPLICAS_SHUT):
+            await asyncio.to_thread(shut_folders, settings.data_dir / "replicas")
+            journal.remember(_REPLICAS_SHUT, "1")
         transport = TransportOverMesh(mesh)
         budget = data_plane_budget()
         reader, logs = Reader(replicas, process.clock, budget), Logs(executor, budget)
