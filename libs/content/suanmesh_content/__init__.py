@@ -13,8 +13,9 @@ from suanmesh_content.chunks import (
     empty_files,
     plan_chunks,
 )
-from suanmesh_content.folder import FolderError, RegularFile, read_folder, regular_files
+from suanmesh_content.folder import FolderError, RegularFile, finished, read_folder, reading_folder, regular_files
 from suanmesh_content.manifest import ContentFile, Manifest, ManifestError, manifest_from, manifest_to
+from suanmesh_content.sparse import copying, write_sparse
 
 __all__ = [
     "CHUNK_BYTES",
@@ -29,10 +30,14 @@ __all__ = [
     "Whole",
     "byte_chunks",
     "chunk_digest",
+    "copying",
     "empty_files",
+    "finished",
     "manifest_from",
     "manifest_to",
     "plan_chunks",
     "read_folder",
+    "reading_folder",
     "regular_files",
+    "write_sparse",
 ]

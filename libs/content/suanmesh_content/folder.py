@@ -12,14 +12,17 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from blake3 import blake3
 
 from suanmesh_content.manifest import DEPTH_MAX, FILES_MAX, PATH_BYTES_MAX, ContentFile, Manifest
+from suanmesh_content.sparse import contents
+
+Result = TypeVar("Result")
 
 ENTRIES_MAX = 2 * FILES_MAX
 """Most files and folders together that are looked at before a folder is given up."""
-_READ_BYTES = 1024 * 1024
 _SHOWN_CHARS = 100
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
@@ -71,8 +74,16 @@ def read_folder(folder: Path) -> Manifest:
     anything but folders and regular files: a link could lead out of the dataset, and a pipe never ends. Raises
     ManifestError where a file's name cannot be a path of a manifest.
     """
+    return finished(reading_folder(folder))
+
+
+def reading_folder(folder: Path) -> Generator[int, None, Manifest]:
+    """`read_folder` in steps: yields the bytes of each, at most a mebibyte, and returns the manifest."""
+    made = []
     with closing(regular_files(folder)) as files:
-        return Manifest.of(_content_file(file) for file in files)
+        for file in files:
+            made.append((yield from _reading_file(file)))
+    return Manifest.of(made)
 
 
 def regular_files(folder: Path) -> Generator[RegularFile, None, None]:
@@ -100,23 +111,28 @@ def regular_files(folder: Path) -> Generator[RegularFile, None, None]:
             level.close()
 
 
-def _content_file(file: RegularFile) -> ContentFile:
-    return ContentFile(
-        path=file.path,
-        size_bytes=file.facts.st_size,
-        digest=_digest(file.open()),
-        executable=bool(file.facts.st_mode & stat.S_IXUSR),
-    )
+def finished(steps: Generator[int, None, Result]) -> Result:
+    """What work in steps returns, all steps at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
-def _digest(fd: int) -> bytes:
-    """The digest of an open file, which is closed."""
-    hasher = blake3()
-    with os.fdopen(fd, "rb", buffering=0) as file:
-        buffer = memoryview(bytearray(_READ_BYTES))
-        while count := file.readinto(buffer):
-            hasher.update(buffer[:count])
-    return hasher.digest()
+def _reading_file(file: RegularFile) -> Generator[int, None, ContentFile]:
+    fd = file.open()
+    try:
+        facts, hasher = os.fstat(fd), blake3()
+        yield 0  # an empty file is a step as well
+        for piece in contents(fd, facts.st_size):
+            hasher.update(piece)
+            yield len(piece)
+    finally:
+        os.close(fd)
+    executable = bool(facts.st_mode & stat.S_IXUSR)
+    return ContentFile(path=file.path, size_bytes=facts.st_size, digest=hasher.digest(), executable=executable)
 
 
 def _top(folder: Path) -> _Level:

@@ -18,6 +18,7 @@ from suanmesh_agent.enrolment import enrol, is_enrolled
 from suanmesh_agent.mesh import TransportOverMesh
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.settings import AgentSettings
+from suanmesh_agent.turns import Turns
 from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.private import keep_private, private_folder
 from suanmesh_chassis.process import Process, open_process
@@ -106,6 +107,7 @@ async def _publish(
                 site_of.open_executor(settings),
                 journal,
                 replicas,
+                Turns(),
             )
             name = await delivery.publish(dataset, party, manifest, residency=residency)
     finally:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from pathlib import Path
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
@@ -17,6 +18,7 @@ from suanmesh_agent.domain.work import Work
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Executor, TransportPort
 from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.turns import Turns
 from suanmesh_content import FolderError, Manifest, regular_files
 from suanmesh_kernel.names import last, output_dataset_id
 from suanmesh_kernel.refusals import AlreadyExists
@@ -32,13 +34,20 @@ class Delivery:
     """Makes datasets of outputs and logs."""
 
     def __init__(
-        self, site: str, transport: TransportPort, executor: Executor, journal: Journal, replicas: Replicas
+        self,
+        site: str,
+        transport: TransportPort,
+        executor: Executor,
+        journal: Journal,
+        replicas: Replicas,
+        turns: Turns,
     ) -> None:
         self._site = site
         self._transport = transport
         self._executor = executor
         self._journal = journal
         self._replicas = replicas
+        self._turns = turns
 
     async def outputs(self, placement: placement_pb2.Placement) -> list[str]:
         """Publish each output; names of the datasets, in the job's order.
@@ -49,7 +58,7 @@ class Delivery:
         made = []
         work = wire.work_from(placement)
         for output in placement.work.outputs:
-            manifest = await asyncio.to_thread(self._taken_in, work, output)
+            manifest = await self._turns.run(self._taking_in(work, output))
             made.append(await self._published(placement, output.output_id, manifest))
         return made
 
@@ -60,7 +69,7 @@ class Delivery:
             work = wire.work_from(placement)
             for index in range(work.count):
                 await asyncio.to_thread(self._copy_log, TaskKey(work.placement, index), folder / f"task-{index}.log")
-            manifest = await asyncio.to_thread(self._replicas.take_in, {"": folder})
+            manifest = await self._turns.run(self._replicas.taking_in({"": folder}))
         return await self._published(placement, "log", manifest)
 
     async def publish(
@@ -95,14 +104,15 @@ class Delivery:
             dataset_id = output_dataset_id(job_id, what, max(1, placement.attempt))
             return await self.publish(dataset_id, placement.party, manifest, placement=placement.name)
 
-    def _taken_in(self, work: Work, output: job_pb2.Output) -> Manifest:
+    def _taking_in(self, work: Work, output: job_pb2.Output) -> Generator[int, None, Manifest]:
+        """In steps; one placement takes in one output after the other."""
         keys = [TaskKey(work.placement, index) for index in range(work.count)]
         try:
             folders = {
                 f"task-{key.index}" if work.count > 1 else "": self._executor.output(key, output.mount) for key in keys
             }
-            _check_size(output, folders.values())
-            return self._replicas.take_in(folders, link=True)
+            yield from _checking_size(output, folders.values())
+            return (yield from self._replicas.taking_in(folders, link=True))
         except FolderError as fault:
             raise FolderError(f"{output.output_id}: {fault}") from fault
 
@@ -116,9 +126,14 @@ class Delivery:
                 offset, piece = self._executor.read_log(key, offset + len(piece), _LOG_PIECE_BYTES)
 
 
-def _check_size(output: job_pb2.Output, folders: Iterable[Path]) -> None:
-    """Raises OutputTooLarge before anything is read: what is larger was not paid for."""
-    size = sum(file.facts.st_size for folder in folders for file in regular_files(folder))
+def _checking_size(output: job_pb2.Output, folders: Iterable[Path]) -> Generator[int, None, None]:
+    """Raises OutputTooLarge before anything is read: what is larger was not paid for. A hole counts as its bytes."""
+    size = 0
+    for folder in folders:
+        with closing(regular_files(folder)) as files:
+            for file in files:
+                size += file.facts.st_size
+                yield 0
     if output.max_bytes and size > output.max_bytes:
         raise OutputTooLarge(f"{output.output_id} has {size} bytes, the job allows {output.max_bytes}")
 

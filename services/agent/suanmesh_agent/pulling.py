@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from suanmesh_agent.following import Pauses
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import DataPath
 from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.turns import Turns
 from suanmesh_content import (
     Assembly,
     Chunk,
@@ -26,7 +27,8 @@ from suanmesh_content import (
     empty_files,
     manifest_from,
     plan_chunks,
-    read_folder,
+    reading_folder,
+    write_sparse,
 )
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import DataLoss, Refusal
@@ -55,9 +57,11 @@ class Pull:
         journal: Journal,
         replicas: Replicas,
         clock: Clock,
+        turns: Turns,
         patience_s: float,
     ) -> None:
         self._transfer = transfer
+        self._turns = turns
         self._data_path = data_path
         self._journal = journal
         self._replicas = replicas
@@ -85,9 +89,9 @@ class Pull:
         self.chunks = len(chunks)
         for _ in range(READ_BACKS_MAX):
             await self._fetch(manifest, chunks)
-            damaged = await asyncio.to_thread(self._read_back, manifest)
+            damaged = await self._turns.run(self._reading_back(manifest))
             if not damaged:
-                await asyncio.to_thread(self._replicas.adopt, self._name, manifest)
+                await self._turns.run(self._replicas.adopting(self._name, manifest))
                 return manifest
             self._journal.doubt_chunks(self._transfer.name, (c.index for c in chunks if c.file in damaged))
         raise PullFailed("DIGEST_MISMATCH", "what lies on disk is not what was sent, time and again")
@@ -164,8 +168,7 @@ class Pull:
 
     def _write(self, manifest: Manifest, chunk: Chunk, content: bytearray) -> None:
         with (self._folder / manifest.files[chunk.file].path).open("r+b") as file:
-            file.seek(chunk.offset)
-            file.write(content)
+            write_sparse(file.fileno(), chunk.offset, content)
 
     def _lay_out(self, manifest: Manifest, missing_bytes: int) -> None:
         """Make room for every file; those that are there already keep what they hold."""
@@ -182,9 +185,9 @@ class Pull:
         for file in empty_files(manifest):
             (self._folder / file.path).touch()
 
-    def _read_back(self, manifest: Manifest) -> frozenset[int]:
+    def _reading_back(self, manifest: Manifest) -> Generator[int, None, frozenset[int]]:
         """Numbers of the files that are not on disk as the manifest says; none when the digest is the dataset's."""
-        found = read_folder(self._folder)
+        found = yield from reading_folder(self._folder)
         if found.digest == self._transfer.digest:
             return frozenset()
         here = {file.path: file for file in found.files}

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import shutil
 import stat
 import uuid
+from collections.abc import Generator
 from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
 
@@ -19,14 +19,25 @@ import structlog
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_agent.trees import remove_tree
 from suanmesh_chassis.private import private_folder, write_private
-from suanmesh_content import FolderError, Manifest, RegularFile, manifest_from, manifest_to, read_folder, regular_files
+from suanmesh_content import (
+    FolderError,
+    Manifest,
+    RegularFile,
+    copying,
+    finished,
+    manifest_from,
+    manifest_to,
+    reading_folder,
+    regular_files,
+)
 
 log = structlog.get_logger()
 
 _FILE_MODE = 0o400
 _PROGRAM_MODE = 0o500
 _FOLDER_MODE = 0o500
-_COPY_BYTES = 1024 * 1024
+_BLOCK_BYTES = 512
+"""What the system counts in that a file has on disk."""
 _FREE_SHARE = 2
 """Of the disk that is free, a copied file may take one part in so many: the journal lies on the same disk."""
 
@@ -72,9 +83,13 @@ class Replicas:
         The same content may come in any number of times at once, in this process and in others: the first to arrive
         stays, and every other finds what it wanted.
         """
+        finished(self.adopting(name, manifest))
+
+    def adopting(self, name: str, manifest: Manifest) -> Generator[int, None, None]:
+        """`adopt` in steps, for work that takes turns."""
         home = self._incoming / name
         if not self.has(manifest.digest):
-            _finish(home, manifest)
+            yield from _finishing(home, manifest)
             self._place(home, manifest.digest)
         _drop(home)
 
@@ -83,14 +98,18 @@ class Replicas:
 
         Raises FolderError and ManifestError.
         """
+        return finished(self.taking_in(folders, link=link))
+
+    def taking_in(self, folders: dict[str, Path], *, link: bool = False) -> Generator[int, None, Manifest]:
+        """`take_in` in steps; closing it early leaves nothing behind."""
         name = _import_name()
         target = self.incoming(name)
         target.mkdir(parents=True)
         try:
             for prefix, folder in folders.items():
-                _bring(folder, target / prefix, link=link)
-            manifest = read_folder(target)
-            self.adopt(name, manifest)
+                yield from _bringing(folder, target / prefix, link=link)
+            manifest = yield from reading_folder(target)
+            yield from self.adopting(name, manifest)
         finally:
             self.discard(name)
         return manifest
@@ -142,8 +161,8 @@ class Replicas:
             return
 
 
-def _bring(folder: Path, target: Path, *, link: bool) -> None:
-    """Lay the files of `folder` out under `target`. Raises FolderError."""
+def _bringing(folder: Path, target: Path, *, link: bool) -> Generator[int, None, None]:
+    """Lay the files of `folder` out under `target`, in steps. Raises FolderError."""
     target.mkdir(parents=True, exist_ok=True)
     disk, claimed_bytes = os.statvfs(target), 0
     with closing(regular_files(folder)) as files:
@@ -153,8 +172,9 @@ def _bring(folder: Path, target: Path, *, link: bool) -> None:
                 raise FolderError(f"its files claim {claimed_bytes} bytes, more than the site's whole disk has")
             place = target / file.path
             place.parent.mkdir(parents=True, exist_ok=True)
+            yield 0
             if not (link and _linked(file, place)):
-                _copied(file, place)
+                yield from _copying(file, place)
 
 
 def _linked(file: RegularFile, place: Path) -> bool:
@@ -170,22 +190,27 @@ def _linked(file: RegularFile, place: Path) -> bool:
     return True
 
 
-def _copied(file: RegularFile, place: Path) -> None:
-    disk = os.statvfs(place.parent)
-    if file.facts.st_size > disk.f_bavail * disk.f_frsize // _FREE_SHARE:
-        raise FolderError(f"{file.path!r} has {file.facts.st_size} bytes, more than the site's disk has room to copy")
-    with os.fdopen(file.open(), "rb") as source, place.open("xb") as target:
-        shutil.copyfileobj(source, target, _COPY_BYTES)
-        os.fchmod(target.fileno(), _PROGRAM_MODE if file.facts.st_mode & stat.S_IXUSR else _FILE_MODE)
+def _copying(file: RegularFile, place: Path) -> Generator[int, None, None]:
+    disk, held_bytes = os.statvfs(place.parent), file.facts.st_blocks * _BLOCK_BYTES
+    if held_bytes > disk.f_bavail * disk.f_frsize // _FREE_SHARE:
+        raise FolderError(f"{file.path!r} has {held_bytes} bytes on disk, more than the site's has room to copy")
+    source = file.open()
+    try:
+        with place.open("xb") as target:
+            yield from copying(source, target.fileno(), os.fstat(source).st_size)
+            os.fchmod(target.fileno(), _PROGRAM_MODE if file.facts.st_mode & stat.S_IXUSR else _FILE_MODE)
+    finally:
+        os.close(source)
 
 
-def _finish(home: Path, manifest: Manifest) -> None:
-    """Write all of it to disk, and let nothing below its top be replaced or removed: tasks reach it."""
+def _finishing(home: Path, manifest: Manifest) -> Generator[int, None, None]:
+    """Write all of it to disk, and let nothing below its top be replaced or removed: tasks reach it. In steps."""
     files = home / "files"
     for file in manifest.files:
         path = files / file.path
         path.chmod(_PROGRAM_MODE if file.executable else _FILE_MODE)
         _to_disk(path)
+        yield 0
     write_private(home / "manifest.pb", manifest_to(manifest).SerializeToString(deterministic=True))
     (home / "manifest.pb").chmod(_FILE_MODE)
     _to_disk(home / "manifest.pb")
@@ -193,6 +218,7 @@ def _finish(home: Path, manifest: Manifest) -> None:
     for folder in (files / each for each in (inner or {PurePosixPath()})):
         folder.chmod(_FOLDER_MODE)
         _to_disk(folder)
+        yield 0
     _to_disk(home)
 
 

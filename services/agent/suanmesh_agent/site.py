@@ -32,6 +32,7 @@ from suanmesh_agent.settings import AgentSettings
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.steps import Steps
 from suanmesh_agent.transfers import Transfers
+from suanmesh_agent.turns import Turns
 from suanmesh_chassis import Listener, Served
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.run import shut_folders
@@ -179,6 +180,7 @@ class Work:
         """Each runs for good."""
         site, clock, journal = f"sites/{self.settings.site}", self.process.clock, self.journal
         meter = Meter(site, journal, AccountingOverMesh(self.mesh), self.process.signer, clock, self.rng)
+        turns = Turns()
         transfers = Transfers(
             site,
             transport=self.transport,
@@ -187,6 +189,7 @@ class Work:
             replicas=self.replicas,
             meter=meter,
             clock=clock,
+            turns=turns,
             patience_s=self.settings.transfer_patience_s,
         )
         pool = f"{site}/pools/{self.settings.pool}"
@@ -194,7 +197,7 @@ class Work:
         return [
             meter.run(),
             transfers.run(),
-            self._placements(site, meter).run(),
+            self._placements(site, meter, turns).run(),
             self._register(pool),
             StateReports(
                 self.mesh, pool, self.offers.free, self.endpoint, clock, self.permission, every_s=every.report_every_s
@@ -203,14 +206,14 @@ class Work:
             LinkProbes(self.mesh, site, clock, every_s=every.probe_every_s).run(),
         ]
 
-    def _placements(self, site: str, meter: Meter) -> Placements:
+    def _placements(self, site: str, meter: Meter, turns: Turns) -> Placements:
         scheduler = SchedulerOverMesh(self.mesh)
         steps = Steps(
             offers=self.offers,
             scheduler=scheduler,
             executor=self.executor,
             staging=Staging(self.transport, self.journal, self.replicas),
-            delivery=Delivery(site, self.transport, self.executor, self.journal, self.replicas),
+            delivery=Delivery(site, self.transport, self.executor, self.journal, self.replicas, turns),
             meter=meter,
             meter_every_s=self.settings.meter_every_s,
             permission=self.permission,

@@ -30,6 +30,7 @@ from suanmesh_agent.placements import Placements, taken_capacity
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.steps import Steps
+from suanmesh_agent.turns import Turns
 from suanmesh_content import Chunk, manifest_to
 from suanmesh_kernel.clock import SystemClock, seeded_rng
 from suanmesh_kernel.quantities import Capacity
@@ -321,7 +322,7 @@ class PaperSite:
             permission=self.permission.path,
         )
         meter = Meter(site, journal, self.accounting, PlainSigner(), clock, seeded_rng(1))
-        self.delivery = Delivery(site, self.transport, self.executor, journal, self.replicas)
+        self.delivery = Delivery(site, self.transport, self.executor, journal, self.replicas, Turns())
         steps = Steps(
             offers=PaperOffers(journal),
             scheduler=self.scheduler,

@@ -16,6 +16,7 @@ from suanmesh_agent.meter import Meter
 from suanmesh_agent.ports import DataPath, TransportPort
 from suanmesh_agent.pulling import Pull, PullFailed
 from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.turns import Turns
 from suanmesh_chassis import Guard
 from suanmesh_content import plan_chunks
 from suanmesh_kernel.clock import Clock
@@ -48,6 +49,7 @@ class Transfers:
         replicas: Replicas,
         meter: Meter,
         clock: Clock,
+        turns: Turns,
         patience_s: float,
         progress_every_s: float = PROGRESS_EVERY_S,
     ) -> None:
@@ -58,6 +60,7 @@ class Transfers:
         self._replicas = replicas
         self._meter = meter
         self._clock = clock
+        self._turns = turns
         self._patience_s = patience_s
         self._progress_every_s = progress_every_s
         self._slots = asyncio.Semaphore(AT_A_TIME)
@@ -164,6 +167,7 @@ class Transfers:
             journal=self._journal,
             replicas=self._replicas,
             clock=self._clock,
+            turns=self._turns,
             patience_s=self._patience_s,
         )
         async with asyncio.TaskGroup() as tasks:

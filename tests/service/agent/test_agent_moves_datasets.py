@@ -24,6 +24,7 @@ from suanmesh_agent.testing import (
     write_numbers,
 )
 from suanmesh_agent.transfers import Transfers
+from suanmesh_agent.turns import Turns
 from suanmesh_content import read_folder
 from suanmesh_kernel.clock import HandClock, SystemClock, seeded_rng
 from suanmesh_kernel.refusals import Unavailable
@@ -77,6 +78,7 @@ class Sites:
             replicas=self.replicas,
             meter=meter,
             clock=clock,
+            turns=Turns(),
             patience_s=self.patience_s,
             progress_every_s=0.02,
         )
