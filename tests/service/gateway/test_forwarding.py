@@ -42,6 +42,7 @@ from suanmesh_registry.certificates import Certifier
 from suanmesh_registry.presence import Presence
 from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.service import RegistryService, Surroundings
+from suanmesh_registry.settings import RegistrySettings
 from suanmesh_sdk import Instance, Mesh, Tls, connect
 from suanmesh_store import MemoryStore, open_mirror
 from suanmesh_store.layout import PARTIES, POOLS, SITES
@@ -101,6 +102,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
             Registrar(store, pools, NODE, clock, system_rng),
             clock,
             system_rng,
+            RegistrySettings().bounds(),
         )
         registry = Served(REGISTRY, RegistryService(around))
         registry_address = await node.serve(
