@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.gateway.v1 import gateway_service_pb2 as gateway
 from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
@@ -53,10 +54,12 @@ async def test_while_etcd_is_frozen_nobody_is_a_stranger(mortal_node: Node) -> N
     members = [member.process for member in mortal_node.etcd]
     async with mortal_node.mesh("operator") as mesh, asyncio.TaskGroup() as tasks:
         sites, jobs = registry.ListSitesRequest(), scheduler.ListJobsRequest()
+        accounts = accounting.ListAccountsRequest()
         traces = gateway.ListTracesRequest(page_size=1)
         reads = {
             "sites": Reads(lambda: mesh.registry.ListSites(sites, timeout=CALL_S)),
             "jobs": Reads(lambda: mesh.scheduler.ListJobs(jobs, timeout=CALL_S)),
+            "accounts": Reads(lambda: mesh.accounting.ListAccounts(accounts, timeout=CALL_S)),
             "traces": Reads(lambda: mesh.gateway.ListTraces(traces, timeout=CALL_S)),
         }
         running = [tasks.create_task(each.run()) for each in reads.values()]

@@ -82,6 +82,7 @@ class Router(grpc.GenericRpcHandler):
     def clear(self) -> None:
         """Serve nothing any more; streams that are open end with what `not_yet` says."""
         self._handlers, self._placed = {}, False
+        self._rules.term += 1
         self._rules.streams.end_all(self._not_yet())
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:

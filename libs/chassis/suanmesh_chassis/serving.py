@@ -26,9 +26,9 @@ from suanmesh_chassis.parts import Requests
 from suanmesh_chassis.streams import Streams
 from suanmesh_chassis.turns import Turns
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import DeadlineExceeded, InvalidArgument, Refusal, ResourceExhausted
+from suanmesh_kernel.refusals import DeadlineExceeded, InvalidArgument, Refusal, ResourceExhausted, Unavailable
 from suanmesh_sdk import deadlines
-from suanmesh_sdk.status import DETAILS_KEY, MESSAGE_LENGTH_MAX, status_of
+from suanmesh_sdk.status import DETAILS_KEY, MESH_DOMAIN, MESSAGE_LENGTH_MAX, status_of
 from suanmesh_store import Answered, MemoKey
 from suanmesh_telemetry import names
 from suanmesh_telemetry.metrics import SERVER_DURATIONS
@@ -64,6 +64,8 @@ class Rules:
         self.requests = requests
         self.served = ServedLines()
         self.streams = Streams()
+        self.term = 0
+        """How often what was served has been withdrawn."""
 
 
 class Serving:
@@ -87,6 +89,7 @@ class Serving:
         "_rules",
         "_span",
         "_status",
+        "_term",
         "_turns",
         "method",
     )
@@ -94,6 +97,7 @@ class Serving:
     def __init__(self, rules: Rules, method: Method, context: Any) -> None:
         self._begun = time.perf_counter()
         self._rules = rules
+        self._term = rules.term
         self._context = context
         self._headers = headers_of(context.invocation_metadata())
         self._span = rules.spans.serve(method.name, method.effect, self._headers.traceparent)
@@ -252,7 +256,21 @@ class Serving:
         self._code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
 
     def failed(self, defect: Exception) -> None:
-        """It ends with a defect of ours: the caller learns a trace id, the log the rest."""
+        """It ends with something that is no refusal.
+
+        In a handler whose term has ended that is no wonder, since what it stood on has been closed: the caller is to
+        try again. Otherwise it is a defect of ours: the caller learns a trace id, the log the rest.
+        """
+        refusal = _only_refusal(defect)
+        if refusal is None and self._term != self._rules.term:
+            _log.warning(
+                "call outlived its term", method=self.method.name, message=f"{type(defect).__name__}: {defect}"
+            )
+            message = f"this instance ceased to lead {self._rules.area} while it served the call"
+            refusal = Unavailable("NOT_READY", message, domain=MESH_DOMAIN)
+        if refusal is not None:
+            self.refused(refusal)
+            return
         self._code, self._reason, self._message = "INTERNAL", type(defect).__name__, "internal error"
         trace_id = format_trace_id(self._span.get_span_context().trace_id)
         status = status_pb2.Status(code=code_pb2.INTERNAL, message=self._message)
@@ -343,6 +361,14 @@ class Serving:
         }
         self._span.set_attributes({key: value for key, value in known.items() if value})
         end_span(self._span, self._code, self._reason)
+
+
+def _only_refusal(failure: Exception) -> Refusal | None:
+    """The first refusal of a group of tasks that failed with nothing else."""
+    if not isinstance(failure, ExceptionGroup):
+        return failure if isinstance(failure, Refusal) else None
+    found = [_only_refusal(each) for each in failure.exceptions]
+    return found[0] if all(found) else None
 
 
 def _digest(request: Message, request_id: str) -> bytes:

@@ -39,6 +39,8 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "DEADLINE_EXCEEDED": "在得到答复之前时间已到",
         "KEY_UNCHECKED": "此处不认得签名所用的密钥，而保存密钥的 etcd 无法访问，请重试",
         "CLOCK_SKEWED": "两台机器的时钟相差过大，请校准",
+        "DISK_FULL": "服务存放记录的磁盘或配额已满，腾出空间后会继续",
+        "STORE_CORRUPT": "服务存放记录的文件已损坏，请恢复备份",
         "DEFECT": "服务器内部故障，请凭追踪号联系运维方",
         "FIELD_INVALID": "字段的值不合规定，或超过其约定的大小",
         "STREAM_STALLED": "调用者长时间未读取数据流，请在能够读取时重新打开",

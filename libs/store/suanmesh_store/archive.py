@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Row, String, Table, create_engine, select
-from sqlalchemy.exc import OperationalError
 
-from suanmesh_kernel.refusals import Unavailable
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_store.layout import Kind, M
 from suanmesh_store.soundness import must_be_sound_at
+from suanmesh_store.transactions import Worker
 
 R = TypeVar("R")
 
@@ -46,7 +44,7 @@ class Keep(Generic[M]):
 
 
 class Archive:
-    """Documents of one area that no longer live in etcd. Every method may raise Unavailable (`NOT_READY`)."""
+    """Documents of one area that no longer live in etcd. Every method may raise what `transactions` says."""
 
     def __init__(self, url: str) -> None:
         """`url` is SQLAlchemy's: SQLite embedded, PostgreSQL at scale.
@@ -56,8 +54,7 @@ class Archive:
         must_be_sound_at(url, "the archive")
         self._engine = create_engine(url)
         _metadata.create_all(self._engine)
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive")
-        self._closed = False
+        self._worker = Worker("the archive")
 
     async def keep(self, *kept: Keep[Any]) -> None:
         """Keep documents, all or none; what is kept again replaces what was kept. Durable when it returns."""
@@ -95,23 +92,21 @@ class Archive:
         return {place: live[place] if place in live else kind.message.FromString(kept[place]) for place in places}
 
     async def close(self) -> None:
-        """Finish what is queued and close the database; whoever still asks is refused."""
-        self._closed = True
-        await asyncio.to_thread(self._worker.shutdown)
+        """Finish what is queued and close the database."""
+        await self._worker.close()
         self._engine.dispose()
+
+    @property
+    def trouble(self) -> Refusal | None:
+        """What kept the last call from being carried out; None where nothing did."""
+        return self._worker.trouble
 
     async def _run(self, work: Callable[[Connection], R]) -> R:
         def transact() -> R:
             with self._engine.begin() as connection:
                 return work(connection)
 
-        if self._closed:
-            raise Unavailable("NOT_READY", "the archive is closed", domain="mesh.suanmesh")
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, transact)
-        except OperationalError as trouble:
-            message = f"the archive cannot be reached: {trouble.orig}"
-            raise Unavailable("NOT_READY", message, domain="mesh.suanmesh") from trouble
+        return await self._worker.run(transact)
 
 
 def _put(c: Connection, rows: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -14,6 +14,7 @@ from suanmesh.etcdwire.v1 import etcdwire_pb2 as wire
 from suanmesh_etcd3 import (
     Client,
     Election,
+    EtcdError,
     Event,
     KeyValue,
     LeaseNotFound,
@@ -71,13 +72,8 @@ class EtcdLease:
     async def revoke(self) -> None:
         """End it; where etcd cannot be asked it ends by itself."""
         self._deadline = -math.inf
-        if self._kept is not None:
-            await self._kept.revoke()
-            return
-        try:
-            await self._client.revoke(self.id)
-        except (LeaseNotFound, OutcomeUnknown, Unavailable):
-            return
+        with suppress(EtcdError):
+            await (self._client.revoke(self.id) if self._kept is None else self._kept.revoke())
 
     async def __aenter__(self) -> Self:
         """The lease itself."""
@@ -114,7 +110,8 @@ class EtcdTerm:
 
     async def resign(self) -> None:
         """Let the next one lead at once."""
-        await self.elected.resign()
+        with _troubles():
+            await self.elected.resign()
 
 
 class EtcdKeyspace:
@@ -205,6 +202,8 @@ def _troubles() -> Iterator[None]:
         raise KeyspaceTrouble(Trouble.FULL, str(error)) from error
     except (TooLarge, TooManyOperations) as error:
         raise KeyspaceTrouble(Trouble.TOO_LARGE, str(error)) from error
+    except EtcdError as error:  # denied, compacted, or what a later etcd says
+        raise KeyspaceTrouble(Trouble.REFUSED, str(error)) from error
 
 
 def _entry(found: KeyValue | Event) -> Entry:

@@ -106,6 +106,7 @@ class Trouble(Enum):
     LEASE_GONE = "lease gone"
     FULL = "out of space"
     TOO_LARGE = "too large"
+    REFUSED = "refused"
 
 
 class KeyspaceTrouble(Exception):

@@ -333,7 +333,9 @@ def refusal_of(trouble: KeyspaceTrouble) -> Unavailable | FailedPrecondition | I
         case Trouble.LEASE_GONE:
             return FailedPrecondition("LEASE_GONE", "the lease is gone, and what was attached to it")
         case Trouble.FULL:
-            return Unavailable("NOT_READY", f"etcd is out of space: {trouble}", **domain)
+            return Unavailable("DISK_FULL", f"etcd is out of space: {trouble}", **domain)
+        case Trouble.REFUSED:
+            return Unavailable("NOT_READY", f"etcd refuses it: {trouble}", **domain)
         case Trouble.TOO_LARGE:
             return InvalidArgument("DOCUMENT_TOO_LARGE", f"too much for one transaction: {trouble}", **domain)
 

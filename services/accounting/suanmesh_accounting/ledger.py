@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import chain, count
 from typing import Any, TypeVar
@@ -28,9 +26,10 @@ from suanmesh_accounting.domain.ledger import (
 )
 from suanmesh_accounting.wire import microseconds
 from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Refusal
 from suanmesh_store import Answered, MemoKey
 from suanmesh_store.soundness import must_be_sound_at
+from suanmesh_store.transactions import Worker
 
 R = TypeVar("R")
 
@@ -69,27 +68,28 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._closed = False
+        self._writer = Worker("the ledger")
 
     async def run(self, work: Callable[[Connection], R]) -> R:
         """Run `work` in one transaction; it commits when `work` returns and leaves no trace when it raises.
 
-        Raises Unavailable (`NOT_READY`) once the ledger is closed, as it is when the lead was lost.
+        Raises what `work` raises, and refusals where the database fails.
         """
-        if self._closed:
-            raise Unavailable("NOT_READY", "the ledger is closed", domain="mesh.suanmesh")
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
+        return await self._writer.run(lambda: self._transact(work))
 
     def _transact(self, work: Callable[[Connection], R]) -> R:
         with self._engine.begin() as connection:
             return work(connection)
 
     async def close(self) -> None:
-        """Finish what is queued and close the database; whoever still asks is refused."""
-        self._closed = True
-        await asyncio.to_thread(self._writer.shutdown)
+        """Finish what is queued and close the database."""
+        await self._writer.close()
         self._engine.dispose()
+
+    @property
+    def trouble(self) -> Refusal | None:
+        """What kept the last transaction from being made; None where nothing did."""
+        return self._writer.trouble
 
     async def recall(self, key: MemoKey) -> Answered | None:
         """The answer once given to a request id."""

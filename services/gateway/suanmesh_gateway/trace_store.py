@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +12,7 @@ import structlog
 
 from suanmesh_gateway.domain.traces import Span, Summary
 from suanmesh_store.soundness import is_damage, set_aside
+from suanmesh_store.transactions import Worker
 
 T = TypeVar("T")
 
@@ -58,7 +57,7 @@ class TraceStore:
         self._path = path
         self._trace_spans_max = trace_spans_max
         self._opened: sqlite3.Connection | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="traces")
+        self._thread = Worker("the trace store")
 
     async def add(self, spans: Iterable[Span]) -> None:
         """Keep `spans`; those beyond the bound of their trace are let go."""
@@ -82,11 +81,11 @@ class TraceStore:
 
     async def close(self) -> None:
         """Finish what was begun."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._shut)
-        self._thread.shutdown()
+        await self._thread.run(self._shut)
+        await self._thread.close()
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._done, work)
+        return await self._thread.run(lambda: self._done(work))
 
     def _done(self, work: Callable[[], T]) -> T:
         """Do `work`, in a file begun anew where the one there is turns out to be damaged. Raises sqlite3.Error."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suanmesh.scheduler.v1.job_pb2 import Job
@@ -92,6 +92,7 @@ async def test_a_database_in_trouble_is_told_as_such(archive: Archive, tmp_path:
         await archive.keep(kept(a_job(1)))
 
 
+@settings(deadline=None)
 @given(
     jobs=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(PARTIES)), max_size=12),
     moves=st.lists(st.lists(st.integers(0, 11), max_size=6), max_size=20),

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from suanmesh_chassis import House, Parts, Served
+from suanmesh_chassis import Call, House, Parts, Served
 from suanmesh_chassis.discovery import Directory
 from suanmesh_chassis.life import Life
-from suanmesh_chassis.probe import PROBE_SERVICE, Probes
+from suanmesh_chassis.probe import PROBE_SERVICE, Probe, Probes
 from suanmesh_chassis.run import main
 from suanmesh_chassis.testing import LoopbackNode
 from suanmesh_kernel.clock import system_rng
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import InstanceState
+from suanmesh_sdk.status import RemoteDefect
 from suanmesh_store import MemoryKeyspace, MemoryStore
+from suanmesh_store.archive import Archive
+from suanmesh_store.layout import JOBS
 
 Build = Callable[[House[None]], Awaitable[Parts]]
 
@@ -167,6 +172,72 @@ async def test_a_process_that_has_lost_its_lead_ends_its_term_and_begins_another
     second = town.houses[1].leadership
     assert second is not None
     assert second.fence > first.fence
+
+
+class Historian:
+    """Answers from an archive that is closed with the term, as accounting and the scheduler do."""
+
+    def __init__(self, archive: Archive, probes: Probes) -> None:
+        self._archive = archive
+        self._probes = probes
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(self._probes, method)
+
+    async def Read(self, request: Any, call: Call) -> Any:
+        if request.text == "many":
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(3):
+                    tasks.create_task(self._archive.get(JOBS, "jobs/j"))
+        for _ in range(5):
+            await self._archive.get(JOBS, "jobs/j")
+        return Probe(text="read")
+
+
+def begun(houses: list[House[None]], terms: int, found: list[Any]) -> bool:
+    """Whether the only instance leads again, after so many terms."""
+    return len(houses) > terms and [each.leader for each in found] == [True]
+
+
+async def test_a_change_of_lead_under_load_breaks_nothing(town: Town, connect: Any, tmp_path: Path) -> None:
+    """A user whose call was under way when the lead changed is to try again, not to be told of a defect."""
+    told: Counter[str] = Counter()
+    answered = asyncio.Event()
+
+    async def build(house: House[None]) -> Parts:
+        town.houses.append(house)
+        archive = Archive(f"sqlite:///{tmp_path}/a.sqlite")
+        servicer = Historian(archive, town.probes)
+        return Parts([Served(PROBE_SERVICE, servicer)], requests=town.probes, closing=[archive.close])
+
+    async def ask(client: Any, what: str) -> None:
+        while True:
+            try:
+                await client.unary("Read", what)
+                told["OK"] += 1
+                answered.set()
+            except Refusal as refusal:
+                told[refusal.code] += 1
+            except RemoteDefect as defect:
+                told[f"INTERNAL {defect}"] += 1
+
+    async with town.living(build), asyncio.TaskGroup() as tasks:
+        (first,) = await town.seen(lambda found: [each.leader for each in found] == [True])
+        client = connect(at=first.address)
+        asking = [tasks.create_task(ask(client, what)) for what in ("one", "many") * 8]
+        for term in range(1, 6):
+            for _ in range(20):
+                answered.clear()
+                await answered.wait()
+            leadership: Any = town.houses[-1].leadership
+            await leadership.resign()
+            await town.seen(partial(begun, town.houses, term))
+        for each in asking:
+            each.cancel()
+
+    assert told["OK"] > 0
+    assert told["UNAVAILABLE"] > 0
+    assert set(told) == {"OK", "UNAVAILABLE"}
 
 
 async def test_a_stream_ends_with_the_lead_behind_it(town: Town, connect: Any) -> None:

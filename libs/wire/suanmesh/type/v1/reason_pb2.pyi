@@ -82,6 +82,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """DEADLINE_EXCEEDED: the message did not arrive whole in the time that one may take."""
     REASON_SERVICE_UNKNOWN: _Reason.ValueType  # 27
     """NOT_FOUND: the health of a service was asked for that is not served here."""
+    REASON_DISK_FULL: _Reason.ValueType  # 32
+    """UNAVAILABLE: the disk or the quota of what the service keeps its records in is full; make room, then it goes on."""
+    REASON_STORE_CORRUPT: _Reason.ValueType  # 33
+    """DATA_LOSS: what the service keeps its records in is damaged; bring back a copy."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -146,3 +150,7 @@ REASON_MESSAGE_LATE: Reason.ValueType  # 26
 """DEADLINE_EXCEEDED: the message did not arrive whole in the time that one may take."""
 REASON_SERVICE_UNKNOWN: Reason.ValueType  # 27
 """NOT_FOUND: the health of a service was asked for that is not served here."""
+REASON_DISK_FULL: Reason.ValueType  # 32
+"""UNAVAILABLE: the disk or the quota of what the service keeps its records in is full; make room, then it goes on."""
+REASON_STORE_CORRUPT: Reason.ValueType  # 33
+"""DATA_LOSS: what the service keeps its records in is damaged; bring back a copy."""
