@@ -20,6 +20,7 @@ from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import semantics_pb2
+from suanmesh_sdk.status import WRITE_FAILED
 
 MIB = 1 << 20
 SERVICES = {
@@ -80,6 +81,8 @@ class RawCaller:
         try:
             answer = await _first(channel, path, method, raw, stream_s)
         except grpc.aio.AioRpcError as no:
+            if no.details() == WRITE_FAILED:  # made up by this side when the refusal was faster than the request
+                return await self.send(channel, method, raw, stream_s=stream_s)
             details = dict(no.trailing_metadata() or ()).get("grpc-status-details-bin")
             status = status_pb2.Status(message=no.details() or "")
             if isinstance(details, bytes):

@@ -8,44 +8,25 @@ they would meet if nothing of it existed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message import Message
 
-from suanmesh.accounting.v1 import account_pb2, price_book_pb2, usage_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
-from suanmesh.agent.v1 import agent_service_pb2 as agent
-from suanmesh.gateway.v1 import gateway_service_pb2 as gateway
-from suanmesh.network_orchestrator.v1 import link_pb2
-from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
-from suanmesh.registry.v1 import party_pb2, pool_pb2, site_pb2
-from suanmesh.registry.v1 import registry_service_pb2 as registry
-from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.accounting.v1 import usage_pb2
+from suanmesh.scheduler.v1 import job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
-from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
-from suanmesh.transport.v1 import transport_service_pb2 as transport
-from suanmesh.type.v1 import money_pb2, semantics_pb2, signed_pb2
-from suanmesh_chassis.ca import NodeCa, agent_server_name, server_name, write_identity
-from suanmesh_chassis.identity import agent_id, service_id, user_id
-from suanmesh_chassis.signing import load_signer
-from suanmesh_kernel.clock import SystemClock
-from suanmesh_local import trials, world
-from suanmesh_local.node import NODE, Node
-from tests.mesh.calling import METHODS, Answer, RawCaller, semantics_of
+from suanmesh.type.v1 import semantics_pb2
+from tests.mesh.asking import BY_TICKET, ROWS, Identity, World, a_world
+from tests.mesh.calling import METHODS, Answer, semantics_of
 
 pytestmark = [pytest.mark.mesh, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
-HOME, SOURCE, ABROAD = (place.site for place in world.PLACES[:3])
-"""The site whose things are asked about, the one its data came from, and a stranger to both."""
 MARKS = (b"parties/demo", b"accounts/demo", b"jobs/secret", b"datasets/secret")
 """What no answer to a stranger may hold, whatever they ask about."""
-OWN, COMMON = semantics_pb2.OWNERSHIP_OWN, semantics_pb2.OWNERSHIP_COMMON
+OWN = semantics_pb2.OWNERSHIP_OWN
 NOT_FOR_ROLE = {"ROLE_DENIED"}
 HIDDEN_CODES = {"NOT_FOUND", "PERMISSION_DENIED"}
 NOT_SIGNED = {"DESCRIPTOR_SIGNATURE_INVALID", "USAGE_SIGNATURE_INVALID"}
@@ -53,177 +34,6 @@ NOT_SIGNED = {"DESCRIPTOR_SIGNATURE_INVALID", "USAGE_SIGNATURE_INVALID"}
 CODE_NAMES = {5: "NOT_FOUND", 7: "PERMISSION_DENIED", 16: "UNAUTHENTICATED"}
 
 
-@dataclass(frozen=True)
-class Identity:
-    """Somebody with a certificate of the node, or without one."""
-
-    name: str
-    roles: frozenset[str]
-    owns: bool
-    """Whether the things that rows ask about are theirs, or theirs to see."""
-    home: Path | None
-
-
-@dataclass
-class World:
-    """A node with things of one party and one site to ask about."""
-
-    node: Node
-    caller: RawCaller
-    identities: list[Identity] = field(default_factory=list)
-    job: job_pb2.Job = field(default_factory=job_pb2.Job)
-    ended: job_pb2.Job = field(default_factory=job_pb2.Job)
-    transfer: transfer_pb2.Transfer = field(default_factory=transfer_pb2.Transfer)
-    ticket: signed_pb2.Signed = field(default_factory=signed_pb2.Signed)
-    pool: pool_pb2.Pool = field(default_factory=pool_pb2.Pool)
-    site: site_pb2.Site = field(default_factory=site_pb2.Site)
-    link: link_pb2.Link = field(default_factory=link_pb2.Link)
-    asked: int = 0
-
-    def signed(self, who: Identity, payload: Message) -> signed_pb2.Signed:
-        """As the caller would sign it; whoever has no key signs as the first site's agent would not."""
-        home = who.home if who.home and "agent" in who.roles else self.node.folder / "sites" / ABROAD / "identity"
-        signer = load_signer(home / "signing.key", agent_id(NODE, home.parent.name))
-        return signer.sign(payload.DESCRIPTOR.full_name, payload.SerializeToString(deterministic=True))
-
-    async def ask(self, who: Identity, area: str, method: MethodDescriptor, *, direct: bool) -> Answer:
-        """The method's row, asked by somebody."""
-        self.asked += 1
-        request = ROWS[method.name](self, who)
-        if "request_id" in request.DESCRIPTOR.fields_by_name:
-            request.request_id = f"{who.name}-{self.asked}"  # type: ignore[attr-defined]
-        site = SOURCE if method.name in BY_TICKET else HOME
-        address, name = self._door(who, area, site, direct=direct)
-        ca = self.node.identities.of("operator") / "ca.pem"
-        channel = self.caller.channel(who.home, ca, address, name)
-        return await self.caller.send(channel, method, request.SerializeToString())
-
-    def _door(self, who: Identity, area: str, site: str, *, direct: bool) -> tuple[str, str]:
-        ports = self.node.ports
-        if who.home is None:
-            return f"127.0.0.1:{ports['enrol']}", server_name(NODE, "gateway")
-        if area == "agent" and direct:
-            return f"127.0.0.1:{ports[f'site-{site}']}", agent_server_name(NODE, site)
-        area = area if direct else "gateway"
-        return f"127.0.0.1:{ports[area]}", server_name(NODE, area)
-
-
-Row = Callable[[World, Identity], Message]
-
-
-def _record(w: World, who: Identity) -> usage_pb2.UsageRecord:
-    return usage_pb2.UsageRecord(
-        site=f"sites/{HOME}", epoch=who.name.replace("-", ""), sequence=1, placement=w.job.placement, task=0, final=True
-    )
-
-
-def _harmless_submit(w: World, who: Identity) -> Message:
-    item = scheduler.SubmitJob(job=trials.job("print(1)"))
-    return scheduler.SubmitJobsRequest(items=[item], validate_only=True)
-
-
-ROWS: dict[str, Row] = {
-    # registry
-    "CreateParty": lambda w, who: registry.CreatePartyRequest(
-        party_id="made", party=party_pb2.Party(kind=party_pb2.Party.KIND_CONSUMER, currency="CNY")
-    ),
-    "GetParty": lambda w, who: registry.GetPartyRequest(name="parties/demo"),
-    "ListParties": lambda w, who: registry.ListPartiesRequest(page_size=1000),
-    "SetPublishers": lambda w, who: registry.SetPublishersRequest(
-        name="parties/demo", publishers=[f"sites/{HOME}", f"sites/{SOURCE}"]
-    ),
-    "CreateJoinToken": lambda w, who: registry.CreateJoinTokenRequest(party=w.site.party),
-    "EnrolSite": lambda w, who: registry.EnrolSiteRequest(token="x.y", site_id="new"),
-    "GetSite": lambda w, who: registry.GetSiteRequest(name=f"sites/{HOME}"),
-    "ListSites": lambda w, who: registry.ListSitesRequest(),
-    "RegisterPools": lambda w, who: registry.RegisterPoolsRequest(descriptors=[w.pool.descriptor]),
-    "GetPool": lambda w, who: registry.GetPoolRequest(name=w.pool.name),
-    "SearchPools": lambda w, who: registry.SearchPoolsRequest(),
-    "WatchPools": lambda w, who: registry.WatchPoolsRequest(),
-    "ReportState": lambda w, who: registry.ReportStateRequest(
-        sequence=1, pools=[pool_pb2.PoolState(name=w.pool.name)], data_endpoint=w.site.data_endpoint
-    ),
-    # scheduler
-    "SubmitJobs": _harmless_submit,
-    "GetJob": lambda w, who: scheduler.GetJobRequest(name=w.job.name),
-    "ListJobs": lambda w, who: scheduler.ListJobsRequest(page_size=100),
-    "WatchJob": lambda w, who: scheduler.WatchJobRequest(name=w.job.name),
-    "CancelJob": lambda w, who: scheduler.CancelJobRequest(name=w.ended.name),
-    "GetDecision": lambda w, who: scheduler.GetDecisionRequest(name=f"{w.job.name}/decisions/-"),
-    "GetPlacement": lambda w, who: scheduler.GetPlacementRequest(name=w.job.placement),
-    "WatchPlacements": lambda w, who: scheduler.WatchPlacementsRequest(site=f"sites/{HOME}"),
-    "ReportTasks": lambda w, who: scheduler.ReportTasksRequest(
-        reports=[scheduler.TaskReport(placement=w.job.placement, state=placement_pb2.Placement.STATE_RUNNING)]
-    ),
-    "ReadJobLogs": lambda w, who: scheduler.ReadJobLogsRequest(name=w.job.name),
-    # network_orchestrator
-    "DeclareLinks": lambda w, who: network.DeclareLinksRequest(links=[w.link]),
-    "ListLinks": lambda w, who: network.ListLinksRequest(),
-    "ReportLinks": lambda w, who: network.ReportLinksRequest(site=f"sites/{HOME}"),
-    "FindPaths": lambda w, who: network.FindPathsRequest(
-        queries=[network.PathQuery(source=f"sites/{HOME}", target=f"sites/{ABROAD}")]
-    ),
-    "ReservePaths": lambda w, who: network.ReservePathsRequest(items=[network.PathAsk()]),
-    "ListReservations": lambda w, who: network.ListReservationsRequest(page_size=1000),
-    # transport
-    "CreateDataset": lambda w, who: transport.CreateDatasetRequest(
-        dataset_id="made", dataset=dataset_pb2.Dataset(party="parties/demo", digest="0" * 64, bytes=1, files=1)
-    ),
-    "GetDataset": lambda w, who: transport.GetDatasetRequest(name="datasets/secret"),
-    "ListDatasets": lambda w, who: transport.ListDatasetsRequest(page_size=1000),
-    "CreateTransfers": lambda w, who: transport.CreateTransfersRequest(
-        items=[transport.TransferAsk(dataset="datasets/secret", source=f"sites/{SOURCE}", target=f"sites/{HOME}")]
-    ),
-    "GetTransfer": lambda w, who: transport.GetTransferRequest(name=w.transfer.name),
-    "ListTransfers": lambda w, who: transport.ListTransfersRequest(page_size=100),
-    "CancelTransfer": lambda w, who: transport.CancelTransferRequest(name=w.transfer.name),
-    "WatchTransfers": lambda w, who: transport.WatchTransfersRequest(site=f"sites/{HOME}"),
-    "ReportTransfers": lambda w, who: transport.ReportTransfersRequest(
-        reports=[transport.TransferReport(transfer=w.transfer.name, state=transfer_pb2.Transfer.STATE_ACTIVE)]
-    ),
-    "ReadFile": lambda w, who: transport.ReadFileRequest(dataset="datasets/secret", path="numbers"),
-    "GetTicketKey": lambda w, who: transport.GetTicketKeyRequest(),
-    # accounting
-    "CreateAccount": lambda w, who: accounting.CreateAccountRequest(
-        account_id="made",
-        account=account_pb2.Account(party="parties/other", currency="CNY", kind=account_pb2.Account.KIND_CONSUMER),
-    ),
-    "GetAccount": lambda w, who: accounting.GetAccountRequest(name="accounts/demo"),
-    "ListAccounts": lambda w, who: accounting.ListAccountsRequest(page_size=1000),
-    "CreditAccount": lambda w, who: accounting.CreditAccountRequest(name="accounts/demo", amount_micros=1),
-    "PublishPriceBook": lambda w, who: accounting.PublishPriceBookRequest(
-        price_book_id="made",
-        price_book=price_book_pb2.PriceBook(
-            party=w.site.party,
-            currency="CNY",
-            prices=[money_pb2.Price(meter=money_pb2.METER_CPU_US, amount_micros=1, per_quantity=1)],
-        ),
-    ),
-    "ListPriceBooks": lambda w, who: accounting.ListPriceBooksRequest(),
-    "QuoteBatch": lambda w, who: accounting.QuoteBatchRequest(
-        items=[accounting.QuoteAsk(price_book=f"priceBooks/{HOME}")]
-    ),
-    "PlaceHolds": lambda w, who: accounting.PlaceHoldsRequest(items=[accounting.HoldAsk()]),
-    "RecordUsage": lambda w, who: accounting.RecordUsageRequest(
-        items=[accounting.UsageItem(record=w.signed(who, _record(w, who)))]
-    ),
-    "GetBill": lambda w, who: accounting.GetBillRequest(account="accounts/demo"),
-    "ListUsage": lambda w, who: accounting.ListUsageRequest(page_size=100),
-    "ListPostings": lambda w, who: accounting.ListPostingsRequest(),
-    "ListHolds": lambda w, who: accounting.ListHoldsRequest(page_size=100),
-    # agent
-    "GetManifest": lambda w, who: agent.GetManifestRequest(ticket=w.ticket),
-    "FetchChunks": lambda w, who: agent.FetchChunksRequest(
-        ticket=w.ticket, ranges=[agent.ChunkRange(file=0, offset=0, bytes=1)]
-    ),
-    "ReadLog": lambda w, who: agent.ReadLogRequest(placement=w.job.placement),
-    "Echo": lambda w, who: agent.EchoRequest(payload=b"x"),
-    # gateway
-    "GetTrace": lambda w, who: gateway.GetTraceRequest(name=f"traces/{w.ended.trace_id}"),
-    "ListTraces": lambda w, who: gateway.ListTracesRequest(),
-}
-BY_TICKET = {"GetManifest", "FetchChunks"}
-"""Made out for one reader, which no role stands above."""
 LISTS = {m.name for _, m in METHODS if semantics_of(m).ownership == OWN and m.name.startswith("List")}
 TOKEN_ALONE = {"EnrolSite"}
 """Answered UNAUTHENTICATED to everybody here: the token is what is judged, and ours is none."""
@@ -236,80 +46,9 @@ async def test_every_method_has_a_row() -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """A node on which `demo` has data, a transfer, a job that runs at the first site and one that ended there."""
-    folder = tmp_path_factory.mktemp("authorisation")
-    (folder / "data").mkdir()
-    (folder / "data" / "numbers").write_text("1 2 3")
-    async with Node(folder / "node", 3) as node:
-        caller = RawCaller()
-        made = World(node, caller)
-        _identify(made, folder / "identities")
-        await _found(made, folder / "data")
+    """A node with something to ask about."""
+    async with a_world(tmp_path_factory.mktemp("authorisation")) as made:
         yield made
-        await caller.close()
-
-
-def _identify(made: World, folder: Path) -> None:
-    ca = NodeCa.load(made.node.identities.ca_dir, SystemClock())
-
-    def issued(party: str) -> Path:
-        write_identity(folder / party, ca.issue(user_id(NODE, party, "bob")))
-        return folder / party
-
-    def at(site: str) -> Path:
-        return made.node.folder / "sites" / site / "identity"
-
-    user, operator, service = frozenset({"user"}), frozenset({"user", "operator"}), frozenset({"service"})
-    made.identities = [
-        Identity("stranger", user, owns=False, home=issued("other")),
-        Identity("unregistered", user, owns=False, home=issued("ghost")),
-        Identity("agent-abroad", frozenset({"agent"}), owns=False, home=at(ABROAD)),
-        Identity("nobody", frozenset(), owns=False, home=None),
-        Identity("owner", user, owns=True, home=made.node.identities.of("alice")),
-        Identity("agent", frozenset({"agent"}), owns=True, home=at(HOME)),
-        Identity("operator", operator, owns=True, home=made.node.identities.of("operator")),
-        Identity("service", service, owns=True, home=made.node.identities.of("scheduler")),
-    ]
-
-
-async def _found(made: World, data: Path) -> None:
-    node = made.node
-    async with node.mesh("operator") as operator, node.mesh() as alice:
-        party = party_pb2.Party(kind=party_pb2.Party.KIND_CONSUMER, display_name="other", currency="CNY")
-        await operator.registry.CreateParty(registry.CreatePartyRequest(party_id="other", party=party))
-        await node.publish(SOURCE, "secret", "demo", data)
-        await node.publish(SOURCE, "secret-moved", "demo", data)
-        publishers = [f"sites/{HOME}", f"sites/{SOURCE}"]
-        await alice.registry.SetPublishers(registry.SetPublishersRequest(name="parties/demo", publishers=publishers))
-        ended = trials.job("print('secret')", inputs=["secret-moved"])
-        ended.constraints.allow_sites.append(f"sites/{HOME}")
-        made.ended = await trials.ended(alice, await trials.submit(alice, "secret-ended", ended))
-        assert made.ended.state == job_pb2.Job.STATE_DONE, made.ended
-        running = trials.job("import time\nprint('secret', flush=True)\ntime.sleep(100)")
-        running.constraints.allow_sites.append(f"sites/{HOME}")
-        name = await trials.submit(alice, "secret-running", running)
-        made.job = await trials.reached(alice, name, job_pb2.Job.STATE_RUNNING)
-        assert made.job.state == job_pb2.Job.STATE_RUNNING, made.job
-        made.transfer = (await alice.transport.ListTransfers(transport.ListTransfersRequest())).transfers[0]
-        made.site = await alice.registry.GetSite(registry.GetSiteRequest(name=f"sites/{HOME}"))
-        made.pool = await alice.registry.GetPool(registry.GetPoolRequest(name=f"sites/{HOME}/pools/cpu"))
-        made.link = (await alice.network_orchestrator.ListLinks(network.ListLinksRequest())).links[0]
-        made.link.ClearField("state")
-    made.ticket = _ticket_of(node, made.transfer)
-
-
-def _ticket_of(node: Node, transfer: transfer_pb2.Transfer) -> signed_pb2.Signed:
-    """The ticket the transfer was carried with; the mesh shows it no more once the transfer has ended."""
-    signer = load_signer(node.identities.of("transport") / "signing.key", service_id(NODE, "transport"))
-    ticket = transfer_pb2.TransferTicket(
-        transfer=transfer.name,
-        dataset=transfer.dataset,
-        digest=transfer.digest,
-        source=transfer.source,
-        reader=agent_id(NODE, HOME),
-    )
-    ticket.expire_time.FromDatetime(SystemClock().now() + timedelta(hours=1))
-    return signer.sign(ticket.DESCRIPTOR.full_name, ticket.SerializeToString())
 
 
 @pytest.mark.parametrize("direct", [False, True], ids=["through the gateway", "direct"])

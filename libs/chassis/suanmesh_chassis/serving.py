@@ -313,9 +313,12 @@ class Serving:
             raise ResourceExhausted("STREAM_STALLED", message, seconds=f"{patience_s:g}") from late
 
     async def abort(self) -> None:
-        """Answer with what it ended with."""
+        """Answer with what it ended with. Raises CancelledError where the caller has gone meanwhile."""
         trailing = ((DETAILS_KEY, self._status),) if self._status else ()
-        await self._context.abort(_CODES[self._code], self._message, trailing)
+        try:
+            await self._context.abort(_CODES[self._code], self._message, trailing)
+        except grpc.aio.InternalError:  # gRPC would log it as a defect of the handler
+            raise asyncio.CancelledError from None
 
     async def _hold(self, amount: int) -> None:
         """Take `amount` bytes in flight, waiting for room no longer than a message may take."""

@@ -70,7 +70,7 @@ async def _around(serving: Serving, act: Act, streams: Streams | None = None) ->
         ended_with = streams.ended_with() if streams is not None else None
         if ended_with is None:
             serving.broken_off()
-            raise
+            raise asyncio.CancelledError from None  # whatever gRPC calls a caller that has gone, it is no defect
         serving.refused(ended_with)
     except Exception as defect:  # noqa: BLE001 - the one place where a handler's defect becomes an answer
         serving.failed(defect)
