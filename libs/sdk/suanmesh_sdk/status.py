@@ -73,6 +73,10 @@ def refusal_of(status: status_pb2.Status) -> Refusal:
     return refusal
 
 
+WRITE_FAILED = "Internal error from Core"
+"""What grpc.aio makes of a write to a stream that its server has just ended: nothing went wrong inside the server."""
+
+
 def refusal_of_call(code: str, message: str, details: bytes | None) -> Refusal:
     """The refusal behind a failed call: from its status details, or where there are none from the code alone."""
     if details:
@@ -100,6 +104,8 @@ def _bare(code: str, message: str) -> Refusal:
     message = message[:MESSAGE_LENGTH_MAX]
     if code == "CANCELLED":
         return Unavailable("NOT_READY", f"the server ended the call: {message}", domain=MESH_DOMAIN)
+    if code == "INTERNAL" and message == WRITE_FAILED:
+        return Unavailable("NOT_READY", "the server ended the call while it was written to", domain=MESH_DOMAIN)
     if code == "RESOURCE_EXHAUSTED" and _TOO_LARGE_MARK not in message:
         return Unavailable("PROCESS_FULL", message, domain=MESH_DOMAIN, retry_delay_s=FULL_DELAY_S)
     reason = reasons.OF_BARE_CODES.get(code, "DEFECT")

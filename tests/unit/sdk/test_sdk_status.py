@@ -17,7 +17,7 @@ from suanmesh_kernel.refusals import (
     Unavailable,
 )
 from suanmesh_sdk import reasons
-from suanmesh_sdk.status import RemoteDefect, refusal_of, refusal_of_call, status_of
+from suanmesh_sdk.status import WRITE_FAILED, RemoteDefect, refusal_of, refusal_of_call, status_of
 
 
 @pytest.mark.parametrize("kind", BY_CODE.values())
@@ -103,3 +103,10 @@ def test_a_malformed_status_does_not_hide_the_code() -> None:
     assert refusal_of_call("NOT_FOUND", "gone", b"\xff\xff\xff").code == "NOT_FOUND"
     assert isinstance(refusal_of(status_pb2.Status(code=code_pb2.INTERNAL, message="x")), RemoteDefect)
     assert isinstance(refusal_of(status_pb2.Status(code=99, message="x")), RemoteDefect)
+
+
+def test_a_stream_that_ended_while_it_was_written_to_may_be_opened_again() -> None:
+    """grpc.aio calls it INTERNAL, which nobody repeats; the server only was faster to refuse than we to send."""
+    refusal = refusal_of_call("INTERNAL", WRITE_FAILED, None)
+
+    assert (refusal.code, refusal.reason) == ("UNAVAILABLE", "NOT_READY")
