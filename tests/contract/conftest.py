@@ -1,12 +1,15 @@
-"""A real etcd of three members for the contract suites, started once."""
+"""What contract suites share: a real etcd of three members, started once, and executors of every kind."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from executor_kinds import KINDS, make_executor
 
+from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_local.etcd import EtcdCluster
 
 
@@ -21,3 +24,21 @@ def etcd_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdClust
         yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """What an executor is made of."""
+    return str(request.param)
+
+
+@pytest.fixture
+def executor(kind: str, tmp_path: Path) -> Iterator[ProcessExecutor]:
+    """An executor over a folder of its own, and nothing of it afterwards."""
+    made = make_executor(kind, tmp_path / "tasks")
+    yield made
+    for key in made.running():
+        made.stop(key)
+        asyncio.run(made.over(key))
+    for placement in made.placements():
+        made.forget(placement)

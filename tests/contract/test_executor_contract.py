@@ -8,68 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from executor_kinds import ENGINE, a_task, log_says, make_executor
 
-from suanmesh_agent.domain.tasks import TaskKey, TaskSpec, TaskState
-from suanmesh_agent.executors.cgroups import Cgroups
+from suanmesh_agent.domain.tasks import TaskKey, TaskState
 from suanmesh_agent.executors.process import ProcessExecutor
-from suanmesh_agent.executors.sandbox import Sandbox
 from suanmesh_agent.permission import RunPermission
 from suanmesh_content import FolderError
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.permission import STOP_S_MAX
-from suanmesh_local import tools
-
-ENGINE = (Path(sys.prefix), Path(sys.base_prefix))
-KINDS = ["plain", "cgroups", "sandbox", "sandbox-cgroups"]
-
-
-def _bwrap() -> str | None:
-    """The program the launcher would give an agent: installed, or unpacked from Debian's package."""
-    try:
-        return os.environ.get("SUANMESH_AGENT_BWRAP") or str(tools.bubblewrap(tools.cache_dir()).path)
-    except tools.ToolMissing:
-        return None
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def executor(kind: str, tmp_path: Path) -> Iterator[ProcessExecutor]:
-    made = make_executor(kind, tmp_path / "tasks")
-    yield made
-    for key in made.running():
-        made.stop(key)
-        asyncio.run(made.over(key))
-    for placement in made.placements():
-        made.forget(placement)
-
-
-def make_executor(kind: str, folder: Path, permission: Path | None = None) -> ProcessExecutor:
-    sandbox = cgroups = None
-    if "sandbox" in kind:
-        program = _bwrap()
-        sandbox = Sandbox(program, ENGINE) if program else None
-        if sandbox is None or not sandbox.usable():
-            pytest.skip("no bubblewrap here")
-    if "cgroups" in kind:
-        cgroups = Cgroups("contract")
-        if not cgroups.usable():
-            pytest.skip("no control groups here")
-    engine_path = (Path(sys.prefix) / "bin",)
-    return ProcessExecutor(folder, sandbox=sandbox, cgroups=cgroups, engine_path=engine_path, permission=permission)
-
-
-def a_task(code: str, **fields: object) -> TaskSpec:
-    key = TaskKey(f"test-{uuid.uuid4().hex[:8]}", 0)
-    return TaskSpec(**{"key": key, "command": ("python3", "-c", code), "max_duration_s": 60} | fields)  # type: ignore[arg-type]
 
 
 async def test_a_task_ends_with_its_status_and_its_log(executor: ProcessExecutor) -> None:
@@ -116,7 +65,7 @@ async def test_a_stopped_task_ends_cancelled_with_all_it_started(executor: Proce
     )
     task = a_task(code)
     await executor.start(task)
-    await _log_says(executor, task.key, b"ready")
+    await log_says(executor, task.key, b"ready")
     assert executor.idle_placements() == []
     executor.stop(task.key)
     look = await executor.over(task.key)
@@ -133,7 +82,7 @@ async def test_a_task_may_tidy_up_when_it_is_stopped(executor: ProcessExecutor) 
     )
     task = a_task(code, outputs=("out",))
     await executor.start(task)
-    await _log_says(executor, task.key, b"ready")
+    await log_says(executor, task.key, b"ready")
     executor.stop(task.key)
     await executor.over(task.key)
     assert (executor.output(task.key, "out") / "saved").read_text() == "yes"
@@ -201,7 +150,7 @@ async def test_a_task_whose_shim_was_killed_is_lost(executor: ProcessExecutor) -
     """A crash of the host must be told, not waited for; and what was used until then is known."""
     task = a_task("import time; print('ready', flush=True); time.sleep(300)")
     await executor.start(task)
-    await _log_says(executor, task.key, b"ready")
+    await log_says(executor, task.key, b"ready")
     shim = executor._folder / task.key.placement / "0" / "shim" / "started.json"
     os.kill(int(shim.read_text().split(":")[1].split(",")[0]), signal.SIGKILL)
     look = await executor.over(task.key)
@@ -216,7 +165,7 @@ async def test_a_task_survives_the_agent(kind: str, tmp_path: Path) -> None:
         "import asyncio, os, sys\n"
         "sys.path[:0] = [sys.argv[1]]\n"
         "from pathlib import Path\n"
-        "from test_executor_contract import a_task, make_executor\n"
+        "from executor_kinds import a_task, make_executor\n"
         "burn = 'import os, time\\nif os.fork() == 0:\\n while time.process_time() < 4: pass\\n os._exit(0)\\n'\n"
         "burn += 'os.wait()'\n"
         "task = a_task(burn)\n"
@@ -288,15 +237,15 @@ async def test_an_output_over_links_without_end_is_refused(executor: ProcessExec
             executor.output(task.key, mount)
 
 
-async def test_what_lies_too_deep_to_be_measured_is_too_much(executor: ProcessExecutor) -> None:
+async def test_what_lies_deep_is_counted(executor: ProcessExecutor) -> None:
     """A program that hides what it writes under a long path would fill the disk that its neighbours pay for."""
-    code = TREES["long"] + "import time; print('ready', flush=True); time.sleep(300)"
-    task = a_task(code, outputs=("out",), scratch_bytes=10_000_000)
+    code = TREES["long"] + "f = open('big', 'wb')\nfor _ in range(40): f.write(b'x' * 1_000_000)\n"
+    task = a_task(code + "f.flush(); import time; time.sleep(300)", outputs=("out",), scratch_bytes=10_000_000)
     await executor.start(task)
     assert (await executor.over(task.key)).failure == "SCRATCH_EXCEEDED"
 
 
-@pytest.mark.parametrize("kind", ["sandbox", "sandbox-cgroups"])
+@pytest.mark.parametrize("kind", ["sandbox", "sandbox-cgroups", "sandbox-folder"])
 async def test_a_sandboxed_task_sees_its_own_folders_only(executor: ProcessExecutor, tmp_path: Path) -> None:
     """A stranger's program must read neither the site's keys nor another's data, nor talk to the network."""
     secret = tmp_path / "agent.key"
@@ -320,12 +269,6 @@ async def test_a_sandboxed_task_sees_its_own_folders_only(executor: ProcessExecu
     look = await executor.over(task.key)
     assert look.succeeded, executor.read_log(task.key, 0, 1000)
     assert (replica / "kept").read_text() == "as it is"
-
-
-async def _log_says(executor: ProcessExecutor, key: TaskKey, words: bytes) -> None:
-    async with asyncio.timeout(20):
-        while words not in executor.read_log(key, 0, 1000)[1]:  # noqa: ASYNC110 - another process writes it
-            await asyncio.sleep(0.02)
 
 
 class Unwatched:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -40,8 +42,33 @@ def _bubblewrap() -> Finding:
     try:
         tool = tools.bubblewrap(tools.cache_dir())
     except tools.ToolMissing as missing:
-        return Finding("bubblewrap", "warning", f"{missing}; tasks run with limits but without a sandbox")
+        why = "a site refuses tasks of other parties; `suan dev` runs its own unsandboxed"
+        return Finding("bubblewrap", "warning", f"{missing}; {why}")
     return Finding("bubblewrap", "ok", f"{tool.version}, {tool.origin}, {tool.path}")
+
+
+def _scratch() -> Finding:
+    """An agent bounds the scratch of tasks by a file system where it has root, loop devices and mke2fs."""
+    lacking = [
+        what
+        for what, there in (
+            ("root", os.geteuid() == 0),
+            ("loop devices", Path("/dev/loop-control").exists()),
+            ("mke2fs", bool(shutil.which("mke2fs", path="/usr/sbin:/sbin:/usr/bin:/bin"))),
+        )
+        if not there
+    ]
+    if lacking:
+        return Finding("scratch", "warning", f"watched, not bounded: without {', '.join(lacking)}")
+    return Finding("scratch", "ok", "a file system of its own for each task")
+
+
+def _cgroups() -> Finding:
+    """Control groups bound processor, memory and processes where the agent has root."""
+    if os.geteuid() != 0 or not os.access("/sys/fs/cgroup", os.W_OK):
+        return Finding("cgroups", "warning", "memory is watched, not bounded: control groups need root")
+    version = "v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1"
+    return Finding("cgroups", "ok", f"{version}, a group of its own for each task")
 
 
 def _memory() -> Finding:
@@ -61,4 +88,4 @@ def _cores() -> Finding:
     return Finding("cores", "ok" if cores >= 2 else "warning", f"{cores}; the sites of `suan dev` share them")
 
 
-LOOKS: tuple[Callable[[], Finding], ...] = (_python, _etcd, _bubblewrap, _cores, _memory, _disk)
+LOOKS: tuple[Callable[[], Finding], ...] = (_python, _etcd, _bubblewrap, _scratch, _cgroups, _cores, _memory, _disk)

@@ -163,6 +163,12 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "PATH_INVALID": Text("A path of the job leads out of its working folder.", "作业的某个路径超出其工作目录。"),
     "PLACEMENT_ENDED": Text("The placement it was made for has ended.", "它所服务的落位已经结束。"),
     "REPLICA_PRESENT": Text("The target has the whole dataset already.", "目标站点已有完整副本。"),
+    "PROCESSES_EXCEEDED": Text(
+        "A task had more processes and threads than the site allows.", "某个任务的进程和线程数超过站点允许的上限。"
+    ),
+    "SANDBOX_MISSING": Text(
+        "The site has no sandbox for tasks of other parties than its own.", "站点没有可供其他参与方任务使用的沙箱。"
+    ),
     "SCRATCH_EXCEEDED": Text(
         "A task wrote more scratch disk than the job asked for.", "某个任务用了超出申请的临时盘。"
     ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from suanmesh_agent.domain.tasks import PROCESSES_MAX, USERS_COUNT, USERS_FIRST
 from suanmesh_chassis.settings import SECRET
 from suanmesh_kernel.quantities import Device
 from suanmesh_kernel.refusals import InvalidArgument
@@ -71,7 +72,16 @@ class AgentSettings:
     engine_prefix: Path = Path(sys.prefix)
     """Python environment tasks find as `python3`; they may read it whole."""
     bwrap: str = "bwrap"
-    """The bubblewrap program; tasks run unsandboxed, and the log says so, where it is not found or does not work."""
+    """The bubblewrap program. Where it is not found or does not work, only tasks of the site's own party run."""
+    run_strangers_unsandboxed: bool = False
+    """Whether tasks of other parties run where there is no sandbox: they can then read and change what this agent's
+    user can, keys and other people's data included."""
+    task_user_first: int = USERS_FIRST
+    """Lowest user id given to a task by an agent with root; the ids must be nobody else's on this host."""
+    task_users: int = USERS_COUNT
+    """How many such ids there are; agents on one host may share them."""
+    task_processes: int = PROCESSES_MAX
+    """Processes and threads one task may have at a time."""
     meter_every_s: float = 5.0
     """Length of an interval of usage records, seconds."""
     report_every_s: float = 1.0
@@ -88,6 +98,8 @@ class AgentSettings:
     def __post_init__(self) -> None:
         if min(self.cpu_milli, self.memory_bytes, self.scratch_bytes, self.max_duration_s) < 0:
             raise InvalidArgument("FIELD_INVALID", "a capacity is not negative", field="cpu_milli")
+        if self.task_processes < 1:
+            raise InvalidArgument("FIELD_INVALID", "a task is at least one process", field="task_processes")
 
 
 def _device(entry: dict[str, Any]) -> Device:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,9 +17,14 @@ from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
 from suanmesh_agent.data_plane import Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.delivery import Delivery
+from suanmesh_agent.domain.tasks import UserRange
+from suanmesh_agent.domain.work import Admission
+from suanmesh_agent.executors import images
 from suanmesh_agent.executors.cgroups import Cgroups
+from suanmesh_agent.executors.layout import Confined
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.executors.sandbox import Sandbox, engine_folders
+from suanmesh_agent.executors.users import ids_given_out
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.inventory import Inventory, descriptor, take_stock
 from suanmesh_agent.journal import Journal
@@ -39,7 +46,7 @@ from suanmesh_chassis.run import shut_folders
 from suanmesh_chassis.standing import serve_alone
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.quantities import Capacity
-from suanmesh_kernel.refusals import Refusal
+from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.resolver import OneAddress
 
@@ -47,6 +54,8 @@ log = structlog.get_logger()
 
 IMPORT_S_MAX = 86_400.0
 """An import that was begun so long ago was killed: what is left of it is removed."""
+OWN_PARTY = "party"
+"""Fact of the journal: whose site it is, `parties/{party}`."""
 PERMISSION = "permission"
 """File in the agent's folder that says until when tasks may run."""
 LEFT_OPEN = frozenset(("work", "replicas"))
@@ -62,6 +71,12 @@ class SiteOffers:
 
     journal: Journal
     found: Inventory
+    strangers_unsandboxed: bool
+
+    @property
+    def admission(self) -> Admission:
+        """Whose tasks it runs."""
+        return Admission(self.found.walled, self.journal.fact(OWN_PARTY) or "", self.strangers_unsandboxed)
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -93,24 +108,48 @@ def open_journal(settings: AgentSettings) -> Journal:
 
 
 def open_executor(settings: AgentSettings) -> ProcessExecutor:
-    """Processes, in the best walls this host offers."""
-    sandbox: Sandbox | None = Sandbox(settings.bwrap, engine_folders(settings.engine_prefix))
-    if sandbox is None or not sandbox.usable():
-        log.warning("tasks run without a sandbox", message="bubblewrap is not there or does not work")
-        sandbox = None
+    """Processes, in the best walls this host offers; each is found out by running a task in them.
+
+    Raises InvalidArgument where the user ids for tasks are somebody else's.
+    """
     cgroups: Cgroups | None = Cgroups(settings.site)
     if cgroups is None or not cgroups.usable():
         log.info("tasks run without control groups")
         cgroups = None
-    engine_path = (settings.engine_prefix / "bin",)
-    return ProcessExecutor(
-        settings.data_dir / "tasks",
-        sandbox=sandbox,
-        cgroups=cgroups,
-        engine_path=engine_path,
-        lives_with=settings.lives_with,
-        permission=settings.data_dir / PERMISSION,
-    )
+    for sandbox, confined in _walls(settings):
+        executor = ProcessExecutor(
+            settings.data_dir / "tasks",
+            sandbox=sandbox,
+            cgroups=cgroups,
+            engine_path=(settings.engine_prefix / "bin",),
+            confined=confined,
+            lives_with=settings.lives_with,
+            permission=settings.data_dir / PERMISSION,
+            processes=settings.task_processes,
+        )
+        if not (trouble := executor.trouble()):
+            break
+        log.warning("tasks run with less protection", message=trouble)
+    if not executor.walled:
+        strangers = "run" if settings.run_strangers_unsandboxed else "are refused"
+        log.warning("tasks run without a sandbox", message=f"tasks of other parties {strangers}")
+    return executor
+
+
+def _walls(settings: AgentSettings) -> list[tuple[Sandbox | None, Confined | None]]:
+    """What to run tasks in, the best first: with root also users of their own, and file systems for their scratch."""
+    engines = engine_folders(settings.engine_prefix)
+    bwrap = shutil.which(settings.bwrap)
+    sandboxes: list[Sandbox | None] = [Sandbox(bwrap, engines)] if bwrap else []
+    sandboxes.append(None)
+    if os.geteuid() != 0:
+        return [(sandbox, None) for sandbox in sandboxes]
+    users = UserRange(settings.task_user_first, settings.task_users)
+    if clash := users.clash(ids_given_out()):
+        raise InvalidArgument("FIELD_INVALID", f"the user ids for tasks: {clash}", field="task_user_first")
+    formatters = [program for program in (images.formatter(),) if program] + [""]
+    confined = [Confined(users, engines, formatter) for formatter in formatters]
+    return [(sandbox, each) for sandbox in sandboxes for each in confined] + [(None, None)]
 
 
 @asynccontextmanager
@@ -125,7 +164,7 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
     journal, executor = open_journal(settings), open_executor(settings)
     permission = RunPermission(settings.data_dir / PERMISSION, process.clock)
     found = await asyncio.to_thread(take_stock, settings, process.clock.now(), walled=executor.walled)
-    offers = SiteOffers(journal, found)
+    offers = SiteOffers(journal, found, settings.run_strangers_unsandboxed)
     async with mesh_of(process, settings) as mesh:
         site = f"sites/{settings.site}"
         replicas = Replicas(settings.data_dir)
@@ -197,7 +236,7 @@ class Work:
         return [
             meter.run(),
             transfers.run(),
-            self._placements(site, meter, turns).run(),
+            self._carry(site, self._placements(site, meter, turns)),
             self._register(pool),
             StateReports(
                 self.mesh, pool, self.offers.free, self.endpoint, clock, self.permission, every_s=every.report_every_s
@@ -226,6 +265,18 @@ class Work:
             steps=steps,
             clock=self.process.clock,
         )
+
+    async def _carry(self, site: str, placements: Placements) -> None:
+        """Carry placements, once it is known whose site it is: that is asked once, and never changes."""
+        pauses = Pauses()
+        while not self.journal.fact(OWN_PARTY):
+            try:
+                found = await self.mesh.registry.GetSite(registry_pb.GetSiteRequest(name=site))
+                self.journal.remember(OWN_PARTY, found.party)
+            except Refusal as refusal:
+                log.info("site not looked up", site=site, reason=refusal.reason)
+                await pauses.wait()
+        await placements.run()
 
     async def _register(self, pool: str) -> None:
         """Say what the site has, until it is taken. A refusal that stays is a setting to be mended: it is logged."""

@@ -17,7 +17,7 @@ from suanmesh_agent.delivery import Delivery, OutputTooLarge
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tasks import TaskKey, TaskState
-from suanmesh_agent.domain.work import Objection, objection
+from suanmesh_agent.domain.work import Admission, Objection, objection
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.permission import RunPermission
@@ -62,6 +62,10 @@ class Offers(Protocol):
     @property
     def capacity(self) -> Capacity:
         """All of it."""
+
+    @property
+    def admission(self) -> Admission:
+        """Whose tasks it runs."""
 
     def taken(self, *, but: str = "") -> Capacity:
         """What the placements held here take together, `but` one."""
@@ -245,7 +249,7 @@ class Steps:
             raise PutDown
 
     def _objection(self, placement: placement_pb2.Placement) -> Objection | None:
-        return objection(
+        return self._offers.admission.objection(placement.party) or objection(
             wire.work_from(placement),
             capacity=self._offers.capacity,
             taken=self._offers.taken(but=placement.name),

@@ -22,6 +22,7 @@ from suanmesh_agent.data_plane import Reader
 from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tickets import Ticket
+from suanmesh_agent.domain.work import Admission
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
@@ -38,6 +39,8 @@ from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidA
 from suanmesh_sdk.status import status_of
 
 State = placement_pb2.Placement
+OWN_PARTY = "parties/acme"
+"""Whose site it is: its tasks run without a sandbox."""
 _ENDED = (State.STATE_DONE, State.STATE_FAILED, State.STATE_REFUSED, State.STATE_CANCELLED, State.STATE_LOST)
 
 
@@ -290,6 +293,7 @@ class PaperOffers:
     journal: Journal
     engines: tuple[str, ...] = ("python3",)
     capacity: Capacity = field(default_factory=lambda: Capacity(2000, 2**30, 2**30))
+    admission: Admission = field(default_factory=lambda: Admission(walled=False, own_party=OWN_PARTY))
 
     def taken(self, *, but: str = "") -> Capacity:
         """What the placements held here take together, `but` one."""
@@ -369,7 +373,7 @@ class PaperSite:
 def a_placement(code: str, name: str = "placements/p1", **fields: object) -> placement_pb2.Placement:
     """A committed placement of one Python task with the output `out`; `fields` are those of its work."""
     placement = placement_pb2.Placement(
-        name=name, job="jobs/j1", site="sites/a", state=State.STATE_COMMITTED, party="parties/acme", attempt=1
+        name=name, job="jobs/j1", site="sites/a", state=State.STATE_COMMITTED, party=OWN_PARTY, attempt=1
     )
     work = placement.work
     work.ask.cpu_milli, work.ask.memory_bytes = 1000, 2**28

@@ -92,6 +92,16 @@ async def test_what_does_not_fit_is_refused_with_the_numbers(
     assert report.reason == code
 
 
+async def test_a_stranger_is_refused_where_there_is_no_sandbox(world: PaperSite) -> None:
+    """Without walls a stranger's program reads the site's keys: the job is decided anew for a site that has them."""
+    placement = a_placement("pass")
+    placement.party = "parties/stranger"
+    world.scheduler.put(placement)
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_REFUSED)
+    assert report.reason == "SANDBOX_MISSING: tasks of parties/stranger would run here without a sandbox"
+
+
 async def test_capacity_that_is_taken_is_not_given_twice(world: PaperSite) -> None:
     """Two jobs on the cores of one is a promise broken to both."""
     first = a_placement("import time; time.sleep(60)")

@@ -30,7 +30,10 @@ STRANGE_OUTPUTS = {
     "link": ("import os; os.symlink('/etc/passwd', 'out/x')", "'x' is neither a folder nor a regular file"),
     "loop": ("import os; os.rmdir('out'); os.symlink('out', 'out')", "out is reached over a link"),
     "gone": ("import os; os.rmdir('out')", "it is not a folder that can be read: No such file or directory"),
-    "holes": ("import os; open('out/x', 'w'); os.truncate('out/x', 2**42)", "more than the site's whole disk has"),
+    "holes": (
+        "for number in range(4096): open(f'out/{number}', 'w').truncate(2**30)",
+        "more than the site's whole disk has",
+    ),
     "no text": ("import os; os.mkfifo(b'out/\\xff')", "'\\udcff' is neither a folder nor a regular file"),
 }
 

@@ -36,7 +36,8 @@ class Ending:
 _SENTENCES = {
     "TIMED_OUT": "ran for longer than the job allows",
     "OUT_OF_MEMORY": "took more memory than the job asked for",
-    "SCRATCH_EXCEEDED": "wrote more than the scratch disk the job asked for",
+    "PROCESSES_EXCEEDED": "had more processes and threads than the site allows",
+    "SCRATCH_EXCEEDED": "wrote more bytes or files than the scratch disk the job asked for holds",
     "CANCELLED": "was stopped at the site",
     FENCED: "was stopped, because its site could not hear the mesh for too long",
 }

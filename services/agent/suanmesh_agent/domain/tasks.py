@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -9,6 +10,39 @@ from pathlib import Path
 
 LOG_BYTES_MAX = 8 * 1024 * 1024
 """What is kept of one task's log; of a longer one, the end."""
+
+SCRATCH_BYTES_UNASKED = 1 << 30
+"""Scratch of a task that asked for none: every program writes a little."""
+PROCESSES_MAX = 1024
+"""Processes and threads a task may have at a time."""
+USERS_FIRST, USERS_COUNT = 1_900_000_000, 65_536
+"""User ids for tasks: above those of people, of services, of containers and of subordinate users."""
+USER_ID_MIN, USER_ID_MAX = 65_536, (1 << 31) - 1
+"""Below are the users that people and distributions give; above, programs take ids for negative numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserRange:
+    """User ids that belong to tasks and nobody else."""
+
+    first: int = USERS_FIRST
+    count: int = USERS_COUNT
+
+    @property
+    def last(self) -> int:
+        """The highest."""
+        return self.first + self.count - 1
+
+    def clash(self, others: Iterable[tuple[str, int, int]]) -> str:
+        """Why it cannot be used; empty where it can. `others` are name, first and last id of what is given out."""
+        if self.count < 1:
+            return "it is empty"
+        if self.first < USER_ID_MIN or self.last > USER_ID_MAX:
+            return f"it does not lie between {USER_ID_MIN} and {USER_ID_MAX}"
+        for name, first, last in others:
+            if first <= self.last and self.first <= last:
+                return f"{name} has {first}" if first == last else f"{name} has {first} to {last}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True, order=True)

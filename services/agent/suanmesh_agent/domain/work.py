@@ -46,6 +46,21 @@ class Objection:
         return f"{self.code}: {self.sentence}"
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whose tasks a site runs: everybody's behind walls, else its own party's, unless its owner has said otherwise."""
+
+    walled: bool
+    own_party: str = ""
+    strangers_unsandboxed: bool = False
+
+    def objection(self, party: str) -> Objection | None:
+        """Why it does not run tasks of `party`; None when it does."""
+        if self.walled or self.strangers_unsandboxed or (party and party == self.own_party):
+            return None
+        return Objection("SANDBOX_MISSING", f"tasks of {party or 'nobody'} would run here without a sandbox")
+
+
 def objection(work: Work, *, capacity: Capacity, taken: Capacity, engines: Iterable[str]) -> Objection | None:
     """Why a site with `capacity`, of which `taken` is taken, does not take `work`; None when it does."""
     if not work.command:

@@ -1,6 +1,7 @@
 """Tasks as processes of this host, each under a shim that outlives the agent.
 
-On disk, under the executor's folder: `<placement>/<index>/{shim,work,log}`.
+On disk, under the executor's folder: `<placement>/<index>/{shim,log}`, and of its scratch `{work,tmp,shm}`; as root
+that is where the task finds it, or what is copied into the file system in `scratch.img`.
 """
 
 from __future__ import annotations
@@ -11,22 +12,28 @@ import fcntl
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState, Usage
-from suanmesh_agent.executors import shim
-from suanmesh_agent.executors.cgroups import Cgroups, Fence
-from suanmesh_agent.executors.sandbox import INSIDE, Sandbox
+from suanmesh_agent.domain.tasks import PROCESSES_MAX, TaskKey, TaskLook, TaskSpec, TaskState, Usage
+from suanmesh_agent.executors import images
+from suanmesh_agent.executors.cgroups import Cgroups
+from suanmesh_agent.executors.confinement import IMAGE, SCRATCH_PARTS
+from suanmesh_agent.executors.layout import Confined, Layout
+from suanmesh_agent.executors.probe import trouble
+from suanmesh_agent.executors.processes import kill
+from suanmesh_agent.executors.sandbox import Sandbox
+from suanmesh_agent.executors.shim import command
 from suanmesh_agent.executors.task_log import LOG_SEGMENTS
+from suanmesh_agent.executors.users import end_remains
 from suanmesh_agent.ports import TaskNotStarted
 from suanmesh_agent.trees import remove_tree
 from suanmesh_content import FolderError
 
 START_BOUND_S = 30.0
-_NO_FENCE = Fence(join=(), cpu_file="", oom_file="")
 
 
 class ProcessExecutor:
@@ -39,41 +46,46 @@ class ProcessExecutor:
         sandbox: Sandbox | None,
         cgroups: Cgroups | None,
         engine_path: tuple[Path, ...],
+        confined: Confined | None = None,
         lives_with: int = 0,
         permission: Path | None = None,
+        processes: int = PROCESSES_MAX,
     ) -> None:
         """Tasks end when the process `lives_with` has ended, whoever that is; 0 is nobody. They end with failure
         `FENCED` when the permission in the file `permission` has (`RunPermission`); None lets them run for good.
         """
-        self._folder = folder
-        self._sandbox = sandbox
+        self._folder = folder.absolute()
         self._cgroups = cgroups
-        self._lives_with = lives_with
-        self._permission = str(permission.resolve()) if permission else ""
-        self._path = ":".join([*(str(path) for path in engine_path), "/usr/local/bin", "/usr/bin", "/bin"])
+        permitted = str(permission.resolve()) if permission else ""
+        self._layout = Layout(self._folder, engine_path, sandbox, cgroups, confined, lives_with, permitted, processes)
+        self._opened: dict[TaskKey, int] = {}
+        self._opening = threading.Lock()
 
     @property
     def walled(self) -> bool:
         """Whether tasks see nothing of the host but what is theirs."""
-        return self._sandbox is not None
+        return self._layout.sandbox is not None
+
+    def trouble(self) -> str:
+        """What keeps tasks from running here; empty where nothing does. Runs one."""
+        return trouble(self._layout)
 
     async def start(self, spec: TaskSpec) -> None:
         """Lay out the working folder and start the shim, unless it has been started."""
         if self.look(spec.key).state is not TaskState.ABSENT:
             return
-        home = self._home(spec.key)
         try:
-            await asyncio.to_thread(self._lay_out, spec)
+            await asyncio.to_thread(self._layout.lay_out, spec)
         except OSError as fault:
             raise TaskNotStarted(f"the working folder cannot be laid out: {fault.strerror}") from fault
         starter = await asyncio.create_subprocess_exec(
-            *shim.command(home / "shim"),
+            *command(self._home(spec.key) / "shim"),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         async with asyncio.timeout(START_BOUND_S):
-            _, trouble = await starter.communicate()
+            _, words = await starter.communicate()
         if starter.returncode != 0 or self.look(spec.key).state is TaskState.ABSENT:
-            raise TaskNotStarted(f"the shim did not start: {trouble.decode()[-500:]}")
+            raise TaskNotStarted(f"the shim did not start: {words.decode()[-500:]}")
 
     def look(self, key: TaskKey) -> TaskLook:
         """Read how it stands from what the shim keeps on disk."""
@@ -94,6 +106,8 @@ class ProcessExecutor:
         while look.state is TaskState.RUNNING:
             await self._shim_gone(key)
             look = self.look(key)
+        if look.state is TaskState.LOST:
+            await asyncio.to_thread(self._end_remains, key)
         return look
 
     def stop(self, key: TaskKey) -> None:
@@ -103,8 +117,11 @@ class ProcessExecutor:
                 signal.pidfd_send_signal(pidfd, signal.SIGTERM)
 
     def output(self, key: TaskKey, mount: str) -> Path:
-        """Outputs lie in the working folder; one that a link leads to is refused, wherever it leads."""
-        folder = self._home(key) / "work"
+        """Outputs lie in the working folder; one that a link leads to is refused, wherever it leads.
+
+        Where that is in a file system of its own, the path holds in this process, until the work is forgotten.
+        """
+        folder = self._scratch(key) / "work"
         for part in ("", *PurePosixPath(mount).parts):
             folder /= part
             if folder.is_symlink():
@@ -132,10 +149,12 @@ class ProcessExecutor:
         for home in self._homes(placement):
             if self._cgroups:
                 self._cgroups.remove(f"{placement}-{home.name}")
-            try:
-                remove_tree(home / "work")
-            except OSError as fault:  # the folders of the other tasks go all the same
-                faults.append(fault)
+            self._close(TaskKey(placement, int(home.name)))
+            for part in (IMAGE, *SCRATCH_PARTS):
+                try:
+                    remove_tree(home / part)
+                except OSError as fault:  # the folders of the other tasks go all the same
+                    faults.append(fault)
         if faults:
             raise faults[0]
 
@@ -164,72 +183,6 @@ class ProcessExecutor:
         keys = [TaskKey(name, int(home.name)) for name in self.placements() for home in self._homes(name)]
         return [key for key in keys if self.look(key).state is TaskState.RUNNING]
 
-    def _lay_out(self, spec: TaskSpec) -> None:
-        home = self._home(spec.key)
-        work = home / "work"
-        for folder in (home / "shim", home / "log", work, *(work / mount for mount in spec.outputs)):
-            folder.mkdir(parents=True, exist_ok=True)
-        for path, content in spec.artefacts:
-            target = work / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-        for mount, folder in spec.inputs:
-            self._offer_input(work / mount, folder)
-        (home / "shim" / "spec.json").write_text(json.dumps(self._shim_spec(spec)))
-
-    def _offer_input(self, target: Path, folder: Path) -> None:
-        """A mount point in a sandbox, a link to the replica without one."""
-        if self._sandbox:
-            target.mkdir(parents=True, exist_ok=True)
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.is_symlink():
-            target.symlink_to(folder.resolve(), target_is_directory=True)
-
-    def _shim_spec(self, spec: TaskSpec) -> dict[str, Any]:
-        home = self._home(spec.key)
-        fence = self._fence(spec)
-        command: list[str] = list(spec.command)
-        if self._sandbox:
-            command = self._sandbox.wrapped(command, home / "work", spec.inputs)
-        return {
-            "argv": command,
-            "cwd": str(home / "work"),
-            "env": self._environment(spec),
-            "sandbox": Path(self._sandbox.program).name if self._sandbox else "",
-            "max_duration_s": spec.max_duration_s,
-            "watch_memory_bytes": 0 if fence.oom_file else spec.memory_bytes,
-            "scratch_bytes": spec.scratch_bytes,
-            "scratch_folder": str(home / "work"),
-            "log_folder": str(home / "log"),
-            "log_bytes": spec.log_bytes,
-            "join": list(fence.join),
-            "cpu_file": fence.cpu_file,
-            "oom_file": fence.oom_file,
-            "lives_with": self._lives_with,
-            "permission": self._permission,
-        }
-
-    def _fence(self, spec: TaskSpec) -> Fence:
-        if self._cgroups is None:
-            return _NO_FENCE
-        name = f"{spec.key.placement}-{spec.key.index}"
-        return self._cgroups.make(name, cpu_milli=spec.cpu_milli, memory_bytes=spec.memory_bytes)
-
-    def _environment(self, spec: TaskSpec) -> dict[str, str]:
-        work = INSIDE if self._sandbox else str(self._home(spec.key) / "work")
-        threads = str(max(1, spec.cpu_milli // 1000))
-        return {
-            "PATH": self._path,
-            "HOME": work,
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "OMP_NUM_THREADS": threads,
-            "OPENBLAS_NUM_THREADS": threads,
-            **dict(spec.environment),
-        }
-
     async def _shim_gone(self, key: TaskKey) -> None:
         with self._shim(key) as pidfd:
             if pidfd is None:
@@ -254,6 +207,32 @@ class ProcessExecutor:
             if pidfd is not None:
                 os.close(pidfd)
 
+    def _end_remains(self, key: TaskKey) -> None:
+        """End what a task has left whose shim was killed; what is in a sandbox has ended with it."""
+        folder = self._home(key) / "shim"
+        spec, started = _read(folder / "spec.json") or {}, _read(folder / "started.json") or {}
+        for path in spec.get("join", ()):
+            with contextlib.suppress(OSError):
+                for pid in Path(path).read_text().split():
+                    kill(int(pid), signal.SIGKILL)
+        if self._layout.confined and started.get("user"):
+            end_remains(self._layout.confined.users_folder, started["user"])
+
+    def _scratch(self, key: TaskKey) -> Path:
+        """Where what the task left can be read."""
+        home = self._home(key)
+        if not (home / IMAGE).exists():
+            return home
+        with self._opening:
+            if key not in self._opened:
+                self._opened[key] = images.open_image(home / IMAGE)
+        return Path(f"/proc/self/fd/{self._opened[key]}")
+
+    def _close(self, key: TaskKey) -> None:
+        with self._opening:
+            if (handle := self._opened.pop(key, None)) is not None:
+                os.close(handle)
+
     def _age(self, placement: str) -> float:
         try:
             return (self._folder / placement).stat().st_mtime
@@ -261,7 +240,7 @@ class ProcessExecutor:
             return 0.0
 
     def _home(self, key: TaskKey) -> Path:
-        return self._folder / key.placement / str(key.index)
+        return self._layout.home(key)
 
     def _homes(self, placement: str) -> list[Path]:
         """The tasks' folders; what else a task without a sandbox may have put beside them is none."""

@@ -7,12 +7,42 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from suanmesh_agent.executors import seccomp
+from suanmesh_agent.executors.shim import SECCOMP_FD
+
 INSIDE = "/task"
 """Where a sandboxed task finds its working folder."""
 
 _PROBE_S = 10
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64")
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "passwd", "group", "nsswitch.conf")
+_PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "asound", "driver", "mtrr")
+_PROC_HIDDEN = ("kcore", "keys", "key-users", "kallsyms", "kmsg", "timer_list", "sched_debug", "latency_stats")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where on the host a task's folders lie; `stage` where they lie on the shim's, with program and engines."""
+
+    scratch: Path
+    """Folder of `work`, `tmp` and `shm`."""
+    inputs: tuple[tuple[str, Path], ...] = ()
+    stage: Path | None = None
+
+    @property
+    def work(self) -> Path:
+        """The working folder."""
+        return self.scratch / "work"
+
+    @property
+    def tmp(self) -> Path:
+        """What the task finds as /tmp."""
+        return self.scratch / "tmp"
+
+    @property
+    def shm(self) -> Path:
+        """What the task finds as /dev/shm."""
+        return self.scratch / "shm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +54,28 @@ class Sandbox:
 
     def usable(self) -> bool:
         """Whether it can make a sandbox here; found out by making one."""
-        probe = [self.program, *self._walls(), "/usr/bin/env", "true"]
+        probe = [self.program, *self._walls(None), "/usr/bin/env", "true"]
         try:
             return subprocess.run(probe, capture_output=True, timeout=_PROBE_S, check=False).returncode == 0
         except (OSError, subprocess.TimeoutExpired):
             return False
 
-    def wrapped(self, command: Iterable[str], work: Path, inputs: Iterable[tuple[str, Path]]) -> list[str]:
-        """The command line that runs `command` inside, `work` writable, each input read-only at its mount."""
-        mounts: list[str] = ["--bind", str(work), INSIDE]
-        for mount, folder in inputs:
+    def wrapped(self, command: Iterable[str], places: Places) -> list[str]:
+        """The command line that runs `command` inside, work, /tmp and /dev/shm writable, inputs read-only."""
+        program = str(places.stage / "bwrap") if places.stage else self.program
+        mounts = ["--bind", str(places.work), INSIDE, "--bind", str(places.tmp), "/tmp"]
+        mounts += ["--bind", str(places.shm), "/dev/shm", "--remount-ro", "/dev"]
+        for mount, folder in places.inputs:
             mounts += ["--ro-bind", str(folder), f"{INSIDE}/{mount}"]
-        return [self.program, *self._walls(), *mounts, "--chdir", INSIDE, "--", *command]
+        if seccomp.program():
+            mounts += ["--seccomp", str(SECCOMP_FD)]
+        return [program, *self._walls(places.stage), *mounts, "--remount-ro", "/", "--chdir", INSIDE, "--", *command]
 
-    def _walls(self) -> list[str]:
-        walls = ["--unshare-all", "--uid", "1000", "--gid", "1000", "--die-with-parent", "--new-session"]
-        walls += ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
+    def _walls(self, stage: Path | None) -> list[str]:
+        walls = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
+        walls += ["--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--die-with-parent", "--new-session"]
+        walls += ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev"]
+        walls += _covered()
         for name in _SYSTEM:
             path = Path("/", name)
             if path.is_symlink():
@@ -48,8 +84,8 @@ class Sandbox:
                 walls += ["--ro-bind", str(path), str(path)]
         for name in _ETC:
             walls += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-        for folder in self.engine_folders:
-            walls += ["--ro-bind", str(folder), str(folder)]
+        for index, folder in enumerate(self.engine_folders):
+            walls += ["--ro-bind", str(stage / f"engine-{index}") if stage else str(folder), str(folder)]
         return walls
 
 
@@ -58,3 +94,15 @@ def engine_folders(prefix: Path) -> tuple[Path, ...]:
     program = (prefix / "bin" / "python3").resolve()
     base = program.parent.parent
     return (prefix,) if base.is_relative_to(prefix) or base == Path("/usr") else (prefix, base)
+
+
+def _covered() -> list[str]:
+    """What /proc has of the whole machine: to be read at most."""
+    covers = []
+    for name in _PROC_READ_ONLY:
+        if Path("/proc", name).exists():
+            covers += ["--ro-bind", f"/proc/{name}", f"/proc/{name}"]
+    for name in _PROC_HIDDEN:
+        if Path("/proc", name).exists():
+            covers += ["--ro-bind", "/dev/null", f"/proc/{name}"]
+    return covers

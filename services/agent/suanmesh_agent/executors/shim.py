@@ -1,12 +1,12 @@
-"""The task shim: a small process of its own that starts one task, meters it, and keeps its end on disk.
+"""The shim: a process of its own that starts one task, meters it, and keeps its end on disk.
 
 It is started once per task by `command` and outlives the agent, so that a task, its usage and its exit status survive
 a kill -9 of the agent; but not the site's permission to run, which the agent renews in a file. Standard library only;
-of ours it imports what is so too. In FOLDER:
+of ours it imports what is so too. In its folder:
 
     spec.json      read once: what to run and within which bounds
     lock           held by flock for the shim's life, so that one task never runs twice
-    started.json   the shim's pid and the wall clock of the start
+    started.json   the shim's pid, the wall clock of the start, and the task's user where it has one of its own
     usage.json     cumulative usage, rewritten while the task runs
     exit.json      exit status, failure and final usage; written last, atomically
 """
@@ -14,8 +14,6 @@ of ours it imports what is so too. In FOLDER:
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
 import fcntl
 import json
 import os
@@ -27,25 +25,32 @@ import time
 from pathlib import Path
 from typing import Any
 
+from suanmesh_agent.executors import seccomp, syscalls
+from suanmesh_agent.executors.confinement import Confinement
 from suanmesh_agent.executors.permit import Permit
+from suanmesh_agent.executors.processes import descendants, kill, memory_bytes, open_pidfd, short_name
+from suanmesh_agent.executors.scratch_folders import exceeds, take_back
 from suanmesh_agent.executors.task_log import Log
 
 TICK_S = 0.1
 """How often bounds are checked."""
-MEMORY_EVERY_S = 0.25
-"""How often resident memory is summed where no cgroup bounds it."""
+WATCH_EVERY_S = 0.25
+"""How often memory and processes are counted where no cgroup bounds them."""
 USAGE_EVERY_S = 0.5
 """How often cumulative usage is written; what is lost when the shim itself is killed."""
-SCRATCH_EVERY_S = 2.0
+SCRATCH_SHARE = 10
+"""Where scratch is a folder, it is counted again after so many times as long as counting took."""
 TERM_GRACE_S = 3.0
 """Time a task has between SIGTERM and SIGKILL."""
 FENCE_GRACE_S = 2.0
 """The same once the site may run nothing any more: short of `suanmesh_kernel.permission.STOP_S_MAX` with all else."""
 REAP_BOUND_S = 5.0
 LOCK_TRIES = 50
+SECCOMP_FD = 10
+"""Where the sandbox finds the filter of system calls."""
+_EVENTS = {"oom": ("oom_kill", "OUT_OF_MEMORY"), "pids": ("max", "PROCESSES_EXCEEDED")}
+"""By the file that counts: its word for a bound that was hit, and the failure that is."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 _ROOT = Path(__file__).parents[2]
@@ -64,6 +69,8 @@ def main() -> int:
     folder = Path(sys.argv[1])
     if not _lock(folder / "lock") or (folder / "exit.json").exists():
         return 0
+    os.umask(0o022)
+    os.chdir("/")
     reader, writer = os.pipe()
     if os.fork():
         os.close(writer)
@@ -71,7 +78,7 @@ def main() -> int:
         os._exit(0)
     os.close(reader)
     os.setsid()
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     spec = json.loads((folder / "spec.json").read_text())
     Run(folder, spec).to_the_end(writer)
     return 0
@@ -99,11 +106,13 @@ class Run:
         self._status: int | None = None
         self._kill_at = float("inf")
         self._cpu_us = 0
-        self._start_ns = time.time_ns()
-        self._start = time.monotonic()
-        self._oom_kills = self._count_oom_kills()
+        self._start_ns, self._start = time.time_ns(), time.monotonic()
+        self._next_usage = self._next_watch = self._next_scratch = 0.0
+        self._hits = {name: self._count(name) for name in _EVENTS}
         self._permit = Permit(spec.get("permission", ""))
-        self._outlived = _open_pidfd(spec["lives_with"]) if spec["lives_with"] else None
+        self._outlived = open_pidfd(spec["lives_with"]) if spec["lives_with"] else None
+        facts = spec["confine"]
+        self._confinement = Confinement(facts, spec["scratch_bytes"]) if facts else None
 
     def to_the_end(self, starter: int) -> None:
         """Start the task, watch its bounds until it ends, and write down how it ended."""
@@ -111,10 +120,15 @@ class Run:
         signal.set_wakeup_fd(wake_writer)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: self._end("CANCELLED"))
+        if self._confinement:
+            self._confinement.enter()
         output_reader, output_writer = os.pipe2(os.O_CLOEXEC)
-        _write(self._folder / "started.json", {"pid": os.getpid(), "start_unix_ns": self._start_ns})
+        self._start_ns, self._start = time.time_ns(), time.monotonic()
+        user = self._confinement.user if self._confinement else 0
+        _write(self._folder / "started.json", {"pid": os.getpid(), "start_unix_ns": self._start_ns, "user": user})
         if self._permit.over_s() >= 0:
             self._failure = "FENCED"
+            self._leave()
             self._keep_exit()
             return
         self._child = self._spawn(output_writer)
@@ -126,25 +140,27 @@ class Run:
         _let_go(starter)
         self._watch(output_reader, wake_reader)
         self._clear_out()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         self._drain(output_reader)
+        self._judge()
+        self._leave()
         self._keep_exit()
 
     def _spawn(self, output: int) -> int:
-        pid = os.fork()
+        parent, pid = os.getpid(), os.fork()
         if pid:
             return pid
         try:
             os.setsid()
-            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             for path in self._spec["join"]:
                 Path(path).write_text(str(os.getpid()))
             null = os.open(os.devnull, os.O_RDONLY)
             for source, target in ((null, 0), (output, 1), (output, 2)):
                 os.dup2(source, target)
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._shut_in(parent)
             os.chdir(self._spec["cwd"])
             os.execvpe(self._spec["argv"][0], self._spec["argv"], self._spec["env"])
         except OSError as fault:
@@ -152,8 +168,30 @@ class Run:
         finally:
             os._exit(127)
 
+    def _shut_in(self, parent: int) -> None:
+        """In the task's process: give up every privilege, now and for good."""
+        if self._confinement:
+            self._confinement.become()
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user before would have undone it
+        if os.getppid() != parent:
+            os._exit(127)
+        for name, bound in self._spec["limits"].items():
+            number = getattr(resource, name)
+            hard = resource.getrlimit(number)[1]
+            least = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+            resource.setrlimit(number, (least, least))
+        program = seccomp.program()
+        if program and self._spec["sandbox"]:  # which still has to make namespaces, and installs the filter itself
+            reader, writer = os.pipe()
+            os.write(writer, program)
+            os.close(writer)
+            os.dup2(reader, SECCOMP_FD)
+            os.set_inheritable(SECCOMP_FD, True)
+        elif program:
+            syscalls.install_seccomp(program)
+
     def _watch(self, output: int, wake: int) -> None:
-        next_usage = next_scratch = next_memory = 0.0
         os.set_blocking(output, False)
         poll = select.poll()
         poll.register(output, select.POLLIN)
@@ -170,29 +208,20 @@ class Run:
                 elif not self._copy(output):
                     poll.unregister(output)
             self._reap()
-            now = time.monotonic()
-            if now >= next_usage:
-                next_usage = now + USAGE_EVERY_S
-                self._keep_usage()
-            if now >= next_scratch:
-                next_scratch = now + SCRATCH_EVERY_S
-                self._check_scratch()
-            if now >= next_memory:
-                next_memory = now + MEMORY_EVERY_S
-                self._check_memory()
-            self._check_time(now)
+            self._check(time.monotonic())
 
-    def _check_memory(self) -> None:
-        bound = self._spec["watch_memory_bytes"]
-        if bound and _resident_bytes() > bound:
-            self._end("OUT_OF_MEMORY", grace_s=0)
-
-    def _check_time(self, now: float) -> None:
-        if now - self._start >= self._spec["max_duration_s"]:
-            self._end("TIMED_OUT")
-        if now >= self._kill_at:
-            for pid in self._members():
-                _kill(pid, signal.SIGKILL)
+    def _check(self, now: float) -> None:
+        if now >= self._next_usage:
+            self._next_usage = now + USAGE_EVERY_S
+            self._keep_usage()
+        if now >= self._next_watch:
+            self._next_watch = now + WATCH_EVERY_S
+            self._check_members()
+        if now >= self._next_scratch:
+            if self._outgrown():
+                self._end("SCRATCH_EXCEEDED", grace_s=0)
+            self._next_scratch = now + SCRATCH_SHARE * (time.monotonic() - now)
+        self._check_time(now)
 
     def _check_permission(self) -> None:
         over_s = self._permit.over_s()
@@ -200,12 +229,30 @@ class Run:
             self._end("FENCED", FENCE_GRACE_S)
         if over_s >= FENCE_GRACE_S:
             for pid in self._members():
-                _kill(pid, signal.SIGKILL)
+                kill(pid, signal.SIGKILL)
 
-    def _check_scratch(self) -> None:
-        bound = self._spec["scratch_bytes"]
-        if bound and _used_bytes(self._spec["scratch_folder"], bound) > bound:
-            self._end("SCRATCH_EXCEEDED", grace_s=0)
+    def _check_members(self) -> None:
+        memory, processes = self._spec["watch_memory_bytes"], self._spec["watch_processes"]
+        if not memory and not processes:
+            return
+        members = descendants(os.getpid())
+        if processes and len(members) > processes:
+            self._end("PROCESSES_EXCEEDED", grace_s=0)
+        if memory and memory_bytes(members) > memory:
+            self._end("OUT_OF_MEMORY", grace_s=0)
+
+    def _outgrown(self) -> bool:
+        """Whether scratch holds too much; where it is no file system of its own, as far as a look can tell."""
+        if self._confinement and self._confinement.bounded:
+            return self._confinement.exceeded()
+        return exceeds(self._spec["scratch_folders"], self._spec["scratch_bytes"], self._spec["scratch_files"])
+
+    def _check_time(self, now: float) -> None:
+        if now - self._start >= self._spec["max_duration_s"]:
+            self._end("TIMED_OUT")
+        if now >= self._kill_at:
+            for pid in self._members():
+                kill(pid, signal.SIGKILL)
 
     def _end(self, failure: str, grace_s: float = TERM_GRACE_S) -> None:
         """Begin to end the task, once, for the first reason that came up."""
@@ -216,9 +263,9 @@ class Run:
         for pid in self._members():
             # A sandbox that is asked to end kills what is in it at once; the task itself is to have its grace.
             if grace_s == 0:
-                _kill(pid, signal.SIGKILL)
-            elif _command(pid) != self._spec["sandbox"]:
-                _kill(pid, signal.SIGTERM)
+                kill(pid, signal.SIGKILL)
+            elif short_name(pid) != self._spec["sandbox"]:
+                kill(pid, signal.SIGTERM)
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -238,7 +285,7 @@ class Run:
             if not members:
                 return
             for pid in members:
-                _kill(pid, signal.SIGKILL)
+                kill(pid, signal.SIGKILL)
             time.sleep(0.01)
 
     def _copy(self, output: int) -> bool:
@@ -256,7 +303,7 @@ class Run:
 
     def _members(self) -> list[int]:
         """Everything the task has started: its descendants, which a subreaper does not lose, and its cgroup's."""
-        pids = {pid for pid, fields in _descendants(os.getpid()) if fields[0] != "Z"}
+        pids = {pid for pid, fields in descendants(os.getpid()) if fields[0] != "Z"}
         for path in self._spec["join"]:
             with contextlib.suppress(OSError):
                 pids.update(int(pid) for pid in Path(path).read_text().split())
@@ -268,7 +315,7 @@ class Run:
             with contextlib.suppress(OSError, ValueError):
                 return _read_cpu_us(Path(self._spec["cpu_file"]))
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        ticks = sum(sum(int(field) for field in fields[11:15]) for _, fields in _descendants(os.getpid()))
+        ticks = sum(sum(int(field) for field in fields[11:15]) for _, fields in descendants(os.getpid()))
         return int((ended.ru_utime + ended.ru_stime) * 1e6) + ticks * 1_000_000 // _TICKS_PER_S
 
     def _usage(self) -> dict[str, int]:
@@ -278,74 +325,42 @@ class Run:
     def _keep_usage(self) -> None:
         _write(self._folder / "usage.json", self._usage())
 
-    def _count_oom_kills(self) -> int:
-        if not self._spec["oom_file"]:
-            return 0
+    def _count(self, name: str) -> int:
+        """How often the bound that `name` stands for was hit, as the task's cgroup counts."""
         with contextlib.suppress(OSError):
-            for line in Path(self._spec["oom_file"]).read_text().splitlines():
-                if line.startswith("oom_kill "):
-                    return int(line.split()[1])
+            if self._spec[f"{name}_file"]:
+                for line in Path(self._spec[f"{name}_file"]).read_text().splitlines():
+                    if line.startswith(f"{_EVENTS[name][0]} "):
+                        return int(line.split()[1])
         return 0
+
+    def _judge(self) -> None:
+        """Say which bound a task that failed by itself had hit."""
+        if self._failure or self._status == 0:
+            return
+        if self._outgrown():
+            self._failure = "SCRATCH_EXCEEDED"
+        for name, (_, failure) in _EVENTS.items():
+            if not self._failure and self._count(name) > self._hits[name]:
+                self._failure = failure
+
+    def _leave(self) -> None:
+        if self._confinement:
+            self._confinement.leave()
+        else:
+            for folder in self._spec["scratch_folders"]:
+                take_back(folder)
 
     def _keep_exit(self) -> None:
         status = self._status if self._status is not None else 127
-        failure = self._failure
-        if not failure and self._count_oom_kills() > self._oom_kills:
-            failure = "OUT_OF_MEMORY"
         self._log.close()
         facts = {
             "exit_status": 128 - status if status < 0 else status,
-            "failure": failure,
+            "failure": self._failure,
             "start_unix_ns": self._start_ns,
             "end_unix_ns": time.time_ns(),
         }
         _write(self._folder / "exit.json", facts | self._usage())
-
-
-def _descendants(root: int) -> list[tuple[int, list[str]]]:
-    """Every process below `root` with the fields of its stat line from `state` on."""
-    children: dict[int, list[int]] = {}
-    stats: dict[int, list[str]] = {}
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - a hot loop
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
-                stats[int(entry)] = fields
-                children.setdefault(int(fields[1]), []).append(int(entry))
-    found, ahead = [], [root]
-    while ahead:
-        for pid in children.get(ahead.pop(), ()):
-            found.append((pid, stats[pid]))
-            ahead.append(pid)
-    return found
-
-
-def _resident_bytes() -> int:
-    page = os.sysconf("SC_PAGE_SIZE")
-    return sum(int(fields[21]) * page for _, fields in _descendants(os.getpid()))
-
-
-def _command(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
-
-
-def _used_bytes(folder: str, bound: int) -> int:
-    """Bytes under `folder`, counted no further than past `bound`; more than that where a path is too long to see."""
-    used, ahead = 0, [folder]
-    while ahead and used <= bound:
-        try:
-            with os.scandir(ahead.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        ahead.append(entry.path)
-                    else:
-                        used += entry.stat(follow_symlinks=False).st_blocks * 512
-        except OSError as fault:
-            if fault.errno == errno.ENAMETOOLONG:
-                return bound + 1
-    return used
 
 
 def _read_cpu_us(path: Path) -> int:
@@ -365,32 +380,9 @@ def _write(path: Path, facts: dict[str, Any]) -> None:
     draft.replace(path)
 
 
-def _open_pidfd(pid: int) -> int:
-    """Readable when `pid` has ended, and at once where it had ended before."""
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        os.close(writer)
-        return reader
-
-
-def _kill(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
-
-
 def _let_go(starter: int) -> None:
     """Tell the starter that the task runs, and let go of its terminal and pipes."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(starter)
-
-
-def _prctl(option: int, value: int) -> None:
-    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,170 @@
+"""What the shim of an agent with root confines a task to: a user, mounts, and scratch of its own.
+
+Everything lies in mounts of the shim's own, on `<run>/stage`, where the task's user may go and nobody else sees it:
+
+    stage/scratch/{work,tmp,shm}   on the task's own file system where there can be one, else from its folder
+    stage/engine-<n>, stage/bwrap  the interpreters and the sandbox, which may lie where only root may go
+
+They go with the last process in them, whatever ended it. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+from suanmesh_agent.executors import images, syscalls
+from suanmesh_agent.executors.scratch_folders import take_back
+from suanmesh_agent.executors.users import kill_all_of, lease_user
+
+SCRATCH_PARTS = ("work", "tmp", "shm")
+IMAGE = "scratch.img"
+_STAGE_OPTIONS = "size=1m,mode=711"
+_OOM_SCORE_ADJ = "500"
+"""Where the host itself runs short, tasks go before what runs the site."""
+_CAPABILITIES_MAX = 64
+_BUSY_S_MAX, _PAUSE_S = 5.0, 0.005
+
+
+class Confinement:
+    """One task's, from what the executor wrote: `facts` is `confine` of the task's spec.json."""
+
+    def __init__(self, facts: dict[str, Any], scratch_bytes: int) -> None:
+        self._home = Path(facts["home"])
+        self._facts = facts
+        self._scratch_bytes = scratch_bytes
+        self._stage = Path(facts["stage"])
+        self._scratch = str(self._stage / "scratch")
+        self._mounts: list[str] = []
+        self._before = (0, 0)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether scratch is a file system of its own."""
+        return bool(self._facts["formatter"])
+
+    def enter(self) -> None:
+        """Lease a user and lay everything out for it. Raises OSError."""
+        users = Path(self._facts["users_folder"])
+        self.user, self._lease = lease_user(users, self._facts["first_user"], self._facts["users"])
+        syscalls.unshare_mounts()
+        self._stage.mkdir(mode=0o711, parents=True, exist_ok=True)
+        syscalls.mount("tmpfs", str(self._stage), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, _STAGE_OPTIONS)
+        Path(self._scratch).mkdir(mode=0o711)
+        if self.bounded:
+            self._lay_out_image()
+        else:
+            self._lay_out_folders()
+        for mount, folder in self._facts["inputs"]:
+            self._bind(folder, f"{self._scratch}/work/{mount}", read_only=True)
+        for index, folder in enumerate(self._facts["engines"]):
+            self._bind(folder, str(self._stage / f"engine-{index}"), read_only=True)
+        if self._facts["program"]:
+            (self._stage / "bwrap").touch()
+            syscalls.bind(self._facts["program"], str(self._stage / "bwrap"), read_only=True)
+
+    def become(self) -> None:
+        """In the task's process: be its user, with nothing left of root's. Raises OSError."""
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE_ADJ)
+        if not self._facts["program"]:
+            self._enter_unsandboxed()
+        with contextlib.suppress(OSError):  # the first number the kernel does not know
+            for capability in range(_CAPABILITIES_MAX):
+                syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
+        os.setgroups([])
+        os.setresgid(self.user, self.user, self.user)
+        os.setresuid(self.user, self.user, self.user)
+
+    def exceeded(self) -> bool:
+        """Whether the task has used more of its file system than it may; that holds little more."""
+        used_bytes, used_files = images.used(self._scratch)
+        files = used_files - self._before[1]
+        return used_bytes - self._before[0] > self._scratch_bytes or files >= images.files_of(self._scratch_bytes)
+
+    def leave(self) -> None:
+        """Once the task is over: end what is left of its user, put its files on disk, and take them back."""
+        give_up = time.monotonic() + _BUSY_S_MAX
+        while not self._facts["program"] and kill_all_of(self.user) and time.monotonic() < give_up:
+            time.sleep(_PAUSE_S)
+        for target in reversed(self._mounts):
+            _unmount(target, give_up)
+        if not self.bounded:
+            for part in SCRATCH_PARTS:
+                take_back(str(self._home / part))
+
+    def _lay_out_image(self) -> None:
+        image = self._home / IMAGE
+        images.make_image(self._facts["formatter"], image, self._scratch_bytes)
+        images.mount_image(image, self._scratch)
+        self._mounts.append(self._scratch)
+        self._before = images.used(self._scratch)
+        for part in SCRATCH_PARTS:
+            _copy_tree(self._home / part, Path(self._scratch, part), self.user)
+
+    def _lay_out_folders(self) -> None:
+        for part in SCRATCH_PARTS:
+            folder = self._home / part
+            _give(folder, self.user)
+            for path in folder.rglob("*"):
+                _give(path, self.user)
+            self._bind(str(folder), f"{self._scratch}/{part}")
+
+    def _bind(self, source: str, target: str, *, read_only: bool = False) -> None:
+        Path(target).mkdir(parents=True, exist_ok=True)
+        syscalls.bind(source, target, read_only=read_only)
+        self._mounts.append(target)
+
+    def _enter_unsandboxed(self) -> None:
+        """Without a sandbox the task sees the host: but /tmp and /dev/shm are its own, and engines can be reached."""
+        syscalls.unshare_mounts()
+        syscalls.bind(f"{self._scratch}/tmp", "/tmp")
+        syscalls.bind(f"{self._scratch}/shm", "/dev/shm")
+        for index, name in enumerate(self._facts["engines"]):
+            _make_reachable(Path(name), str(self._stage / f"engine-{index}"))
+
+
+def _copy_tree(source: Path, target: Path, user: int) -> None:
+    """Copy what the executor laid out: folders and regular files, nothing of a task's making."""
+    target.mkdir()
+    for path in source.iterdir():
+        if path.is_dir():
+            _copy_tree(path, target / path.name, user)
+        else:
+            (target / path.name).write_bytes(path.read_bytes())
+            _give(target / path.name, user)
+    _give(target, user)
+
+
+def _give(path: Path, user: int) -> None:
+    os.chown(path, user, user)
+    path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+def _make_reachable(folder: Path, staged: str) -> None:
+    """Let `folder` be where its name says, where a folder above it lets only root pass or has been replaced."""
+    for parent in reversed(folder.parents):
+        if not parent.is_dir():
+            break
+        if not parent.stat().st_mode & stat.S_IXOTH:
+            syscalls.mount("tmpfs", str(parent), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, _STAGE_OPTIONS)
+            break
+    else:
+        return
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    syscalls.bind(staged, str(folder), read_only=True)
+
+
+def _unmount(target: str, give_up: float) -> None:
+    """Unmount; what is still busy then goes with this process."""
+    while True:
+        try:
+            return syscalls.unmount(target)
+        except OSError as fault:
+            if fault.errno != errno.EBUSY or time.monotonic() > give_up:
+                return syscalls.unmount(target, syscalls.MNT_DETACH)
+        time.sleep(_PAUSE_S)

@@ -1,0 +1,178 @@
+"""How a task is laid out on disk, and what its shim is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from suanmesh_agent.domain.tasks import PROCESSES_MAX, SCRATCH_BYTES_UNASKED, TaskKey, TaskSpec, UserRange
+from suanmesh_agent.executors import images
+from suanmesh_agent.executors.cgroups import Bounds, Cgroups, Fence
+from suanmesh_agent.executors.confinement import SCRATCH_PARTS
+from suanmesh_agent.executors.sandbox import INSIDE, Places, Sandbox
+
+RUN_FOLDER = Path("/run/suanmesh")
+"""Where an agent with root keeps the users of tasks, and where their mounts lie; the same for all agents of a host."""
+_NO_FENCE = Fence(join=(), cpu_file="", oom_file="", pids_file="")
+_PRLIMIT = Path("/usr/bin/prlimit")
+_BLOCK_BYTES = 4096
+_SANDBOX_PROCESSES, _SPARE_PROCESSES = 2, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Confined:
+    """What an agent with root gives each task: a user, and mounts that its user can reach."""
+
+    users: UserRange
+    engine_folders: tuple[Path, ...]
+    formatter: str = ""
+    """The program that makes the file systems of scratch; without one, scratch is a folder that is watched."""
+    run_folder: Path = RUN_FOLDER
+
+    @property
+    def users_folder(self) -> Path:
+        """Where users are leased."""
+        return self.run_folder / "users"
+
+    @property
+    def stage(self) -> Path:
+        """Where the shim mounts what a task finds."""
+        return self.run_folder / "stage"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Tasks below `folder`, within what the host has."""
+
+    folder: Path
+    engine_path: tuple[Path, ...]
+    sandbox: Sandbox | None
+    cgroups: Cgroups | None
+    confined: Confined | None
+    lives_with: int = 0
+    permission: str = ""
+    processes: int = PROCESSES_MAX
+
+    @property
+    def _processes(self) -> int:
+        """What is counted: the task's, and the sandbox's own."""
+        return self.processes + (_SANDBOX_PROCESSES if self.sandbox else 0)
+
+    def home(self, key: TaskKey) -> Path:
+        """The task's folder."""
+        return self.folder / key.placement / str(key.index)
+
+    def lay_out(self, spec: TaskSpec) -> None:
+        """Make its folders and write what the shim reads. Raises OSError."""
+        spec = dataclasses.replace(spec, scratch_bytes=spec.scratch_bytes or SCRATCH_BYTES_UNASKED)
+        home = self.home(spec.key)
+        home.mkdir(parents=True, exist_ok=True)
+        for folder in (self.folder, home):
+            folder.chmod(0o700)
+        work = home / "work"
+        parts = (home / part for part in SCRATCH_PARTS)
+        for folder in (home / "shim", home / "log", *parts, *(work / mount for mount in spec.outputs)):
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, content in spec.artefacts:
+            target = work / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        for mount, folder in spec.inputs:
+            self._offer_input(work / mount, folder)
+        (home / "shim" / "spec.json").write_text(json.dumps(self._shim_spec(spec)))
+
+    def _offer_input(self, target: Path, folder: Path) -> None:
+        """A mount point where there are mounts, else a link to the replica."""
+        if self.sandbox or self.confined:
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_symlink():
+            target.symlink_to(folder.resolve(), target_is_directory=True)
+
+    def _shim_spec(self, spec: TaskSpec) -> dict[str, Any]:
+        home, places = self.home(spec.key), self._places(spec)
+        walls = Path("bwrap" if self.confined else self.sandbox.program).name if self.sandbox else ""
+        fence = self._fence(spec)
+        counted = bool(fence.pids_file or self.confined)
+        command = spec.command
+        if self.sandbox and not counted and _PRLIMIT.exists():  # in the sandbox's user namespace only its own count
+            command, counted = (str(_PRLIMIT), f"--nproc={self.processes}", "--", *command), True
+        in_folders = not (self.confined and self.confined.formatter)
+        return {
+            "argv": self.sandbox.wrapped(command, places) if self.sandbox else list(command),
+            "cwd": str(places.work),
+            "env": self._environment(spec, places),
+            "sandbox": walls,
+            "confine": self._confine(spec),
+            "limits": self._limits(spec, in_folders=in_folders),
+            "max_duration_s": spec.max_duration_s,
+            "watch_memory_bytes": 0 if fence.oom_file else spec.memory_bytes,
+            "watch_processes": 0 if counted else self.processes,
+            "scratch_bytes": spec.scratch_bytes,
+            "scratch_files": images.files_of(spec.scratch_bytes),
+            "scratch_folders": [str(home / part) for part in SCRATCH_PARTS] if in_folders else [],
+            "log_folder": str(home / "log"),
+            "log_bytes": spec.log_bytes,
+            "join": list(fence.join),
+            "cpu_file": fence.cpu_file,
+            "oom_file": fence.oom_file,
+            "pids_file": fence.pids_file,
+            "lives_with": self.lives_with,
+            "permission": self.permission,
+        }
+
+    def _places(self, spec: TaskSpec) -> Places:
+        """Where the task's folders lie for who starts it; what the shim has mounted already is no input to mount."""
+        if self.confined:
+            return Places(self.confined.stage / "scratch", stage=self.confined.stage)
+        return Places(self.home(spec.key), inputs=spec.inputs)
+
+    def _confine(self, spec: TaskSpec) -> dict[str, Any] | None:
+        if self.confined is None:
+            return None
+        return {
+            "home": str(self.home(spec.key)),
+            "stage": str(self.confined.stage),
+            "users_folder": str(self.confined.users_folder),
+            "first_user": self.confined.users.first,
+            "users": self.confined.users.count,
+            "formatter": self.confined.formatter,
+            "program": self.sandbox.program if self.sandbox else "",
+            "engines": [str(folder) for folder in self.confined.engine_folders],
+            "inputs": [[mount, str(folder.absolute())] for mount, folder in spec.inputs],
+        }
+
+    def _limits(self, spec: TaskSpec, *, in_folders: bool) -> dict[str, int]:
+        """Resource limits by their names in `resource`."""
+        limits = {"RLIMIT_CORE": 0}
+        if self.confined:  # for any other the limit would count what else the agent's user runs
+            limits["RLIMIT_NPROC"] = self._processes
+            if self.cgroups:  # which also counts how often its bound was hit, and so is to be the lower
+                limits["RLIMIT_NPROC"] += _SPARE_PROCESSES
+        if in_folders:
+            limits["RLIMIT_FSIZE"] = spec.scratch_bytes + _BLOCK_BYTES
+        return limits
+
+    def _fence(self, spec: TaskSpec) -> Fence:
+        if self.cgroups is None:
+            return _NO_FENCE
+        bounds = Bounds(spec.cpu_milli, spec.memory_bytes, self._processes)
+        return self.cgroups.make(f"{spec.key.placement}-{spec.key.index}", bounds)
+
+    def _environment(self, spec: TaskSpec, places: Places) -> dict[str, str]:
+        threads = str(max(1, spec.cpu_milli // 1000))
+        return {
+            "PATH": ":".join([*(str(path) for path in self.engine_path), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "HOME": INSIDE if self.sandbox else str(places.work),
+            **({} if self.sandbox else {"TMPDIR": str(places.tmp)}),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            **dict(spec.environment),
+        }

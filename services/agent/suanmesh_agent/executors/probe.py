@@ -1,0 +1,56 @@
+"""Whether tasks can run here as they are meant to: found out by running one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import select
+import subprocess
+import tempfile
+from pathlib import Path
+
+from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
+from suanmesh_agent.executors.layout import Layout
+from suanmesh_agent.executors.shim import command
+
+_PROBE_S = 15
+_SCRATCH_BYTES = 1 << 20
+
+
+def trouble(layout: Layout) -> str:
+    """What keeps a task from running under `layout`; empty where nothing does. Takes a fraction of a second."""
+    layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".probe-", dir=layout.folder.parent) as name:
+        tried = dataclasses.replace(layout, folder=Path(name), cgroups=None, permission="")
+        spec = TaskSpec(TaskKey("probe", 0), ("/usr/bin/env", "true"), scratch_bytes=_SCRATCH_BYTES)
+        starter = None
+        try:
+            tried.lay_out(spec)
+            shim, null = command(tried.home(spec.key) / "shim"), subprocess.DEVNULL
+            starter = subprocess.run(shim, stdin=null, capture_output=True, timeout=_PROBE_S, check=False)
+            return _ending(tried.home(spec.key))
+        except FileNotFoundError as fault:
+            words = starter.stderr.decode(errors="replace").strip() if starter else str(fault)
+            return words.rpartition("\n")[2] or "the shim did not start"
+        except (OSError, subprocess.TimeoutExpired) as fault:
+            return str(fault)
+
+
+def _ending(home: Path) -> str:
+    """How the task of a started shim ended; empty where well."""
+    shim = json.loads((home / "shim" / "started.json").read_text())["pid"]
+    try:
+        pidfd = os.pidfd_open(shim)
+    except ProcessLookupError:
+        pass
+    else:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(_PROBE_S * 1000)
+        os.close(pidfd)
+    ended = json.loads((home / "shim" / "exit.json").read_text())
+    if ended["exit_status"] == 0 and not ended["failure"]:
+        return ""
+    words = b"".join(path.read_bytes() for path in (home / "log").glob("*.log")).decode(errors="replace").strip()
+    return words or f"a task ends with {ended['failure'] or ended['exit_status']}"

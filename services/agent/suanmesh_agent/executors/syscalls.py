@@ -1,0 +1,110 @@
+"""What the standard library lacks of Linux: mounts, namespaces, loop devices. Raises OSError, as `os` does."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import struct
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_NOATIME = 1, 2, 4, 32, 1024
+MS_BIND, MS_REC, MS_SLAVE = 4096, 16384, 1 << 19
+MNT_DETACH = 2
+CLONE_NEWNS = 0x20000
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 22, 24, 36, 38
+SECCOMP_MODE_FILTER = 2
+
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
+_FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
+_FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
+_MOUNT_ATTR_SHUT = 1 | 2 | 4 | 8
+"""Read-only, nosuid, nodev, noexec."""
+_LOOP_CTL_GET_FREE, _LOOP_CONFIGURE = 0x4C82, 0x4C0A
+_LO_FLAGS_READ_ONLY, _LO_FLAGS_AUTOCLEAR = 1, 4
+_LOOP_CONFIG = struct.Struct("=II 5Q 4I 64s64s32s2Q 8Q")
+_LOOP_TRIES = 64
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2)."""
+    _checked(_libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode()))
+
+
+def bind(source: str, target: str, *, read_only: bool = False) -> None:
+    """Make `source` appear at `target`, neither setuid programs nor devices of it."""
+    mount(source, target, flags=MS_BIND)
+    mount("", target, flags=MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | (MS_RDONLY if read_only else 0))
+
+
+def unmount(target: str, flags: int = 0) -> None:
+    """umount2(2)."""
+    _checked(_libc.umount2(target.encode(), flags))
+
+
+def unshare_mounts() -> None:
+    """Give this process mounts of its own: what the host unmounts goes here too, what is mounted here stays here."""
+    _checked(_libc.unshare(CLONE_NEWNS))
+    mount("", "/", flags=MS_SLAVE | MS_REC)
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one argument."""
+    _checked(_libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)))
+
+
+def install_seccomp(program: bytes) -> None:
+    """Filter the system calls of this process and all it starts; needs no_new_privs."""
+    given = _Program(len(program) // 8, program)
+    _checked(_libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(given), 0, 0))
+
+
+def attach_loop(image: int, *, read_only: bool = False) -> tuple[str, int]:
+    """A loop device over the open `image`, and its handle. Once mounted, it goes with the mount and the handle."""
+    flags = _LO_FLAGS_AUTOCLEAR | (_LO_FLAGS_READ_ONLY if read_only else 0)
+    config = _LOOP_CONFIG.pack(image, 4096, *(0,) * 5, 0, 0, 0, flags, b"", b"", b"", *(0,) * 10)
+    control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for _ in range(_LOOP_TRIES):
+            path = f"/dev/loop{fcntl.ioctl(control, _LOOP_CTL_GET_FREE)}"
+            device = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
+            try:
+                fcntl.ioctl(device, _LOOP_CONFIGURE, config)
+            except OSError as fault:
+                os.close(device)
+                if fault.errno != errno.EBUSY:  # another was quicker
+                    raise
+            else:
+                return path, device
+    finally:
+        os.close(control)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), "/dev/loop-control")
+
+
+def detached_mount(device: str, kind: str) -> int:
+    """A read-only mount that is nowhere but behind the handle returned, and gone once that is closed."""
+    context = _checked(_libc.syscall(_FSOPEN, kind.encode(), _FSOPEN_CLOEXEC))
+    try:
+        _configured(context, _FSCONFIG_SET_STRING, b"source", device.encode())
+        _configured(context, _FSCONFIG_SET_FLAG, b"ro", None)
+        _configured(context, _FSCONFIG_CMD_CREATE, None, None)
+        return _checked(_libc.syscall(_FSMOUNT, context, _FSMOUNT_CLOEXEC, _MOUNT_ATTR_SHUT))
+    finally:
+        os.close(context)
+
+
+def _configured(context: int, command: int, key: bytes | None, value: bytes | None) -> None:
+    _checked(_libc.syscall(_FSCONFIG, context, command, key, value, 0))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result

@@ -1,0 +1,63 @@
+"""Executors of every kind this host has, and tasks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suanmesh_agent.domain.tasks import TaskKey, TaskSpec, UserRange
+from suanmesh_agent.executors import images
+from suanmesh_agent.executors.cgroups import Cgroups
+from suanmesh_agent.executors.layout import Confined
+from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.executors.sandbox import Sandbox
+from suanmesh_local import tools
+
+ENGINE = (Path(sys.prefix), Path(sys.base_prefix))
+KINDS = ["plain", "cgroups", "sandbox", "sandbox-cgroups", "sandbox-folder"]
+
+
+def _bwrap() -> str | None:
+    """The program the launcher would give an agent: installed, or unpacked from Debian's package."""
+    try:
+        return os.environ.get("SUANMESH_AGENT_BWRAP") or str(tools.bubblewrap(tools.cache_dir()).path)
+    except tools.ToolMissing:
+        return None
+
+
+def make_executor(kind: str, folder: Path, permission: Path | None = None, **more: Any) -> ProcessExecutor:
+    """As root each task has a user and a file system of its own; with "folder", scratch is a folder all the same."""
+    sandbox = cgroups = confined = None
+    if "sandbox" in kind:
+        program = _bwrap()
+        sandbox = Sandbox(program, ENGINE) if program else None
+        if sandbox is None or not sandbox.usable():
+            pytest.skip("no bubblewrap here")
+    if "cgroups" in kind:
+        cgroups = Cgroups("contract")
+        if not cgroups.usable():
+            pytest.skip("no control groups here")
+    if os.geteuid() == 0:
+        confined = Confined(UserRange(), ENGINE, "" if "folder" in kind else images.formatter())
+    elif "folder" in kind:
+        pytest.skip("without root, scratch is a folder in every kind")
+    path = (Path(sys.prefix) / "bin",)
+    walls = {"sandbox": sandbox, "cgroups": cgroups, "confined": confined}
+    return ProcessExecutor(folder, engine_path=path, permission=permission, **walls, **more)
+
+
+def a_task(code: str, **fields: object) -> TaskSpec:
+    key = TaskKey(f"test-{uuid.uuid4().hex[:8]}", 0)
+    return TaskSpec(**{"key": key, "command": ("python3", "-c", code), "max_duration_s": 60} | fields)  # type: ignore[arg-type]
+
+
+async def log_says(executor: ProcessExecutor, key: TaskKey, words: bytes) -> None:
+    async with asyncio.timeout(20):
+        while words not in executor.read_log(key, 0, 1000)[1]:  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.02)

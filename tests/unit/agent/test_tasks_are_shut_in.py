@@ -1,0 +1,145 @@
+"""The rules behind the walls: who may run without them, whose user a task is, which system calls it has."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh_agent.domain.tasks import UserRange
+from suanmesh_agent.domain.work import Admission
+from suanmesh_agent.executors import images, seccomp
+from suanmesh_agent.executors.cgroups import Bounds, CgroupV2
+
+ALLOWED = 0
+X86_64, AARCH64 = 0xC000003E, 0xC00000B7
+NEWUSER, THREAD = 0x10000000, 0x3D0F00
+
+
+@pytest.mark.parametrize(
+    ("admission", "party", "code"),
+    [
+        (Admission(walled=True), "parties/stranger", None),
+        (Admission(walled=True, own_party="parties/own"), "", None),
+        (Admission(walled=False, own_party="parties/own"), "parties/own", None),
+        (Admission(walled=False, own_party="parties/own"), "parties/stranger", "SANDBOX_MISSING"),
+        (Admission(walled=False, own_party=""), "", "SANDBOX_MISSING"),
+        (Admission(walled=False, own_party="", strangers_unsandboxed=True), "parties/stranger", None),
+    ],
+)
+def test_strangers_run_behind_walls_only(admission: Admission, party: str, code: str | None) -> None:
+    """A stranger's job on a site without a sandbox reads every key and every replica of it."""
+    no = admission.objection(party)
+    assert (no.code if no else None) == code
+
+
+@pytest.mark.parametrize(
+    ("users", "why"),
+    [
+        (UserRange(), ""),
+        (UserRange(1000, 10), "it does not lie between"),
+        (UserRange(2**31 - 5, 10), "it does not lie between"),
+        (UserRange(100_000, 0), "it is empty"),
+        (UserRange(100_500, 10), "alice in /etc/subuid has 100000 to 165535"),
+        (UserRange(200_000, 10), "user bob has 200009"),
+    ],
+)
+def test_users_of_tasks_are_nobody_elses(users: UserRange, why: str) -> None:
+    """A task with the id of a person of the host would read that person's files."""
+    others = [("alice in /etc/subuid", 100_000, 165_535), ("user bob", 200_009, 200_009), ("user root", 0, 0)]
+    found = users.clash(others)
+    assert found.startswith(why)
+    assert bool(found) == bool(why)
+
+
+@given(st.integers(65_536, 2**31 - 1), st.integers(1, 10_000), st.integers(0, 2**31 - 1))
+def test_a_range_that_is_taken_has_no_id_of_others(first: int, count: int, other: int) -> None:
+    """The bounds of a range are where such checks go wrong."""
+    users = UserRange(first, count)
+    if not users.clash([("user", other, other)]):
+        assert other not in range(users.first, users.last + 1)
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "number", "arguments", "result"),
+    [
+        ("x86_64", X86_64, 0, (), ALLOWED),  # read
+        ("x86_64", X86_64, 165, (), errno.EPERM),  # mount
+        ("x86_64", X86_64, 425, (), errno.EPERM),  # io_uring_setup
+        ("x86_64", X86_64, 435, (), errno.ENOSYS),  # clone3
+        ("x86_64", X86_64, 56, (THREAD,), ALLOWED),
+        ("x86_64", X86_64, 56, (NEWUSER | 17,), errno.EPERM),
+        ("x86_64", X86_64, 41, (1,), ALLOWED),  # socket, AF_UNIX
+        ("x86_64", X86_64, 41, (16,), ALLOWED),  # AF_NETLINK
+        ("x86_64", X86_64, 41, (40,), errno.EAFNOSUPPORT),  # AF_VSOCK
+        ("x86_64", X86_64, 16, (0, 0x5401), ALLOWED),  # TCGETS
+        ("x86_64", X86_64, 16, (0, 0x5412), errno.EPERM),  # TIOCSTI
+        ("x86_64", X86_64, 0x40000000 | 165, (), errno.ENOSYS),  # mount of x32
+        ("x86_64", 0x40000003, 21, (), errno.ENOSYS),  # mount of i386
+        ("aarch64", AARCH64, 63, (), ALLOWED),  # read
+        ("aarch64", AARCH64, 40, (), errno.EPERM),  # mount
+        ("aarch64", AARCH64, 220, (THREAD,), ALLOWED),
+        ("aarch64", AARCH64, 220, (NEWUSER | 17,), errno.EPERM),
+        ("aarch64", AARCH64, 198, (2,), ALLOWED),
+        ("aarch64", AARCH64, 198, (38,), errno.EAFNOSUPPORT),
+        ("aarch64", AARCH64, 29, (0, 0x541C), errno.EPERM),  # TIOCLINUX
+        ("aarch64", AARCH64, 280, (), errno.EPERM),  # bpf
+        ("aarch64", 0x40000028, 21, (), errno.ENOSYS),  # of 32-bit ARM
+    ],
+)
+def test_system_calls_are_filtered(
+    machine: str, architecture: int, number: int, arguments: tuple[int, ...], result: int
+) -> None:
+    """A wrong jump in the filter opens the kernel to strangers, or breaks every program that starts a thread."""
+    assert _run(seccomp.program(machine), architecture, number, arguments) == result
+
+
+def test_a_machine_that_is_not_known_has_no_filter() -> None:
+    """System calls of another machine have other numbers: denying by ours would deny at random."""
+    assert seccomp.program("riscv64") == b""
+
+
+@given(st.integers(1, 1 << 44))
+def test_a_file_system_has_room_for_what_was_asked_for(scratch_bytes: int) -> None:
+    """A job that uses what it paid for must not fail for want of a few blocks, and a site gives away little more."""
+    made = images.image_bytes(scratch_bytes)
+    files = images.files_of(scratch_bytes)
+    assert made >= scratch_bytes + files * images.INODE_BYTES
+    assert made <= scratch_bytes * 1.05 + files * images.INODE_BYTES + (20 << 20)
+
+
+def test_cgroup_v2_is_told_the_bounds(tmp_path: Path) -> None:
+    """On a host with cgroup v2 a job must be held as it is with v1; each level has to hand its controllers down."""
+    levels = ("", "suanmesh", "suanmesh/site")
+    for level in levels:
+        (tmp_path / level).mkdir(exist_ok=True)
+        (tmp_path / level / "cgroup.subtree_control").write_text("")
+    fence = CgroupV2(tmp_path).make("suanmesh/site/task", Bounds(1500, 1 << 28, 66))
+    folder = tmp_path / "suanmesh/site/task"
+    assert [(tmp_path / level / "cgroup.subtree_control").read_text() for level in levels] == ["+cpu +memory +pids"] * 3
+    assert (folder / "cpu.max").read_text() == "150000 100000"
+    assert (folder / "memory.max").read_text() == str(1 << 28)
+    assert (folder / "pids.max").read_text() == "66"
+    assert fence.join == (str(folder / "cgroup.procs"),)
+    assert (fence.cpu_file, fence.oom_file) == (str(folder / "cpu.stat"), str(folder / "memory.events"))
+
+
+def _run(program: bytes, architecture: int, number: int, arguments: tuple[int, ...]) -> int:
+    """What the kernel would make of one call: the errno it fails with, 0 where it is allowed."""
+    data = struct.pack("<IIQ6Q", number, architecture, 0, *(*arguments, 0, 0, 0, 0, 0, 0)[:6])
+    steps = list(struct.iter_unpack("=HBBI", program))
+    at = accumulator = 0
+    while True:
+        code, if_true, if_false, value = steps[at]
+        at += 1
+        if code == 0x06:
+            return 0 if value == 0x7FFF0000 else value & 0xFFFF
+        if code == 0x20:
+            (accumulator,) = struct.unpack_from("<I", data, value)
+            continue
+        holds = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: bool(accumulator & value)}[code]
+        at += if_true if holds else if_false
