@@ -35,6 +35,8 @@ async def test_a_task_finds_artefacts_inputs_and_outputs(executor: ProcessExecut
     replica = tmp_path / "replica"
     replica.mkdir()
     (replica / "numbers").write_text("1 2 3")
+    (replica / "numbers").chmod(0o400)
+    replica.chmod(0o500)
     code = (
         "numbers = map(int, open('in/data/numbers').read().split())\n"
         "print(sum(numbers), open('run/name').read(), file=open('out/sum', 'w'))"

@@ -60,8 +60,7 @@ class Confinement:
             self._lay_out_image()
         else:
             self._lay_out_folders()
-        for mount, folder in self._facts["inputs"]:
-            self._bind(folder, f"{self._scratch}/work/{mount}", read_only=True)
+        self._offer_inputs()
         for index, folder in enumerate(self._facts["engines"]):
             self._bind(folder, str(self._stage / f"engine-{index}"), read_only=True)
         if self._facts["program"]:
@@ -113,6 +112,17 @@ class Confinement:
             for path in folder.rglob("*"):
                 _give(path, self.user)
             self._bind(str(folder), f"{self._scratch}/{part}")
+
+    def _offer_inputs(self) -> None:
+        """Replicas are for the agent's eyes only: at the task's mounts they belong to its user."""
+        if not self._facts["inputs"]:
+            return
+        mapped = syscalls.map_root_to(self.user)
+        for mount, folder in self._facts["inputs"]:
+            target = f"{self._scratch}/work/{mount}"
+            syscalls.bind_as(folder, target, mapped)
+            self._mounts.append(target)
+        os.close(mapped)
 
     def _bind(self, source: str, target: str, *, read_only: bool = False) -> None:
         Path(target).mkdir(parents=True, exist_ok=True)

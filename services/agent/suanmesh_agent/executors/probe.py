@@ -23,7 +23,10 @@ def trouble(layout: Layout) -> str:
     layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".probe-", dir=layout.folder.parent) as name:
         tried = dataclasses.replace(layout, folder=Path(name), cgroups=None, permission="")
-        spec = TaskSpec(TaskKey("probe", 0), ("/usr/bin/env", "true"), scratch_bytes=_SCRATCH_BYTES)
+        given = Path(name, "given")
+        given.mkdir(mode=0o500)
+        command_line = ("/usr/bin/env", "ls", "in")
+        spec = TaskSpec(TaskKey("probe", 0), command_line, inputs=(("in", given),), scratch_bytes=_SCRATCH_BYTES)
         starter = None
         try:
             tried.lay_out(spec)

@@ -6,7 +6,9 @@ import ctypes
 import errno
 import fcntl
 import os
+import signal
 import struct
+from pathlib import Path
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_NOATIME = 1, 2, 4, 32, 1024
 MS_BIND, MS_REC, MS_SLAVE = 4096, 16384, 1 << 19
@@ -15,7 +17,13 @@ CLONE_NEWNS = 0x20000
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 22, 24, 36, 38
 SECCOMP_MODE_FILTER = 2
 
-_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
+_OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
+_AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
+_OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _MOUNT_ATTR_IDMAP = 1, 4, 0x100000
+_MOUNT_ATTR_READ = 1 | 2 | 4
+"""Read-only, nosuid, nodev."""
+_CLONE_NEWUSER = 0x10000000
+_MOUNT_ATTR = struct.Struct("=4Q")
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _MOUNT_ATTR_SHUT = 1 | 2 | 4 | 8
@@ -41,6 +49,38 @@ def bind(source: str, target: str, *, read_only: bool = False) -> None:
     """Make `source` appear at `target`, neither setuid programs nor devices of it."""
     mount(source, target, flags=MS_BIND)
     mount("", target, flags=MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | (MS_RDONLY if read_only else 0))
+
+
+def bind_as(source: str, target: str, users: int) -> None:
+    """Make `source` appear read-only at `target`, what is root's in it owned by the user that `users` maps root to."""
+    tree = _checked(_libc.syscall(_OPEN_TREE, _AT_FDCWD, source.encode(), _OPEN_TREE_CLONE | os.O_CLOEXEC))
+    try:
+        attributes = _MOUNT_ATTR.pack(_MOUNT_ATTR_IDMAP | _MOUNT_ATTR_READ, 0, 0, users)
+        _checked(_libc.syscall(_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, len(attributes)))
+        place = target.encode()
+        _checked(_libc.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, place, _MOVE_MOUNT_F_EMPTY_PATH))
+    finally:
+        os.close(tree)
+
+
+def map_root_to(user: int) -> int:
+    """A handle on a user namespace whose root is `user`, for `bind_as`; no process is in it."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _libc.unshare(_CLONE_NEWUSER)
+        os.write(writer, b".")
+        signal.pause()
+    try:
+        os.read(reader, 1)
+        for name in ("uid_map", "gid_map"):
+            Path(f"/proc/{child}/{name}").write_text(f"0 {user} 1")
+        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reader)
+        os.close(writer)
 
 
 def unmount(target: str, flags: int = 0) -> None:
