@@ -65,6 +65,10 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "NOT_OWNER": "此资源属于另一主体或站点",
         "FIELD_INVALID": "字段的值不合规定",
         "ETAG_STALE": "etag 已不是当前值，请重新读取",
+        "POOLS_TOO_MANY": "站点的资源池数将超过上限",
+        "SITES_TOO_MANY": "该主体的站点数将超过上限",
+        "JOIN_TOKENS_TOO_MANY": "该主体的加入令牌数将超过上限，过期一天后即被清除",
+        "PARTIES_TOO_MANY": "本节点的主体数将超过上限",
     },
     "scheduler": {
         "FIELD_INVALID": "作业的字段缺失或不合规定",
@@ -91,6 +95,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "NO_PATH": "在时延上限内没有通路相连",
         "LEASE_GONE": "落位的租约已失效",
         "NOT_OWNER": "所报链路属于另一站点",
+        "LINKS_TOO_MANY": "本节点的链路数将超过上限",
     },
     "transport": {
         "FIELD_INVALID": "字段的值不合规定",
@@ -104,6 +109,8 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "DIGEST_MISMATCH": "从磁盘重算的摘要与数据集不符",
         "FILE_UNKNOWN": "数据集中没有此文件",
         "RESIDENCY_DENIED": "目标站点不在数据集允许的辖区内",
+        "DATASETS_TOO_MANY": "该主体的数据集数已达上限",
+        "TRANSFERS_TOO_MANY": "该主体的搬运数已达上限",
     },
     "accounting": {
         "FIELD_INVALID": "字段的值不合规定",
@@ -114,6 +121,8 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "LEASE_GONE": "落位的租约已失效",
         "USAGE_SIGNATURE_INVALID": "用量记录的签名与站点登记的密钥不符",
         "USAGE_NOT_RATABLE": "用量记录没有对应的预留或属于另一站点，暂存待查，有预留支付后再计费",
+        "ACCOUNTS_TOO_MANY": "该主体的账户数已达上限",
+        "PRICE_BOOKS_TOO_MANY": "价目数或该价目的版本数已达上限",
         "QUARANTINE_FULL": "该站点无预留支付的用量记录已达暂存上限，请保留并稍后重发",
         "CURRENCY_MISMATCH": "价格所用的货币与账户的货币不同",
         "USAGE_CONFLICT": "同一站点、计量期与序号的记录已存在且内容不同",

@@ -26,7 +26,14 @@ from suanmesh_accounting.domain.ledger import (
 )
 from suanmesh_accounting.wire import microseconds
 from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Refusal
+from suanmesh_kernel.refusals import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    Refusal,
+    ResourceExhausted,
+)
 from suanmesh_store import Answered, MemoKey
 from suanmesh_store.soundness import must_be_sound_at
 from suanmesh_store.transactions import Worker
@@ -37,6 +44,10 @@ STANDING = (HoldState.HELD, HoldState.COMMITTED)
 """Named one by one, so that an index finds the few that stand among all that ever were."""
 BALANCE_MICROS_MAX = 9 * 10**18
 """Room that a 64-bit balance leaves for the charges of a lifetime."""
+
+PARTY_ACCOUNTS_MAX = 1000
+PRICE_BOOKS_MAX = 10_000
+PRICE_BOOK_VERSIONS_MAX = 10_000
 
 
 def open_ledger(url: str) -> Engine:
@@ -137,6 +148,14 @@ def add_account(c: Connection, name: str, party: str, currency: str, kind: Accou
     return account(c, name)
 
 
+def require_room_for_account(c: Connection, party: str) -> None:
+    """Raise ResourceExhausted (`ACCOUNTS_TOO_MANY`) where a party may open no more; income always finds its account."""
+    has = c.execute(select(func.count()).where(t.accounts.c.party == party)).scalar_one()
+    if has >= PARTY_ACCOUNTS_MAX:
+        message = f"{party} has {has} accounts, at most {PARTY_ACCOUNTS_MAX} are allowed"
+        raise ResourceExhausted("ACCOUNTS_TOO_MANY", message, name=party, most=PARTY_ACCOUNTS_MAX)
+
+
 def account(c: Connection, name: str) -> Row[Any]:
     """One account."""
     row = c.execute(select(t.accounts).where(t.accounts.c.name == name)).first()
@@ -220,9 +239,21 @@ def add_price_book(c: Connection, book: price_book_pb2.PriceBook) -> price_book_
     """Put the next version of a book into force."""
     newest = select(func.max(t.price_books.c.version)).where(t.price_books.c.name == book.name)
     book.version = (c.execute(newest).scalar_one() or 0) + 1
+    if book.version > PRICE_BOOK_VERSIONS_MAX:
+        message = f"{book.name} has {PRICE_BOOK_VERSIONS_MAX} versions; begin another book"
+        raise ResourceExhausted("PRICE_BOOKS_TOO_MANY", message, name=book.name, most=PRICE_BOOK_VERSIONS_MAX)
+    if book.version == 1:
+        _require_room_for_book(c, book.name)
     row = {"name": book.name, "version": book.version, "document": book.SerializeToString()}
     c.execute(insert(t.price_books).values(row))
     return book
+
+
+def _require_room_for_book(c: Connection, name: str) -> None:
+    has = c.execute(select(func.count(t.price_books.c.name.distinct()))).scalar_one()
+    if has >= PRICE_BOOKS_MAX:
+        message = f"there are {has} price books, at most {PRICE_BOOKS_MAX} are allowed"
+        raise ResourceExhausted("PRICE_BOOKS_TOO_MANY", message, name=name, most=PRICE_BOOKS_MAX)
 
 
 def price_book(c: Connection, name: str, version: int = 0) -> price_book_pb2.PriceBook:

@@ -54,9 +54,12 @@ class AccountingService:
         currency = wire.checked_currency(request.account.currency, "account.currency")
         kind = wire.kind_of(request.account)
         now = self._clock.now()
-        return await self._once(
-            call, lambda c: wire.account_to(sql.add_account(c, name, party, currency, kind, now), 0)
-        )
+
+        def opened(c: Connection) -> account_pb2.Account:
+            sql.require_room_for_account(c, party)
+            return wire.account_to(sql.add_account(c, name, party, currency, kind, now), 0)
+
+        return await self._once(call, opened)
 
     async def GetAccount(self, request: pb.GetAccountRequest, call: Call) -> account_pb2.Account:
         return await self._ledger.run(lambda c: _shown(c, request.name, call))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -11,15 +12,34 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as otlp
 
 from suanmesh.gateway.v1 import trace_pb2
 from suanmesh_gateway.domain.traces import Span, Summary, services
+from suanmesh_kernel.refusals import InvalidArgument
 
 ATTRIBUTES_MAX = 64
 TEXT_LENGTH_MAX = 400
 """Longer names, values and messages are cut: the store is for finding a cause, not for keeping payloads."""
+SPAN_LENGTH_MAX = 8_000
+"""Characters of all attributes of a span together; those beyond it are left out."""
+EXPORT_SPANS_MAX = 5_000
+"""Spans of one export; an exporter of ours sends 512."""
+VALUES_MAX = 64
+"""Values shown of a list."""
 _IDS = (16, 8)
+_PARENT = (0, 8)
 
 
 def spans_from(request: ExportTraceServiceRequest) -> Iterator[Span]:
-    """The spans of one export; those without ids of the right length are left out."""
+    """The spans of one export; those without ids of the right length are left out.
+
+    Raises InvalidArgument (`FIELD_INVALID`) where there are too many: OTLP's messages declare no bounds of ours.
+    """
+    count = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
+    if count > EXPORT_SPANS_MAX:
+        problem = f"resource_spans: {count} spans, at most {EXPORT_SPANS_MAX} are taken at once"
+        raise InvalidArgument("FIELD_INVALID", problem, field="resource_spans", items=count, max_items=EXPORT_SPANS_MAX)
+    return _spans(request)
+
+
+def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
     for resource in request.resource_spans:
         service = _attributes(resource.resource.attributes).get("service.name", "")
         for scope in resource.scope_spans:
@@ -44,7 +64,7 @@ def _span(span: otlp.Span, service: str) -> Span:
     return Span(
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
-        parent_span_id=span.parent_span_id.hex(),
+        parent_span_id=span.parent_span_id.hex() if len(span.parent_span_id) in _PARENT else "",
         name=span.name[:TEXT_LENGTH_MAX],
         service=service,
         kind=_kind(span.kind),
@@ -77,14 +97,21 @@ def _kind(value: otlp.Span.SpanKind.ValueType) -> str:
 
 
 def _attributes(pairs: Iterable[KeyValue]) -> dict[str, str]:
-    texts = {pair.key[:TEXT_LENGTH_MAX]: _text(pair.value)[:TEXT_LENGTH_MAX] for pair in pairs}
-    return dict(list(texts.items())[:ATTRIBUTES_MAX])
+    texts: dict[str, str] = {}
+    left = SPAN_LENGTH_MAX
+    for pair in islice(pairs, ATTRIBUTES_MAX):
+        key, text = pair.key[:TEXT_LENGTH_MAX], _text(pair.value)[:TEXT_LENGTH_MAX]
+        left -= len(key) + len(text)
+        if left < 0:
+            break
+        texts[key] = text
+    return texts
 
 
 def _text(value: AnyValue) -> str:
     match value.WhichOneof("value"):
         case "string_value":
-            return value.string_value
+            return value.string_value[:TEXT_LENGTH_MAX]
         case "bool_value":
             return "true" if value.bool_value else "false"
         case "int_value":
@@ -92,9 +119,9 @@ def _text(value: AnyValue) -> str:
         case "double_value":
             return repr(value.double_value)
         case "array_value":
-            return ", ".join(_text(each) for each in value.array_value.values)
+            return ", ".join(_text(each)[:TEXT_LENGTH_MAX] for each in islice(value.array_value.values, VALUES_MAX))
         case "bytes_value":
-            return value.bytes_value.hex()
+            return value.bytes_value[:TEXT_LENGTH_MAX].hex()
     return ""
 
 

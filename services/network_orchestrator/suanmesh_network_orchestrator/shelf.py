@@ -83,6 +83,7 @@ class Shelf:
     async def declare(self, declared: Sequence[LinkMessage], author: Author) -> list[LinkMessage]:
         """Store links whole; one that stands as it is declared is left alone."""
         async with self._writing:
+            declaration.require_room(declared[0].name, len({*self._links.names(), *(link.name for link in declared)}))
             changes = [change for link in declared if (change := self._declaration(link)) is not None]
             if changes:
                 committed = await self._store.commit(*changes, author=author)

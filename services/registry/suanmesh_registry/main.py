@@ -25,8 +25,11 @@ async def build(house: House[RegistrySettings]) -> Parts:
     presence = Presence(store, clock, lease_s=settings.alive_lease_s, silence_s=settings.report_silence_s)
     watchman = Watchman(store, sites, pools, presence, bounds, clock, tick_s=settings.tick_s)
     certifier = Certifier(NodeCa.load(settings.ca_dir, clock), house.node, settings.certificate_days)
-    registrar = Registrar(store, pools, house.node, clock, house.rng)
-    around = Surroundings(house.node, store, sites, pools, presence, certifier, registrar, clock, house.rng, bounds)
+    caps = house.settings.caps()
+    registrar = Registrar(store, pools, house.node, clock, house.rng, caps)
+    around = Surroundings(
+        house.node, store, sites, pools, presence, certifier, registrar, clock, house.rng, bounds, caps
+    )
     service = Served(SERVICE, RegistryService(around))
     return Parts(servicers=[service], tasks=[sites.run, pools.run, watchman.run], requests=store)
 

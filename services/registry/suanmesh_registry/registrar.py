@@ -9,10 +9,11 @@ from suanmesh.type.v1 import signed_pb2
 from suanmesh_chassis import verify
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import compute_resource_identifier, sortable_id
-from suanmesh_kernel.names import last
+from suanmesh_kernel.names import last, parent
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_registry import wire
 from suanmesh_registry.domain import pools, sites
+from suanmesh_registry.domain.caps import Caps, require_pools
 from suanmesh_store import Author, Conflict, Create, Held, Mirror, Store, Update
 from suanmesh_store.layout import POOLS
 
@@ -25,7 +26,16 @@ Step = Create[pool_pb2.Pool] | Update[pool_pb2.Pool]
 class Registrar:
     """Turns an agent's claims into pools."""
 
-    def __init__(self, store: Store, mirror: Mirror[pool_pb2.Pool], node: str, clock: Clock, rng: Rng) -> None:
+    def __init__(
+        self,
+        store: Store,
+        mirror: Mirror[pool_pb2.Pool],
+        node: str,
+        clock: Clock,
+        rng: Rng,
+        caps: Caps = Caps(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self._caps = caps
         self._store = store
         self._mirror = mirror
         self._node = node
@@ -38,11 +48,13 @@ class Registrar:
         """The pools as recorded, in the order of their descriptors.
 
         Raises InvalidArgument (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`), PermissionDenied (`NOT_OWNER`),
-        Conflict.
+        ResourceExhausted (`POOLS_TOO_MANY`), Conflict.
         """
         claims = {message.name: (message, signed) for signed in descriptors for message in [_checked(site, signed)]}
         if len(claims) != len(descriptors):
             raise InvalidArgument("FIELD_INVALID", "descriptors: one for each pool", field="descriptors")
+        has = {held.name for held in self._mirror.values() if parent(held.name) == site.name}
+        require_pools(site.name, len(has | claims.keys()), self._caps)
         for attempt in range(1, TRIES + 1):
             standing = {name: await self._store.get(POOLS, name) for name in claims}
             steps = {name: step for name, claim in claims.items() if (step := self._step(site, *claim, standing[name]))}

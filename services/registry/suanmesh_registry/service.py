@@ -16,6 +16,7 @@ from suanmesh_kernel.refusals import Aborted, AlreadyExists, InvalidArgument, No
 from suanmesh_registry import rows, wire
 from suanmesh_registry.certificates import Certifier
 from suanmesh_registry.domain import filters, parties, sites, tokens
+from suanmesh_registry.domain.caps import Caps, require_parties, require_sites, require_tokens
 from suanmesh_registry.domain.liveness import Bounds, Liveness, run_for_ms
 from suanmesh_registry.presence import Presence
 from suanmesh_registry.registrar import Registrar
@@ -43,6 +44,7 @@ class Surroundings:
     clock: Clock
     rng: Rng
     bounds: Bounds
+    caps: Caps = Caps()  # noqa: RUF009 - a frozen value
 
 
 class RegistryService:
@@ -58,6 +60,8 @@ class RegistryService:
             request.party_id, wire.party_kind(asked.kind), asked.display_name, asked.currency, self._around.clock.now()
         )
         answer = wire.party_to(party)
+        standing = {held.name for held in (await self._store.snapshot(PARTIES)).held}
+        require_parties(party.name, len(standing | {party.name}), self._around.caps)
         creation = Create(PARTIES, party.name, answer)
         try:
             await self._store.commit(creation, remember=call.memo(answer), author=call.author())
@@ -178,6 +182,7 @@ class RegistryService:
         standing = await self._store.get(JOIN_TOKENS, asked.name)
         if standing is not None:
             return tokens.issued_before(wire.token_from(standing.message), asked)
+        await self._require_room_for_token(party.name)
         ttl_s = (asked.expire_time - self._around.clock.now()).total_seconds()
         lease = await self._store.open_lease(ttl_s + TOKEN_MEMORY_S)
         creation = Create(JOIN_TOKENS, asked.name, wire.token_to(asked), lease.id)
@@ -189,11 +194,18 @@ class RegistryService:
             return await self._issued(asked, party, call)  # the same was asked twice at once
         return asked
 
+    async def _require_room_for_token(self, party: str) -> None:
+        """Tokens are remembered for a day after they lapsed; spent ones count, too."""
+        tokens_held = (await self._store.snapshot(JOIN_TOKENS)).held
+        require_tokens(party, 1 + sum(held.message.party == party for held in tokens_held), self._around.caps)
+
     async def _enrol(
         self, held: Held[JoinTokenRecord], spent: tokens.JoinToken, site: sites.Site, call: Call
     ) -> Held[site_pb2.Site]:
         party = await self._party(spent.party)
         parties.must_be_approved(wire.party_from(party.message))
+        has = sum(each.message.party == party.name for each in self._around.sites.values())
+        require_sites(party.name, has + (self._around.sites.get(site.name) is None), self._around.caps)
         changes = (Update(held, wire.token_to(spent)), Create(SITES, site.name, wire.site_to(site)))
         try:
             committed = await self._store.commit(*changes, guards=[party], author=call.author())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from suanmesh_kernel.permission import LOST_AFTER_S_MIN
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_registry.domain.caps import Caps
 from suanmesh_registry.domain.liveness import Bounds
 
 
@@ -34,6 +35,15 @@ class RegistrySettings:
     tick_s: float = 0.5
     """How often liveness is judged at least, seconds."""
 
+    site_pools_max: int = 100
+    """Pools a site may have; one report of its agent tells of as many."""
+    party_sites_max: int = 1000
+    """Sites a party may have."""
+    party_tokens_max: int = 1000
+    """Join tokens of a party that are remembered; each is until a day after it lapsed."""
+    parties_max: int = 10_000
+    """Parties the node may have."""
+
     def __post_init__(self) -> None:
         if not self.lost_after_s >= LOST_AFTER_S_MIN:
             problem = f"lost_after_s: at least {LOST_AFTER_S_MIN:.1f}, or sites could not run anything safely"
@@ -41,6 +51,10 @@ class RegistrySettings:
         if not self.mass_lost_after_s >= self.lost_after_s:
             problem = f"mass_lost_after_s: at least lost_after_s, {self.lost_after_s:g}"
             raise InvalidArgument("FIELD_INVALID", problem, field="mass_lost_after_s")
+
+    def caps(self) -> Caps:
+        """How many of each thing there may be."""
+        return Caps(self.site_pools_max, self.party_sites_max, self.party_tokens_max, self.parties_max)
 
     def bounds(self) -> Bounds:
         """The bounds liveness is judged by."""

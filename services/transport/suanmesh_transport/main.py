@@ -29,7 +29,8 @@ async def build(house: House[TransportSettings]) -> Parts:
     office, reader = TicketOffice(house.signer, house.identity), FileReader(MeshDataPlane(house.mesh), reading_budget())
     archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
     kept = Kept(datasets, transfers, placements)
-    shelf = Shelf(store, kept, archive, office, house.clock, ticket_lifetime_s=settings.ticket_lifetime_s)
+    lifetime_s, caps = settings.ticket_lifetime_s, settings.caps()
+    shelf = Shelf(store, kept, archive, office, house.clock, ticket_lifetime_s=lifetime_s, caps=caps)
     service = TransportService(
         shelf, transfers, office, reader, house.clock, house.rng, read_ticket_lifetime_s=settings.read_ticket_lifetime_s
     )

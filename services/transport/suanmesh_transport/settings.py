@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from suanmesh_transport.domain.caps import Caps
+
 
 @dataclass(frozen=True, slots=True)
 class TransportSettings:
@@ -17,3 +19,11 @@ class TransportSettings:
     """How long a ticket for reading one file lasts, seconds."""
     ended_retention_s: float = 86400.0
     """How long a transfer that has ended stays in etcd before it moves to the archive, seconds."""
+    party_datasets_max: int = 20_000
+    """Datasets a party may have before its sites may publish no more; what jobs make is not refused."""
+    party_transfers_max: int = 5_000
+    """Transfers a party's users may have begun that serve no placement and are not archived."""
+
+    def caps(self) -> Caps:
+        """How much one party may have."""
+        return Caps(self.party_datasets_max, self.party_transfers_max)

@@ -22,6 +22,7 @@ from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFER
 from suanmesh_telemetry import current_traceparent, elsewhere, names, span
 from suanmesh_transport import wire
 from suanmesh_transport.domain import datasets, transfers
+from suanmesh_transport.domain.caps import Caps, require_datasets, require_transfers
 from suanmesh_transport.domain.datasets import Dataset, ReplicaState
 from suanmesh_transport.domain.transfers import Ask, Place, Report, State, Transfer
 from suanmesh_transport.tickets import TicketOffice
@@ -74,7 +75,9 @@ class Shelf:
         clock: Clock,
         *,
         ticket_lifetime_s: float,
+        caps: Caps = Caps(),  # noqa: B008 - a frozen value
     ) -> None:
+        self._caps = caps
         self._store = store
         self._archive = archive
         self._datasets = kept.datasets
@@ -140,7 +143,7 @@ class Shelf:
         """Keep a dataset whose replica is complete at `site`, or add the replica to the one that stands.
 
         Raises AlreadyExists (`DATASET_EXISTS`), InvalidArgument (`FIELD_INVALID`), PermissionDenied (`NOT_OWNER`),
-        FailedPrecondition (`RESIDENCY_DENIED`).
+        FailedPrecondition (`RESIDENCY_DENIED`), ResourceExhausted (`DATASETS_TOO_MANY`).
         """
         fresh = datasets.published(dataset_id, given, site, self._clock.now())
         async with self._writing:
@@ -149,6 +152,9 @@ class Shelf:
             place = await self.place(site)
             site_party = "" if place is None else place.party
             consent = await self._check_publisher(fresh, standing, site, placement, site_party)
+            if standing is None and not placement:  # what a job has made is bounded with the jobs
+                has = sum(each.message.party == fresh.party for each in self._datasets.values())
+                require_datasets(fresh.party, has, self._caps)
             after = fresh if standing is None else datasets.republished(standing, fresh, self._clock.now())
             datasets.check_residency(after, site, () if place is None else place.residency)
             message = wire.dataset_to(after)
@@ -164,8 +170,9 @@ class Shelf:
         async with self._writing:
             outcomes: list[Outcome] = []
             changes: list[Change] = []
+            had = self._own_transfers(asked)
             for item in asked:
-                outcome = await self._made(item, outcomes) if isinstance(item, Asked) else item
+                outcome = await self._made(item, outcomes, had + len(changes)) if isinstance(item, Asked) else item
                 if isinstance(outcome, Create):
                     changes.append(outcome)
                     outcome = outcome.message
@@ -232,7 +239,15 @@ class Shelf:
         held = await self._store.get(TRANSFERS, name)
         return held.message if held else await self._archive.get(TRANSFERS, name)
 
-    async def _made(self, item: Asked, earlier: Sequence[Outcome]) -> Create[transfer_pb2.Transfer] | Outcome:
+    def _own_transfers(self, asked: Sequence[Asked | Outcome]) -> int:
+        """How many transfers the user who asks has that serve no placement; those that ended count until archived."""
+        party = next((item.party for item in asked if isinstance(item, Asked)), "")
+        if not party:
+            return 0
+        kept = (held.message for held in self._transfers.values())
+        return sum(each.party == party and not each.placement for each in kept)
+
+    async def _made(self, item: Asked, earlier: Sequence[Outcome], had: int) -> Create[transfer_pb2.Transfer] | Outcome:
         """What becomes of one item; the same id twice in a batch is one transfer."""
         standing = next((o for o in earlier if not isinstance(o, Refusal) and o.name == item.ask.name), None)
         if standing is None:
@@ -240,6 +255,8 @@ class Shelf:
         try:
             if standing is not None:
                 return _own(standing, item)
+            if item.party:
+                require_transfers(item.party, had, self._caps)
             with span(
                 names.MAKE_TRANSFER,
                 parent=elsewhere(item.traceparent),

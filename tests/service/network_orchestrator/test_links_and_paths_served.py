@@ -98,3 +98,14 @@ async def test_an_agent_reports_what_it_measured_and_only_for_itself(opened: Any
         assert (await net.user.network_orchestrator.FindPaths(query)).results[0].path.latency_us == 42
         with pytest.raises(Refusal, match="NOT_OWNER"):
             await net.agent("b").network_orchestrator.ReportLinks(report)
+
+
+async def test_a_node_has_no_more_links_than_it_may(opened: Any, link: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every path search reads all links; a generator that runs wild would slow every decision."""
+    monkeypatch.setattr("suanmesh_network_orchestrator.domain.declaration.LINKS_MAX", 2)
+    async with opened() as net:
+        await net.declare(link("ab", "a", "b", 1000), link("ba", "b", "a", 500))
+        with pytest.raises(Refusal, match="LINKS_TOO_MANY") as refused:
+            await net.declare(link("ab", "a", "b", 900), link("ac", "a", "b", 500))
+        assert refused.value.facts["most"] == "2"
+        assert len(await net.declare(link("ab", "a", "b", 900))) == 1

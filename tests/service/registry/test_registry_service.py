@@ -30,6 +30,7 @@ from suanmesh_kernel.refusals import (
     Unauthenticated,
 )
 from suanmesh_registry.certificates import Certifier
+from suanmesh_registry.domain.caps import Caps
 from suanmesh_registry.presence import Presence
 from suanmesh_registry.reconciler import Watchman
 from suanmesh_registry.registrar import Registrar
@@ -67,14 +68,14 @@ class Desk:
 
 
 @asynccontextmanager
-async def a_desk(clock: HandClock, keys: MemoryKeyspace) -> AsyncIterator[Desk]:
+async def a_desk(clock: HandClock, keys: MemoryKeyspace, caps: Caps = Caps()) -> AsyncIterator[Desk]:  # noqa: B008
     store, rng = MemoryStore("registry", keys=keys, clock=clock, rng=seeded_rng(1)), seeded_rng(2)
     sites, pools = await open_mirror(store, SITES), await open_mirror(store, POOLS)
     presence = Presence(store, clock, lease_s=SETTINGS.alive_lease_s, silence_s=SETTINGS.report_silence_s)
     watchman = Watchman(store, sites, pools, presence, SETTINGS.bounds(), clock, tick_s=SETTINGS.tick_s)
     certifier = Certifier(NodeCa.create("demo", clock), "demo", 90)
-    registrar = Registrar(store, pools, "demo", clock, rng)
-    around = Surroundings("demo", store, sites, pools, presence, certifier, registrar, clock, rng, SETTINGS.bounds())
+    registrar, bounds = Registrar(store, pools, "demo", clock, rng, caps), SETTINGS.bounds()
+    around = Surroundings("demo", store, sites, pools, presence, certifier, registrar, clock, rng, bounds, caps)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(mirror.run()) for mirror in (sites, pools)]
         yield Desk(RegistryService(around), presence, watchman, clock, keys)

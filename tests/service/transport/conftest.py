@@ -33,6 +33,7 @@ from suanmesh_transport.settings import TransportSettings
 
 AREA = "transport"
 PATIENCE_S = 10.0
+SETTINGS = TransportSettings(resync_s=0.2, party_datasets_max=8, party_transfers_max=8)
 
 
 @dataclass
@@ -212,7 +213,7 @@ async def running(folder: Path) -> AsyncIterator[Movers]:
         endpoint = await node.serve(standing, [Served(plane, agent)])
         process = node.process(AREA)
         house = House(
-            area=AREA, node=NODE, settings=TransportSettings(resync_s=0.2), common=Common(), clock=clock,
+            area=AREA, node=NODE, settings=SETTINGS, common=Common(), clock=clock,
             rng=seeded_rng(2), store=store, mesh=node.mesh("127.0.0.1:1", caller=process.identity),
             signer=process.signer, identity=process.identity, leadership=None, data_dir=folder,
         )  # fmt: skip

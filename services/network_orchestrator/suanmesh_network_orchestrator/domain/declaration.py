@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from suanmesh_kernel.money import rated_up
 from suanmesh_kernel.names import checked_name
-from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument
+from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, ResourceExhausted
 from suanmesh_network_orchestrator.domain.topology import MIB, Link
 
 CAPACITY_BPS_MAX = 10**15
+LINKS_MAX = 20_000
+"""Links of a node; every path search reads them all."""
 LATENCY_US_MAX = 10 * 10**6
 LOSS_PPM_MAX = 10**6
 RISK_GROUPS_MAX = 16
@@ -61,3 +63,10 @@ def _check_range(value: int, least: int, most: int, field: str) -> None:
 
 def _invalid(field: str, problem: str) -> InvalidArgument:
     return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)
+
+
+def require_room(first: str, count: int) -> None:
+    """Raise ResourceExhausted (`LINKS_TOO_MANY`) where the node would have `count` links, and may not."""
+    if count > LINKS_MAX:
+        message = f"the node would have {count} links, at most {LINKS_MAX} are allowed"
+        raise ResourceExhausted("LINKS_TOO_MANY", message, name=first, most=LINKS_MAX)

@@ -116,6 +116,7 @@ class AccountingServiceServicer(object):
 
         Errors:
         * `ALREADY_EXISTS` (`ACCOUNT_EXISTS`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        * `RESOURCE_EXHAUSTED` (`ACCOUNTS_TOO_MANY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,6 +154,7 @@ class AccountingServiceServicer(object):
 
         Errors:
         * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, a second price for a meter.
+        * `RESOURCE_EXHAUSTED` (`PRICE_BOOKS_TOO_MANY`): books, or versions of this one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,6 +26,7 @@ class AccountingServiceStub:
 
     Errors:
       * `ALREADY_EXISTS` (`ACCOUNT_EXISTS`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+      * `RESOURCE_EXHAUSTED` (`ACCOUNTS_TOO_MANY`).
     """
     GetAccount: aio.UnaryUnaryMultiCallable[accounting_service_pb2.GetAccountRequest, account_pb2.Account]
     """Returns one account.
@@ -46,6 +47,7 @@ class AccountingServiceStub:
 
     Errors:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, a second price for a meter.
+      * `RESOURCE_EXHAUSTED` (`PRICE_BOOKS_TOO_MANY`): books, or versions of this one.
     """
     ListPriceBooks: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListPriceBooksRequest, accounting_service_pb2.ListPriceBooksResponse]
     """Lists the price books in force, or every version there has been."""
@@ -115,6 +117,7 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `ALREADY_EXISTS` (`ACCOUNT_EXISTS`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+          * `RESOURCE_EXHAUSTED` (`ACCOUNTS_TOO_MANY`).
         """
 
     @abc_1.abstractmethod
@@ -159,6 +162,7 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, a second price for a meter.
+          * `RESOURCE_EXHAUSTED` (`PRICE_BOOKS_TOO_MANY`): books, or versions of this one.
         """
 
     @abc_1.abstractmethod

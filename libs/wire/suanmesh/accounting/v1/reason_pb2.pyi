@@ -46,6 +46,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """ALREADY_EXISTS: a record with the same site, meter epoch and sequence number but other content stands already."""
     REASON_QUARANTINE_FULL: _Reason.ValueType  # 11
     """RESOURCE_EXHAUSTED: the site has as much usage that no hold pays for as is kept; keep the record and send it again."""
+    REASON_ACCOUNTS_TOO_MANY: _Reason.ValueType  # 12
+    """RESOURCE_EXHAUSTED: the party has as many accounts as it may have; `most` says how many."""
+    REASON_PRICE_BOOKS_TOO_MANY: _Reason.ValueType  # 13
+    """RESOURCE_EXHAUSTED: there are as many price books, or versions of this one, as may be; `most` says how many."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why accounting refused."""
@@ -74,3 +78,7 @@ REASON_USAGE_CONFLICT: Reason.ValueType  # 10
 """ALREADY_EXISTS: a record with the same site, meter epoch and sequence number but other content stands already."""
 REASON_QUARANTINE_FULL: Reason.ValueType  # 11
 """RESOURCE_EXHAUSTED: the site has as much usage that no hold pays for as is kept; keep the record and send it again."""
+REASON_ACCOUNTS_TOO_MANY: Reason.ValueType  # 12
+"""RESOURCE_EXHAUSTED: the party has as many accounts as it may have; `most` says how many."""
+REASON_PRICE_BOOKS_TOO_MANY: Reason.ValueType  # 13
+"""RESOURCE_EXHAUSTED: there are as many price books, or versions of this one, as may be; `most` says how many."""

@@ -77,6 +77,7 @@ class NetworkOrchestratorServiceServicer(object):
         Errors:
         * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
         * `ALREADY_EXISTS` (`LINK_EXISTS`): a link keeps its ends; declare another one.
+        * `RESOURCE_EXHAUSTED` (`LINKS_TOO_MANY`).
         * `ABORTED` (`CONFLICT`): the etag given is not the link's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -22,6 +22,7 @@ class NetworkOrchestratorServiceStub:
     Errors:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
       * `ALREADY_EXISTS` (`LINK_EXISTS`): a link keeps its ends; declare another one.
+      * `RESOURCE_EXHAUSTED` (`LINKS_TOO_MANY`).
       * `ABORTED` (`CONFLICT`): the etag given is not the link's.
     """
     ListLinks: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ListLinksRequest, network_orchestrator_service_pb2.ListLinksResponse]
@@ -64,6 +65,7 @@ class NetworkOrchestratorServiceServicer(metaclass=abc_1.ABCMeta):
         Errors:
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
           * `ALREADY_EXISTS` (`LINK_EXISTS`): a link keeps its ends; declare another one.
+          * `RESOURCE_EXHAUSTED` (`LINKS_TOO_MANY`).
           * `ABORTED` (`CONFLICT`): the etag given is not the link's.
         """
 

@@ -36,6 +36,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """FAILED_PRECONDITION: the placement's lease is gone."""
     REASON_NOT_OWNER: _Reason.ValueType  # 6
     """PERMISSION_DENIED: the report is about another site's links."""
+    REASON_LINKS_TOO_MANY: _Reason.ValueType  # 7
+    """RESOURCE_EXHAUSTED: the node would have more links than it may have; `most` says how many that is."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the network orchestrator refused."""
@@ -54,3 +56,5 @@ REASON_LEASE_GONE: Reason.ValueType  # 5
 """FAILED_PRECONDITION: the placement's lease is gone."""
 REASON_NOT_OWNER: Reason.ValueType  # 6
 """PERMISSION_DENIED: the report is about another site's links."""
+REASON_LINKS_TOO_MANY: Reason.ValueType  # 7
+"""RESOURCE_EXHAUSTED: the node would have more links than it may have; `most` says how many that is."""

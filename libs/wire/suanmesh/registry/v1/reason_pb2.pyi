@@ -50,6 +50,14 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """INVALID_ARGUMENT: a field's value is out of its range."""
     REASON_ETAG_STALE: _Reason.ValueType  # 13
     """ABORTED: the etag is not the current one; read again."""
+    REASON_POOLS_TOO_MANY: _Reason.ValueType  # 14
+    """RESOURCE_EXHAUSTED: the site would have more pools than it may have; `most` says how many that is."""
+    REASON_SITES_TOO_MANY: _Reason.ValueType  # 15
+    """RESOURCE_EXHAUSTED: the party would have more sites than it may have; `most` says how many that is."""
+    REASON_JOIN_TOKENS_TOO_MANY: _Reason.ValueType  # 16
+    """RESOURCE_EXHAUSTED: the party would have more join tokens than it may have; they are forgotten a day after they lapse."""
+    REASON_PARTIES_TOO_MANY: _Reason.ValueType  # 17
+    """RESOURCE_EXHAUSTED: the node would have more parties than it may have."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the registry refused."""
@@ -82,3 +90,11 @@ REASON_FIELD_INVALID: Reason.ValueType  # 12
 """INVALID_ARGUMENT: a field's value is out of its range."""
 REASON_ETAG_STALE: Reason.ValueType  # 13
 """ABORTED: the etag is not the current one; read again."""
+REASON_POOLS_TOO_MANY: Reason.ValueType  # 14
+"""RESOURCE_EXHAUSTED: the site would have more pools than it may have; `most` says how many that is."""
+REASON_SITES_TOO_MANY: Reason.ValueType  # 15
+"""RESOURCE_EXHAUSTED: the party would have more sites than it may have; `most` says how many that is."""
+REASON_JOIN_TOKENS_TOO_MANY: Reason.ValueType  # 16
+"""RESOURCE_EXHAUSTED: the party would have more join tokens than it may have; they are forgotten a day after they lapse."""
+REASON_PARTIES_TOO_MANY: Reason.ValueType  # 17
+"""RESOURCE_EXHAUSTED: the node would have more parties than it may have."""

@@ -116,6 +116,7 @@ class RegistryServiceServicer(object):
 
         Errors:
         * `ALREADY_EXISTS` (`PARTY_EXISTS`): choose another id.
+        * `RESOURCE_EXHAUSTED` (`PARTIES_TOO_MANY`).
         * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -160,6 +161,7 @@ class RegistryServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` (`PARTY_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`): the token may only request.
+        * `RESOURCE_EXHAUSTED` (`JOIN_TOKENS_TOO_MANY`): tokens count until a day after they lapsed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +176,7 @@ class RegistryServiceServicer(object):
         * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
         * `INVALID_ARGUMENT` (`CSR_INVALID`, `FIELD_INVALID`).
         * `ALREADY_EXISTS` (`SITE_EXISTS`): the site is enrolled with other keys.
+        * `RESOURCE_EXHAUSTED` (`SITES_TOO_MANY`).
         * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -205,6 +208,7 @@ class RegistryServiceServicer(object):
         * `INVALID_ARGUMENT` (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`): a host has at most 10^5 cores, 2^46 bytes
         of memory, 2^50 of scratch, and of each of 16 kinds 1000 cards of 2^42 bytes.
         * `PERMISSION_DENIED` (`NOT_OWNER`): the pool is another site's.
+        * `RESOURCE_EXHAUSTED` (`POOLS_TOO_MANY`).
         * `NOT_FOUND` (`SITE_UNKNOWN`): enrol anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -26,6 +26,7 @@ class RegistryServiceStub:
 
     Errors:
       * `ALREADY_EXISTS` (`PARTY_EXISTS`): choose another id.
+      * `RESOURCE_EXHAUSTED` (`PARTIES_TOO_MANY`).
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
     """
     GetParty: aio.UnaryUnaryMultiCallable[registry_service_pb2.GetPartyRequest, party_pb2.Party]
@@ -53,6 +54,7 @@ class RegistryServiceStub:
 
     Errors:
       * `NOT_FOUND` (`PARTY_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`): the token may only request.
+      * `RESOURCE_EXHAUSTED` (`JOIN_TOKENS_TOO_MANY`): tokens count until a day after they lapsed.
     """
     EnrolSite: aio.UnaryUnaryMultiCallable[registry_service_pb2.EnrolSiteRequest, registry_service_pb2.EnrolSiteResponse]
     """Spends a join token: records the site and signs the agent's certificate. Served without a client certificate. A
@@ -63,6 +65,7 @@ class RegistryServiceStub:
       * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
       * `INVALID_ARGUMENT` (`CSR_INVALID`, `FIELD_INVALID`).
       * `ALREADY_EXISTS` (`SITE_EXISTS`): the site is enrolled with other keys.
+      * `RESOURCE_EXHAUSTED` (`SITES_TOO_MANY`).
       * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
     """
     GetSite: aio.UnaryUnaryMultiCallable[registry_service_pb2.GetSiteRequest, site_pb2.Site]
@@ -81,6 +84,7 @@ class RegistryServiceStub:
       * `INVALID_ARGUMENT` (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`): a host has at most 10^5 cores, 2^46 bytes
         of memory, 2^50 of scratch, and of each of 16 kinds 1000 cards of 2^42 bytes.
       * `PERMISSION_DENIED` (`NOT_OWNER`): the pool is another site's.
+      * `RESOURCE_EXHAUSTED` (`POOLS_TOO_MANY`).
       * `NOT_FOUND` (`SITE_UNKNOWN`): enrol anew.
     """
     GetPool: aio.UnaryUnaryMultiCallable[registry_service_pb2.GetPoolRequest, pool_pb2.Pool]
@@ -125,6 +129,7 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `ALREADY_EXISTS` (`PARTY_EXISTS`): choose another id.
+          * `RESOURCE_EXHAUSTED` (`PARTIES_TOO_MANY`).
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
         """
 
@@ -176,6 +181,7 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `NOT_FOUND` (`PARTY_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`): the token may only request.
+          * `RESOURCE_EXHAUSTED` (`JOIN_TOKENS_TOO_MANY`): tokens count until a day after they lapsed.
         """
 
     @abc_1.abstractmethod
@@ -192,6 +198,7 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
           * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
           * `INVALID_ARGUMENT` (`CSR_INVALID`, `FIELD_INVALID`).
           * `ALREADY_EXISTS` (`SITE_EXISTS`): the site is enrolled with other keys.
+          * `RESOURCE_EXHAUSTED` (`SITES_TOO_MANY`).
           * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
         """
 
@@ -228,6 +235,7 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
           * `INVALID_ARGUMENT` (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`): a host has at most 10^5 cores, 2^46 bytes
             of memory, 2^50 of scratch, and of each of 16 kinds 1000 cards of 2^42 bytes.
           * `PERMISSION_DENIED` (`NOT_OWNER`): the pool is another site's.
+          * `RESOURCE_EXHAUSTED` (`POOLS_TOO_MANY`).
           * `NOT_FOUND` (`SITE_UNKNOWN`): enrol anew.
         """
 

@@ -48,6 +48,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """NOT_FOUND: the dataset has no such file."""
     REASON_RESIDENCY_DENIED: _Reason.ValueType  # 11
     """FAILED_PRECONDITION: the site lies outside of the jurisdictions the dataset must stay within."""
+    REASON_DATASETS_TOO_MANY: _Reason.ValueType  # 12
+    """RESOURCE_EXHAUSTED: the party has as many datasets as it may have; `most` says how many."""
+    REASON_TRANSFERS_TOO_MANY: _Reason.ValueType  # 13
+    """RESOURCE_EXHAUSTED: the party has as many transfers as it may have; `most` says how many."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the transport refused."""
@@ -78,3 +82,7 @@ REASON_FILE_UNKNOWN: Reason.ValueType  # 10
 """NOT_FOUND: the dataset has no such file."""
 REASON_RESIDENCY_DENIED: Reason.ValueType  # 11
 """FAILED_PRECONDITION: the site lies outside of the jurisdictions the dataset must stay within."""
+REASON_DATASETS_TOO_MANY: Reason.ValueType  # 12
+"""RESOURCE_EXHAUSTED: the party has as many datasets as it may have; `most` says how many."""
+REASON_TRANSFERS_TOO_MANY: Reason.ValueType  # 13
+"""RESOURCE_EXHAUSTED: the party has as many transfers as it may have; `most` says how many."""

@@ -108,6 +108,7 @@ class TransportServiceServicer(object):
 
         Errors:
         * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
+        * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`): never for what a placement has made.
         * `INVALID_ARGUMENT` (`FIELD_INVALID`).
         * `FAILED_PRECONDITION` (`RESIDENCY_DENIED`): the site lies outside of where the dataset must stay.
         * `PERMISSION_DENIED` (`NOT_OWNER`): the placement is another site's or another party's, or makes no dataset of
@@ -144,6 +145,7 @@ class TransportServiceServicer(object):
         * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
         * `INVALID_ARGUMENT` (`FIELD_INVALID`): also for a user who names a placement, a reservation or an account.
         * `PERMISSION_DENIED` (`NOT_OWNER`): the id names another party's transfer.
+        * `RESOURCE_EXHAUSTED` (`TRANSFERS_TOO_MANY`): a user's own count until a day after they ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
