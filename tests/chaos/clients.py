@@ -130,12 +130,20 @@ class Client:
         self._journal.asked += asked
         request = scheduler.SubmitJobsRequest(items=items, request_id=request_id)
         try:
-            answer = await self._final("submit", lambda: self._mesh.scheduler.SubmitJobs(request, timeout=CALL_S))
+            answer = await self._final("submit", lambda: self._submitted(request))
         except Refusal as refusal:
             self._journal.answered += [Answered(each.marker, time.time(), refused=refusal.reason) for each in asked]
             return
         for each, result in zip(asked, answer.results, strict=True):
             self._answered(each, result)
+
+    async def _submitted(self, request: scheduler.SubmitJobsRequest) -> scheduler.SubmitJobsResponse:
+        """The answer when that to every item is final; a repeat asks for the others anew."""
+        answer = await self._mesh.scheduler.SubmitJobs(request, timeout=CALL_S)
+        for result in answer.results:
+            if result.HasField("error") and (refusal := refusal_of(result.error)).code in PASSING:
+                raise refusal
+        return answer
 
     def _answered(self, asked: Asked, result: scheduler.SubmitJobResult) -> None:
         if result.HasField("error"):

@@ -18,6 +18,8 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 _HANDSHAKE_MARKS = ("Tls handshake failed", "handshake failed", "Custom verification check failed", "SSL_ERROR")
 _CLOSED_EARLY = ("Socket closed", "Connection reset")
+_NOT_MET = ("Handshake read failed", "Handshake write failed", "Failed to connect to remote host")
+"""gRPC says one of these where the connection broke before the server had said anything about our certificate."""
 
 
 class Course:
@@ -106,6 +108,8 @@ class Course:
     def _judged(self, refusal: Refusal) -> Refusal:
         """Tell a failed handshake from an instance that is away: gRPC reports both as UNAVAILABLE."""
         if refusal.reason != "NOT_READY" or not refusal.message.startswith("failed to connect"):
+            return refusal
+        if any(mark in refusal.message for mark in _NOT_MET):
             return refusal
         if any(mark in refusal.message for mark in _CLOSED_EARLY):
             self._closed_early += 1  # the server closes so when it refuses our certificate, but also when it dies

@@ -22,6 +22,8 @@ RETRY_DELAY_S = 0.02
 FULL_DELAY_S = 0.5
 """How long to leave a server alone whose core has no room for a call."""
 _TOO_LARGE_MARK = "larger than max"
+_BROKEN = ("Internal error from Core", "Received RST_STREAM with error code")
+"""What gRPC calls INTERNAL where the connection broke under a call: nobody's defect."""
 
 
 class RemoteDefect(Refusal):
@@ -108,6 +110,8 @@ def _bare(code: str, message: str) -> Refusal:
         return Unavailable("NOT_READY", "the server ended the call while it was written to", domain=MESH_DOMAIN)
     if code == "RESOURCE_EXHAUSTED" and _TOO_LARGE_MARK not in message:
         return Unavailable("PROCESS_FULL", message, domain=MESH_DOMAIN, retry_delay_s=FULL_DELAY_S)
+    if code == "INTERNAL" and message.startswith(_BROKEN):
+        return Unavailable("NOT_READY", f"the connection broke: {message}", domain=MESH_DOMAIN)
     reason = reasons.OF_BARE_CODES.get(code, "DEFECT")
     return BY_CODE.get(code, RemoteDefect)(reason, message, domain=MESH_DOMAIN)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -209,6 +210,37 @@ async def test_a_foreign_certificate_is_named_and_not_retried(serve: Any, strang
                 await mesh.registry.GetSite(SITE)
         assert caught.value.reason == "HANDSHAKE_FAILED"
     assert oracle.asked == []
+
+
+async def test_a_server_that_dies_is_not_taken_for_one_that_turns_away(serve: Any, tls: Any) -> None:
+    """Behind a proxy a server that restarts resets connections; its caller must wait, not doubt its own files."""
+    oracle = await serve()
+    oracle.answer = found
+    host, _, port = oracle.address.rpartition(":")
+    resets = 0
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal resets
+        resets += 1
+        if resets <= 6:
+            await reader.read(1)
+            writer.transport.abort()
+            return
+        further, on = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(_pour(reader, on), _pour(further, writer))
+
+    async with await asyncio.start_server(pass_on, "127.0.0.1") as proxy:
+        address = f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        async with connect(address, tls=tls, node="demo") as mesh:
+            assert (await mesh.registry.GetSite(SITE)).name == "sites/a"
+    assert resets > 6
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while piece := await reader.read(65536):
+            writer.write(piece)
+    writer.close()
 
 
 async def test_a_server_of_another_name_is_not_believed(serve: Any, tls: Any) -> None:

@@ -81,6 +81,8 @@ def test_facts_stay_within_what_metadata_may_carry() -> None:
         ("RESOURCE_EXHAUSTED", "Concurrent RPC limit exceeded!", "UNAVAILABLE PROCESS_FULL"),
         ("UNIMPLEMENTED", "Method not found!", "UNIMPLEMENTED METHOD_UNKNOWN"),
         ("INTERNAL", "internal error", "INTERNAL DEFECT"),
+        ("INTERNAL", "Internal error from Core", "UNAVAILABLE NOT_READY"),
+        ("INTERNAL", "Received RST_STREAM with error code 2", "UNAVAILABLE NOT_READY"),
         ("UNKNOWN", "", "INTERNAL DEFECT"),
         ("DATA_LOSS", "", "DATA_LOSS DEFECT"),
     ],
