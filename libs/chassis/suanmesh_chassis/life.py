@@ -24,7 +24,6 @@ S = TypeVar("S")
 
 log = structlog.get_logger()
 
-DIRECTORY_WAIT_S = 10.0
 FAREWELL_S = 2.0
 """How long etcd is waited for at the end; what cannot be withdrawn lapses with its lease."""
 CAMPAIGN_PAUSE_S = 0.5
@@ -63,6 +62,7 @@ class Life(Generic[S]):
             try:
                 while not stop.is_set():
                     leadership = await self._lead(address, stop)
+                    await self._known(stop, leadership)
                     if not stop.is_set():
                         await self._term(build, leadership, registration, stop)
                     elif leadership is not None:
@@ -87,7 +87,7 @@ class Life(Generic[S]):
                 running = [tasks.create_task(_ran(task)) for task in parts.tasks]
                 registration.tell(leader=True)
                 log.info("serving")
-                await _until(stop, leadership)
+                await _first(stop, *([] if leadership is None else [leadership.lost]))
                 await (self._drain(registration, leadership) if stop.is_set() else self._standing.withdraw())
                 for task in running:
                     task.cancel()
@@ -121,12 +121,16 @@ class Life(Generic[S]):
                 log.warning("campaign interrupted", reason=trouble.trouble.value, message=str(trouble))
             await asyncio.sleep(CAMPAIGN_PAUSE_S)
 
+    async def _known(self, stop: asyncio.Event, leadership: Leadership | None) -> None:
+        """Wait until this process knows the others and they its key, for as long as etcd is away: before that no call
+        of its own would arrive.
+        """
+        for event in (self._directory.ready, self._published.done):
+            await _first(event, stop, *([] if leadership is None else [leadership.lost]))
+
     async def _built(
         self, build: Callable[[House[S]], Awaitable[Parts]], leadership: Leadership | None, closing: AsyncExitStack
     ) -> Parts:
-        async with asyncio.timeout(DIRECTORY_WAIT_S):
-            await self._directory.ready.wait()
-            await self._published.done.wait()
         house = self._house(leadership)
         closing.push_async_callback(house.mesh.close)
         parts = await build(house)
@@ -186,15 +190,13 @@ class Life(Generic[S]):
         return Unavailable("NOT_LEADER", message, leader=leader)
 
 
-async def _until(stop: asyncio.Event, leadership: Leadership | None) -> None:
-    """Return when `stop` is set or the lead is lost."""
+async def _first(*events: asyncio.Event) -> None:
+    """Return when one of them is set."""
     async with asyncio.TaskGroup() as tasks:
-        ends = [tasks.create_task(stop.wait())]
-        if leadership is not None:
-            ends.append(tasks.create_task(leadership.lost.wait()))
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for end in ends:
-            end.cancel()
+        waits = [tasks.create_task(event.wait()) for event in events]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for each in waits:
+            each.cancel()
 
 
 async def _ran(task: Callable[[], Awaitable[None]]) -> None:

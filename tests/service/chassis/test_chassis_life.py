@@ -26,6 +26,7 @@ from suanmesh_sdk import InstanceState
 from suanmesh_sdk.status import RemoteDefect
 from suanmesh_store import MemoryKeyspace, MemoryStore
 from suanmesh_store.archive import Archive
+from suanmesh_store.keyspace import KeyspaceTrouble, Listing, Trouble
 from suanmesh_store.layout import JOBS
 
 Build = Callable[[House[None]], Awaitable[Parts]]
@@ -36,13 +37,29 @@ class ProbeSettings:
     """None at all."""
 
 
+class AwayKeyspace(MemoryKeyspace):
+    """An etcd that cannot be reached until it is `there`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there = asyncio.Event()
+        self.asked = asyncio.Event()
+
+    async def scan(self, prefix: str) -> Listing:
+        """What is under a prefix."""
+        self.asked.set()
+        if not self.there.is_set():
+            raise KeyspaceTrouble(Trouble.UNREACHABLE, "etcd cannot be reached")
+        return await super().scan(prefix)
+
+
 class Town:
     """Processes of one area over one etcd in memory, watched as another service would watch them."""
 
     def __init__(self, node: LoopbackNode, probes: Probes) -> None:
         self.node = node
         self.probes = probes
-        self.keys = MemoryKeyspace()
+        self.keys: MemoryKeyspace = MemoryKeyspace()
         self.directory = Directory(MemoryStore("registry", keys=self.keys))
         self.houses: list[House[None]] = []
 
@@ -112,6 +129,28 @@ async def test_a_process_that_drains_says_so_before_it_ends(town: Town, connect:
         town.probes.may_finish.set()
 
     assert call.result().text.endswith("finish")
+
+
+async def test_a_process_that_starts_while_etcd_is_away_waits_for_it(town: Town) -> None:
+    """A gateway that ended after ten seconds without etcd left a traceback, and the node without its address."""
+    keys = AwayKeyspace()
+    town.keys = keys
+    town.directory = Directory(MemoryStore("registry", keys=keys))
+    async with town.living(leads=False) as stop, asyncio.TaskGroup() as tasks:
+        await keys.asked.wait()
+        assert (town.houses, stop.is_set()) == ([], False)
+        keys.there.set()
+        watching = tasks.create_task(town.directory.run())
+        await town.seen(lambda found: len(found) == 1 and len(town.houses) == 1)
+        watching.cancel()
+
+
+async def test_a_process_that_is_told_to_stop_while_etcd_is_away_stops(town: Town) -> None:
+    """Whoever ends a node must not wait for an etcd that is gone already."""
+    town.keys = keys = AwayKeyspace()
+    async with asyncio.timeout(5), town.living(leads=False) as stop:
+        await keys.asked.wait()
+        stop.set()
 
 
 async def test_the_second_instance_says_where_the_leader_is(town: Town, connect: Any) -> None:
