@@ -33,6 +33,7 @@ from suanmesh_store.layout import HOLDS
 
 CALL_S = 10.0
 LOOK_S = 1.0
+AWAY_S_MAX = 20.0
 PAGE = 500
 SHIM = "shim.py"
 JOB_STATES = {v.number: v.name.removeprefix("STATE_") for v in job_pb2.Job.State.DESCRIPTOR.values}
@@ -172,6 +173,16 @@ def _job(job: job_pb2.Job) -> Job:
 
 
 async def _read(operator: Mesh, name: str, path: str) -> Dataset:
+    """Read it, again for a while where somebody is away: who leads may change at any time."""
+    until = time.monotonic() + AWAY_S_MAX
+    while True:
+        found = await _read_once(operator, name, path)
+        if not found.trouble.startswith("UNAVAILABLE") or time.monotonic() > until:
+            return found
+        await asyncio.sleep(LOOK_S)
+
+
+async def _read_once(operator: Mesh, name: str, path: str) -> Dataset:
     try:
         stored = await operator.transport.GetDataset(transport.GetDatasetRequest(name=name), timeout=CALL_S)
         hashed = hashlib.sha256()
