@@ -38,10 +38,10 @@ from suanmesh_store.values import (
     Tokens,
 )
 
-REQUEST_MEMORY_S = 24 * 3600
-"""How long an answer is remembered at least."""
-REQUEST_LEASE_TURN_S = 3600
-"""After this long the answers go onto a new lease, so that a store needs about one lease an hour."""
+REQUEST_MEMORY_S = 3600
+"""How long an answer is remembered at least: every call leaves one, and etcd holds them all."""
+REQUEST_LEASE_TURN_S = 600
+"""After this long the answers go onto a new lease, so that a store needs few of them."""
 UNKNOWN_TRIES = 3
 """How often a commit whose outcome is unknown is repeated to learn it."""
 UNKNOWN_PAUSE_S = 0.2

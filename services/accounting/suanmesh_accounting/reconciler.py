@@ -21,10 +21,11 @@ from suanmesh_accounting.wire import moment
 from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Aborted, Unavailable
-from suanmesh_store.store import REQUEST_MEMORY_S
 
 log = structlog.get_logger()
 
+REQUEST_MEMORY_S = 24 * 3600
+"""How long an answer is remembered at least: what was credited once must not be credited again the next morning."""
 REQUEST_MEMORY = timedelta(seconds=REQUEST_MEMORY_S)
 FORGET_MAX = 500
 """Answers forgotten in one pass; more of them wait for the next."""

@@ -19,7 +19,7 @@ from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store import Change, Delete, Held, Store
 from suanmesh_store.archive import Archive, Keep
-from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS, holds_of
+from suanmesh_store.layout import JOBS, PLACEMENTS, holds_of
 
 log = structlog.get_logger()
 
@@ -81,9 +81,6 @@ class Archiving:
                 log.info("archiving put off", job=job.name, message=f"{standing[0].key} still stands")
                 return
         gone: list[Change] = [Delete(job), *map(Delete, placements)]
-        decision = await self._store.get(DECISIONS, job.message.decision) if job.message.decision else None
-        if decision is not None:  # its full text was kept when it was made
-            gone.append(Delete(decision))
         await self._archive.keep(
             Keep(JOBS, job.name, job.message, place=wire.place_of(job.message), party=job.message.party),
             *(Keep(PLACEMENTS, each.name, each.message, party=each.message.party) for each in placements),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_scheduler.domain.fitting import HOSTS_MAX
 from suanmesh_store.documents import DOCUMENT_BYTES_MAX
 
 PAYLOAD_BYTES_MAX = DOCUMENT_BYTES_MAX - 512
 """What the envelope leaves: author, trace, uid and time take less than the difference."""
-CANDIDATES_LIVE = 20
 REASON_BYTES_MAX = 256
 STEP_BYTES_MAX = 96
 """Of a reason in a job's history."""
@@ -54,23 +53,6 @@ def bound_placement(placement: placement_pb2.Placement) -> None:
         placement.tasks.extend(telling)
     while placement.tasks and placement.ByteSize() > PAYLOAD_BYTES_MAX:
         del placement.tasks[-1]
-
-
-def live(decision: decision_pb2.Decision) -> decision_pb2.Decision:
-    """The decision with as many of its best candidates as a document has room for."""
-    short = decision_pb2.Decision()
-    short.CopyFrom(decision)
-    del short.candidates[CANDIDATES_LIVE:]
-    short.reason = clipped(short.reason, 2 * REASON_BYTES_MAX)
-    short.reason_zh = clipped(short.reason_zh, 2 * REASON_BYTES_MAX)
-    if short.HasField("admitting_change"):
-        change = short.admitting_change
-        change.message, change.message_zh = clipped(change.message), clipped(change.message_zh)
-        setattr(change, "from", clipped(getattr(change, "from")))
-        change.to = clipped(change.to, 4 * REASON_BYTES_MAX)
-    while short.candidates and short.ByteSize() > PAYLOAD_BYTES_MAX:
-        del short.candidates[-1]
-    return short
 
 
 def check_size(job: job_pb2.Job) -> None:

@@ -6,6 +6,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2
 from suanmesh_chassis import Guard, House, Parts, Served, run
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.areas import MeshAreas
+from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.delivering import Delivering
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.gathering import Gathering
@@ -39,7 +40,8 @@ async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> 
     reconciler = Reconciler(store, mirrors, placing, following, clock, settings, Guard("settle job", clock))
     archiving = Archiving(store, mirrors, archive, clock, settings, Guard("archive job", clock))
     submitting = Submitting(store, mirrors, placing, areas, archive, clock, rng, settings)
-    service = SchedulerService(store, mirrors, submitting, Reporting(store, clock), areas, archive)
+    cancelling = Cancelling(store, archive, clock, settings)
+    service = SchedulerService(store, mirrors, submitting, cancelling, Reporting(store, clock), areas, archive)
     served = Served(scheduler_service_pb2.DESCRIPTOR.services_by_name["SchedulerService"], service)
     tasks = [*mirrors.runs, reconciler.run, archiving.run]
     return Parts(servicers=[served], tasks=tasks, requests=store, closing=[archive.close])

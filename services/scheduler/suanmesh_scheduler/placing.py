@@ -11,7 +11,7 @@ from suanmesh.scheduler.v1 import booking_pb2, decision_pb2, job_pb2, placement_
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.bounding import bound_job, bound_placement, live
+from suanmesh_scheduler.bounding import bound_job, bound_placement
 from suanmesh_scheduler.domain.decide import decide
 from suanmesh_scheduler.domain.fitting import taken
 from suanmesh_scheduler.domain.relax import with_change
@@ -19,7 +19,7 @@ from suanmesh_scheduler.domain.states import JobState, job_moved
 from suanmesh_scheduler.domain.values import Candidate, Verdict
 from suanmesh_scheduler.gathering import Gathered, Gathering
 from suanmesh_scheduler.ports import Areas, HoldKey
-from suanmesh_store import Change, Create, Delete, Detach, Held, Store, Unchanged, Update
+from suanmesh_store import Change, Create, Detach, Held, Store, Unchanged, Update
 from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import DECISIONS, PLACEMENTS, SITE_BOOKINGS
 from suanmesh_telemetry import current_traceparent, names, span
@@ -108,21 +108,17 @@ class Placing:
 
     async def _wait(self, held: Held[job_pb2.Job], decided: Decided) -> None:
         """Keep the decision that nothing fits, unless the last one says the same."""
-        last = await self._store.get(DECISIONS, held.message.decision) if held.message.decision else None
-        kept = live(decided.decision)
+        last = await self._archive.get(DECISIONS, held.message.decision) if held.message.decision else None
         job = held.draft()
         job.state_reason = f"NO_PLACE: {decided.verdict.reason}"
         bound_job(job)
-        if last is not None and wire.same_answer(last.message, kept):
+        if last is not None and wire.same_answer(last, decided.decision):
             if job.state_reason != held.message.state_reason:
                 await self._store.commit(Update(held, job))
             return
         job.decision = decided.decision.name
         await self._archive.keep(Keep(DECISIONS, decided.decision.name, decided.decision))
-        changes: list[Change] = [Create(DECISIONS, kept.name, kept), Update(held, job)]
-        if last is not None:
-            changes.append(Delete(last))
-        await self._store.commit(*changes)
+        await self._store.commit(Update(held, job))
 
     async def _hold(
         self, job: job_pb2.Job, placement: str, decided: Decided, chosen: Candidate, lease_id: int
@@ -187,12 +183,8 @@ class Placing:
         changes += [
             Create(PLACEMENTS, placement_name, placement),
             self._booked(decided.gathered, chosen),
-            Create(DECISIONS, decided.decision.name, live(decided.decision)),
             Update(held, job),
         ]
-        last = await self._store.get(DECISIONS, held.message.decision) if held.message.decision else None
-        if last is not None:
-            changes.append(Delete(last))
         await self._archive.keep(Keep(DECISIONS, decided.decision.name, decided.decision))
         await self._store.commit(*changes, guards=[Unchanged(hold.key, hold.mod_revision) for hold in holds.all])
 

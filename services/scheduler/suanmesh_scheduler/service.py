@@ -19,13 +19,14 @@ from suanmesh_kernel.refusals import (
     Refusal,
 )
 from suanmesh_scheduler import wire
+from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
 from suanmesh_scheduler.reporting import TURNS_MAX, Reporting
 from suanmesh_scheduler.submitting import Submitting
 from suanmesh_sdk.status import status_of
-from suanmesh_store import Conflict, Held, Store, Update
+from suanmesh_store import Conflict, Held, Store
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS
 
@@ -40,6 +41,7 @@ class SchedulerService:
         store: Store,
         mirrors: Mirrors,
         submitting: Submitting,
+        cancelling: Cancelling,
         reporting: Reporting,
         areas: Areas,
         archive: Archive,
@@ -49,6 +51,7 @@ class SchedulerService:
         self._placements = mirrors.placements
         self._sites = mirrors.sites
         self._submitting = submitting
+        self._cancelling = cancelling
         self._reporting = reporting
         self._areas = areas
         self._archive = archive
@@ -97,9 +100,6 @@ class SchedulerService:
         job = await self._job(name.partition("/decisions/")[0], call)
         name = job.decision if name.endswith("/decisions/-") else name
         found = await self._archive.get(DECISIONS, name)
-        if found is None and name:
-            held = await self._store.get(DECISIONS, name)
-            found = held.message if held else None
         if found is None:
             raise NotFound("DECISION_UNKNOWN", f"no decision {request.name}", name=request.name)
         return found
@@ -164,10 +164,7 @@ class SchedulerService:
             raise Aborted("ETAG_STALE", message, name=job.name, etag=held.etag)
         if held.message.cancel_requested:
             return _shown(held)
-        changed = held.draft()
-        changed.cancel_requested = True
-        committed = await self._store.commit(Update(held, changed), author=call.author())
-        return _shown(committed.held[0])
+        return await self._cancelling.cancel(held, call)
 
     async def _job(self, name: str, call: Call) -> job_pb2.Job:
         checked_name(name, "jobs")

@@ -16,9 +16,13 @@ class SchedulerSettings:
     live_jobs_max: int = 10_000
     """Jobs of one party that have not ended; more are refused until some have."""
     jobs_per_s: float = 100.0
-    """Jobs that one party may submit a second, for as long as it likes."""
+    """Jobs that one party may submit a second, for as long as it likes; each KiB of a large one counts as a job."""
     jobs_burst: int = 1000
-    """Jobs that one party may submit at once after a pause."""
+    """Jobs that one party may submit at once after a pause, counted the same way."""
+    cancels_per_s: float = 100.0
+    """Jobs that one party may cancel a second, for as long as it likes."""
+    cancels_burst: int = 1000
+    """Jobs that one party may cancel at once after a pause."""
     queued_items_max: int = 4000
     """Items of batches that wait or are worked on; more are refused until some are answered."""
     queued_items_of_party_max: int = 2000

@@ -111,7 +111,7 @@ class Submitting:
         news = {i: item for i, item in enumerate(items) if i not in outcomes}
         if news:
             with self._queue.admitted(_who(call), len(news), call.time_left()):
-                self._rates.take(_who(call), len(news))
+                self._rates.take(_who(call), call.request_id, sum(map(_tokens, news.values())))
                 async with self._queue.lane(len(news)):
                     outcomes |= await self._settled(news, outcomes, call)
         return pb.SubmitJobsResponse(results=[_result(outcomes[i]) for i in range(len(items))])
@@ -289,6 +289,11 @@ def _attempt(make: Callable[[S], T], of: S) -> T | Refusal:
         return make(of)
     except Refusal as refusal:
         return refusal
+
+
+def _tokens(item: pb.SubmitJob) -> int:
+    """What a job takes of its party's rate: one, and one more for each KiB that it fills."""
+    return 1 + item.job.ByteSize() // 1024
 
 
 def _who(call: Call) -> str:

@@ -14,14 +14,13 @@ from suanmesh.type.v1.document_pb2 import RequestRecord
 from suanmesh_accounting import ledger as sql
 from suanmesh_accounting import tables as t
 from suanmesh_accounting.ledger import Ledger, open_ledger
-from suanmesh_accounting.reconciler import FORGET_MAX, HoldReconciler
+from suanmesh_accounting.reconciler import FORGET_MAX, REQUEST_MEMORY_S, HoldReconciler
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.testing import PaperMesh, PaperTokens
 from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_store import MemoKey
-from suanmesh_store.store import REQUEST_MEMORY_S
 
 
 async def test_an_answer_is_remembered_for_a_day_and_then_forgotten(books: Any) -> None:

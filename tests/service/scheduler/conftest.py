@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from suanmesh_chassis import Common, House
 from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode
 from suanmesh_kernel.clock import HandClock, seeded_rng
+from suanmesh_kernel.refusals import NotFound
 from suanmesh_scheduler.main import build
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.testing import PaperAreas, Wire
@@ -137,7 +138,13 @@ class World:
     async def until_job(
         self, state: job_pb2.Job.State.ValueType, name: str = "jobs/j", reason: str = ""
     ) -> job_pb2.Job:
-        return await self.until(JOBS, name, lambda j: j.state == state and reason in j.state_reason)
+        def there(job: job_pb2.Job) -> bool:
+            return job.state == state and reason in job.state_reason
+
+        with suppress(NotFound):  # an ended job may be in the archive by now
+            if there(job := await self.job(name)):
+                return job
+        return await self.until(JOBS, name, there)
 
     async def placed(self, name: str = "jobs/j", *, site: str = "") -> placement_pb2.Placement:
         """The placement a job gets, at `site` if that is given."""

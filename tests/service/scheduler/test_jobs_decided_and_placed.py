@@ -13,7 +13,7 @@ from suanmesh.scheduler.v1 import booking_pb2, job_pb2, placement_pb2, reason_pb
 from suanmesh_kernel.refusals import FailedPrecondition
 from suanmesh_sdk.status import refusal_of
 from suanmesh_store import Create, Update
-from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS, POOLS, SITE_BOOKINGS
+from suanmesh_store.layout import JOBS, PLACEMENTS, POOLS, SITE_BOOKINGS
 
 Job = job_pb2.Job
 JobOf = Callable[..., job_pb2.Job]
@@ -285,9 +285,7 @@ async def test_many_candidates_with_long_names_are_decided(scheduler: Any) -> No
     await scheduler.submit(inputs=["in"])
     await scheduler.placed()
     decision = await scheduler.decision()
-    live = await scheduler.store.get(DECISIONS, decision.name)
     assert decision.candidate_count == len(decision.candidates) == 28
-    assert 0 < len(live.message.candidates) <= 20
 
 
 async def test_a_site_takes_hundreds_of_placements(scheduler: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import (
@@ -18,7 +18,6 @@ from suanmesh_scheduler.bounding import (
     bound_placement,
     check_size,
     clipped,
-    live,
 )
 from suanmesh_scheduler.checking import check
 from suanmesh_scheduler.domain.fitting import HOSTS_MAX
@@ -135,18 +134,6 @@ def test_of_a_thousand_tasks_those_that_failed_are_kept() -> None:
         placement.tasks[-1].end_time.FromDatetime(NOW)
     bound_placement(placement)
     assert [(task.index, task.exit_status) for task in placement.tasks] == [(777, 3)]
-
-
-def test_a_decision_keeps_its_best_candidates() -> None:
-    """The winner and the runner-up are what people ask for."""
-    decision = decision_pb2.Decision(name="jobs/j/decisions/1", candidate_count=500)
-    for index in range(500):
-        decision.candidates.add(pool=f"sites/{LONG}/pools/p{index}", site=f"sites/{LONG}", path=[f"links/{LONG}"] * 4)
-    short = live(decision)
-    assert short.ByteSize() <= PAYLOAD_BYTES_MAX
-    assert 5 <= len(short.candidates) <= 20
-    assert [c.pool for c in short.candidates] == [c.pool for c in decision.candidates][: len(short.candidates)]
-    assert len(decision.candidates) == 500
 
 
 def test_text_is_cut_between_characters() -> None:

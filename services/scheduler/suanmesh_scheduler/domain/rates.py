@@ -1,8 +1,19 @@
-"""How many jobs a party may submit or cancel in a time: a token bucket."""
+"""How many jobs a party may submit or cancel in a time: a bucket of tokens, and promises to those who have to wait."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+GRACE_S = 20.0
+"""How long a promise is kept for whoever comes later than told; a client waits up to half as long again."""
+AHEAD_S_MAX = 120.0
+"""Farthest time for which tokens are promised."""
+PROMISES_MAX = 256
+"""Promises of one party; whoever comes beside them is told when, without a promise."""
+
+
+ROUNDING = 1e-6
+"""Tokens by which sums of fractions may be off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +27,25 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """Tokens kept for a request that was told when to come again."""
+
+    claim: str
+    """Which request it is."""
+    tokens: int
+    until_s: float
+    """When it lapses, in monotonic seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
     """What is left of a party's tokens."""
 
     tokens: float
     at_s: float
     """When it held that many, in monotonic seconds."""
+    promises: tuple[Promise, ...] = ()
+    """The earliest first."""
 
 
 def full(rate: Rate, now_s: float) -> Bucket:
@@ -29,17 +53,21 @@ def full(rate: Rate, now_s: float) -> Bucket:
     return Bucket(float(rate.burst), now_s)
 
 
-def filled(bucket: Bucket, rate: Rate, now_s: float) -> Bucket:
-    """The bucket as it is now."""
-    return Bucket(min(float(rate.burst), bucket.tokens + max(0.0, now_s - bucket.at_s) * rate.per_s), now_s)
+def take(bucket: Bucket, claim: str, count: int, rate: Rate, now_s: float) -> tuple[Bucket, float]:
+    """Take tokens, all or none; with the bucket the seconds after which to come again, 0 where they were taken.
 
-
-def take(bucket: Bucket, count: int, rate: Rate, now_s: float) -> tuple[Bucket, float]:
-    """Take tokens, all or none; with the bucket the seconds after which there are enough, 0 where they were taken.
-
-    Whoever asks for more than a bucket holds takes a full one.
+    Who is told to wait has its tokens promised: nobody who comes first later gets them before it. Whoever asks for more
+    than a bucket holds takes a full one.
     """
-    now, wanted = filled(bucket, rate, now_s), min(count, rate.burst)
-    if wanted <= now.tokens:
-        return Bucket(now.tokens - wanted, now_s), 0.0
-    return now, (wanted - now.tokens) / rate.per_s
+    wanted = min(count, rate.burst)
+    tokens = min(float(rate.burst), bucket.tokens + max(0.0, now_s - bucket.at_s) * rate.per_s)
+    standing = tuple(promise for promise in bucket.promises if promise.until_s > now_s)
+    place = next((i for i, promise in enumerate(standing) if promise.claim == claim), len(standing))
+    ahead = sum(promise.tokens for promise in standing[:place])
+    if ahead + wanted <= tokens + ROUNDING:
+        return Bucket(max(0.0, tokens - wanted), now_s, standing[:place] + standing[place + 1 :]), 0.0
+    delay_s = (ahead + wanted - tokens) / rate.per_s
+    if place < PROMISES_MAX and delay_s <= AHEAD_S_MAX:
+        mine = Promise(claim, wanted, now_s + 1.5 * delay_s + GRACE_S)
+        standing = (*standing[:place], mine, *standing[place + 1 :])
+    return Bucket(tokens, now_s, standing), delay_s
