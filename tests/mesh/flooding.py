@@ -29,6 +29,7 @@ from pathlib import Path
 import psutil
 
 from suanmesh.registry.v1 import registry_service_pb2 as registry
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
 from suanmesh_chassis.ca import NodeCa, write_identity
 from suanmesh_chassis.identity import user_id
 from suanmesh_kernel.clock import SystemClock
@@ -98,13 +99,18 @@ class Measured:
 
 
 @asynccontextmanager
-async def under_attack(node: Node, name: str, *, pace_per_s: float = PACE_PER_S) -> AsyncIterator[Measured]:
-    """Measure what happens in the block; the figures are printed at its end, also where it fails."""
+async def under_attack(
+    node: Node, name: str, *, pace_per_s: float = PACE_PER_S, job: str = ""
+) -> AsyncIterator[Measured]:
+    """Measure what happens in the block; the figures are printed at its end, also where it fails.
+
+    The honest caller looks at pools, or at its party's `job` where one is given.
+    """
     measured = Measured(name)
     with (
         tempfile.TemporaryDirectory() as home,
         _sampled(node, measured),
-        _honest(node, Path(home), pace_per_s) as caller,
+        _honest(node, Path(home), pace_per_s, job) as caller,
     ):
         try:
             await asyncio.to_thread(caller.stdout.readline)  # it has had its first answer
@@ -169,9 +175,9 @@ def _resident(watched: Mapping[str, psutil.Process]) -> dict[str, int]:
 
 
 @contextmanager
-def _honest(node: Node, home: Path, pace_per_s: float) -> Iterator[subprocess.Popen[str]]:
+def _honest(node: Node, home: Path, pace_per_s: float, job: str) -> Iterator[subprocess.Popen[str]]:
     as_user(node, home, "honest")
-    config = json.dumps({"gateway": node.gateway, "home": str(home), "pace_per_s": pace_per_s})
+    config = json.dumps({"gateway": node.gateway, "home": str(home), "pace_per_s": pace_per_s, "job": job})
     command = [sys.executable, __file__, config]
     caller = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -196,7 +202,10 @@ async def _call_honestly(config: Mapping[str, str]) -> None:
         async def call() -> None:
             begun = time.perf_counter()
             try:
-                await mesh.registry.SearchPools(registry.SearchPoolsRequest(), timeout=PATIENCE_S)
+                if config["job"]:
+                    await mesh.scheduler.GetJob(scheduler.GetJobRequest(name=config["job"]), timeout=PATIENCE_S)
+                else:
+                    await mesh.registry.SearchPools(registry.SearchPoolsRequest(), timeout=PATIENCE_S)
                 seconds.append(time.perf_counter() - begun)
             except Refusal as refusal:
                 errors[refusal.reason] += 1

@@ -150,6 +150,8 @@ class SchedulerServiceServicer(object):
         Errors:
         * `NOT_FOUND` (`JOB_UNKNOWN`).
         * `FAILED_PRECONDITION` (`JOB_ENDED`): it is DONE or FAILED.
+        * `RESOURCE_EXHAUSTED` (`RATE_EXCEEDED`): the party cancels more jobs in a time than it may; RetryInfo says when to
+        come again.
         * `ABORTED` (`ETAG_STALE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

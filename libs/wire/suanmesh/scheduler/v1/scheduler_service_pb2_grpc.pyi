@@ -58,6 +58,8 @@ class SchedulerServiceStub:
     Errors:
       * `NOT_FOUND` (`JOB_UNKNOWN`).
       * `FAILED_PRECONDITION` (`JOB_ENDED`): it is DONE or FAILED.
+      * `RESOURCE_EXHAUSTED` (`RATE_EXCEEDED`): the party cancels more jobs in a time than it may; RetryInfo says when to
+        come again.
       * `ABORTED` (`ETAG_STALE`).
     """
     GetDecision: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.GetDecisionRequest, decision_pb2.Decision]
@@ -161,6 +163,8 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
         Errors:
           * `NOT_FOUND` (`JOB_UNKNOWN`).
           * `FAILED_PRECONDITION` (`JOB_ENDED`): it is DONE or FAILED.
+          * `RESOURCE_EXHAUSTED` (`RATE_EXCEEDED`): the party cancels more jobs in a time than it may; RetryInfo says when to
+            come again.
           * `ABORTED` (`ETAG_STALE`).
         """
 
