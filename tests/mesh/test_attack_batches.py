@@ -27,7 +27,8 @@ PATIENCE_S = 180.0
 CIRCLES_S = 60.0
 GROWTH_MIB_MAX = 10.0
 """Of etcd's database in a minute of submitting and cancelling as fast as allowed."""
-SCHEDULER_MIB_MAX = 10.0
+SCHEDULER_MIB_MAX = 20.0
+"""Of the scheduler's memory meanwhile, what a process takes to warm up with it."""
 TOLD = {"QUEUE_FULL", "RATE_EXCEEDED"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
@@ -54,21 +55,32 @@ class Archive:
         must_be_sound_at(url, "the archive")
         self._engine = create_engine(url)
         _metadata.create_all(self._engine)
+        self._waiting: list[list[dict[str, Any]]] = []
+        self._writing = asyncio.Lock()
         self._worker = Worker("the archive")
 
     async def keep(self, *kept: Keep[Any]) -> None:
-        """Keep documents, all or none; what is kept again replaces what was kept. Durable when it returns."""
-        rows = [
-            {
-                "collection": each.kind.collection,
-                "name": each.name,
-                "place": each.place.encode(),
-                "party": each.party,
-                "document": each.message.SerializeToString(),
-            }
-            for each in kept
-        ]
-        await self._run(lambda c: _put(c, rows))
+        """Keep documents, all or none; what is kept again replaces what was kept. Durable when it returns.
+
+        Those who keep at the same time share one transaction, hence one wait for the disk.
+        """
+        mine = [_row(each) for each in kept]
+        self._waiting.append(mine)
+        try:
+            async with self._writing:
+                if any(rows is mine for rows in self._waiting):  # else whoever had the turn before took them along
+                    await self._put_waiting()
+        finally:
+            self._waiting = [rows for rows in self._waiting if rows is not mine]
+
+    async def _put_waiting(self) -> None:
+        """Write all that waits; where that fails it waits on, for each of those who ask to try again by itself."""
+        taken, self._waiting = self._waiting, []
+        try:
+            await self._run(lambda c: _put(c, [row for rows in taken for row in rows]))
+        except BaseException:
+            self._waiting = taken + self._waiting
+            raise
 
     async def get(self, kind: Kind[M], name: str) -> M | None:
         """One document; None where it was never kept. Who looks in etcd too must do so first."""
@@ -107,6 +119,16 @@ class Archive:
                 return work(connection)
 
         return await self._worker.run(transact)
+
+
+def _row(kept: Keep[Any]) -> dict[str, Any]:
+    return {
+        "collection": kept.kind.collection,
+        "name": kept.name,
+        "place": kept.place.encode(),
+        "party": kept.party,
+        "document": kept.message.SerializeToString(),
+    }
 
 
 def _put(c: Connection, rows: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import ResourceExhausted
@@ -25,13 +26,15 @@ class Queue:
         self._lanes = asyncio.Semaphore(pace.lanes)
         self._waiting: Counter[str] = Counter()
         self._promised: dict[str, float] = {}
+        self._working: dict[int, tuple[int, float]] = {}
+        self._numbers = count()
 
     @contextmanager
     def admitted(self, party: str, items: int, time_left_s: float) -> Iterator[None]:
         """Count a batch as long as it waits or is worked on. Raises ResourceExhausted (`QUEUE_FULL`)."""
         units = admission.units_of(items)
         waiting = Waiting(self._waiting.total(), self._waiting[party])
-        delay_s = admission.delay_s(waiting, units, time_left_s, self._pace, self._bounds)
+        delay_s = admission.delay_s(waiting, units, time_left_s, self._pace_now(), self._bounds)
         if delay_s:
             raise self._full(party, units, delay_s)
         self._waiting[party] += units
@@ -46,15 +49,26 @@ class Queue:
     async def lane(self, items: int) -> AsyncIterator[None]:
         """Wait for a turn; how long the work takes is measured."""
         async with self._lanes:
-            begun = self._clock.monotonic()
-            yield
-            self._pace = self._pace.after(admission.units_of(items), self._clock.monotonic() - begun)
+            number, units, begun = next(self._numbers), admission.units_of(items), self._clock.monotonic()
+            self._working[number] = (units, begun)
+            try:
+                yield
+            finally:
+                del self._working[number]
+                self._pace = self._pace.after(units, self._clock.monotonic() - begun)
+
+    def _pace_now(self) -> Pace:
+        """The measured pace, or what those who are at work for long already show."""
+        pace, now = self._pace, self._clock.monotonic()
+        for units, begun in self._working.values():
+            pace = pace.at_least(units, now - begun)
+        return pace
 
     def _full(self, party: str, units: int, delay_s: float) -> ResourceExhausted:
         now = self._clock.monotonic()
         self._promised = {each: until for each, until in self._promised.items() if until > now}
         promised_s = self._promised.get(party, now) - now
-        at_s, until_s = admission.turn_s(delay_s, units, promised_s, self._pace)
+        at_s, until_s = admission.turn_s(delay_s, units, promised_s, self._pace_now())
         self._promised[party] = now + until_s
         message = f"more waits already than can be done in the time given; come again after {at_s:.1f} s"
         return ResourceExhausted("QUEUE_FULL", message, retry_delay_s=at_s, name=party, waiting=self._waiting.total())

@@ -70,10 +70,12 @@ class SchedulerService:
         scope = f"{call.method} {call.party}"
         after = pages.after(request.page_token, scope)
         party = "" if call.is_("operator") or call.is_("service") else call.party
-        live = {wire.place_of(h.message): _shown(h) for h in self._jobs.values() if _may_see(call, h.message.party)}
-        found = await self._archive.page(JOBS, live, party=party, after=after, most=size + 1)
+        live = {wire.place_of(h.message): h for h in self._jobs.values() if _may_see(call, h.message.party)}
+        messages = {place: held.message for place, held in live.items()}
+        found = await self._archive.page(JOBS, messages, party=party, after=after, most=size + 1)
         places, token = pages.cut(found, size, scope)
-        return pb.ListJobsResponse(jobs=[found[place] for place in places], next_page_token=token)
+        jobs = [_shown(live[place]) if place in live else found[place] for place in places]
+        return pb.ListJobsResponse(jobs=jobs, next_page_token=token)
 
     async def WatchJob(self, request: pb.WatchJobRequest, call: Call) -> AsyncIterator[job_pb2.Job]:
         with self._jobs.following_one(request.name) as changed:

@@ -52,7 +52,7 @@ TURN_ITEMS = 10
 Outcome = job_pb2.Job | Refusal
 S = TypeVar("S")
 T = TypeVar("T")
-SUBMIT_GUESS_S = 0.002
+SUBMIT_GUESS_S = 0.01
 """First guess of what one job takes to be submitted."""
 PLAN_GUESS_S = 0.05
 """First guess of what one plan takes."""

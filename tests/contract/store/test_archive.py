@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Engine, event
 
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_kernel import pages
@@ -131,3 +132,21 @@ async def _paged(made: Sequence[Job], moves: list[list[int]], size: int, party: 
             after = max(found)
         await archive.close()
     return seen
+
+
+async def test_those_who_keep_at_once_wait_for_the_disk_together(archive: Archive) -> None:
+    """A hundred jobs that end together would wait for a hundred turns of the disk; each is there all the same."""
+    commits: list[object] = []
+
+    def note(connection: object) -> None:
+        commits.append(connection)
+
+    event.listen(Engine, "commit", note)
+    names = [f"jobs/{number % 80:03d}" for number in range(100)]
+    kept = [Keep(JOBS, name, Job(name=name, account=str(number))) for number, name in enumerate(names)]
+    await asyncio.gather(*(archive.keep(each) for each in kept))
+    event.remove(Engine, "commit", note)
+    assert len(commits) <= 5
+    found = [await archive.get(JOBS, f"jobs/{number:03d}") for number in range(80)]
+    assert [job.account for job in found if job] == [str(n + 80 if n < 20 else n) for n in range(80)]
+    assert await archive.known(JOBS, ["jobs/000", "jobs/never"]) == {"jobs/000"}

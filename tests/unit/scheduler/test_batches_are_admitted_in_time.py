@@ -55,9 +55,17 @@ def test_the_pace_follows_what_is_measured(pace: Pace, took: list[float]) -> Non
     for each in took:
         pace = pace.after(10, each)
         assert low - 1e-9 <= pace.seconds <= high + 1e-9
-    for _ in range(60):
+    for _ in range(100):
         pace = pace.after(10, 1.0)
     assert abs(pace.seconds - 0.1) < 0.001
+
+
+@given(PACES, st.integers(1, 105), st.floats(0.0, 30.0))
+def test_work_that_is_late_already_slows_what_is_taken(pace: Pace, units: int, so_far_s: float) -> None:
+    """Until the first slow batch ends, everybody else's would be taken as if it had been quick."""
+    shown = pace.at_least(units, so_far_s)
+    assert shown.seconds >= pace.seconds
+    assert shown.duration_s(0, units) >= so_far_s * (1 - 1e-9)
 
 
 @given(PACES, st.lists(st.integers(1, 105), min_size=2, max_size=40), st.floats(DELAY_MIN_S, 5.0))

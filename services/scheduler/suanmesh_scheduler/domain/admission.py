@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 BATCH_UNITS = 5
 """What a batch costs beside its items, in items."""
-SMOOTHING = 0.2
-"""Weight of the newest batch in the measured pace."""
+RISE, FALL = 0.5, 0.1
+"""Weight of the newest batch in the measured pace where it was slower, and where it was faster."""
 TIME_SHARE = 0.6
 """Part of the time a batch has that its work may be expected to take: the rest is for what was not foreseen."""
 DELAY_MIN_S = 0.1
@@ -32,7 +32,12 @@ class Pace:
     def after(self, units: int, took_s: float) -> Pace:
         """The pace once a batch has been done."""
         newest = took_s / max(1, units)
-        return replace(self, seconds=self.seconds + SMOOTHING * (newest - self.seconds))
+        weight = RISE if newest > self.seconds else FALL
+        return replace(self, seconds=self.seconds + weight * (newest - self.seconds))
+
+    def at_least(self, units: int, so_far_s: float) -> Pace:
+        """The pace that work which is not done yet shows: it can only be slower."""
+        return replace(self, seconds=max(self.seconds, so_far_s / max(1, units)))
 
     def duration_s(self, queued: int, units: int) -> float:
         """How long a batch takes behind what is queued."""
