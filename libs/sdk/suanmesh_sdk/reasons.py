@@ -123,6 +123,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "USAGE_NOT_RATABLE": "用量记录没有对应的预留或属于另一站点，暂存待查，有预留支付后再计费",
         "ACCOUNTS_TOO_MANY": "该主体的账户数已达上限",
         "PRICE_BOOKS_TOO_MANY": "价目数或该价目的版本数已达上限",
+        "USAGE_TOO_FAST": "该站点上报用量过快，请保留记录并在给定时间后重发",
         "QUARANTINE_FULL": "该站点无预留支付的用量记录已达暂存上限，请保留并稍后重发",
         "CURRENCY_MISMATCH": "价格所用的货币与账户的货币不同",
         "USAGE_CONFLICT": "同一站点、计量期与序号的记录已存在且内容不同",

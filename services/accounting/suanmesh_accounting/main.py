@@ -30,7 +30,7 @@ async def build(house: House[AccountingSettings]) -> Parts:
     reconciler = HoldReconciler(ledger, mesh, tokens, house.clock, settings, guard)
     holding = Holding(ledger, tokens, house.clock)
     metering = Metering(ledger, mesh, house.clock, reconciler.nudge, settings.room())
-    service = AccountingService(ledger, holding, metering, house.clock, house.rng, settings.quote_valid_s)
+    service = AccountingService(ledger, holding, metering, house.clock, house.rng, settings)
     descriptor = accounting_service_pb2.DESCRIPTOR.services_by_name["AccountingService"]
     return Parts(
         servicers=[Served(descriptor, service)],

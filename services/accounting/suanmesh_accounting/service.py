@@ -14,10 +14,12 @@ from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.type.v1 import document_pb2, money_pb2, signed_pb2
 from suanmesh_accounting import ledger as sql
 from suanmesh_accounting import queries, wire
+from suanmesh_accounting.domain.pace import Allowance, spent
 from suanmesh_accounting.domain.prices import compute_lines, transfer_lines
 from suanmesh_accounting.holding import Holding
 from suanmesh_accounting.ledger import Ledger
 from suanmesh_accounting.metering import Metering, Taken
+from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock, Rng
@@ -39,14 +41,16 @@ class AccountingService:
     """Keeps accounts, prices, holds, usage and charges."""
 
     def __init__(
-        self, ledger: Ledger, holding: Holding, metering: Metering, clock: Clock, rng: Rng, quote_valid_s: int
+        self, ledger: Ledger, holding: Holding, metering: Metering, clock: Clock, rng: Rng, settings: AccountingSettings
     ) -> None:
         self._ledger = ledger
         self._holding = holding
         self._metering = metering
         self._clock = clock
         self._rng = rng
-        self._quote_valid = timedelta(seconds=quote_valid_s)
+        self._quote_valid = timedelta(seconds=settings.quote_valid_s)
+        self._pace = settings.pace()
+        self._allowances: dict[str, Allowance] = {}
 
     async def CreateAccount(self, request: pb.CreateAccountRequest, call: Call) -> account_pb2.Account:
         name = "accounts/" + checked_id(request.account_id, field="account_id")
@@ -118,6 +122,8 @@ class AccountingService:
 
     async def RecordUsage(self, request: pb.RecordUsageRequest, call: Call) -> pb.RecordUsageResponse:
         _check_count(request.items, BATCH_MAX)
+        site, now_s = call.site, self._clock.monotonic()
+        self._allowances[site] = spent(site, self._allowances.get(site), len(request.items), now_s, self._pace)
         taken = await self._metering.record(request.items, call.site)
         return pb.RecordUsageResponse(results=[_usage_result(each) for each in taken])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from suanmesh_accounting.domain.pace import Pace
 from suanmesh_accounting.domain.quarantine import Room
 
 
@@ -26,6 +27,15 @@ class AccountingSettings:
     """Bytes they may have together."""
     quarantine_age_s: int = 7 * 86_400
     """How long such a record is kept, in seconds."""
+
+    usage_records_per_s: float = 400.0
+    """Usage records a site may send in the long run, a second: twice what a thousand tasks send every five seconds."""
+    usage_burst: int = 50_000
+    """Usage records a site may send at once, after it was cut off."""
+
+    def pace(self) -> Pace:
+        """How fast a site may send usage."""
+        return Pace(self.usage_records_per_s, self.usage_burst)
 
     def room(self) -> Room:
         """What the quarantine of one site may hold."""

@@ -7,14 +7,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1.usage_pb2 import StoredUsage
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.status import refusal_of
 from suanmesh_telemetry.metrics import QUARANTINE_EXPIRED, QUARANTINE_REFUSED
 
 ROOM = 100
 PATIENCE_S = 10.0
 WEEK_S = 7 * 86_400
+BURST, BATCH = 3000, 1000
 
 
 def reason(result: pb.UsageResult) -> str:
@@ -119,3 +123,16 @@ async def test_usage_nobody_comes_for_is_dropped_and_told(books: Any) -> None:
     await until(gone)
     assert QUARANTINE_EXPIRED._value.get() - expired == 3
     assert reason((await flood(books, "a", 1))[0]) == "USAGE_NOT_RATABLE"
+
+
+async def test_a_site_sends_no_faster_than_it_may(books: Any) -> None:
+    """Usage of a placement of its own is kept for good: a hostile site could grow the ledger with that, too."""
+    for _ in range(BURST // BATCH):
+        await flood(books, "a", BATCH)
+    with pytest.raises(Refusal) as refused:
+        await flood(books, "a", BATCH)
+    assert (refused.value.code, refused.value.reason) == ("RESOURCE_EXHAUSTED", "USAGE_TOO_FAST")
+    assert refused.value.retry_delay_s == 60
+    assert reason(await books.use("b", "unknown", 1)) == "USAGE_NOT_RATABLE"
+    books.clock.advance(BATCH)
+    assert {reason(result) for result in await flood(books, "a", BATCH)} == {"QUARANTINE_FULL"}

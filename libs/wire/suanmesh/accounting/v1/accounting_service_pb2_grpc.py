@@ -205,6 +205,7 @@ class AccountingServiceServicer(object):
 
         Errors:
         * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
+        * `RESOURCE_EXHAUSTED` (`USAGE_TOO_FAST`): nothing of it was taken; the answer says when to come again.
 
         Errors, per item:
         * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).

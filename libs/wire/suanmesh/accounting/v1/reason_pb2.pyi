@@ -50,6 +50,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: the party has as many accounts as it may have; `most` says how many."""
     REASON_PRICE_BOOKS_TOO_MANY: _Reason.ValueType  # 13
     """RESOURCE_EXHAUSTED: there are as many price books, or versions of this one, as may be; `most` says how many."""
+    REASON_USAGE_TOO_FAST: _Reason.ValueType  # 14
+    """RESOURCE_EXHAUSTED: the site sends usage faster than it may; keep the records and send them again after the delay."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why accounting refused."""
@@ -82,3 +84,5 @@ REASON_ACCOUNTS_TOO_MANY: Reason.ValueType  # 12
 """RESOURCE_EXHAUSTED: the party has as many accounts as it may have; `most` says how many."""
 REASON_PRICE_BOOKS_TOO_MANY: Reason.ValueType  # 13
 """RESOURCE_EXHAUSTED: there are as many price books, or versions of this one, as may be; `most` says how many."""
+REASON_USAGE_TOO_FAST: Reason.ValueType  # 14
+"""RESOURCE_EXHAUSTED: the site sends usage faster than it may; keep the records and send them again after the delay."""
