@@ -48,14 +48,13 @@ class Admission:
         """Look for the key of an assertion that is not known yet."""
         await self._assertions.learn(self._certificates.caller(context.auth_context()), headers.assertion)
 
-    def caller(self, method: Method, context: Any, headers: Headers) -> Caller:
-        """Who calls.
-
-        Raises Unauthenticated, PermissionDenied and Unavailable before anything of the request is looked at.
-        """
+    def caller(self, context: Any, headers: Headers) -> Caller:
+        """Who calls. Raises Unauthenticated and Unavailable before anything of the request is looked at."""
         caller = self._certificates.caller(context.auth_context())
-        if headers.assertion:
-            caller = self._assertions.caller(caller, headers.assertion)
+        return self._assertions.caller(caller, headers.assertion) if headers.assertion else caller
+
+    def require_role(self, method: Method, caller: Caller) -> None:
+        """Raises Unauthenticated or PermissionDenied where `caller` may not call `method`."""
         if not (method.roles & caller.roles or "anyone" in method.roles):
             wanted = ", ".join(sorted(method.roles))
             if not caller.principal:
@@ -63,7 +62,6 @@ class Admission:
             held = ", ".join(sorted(caller.roles))
             message = f"{method.name} is for {wanted}; {caller.principal} is {held}"
             raise PermissionDenied("ROLE_DENIED", message, roles=wanted, held=held)
-        return caller
 
     def deadline(self, method: Method, context: Any) -> float | None:
         """When the call must have ended, on the monotonic clock; only long streams may have no end."""

@@ -142,9 +142,9 @@ class Life(Generic[S]):
         return parts
 
     def _listener(self) -> Listener:
-        """At the edge no connection is let have more calls than its one caller: what is more waits there, unrefused."""
+        """At the edge a connection brings the calls of one caller; elsewhere those of all that a gateway lets in."""
         common = self._process.common
-        return Listener(common.listen, streams_per_connection=common.calls_per_caller_max if self._edge else 0)
+        return Listener(common.listen, streams_per_connection=common.calls_per_connection_max if self._edge else 0)
 
     def _house(self, leadership: Leadership | None) -> House[S]:
         process = self._process

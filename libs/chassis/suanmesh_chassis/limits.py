@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from suanmesh_chassis.call import Caller
 from suanmesh_chassis.occupancy import UNBOUNDED, Bounds, CallerClass, Holder, Obstacle, Occupancy
+from suanmesh_chassis.pace import Pace
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.turns import Turns
 from suanmesh_kernel.refusals import ResourceExhausted, Unavailable
@@ -21,6 +22,10 @@ CALLER_DELAY_S = 0.25
 FULL_DELAY_S = 0.5
 CORE_FACTOR = 1.25
 """gRPC's core takes messages larger than ours by so much, so that one a little too large is refused with the limit."""
+REFUSALS_BURST = 64
+REFUSALS_PER_S = 50.0
+REFUSALS_WAITING_MAX = 2048
+"""Of one caller. Refusals beyond the burst come at a pace; each that waits takes some 20 KiB and its window."""
 PROBES_MAX = 64
 PROBES_PER_CALLER_MAX = 8
 PROBE_BYTES_MAX = 16 * 1024
@@ -42,7 +47,9 @@ class Pool(Enum):
     CALLS = "CALLS"
     """Answered once."""
     STREAMS = "STREAMS"
-    """Any other kind: they may be open for days."""
+    """Answered many times: they may be open for days."""
+    SENDING = "SENDING"
+    """Streams that the caller sends on: of each a whole message may come that nobody asked for."""
     PROBES = "PROBES"
     """Health checks and reflection."""
 
@@ -68,10 +75,12 @@ class Limits:
         self._pools = {
             Pool.CALLS: Occupancy(calls(common)),
             Pool.STREAMS: Occupancy(streams(common)),
+            Pool.SENDING: Occupancy(streams(common, sending=True)),
             Pool.PROBES: Occupancy(probes()),
         }
         self.probe = Reading(PROBE_BYTES_MAX, self.certified.message_bytes_core, PROBE_S_MAX)
         self._bytes = Turns(Occupancy(in_flight(common, self.certified)))
+        self.pace = Pace(burst=REFUSALS_BURST, per_s=REFUSALS_PER_S, waiting_max=REFUSALS_WAITING_MAX)
         self._probe_bytes = Turns(Occupancy(probe_bytes(self.probe.message_bytes_core)))
 
     def admit(self, pool: Pool, holder: Holder) -> None:
@@ -79,7 +88,7 @@ class Limits:
         obstacle = self._pools[pool].take(holder)
         if obstacle is not None:
             bounds = self._pools[pool].bounds
-            what = "STREAMS" if pool is Pool.STREAMS else "CALLS"
+            what = "STREAMS" if pool in (Pool.STREAMS, Pool.SENDING) else "CALLS"
             _refuse(obstacle, holder, f"{what}_OF_CALLER_MAX", bounds, f"{what.lower()} under way")
 
     def reading(self, pool: Pool, holder: Holder) -> Reading:
@@ -119,9 +128,10 @@ def calls(common: Common) -> Bounds:
     return _shared(common.calls_max, common.calls_per_caller_max, common.open_calls_max)
 
 
-def streams(common: Common) -> Bounds:
-    """Of streams; half are kept for agents, which have four each."""
-    return _shared(common.streams_max, common.streams_per_caller_max, common.open_calls_max, agents=0.5)
+def streams(common: Common, *, sending: bool = False) -> Bounds:
+    """Of streams, or of those that the caller sends on; half are kept for agents, which have a few each for good."""
+    per_caller = common.sending_streams_per_caller_max if sending else common.streams_per_caller_max
+    return _shared(common.streams_max, per_caller, common.open_calls_max, agents=0.5)
 
 
 def probes() -> Bounds:

@@ -121,7 +121,9 @@ def _shape(descriptor: MethodDescriptor) -> Shape:
 def _pool(part: Served | Forwarded, shape: Shape) -> Pool:
     if isinstance(part, Served) and part.probe:
         return Pool.PROBES
-    return Pool.CALLS if shape is Shape.UNARY else Pool.STREAMS
+    if shape is Shape.UNARY:
+        return Pool.CALLS
+    return Pool.STREAMS if shape is Shape.SERVER_STREAM else Pool.SENDING
 
 
 def _handler(part: Served, name: str, descriptor: MethodDescriptor) -> Any:

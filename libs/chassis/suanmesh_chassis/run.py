@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -32,6 +33,7 @@ S = TypeVar("S")
 
 log = structlog.get_logger()
 
+FILES_MAX = 65_536
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 EXIT_DAMAGED = 3
@@ -94,6 +96,7 @@ async def _serve(
     edge: bool,
 ) -> int:
     clock, rng = SystemClock(), system_rng
+    _allow_files()
     stop = stop_signal()
     private_folder(common.data_dir)
     process = open_process(area, service_id(common.node, area), common, settings, clock, rng)
@@ -143,3 +146,11 @@ def _etcd_tls(common: Common) -> EtcdTls | None:
         return None
     files = TlsFiles.load(common.etcd_tls_dir)
     return EtcdTls(files.ca, files.certificate, files.key, server_name(common.node, "etcd"))
+
+
+def _allow_files() -> None:
+    """Have room for more open files where the system lets us: each connection is one, and the usual 1024 are few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -21,7 +21,7 @@ from suanmesh_chassis.wrapper import refusing, wrapped
 from suanmesh_kernel.refusals import Refusal, Unimplemented
 from suanmesh_telemetry import names
 
-WINDOW_BYTES = 64 * 1024
+WINDOW_BYTES = 32 * 1024
 """What a caller may send of a message that nobody reads yet; probing for more would let each stream have megabytes."""
 OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -92,7 +92,7 @@ class Router(grpc.GenericRpcHandler):
         if handler is not None:
             return handler
         if not self._placed:
-            return refusing(self._rules, _UNKNOWN, self._not_yet())
+            return refusing(self._rules, _UNKNOWN, self._not_yet(), whoever=True)
         name = path.lstrip("/")[:200]
         return refusing(self._rules, _UNKNOWN, Unimplemented("METHOD_UNKNOWN", f"no method {name}", method=name))
 

@@ -19,12 +19,11 @@ from suanmesh_chassis.admission import Admission, headers_of
 from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.identity import NOBODY
-from suanmesh_chassis.limits import Limits, Reading, holder_of, refuse_bytes
+from suanmesh_chassis.limits import Limits, holder_of
 from suanmesh_chassis.methods import Method
-from suanmesh_chassis.occupancy import Holder, Obstacle
 from suanmesh_chassis.parts import Requests
+from suanmesh_chassis.share import Share
 from suanmesh_chassis.streams import Streams
-from suanmesh_chassis.turns import Turns
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import DeadlineExceeded, InvalidArgument, Refusal, ResourceExhausted, Unavailable
 from suanmesh_sdk import deadlines
@@ -72,25 +71,22 @@ class Serving:
     """One call from its arrival to its one span, its one sample and its one log line."""
 
     __slots__ = (
+        "_admitted",
         "_begun",
         "_body_digest",
-        "_bytes",
         "_caller",
         "_code",
         "_context",
         "_deadline",
         "_headers",
-        "_holder",
         "_message",
-        "_over",
-        "_reading",
         "_reason",
         "_request_id",
         "_rules",
+        "_share",
         "_span",
         "_status",
         "_term",
-        "_turns",
         "method",
     )
 
@@ -105,11 +101,8 @@ class Serving:
         self._deadline: float | None = None
         self._request_id, self._body_digest = "", b""
         self._code, self._reason, self._message, self._status = "OK", "", "", b""
-        self._holder: Holder
-        self._reading: Reading
-        self._turns: Turns
-        self._bytes = 0
-        self._over = False
+        self._share: Share
+        self._admitted = False
         self.method = method
 
     @property
@@ -121,29 +114,32 @@ class Serving:
         """Look for what is needed to admit the call and is not known yet."""
         await self._rules.admission.learn(self._context, self._headers)
 
+    def know(self) -> None:
+        """Prove the caller and check their role."""
+        admission = self._rules.admission
+        self._caller = admission.caller(self._context, self._headers)
+        admission.require_role(self.method, self._caller)
+
     def admit(self) -> None:
         """Prove the caller, check role and deadline, count the call; raises the refusal where one fails.
 
         Nothing of the request has been read by then. What the call takes it has until its last byte is sent.
         """
-        admission = self._rules.admission
-        self._caller = admission.caller(self.method, self._context, self._headers)
-        self._deadline = admission.deadline(self.method, self._context)
+        self.know()
+        self._deadline = self._rules.admission.deadline(self.method, self._context)
         deadlines.current.set(self._deadline)
-        limits = self._rules.limits
-        self._holder = holder_of(self._caller, self._context.peer() if not self._caller.principal else "")
-        self._reading = limits.reading(self.method.pool, self._holder)
-        self._turns = limits.turns(self.method.pool)
-        limits.admit(self.method.pool, self._holder)
-        self._context.add_done_callback(self._leave)
+        holder = holder_of(self._caller, self._context.peer() if not self._caller.principal else "")
+        self._share = Share(self._rules.limits, self.method.pool, holder)
+        self._context.add_done_callback(self._share.leave)
+        self._admitted = True
 
     async def message(self) -> bytes:
         """The one message of a call that has one, read when there is room for the largest it may be.
 
         Raises DeadlineExceeded (`MESSAGE_LATE`) where it does not arrive whole in time.
         """
-        reading = self._reading
-        await self._hold(reading.message_bytes_core)
+        share, reading = self._share, self._share.reading
+        await share.hold(reading.message_bytes_core)
         try:
             async with asyncio.timeout(reading.message_s_max):
                 raw: Any = await self._context.read()
@@ -153,9 +149,7 @@ class Serving:
         if raw is grpc.aio.EOF:
             raise InvalidArgument("MESSAGE_MALFORMED", "the call ended before its message", field="")
         message: bytes = raw
-        kept = min(len(message), self._bytes)
-        self._turns.give_back(self._holder, self._bytes - kept)
-        self._bytes = kept
+        share.keep(len(message))
         return message
 
     async def messages(self) -> AsyncGenerator[bytes, None]:
@@ -168,25 +162,21 @@ class Serving:
             raw = await self._context.read()
             if raw is grpc.aio.EOF:
                 return
-            await self._hold(min(len(raw), self._reading.message_bytes_core))
+            await self._share.hold(min(len(raw), self._share.reading.message_bytes_core))
             yield raw
-            self._let_go()
+            self._share.let_go()
 
     def answered(self, answer: bytes) -> bytes:
         """`answer`, which counts until it is sent.
 
         Raises ResourceExhausted (`BYTES_OF_CALLER_MAX`) for a caller who leaves too many unread.
         """
-        counted = self._turns.occupancy
-        obstacle = counted.take(self._holder, len(answer))
-        if obstacle is not None:
-            refuse_bytes(obstacle, self._holder, counted.bounds)
-        self._bytes += len(answer)
+        self._share.add(len(answer))
         return answer
 
     def sized(self, raw: bytes) -> bytes:
         """`raw`, unless it is larger than the settings allow; gRPC's own limit is higher, it refuses without reason."""
-        limit = self._reading.message_bytes_max
+        limit = self._share.reading.message_bytes_max
         if len(raw) > limit:
             message = f"the message has {len(raw)} bytes, at most {limit} are taken"
             raise ResourceExhausted("MESSAGE_TOO_LARGE", message, limit_bytes=limit, bytes=len(raw))
@@ -312,6 +302,20 @@ class Serving:
             message = f"the caller has taken nothing of the stream for {patience_s:g} s"
             raise ResourceExhausted("STREAM_STALLED", message, seconds=f"{patience_s:g}") from late
 
+    async def pause(self) -> None:
+        """A call that was not let in waits for its refusal where its caller has been refused a lot.
+
+        Whoever is not known is told from others by address, but a gateway, behind which there are many.
+        """
+        if self._admitted or not self._status:
+            return
+        caller = self._caller.principal
+        if not caller and not self._context.auth_context().get("x509_pem_cert"):
+            caller = self._context.peer().rpartition(":")[0]
+        delay_s = self._rules.limits.pace.delay_s(caller, self._rules.clock.monotonic()) if caller else 0.0
+        if delay_s:
+            await asyncio.sleep(delay_s)
+
     async def abort(self) -> None:
         """Answer with what it ended with. Raises CancelledError where the caller has gone meanwhile."""
         trailing = ((DETAILS_KEY, self._status),) if self._status else ()
@@ -319,31 +323,6 @@ class Serving:
             await self._context.abort(_CODES[self._code], self._message, trailing)
         except grpc.aio.InternalError:  # gRPC would log it as a defect of the handler
             raise asyncio.CancelledError from None
-
-    async def _hold(self, amount: int) -> None:
-        """Take `amount` bytes in flight, waiting for room no longer than a message may take."""
-        turns, holder = self._turns, self._holder
-        if turns.try_take(holder, amount) is not None:
-            try:
-                async with asyncio.timeout(self._reading.message_s_max):
-                    await turns.take(holder, amount)
-            except TimeoutError:
-                obstacle = turns.occupancy.obstacle(holder, amount) or Obstacle.CALLER
-                refuse_bytes(obstacle, holder, turns.occupancy.bounds)
-        self._bytes += amount
-        if self._over:  # the call ended while its message was waiting
-            self._let_go()
-
-    def _let_go(self) -> None:
-        held, self._bytes = self._bytes, 0
-        if held:
-            self._turns.give_back(self._holder, held)
-
-    def _leave(self, _: object) -> None:
-        """The call is over, its answer sent or given up."""
-        self._over = True
-        self._let_go()
-        self._rules.limits.leave(self.method.pool, self._holder)
 
     def _checked_id(self, request_id: str) -> str:
         """A `request_id` that may be kept, logged and put on a span; nothing of any other one is."""

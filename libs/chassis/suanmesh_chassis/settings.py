@@ -60,12 +60,17 @@ class Common:
     """Most bytes of messages in flight of one caller; never less than one message may have."""
     calls_max: int = 1024
     """Most calls under way that are answered once; parts are kept for agents, operators and services."""
-    calls_per_caller_max: int = 128
+    calls_per_caller_max: int = 32
     """Most of them of one user or agent."""
     streams_max: int = 2048
     """Most streams open, half of them kept for agents."""
     streams_per_caller_max: int = 16
     """Most of them of one user or agent."""
+    sending_streams_per_caller_max: int = 4
+    """Most streams of one user or agent that it sends on."""
+    calls_per_connection_max: int = 32
+    """Most calls and streams under way on one connection to a gateway; what is more waits at the caller. More than the
+    streams that one caller may have, or they would keep its calls waiting."""
     connections_max: int = 4096
     """Most connections of a listener that asks for a client certificate."""
     handshake_s_max: float = 5.0

@@ -47,10 +47,12 @@ def wrapped(rules: Rules, method: Method) -> Any:
     return grpc.stream_unary_rpc_method_handler(serve)
 
 
-def refusing(rules: Rules, method: Method, refusal: Refusal) -> Any:
-    """A handler that answers every call of `method` with `refusal`, whatever its kind."""
+def refusing(rules: Rules, method: Method, refusal: Refusal, *, whoever: bool = False) -> Any:
+    """A handler that answers every call of `method` with `refusal`, whatever its kind; `whoever` calls is not asked."""
 
-    async def refuse(_: Serving) -> None:
+    async def refuse(serving: Serving) -> None:
+        if not whoever:
+            serving.know()
         raise refusal
 
     async def serve(_: object, context: Any) -> bytes | None:
@@ -76,6 +78,7 @@ async def _around(serving: Serving, act: Act, streams: Streams | None = None) ->
         serving.failed(defect)
     finally:
         serving.end()
+    await serving.pause()
     await serving.abort()
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from suanmesh_chassis import Listener, Served
 from suanmesh_chassis.identity import agent_id, service_id, user_id
+from suanmesh_chassis.limits import REFUSALS_BURST
 from suanmesh_chassis.probe import PROBE_SERVICE, SERVICE, Probe, Probes
 from suanmesh_chassis.serving import Serving
 from suanmesh_chassis.testing import ANY_PORT, NODE, OPERATOR, USER, LoopbackNode
@@ -90,6 +92,18 @@ async def under_way(probes: Probes, channel: Any, calls: int = 1) -> list[Any]:
         async with asyncio.timeout(PATIENCE_S):
             await probes.begun.wait()
     return begun
+
+
+@pytest.mark.parametrize(("method", "reason"), [("Manage", "ROLE_DENIED"), ("Dance", "METHOD_UNKNOWN")])
+async def test_who_is_refused_a_lot_waits_for_it(limited: Limited, method: str, reason: str) -> None:
+    """A refusal costs as much as an answer: one who calls again at once must not be all that a process does."""
+    channel = (await limited())()
+
+    refusals = await asyncio.gather(*(_asked(unary(channel, method=method, timeout=1)) for _ in range(200)))
+    told = Counter(refusal.reason for refusal in refusals if refusal)
+    assert set(told) == {reason, "DEADLINE_EXCEEDED"}
+    assert REFUSALS_BURST <= told[reason] < 180
+    assert (await unary(channel)).text.startswith(USER)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +220,7 @@ async def _asked_stream(call: Any) -> Refusal | None:
 
 async def test_cancelled_streams_leave_nothing_behind(limited: Limited) -> None:
     """A task or a buffer left by every watch that was broken off is the end of a process that runs for months."""
-    channel = (await limited(streams_per_caller_max=64))()
+    channel = (await limited(streams_per_caller_max=64, sending_streams_per_caller_max=64))()
     watch = channel.unary_stream(f"/{SERVICE}/List")
     talk = channel.stream_stream(f"/{SERVICE}/Talk", Probe.SerializeToString)
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from suanmesh_chassis.occupancy import Bounds, CallerClass, Holder, Obstacle, Occupancy
+from suanmesh_chassis.pace import CALLERS_MAX, Pace
 from suanmesh_chassis.turns import Turns
 
 ANN = Holder(CallerClass.USER, "ann")
@@ -52,3 +57,27 @@ async def test_who_stops_waiting_leaves_no_trace() -> None:
     await ended(other)
     turns.give_back(Holder(CallerClass.USER, "cid"), 5)
     assert (turns.occupancy.taken, turns.waiting) == (0, 0)
+
+
+@given(st.lists(st.floats(0, 0.2), min_size=1, max_size=200))
+def test_refusals_come_at_a_pace_and_wait_for_no_more_than_their_turn(gaps: list[float]) -> None:
+    """One who is refused and calls again at once must not have a process do nothing but refuse him."""
+    pace, now, sent = Pace(burst=5, per_s=10, waiting_max=20), 0.0, []
+    for gap in gaps:
+        now += gap
+        delay_s = pace.delay_s("eve", now)
+        assert 0 <= delay_s <= 2.0 + 1e-9
+        if delay_s:
+            sent.append(now + delay_s)
+    assert all(later - earlier >= 0.1 - 1e-6 for earlier, later in itertools.pairwise(sent))
+    assert pace.delay_s("ann", now) == 0
+
+
+def test_too_many_are_refused_at_once() -> None:
+    """Refusals that wait are memory: there is a most of them, and callers come to an end."""
+    pace = Pace(burst=1, per_s=10, waiting_max=2)
+    assert [round(pace.delay_s("eve", 0.0), 3) for _ in range(6)] == [0, 0.1, 0.2, 0, 0, 0]
+    assert round(pace.delay_s("eve", 0.1), 3) == 0.2
+    for number in range(CALLERS_MAX):
+        pace.delay_s(f"caller {number}", 0.1)
+    assert pace.delay_s("eve", 0.1) == 0  # forgotten
