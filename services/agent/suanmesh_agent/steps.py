@@ -237,6 +237,7 @@ class Steps:
 
     async def _tell(self, carried: Carried, report: pb.TaskReport) -> None:
         placement = carried.placement
+        report.reason = wire.reason_to(report.reason)
         report.placement, report.traceparent = placement.name, current_traceparent() or placement.traceparent
         result = await self._scheduler.report_tasks(report)
         if not result.HasField("error"):

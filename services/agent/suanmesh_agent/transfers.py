@@ -9,6 +9,7 @@ import structlog
 
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
+from suanmesh_agent import wire
 from suanmesh_agent.domain.pacing import chunk_bytes
 from suanmesh_agent.following import Pauses, follow
 from suanmesh_agent.journal import Journal, TransferMark
@@ -238,4 +239,6 @@ class Transfers:
 
 
 def _failed(transfer: transfer_pb2.Transfer, reason: str) -> pb.TransferReport:
-    return pb.TransferReport(transfer=transfer.name, state=transfer_pb2.Transfer.STATE_FAILED, reason=reason)
+    return pb.TransferReport(
+        transfer=transfer.name, state=transfer_pb2.Transfer.STATE_FAILED, reason=wire.reason_to(reason)
+    )
