@@ -22,8 +22,12 @@ from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.replicas import Replicas
 
 MIB = 1 << 20
-SANDBOXED = pytest.mark.parametrize("kind", ["sandbox", "sandbox-cgroups", "sandbox-folder"])
-BOUNDED = pytest.mark.parametrize("kind", ["sandbox", "sandbox-cgroups"])
+ATTACK = pytest.mark.attack
+"""The same on executors that differ in one thing; run by `make test-attack`."""
+OTHERS = [pytest.param(kind, marks=ATTACK) for kind in ("sandbox", "sandbox-folder")]
+SANDBOXED = pytest.mark.parametrize("kind", ["sandbox-cgroups", *OTHERS])
+BOUNDED = pytest.mark.parametrize("kind", ["sandbox-cgroups", OTHERS[0]])
+EVERY = pytest.mark.parametrize("kind", ["plain", "sandbox-cgroups", pytest.param("cgroups", marks=ATTACK), *OTHERS])
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only an agent with root has users and file systems for tasks")
 
 SHUT = """
@@ -109,7 +113,7 @@ async def test_sockets_of_the_host_are_out_of_reach(executor: ProcessExecutor) -
 
 
 @AS_ROOT
-@pytest.mark.parametrize("kind", ["plain", "cgroups", "sandbox", "sandbox-cgroups", "sandbox-folder"])
+@EVERY
 async def test_tasks_are_out_of_reach_of_each_other(executor: ProcessExecutor, tmp_path: Path) -> None:
     """Two competitors run at one site: neither may read, stop or trace what the other runs, nor the agent's keys."""
     (tmp_path / "agent.key").write_text("secret")
@@ -121,7 +125,7 @@ async def test_tasks_are_out_of_reach_of_each_other(executor: ProcessExecutor, t
     await log_says(executor, victim.key, b"ready")
     shim = (executor._folder / victim.key.placement / "0" / "shim" / "started.json").read_text()
     code = SHUT + (
-        f"import signal\nfails('key', open, {str(tmp_path / 'agent.key')!r})\n"
+        f"fails('key', open, {str(tmp_path / 'agent.key')!r})\n"
         f"fails('work', os.listdir, {str(executor._folder)!r})\n"
         "for pid in filter(str.isdigit, os.listdir('/proc')):\n"
         " if pid == str(os.getpid()): continue\n"
@@ -131,8 +135,10 @@ async def test_tasks_are_out_of_reach_of_each_other(executor: ProcessExecutor, t
         " fails('ptrace', libc.ptrace, 16, int(pid), None, None)\n"
         f"fails('shim', os.kill, {shim.split(':')[1].split(',')[0]}, 9)\n"
         f"fails('agent', os.kill, {os.getpid()}, 0)\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "os.kill(-1, signal.SIGTERM)\n"
+        "for pid in filter(str.isdigit, os.listdir('/proc')):\n"
+        " try: owner = os.stat(f'/proc/{pid}').st_uid\n"
+        " except OSError: continue\n"
+        " if owner != os.getuid(): fails(f'signal to {pid}', os.kill, int(pid), 0)\n"
     )
     attacker = a_task(code)
     await executor.start(attacker)
@@ -144,7 +150,7 @@ async def test_tasks_are_out_of_reach_of_each_other(executor: ProcessExecutor, t
 
 
 @AS_ROOT
-@pytest.mark.parametrize("kind", ["plain", "sandbox", "sandbox-cgroups", "sandbox-folder"])
+@EVERY
 async def test_a_setuid_program_is_of_no_use_to_anybody(kind: str, open_folder: Path) -> None:
     """A job that leaves a setuid shell would make every user of the host its root, now or out of a replica."""
     executor = make_executor(kind, open_folder / "tasks")
@@ -175,6 +181,7 @@ async def test_a_setuid_program_is_of_no_use_to_anybody(kind: str, open_folder: 
     assert all(facts.st_uid == 0 and not facts.st_mode & 0o7000 for facts in taken)
 
 
+@EVERY
 async def test_a_fork_bomb_stays_small(kind: str, tmp_path: Path) -> None:
     """4,000 processes of one job would leave its neighbours none."""
     executor = make_executor(kind, tmp_path / "tasks", processes=64)
@@ -252,6 +259,7 @@ async def test_a_single_file_is_bounded_at_once(executor: ProcessExecutor) -> No
     assert look.usage.elapsed_us < 20_000_000
 
 
+@EVERY
 async def test_shared_memory_is_counted_once(executor: ProcessExecutor) -> None:
     """A program that forks to read one large table together must not be told that it took eight of them."""
     code = (
@@ -273,6 +281,7 @@ DAEMON = (
 )
 
 
+@EVERY
 @pytest.mark.parametrize("end", ["by itself", "stopped", "shim killed"])
 async def test_nothing_outlives_a_task(kind: str, executor: ProcessExecutor, end: str) -> None:
     """A job that has been paid and settled must not go on mining in a process nobody knows of."""
