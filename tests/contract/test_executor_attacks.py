@@ -193,12 +193,11 @@ async def test_a_fork_bomb_stays_small(kind: str, tmp_path: Path) -> None:
     task = a_task(code)
     await executor.start(task)
     look = await executor.over(task.key)
-    made = int(executor.read_log(task.key, 0, 4000)[1].split()[0] or 0)
+    made = int((executor.read_log(task.key, 0, 4000)[1].split() or [0])[0])  # what was killed says nothing
     executor.forget(task.key.placement)
     assert not look.succeeded
-    if "sandbox" in kind or os.geteuid() == 0:
-        assert made <= 64
-    if "cgroups" in kind:
+    assert made <= 64
+    if "cgroups" in kind or os.geteuid() != 0:
         assert look.failure == "PROCESSES_EXCEEDED"
 
 

@@ -100,7 +100,7 @@ class Layout:
         counted = bool(fence.pids_file or self.confined)
         command = spec.command
         if self.sandbox and not counted and _PRLIMIT.exists():  # in the sandbox's user namespace only its own count
-            command, counted = (str(_PRLIMIT), f"--nproc={self.processes}", "--", *command), True
+            command = (str(_PRLIMIT), f"--nproc={self.processes}", "--", *command)
         in_folders = not (self.confined and self.confined.formatter)
         return {
             "argv": self.sandbox.wrapped(command, places) if self.sandbox else list(command),
