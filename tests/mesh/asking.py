@@ -208,6 +208,7 @@ ROWS: dict[str, Row] = {
     "RecordUsage": lambda w, who: accounting.RecordUsageRequest(
         items=[accounting.UsageItem(record=w.signed(who, _record(w, who)))]
     ),
+    "GetMeteringState": lambda w, who: accounting.GetMeteringStateRequest(works=[w.job.placement]),
     "GetBill": lambda w, who: accounting.GetBillRequest(account="accounts/demo"),
     "ListUsage": lambda w, who: accounting.ListUsageRequest(page_size=100),
     "ListPostings": lambda w, who: accounting.ListPostingsRequest(),

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, or_, select
 
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting_pb
 from suanmesh.accounting.v1 import price_book_pb2, usage_pb2
+from suanmesh.type.v1 import signed_pb2
 from suanmesh_accounting import tables as t
 from suanmesh_accounting.domain.ledger import HoldState
 from suanmesh_kernel import pages
@@ -131,3 +133,34 @@ def _cut(
     rows = c.execute(query.limit(page.size + 1)).all()
     names, token = pages.cut((name(row) for row in rows), page.size, page.scope)
     return rows[: len(names)], token
+
+
+def metering_state(c: Connection, site: str, epoch: str, works: Sequence[str]) -> accounting_pb.MeteringState:
+    """What is stored of a site's meter, and the sums of what it metered of `works`."""
+    mine = t.usage.c.site == site
+    last = c.execute(select(t.usage.c.epoch).where(mine).order_by(t.usage.c.id.desc()).limit(1)).scalar()
+    sequence = c.execute(select(func.max(t.usage.c.sequence)).where(mine, t.usage.c.epoch == epoch)).scalar()
+    about = or_(t.usage.c.placement.in_(works), t.usage.c.transfer.in_(works))
+    rows = c.execute(select(t.usage.c.signed).where(mine, about)) if works else ()
+    state = accounting_pb.MeteringState(last_epoch=last or "", last_sequence=sequence or 0)
+    sums: dict[tuple[str, int], accounting_pb.MeteredWork] = {}
+    for row in rows:
+        record = usage_pb2.UsageRecord.FromString(signed_pb2.Signed.FromString(row.signed).payload)
+        key = (record.transfer or record.placement, record.task)
+        if key not in sums:
+            sums[key] = state.works.add(work=key[0], task=key[1])
+        _add_to(sums[key], record)
+    return state
+
+
+def _add_to(work: accounting_pb.MeteredWork, record: usage_pb2.UsageRecord) -> None:
+    totals = {reading.meter: reading for reading in work.readings}
+    for reading in record.readings:
+        total = totals.get(reading.meter)
+        if total is None:
+            work.readings.add(meter=reading.meter, quantity=reading.quantity)
+        else:
+            total.quantity += reading.quantity
+    work.final = work.final or record.final
+    if record.end_time.ToNanoseconds() > work.end_time.ToNanoseconds():
+        work.end_time.CopyFrom(record.end_time)

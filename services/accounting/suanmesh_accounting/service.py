@@ -35,6 +35,7 @@ FAR_US = 2**62
 OPERATOR = "parties/operator"
 BATCH_MAX = 1000
 HOLDS_MAX = 100
+WORKS_MAX = 100
 
 
 class AccountingService:
@@ -126,6 +127,12 @@ class AccountingService:
         self._allowances[site] = spent(site, self._allowances.get(site), len(request.items), now_s, self._pace)
         taken = await self._metering.record(request.items, call.site)
         return pb.RecordUsageResponse(results=[_usage_result(each) for each in taken])
+
+    async def GetMeteringState(self, request: pb.GetMeteringStateRequest, call: Call) -> pb.MeteringState:
+        works = tuple(request.works)
+        if len(works) > WORKS_MAX:
+            raise InvalidArgument("FIELD_INVALID", f"works: {len(works)} are more than {WORKS_MAX}", field="works")
+        return await self._ledger.run(lambda c: queries.metering_state(c, call.site, request.epoch, works))
 
     async def GetBill(self, request: pb.GetBillRequest, call: Call) -> usage_pb2.Bill:
         start = wire.checked_us(request.start_time, "start_time") if request.HasField("start_time") else 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from suanmesh_agent.domain.metering import Amounts
+from suanmesh_agent.domain.metering import Amounts, MeterMark
 from suanmesh_agent.domain.stages import Stage, follows
 from suanmesh_chassis.private import FILE_MODE
 from suanmesh_store.soundness import must_be_sound
@@ -28,15 +28,6 @@ CREATE TABLE IF NOT EXISTS chunks (
   transfer TEXT, number INTEGER, verified INTEGER NOT NULL, PRIMARY KEY (transfer, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS datasets (name TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class MeterMark:
-    """Up to where a task's usage has been written down."""
-
-    amounts: Amounts
-    end_ns: int
-    final: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +105,10 @@ class Journal:
         self._db.execute("UPDATE placements SET stage = ? WHERE name = ?", (stage.value, name))
 
     def forget_placement(self, name: str) -> None:
-        """Forget a placement and its meters."""
-        self._db.execute("DELETE FROM placements WHERE name = ?", (name,))
-        self._db.execute("DELETE FROM meters WHERE placement = ?", (name,))
+        """Forget a placement; its meters once all usage has been acknowledged."""
+        with self.together():
+            self._db.execute("DELETE FROM placements WHERE name = ?", (name,))
+            self._forget_meters()
 
     def meter(self, placement: str, task: int) -> MeterMark | None:
         """Up to where a task's usage has been written down."""
@@ -132,9 +124,26 @@ class Journal:
         row = (placement, task, done.cpu_us, done.memory_mib_s, done.device_milli_s, mark.end_ns, mark.final)
         self._db.execute("INSERT OR REPLACE INTO meters VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
+    def meters(self) -> list[tuple[str, int, MeterMark]]:
+        """Up to where the usage of every task, and of every transfer as its task 0, has been written down."""
+        query = "SELECT placement, task, cpu_us, memory_mib_s, device_milli_s, end_ns, final FROM meters"
+        rows = self._db.execute(query).fetchall()
+        return [(row[0], row[1], MeterMark(Amounts(*row[2:5]), row[5], bool(row[6]))) for row in rows]
+
+    def begin_epoch(self, epoch: str) -> None:
+        """Count from 1 again under another epoch; what had not been acknowledged is dropped. Call it in `together`."""
+        self.remember("epoch", epoch)
+        self.remember("sequence", "0")
+        self._db.execute("DELETE FROM usage")
+
+    @property
+    def sequence(self) -> int:
+        """Number of the last usage record; 0 before the first."""
+        return int(self.fact("sequence") or "0")
+
     def next_sequence(self) -> int:
         """Take the next number of a usage record; call it within `together` with `add_usage`."""
-        number = int(self.fact("sequence") or "0") + 1
+        number = self.sequence + 1
         self.remember("sequence", str(number))
         return number
 
@@ -151,6 +160,7 @@ class Journal:
         """Forget records that accounting has."""
         with self.together():
             self._db.executemany("DELETE FROM usage WHERE sequence = ?", [(number,) for number in sequences])
+            self._forget_meters()
 
     def begin_transfer(self, name: str, start_ns: int) -> TransferMark:
         """What is known of a transfer; one that is new begins now."""
@@ -199,7 +209,7 @@ class Journal:
         """Forget a transfer the mesh has put down as ended."""
         with self.together():
             self._db.execute("DELETE FROM transfers WHERE name = ?", (name,))
-            self._db.execute("DELETE FROM meters WHERE placement = ?", (name,))
+            self._forget_meters()
             self._db.execute("DELETE FROM chunks WHERE transfer = ?", (name,))
 
     def name_dataset(self, name: str, digest: str) -> None:
@@ -210,6 +220,12 @@ class Journal:
         """Digest of a dataset that has a complete replica here."""
         row = self._db.execute("SELECT digest FROM datasets WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else None
+
+    def _forget_meters(self) -> None:
+        """Forget meters nobody asks for any more: what is on its way may have to be told anew from them."""
+        if self._db.execute("SELECT 1 FROM usage LIMIT 1").fetchone() is None:
+            kept = "SELECT name FROM placements UNION SELECT name FROM transfers"
+            self._db.execute(f"DELETE FROM meters WHERE placement NOT IN ({kept})")
 
     def _count(self, transfer: str, column: str, more: int) -> None:
         self._db.execute(f"UPDATE transfers SET {column} = {column} + ? WHERE name = ?", (more, transfer))

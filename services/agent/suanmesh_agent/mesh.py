@@ -79,6 +79,11 @@ class AccountingOverMesh:
         answer = await self._mesh.accounting.RecordUsage(accounting_pb.RecordUsageRequest(items=items))
         return list(answer.results)
 
+    async def metering_state(self, epoch: str, works: list[str]) -> accounting_pb.MeteringState:
+        """What is stored of this site's meter."""
+        request = accounting_pb.GetMeteringStateRequest(epoch=epoch, works=works)
+        return await self._mesh.accounting.GetMeteringState(request)
+
 
 class DataPathOverMesh:
     """`DataPath`: from the source's data plane, where it listens now."""

@@ -14,10 +14,12 @@ import structlog
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.type.v1 import money_pb2, signed_pb2
-from suanmesh_agent.domain.metering import Amounts, Held, HeldBack, amounts
+from suanmesh_agent import recovery
+from suanmesh_agent.domain.metering import Amounts, Held, HeldBack, MeterMark, amounts, set_back
 from suanmesh_agent.domain.tasks import TaskLook
-from suanmesh_agent.journal import Journal, MeterMark
+from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import AccountingPort
+from suanmesh_agent.recovery import readings_of
 from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.refusals import Refusal
@@ -34,6 +36,8 @@ _PASSING = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL")
 _FULL = "RESOURCE_EXHAUSTED"
 """Code of an answer that says that the record was not taken for want of room, and may be later."""
 _LEFT = _PASSING | {_FULL}
+_CONFLICT = "USAGE_CONFLICT"
+"""Reason of an answer that says that the mesh has another record of that number: this journal was set back."""
 
 Row = tuple[int, bytes, str]
 """A signed record on its way: its sequence, its bytes, the trace it belongs to."""
@@ -66,6 +70,9 @@ class Meter:
             if journal.fact("epoch") is None:
                 journal.remember("epoch", rng(8).hex())
         self._epoch = str(journal.fact("epoch"))
+        self._rng = rng
+        self._compared, self._conflict = False, False
+        self._known = 0
 
     def record_task(self, placement: str, task: int, look: TaskLook, held: Held, *, traceparent: str) -> None:
         """Write down what a task has used since the last time; the last record of one that is over is final.
@@ -82,7 +89,7 @@ class Meter:
         if not look.over and used == Amounts():
             return
         end_ns = max(before.end_ns, start_ns + look.usage.elapsed_us * 1000)
-        record = usage_pb2.UsageRecord(placement=placement, task=task, readings=_readings(used), final=look.over)
+        record = usage_pb2.UsageRecord(placement=placement, task=task, readings=readings_of(used), final=look.over)
         self._write(record, (before.end_ns, end_ns), traceparent, (placement, task), MeterMark(now, end_ns, look.over))
 
     def record_transfer(
@@ -101,14 +108,26 @@ class Meter:
     async def _send_round(self) -> None:
         """Send what is there, then wait until more is, or for a while where something stayed."""
         self._wake.clear()
+        if not self._compared and not await self._could_compare():
+            return
         after = self._held_back.passed_over(self._clock.monotonic())
         while batch := self._journal.unsent_usage(BATCH_RECORDS, after):
+            # Numbers the mesh has already first: they tell whether this journal was set back before any is used anew.
+            batch = [row for row in batch if row[0] <= self._known] or batch
             if not await self._send(batch):
                 break
             after = batch[-1][0]
         with suppress(TimeoutError):
             async with asyncio.timeout(RETRY_S if self._journal.unsent_usage(1) else None):
                 await self._wake.wait()
+
+    async def _could_compare(self) -> bool:
+        try:
+            await self._compare()
+        except Refusal as refusal:
+            log.info("usage put off", reason=refusal.reason, message=refusal.message)
+            await asyncio.sleep(RETRY_S)
+        return self._compared
 
     def _write(
         self,
@@ -122,13 +141,41 @@ class Meter:
             held = self._journal.meter(*meter)
             if held and held.final:
                 return
-            record.site, record.epoch, record.sequence = self._site, self._epoch, self._journal.next_sequence()
-            record.start_time.FromNanoseconds(times_ns[0])
-            record.end_time.FromNanoseconds(times_ns[1])
-            signed = self._signer.sign(_PAYLOAD_TYPE, record.SerializeToString(deterministic=True))
-            self._journal.add_usage(record.sequence, signed.SerializeToString(), traceparent)
+            self._keep(record, times_ns, traceparent)
             self._journal.set_meter(*meter, mark)
         self._wake.set()
+
+    def _keep(self, record: usage_pb2.UsageRecord, times_ns: tuple[int, int], traceparent: str) -> None:
+        """Number, sign and keep a record, within a step of the journal."""
+        record.site, record.epoch, record.sequence = self._site, self._epoch, self._journal.next_sequence()
+        record.start_time.FromNanoseconds(times_ns[0])
+        record.end_time.FromNanoseconds(times_ns[1])
+        signed = self._signer.sign(_PAYLOAD_TYPE, record.SerializeToString(deterministic=True))
+        self._journal.add_usage(record.sequence, signed.SerializeToString(), traceparent)
+
+    async def recall(self, work: str) -> None:
+        """Learn from the mesh what was metered of a placement this site has no memory of. Raises Refusal."""
+        known = await recovery.charged(self._accounting, self._epoch, [work])
+        with self._journal.together():
+            for key, mark in known.items():
+                if self._journal.meter(*key) is None:
+                    self._journal.set_meter(*key, mark)
+
+    async def _compare(self) -> None:
+        """Before the first record is sent, and where one was taken for another: begin a new epoch if set back."""
+        state = await self._accounting.metering_state(self._epoch, [])
+        known, here = state.last_sequence, self._journal.sequence
+        self._known = known
+        if self._conflict or set_back(self._epoch, here, last_epoch=state.last_epoch, last_sequence=known):
+            log.warning("meter was set back", sequence=here, message=f"{self._epoch} has {known} records in the mesh")
+            before, self._epoch = self._epoch, self._rng(8).hex()
+            try:
+                await recovery.square(self._journal, self._accounting, self._epoch, self._keep)
+            except BaseException:
+                self._epoch = before
+                raise
+            self._held_back, self._known = HeldBack(), 0
+        self._conflict, self._compared = False, True
 
     async def _send(self, batch: list[Row]) -> bool:
         """Send one call for each trace, so that every job's trace shows its own usage; whether none was put off."""
@@ -161,7 +208,9 @@ class Meter:
             items = [pb.UsageItem(record=signed_pb2.Signed.FromString(row[1]), traceparent=here) for row in rows]
             results = await self._accounting.record_usage(items)
         refusals = [refusal_of(result.error) if result.HasField("error") else None for result in results]
-        taken = [row[0] for row, no in zip(rows, refusals, strict=True) if no is None or no.code not in _LEFT]
+        if any(no is not None and no.reason == _CONFLICT for no in refusals):
+            self._conflict, self._compared = True, False
+        taken = [row[0] for row, no in zip(rows, refusals, strict=True) if no is None or not _stays(no)]
         self._journal.acknowledge_usage(taken)
         full = [row[0] for row, no in zip(rows, refusals, strict=True) if no is not None and no.code == _FULL]
         if full:
@@ -170,18 +219,14 @@ class Meter:
         for row, no in zip(rows, refusals, strict=True):
             if no is not None and no.code != _FULL:
                 log.warning("usage refused", sequence=row[0], reason=no.reason, message=no.message)
-        passing = next((no for no in refusals if no is not None and no.code in _PASSING), None)
+        passing = next((no for no in refusals if no is not None and no.code != _FULL and _stays(no)), None)
         if passing:
             raise passing
 
 
-def _readings(used: Amounts) -> list[usage_pb2.MeterReading]:
-    pairs = (
-        (money_pb2.METER_CPU_US, used.cpu_us),
-        (money_pb2.METER_MEMORY_MIB_S, used.memory_mib_s),
-        (money_pb2.METER_DEVICE_MILLI_S, used.device_milli_s),
-    )
-    return [usage_pb2.MeterReading(meter=meter, quantity=quantity) for meter, quantity in pairs if quantity]
+def _stays(refusal: Refusal) -> bool:
+    """Whether a record that was refused is still to be sent, now or under another number."""
+    return refusal.code in _LEFT or refusal.reason == _CONFLICT
 
 
 def _ns(moment: datetime) -> int:

@@ -93,6 +93,9 @@ class AccountingPort(Protocol):
     async def record_usage(self, items: list[accounting_pb.UsageItem]) -> list[accounting_pb.UsageResult]:
         """Hand over signed usage, at most 1000 records."""
 
+    async def metering_state(self, epoch: str, works: list[str]) -> accounting_pb.MeteringState:
+        """What is stored of this site's meter: the last record, and what was metered of at most 100 works."""
+
 
 class DataPath(Protocol):
     """How bytes come from another site."""

@@ -147,7 +147,10 @@ class Steps:
             if carried.to_stop:
                 await self._report(carried, State.STATE_CANCELLED)
                 return Stage.REPORTED
+            if any(self._executor.look(key).start_time is not None for key in self._keys(placement)):
+                await self._meter.recall(placement.name)  # it ran before the journal was set back
             if placement.state not in _BEFORE_THE_RUN:
+                await self.wind_up(carried)  # what still runs of it from before the memory was lost
                 await self._report(carried, State.STATE_FAILED, "STATE_LOST: the site has no memory of the placement")
                 return Stage.REPORTED
             if no := self._objection(placement):

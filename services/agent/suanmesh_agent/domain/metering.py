@@ -45,6 +45,54 @@ class Amounts:
             self.device_milli_s + more.device_milli_s,
         )
 
+    def most(self, other: Amounts) -> Amounts:
+        """The larger of each."""
+        return Amounts(
+            max(self.cpu_us, other.cpu_us),
+            max(self.memory_mib_s, other.memory_mib_s),
+            max(self.device_milli_s, other.device_milli_s),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MeterMark:
+    """Up to where the usage of a task, or of a transfer, has been written down or charged."""
+
+    amounts: Amounts
+    end_ns: int
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What the mesh has not been told of a task: the amounts of one more interval, from `start_ns`, and its end."""
+
+    amounts: Amounts
+    start_ns: int
+    final: bool
+
+
+def set_back(epoch: str, sequence: int, *, last_epoch: str, last_sequence: int) -> bool:
+    """Whether a meter at `sequence` of `epoch` knows less than the mesh, which has those last records of it.
+
+    A meter that has written nothing yet has nothing to lose: its epoch is new.
+    """
+    return last_sequence > sequence or (sequence > 0 and last_epoch not in ("", epoch))
+
+
+def squared(mark: MeterMark, charged: MeterMark | None, begun_ns: int) -> tuple[MeterMark, Due | None]:
+    """Where a meter stands that remembers `mark` while the mesh has `charged`, and what is still to be told.
+
+    Nothing that was charged is told again, and nothing that was measured is lost. `begun_ns` is where the first
+    interval began that the mesh knows nothing of.
+    """
+    if charged is None:
+        charged = MeterMark(Amounts(), begun_ns, False)
+    end_ns, final = max(mark.end_ns, charged.end_ns), mark.final or charged.final
+    after = MeterMark(mark.amounts.most(charged.amounts), end_ns, final)
+    due = Due(after.amounts.since(charged.amounts), charged.end_ns, final and not charged.final)
+    return after, None if due.amounts == Amounts() and not due.final else due
+
 
 def amounts(usage: Usage, held: Held) -> Amounts:
     """Cumulative amounts of a task. Each is rounded down once over the whole run, so that intervals add up to it."""

@@ -622,6 +622,102 @@ class RecordUsageResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class GetMeteringStateRequest(message.Message):
+    """Request of GetMeteringState."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: builtins.int
+    WORKS_FIELD_NUMBER: builtins.int
+    epoch: builtins.str
+    """Life of the meter that is asked about."""
+    @builtins.property
+    def works(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Placements and transfers, `placements/{placement}` and `transfers/{transfer}`, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        epoch: builtins.str = ...,
+        works: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["epoch", b"epoch", "works", b"works"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MeteringState(message.Message):
+    """What is stored of a site's meter."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LAST_EPOCH_FIELD_NUMBER: builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: builtins.int
+    WORKS_FIELD_NUMBER: builtins.int
+    last_epoch: builtins.str
+    """Life of the meter that the newest record is of; empty where there is none."""
+    last_sequence: builtins.int
+    """Highest sequence number within the epoch that was asked about; 0 where there is none."""
+    @builtins.property
+    def works(self) -> containers.RepeatedCompositeFieldContainer[MeteredWork]:
+        """What was metered of the works, one entry for each task and transfer that has a record."""
+
+    def __init__(
+        self,
+        *,
+        last_epoch: builtins.str = ...,
+        last_sequence: builtins.int = ...,
+        works: abc.Iterable[MeteredWork] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["last_epoch", b"last_epoch", "last_sequence", b"last_sequence", "works", b"works"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MeteredWork(message.Message):
+    """What was metered of a task or a transfer, over all records of the site."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORK_FIELD_NUMBER: builtins.int
+    TASK_FIELD_NUMBER: builtins.int
+    READINGS_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
+    FINAL_FIELD_NUMBER: builtins.int
+    work: builtins.str
+    """`placements/{placement}` or `transfers/{transfer}`, as it was asked for."""
+    task: builtins.int
+    """Index of the task; 0 for a transfer."""
+    final: builtins.bool
+    """Whether the final record is there."""
+    @builtins.property
+    def readings(self) -> containers.RepeatedCompositeFieldContainer[usage_pb2.MeterReading]:
+        """Sums of the readings, one a meter."""
+
+    @builtins.property
+    def end_time(self) -> timestamp_pb2.Timestamp:
+        """Latest end of an interval."""
+
+    def __init__(
+        self,
+        *,
+        work: builtins.str = ...,
+        task: builtins.int = ...,
+        readings: abc.Iterable[usage_pb2.MeterReading] | None = ...,
+        end_time: timestamp_pb2.Timestamp | None = ...,
+        final: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time", "final", b"final", "readings", b"readings", "task", b"task", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class UsageResult(message.Message):
     """What became of one record."""
 

@@ -84,6 +84,11 @@ class AccountingServiceStub(object):
                 request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.RecordUsageRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.RecordUsageResponse.FromString,
                 _registered_method=True)
+        self.GetMeteringState = channel.unary_unary(
+                '/suanmesh.accounting.v1.AccountingService/GetMeteringState',
+                request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.GetMeteringStateRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.MeteringState.FromString,
+                _registered_method=True)
         self.GetBill = channel.unary_unary(
                 '/suanmesh.accounting.v1.AccountingService/GetBill',
                 request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.GetBillRequest.SerializeToString,
@@ -218,6 +223,17 @@ class AccountingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMeteringState(self, request, context):
+        """Returns what is stored of the calling site's meter, so that a site whose memory was set back finds out: the last
+        record, and what was metered of the works it names.
+
+        Errors:
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): more than 100 works.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetBill(self, request, context):
         """Returns the charges of an account, oldest first, and the sum of them all.
 
@@ -296,6 +312,11 @@ def add_AccountingServiceServicer_to_server(servicer, server):
                     servicer.RecordUsage,
                     request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.RecordUsageRequest.FromString,
                     response_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.RecordUsageResponse.SerializeToString,
+            ),
+            'GetMeteringState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMeteringState,
+                    request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.GetMeteringStateRequest.FromString,
+                    response_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.MeteringState.SerializeToString,
             ),
             'GetBill': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBill,
@@ -563,6 +584,33 @@ class AccountingService(object):
             '/suanmesh.accounting.v1.AccountingService/RecordUsage',
             suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.RecordUsageRequest.SerializeToString,
             suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.RecordUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMeteringState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.accounting.v1.AccountingService/GetMeteringState',
+            suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.GetMeteringStateRequest.SerializeToString,
+            suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.MeteringState.FromString,
             options,
             channel_credentials,
             insecure,

@@ -90,6 +90,13 @@ class AccountingServiceStub:
         pays for it.
       * `RESOURCE_EXHAUSTED` (`QUARANTINE_FULL`): so much of the site's is kept already; keep it and send it again.
     """
+    GetMeteringState: aio.UnaryUnaryMultiCallable[accounting_service_pb2.GetMeteringStateRequest, accounting_service_pb2.MeteringState]
+    """Returns what is stored of the calling site's meter, so that a site whose memory was set back finds out: the last
+    record, and what was metered of the works it names.
+
+    Errors:
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): more than 100 works.
+    """
     GetBill: aio.UnaryUnaryMultiCallable[accounting_service_pb2.GetBillRequest, usage_pb2.Bill]
     """Returns the charges of an account, oldest first, and the sum of them all.
 
@@ -229,6 +236,19 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
           * `FAILED_PRECONDITION` (`USAGE_NOT_RATABLE`): kept for a while for the operator, charged to nobody until a hold
             pays for it.
           * `RESOURCE_EXHAUSTED` (`QUARANTINE_FULL`): so much of the site's is kept already; keep it and send it again.
+        """
+
+    @abc_1.abstractmethod
+    def GetMeteringState(
+        self,
+        request: accounting_service_pb2.GetMeteringStateRequest,
+        context: aio.ServicerContext[accounting_service_pb2.GetMeteringStateRequest, abc.Awaitable[accounting_service_pb2.MeteringState]],
+    ) -> abc.Awaitable[accounting_service_pb2.MeteringState]:
+        """Returns what is stored of the calling site's meter, so that a site whose memory was set back finds out: the last
+        record, and what was metered of the works it names.
+
+        Errors:
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): more than 100 works.
         """
 
     @abc_1.abstractmethod

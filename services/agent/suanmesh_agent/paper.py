@@ -1,0 +1,268 @@
+"""Services on paper, for tests: what the agent calls, kept in memory, with whoever follows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting_pb
+from suanmesh.accounting.v1 import usage_pb2
+from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
+from suanmesh.type.v1 import signed_pb2
+from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from suanmesh_sdk.status import status_of
+
+State = placement_pb2.Placement
+_ENDED = (State.STATE_DONE, State.STATE_FAILED, State.STATE_REFUSED, State.STATE_CANCELLED, State.STATE_LOST)
+
+
+class Board:
+    """Documents by name, with whoever follows them."""
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self.cut = asyncio.Event()
+
+    def tell(self) -> None:
+        """Something on it has changed."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class PaperScheduler:
+    """`SchedulerPort`: keeps the placements a test writes, and what was reported."""
+
+    def __init__(self) -> None:
+        self.placements: dict[str, placement_pb2.Placement] = {}
+        self.reports: list[scheduler_pb.TaskReport] = []
+        self.down = False
+        self._board = Board()
+
+    def put(self, placement: placement_pb2.Placement) -> None:
+        """Write a placement."""
+        self.placements[placement.name] = placement
+        self._board.tell()
+
+    def request_stop(self, name: str) -> None:
+        """Ask for the end of a placement."""
+        self.placements[name].stop_requested = True
+        self._board.tell()
+
+    def end(self, name: str, state: State.State.ValueType) -> None:
+        """Put a placement down as ended."""
+        self.placements[name].state = state
+        self._board.tell()
+
+    async def reported(self, name: str, state: State.State.ValueType) -> scheduler_pb.TaskReport:
+        """Wait for the report that brings the placement to `state`."""
+        while True:
+            changed = self._board.changed
+            for report in self.reports:
+                if (report.placement, report.state) == (name, state):
+                    return report
+            await changed.wait()
+
+    async def watch_placements(self, site: str) -> AsyncIterator[scheduler_pb.WatchPlacementsResponse]:
+        """All that have not ended, then everything at every change."""
+        first = True
+        while True:
+            changed = self._board.changed
+            if self.down:
+                raise Unavailable("NOT_READY", "the scheduler is away")
+            shown = [p for p in self.placements.values() if p.site == site and not (first and p.state in _ENDED)]
+            yield scheduler_pb.WatchPlacementsResponse(placements=shown, snapshot=first)
+            first = False
+            await changed.wait()
+
+    async def report_tasks(self, report: scheduler_pb.TaskReport) -> scheduler_pb.TaskReportResult:
+        """Take a report, unless the placement has ended."""
+        if self.down:
+            raise Unavailable("NOT_READY", "the scheduler is away")
+        placement = self.placements[report.placement]
+        if placement.state in _ENDED and placement.state != report.state:
+            name = State.State.Name(placement.state).removeprefix("STATE_")
+            refusal = FailedPrecondition("TRANSITION_NOT_ALLOWED", f"{placement.name} is {name}", state=name)
+            return scheduler_pb.TaskReportResult(error=status_of(refusal, area="scheduler"))
+        self.reports.append(report)
+        placement.state = report.state
+        self._board.tell()
+        return scheduler_pb.TaskReportResult(placement=placement)
+
+
+class PaperTransport:
+    """`TransportPort`: keeps datasets and transfers."""
+
+    def __init__(self) -> None:
+        self.datasets: dict[str, dataset_pb2.Dataset] = {}
+        self.transfers: dict[str, transfer_pb2.Transfer] = {}
+        self._bodies: dict[str, bytes] = {}
+        self.reports: list[transport_pb.TransferReport] = []
+        self.ticket_key = transport_pb.TicketKey()
+        self.ticket_keys_asked = 0
+        self.defect: Exception | None = None
+        """Raised by who publishes, as a line of ours would that does not know what to do."""
+        self._board = Board()
+
+    def put(self, transfer: transfer_pb2.Transfer) -> None:
+        """Write a transfer."""
+        self.transfers[transfer.name] = transfer
+        self._board.tell()
+
+    async def ended(self, name: str) -> transfer_pb2.Transfer:
+        """Wait for the end of a transfer."""
+        while True:
+            changed = self._board.changed
+            if self.transfers[name].state in (transfer_pb2.Transfer.STATE_DONE, transfer_pb2.Transfer.STATE_FAILED):
+                return self.transfers[name]
+            await changed.wait()
+
+    async def progressed(self, name: str, chunks: int) -> None:
+        """Wait until a report says that so many chunks are there."""
+        while True:
+            changed = self._board.changed
+            if self.transfers[name].progress.chunks_done >= chunks:
+                return
+            await changed.wait()
+
+    async def watch_transfers(self, site: str) -> AsyncIterator[transport_pb.WatchTransfersResponse]:
+        """All that have not ended, then everything at every change."""
+        first = True
+        while True:
+            changed = self._board.changed
+            shown = [t for t in self.transfers.values() if t.target == site]
+            yield transport_pb.WatchTransfersResponse(transfers=shown, snapshot=first)
+            first = False
+            await changed.wait()
+
+    async def report_transfer(self, report: transport_pb.TransferReport) -> transport_pb.TransferResult:
+        """Take a report."""
+        transfer = self.transfers[report.transfer]
+        self.reports.append(report)
+        transfer.state = report.state
+        transfer.state_reason = report.reason
+        transfer.progress.CopyFrom(report.progress)
+        transfer.receipt.CopyFrom(report.receipt)
+        self._board.tell()
+        return transport_pb.TransferResult(transfer=transfer)
+
+    async def create_dataset(self, request: transport_pb.CreateDatasetRequest) -> dataset_pb2.Dataset:
+        """Name a dataset; the name is taken where it has other content, the request id where it had another body."""
+        if self.defect:
+            raise self.defect
+        body = request.SerializeToString()
+        if request.request_id and self._bodies.setdefault(request.request_id, body) != body:
+            raise InvalidArgument("REQUEST_ID_REUSED", "the id was used before with another body", field="request_id")
+        name = f"datasets/{request.dataset_id}"
+        held = self.datasets.get(name)
+        if held is not None and held.digest != request.dataset.digest:
+            raise AlreadyExists("DATASET_EXISTS", f"{name} has other content", name=name)
+        stored = dataset_pb2.Dataset()
+        stored.CopyFrom(request.dataset)
+        stored.name = name
+        self.datasets[name] = stored
+        return stored
+
+    async def get_dataset(self, name: str) -> dataset_pb2.Dataset:
+        """Look one up."""
+        if name not in self.datasets:
+            raise NotFound("DATASET_UNKNOWN", f"no dataset {name}", name=name)
+        return self.datasets[name]
+
+    async def get_ticket_key(self) -> transport_pb.TicketKey:
+        """The key a test signs tickets with."""
+        self.ticket_keys_asked += 1
+        return self.ticket_key
+
+
+class PaperAccounting:
+    """`AccountingPort`: keeps what was handed over, once for each epoch and sequence number."""
+
+    def __init__(self) -> None:
+        self.stored: dict[tuple[str, int], usage_pb2.UsageRecord] = {}
+        self.calls = 0
+        self.taken = 0
+        """How often a record was taken; more than there are records where one came again."""
+        self.down = False
+        self.defects: list[Exception] = []
+        """Raised by the next calls, one each."""
+        self._board = Board()
+
+    @property
+    def records(self) -> dict[int, usage_pb2.UsageRecord]:
+        """What is stored by sequence number, of the newest epoch that has it."""
+        return {sequence: record for (_, sequence), record in self.stored.items()}
+
+    async def record_usage(self, items: list[accounting_pb.UsageItem]) -> list[accounting_pb.UsageResult]:
+        """Take records; one that stands with other content is refused."""
+        self.calls += 1
+        if self.down:
+            raise Unavailable("NOT_READY", "accounting is away")
+        if self.defects:
+            raise self.defects.pop()
+        results = []
+        for item in items:
+            record = usage_pb2.UsageRecord.FromString(item.record.payload)
+            standing = self.stored.setdefault((record.epoch, record.sequence), record)
+            self.taken += standing == record
+            conflict = AlreadyExists("USAGE_CONFLICT", "another record stands", name=str(record.sequence))
+            error = status_of(conflict, area="accounting") if standing != record else None
+            results.append(accounting_pb.UsageResult(error=error, charges=None if error else _CHARGES))
+        self._board.tell()
+        return results
+
+    async def metering_state(self, epoch: str, works: list[str]) -> accounting_pb.MeteringState:
+        """The last record, and what was metered of `works`."""
+        if self.down:
+            raise Unavailable("NOT_READY", "accounting is away")
+        state = accounting_pb.MeteringState(
+            last_epoch=next(reversed(self.stored), ("", 0))[0],
+            last_sequence=max((sequence for kept, sequence in self.stored if kept == epoch), default=0),
+        )
+        for record in self.stored.values():
+            work = record.transfer or record.placement
+            if work in works:
+                state.works.add(work=work, task=record.task, end_time=record.end_time, final=record.final)
+                state.works[-1].readings.extend(record.readings)
+        merged = _merged(state.works)
+        del state.works[:]
+        state.works.extend(merged)
+        return state
+
+    async def has(self, wanted: Callable[[usage_pb2.UsageRecord], bool]) -> usage_pb2.UsageRecord:
+        """Wait for a record."""
+        while True:
+            changed = self._board.changed
+            for record in self.records.values():
+                if wanted(record):
+                    return record
+            await changed.wait()
+
+
+_CHARGES = accounting_pb.UsageCharges()
+
+
+def _merged(works: Iterable[accounting_pb.MeteredWork]) -> list[accounting_pb.MeteredWork]:
+    """One entry for each task: sums, the latest end, whether any was final."""
+    found: dict[tuple[str, int], accounting_pb.MeteredWork] = {}
+    for work in works:
+        total = found.setdefault((work.work, work.task), accounting_pb.MeteredWork(work=work.work, task=work.task))
+        sums = Counter({reading.meter: reading.quantity for reading in total.readings})
+        sums.update({reading.meter: reading.quantity for reading in work.readings})
+        del total.readings[:]
+        total.readings.extend(usage_pb2.MeterReading(meter=meter, quantity=sums[meter]) for meter in sums)
+        total.final = total.final or work.final
+        if work.end_time.ToNanoseconds() > total.end_time.ToNanoseconds():
+            total.end_time.CopyFrom(work.end_time)
+    return list(found.values())
+
+
+class PlainSigner:
+    """Signs with nothing, for tests that do not look at signatures."""
+
+    def sign(self, payload_type: str, payload: bytes) -> signed_pb2.Signed:
+        """The payload, unsigned."""
+        return signed_pb2.Signed(payload_type=payload_type, payload=payload)
