@@ -58,8 +58,13 @@ class Turns:
 
     def _call_next(self) -> None:
         for caller, queue in list(self._waiting.items()):
-            while queue and self.occupancy.take(queue[0].holder, queue[0].amount) is None:
-                queue.popleft().may_go.set_result(None)
+            while queue:
+                first = queue[0]
+                if not first.may_go.done():  # else it has been told to stop waiting and has not heard it yet
+                    if self.occupancy.take(first.holder, first.amount) is not None:
+                        break
+                    first.may_go.set_result(None)
+                queue.popleft()
             if not queue:
                 del self._waiting[caller]
 
@@ -69,8 +74,6 @@ class Turns:
             self.give_back(waiter.holder, waiter.amount)
             return
         queue = self._waiting.get(waiter.holder.caller)
-        if queue is not None:
+        if queue is not None and waiter in queue:
             queue.remove(waiter)
-            if not queue:
-                del self._waiting[waiter.holder.caller]
         self._call_next()

@@ -59,6 +59,58 @@ async def test_who_stops_waiting_leaves_no_trace() -> None:
     assert (turns.occupancy.taken, turns.waiting) == (0, 0)
 
 
+async def test_who_is_told_to_stop_as_his_turn_comes_takes_nothing_with_him() -> None:
+    """Room that is given to a call which has just been broken off would never come back."""
+    turns = Turns(Occupancy(Bounds(10, per_caller=10)))
+    await turns.take(ANN, 10)
+    gone, other = await started(turns, BOB, 10), await started(turns, Holder(CallerClass.USER, "cid"), 10)
+    gone.cancel()
+    turns.give_back(ANN, 10)  # before the other has heard
+    await asyncio.gather(gone, return_exceptions=True)
+    await ended(other)
+    turns.give_back(Holder(CallerClass.USER, "cid"), 10)
+    assert gone.cancelled()
+    assert (turns.occupancy.taken, turns.waiting) == (0, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6), st.integers(1, 6)), max_size=40))
+def test_whatever_comes_when_all_room_comes_back(steps: list[tuple[int, int, int]]) -> None:
+    """Calls are broken off at any moment; room that leaks at one of them is gone until the process is."""
+
+    async def run() -> None:
+        turns = Turns(Occupancy(Bounds(10, per_caller=8)))
+        tasks: list[tuple[Holder, int, asyncio.Task[None]]] = []
+        for act, which, amount in steps:
+            if act == 0 or not tasks:
+                holder = Holder(CallerClass.USER, "abcd"[which % 4])
+                tasks.append((holder, amount, asyncio.get_running_loop().create_task(turns.take(holder, amount))))
+            elif act == 1:
+                tasks[which % len(tasks)][2].cancel()
+            elif act == 2:
+                await asyncio.sleep(0)
+            else:
+                _give_back(turns, tasks, which)
+        while tasks:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            before = len(tasks)
+            for each in range(before):
+                _give_back(turns, tasks, before - 1 - each)
+            assert len(tasks) < before
+        assert (turns.occupancy.taken, turns.waiting) == (0, 0)
+
+    asyncio.run(run())
+
+
+def _give_back(turns: Turns, tasks: list[tuple[Holder, int, asyncio.Task[None]]], which: int) -> None:
+    """Give back what the task has got, if it has ended."""
+    holder, amount, task = tasks[which % len(tasks)]
+    if task.done():
+        tasks.remove((holder, amount, task))
+        if not task.cancelled():
+            turns.give_back(holder, amount)
+
+
 @given(st.lists(st.floats(0, 0.2), min_size=1, max_size=200))
 def test_refusals_come_at_a_pace_and_wait_for_no_more_than_their_turn(gaps: list[float]) -> None:
     """One who is refused and calls again at once must not have a process do nothing but refuse him."""
