@@ -21,6 +21,7 @@ from suanmesh_agent.domain.tasks import UserRange
 from suanmesh_agent.domain.work import Admission
 from suanmesh_agent.executors import images
 from suanmesh_agent.executors.cgroups import Cgroups
+from suanmesh_agent.executors.confinement import SCRATCH_PARTS
 from suanmesh_agent.executors.layout import Confined
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.executors.sandbox import Sandbox, engine_folders
@@ -58,7 +59,7 @@ OWN_PARTY = "party"
 """Fact of the journal: whose site it is, `parties/{party}`."""
 PERMISSION = "permission"
 """File in the agent's folder that says until when tasks may run."""
-LEFT_OPEN = frozenset(("work", "replicas"))
+LEFT_OPEN = frozenset((*SCRATCH_PARTS, "replicas"))
 """Folders in the agent's that are not looked through at each start: what tasks made theirs, and replicas, once."""
 _REPLICAS_SHUT = "replicas_shut"
 _SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
