@@ -35,7 +35,7 @@ TOLD = {"QUEUE_FULL", "RATE_EXCEEDED"}
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node of its own: its etcd is measured, and ten thousand jobs stay behind."""
-    node = Node(tmp_path_factory.mktemp("batches"), 3)
+    node = Node(tmp_path_factory.mktemp("batches"), 3, overrides={"SUANMESH_SCHEDULER_LIVE_JOBS_MAX": "20000"})
     try:
         asyncio.run(node.start())
         yield node

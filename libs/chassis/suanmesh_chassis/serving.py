@@ -128,6 +128,7 @@ class Serving:
         self.know()
         self._deadline = self._rules.admission.deadline(self.method, self._context)
         deadlines.current.set(self._deadline)
+        deadlines.serving.set(True)
         holder = holder_of(self._caller, self._context.peer() if not self._caller.principal else "")
         self._share = Share(self._rules.limits, self.method.pool, holder)
         self._context.add_done_callback(self._share.leave)

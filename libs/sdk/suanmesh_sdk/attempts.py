@@ -34,6 +34,7 @@ class Course:
         "_hooked",
         "_method",
         "_route",
+        "_serving",
         "_tried",
         "deadline",
     )
@@ -42,6 +43,7 @@ class Course:
         self.deadline = deadlines.deadline(timeout_s, default_s)
         self._route = route
         self._method = method
+        self._serving = deadlines.serving.get()
         self._address = ""
         self._attempts = 0
         self._away: Refusal | None = None  # why it is being tried again: says more than that time ran out meanwhile
@@ -79,7 +81,8 @@ class Course:
         if isinstance(refusal, DeadlineExceeded):
             self._route.forget(self._address)
             raise self._away or refusal
-        if not retries.may_repeat(self._method, refusal) or self._attempts >= retries.ATTEMPTS_MAX:
+        passed_on = self._serving and refusal.reason in retries.AT_THE_EDGE
+        if passed_on or not retries.may_repeat(self._method, refusal) or self._attempts >= retries.ATTEMPTS_MAX:
             raise refusal
         self._away = refusal
         if self._address:

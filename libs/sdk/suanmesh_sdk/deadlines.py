@@ -19,6 +19,9 @@ STREAM_S = 3600.0
 current: ContextVar[float | None] = ContextVar("suanmesh_deadline", default=None)
 """Deadline of the call being served, on `time.monotonic`; set by the chassis around each handler."""
 
+serving: ContextVar[bool] = ContextVar("suanmesh_serving", default=False)
+"""Whether calls are made on behalf of a call being served; set by the chassis beside its deadline."""
+
 
 def deadline(timeout_s: float | None, default_s: float) -> float:
     """When a call that begins now must have ended, on `time.monotonic`."""

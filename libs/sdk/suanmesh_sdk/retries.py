@@ -35,6 +35,8 @@ WHEN_TOLD = frozenset(
     )
 )
 """There is no room now and the server says when to come again; whoever keeps to that does not slow it further."""
+AT_THE_EDGE = frozenset(("QUEUE_FULL", "RATE_EXCEEDED"))
+"""What takes seconds to pass is waited for by whoever began: a service that serves a call passes it on at once."""
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ class Cancelling:
 
         Raises ResourceExhausted (`RATE_EXCEEDED`), Conflict where the job has changed meanwhile.
         """
-        self._rates.take(call.party or call.principal, held.name, 1)
+        self._rates.take(call.party or call.principal, call.principal, held.name, 1)
         if not held.message.placement:
             with span(names.SETTLE_JOB, parent=held.traceparent, job=held.name, state=JobState.CANCELLED):
                 return await self._ended(held, call)

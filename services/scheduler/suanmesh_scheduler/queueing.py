@@ -84,14 +84,14 @@ class Rates:
         self._of = of
         self._buckets: dict[str, Bucket] = {}
 
-    def take(self, party: str, claim: str, count: int) -> None:
+    def take(self, party: str, who: str, claim: str, count: int) -> None:
         """Raises ResourceExhausted (`RATE_EXCEEDED`) where the party has used up what it may.
 
-        `claim` names the request, so that its repeat finds what was promised to it.
+        `who` and `claim` name the principal and its request, so that a repeat finds what was promised to it.
         """
         now = self._clock.monotonic()
         bucket = self._buckets.get(party) or rates.full(self._rate, now)
-        self._buckets[party], delay_s = rates.take(bucket, claim, count, self._rate, now)
+        self._buckets[party], delay_s = rates.take(bucket, who, claim, count, self._rate, now)
         if delay_s:
             most = f"{self._rate.per_s:g} a second, {self._rate.burst} at once"
             message = f"{party}: too many {self._of} in this time; allowed are {most}; come again after {delay_s:.1f} s"

@@ -16,7 +16,7 @@ class SchedulerSettings:
     live_jobs_max: int = 10_000
     """Jobs of one party that have not ended; more are refused until some have."""
     jobs_per_s: float = 100.0
-    """Jobs that one party may submit a second, for as long as it likes; each KiB of a large one counts as a job."""
+    """Jobs that one party may submit a second, for as long as it likes; one of many KiB counts as several."""
     jobs_burst: int = 1000
     """Jobs that one party may submit at once after a pause, counted the same way."""
     cancels_per_s: float = 100.0

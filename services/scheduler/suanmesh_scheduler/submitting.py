@@ -37,6 +37,8 @@ from suanmesh_store.layout import JOBS
 from suanmesh_telemetry import current_trace_id
 
 AREA = "scheduler"
+ENVELOPE_BYTES = 512
+TOKEN_BYTES = 768
 CONFLICTS_MAX = 3
 """How often a batch is committed anew without the jobs that somebody else had made meanwhile."""
 LOOK_UPS_MAX = 8
@@ -111,7 +113,7 @@ class Submitting:
         news = {i: item for i, item in enumerate(items) if i not in outcomes}
         if news:
             with self._queue.admitted(_who(call), len(news), call.time_left()):
-                self._rates.take(_who(call), call.request_id, sum(map(_tokens, news.values())))
+                self._rates.take(_who(call), call.principal, call.request_id, sum(map(_tokens, news.values())))
                 async with self._queue.lane(len(news)):
                     outcomes |= await self._settled(news, outcomes, call)
         return pb.SubmitJobsResponse(results=[_result(outcomes[i]) for i in range(len(items))])
@@ -292,8 +294,11 @@ def _attempt(make: Callable[[S], T], of: S) -> T | Refusal:
 
 
 def _tokens(item: pb.SubmitJob) -> int:
-    """What a job takes of its party's rate: one, and one more for each KiB that it fills."""
-    return 1 + item.job.ByteSize() // 1024
+    """What a job takes of its party's rate: one, and one more for each `TOKEN_BYTES` beyond a few hundred bytes.
+
+    A job is written when it is submitted and when it is decided, each time with an envelope of its own.
+    """
+    return max(1, -(-(item.job.ByteSize() + ENVELOPE_BYTES) // TOKEN_BYTES))
 
 
 def _who(call: Call) -> str:

@@ -28,7 +28,7 @@ from suanmesh_kernel.refusals import (
     Unauthenticated,
     Unavailable,
 )
-from suanmesh_sdk import Instance, InstanceState, Mesh, connect, within
+from suanmesh_sdk import Instance, InstanceState, Mesh, connect, deadlines, within
 
 SITE = GetSiteRequest(name="sites/a")
 
@@ -90,6 +90,20 @@ async def test_who_is_told_to_wait_waits_and_gets_in(serve: Any, tls: Any) -> No
         assert (await mesh.registry.GetSite(SITE)).name == "sites/a"
     assert len(oracle.asked) == 4
     assert time.monotonic() - begun >= 0.3
+
+
+async def test_a_service_passes_on_at_once_when_to_come_again(serve: Any, tls: Any) -> None:
+    """Held back by every service on the way, the word would reach its caller when his time is up."""
+    oracle = await serve()
+    oracle.answer = first_refused(1, ResourceExhausted("RATE_EXCEEDED", "come again", retry_delay_s=0.05), found)
+    async with connect(oracle.address, tls=tls, node="demo") as mesh:
+        token = deadlines.serving.set(True)
+        with pytest.raises(ResourceExhausted) as told:
+            await mesh.registry.GetSite(SITE)
+        deadlines.serving.reset(token)
+        assert (told.value.retry_delay_s, len(oracle.asked)) == (0.05, 1)
+        oracle.answer = first_refused(1, told.value, found)
+        assert (await mesh.registry.GetSite(SITE)).name == "sites/a"
 
 
 async def test_a_keyed_call_repeats_itself_under_one_request_id(serve: Any, tls: Any) -> None:
