@@ -112,10 +112,22 @@ OBSTACLES: Final[dict[str, tuple[Text, Text]]] = {
         Text("Have the provider put a price book in force.", "请提供方使一份价目生效。"),
     ),
     "REFUSED_BY_SITE": (
-        Text("The site refused this job before.", "此站点先前拒绝过该作业。"),
+        Text("The site refused, failed or lost this job before.", "此站点先前拒绝、未能启动或丢失过该作业。"),
         Text(
-            "Read the refusal in the job's history; submit a changed job.", "在作业历史中查看拒绝原因；修改后重新提交。"
+            "It is tried again later, after all others; the job's history says what it refused for.",
+            "稍后在其他站点之后再试；拒绝原因见作业历史。",
         ),
+    ),
+    "SITE_FAILING": (
+        Text("The site failed several runs in a row before they began.", "此站点连续多次在运行开始之前失败。"),
+        Text(
+            "Nothing: it is tried again after the time that is named; its operator sees why in `suan pool search`.",
+            "无需处理：到所述时间后会再试；其运营者可用 `suan pool search` 查看原因。",
+        ),
+    ),
+    "SITE_IN_TROUBLE": (
+        Text("The site's agent says that something is wrong with it.", "站点代理报告自身有故障。"),
+        Text("Have the site's operator mend what it names.", "请站点运营者排除所述故障。"),
     ),
     "NO_REPLICA": (
         Text("An input has no complete replica anywhere.", "某个输入在任何地方都没有完整副本。"),
@@ -150,6 +162,14 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "FENCED": Text(
         "The site could not hear the mesh for too long, and stopped what it ran before it is placed elsewhere.",
         "站点过久听不到算网，已在作业改派之前停止其运行。",
+    ),
+    "GIVEN_UP": Text(
+        "So many sites did not take it or lost it that no other is tried.", "拒绝或丢失它的次数过多，不再尝试其他站点。"
+    ),
+    "JOURNAL_FAULT": Text("The site's agent cannot write its journal.", "站点代理无法写入日志簿。"),
+    "LAYOUT_INVALID": Text(
+        "The job's files cannot be laid out: its paths collide or are too long.",
+        "作业的文件无法就位：路径相互冲突或过长。",
     ),
     "MANIFEST_INVALID": Text("The source's manifest is none a dataset can have.", "源站点的清单不是数据集可有的清单。"),
     "NO_PLACE": Text(

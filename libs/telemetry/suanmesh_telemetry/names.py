@@ -145,6 +145,7 @@ DEFECTS: Final = "suan_defects_total"
 QUARANTINED: Final = "suan_usage_quarantined"
 QUARANTINE_REFUSED: Final = "suan_usage_quarantine_refused_total"
 QUARANTINE_EXPIRED: Final = "suan_usage_quarantine_expired_total"
+SITE_FAULTS: Final = "suan_site_faults_total"
 
 METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     SERVER_DURATION: ("Duration of calls served, streams in full", ("rpc_method", "rpc_response_status_code")),
@@ -155,6 +156,7 @@ METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     QUARANTINED: ("Usage records kept that no hold pays for", ()),
     QUARANTINE_REFUSED: ("Usage records sent back because their site has too many that no hold pays for", ()),
     QUARANTINE_EXPIRED: ("Usage records dropped that no hold came to pay for", ()),
+    SITE_FAULTS: ("Runs that a site failed before they began", ("site",)),
     DEFECTS: ("Defects of ours that ended the work on one item", ("work",)),
 }
 

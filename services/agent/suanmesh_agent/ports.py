@@ -17,6 +17,11 @@ from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec
 class TaskNotStarted(RuntimeError):
     """The engine did not start a task; the text says why."""
 
+    def __init__(self, words: str, *, by_job: bool = False) -> None:
+        """`by_job` where the job's own paths are at fault: another site would do no better."""
+        super().__init__(words)
+        self.by_job = by_job
+
 
 class Executor(Protocol):
     """Runs tasks on an engine of the site. Tasks outlive the agent: a new agent finds them by their key."""

@@ -14,6 +14,7 @@ from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
 from suanmesh_agent import wire
 from suanmesh_agent.following import follow
+from suanmesh_agent.health import Health
 from suanmesh_agent.permission import RunPermission
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Capacity
@@ -44,7 +45,9 @@ class StateReports:
         permission: RunPermission,
         *,
         every_s: float,
+        health: Health,
     ) -> None:
+        self._health = health
         self._mesh = mesh
         self._pool = pool
         self._free = free
@@ -72,7 +75,8 @@ class StateReports:
             self._sent += 1
             state = pool_pb2.PoolState(
                 name=self._pool,
-                free=wire.capacity_to(self._free()),
+                free=wire.capacity_to(self._health.really_free(self._free())),
+                reason=self._health.reason(),
                 load_milli=int(psutil.getloadavg()[0] * 1000),
             )
             state.observe_time.FromDatetime(self._clock.now())

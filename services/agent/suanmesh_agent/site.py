@@ -27,6 +27,7 @@ from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.executors.sandbox import Sandbox, engine_folders
 from suanmesh_agent.executors.users import ids_given_out
 from suanmesh_agent.following import Pauses
+from suanmesh_agent.health import Health
 from suanmesh_agent.inventory import Inventory, descriptor, take_stock
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.mesh import AccountingOverMesh, DataPathOverMesh, SchedulerOverMesh, TransportOverMesh
@@ -240,7 +241,14 @@ class Work:
             self._carry(site, self._placements(site, meter, turns)),
             self._register(pool),
             StateReports(
-                self.mesh, pool, self.offers.free, self.endpoint, clock, self.permission, every_s=every.report_every_s
+                self.mesh,
+                pool,
+                self.offers.free,
+                self.endpoint,
+                clock,
+                self.permission,
+                every_s=every.report_every_s,
+                health=Health(self.settings.data_dir, journal, clock, lambda: self.executor.start_fault),
             ).run(),
             self.permission.run(),
             LinkProbes(self.mesh, site, clock, every_s=every.probe_every_s).run(),

@@ -98,6 +98,7 @@ class Steps:
         self._meter = meter
         self._meter_every_s = meter_every_s
         self._permission = permission
+        self._start_faults: dict[str, TaskNotStarted] = {}
 
     async def step(self, carried: Carried, stage: Stage) -> Stage:
         """Do what `stage` asks for. A call that cannot be made now is made again later."""
@@ -124,8 +125,10 @@ class Steps:
         reason = f"AGENT_DEFECT: the site's agent met a defect of its own, {type(defect).__name__}; its log says more"
 
         async def tell() -> Stage:
-            state = State.STATE_CANCELLED if carried.to_stop else State.STATE_FAILED
-            await self._tell(carried, pb.TaskReport(state=state, reason=reason))
+            before = carried.placement.state in _BEFORE_THE_RUN
+            state = State.STATE_CANCELLED if carried.to_stop else State.STATE_REFUSED if before else State.STATE_FAILED
+            if not await self._tell(carried, pb.TaskReport(state=state, reason=reason)) and before:
+                await self._tell(carried, pb.TaskReport(state=State.STATE_FAILED, reason=reason))
             return Stage.REPORTED
 
         return await self._until_taken(carried, tell, Stage.REPORTED)
@@ -199,6 +202,12 @@ class Steps:
         """Publish the log, and the outputs of a run that ended well, then report the end."""
         placement = carried.placement
         how = self._ending(carried)
+        fault = self._start_faults.get(placement.name) if how.unbegun else None
+        if fault is not None and fault.by_job:
+            how = Ending("LAYOUT_INVALID", str(fault))
+        elif fault is not None and not self._begun(placement):
+            await self._report(carried, State.STATE_REFUSED, f"{how.code}: {fault}")
+            return self._forgotten(placement)
         with span(names.DELIVER_OUTPUTS, parent=placement.traceparent, placement=placement.name, site=placement.site):
             made: list[str] = []
             try:
@@ -223,7 +232,7 @@ class Steps:
                 await self._report(carried, State.STATE_LOST, str(how))
             else:
                 await self._report(carried, State.STATE_FAILED, str(how))
-        return Stage.REPORTED
+        return self._forgotten(placement)
 
     async def _put_down(self, carried: Carried) -> Stage:
         """The mesh does not want to hear of it any more; nothing of it runs here in the stages that come to this."""
@@ -238,19 +247,21 @@ class Steps:
         tasks = [wire.result_to(index, look) for index, look in looks if look.start_time is not None]
         await self._tell(carried, pb.TaskReport(state=state, reason=reason, tasks=tasks, output_datasets=datasets))
 
-    async def _tell(self, carried: Carried, report: pb.TaskReport) -> None:
+    async def _tell(self, carried: Carried, report: pb.TaskReport) -> bool:
+        """Report; False where the placement is past what is told, and lives."""
         placement = carried.placement
         report.reason = wire.reason_to(report.reason)
         report.placement, report.traceparent = placement.name, current_traceparent() or placement.traceparent
         result = await self._scheduler.report_tasks(report)
         if not result.HasField("error"):
-            return
+            return True
         refusal = refusal_of(result.error)
         if refusal.code not in _STANDING_REFUSALS:
             raise refusal
         log.info("report refused", placement=carried.placement.name, reason=refusal.reason, message=refusal.message)
         if refusal.facts.get("state", "").removeprefix("STATE_") not in _GONE_ON:
             raise PutDown
+        return False
 
     def _objection(self, placement: placement_pb2.Placement) -> Objection | None:
         return self._offers.admission.objection(placement.party) or objection(
@@ -323,6 +334,7 @@ class Steps:
             await self._executor.start(wire.task_of(placement, key.index, inputs))
         except TaskNotStarted as fault:
             log.error("task not started", placement=placement.name, message=str(fault))
+            self._start_faults[placement.name] = fault
             return False
         return True
 
@@ -363,6 +375,13 @@ class Steps:
     def _ending(self, carried: Carried) -> Ending:
         looks = [self._executor.look(key) for key in self._keys(carried.placement)]
         return ending(looks, stop_requested=carried.to_stop)
+
+    def _forgotten(self, placement: placement_pb2.Placement) -> Stage:
+        self._start_faults.pop(placement.name, None)
+        return Stage.REPORTED
+
+    def _begun(self, placement: placement_pb2.Placement) -> bool:
+        return any(self._executor.look(key).start_time is not None for key in self._keys(placement))
 
     def _keys(self, placement: placement_pb2.Placement) -> list[TaskKey]:
         return [TaskKey(last(placement.name), index) for index in range(max(1, placement.work.count))]

@@ -19,6 +19,7 @@ from suanmesh_scheduler.domain.states import (
     PLACEMENT_ENDS,
     JobState,
     PlacementState,
+    counts,
     job_moved,
     job_state_of,
     placement_moved,
@@ -30,7 +31,9 @@ from suanmesh_store.layout import PLACEMENTS
 from suanmesh_telemetry import names, span
 
 UNTAKEN = frozenset({PlacementState.REFUSED, PlacementState.EXPIRED, PlacementState.LOST})
-"""Ends of a placement after which its site is not tried again."""
+"""Ends of a placement after which its site is tried again later, after all others."""
+SETBACKS = UNTAKEN | {PlacementState.FAILED, PlacementState.PREEMPTED}
+"""Ends after which the job is placed anew."""
 UNDELIVERED = "DELIVERY_FAILED"
 """Reason of an end after which another run would be paid for and be delivered no better."""
 FAILED_TRANSFERS = frozenset({transfer_pb2.Transfer.STATE_FAILED, transfer_pb2.Transfer.STATE_CANCELLED})
@@ -91,18 +94,21 @@ class Following:
         """Bring the job to where the placement leaves it; what it held is free with its end."""
         message = placement.message
         changed = job.draft()
-        left = job.message.attempt < max(1, job.message.max_attempts)
+        counted = counts(state, message.state_reason, begun=_begun(job.message, message))
+        left = not counted or job.message.attempt < max(1, job.message.max_attempts)
         left = left and not message.state_reason.startswith(f"{UNDELIVERED}:")
-        if state in UNTAKEN:
+        if state in UNTAKEN or (state is PlacementState.FAILED and not counted):
             changed.refused_by.append(message.site)
-        if state in (PlacementState.REFUSED, PlacementState.EXPIRED):
+        if state in SETBACKS and not counted:
             changed.attempt -= 1
+        given_up = ""
         target = job_state_of(state, attempts_left=left)
         if target is not JobState.DONE and job.message.cancel_requested:
             target = JobState.CANCELLED
         elif target is JobState.PENDING and len(changed.refused_by) >= REFUSALS_MAX:
             target = JobState.FAILED
-        reason = message.state_reason
+            given_up = f"GIVEN_UP: {len(changed.refused_by)} placements came to nothing; the last: "
+        reason = given_up + message.state_reason
         if target is JobState.CANCELLED and not reason:
             reason = f"CANCELLED: by request, while {wire.job_state(job.message)}"
         wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), reason, self._clock.now())
@@ -257,6 +263,12 @@ class Following:
     def _done(self, name: str) -> bool:
         held = self._transfers.get(name)
         return held is not None and held.message.state == transfer_pb2.Transfer.STATE_DONE
+
+
+def _begun(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:
+    """Whether a task of the placement has begun, as far as it was told."""
+    ran = wire.job_state(job) in (JobState.RUNNING, JobState.DELIVERING)
+    return ran or any(task.HasField("start_time") for task in placement.tasks)
 
 
 def _tells_defect(job: job_pb2.Job) -> bool:

@@ -17,9 +17,10 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import parent
 from suanmesh_kernel.refusals import NotFound, Unavailable
 from suanmesh_scheduler import wire
+from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.domain.bookings import Booked, free_hosts
 from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN
-from suanmesh_scheduler.domain.values import Blocked, JobSpec, Need, Offer, Opening, Path, Pool, Quote, Situation
+from suanmesh_scheduler.domain.values import Blocked, Host, JobSpec, Need, Offer, Opening, Path, Pool, Quote, Situation
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
 from suanmesh_store import Held
@@ -49,15 +50,16 @@ class Gathered:
 class Gathering:
     """Reads situations."""
 
-    def __init__(self, mirrors: Mirrors, areas: Areas, clock: Clock) -> None:
+    def __init__(self, mirrors: Mirrors, areas: Areas, clock: Clock, circuits: Circuits) -> None:
         self._mirrors = mirrors
         self._areas = areas
         self._clock = clock
+        self._circuits = circuits
 
     async def gather(self, job: job_pb2.Job) -> Gathered:
         """Read everything one decision is made from. Raises what the other areas refuse."""
         needs = [await self._need(each.dataset) for each in job.inputs]
-        spec = wire.spec_from(job, needs)
+        spec = wire.spec_from(job, needs, self._clock.now())
         account = await self._areas.account(job.account)
         reported = await self._areas.reported_pools()
         bookings, booked = await self._booked()
@@ -106,7 +108,8 @@ class Gathering:
             booked.setdefault(booking.pool, []).append(booking)
         return books, booked
 
-    def _pool(self, pool: pool_pb2.Pool, booked: Sequence[Booked], reported: frozenset[str]) -> Pool:
+    def _pool(self, pool: pool_pb2.Pool, booked: Sequence[Booked], reported: Mapping[str, pool_pb2.PoolState]) -> Pool:
+        state = reported.get(pool.name)
         site_name = parent(pool.name)
         site = self._mirrors.sites.get(site_name)
         capacities = [
@@ -118,13 +121,15 @@ class Gathering:
             name=pool.name,
             site=site_name,
             architecture=pool.architecture,
-            hosts=free_hosts(pool.name, capacities, booked),
+            hosts=_with_disk(free_hosts(pool.name, capacities, booked), state),
             offers=tuple(Offer(o.name, o.price_book, o.max_duration_s) for o in pool.offers),
             engines=frozenset(pool.engines),
             capabilities={c.quantity: c.value for c in pool.capabilities},
             residency=frozenset(site.message.residency) if site else frozenset(),
             active=pool.phase == pool_pb2.Pool.PHASE_ACTIVE,
-            alive=alive and pool.name in reported,
+            alive=alive and state is not None,
+            trouble=state.reason if state else "",
+            failing=self._circuits.failing(site_name),
         )
 
     async def _paths(
@@ -197,6 +202,15 @@ def most_readings(spec: JobSpec) -> list[usage_pb2.MeterReading]:
         (money_pb2.METER_DEVICE_MILLI_S, cards * 1000 * seconds),
     )
     return [usage_pb2.MeterReading(meter=meter, quantity=quantity) for meter, quantity in amounts if quantity]
+
+
+def _with_disk(hosts: tuple[Host, ...], state: pool_pb2.PoolState | None) -> tuple[Host, ...]:
+    """A lone host has no more scratch free than its agent finds on the disk, whoever else has filled it."""
+    if state is None or len(hosts) != 1 or not state.HasField("free"):
+        return hosts
+    host = hosts[0]
+    disk_bytes = min(host.free.scratch_bytes, state.free.scratch_bytes)
+    return (replace(host, free=replace(host.free, scratch_bytes=disk_bytes)),)
 
 
 def _wide_enough(home: Path | Blocked, capacities: Mapping[str, int]) -> Path | Blocked:

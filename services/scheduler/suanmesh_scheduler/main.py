@@ -7,6 +7,7 @@ from suanmesh_chassis import Guard, House, Parts, Served, run
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.areas import MeshAreas
 from suanmesh_scheduler.cancelling import Cancelling
+from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.delivering import Delivering
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.gathering import Gathering
@@ -29,15 +30,14 @@ def main() -> None:
 async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> Parts:
     """Put the scheduler together; the other areas are called over the mesh unless others are given."""
     store, clock, rng, settings = house.store, house.clock, house.rng, house.settings
-    mirrors = await open_mirrors(store)
-    areas = areas or MeshAreas(house.mesh, clock, rng)
+    mirrors, areas = await open_mirrors(store), areas or MeshAreas(house.mesh, clock, rng)
     archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
     fence = house.leadership.fence if house.leadership else 0
-    gathering = Gathering(mirrors, areas, clock)
+    gathering = Gathering(mirrors, areas, clock, circuits := Circuits(clock))
     placing = Placing(store, gathering, areas, archive, clock, rng, settings.round_lease_s, fence)
     delivering = Delivering(store, areas, settings.round_lease_s)
     following = Following(store, areas, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivering)
-    reconciler = Reconciler(store, mirrors, placing, following, clock, settings, Guard("settle job", clock))
+    reconciler = Reconciler(store, mirrors, placing, following, circuits, clock, settings, Guard("settle job", clock))
     archiving = Archiving(store, mirrors, archive, clock, settings, Guard("archive job", clock))
     submitting = Submitting(store, mirrors, placing, areas, archive, clock, rng, settings)
     cancelling = Cancelling(store, archive, clock, settings)

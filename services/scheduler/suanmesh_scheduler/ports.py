@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from suanmesh.accounting.v1 import account_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
+from suanmesh.registry.v1 import pool_pb2
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 
@@ -27,8 +28,8 @@ class HoldKey:
 class Areas(Protocol):
     """Calls to the other areas. Every method may raise a Refusal."""
 
-    async def reported_pools(self) -> frozenset[str]:
-        """Names of the pools whose agents report their state."""
+    async def reported_pools(self) -> Mapping[str, pool_pb2.PoolState]:
+        """What agents report of their pools, by name."""
 
     async def account(self, name: str) -> account_pb2.Account:
         """One account. Raises NotFound."""

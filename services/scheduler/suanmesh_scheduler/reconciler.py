@@ -12,6 +12,7 @@ from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_scheduler import wire
+from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.domain.line import Line
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState, job_moved
 from suanmesh_scheduler.following import Following
@@ -34,6 +35,7 @@ class Reconciler:
         mirrors: Mirrors,
         placing: Placing,
         following: Following,
+        circuits: Circuits,
         clock: Clock,
         settings: SchedulerSettings,
         guard: Guard,
@@ -44,6 +46,7 @@ class Reconciler:
         self._transfers = mirrors.transfers
         self._placing = placing
         self._following = following
+        self._circuits = circuits
         self._clock = clock
         self._settings = settings
         self._guard = guard
@@ -70,7 +73,10 @@ class Reconciler:
         """Where one was just placed there may be room for the next, and where one ended there is."""
         async for name in self._placements.changes():
             held = self._placements.get(name)
-            if held is not None:
+            if held is None:
+                self._circuits.forget(name)
+            else:
+                self._circuits.note(held.message)
                 self._dirty.add([held.message.job])
                 if held.message.HasField("end_time") or held.message.state == placement_pb2.Placement.STATE_COMMITTED:
                     self._dirty.add(self._line.next(1))

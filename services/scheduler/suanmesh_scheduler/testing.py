@@ -9,9 +9,10 @@ from suanmesh.accounting.v1 import account_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.network_orchestrator.v1 import link_pb2, reservation_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
+from suanmesh.registry.v1 import pool_pb2
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
-from suanmesh.type.v1 import money_pb2
+from suanmesh.type.v1 import capacity_pb2, money_pb2
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound, ResourceExhausted
 from suanmesh_scheduler import wire
@@ -60,16 +61,19 @@ class PaperAreas:
     """By job."""
     reporting: set[str] = field(default_factory=set)
     """Pools whose agents report."""
+    reports: dict[str, pool_pb2.PoolState] = field(default_factory=dict)
+    """What they report; plenty where nothing is said."""
     holds: dict[str, PaperHold] = field(default_factory=dict)
     refusals: dict[str, list[Exception]] = field(default_factory=dict)
     """By method: what the next calls end with, a refusal or a defect."""
     calls: list[str] = field(default_factory=list)
     logs: dict[str, bytes] = field(default_factory=dict)
 
-    async def reported_pools(self) -> frozenset[str]:
-        """Names a test has put there."""
+    async def reported_pools(self) -> dict[str, pool_pb2.PoolState]:
+        """What a test has put there."""
         self._called("reported_pools")
-        return frozenset(self.reporting)
+        plenty = capacity_pb2.Capacity(scratch_bytes=1 << 50)
+        return {pool: self.reports.get(pool, pool_pb2.PoolState(name=pool, free=plenty)) for pool in self.reporting}
 
     async def account(self, name: str) -> account_pb2.Account:
         """The account with what stands held of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ from suanmesh_kernel import pages
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler.bounding import bound_job, bound_placement
 from suanmesh_scheduler.domain.bookings import Booked
+from suanmesh_scheduler.domain.breaker import barred
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, JobState, PlacementState
 from suanmesh_scheduler.domain.values import (
     AdmittingChange,
@@ -41,9 +43,10 @@ def stamp(moment: datetime) -> Timestamp:
     return result
 
 
-def spec_from(job: job_pb2.Job, needs: Iterable[Need]) -> JobSpec:
+def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec:
     """What a decision needs to know of a job that was checked before."""
     limits = job.constraints
+    set_back = job.history[-1].time.ToDatetime(UTC) if job.history else now
     return JobSpec(
         ask=ask_from(job.ask),
         account=job.account,
@@ -54,7 +57,8 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need]) -> JobSpec:
         results=tuple(Result(output.deliver_to, output.max_bytes) for output in job.outputs if output.deliver_to),
         allow_sites=frozenset(limits.allow_sites),
         deny_sites=frozenset(limits.deny_sites),
-        refused_by=frozenset(job.refused_by),
+        refused_by=barred(job.refused_by, set_back, now),
+        setbacks=Counter(job.refused_by),
         residency=frozenset(limits.residency),
         max_latency_us=limits.max_latency_us,
         min_bandwidth_bps=limits.min_bandwidth_bps or BANDWIDTH_BPS_MIN,

@@ -157,7 +157,7 @@ async def test_a_defect_while_tasks_run_stops_and_meters_them(
     world: PaperSite, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     """A task that nobody follows any more must not go on eating the site, and what it used is still owed."""
-    record, defects = Meter.record_task, [ZeroDivisionError("ours")] * times
+    record, defects = Meter.record_task, list[Exception]()
 
     def first_wrong(meter: Meter, *facts: Any, **more: Any) -> None:
         if defects:
@@ -167,6 +167,8 @@ async def test_a_defect_while_tasks_run_stops_and_meters_them(
     monkeypatch.setattr(Meter, "record_task", first_wrong)
     world.scheduler.put(a_placement("import time; time.sleep(60)"))
     async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_RUNNING)
+        defects += [ZeroDivisionError("ours")] * times
         report = await world.scheduler.reported(NAME, State.STATE_FAILED)
         assert report.reason.startswith("AGENT_DEFECT: ")
         assert world.executor.running() == []

@@ -39,6 +39,7 @@ POOL_COLUMNS: output.Columns = (
     ("DEVICES", lambda found: devices(found.pool.host_capacity)),
     ("ORIGIN", lambda found: Origin.Name(found.pool.capacity_origin).removeprefix("ORIGIN_")),
     ("PRICES", lambda found: ",".join(units.short(offer.price_book) for offer in found.pool.offers)),
+    ("TROUBLE", lambda found: found.state.reason),
     ("IDENTIFIER", lambda found: found.pool.identifier),
 )
 
@@ -64,7 +65,10 @@ async def show_site(session: Session, name: str) -> None:
     """Show the site NAME."""
     async with session.mesh() as mesh:
         found = await mesh.registry.GetSite(GetSiteRequest(name=full_name("sites", name)), timeout=session.timeout_s)
-    output.show_one(session.output, found, lambda: output.facts(site_facts(found)))
+        request = SearchPoolsRequest(filter=f'site.name = "{found.name}"')
+        pools = await listed(mesh.registry.SearchPools, request, "pools", session.timeout_s)
+    troubles = [("trouble", each.state.reason) for each in pools if each.state.reason]
+    output.show_one(session.output, found, lambda: output.facts(site_facts(found) + troubles))
 
 
 @site.command("token")

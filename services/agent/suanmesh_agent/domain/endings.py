@@ -29,6 +29,11 @@ class Ending:
         """Whether the site had to stop it, as one that is not heard does: the run is lost, not failed."""
         return self.code == FENCED
 
+    @property
+    def unbegun(self) -> bool:
+        """Whether a task could not even be started: the site's fault, not the job's."""
+        return self.code == "TASK_NOT_STARTED"
+
     def __str__(self) -> str:
         return f"{self.code}: {self.sentence}"
 

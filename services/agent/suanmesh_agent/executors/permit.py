@@ -24,6 +24,6 @@ class Permit:
     def over_s(self) -> float:
         """For how long it has been over; negative while it lasts."""
         if self._file >= 0:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, IndexError):
                 self._until = int(os.pread(self._file, 256, 0).split()[-1]) / 1e9
         return time.clock_gettime(_CLOCK) - self._until

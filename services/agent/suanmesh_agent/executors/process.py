@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -34,6 +35,8 @@ from suanmesh_agent.trees import remove_tree
 from suanmesh_content import FolderError
 
 START_BOUND_S = 30.0
+_PATHS_AT_FAULT = frozenset((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL))
+"""What is wrong then are the paths the job names, at every site."""
 
 
 class ProcessExecutor:
@@ -60,6 +63,8 @@ class ProcessExecutor:
         self._layout = Layout(self._folder, engine_path, sandbox, cgroups, confined, lives_with, permitted, processes)
         self._opened: dict[TaskKey, int] = {}
         self._opening = threading.Lock()
+        self.start_fault = ""
+        """Why the last task could not be started; empty when it could."""
 
     @property
     def walled(self) -> bool:
@@ -75,17 +80,29 @@ class ProcessExecutor:
         if self.look(spec.key).state is not TaskState.ABSENT:
             return
         try:
+            await self._begin(spec)
+        except TaskNotStarted as fault:
+            self.start_fault = self.start_fault if fault.by_job else str(fault)
+            raise
+        self.start_fault = ""
+
+    async def _begin(self, spec: TaskSpec) -> None:
+        try:
             await asyncio.to_thread(self._layout.lay_out, spec)
         except OSError as fault:
-            raise TaskNotStarted(f"the working folder cannot be laid out: {fault.strerror}") from fault
-        starter = await asyncio.create_subprocess_exec(
-            *command(self._home(spec.key) / "shim"),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        async with asyncio.timeout(START_BOUND_S):
-            _, words = await starter.communicate()
+            words = f"the working folder cannot be laid out: {fault.strerror}"
+            raise TaskNotStarted(words, by_job=fault.errno in _PATHS_AT_FAULT) from fault
+        try:
+            starter = await asyncio.create_subprocess_exec(
+                *command(self._home(spec.key) / "shim"),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            async with asyncio.timeout(START_BOUND_S):
+                _, said = await starter.communicate()
+        except (OSError, TimeoutError) as fault:
+            raise TaskNotStarted(f"the shim did not start: {str(fault) or 'it took too long'}") from fault
         if starter.returncode != 0 or self.look(spec.key).state is TaskState.ABSENT:
-            raise TaskNotStarted(f"the shim did not start: {words.decode()[-500:]}")
+            raise TaskNotStarted(f"the shim did not start: {said.decode()[-500:]}")
 
     def look(self, key: TaskKey) -> TaskLook:
         """Read how it stands from what the shim keeps on disk."""

@@ -110,6 +110,7 @@ class Run:
         self._next_usage = self._next_watch = self._next_scratch = 0.0
         self._hits = {name: self._count(name) for name in _EVENTS}
         self._permit = Permit(spec.get("permission", ""))
+        self._checking = False
         self._outlived = open_pidfd(spec["lives_with"]) if spec["lives_with"] else None
         facts = spec["confine"]
         self._confinement = Confinement(facts, spec["scratch_bytes"]) if facts else None
@@ -224,12 +225,16 @@ class Run:
         self._check_time(now)
 
     def _check_permission(self) -> None:
+        if self._checking:  # a look that takes longer than a tick is not begun again within itself
+            return
+        self._checking = True
         over_s = self._permit.over_s()
         if over_s >= 0:
             self._end("FENCED", FENCE_GRACE_S)
         if over_s >= FENCE_GRACE_S:
             for pid in self._members():
                 kill(pid, signal.SIGKILL)
+        self._checking = False
 
     def _check_members(self) -> None:
         memory, processes = self._spec["watch_memory_bytes"], self._spec["watch_processes"]

@@ -38,7 +38,10 @@ NO_POOLS = Text("there are no pools", "没有资源池")
 
 
 def decide(job: JobSpec, situation: Situation) -> Verdict:
-    """Choose the pool with the least `cost + second_value * time`; ties go to the nearer, then by name."""
+    """Choose the pool with the fewest setbacks, then the least `cost + second_value * time`.
+
+    Ties go to the nearer, then by name.
+    """
     weighed = [weigh(job, pool, situation) for pool in situation.pools]
     fitting = sorted((c for c in weighed if c.obstacle is None), key=lambda c: c.rank)
     rejected = sorted((c for c in weighed if c.obstacle is not None), key=lambda c: c.pool)
@@ -82,6 +85,7 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
         score_micros=None if cost is None else told(cost + job.second_value_micros * finish_ms // 1000),
         finish_ms=finish_ms,
         obstacle=obstacle,
+        setbacks=job.setbacks.get(pool.site, 0),
     )
 
 
@@ -173,6 +177,11 @@ def _reason(fitting: list[Candidate], count: int) -> Text:
     if len(fitting) == 1:
         return Text(f"{cost.en} is the only one of {count} pools that fits", f"{cost.zh},{count} 个资源池中只有它适合")
     second = fitting[1]
+    if winner.setbacks != second.setbacks:
+        return Text(
+            f"{cost.en} comes before {second.pool}, whose site did not take the job or lost it",
+            f"{cost.zh},排在 {second.pool} 之前,后者的站点曾拒绝或丢失该作业",
+        )
     if winner.score_micros != second.score_micros:
         gap = (second.score_micros or 0) - (winner.score_micros or 0)
         return Text(

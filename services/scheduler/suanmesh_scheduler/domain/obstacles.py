@@ -8,7 +8,7 @@ from itertools import combinations
 
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_scheduler.domain.fitting import MEASURES, room, serves, slots
-from suanmesh_scheduler.domain.values import Ask, Blocked, JobSpec, Obstacle, Pool, Situation
+from suanmesh_scheduler.domain.values import Ask, Blocked, Failing, JobSpec, Obstacle, Pool, Situation
 
 CODES = {"cpu_milli": "CPU", "memory_bytes": "MEMORY", "scratch_bytes": "SCRATCH"}
 NOUNS = {
@@ -16,6 +16,10 @@ NOUNS = {
     "memory_bytes": ("bytes of memory", "字节内存"),
     "scratch_bytes": ("bytes of scratch disk", "字节临时盘"),
 }
+
+
+BARRING = frozenset({"DISK_FULL", "JOURNAL_FAULT"})
+"""What an agent may say of its site that keeps everything away from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +131,8 @@ def _permission(job: JobSpec, pool: Pool) -> Obstacle | None:
     if pool.site in job.refused_by:
         return Obstacle(
             "REFUSED_BY_SITE",
-            f"{pool.site} did not take it before",
-            f"{pool.site} 曾拒绝或丢失该作业",
+            f"{pool.site} did not take it before, and is tried again later",
+            f"{pool.site} 曾拒绝或丢失该作业,稍后再试",
             resource=pool.site,
         )
     if pool.site in job.deny_sites or (job.allow_sites and pool.site not in job.allow_sites):
@@ -151,7 +155,27 @@ def _standing(job: JobSpec, pool: Pool) -> Obstacle | None:
         return Obstacle("SITE_NOT_ALIVE", f"{pool.site} is not heard of", f"{pool.site} 失联", resource=pool.site)
     if not pool.active:
         return Obstacle("POOL_PHASE", f"{pool.name} is not active", f"{pool.name} 未处于可用阶段", resource=pool.name)
+    if pool.failing is not None:
+        return _failing(pool, pool.failing)
+    if pool.trouble.partition(":")[0] in BARRING:
+        return Obstacle(
+            "SITE_IN_TROUBLE",
+            f"{pool.site} says of itself: {pool.trouble}",
+            f"{pool.site} 报告自身故障: {pool.trouble}",
+            resource=pool.site,
+        )
     return None
+
+
+def _failing(pool: Pool, failing: Failing) -> Obstacle:
+    again = failing.retry_time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Obstacle(
+        "SITE_FAILING",
+        f"{pool.site} failed {failing.faults} runs in a row before they began, and is tried again after {again}; "
+        f"the last: {failing.reason}",
+        f"{pool.site} 连续 {failing.faults} 次在运行开始之前失败,{again} 之后再试;最近一次: {failing.reason}",
+        resource=pool.site,
+    )
 
 
 def _package(job: JobSpec, pool: Pool) -> Obstacle | None:

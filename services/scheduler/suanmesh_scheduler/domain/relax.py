@@ -34,7 +34,7 @@ def with_change(verdict: Verdict, job: JobSpec, situation: Situation) -> Verdict
     if verdict.chosen is not None:
         return verdict
     pools = {pool.name: pool for pool in situation.pools}
-    found: list[tuple[float, tuple[int, int, str], str, AdmittingChange]] = []
+    found: list[tuple[float, tuple[int, int, int, str], str, AdmittingChange]] = []
     for candidate in verdict.candidates:
         pool = pools[candidate.pool]
         for attempt in _tries(job, pool, candidate, situation):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from suanmesh_kernel.refusals import FailedPrecondition
+from suanmesh_scheduler.domain.breaker import SITE_FAULTS, names_any
 
 
 class JobState(StrEnum):
@@ -66,6 +67,9 @@ PLACEMENT_ENDS = frozenset(state for state, then in PLACEMENT_TRANSITIONS.items(
 JOB_ENDS = frozenset(state for state, then in JOB_TRANSITIONS.items() if not then)
 ORDER = (P.COMMITTED, P.ACCEPTED, P.STAGING, P.RUNNING, P.DELIVERING, P.DONE)
 
+BEFORE_THE_RUN = SITE_FAULTS | {"TRANSFER_FAILED"}
+"""Codes of ends that use up no attempt where no task has begun."""
+
 REPORTABLE = frozenset({P.ACCEPTED, P.REFUSED, P.RUNNING, P.DELIVERING, P.FAILED, P.CANCELLED, P.LOST})
 """What an agent may say of its placements; LOST where it had to stop what it ran because it did not hear the mesh."""
 
@@ -90,6 +94,16 @@ def reached(state: PlacementState, reported: PlacementState) -> bool:
     if state is reported:
         return True
     return state in ORDER and reported in ORDER and ORDER.index(state) > ORDER.index(reported)
+
+
+def counts(state: PlacementState, reason: str, *, begun: bool) -> bool:
+    """Whether a placement that came to nothing was an attempt: only where a task of it has begun, as far as was told.
+
+    What ends before that for a reason of the site's, or of the way there, is not the job's doing.
+    """
+    if state in (P.REFUSED, P.EXPIRED):
+        return False
+    return begun or (state is not P.LOST and not names_any(reason, BEFORE_THE_RUN))
 
 
 def job_state_of(state: PlacementState, *, attempts_left: bool) -> JobState:

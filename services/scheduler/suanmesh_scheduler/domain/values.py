@@ -79,6 +79,9 @@ class JobSpec:
     allow_sites: frozenset[str] = frozenset()
     deny_sites: frozenset[str] = frozenset()
     refused_by: frozenset[str] = frozenset()
+    """Sites that did not take it, and are not tried again yet."""
+    setbacks: Mapping[str, int] = field(default_factory=dict)
+    """By site: how often it did not take or lost the job."""
     residency: frozenset[str] = frozenset()
     max_latency_us: int = 0
     min_bandwidth_bps: int = 1_000_000
@@ -107,6 +110,15 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Failing:
+    """A site that failed `faults` runs in a row before they began, the last for `reason`."""
+
+    faults: int
+    retry_time: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """A pool as it can be placed on now."""
 
@@ -120,6 +132,9 @@ class Pool:
     residency: frozenset[str] = frozenset()
     active: bool = True
     alive: bool = True
+    trouble: str = ""
+    """What its agent says is wrong with the site."""
+    failing: Failing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +240,8 @@ class Candidate:
     score_micros: int | None = None
     finish_ms: int = 0
     obstacle: Obstacle | None = None
+    setbacks: int = 0
+    """How often its site did not take or lost the job."""
 
     @property
     def cost_micros(self) -> int | None:
@@ -239,9 +256,9 @@ class Candidate:
         return max((route.path.latency_us for route in self.routes), default=0)
 
     @property
-    def rank(self) -> tuple[int, int, str]:
-        """By what it is compared with others that fit: score, then distance, then name."""
-        return (self.score_micros or 0, self.latency_us, self.pool)
+    def rank(self) -> tuple[int, int, int, str]:
+        """By what it is compared with others that fit: setbacks, then score, then distance, then name."""
+        return (self.setbacks, self.score_micros or 0, self.latency_us, self.pool)
 
 
 @dataclass(frozen=True, slots=True)

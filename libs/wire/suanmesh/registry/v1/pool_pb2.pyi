@@ -348,10 +348,15 @@ class PoolState(message.Message):
     FREE_FIELD_NUMBER: builtins.int
     LOAD_MILLI_FIELD_NUMBER: builtins.int
     OBSERVE_TIME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`sites/{site}/pools/{pool}`."""
     load_milli: builtins.int
     """Load average over one minute in 1/1000."""
+    reason: builtins.str
+    """What the agent knows to be wrong with its site: a code, a colon, a sentence; empty when nothing is. With
+    `DISK_FULL` and `JOURNAL_FAULT` nothing is placed on the pool; `TASK_NOT_STARTED` tells of the last task only.
+    """
     @builtins.property
     def free(self) -> capacity_pb2.Capacity:
         """What its hosts have free together, as the agent sees it."""
@@ -367,9 +372,10 @@ class PoolState(message.Message):
         free: capacity_pb2.Capacity | None = ...,
         load_milli: builtins.int = ...,
         observe_time: timestamp_pb2.Timestamp | None = ...,
+        reason: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["free", b"free", "observe_time", b"observe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["free", b"free", "load_milli", b"load_milli", "name", b"name", "observe_time", b"observe_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["free", b"free", "load_milli", b"load_milli", "name", b"name", "observe_time", b"observe_time", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -142,13 +142,17 @@ class _ObstacleCodeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ObstacleC
     OBSTACLE_CODE_NO_PRICE: _ObstacleCode.ValueType  # 15
     """No offer of the pool has a price in the account's currency."""
     OBSTACLE_CODE_REFUSED_BY_SITE: _ObstacleCode.ValueType  # 16
-    """The site refused this job before."""
+    """The site refused, failed or lost this job before; it is tried again later, after all others."""
     OBSTACLE_CODE_NO_REPLICA: _ObstacleCode.ValueType  # 17
     """An input has no complete replica anywhere."""
     OBSTACLE_CODE_CAPABILITY: _ObstacleCode.ValueType  # 18
     """A measured capability is below what the job asks for."""
     OBSTACLE_CODE_DURATION: _ObstacleCode.ValueType  # 19
     """No offer allows a run as long as the job may take."""
+    OBSTACLE_CODE_SITE_FAILING: _ObstacleCode.ValueType  # 20
+    """The site failed several runs in a row before they began; it is tried again later."""
+    OBSTACLE_CODE_SITE_IN_TROUBLE: _ObstacleCode.ValueType  # 21
+    """The site's agent says that something is wrong with it, such as a full disk."""
 
 class ObstacleCode(_ObstacleCode, metaclass=_ObstacleCodeEnumTypeWrapper):
     """Why one candidate cannot serve a job, or why a job cannot start."""
@@ -186,10 +190,14 @@ OBSTACLE_CODE_POOL_PHASE: ObstacleCode.ValueType  # 14
 OBSTACLE_CODE_NO_PRICE: ObstacleCode.ValueType  # 15
 """No offer of the pool has a price in the account's currency."""
 OBSTACLE_CODE_REFUSED_BY_SITE: ObstacleCode.ValueType  # 16
-"""The site refused this job before."""
+"""The site refused, failed or lost this job before; it is tried again later, after all others."""
 OBSTACLE_CODE_NO_REPLICA: ObstacleCode.ValueType  # 17
 """An input has no complete replica anywhere."""
 OBSTACLE_CODE_CAPABILITY: ObstacleCode.ValueType  # 18
 """A measured capability is below what the job asks for."""
 OBSTACLE_CODE_DURATION: ObstacleCode.ValueType  # 19
 """No offer allows a run as long as the job may take."""
+OBSTACLE_CODE_SITE_FAILING: ObstacleCode.ValueType  # 20
+"""The site failed several runs in a row before they began; it is tried again later."""
+OBSTACLE_CODE_SITE_IN_TROUBLE: ObstacleCode.ValueType  # 21
+"""The site's agent says that something is wrong with it, such as a full disk."""

@@ -1,0 +1,67 @@
+"""What the agent knows to be wrong with its own site, for its operator and for those who would place on it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from suanmesh_agent.journal import Journal
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.quantities import Capacity
+
+log = structlog.get_logger()
+
+DISK_FREE_BYTES_MIN = 64 * 1024 * 1024
+"""With less free, neither a working folder nor the journal is sure of its place."""
+LOOK_S = 5.0
+"""How often it is tried whether the journal takes a line."""
+
+
+class Health:
+    """Looks at disk and journal, and remembers what the executor said last."""
+
+    def __init__(self, folder: Path, journal: Journal, clock: Clock, start_fault: Callable[[], str]) -> None:
+        """`start_fault` tells why the last task could not be started; empty when it could."""
+        self._folder = folder
+        self._journal = journal
+        self._clock = clock
+        self._start_fault = start_fault
+        self._looked_at = float("-inf")
+        self._journal_fault = ""
+        self._told = ""
+
+    def really_free(self, free: Capacity) -> Capacity:
+        """What is free, scratch no more than the disk has."""
+        disk_bytes = shutil.disk_usage(self._folder).free
+        return Capacity(free.cpu_milli, free.memory_bytes, min(free.scratch_bytes, disk_bytes), free.devices)
+
+    def reason(self) -> str:
+        """What is wrong, as a code, a colon and a sentence; empty when nothing is known to be."""
+        found = self._disk() or self._journal_writable() or self._starts()
+        if found != self._told:
+            self._told = found
+            log.warning("site is in trouble", reason=found) if found else log.info("site is well again")
+        return found
+
+    def _disk(self) -> str:
+        free = shutil.disk_usage(self._folder).free
+        return f"DISK_FULL: {free} bytes are free on the site's disk" if free < DISK_FREE_BYTES_MIN else ""
+
+    def _journal_writable(self) -> str:
+        now = self._clock.monotonic()
+        if now - self._looked_at >= LOOK_S:
+            self._looked_at = now
+            try:
+                self._journal.remember("looked_at", str(int(now)))
+                self._journal_fault = ""
+            except sqlite3.OperationalError as fault:
+                self._journal_fault = f"JOURNAL_FAULT: the agent's journal cannot be written: {fault}"
+        return self._journal_fault
+
+    def _starts(self) -> str:
+        fault = self._start_fault()
+        return f"TASK_NOT_STARTED: {fault}"[:500] if fault else ""

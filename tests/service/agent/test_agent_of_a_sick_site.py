@@ -1,0 +1,75 @@
+"""A site that cannot begin what it is sent: it says so, gives the run back, and tells its operator what is wrong."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from suanmesh_agent.executors.layout import Layout
+from suanmesh_agent.health import DISK_FREE_BYTES_MIN, Health
+from suanmesh_agent.journal import Journal
+from suanmesh_agent.testing import PaperSite, State, a_placement
+from suanmesh_kernel.clock import HandClock
+from suanmesh_kernel.quantities import Capacity
+
+NAME = "placements/p1"
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> PaperSite:
+    return PaperSite(tmp_path)
+
+
+async def test_a_full_disk_gives_the_run_back(world: PaperSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not the job that failed: reported so, it burned all its attempts at the cheapest site."""
+
+    def full(layout: Layout, spec: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Layout, "lay_out", full)
+    world.scheduler.put(a_placement("pass"))
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_REFUSED)
+        assert report.reason.startswith("TASK_NOT_STARTED: ")
+        assert "No space left on device" in report.reason
+        assert "No space left on device" in world.executor.start_fault
+
+
+async def test_paths_that_collide_are_the_jobs_own_fault(world: PaperSite) -> None:
+    """Else one such job would be sent to every site, and each would be left alone for it."""
+    placement = a_placement("pass")
+    placement.work.variant.artefacts.add(path="out", content=b"x")
+    world.scheduler.put(placement)
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_FAILED)
+        assert report.reason.startswith("LAYOUT_INVALID: ")
+        assert world.executor.start_fault == ""
+
+
+def test_what_is_wrong_is_told_and_forgotten_when_it_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator who looks at the site must read what to mend, and no longer than it is so."""
+    clock, journal, fault = HandClock(), Journal(tmp_path / "agent.db"), [""]
+    health = Health(tmp_path, journal, clock, lambda: fault[0])
+    free = [DISK_FREE_BYTES_MIN]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, free[0]))
+    assert health.reason() == ""
+    assert health.really_free(Capacity(scratch_bytes=2**40)).scratch_bytes == DISK_FREE_BYTES_MIN
+    free[0] -= 1
+    assert health.reason().startswith("DISK_FULL: ")
+    free[0] += 1
+    fault[0] = "the shim did not start"
+    assert health.reason() == "TASK_NOT_STARTED: the shim did not start"
+
+    def broken(key: str, value: str) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    clock.advance(60)
+    monkeypatch.setattr(journal, "remember", broken)
+    assert health.reason().startswith("JOURNAL_FAULT: ")
+    journal.close()
