@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1.usage_pb2 import UsageRecord
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import BATCH_RECORDS, Meter
 from suanmesh_agent.testing import PaperAccounting, PaperSite, State, a_placement
 from suanmesh_content.manifest import DEPTH_MAX
@@ -173,6 +175,29 @@ async def test_a_defect_while_tasks_run_stops_and_meters_them(
         assert report.reason.startswith("AGENT_DEFECT: ")
         assert world.executor.running() == []
         await world.accounting.has(lambda record: record.final)
+
+
+async def test_a_full_disk_at_the_site_puts_a_placement_off(world: PaperSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that was paid for must not fail because a site had no room in its journal for a moment."""
+    keep, times = Journal.keep_placement, [1, 2]
+    small = sqlite3.connect(":memory:")
+    small.execute("CREATE TABLE things (content)")
+    small.execute("PRAGMA max_page_count = 3")
+
+    def first_full(journal: Journal, name: str, message: bytes) -> None:
+        if times:
+            times.pop()
+            small.execute("INSERT INTO things VALUES (zeroblob(100000))")
+        keep(journal, name, message)
+
+    monkeypatch.setattr(Journal, "keep_placement", first_full)
+    world.scheduler.put(a_placement("pass"))
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+    small.close()
+
+    assert times == []
+    assert State.STATE_FAILED not in [report.state for report in world.scheduler.reports]
 
 
 async def test_usage_that_could_not_be_sent_for_a_defect_is_sent_again(world: PaperSite) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable
 from io import StringIO
 
@@ -11,6 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from suanmesh_chassis import Guard
+from suanmesh_chassis.guard import PUT_OFF_S_MAX
 from suanmesh_kernel.clock import HandClock
 from suanmesh_telemetry.logs import configure_logs
 
@@ -133,3 +135,34 @@ async def test_it_is_tried_until_it_is_done() -> None:
 
     await guard.until_done("a", act)
     assert len(tried) == 3
+
+
+async def test_a_full_disk_puts_work_off_and_is_no_defect(guard: Guard, clock: HandClock) -> None:
+    """A job whose site has no room for a moment must wait for it, not fail for a defect; nobody is woken for a bug."""
+    disk = sqlite3.connect(":memory:")
+    disk.execute("CREATE TABLE things (content)")
+    disk.execute("PRAGMA max_page_count = 3")
+    lines, before, taken = StringIO(), counted(), list[Exception]()
+    configure_logs("test", "info", lines)
+
+    async def write() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(asyncio.sleep(0))
+            disk.execute("INSERT INTO things VALUES (zeroblob(100000))")
+
+    async def take(fault: Exception) -> None:
+        taken.append(fault)
+
+    for _ in range(5):
+        assert not await guard.run("a", write, take)
+        assert 0 < guard.parked_s("a") <= PUT_OFF_S_MAX
+        clock.advance(seconds=PUT_OFF_S_MAX)
+    disk.execute("PRAGMA max_page_count = 1000")
+    assert await guard.run("a", write, take)
+
+    told = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert {(line["event"], line["level"], line["reason"]) for line in told} == {
+        ("work put off", "warning", "DISK_FULL")
+    }
+    assert (taken, counted() - before) == ([], 0)
+    disk.close()
