@@ -84,7 +84,8 @@ async def test_ten_thousand_calls_of_one_user(node: Node, mallory: Path) -> None
     """One bound for all means that the first caller takes it and everybody else is locked out."""
     async with under_attack(node, "ten_thousand_calls") as measured:
         ended = await attack(node, "many", mallory, calls=10_000, connections=50)
-    assert set(ended) <= {"OK", "CALLS_OF_CALLER_MAX", "PROCESS_FULL", "DEADLINE_EXCEEDED"}
+    # NOT_READY is gRPC's core, which turns calls away before our code is asked once a thousand wait for it.
+    assert set(ended) <= {"OK", "CALLS_OF_CALLER_MAX", "PROCESS_FULL", "DEADLINE_EXCEEDED", "NOT_READY"}
     measured.require()
 
 
