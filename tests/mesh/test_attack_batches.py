@@ -24,12 +24,14 @@ MIB = 1 << 20
 NOWHERE_MILLI = 9_000_000
 BATCHES, ITEMS = 100, 100
 PATIENCE_S = 180.0
+TRIES_MAX = 6
+"""Calls until a batch is taken, by whoever waits as told each time."""
 CIRCLES_S = 60.0
 GROWTH_MIB_MAX = 10.0
 """Of etcd's database in a minute of submitting and cancelling as fast as allowed."""
 SCHEDULER_MIB_MAX = 20.0
 """Of the scheduler's memory meanwhile, what a process takes to warm up with it."""
-TOLD = {"QUEUE_FULL", "RATE_EXCEEDED"}
+TOLD = {"QUEUE_FULL", "RATE_EXCEEDED", "CALLS_OF_CALLER_MAX", "BYTES_OF_CALLER_MAX"}
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +68,18 @@ async def test_a_hundred_batches_of_a_hundred_at_once(fresh: Node) -> None:
         job = await trials.submit(user, "", trials.job("", cpu_milli=NOWHERE_MILLI))
         async with under_attack(fresh, "batches_at_once", job=job) as measured:
             begun = time.monotonic()
-            tries = await asyncio.gather(*(_until_taken(user) for _ in range(BATCHES)))
+            tries = await asyncio.gather(*(_until_taken(fresh) for _ in range(BATCHES)))
             _tell("batches_at_once.took", time.monotonic() - begun, "s")
     _tell("batches_at_once.most_tries", max(tries), "calls")
     measured.require()
-    assert max(tries) <= 4
+    assert max(tries) <= TRIES_MAX
 
 
-async def _until_taken(user: Mesh) -> int:
-    """Submit one batch, and again when told to; how many calls it took."""
+async def _until_taken(node: Node) -> int:
+    """Submit one batch over a connection of its own, and again when told to; how many calls it took."""
     items = [pb.SubmitJob(job=trials.job("", cpu_milli=NOWHERE_MILLI)) for _ in range(ITEMS)]
     request = pb.SubmitJobsRequest(items=items, request_id=f"{id(items):x}")
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S), node.mesh() as user:
         for count in range(1, 100):
             try:
                 answer = await user.scheduler.SubmitJobs(request, timeout=10)

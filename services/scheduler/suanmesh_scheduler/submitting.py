@@ -38,7 +38,7 @@ from suanmesh_telemetry import current_trace_id
 
 AREA = "scheduler"
 ENVELOPE_BYTES = 512
-TOKEN_BYTES = 768
+TOKEN_BYTES = 640
 CONFLICTS_MAX = 3
 """How often a batch is committed anew without the jobs that somebody else had made meanwhile."""
 LOOK_UPS_MAX = 8
