@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from suanmesh_chassis.components import Components
 from suanmesh_chassis.discovery import Directory, Record, Registration
 from suanmesh_chassis.keyring import KeyRing, PublishedKey
 from suanmesh_chassis.parts import House, Listener, Parts
@@ -84,7 +85,8 @@ class Life(Generic[S]):
         try:
             async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
                 parts = await self._built(build, leadership, closing)
-                running = [tasks.create_task(_ran(task)) for task in parts.tasks]
+                components = Components(self._process.area, parts.components, self._standing.tell_components)
+                running = [tasks.create_task(_ran(task)) for task in (*parts.tasks, components.run)]
                 registration.tell(leader=True)
                 log.info("serving")
                 await _first(stop, *([] if leadership is None else [leadership.lost]))

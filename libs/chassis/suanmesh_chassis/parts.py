@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from suanmesh_chassis.call import Call
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer
 from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.refusals import Refusal
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
@@ -87,6 +88,11 @@ class Parts:
     """Run in one TaskGroup for as long as the process serves; an unexpected exception ends the process."""
     requests: Requests | None = None
     """Needed where a method is EFFECT_KEYED and served here."""
+    components: Mapping[str, Callable[[], Refusal | None]] = field(default_factory=dict)
+    """What the service relies on besides itself, such as `ledger`, and what is wrong with it now, or None.
+
+    Health checks, the metric `suan_component_serving` and the log are told of each as `accounting.ledger`.
+    """
     extra_listeners: Sequence[Listener] = ()
     closing: Sequence[Callable[[], Awaitable[None]]] = ()
     """Awaited in reverse after the last call and the last task have ended."""

@@ -7,7 +7,7 @@ who watch a name as soon as one of them leaves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from grpc_health.v1 import health_pb2
@@ -52,17 +52,28 @@ class Probes:
         self._reflection.list_services(services)
         self._health.known = frozenset(("", *services))
 
+    def set_components(self, serving: Mapping[str, bool]) -> None:
+        """Tell of each component whether it does its part."""
+        self._health.tell_components(serving)
+
     def set_serving(self, serving: bool) -> None:
         """Tell whoever checks the health, and whoever watches it."""
         self._health.tell(serving)
 
 
 class Health:
-    """grpc.health.v1.Health: one state for the whole process and for each service in it."""
+    """grpc.health.v1.Health: one state for the whole process and for each service in it, one for each component."""
 
     def __init__(self) -> None:
         self.known = frozenset(("",))
         self._serving = False
+        self._components: Mapping[str, bool] = {}
+        self._changed = asyncio.Event()
+
+    def tell_components(self, serving: Mapping[str, bool]) -> None:
+        """Each component by its name; those that are not named are not there."""
+        self._components = serving
+        self._changed.set()
         self._changed = asyncio.Event()
 
     def tell(self, serving: bool) -> None:
@@ -72,7 +83,7 @@ class Health:
         self._changed = asyncio.Event()
 
     async def Check(self, request: health_pb2.HealthCheckRequest, call: Call) -> health_pb2.HealthCheckResponse:
-        if request.service not in self.known:
+        if request.service not in self.known and request.service not in self._components:
             raise NotFound("SERVICE_UNKNOWN", f"no service {request.service[:200]}", name=request.service)
         return _States(status=self._state(request.service))
 
@@ -89,6 +100,8 @@ class Health:
                 await changed.wait()
 
     def _state(self, service: str) -> Any:
+        if service in self._components:
+            return _States.SERVING if self._serving and self._components[service] else _States.NOT_SERVING
         if service not in self.known:
             return _States.SERVICE_UNKNOWN
         return _States.SERVING if self._serving else _States.NOT_SERVING

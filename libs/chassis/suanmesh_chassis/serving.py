@@ -37,6 +37,8 @@ from suanmesh_telemetry.served import ServedLines
 REQUEST_ID_LENGTH_MAX = 128
 _REQUEST_ID = "request_id"
 _log = structlog.get_logger()
+_OF_OUR_STORE = frozenset(("DISK_FULL", "STORE_CORRUPT"))
+"""Reasons of which a caller behind another service must learn whose store it is."""
 _CODES = {code.name: code for code in grpc.StatusCode}
 
 
@@ -237,6 +239,8 @@ class Serving:
 
     def refused(self, refusal: Refusal) -> None:
         """It ends with a refusal."""
+        if refusal.reason in _OF_OUR_STORE:
+            refusal.facts.setdefault("area", self._rules.area)
         # A refusal quotes what it refuses: cut here, before the log line and the wire.
         self._code, self._reason, self._message = refusal.code, refusal.reason, refusal.message[:MESSAGE_LENGTH_MAX]
         self._status = status_of(refusal, area=self._rules.area).SerializeToString()

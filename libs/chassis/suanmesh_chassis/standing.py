@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from suanmesh_chassis.admission import Admission
 from suanmesh_chassis.assertion import Assertions
@@ -50,6 +50,10 @@ class Standing:
         self._router.place(parts)
         self._probes.reflect([part.descriptor.full_name for part in parts])
         self._probes.set_serving(True)
+
+    def tell_components(self, serving: Mapping[str, bool]) -> None:
+        """Tell health checks of each component whether it does its part."""
+        self._probes.set_components(serving)
 
     async def withdraw(self) -> None:
         """Serve nothing any more, until something is placed again."""

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Row, St
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store.layout import Kind, M
 from suanmesh_store.soundness import must_be_sound_at
-from suanmesh_store.transactions import Worker
+from suanmesh_store.transactions import Transactions
 
 R = TypeVar("R")
 
@@ -57,7 +57,7 @@ class Archive:
         _metadata.create_all(self._engine)
         self._waiting: list[list[dict[str, Any]]] = []
         self._writing = asyncio.Lock()
-        self._worker = Worker("the archive")
+        self._worker = Transactions(self._engine, "the archive")
 
     async def keep(self, *kept: Keep[Any]) -> None:
         """Keep documents, all or none; what is kept again replaces what was kept. Durable when it returns.
@@ -113,12 +113,13 @@ class Archive:
         """What kept the last call from being carried out; None where nothing did."""
         return self._worker.trouble
 
-    async def _run(self, work: Callable[[Connection], R]) -> R:
-        def transact() -> R:
-            with self._engine.begin() as connection:
-                return work(connection)
+    @property
+    def look(self) -> dict[str, Callable[[], Refusal | None]]:
+        """How its service's health is told of it."""
+        return {"archive": lambda: self.trouble}
 
-        return await self._worker.run(transact)
+    async def _run(self, work: Callable[[Connection], R]) -> R:
+        return await self._worker.transact(work)
 
 
 def _row(kept: Keep[Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from sqlalchemy import exc
+from sqlalchemy import Connection, Engine, exc
 
 from suanmesh_kernel.refusals import Aborted, DataLoss, InvalidArgument, Refusal, Unavailable
 
@@ -78,8 +78,10 @@ class Worker:
         self._what = what
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=what)
         self._closed = False
+        self.wrote = False
+        """Set by work that has written: a disk is full until then, however much is read from it meanwhile."""
         self.trouble: Refusal | None = None
-        """What kept the last transaction from being made; None where nothing did."""
+        """What kept a transaction from being made, until another one has shown that it has passed; None for nothing."""
 
     async def run(self, work: Callable[[], R]) -> R:
         """Do `work` when its turn has come. Raises what it raises, and refusals in place of the database's errors."""
@@ -92,14 +94,43 @@ class Worker:
             if refusal is None:
                 raise
             self.trouble = refusal if isinstance(refusal, Unavailable | DataLoss) else None
+            self.wrote = False
             raise refusal from fault
-        self.trouble = None
+        if self.wrote or (self.trouble is not None and self.trouble.reason != "DISK_FULL"):
+            self.trouble = None
+        self.wrote = False
         return done
 
     async def close(self) -> None:
         """Finish what is queued, and take nothing more."""
         self._closed = True
         await asyncio.to_thread(self._thread.shutdown)
+
+
+class Transactions(Worker):
+    """A worker for a database of SQLAlchemy's."""
+
+    def __init__(self, engine: Engine, what: str) -> None:
+        super().__init__(what)
+        self._engine = engine
+
+    async def transact(self, work: Callable[[Connection], R]) -> R:
+        """Do `work` in one transaction; it commits when `work` returns and leaves no trace when it raises."""
+
+        def done() -> R:
+            with self._engine.begin() as connection:
+                before = _changes(connection)
+                result = work(connection)
+                wrote = before is None or _changes(connection) != before
+            self.wrote = wrote
+            return result
+
+        return await self.run(done)
+
+
+def _changes(connection: Connection) -> int | None:
+    """How many rows SQLite has changed over this connection; None for another database."""
+    return getattr(connection.connection.driver_connection, "total_changes", None)
 
 
 def _kind(fault: Exception) -> str:

@@ -14,6 +14,7 @@ def _histogram(name: str) -> Histogram:
 
 SPANS_DROPPED = Counter(names.SPANS_DROPPED, names.METRICS[names.SPANS_DROPPED][0])
 LOG_LINES_DROPPED = Counter(names.LOG_LINES_DROPPED, names.METRICS[names.LOG_LINES_DROPPED][0])
+COMPONENT_SERVING = Gauge(names.COMPONENT_SERVING, *names.METRICS[names.COMPONENT_SERVING])
 CLOCK_SKEW = Gauge(names.CLOCK_SKEW, names.METRICS[names.CLOCK_SKEW][0])
 SITE_FAULTS = Counter(names.SITE_FAULTS, *names.METRICS[names.SITE_FAULTS])
 DEFECTS = Counter(names.DEFECTS, *names.METRICS[names.DEFECTS])

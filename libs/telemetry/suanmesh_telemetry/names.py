@@ -132,6 +132,7 @@ LOG_KEYS: Final[dict[str, str]] = {
     "sequence": "sequence number within a stream",
     "work": "kind of work that failed",
     "item": "name of what the work was for",
+    "component": "what a service relies on besides itself, such as accounting.ledger",
     "skew_s": "how far this clock is ahead of the other one, seconds; below zero behind it",
 }
 
@@ -140,6 +141,7 @@ SERVER_DURATION: Final = "rpc_server_call_duration_seconds"
 CLIENT_DURATION: Final = "rpc_client_call_duration_seconds"
 SPANS_DROPPED: Final = "suan_spans_dropped_total"
 LOG_LINES_DROPPED: Final = "suan_log_lines_dropped_total"
+COMPONENT_SERVING: Final = "suan_component_serving"
 CLOCK_SKEW: Final = "suan_clock_skew_seconds"
 DEFECTS: Final = "suan_defects_total"
 QUARANTINED: Final = "suan_usage_quarantined"
@@ -152,6 +154,10 @@ METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     CLIENT_DURATION: ("Duration of calls made, retries included", ("rpc_method", "rpc_response_status_code")),
     SPANS_DROPPED: ("Spans that did not fit the export queue, or that nobody took", ()),
     LOG_LINES_DROPPED: ("Log lines that did not fit their queue, or that could not be written", ()),
+    COMPONENT_SERVING: (
+        "Whether what a service relies on does its part, 0 as while a disk is full",
+        ("component",),
+    ),
     CLOCK_SKEW: ("How far this clock is ahead of the gateway's, once that is more than can be borne; else 0", ()),
     QUARANTINED: ("Usage records kept that no hold pays for", ()),
     QUARANTINE_REFUSED: ("Usage records sent back because their site has too many that no hold pays for", ()),

@@ -36,7 +36,7 @@ from suanmesh_kernel.refusals import (
 )
 from suanmesh_store import Answered, MemoKey
 from suanmesh_store.soundness import must_be_sound_at
-from suanmesh_store.transactions import Worker
+from suanmesh_store.transactions import Transactions
 
 R = TypeVar("R")
 
@@ -79,18 +79,14 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._writer = Worker("the ledger")
+        self._writer = Transactions(engine, "the ledger")
 
     async def run(self, work: Callable[[Connection], R]) -> R:
         """Run `work` in one transaction; it commits when `work` returns and leaves no trace when it raises.
 
         Raises what `work` raises, and refusals where the database fails.
         """
-        return await self._writer.run(lambda: self._transact(work))
-
-    def _transact(self, work: Callable[[Connection], R]) -> R:
-        with self._engine.begin() as connection:
-            return work(connection)
+        return await self._writer.transact(work)
 
     async def close(self) -> None:
         """Finish what is queued and close the database."""

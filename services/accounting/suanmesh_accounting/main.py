@@ -36,5 +36,6 @@ async def build(house: House[AccountingSettings]) -> Parts:
         servicers=[Served(descriptor, service)],
         tasks=[reconciler.run, sites.run],
         requests=ledger,
+        components={"ledger": lambda: ledger.trouble},
         closing=[ledger.close],
     )

@@ -56,16 +56,22 @@ class HoldReconciler:
     async def run(self) -> None:
         """Settle all standing holds and forget old answers, again and again."""
         while True:
-            for row in await self._ledger.run(sql.standing_holds):
-                await self._guard.run(row.name, partial(self._settle_or_put_off, row))
-            await self.forget()
-            await self._guard.run("quarantine", self._look_into_quarantine)
+            try:
+                await self._look()
+            except (Unavailable, Aborted) as refusal:  # such as a full disk, which ending the process would not empty
+                log.warning("holds put off", reason=refusal.reason, message=refusal.message)
             try:
                 async with asyncio.timeout(self._settings.resync_s):
                     await self._wake.wait()
             except TimeoutError:
                 continue
             self._wake.clear()
+
+    async def _look(self) -> None:
+        for row in await self._ledger.run(sql.standing_holds):
+            await self._guard.run(row.name, partial(self._settle_or_put_off, row))
+        await self.forget()
+        await self._guard.run("quarantine", self._look_into_quarantine)
 
     async def _look_into_quarantine(self) -> None:
         try:

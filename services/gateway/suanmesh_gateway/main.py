@@ -22,6 +22,7 @@ async def build(house: House[GatewaySettings]) -> Parts:
         servicers=[*own, *(Forwarded(service, forwarder) for service in FORWARDED)],
         tasks=[Sweeper(store, settings, house.clock).run],
         extra_listeners=[Listener(settings.enrol_listen, client_certificate=False)],
+        components={"traces": lambda: store.trouble},
         closing=[store.close],
     )
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from suanmesh_chassis import Guard
 from suanmesh_gateway.settings import GatewaySettings
 from suanmesh_gateway.trace_store import TraceStore
 from suanmesh_kernel.clock import Clock
+
+log = structlog.get_logger()
 
 
 class Sweeper:

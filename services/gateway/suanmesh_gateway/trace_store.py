@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from suanmesh_gateway.domain.traces import Span, Summary
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_store.soundness import is_damage, set_aside
 from suanmesh_store.transactions import Worker
 
@@ -79,6 +80,11 @@ class TraceStore:
         """
         return await self._run(lambda: self._sweep(began_before_ns, spans_max))
 
+    @property
+    def trouble(self) -> Refusal | None:
+        """What kept the last call from being carried out; None where nothing did."""
+        return self._thread.trouble
+
     async def close(self) -> None:
         """Finish what was begun."""
         await self._thread.run(self._shut)
@@ -90,12 +96,15 @@ class TraceStore:
     def _done(self, work: Callable[[], T]) -> T:
         """Do `work`, in a file begun anew where the one there is turns out to be damaged. Raises sqlite3.Error."""
         try:
-            return work()
+            before = self._connection.total_changes
+            done = work()
         except sqlite3.DatabaseError as fault:
             if not is_damage(fault):
                 raise
             self._begin_anew(fault)
-        return work()
+            return work()
+        self._thread.wrote = self._connection.total_changes != before
+        return done
 
     def _begin_anew(self, fault: sqlite3.DatabaseError) -> None:
         self._shut()

@@ -23,6 +23,7 @@ from suanmesh_scheduler.domain.states import (
     job_moved,
     job_state_of,
     placement_moved,
+    tells_trouble,
 )
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
@@ -188,7 +189,7 @@ class Following:
 
     async def _deliver(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
         """Move the results to where they are wanted; DONE when all have arrived."""
-        if wire.job_state(job.message) is not JobState.DELIVERING or _tells_defect(job.message):
+        if wire.job_state(job.message) is not JobState.DELIVERING or tells_trouble(job.message.state_reason):
             await self._follow(job, PlacementState.DELIVERING)
             return
         made = [name for name in placement.message.transfers if "-out-" in name]
@@ -231,7 +232,7 @@ class Following:
         changed = job.draft()
         if wire.job_state(job.message) is not target:
             wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), "", self._clock.now())
-        elif _tells_defect(job.message):
+        elif tells_trouble(job.message.state_reason):
             changed.state_reason = ""
         else:
             return
@@ -269,10 +270,6 @@ def _begun(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:
     """Whether a task of the placement has begun, as far as it was told."""
     ran = wire.job_state(job) in (JobState.RUNNING, JobState.DELIVERING)
     return ran or any(task.HasField("start_time") for task in placement.tasks)
-
-
-def _tells_defect(job: job_pb2.Job) -> bool:
-    return job.state_reason.startswith("DEFECT:")
 
 
 def _input_transfer(

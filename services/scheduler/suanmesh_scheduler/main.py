@@ -43,4 +43,4 @@ async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> 
     cancelling = Cancelling(store, archive, clock, settings)
     service = SchedulerService(store, mirrors, submitting, cancelling, Reporting(store, clock), areas, archive)
     served = Served(scheduler_service_pb2.DESCRIPTOR.services_by_name["SchedulerService"], service)
-    return Parts([served], [*mirrors.runs, reconciler.run, archiving.run], store, closing=[archive.close])
+    return Parts([served], [*mirrors.runs, reconciler.run, archiving.run], store, archive.look, closing=[archive.close])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -12,9 +13,10 @@ from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_scheduler import wire
+from suanmesh_scheduler.bounding import bound_job
 from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.domain.line import Line
-from suanmesh_scheduler.domain.states import JOB_ENDS, JobState, job_moved
+from suanmesh_scheduler.domain.states import FOR_A_PERSON, JOB_ENDS, JobState, job_moved, wait_reason
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placing import Placing
@@ -114,14 +116,23 @@ class Reconciler:
             self._dirty.add([name])
         except Refusal as refusal:
             log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
+            if refusal.reason in FOR_A_PERSON:
+                with suppress(Refusal):  # it is tried again with the job
+                    await self._tell_on_job(name, wait_reason(refusal.reason, refusal.message, refusal.facts))
 
     async def _tell_defect(self, name: str, defect: Exception) -> None:
         """Say on the job why it does not go on; it is looked at again later, and later still if that is in vain."""
+        kind = type(defect).__name__
+        await self._tell_on_job(name, f"DEFECT: {kind} in the scheduler; its operator can see it in the log")
+
+    async def _tell_on_job(self, name: str, reason: str) -> None:
         held = await self._store.get(JOBS, name)
         if held is not None and wire.job_state(held.message) not in JOB_ENDS:
             job = held.draft()
-            job.state_reason = f"DEFECT: {type(defect).__name__} in the scheduler; its operator can see it in the log"
-            await self._store.commit(Update(held, job))
+            job.state_reason = reason
+            bound_job(job)
+            if job.state_reason != held.message.state_reason:
+                await self._store.commit(Update(held, job))
 
     async def _settle(self, name: str) -> None:
         held = await self._store.get(JOBS, name)

@@ -10,7 +10,8 @@ import pytest
 
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.scheduler.v1 import booking_pb2, job_pb2, placement_pb2, reason_pb2
-from suanmesh_kernel.refusals import FailedPrecondition
+from suanmesh_kernel.refusals import FailedPrecondition, Unavailable
+from suanmesh_scheduler.domain.states import tells_trouble
 from suanmesh_sdk.status import refusal_of
 from suanmesh_store import Create, Update
 from suanmesh_store.layout import JOBS, PLACEMENTS, POOLS, SITE_BOOKINGS
@@ -60,6 +61,18 @@ async def test_a_defect_over_one_job_is_told_on_it_and_stops_no_other(scheduler:
     await scheduler.placed("jobs/k")
     scheduler.clock.advance(5)
     await scheduler.placed("jobs/j")
+
+
+async def test_a_job_says_whose_disk_it_waits_for(scheduler: Any) -> None:
+    """A job that waits without a word is asked about; one that names the full disk gets room."""
+    full = Unavailable("DISK_FULL", "the ledger cannot write", domain="mesh.suanmesh", area="accounting")
+    scheduler.areas.refusals["hold_money"] = [full] * 1_000_000
+    await scheduler.submit(inputs=["in"])
+    await scheduler.until_job(Job.STATE_PENDING, reason="ACCOUNTING_DISK_FULL: the ledger cannot write")
+    scheduler.areas.refusals["hold_money"] = []
+
+    await scheduler.placed()
+    assert not tells_trouble((await scheduler.job()).state_reason)
 
 
 async def test_a_job_goes_to_the_cheapest_site_that_has_room(scheduler: Any) -> None:

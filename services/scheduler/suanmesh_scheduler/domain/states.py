@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from suanmesh_kernel.refusals import FailedPrecondition
@@ -121,3 +122,19 @@ def job_state_of(state: PlacementState, *, attempts_left: bool) -> JobState:
         P.PREEMPTED: J.PENDING,
     }
     return forward.get(state) or (J.PENDING if attempts_left else J.FAILED)
+
+
+FOR_A_PERSON = frozenset({"DISK_FULL", "STORE_CORRUPT", "CLOCK_SKEWED"})
+"""Reasons of another area, or of our own store, that do not pass until somebody does something."""
+_DEFECT = "DEFECT:"
+
+
+def wait_reason(reason: str, message: str, facts: Mapping[str, str]) -> str:
+    """What a job says that waits for a person: whose trouble it is, and which; `ACCOUNTING_DISK_FULL: ...` for one."""
+    return f"{facts.get('area', 'scheduler').upper()}_{reason}: {message}"
+
+
+def tells_trouble(state_reason: str) -> bool:
+    """Whether a job's reason tells of a defect or of a wait for a person, which is not told once it has passed."""
+    first = state_reason.partition(":")[0]
+    return state_reason.startswith(_DEFECT) or any(first.endswith(f"_{reason}") for reason in FOR_A_PERSON)

@@ -1,0 +1,51 @@
+"""What a service relies on besides itself, such as its database: whether it does its part, told to whoever watches.
+
+The process as a whole goes on serving: starting it anew makes no room on a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_telemetry.metrics import COMPONENT_SERVING
+
+LOOK_S = 0.5
+"""How often components are looked at, seconds."""
+
+log = structlog.get_logger()
+
+Look = Callable[[], Refusal | None]
+
+
+class Components:
+    """Watches the components of one term."""
+
+    def __init__(self, area: str, looks: Mapping[str, Look], tell: Callable[[Mapping[str, bool]], None]) -> None:
+        self._looks = {f"{area}.{name}": look for name, look in looks.items()}
+        self._tell = tell
+        self._reasons: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """Once: log what has changed, and tell it."""
+        reasons = {}
+        for name, look in self._looks.items():
+            trouble = look()
+            reasons[name] = trouble.reason if trouble is not None else ""
+            if trouble is not None and self._reasons.get(name, "") != trouble.reason:
+                log.error("component in trouble", component=name, reason=trouble.reason, message=trouble.message)
+            elif trouble is None and self._reasons.get(name):
+                log.info("component well again", component=name)
+            COMPONENT_SERVING.labels(name).set(trouble is None)
+        if reasons != self._reasons:
+            self._reasons = reasons
+            self._tell({name: not reason for name, reason in reasons.items()})
