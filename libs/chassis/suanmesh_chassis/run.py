@@ -106,6 +106,7 @@ async def _serve(
             client = await stack.enter_async_context(
                 connect_etcd(common.etcd_endpoints, tls=_etcd_tls(common), clock=clock)
             )
+            client.history.tell = _tell_replaced_history
             life = Life(process, EtcdKeyspace(client), settings, rng, leads=leads, edge=edge)
             await life.live(build, stop)
     except Exception as failure:
@@ -118,6 +119,12 @@ async def _serve(
         await process.close()
     log.info("process ended")
     return 0
+
+
+def _tell_replaced_history() -> None:
+    """Say that etcd is another than it was; leases are lost, terms end and watches list anew by themselves."""
+    message = "its revision went back, or its cluster is another: all that was read from it is read anew"
+    log.warning("etcd was restored", message=message)
 
 
 def shut_folders(*folders: Path, but: Collection[str] = ()) -> None:

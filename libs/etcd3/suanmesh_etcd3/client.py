@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ from suanmesh_etcd3 import endpoints as ep
 from suanmesh_etcd3.bulk import bulk_put
 from suanmesh_etcd3.errors import (
     Compacted,
+    EtcdError,
     OutcomeUnknown,
     TooManyOperations,
     Unavailable,
@@ -22,6 +24,7 @@ from suanmesh_etcd3.errors import (
     error_of,
     verdict_of,
 )
+from suanmesh_etcd3.history import History
 from suanmesh_etcd3.leases import Lease, LeaseKeeper
 from suanmesh_etcd3.tracing import client_span, traced
 from suanmesh_etcd3.values import (
@@ -43,6 +46,9 @@ ATTEMPT_S_MAX = 2.0
 """Longest wait for one member's answer to something that may be asked again."""
 BACKOFF_S = (0.02, 0.05, 0.1, 0.2, 0.4)
 SNAPSHOT_RESTARTS_MAX = 5
+HISTORY_EVERY_S = 2.0
+HISTORY_KEY = b"/suanmesh/elections/"
+"""Every user of the store may read it."""
 
 
 class Client:
@@ -62,6 +68,7 @@ class Client:
         self.endpoints = ep.Endpoints(addresses, tls, self.clock)
         self.txn_ops_known = 0
         """The server's limit of operations in a transaction, once it was found to matter; 0 before."""
+        self.history = History()
         self._keeper = LeaseKeeper(self)
         self._stack = AsyncExitStack()
 
@@ -246,7 +253,7 @@ class Client:
         deadline = self.clock.monotonic() + self.timeout_s
         attempt, left = 0, self.timeout_s
         while True:
-            endpoint = self.endpoints.pick()
+            endpoint, before = self.endpoints.pick(), self.history.seen()
             try:
                 timeout = min(left, ATTEMPT_S_MAX) if repeatable else left
                 answer = await endpoint.calls[method.path](request, timeout=timeout)
@@ -255,6 +262,8 @@ class Client:
             else:
                 if endpoint.failures:
                     self.endpoints.answered(endpoint)
+                if self.history.note(method.path, request, answer.header, before):
+                    self._keeper.lose_all()
                 return answer
             await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)] * random.uniform(0.5, 1.0))
             attempt += 1
@@ -262,6 +271,13 @@ class Client:
             if left <= 0:
                 ending = OutcomeUnknown if lost else Unavailable
                 raise ending(f"no answer in {self.timeout_s} s; the last of {attempt} attempts: {trouble}")
+
+    async def look_at_history(self) -> None:
+        """Ask for the revision now and then: a client that only watches a restored store would wait for good."""
+        while True:
+            await asyncio.sleep(HISTORY_EVERY_S)
+            with contextlib.suppress(EtcdError):
+                await self.read(ep.RANGE, pb.RangeRequest(key=HISTORY_KEY, count_only=True), "get", HISTORY_KEY)
 
     def _judge(
         self, error: grpc.aio.AioRpcError, endpoint: ep.Endpoint, repeatable: bool, lost: list[bool] | None

@@ -76,6 +76,7 @@ class LeaseKeeper:
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         self._running = [self._tasks.create_task(self._keep()), self._tasks.create_task(self._expire())]
+        self._running.append(self._tasks.create_task(self._client.look_at_history()))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -102,6 +103,11 @@ class LeaseKeeper:
             await self._client.revoke(lease.id)
         except (LeaseNotFound, OutcomeUnknown, Unavailable):
             return
+
+    def lose_all(self) -> None:
+        """The server's history is another: what was promised in the one before is void."""
+        for lease in list(self._leases.values()):
+            self._drop(lease)
 
     def _drop(self, lease: Lease) -> None:
         self._leases.pop(lease.id, None)

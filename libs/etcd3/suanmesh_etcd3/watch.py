@@ -51,6 +51,10 @@ class Reset:
     events: tuple[Event, ...]
 
 
+class _HistoryReplaced(Exception):
+    """The server has another history: what was delivered is to be compared with what there is."""
+
+
 class _StreamEnded(Exception):
     """The member ended the stream; another is asked."""
 
@@ -64,22 +68,25 @@ class Watch:
         self._delivered = after_revision
         self._known = known
         self._failures = 0
+        self._history = client.history.number
 
     async def run(self) -> AsyncGenerator[Batch | Reset, None]:
         """Deliver until the consumer stops."""
-        compacted = False
+        lost = ""
         while True:
             try:
-                if compacted:
-                    reset = await self._relist()
-                    compacted = False
+                if lost:
+                    reset = await self._relist(lost)
+                    lost = ""
                     yield reset
                 async with aclosing(self._stream()) as batches:
                     async for batch in batches:
                         self._failures = 0
                         yield batch
             except Compacted:
-                compacted = True
+                lost = "compacted"
+            except _HistoryReplaced:
+                lost = "replaced"
             except (_StreamEnded, Unavailable):
                 pause = REOPEN_S[min(self._failures, len(REOPEN_S) - 1)]
                 self._failures += 1
@@ -93,7 +100,7 @@ class Watch:
             self._client.endpoints.answered(endpoint)
             events: list[Event] = []
             while True:
-                answer = self._checked(await call.read())
+                answer = self._checked(await self._read(call))
                 events += events_after(self._delivered, answer.events)
                 whole, events = _whole(events, goes_on=answer.fragment)
                 if whole:
@@ -142,7 +149,23 @@ class Watch:
         self._delivered = events[-1].mod_revision
         return Batch(self._delivered, tuple(events))
 
-    async def _relist(self) -> Reset:
+    async def _read(self, call: Any) -> Any:
+        """The next answer. Raises _HistoryReplaced when the server turns out to have another history."""
+        if self._client.history.number != self._history:
+            raise _HistoryReplaced
+        reading = asyncio.ensure_future(call.read())  # noqa: TID251 - raced with an event, and ended here
+        replaced = asyncio.ensure_future(self._client.history.replaced.wait())  # noqa: TID251 - the same
+        try:
+            await asyncio.wait((reading, replaced), return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                raise _HistoryReplaced
+            return reading.result()
+        finally:
+            reading.cancel()
+            replaced.cancel()
+
+    async def _relist(self, reason: str) -> Reset:
+        self._history = self._client.history.number
         snapshot = await self._client.snapshot(self._prefix)
         present = {kv.key for kv in snapshot.kvs}
         events = [
@@ -154,7 +177,7 @@ class Watch:
         events += [Event("delete", key, b"", 0, snapshot.revision, 0, 0) for key in gone]
         self._known = {kv.key: kv.mod_revision for kv in snapshot.kvs}
         self._delivered = snapshot.revision
-        return Reset("compacted", snapshot.revision, tuple(events))
+        return Reset(reason, snapshot.revision, tuple(events))
 
 
 def _whole(events: list[Event], *, goes_on: bool) -> tuple[list[Event], list[Event]]:
