@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from blake3 import blake3
 from google.protobuf.message import DecodeError
 
@@ -25,10 +26,14 @@ from suanmesh_chassis.budget import ByteBudget
 from suanmesh_chassis.signing import verify
 from suanmesh_content import Chunk, Manifest, byte_chunks
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied
+from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal, Unavailable
+
+log = structlog.get_logger()
 
 PACES_MAX = 1024
 """Paced transfers that are remembered; beyond it the one idle for longest."""
+KEYS_MAX = 8
+"""Keys of the transport that are remembered: tickets outlive a restart of it with a new key."""
 KEY_AGAIN_S = 5.0
 """A key nobody knows is asked for at most once in so long, whatever it is called: tickets are cheap to make up."""
 PIECE_BYTES = 128 * 1024
@@ -47,7 +52,7 @@ def data_plane_budget() -> ByteBudget:
 
 
 class Tickets:
-    """Checks tickets with the key the transport signs with, fetched once and again when it is a new one."""
+    """Checks tickets with the key the transport signs with, fetched when it is new; the old ones stay."""
 
     def __init__(self, site: str, transport: TransportPort, clock: Clock) -> None:
         self._site = site
@@ -56,9 +61,13 @@ class Tickets:
         self._keys: dict[str, bytes] = {}
         self._asking = asyncio.Lock()
         self._ask_from = clock.monotonic()
+        self._unanswered = False
 
     async def checked(self, signed: signed_pb2.Signed, reader: str) -> Ticket:
-        """The ticket, when `reader` may use it here now. Raises PermissionDenied (`TICKET_INVALID`)."""
+        """The ticket, when `reader` may use it here now.
+
+        Raises PermissionDenied (`TICKET_INVALID`), and Unavailable (`KEY_UNCHECKED`) where its key cannot be asked for.
+        """
         key = await self._key(signed.key_id)
         if key is None or signed.payload_type != _TICKET_TYPE or not verify(signed, key):
             raise PermissionDenied("TICKET_INVALID", "the ticket is not signed by the transport", field="ticket")
@@ -76,14 +85,24 @@ class Tickets:
             async with self._asking:  # who comes meanwhile finds what was answered to the first
                 if key_id not in self._keys and self._clock.monotonic() >= self._ask_from:
                     await self._ask()
+        if key_id not in self._keys and self._unanswered:
+            message = "the key the ticket is signed with is not known here yet, and the transport cannot be asked"
+            raise Unavailable("KEY_UNCHECKED", message, domain="mesh.suanmesh", key_id=key_id[:200])
         return self._keys.get(key_id)
 
     async def _ask(self) -> None:
+        self._unanswered = True
         try:
             known = await self._transport.get_ticket_key()
-            self._keys = {known.key_id: known.public_key}
+        except Refusal as refusal:
+            log.warning("ticket key put off", reason=refusal.reason, message=refusal.message)
+            return
         finally:
             self._ask_from = self._clock.monotonic() + KEY_AGAIN_S
+        self._unanswered = False
+        self._keys[known.key_id] = known.public_key
+        if len(self._keys) > KEYS_MAX:
+            self._keys.pop(next(iter(self._keys)))
 
 
 @dataclass(frozen=True, slots=True)

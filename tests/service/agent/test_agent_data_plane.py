@@ -15,6 +15,7 @@ import pytest
 from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from suanmesh.transport.v1 import transfer_pb2
+from suanmesh.transport.v1.transport_service_pb2 import TicketKey
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent.data_plane import KEY_AGAIN_S, PIECE_BYTES, Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
@@ -30,7 +31,7 @@ from suanmesh_chassis.signing import new_signing_key
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode
 from suanmesh_content import Assembly, manifest_from
 from suanmesh_kernel.clock import HandClock
-from suanmesh_kernel.refusals import Refusal
+from suanmesh_kernel.refusals import Refusal, Unavailable
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"]
 READER = agent_id(NODE, "b")
@@ -127,6 +128,38 @@ async def test_a_forged_ticket_opens_nothing(site: Site) -> None:
     changed = site.ticket()
     changed.payload = changed.payload.replace(b"sites/a", b"sites/c")
     assert (await _refused(site, changed)).reason == "TICKET_INVALID"
+
+
+class AwayTransport(PaperTransport):
+    """A transport that can be cut off."""
+
+    away = False
+
+    async def get_ticket_key(self) -> TicketKey:
+        if self.away:
+            raise Unavailable("NOT_READY", "cut off", domain="mesh.suanmesh")
+        return await super().get_ticket_key()
+
+
+async def test_a_ticket_that_cannot_be_checked_is_not_denied(tmp_path: Path) -> None:
+    """A transfer must wait for a cut to end, not fail; one that was begun before goes on, also under an older key."""
+    clock = HandClock(datetime.now(UTC))
+    async with LoopbackNode(tmp_path, clock) as node:
+        site = Site(node, tmp_path)
+        site.transport = transport = AwayTransport()
+        transport.ticket_key = TicketKey(key_id=site.signer.key_id, public_key=site.signer.public_key)
+        await site.serve()
+        await site.stub().GetManifest(pb.GetManifestRequest(ticket=site.ticket()))
+        fresh, transport.away = Signer(new_signing_key(), service_id(NODE, "transport")), True
+        clock.advance(6)
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="KEY_UNCHECKED"):
+                await site.stub().GetManifest(pb.GetManifestRequest(ticket=site.ticket(fresh)), timeout=0.5)
+
+        transport.ticket_key, transport.away = TicketKey(key_id=fresh.key_id, public_key=fresh.public_key), False
+        clock.advance(6)
+        for signer in (fresh, site.signer):
+            await site.stub().GetManifest(pb.GetManifestRequest(ticket=site.ticket(signer)))
 
 
 async def test_keys_nobody_knows_are_not_asked_for_without_end(tmp_path: Path) -> None:
