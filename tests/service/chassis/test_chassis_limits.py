@@ -292,13 +292,3 @@ async def test_a_handshake_that_does_not_end_is_broken_off(limited: Limited, nod
         with suppress(ConnectionError):
             assert await reader.read() == b""
     writer.close()
-
-
-async def test_answers_that_nobody_reads_are_bounded(limited: Limited) -> None:
-    """Who asks for much and reads nothing would have the process keep it all."""
-    channel = await limited(message_bytes_max=32 * KIB, bytes_max=1, bytes_per_caller_max=64 * KIB)
-    reasons = set()
-    for each in await asyncio.gather(*(_asked(unary(channel(), "x" * 30 * KIB)) for _ in range(40))):
-        reasons.add(each.reason if each else "")
-    assert "" in reasons
-    assert reasons <= {"", "BYTES_OF_CALLER_MAX", "PROCESS_FULL"}

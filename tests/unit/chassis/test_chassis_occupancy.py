@@ -11,9 +11,11 @@ from suanmesh_chassis.identity import agent_id, caller_of, service_id, user_id
 from suanmesh_chassis.limits import Limits, Pool, calls, holder_of, in_flight, streams
 from suanmesh_chassis.occupancy import UNBOUNDED, Bounds, CallerClass, Holder, Obstacle, Occupancy
 from suanmesh_chassis.settings import Common
+from suanmesh_chassis.share import Share
 from suanmesh_kernel.refusals import ResourceExhausted, Unavailable
 
 NODE = "test"
+KIB = 1024
 ANN = holder_of(caller_of(user_id(NODE, "acme", "ann"), NODE), "")
 BOB = holder_of(caller_of(user_id(NODE, "acme", "bob"), NODE), "")
 OLGA = holder_of(caller_of(user_id(NODE, "operator", "olga"), NODE), "")
@@ -158,3 +160,20 @@ def test_whatever_is_set_everybody_can_send_one_message(message: int, total: int
         assert occupancy.obstacle(holder, reading.message_bytes_core) is None
     for made in (calls(common), streams(common)):
         assert Occupancy(made).obstacle(ANN) in (None, Obstacle.TOTAL)
+
+
+def test_answers_that_nobody_reads_are_bounded() -> None:
+    """Who asks for much and reads nothing would have the process keep it all until the deadlines come."""
+    limits = Limits(Common(message_bytes_max=32 * KIB, bytes_max=1, bytes_per_caller_max=64 * KIB))
+    first, second, third = (Share(limits, Pool.CALLS, ANN) for _ in range(3))
+    first.add(30 * KIB)
+    second.add(30 * KIB)
+    with pytest.raises(ResourceExhausted) as caught:
+        third.add(30 * KIB)
+    assert (caught.value.reason, caught.value.retry_delay_s > 0) == ("BYTES_OF_CALLER_MAX", True)
+    Share(limits, Pool.CALLS, BOB).add(30 * KIB)
+    first.leave()
+    third.add(30 * KIB)
+    for share in (second, third):
+        share.leave()
+    assert limits.taken(Pool.CALLS) == 1
