@@ -377,7 +377,7 @@ def _read_cpu_us(path: Path) -> int:
 
 def _write(path: Path, facts: dict[str, Any]) -> None:
     draft = path.with_suffix(".new")
-    with draft.open("w") as file:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
         json.dump(facts, file)
         file.flush()
         if path.name == "exit.json":
