@@ -34,7 +34,9 @@ NOT_SIGNED = {"DESCRIPTOR_SIGNATURE_INVALID", "USAGE_SIGNATURE_INVALID"}
 CODE_NAMES = {5: "NOT_FOUND", 7: "PERMISSION_DENIED", 16: "UNAUTHENTICATED"}
 
 
-LISTS = {m.name for _, m in METHODS if semantics_of(m).ownership == OWN and m.name.startswith("List")}
+LISTS = {m.name for _, m in METHODS if semantics_of(m).ownership == OWN and m.name.startswith("List")} | {
+    "GetMeteringState"  # lists of the works asked about those that the caller's own site has told of
+}
 TOKEN_ALONE = {"EnrolSite"}
 """Answered UNAUTHENTICATED to everybody here: the token is what is judged, and ours is none."""
 
