@@ -277,7 +277,11 @@ class Client:
         while True:
             await asyncio.sleep(HISTORY_EVERY_S)
             with contextlib.suppress(EtcdError):
-                await self.read(ep.RANGE, pb.RangeRequest(key=HISTORY_KEY, count_only=True), "get", HISTORY_KEY)
+                await self.look_once()
+
+    async def look_once(self) -> None:
+        """Ask for the revision; the answer tells whether the history is another."""
+        await self.read(ep.RANGE, pb.RangeRequest(key=HISTORY_KEY, count_only=True), "get", HISTORY_KEY)
 
     def _judge(
         self, error: grpc.aio.AioRpcError, endpoint: ep.Endpoint, repeatable: bool, lost: list[bool] | None

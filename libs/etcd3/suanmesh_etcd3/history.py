@@ -30,6 +30,10 @@ class History:
         """What is known before a call is sent; to be handed to `note` with its answer."""
         return self.number, self.revision
 
+    def saw(self, revision: int) -> None:
+        """A change of that revision was delivered."""
+        self.revision = max(self.revision, revision)
+
     def note(self, path: str, request: Any, header: Any, before: tuple[int, int]) -> bool:
         """Take in an answer; whether it shows that the history is another."""
         number, revision = before

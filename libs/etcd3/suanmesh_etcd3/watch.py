@@ -125,6 +125,8 @@ class Watch:
             answer = self._checked(await call.read())
         if not answer.created:
             raise _StreamEnded
+        if answer.header.revision < self._client.history.revision:  # a member that is behind, or another history
+            await self._client.look_once()
 
     def _checked(self, answer: Any) -> pb.WatchResponse:
         """An answer that goes on; raises Compacted or _StreamEnded for one that does not."""
@@ -147,6 +149,7 @@ class Watch:
             else:
                 known.pop(event.key, None)
         self._delivered = events[-1].mod_revision
+        self._client.history.saw(self._delivered)
         return Batch(self._delivered, tuple(events))
 
     async def _read(self, call: Any) -> Any:
