@@ -19,6 +19,7 @@ from suanmesh_scheduler.domain.line import Line
 from suanmesh_scheduler.domain.states import FOR_A_PERSON, JOB_ENDS, JobState, job_moved, wait_reason
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_scheduler.pacing import Pacing
 from suanmesh_scheduler.placing import Placing
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store import Conflict, Dirty, Held, Store, Update
@@ -29,7 +30,10 @@ log = structlog.get_logger()
 
 
 class Reconciler:
-    """One job at a time each, several jobs side by side."""
+    """One job at a time each, several jobs side by side.
+
+    Jobs that have a place are looked at before those that wait for one, which are decided as the load of calls allows.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,9 @@ class Reconciler:
         self._guard = guard
         self._dirty = Dirty()
         self._line = Line()
+        self._pacing = Pacing(settings.parallel_jobs_max)
+        self._decided: dict[str, int] = {}
+        """Revision of each waiting job as its last decision left it: that change calls for no other one."""
 
     async def run(self) -> None:
         """Settle jobs until cancelled."""
@@ -62,14 +69,20 @@ class Reconciler:
             tasks.create_task(self._follow_placements())
             tasks.create_task(self._follow_transfers())
             tasks.create_task(self._resync())
+            tasks.create_task(self._pacing.measure())
+            tasks.create_task(self._feed())
             for _ in range(self._settings.parallel_jobs_max):
                 tasks.create_task(self._work())
 
     async def _follow_jobs(self) -> None:
         async for name in self._jobs.changes():
             held = self._jobs.get(name)
-            self._line.stand(name, waits=held is not None and _waits(held.message))
-            self._dirty.add([name])
+            waits = held is not None and _waits(held.message)
+            self._line.stand(name, waits=waits)
+            if not waits:
+                self._decided.pop(name, None)
+            if held is not None and self._decided.get(name) != held.mod_revision:
+                self._look_at(held)
 
     async def _follow_placements(self) -> None:
         """Where one was just placed there may be room for the next, and where one ended there is."""
@@ -81,7 +94,7 @@ class Reconciler:
                 self._circuits.note(held.message)
                 self._dirty.add([held.message.job])
                 if held.message.HasField("end_time") or held.message.state == placement_pb2.Placement.STATE_COMMITTED:
-                    self._dirty.add(self._line.next(1))
+                    self._decide_again(1)
 
     async def _follow_transfers(self) -> None:
         """A transfer is named after its placement."""
@@ -99,21 +112,43 @@ class Reconciler:
         """
         while True:
             await asyncio.sleep(self._settings.resync_s)
-            self._dirty.add(self._line.next(self._settings.waiting_jobs_max - len(self._dirty)))
+            self._decide_again(self._settings.waiting_jobs_max - len(self._dirty) - len(self._pacing))
             placed = [held for held in self._jobs.values() if held.message.placement]
             self._dirty.add([held.name for held in placed if wire.job_state(held.message) not in JOB_ENDS])
+
+    def _decide_again(self, most: int) -> None:
+        """The world around jobs that wait may have changed: some of them have their turn."""
+        for name in self._line.next(most):
+            self._decided.pop(name, None)
+            held = self._jobs.get(name)
+            if held is not None:
+                self._look_at(held)
+
+    def _look_at(self, held: Held[job_pb2.Job]) -> None:
+        """What is cheap is done at once, what takes a decision as the load of calls allows."""
+        if _waits(held.message) and not held.message.cancel_requested:
+            self._pacing.add(held.message.party, held.name)
+        else:
+            self._dirty.add([held.name])
+
+    async def _feed(self) -> None:
+        while True:
+            self._dirty.add([await self._pacing.take()])
 
     async def _work(self) -> None:
         while True:
             async with self._dirty.turn() as name:
                 await self._guard.run(name, partial(self._settle_or_put_off, name), partial(self._tell_defect, name))
+                self._pacing.end(name)
 
     async def _settle_or_put_off(self, name: str) -> None:
         try:
             await self._settle(name)
         except Conflict as conflict:
             log.info("job decided anew", job=name, message=conflict.message)
-            self._dirty.add([name])
+            held = self._jobs.get(name)
+            if held is not None:
+                self._look_at(held)
         except Refusal as refusal:
             log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
             if refusal.reason in FOR_A_PERSON:
@@ -136,7 +171,7 @@ class Reconciler:
 
     async def _settle(self, name: str) -> None:
         held = await self._store.get(JOBS, name)
-        if held is None or wire.job_state(held.message) in JOB_ENDS:
+        if held is None or wire.job_state(held.message) in JOB_ENDS or self._decided.get(name) == held.mod_revision:
             return
         try:
             await self._step(held)
@@ -151,7 +186,9 @@ class Reconciler:
         elif held.message.cancel_requested:
             await self._end(held, JobState.CANCELLED, "CANCELLED: by request, while it waited")
         else:
-            await self._placing.place(held)
+            waits_at = await self._placing.place(held)
+            if waits_at:
+                self._decided[held.name] = waits_at
 
     async def _give_up(self, held: Held[job_pb2.Job], refusal: Refusal) -> None:
         """What has no room in a document never will have: the job fails, its placement first."""
