@@ -28,6 +28,9 @@ from suanmesh_telemetry import names, span
 
 log = structlog.get_logger()
 
+DECISIONS_SHARE = 0.75
+"""Of the jobs looked at at the same time, those being decided: the others have a place, or are to be cancelled."""
+
 
 class Reconciler:
     """One job at a time each, several jobs side by side.
@@ -58,7 +61,7 @@ class Reconciler:
         self._guard = guard
         self._dirty = Dirty()
         self._line = Line()
-        self._pacing = Pacing(settings.parallel_jobs_max)
+        self._pacing = Pacing(max(1, int(DECISIONS_SHARE * settings.parallel_jobs_max)))
         self._decided: dict[str, int] = {}
         """Revision of each waiting job as its last decision left it: that change calls for no other one."""
 
