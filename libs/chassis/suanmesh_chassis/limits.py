@@ -44,6 +44,9 @@ _CLASSES = (
 class Pool(Enum):
     """What a call is counted among."""
 
+    __hash__ = object.__hash__
+    """As of `CallerClass`."""
+
     CALLS = "CALLS"
     """Answered once."""
     STREAMS = "STREAMS"
