@@ -82,6 +82,7 @@ class Serving:
         "_deadline",
         "_headers",
         "_message",
+        "_peer",
         "_reason",
         "_request_id",
         "_rules",
@@ -97,6 +98,7 @@ class Serving:
         self._rules = rules
         self._term = rules.term
         self._context = context
+        self._peer: str = context.peer()
         self._headers = headers_of(context.invocation_metadata())
         self._span = rules.spans.serve(method.name, method.effect, self._headers.traceparent)
         self._caller: Caller = NOBODY
@@ -131,9 +133,9 @@ class Serving:
         self._deadline = self._rules.admission.deadline(self.method, self._context)
         deadlines.current.set(self._deadline)
         deadlines.serving.set(True)
-        holder = holder_of(self._caller, self._context.peer() if not self._caller.principal else "")
+        holder = holder_of(self._caller, self._peer if not self._caller.principal else "")
         self._share = Share(self._rules.limits, self.method.pool, holder)
-        self._context.add_done_callback(self._share.leave)
+        _task().add_done_callback(self._share.leave)
         self._admitted = True
 
     async def message(self) -> bytes:
@@ -230,7 +232,7 @@ class Serving:
             request_id=self._request_id,
             traceparent=traceparent_of_span(self._span),
             body_digest=self._body_digest,
-            peer=self._context.peer(),
+            peer=self._peer,
             deadline=self._deadline,
             clock=self._rules.clock,
             earlier=earlier,
@@ -276,7 +278,7 @@ class Serving:
     def end(self) -> None:
         """Leave one span, one sample, one line."""
         seconds = time.perf_counter() - self._begun
-        peer, principal = self._context.peer(), self._caller.principal
+        peer, principal = self._peer, self._caller.principal
         kept = self._span.get_span_context() if self._span.is_recording() else None
         trace_id = "" if kept is None else format_trace_id(kept.trace_id)
         self._rules.served.write(
@@ -316,7 +318,7 @@ class Serving:
             return
         caller = self._caller.principal
         if not caller and not self._context.auth_context().get("x509_pem_cert"):
-            caller = self._context.peer().rpartition(":")[0]
+            caller = self._peer.rpartition(":")[0]
         delay_s = self._rules.limits.pace.delay_s(caller, self._rules.clock.monotonic()) if caller else 0.0
         if delay_s:
             await asyncio.sleep(delay_s)
@@ -348,6 +350,18 @@ class Serving:
         }
         self._span.set_attributes({key: value for key, value in known.items() if value})
         end_span(self._span, self._code, self._reason)
+
+
+def _task() -> asyncio.Task[Any]:
+    """The task that gRPC serves the call in, over once the last byte is sent.
+
+    A callback of gRPC's context ends at the same time; it makes the context and the call hold each other, which keeps
+    them and their message until the garbage collector comes.
+    """
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("calls are served in tasks")
+    return task
 
 
 def _only_refusal(failure: Exception) -> Refusal | None:

@@ -244,6 +244,24 @@ async def test_cancelled_streams_leave_nothing_behind(limited: Limited) -> None:
                 await asyncio.sleep(0.01)
 
 
+async def test_calls_that_are_over_need_no_garbage_collector(limited: Limited) -> None:
+    """What holds itself stays until the collector comes: a busy process pays for it in memory, and in runs of it."""
+    channel = await limited()
+    caller = channel(USER)
+
+    def left() -> int:
+        return sum(type(each).__name__ == "_ServicerContext" for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            await unary(caller, "a")
+        assert left() <= KEPT_BY_GRPC
+    finally:
+        gc.enable()
+
+
 async def test_slow_senders_hold_up_nobody_else(limited: Limited) -> None:
     """Room is set aside for a message before it is read: who never sends his must not keep it from the others."""
     channel = await limited(message_bytes_max=64 * KIB, bytes_max=1, bytes_per_caller_max=1, message_s_max=5)
