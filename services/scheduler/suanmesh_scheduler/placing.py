@@ -83,18 +83,16 @@ class Placing:
         decision.create_time.FromDatetime(self._clock.now())
         return Decided(verdict, decision, gathered)
 
-    async def place(self, held: Held[job_pb2.Job]) -> int:
-        """Decide a waiting job and, where something fits, commit it. Raises what stands in the way of that.
-
-        Answers the revision at which the job waits on with its decision; 0 where it was placed.
-        """
+    async def place(self, held: Held[job_pb2.Job]) -> None:
+        """Decide a waiting job and, where something fits, commit it. Raises what stands in the way of that."""
         with span(names.DECIDE_JOB, parent=held.traceparent, job=held.name) as deciding:
             decided = await self.decide(held.message)
             deciding.set_attribute("suanmesh.candidates", len(decided.verdict.candidates))
         decided.decision.name = await self._next_name(held.message)
         chosen = decided.verdict.chosen
         if chosen is None:
-            return await self._wait(held, decided)
+            await self._wait(held, decided)
+            return
         placement_name = f"placements/{sortable_id(self._clock.now(), self._rng)}"
         async with AsyncExitStack() as round_lease:
             with span(names.HOLD_PLACEMENT, parent=held.traceparent, job=held.name, placement=placement_name):
@@ -103,25 +101,24 @@ class Placing:
             with span(names.COMMIT_PLACEMENT, parent=held.traceparent, job=held.name, placement=placement_name):
                 await self._commit(held, placement_name, decided, chosen, holds)
                 await round_lease.aclose()
-        return 0
 
     async def _next_name(self, job: job_pb2.Job) -> str:
         number = int(job.decision.rsplit("/", 1)[-1]) + 1 if job.decision else 1
         return f"{job.name}/decisions/{number}"
 
-    async def _wait(self, held: Held[job_pb2.Job], decided: Decided) -> int:
-        """Keep the decision that nothing fits, unless the last one says the same; the revision of the job then."""
+    async def _wait(self, held: Held[job_pb2.Job], decided: Decided) -> None:
+        """Keep the decision that nothing fits, unless the last one says the same."""
         last = await self._archive.get(DECISIONS, held.message.decision) if held.message.decision else None
         job = held.draft()
         job.state_reason = f"NO_PLACE: {decided.verdict.reason}"
         bound_job(job)
         if last is not None and wire.same_answer(last, decided.decision):
-            if job.state_reason == held.message.state_reason:
-                return held.mod_revision
-            return (await self._store.commit(Update(held, job))).revision
+            if job.state_reason != held.message.state_reason:
+                await self._store.commit(Update(held, job))
+            return
         job.decision = decided.decision.name
         await self._archive.keep(Keep(DECISIONS, decided.decision.name, decided.decision))
-        return (await self._store.commit(Update(held, job))).revision
+        await self._store.commit(Update(held, job))
 
     async def _hold(
         self, job: job_pb2.Job, placement: str, decided: Decided, chosen: Candidate, lease_id: int

@@ -19,7 +19,6 @@ from suanmesh_scheduler.domain.line import Line
 from suanmesh_scheduler.domain.states import FOR_A_PERSON, JOB_ENDS, JobState, job_moved, wait_reason
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.pacing import Pacing
 from suanmesh_scheduler.placing import Placing
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store import Conflict, Dirty, Held, Store, Update
@@ -28,15 +27,9 @@ from suanmesh_telemetry import names, span
 
 log = structlog.get_logger()
 
-DECISIONS_SHARE = 0.75
-"""Of the jobs looked at at the same time, those being decided: the others have a place, or are to be cancelled."""
-
 
 class Reconciler:
-    """One job at a time each, several jobs side by side.
-
-    Jobs that have a place are looked at before those that wait for one, which are decided as the load of calls allows.
-    """
+    """One job at a time each, several jobs side by side."""
 
     def __init__(
         self,
@@ -61,9 +54,6 @@ class Reconciler:
         self._guard = guard
         self._dirty = Dirty()
         self._line = Line()
-        self._pacing = Pacing(max(1, int(DECISIONS_SHARE * settings.parallel_jobs_max)))
-        self._decided: dict[str, int] = {}
-        """Revision of each waiting job as its last decision left it: that change calls for no other one."""
 
     async def run(self) -> None:
         """Settle jobs until cancelled."""
@@ -72,20 +62,14 @@ class Reconciler:
             tasks.create_task(self._follow_placements())
             tasks.create_task(self._follow_transfers())
             tasks.create_task(self._resync())
-            tasks.create_task(self._pacing.measure())
-            tasks.create_task(self._feed())
             for _ in range(self._settings.parallel_jobs_max):
                 tasks.create_task(self._work())
 
     async def _follow_jobs(self) -> None:
         async for name in self._jobs.changes():
             held = self._jobs.get(name)
-            waits = held is not None and _waits(held.message)
-            self._line.stand(name, waits=waits)
-            if not waits:
-                self._decided.pop(name, None)
-            if held is not None and self._decided.get(name) != held.mod_revision:
-                self._look_at(held)
+            self._line.stand(name, waits=held is not None and _waits(held.message))
+            self._dirty.add([name])
 
     async def _follow_placements(self) -> None:
         """Where one was just placed there may be room for the next, and where one ended there is."""
@@ -97,7 +81,7 @@ class Reconciler:
                 self._circuits.note(held.message)
                 self._dirty.add([held.message.job])
                 if held.message.HasField("end_time") or held.message.state == placement_pb2.Placement.STATE_COMMITTED:
-                    self._decide_again(1)
+                    self._dirty.add(self._line.next(1))
 
     async def _follow_transfers(self) -> None:
         """A transfer is named after its placement."""
@@ -115,43 +99,21 @@ class Reconciler:
         """
         while True:
             await asyncio.sleep(self._settings.resync_s)
-            self._decide_again(self._settings.waiting_jobs_max - len(self._dirty) - len(self._pacing))
+            self._dirty.add(self._line.next(self._settings.waiting_jobs_max - len(self._dirty)))
             placed = [held for held in self._jobs.values() if held.message.placement]
             self._dirty.add([held.name for held in placed if wire.job_state(held.message) not in JOB_ENDS])
-
-    def _decide_again(self, most: int) -> None:
-        """The world around jobs that wait may have changed: some of them have their turn."""
-        for name in self._line.next(most):
-            self._decided.pop(name, None)
-            held = self._jobs.get(name)
-            if held is not None:
-                self._look_at(held)
-
-    def _look_at(self, held: Held[job_pb2.Job]) -> None:
-        """What is cheap is done at once, what takes a decision as the load of calls allows."""
-        if _waits(held.message) and not held.message.cancel_requested:
-            self._pacing.add(held.message.party, held.name)
-        else:
-            self._dirty.add([held.name])
-
-    async def _feed(self) -> None:
-        while True:
-            self._dirty.add([await self._pacing.take()])
 
     async def _work(self) -> None:
         while True:
             async with self._dirty.turn() as name:
                 await self._guard.run(name, partial(self._settle_or_put_off, name), partial(self._tell_defect, name))
-                self._pacing.end(name)
 
     async def _settle_or_put_off(self, name: str) -> None:
         try:
             await self._settle(name)
         except Conflict as conflict:
             log.info("job decided anew", job=name, message=conflict.message)
-            held = self._jobs.get(name)
-            if held is not None:
-                self._look_at(held)
+            self._dirty.add([name])
         except Refusal as refusal:
             log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
             if refusal.reason in FOR_A_PERSON:
@@ -174,7 +136,7 @@ class Reconciler:
 
     async def _settle(self, name: str) -> None:
         held = await self._store.get(JOBS, name)
-        if held is None or wire.job_state(held.message) in JOB_ENDS or self._decided.get(name) == held.mod_revision:
+        if held is None or wire.job_state(held.message) in JOB_ENDS:
             return
         try:
             await self._step(held)
@@ -189,9 +151,7 @@ class Reconciler:
         elif held.message.cancel_requested:
             await self._end(held, JobState.CANCELLED, "CANCELLED: by request, while it waited")
         else:
-            waits_at = await self._placing.place(held)
-            if waits_at:
-                self._decided[held.name] = waits_at
+            await self._placing.place(held)
 
     async def _give_up(self, held: Held[job_pb2.Job], refusal: Refusal) -> None:
         """What has no room in a document never will have: the job fails, its placement first."""

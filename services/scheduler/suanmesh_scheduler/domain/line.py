@@ -25,33 +25,3 @@ class Line:
         for name in names:
             self._names[name] = self._names.pop(name)
         return names
-
-
-class PartyLine:
-    """Names that wait for a first decision: parties take turns, each in its own order."""
-
-    def __init__(self) -> None:
-        """Empty."""
-        self._parties: dict[str, dict[str, None]] = {}
-
-    def __bool__(self) -> bool:
-        """Whether any waits."""
-        return bool(self._parties)
-
-    def __len__(self) -> int:
-        """How many wait."""
-        return sum(map(len, self._parties.values()))
-
-    def add(self, party: str, name: str) -> None:
-        """Put a name at the end of its party's; one that waits already keeps its turn."""
-        self._parties.setdefault(party, {}).setdefault(name)
-
-    def take(self) -> str:
-        """The first of the party whose turn it is; the party goes to the end. Raises StopIteration where none waits."""
-        party = next(iter(self._parties))
-        names = self._parties.pop(party)
-        name = next(iter(names))
-        del names[name]
-        if names:
-            self._parties[party] = names
-        return name
