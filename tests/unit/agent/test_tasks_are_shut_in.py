@@ -14,6 +14,7 @@ from suanmesh_agent.domain.tasks import UserRange
 from suanmesh_agent.domain.work import Admission
 from suanmesh_agent.executors import images, seccomp
 from suanmesh_agent.executors.cgroups import Bounds, CgroupV2
+from suanmesh_agent.executors.sandbox import Places, Sandbox
 
 ALLOWED = 0
 X86_64, AARCH64 = 0xC000003E, 0xC00000B7
@@ -143,3 +144,14 @@ def _run(program: bytes, architecture: int, number: int, arguments: tuple[int, .
             continue
         holds = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: bool(accumulator & value)}[code]
         at += if_true if holds else if_false
+
+
+@pytest.mark.parametrize("stage", [None, Path("/run/suanmesh/stage")])
+def test_an_interpreter_below_tmp_is_not_covered(stage: Path | None) -> None:
+    """A checkout in /tmp has its environment there: a task's own /tmp must not hide what it runs with."""
+    engine = "/tmp/checkout/.venv"
+    command = Sandbox("bwrap", (Path(engine),)).wrapped(["true"], Places(Path("/scratch"), stage=stage))
+
+    targets = [command[at + 2] for at, word in enumerate(command) if word in ("--bind", "--ro-bind")]
+
+    assert targets.index(engine) > targets.index("/tmp")

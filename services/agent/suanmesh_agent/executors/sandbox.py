@@ -54,7 +54,7 @@ class Sandbox:
 
     def usable(self) -> bool:
         """Whether it can make a sandbox here; found out by making one."""
-        probe = [self.program, *self._walls(None), "/usr/bin/env", "true"]
+        probe = [self.program, *self._walls(), *self._engines(None), "/usr/bin/env", "true"]
         try:
             return subprocess.run(probe, capture_output=True, timeout=_PROBE_S, check=False).returncode == 0
         except (OSError, subprocess.TimeoutExpired):
@@ -64,14 +64,21 @@ class Sandbox:
         """The command line that runs `command` inside, work, /tmp and /dev/shm writable, inputs read-only."""
         program = str(places.stage / "bwrap") if places.stage else self.program
         mounts = ["--bind", str(places.work), INSIDE, "--bind", str(places.tmp), "/tmp"]
+        mounts += self._engines(places.stage)  # after /tmp, which would cover one that lies there
         mounts += ["--bind", str(places.shm), "/dev/shm", "--remount-ro", "/dev"]
         for mount, folder in places.inputs:
             mounts += ["--ro-bind", str(folder), f"{INSIDE}/{mount}"]
         if seccomp.program():
             mounts += ["--seccomp", str(SECCOMP_FD)]
-        return [program, *self._walls(places.stage), *mounts, "--remount-ro", "/", "--chdir", INSIDE, "--", *command]
+        return [program, *self._walls(), *mounts, "--remount-ro", "/", "--chdir", INSIDE, "--", *command]
 
-    def _walls(self, stage: Path | None) -> list[str]:
+    def _engines(self, stage: Path | None) -> list[str]:
+        binds = []
+        for index, folder in enumerate(self.engine_folders):
+            binds += ["--ro-bind", str(stage / f"engine-{index}") if stage else str(folder), str(folder)]
+        return binds
+
+    def _walls(self) -> list[str]:
         walls = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
         walls += ["--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--die-with-parent", "--new-session"]
         walls += ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev"]
@@ -84,8 +91,6 @@ class Sandbox:
                 walls += ["--ro-bind", str(path), str(path)]
         for name in _ETC:
             walls += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-        for index, folder in enumerate(self.engine_folders):
-            walls += ["--ro-bind", str(stage / f"engine-{index}") if stage else str(folder), str(folder)]
         return walls
 
 
