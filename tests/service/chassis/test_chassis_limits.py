@@ -314,3 +314,5 @@ async def test_a_handshake_that_does_not_end_is_broken_off(limited: Limited, nod
         with suppress(ConnectionError):
             assert await reader.read() == b""
     writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()

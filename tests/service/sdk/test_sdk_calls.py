@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from grpc import aio
@@ -232,6 +231,7 @@ async def test_a_server_that_dies_is_not_taken_for_one_that_turns_away(serve: An
     oracle.answer = found
     host, _, port = oracle.address.rpartition(":")
     resets = 0
+    carrying: list[asyncio.Task[None]] = []
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal resets
@@ -240,6 +240,7 @@ async def test_a_server_that_dies_is_not_taken_for_one_that_turns_away(serve: An
             await reader.read(1)
             writer.transport.abort()
             return
+        carrying.append(cast("asyncio.Task[None]", asyncio.current_task()))
         further, on = await asyncio.open_connection(host, int(port))
         await asyncio.gather(_pour(reader, on), _pour(further, writer))
 
@@ -247,14 +248,20 @@ async def test_a_server_that_dies_is_not_taken_for_one_that_turns_away(serve: An
         address = f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
         async with connect(address, tls=tls, node="demo") as mesh:
             assert (await mesh.registry.GetSite(SITE)).name == "sites/a"
+        for each in carrying:
+            each.cancel()
+        await asyncio.wait(carrying)
     assert resets > 6
 
 
 async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
+    try:
         while piece := await reader.read(65536):
             writer.write(piece)
-    writer.close()
+    except ConnectionError:
+        pass
+    finally:
+        writer.transport.abort()
 
 
 async def test_a_server_of_another_name_is_not_believed(serve: Any, tls: Any) -> None:
