@@ -30,6 +30,7 @@ from suanmesh_etcd3.tracing import client_span, traced
 from suanmesh_etcd3.values import (
     Key,
     KeyValue,
+    Page,
     Snapshot,
     Status,
     TxnResult,
@@ -145,6 +146,16 @@ class Client:
             more = answer.more
             start = found[-1].key + b"\0" if found else start
         return Snapshot(revision, tuple(found))
+
+    async def page(self, prefix: Key, *, after: Key = b"", limit: int, revision: int = 0) -> Page:
+        """The first `limit` keys that begin with `prefix` and come behind `after`, as of `revision` or as of now.
+
+        Raises Compacted where the revision is no longer known.
+        """
+        begin, key = raw(prefix), raw(after) + b"\0"
+        request = pb.RangeRequest(key=max(begin, key), range_end=prefix_end(begin), limit=limit, revision=revision)
+        answer = await self.read(ep.RANGE, request, "range", begin)
+        return Page(revision or answer.header.revision, tuple(key_value(kv) for kv in answer.kvs), bool(answer.more))
 
     async def count(self, prefix: Key) -> int:
         """How many keys begin with `prefix`."""

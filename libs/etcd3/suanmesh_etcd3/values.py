@@ -189,6 +189,15 @@ class Snapshot:
     kvs: tuple[KeyValue, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some keys under a prefix, sorted, at one revision; `more` follow."""
+
+    revision: int
+    kvs: tuple[KeyValue, ...]
+    more: bool
+
+
 def key_value(kv: pb.KeyValue) -> KeyValue:
     """A key's wire form as a value."""
     return _key_value_of((kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from suanmesh_store.keyspace import Keyspace, KeyspaceTrouble, Trouble
 from suanmesh_store.layout import Kind
 from suanmesh_store.memory import MemoryKeyspace, MemoryStore
-from suanmesh_store.mirror import Dirty, Mirror, open_mirror
+from suanmesh_store.mirror import Mirror, open_mirror
 from suanmesh_store.ports import Leadership, RoundLease, Store
+from suanmesh_store.projections import Groups, Projection, Tally
 from suanmesh_store.values import (
     AlreadyAnswered,
     Answered,
@@ -30,6 +31,7 @@ from suanmesh_store.values import (
     Unchanged,
     Update,
 )
+from suanmesh_store.work_queue import WorkQueue
 
 __all__ = [
     "AlreadyAnswered",
@@ -43,7 +45,7 @@ __all__ = [
     "Create",
     "Delete",
     "Detach",
-    "Dirty",
+    "Groups",
     "Guard",
     "Held",
     "Keyspace",
@@ -55,14 +57,17 @@ __all__ = [
     "MemoryKeyspace",
     "MemoryStore",
     "Mirror",
+    "Projection",
     "RoundLease",
     "Snapshot",
     "Store",
+    "Tally",
     "Token",
     "TokenBatch",
     "Tokens",
     "Trouble",
     "Unchanged",
     "Update",
+    "WorkQueue",
     "open_mirror",
 ]

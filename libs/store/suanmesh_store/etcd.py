@@ -133,6 +133,12 @@ class EtcdKeyspace:
             snapshot = await self._client.snapshot(prefix)
         return Listing(snapshot.revision, [_entry(kv) for kv in snapshot.kvs])
 
+    async def page(self, prefix: str, after: str, limit: int) -> Listing:
+        """The first `limit` keys under a prefix behind one, as they are now."""
+        with _troubles():
+            page = await self._client.page(prefix, after=after, limit=limit)
+        return Listing(page.revision, [_entry(kv) for kv in page.kvs], page.more)
+
     async def txn(self, compares: Sequence[Compare], writes: Sequence[Write]) -> Outcome:
         """Do all writes if all comparisons hold, else read what is there."""
         conditions = [_condition(compare) for compare in compares]

@@ -84,10 +84,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All entries under a prefix, sorted by key, at one revision."""
+    """Entries under a prefix, sorted by key, at one revision: all of them, or a page that `more` follow."""
 
     revision: int
     entries: list[Entry]
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,9 @@ class Keyspace(Protocol):
 
     async def scan(self, prefix: str) -> Listing:
         """All keys under a prefix at one revision."""
+
+    async def page(self, prefix: str, after: str, limit: int) -> Listing:
+        """The first `limit` keys under a prefix behind one, as they are now."""
 
     async def txn(self, compares: Sequence[Compare], writes: Sequence[Write]) -> Outcome:
         """Do all writes if all comparisons hold, else read what is there."""

@@ -1,14 +1,18 @@
 """The twin of etcd in memory: revisions, transactions, leases on an injected clock, watches, elections.
 
-It passes the contract suite that etcd passes. Leases end by the clock it is given; with a hand-moved one call `tick()`
-after moving it, so that watchers and candidates learn of it.
+It passes the contract suite that etcd passes. As an etcd that compacts itself it keeps the last HISTORY_MAX revisions:
+a watch from before them is answered with what there is now. Leases end by the clock it is given; with a hand-moved one
+call `tick()` after moving it, so that watchers and candidates learn of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
 from types import TracebackType
 from typing import Self
 
@@ -28,8 +32,11 @@ from suanmesh_store.keyspace import (
 )
 from suanmesh_store.layout import election_key
 from suanmesh_store.ports import Leadership
+from suanmesh_store.projections import SortedNames
 from suanmesh_store.store import KeyspaceStore
 
+HISTORY_MAX = 10_000
+"""Revisions that are kept for watches; when there are so many, the older half is compacted away."""
 WAKE_S_MAX = 0.2
 """Waiters look at the clock this often, since nobody tells them that a lease has ended."""
 
@@ -103,6 +110,7 @@ class MemoryTerm:
 @dataclass(slots=True)
 class _Space:
     entries: dict[str, Entry] = field(default_factory=dict)
+    order: SortedNames = field(default_factory=SortedNames)
     history: list[tuple[int, list[tuple[str, Entry | None]]]] = field(default_factory=list)
     leases: dict[int, MemoryLease] = field(default_factory=dict)
     revision: int = 1
@@ -127,8 +135,15 @@ class MemoryKeyspace:
     async def scan(self, prefix: str) -> Listing:
         """All keys under a prefix."""
         self.tick()
-        found = [self._space.entries[key] for key in sorted(self._space.entries) if key.startswith(prefix)]
-        return Listing(self._space.revision, found)
+        return Listing(self._space.revision, [self._space.entries[key] for key in self._space.order.after("", prefix)])
+
+    async def page(self, prefix: str, after: str, limit: int) -> Listing:
+        """The first `limit` keys under a prefix behind one, as they are now."""
+        await asyncio.sleep(0)  # as with etcd, others run meanwhile
+        self.tick()
+        keys = list(islice(self._space.order.after(after, prefix), limit + 1))
+        entries = [self._space.entries[key] for key in keys[:limit]]
+        return Listing(self._space.revision, entries, more=len(keys) > limit)
 
     async def txn(self, compares: Sequence[Compare], writes: Sequence[Write]) -> Outcome:
         """Do all writes if all comparisons hold, else read what is there."""
@@ -232,13 +247,27 @@ class MemoryKeyspace:
             changes.append((write.key, entry))
         if changes:
             space.revision = revision
+            self._order(changes)
             space.history.append((revision, changes))
+            self._forget_old()
             moved, self._moved = self._moved, asyncio.Event()
             moved.set()
 
+    def _order(self, changes: Sequence[tuple[str, Entry | None]]) -> None:
+        """Keep the order of keys; a key of a transaction is written once."""
+        revision = self._space.revision
+        added = [key for key, entry in changes if entry is not None and entry.create_revision == revision]
+        self._space.order.update(added, [key for key, entry in changes if entry is None])
+
+    def _forget_old(self) -> None:
+        history = self._space.history
+        if len(history) > HISTORY_MAX:
+            self._space.compacted = history[HISTORY_MAX // 2][0]
+            del history[: HISTORY_MAX // 2 + 1]
+
     def _relisted(self, prefix: str, behind: int, known: dict[str, int]) -> Events:
         """How what is now differs from what is known; leaves `known` up to date."""
-        current = {key: entry for key, entry in sorted(self._space.entries.items()) if key.startswith(prefix)}
+        current = {key: self._space.entries[key] for key in self._space.order.after("", prefix)}
         changes: list[tuple[str, Entry | None]] = [
             (key, entry)
             for key, entry in current.items()
@@ -251,9 +280,9 @@ class MemoryKeyspace:
 
     def _after(self, revision: int, prefix: str) -> list[Events]:
         found = []
-        for past, changes in self._space.history:
-            mine = [change for change in changes if change[0].startswith(prefix)]
-            if past > revision and mine:
+        history = self._space.history
+        for past, changes in history[bisect_right(history, revision, key=itemgetter(0)) :]:
+            if mine := [change for change in changes if change[0].startswith(prefix)]:
                 found.append(Events(past, mine))
         return found
 

@@ -4,73 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from itertools import islice
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Generic
 
 from suanmesh_store.layout import Kind, M
 from suanmesh_store.ports import Store
-from suanmesh_store.tally import Tally
-from suanmesh_store.values import Batch, Held
+from suanmesh_store.projections import Projection, SortedNames, Tally
+from suanmesh_store.values import Batch, Changed, Held
+from suanmesh_store.work_queue import WorkQueue
 
 REMOVALS_MAX = 10_000
 """Removed documents a mirror remembers; a reader that knows less than the oldest of them reads everything anew."""
-
-
-class Dirty:
-    """Names to look at; one that is added twice before it is taken is looked at once."""
-
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        """Begin with some."""
-        self._names: dict[str, None] = dict.fromkeys(names)
-        self._in_hand: set[str] = set()
-        self._some = asyncio.Event()
-        if self._names:
-            self._some.set()
-
-    def __len__(self) -> int:
-        """How many wait."""
-        return len(self._names)
-
-    def add(self, names: Iterable[str]) -> None:
-        """Add some; a name that waits already keeps its turn."""
-        self._names.update(dict.fromkeys(names))
-        if self._names:
-            self._some.set()
-
-    async def some(self) -> None:
-        """Wait until there is one."""
-        while not self._names:
-            self._some.clear()
-            await self._some.wait()
-
-    def take_many(self, most: int) -> list[str]:
-        """Those that wait longest, at most so many, for a consumer that alone takes from here."""
-        names = list(islice(self._names, most))
-        for name in names:
-            del self._names[name]
-        return names
-
-    async def take(self) -> str:
-        """The one that waits longest and is in nobody's hands."""
-        while (name := next((name for name in self._names if name not in self._in_hand), None)) is None:
-            self._some.clear()
-            await self._some.wait()
-        del self._names[name]
-        return name
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[str, None]:
-        """The one to look at now, in the caller's hands until it leaves: added meanwhile, it waits until then."""
-        name = await self.take()
-        self._in_hand.add(name)
-        try:
-            yield name
-        finally:
-            self._in_hand.discard(name)
-            if name in self._names:
-                self._some.set()
 
 
 class Mirror(Generic[M]):
@@ -87,9 +32,10 @@ class Mirror(Generic[M]):
         self._revision = 0
         self._loaded = asyncio.Event()
         self._moved = asyncio.Event()
-        self._dirty: list[Dirty] = []
-        self._dirty_of: dict[str, list[Dirty]] = {}
-        self._tallies: list[Tally[M]] = []
+        self._queues: list[WorkQueue] = []
+        self._queues_of: dict[str, list[WorkQueue]] = {}
+        self._projections: list[Projection[M]] = []
+        self._order = SortedNames()
         self._since = 0
         self._removed: deque[tuple[int, str]] = deque()
 
@@ -103,23 +49,33 @@ class Mirror(Generic[M]):
         return self._held.get(name)
 
     def values(self) -> list[Held[M]]:
-        """All documents, sorted by name."""
-        return [self._held[name] for name in sorted(self._held)]
+        """All documents, sorted by name. A copy: who needs a part takes `scan`, who needs a sum a projection."""
+        return [self._held[name] for name in self._order.after()]
 
     def names(self) -> list[str]:
         """All names, sorted."""
-        return sorted(self._held)
+        return list(self._order.after())
+
+    def scan(self, after: str = "", *, under: str = "") -> Iterator[Held[M]]:
+        """The documents behind a name, in order, of those whose names begin with `under`.
+
+        Take what is needed before anything is waited for: the mirror may have moved on afterwards.
+        """
+        return (self._held[name] for name in self._order.after(after, under))
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self._held)
 
+    def project(self, projection: Projection[M]) -> None:
+        """Feed a projection: with all there is, then with every change before anybody is told of it."""
+        projection.apply([Changed(held.name, held) for held in self.scan()])
+        self._projections.append(projection)
+
     def counted_by(self, word: Callable[[M], str]) -> Tally[M]:
-        """A count of all documents by a word of each, kept as they change."""
+        """A count of all documents by a word of each."""
         tally = Tally(word)
-        for name, held in self._held.items():
-            tally.note(name, held.message)
-        self._tallies.append(tally)
+        self.project(tally)
         return tally
 
     def changed_after(self, revision: int) -> list[str] | None:
@@ -140,15 +96,14 @@ class Mirror(Generic[M]):
         """Read everything at one revision, and tell what differs from before."""
         snapshot = await self._store.snapshot(self._kind)
         fresh = {held.name: held for held in snapshot.held}
-        changed = [
-            name
+        changes = [
+            Changed(name, fresh.get(name))
             for name in sorted(fresh.keys() | self._held.keys())
             if _version(fresh.get(name)) != _version(self._held.get(name))
         ]
-        self._held = fresh
         self._since = snapshot.revision
         self._removed.clear()
-        self._advance(snapshot.revision, changed)
+        self._advance(snapshot.revision, changes)
         self._loaded.set()
 
     async def run(self) -> None:
@@ -164,43 +119,43 @@ class Mirror(Generic[M]):
 
         It tells where to look, not what happened: several changes of one document may come as one.
         """
-        dirty = Dirty(sorted(self._held) if existing else ())
-        self._dirty.append(dirty)
+        queue = WorkQueue(self._order.after() if existing else ())
+        self._queues.append(queue)
         try:
             while True:
-                yield await dirty.take()
+                yield await queue.take()
         finally:
-            self._dirty.remove(dirty)
+            self._queues.remove(queue)
 
-    def feed(self, dirty: Dirty) -> None:
-        """Add to `dirty` all names there are, and from now on every one that changes."""
-        dirty.add(sorted(self._held))
-        self._dirty.append(dirty)
+    def feed(self, queue: WorkQueue) -> None:
+        """Add to `queue` all names there are, and from now on every one that changes."""
+        queue.add(self._order.after())
+        self._queues.append(queue)
 
     @contextmanager
-    def following(self, dirty: Dirty | None = None) -> Iterator[Dirty]:
+    def following(self, queue: WorkQueue | None = None) -> Iterator[WorkQueue]:
         """What changes from now on, for a consumer that first reads what there is and that ends one day.
 
-        One that follows several mirrors gives its own `dirty` to each.
+        One that follows several mirrors gives its own `queue` to each.
         """
-        dirty = Dirty() if dirty is None else dirty
-        self._dirty.append(dirty)
+        queue = WorkQueue() if queue is None else queue
+        self._queues.append(queue)
         try:
-            yield dirty
+            yield queue
         finally:
-            self._dirty.remove(dirty)
+            self._queues.remove(queue)
 
     @contextmanager
-    def following_one(self, name: str) -> Iterator[Dirty]:
+    def following_one(self, name: str) -> Iterator[WorkQueue]:
         """As `following`, of one document: however many follow others, a change wakes only who waits for it."""
-        dirty = Dirty()
-        self._dirty_of.setdefault(name, []).append(dirty)
+        queue = WorkQueue()
+        self._queues_of.setdefault(name, []).append(queue)
         try:
-            yield dirty
+            yield queue
         finally:
-            self._dirty_of[name].remove(dirty)
-            if not self._dirty_of[name]:
-                del self._dirty_of[name]
+            self._queues_of[name].remove(queue)
+            if not self._queues_of[name]:
+                del self._queues_of[name]
 
     async def wait_for(self, revision: int) -> None:
         """Wait until a write of its kind at this revision is seen, so that one reads what one wrote."""
@@ -210,30 +165,38 @@ class Mirror(Generic[M]):
     def _apply(self, batch: Batch[M]) -> None:
         for change in batch.changes:
             if change.held is None:
-                self._held.pop(change.name, None)
                 self._remember_removed(batch.revision, change.name)
-            else:
-                self._held[change.name] = change.held
-        self._advance(batch.revision, [change.name for change in batch.changes])
+        self._advance(batch.revision, batch.changes)
 
     def _remember_removed(self, revision: int, name: str) -> None:
         self._removed.append((revision, name))
         if len(self._removed) > REMOVALS_MAX:
             self._since = self._removed.popleft()[0]
 
-    def _advance(self, revision: int, names: list[str]) -> None:
+    def _advance(self, revision: int, changes: Sequence[Changed[M]]) -> None:
         self._revision = revision
-        for tally in self._tallies:
-            for name in names:
-                held = self._held.get(name)
-                tally.note(name, None if held is None else held.message)
-        for dirty in self._dirty:
-            dirty.add(names)
-        for name in names if self._dirty_of else ():
-            for dirty in self._dirty_of.get(name, ()):
-                dirty.add((name,))
+        self._keep(changes)
+        for projection in self._projections:
+            projection.apply(changes)
+        names = [change.name for change in changes]
+        for queue in self._queues:
+            queue.add(names)
+        for name in names if self._queues_of else ():
+            for queue in self._queues_of.get(name, ()):
+                queue.add((name,))
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+
+    def _keep(self, changes: Sequence[Changed[M]]) -> None:
+        last = {change.name: change.held for change in changes}
+        added = [name for name, held in last.items() if held is not None and name not in self._held]
+        removed = [name for name, held in last.items() if held is None and name in self._held]
+        for name, held in last.items():
+            if held is not None:
+                self._held[name] = held
+        for name in removed:
+            del self._held[name]
+        self._order.update(added, removed)
 
 
 async def open_mirror(store: Store, kind: Kind[M]) -> Mirror[M]:

@@ -88,6 +88,13 @@ class Store(Protocol):
     async def snapshot(self, kind: Kind[M], under: str = "") -> Snapshot[M]:
         """All documents whose name begins with `under`, sorted by name, all at one revision."""
 
+    def scan(self, kind: Kind[M], *, under: str = "", after: str = "", limit: int = 0) -> AsyncGenerator[Held[M], None]:
+        """Documents whose name begins with `under` and comes behind `after`, in order, at most `limit` where it is set.
+
+        Read a page at a time, each as of when it is read: what is there throughout comes once, what comes or goes
+        meanwhile may or may not. For one revision take `snapshot`, for many calls a `Mirror`.
+        """
+
     async def commit(
         self,
         *changes: Change,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
@@ -48,6 +49,8 @@ UNKNOWN_PAUSE_S = 0.2
 """Pause before the first repetition; it doubles."""
 LEADER_LOOKUP_S = 0.5
 """Longest search for whom to name in a refusal; it is a courtesy, the refusal stands without."""
+SCAN_PAGE = 500
+"""Documents that a scan reads at a time: at most 4 MiB, at 8 KiB each."""
 BULK_PACK = 200
 """Documents in one transaction of a bulk write."""
 BULK_PACK_BYTES = 1_000_000
@@ -99,6 +102,24 @@ class KeyspaceStore:
         except KeyspaceTrouble as trouble:
             raise refusal_of(trouble) from trouble
         return Snapshot(listing.revision, tuple(documents.decoded(kind, entry) for entry in listing.entries))
+
+    async def scan(
+        self, kind: Kind[M], *, under: str = "", after: str = "", limit: int = 0
+    ) -> AsyncGenerator[Held[M], None]:
+        """Documents in order of their names, read a page at a time; see `Store.scan`."""
+        left, behind = limit or math.inf, kind.key(after) if after else ""
+        while left > 0:
+            most = int(min(left, SCAN_PAGE))
+            try:
+                page = await self._keys.page(kind.key(under), behind, most)
+            except KeyspaceTrouble as trouble:
+                raise refusal_of(trouble) from trouble
+            for entry in page.entries:
+                yield documents.decoded(kind, entry)
+            if not page.more:
+                return
+            left -= len(page.entries)
+            behind = page.entries[-1].key
 
     async def commit(
         self,

@@ -19,7 +19,7 @@ from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain.reservations import HOLD_INDEX_MAX, Reservation, State, Use, reservation_name
 from suanmesh_network_orchestrator.shelf import AREA, Shelf
-from suanmesh_store import Dirty, Mirror, Store
+from suanmesh_store import Mirror, Store, WorkQueue
 from suanmesh_store.layout import HOLDS
 
 log = structlog.get_logger()
@@ -53,18 +53,18 @@ class Reconciler:
         self._retention = timedelta(seconds=retention_s)
         self._tokens: set[str] = set()
         self._guard = guard
-        self._dirty = Dirty()
+        self._queue = WorkQueue()
 
     async def run(self) -> None:
         """Settle reservations until cancelled."""
-        self._kept.feed(self._dirty)
+        self._kept.feed(self._queue)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_tokens())
             tasks.create_task(self._follow(self._placements.changes(), self._of_placement))
             tasks.create_task(self._follow(self._transfers.changes(), self._of_transfer))
             tasks.create_task(self._resync())
             while True:
-                name = await self._dirty.take()
+                name = await self._queue.take()
                 await self._guard.run(name, partial(self._settle_or_put_off, name))
 
     async def settle(self, name: str) -> None:
@@ -100,23 +100,23 @@ class Reconciler:
     async def _follow(self, changes: AsyncGenerator[str, None], reservations_of: _NamesOf) -> None:
         async with aclosing(changes) as names:
             async for name in names:
-                self._dirty.add(reservations_of(name))
+                self._queue.add(reservations_of(name))
 
     async def _follow_tokens(self) -> None:
         """Know which hold keys of ours stand; one that goes with its lease makes its reservation dirty."""
         standing = await self._store.tokens(HOLDS)
         self._tokens = {token.key for token in standing.tokens if _is_ours(token.key)}
-        self._dirty.add(self._kept.names())
+        self._queue.add(self._kept.names())
         async for batch in self._store.watch_tokens(HOLDS, standing.revision, standing.tokens):
             for key, token in batch.changes:
                 if _is_ours(key):
                     (self._tokens.add if token else self._tokens.discard)(key)
-                    self._dirty.add([_of_key(key)])
+                    self._queue.add([_of_key(key)])
 
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(self._resync_s)
-            self._dirty.add(self._kept.names())
+            self._queue.add(self._kept.names())
 
     def _of_placement(self, placement: str) -> Iterable[str]:
         possible = (reservation_name(placement, index) for index in range(HOLD_INDEX_MAX + 1))

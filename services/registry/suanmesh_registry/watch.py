@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Iterable
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh_registry import wire
-from suanmesh_store import Dirty, Mirror
+from suanmesh_store import Mirror, WorkQueue
 
 DOCUMENTS_MAX = 200
 """Sites and pools in one answer: what a reader that takes nothing keeps in memory."""
@@ -23,7 +23,7 @@ async def watched(
     sites: Mirror[site_pb2.Site], pools: Mirror[pool_pb2.Pool], resume_token: str
 ) -> AsyncGenerator[pb.WatchPoolsResponse, None]:
     """What changes after `resume_token`; the whole state first where the token is empty or no longer one of ours."""
-    names = Dirty()
+    names = WorkQueue()
     with sites.following(names), pools.following(names):
         missed = _missed(sites, pools, resume_token)
         kind, token = pb.WatchPoolsResponse.KIND_CHANGE, resume_token

@@ -21,7 +21,7 @@ from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placing import Placing
 from suanmesh_scheduler.settings import SchedulerSettings
-from suanmesh_store import Conflict, Dirty, Held, Store, Update
+from suanmesh_store import Conflict, Held, Store, Update, WorkQueue
 from suanmesh_store.layout import JOBS
 from suanmesh_telemetry import names, span
 
@@ -52,7 +52,7 @@ class Reconciler:
         self._clock = clock
         self._settings = settings
         self._guard = guard
-        self._dirty = Dirty()
+        self._queue = WorkQueue()
         self._line = Line()
 
     async def run(self) -> None:
@@ -69,7 +69,7 @@ class Reconciler:
         async for name in self._jobs.changes():
             held = self._jobs.get(name)
             self._line.stand(name, waits=held is not None and _waits(held.message))
-            self._dirty.add([name])
+            self._queue.add([name])
 
     async def _follow_placements(self) -> None:
         """Where one was just placed there may be room for the next, and where one ended there is."""
@@ -79,9 +79,9 @@ class Reconciler:
                 self._circuits.forget(name)
             else:
                 self._circuits.note(held.message)
-                self._dirty.add([held.message.job])
+                self._queue.add([held.message.job])
                 if held.message.HasField("end_time") or held.message.state == placement_pb2.Placement.STATE_COMMITTED:
-                    self._dirty.add(self._line.next(1))
+                    self._queue.add(self._line.next(1))
 
     async def _follow_transfers(self) -> None:
         """A transfer is named after its placement."""
@@ -89,7 +89,7 @@ class Reconciler:
             stem = name.removeprefix("transfers/").partition("-")[0]
             held = self._placements.get(f"placements/{stem}")
             if held is not None:
-                self._dirty.add([held.message.job])
+                self._queue.add([held.message.job])
 
     async def _resync(self) -> None:
         """Look again, lest an event was missed or the world around a job changed.
@@ -99,13 +99,13 @@ class Reconciler:
         """
         while True:
             await asyncio.sleep(self._settings.resync_s)
-            self._dirty.add(self._line.next(self._settings.waiting_jobs_max - len(self._dirty)))
+            self._queue.add(self._line.next(self._settings.waiting_jobs_max - len(self._queue)))
             placed = [held for held in self._jobs.values() if held.message.placement]
-            self._dirty.add([held.name for held in placed if wire.job_state(held.message) not in JOB_ENDS])
+            self._queue.add([held.name for held in placed if wire.job_state(held.message) not in JOB_ENDS])
 
     async def _work(self) -> None:
         while True:
-            async with self._dirty.turn() as name:
+            async with self._queue.turn() as name:
                 await self._guard.run(name, partial(self._settle_or_put_off, name), partial(self._tell_defect, name))
 
     async def _settle_or_put_off(self, name: str) -> None:
@@ -113,7 +113,7 @@ class Reconciler:
             await self._settle(name)
         except Conflict as conflict:
             log.info("job decided anew", job=name, message=conflict.message)
-            self._dirty.add([name])
+            self._queue.add([name])
         except Refusal as refusal:
             log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
             if refusal.reason in FOR_A_PERSON:

@@ -15,7 +15,7 @@ from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh_chassis import Guard
 from suanmesh_kernel.refusals import Aborted, Unavailable
-from suanmesh_store import Dirty, Mirror
+from suanmesh_store import Mirror, WorkQueue
 from suanmesh_transport.shelf import Shelf
 
 log = structlog.get_logger()
@@ -42,17 +42,17 @@ class Reconciler:
         self._resync_s = resync_s
         self._retention = timedelta(seconds=retention_s)
         self._guard = guard
-        self._dirty = Dirty()
+        self._queue = WorkQueue()
 
     async def run(self) -> None:
         """Settle transfers until cancelled."""
-        self._kept.feed(self._dirty)
+        self._kept.feed(self._queue)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow(self._placements.changes(), self._of_placement))
             tasks.create_task(self._follow(self._sites.changes(), self._of_site))
             tasks.create_task(self._resync())
             while True:
-                name = await self._dirty.take()
+                name = await self._queue.take()
                 await self._guard.run(name, partial(self._settle_or_put_off, name))
 
     async def settle(self, name: str) -> None:
@@ -74,12 +74,12 @@ class Reconciler:
     async def _follow(self, changes: AsyncGenerator[str, None], transfers_of: Callable[[str], Iterable[str]]) -> None:
         async with aclosing(changes) as names:
             async for name in names:
-                self._dirty.add(transfers_of(name))
+                self._queue.add(transfers_of(name))
 
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(self._resync_s)
-            self._dirty.add(self._kept.names())
+            self._queue.add(self._kept.names())
 
     def _of_placement(self, placement: str) -> Iterable[str]:
         held = self._placements.get(placement)

@@ -26,6 +26,7 @@ from suanmesh_store import (
     Update,
 )
 from suanmesh_store.layout import JOBS, PLACEMENTS, SITES, hold_key
+from suanmesh_store.store import SCAN_PAGE
 
 ANNA = Author("spiffe://demo/party/lab/user/anna", "r-1")
 SUBMIT = MemoKey(ANNA.principal, ANNA.request_id, "/suanmesh.scheduler.v1.SchedulerService/SubmitJobs")
@@ -203,6 +204,22 @@ async def test_a_snapshot_is_sorted_and_of_one_collection(world: Any) -> None:
     assert [held.name for held in everything.held] == ["jobs/a", "jobs/ab", "jobs/b"]
     assert [held.name for held in some.held] == ["jobs/a", "jobs/ab"]
     assert everything.revision >= max(held.mod_revision for held in everything.held)
+
+
+async def test_a_scan_reads_pages_and_only_as_far_as_it_is_asked(world: Any) -> None:
+    """A list of a hundred thousand must neither be held in memory whole for one page nor end before its end."""
+    store = world.store("scheduler")
+    names = [f"jobs/{i:04}" for i in range(2 * SCAN_PAGE + 3)]
+    await store.bulk_put(JOBS, ((name, a_job(name)) for name in names))
+    await store.commit(Create(PLACEMENTS, "placements/a", Placement(name="placements/a")))
+
+    async def scanned(**bounds: Any) -> list[str]:
+        return [held.name async for held in store.scan(JOBS, **bounds)]
+
+    assert await scanned() == names
+    assert await scanned(after=names[1], limit=SCAN_PAGE + 2) == names[2 : SCAN_PAGE + 4]
+    assert await scanned(under="jobs/000", after="jobs/0006") == names[7:10]
+    assert await scanned(after=names[-1]) == await scanned(under="jobs/x") == []
 
 
 async def test_a_bulk_write_stands_whole(world: Any) -> None:
