@@ -14,15 +14,25 @@ from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Receipt, Transfer
 from suanmesh_accounting import ports
 from suanmesh_accounting.domain.ledger import Move, Standing
-from suanmesh_accounting.etcd import EtcdMesh, EtcdTokens
+from suanmesh_accounting.etcd import EtcdMesh
 from suanmesh_accounting.testing import PaperMesh, PaperTokens
 from suanmesh_etcd3 import connect
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition
 from suanmesh_local.etcd import EtcdCluster
-from suanmesh_store import Create, Delete, Detach, MemoryKeyspace, MemoryStore, Update, open_mirror
+from suanmesh_store import (
+    Create,
+    Delete,
+    Holds,
+    MemoryKeyspace,
+    MemoryStore,
+    Update,
+    attachment_of,
+    confirmed,
+    open_mirror,
+)
 from suanmesh_store.etcd import EtcdStore
-from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS, hold_key
+from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS
 from suanmesh_store.ports import RoundLease
 from suanmesh_store.store import KeyspaceStore
 
@@ -54,13 +64,13 @@ class World(Protocol):
     async def forget(self, transfer: str) -> None:
         """As transport does it with what ended long ago."""
 
-    async def open_lease(self) -> int:
-        """Open the scheduler's lease of a round."""
+    async def open_round(self) -> str:
+        """Open a round of the scheduler; gives its attachment."""
 
-    async def end_lease(self, lease_id: int) -> None:
+    async def end_round(self, attachment: str) -> None:
         """As if the scheduler had died."""
 
-    async def detach(self, placement: str, position: int) -> None:
+    async def confirm(self, placement: str, index: int, token: str) -> None:
         """As a commit does it."""
 
 
@@ -94,14 +104,14 @@ class PaperWorld:
     def _waits_for(self, placement: str, deliveries: frozenset[str]) -> None:
         self._mesh.standings[placement] = replace(self._mesh.standings[placement], deliveries=deliveries)
 
-    async def open_lease(self) -> int:
-        return self.tokens.open_lease()
+    async def open_round(self) -> str:
+        return self.tokens.open_round()
 
-    async def end_lease(self, lease_id: int) -> None:
-        self.tokens.end_lease(lease_id)
+    async def end_round(self, attachment: str) -> None:
+        self.tokens.end_round(attachment)
 
-    async def detach(self, placement: str, position: int) -> None:
-        self.tokens.detach(placement, position)
+    async def confirm(self, placement: str, index: int, token: str) -> None:
+        self.tokens.confirm(placement, index)
 
 
 class StoreWorld:
@@ -109,8 +119,8 @@ class StoreWorld:
 
     def __init__(self, stores: dict[str, KeyspaceStore]) -> None:
         self._stores = stores
-        self._leases: dict[int, RoundLease] = {}
-        self.tokens = EtcdTokens(stores["accounting"])
+        self._leases: dict[str, RoundLease] = {}
+        self.tokens = Holds(stores["accounting"])
 
     async def mesh(self) -> ports.Mesh:
         store = self._stores["accounting"]
@@ -144,16 +154,16 @@ class StoreWorld:
         assert held is not None
         await self._stores["transport"].commit(Delete(held))
 
-    async def open_lease(self) -> int:
+    async def open_round(self) -> str:
         lease = await self._stores["scheduler"].open_lease(ROUND_S)
-        self._leases[lease.id] = lease
-        return lease.id
+        self._leases[attachment_of(lease)] = lease
+        return attachment_of(lease)
 
-    async def end_lease(self, lease_id: int) -> None:
-        await self._leases[lease_id].revoke()
+    async def end_round(self, attachment: str) -> None:
+        await self._leases[attachment].revoke()
 
-    async def detach(self, placement: str, position: int) -> None:
-        await self._stores["scheduler"].commit(Detach(hold_key(placement, "accounting", position)))
+    async def confirm(self, placement: str, index: int, token: str) -> None:
+        await self._stores["scheduler"].commit(confirmed(token))
 
 
 AREAS = ("accounting", "registry", "scheduler", "transport")
@@ -180,40 +190,39 @@ async def world(cluster: EtcdCluster | str) -> AsyncIterator[World]:
             yield StoreWorld({area: EtcdStore(client, area, SystemClock(), system_rng) for area in AREAS})
 
 
-async def test_a_token_stands_under_its_key_and_is_found_again(world: World) -> None:
-    """A scheduler that asks twice must get the revision that its commit compares."""
-    lease = await world.open_lease()
-    key, revision = await world.tokens.put("placements/p", 0, b"hold", lease)
-    assert key == hold_key("placements/p", "accounting", 0)
-    assert revision > 0
-    assert await world.tokens.put("placements/p", 0, b"changed since", lease) == (key, revision)
+async def test_a_token_stands_and_is_found_again(world: World) -> None:
+    """A scheduler that asks twice must get the token that its commit confirms."""
+    attachment = await world.open_round()
+    token = await world.tokens.put("placements/p", 0, b"hold", attachment)
+    assert token
+    assert await world.tokens.put("placements/p", 0, b"changed since", attachment) == token
     assert await world.tokens.stands("placements/p", 0)
     assert not await world.tokens.stands("placements/p", 1)
 
 
 async def test_a_token_is_not_taken_over_by_another_round(world: World) -> None:
     """A second scheduler would commit a placement on a hold that evaporates with the first."""
-    await world.tokens.put("placements/p", 0, b"hold", await world.open_lease())
+    await world.tokens.put("placements/p", 0, b"hold", await world.open_round())
     with pytest.raises(Aborted, match="CONFLICT"):
-        await world.tokens.put("placements/p", 0, b"hold", await world.open_lease())
+        await world.tokens.put("placements/p", 0, b"hold", await world.open_round())
 
 
-async def test_a_token_goes_with_its_lease(world: World) -> None:
+async def test_a_token_goes_with_its_round(world: World) -> None:
     """Money held for a scheduler that died must come free."""
-    lease = await world.open_lease()
-    await world.tokens.put("placements/p", 0, b"hold", lease)
-    await world.end_lease(lease)
+    attachment = await world.open_round()
+    await world.tokens.put("placements/p", 0, b"hold", attachment)
+    await world.end_round(attachment)
     assert not await world.tokens.stands("placements/p", 0)
     with pytest.raises(FailedPrecondition, match="LEASE_GONE"):
-        await world.tokens.put("placements/p", 0, b"hold", lease)
+        await world.tokens.put("placements/p", 0, b"hold", attachment)
 
 
-async def test_a_detached_token_stands_until_it_is_dropped(world: World) -> None:
+async def test_a_confirmed_token_stands_until_it_is_dropped(world: World) -> None:
     """A running job's hold must outlive the round that made it, and not a moment its release."""
-    lease = await world.open_lease()
-    await world.tokens.put("placements/p", 0, b"hold", lease)
-    await world.detach("placements/p", 0)
-    await world.end_lease(lease)
+    attachment = await world.open_round()
+    token = await world.tokens.put("placements/p", 0, b"hold", attachment)
+    await world.confirm("placements/p", 0, token)
+    await world.end_round(attachment)
     assert await world.tokens.stands("placements/p", 0)
     for _ in range(2):
         await world.tokens.drop("placements/p", 0)

@@ -21,6 +21,9 @@ REFUSALS = frozenset(kind.__name__ for kind in BY_CODE.values())
 NOT_OF_THE_WIRE = ("libs/cli/", "libs/etcd3/", "libs/chassis/suanmesh_chassis/probe.py")
 """Where refusals are for the terminal, are etcd's own, or are made up to test the chassis."""
 
+OF_THE_STORE = re.compile(r"\b(etcd|lease_id|(?:create_|mod_)revision)\b", re.IGNORECASE)
+"""What only libs/store and its client know: whoever calls over the wire may be of another node, with another store."""
+
 LEADING_CODE = re.compile(r"""(?:Ending|Objection|PullFailed|_end)\("([A-Z_]+)"|"([A-Z][A-Z_]{3,}): """)
 """How a state's reason is begun: by an ending's or an objection's code, or in a sentence."""
 
@@ -67,6 +70,15 @@ def test_every_obstacle_is_stated_by_the_code(repository: Repository) -> None:
     said = set(_strings(repository.under("services/scheduler/suanmesh_scheduler/domain/")))
 
     assert sorted(_obstacles(repository) - said) == []
+
+
+def test_no_contract_names_what_its_data_is_kept_in(repository: Repository) -> None:
+    """A caller that needs a lease or a revision of etcd can be of this node only, and of this version of it."""
+    contracts = [s for s in repository.under("protos/", ending=".proto") if "/etcdwire/" not in s.path]
+    told = [f"{s.path}: {found[0]}" for s in contracts for found in OF_THE_STORE.finditer(s.text)]
+
+    assert len(contracts) > 30
+    assert not told
 
 
 def test_every_method_has_a_caller(repository: Repository) -> None:

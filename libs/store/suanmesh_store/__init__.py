@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from suanmesh_store.holds import Holds, attachment_of, confirmed
 from suanmesh_store.keyspace import Keyspace, KeyspaceTrouble, Trouble
 from suanmesh_store.layout import Kind
 from suanmesh_store.memory import MemoryKeyspace, MemoryStore
@@ -16,10 +17,10 @@ from suanmesh_store.values import (
     Change,
     Changed,
     Committed,
+    Confirm,
     Conflict,
     Create,
     Delete,
-    Detach,
     Guard,
     Held,
     Memo,
@@ -41,13 +42,14 @@ __all__ = [
     "Change",
     "Changed",
     "Committed",
+    "Confirm",
     "Conflict",
     "Create",
     "Delete",
-    "Detach",
     "Groups",
     "Guard",
     "Held",
+    "Holds",
     "Keyspace",
     "KeyspaceTrouble",
     "Kind",
@@ -69,5 +71,7 @@ __all__ = [
     "Unchanged",
     "Update",
     "WorkQueue",
+    "attachment_of",
+    "confirmed",
     "open_mirror",
 ]

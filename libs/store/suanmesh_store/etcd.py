@@ -39,7 +39,6 @@ from suanmesh_store.keyspace import (
     Listing,
     Modified,
     Outcome,
-    Present,
     Put,
     Remove,
     Trouble,
@@ -226,8 +225,6 @@ def _condition(compare: Compare) -> wire.Compare:
             return Condition.create_revision(key, "=", revision)
         case Modified(key, revision):
             return Condition.mod_revision(key, "=", revision)
-        case Present(key):
-            return Condition.create_revision(key, ">", 0)
 
 
 def _operation(write: Write) -> wire.RequestOp:

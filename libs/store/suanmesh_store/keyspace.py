@@ -37,14 +37,7 @@ class Modified:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Present:
-    """Holds if the key exists."""
-
-    key: str
-
-
-Compare = Created | Modified | Present
+Compare = Created | Modified
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from suanmesh.type.v1.document_pb2 import RequestRecord
-from suanmesh_store import documents, keyspace
+from suanmesh_store import documents
 from suanmesh_store.documents import Stamp
-from suanmesh_store.keyspace import Compare, Created, Entry, Modified, Present, Put, Remove, Unlease, Write
+from suanmesh_store.keyspace import Compare, Created, Entry, Modified, Put, Remove, Unlease, Write
 from suanmesh_store.layout import ROOT, Kind, request_key
-from suanmesh_store.values import Answered, Change, Conflict, Create, Delete, Detach, Guard, Held, Memo, Update
+from suanmesh_store.values import Answered, Change, Confirm, Conflict, Create, Delete, Guard, Held, Memo, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,6 @@ def holds(compare: Compare, entry: Entry | None) -> bool:
             return (entry.create_revision if entry else 0) == revision
         case Modified(_, revision):
             return (entry.mod_revision if entry else 0) == revision
-        case Present():
-            return entry is not None
 
 
 def name_of(key: str, held: Sequence[Held[Any]] = ()) -> str:
@@ -166,23 +164,21 @@ def _step(change: Change, document: Held[Any] | None, fence: int) -> tuple[Compa
         return Modified(document.key, before), Put(document.key, documents.encoded(document, fence), document.lease)
     if isinstance(change, Delete):
         return Modified(change.held.key, change.held.mod_revision), Remove(change.held.key)
-    assert isinstance(change, Detach)
-    return Present(change.key), Unlease(change.key)
+    assert isinstance(change, Confirm)
+    return Created(change.key, change.revision), Unlease(change.key)
 
 
 def _add_guard(compares: dict[str, Compare], guard: Guard) -> None:
-    """Add a guard; one on a key that is written as well may only narrow what the write expects."""
+    """Add a guard; one on a key that is written as well must expect what the write does."""
     compare = Modified(guard.key, guard.mod_revision)
     standing = compares.get(guard.key)
-    if standing is None or isinstance(standing, keyspace.Present):
+    if standing is None:
         compares[guard.key] = compare
     elif standing != compare:
         raise ValueError(f"{guard.key} is guarded at another revision than it is written over")
 
 
 def _expected(compare: Compare) -> str:
-    if isinstance(compare, Present):
-        return "a key"
     return f"revision {compare.revision}" if compare.revision else "absent"
 
 

@@ -72,13 +72,17 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
-class Detach:
-    """Take a key off its lease and leave its value alone; the commit fails where the key is gone."""
+class Confirm:
+    """Take a hold off its lease and leave its value alone; the commit fails unless it is the one made at `revision`.
+
+    `holds.confirmed` makes one of a token.
+    """
 
     key: str
+    revision: int
 
 
-Change = Create[Any] | Update[Any] | Delete | Detach
+Change = Create[Any] | Update[Any] | Delete | Confirm
 
 
 @dataclass(frozen=True, slots=True)

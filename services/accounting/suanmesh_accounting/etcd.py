@@ -1,4 +1,4 @@
-"""The ports on etcd: mirrors of what others write, and the tokens of holds."""
+"""The ports on etcd: mirrors of what others write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_accounting.domain.ledger import Move, Standing
 from suanmesh_kernel.names import last
 from suanmesh_store import Mirror, Store
-from suanmesh_store.layout import PLACEMENTS, TRANSFERS, hold_key
+from suanmesh_store.layout import PLACEMENTS, TRANSFERS
 
 TERMINAL = frozenset(
     {
@@ -70,26 +70,3 @@ def _reports(transfer: transfer_pb2.Transfer) -> bool:
     """
     done = transfer.state == transfer_pb2.Transfer.STATE_DONE
     return done and bool(transfer.account) and transfer.receipt.bytes_received > 0
-
-
-class EtcdTokens:
-    """Tokens of holds in etcd."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def put(self, placement: str, position: int, value: bytes, lease_id: int) -> tuple[str, int]:
-        """Put the token, or find the one that stands."""
-        key = hold_key(placement, "accounting", position)
-        standing = await self._store.get_token(key)
-        if standing is not None and standing.lease == lease_id:
-            return key, standing.mod_revision
-        return key, await self._store.put_token(key, value, lease_id)
-
-    async def stands(self, placement: str, position: int) -> bool:
-        """Whether the token is there."""
-        return await self._store.get_token(hold_key(placement, "accounting", position)) is not None
-
-    async def drop(self, placement: str, position: int) -> None:
-        """Delete the token."""
-        await self._store.delete_token(hold_key(placement, "accounting", position))

@@ -1,4 +1,4 @@
-"""Placing holds: the row first, then the etcd key that stands for it."""
+"""Placing holds: the row first, then the token that stands for it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Holding:
         self._clock = clock
 
     async def place(self, ask: pb.HoldAsk) -> pb.MoneyHold:
-        """Place one hold. A row whose key could not be put is given back at once."""
+        """Place one hold. A row whose token could not be put is given back at once."""
         _check(ask)
         name = f"holds/{last(ask.placement)}-{ask.index}"
         trace_id = ask.traceparent.split("-")[1] if ask.traceparent.count("-") == 3 else ""
@@ -30,20 +30,21 @@ class Holding:
         row = await self._ledger.run(lambda c: sql.add_hold(c, name, ask, trace_id, now))
         hold = wire.hold_to(row)
         try:
-            key, revision = await self._tokens.put(
-                ask.placement, ask.index, hold.SerializeToString(deterministic=True), ask.lease_id
-            )
-        except FailedPrecondition:
+            value = hold.SerializeToString(deterministic=True)
+            token = await self._tokens.put(ask.placement, ask.index, value, ask.attachment)
+        except (FailedPrecondition, InvalidArgument):
             await self._ledger.run(lambda c: sql.move_hold(c, name, HoldState.RELEASED))
             raise
-        return pb.MoneyHold(hold=hold, key=key, mod_revision=revision)
+        return pb.MoneyHold(hold=hold, token=token)
 
 
 def _check(ask: pb.HoldAsk) -> None:
     checked_name(ask.placement, "placements", field="placement")
     checked_name(ask.account, "accounts", field="account")
-    for field, least in (("index", 0), ("lease_id", 1), ("amount_micros", 0)):
+    for field, least in (("index", 0), ("amount_micros", 0)):
         if getattr(ask, field) < least:
             problem = f"{field}: {getattr(ask, field)} is not at least {least}"
             raise InvalidArgument("FIELD_INVALID", problem, field=field)
+    if not ask.attachment:
+        raise InvalidArgument("FIELD_INVALID", "attachment: a hold goes with its round", field="attachment")
     wire.tariffs_from(list(ask.link_prices))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanmesh.accounting.v1 import accounting_service_pb2
-from suanmesh_accounting.etcd import EtcdMesh, EtcdTokens
+from suanmesh_accounting.etcd import EtcdMesh
 from suanmesh_accounting.holding import Holding
 from suanmesh_accounting.ledger import Ledger, open_ledger
 from suanmesh_accounting.metering import Metering
@@ -11,7 +11,7 @@ from suanmesh_accounting.reconciler import HoldReconciler
 from suanmesh_accounting.service import AccountingService
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_chassis import Guard, House, Parts, Served, run
-from suanmesh_store import open_mirror
+from suanmesh_store import Holds, open_mirror
 from suanmesh_store.layout import SITES
 
 
@@ -25,7 +25,7 @@ async def build(house: House[AccountingSettings]) -> Parts:
     settings = house.settings
     ledger = Ledger(open_ledger(settings.database or f"sqlite:///{house.data_dir / 'ledger.sqlite'}"))
     sites = await open_mirror(house.store, SITES)
-    mesh, tokens = EtcdMesh(house.store, sites), EtcdTokens(house.store)
+    mesh, tokens = EtcdMesh(house.store, sites), Holds(house.store)
     guard = Guard("settle hold", house.clock)
     reconciler = HoldReconciler(ledger, mesh, tokens, house.clock, settings, guard)
     holding = Holding(ledger, tokens, house.clock)

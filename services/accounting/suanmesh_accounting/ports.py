@@ -24,16 +24,17 @@ class Mesh(Protocol):
 
 
 class Tokens(Protocol):
-    """The etcd keys that stand for holds."""
+    """The tokens that stand for holds; the store's `Holds` is one."""
 
-    async def put(self, placement: str, position: int, value: bytes, lease_id: int) -> tuple[str, int]:
-        """Put a hold's key on a lease, or find it standing there; gives the key and its mod_revision.
+    async def put(self, placement: str, index: int, value: bytes, attachment: str) -> str:
+        """Put a hold's token with an attachment, or find the one that stands there.
 
-        Raises FailedPrecondition (`LEASE_GONE`), Aborted (`CONFLICT`) where it stands on another lease.
+        Raises FailedPrecondition (`LEASE_GONE`), Aborted (`CONFLICT`) where it stands with another attachment,
+        InvalidArgument (`FIELD_INVALID`).
         """
 
-    async def stands(self, placement: str, position: int) -> bool:
-        """Whether the key is there."""
+    async def stands(self, placement: str, index: int) -> bool:
+        """Whether the token is there."""
 
-    async def drop(self, placement: str, position: int) -> None:
-        """Delete the key; no harm when it is gone."""
+    async def drop(self, placement: str, index: int) -> None:
+        """Delete the token; no harm when it is gone."""

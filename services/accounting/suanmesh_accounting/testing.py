@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from suanmesh_accounting.domain.ledger import Move, Standing
-from suanmesh_kernel.refusals import Aborted, FailedPrecondition
-from suanmesh_store.layout import hold_key
+from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgument
 
 
 @dataclass(slots=True)
@@ -33,54 +32,54 @@ class PaperMesh:
 
 @dataclass(frozen=True, slots=True)
 class PaperToken:
-    """A key with its lease, 0 where it was detached."""
+    """A token with its attachment, empty where it was confirmed."""
 
-    value: bytes
-    lease_id: int
-    mod_revision: int
+    attachment: str
+    number: int
 
 
 class PaperTokens:
-    """`Tokens`, on leases that a test opens and ends."""
+    """`Tokens`, on attachments that a test opens and ends."""
 
     def __init__(self) -> None:
         self._count = count(1)
-        self._leases: set[int] = set()
-        self._tokens: dict[str, PaperToken] = {}
+        self._open: set[str] = set()
+        self._tokens: dict[tuple[str, int], PaperToken] = {}
 
-    def open_lease(self) -> int:
-        """A lease that stands until it is ended."""
-        lease_id = next(self._count)
-        self._leases.add(lease_id)
-        return lease_id
+    def open_round(self) -> str:
+        """An attachment that stands until it is ended."""
+        attachment = f"round-{next(self._count)}"
+        self._open.add(attachment)
+        return attachment
 
-    def end_lease(self, lease_id: int) -> None:
-        """Every key on it goes with it."""
-        self._leases.discard(lease_id)
-        self._tokens = {key: token for key, token in self._tokens.items() if token.lease_id != lease_id}
+    def end_round(self, attachment: str) -> None:
+        """Every token on it goes with it."""
+        self._open.discard(attachment)
+        self._tokens = {at: token for at, token in self._tokens.items() if token.attachment != attachment}
 
-    def detach(self, placement: str, position: int) -> None:
-        """As a commit does it: the key outlives its lease."""
-        key = hold_key(placement, "accounting", position)
-        self._tokens[key] = PaperToken(self._tokens[key].value, 0, next(self._count))
+    def confirm(self, placement: str, index: int) -> None:
+        """As a commit does it: the hold outlives its round."""
+        self._tokens[placement, index] = PaperToken("", self._tokens[placement, index].number)
 
-    async def put(self, placement: str, position: int, value: bytes, lease_id: int) -> tuple[str, int]:
-        """Put the key, or find the one that stands."""
-        key = hold_key(placement, "accounting", position)
-        standing = self._tokens.get(key)
-        if standing is not None and standing.lease_id == lease_id:
-            return key, standing.mod_revision
-        if lease_id not in self._leases:
-            raise FailedPrecondition("LEASE_GONE", f"lease {lease_id} is gone")
+    async def put(self, placement: str, index: int, value: bytes, attachment: str) -> str:
+        """Put the token, or find the one that stands."""
+        standing = self._tokens.get((placement, index))
+        if standing is not None and standing.attachment == attachment:
+            return str(standing.number)
+        if not attachment:
+            raise InvalidArgument("FIELD_INVALID", "attachment: '' is not one", field="attachment")
+        if attachment not in self._open:
+            raise FailedPrecondition("LEASE_GONE", f"{attachment} is over")
         if standing is not None:
-            raise Aborted("CONFLICT", f"{key} stands on another lease", domain="mesh.suanmesh", name=key)
-        self._tokens[key] = PaperToken(value, lease_id, next(self._count))
-        return key, self._tokens[key].mod_revision
+            message = f"{placement} holds with another attachment"
+            raise Aborted("CONFLICT", message, domain="mesh.suanmesh", name=placement)
+        self._tokens[placement, index] = PaperToken(attachment, next(self._count))
+        return str(self._tokens[placement, index].number)
 
-    async def stands(self, placement: str, position: int) -> bool:
-        """Whether the key is there."""
-        return hold_key(placement, "accounting", position) in self._tokens
+    async def stands(self, placement: str, index: int) -> bool:
+        """Whether the token is there."""
+        return (placement, index) in self._tokens
 
-    async def drop(self, placement: str, position: int) -> None:
-        """Delete the key."""
-        self._tokens.pop(hold_key(placement, "accounting", position), None)
+    async def drop(self, placement: str, index: int) -> None:
+        """Delete the token."""
+        self._tokens.pop((placement, index), None)

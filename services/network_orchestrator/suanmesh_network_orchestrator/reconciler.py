@@ -14,7 +14,6 @@ from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation as Rese
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh_chassis import Guard
-from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain.reservations import HOLD_INDEX_MAX, Reservation, State, Use, reservation_name
@@ -76,7 +75,7 @@ class Reconciler:
         if reservation.state is not State.RELEASED:
             reservation = await self._shelf.settle(name, self._use(reservation)) or reservation
         if reservation.state is State.RELEASED:
-            if self._shelf.key_of(reservation) in self._tokens:
+            if name in self._tokens:
                 await self._shelf.drop_token(reservation)
             await self._shelf.forget(name, self._retention)
 
@@ -90,7 +89,7 @@ class Reconciler:
         """What the placement needs the reservation for; None where it was not committed over it."""
         name = reservation.name
         held = self._placements.get(reservation.placement)
-        if held is None or not any(key.split("/")[-2:] == [AREA, _index(name)] for key in held.message.holds):
+        if held is None or name not in held.message.holds:
             return None
         moving = [t.message for n in held.message.transfers if (t := self._transfers.get(n)) is not None]
         carried = [transfer for transfer in moving if transfer.reservation == name]
@@ -103,15 +102,16 @@ class Reconciler:
                 self._queue.add(reservations_of(name))
 
     async def _follow_tokens(self) -> None:
-        """Know which hold keys of ours stand; one that goes with its lease makes its reservation dirty."""
+        """Know whose holds stand; one that goes with its round makes its reservation dirty."""
         standing = await self._store.tokens(HOLDS)
-        self._tokens = {token.key for token in standing.tokens if _is_ours(token.key)}
+        self._tokens = {_of_key(token.key) for token in standing.tokens if _is_ours(token.key)}
         self._queue.add(self._kept.names())
         async for batch in self._store.watch_tokens(HOLDS, standing.revision, standing.tokens):
             for key, token in batch.changes:
                 if _is_ours(key):
-                    (self._tokens.add if token else self._tokens.discard)(key)
-                    self._queue.add([_of_key(key)])
+                    name = _of_key(key)
+                    (self._tokens.add if token else self._tokens.discard)(name)
+                    self._queue.add([name])
 
     async def _resync(self) -> None:
         while True:
@@ -131,10 +131,6 @@ def _moves(placement: Placement, reservation: Reservation) -> bool:
     """Whether the placement may still move data that way: inputs come before it runs, results leave until it ends."""
     leaves = reservation.source == placement.site
     return not placement.HasField("end_time") if leaves else placement.state in _NEEDS_INPUTS
-
-
-def _index(reservation: str) -> str:
-    return last(reservation).rpartition("-")[2]
 
 
 def _is_ours(key: str) -> bool:

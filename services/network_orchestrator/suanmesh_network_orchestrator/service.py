@@ -86,11 +86,10 @@ class NetworkOrchestratorService:
             with span(
                 names.HOLD_PATH, parent=elsewhere(item.traceparent), placement=ask.placement, rate_bps=ask.rate_bps
             ):
-                reservation, key, mod_revision = await self._shelf.reserve(ask, item.lease_id, call.author())
+                reservation, token = await self._shelf.reserve(ask, item.attachment, call.author())
         except Refusal as refusal:
             return pb.PathHoldResult(error=status_of(refusal, area=AREA))
-        hold = pb.PathHold(reservation=wire.reservation_to(reservation), key=key, mod_revision=mod_revision)
-        return pb.PathHoldResult(hold=hold)
+        return pb.PathHoldResult(hold=pb.PathHold(reservation=wire.reservation_to(reservation), token=token))
 
 
 def _check_count(items: Sequence[object], most: int, field: str) -> None:

@@ -15,17 +15,16 @@ from suanmesh.network_orchestrator.v1.booking_pb2 import LinkBooking
 from suanmesh.network_orchestrator.v1.link_pb2 import Link as LinkMessage
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation as ReservationMessage
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import Aborted, FailedPrecondition, Refusal
+from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgument, Refusal
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain import declaration, reservations
 from suanmesh_network_orchestrator.domain.paths import Obstacle, find_path
 from suanmesh_network_orchestrator.domain.probes import Probe, Probes
-from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, Use
+from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, Use, index_of
 from suanmesh_network_orchestrator.domain.topology import Link, Topology, topology
-from suanmesh_store import Author, Change, Conflict, Create, Delete, Held, Mirror, Store, Update
+from suanmesh_store import Author, Change, Conflict, Create, Delete, Held, Holds, Mirror, Store, Update
 from suanmesh_store.archive import Archive, Keep
-from suanmesh_store.layout import BOOKINGS, LINKS, RESERVATIONS, hold_key
+from suanmesh_store.layout import BOOKINGS, LINKS, RESERVATIONS
 from suanmesh_telemetry import names, span
 
 AREA = "network_orchestrator"
@@ -47,6 +46,7 @@ class Shelf:
         clock: Clock,
     ) -> None:
         self._store = store
+        self._holds = Holds(store)
         self._archive = archive
         self._links = links
         self._bookings = bookings
@@ -90,24 +90,23 @@ class Shelf:
                 await self._links.wait_for(committed.revision)
         return [self._shown(held) for link in declared if (held := self._links.get(link.name)) is not None]
 
-    async def reserve(self, ask: Ask, lease_id: int, author: Author) -> tuple[Reservation, str, int]:
-        """Hold bandwidth on the lease; answers the reservation, the hold's key and its mod_revision.
+    async def reserve(self, ask: Ask, attachment: str, author: Author) -> tuple[Reservation, str]:
+        """Hold bandwidth for as long as the attachment stands; answers the reservation and the hold's token.
 
         Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`), FailedPrecondition (`NO_PATH`, `LEASE_GONE`), Aborted
-        (`CONFLICT`).
+        (`CONFLICT`), InvalidArgument (`FIELD_INVALID`).
         """
         name = reservations.reservation_name(ask.placement, ask.index)
-        key = hold_key(ask.placement, AREA, ask.index)
         async with self._writing:
-            held = await self._without_earlier(name, ask, key, lease_id)
+            held = await self._without_earlier(name, ask, attachment)
             if held is None or reservations.lapsed(wire.reservation_from(held.message)):
                 held = await self._book(ask, held, author)
             reservation = wire.reservation_from(held.message)
             if reservation.state is State.RELEASED:
                 raise FailedPrecondition("LEASE_GONE", f"{name} was given back already", name=name)
             try:
-                return reservation, key, await self._token(key, name, lease_id)
-            except FailedPrecondition:
+                return reservation, await self._holds.put(ask.placement, ask.index, name.encode(), attachment)
+            except (FailedPrecondition, InvalidArgument):
                 await self._release(held, reservation)
                 raise
 
@@ -118,8 +117,7 @@ class Shelf:
             if held is None:
                 return None
             before = wire.reservation_from(held.message)
-            key = self.key_of(before)
-            stands = before.state is State.HELD and await self._store.get_token(key) is not None
+            stands = before.state is State.HELD and await self._holds.stands(before.placement, index_of(before))
             after = reservations.settled(before, token_stands=stands, use=use, now=self._clock.now())
             if after == before:
                 return None
@@ -135,7 +133,7 @@ class Shelf:
         async with self._writing:
             held = await self._store.get(RESERVATIONS, reservation.name)
             if held is None or wire.reservation_from(held.message).state is State.RELEASED:
-                await self._store.delete_token(self.key_of(reservation))
+                await self._holds.drop(reservation.placement, index_of(reservation))
 
     async def forget(self, name: str, older_than: timedelta) -> None:
         """Move a reservation that was given back long enough ago to the archive."""
@@ -148,21 +146,16 @@ class Shelf:
             await self._archive.keep(Keep(RESERVATIONS, name, ended, place=wire.place_of(ended), party=ended.party))
             await self._store.commit(Delete(held))
 
-    @staticmethod
-    def key_of(reservation: Reservation) -> str:
-        """The key that stands for a reservation's hold."""
-        return hold_key(reservation.placement, AREA, int(last(reservation.name).rpartition("-")[2]))
-
-    async def _without_earlier(self, name: str, ask: Ask, key: str, lease_id: int) -> Held[ReservationMessage] | None:
-        """What stands under the name; an earlier hold, on another lease or for another ask, is given back."""
+    async def _without_earlier(self, name: str, ask: Ask, attachment: str) -> Held[ReservationMessage] | None:
+        """What stands under the name; an earlier hold, of another round or for another ask, is given back."""
         held = await self._store.get(RESERVATIONS, name)
         reservation = wire.reservation_from(held.message) if held else None
         if held is None or reservation is None or reservation.state is not State.HELD:
             return held
-        token = await self._store.get_token(key)
-        if reservations.answers(reservation, ask) and (token is None or token.lease == lease_id):
+        standing = await self._holds.attachment(ask.placement, ask.index)
+        if reservations.answers(reservation, ask) and standing in (None, attachment):
             return held
-        await self._store.delete_token(key)
+        await self._holds.drop(ask.placement, ask.index)
         await self._release(held, reservation)
         return await self._store.get(RESERVATIONS, name)
 
@@ -184,12 +177,6 @@ class Shelf:
                 return committed.held[0]
         message = f"the links from {ask.source} to {ask.target} change too fast"
         raise Aborted("CONFLICT", message, domain="mesh.suanmesh")
-
-    async def _token(self, key: str, name: str, lease_id: int) -> int:
-        standing = await self._store.get_token(key)
-        if standing is not None:
-            return standing.mod_revision
-        return await self._store.put_token(key, name.encode(), lease_id)
 
     async def _release(self, held: Held[ReservationMessage], reservation: Reservation) -> None:
         after = reservations.released(reservation, self._clock.now())

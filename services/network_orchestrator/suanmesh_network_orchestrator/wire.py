@@ -83,8 +83,8 @@ def ask_from(message: network_orchestrator_service_pb2.PathAsk, *, field: str) -
         max_latency_us=message.max_latency_us,
     )
     check_ask(ask, field=field)
-    if message.lease_id <= 0:
-        raise _invalid(f"{field}.lease_id", "a hold lives on its round's lease")
+    if not message.attachment:
+        raise _invalid(f"{field}.attachment", "a hold goes with its round")
     return ask
 
 

@@ -15,7 +15,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
-from suanmesh_scheduler.ports import HoldKey
+from suanmesh_scheduler.ports import Hold
 from suanmesh_scheduler.sharing import Shared
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.status import refusal_of
@@ -74,21 +74,21 @@ class MeshAreas:
             quoted.extend((await self._mesh.accounting.QuoteBatch(request)).results)
         return quoted
 
-    async def hold_money(self, ask: accounting.HoldAsk) -> HoldKey:
+    async def hold_money(self, ask: accounting.HoldAsk) -> Hold:
         """Hold money."""
         answer = await self._mesh.accounting.PlaceHolds(accounting.PlaceHoldsRequest(items=[ask]))
         result = answer.results[0]
         if result.HasField("error"):
             raise refusal_of(result.error)
-        return HoldKey(result.hold.key, result.hold.mod_revision, result.hold.hold.name)
+        return Hold(result.hold.hold.name, result.hold.token)
 
-    async def hold_path(self, ask: network.PathAsk) -> HoldKey:
+    async def hold_path(self, ask: network.PathAsk) -> Hold:
         """Hold bandwidth."""
         answer = await self._mesh.network_orchestrator.ReservePaths(network.ReservePathsRequest(items=[ask]))
         result = answer.results[0]
         if result.HasField("error"):
             raise refusal_of(result.error)
-        return HoldKey(result.hold.key, result.hold.mod_revision, result.hold.reservation.name)
+        return Hold(result.hold.reservation.name, result.hold.token)
 
     async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:
         """Make transfers."""

@@ -13,8 +13,8 @@ from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN, rate_for, ways_home
 from suanmesh_scheduler.domain.values import Route
-from suanmesh_scheduler.ports import Areas, HoldKey
-from suanmesh_store import Change, Detach, Held, Store, Unchanged, Update
+from suanmesh_scheduler.ports import Areas, Hold
+from suanmesh_store import Change, Held, Store, Update, attachment_of, confirmed
 from suanmesh_telemetry import current_traceparent, names, span
 
 HOLDS_FROM = 32
@@ -74,7 +74,7 @@ class Delivering:
                     network.PathAsk(
                         placement=placement.name,
                         index=HOLDS_FROM + index,
-                        lease_id=lease.id,
+                        attachment=attachment_of(lease),
                         source=placement.message.site,
                         target=target,
                         rate_bps=rates[target],
@@ -84,8 +84,8 @@ class Delivering:
                 for index, target in enumerate(targets)
             ]
             changed = _with_routes(placement, targets, holds, rates)
-            changes: list[Change] = [*(Detach(hold.key) for hold in holds), Update(placement, changed)]
-            await self._store.commit(*changes, guards=[Unchanged(hold.key, hold.mod_revision) for hold in holds])
+            changes: list[Change] = [*(confirmed(hold.token) for hold in holds), Update(placement, changed)]
+            await self._store.commit(*changes)
 
     async def _rates(self, site: str, sizes: dict[str, int]) -> dict[str, int]:
         """What each way is asked for, so that all can be held; where one has too little left, the hold says why."""
@@ -114,12 +114,12 @@ def _bytes_to(target: str, parcels: Sequence[Parcel]) -> int:
 
 
 def _with_routes(
-    placement: Held[placement_pb2.Placement], targets: Sequence[str], holds: Sequence[HoldKey], rates: dict[str, int]
+    placement: Held[placement_pb2.Placement], targets: Sequence[str], holds: Sequence[Hold], rates: dict[str, int]
 ) -> placement_pb2.Placement:
     changed = placement.draft()
-    changed.holds.extend(hold.key for hold in holds)
+    changed.holds.extend(hold.name for hold in holds)
     changed.output_routes.extend(
-        placement_pb2.OutputRoute(target=target, reservation=hold.resource, rate_bps=rates[target])
+        placement_pb2.OutputRoute(target=target, reservation=hold.name, rate_bps=rates[target])
         for target, hold in zip(targets, holds, strict=True)
     )
     bound_placement(changed)

@@ -1,4 +1,4 @@
-"""One job from a decision to a placement: hold path and money on one lease, then one transaction."""
+"""One job from a decision to a placement: hold path and money in one round, then one transaction."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from suanmesh_scheduler.domain.relax import with_change
 from suanmesh_scheduler.domain.states import JobState, job_moved
 from suanmesh_scheduler.domain.values import Candidate, Verdict
 from suanmesh_scheduler.gathering import Gathered, Gathering
-from suanmesh_scheduler.ports import Areas, HoldKey
-from suanmesh_store import Change, Create, Detach, Held, Store, Unchanged, Update
+from suanmesh_scheduler.ports import Areas, Hold
+from suanmesh_store import Change, Create, Held, Store, Update, attachment_of, confirmed
 from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import DECISIONS, PLACEMENTS, SITE_BOOKINGS
 from suanmesh_telemetry import current_traceparent, names, span
@@ -38,11 +38,11 @@ class Decided:
 class Holds:
     """What a placement holds before it is committed."""
 
-    money: HoldKey
-    paths: tuple[HoldKey, ...]
+    money: Hold
+    paths: tuple[Hold, ...]
 
     @property
-    def all(self) -> tuple[HoldKey, ...]:
+    def all(self) -> tuple[Hold, ...]:
         """Every hold."""
         return (self.money, *self.paths)
 
@@ -97,7 +97,7 @@ class Placing:
         async with AsyncExitStack() as round_lease:
             with span(names.HOLD_PLACEMENT, parent=held.traceparent, job=held.name, placement=placement_name):
                 lease = await round_lease.enter_async_context(await self._store.open_lease(self._lease_s))
-                holds = await self._hold(held.message, placement_name, decided, chosen, lease.id)
+                holds = await self._hold(held.message, placement_name, decided, chosen, attachment_of(lease))
             with span(names.COMMIT_PLACEMENT, parent=held.traceparent, job=held.name, placement=placement_name):
                 await self._commit(held, placement_name, decided, chosen, holds)
                 await round_lease.aclose()
@@ -121,7 +121,7 @@ class Placing:
         await self._store.commit(Update(held, job))
 
     async def _hold(
-        self, job: job_pb2.Job, placement: str, decided: Decided, chosen: Candidate, lease_id: int
+        self, job: job_pb2.Job, placement: str, decided: Decided, chosen: Candidate, attachment: str
     ) -> Holds:
         traceparent = current_traceparent()
         paths = []
@@ -129,7 +129,7 @@ class Placing:
             ask = network.PathAsk(
                 placement=placement,
                 index=index,
-                lease_id=lease_id,
+                attachment=attachment,
                 source=route.end,
                 target=chosen.site,
                 rate_bps=route.rate_bps,
@@ -139,7 +139,7 @@ class Placing:
             paths.append(await self._areas.hold_path(ask))
         money = accounting.HoldAsk(
             placement=placement,
-            lease_id=lease_id,
+            attachment=attachment,
             account=job.account,
             amount_micros=chosen.cost_micros or 0,
             job=job.name,
@@ -179,14 +179,14 @@ class Placing:
         bound_placement(placement)
         chosen_for = f"CHOSEN: {decided.verdict.reason}"
         wire.set_job_state(job, job_moved(wire.job_state(job), JobState.PLACED), chosen_for, self._clock.now())
-        changes: list[Change] = [Detach(hold.key) for hold in holds.all]
+        changes: list[Change] = [confirmed(hold.token) for hold in holds.all]
         changes += [
             Create(PLACEMENTS, placement_name, placement),
             self._booked(decided.gathered, chosen),
             Update(held, job),
         ]
         await self._archive.keep(Keep(DECISIONS, decided.decision.name, decided.decision))
-        await self._store.commit(*changes, guards=[Unchanged(hold.key, hold.mod_revision) for hold in holds.all])
+        await self._store.commit(*changes)
 
     def _booked(self, gathered: Gathered, chosen: Candidate) -> Change:
         standing = gathered.bookings.get(chosen.site)
@@ -207,14 +207,14 @@ def _placement(
         job=job.name,
         site=chosen.site,
         legs=[placement_pb2.Leg(pool=chosen.pool, hosts=runs, per_task=per_task)],
-        holds=[hold.key for hold in holds.all],
+        holds=[hold.name for hold in holds.all],
         state=placement_pb2.Placement.STATE_COMMITTED,
         state_reason=f"CHOSEN: {decided.verdict.reason}",
         decision=decided.decision.name,
         account=job.account,
-        reservation=holds.paths[0].resource if holds.paths else "",
+        reservation=holds.paths[0].name if holds.paths else "",
         routes=[
-            placement_pb2.InputRoute(source=route.end, reservation=hold.resource, rate_bps=route.rate_bps)
+            placement_pb2.InputRoute(source=route.end, reservation=hold.name, rate_bps=route.rate_bps)
             for route, hold in zip(chosen.routes, holds.paths, strict=True)
         ],
         party=job.party,

@@ -16,13 +16,13 @@ from suanmesh.transport.v1 import transport_service_pb2 as transport
 
 
 @dataclass(frozen=True, slots=True)
-class HoldKey:
-    """An etcd key that stands for a hold, and the revision the commit compares."""
+class Hold:
+    """What another area holds for a placement."""
 
-    key: str
-    mod_revision: int
-    resource: str = ""
-    """Name of the reservation or hold behind it."""
+    name: str
+    """`holds/{hold}` or `reservations/{reservation}`."""
+    token: str
+    """What the commit confirms it by."""
 
 
 class Areas(Protocol):
@@ -49,10 +49,10 @@ class Areas(Protocol):
     async def quote(self, asks: Sequence[accounting.QuoteAsk]) -> Sequence[accounting.QuoteResult]:
         """What each ask would cost."""
 
-    async def hold_money(self, ask: accounting.HoldAsk) -> HoldKey:
+    async def hold_money(self, ask: accounting.HoldAsk) -> Hold:
         """Hold money. Raises ResourceExhausted (`BALANCE_INSUFFICIENT`)."""
 
-    async def hold_path(self, ask: network.PathAsk) -> HoldKey:
+    async def hold_path(self, ask: network.PathAsk) -> Hold:
         """Hold bandwidth. Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`)."""
 
     async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:

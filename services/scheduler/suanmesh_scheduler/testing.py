@@ -17,9 +17,9 @@ from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound, ResourceExhausted
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS
-from suanmesh_scheduler.ports import HoldKey
+from suanmesh_scheduler.ports import Hold
 from suanmesh_sdk.status import status_of
-from suanmesh_store import Create, Store
+from suanmesh_store import Create, Holds, Store
 from suanmesh_store.layout import PLACEMENTS, TRANSFERS, hold_key
 
 MILLION = 1_000_000
@@ -115,18 +115,18 @@ class PaperAreas:
         self._called("quote")
         return [self._quote(ask) for ask in asks]
 
-    async def hold_money(self, ask: accounting.HoldAsk) -> HoldKey:
+    async def hold_money(self, ask: accounting.HoldAsk) -> Hold:
         """Hold while the balance covers it."""
         self._called("hold_money")
         account = await self.account(ask.account)
         if ask.amount_micros > account.balance_micros - account.held_micros:
             raise ResourceExhausted("BALANCE_INSUFFICIENT", f"{ask.account} does not cover it", name=ask.account)
         key = hold_key(ask.placement, "accounting", ask.index)
-        revision = await self.accounting_store.put_token(key, b"{}", ask.lease_id)
+        token = await Holds(self.accounting_store).put(ask.placement, ask.index, b"{}", ask.attachment)
         self.holds[key] = PaperHold(ask.placement, ask.account, ask.amount_micros)
-        return HoldKey(key, revision, f"holds/{last(ask.placement)}-{ask.index}")
+        return Hold(f"holds/{last(ask.placement)}-{ask.index}", token)
 
-    async def hold_path(self, ask: network.PathAsk) -> HoldKey:
+    async def hold_path(self, ask: network.PathAsk) -> Hold:
         """Hold while the wire has it."""
         self._called("hold_path")
         query = network.PathQuery(
@@ -137,9 +137,9 @@ class PaperAreas:
             message = f"no path has {ask.rate_bps} bit/s"
             raise ResourceExhausted("BANDWIDTH_EXHAUSTED", message, link=found.obstacle.link)
         key = hold_key(ask.placement, "network_orchestrator", ask.index)
-        revision = await self.network_store.put_token(key, b"{}", ask.lease_id)
+        token = await Holds(self.network_store).put(ask.placement, ask.index, b"{}", ask.attachment)
         self.holds[key] = PaperHold(ask.placement, found.path.links[0], ask.rate_bps)
-        return HoldKey(key, revision, f"reservations/{last(ask.placement)}-{ask.index}")
+        return Hold(f"reservations/{last(ask.placement)}-{ask.index}", token)
 
     async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:
         """Documents in the store, each made once."""

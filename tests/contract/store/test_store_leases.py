@@ -11,8 +11,8 @@ import pytest
 
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.placement_pb2 import Placement
-from suanmesh_kernel.refusals import FailedPrecondition, Unavailable
-from suanmesh_store import Conflict, Create, Detach, Leadership, Unchanged, Update
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Unavailable
+from suanmesh_store import Conflict, Create, Holds, Leadership, Update, attachment_of, confirmed
 from suanmesh_store.layout import HOLDS, JOBS, PLACEMENTS, election_key, hold_key, holds_of
 
 MONEY = hold_key("placements/p", "accounting", 0)
@@ -48,14 +48,13 @@ async def test_a_round_commits_over_its_holds(world: Any) -> None:
     scheduler, money, network = world.store("scheduler"), world.store("accounting"), world.store("network_orchestrator")
     async with await scheduler.open_lease(ROUND_S) as lease:
         assert lease.alive
-        revisions = {
-            MONEY: await money.put_token(MONEY, b"120", lease.id),
-            PATH: await network.put_token(PATH, b"1 Gbit/s", lease.id),
-        }
+        tokens = [
+            await Holds(money).put("placements/p", 0, b"120", attachment_of(lease)),
+            await Holds(network).put("placements/p", 0, b"1 Gbit/s", attachment_of(lease)),
+        ]
         await scheduler.commit(
-            *(Detach(key) for key in revisions),
+            *(confirmed(token) for token in tokens),
             Create(PLACEMENTS, "placements/p", Placement(name="placements/p")),
-            guards=[Unchanged(key, revision) for key, revision in revisions.items()],
         )
     await world.lapse(lease)
 
@@ -66,8 +65,9 @@ async def test_a_round_commits_over_its_holds(world: Any) -> None:
         (MONEY, b"120", 0),
         (PATH, b"1 Gbit/s", 0),
     ]
-    await money.delete_token(MONEY)
-    await money.delete_token(MONEY)
+    assert await Holds(money).attachment("placements/p", 0) == ""
+    await Holds(money).drop("placements/p", 0)
+    await Holds(money).drop("placements/p", 0)
     assert await money.get_token(MONEY) is None
 
 
@@ -91,17 +91,34 @@ async def test_no_commit_over_a_hold_that_is_gone(world: Any) -> None:
     """A placement must never stand on money that was given back."""
     scheduler, money = world.store("scheduler"), world.store("accounting")
     lease = await scheduler.open_lease(ROUND_S)
-    held = await money.put_token(MONEY, b"120", lease.id)
+    token = await Holds(money).put("placements/p", 0, b"120", attachment_of(lease))
     await lease.revoke()
     placement = Create(PLACEMENTS, "placements/p", Placement(name="placements/p"))
 
-    with pytest.raises(Conflict) as guarded:
-        await scheduler.commit(Detach(MONEY), placement, guards=[Unchanged(MONEY, held)])
-    with pytest.raises(Conflict) as unguarded:
-        await scheduler.commit(Detach(MONEY), placement)
+    with pytest.raises(Conflict) as gone:
+        await scheduler.commit(confirmed(token), placement)
+    await Holds(money).put("placements/p", 0, b"120", attachment_of(await scheduler.open_lease(ROUND_S)))
+    with pytest.raises(Conflict) as another:
+        await scheduler.commit(confirmed(token), placement)
 
-    assert guarded.value.keys == unguarded.value.keys == (MONEY,)
+    assert gone.value.keys == another.value.keys == (MONEY,)
     assert await scheduler.get(PLACEMENTS, "placements/p") is None
+
+
+@pytest.mark.parametrize("word", ["", "p/accounting/0", "-1/p/accounting/0", "\u0663/p/accounting/0", "7"])
+async def test_a_word_that_no_store_gave_out_is_no_token(word: str) -> None:
+    """A caller that mixes tokens up must hear it, and never reach a key outside the holds."""
+    with pytest.raises(InvalidArgument, match="FIELD_INVALID"):
+        confirmed(word)
+
+
+@pytest.mark.parametrize("word", ["", "0", "-1", "lease", "f" * 40])
+async def test_a_word_that_no_store_gave_out_holds_nothing(world: Any, word: str) -> None:
+    """A hold attached to nothing would never go by itself."""
+    money = world.store("accounting")
+    with pytest.raises(InvalidArgument, match="FIELD_INVALID"):
+        await Holds(money).put("placements/p", 0, b"120", word)
+    assert not await Holds(money).stands("placements/p", 0)
 
 
 async def test_a_hold_repeated_is_the_hold_that_stands(world: Any) -> None:

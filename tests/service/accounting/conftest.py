@@ -26,7 +26,7 @@ from suanmesh_chassis.signing import new_signing_key
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_sdk import Mesh
-from suanmesh_store import Create, Detach, Kind, Update
+from suanmesh_store import Create, Kind, Update, attachment_of, confirmed
 from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS, M
 from suanmesh_store.store import KeyspaceStore
 
@@ -102,19 +102,21 @@ class Books:
     async def account(self, account_id: str = "acme") -> account_pb2.Account:
         return await self.operator.accounting.GetAccount(pb.GetAccountRequest(name=f"accounts/{account_id}"))
 
-    async def hold(self, placement: str, amount: int, lease_id: int, **more: object) -> pb.MoneyHoldResult:
+    async def hold(self, placement: str, amount: int, attachment: str, **more: object) -> pb.MoneyHoldResult:
         facts = {
             "account": "accounts/acme",
             "job": f"jobs/{placement}",
             "site": "sites/a",
             "price_book": "priceBooks/a",
         }
-        ask = pb.HoldAsk(placement=f"placements/{placement}", amount_micros=amount, lease_id=lease_id, **(facts | more))
+        ask = pb.HoldAsk(
+            placement=f"placements/{placement}", amount_micros=amount, attachment=attachment, **(facts | more)
+        )
         return (await self.scheduler.accounting.PlaceHolds(pb.PlaceHoldsRequest(items=[ask]))).results[0]
 
-    async def lease(self) -> int:
-        """The lease of a round of the scheduler."""
-        return (await self.stores("scheduler").open_lease(60)).id
+    async def lease(self) -> str:
+        """The attachment of a round of the scheduler."""
+        return attachment_of(await self.stores("scheduler").open_lease(60))
 
     async def place(self, placement: str, amount: int, *, tasks: int = 1, **more: object) -> pb.MoneyHold:
         """Hold and commit, as the scheduler does it."""
@@ -124,10 +126,10 @@ class Books:
         return result.hold
 
     async def commit(self, placement: str, hold: pb.MoneyHold, *, tasks: int = 1) -> None:
-        """Detach the hold and write the placement, all at once."""
+        """Confirm the hold and write the placement, all at once."""
         message = Placement(name=f"placements/{placement}", state=Placement.STATE_COMMITTED)
         message.work.count = tasks
-        await self.stores("scheduler").commit(Detach(hold.key), Create(PLACEMENTS, message.name, message))
+        await self.stores("scheduler").commit(confirmed(hold.token), Create(PLACEMENTS, message.name, message))
 
     async def end(self, placement: str, state: Placement.State.ValueType = Placement.STATE_DONE) -> None:
         """The placement is over."""

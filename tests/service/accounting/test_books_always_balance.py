@@ -70,7 +70,7 @@ class Shop:
     holding: Holding
     metering: Metering
     reconciler: HoldReconciler
-    leases: dict[int, int] = field(default_factory=dict)
+    rounds: dict[int, str] = field(default_factory=dict)
     credits: int = 0
     sequence: int = 0
 
@@ -80,23 +80,23 @@ class Shop:
         await self.ledger.run(lambda c: sql.credit(c, name, amount, entry, "parties/operator", self.clock.now()))
 
     async def hold(self, number: int, amount: int) -> None:
-        self.leases[number] = self.tokens.open_lease()
+        self.rounds[number] = self.tokens.open_round()
         ask = pb.HoldAsk(
-            placement=f"placements/{number}", lease_id=self.leases[number], account=_account(number),
+            placement=f"placements/{number}", attachment=self.rounds[number], account=_account(number),
             amount_micros=amount, job=f"jobs/{number}", site=SITE,
             price_book=f"priceBooks/{CURRENCIES[number % 2].lower()}",
         )  # fmt: skip
-        with suppress(ResourceExhausted, FailedPrecondition, Aborted):  # no money, no lease, another round's
+        with suppress(ResourceExhausted, FailedPrecondition, Aborted):  # no money, no round, another round's
             await self.holding.place(ask)
 
     async def die(self, number: int) -> None:
         """The scheduler dies: what it has not committed evaporates."""
-        self.tokens.end_lease(self.leases.get(number, 0))
+        self.tokens.end_round(self.rounds.get(number, ""))
 
     async def commit(self, number: int) -> None:
         name = f"placements/{number}"
         if await self.tokens.stands(name, 0) and name not in self.mesh.standings:
-            self.tokens.detach(name, 0)
+            self.tokens.confirm(name, 0)
             self.mesh.standings[name] = Standing(terminal=False, end_time=None, tasks=1)
 
     async def place(self, number: int, amount: int) -> None:

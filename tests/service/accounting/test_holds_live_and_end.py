@@ -12,6 +12,7 @@ from suanmesh.accounting.v1.usage_pb2 import Hold
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.type.v1.money_pb2 import METER_TRANSFER_BYTES, Price
 from suanmesh_sdk.status import refusal_of
+from suanmesh_store import Holds, attachment_of
 
 HELD, COMMITTED, RELEASED = Hold.STATE_HELD, Hold.STATE_COMMITTED, Hold.STATE_RELEASED
 
@@ -28,8 +29,7 @@ async def test_a_hold_takes_what_it_promises_and_says_what_is_missing(opened: An
         lease = await books.lease()
         made = (await books.hold("p", 700, lease)).hold
         assert (made.hold.state, made.hold.amount_micros) == (HELD, 700)
-        token = await books.stores("accounting").get_token(made.key)
-        assert (token.lease, token.mod_revision) == (lease, made.mod_revision)
+        assert await Holds(books.stores("accounting")).attachment("placements/p", 0) == lease
         account = await books.account()
         assert (account.balance_micros, account.held_micros) == (1000, 700)
 
@@ -68,7 +68,7 @@ async def test_a_hold_whose_token_cannot_be_put_is_given_back(opened: Any) -> No
         await founded(books)
         lease = await books.stores("scheduler").open_lease(60)
         await lease.revoke()
-        assert refusal_of((await books.hold("p", 700, lease.id)).error).reason == "LEASE_GONE"
+        assert refusal_of((await books.hold("p", 700, attachment_of(lease))).error).reason == "LEASE_GONE"
         assert (await books.account()).held_micros == 0
         again = (await books.hold("p", 600, await books.lease())).hold
         assert (again.hold.state, again.hold.amount_micros) == (HELD, 600)
@@ -83,13 +83,13 @@ async def test_a_hold_whose_token_cannot_be_put_is_given_back(opened: Any) -> No
         ({"account": "acme"}, "FIELD_INVALID"),
         ({"amount": -1}, "FIELD_INVALID"),
         ({"index": -1}, "FIELD_INVALID"),
-        ({"lease_id": 0}, "FIELD_INVALID"),
+        ({"attachment": ""}, "FIELD_INVALID"),
     ],
 )
 async def test_a_wrong_hold_takes_nothing(books: Any, change: dict[str, Any], reason: str) -> None:
-    """What cannot be rated later must not be promised now, and without a lease nothing would ever take it back."""
+    """What cannot be rated later must not be promised now, and without a round nothing would ever take it back."""
     await books.publish("euro", currency="EUR")
-    result = await books.hold("p", **({"amount": 5, "lease_id": await books.lease()} | change))
+    result = await books.hold("p", **({"amount": 5, "attachment": await books.lease()} | change))
     assert refusal_of(result.error).reason == reason
     assert await books.holds() == {}
 
@@ -98,7 +98,7 @@ async def test_a_hold_lives_as_long_as_its_placement(opened: Any) -> None:
     """Money must be there until the last usage has come, and be free the moment it has."""
     async with opened() as books:
         await founded(books)
-        made = await books.place("p", 700, tasks=2)
+        await books.place("p", 700, tasks=2)
         await books.until("p", COMMITTED)
         await books.use("a", "p", 100)
         await books.end("p")
@@ -112,7 +112,7 @@ async def test_a_hold_lives_as_long_as_its_placement(opened: Any) -> None:
         account = await books.account()
         assert (account.balance_micros, account.held_micros) == (825, 0)
         async with asyncio.timeout(10):
-            while await books.stores("accounting").get_token(made.key) is not None:
+            while await Holds(books.stores("accounting")).stands("placements/p", 0):
                 pass
 
 
@@ -199,7 +199,7 @@ async def test_a_hold_evaporates_with_its_lease(opened: Any) -> None:
     async with opened() as books:
         await founded(books)
         async with await books.stores("scheduler").open_lease(60) as lease:
-            await books.hold("gone", 700, lease.id)
+            await books.hold("gone", 700, attachment_of(lease))
             await books.hold("kept", 100, await books.lease())
         books.clock.advance(16)
         await books.until("gone", RELEASED)

@@ -20,8 +20,8 @@ from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_network_orchestrator.main import build
 from suanmesh_network_orchestrator.settings import NetworkOrchestratorSettings
 from suanmesh_sdk import Mesh
-from suanmesh_store import Create, Detach, Kind, Update
-from suanmesh_store.layout import BOOKINGS, PLACEMENTS, RESERVATIONS, M
+from suanmesh_store import Create, Kind, Update, confirmed
+from suanmesh_store.layout import BOOKINGS, PLACEMENTS, RESERVATIONS, M, holds_of
 from suanmesh_store.store import KeyspaceStore
 
 AREA = "network_orchestrator"
@@ -67,21 +67,21 @@ class Net:
         answer = await self.operator.network_orchestrator.DeclareLinks(pb.DeclareLinksRequest(links=links))
         return list(answer.links)
 
-    async def reserve(self, placement: str, rate_bps: int, lease_id: int, **more: int) -> pb.PathHoldResult:
+    async def reserve(self, placement: str, rate_bps: int, attachment: str, **more: int) -> pb.PathHoldResult:
         ask = pb.PathAsk(
-            placement=f"placements/{placement}", lease_id=lease_id, source="sites/a", target="sites/b",
+            placement=f"placements/{placement}", attachment=attachment, source="sites/a", target="sites/b",
             rate_bps=rate_bps, **more,
         )  # fmt: skip
         answer = await self.scheduler.network_orchestrator.ReservePaths(pb.ReservePathsRequest(items=[ask]))
         return answer.results[0]
 
     async def commit_placement(self, placement: str, hold: pb.PathHold, *, site: str = "b") -> None:
-        """As the scheduler does it: detach the hold and write the placement, all at once."""
+        """As the scheduler does it: confirm the hold and write the placement, all at once."""
         message = Placement(
-            name=f"placements/{placement}", party="parties/acme", site=f"sites/{site}", holds=[hold.key],
+            name=f"placements/{placement}", party="parties/acme", site=f"sites/{site}", holds=[hold.reservation.name],
             reservation=hold.reservation.name, state=Placement.STATE_COMMITTED,
         )  # fmt: skip
-        await self.stores("scheduler").commit(Detach(hold.key), Create(PLACEMENTS, message.name, message))
+        await self.stores("scheduler").commit(confirmed(hold.token), Create(PLACEMENTS, message.name, message))
 
     async def move_placement(self, placement: str, state: Placement.State.ValueType, *transfers: str) -> None:
         scheduler = self.stores("scheduler")
@@ -112,7 +112,8 @@ class Net:
     async def until_reservation(self, placement: str, state: int) -> None:
         await self.until(RESERVATIONS, f"reservations/{placement}-0", lambda r: r is not None and r.state == state)
 
-    async def until_token(self, key: str, *, stands: bool) -> None:
+    async def until_token(self, placement: str, *, stands: bool) -> None:
+        key = holds_of(placement)
         async with asyncio.timeout(PATIENCE_S):
             standing = await self.store.tokens(key)
             if bool(standing.tokens) is stands:

@@ -13,7 +13,7 @@ from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store import Create, Update
+from suanmesh_store import Create, Holds, Update, attachment_of
 from suanmesh_store.layout import RESERVATIONS, TRANSFERS
 
 HELD, COMMITTED, RELEASED = Reservation.STATE_HELD, Reservation.STATE_COMMITTED, Reservation.STATE_RELEASED
@@ -24,18 +24,16 @@ async def test_a_hold_takes_bandwidth_and_an_obstacle_names_the_full_link(opened
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         lease = await net.store.open_lease(10)
-        held = (await net.reserve("p1", 700, lease.id)).hold
+        held = (await net.reserve("p1", 700, attachment_of(lease))).hold
         assert (held.reservation.state, list(held.reservation.path.links)) == (HELD, ["links/ab"])
         assert await net.booked() == {"links/ab": 700}
-        token = await net.store.get_token(held.key)
-        assert token is not None
-        assert (token.lease, token.mod_revision) == (lease.id, held.mod_revision)
+        assert await Holds(net.store).attachment("placements/p1", 0) == attachment_of(lease)
 
-        refusal = refusal_of((await net.reserve("p2", 301, lease.id)).error)
+        refusal = refusal_of((await net.reserve("p2", 301, attachment_of(lease))).error)
 
         assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "BANDWIDTH_EXHAUSTED")
         assert (refusal.facts["link"], refusal.facts["available_bps"]) == ("links/ab", "300")
-        assert (await net.reserve("p3", 300, lease.id)).hold.reservation.name == "reservations/p3-0"
+        assert (await net.reserve("p3", 300, attachment_of(lease))).hold.reservation.name == "reservations/p3-0"
 
 
 async def test_asking_twice_for_a_hold_is_answered_with_the_one_that_stands(opened: Any, link: Any) -> None:
@@ -43,7 +41,10 @@ async def test_asking_twice_for_a_hold_is_answered_with_the_one_that_stands(open
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         lease = await net.store.open_lease(10)
-        first, second = await net.reserve("p1", 700, lease.id), await net.reserve("p1", 700, lease.id)
+        first, second = (
+            await net.reserve("p1", 700, attachment_of(lease)),
+            await net.reserve("p1", 700, attachment_of(lease)),
+        )
         assert first == second
         assert await net.booked() == {"links/ab": 700}
 
@@ -53,14 +54,13 @@ async def test_a_hold_of_a_round_that_is_over_gives_way_to_the_next(opened: Any,
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         over, now = await net.store.open_lease(10), await net.store.open_lease(10)
-        old = (await net.reserve("p1", 900, over.id)).hold
-        new = (await net.reserve("p1", 500, now.id)).hold
+        old = (await net.reserve("p1", 900, attachment_of(over))).hold
+        new = (await net.reserve("p1", 500, attachment_of(now))).hold
 
         assert (new.reservation.state, new.reservation.rate_bps) == (HELD, 500)
         assert await net.booked() == {"links/ab": 500}
-        token = await net.store.get_token(new.key)
-        assert token is not None
-        assert (token.lease, token.mod_revision) == (now.id, new.mod_revision) != (over.id, old.mod_revision)
+        assert await Holds(net.store).attachment("placements/p1", 0) == attachment_of(now)
+        assert new.token != old.token
         await net.commit_placement("p1", new)
         await over.revoke()
         await net.until_reservation("p1", COMMITTED)
@@ -71,13 +71,13 @@ async def test_a_hold_evaporates_with_its_lease(opened: Any, link: Any) -> None:
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         async with await net.store.open_lease(10) as lease:
-            await net.reserve("p1", 700, lease.id)
+            await net.reserve("p1", 700, attachment_of(lease))
         await net.until_reservation("p1", RELEASED)
         assert await net.booked() == {"links/ab": 0}
-        refusal = refusal_of((await net.reserve("p1", 700, lease.id)).error)
+        refusal = refusal_of((await net.reserve("p1", 700, attachment_of(lease))).error)
         assert (refusal.code, refusal.reason) == ("FAILED_PRECONDITION", "LEASE_GONE")
         async with await net.store.open_lease(10) as lease:
-            anew = (await net.reserve("p1", 600, lease.id)).hold.reservation
+            anew = (await net.reserve("p1", 600, attachment_of(lease))).hold.reservation
             assert (anew.state, anew.rate_bps, await net.booked()) == (HELD, 600, {"links/ab": 600})
 
 
@@ -87,16 +87,16 @@ async def test_a_hold_on_a_lease_that_is_gone_books_nothing(opened: Any, link: A
         await net.declare(link("ab", "a", "b", 1000))
         lease = await net.store.open_lease(10)
         await lease.revoke()
-        assert refusal_of((await net.reserve("p1", 700, lease.id)).error).reason == "LEASE_GONE"
+        assert refusal_of((await net.reserve("p1", 700, attachment_of(lease))).error).reason == "LEASE_GONE"
         assert await net.booked() == {"links/ab": 0}
 
 
-async def test_a_hold_without_a_lease_is_refused(opened: Any, link: Any) -> None:
-    """Without a lease nothing would ever take it away again."""
+async def test_a_hold_without_a_round_is_refused(opened: Any, link: Any) -> None:
+    """Without a round nothing would ever take it away again."""
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
-        refusal = refusal_of((await net.reserve("p1", 700, 0)).error)
-        assert (refusal.reason, refusal.facts["field"]) == ("FIELD_INVALID", "items[0].lease_id")
+        refusal = refusal_of((await net.reserve("p1", 700, "")).error)
+        assert (refusal.reason, refusal.facts["field"]) == ("FIELD_INVALID", "items[0].attachment")
 
 
 async def test_a_committed_hold_outlives_its_lease_and_ends_with_its_inputs(opened: Any, link: Any) -> None:
@@ -104,7 +104,7 @@ async def test_a_committed_hold_outlives_its_lease_and_ends_with_its_inputs(open
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         async with await net.store.open_lease(10) as lease:
-            hold = (await net.reserve("p1", 700, lease.id)).hold
+            hold = (await net.reserve("p1", 700, attachment_of(lease))).hold
             await net.commit_placement("p1", hold)
         await net.until_reservation("p1", COMMITTED)
         assert await net.booked() == {"links/ab": 700}
@@ -112,7 +112,7 @@ async def test_a_committed_hold_outlives_its_lease_and_ends_with_its_inputs(open
         await net.move_placement("p1", Placement.STATE_RUNNING)
 
         await net.until_reservation("p1", RELEASED)
-        await net.until_token(hold.key, stands=False)
+        await net.until_token("placements/p1", stands=False)
         assert await net.booked() == {"links/ab": 0}
 
 
@@ -121,7 +121,7 @@ async def test_the_path_is_free_as_soon_as_the_last_input_is_there(opened: Any, 
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         lease = await net.store.open_lease(10)
-        hold = (await net.reserve("p1", 700, lease.id)).hold
+        hold = (await net.reserve("p1", 700, attachment_of(lease))).hold
         await net.commit_placement("p1", hold)
         transport = net.stores("transport")
         transfer = Transfer(name="transfers/p1-in-0", reservation=hold.reservation.name, state=Transfer.STATE_ACTIVE)
@@ -140,7 +140,7 @@ async def test_the_way_home_is_kept_until_the_results_are_there(opened: Any, lin
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         lease = await net.store.open_lease(10)
-        hold = (await net.reserve("p1", 700, lease.id)).hold
+        hold = (await net.reserve("p1", 700, attachment_of(lease))).hold
         await net.commit_placement("p1", hold, site="a")
         transport = net.stores("transport")
         transfer = Transfer(name="transfers/p1-out-0", reservation=hold.reservation.name, state=Transfer.STATE_ACTIVE)
@@ -161,7 +161,7 @@ async def test_a_way_home_goes_with_its_placement(opened: Any, link: Any) -> Non
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         lease = await net.store.open_lease(10)
-        await net.commit_placement("p1", (await net.reserve("p1", 700, lease.id)).hold, site="a")
+        await net.commit_placement("p1", (await net.reserve("p1", 700, attachment_of(lease))).hold, site="a")
         await net.move_placement("p1", Placement.STATE_DELIVERING)
         await net.until_reservation("p1", COMMITTED)
         await net.move_placement("p1", Placement.STATE_CANCELLED)
@@ -174,7 +174,7 @@ async def test_a_terminal_placement_is_the_order_to_release(opened: Any, link: A
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         lease = await net.store.open_lease(10)
-        await net.commit_placement("p1", (await net.reserve("p1", 700, lease.id)).hold)
+        await net.commit_placement("p1", (await net.reserve("p1", 700, attachment_of(lease))).hold)
         await net.move_placement("p1", state)
         await net.until_reservation("p1", RELEASED)
 
@@ -184,11 +184,11 @@ async def test_a_restart_finds_what_the_crash_left(opened: Any, link: Any) -> No
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         lease = await net.store.open_lease(10)
-        hold = (await net.reserve("p1", 700, lease.id)).hold
-        kept = (await net.reserve("p2", 100, lease.id)).hold
+        await net.reserve("p1", 700, attachment_of(lease))
+        kept = (await net.reserve("p2", 100, attachment_of(lease))).hold
         await net.commit_placement("p2", kept)
         store = net.store
-    await store.delete_token(hold.key)
+    await Holds(store).drop("placements/p1", 0)
     async with opened() as net:
         await net.until_reservation("p1", RELEASED)
         await net.until_reservation("p2", COMMITTED)
@@ -202,7 +202,7 @@ async def test_no_link_is_ever_promised_beyond_its_capacity(opened: Any, link: A
         async with asyncio.TaskGroup() as tasks:
             lease = await one.store.open_lease(60)
             asked = [
-                tasks.create_task(net.reserve(f"p{number}-{which}", 90 + number, lease.id))
+                tasks.create_task(net.reserve(f"p{number}-{which}", 90 + number, attachment_of(lease)))
                 for number in range(12)
                 for which, net in enumerate((one, two))
             ]
@@ -222,7 +222,7 @@ async def test_a_reservation_given_back_leaves_etcd_but_is_still_shown(opened: A
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         async with await net.store.open_lease(10) as lease:
-            await net.reserve("p1", 700, lease.id)
+            await net.reserve("p1", 700, attachment_of(lease))
         await net.until_reservation("p1", RELEASED)
         net.clock.advance(3601)
         await net.until(RESERVATIONS, "reservations/p1-0", lambda message: message is None)
@@ -235,9 +235,9 @@ async def test_users_see_the_reservations_of_their_own_party(opened: Any, link: 
     async with opened() as net:
         await net.declare(link("ab", "a", "b", 1000))
         lease = await net.store.open_lease(10)
-        await net.commit_placement("mine", (await net.reserve("mine", 10, lease.id)).hold)
+        await net.commit_placement("mine", (await net.reserve("mine", 10, attachment_of(lease))).hold)
         await net.until_reservation("mine", COMMITTED)
-        await net.reserve("other", 20, lease.id)
+        await net.reserve("other", 20, attachment_of(lease))
         request = pb.ListReservationsRequest(page_size=1)
         seen = await net.user.network_orchestrator.ListReservations(request)
         first = await net.operator.network_orchestrator.ListReservations(request)

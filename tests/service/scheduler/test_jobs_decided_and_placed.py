@@ -13,7 +13,7 @@ from suanmesh.scheduler.v1 import booking_pb2, job_pb2, placement_pb2, reason_pb
 from suanmesh_kernel.refusals import FailedPrecondition, Unavailable
 from suanmesh_scheduler.domain.states import tells_trouble
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store import Create, Update
+from suanmesh_store import Create, Holds, Update
 from suanmesh_store.layout import JOBS, PLACEMENTS, POOLS, SITE_BOOKINGS
 
 Job = job_pb2.Job
@@ -146,9 +146,10 @@ async def test_a_hold_that_does_not_stand_any_more_commits_nothing(
         hold = await hold_money(ask)
         if not lapsed:
             lapsed.append(ask.placement)
-            await scheduler.areas.accounting_store.delete_token(hold.key)
+            holds = Holds(scheduler.areas.accounting_store)
+            await holds.drop(ask.placement, ask.index)
             if replaced:
-                await scheduler.areas.accounting_store.put_token(hold.key, b"another", ask.lease_id)
+                await holds.put(ask.placement, ask.index, b"another", ask.attachment)
         return hold
 
     monkeypatch.setattr(type(scheduler.areas), "hold_money", lapsing)

@@ -65,13 +65,13 @@ def placed(job: job_pb2.Job) -> placement_pb2.Placement:
     leg = placement.legs.add(pool=f"sites/{LONG}/pools/{LONG}")
     leg.hosts.extend(placement_pb2.HostRun(host=LONG, tasks=count) for _ in range(min(count, HOSTS_MAX)))
     leg.per_task.cpu_milli, leg.per_task.memory_bytes, leg.per_task.scratch_bytes = 1000, 1 << 40, 1 << 40
-    placement.holds.append(f"/suanmesh/holds/{'p' * 20}/accounting/0")
+    placement.holds.append(f"holds/{'p' * 20}-0")
     for index in range(len(job.inputs)):
-        placement.holds.append(f"/suanmesh/holds/{'p' * 20}/network_orchestrator/{index}")
+        placement.holds.append(f"reservations/{'p' * 20}-{index}")
         placement.routes.add(source=f"sites/{LONG}", reservation=f"reservations/{'p' * 20}-{index}", rate_bps=1 << 40)
         placement.transfers.append(f"transfers/{'p' * 20}-in-{index}")
     for index in range(len(job.outputs)):
-        placement.holds.append(f"/suanmesh/holds/{'p' * 20}/network_orchestrator/{32 + index}")
+        placement.holds.append(f"reservations/{'p' * 20}-{32 + index}")
         way = f"reservations/{'p' * 20}-{32 + index}"
         placement.output_routes.add(target=f"sites/{LONG}", reservation=way, rate_bps=1 << 40)
         placement.transfers.append(f"transfers/{'p' * 20}-out-{index}")

@@ -77,6 +77,11 @@ def reservation_name(placement: str, index: int) -> str:
     return f"reservations/{last(placement)}-{index}"
 
 
+def index_of(reservation: Reservation) -> int:
+    """Which of its placement's holds it is."""
+    return int(last(reservation.name).rpartition("-")[2])
+
+
 def held(ask: Ask, path: Path, now: datetime) -> Reservation:
     """The promise made to `ask`."""
     return Reservation(

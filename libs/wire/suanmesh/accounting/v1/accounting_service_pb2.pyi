@@ -415,7 +415,7 @@ class HoldAsk(message.Message):
 
     PLACEMENT_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
-    LEASE_ID_FIELD_NUMBER: builtins.int
+    ATTACHMENT_FIELD_NUMBER: builtins.int
     ACCOUNT_FIELD_NUMBER: builtins.int
     AMOUNT_MICROS_FIELD_NUMBER: builtins.int
     JOB_FIELD_NUMBER: builtins.int
@@ -428,8 +428,8 @@ class HoldAsk(message.Message):
     """`placements/{placement}`."""
     index: builtins.int
     """Which of the placement's holds, from 0."""
-    lease_id: builtins.int
-    """etcd lease the hold lives on until the placement is committed."""
+    attachment: builtins.str
+    """What the hold goes with until it is confirmed: a word of the node's store, passed on as it was given."""
     account: builtins.str
     """Account that pays."""
     amount_micros: builtins.int
@@ -453,7 +453,7 @@ class HoldAsk(message.Message):
         *,
         placement: builtins.str = ...,
         index: builtins.int = ...,
-        lease_id: builtins.int = ...,
+        attachment: builtins.str = ...,
         account: builtins.str = ...,
         amount_micros: builtins.int = ...,
         job: builtins.str = ...,
@@ -465,7 +465,7 @@ class HoldAsk(message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "decision", b"decision", "index", b"index", "job", b"job", "lease_id", b"lease_id", "link_prices", b"link_prices", "placement", b"placement", "price_book", b"price_book", "site", b"site", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "attachment", b"attachment", "decision", b"decision", "index", b"index", "job", b"job", "link_prices", b"link_prices", "placement", b"placement", "price_book", b"price_book", "site", b"site", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -528,12 +528,9 @@ class MoneyHold(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     HOLD_FIELD_NUMBER: builtins.int
-    KEY_FIELD_NUMBER: builtins.int
-    MOD_REVISION_FIELD_NUMBER: builtins.int
-    key: builtins.str
-    """etcd key that stands for it."""
-    mod_revision: builtins.int
-    """The key's mod_revision, to compare at the commit."""
+    TOKEN_FIELD_NUMBER: builtins.int
+    token: builtins.str
+    """Stands for the hold at the commit: a word of the owner's store, passed on as it was given."""
     @builtins.property
     def hold(self) -> usage_pb2.Hold:
         """The hold."""
@@ -542,12 +539,11 @@ class MoneyHold(message.Message):
         self,
         *,
         hold: usage_pb2.Hold | None = ...,
-        key: builtins.str = ...,
-        mod_revision: builtins.int = ...,
+        token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["hold", b"hold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["hold", b"hold", "key", b"key", "mod_revision", b"mod_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["hold", b"hold", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

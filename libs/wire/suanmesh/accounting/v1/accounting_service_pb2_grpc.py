@@ -186,8 +186,8 @@ class AccountingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PlaceHolds(self, request, context):
-        """Holds money for placements under the caller's etcd leases. The row is written first; its etcd key is the token. The
-        same placement and index again is answered with the hold that stands.
+        """Holds money for placements. A hold goes with what it is attached to, unless a commit over its token has confirmed it.
+        The same placement and index again is answered with the hold that stands.
 
         Errors:
         * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
@@ -197,7 +197,7 @@ class AccountingServiceServicer(object):
         * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
         * `FAILED_PRECONDITION` (`LEASE_GONE`): also when the placement is over, and its hold was given back.
         * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
-        * `ABORTED` (`CONFLICT`): the hold stands on another lease.
+        * `ABORTED` (`CONFLICT`): the hold stands with another attachment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -61,8 +61,8 @@ class AccountingServiceStub:
       * `NOT_FOUND` (`PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
     """
     PlaceHolds: aio.UnaryUnaryMultiCallable[accounting_service_pb2.PlaceHoldsRequest, accounting_service_pb2.PlaceHoldsResponse]
-    """Holds money for placements under the caller's etcd leases. The row is written first; its etcd key is the token. The
-    same placement and index again is answered with the hold that stands.
+    """Holds money for placements. A hold goes with what it is attached to, unless a commit over its token has confirmed it.
+    The same placement and index again is answered with the hold that stands.
 
     Errors:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
@@ -72,7 +72,7 @@ class AccountingServiceStub:
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
       * `FAILED_PRECONDITION` (`LEASE_GONE`): also when the placement is over, and its hold was given back.
       * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
-      * `ABORTED` (`CONFLICT`): the hold stands on another lease.
+      * `ABORTED` (`CONFLICT`): the hold stands with another attachment.
     """
     RecordUsage: aio.UnaryUnaryMultiCallable[accounting_service_pb2.RecordUsageRequest, accounting_service_pb2.RecordUsageResponse]
     """Stores signed usage and rates it at once. Each record is answered by itself, in order; a record that was stored
@@ -202,8 +202,8 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         request: accounting_service_pb2.PlaceHoldsRequest,
         context: aio.ServicerContext[accounting_service_pb2.PlaceHoldsRequest, abc.Awaitable[accounting_service_pb2.PlaceHoldsResponse]],
     ) -> abc.Awaitable[accounting_service_pb2.PlaceHoldsResponse]:
-        """Holds money for placements under the caller's etcd leases. The row is written first; its etcd key is the token. The
-        same placement and index again is answered with the hold that stands.
+        """Holds money for placements. A hold goes with what it is attached to, unless a commit over its token has confirmed it.
+        The same placement and index again is answered with the hold that stands.
 
         Errors:
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
@@ -213,7 +213,7 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
           * `FAILED_PRECONDITION` (`LEASE_GONE`): also when the placement is over, and its hold was given back.
           * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
-          * `ABORTED` (`CONFLICT`): the hold stands on another lease.
+          * `ABORTED` (`CONFLICT`): the hold stands with another attachment.
         """
 
     @abc_1.abstractmethod

@@ -249,7 +249,7 @@ class FindPathsResponse(message.Message):
     RESULTS_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
     revision: builtins.int
-    """etcd revision of the topology they were found in."""
+    """Revision of the topology they were found in."""
     @builtins.property
     def results(self) -> containers.RepeatedCompositeFieldContainer[PathResult]:
         """One for each query, in order."""
@@ -385,7 +385,7 @@ class PathAsk(message.Message):
 
     PLACEMENT_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
-    LEASE_ID_FIELD_NUMBER: builtins.int
+    ATTACHMENT_FIELD_NUMBER: builtins.int
     SOURCE_FIELD_NUMBER: builtins.int
     TARGET_FIELD_NUMBER: builtins.int
     RATE_BPS_FIELD_NUMBER: builtins.int
@@ -395,8 +395,8 @@ class PathAsk(message.Message):
     """`placements/{placement}`."""
     index: builtins.int
     """Which of the placement's holds, from 0."""
-    lease_id: builtins.int
-    """etcd lease the hold lives on until the placement is committed."""
+    attachment: builtins.str
+    """What the hold goes with until it is confirmed: a word of the node's store, passed on as it was given."""
     source: builtins.str
     """Where the data is, `sites/{site}`."""
     target: builtins.str
@@ -412,7 +412,7 @@ class PathAsk(message.Message):
         *,
         placement: builtins.str = ...,
         index: builtins.int = ...,
-        lease_id: builtins.int = ...,
+        attachment: builtins.str = ...,
         source: builtins.str = ...,
         target: builtins.str = ...,
         rate_bps: builtins.int = ...,
@@ -421,7 +421,7 @@ class PathAsk(message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["index", b"index", "lease_id", b"lease_id", "max_latency_us", b"max_latency_us", "placement", b"placement", "rate_bps", b"rate_bps", "source", b"source", "target", b"target", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attachment", b"attachment", "index", b"index", "max_latency_us", b"max_latency_us", "placement", b"placement", "rate_bps", b"rate_bps", "source", b"source", "target", b"target", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -484,12 +484,9 @@ class PathHold(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     RESERVATION_FIELD_NUMBER: builtins.int
-    KEY_FIELD_NUMBER: builtins.int
-    MOD_REVISION_FIELD_NUMBER: builtins.int
-    key: builtins.str
-    """etcd key that stands for it."""
-    mod_revision: builtins.int
-    """The key's mod_revision, to compare at the commit."""
+    TOKEN_FIELD_NUMBER: builtins.int
+    token: builtins.str
+    """Stands for the hold at the commit: a word of the owner's store, passed on as it was given."""
     @builtins.property
     def reservation(self) -> reservation_pb2.Reservation:
         """The reservation."""
@@ -498,12 +495,11 @@ class PathHold(message.Message):
         self,
         *,
         reservation: reservation_pb2.Reservation | None = ...,
-        key: builtins.str = ...,
-        mod_revision: builtins.int = ...,
+        token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["reservation", b"reservation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "mod_revision", b"mod_revision", "reservation", b"reservation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["reservation", b"reservation", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

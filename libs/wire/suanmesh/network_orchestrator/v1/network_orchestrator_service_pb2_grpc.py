@@ -111,8 +111,8 @@ class NetworkOrchestratorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReservePaths(self, request, context):
-        """Holds bandwidth for placements under the caller's etcd leases. Each item is answered by itself; the same placement
-        and index again is answered with the hold that stands.
+        """Holds bandwidth for placements. A hold goes with what it is attached to, unless a commit over its token has confirmed
+        it. Each item is answered by itself; the same placement and index again is answered with the hold that stands.
 
         Errors, per item:
         * `RESOURCE_EXHAUSTED` (`BANDWIDTH_EXHAUSTED`): the link is named; find another path or wait.

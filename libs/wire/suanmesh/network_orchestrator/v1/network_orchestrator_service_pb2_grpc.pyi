@@ -39,8 +39,8 @@ class NetworkOrchestratorServiceStub:
     item without a path is an answer, not an error: it names what stands in the way.
     """
     ReservePaths: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ReservePathsRequest, network_orchestrator_service_pb2.ReservePathsResponse]
-    """Holds bandwidth for placements under the caller's etcd leases. Each item is answered by itself; the same placement
-    and index again is answered with the hold that stands.
+    """Holds bandwidth for placements. A hold goes with what it is attached to, unless a commit over its token has confirmed
+    it. Each item is answered by itself; the same placement and index again is answered with the hold that stands.
 
     Errors, per item:
       * `RESOURCE_EXHAUSTED` (`BANDWIDTH_EXHAUSTED`): the link is named; find another path or wait.
@@ -106,8 +106,8 @@ class NetworkOrchestratorServiceServicer(metaclass=abc_1.ABCMeta):
         request: network_orchestrator_service_pb2.ReservePathsRequest,
         context: aio.ServicerContext[network_orchestrator_service_pb2.ReservePathsRequest, abc.Awaitable[network_orchestrator_service_pb2.ReservePathsResponse]],
     ) -> abc.Awaitable[network_orchestrator_service_pb2.ReservePathsResponse]:
-        """Holds bandwidth for placements under the caller's etcd leases. Each item is answered by itself; the same placement
-        and index again is answered with the hold that stands.
+        """Holds bandwidth for placements. A hold goes with what it is attached to, unless a commit over its token has confirmed
+        it. Each item is answered by itself; the same placement and index again is answered with the hold that stands.
 
         Errors, per item:
           * `RESOURCE_EXHAUSTED` (`BANDWIDTH_EXHAUSTED`): the link is named; find another path or wait.

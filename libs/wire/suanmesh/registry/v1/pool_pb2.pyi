@@ -340,7 +340,7 @@ class PoolDescriptor(message.Message):
 
 @typing.final
 class PoolState(message.Message):
-    """Soft state of a pool beside its descriptor: kept in memory, never in etcd."""
+    """Soft state of a pool beside its descriptor: kept in memory, never stored."""
 
     DESCRIPTOR: descriptor.Descriptor
 

@@ -103,11 +103,11 @@ class Revisions(message.Message):
     NETWORK_ORCHESTRATOR_FIELD_NUMBER: builtins.int
     PRICE_BOOK_FIELD_NUMBER: builtins.int
     registry: builtins.int
-    """etcd revision of the mirror of pools and sites."""
+    """Revision of the pools and sites."""
     scheduler: builtins.int
-    """etcd revision of the scheduler's own documents."""
+    """Revision of the scheduler's own documents."""
     network_orchestrator: builtins.int
-    """etcd revision of the topology."""
+    """Revision of the topology."""
     price_book: builtins.int
     """Version of the price book."""
     def __init__(

@@ -125,7 +125,7 @@ class Placement(message.Message):
     site: builtins.str
     """`sites/{site}`."""
     fence: builtins.int
-    """create_revision of the scheduler's election key at the commit."""
+    """Term of the scheduler that committed it; a later term's is greater."""
     state: Placement.State.ValueType
     """Where it stands."""
     state_reason: builtins.str
@@ -152,7 +152,7 @@ class Placement(message.Message):
 
     @builtins.property
     def holds(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Keys of the holds it was committed over."""
+        """Holds it was committed over, `holds/{hold}` and `reservations/{reservation}`."""
 
     @builtins.property
     def transfers(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:

@@ -19,7 +19,7 @@ DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
 class Instance(message.Message):
-    """One running instance of a service, kept in etcd on the lease that the process keeps alive."""
+    """One running instance of a service, known for as long as its process lives."""
 
     DESCRIPTOR: descriptor.Descriptor
 

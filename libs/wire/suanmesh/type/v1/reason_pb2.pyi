@@ -67,7 +67,7 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     REASON_STREAM_STALLED: _Reason.ValueType  # 21
     """RESOURCE_EXHAUSTED: the caller has taken nothing of the stream for `seconds`; open it again once there is room."""
     REASON_KEY_UNCHECKED: _Reason.ValueType  # 30
-    """UNAVAILABLE: the key `key_id` is not known here, and etcd, where it would be, cannot be asked; try again."""
+    """UNAVAILABLE: the key `key_id` is not known here, and the store, where it would be, cannot be asked; try again."""
     REASON_CLOCK_SKEWED: _Reason.ValueType  # 31
     """UNAVAILABLE: the clocks of two machines differ by `skew_s` seconds, more than what one signs can bear; set them."""
     REASON_CALLS_OF_CALLER_MAX: _Reason.ValueType  # 22
@@ -135,7 +135,7 @@ REASON_FIELD_INVALID: Reason.ValueType  # 20
 REASON_STREAM_STALLED: Reason.ValueType  # 21
 """RESOURCE_EXHAUSTED: the caller has taken nothing of the stream for `seconds`; open it again once there is room."""
 REASON_KEY_UNCHECKED: Reason.ValueType  # 30
-"""UNAVAILABLE: the key `key_id` is not known here, and etcd, where it would be, cannot be asked; try again."""
+"""UNAVAILABLE: the key `key_id` is not known here, and the store, where it would be, cannot be asked; try again."""
 REASON_CLOCK_SKEWED: Reason.ValueType  # 31
 """UNAVAILABLE: the clocks of two machines differ by `skew_s` seconds, more than what one signs can bear; set them."""
 REASON_CALLS_OF_CALLER_MAX: Reason.ValueType  # 22

@@ -53,8 +53,8 @@ class Signed(message.Message):
 
 @typing.final
 class SigningKey(message.Message):
-    """A public key that somebody of the node signs with, kept in etcd without a lease: what was signed can be checked for as
-    long as the key's window lasts, whatever has become of its owner and of etcd meanwhile.
+    """A public key that somebody of the node signs with, stored beyond its owner's life: what was signed can be checked
+    for as long as the key's window lasts, whatever has become of its owner and of the store meanwhile.
     """
 
     DESCRIPTOR: descriptor.Descriptor
