@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SEED ?= 1
 MINUTES ?= 10
-OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/cli services deploy protos/generate.py
+OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/cli services deploy protos/generate.py protos/compile_elsewhere.py
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -48,11 +48,14 @@ test-quick: setup ## Run the tests that start no process
 	@$(BIN)/python -m pytest tests/unit tests/house
 
 gen: setup ## Generate libs/wire and the docs tables
-	@$(BIN)/python protos/generate.py
+	@$(BIN)/python protos/generate.py protos/compile_elsewhere.py
 	@$(BIN)/python docs/generate.py
 
 check-gen: gen ## Fail if what is committed differs from what is generated
 	@git diff --exit-code --stat -- libs/wire docs
+
+check-elsewhere: setup ## Compile the contracts for C++ and TypeScript; needs g++, node and the package registries
+	@$(BIN)/python protos/compile_elsewhere.py
 
 fmt: setup ## Format code and contracts
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix . && $(BIN)/buf format -w protos
@@ -76,4 +79,4 @@ lock: ## Write requirements.lock anew from pyproject.toml
 clean: ## Remove everything that was built
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup demo dev doctor test test-faults test-attack test-chaos check test-quick gen check-gen fmt lint types layers bench lock clean
+.PHONY: help setup demo dev doctor test test-faults test-attack test-chaos check test-quick gen check-gen check-elsewhere fmt lint types layers bench lock clean

@@ -137,7 +137,7 @@ ROWS: dict[str, Row] = {
     "EnrolSite": lambda w, who: registry.EnrolSiteRequest(token="x.y", site_id="new"),
     "GetSite": lambda w, who: registry.GetSiteRequest(name=f"sites/{HOME}"),
     "ListSites": lambda w, who: registry.ListSitesRequest(),
-    "RegisterPools": lambda w, who: registry.RegisterPoolsRequest(descriptors=[w.pool.descriptor]),
+    "RegisterPools": lambda w, who: registry.RegisterPoolsRequest(descriptors=[w.pool.signed_descriptor]),
     "GetPool": lambda w, who: registry.GetPoolRequest(name=w.pool.name),
     "SearchPools": lambda w, who: registry.SearchPoolsRequest(),
     "WatchPools": lambda w, who: registry.WatchPoolsRequest(),

@@ -24,7 +24,7 @@ _NUMBERS = frozenset(
         FieldDescriptor.CPPTYPE_UINT64,
     }
 )
-_HIDDEN = frozenset({"descriptor", "etag"})
+_HIDDEN = frozenset({"signed_descriptor", "etag"})
 """What says nothing about a pool: its signed bytes, and the counter of its document."""
 
 

@@ -175,7 +175,7 @@ def descriptor_from(message: pool_pb2.PoolDescriptor) -> Descriptor:
 
 def declared(pool: pool_pb2.Pool) -> Capacity:
     """What a pool's hosts hold together."""
-    return descriptor_from(pool_pb2.PoolDescriptor.FromString(pool.descriptor.payload)).capacity()
+    return descriptor_from(pool_pb2.PoolDescriptor.FromString(pool.signed_descriptor.payload)).capacity()
 
 
 def pool_to(
@@ -200,7 +200,7 @@ def pool_to(
         offers=message.offers,
         generation=message.generation,
         phase=phase_to(phase),
-        descriptor=signed,
+        signed_descriptor=signed,
         create_time=create_time,
         capacity_origin=message.capacity_origin,
     )

@@ -78,7 +78,7 @@ class Pool(message.Message):
     OFFERS_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
     PHASE_FIELD_NUMBER: builtins.int
-    DESCRIPTOR_FIELD_NUMBER: builtins.int
+    SIGNED_DESCRIPTOR_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     CAPACITY_ORIGIN_FIELD_NUMBER: builtins.int
@@ -119,7 +119,7 @@ class Pool(message.Message):
         """Terms under which it can be had."""
 
     @builtins.property
-    def descriptor(self) -> signed_pb2.Signed:
+    def signed_descriptor(self) -> signed_pb2.Signed:
         """The descriptor as the agent signed it."""
 
     @builtins.property
@@ -140,14 +140,14 @@ class Pool(message.Message):
         offers: abc.Iterable[Offer] | None = ...,
         generation: builtins.int = ...,
         phase: Pool.Phase.ValueType = ...,
-        descriptor: signed_pb2.Signed | None = ...,
+        signed_descriptor: signed_pb2.Signed | None = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
         capacity_origin: capacity_pb2.Origin.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "descriptor", b"descriptor", "host_capacity", b"host_capacity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "host_capacity", b"host_capacity", "signed_descriptor", b"signed_descriptor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity_origin", b"capacity_origin", "create_time", b"create_time", "descriptor", b"descriptor", "engines", b"engines", "etag", b"etag", "generation", b"generation", "host_capacity", b"host_capacity", "hosts", b"hosts", "identifier", b"identifier", "name", b"name", "offers", b"offers", "party", b"party", "phase", b"phase"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity_origin", b"capacity_origin", "create_time", b"create_time", "engines", b"engines", "etag", b"etag", "generation", b"generation", "host_capacity", b"host_capacity", "hosts", b"hosts", "identifier", b"identifier", "name", b"name", "offers", b"offers", "party", b"party", "phase", b"phase", "signed_descriptor", b"signed_descriptor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -278,7 +278,7 @@ class Offer(message.Message):
 
 @typing.final
 class PoolDescriptor(message.Message):
-    """What the agent signs about a pool: payload of `Pool.descriptor`."""
+    """What the agent signs about a pool: payload of `Pool.signed_descriptor`."""
 
     DESCRIPTOR: descriptor.Descriptor
 
