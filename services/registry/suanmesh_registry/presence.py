@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_registry.catalogue import Catalogue
 from suanmesh_store import RoundLease, Store
 from suanmesh_store.layout import alive_key
 
@@ -20,17 +21,18 @@ class _Ear:
     lease: RoundLease | None = None
     heard_at: float = 0.0
     endpoint: str = ""
-    states: dict[str, pool_pb2.PoolState] = field(default_factory=dict)
+    pools: frozenset[str] = frozenset()
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Presence:
-    """Keeps one lease an agent while its reports arrive, and their soft state in memory."""
+    """Keeps one lease an agent while its reports arrive, and what they say in the catalogue."""
 
-    def __init__(self, store: Store, clock: Clock, *, lease_s: float, silence_s: float) -> None:
+    def __init__(self, store: Store, clock: Clock, catalogue: Catalogue, *, lease_s: float, silence_s: float) -> None:
         """`store` says by its leadership whether this process may speak for the registry."""
         self._store = store
         self._clock = clock
+        self._catalogue = catalogue
         self._lease_s = lease_s
         self._silence_s = silence_s
         self._ears: dict[str, _Ear] = {}
@@ -38,26 +40,22 @@ class Presence:
         self.news = asyncio.Event()
         """Set when something was reported that may change what is recorded."""
 
-    async def hear(self, site: str, endpoint: str, states: Iterable[pool_pb2.PoolState]) -> None:
+    async def hear(self, site: str, endpoint: str, states: Sequence[pool_pb2.PoolState]) -> None:
         """Take in a report, and open the site's lease where none stands.
 
         Raises Unavailable where the store cannot be reached.
         """
         ear = self._ears.setdefault(site, _Ear())
         ear.heard_at = self._clock.monotonic()
-        before = (ear.endpoint, ear.states.keys())
-        ear.endpoint = endpoint
-        ear.states = {state.name: state for state in states}
-        if (endpoint, ear.states.keys()) != before:
+        said, before = (endpoint, frozenset(state.name for state in states)), (ear.endpoint, ear.pools)
+        self._catalogue.observe(states)
+        if said != before:
+            self._catalogue.forget(ear.pools - said[1])
+            ear.endpoint, ear.pools = said
             self.news.set()
         async with ear.opening:
             if ear.lease is None or not ear.lease.alive:
                 ear.lease = await self._mark_alive(site)
-
-    def state(self, site: str, pool: str) -> pool_pb2.PoolState | None:
-        """The soft state of a pool; None while its agent is not heard."""
-        ear = self._ears.get(site)
-        return ear.states.get(pool) if ear else None
 
     def endpoint(self, site: str) -> str | None:
         """Where the site's data plane listens by its last report; None while its agent is not heard."""
@@ -110,3 +108,4 @@ class Presence:
             return  # it is kept no longer, and lapses by itself
         if self._ears.get(site) is ear and ear.lease is None:
             del self._ears[site]
+            self._catalogue.forget(ear.pools)

@@ -9,13 +9,15 @@ import structlog
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.names import last, parent
+from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_registry import wire
-from suanmesh_registry.domain.liveness import Bounds, Hearing, Liveness, judged
+from suanmesh_registry.catalogue import Catalogue
+from suanmesh_registry.domain.liveness import Bounds, LeaseStatus, Liveness, judged
 from suanmesh_registry.domain.pools import settled
+from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.presence import Presence
-from suanmesh_store import Held, Mirror, Store, Tokens, Update
+from suanmesh_store import Held, Store, Tokens, Update
 from suanmesh_store.layout import ALIVE
 
 log = structlog.get_logger()
@@ -24,14 +26,14 @@ RETRY_S = 0.5
 """Pause before the leases are read again after the store could not be reached."""
 
 
-class Watchman:
+class LivenessReconciler:
     """Judges all sites from their leases and what they report, and records what has changed."""
 
     def __init__(
         self,
         store: Store,
-        sites: Mirror[site_pb2.Site],
-        pools: Mirror[pool_pb2.Pool],
+        mirrors: Mirrors,
+        catalogue: Catalogue,
         presence: Presence,
         bounds: Bounds,
         clock: Clock,
@@ -39,8 +41,10 @@ class Watchman:
         tick_s: float,
     ) -> None:
         self._store = store
-        self._sites = sites
-        self._pools = pools
+        self._sites = mirrors.sites
+        self._pools = mirrors.pools
+        self._pools_of = mirrors.pools_of
+        self._catalogue = catalogue
         self._presence = presence
         self._bounds = bounds
         self._clock = clock
@@ -64,13 +68,10 @@ class Watchman:
     async def judge(self) -> None:
         """Look at every site once, and record what is no longer as its document says."""
         now = self._clock.monotonic()
-        hearings = {held.name: self._hearing(held, now) for held in self._sites.values()}
-        by_site: dict[str, list[Held[pool_pb2.Pool]]] = {}
-        for pool in self._pools.values():
-            by_site.setdefault(parent(pool.name), []).append(pool)
-        for name, liveness in judged(hearings, self._bounds).items():
+        statuses = {held.name: self._status(held, now) for held in self._sites.values()}
+        for name, liveness in judged(statuses, self._bounds).items():
             try:
-                await self._settle(name, liveness, by_site.get(name, []))
+                await self._settle(name, liveness, list(self._pools_of[name].values()))
             except (Aborted, Unavailable) as refusal:
                 log.info("site put off", site=name, reason=refusal.reason)
 
@@ -80,12 +81,12 @@ class Watchman:
         self._leased = {f"sites/{last(token.key)}" for token in tokens.tokens}
         return tokens
 
-    def _hearing(self, held: Held[site_pb2.Site], now: float) -> Hearing:
+    def _status(self, held: Held[site_pb2.Site], now: float) -> LeaseStatus:
         recorded = wire.liveness_from(held.message.liveness)
         if held.name in self._leased or self._presence.stands(held.name):
             self._lapsed_at.pop(held.name, None)
-            return Hearing(recorded, None)
-        return Hearing(recorded, now - self._lapsed_at.setdefault(held.name, now))
+            return LeaseStatus(recorded, None)
+        return LeaseStatus(recorded, now - self._lapsed_at.setdefault(held.name, now))
 
     async def _settle(self, name: str, liveness: Liveness, pools: list[Held[pool_pb2.Pool]]) -> None:
         held = self._sites.get(name)
@@ -95,7 +96,7 @@ class Watchman:
             return  # it was heard, and may run, since this was judged
         site = self._settled_site(held, liveness)
         site_changes = [Update(held, site)] if site != held.message else []
-        settled_pools = ((pool, self._settled_pool(pool, name, liveness)) for pool in pools)
+        settled_pools = ((pool, self._settled_pool(pool, liveness)) for pool in pools)
         pool_changes = [Update(pool, after) for pool, after in settled_pools if after is not None]
         if not site_changes and not pool_changes:
             self._recorded(name, liveness)
@@ -120,9 +121,9 @@ class Watchman:
             site.data_endpoint = endpoint
         return site
 
-    def _settled_pool(self, held: Held[pool_pb2.Pool], site: str, liveness: Liveness) -> pool_pb2.Pool | None:
+    def _settled_pool(self, held: Held[pool_pb2.Pool], liveness: Liveness) -> pool_pb2.Pool | None:
         phase = wire.phase_from(held.message.phase)
-        state = self._presence.state(site, held.name)
+        state = self._catalogue.state(held.name)
         after = settled(phase, liveness, wire.declared(held.message), wire.observed(state))
         if after is phase:
             return None

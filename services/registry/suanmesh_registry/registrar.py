@@ -9,12 +9,13 @@ from suanmesh.type.v1 import signed_pb2
 from suanmesh_chassis import verify
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import compute_resource_identifier, sortable_id
-from suanmesh_kernel.names import last, parent
+from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_registry import wire
 from suanmesh_registry.domain import pools, sites
 from suanmesh_registry.domain.caps import Caps, require_pools
-from suanmesh_store import Author, Conflict, Create, Held, Mirror, Store, Update
+from suanmesh_registry.mirrors import Mirrors
+from suanmesh_store import Author, Conflict, Create, Held, Store, Update
 from suanmesh_store.layout import POOLS
 
 TRIES = 4
@@ -29,15 +30,15 @@ class Registrar:
     def __init__(
         self,
         store: Store,
-        mirror: Mirror[pool_pb2.Pool],
+        mirrors: Mirrors,
         node: str,
         clock: Clock,
         rng: Rng,
-        caps: Caps = Caps(),  # noqa: B008 - a frozen value
+        caps: Caps,
     ) -> None:
         self._caps = caps
         self._store = store
-        self._mirror = mirror
+        self._mirrors = mirrors
         self._node = node
         self._clock = clock
         self._rng = rng
@@ -53,8 +54,8 @@ class Registrar:
         claims = {message.name: (message, signed) for signed in descriptors for message in [_checked(site, signed)]}
         if len(claims) != len(descriptors):
             raise InvalidArgument("FIELD_INVALID", "descriptors: one for each pool", field="descriptors")
-        has = {held.name for held in self._mirror.values() if parent(held.name) == site.name}
-        require_pools(site.name, len(has | claims.keys()), self._caps)
+        has = self._mirrors.pools_of[site.name]
+        require_pools(site.name, len(has.keys() | claims.keys()), self._caps)
         for attempt in range(1, TRIES + 1):
             standing = {name: await self._store.get(POOLS, name) for name in claims}
             steps = {name: step for name, claim in claims.items() if (step := self._step(site, *claim, standing[name]))}
@@ -72,7 +73,7 @@ class Registrar:
         if steps:
             committed = await self._store.commit(*steps.values(), author=author)
             written = {held.name: held for held in committed.held}
-            await self._mirror.wait_for(committed.revision)
+            await self._mirrors.pools.wait_for(committed.revision)
         return [held for name in standing if (held := written.get(name) or standing[name]) is not None]
 
     def _step(

@@ -38,14 +38,11 @@ from suanmesh_kernel.refusals import (
     Unavailable,
     Unimplemented,
 )
-from suanmesh_registry.certificates import Certifier
-from suanmesh_registry.presence import Presence
-from suanmesh_registry.registrar import Registrar
-from suanmesh_registry.service import RegistryService, Surroundings
+from suanmesh_registry.assembly import assemble
 from suanmesh_registry.settings import RegistrySettings
 from suanmesh_sdk import Instance, Mesh, Tls, connect
-from suanmesh_store import MemoryStore, open_mirror
-from suanmesh_store.layout import PARTIES, POOLS, SITES
+from suanmesh_store import MemoryStore
+from suanmesh_store.layout import PARTIES
 
 ACCOUNTING = accounting_service_pb2.DESCRIPTOR.services_by_name["AccountingService"]
 REGISTRY = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"]
@@ -89,22 +86,10 @@ class Town:
 async def town(tmp_path: Path) -> AsyncIterator[Town]:
     async with LoopbackNode(tmp_path) as node, asyncio.TaskGroup() as tasks:
         gateway, table, store = node.process("gateway"), Table(), MemoryStore("registry")
-        sites, pools = await open_mirror(store, SITES), await open_mirror(store, POOLS)
-        running = [tasks.create_task(mirror.run()) for mirror in (sites, pools)]
         clock = SystemClock()
-        around = Surroundings(
-            NODE,
-            store,
-            sites,
-            pools,
-            Presence(store, clock, lease_s=5, silence_s=5),
-            Certifier(node.ca, NODE, 1),
-            Registrar(store, pools, NODE, clock, system_rng),
-            clock,
-            system_rng,
-            RegistrySettings().bounds(),
-        )
-        registry = Served(REGISTRY, RegistryService(around))
+        assembled = await assemble(NODE, store, clock, system_rng, node.ca, RegistrySettings())
+        running = [tasks.create_task(assembled.mirrors.run())]
+        registry = Served(REGISTRY, assembled.service)
         registry_address = await node.serve(
             node.process("registry"),
             [registry],

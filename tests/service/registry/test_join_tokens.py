@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -36,7 +36,15 @@ async def a_registry(node: LoopbackNode, folder: Path, keys: MemoryKeyspace) -> 
         leadership=None, data_dir=folder,
     )  # fmt: skip
     parts = await build(house)
-    yield await node.serve(process, parts.servicers, requests=parts.requests)
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(awaited(run())) for run in parts.tasks]
+        yield await node.serve(process, parts.servicers, requests=parts.requests)
+        for task in running:
+            task.cancel()
+
+
+async def awaited(task: Awaitable[None]) -> None:
+    await task
 
 
 async def asked(mesh: Mesh, **fields: object) -> pb.JoinToken:

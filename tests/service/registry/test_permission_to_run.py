@@ -16,14 +16,10 @@ from suanmesh_chassis.identity import agent_id, caller_of
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.permission import STOP_S_MAX, run_for_s
 from suanmesh_kernel.refusals import InvalidArgument
-from suanmesh_registry.certificates import Certifier
-from suanmesh_registry.presence import Presence
-from suanmesh_registry.reconciler import Watchman
-from suanmesh_registry.registrar import Registrar
-from suanmesh_registry.service import RegistryService, Surroundings
+from suanmesh_registry.assembly import Registry, assemble
 from suanmesh_registry.settings import RegistrySettings
-from suanmesh_store import Create, MemoryKeyspace, MemoryStore, open_mirror
-from suanmesh_store.layout import POOLS, SITES
+from suanmesh_store import Create, MemoryKeyspace, MemoryStore
+from suanmesh_store.layout import SITES
 
 SETTINGS = RegistrySettings()
 Site = site_pb2.Site
@@ -33,9 +29,7 @@ Site = site_pb2.Site
 class Desk:
     """A registry with the sites `a`, `b` and `c`, and the hands of its clock."""
 
-    service: RegistryService
-    presence: Presence
-    watchman: Watchman
+    registry: Registry
     clock: HandClock
     keys: MemoryKeyspace
 
@@ -46,7 +40,7 @@ class Desk:
             yield pb.ReportStateRequest(sequence=1)
 
         call = Call("m", caller_of(agent_id("demo", site), "demo"), "r", "", b"d", "peer", None, self.clock)
-        (answer,) = [answer async for answer in self.service.ReportState(reports(), call)]
+        (answer,) = [answer async for answer in self.registry.service.ReportState(reports(), call)]
         return answer.run_for_ms
 
     async def pass_time(self, seconds: int, *heard: str) -> None:
@@ -56,14 +50,14 @@ class Desk:
                 await self.permission(site)
             self.clock.advance(1)
             self.keys.tick()
-            await self.presence.sweep()
-            await self.watchman.read_leases()
-            await self.watchman.judge()
+            await self.registry.presence.sweep()
+            await self.registry.liveness.read_leases()
+            await self.registry.liveness.judge()
 
     async def liveness(self, site: str) -> int:
         """As it is recorded."""
         call = Call("m", caller_of(agent_id("demo", site), "demo"), "r", "", b"d", "peer", None, self.clock)
-        return (await self.service.GetSite(pb.GetSiteRequest(name=f"sites/{site}"), call)).liveness
+        return (await self.registry.service.GetSite(pb.GetSiteRequest(name=f"sites/{site}"), call)).liveness
 
 
 @pytest.fixture
@@ -73,17 +67,11 @@ async def desk() -> AsyncIterator[Desk]:
     store, rng = MemoryStore("registry", keys=keys, clock=clock, rng=seeded_rng(1)), seeded_rng(2)
     names = [f"sites/{site}" for site in "abc"]
     await store.commit(*(Create(SITES, name, Site(name=name, liveness=Site.LIVENESS_ALIVE)) for name in names))
-    sites, pools = await open_mirror(store, SITES), await open_mirror(store, POOLS)
-    presence = Presence(store, clock, lease_s=SETTINGS.alive_lease_s, silence_s=SETTINGS.report_silence_s)
-    watchman = Watchman(store, sites, pools, presence, SETTINGS.bounds(), clock, tick_s=SETTINGS.tick_s)
-    certifier = Certifier(NodeCa.create("demo", clock), "demo", 90)
-    registrar = Registrar(store, pools, "demo", clock, rng)
-    around = Surroundings("demo", store, sites, pools, presence, certifier, registrar, clock, rng, SETTINGS.bounds())
+    registry = await assemble("demo", store, clock, rng, NodeCa.create("demo", clock), SETTINGS)
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(mirror.run()) for mirror in (sites, pools)]
-        yield Desk(RegistryService(around), presence, watchman, clock, keys)
-        for task in running:
-            task.cancel()
+        running = tasks.create_task(registry.mirrors.run())
+        yield Desk(registry, clock, keys)
+        running.cancel()
 
 
 async def test_an_answer_allows_less_than_it_takes_to_be_lost(desk: Desk) -> None:
@@ -111,7 +99,7 @@ async def test_a_site_that_may_run_is_not_counted_out_on_old_news(desk: Desk) ->
     assert await desk.liveness("a") == Site.LIVENESS_SUSPECT
     assert await desk.permission("a") > 0
     desk.clock.advance(4)
-    await desk.watchman.judge()  # without having read the leases anew
+    await desk.registry.liveness.judge()  # without having read the leases anew
     assert await desk.liveness("a") != Site.LIVENESS_LOST
 
 

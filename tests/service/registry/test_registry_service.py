@@ -29,15 +29,12 @@ from suanmesh_kernel.refusals import (
     PermissionDenied,
     Unauthenticated,
 )
-from suanmesh_registry.certificates import Certifier
+from suanmesh_registry.assembly import Registry, assemble
 from suanmesh_registry.domain.caps import Caps
-from suanmesh_registry.presence import Presence
-from suanmesh_registry.reconciler import Watchman
-from suanmesh_registry.registrar import Registrar
-from suanmesh_registry.service import TOKEN_MEMORY_S, RegistryService, Surroundings
+from suanmesh_registry.enrolment import TOKEN_MEMORY_S
+from suanmesh_registry.service import RegistryService
 from suanmesh_registry.settings import RegistrySettings
-from suanmesh_store import MemoryKeyspace, MemoryStore, open_mirror
-from suanmesh_store.layout import POOLS, SITES
+from suanmesh_store import MemoryKeyspace, MemoryStore
 
 OPERATOR = caller_of(user_id("demo", "operator", "o"), "demo")
 SETTINGS = RegistrySettings()
@@ -47,19 +44,21 @@ SETTINGS = RegistrySettings()
 class Desk:
     """A registry at work, and the hands of its clock."""
 
-    service: RegistryService
-    presence: Presence
-    watchman: Watchman
+    registry: Registry
     clock: HandClock
     keys: MemoryKeyspace
+
+    @property
+    def service(self) -> RegistryService:
+        return self.registry.service
 
     def call(self, caller: Caller = OPERATOR, request_id: str = "r") -> Call:
         return Call("m", caller, request_id, "", b"d", "peer", None, self.clock)
 
     async def judge(self) -> None:
-        await self.presence.sweep()
-        await self.watchman.read_leases()
-        await self.watchman.judge()
+        await self.registry.presence.sweep()
+        await self.registry.liveness.read_leases()
+        await self.registry.liveness.judge()
 
     async def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -70,17 +69,17 @@ class Desk:
 @asynccontextmanager
 async def a_desk(clock: HandClock, keys: MemoryKeyspace, caps: Caps = Caps()) -> AsyncIterator[Desk]:  # noqa: B008
     store, rng = MemoryStore("registry", keys=keys, clock=clock, rng=seeded_rng(1)), seeded_rng(2)
-    sites, pools = await open_mirror(store, SITES), await open_mirror(store, POOLS)
-    presence = Presence(store, clock, lease_s=SETTINGS.alive_lease_s, silence_s=SETTINGS.report_silence_s)
-    watchman = Watchman(store, sites, pools, presence, SETTINGS.bounds(), clock, tick_s=SETTINGS.tick_s)
-    certifier = Certifier(NodeCa.create("demo", clock), "demo", 90)
-    registrar, bounds = Registrar(store, pools, "demo", clock, rng, caps), SETTINGS.bounds()
-    around = Surroundings("demo", store, sites, pools, presence, certifier, registrar, clock, rng, bounds, caps)
+    settings = RegistrySettings(
+        site_pools_max=caps.site_pools,
+        party_sites_max=caps.party_sites,
+        party_tokens_max=caps.party_tokens,
+        parties_max=caps.parties,
+    )
+    registry = await assemble("demo", store, clock, rng, NodeCa.create("demo", clock), settings)
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(mirror.run()) for mirror in (sites, pools)]
-        yield Desk(RegistryService(around), presence, watchman, clock, keys)
-        for task in running:
-            task.cancel()
+        running = tasks.create_task(registry.mirrors.run())
+        yield Desk(registry, clock, keys)
+        running.cancel()
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from suanmesh_registry.domain.liveness import Bounds, Hearing, Liveness, judged
+from suanmesh_registry.domain.liveness import Bounds, LeaseStatus, Liveness, judged
 
 BOUNDS = Bounds(suspect_after_s=2, lost_after_s=30, mass_lost_after_s=120, mass_share=0.5)
-ALIVE = Hearing(Liveness.ALIVE, None)
+ALIVE = LeaseStatus(Liveness.ALIVE, None)
 
 
 @pytest.mark.parametrize(
@@ -25,29 +25,29 @@ ALIVE = Hearing(Liveness.ALIVE, None)
 )
 def test_one_silent_site_among_many(recorded: Liveness, lapsed_s: float | None, then: Liveness) -> None:
     """A job on a dead site must move on in bounded time; one on a site that hiccups must not."""
-    hearings = {"sites/a": Hearing(recorded, lapsed_s), "sites/b": ALIVE, "sites/c": ALIVE}
+    statuses = {"sites/a": LeaseStatus(recorded, lapsed_s), "sites/b": ALIVE, "sites/c": ALIVE}
 
-    assert judged(hearings, BOUNDS)["sites/a"] is then
+    assert judged(statuses, BOUNDS)["sites/a"] is then
 
 
 def test_many_at_once_are_suspected_longer() -> None:
     """When our own network breaks, half a mesh must not be declared dead and its jobs started twice."""
-    silent = Hearing(Liveness.SUSPECT, 60)
-    hearings = {"sites/a": silent, "sites/b": silent, "sites/c": ALIVE}
+    silent = LeaseStatus(Liveness.SUSPECT, 60)
+    statuses = {"sites/a": silent, "sites/b": silent, "sites/c": ALIVE}
 
-    assert judged(hearings, BOUNDS)["sites/a"] is Liveness.SUSPECT
+    assert judged(statuses, BOUNDS)["sites/a"] is Liveness.SUSPECT
 
 
 def test_many_at_once_are_given_up_in_the_end() -> None:
     """Suspicion is bounded: jobs must not wait for ever for a region that is gone."""
-    silent = Hearing(Liveness.SUSPECT, 120)
+    silent = LeaseStatus(Liveness.SUSPECT, 120)
 
     assert set(judged({"sites/a": silent, "sites/b": silent}, BOUNDS).values()) == {Liveness.LOST}
 
 
 def test_the_long_lost_do_not_shield_the_newly_silent() -> None:
     """Sites switched off for good must not make every later loss look like a partition."""
-    gone = Hearing(Liveness.LOST, 9_999)
-    hearings = {"sites/a": gone, "sites/b": gone, "sites/c": Hearing(Liveness.SUSPECT, 30), "sites/d": ALIVE}
+    gone = LeaseStatus(Liveness.LOST, 9_999)
+    statuses = {"sites/a": gone, "sites/b": gone, "sites/c": LeaseStatus(Liveness.SUSPECT, 30), "sites/d": ALIVE}
 
-    assert judged(hearings, BOUNDS)["sites/c"] is Liveness.LOST
+    assert judged(statuses, BOUNDS)["sites/c"] is Liveness.LOST

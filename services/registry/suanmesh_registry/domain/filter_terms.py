@@ -47,14 +47,14 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Every:
+class And:
     """All of them hold."""
 
     parts: tuple[Term, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Some:
+class Or:
     """At least one of them holds."""
 
     parts: tuple[Term, ...]
@@ -67,11 +67,11 @@ class Not:
     part: Term
 
 
-Term = Comparison | Every | Some | Not
+Term = Comparison | And | Or | Not
 
 
 def parsed(text: str) -> Term:
-    """The tree of `text`; an empty filter is an `Every` of nothing, which always holds.
+    """The tree of `text`; an empty filter is an `And` of nothing, which always holds.
 
     Raises InvalidArgument (`FILTER_INVALID`) with the fact `column`.
     """
@@ -79,8 +79,8 @@ def parsed(text: str) -> Term:
         raise invalid(FILTER_LENGTH_MAX + 1, f"a filter has at most {FILTER_LENGTH_MAX} characters")
     reader = _Reader(_tokens(text))
     if reader.peek().kind == "end":
-        return Every(())
-    term = reader.every(0)
+        return And(())
+    term = reader.expression(0)
     if reader.peek().kind != "end":
         raise invalid(reader.peek().column, f"expected AND, OR or the end, not {reader.peek().text!r}")
     return term
@@ -132,17 +132,17 @@ class _Reader:
         self._at += taken
         return taken
 
-    def every(self, depth: int) -> Term:
-        parts = [self._some(depth)]
+    def expression(self, depth: int) -> Term:
+        parts = [self._either(depth)]
         while self._takes("word", "AND"):
-            parts.append(self._some(depth))
-        return parts[0] if len(parts) == 1 else Every(tuple(parts))
+            parts.append(self._either(depth))
+        return parts[0] if len(parts) == 1 else And(tuple(parts))
 
-    def _some(self, depth: int) -> Term:
+    def _either(self, depth: int) -> Term:
         parts = [self._term(depth)]
         while self._takes("word", "OR"):
             parts.append(self._term(depth))
-        return parts[0] if len(parts) == 1 else Some(tuple(parts))
+        return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
     def _term(self, depth: int) -> Term:
         if depth > DEPTH_MAX:
@@ -151,7 +151,7 @@ class _Reader:
             return Not(self._term(depth + 1))
         if not self._takes("bracket", "("):
             return self._comparison()
-        inner = self.every(depth + 1)
+        inner = self.expression(depth + 1)
         if not self._takes("bracket", ")"):
             raise invalid(self.peek().column, f"expected a closing parenthesis, not {self.peek().text!r}")
         return inner

@@ -1,146 +1,147 @@
-"""Filters: which rows a read filter keeps, checked against the fields there really are."""
+"""Filters: a text compiled to the rows it keeps, checked against the fields there really are.
+
+Two values, as AIP-160 has it: what is absent equals nothing, is unequal to everything, is neither smaller nor larger.
+"""
 
 from __future__ import annotations
 
-import operator
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from enum import Enum
-from typing import Any
+from functools import reduce
+from typing import Protocol
 
-from suanmesh_registry.domain.filter_terms import Comparison, Every, Not, Some, Term, invalid, parsed
+import numpy as np
 
-Value = str | int | bool | datetime
-Row = Callable[[str], tuple[Value, ...]]
-"""All values a row has at a path: none where it is absent, several where it repeats."""
-Keeps = Callable[[Row], bool]
+from suanmesh_registry.domain.columns import (
+    INT64_MAX,
+    INT64_MIN,
+    Between,
+    Condition,
+    Contains,
+    Equal,
+    Field,
+    FieldKind,
+    Mask,
+    Pattern,
+    Present,
+)
+from suanmesh_registry.domain.filter_terms import And, Comparison, Not, Or, Term, invalid, parsed
 
-_ORDER: dict[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-
-class FieldKind(Enum):
-    """What a field's values are."""
-
-    TEXT = "text"
-    NUMBER = "number"
-    FLAG = "true or false"
-    TIME = "a time (RFC 3339)"
-    CHOICE = "one of its names"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NUMBER_DIGITS_MAX = 30
+"""Digits before or zeros behind the point of a number in a filter, so that it can be computed with."""
+_NO_NUMBER = Between(1, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field that a filter may name."""
+class Columns(Protocol):
+    """Rows that a filter reads."""
 
-    kind: FieldKind
-    repeated: bool = False
-    choices: frozenset[str] = frozenset()
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+
+    def matching(self, path: str, condition: Condition) -> Mask:
+        """Which rows have a value at `path` that meets the condition."""
 
 
-def planned(text: str, fields: Mapping[str, Field]) -> Keeps:
-    """The predicate `text` stands for, over rows with `fields`.
+Filter = Callable[[Columns], Mask]
+"""Which rows it keeps."""
+
+
+def planned(text: str, fields: Mapping[str, Field]) -> Filter:
+    """What `text` keeps of rows with `fields`.
 
     Raises InvalidArgument (`FILTER_INVALID`) with the fact `column`: unreadable, an unknown field, an operator or a
     value that its kind of field does not have.
     """
-    return _plan(parsed(text), fields)
+    return _filter(parsed(text), fields)
 
 
-def _plan(term: Term, fields: Mapping[str, Field]) -> Keeps:
+def _filter(term: Term, fields: Mapping[str, Field]) -> Filter:
     match term:
-        case Every(parts):
-            every = tuple(_plan(part, fields) for part in parts)
-            return lambda row: all(keeps(row) for keeps in every)
-        case Some(parts):
-            some = tuple(_plan(part, fields) for part in parts)
-            return lambda row: any(keeps(row) for keeps in some)
+        case And(()):
+            return lambda columns: np.ones(columns.rows, np.bool_)
+        case And(parts):
+            every = tuple(_filter(part, fields) for part in parts)
+            return lambda columns: reduce(np.logical_and, (keeps(columns) for keeps in every))
+        case Or(parts):
+            some = tuple(_filter(part, fields) for part in parts)
+            return lambda columns: reduce(np.logical_or, (keeps(columns) for keeps in some))
         case Not(part):
-            inner = _plan(part, fields)
-            return lambda row: not inner(row)
+            inner = _filter(part, fields)
+            return lambda columns: ~inner(columns)
         case Comparison():
-            return _compare(term, fields)
+            path, condition = term.path, _condition(term, fields)
+            if term.operator == "!=":
+                return lambda columns: ~columns.matching(path, condition)
+            return lambda columns: columns.matching(path, condition)
 
 
-def _compare(term: Comparison, fields: Mapping[str, Field]) -> Keeps:
+def _condition(term: Comparison, fields: Mapping[str, Field]) -> Condition:
+    """What a value must meet; for `!=`, what none must."""
     field = fields.get(term.path)
     if field is None:
         raise invalid(term.column, f"there is no field {term.path!r}{_nearest(term.path, fields)}")
-    path = term.path
     if term.operator == ":" and term.value == "*" and not term.quoted:
-        return lambda row: bool(row(path))
+        return Present()
     if field.repeated and term.operator != ":":
-        raise invalid(term.column, f"{path} repeats; ask `{path}:value` whether it has one")
+        raise invalid(term.column, f"{term.path} repeats; ask `{term.path}:value` whether it has one")
     if term.operator in ("<", "<=", ">", ">=") and field.kind not in (FieldKind.NUMBER, FieldKind.TIME):
-        raise invalid(term.column, f"{path} is {field.kind.value}, which has no order")
-    matches = _matches(term, field)
-    # An absent value equals nothing, is unequal to everything, and is neither smaller nor larger.
-    absent = term.operator == "!="
-    return lambda row: any(matches(value) for value in values) if (values := row(path)) else absent
-
-
-def _matches(term: Comparison, field: Field) -> Callable[[Value], bool]:
-    wanted = _value(term, field)
-    if isinstance(wanted, str) and field.kind is FieldKind.TEXT:
-        return _text_matches(term.operator, wanted, within=not field.repeated)
-    compare = _ORDER["=" if term.operator == ":" else term.operator]
-    return lambda value: compare(value, wanted)
-
-
-def _text_matches(sign: str, wanted: str, *, within: bool) -> Callable[[Value], bool]:
-    if sign == ":" and within:
-        return lambda value: wanted in str(value)
-    head, star, tail = wanted.partition("*")
-    if not star or "*" in tail:
-        return lambda value: (value == wanted) is (sign != "!=")
-    length = len(head) + len(tail)
-
-    def fits(value: Value) -> bool:
-        text = str(value)
-        return len(text) >= length and text.startswith(head) and text.endswith(tail)
-
-    return lambda value: fits(value) is (sign != "!=")
-
-
-def _value(term: Comparison, field: Field) -> str | Decimal | bool | datetime:
+        raise invalid(term.column, f"{term.path} is {field.kind.value}, which has no order")
     problem = f"{term.path} is {field.kind.value}, which {term.value[:40]!r} is not"
     try:
         match field.kind:
             case FieldKind.TEXT:
-                return term.value
+                return _text(term.value, within=term.operator == ":" and not field.repeated)
             case FieldKind.NUMBER:
-                return _number(term.value)
-            case FieldKind.FLAG:
-                return {"true": True, "false": False}[term.value]
+                return _between(term.operator, _number(term.value))
             case FieldKind.TIME:
-                return _time(term.value)
+                return _between(term.operator, Decimal(_microseconds(term.value)))
+            case FieldKind.FLAG:
+                return _between("=", Decimal({"true": 1, "false": 0}[term.value]))
             case FieldKind.CHOICE:
                 if term.value in field.choices:
-                    return term.value
+                    return Equal(term.value)
                 problem = f"{term.path} is one of {', '.join(sorted(field.choices))}"
-    except (KeyError, ValueError, InvalidOperation):
+    except (KeyError, ValueError, OverflowError, InvalidOperation):
         pass
     raise invalid(term.value_column, problem)
 
 
+def _text(wanted: str, *, within: bool) -> Condition:
+    """`:` asks of a single text whether it has the wanted one within it; else one `*` stands for anything."""
+    if within:
+        return Contains(wanted)
+    head, star, tail = wanted.partition("*")
+    return Pattern(head, tail) if star and "*" not in tail else Equal(wanted)
+
+
+def _between(sign: str, bound: Decimal) -> Between:
+    """The whole numbers that stand so to the bound."""
+    match sign:
+        case "<":
+            return Between(INT64_MIN, math.ceil(bound) - 1)
+        case "<=":
+            return Between(INT64_MIN, math.floor(bound))
+        case ">":
+            return Between(math.floor(bound) + 1, INT64_MAX)
+        case ">=":
+            return Between(math.ceil(bound), INT64_MAX)
+    return Between(int(bound), int(bound)) if bound == int(bound) else _NO_NUMBER
+
+
 def _number(text: str) -> Decimal:
     number = Decimal(text)
-    if not number.is_finite() or abs(number.adjusted()) > 30:
+    if not number.is_finite() or abs(number.adjusted()) > NUMBER_DIGITS_MAX:
         raise ValueError("not a number that a field can hold")
     return number
 
 
-def _time(text: str) -> datetime:
+def _microseconds(text: str) -> int:
     time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
 
 
 def _nearest(path: str, fields: Mapping[str, Field]) -> str:

@@ -37,23 +37,23 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class LeaseStatus:
     """What is known of one site: what its document says, and how long ago its lease lapsed; None while it stands."""
 
     recorded: Liveness
     lapsed_s: float | None
 
 
-def judged(hearings: Mapping[str, Hearing], bounds: Bounds) -> dict[str, Liveness]:
+def judged(statuses: Mapping[str, LeaseStatus], bounds: Bounds) -> dict[str, Liveness]:
     """What each site's liveness is now.
 
     A site already recorded LOST no longer counts as lapsing with the others, and only a new lease brings it back.
     """
-    waited_for = [hearing for hearing in hearings.values() if hearing.recorded is not Liveness.LOST]
-    lapsed = sum(hearing.lapsed_s is not None for hearing in waited_for)
+    waited_for = [status for status in statuses.values() if status.recorded is not Liveness.LOST]
+    lapsed = sum(status.lapsed_s is not None for status in waited_for)
     mass = lapsed >= 2 and lapsed >= bounds.mass_share * len(waited_for)
     lost_after_s = bounds.mass_lost_after_s if mass else bounds.lost_after_s
-    return {name: _one(hearing, bounds.suspect_after_s, lost_after_s) for name, hearing in hearings.items()}
+    return {name: _one(status, bounds.suspect_after_s, lost_after_s) for name, status in statuses.items()}
 
 
 def run_for_ms(recorded: Liveness, bounds: Bounds, *, leased: bool) -> int:
@@ -64,11 +64,11 @@ def run_for_ms(recorded: Liveness, bounds: Bounds, *, leased: bool) -> int:
     return int(bounds.run_for_s * 1000) if leased and recorded is not Liveness.LOST else 0
 
 
-def _one(hearing: Hearing, suspect_after_s: float, lost_after_s: float) -> Liveness:
-    if hearing.lapsed_s is None:
+def _one(status: LeaseStatus, suspect_after_s: float, lost_after_s: float) -> Liveness:
+    if status.lapsed_s is None:
         return Liveness.ALIVE
-    if hearing.recorded is Liveness.LOST or hearing.lapsed_s >= lost_after_s:
+    if status.recorded is Liveness.LOST or status.lapsed_s >= lost_after_s:
         return Liveness.LOST
-    if hearing.recorded is Liveness.ALIVE and hearing.lapsed_s < suspect_after_s:
+    if status.recorded is Liveness.ALIVE and status.lapsed_s < suspect_after_s:
         return Liveness.ALIVE
     return Liveness.SUSPECT

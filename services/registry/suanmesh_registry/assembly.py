@@ -1,0 +1,40 @@
+"""What the registry of a process is made of, for its main and for tests that need all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from suanmesh_chassis.ca import NodeCa
+from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_registry.catalogue import Catalogue
+from suanmesh_registry.certificates import Certifier
+from suanmesh_registry.enrolment import Enrolment
+from suanmesh_registry.mirrors import Mirrors, open_mirrors
+from suanmesh_registry.presence import Presence
+from suanmesh_registry.reconciler import LivenessReconciler
+from suanmesh_registry.registrar import Registrar
+from suanmesh_registry.service import Dependencies, RegistryService
+from suanmesh_registry.settings import RegistrySettings
+from suanmesh_store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The registry of one process; `mirrors.run` and `liveness.run` are to be started as tasks."""
+
+    mirrors: Mirrors
+    presence: Presence
+    liveness: LivenessReconciler
+    service: RegistryService
+
+
+async def assemble(node: str, store: Store, clock: Clock, rng: Rng, ca: NodeCa, settings: RegistrySettings) -> Registry:
+    """A registry over a store, with its mirrors loaded."""
+    bounds, caps, mirrors = settings.bounds(), settings.caps(), await open_mirrors(store)
+    catalogue = Catalogue(mirrors.sites, mirrors.pools)
+    presence = Presence(store, clock, catalogue, lease_s=settings.alive_lease_s, silence_s=settings.report_silence_s)
+    liveness = LivenessReconciler(store, mirrors, catalogue, presence, bounds, clock, tick_s=settings.tick_s)
+    enrolment = Enrolment(node, store, mirrors, Certifier(ca, node, settings.certificate_days), clock, caps)
+    registrar = Registrar(store, mirrors, node, clock, rng, caps)
+    given = Dependencies(store, clock, mirrors, catalogue, presence, enrolment, registrar, bounds, caps)
+    return Registry(mirrors, presence, liveness, RegistryService(given))

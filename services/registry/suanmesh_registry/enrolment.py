@@ -1,0 +1,115 @@
+"""Who may join: join tokens, and sites that spend them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from suanmesh.registry.v1 import party_pb2, site_pb2
+from suanmesh.registry.v1 import registry_service_pb2 as pb
+from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
+from suanmesh_chassis import Call
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.refusals import AlreadyExists, NotFound
+from suanmesh_registry import wire
+from suanmesh_registry.certificates import Certifier
+from suanmesh_registry.domain import parties, sites, tokens
+from suanmesh_registry.domain.caps import Caps, require_sites, require_tokens
+from suanmesh_registry.mirrors import Mirrors
+from suanmesh_store import Conflict, Create, Held, Store, Update
+from suanmesh_store.layout import JOIN_TOKENS, PARTIES, SITES
+
+TOKEN_MEMORY_S = 86_400
+"""How long a token is remembered after it lapsed, so that an agent whose answer was lost can ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Issues join tokens, and enrols the sites that show them."""
+
+    node: str
+    store: Store
+    mirrors: Mirrors
+    certifier: Certifier
+    clock: Clock
+    caps: Caps
+
+    async def issue(self, held: Held[party_pb2.Party], ttl_s: int, call: Call) -> pb.JoinToken:
+        """A token for a site of the party; the same for the same request, which nobody has to keep for that.
+
+        Raises FailedPrecondition (`PARTY_NOT_APPROVED`), InvalidArgument (`FIELD_INVALID`, `REQUEST_ID_REUSED`),
+        ResourceExhausted (`JOIN_TOKENS_TOO_MANY`).
+        """
+        parties.must_be_approved(wire.party_from(held.message))
+        key = self.certifier.token_key(call.principal, call.request_id, call.body_digest)
+        asked, text = tokens.issued(held.name, ttl_s, self.certifier.ca_digest, self.clock.now(), key)
+        kept = await self._issued(asked, held, call)
+        return pb.JoinToken(token=text, expire_time=wire.timestamp(kept.expire_time))
+
+    async def enrol(self, request: pb.EnrolSiteRequest, call: Call) -> pb.EnrolSiteResponse:
+        """The site as recorded, with its agent's certificate.
+
+        Raises Unauthenticated (`JOIN_TOKEN_INVALID`), InvalidArgument (`FIELD_INVALID`, `CSR_INVALID`), AlreadyExists
+        (`SITE_EXISTS`), FailedPrecondition (`PARTY_NOT_APPROVED`), ResourceExhausted (`SITES_TOO_MANY`).
+        """
+        bearer = tokens.shown(request.token)
+        held = await self.store.get(JOIN_TOKENS, bearer.name)
+        if held is None:
+            raise tokens.invalid()
+        token, now = wire.token_from(held.message), self.clock.now()
+        site = sites.enrolled(request.site_id, wire.site_from(request.site), token.party, self.node, now)
+        certificate = self.certifier.certified(site.name, request.csr_der)
+        digest = tokens.keys_digest(certificate.public_key, site.signing_key)
+        spent = tokens.spent(token, bearer, site.name, digest, now)
+        enrolled = await (self.site(site.name) if spent is token else self._enrolled(held, spent, site, call))
+        return pb.EnrolSiteResponse(
+            site=wire.shown(enrolled), certificate_pem=certificate.pem, ca_pem=self.certifier.ca_pem
+        )
+
+    async def party(self, name: str) -> Held[party_pb2.Party]:
+        """A party as it is recorded now. Raises NotFound (`PARTY_UNKNOWN`)."""
+        held = await self.store.get(PARTIES, name)
+        if held is None:
+            raise parties.unknown(name)
+        return held
+
+    async def site(self, name: str) -> Held[site_pb2.Site]:
+        """A site as it is recorded now. Raises NotFound (`SITE_UNKNOWN`)."""
+        held = await self.store.get(SITES, name)
+        if held is None:
+            raise NotFound("SITE_UNKNOWN", f"there is no site {name}", name=name)
+        return held
+
+    async def _issued(self, asked: tokens.JoinToken, party: Held[party_pb2.Party], call: Call) -> tokens.JoinToken:
+        """What is kept of a token, issued now or when the same was asked before; a memo of the answer would tell it."""
+        standing = await self.store.get(JOIN_TOKENS, asked.name)
+        if standing is not None:
+            return tokens.issued_before(wire.token_from(standing.message), asked)
+        require_tokens(party.name, self.mirrors.join_tokens_of[party.name] + 1, self.caps)
+        ttl_s = (asked.expire_time - self.clock.now()).total_seconds()
+        lease = await self.store.open_lease(ttl_s + TOKEN_MEMORY_S)
+        creation = Create(JOIN_TOKENS, asked.name, wire.token_to(asked), lease.id)
+        try:
+            committed = await self.store.commit(creation, guards=[party], author=call.author())
+        except Conflict as conflict:
+            if JOIN_TOKENS.key(asked.name) not in conflict.keys:
+                raise
+            return await self._issued(asked, party, call)  # the same was asked twice at once
+        await self.mirrors.join_tokens.wait_for(committed.revision)  # so that the next one is counted beside it
+        return asked
+
+    async def _enrolled(
+        self, held: Held[JoinTokenRecord], spent: tokens.JoinToken, site: sites.Site, call: Call
+    ) -> Held[site_pb2.Site]:
+        party = await self.party(spent.party)
+        parties.must_be_approved(wire.party_from(party.message))
+        fresh = self.mirrors.sites.get(site.name) is None
+        require_sites(party.name, self.mirrors.sites_of[party.name] + fresh, self.caps)
+        changes = (Update(held, wire.token_to(spent)), Create(SITES, site.name, wire.site_to(site)))
+        try:
+            committed = await self.store.commit(*changes, guards=[party], author=call.author())
+        except Conflict as conflict:
+            if SITES.key(site.name) in conflict.keys:
+                raise AlreadyExists("SITE_EXISTS", f"{site.name} is enrolled already", name=site.name) from conflict
+            raise
+        await self.mirrors.sites.wait_for(committed.revision)
+        return committed.held[1]
