@@ -26,6 +26,18 @@ OUTSIDER = "client"
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER that makes a close a reset."""
 
+_NETLINK_SOCK_DIAG = 4
+_DIAG_BY_FAMILY = 20
+_REQUEST = 1
+_ANY_STATE = 0xFFFFFFFF
+_HEADER = struct.Struct("=IHHII")
+_DIAG_REQUEST = struct.Struct("=BBBBI")
+_HERE_TO_THERE = struct.Struct("!HH4s12x4s12x")
+_LOOPBACK = socket.inet_aton("127.0.0.1")
+_ANY_COOKIE = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+_INODE_AT = _HEADER.size + 4 + 48 + 4 * 4
+"""After family, state, timer, retransmits; the ends; expiry, both queues, the user."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -128,7 +140,7 @@ class Network:
 
     async def _serve(self, front: Front, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target = front.target
-        source = front.source or owner_of(writer.get_extra_info("peername")[1], self.owners())
+        source = front.source or owner_of(writer.get_extra_info("peername")[1], front.listen, self.owners())
         self.counts[source, target] = self.counts.get((source, target), 0) + 1
         try:
             if Mode.RESET in self.modes(source, target):
@@ -177,9 +189,9 @@ class Network:
             await turn.wait()
 
 
-def owner_of(port: int, owners: Mapping[str, int]) -> str:
-    """Name of the process whose socket on 127.0.0.1 has that port; OUTSIDER where it is none of them."""
-    inode = _inode_at(port)
+def owner_of(port: int, to_port: int, owners: Mapping[str, int]) -> str:
+    """Name of the process that connected from 127.0.0.1:port; OUTSIDER where it is none of them."""
+    inode = _inode_of(port, to_port)
     if inode:
         wanted = f"socket:[{inode}]"
         for name, pid in owners.items():
@@ -188,16 +200,20 @@ def owner_of(port: int, owners: Mapping[str, int]) -> str:
     return OUTSIDER
 
 
-def _inode_at(port: int) -> str:
-    """Inode of the socket bound to 127.0.0.1:port."""
-    local = f"0100007F:{port:04X}"
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(OSError), open(table) as lines:  # noqa: PTH123 - a hot loop
-            for line in lines:
-                fields = line.split()
-                if fields[1].endswith(local):
-                    return fields[9]
-    return ""
+def _inode_of(port: int, to_port: int) -> int:
+    """Inode of the socket that is connected from one port of 127.0.0.1 to another, 0 where there is none.
+
+    Asked of the kernel for this one (sock_diag(7)): its table of all sockets takes the longer to read the more there
+    are, and whoever is answered too late connects anew.
+    """
+    ends = _HERE_TO_THERE.pack(port, to_port, _LOOPBACK, _LOOPBACK) + _ANY_COOKIE
+    asked = _DIAG_REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY_STATE) + ends
+    header = _HEADER.pack(_HEADER.size + len(asked), _DIAG_BY_FAMILY, _REQUEST, 0, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+        kernel.send(header + asked)
+        answer = kernel.recv(4096)
+    kind = _HEADER.unpack_from(answer)[1]
+    return int.from_bytes(answer[_INODE_AT : _INODE_AT + 4], sys.byteorder) if kind == _DIAG_BY_FAMILY else 0
 
 
 def _holds(pid: int, wanted: str) -> bool:
