@@ -17,9 +17,11 @@ from suanmesh_chassis.process import Process
 from suanmesh_chassis.standing import Standing
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_sdk.status import MESH_DOMAIN
 from suanmesh_store import Keyspace, KeyspaceTrouble, Leadership
 from suanmesh_store.layout import election_key
 from suanmesh_store.store import KeyspaceStore
+from suanmesh_store.transactions import trouble_of
 
 S = TypeVar("S")
 
@@ -28,6 +30,8 @@ log = structlog.get_logger()
 FAREWELL_S = 2.0
 """How long etcd is waited for at the end; what cannot be withdrawn lapses with its lease."""
 CAMPAIGN_PAUSE_S = 0.5
+BUILD_PAUSE_S = 1.0
+"""When building is tried again after something stood in its way, seconds; another instance may lead meanwhile."""
 
 
 class Life(Generic[S]):
@@ -47,11 +51,14 @@ class Life(Generic[S]):
         self._keyring = KeyRing(self._found, process.common.node, process.clock)
         self._published = PublishedKey(self._found, self._keyring, process.signer, process.identity, process.clock)
         self._standing = Standing(process, self._keyring, self._not_yet)
+        self._obstacle: Refusal | None = None
+        """What kept this instance from serving when it was last to begin."""
 
     async def live(self, build: Callable[[House[S]], Awaitable[Parts]], stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises what made it impossible, or an ExceptionGroup of what a task raised.
 
-        A lead that was lost ends all that was built for it; then the process campaigns again and builds anew.
+        A lead that was lost ends all that was built for it; then the process campaigns again and builds anew. So it
+        does where what it needs cannot be had for now, such as room on its disk: until then calls are told why.
         """
         async with asyncio.TaskGroup() as tasks:
             address = await self._standing.listen(self._listener())
@@ -84,7 +91,16 @@ class Life(Generic[S]):
     ) -> None:
         try:
             async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
-                parts = await self._built(build, leadership, closing)
+                try:
+                    parts = await self._built(build, leadership, closing)
+                except Exception as failure:
+                    self._obstacle = _passing(failure, leadership, self._process.area)
+                    if self._obstacle is None:
+                        raise
+                    log.error("cannot serve yet", reason=self._obstacle.reason, message=self._obstacle.message)
+                    await self._stand_back(leadership, stop)
+                    return
+                self._obstacle = None
                 components = Components(self._process.area, parts.components, self._standing.tell_components)
                 running = [tasks.create_task(_ran(task)) for task in (*parts.tasks, components.run)]
                 registration.tell(leader=True)
@@ -101,6 +117,15 @@ class Life(Generic[S]):
         if not stop.is_set():
             log.warning("lead lost")
             registration.tell(leader=False)
+
+    async def _stand_back(self, leadership: Leadership | None, stop: asyncio.Event) -> None:
+        """Let another instance lead, for which nothing may be in the way, and wait a little."""
+        if leadership is not None:
+            await _farewell(leadership.resign())
+        async with asyncio.TaskGroup() as tasks:
+            stopped = tasks.create_task(stop.wait())
+            await asyncio.wait((stopped,), timeout=BUILD_PAUSE_S)
+            stopped.cancel()
 
     async def _lead(self, address: str, stop: asyncio.Event) -> Leadership | None:
         """Wait until this instance leads; None where it does not campaign or is told to stop first."""
@@ -133,11 +158,9 @@ class Life(Generic[S]):
     async def _built(
         self, build: Callable[[House[S]], Awaitable[Parts]], leadership: Leadership | None, closing: AsyncExitStack
     ) -> Parts:
-        house = self._house(leadership)
+        house = self._house(leadership, closing)
         closing.push_async_callback(house.mesh.close)
         parts = await build(house)
-        for close in parts.closing:
-            closing.push_async_callback(close)
         for listener in parts.extra_listeners:
             log.info("listening", address=await self._standing.listen(listener))
         await self._standing.place(parts.servicers, parts.requests)
@@ -148,7 +171,7 @@ class Life(Generic[S]):
         common = self._process.common
         return Listener(common.listen, streams_per_connection=common.calls_per_connection_max if self._edge else 0)
 
-    def _house(self, leadership: Leadership | None) -> House[S]:
+    def _house(self, leadership: Leadership | None, closing: AsyncExitStack) -> House[S]:
         process = self._process
         process.common.data_dir.mkdir(parents=True, exist_ok=True)
         return House(
@@ -164,6 +187,7 @@ class Life(Generic[S]):
             identity=process.identity,
             leadership=leadership,
             data_dir=process.common.data_dir,
+            closing=closing,
         )
 
     async def _drain(self, registration: Registration, leadership: Leadership | None) -> None:
@@ -188,8 +212,20 @@ class Life(Generic[S]):
 
     def _not_yet(self) -> Refusal:
         leader = self._directory.leader(self._process.area)
+        if self._obstacle is not None and not leader:
+            found = self._obstacle
+            return Unavailable(found.reason, found.message, domain=MESH_DOMAIN)
         message = f"this instance does not lead {self._process.area}; {leader or 'nobody known'} does"
         return Unavailable("NOT_LEADER", message, leader=leader)
+
+
+def _passing(failure: Exception, leadership: Leadership | None, area: str) -> Refusal | None:
+    """What kept a service from being built, where it may be had later: the lead is not lost, and it is no defect."""
+    if leadership is not None and not leadership.alive:
+        return None
+    if isinstance(failure, Unavailable):
+        return failure
+    return trouble_of(failure, f"the store of {area}")
 
 
 async def _first(*events: asyncio.Event) -> None:

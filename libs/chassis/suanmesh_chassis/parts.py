@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -94,8 +95,6 @@ class Parts:
     Health checks, the metric `suan_component_serving` and the log are told of each as `accounting.ledger`.
     """
     extra_listeners: Sequence[Listener] = ()
-    closing: Sequence[Callable[[], Awaitable[None]]] = ()
-    """Awaited in reverse after the last call and the last task have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +117,5 @@ class House(Generic[S]):
     leadership: Leadership | None
     """None where the service does not campaign."""
     data_dir: Path
+    closing: AsyncExitStack = field(default_factory=AsyncExitStack)
+    """Closed after the last call and the last task have ended, and where `build` fails half way."""

@@ -70,6 +70,14 @@ def refusal_of(fault: Exception, what: str) -> Refusal | None:
     return None
 
 
+def trouble_of(failure: Exception, what: str) -> Unavailable | None:
+    """What keeps `what` from being opened for now, such as a full disk; None for damage, and for anything else."""
+    if not isinstance(failure, exc.SQLAlchemyError | sqlite3.Error | OSError):
+        return None
+    refusal = refusal_of(failure, what)
+    return refusal if isinstance(refusal, Unavailable) else None
+
+
 class Worker:
     """Runs the transactions of one database in their order; whoever comes after its end is told to try again."""
 

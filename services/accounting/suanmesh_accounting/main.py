@@ -24,6 +24,7 @@ async def build(house: House[AccountingSettings]) -> Parts:
     """Put accounting together."""
     settings = house.settings
     ledger = Ledger(open_ledger(settings.database or f"sqlite:///{house.data_dir / 'ledger.sqlite'}"))
+    house.closing.push_async_callback(ledger.close)
     sites = await open_mirror(house.store, SITES)
     mesh, tokens = EtcdMesh(house.store, sites), Holds(house.store)
     guard = Guard("settle hold", house.clock)
@@ -37,5 +38,4 @@ async def build(house: House[AccountingSettings]) -> Parts:
         tasks=[reconciler.run, sites.run],
         requests=ledger,
         components={"ledger": lambda: ledger.trouble},
-        closing=[ledger.close],
     )

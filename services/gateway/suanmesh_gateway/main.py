@@ -16,6 +16,7 @@ async def build(house: House[GatewaySettings]) -> Parts:
     """The trace store, and a way to every other area."""
     settings = house.settings
     store = TraceStore(house.data_dir / "traces.sqlite", trace_spans_max=settings.trace_spans_max)
+    house.closing.push_async_callback(store.close)
     forwarder = Forwarder(house.mesh, Minter(house.signer, house.clock), FORWARDED)
     own = [Served(OWN, GatewayService(store)), Served(OTLP, TraceReceiver(store), OTLP_SEMANTICS)]
     return Parts(
@@ -23,7 +24,6 @@ async def build(house: House[GatewaySettings]) -> Parts:
         tasks=[Sweeper(store, settings, house.clock).run],
         extra_listeners=[Listener(settings.enrol_listen, client_certificate=False)],
         components={"traces": lambda: store.trouble},
-        closing=[store.close],
     )
 
 

@@ -27,6 +27,7 @@ async def build(house: House[NetworkOrchestratorSettings]) -> Parts:
     links, bookings, kept = [await open_mirror(store, kind) for kind in (LINKS, BOOKINGS, RESERVATIONS)]
     placements, transfers = await open_mirror(store, PLACEMENTS), await open_mirror(store, TRANSFERS)
     archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
+    house.closing.push_async_callback(archive.close)
     probes = Probes(timedelta(seconds=settings.probe_lifetime_s))
     shelf = Shelf(store, links, bookings, kept, archive, probes, house.clock)
     reconciler = Reconciler(
@@ -38,5 +39,4 @@ async def build(house: House[NetworkOrchestratorSettings]) -> Parts:
     return Parts(
         servicers=[Served(descriptor, NetworkOrchestratorService(shelf, house.clock))],
         tasks=[mirror.run for mirror in (links, bookings, kept, placements, transfers)] + [reconciler.run],
-        closing=[archive.close],
     )

@@ -31,7 +31,7 @@ async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> 
     """Put the scheduler together; the other areas are called over the mesh unless others are given."""
     store, clock, rng, settings = house.store, house.clock, house.rng, house.settings
     mirrors, areas = await open_mirrors(store), areas or MeshAreas(house.mesh, clock, rng)
-    archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
+    house.closing.push_async_callback((archive := Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")).close)
     fence = house.leadership.fence if house.leadership else 0
     gathering = Gathering(mirrors, areas, clock, circuits := Circuits(clock))
     placing = Placing(store, gathering, areas, archive, clock, rng, settings.round_lease_s, fence)
@@ -43,4 +43,4 @@ async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> 
     cancelling = Cancelling(store, archive, clock, settings)
     service = SchedulerService(store, mirrors, submitting, cancelling, Reporting(store, clock), areas, archive)
     served = Served(scheduler_service_pb2.DESCRIPTOR.services_by_name["SchedulerService"], service)
-    return Parts([served], [*mirrors.runs, reconciler.run, archiving.run], store, archive.look, closing=[archive.close])
+    return Parts([served], [*mirrors.runs, reconciler.run, archiving.run], store, archive.look)

@@ -28,6 +28,7 @@ async def build(house: House[TransportSettings]) -> Parts:
     placements, sites = await open_mirror(store, PLACEMENTS), await open_mirror(store, SITES)
     office, reader = TicketOffice(house.signer, house.identity), FileReader(MeshDataPlane(house.mesh), reading_budget())
     archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
+    house.closing.push_async_callback(archive.close)
     kept = Kept(datasets, transfers, placements)
     lifetime_s, caps = settings.ticket_lifetime_s, settings.caps()
     shelf = Shelf(store, kept, archive, office, house.clock, ticket_lifetime_s=lifetime_s, caps=caps)
@@ -42,5 +43,4 @@ async def build(house: House[TransportSettings]) -> Parts:
         servicers=[Served(transport_service_pb2.DESCRIPTOR.services_by_name["TransportService"], service)],
         tasks=[mirror.run for mirror in (datasets, transfers, placements, sites)] + [reconciler.run],
         requests=store,
-        closing=[archive.close],
     )

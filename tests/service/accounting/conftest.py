@@ -247,8 +247,7 @@ async def running(folder: Path, stores: Stores, signers: Mapping[str, Signer]) -
             finally:
                 for task in background:
                     task.cancel()
-        for close in parts.closing:
-            await close()
+        await house.closing.aclose()
 
 
 @pytest.fixture

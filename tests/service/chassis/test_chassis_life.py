@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +23,7 @@ from suanmesh_chassis.probe import PROBE_SERVICE, Probe, Probes
 from suanmesh_chassis.run import main
 from suanmesh_chassis.testing import LoopbackNode
 from suanmesh_kernel.clock import system_rng
-from suanmesh_kernel.refusals import Refusal
+from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk import InstanceState
 from suanmesh_sdk.status import RemoteDefect
 from suanmesh_store import MemoryKeyspace, MemoryStore
@@ -51,6 +53,21 @@ class AwayKeyspace(MemoryKeyspace):
         if not self.there.is_set():
             raise KeyspaceTrouble(Trouble.UNREACHABLE, "etcd cannot be reached")
         return await super().scan(prefix)
+
+
+def sqlite3_error(message: str, code: int) -> sqlite3.Error:
+    """An error as SQLite raises it."""
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorcode = code
+    return error
+
+
+async def answered_at_last(client: Any) -> Any:
+    """The answer, once the process serves."""
+    async with asyncio.timeout(10):
+        while True:
+            with suppress(Unavailable):
+                return await client.unary("Read", "hello")
 
 
 class Town:
@@ -198,7 +215,8 @@ async def test_a_process_that_has_lost_its_lead_ends_its_term_and_begins_another
 
     async def build(house: House[None]) -> Parts:
         town.houses.append(house)
-        return Parts([Served(PROBE_SERVICE, town.probes)], tasks=[working], closing=[close])
+        house.closing.push_async_callback(close)
+        return Parts([Served(PROBE_SERVICE, town.probes)], tasks=[working])
 
     async with town.living(build):
         await town.seen(lambda found: [each.leader for each in found] == [True])
@@ -211,6 +229,54 @@ async def test_a_process_that_has_lost_its_lead_ends_its_term_and_begins_another
     second = town.houses[1].leadership
     assert second is not None
     assert second.fence > first.fence
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "DISK_FULL"),
+        (sqlite3_error("database or disk is full", sqlite3.SQLITE_FULL), "DISK_FULL"),
+        (sqlite3_error("disk I/O error", sqlite3.SQLITE_IOERR_WRITE), "NOT_READY"),
+        (Unavailable("NOT_READY", "etcd cannot be reached"), "NOT_READY"),
+    ],
+)
+async def test_a_process_that_cannot_begin_says_why_and_begins_later(
+    town: Town, connect: Any, failure: Exception, reason: str
+) -> None:
+    """A service that ended because its disk was full when its turn came left its operator nothing but a traceback."""
+    room = asyncio.Event()
+    tried, closed = asyncio.Event(), []
+
+    async def build(house: House[None]) -> Parts:
+        house.closing.callback(closed.append, "closed")
+        tried.set()
+        if not room.is_set():
+            raise failure
+        return await town.build(house)
+
+    async with town.living(build, leads=False):
+        await tried.wait()
+        (instance,) = await town.seen(lambda found: len(found) == 1)
+        with pytest.raises(Unavailable) as told:
+            await connect(at=instance.address).unary("Read", "hello")
+        assert told.value.reason == reason
+        room.set()
+        answer = await answered_at_last(connect(at=instance.address))
+        assert answer.text.endswith("hello")
+        tries = len(closed)
+    assert len(closed) == tries + 1 >= 2
+
+
+async def test_a_leader_that_cannot_begin_lets_another_one_lead(town: Town, connect: Any) -> None:
+    """With one full disk of two the area is served from the other."""
+
+    async def build(house: House[None]) -> Parts:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with town.living(build), town.living():
+        found = await town.seen(lambda found: [each.leader for each in found].count(True) == 1)
+        (leader,) = [each for each in found if each.leader]
+        assert (await connect(at=leader.address).unary("Read", "hello")).text.endswith("hello")
 
 
 class Historian:
@@ -246,8 +312,9 @@ async def test_a_change_of_lead_under_load_breaks_nothing(town: Town, connect: A
     async def build(house: House[None]) -> Parts:
         town.houses.append(house)
         archive = Archive(f"sqlite:///{tmp_path}/a.sqlite")
+        house.closing.push_async_callback(archive.close)
         servicer = Historian(archive, town.probes)
-        return Parts([Served(PROBE_SERVICE, servicer)], requests=town.probes, closing=[archive.close])
+        return Parts([Served(PROBE_SERVICE, servicer)], requests=town.probes)
 
     async def ask(client: Any, what: str) -> None:
         while True:

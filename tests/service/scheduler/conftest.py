@@ -302,8 +302,7 @@ def running(world: World, tmp_path: Path) -> Running:
             finally:
                 for task in background:
                     task.cancel()
-        for close in parts.closing:
-            await close()
+        await house.closing.aclose()
 
     return run
 
