@@ -13,6 +13,7 @@ from typing import NoReturn
 from suanmesh_chassis.call import Caller
 from suanmesh_chassis.occupancy import UNBOUNDED, Bounds, CallerClass, Holder, Obstacle, Occupancy
 from suanmesh_chassis.pace import Pace
+from suanmesh_chassis.patience import Patience
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.turns import Turns
 from suanmesh_kernel.refusals import ResourceExhausted, Unavailable
@@ -65,8 +66,8 @@ class Reading:
     """Largest message that is let in."""
     message_bytes_core: int
     """Largest message that gRPC's core gathers before it breaks the call off: what is set aside before reading."""
-    message_s_max: float
-    """How long one message may take to arrive, seconds."""
+    arrival: Patience
+    """How long one message may take to arrive."""
 
 
 class Limits:
@@ -81,7 +82,7 @@ class Limits:
             Pool.SENDING: Occupancy(streams(common, sending=True)),
             Pool.PROBES: Occupancy(probes()),
         }
-        self.probe = Reading(PROBE_BYTES_MAX, self.certified.message_bytes_core, PROBE_S_MAX)
+        self.probe = Reading(PROBE_BYTES_MAX, self.certified.message_bytes_core, Patience(PROBE_S_MAX))
         self._bytes = Turns(Occupancy(in_flight(common, self.certified)))
         self.pace = Pace(burst=REFUSALS_BURST, per_s=REFUSALS_PER_S, waiting_max=REFUSALS_WAITING_MAX)
         self._probe_bytes = Turns(Occupancy(probe_bytes(self.probe.message_bytes_core)))
@@ -123,7 +124,7 @@ def holder_of(caller: Caller, peer: str) -> Holder:
 
 def reading(message_bytes_max: int, message_s_max: float) -> Reading:
     """How messages of at most `message_bytes_max` bytes are taken."""
-    return Reading(message_bytes_max, round(message_bytes_max * CORE_FACTOR), message_s_max)
+    return Reading(message_bytes_max, round(message_bytes_max * CORE_FACTOR), Patience(message_s_max))
 
 
 def calls(common: Common) -> Bounds:

@@ -72,32 +72,45 @@ class Bounds:
         return self.per_caller_of.get(klass, self.per_caller)
 
 
+class _OfClass:
+    """What one class of callers may take, and has."""
+
+    __slots__ = ("most", "per_caller", "reserved", "taken", "unused")
+
+    def __init__(self, bounds: Bounds, klass: CallerClass) -> None:
+        self.per_caller = bounds.of_one(klass)
+        self.most = bounds.most.get(klass, UNBOUNDED)
+        self.reserved = bounds.reserved.get(klass, 0)
+        self.taken = 0
+        self.unused = self.reserved
+        """Of what is reserved for it."""
+
+
 class Occupancy:
     """What is taken of something that has `bounds`."""
 
-    __slots__ = ("_by_caller", "_by_class", "_by_party", "_reserve_left", "bounds", "taken")
+    __slots__ = ("_by_caller", "_by_class", "_by_party", "_unused", "bounds", "taken")
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         self.taken = 0
         self._by_caller: dict[str, int] = {}
         self._by_party: dict[str, int] = {}
-        self._by_class = dict.fromkeys(CallerClass, 0)
-        self._reserve_left = sum(bounds.reserved.values())
+        self._by_class = {klass: _OfClass(bounds, klass) for klass in CallerClass}
+        self._unused = sum(bounds.reserved.values())
 
     def obstacle(self, holder: Holder, amount: int = 1) -> Obstacle | None:
         """Why `holder` cannot take `amount` more now; None where it can."""
-        bounds, klass = self.bounds, holder.klass
-        if self._by_caller.get(holder.caller, 0) + amount > bounds.of_one(klass):
+        klass, caller, party = holder
+        of = self._by_class[klass]
+        if self._by_caller.get(caller, 0) + amount > of.per_caller:
             return Obstacle.CALLER
-        counted = holder.party and klass is CallerClass.USER
-        if counted and self._by_party.get(holder.party, 0) + amount > bounds.per_party:
+        if party and klass is CallerClass.USER and self._by_party.get(party, 0) + amount > self.bounds.per_party:
             return Obstacle.PARTY
-        of_class = self._by_class[klass]
-        if of_class + amount > bounds.most.get(klass, UNBOUNDED):
+        if of.taken + amount > of.most:
             return Obstacle.CLASS
-        kept_for_others = self._reserve_left - max(0, bounds.reserved.get(klass, 0) - of_class)
-        return Obstacle.TOTAL if self.taken + amount + kept_for_others > bounds.total else None
+        kept_for_others = self._unused - of.unused
+        return Obstacle.TOTAL if self.taken + amount + kept_for_others > self.bounds.total else None
 
     def take(self, holder: Holder, amount: int = 1) -> Obstacle | None:
         """Take `amount` for `holder`, or take nothing and say why."""
@@ -118,25 +131,26 @@ class Occupancy:
 
     def held_by_class(self, klass: CallerClass) -> int:
         """How much the callers of `klass` have taken together."""
-        return self._by_class[klass]
+        return self._by_class[klass].taken
 
     def _change(self, holder: Holder, amount: int) -> None:
+        klass, caller, party = holder
         self.taken += amount
-        _add(self._by_caller, holder.caller, amount)
-        if holder.party:
-            _add(self._by_party, holder.party, amount)
-        klass = holder.klass
-        before = self._by_class[klass]
-        after = self._by_class[klass] = before + amount
-        reserved = self.bounds.reserved.get(klass, 0)
-        if reserved:
-            self._reserve_left += max(0, reserved - after) - max(0, reserved - before)
-
-
-def _add(counts: dict[str, int], key: str, amount: int) -> None:
-    """Nobody who has nothing is remembered: names come from outside, and would never end."""
-    left = counts.get(key, 0) + amount
-    if left:
-        counts[key] = left
-    else:
-        counts.pop(key, None)
+        # Nobody who has nothing is remembered: names come from outside, and would never end.
+        mine = self._by_caller.get(caller, 0) + amount
+        if mine:
+            self._by_caller[caller] = mine
+        else:
+            self._by_caller.pop(caller, None)
+        if party:
+            ours = self._by_party.get(party, 0) + amount
+            if ours:
+                self._by_party[party] = ours
+            else:
+                self._by_party.pop(party, None)
+        of = self._by_class[klass]
+        of.taken += amount
+        if of.reserved:
+            unused = of.reserved - of.taken if of.taken < of.reserved else 0
+            self._unused += unused - of.unused
+            of.unused = unused

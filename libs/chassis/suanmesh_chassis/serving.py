@@ -22,6 +22,7 @@ from suanmesh_chassis.identity import NOBODY
 from suanmesh_chassis.limits import Limits, holder_of
 from suanmesh_chassis.methods import Method
 from suanmesh_chassis.parts import Requests
+from suanmesh_chassis.patience import Patience
 from suanmesh_chassis.share import Share
 from suanmesh_chassis.streams import Streams
 from suanmesh_kernel.clock import Clock
@@ -53,7 +54,7 @@ class Rules:
         clock: Clock,
         *,
         limits: Limits,
-        stream_stall_s: float,
+        stall: Patience,
         requests: Requests | None = None,
     ) -> None:
         self.area = area
@@ -61,7 +62,7 @@ class Rules:
         self.spans = spans
         self.clock = clock
         self.limits = limits
-        self.stream_stall_s = stream_stall_s
+        self.stall = stall
         self.requests = requests
         self.served = ServedLines()
         self.streams = Streams()
@@ -146,10 +147,10 @@ class Serving:
         share, reading = self._share, self._share.reading
         await share.hold(reading.message_bytes_core)
         try:
-            async with asyncio.timeout(reading.message_s_max):
+            with reading.arrival.wait():
                 raw: Any = await self._context.read()
         except TimeoutError:
-            late = f"the message did not arrive whole within {reading.message_s_max:g} s"
+            late = f"the message did not arrive whole within {reading.arrival.seconds:g} s"
             raise DeadlineExceeded("MESSAGE_LATE", late) from None
         if raw is grpc.aio.EOF:
             raise InvalidArgument("MESSAGE_MALFORMED", "the call ended before its message", field="")
@@ -301,13 +302,13 @@ class Serving:
 
         Raises ResourceExhausted (`STREAM_STALLED`) where it takes nothing for so long that it counts as asleep.
         """
-        patience_s = self._rules.stream_stall_s
+        stall = self._rules.stall
         try:
-            async with asyncio.timeout(patience_s):
+            with stall.wait():
                 await self._context.write(answer)
         except TimeoutError as late:
-            message = f"the caller has taken nothing of the stream for {patience_s:g} s"
-            raise ResourceExhausted("STREAM_STALLED", message, seconds=f"{patience_s:g}") from late
+            message = f"the caller has taken nothing of the stream for {stall.seconds:g} s"
+            raise ResourceExhausted("STREAM_STALLED", message, seconds=f"{stall.seconds:g}") from late
 
     async def pause(self) -> None:
         """A call that was not let in waits for its refusal where its caller has been refused a lot.

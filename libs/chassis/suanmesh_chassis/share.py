@@ -7,6 +7,10 @@ import asyncio
 from suanmesh_chassis.limits import Limits, Pool, refuse_bytes
 from suanmesh_chassis.occupancy import Holder, Obstacle
 
+UNCOUNTED_BYTES = 4096
+"""A message of at most a page is not counted once it is read, nor such an answer: counting costs a call more than
+they take, and how many there are is bounded by the calls."""
+
 
 class Share:
     """One call of `holder`, and its bytes in flight."""
@@ -31,7 +35,7 @@ class Share:
         turns, holder = self._turns, self._holder
         if turns.try_take(holder, amount) is not None:
             try:
-                async with asyncio.timeout(self.reading.message_s_max):
+                async with asyncio.timeout(self.reading.arrival.seconds):
                     await turns.take(holder, amount)
             except TimeoutError:
                 obstacle = turns.occupancy.obstacle(holder, amount) or Obstacle.CALLER
@@ -42,12 +46,14 @@ class Share:
 
     def keep(self, amount: int) -> None:
         """Of the bytes taken keep `amount`, the others are not needed."""
-        kept = min(amount, self._bytes)
+        kept = min(amount, self._bytes) if amount > UNCOUNTED_BYTES else 0
         self._turns.give_back(self._holder, self._bytes - kept)
         self._bytes = kept
 
     def add(self, amount: int) -> None:
         """Take `amount` more bytes at once, or raise what `hold` raises."""
+        if amount <= UNCOUNTED_BYTES:
+            return
         counted = self._turns.occupancy
         obstacle = counted.take(self._holder, amount)
         if obstacle is not None:
@@ -63,5 +69,6 @@ class Share:
     def leave(self, _: object = None) -> None:
         """The call is over, its answer sent or given up."""
         self._over = True
-        self.let_go()
+        if self._bytes:
+            self.let_go()
         self._limits.leave(self._pool, self._holder)

@@ -10,6 +10,7 @@ from suanmesh_chassis.identity import Certificates
 from suanmesh_chassis.keyring import FixedKeys, Keys
 from suanmesh_chassis.limits import Limits
 from suanmesh_chassis.parts import Forwarded, Listener, Requests, Served
+from suanmesh_chassis.patience import Patience
 from suanmesh_chassis.probes import Probes
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.server import Router, Server
@@ -31,10 +32,9 @@ class Standing:
         certificates = Certificates(common.node, process.clock)
         assertions = Assertions(common.node, process.area, keys or FixedKeys(), process.clock)
         admission = Admission(certificates, assertions, process.clock)
-        limits, stall_s = Limits(common), common.stream_stall_s
+        limits, stall = Limits(common), Patience(common.stream_stall_s)
         self._rules, self._probe_rules = (
-            Rules(process.area, admission, process.spans, process.clock, limits=limits, stream_stall_s=stall_s)
-            for _ in range(2)
+            Rules(process.area, admission, process.spans, process.clock, limits=limits, stall=stall) for _ in range(2)
         )
         self._probes = Probes()
         self._router = Router(self._rules, not_yet, self._probe_rules, self._probes.parts())
