@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from suanmesh_chassis.assertion import METADATA_KEY, Assertions
 from suanmesh_chassis.call import Caller
@@ -17,8 +16,7 @@ TIME_LEFT_MIN_S = 0.002
 """With less than this left nothing is begun: the answer would not arrive."""
 
 
-@dataclass(frozen=True, slots=True)
-class Headers:
+class Headers(NamedTuple):
     """What the metadata of a call says."""
 
     traceparent: str = ""

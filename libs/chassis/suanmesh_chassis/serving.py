@@ -87,6 +87,7 @@ class Serving:
         "_reason",
         "_request_id",
         "_rules",
+        "_seconds",
         "_share",
         "_span",
         "_status",
@@ -108,6 +109,7 @@ class Serving:
         self._code, self._reason, self._message, self._status = "OK", "", "", b""
         self._share: Share
         self._admitted = False
+        self._seconds = 0.0
         self.method = method
 
     @property
@@ -145,7 +147,8 @@ class Serving:
         Raises DeadlineExceeded (`MESSAGE_LATE`) where it does not arrive whole in time.
         """
         share, reading = self._share, self._share.reading
-        await share.hold(reading.message_bytes_core)
+        if not share.take(reading.message_bytes_core):
+            await share.wait_for(reading.message_bytes_core)
         try:
             with reading.arrival.wait():
                 raw: Any = await self._context.read()
@@ -168,7 +171,9 @@ class Serving:
             raw = await self._context.read()
             if raw is grpc.aio.EOF:
                 return
-            await self._share.hold(min(len(raw), self._share.reading.message_bytes_core))
+            amount = min(len(raw), self._share.reading.message_bytes_core)
+            if not self._share.take(amount):
+                await self._share.wait_for(amount)
             yield raw
             self._share.let_go()
 
@@ -277,25 +282,27 @@ class Serving:
         _log.error("handler failed", method=self.method.name, trace_id=trace_id, exc_info=defect)
 
     def end(self) -> None:
-        """Leave one span, one sample, one line."""
-        seconds = time.perf_counter() - self._begun
-        peer, principal = self._peer, self._caller.principal
+        """Leave one line, one sample, one span, once the caller has the answer: it need not wait for them."""
+        self._seconds = time.perf_counter() - self._begun
+        _task().add_done_callback(self._tell)
+
+    def _tell(self, _: object) -> None:
         kept = self._span.get_span_context() if self._span.is_recording() else None
-        trace_id = "" if kept is None else format_trace_id(kept.trace_id)
         self._rules.served.write(
             self.method.name,
             self._code,
-            seconds,
-            peer=peer,
-            principal=principal,
+            self._seconds,
+            peer=self._peer,
+            principal=self._caller.principal,
             kept=kept,
             reason=self._reason,
             message=self._message,
             request_id=self._request_id,
         )
-        SERVER_DURATIONS.observe(self.method.name, self._code, seconds, trace_id)
+        trace_id = "" if kept is None else format_trace_id(kept.trace_id)
+        SERVER_DURATIONS.observe(self.method.name, self._code, self._seconds, trace_id)
         if kept is not None:
-            self._describe_span(peer)
+            self._describe_span(self._peer)
 
     async def write(self, answer: bytes) -> None:
         """Send one of many answers; return once the caller has room for the next.

@@ -27,19 +27,25 @@ class Share:
         self.reading = limits.reading(pool, holder)
         """How its messages are taken."""
 
-    async def hold(self, amount: int) -> None:
+    def take(self, amount: int) -> bool:
+        """Take `amount` bytes in flight; False where there is no room for them now, and nothing is taken."""
+        if self._turns.try_take(self._holder, amount) is not None:
+            return False
+        self._bytes += amount
+        return True
+
+    async def wait_for(self, amount: int) -> None:
         """Take `amount` bytes in flight, waiting for room no longer than a message may take.
 
         Raises ResourceExhausted (`BYTES_OF_CALLER_MAX`) or Unavailable (`PROCESS_FULL`).
         """
         turns, holder = self._turns, self._holder
-        if turns.try_take(holder, amount) is not None:
-            try:
-                async with asyncio.timeout(self.reading.arrival.seconds):
-                    await turns.take(holder, amount)
-            except TimeoutError:
-                obstacle = turns.occupancy.obstacle(holder, amount) or Obstacle.CALLER
-                refuse_bytes(obstacle, holder, turns.occupancy.bounds)
+        try:
+            async with asyncio.timeout(self.reading.arrival.seconds):
+                await turns.take(holder, amount)
+        except TimeoutError:
+            obstacle = turns.occupancy.obstacle(holder, amount) or Obstacle.CALLER
+            refuse_bytes(obstacle, holder, turns.occupancy.bounds)
         self._bytes += amount
         if self._over:  # the call ended while its message was waiting
             self.let_go()
