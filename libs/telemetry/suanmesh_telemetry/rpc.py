@@ -33,6 +33,9 @@ SERVER_ERRORS = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INT
 """Codes that mean a server's failure; the others are answers."""
 
 
+_SPAN_KEY: str = next(iter(set_span_in_context(INVALID_SPAN, Context())))
+"""Under which OpenTelemetry keeps the current span; asked for once, since each call sets one."""
+
 _bits = random.getrandbits
 """As the SDK makes its ids."""
 
@@ -51,7 +54,7 @@ class CallSpans:
         The task that serves the call ends with it, so what is current needs no putting back.
         """
         served = self._served(method, effect, traceparent)
-        otel_context.attach(set_span_in_context(served, Context()))
+        otel_context.attach(Context({_SPAN_KEY: served}))
         return served
 
     def call(self, method: str, effect: str) -> tuple[Span | None, str]:

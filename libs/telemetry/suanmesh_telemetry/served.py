@@ -47,16 +47,13 @@ class ServedLines:
             return
         if not self._json.info:
             return
-        line = [
-            f'{{"method": "{method}", "code": "{code}", "duration_ms": {seconds * 1000:.3f}, ',
-            f'"peer": {_quoted(peer)}, "principal": {_quoted(principal)}, ',
-        ]
-        line += [f'"{key}": {_quoted(value)}, ' for key, value in more.items() if value]
-        line.append(self._constant)
+        rest = "".join([f'"{key}": {_quoted(value)}, ' for key, value in more.items() if value])
         if kept is not None:
-            line.append(f'"trace_id": "{kept.trace_id:032x}", "span_id": "{kept.span_id:016x}", ')
-        line.append(f'"time": "{self._now()}"}}\n')
-        self._json.lines.write("".join(line))
+            rest += f'"trace_id": "{kept.trace_id:032x}", "span_id": "{kept.span_id:016x}", '
+        self._json.lines.write(
+            f'{{"method": "{method}", "code": "{code}", "duration_ms": {seconds * 1000:.3f}, "peer": {_quoted(peer)}, '
+            f'"principal": {_quoted(principal)}, {rest}{self._constant}"time": "{self._now()}"}}\n'
+        )
 
     def _now(self) -> str:
         second, rest = divmod(time.time_ns(), _NANOSECONDS)
