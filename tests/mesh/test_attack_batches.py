@@ -18,7 +18,7 @@ from suanmesh_local.node import Node
 from suanmesh_sdk import Mesh
 from tests.mesh.flooding import under_attack
 
-pytestmark = [pytest.mark.mesh, pytest.mark.attack]
+pytestmark = [pytest.mark.mesh, pytest.mark.attack, pytest.mark.timeout(300)]
 
 MIB = 1 << 20
 NOWHERE_MILLI = 9_000_000
