@@ -146,7 +146,7 @@ class StoreWorld:
         held = await self._stores["scheduler"].get(PLACEMENTS, placement)
         assert held is not None
         changed = held.draft()
-        changed.transfers.append(transfer.name)
+        changed.output_transfers.append(transfer.name)
         await self._stores["scheduler"].commit(Update(held, changed))
 
     async def forget(self, transfer: str) -> None:

@@ -90,7 +90,8 @@ async def test_nothing_is_learned_from_permuted_labels(user: Mesh, permuted_publ
 async def _assert_both_ways_were_held(user: Mesh, placement: placement_pb2.Placement) -> None:
     """What came in and what went out kept to rates that were reserved and was paid for; both ways are free again."""
     ways = {way.reservation: way.rate_bps for way in (*placement.routes, *placement.output_routes)}
-    moved = [await user.transport.GetTransfer(transport.GetTransferRequest(name=name)) for name in placement.transfers]
+    names = (*placement.input_transfers, *placement.output_transfers)
+    moved = [await user.transport.GetTransfer(transport.GetTransferRequest(name=name)) for name in names]
     assert {transfer.reservation: transfer.rate_bps for transfer in moved} == ways
     assert len(ways) == 2
     released = reservation_pb2.Reservation.STATE_RELEASED

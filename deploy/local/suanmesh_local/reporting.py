@@ -30,7 +30,7 @@ async def report_of(operator: Mesh, name: str, *, spans_s_max: float) -> dict[st
     decision = await operator.scheduler.GetDecision(scheduler.GetDecisionRequest(name=job.decision))
     transfers = [
         await operator.transport.GetTransfer(transport.GetTransferRequest(name=transfer))
-        for transfer in placement.transfers
+        for transfer in (*placement.input_transfers, *placement.output_transfers)
     ]
     bill = await operator.accounting.GetBill(accounting.GetBillRequest(account=job.account, job=name))
     accounts = await operator.accounting.ListAccounts(accounting.ListAccountsRequest(page_size=1000))

@@ -8,7 +8,6 @@ from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_accounting.domain.ledger import Move, Standing
-from suanmesh_kernel.names import last
 from suanmesh_store import Mirror, Store
 from suanmesh_store.layout import PLACEMENTS, TRANSFERS
 
@@ -58,8 +57,7 @@ class EtcdMesh:
 
     async def _deliveries(self, placement: placement_pb2.Placement) -> frozenset[str]:
         """Transfers of its results whose usage is reported; one that has been archived is too old to be waited for."""
-        results = f"transfers/{last(placement.name)}-out-"
-        made = [await self._store.get(TRANSFERS, name) for name in placement.transfers if name.startswith(results)]
+        made = [await self._store.get(TRANSFERS, name) for name in placement.output_transfers]
         return frozenset(held.name for held in made if held is not None and _reports(held.message))
 
 

@@ -91,7 +91,8 @@ class Reconciler:
         held = self._placements.get(reservation.placement)
         if held is None or name not in held.message.holds:
             return None
-        moving = [t.message for n in held.message.transfers if (t := self._transfers.get(n)) is not None]
+        made = (*held.message.input_transfers, *held.message.output_transfers)
+        moving = [t.message for n in made if (t := self._transfers.get(n)) is not None]
         carried = [transfer for transfer in moving if transfer.reservation == name]
         arrived = bool(carried) and all(transfer.state in _ENDED for transfer in carried)
         return Use(held.message.party, wanted=_moves(held.message, reservation) and not arrived)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.names import last
 from suanmesh_scheduler import wire
@@ -104,7 +105,7 @@ class Delivering:
         asks = [_ask(message, parcel, routes[parcel.target], _bytes_to(parcel.target, parcels)) for parcel in parcels]
         transfers = await self._areas.create_transfers(asks)
         changed = placement.draft()
-        changed.transfers.extend(transfer.name for transfer in transfers)
+        changed.output_transfers.extend(transfer.name for transfer in transfers)
         bound_placement(changed)
         await self._store.commit(Update(placement, changed))
 
@@ -136,6 +137,7 @@ def _ask(
         source=placement.site,
         target=parcel.target,
         placement=placement.name,
+        purpose=transfer_pb2.Transfer.PURPOSE_RESULT,
         reservation=route.reservation,
         rate_bps=max(1, route.rate_bps * parcel.bytes // max(1, together)),
         account=placement.account,

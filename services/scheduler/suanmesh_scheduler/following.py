@@ -181,7 +181,7 @@ class Following:
             return None
 
     async def _watch_inputs(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
-        failed = self._failed(placement.message.transfers)
+        failed = self._failed(placement.message.input_transfers)
         if failed is not None:
             await self._move(placement, PlacementState.FAILED, f"TRANSFER_FAILED: {failed}")
             return
@@ -192,7 +192,7 @@ class Following:
         if wire.job_state(job.message) is not JobState.DELIVERING or tells_trouble(job.message.state_reason):
             await self._follow(job, PlacementState.DELIVERING)
             return
-        made = [name for name in placement.message.transfers if "-out-" in name]
+        made = placement.message.output_transfers
         if not made and await self._sent_off(job, placement):
             return
         failed = self._failed(made)
@@ -249,7 +249,7 @@ class Following:
     ) -> None:
         changed = placement.draft()
         state = placement_moved(wire.placement_state(changed), to, placement.name)
-        changed.transfers.extend(transfers)
+        changed.input_transfers.extend(transfers)
         wire.set_placement_state(changed, state, reason, self._clock.now(), ended=state in PLACEMENT_ENDS)
         with span(names.SETTLE_PLACEMENT, parent=placement.traceparent, placement=placement.name, state=state):
             await self._store.commit(Update(placement, changed), guards=guards)
@@ -287,6 +287,7 @@ def _input_transfer(
         source=route.source,
         target=placement.site,
         placement=placement.name,
+        purpose=transfer_pb2.Transfer.PURPOSE_INPUT,
         reservation=route.reservation,
         rate_bps=max(1, rate_bps) if route.rate_bps else 0,
         account=placement.account,

@@ -84,10 +84,10 @@ class Reconciler:
                     self._queue.add(self._line.next(1))
 
     async def _follow_transfers(self) -> None:
-        """A transfer is named after its placement."""
+        """One that is gone had ended long before."""
         async for name in self._transfers.changes():
-            stem = name.removeprefix("transfers/").partition("-")[0]
-            held = self._placements.get(f"placements/{stem}")
+            transfer = self._transfers.get(name)
+            held = None if transfer is None else self._placements.get(transfer.message.placement)
             if held is not None:
                 self._queue.add([held.message.job])
 

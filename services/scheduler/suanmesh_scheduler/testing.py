@@ -228,6 +228,7 @@ class PaperAreas:
             source=ask.source,
             target=ask.target,
             placement=ask.placement,
+            purpose=ask.purpose,
             reservation=ask.reservation,
             rate_bps=ask.rate_bps,
             account=ask.account,

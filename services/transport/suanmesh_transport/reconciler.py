@@ -85,7 +85,8 @@ class Reconciler:
         held = self._placements.get(placement)
         if held is None:
             return [transfer.name for transfer in self._kept.values() if transfer.message.placement == placement]
-        return [name for name in held.message.transfers if self._kept.get(name) is not None]
+        made = (*held.message.input_transfers, *held.message.output_transfers)
+        return [name for name in made if self._kept.get(name) is not None]
 
     def _of_site(self, site: str) -> Iterable[str]:
         return [held.name for held in self._kept.values() if site in (held.message.source, held.message.target)]

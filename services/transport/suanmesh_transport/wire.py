@@ -14,7 +14,7 @@ from suanmesh_kernel import pages
 from suanmesh_kernel.names import checked_id, checked_name, last, output_dataset_id
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_transport.domain.datasets import Dataset, Replica, ReplicaState
-from suanmesh_transport.domain.transfers import Ask, Place, Progress, Receipt, Report, State, Transfer
+from suanmesh_transport.domain.transfers import Ask, Place, Progress, Purpose, Receipt, Report, State, Transfer
 
 LOG = "log"
 """What the dataset of a placement's log is named after, as if it were an output."""
@@ -105,6 +105,7 @@ def ask_from(message: transport_service_pb2.TransferAsk, new_id: str) -> Ask:
         reservation=message.reservation,
         rate_bps=message.rate_bps,
         account=message.account,
+        purpose=_purpose_from(message.purpose),
     )
 
 
@@ -121,6 +122,7 @@ def transfer_from(message: transfer_pb2.Transfer) -> Transfer:
         reservation=message.reservation,
         rate_bps=message.rate_bps,
         placement=message.placement,
+        purpose=Purpose(message.purpose),
         state=State(message.state),
         state_reason=message.state_reason,
         progress=_progress_from(message.progress),
@@ -145,6 +147,7 @@ def transfer_to(transfer: Transfer, ticket: Signed | None, traceparent: str) -> 
         reservation=transfer.reservation,
         rate_bps=transfer.rate_bps,
         placement=transfer.placement,
+        purpose=transfer_pb2.Transfer.Purpose.ValueType(transfer.purpose.value),
         ticket=None if transfer.ended else ticket,
         state=transfer_pb2.Transfer.State.ValueType(transfer.state.value),
         state_reason=transfer.state_reason,
@@ -190,6 +193,12 @@ def timestamp(moment: datetime) -> Timestamp:
     message = Timestamp()
     message.FromDatetime(moment)
     return message
+
+
+def _purpose_from(value: int) -> Purpose:
+    if value not in transfer_pb2.Transfer.Purpose.values():
+        raise InvalidArgument("FIELD_INVALID", "purpose: say what the transfer is for", field="purpose")
+    return Purpose(value or Purpose.COPY.value)
 
 
 def _progress_from(message: transfer_pb2.Progress) -> Progress:

@@ -158,7 +158,7 @@ class Books:
         await self.stores("transport").commit(Create(TRANSFERS, message.name, message))
 
         def noted(changed: Placement) -> None:
-            changed.transfers.append(message.name)
+            changed.output_transfers.append(message.name)
 
         await self._change("scheduler", PLACEMENTS, message.placement, noted)
 

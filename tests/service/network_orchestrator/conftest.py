@@ -92,7 +92,8 @@ class Net:
         message.state = state
         if state not in LIVE:
             message.end_time.FromDatetime(self.clock.now())
-        message.transfers.extend(transfers)
+        delivers = state == Placement.STATE_DELIVERING
+        (message.output_transfers if delivers else message.input_transfers).extend(transfers)
         await scheduler.commit(Update(held, message))
 
     async def until(self, kind: Kind[M], name: str, holds: Callable[[M | None], bool]) -> M | None:

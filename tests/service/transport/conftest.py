@@ -133,7 +133,10 @@ class Movers:
         return await self.agent(site).transport.CreateDataset(request)
 
     async def transfer(self, target: str = "b", *, by: Mesh | None = None, **more: object) -> pb.TransferResult:
-        ask = pb.TransferAsk(**({"dataset": "datasets/digits", "target": f"sites/{target}"} | more))
+        kind = transfer_pb2.Transfer
+        purpose = kind.PURPOSE_INPUT if more.get("placement") else kind.PURPOSE_UNSPECIFIED
+        facts = {"dataset": "datasets/digits", "target": f"sites/{target}", "purpose": purpose}
+        ask = pb.TransferAsk(**(facts | more))
         answer = await (by or self.scheduler).transport.CreateTransfers(pb.CreateTransfersRequest(items=[ask]))
         return answer.results[0]
 

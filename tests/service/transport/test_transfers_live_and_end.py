@@ -149,6 +149,8 @@ def _away_after(patch: pytest.MonkeyPatch, store: Any, reads: int) -> None:
         ({"rate_bps": -1}, "FIELD_INVALID"),
         ({"transfer_id": "No Way"}, "FIELD_INVALID"),
         ({"target": "sites/abroad"}, "RESIDENCY_DENIED"),
+        ({"purpose": Transfer.PURPOSE_RESULT}, "FIELD_INVALID"),
+        ({"purpose": 9}, "FIELD_INVALID"),
     ],
 )
 async def test_a_transfer_that_cannot_be_is_refused_by_itself(opened: Any, ask: dict[str, Any], reason: str) -> None:
@@ -235,6 +237,7 @@ async def test_a_transfer_ends_with_its_placement(opened: Any) -> None:
         await movers.place("p1", Placement.STATE_STAGING)
         made = (await movers.transfer(placement="placements/p1", account="accounts/x")).transfer
         assert (made.party, made.account) == ("parties/acme", "accounts/x")
+        assert made.purpose == Transfer.PURPOSE_INPUT
         await movers.place("p1", Placement.STATE_CANCELLED)
         ended = await movers.until(TRANSFERS, made.name, lambda t: t is not None and t.state == CANCELLED)
         assert ended.state_reason.startswith("PLACEMENT_ENDED:")
@@ -281,7 +284,8 @@ async def test_an_ended_transfer_stays_while_its_placement_waits_for_another(ope
     async with opened() as movers:
         dataset = await movers.publish()
         await movers.place("p1", Placement.STATE_DELIVERING, site="a")
-        made = (await movers.transfer(transfer_id="a-out-0", placement="placements/p1")).transfer
+        ask = {"placement": "placements/p1", "purpose": Transfer.PURPOSE_RESULT}
+        made = (await movers.transfer(transfer_id="a-out-0", **ask)).transfer
         await movers.report("b", made.name, DONE, receipt=Receipt(digest=dataset.digest))
         for later in ("t1", "t2"):  # the second is looked at after all that stood when the first had gone
             other = (await movers.transfer(transfer_id=later)).transfer

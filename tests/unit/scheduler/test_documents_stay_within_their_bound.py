@@ -69,12 +69,12 @@ def placed(job: job_pb2.Job) -> placement_pb2.Placement:
     for index in range(len(job.inputs)):
         placement.holds.append(f"reservations/{'p' * 20}-{index}")
         placement.routes.add(source=f"sites/{LONG}", reservation=f"reservations/{'p' * 20}-{index}", rate_bps=1 << 40)
-        placement.transfers.append(f"transfers/{'p' * 20}-in-{index}")
+        placement.input_transfers.append(f"transfers/{'p' * 20}-in-{index}")
     for index in range(len(job.outputs)):
         placement.holds.append(f"reservations/{'p' * 20}-{32 + index}")
         way = f"reservations/{'p' * 20}-{32 + index}"
         placement.output_routes.add(target=f"sites/{LONG}", reservation=way, rate_bps=1 << 40)
-        placement.transfers.append(f"transfers/{'p' * 20}-out-{index}")
+        placement.output_transfers.append(f"transfers/{'p' * 20}-out-{index}")
     placement.work.MergeFrom(
         placement_pb2.Work(
             ask=job.ask, variant=job.package.variants[0], inputs=job.inputs, outputs=job.outputs, count=count,

@@ -25,6 +25,7 @@ from suanmesh_transport.domain.transfers import (
     Ask,
     Place,
     Progress,
+    Purpose,
     Receipt,
     Report,
     State,
@@ -44,7 +45,9 @@ DIGEST = "ab" * 32
 DATASET = Dataset(
     "datasets/d", "parties/acme", DIGEST, 1000, 2, (), (Replica("sites/a", ReplicaState.COMPLETE, NOW),), NOW
 )
-ASK = Ask("transfers/t", "datasets/d", "", "sites/b", "placements/p", "reservations/r", 800, "accounts/x")
+ASK = Ask(
+    "transfers/t", "datasets/d", "", "sites/b", "placements/p", "reservations/r", 800, "accounts/x", Purpose.INPUT
+)  # fmt: skip
 RECEIPT = Receipt(DIGEST, 1000, 50, 0)
 
 
@@ -161,12 +164,27 @@ def test_data_that_is_there_already_does_not_move() -> None:
 @pytest.mark.parametrize("field", ["placement", "reservation", "account"])
 def test_a_user_cannot_move_data_at_the_cost_of_a_placement(field: str) -> None:
     """An account or a reservation named by a stranger must not pay."""
-    own = replace(ASK, placement="", reservation="", account="")
+    own = replace(ASK, placement="", reservation="", account="", purpose=Purpose.COPY)
     check_ask(own, by_service=False)
     check_ask(ASK, by_service=True)
     with pytest.raises(InvalidArgument) as caught:
         check_ask(replace(own, **{field: "x/y"}), by_service=False)
     assert caught.value.facts["field"] == field
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        replace(ASK, purpose=Purpose.COPY),
+        replace(ASK, placement=""),
+        replace(ASK, placement="", purpose=Purpose.RESULT),
+    ],
+)
+def test_what_a_transfer_is_for_is_said_with_its_placement(ask: Ask) -> None:
+    """A result that passes for an input is not waited for, and its carrier is not paid."""
+    with pytest.raises(InvalidArgument) as caught:
+        check_ask(ask, by_service=True)
+    assert caught.value.facts["field"] == "purpose"
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ TRANSFER_COLUMNS: output.Columns = (
     ("AGAIN", lambda transfer: str(transfer.progress.chunks_again)),
     ("RATE", lambda transfer: units.rate(transfer.rate_bps) if transfer.rate_bps else "unpaced"),
     ("VERIFIED", lambda transfer: verified(transfer)),  # noqa: PLW0108 - defined below
+    ("PURPOSE", lambda transfer: Transfer.Purpose.Name(transfer.purpose).removeprefix("PURPOSE_")),
     ("FOR", lambda transfer: transfer.placement),
 )
 

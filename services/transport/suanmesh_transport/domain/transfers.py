@@ -14,6 +14,14 @@ REASON_CHARS_MAX = 400
 RATE_BPS_MAX = 10**15
 
 
+class Purpose(Enum):
+    """What a transfer is for; values are those of the contract."""
+
+    COPY = 1
+    INPUT = 2
+    RESULT = 3
+
+
 class State(Enum):
     """Where a transfer stands; values are those of the contract."""
 
@@ -68,6 +76,7 @@ class Transfer:
     reservation: str
     rate_bps: int
     placement: str
+    purpose: Purpose
     state: State
     state_reason: str
     progress: Progress
@@ -95,6 +104,7 @@ class Ask:
     reservation: str = ""
     rate_bps: int = 0
     account: str = ""
+    purpose: Purpose = Purpose.COPY
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +166,7 @@ def made(ask: Ask, dataset: Dataset, source: Place, party: str, now: datetime) -
         reservation=ask.reservation,
         rate_bps=ask.rate_bps,
         placement=ask.placement,
+        purpose=ask.purpose,
         state=State.PENDING,
         state_reason="",
         progress=Progress(),
@@ -233,6 +244,8 @@ def check_ask(ask: Ask, *, by_service: bool) -> None:
     for field, value in (("placement", ask.placement), ("reservation", ask.reservation), ("account", ask.account)):
         if value and not by_service:
             raise _invalid(field, "it belongs to a placement; leave it empty")
+    if bool(ask.placement) is (ask.purpose is Purpose.COPY):
+        raise _invalid("purpose", "INPUT and RESULT come with their placement, COPY comes without one")
 
 
 def _check_receipt(transfer: Transfer, receipt: Receipt | None) -> None:

@@ -92,8 +92,8 @@ class NetworkOrchestratorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReportLinks(self, request, context):
-        """Takes the round-trip times the calling agent measured towards other sites' data planes. They are soft state, so the
-        call is traced like a read.
+        """Takes the round-trip times the calling agent measured towards other sites' data planes. They are soft state,
+        which the leader keeps in memory; reporting them again replaces what was reported before.
 
         Errors:
         * `PERMISSION_DENIED` (`NOT_OWNER`): a report from another site.

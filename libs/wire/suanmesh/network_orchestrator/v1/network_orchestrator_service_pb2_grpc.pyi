@@ -28,8 +28,8 @@ class NetworkOrchestratorServiceStub:
     ListLinks: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ListLinksRequest, network_orchestrator_service_pb2.ListLinksResponse]
     """Lists links by name with their state."""
     ReportLinks: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ReportLinksRequest, network_orchestrator_service_pb2.ReportLinksResponse]
-    """Takes the round-trip times the calling agent measured towards other sites' data planes. They are soft state, so the
-    call is traced like a read.
+    """Takes the round-trip times the calling agent measured towards other sites' data planes. They are soft state,
+    which the leader keeps in memory; reporting them again replaces what was reported before.
 
     Errors:
       * `PERMISSION_DENIED` (`NOT_OWNER`): a report from another site.
@@ -83,8 +83,8 @@ class NetworkOrchestratorServiceServicer(metaclass=abc_1.ABCMeta):
         request: network_orchestrator_service_pb2.ReportLinksRequest,
         context: aio.ServicerContext[network_orchestrator_service_pb2.ReportLinksRequest, abc.Awaitable[network_orchestrator_service_pb2.ReportLinksResponse]],
     ) -> abc.Awaitable[network_orchestrator_service_pb2.ReportLinksResponse]:
-        """Takes the round-trip times the calling agent measured towards other sites' data planes. They are soft state, so the
-        call is traced like a read.
+        """Takes the round-trip times the calling agent measured towards other sites' data planes. They are soft state,
+        which the leader keeps in memory; reporting them again replaces what was reported before.
 
         Errors:
           * `PERMISSION_DENIED` (`NOT_OWNER`): a report from another site.

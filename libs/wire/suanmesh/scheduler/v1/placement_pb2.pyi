@@ -106,7 +106,7 @@ class Placement(message.Message):
     DECISION_FIELD_NUMBER: builtins.int
     ACCOUNT_FIELD_NUMBER: builtins.int
     RESERVATION_FIELD_NUMBER: builtins.int
-    TRANSFERS_FIELD_NUMBER: builtins.int
+    INPUT_TRANSFERS_FIELD_NUMBER: builtins.int
     WORK_FIELD_NUMBER: builtins.int
     TASKS_FIELD_NUMBER: builtins.int
     ATTEMPT_FIELD_NUMBER: builtins.int
@@ -118,6 +118,7 @@ class Placement(message.Message):
     TRACEPARENT_FIELD_NUMBER: builtins.int
     ROUTES_FIELD_NUMBER: builtins.int
     OUTPUT_ROUTES_FIELD_NUMBER: builtins.int
+    OUTPUT_TRANSFERS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`placements/{placement}`."""
     job: builtins.str
@@ -155,8 +156,8 @@ class Placement(message.Message):
         """Holds it was committed over, `holds/{hold}` and `reservations/{reservation}`."""
 
     @builtins.property
-    def transfers(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Transfers of its inputs and outputs, `transfers/{transfer}`."""
+    def input_transfers(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Transfers that bring its inputs, `transfers/{transfer}`."""
 
     @builtins.property
     def work(self) -> Work:
@@ -182,6 +183,10 @@ class Placement(message.Message):
     def output_routes(self) -> containers.RepeatedCompositeFieldContainer[OutputRoute]:
         """How results leave the site, one a target; reserved when there is something to deliver."""
 
+    @builtins.property
+    def output_transfers(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Transfers that bring its results to where they are wanted, `transfers/{transfer}`."""
+
     def __init__(
         self,
         *,
@@ -196,7 +201,7 @@ class Placement(message.Message):
         decision: builtins.str = ...,
         account: builtins.str = ...,
         reservation: builtins.str = ...,
-        transfers: abc.Iterable[builtins.str] | None = ...,
+        input_transfers: abc.Iterable[builtins.str] | None = ...,
         work: Work | None = ...,
         tasks: abc.Iterable[TaskResult] | None = ...,
         attempt: builtins.int = ...,
@@ -208,10 +213,11 @@ class Placement(message.Message):
         traceparent: builtins.str = ...,
         routes: abc.Iterable[InputRoute] | None = ...,
         output_routes: abc.Iterable[OutputRoute] | None = ...,
+        output_transfers: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "output_routes", b"output_routes", "party", b"party", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "transfers", b"transfers", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "input_transfers", b"input_transfers", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "output_routes", b"output_routes", "output_transfers", b"output_transfers", "party", b"party", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,6 +25,33 @@ class Transfer(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    class _Purpose:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PurposeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[Transfer._Purpose.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        PURPOSE_UNSPECIFIED: Transfer._Purpose.ValueType  # 0
+        """Never used."""
+        PURPOSE_COPY: Transfer._Purpose.ValueType  # 1
+        """Somebody wants a copy at the target; no placement is behind it."""
+        PURPOSE_INPUT: Transfer._Purpose.ValueType  # 2
+        """Brings an input to the site of its placement."""
+        PURPOSE_RESULT: Transfer._Purpose.ValueType  # 3
+        """Brings a result of its placement to where it is wanted."""
+
+    class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
+        """What a transfer is for."""
+
+    PURPOSE_UNSPECIFIED: Transfer.Purpose.ValueType  # 0
+    """Never used."""
+    PURPOSE_COPY: Transfer.Purpose.ValueType  # 1
+    """Somebody wants a copy at the target; no placement is behind it."""
+    PURPOSE_INPUT: Transfer.Purpose.ValueType  # 2
+    """Brings an input to the site of its placement."""
+    PURPOSE_RESULT: Transfer.Purpose.ValueType  # 3
+    """Brings a result of its placement to where it is wanted."""
+
     class _State:
         ValueType = typing.NewType("ValueType", builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
@@ -80,6 +107,7 @@ class Transfer(message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
     TRACEPARENT_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`transfers/{transfer}`."""
     dataset: builtins.str
@@ -110,6 +138,8 @@ class Transfer(message.Message):
     """Account that pays for the bytes; empty when nobody does."""
     traceparent: builtins.str
     """W3C trace context of the write that made it; the agents' work continues it."""
+    purpose: Transfer.Purpose.ValueType
+    """What it is for; immutable."""
     @builtins.property
     def ticket(self) -> signed_pb2.Signed:
         """Signed TransferTicket the target shows to the source."""
@@ -153,10 +183,11 @@ class Transfer(message.Message):
         create_time: timestamp_pb2.Timestamp | None = ...,
         end_time: timestamp_pb2.Timestamp | None = ...,
         traceparent: builtins.str = ...,
+        purpose: Transfer.Purpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "progress", b"progress", "receipt", b"receipt", "ticket", b"ticket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "bytes", b"bytes", "create_time", b"create_time", "dataset", b"dataset", "digest", b"digest", "end_time", b"end_time", "name", b"name", "party", b"party", "placement", b"placement", "progress", b"progress", "rate_bps", b"rate_bps", "receipt", b"receipt", "reservation", b"reservation", "source", b"source", "source_endpoint", b"source_endpoint", "state", b"state", "state_reason", b"state_reason", "target", b"target", "ticket", b"ticket", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "bytes", b"bytes", "create_time", b"create_time", "dataset", b"dataset", "digest", b"digest", "end_time", b"end_time", "name", b"name", "party", b"party", "placement", b"placement", "progress", b"progress", "purpose", b"purpose", "rate_bps", b"rate_bps", "receipt", b"receipt", "reservation", b"reservation", "source", b"source", "source_endpoint", b"source_endpoint", "state", b"state", "state_reason", b"state_reason", "target", b"target", "ticket", b"ticket", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -166,6 +166,7 @@ class TransferAsk(message.Message):
     RATE_BPS_FIELD_NUMBER: builtins.int
     ACCOUNT_FIELD_NUMBER: builtins.int
     TRACEPARENT_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
     transfer_id: builtins.str
     """Last part of the name; empty for one the service chooses."""
     dataset: builtins.str
@@ -184,6 +185,8 @@ class TransferAsk(message.Message):
     """Account that pays for the bytes; empty when nobody does."""
     traceparent: builtins.str
     """W3C trace context it continues; empty for the call's own."""
+    purpose: transfer_pb2.Transfer.Purpose.ValueType
+    """INPUT or RESULT with a placement, COPY or nothing without one."""
     def __init__(
         self,
         *,
@@ -196,10 +199,11 @@ class TransferAsk(message.Message):
         rate_bps: builtins.int = ...,
         account: builtins.str = ...,
         traceparent: builtins.str = ...,
+        purpose: transfer_pb2.Transfer.Purpose.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "dataset", b"dataset", "placement", b"placement", "rate_bps", b"rate_bps", "reservation", b"reservation", "source", b"source", "target", b"target", "traceparent", b"traceparent", "transfer_id", b"transfer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "dataset", b"dataset", "placement", b"placement", "purpose", b"purpose", "rate_bps", b"rate_bps", "reservation", b"reservation", "source", b"source", "target", b"target", "traceparent", b"traceparent", "transfer_id", b"transfer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
