@@ -303,6 +303,7 @@ class Serving:
         SERVER_DURATIONS.observe(self.method.name, self._code, self._seconds, trace_id)
         if kept is not None:
             self._describe_span(self._peer)
+        self._context = None  # it keeps the error of a refused call, whose frames keep this
 
     async def write(self, answer: bytes) -> None:
         """Send one of many answers; return once the caller has room for the next.

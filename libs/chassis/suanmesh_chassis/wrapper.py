@@ -4,6 +4,9 @@ It proves the caller, checks role, deadline and limits, and only then reads: gRP
 stream, since it would read the message of any other call itself, whoever sends it. It parses the raw bytes under our
 own limit, gives a repeated `request_id` its old answer, turns refusals into statuses, and leaves one span, one metric
 sample and one log line, whatever happens.
+
+gRPC's context keeps the error that a call was refused with, and the error its frames: no frame here keeps the context,
+or both, and the message with them, would stay until the garbage collector comes.
 """
 
 from __future__ import annotations
@@ -32,13 +35,17 @@ def wrapped(rules: Rules, method: Method) -> Any:
     """The handler that gRPC calls for `method`: bytes in, bytes out."""
     act = _ACTS[method.shape] if method.forwarder is None else _FORWARDING[method.shape]
 
-    async def serve(_: object, context: Any) -> bytes | None:
-        return await _around(Serving(rules, method, context), act)
+    async def serve(requests: object, context: Any) -> bytes | None:
+        serving = Serving(rules, method, context)
+        del requests, context
+        return await _around(serving, act)
 
-    async def serve_stream(_: object, context: Any) -> bytes | None:
+    async def serve_stream(requests: object, context: Any) -> bytes | None:
+        serving = Serving(rules, method, context)
+        del requests, context
         rules.streams.opened()
         try:
-            return await _around(Serving(rules, method, context), act, rules.streams)
+            return await _around(serving, act, rules.streams)
         finally:
             rules.streams.closed()
 
@@ -55,8 +62,10 @@ def refusing(rules: Rules, method: Method, refusal: Refusal, *, whoever: bool = 
             serving.know()
         raise refusal
 
-    async def serve(_: object, context: Any) -> bytes | None:
-        return await _around(Serving(rules, method, context), refuse)
+    async def serve(requests: object, context: Any) -> bytes | None:
+        serving = Serving(rules, method, context)
+        del requests, context
+        return await _around(serving, refuse)
 
     return grpc.stream_stream_rpc_method_handler(serve)
 

@@ -77,13 +77,23 @@ class Course:
 
     async def refused(self, refusal: Refusal) -> None:
         """Return when the call is to be tried again after `refusal`; raise what the caller is to see otherwise."""
+        last = await self._last(refusal)
+        if last is None:
+            return
+        try:
+            raise last
+        finally:  # or what is raised and this frame hold each other, and the message with them
+            del last, refusal
+
+    async def _last(self, refusal: Refusal) -> Refusal | None:
+        """What the caller is to see; None, after a pause, where the call is to be tried again."""
         refusal = self._judged(refusal)
         if isinstance(refusal, DeadlineExceeded):
             self._route.forget(self._address)
-            raise self._away or refusal
+            return self._away or refusal
         passed_on = self._serving and refusal.reason in retries.AT_THE_EDGE
         if passed_on or not retries.may_repeat(self._method, refusal) or self._attempts >= retries.ATTEMPTS_MAX:
-            raise refusal
+            return refusal
         self._away = refusal
         if self._address:
             self._tried.add(self._address)
@@ -96,15 +106,17 @@ class Course:
         now = time.monotonic()
         free = refusal.reason in retries.WHEN_TOLD
         if now + pause_s >= self.deadline or not (free or self._route.budget.take(now)):
-            raise refusal
+            return refusal
         if pause_s:
             await self._route.rest(pause_s)
+        return None
 
     def end(self, code: str, refusal: Refusal | None = None) -> None:
         """The call is over."""
         if self._ended:
             return
         self._ended = True
+        self._away = None
         if self._hooked is not None:
             self._hooked.end(code, address=self._address, attempts=self._attempts, refusal=refusal)
 

@@ -153,6 +153,8 @@ class StreamCall:
         except Refusal as final:
             self._over(final.code, final)
             raise final from None
+        finally:  # or what is raised and this frame hold each other
+            del error, refusal
 
     async def _ended(self) -> None:
         """The server has ended the stream: well, or with a refusal that gRPC keeps back until it is asked for."""
@@ -168,7 +170,10 @@ class StreamCall:
         )
         refusal = refusal_of_error(error)
         self._over(refusal.code, refusal)
-        raise refusal
+        try:
+            raise refusal
+        finally:  # or what is raised and this frame hold each other
+            del refusal
 
     def _over(self, code: str, refusal: Refusal | None) -> None:
         self._release()
