@@ -17,6 +17,7 @@ import structlog
 from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.life import Life
+from suanmesh_chassis.memory import give_memory_back
 from suanmesh_chassis.parts import House, Parts
 from suanmesh_chassis.private import keep_private, private_folder, tighten
 from suanmesh_chassis.process import open_process
@@ -71,6 +72,7 @@ def main(
 ) -> int:
     """What `run` does; returns the exit status."""
     keep_private()
+    give_memory_back()
     if arguments not in ([], ["--check"]):
         print(f"usage: suanmesh-{area.replace('_', '-')} [--check]", file=sys.stderr)
         return EXIT_SETTINGS
