@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import psutil
 import structlog
@@ -30,6 +30,9 @@ UNACKNOWLEDGED_MAX = 5
 ECHOES = 5
 ECHO_S = 2.0
 SITES_MAX = 1000
+"""Sites of one page, and so probes of one report."""
+PROBED_MAX = 16
+"""Sites measured at once: dead ones take their full time, and must not hold up a page of a thousand one by one."""
 
 
 class StateReports:
@@ -107,33 +110,42 @@ class LinkProbes:
         """Measure and report for good."""
         while True:
             try:
-                if probes := await self._probes():
-                    await self._mesh.network_orchestrator.ReportLinks(
-                        network_pb.ReportLinksRequest(site=self._site, probes=probes)
-                    )
+                await self.measure()
             except Refusal as refusal:
                 log.info("probes not told", reason=refusal.reason)
             await asyncio.sleep(self._every_s)
 
-    async def _probes(self) -> list[network_pb.Probe]:
-        sites = await self._mesh.registry.ListSites(registry_pb.ListSitesRequest(page_size=SITES_MAX))
-        others = [site for site in sites.sites if site.name != self._site and site.data_endpoint]
-        probes = []
-        for site in others:
-            rtt_us = await self._rtt_us(site)
-            if rtt_us is not None:
-                probes.append(network_pb.Probe(target=site.name, rtt_us=rtt_us))
-        return probes
+    async def measure(self) -> None:
+        """Measure the way to every other site once, and report page by page."""
+        token = ""
+        while True:
+            request = registry_pb.ListSitesRequest(page_size=SITES_MAX, page_token=token)
+            page = await self._mesh.registry.ListSites(request)
+            if probes := await self._probes(page.sites):
+                report = network_pb.ReportLinksRequest(site=self._site, probes=probes)
+                await self._mesh.network_orchestrator.ReportLinks(report)
+            token = page.next_page_token
+            if not token:
+                return
 
-    async def _rtt_us(self, site: site_pb2.Site) -> int | None:
+    async def _probes(self, sites: Iterable[site_pb2.Site]) -> list[network_pb.Probe]:
+        turns = asyncio.Semaphore(PROBED_MAX)
+        others = [site for site in sites if site.name != self._site and site.data_endpoint]
+        async with asyncio.TaskGroup() as tasks:
+            measured = [tasks.create_task(self._rtt_us(site, turns)) for site in others]
+        found = ((site.name, task.result()) for site, task in zip(others, measured, strict=True))
+        return [network_pb.Probe(target=name, rtt_us=rtt_us) for name, rtt_us in found if rtt_us is not None]
+
+    async def _rtt_us(self, site: site_pb2.Site, turns: asyncio.Semaphore) -> int | None:
         """The least of several round trips; None where the site does not answer."""
-        stub = self._mesh.agent(site.data_endpoint, site=site.name)
-        best_s = float("inf")
-        for _ in range(ECHOES):
-            begin = self._clock.monotonic()
-            try:
-                await stub.Echo(agent_pb.EchoRequest(payload=b"probe"), timeout=ECHO_S)
-            except Refusal:
-                return None
-            best_s = min(best_s, self._clock.monotonic() - begin)
-        return int(best_s * 1_000_000)
+        async with turns:
+            stub = self._mesh.agent(site.data_endpoint, site=site.name)
+            best_s = float("inf")
+            for _ in range(ECHOES):
+                begin = self._clock.monotonic()
+                try:
+                    await stub.Echo(agent_pb.EchoRequest(payload=b"probe"), timeout=ECHO_S)
+                except Refusal:
+                    return None
+                best_s = min(best_s, self._clock.monotonic() - begin)
+            return int(best_s * 1_000_000)

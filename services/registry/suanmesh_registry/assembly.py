@@ -23,6 +23,7 @@ class Registry:
     """The registry of one process; `mirrors.run` and `liveness.run` are to be started as tasks."""
 
     mirrors: Mirrors
+    catalogue: Catalogue
     presence: Presence
     liveness: LivenessReconciler
     service: RegistryService
@@ -37,4 +38,4 @@ async def assemble(node: str, store: Store, clock: Clock, rng: Rng, ca: NodeCa, 
     enrolment = Enrolment(node, store, mirrors, Certifier(ca, node, settings.certificate_days), clock, caps)
     registrar = Registrar(store, mirrors, node, clock, rng, caps)
     given = Dependencies(store, clock, mirrors, catalogue, presence, enrolment, registrar, bounds, caps)
-    return Registry(mirrors, presence, liveness, RegistryService(given))
+    return Registry(mirrors, catalogue, presence, liveness, RegistryService(given))
