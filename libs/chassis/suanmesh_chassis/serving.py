@@ -20,6 +20,7 @@ from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.identity import NOBODY
 from suanmesh_chassis.limits import Limits, holder_of
+from suanmesh_chassis.localize import localize, may_name_a_node
 from suanmesh_chassis.methods import Method
 from suanmesh_chassis.parts import Requests
 from suanmesh_chassis.patience import Patience
@@ -49,6 +50,7 @@ class Rules:
     def __init__(
         self,
         area: str,
+        node: str,
         admission: Admission,
         spans: CallSpans,
         clock: Clock,
@@ -58,6 +60,7 @@ class Rules:
         requests: Requests | None = None,
     ) -> None:
         self.area = area
+        self.node = node
         self.admission = admission
         self.spans = spans
         self.clock = clock
@@ -194,12 +197,14 @@ class Serving:
         return raw
 
     def parsed(self, raw: bytes) -> Message:
-        """The request that `raw` holds, every field of it within its bounds."""
+        """The request that `raw` holds: names of this node without the node, every field within its bounds."""
         try:
             request = self.method.request.FromString(self.sized(raw))
         except DecodeError as error:
             kind = self.method.request.DESCRIPTOR.full_name
             raise InvalidArgument("MESSAGE_MALFORMED", f"the message is not a {kind}", field="") from error
+        if may_name_a_node(raw):
+            localize(request, self._rules.node)
         require_within(request)
         return request
 

@@ -34,7 +34,8 @@ class Standing:
         admission = Admission(certificates, assertions, process.clock)
         limits, stall = Limits(common), Patience(common.stream_stall_s)
         self._rules, self._probe_rules = (
-            Rules(process.area, admission, process.spans, process.clock, limits=limits, stall=stall) for _ in range(2)
+            Rules(process.area, common.node, admission, process.spans, process.clock, limits=limits, stall=stall)
+            for _ in range(2)
         )
         self._probes = Probes()
         self._router = Router(self._rules, not_yet, self._probe_rules, self._probes.parts())

@@ -13,6 +13,7 @@ import click
 
 from suanmesh_cli import config, errors
 from suanmesh_cli.usage import Seconds, language
+from suanmesh_kernel.names import ABROAD
 from suanmesh_kernel.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -97,5 +98,5 @@ async def listed(call: Callable[..., Any], request: Any, field: str, timeout_s: 
 
 
 def full_name(collection: str, given: str) -> str:
-    """`jobs/x` for `x` and for `jobs/x`: people type the short form."""
-    return given if given.startswith(f"{collection}/") else f"{collection}/{given}"
+    """`jobs/x` for `x` and for `jobs/x`: people type the short form. What begins with `//<node>/` stays as it is."""
+    return given if given.startswith((ABROAD, f"{collection}/")) else f"{collection}/{given}"

@@ -1,13 +1,53 @@
-"""Resource names (AIP-122): `sites/{site}/pools/{pool}` and the like."""
+"""Resource names (AIP-122): `sites/{site}/pools/{pool}`, and `//{node}/sites/{site}` where the node is another's."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from suanmesh_kernel.refusals import InvalidArgument
 
 ID_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """Lower-case letters, digits and hyphens, 1 to 63, no hyphen at an end."""
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+NODE_PATTERN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+"""A node is called as a DNS name is: labels like ids, joined by dots."""
+NODE_CHARS_MAX = 128
+ABROAD = "//"
+"""What the name of a thing of another node begins with."""
+_PATH_PATTERN = re.compile(r"[^/\x00-\x20\x7f]+(?:/[^/\x00-\x20\x7f]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceName:
+    """What a name means wherever it is read: the node it belongs to, and its path there.
+
+    `node` is empty where the name does not say one, hence for the reader's own.
+    """
+
+    node: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str, *, field: str = "name") -> ResourceName:
+        """`//{node}/{path}`, or `{path}` alone; what the path has to look like is for its owner to say.
+
+        Raises InvalidArgument (`FIELD_INVALID`) that names `field`.
+        """
+        node, slash, path = text.removeprefix(ABROAD).partition("/") if text.startswith(ABROAD) else ("", "/", text)
+        named = not text.startswith(ABROAD) or (len(node) <= NODE_CHARS_MAX and NODE_PATTERN.fullmatch(node))
+        if not slash or not named or not _PATH_PATTERN.fullmatch(path):
+            problem = f"{field}: {text[:200]!r} is not of the form {{path}} or //{{node}}/{{path}}"
+            raise InvalidArgument("FIELD_INVALID", problem, field=field)
+        return cls(node, path)
+
+    def seen_from(self, node: str) -> ResourceName:
+        """The same name as `node` writes it: without a node where it is its own."""
+        return ResourceName("", self.path) if self.node == node else self
+
+    def __str__(self) -> str:
+        return f"{ABROAD}{self.node}/{self.path}" if self.node else self.path
 
 
 def checked_id(value: str, *, field: str) -> str:

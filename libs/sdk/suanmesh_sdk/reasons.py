@@ -49,6 +49,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "BYTES_OF_CALLER_MAX": "该调用者或其主体在途的字节已达上限，请按所示时间后重试",
         "PROCESS_FULL": "此实例已满负荷，请按所示时间后重试",
         "MESSAGE_LATE": "消息未在规定时间内完整到达",
+        "NODE_UNKNOWN": "名称属于另一个节点，而本节点不认识它",
         "SERVICE_UNKNOWN": "此处不提供所问健康状况的服务",
     },
     "registry": {

@@ -166,6 +166,21 @@ async def test_a_transfer_that_cannot_be_is_refused_by_itself(opened: Any, ask: 
         assert answer.results[1].HasField("transfer")
 
 
+async def test_names_may_say_which_node_they_belong_to(opened: Any) -> None:
+    """A name that another node wrote must work here, and one of another node must not mean a thing of ours."""
+    async with opened() as movers:
+        await movers.publish()
+        ask = {"transfer_id": "t", "dataset": f"//{NODE}/datasets/digits", "source": f"//{NODE}/sites/a"}
+        made = (await movers.transfer(**ask)).transfer
+        assert (made.dataset, made.source) == ("datasets/digits", "sites/a")
+        assert (await movers.transfer(transfer_id="t")).transfer == made
+        found = await movers.user.transport.GetTransfer(pb.GetTransferRequest(name=f"//{NODE}/transfers/t"))
+        assert found.name == made.name
+        with pytest.raises(Refusal, match="NODE_UNKNOWN") as caught:
+            await movers.user.transport.GetTransfer(pb.GetTransferRequest(name="//far/transfers/t"))
+        assert (caught.value.code, caught.value.facts) == ("NOT_FOUND", {"node": "far", "field": "name"})
+
+
 async def test_a_source_without_a_data_plane_is_told_apart(opened: Any) -> None:
     """The user can do something about a closed port, once it is named."""
     async with opened() as movers:

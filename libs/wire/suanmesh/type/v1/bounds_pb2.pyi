@@ -20,4 +20,7 @@ key and each value of a map.
 max_items: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.FieldOptions, builtins.int]
 """Most items of a repeated field, most entries of a map."""
 free_text: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.FieldOptions, builtins.bool]
-"""Whether a string may hold line breaks and other control characters; none may hold U+0000."""
+"""Whether a string may hold line breaks and other control characters; none may hold U+0000. What is not free text, nor
+within a map, and begins with `//` is a resource name with its node, `//<node>/<path>`: of the node that is asked it
+is taken for `<path>`, of another it is refused with NOT_FOUND (`NODE_UNKNOWN`).
+"""

@@ -86,6 +86,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """UNAVAILABLE: the disk or the quota of what the service keeps its records in is full; make room, then it goes on."""
     REASON_STORE_CORRUPT: _Reason.ValueType  # 33
     """DATA_LOSS: what the service keeps its records in is damaged; bring back a copy."""
+    REASON_NODE_UNKNOWN: _Reason.ValueType  # 34
+    """NOT_FOUND: the name in `field` belongs to `node`, and this node knows nothing of that one."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -154,3 +156,5 @@ REASON_DISK_FULL: Reason.ValueType  # 32
 """UNAVAILABLE: the disk or the quota of what the service keeps its records in is full; make room, then it goes on."""
 REASON_STORE_CORRUPT: Reason.ValueType  # 33
 """DATA_LOSS: what the service keeps its records in is damaged; bring back a copy."""
+REASON_NODE_UNKNOWN: Reason.ValueType  # 34
+"""NOT_FOUND: the name in `field` belongs to `node`, and this node knows nothing of that one."""
