@@ -24,7 +24,7 @@ NOT_OF_THE_WIRE = ("libs/cli/", "libs/etcd3/", "libs/chassis/suanmesh_chassis/pr
 OF_THE_STORE = re.compile(r"\b(etcd|lease_id|(?:create_|mod_)revision)\b", re.IGNORECASE)
 """What only libs/store and its client know: whoever calls over the wire may be of another node, with another store."""
 
-LEADING_CODE = re.compile(r"""(?:Ending|Objection|PullFailed|_end)\("([A-Z_]+)"|"([A-Z][A-Z_]{3,}): """)
+LEADING_CODE = re.compile(r"""(?:Ending|Objection|PullFailed|StateReason|_end)\("([A-Z_]+)"|"([A-Z][A-Z_]{3,}): """)
 """How a state's reason is begun: by an ending's or an objection's code, or in a sentence."""
 
 

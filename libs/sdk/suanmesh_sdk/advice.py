@@ -155,7 +155,7 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "结果未能送达指定站点，仍保存在产生它的站点。",
     ),
     "DISK_FAULT": Text("The site's disk does not take what arrives.", "站点的磁盘无法写入到达的数据。"),
-    "DISK_FULL": Text("What is to arrive does not fit the site's disk.", "站点的磁盘容不下要到达的数据。"),
+    "DISK_FULL": Text("The site's disk has no room for it.", "站点的磁盘没有空间。"),
     "DONE": Text("Everything has run, and the results are where they are wanted.", "已全部运行，结果已送达。"),
     "ENGINE_MISSING": Text("The site does not have the engine it offered.", "站点没有所报的引擎。"),
     "EXIT_STATUS": Text("A task ended with a status other than 0; read its log.", "某个任务以非零状态结束，请看日志。"),
@@ -206,4 +206,5 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "WAITS_FOR_PATH": Text("Results wait until their way home has room.", "结果在等待归途有空余带宽。"),
     "TRANSFER_FAILED": Text("An input could not be brought to the site.", "某个输入未能搬到站点。"),
 }
-"""By the code that leads a `state_reason` of a job, placement or transfer; others there are reasons of refusals."""
+"""By the code of a reason (`suanmesh.type.v1.StateReason`) of a job, placement, transfer or pool, with its facts in
+braces; other codes there are reasons of refusals."""

@@ -12,6 +12,7 @@ import structlog
 from suanmesh_agent.journal import Journal
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.reasons import DETAIL, NO_REASON, StateReason
 
 log = structlog.get_logger()
 
@@ -31,7 +32,7 @@ class Health:
         self._clock = clock
         self._start_fault = start_fault
         self._looked_at = float("-inf")
-        self._journal_fault = ""
+        self._journal_fault = NO_REASON
         self._told = ""
 
     def really_free(self, free: Capacity) -> Capacity:
@@ -39,29 +40,30 @@ class Health:
         disk_bytes = shutil.disk_usage(self._folder).free
         return Capacity(free.cpu_milli, free.memory_bytes, min(free.scratch_bytes, disk_bytes), free.devices)
 
-    def reason(self) -> str:
-        """What is wrong, as a code, a colon and a sentence; empty when nothing is known to be."""
+    def reason(self) -> StateReason:
+        """What is wrong; nothing when nothing is known to be."""
         found = self._disk() or self._journal_writable() or self._starts()
-        if found != self._told:
-            self._told = found
-            log.warning("site is in trouble", reason=found) if found else log.info("site is well again")
+        if found.code != self._told:
+            self._told = found.code
+            log.warning("site is in trouble", reason=str(found)) if found else log.info("site is well again")
         return found
 
-    def _disk(self) -> str:
-        free = shutil.disk_usage(self._folder).free
-        return f"DISK_FULL: {free} bytes are free on the site's disk" if free < DISK_FREE_BYTES_MIN else ""
+    def _disk(self) -> StateReason:
+        free_bytes = shutil.disk_usage(self._folder).free
+        full = free_bytes < DISK_FREE_BYTES_MIN
+        return StateReason("DISK_FULL", {"free_bytes": str(free_bytes)}) if full else NO_REASON
 
-    def _journal_writable(self) -> str:
+    def _journal_writable(self) -> StateReason:
         now = self._clock.monotonic()
         if now - self._looked_at >= LOOK_S:
             self._looked_at = now
             try:
                 self._journal.remember("looked_at", str(int(now)))
-                self._journal_fault = ""
+                self._journal_fault = NO_REASON
             except sqlite3.OperationalError as fault:
-                self._journal_fault = f"JOURNAL_FAULT: the agent's journal cannot be written: {fault}"
+                self._journal_fault = StateReason("JOURNAL_FAULT", {DETAIL: str(fault)})
         return self._journal_fault
 
-    def _starts(self) -> str:
+    def _starts(self) -> StateReason:
         fault = self._start_fault()
-        return f"TASK_NOT_STARTED: {fault}"[:500] if fault else ""
+        return StateReason("TASK_NOT_STARTED", {DETAIL: fault}) if fault else NO_REASON

@@ -20,6 +20,7 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import Mesh
+from suanmesh_sdk.state_reasons import reason_to
 
 log = structlog.get_logger()
 
@@ -79,7 +80,7 @@ class StateReports:
             state = pool_pb2.PoolState(
                 name=self._pool,
                 free=wire.capacity_to(self._health.really_free(self._free())),
-                reason=self._health.reason(),
+                reason=reason_to(self._health.reason()),
                 load_milli=int(psutil.getloadavg()[0] * 1000),
             )
             state.observe_time.FromDatetime(self._clock.now())

@@ -15,6 +15,7 @@ from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import parent
+from suanmesh_kernel.reasons import NO_REASON
 from suanmesh_kernel.refusals import NotFound, Unavailable
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.circuits import Circuits
@@ -23,6 +24,7 @@ from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN
 from suanmesh_scheduler.domain.values import Blocked, Host, JobSpec, Need, Offer, Opening, Path, Pool, Quote, Situation
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
+from suanmesh_sdk.state_reasons import reason_from
 from suanmesh_store import Held
 
 MEBIBYTE = 1 << 20
@@ -128,7 +130,7 @@ class Gathering:
             residency=frozenset(site.message.residency) if site else frozenset(),
             active=pool.phase == pool_pb2.Pool.PHASE_ACTIVE,
             alive=alive and state is not None,
-            trouble=state.reason if state else "",
+            trouble=reason_from(state.reason) if state else NO_REASON,
             failing=self._circuits.failing(site_name),
         )
 

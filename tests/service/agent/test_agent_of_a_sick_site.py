@@ -16,6 +16,7 @@ from suanmesh_agent.journal import Journal
 from suanmesh_agent.testing import PaperSite, State, a_placement
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.reasons import StateReason
 
 NAME = "placements/p1"
 Usage = namedtuple("Usage", "total used free")
@@ -58,18 +59,18 @@ def test_what_is_wrong_is_told_and_forgotten_when_it_is_mended(tmp_path: Path, m
     health = Health(tmp_path, journal, clock, lambda: fault[0])
     free = [DISK_FREE_BYTES_MIN]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, free[0]))
-    assert health.reason() == ""
+    assert not health.reason()
     assert health.really_free(Capacity(scratch_bytes=2**40)).scratch_bytes == DISK_FREE_BYTES_MIN
     free[0] -= 1
-    assert health.reason().startswith("DISK_FULL: ")
+    assert health.reason().code == "DISK_FULL"
     free[0] += 1
     fault[0] = "the shim did not start"
-    assert health.reason() == "TASK_NOT_STARTED: the shim did not start"
+    assert health.reason() == StateReason("TASK_NOT_STARTED", {"detail": "the shim did not start"})
 
     def broken(key: str, value: str) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     clock.advance(60)
     monkeypatch.setattr(journal, "remember", broken)
-    assert health.reason().startswith("JOURNAL_FAULT: ")
+    assert health.reason().code == "JOURNAL_FAULT"
     journal.close()

@@ -9,7 +9,9 @@ import pytest
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2, reason_pb2
 from suanmesh.type.v1 import capacity_pb2
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler.domain.breaker import BACKOFF_S, FAULTS_MAX, SETBACK_S
+from suanmesh_sdk.state_reasons import reason_to
 
 Job, Placement = job_pb2.Job, placement_pb2.Placement
 FULL = "TASK_NOT_STARTED: task 0 could not be started at the site: No space left on device"
@@ -101,17 +103,20 @@ async def test_a_site_that_set_a_job_back_comes_after_all_others(scheduler: Any)
     }
 
 
-@pytest.mark.parametrize("reason", ["DISK_FULL: 0 bytes are free on the site's disk", "JOURNAL_FAULT: disk I/O error"])
-async def test_a_site_that_says_it_is_in_trouble_is_sent_nothing(scheduler: Any, reason: str) -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [StateReason("DISK_FULL", {"free_bytes": "0"}), StateReason("JOURNAL_FAULT", {"detail": "disk I/O error"})],
+)
+async def test_a_site_that_says_it_is_in_trouble_is_sent_nothing(scheduler: Any, reason: StateReason) -> None:
     """The agent knows that its disk is full before anybody pays for finding out."""
     pool = "sites/near/pools/cpu"
-    scheduler.areas.reports[pool] = pool_pb2.PoolState(name=pool, reason=reason)
+    scheduler.areas.reports[pool] = pool_pb2.PoolState(name=pool, reason=reason_to(reason))
     await scheduler.submit(deny_sites=["sites/data"])
     await scheduler.placed(site="far")
     why = (await obstacles(scheduler, "jobs/j"))["sites/near"]
     assert why.code == reason_pb2.OBSTACLE_CODE_SITE_IN_TROUBLE
-    assert reason in why.message
-    assert reason in why.message_zh
+    assert str(reason) in why.message
+    assert str(reason) in why.message_zh
 
 
 async def test_scratch_that_is_not_on_the_disk_is_not_offered(scheduler: Any) -> None:

@@ -17,6 +17,7 @@ from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.type.v1.capacity_pb2 import Capacity, Origin
 from suanmesh_cli import output, units
 from suanmesh_cli.lazy import Verbs
+from suanmesh_cli.render.states import because
 from suanmesh_cli.session import Session, command, full_name, listed
 
 SITE_COLUMNS: output.Columns = (
@@ -39,7 +40,7 @@ POOL_COLUMNS: output.Columns = (
     ("DEVICES", lambda found: devices(found.pool.host_capacity)),
     ("ORIGIN", lambda found: Origin.Name(found.pool.capacity_origin).removeprefix("ORIGIN_")),
     ("PRICES", lambda found: ",".join(units.short(offer.price_book) for offer in found.pool.offers)),
-    ("TROUBLE", lambda found: found.state.reason),
+    ("TROUBLE", lambda found: found.state.reason.code),
     ("IDENTIFIER", lambda found: found.pool.identifier),
 )
 
@@ -67,7 +68,8 @@ async def show_site(session: Session, name: str) -> None:
         found = await mesh.registry.GetSite(GetSiteRequest(name=full_name("sites", name)), timeout=session.timeout_s)
         request = SearchPoolsRequest(filter=f'site.name = "{found.name}"')
         pools = await listed(mesh.registry.SearchPools, request, "pools", session.timeout_s)
-    troubles = [("trouble", each.state.reason) for each in pools if each.state.reason]
+    reasons = [each.state.reason for each in pools if each.state.reason.code]
+    troubles = [("trouble", because(reason, session.lang)) for reason in reasons]
     output.show_one(session.output, found, lambda: output.facts(site_facts(found) + troubles))
 
 

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
-def because(reason: str, lang: str = "en") -> str:
-    """`CODE: sentence` as the service wrote it; in Chinese with the meaning of the code before the sentence."""
+if TYPE_CHECKING:
+    from suanmesh.type.v1.state_reason_pb2 import StateReason
+
+
+def because(reason: str | StateReason, lang: str = "en") -> str:
+    """`CODE: sentence`; where a service wrote the sentence, in Chinese with the meaning of the code before it."""
+    if not isinstance(reason, str):
+        from suanmesh_sdk.state_reasons import words
+
+        return words(reason, lang)
     code, colon, sentence = reason.partition(": ")
     meaning = _meaning(code) if lang == "zh" and code.isupper() else ""
     if not meaning:

@@ -157,7 +157,7 @@ def _standing(job: JobSpec, pool: Pool) -> Obstacle | None:
         return Obstacle("POOL_PHASE", f"{pool.name} is not active", f"{pool.name} 未处于可用阶段", resource=pool.name)
     if pool.failing is not None:
         return _failing(pool, pool.failing)
-    if pool.trouble.partition(":")[0] in BARRING:
+    if pool.trouble.code in BARRING:
         return Obstacle(
             "SITE_IN_TROUBLE",
             f"{pool.site} says of itself: {pool.trouble}",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.reasons import NO_REASON, StateReason
 
 NUMBER_MAX = 1 << 61
 """Micros or milliseconds beyond any account or lifetime; what is reckoned larger is told as this, so that it and the
@@ -132,7 +133,7 @@ class Pool:
     residency: frozenset[str] = frozenset()
     active: bool = True
     alive: bool = True
-    trouble: str = ""
+    trouble: StateReason = NO_REASON
     """What its agent says is wrong with the site."""
     failing: Failing | None = None
 

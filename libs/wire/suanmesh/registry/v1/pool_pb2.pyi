@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from suanmesh.type.v1 import capacity_pb2 as capacity_pb2
 from suanmesh.type.v1 import signed_pb2 as signed_pb2
+from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -353,10 +354,6 @@ class PoolState(message.Message):
     """`sites/{site}/pools/{pool}`."""
     load_milli: builtins.int
     """Load average over one minute in 1/1000."""
-    reason: builtins.str
-    """What the agent knows to be wrong with its site: a code, a colon, a sentence; empty when nothing is. With
-    `DISK_FULL` and `JOURNAL_FAULT` nothing is placed on the pool; `TASK_NOT_STARTED` tells of the last task only.
-    """
     @builtins.property
     def free(self) -> capacity_pb2.Capacity:
         """What its hosts have free together, as the agent sees it."""
@@ -365,6 +362,12 @@ class PoolState(message.Message):
     def observe_time(self) -> timestamp_pb2.Timestamp:
         """When the agent observed it."""
 
+    @builtins.property
+    def reason(self) -> state_reason_pb2.StateReason:
+        """What the agent knows to be wrong with its site; absent when nothing is. With `DISK_FULL` and `JOURNAL_FAULT` nothing
+        is placed on the pool; `TASK_NOT_STARTED` tells of the last task only.
+        """
+
     def __init__(
         self,
         *,
@@ -372,9 +375,9 @@ class PoolState(message.Message):
         free: capacity_pb2.Capacity | None = ...,
         load_milli: builtins.int = ...,
         observe_time: timestamp_pb2.Timestamp | None = ...,
-        reason: builtins.str = ...,
+        reason: state_reason_pb2.StateReason | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["free", b"free", "observe_time", b"observe_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["free", b"free", "observe_time", b"observe_time", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["free", b"free", "load_milli", b"load_milli", "name", b"name", "observe_time", b"observe_time", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
