@@ -29,6 +29,7 @@ from suanmesh_etcd3 import EtcdError, connect
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.identities import ETCD_ROOT_DIR
 from suanmesh_sdk import Mesh
+from suanmesh_sdk.state_reasons import words
 from suanmesh_store.layout import HOLDS
 
 CALL_S = 10.0
@@ -119,7 +120,7 @@ async def collect(facts: Facts, operator: Mesh) -> None:
             facts.jobs += await _found(operator, answer.name)
     moves = await all_of(operator.transport.ListTransfers, transport.ListTransfersRequest(page_size=PAGE), "transfers")
     facts.transfers = {t.name: TRANSFER_STATES[t.state] for t in moves}
-    facts.transfer_reasons = [t.state_reason for t in moves if TRANSFER_STATES[t.state] == "FAILED"]
+    facts.transfer_reasons = [words(t.state_reason) for t in moves if TRANSFER_STATES[t.state] == "FAILED"]
     facts.expected_outputs = expected_outputs(facts.jobs, facts.journal)
     for name, path in {
         **{each.name: "bytes" for each in facts.journal.published},

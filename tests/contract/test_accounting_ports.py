@@ -12,6 +12,7 @@ import pytest
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Receipt, Transfer
+from suanmesh.type.v1.state_reason_pb2 import StateReason
 from suanmesh_accounting import ports
 from suanmesh_accounting.domain.ledger import Move, Standing
 from suanmesh_accounting.etcd import EtcdMesh
@@ -261,7 +262,7 @@ async def test_only_deliveries_that_are_reported_are_waited_for(world: World) ->
     came = Receipt(bytes_received=5)
     transfers = {
         "transfers/p-out-0": a_delivery(receipt=came),
-        "transfers/p-out-1": a_delivery(state_reason="REPLICA_PRESENT: the target has the whole dataset already"),
+        "transfers/p-out-1": a_delivery(state_reason=StateReason(code="REPLICA_PRESENT")),
         "transfers/p-out-2": a_delivery(receipt=Receipt(bytes_received=0)),
         "transfers/p-out-3": a_delivery(receipt=came, account=""),
         "transfers/p-out-4": a_delivery(receipt=came),

@@ -145,7 +145,10 @@ OBSTACLES: Final[dict[str, tuple[Text, Text]]] = {
 """By obstacle code: what it means, and what the job's owner can do."""
 
 STATE_REASONS: Final[dict[str, Text]] = {
-    "AGENT_DEFECT": Text("The site's agent met a fault of its own over it.", "站点代理在处理它时遇到自身故障。"),
+    "AGENT_DEFECT": Text(
+        "The site's agent met a defect of its own, {defect}; its log says more.",
+        "站点代理遇到自身缺陷 {defect}，详见其日志。",
+    ),
     "CANCELLED": Text("It was stopped, by request or with its site.", "已停止：应请求，或随站点停止。"),
     "CAPACITY_TAKEN": Text("The site no longer has the capacity it offered.", "站点已没有所报的容量。"),
     "CHOSEN": Text("A decision found a place for it.", "裁决已选定落位。"),
@@ -181,7 +184,7 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "OUTPUT_REFUSED": Text("An output could not be published.", "某个输出未能发布。"),
     "OUTPUT_TOO_LARGE": Text("An output is larger than the job allows.", "某个输出超过作业允许的大小。"),
     "PATH_INVALID": Text("A path of the job leads out of its working folder.", "作业的某个路径超出其工作目录。"),
-    "PLACEMENT_ENDED": Text("The placement it was made for has ended.", "它所服务的落位已经结束。"),
+    "PLACEMENT_ENDED": Text("{placement}, which it was made for, has ended.", "它所服务的 {placement} 已经结束。"),
     "REPLICA_PRESENT": Text("The target has the whole dataset already.", "目标站点已有完整副本。"),
     "PROCESSES_EXCEEDED": Text(
         "A task had more processes and threads than the site allows.", "某个任务的进程和线程数超过站点允许的上限。"
@@ -196,10 +199,12 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "The site that had it is not heard of any more, and has stopped what it ran.",
         "承接它的站点失联，并已停止其运行。",
     ),
-    "SOURCE_LOST": Text("The site it comes from is not heard of any more.", "源站点失联。"),
-    "SOURCE_UNREACHABLE": Text("Nothing came from the source for too long.", "源站点太久没有传来数据。"),
+    "SOURCE_LOST": Text("{site}, which it comes from, is not heard of any more.", "源站点 {site} 失联。"),
+    "SOURCE_UNREACHABLE": Text(
+        "Nothing came from the source for {silent_s} s.", "源站点已有 {silent_s} 秒没有传来数据。"
+    ),
     "STATE_LOST": Text("The site has no memory of it.", "站点没有关于它的记录。"),
-    "TARGET_LOST": Text("The site it goes to is not heard of any more.", "目标站点失联。"),
+    "TARGET_LOST": Text("{site}, which it goes to, is not heard of any more.", "目标站点 {site} 失联。"),
     "TASK_LOST": Text("A task was lost with its host.", "某个任务随主机丢失。"),
     "TASK_NOT_STARTED": Text("A task could not be started at the site.", "某个任务未能在站点启动。"),
     "TIMED_OUT": Text("A task ran for longer than the job allows.", "某个任务超过作业允许的时长。"),

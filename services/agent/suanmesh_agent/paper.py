@@ -143,7 +143,7 @@ class PaperTransport:
         transfer = self.transfers[report.transfer]
         self.reports.append(report)
         transfer.state = report.state
-        transfer.state_reason = report.reason
+        transfer.state_reason.CopyFrom(report.reason)
         transfer.progress.CopyFrom(report.progress)
         transfer.receipt.CopyFrom(report.receipt)
         self._board.tell()

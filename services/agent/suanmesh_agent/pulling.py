@@ -31,6 +31,7 @@ from suanmesh_content import (
     write_sparse,
 )
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.reasons import DETAIL, StateReason
 from suanmesh_kernel.refusals import DataLoss, Refusal
 
 IN_FLIGHT = 2
@@ -40,10 +41,11 @@ READ_BACKS_MAX = 3
 
 
 class PullFailed(Exception):
-    """The transfer cannot be brought to its end; `code` and the text say why."""
+    """The transfer cannot be brought to its end, for `reason`."""
 
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(f"{code}: {sentence}")
+    def __init__(self, reason: StateReason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class Pull:
@@ -79,9 +81,11 @@ class Pull:
         try:
             return await self._brought()
         except OSError as fault:  # a full or failing disk is this transfer's trouble, not the site's
-            raise PullFailed("DISK_FAULT", f"the site's disk does not take it: {fault.strerror}") from fault
+            raise PullFailed(StateReason("DISK_FAULT", {DETAIL: str(fault.strerror)})) from fault
         except FolderError as fault:
-            raise PullFailed("DISK_FAULT", f"something else lies where it comes in: {fault}") from fault
+            raise PullFailed(
+                StateReason("DISK_FAULT", {DETAIL: f"something else lies where it comes in: {fault}"})
+            ) from fault
 
     async def _brought(self) -> Manifest:
         manifest = await self._fetch_manifest()
@@ -94,7 +98,7 @@ class Pull:
                 await self._turns.run(self._replicas.adopting(self._name, manifest))
                 return manifest
             self._journal.doubt_chunks(self._transfer.name, (c.index for c in chunks if c.file in damaged))
-        raise PullFailed("DIGEST_MISMATCH", "what lies on disk is not what was sent, time and again")
+        raise PullFailed(_damaged("what lies on disk is not what was sent, time and again"))
 
     async def _fetch_manifest(self) -> Manifest:
         pauses = Pauses()
@@ -104,10 +108,10 @@ class Pull:
             except Refusal as refusal:
                 await self._bear(refusal, pauses)
             except ManifestError as fault:
-                raise PullFailed("MANIFEST_INVALID", str(fault)) from fault
+                raise PullFailed(StateReason("MANIFEST_INVALID", {DETAIL: str(fault)})) from fault
             else:
                 if manifest.digest != self._transfer.digest:
-                    raise PullFailed("DIGEST_MISMATCH", "the source's manifest is another dataset's")
+                    raise PullFailed(_damaged("the source's manifest is another dataset's"))
                 return manifest
 
     async def _fetch(self, manifest: Manifest, chunks: tuple[Chunk, ...]) -> None:
@@ -174,7 +178,7 @@ class Pull:
         """Make room for every file; those that are there already keep what they hold."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if not has_room(self._folder, missing_bytes):
-            raise PullFailed("DISK_FULL", f"{missing_bytes} bytes more do not fit the site's disk")
+            raise PullFailed(StateReason("DISK_FULL", {"missing_bytes": str(missing_bytes)}))
         for file in manifest.files:
             path = self._folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -201,8 +205,13 @@ class Pull:
     async def _bear(self, refusal: Refusal, pauses: Pauses) -> None:
         """Wait and try again, until nothing has moved for so long that the source counts as gone."""
         if self._clock.monotonic() - self._moved_at >= self._patience_s:
-            raise PullFailed("SOURCE_UNREACHABLE", f"nothing came for {self._patience_s:.0f} s: {refusal}")
+            reason = StateReason("SOURCE_UNREACHABLE", {"silent_s": f"{self._patience_s:.0f}"})
+            raise PullFailed(reason.after(StateReason.of(refusal)))
         await pauses.wait()
+
+
+def _damaged(how: str) -> StateReason:
+    return StateReason("DIGEST_MISMATCH", {DETAIL: how})
 
 
 def _groups(chunks: Iterable[Chunk], bound_bytes: int) -> list[tuple[Chunk, ...]]:

@@ -9,7 +9,6 @@ import structlog
 
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
-from suanmesh_agent import wire
 from suanmesh_agent.domain.pacing import chunk_bytes
 from suanmesh_agent.following import Pauses, follow
 from suanmesh_agent.journal import Journal, TransferMark
@@ -21,7 +20,9 @@ from suanmesh_agent.turns import Turns
 from suanmesh_chassis import Guard
 from suanmesh_content import plan_chunks
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk.state_reasons import reason_to
 from suanmesh_sdk.status import refusal_of
 from suanmesh_telemetry import names, span
 
@@ -110,8 +111,7 @@ class Transfers:
         await self._carrying.until_done(transfer.name, partial(self._carry, transfer), partial(self._fail, transfer))
 
     async def _fail(self, transfer: transfer_pb2.Transfer, defect: Exception) -> None:
-        reason = f"AGENT_DEFECT: the target's agent met a defect of its own, {type(defect).__name__}; its log says more"
-        await self._end(_failed(transfer, reason))
+        await self._end(_failed(transfer, StateReason("AGENT_DEFECT", {"defect": type(defect).__name__})))
 
     async def _carry(self, transfer: transfer_pb2.Transfer) -> None:
         async with self._slots:
@@ -128,7 +128,7 @@ class Transfers:
                     report = await self._brought(transfer)
                 except PullFailed as failure:
                     log.warning("transfer failed", transfer=transfer.name, message=str(failure))
-                    report = _failed(transfer, str(failure))
+                    report = _failed(transfer, failure.reason)
                 await self._end(report)
 
     async def _end(self, report: pb.TransferReport) -> None:
@@ -238,7 +238,6 @@ class Transfers:
         return int(self._clock.now().timestamp() * 1e9)
 
 
-def _failed(transfer: transfer_pb2.Transfer, reason: str) -> pb.TransferReport:
-    return pb.TransferReport(
-        transfer=transfer.name, state=transfer_pb2.Transfer.STATE_FAILED, reason=wire.reason_to(reason)
-    )
+def _failed(transfer: transfer_pb2.Transfer, reason: StateReason) -> pb.TransferReport:
+    failed = transfer_pb2.Transfer.STATE_FAILED
+    return pb.TransferReport(transfer=transfer.name, state=failed, reason=reason_to(reason))

@@ -27,6 +27,7 @@ from suanmesh_scheduler.domain.states import (
 )
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
+from suanmesh_sdk.state_reasons import words
 from suanmesh_store import Guard, Held, Store, Update
 from suanmesh_store.layout import PLACEMENTS
 from suanmesh_telemetry import names, span
@@ -258,7 +259,7 @@ class Following:
         for name in names:
             held = self._transfers.get(name)
             if held is not None and held.message.state in FAILED_TRANSFERS:
-                return f"{name}: {held.message.state_reason}"
+                return f"{name}: {words(held.message.state_reason)}"
         return None
 
     def _done(self, name: str) -> bool:

@@ -13,6 +13,7 @@ from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.names import checked_name
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal
 from suanmesh_sdk.status import refusal_of, status_of
 from suanmesh_store import Mirror
@@ -96,7 +97,7 @@ class TransportService:
     async def CancelTransfer(self, request: pb.CancelTransferRequest, call: Call) -> transfer_pb2.Transfer:
         """End a transfer that has not ended."""
         name = checked_name(request.name, "transfers")
-        reason = f"CANCELLED: by {call.principal}"
+        reason = StateReason("CANCELLED", {"by": call.principal})
         return _for(call, await self._shelf.cancel(name, _party(call), reason, call.author()))
 
     async def WatchTransfers(

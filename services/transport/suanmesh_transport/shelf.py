@@ -15,6 +15,7 @@ from typing import Any
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal, is_final
 from suanmesh_store import Author, Change, Create, Delete, Guard, Held, Memo, Mirror, Store, Update
 from suanmesh_store.archive import Archive, Keep
@@ -194,7 +195,7 @@ class Shelf:
             before = wire.transfer_from(held.message)
             return await self._keep(held, before, transfers.reported(before, report, self._clock.now()), author)
 
-    async def cancel(self, name: str, party: str, reason: str, author: Author) -> transfer_pb2.Transfer:
+    async def cancel(self, name: str, party: str, reason: StateReason, author: Author) -> transfer_pb2.Transfer:
         """End a transfer; one that has ended, even long ago, stays as it is. Raises NotFound (`TRANSFER_UNKNOWN`)."""
         async with self._writing:
             shown = await self.shown(name, party)

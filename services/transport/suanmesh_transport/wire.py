@@ -9,13 +9,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2, transport_service_pb2
+from suanmesh.type.v1 import state_reason_pb2
 from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_kernel import pages
 from suanmesh_kernel.names import checked_id, checked_name, last, output_dataset_id
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_sdk.state_reasons import reason_from, reason_to, shorten
 from suanmesh_transport.domain.datasets import Dataset, Replica, ReplicaState
 from suanmesh_transport.domain.transfers import Ask, Place, Progress, Purpose, Receipt, Report, State, Transfer
 
+REASON_BYTES_MAX = 512
+"""Of why a transfer stands where it stands: the document must have room for the rest."""
 LOG = "log"
 """What the dataset of a placement's log is named after, as if it were an output."""
 
@@ -124,7 +129,7 @@ def transfer_from(message: transfer_pb2.Transfer) -> Transfer:
         placement=message.placement,
         purpose=Purpose(message.purpose),
         state=State(message.state),
-        state_reason=message.state_reason,
+        state_reason=reason_from(message.state_reason),
         progress=_progress_from(message.progress),
         receipt=_receipt_from(message.receipt) if message.HasField("receipt") else None,
         party=message.party,
@@ -150,7 +155,7 @@ def transfer_to(transfer: Transfer, ticket: Signed | None, traceparent: str) -> 
         purpose=transfer_pb2.Transfer.Purpose.ValueType(transfer.purpose.value),
         ticket=None if transfer.ended else ticket,
         state=transfer_pb2.Transfer.State.ValueType(transfer.state.value),
-        state_reason=transfer.state_reason,
+        state_reason=_reason_to(transfer.state_reason),
         progress=_progress_to(transfer.progress),
         receipt=None if transfer.receipt is None else _receipt_to(transfer.receipt),
         party=transfer.party,
@@ -172,7 +177,7 @@ def report_from(message: transport_service_pb2.TransferReport) -> Report:
     if message.state not in transfer_pb2.Transfer.State.values()[1:]:
         raise InvalidArgument("FIELD_INVALID", "state: say where the transfer stands", field="state")
     receipt = _receipt_from(message.receipt) if message.HasField("receipt") else None
-    return Report(State(message.state), message.reason, _progress_from(message.progress), receipt)
+    return Report(State(message.state), reason_from(message.reason), _progress_from(message.progress), receipt)
 
 
 def place_from(message: Site) -> Place:
@@ -199,6 +204,12 @@ def _purpose_from(value: int) -> Purpose:
     if value not in transfer_pb2.Transfer.Purpose.values():
         raise InvalidArgument("FIELD_INVALID", "purpose: say what the transfer is for", field="purpose")
     return Purpose(value or Purpose.COPY.value)
+
+
+def _reason_to(reason: StateReason) -> state_reason_pb2.StateReason:
+    message = reason_to(reason)
+    shorten(message, REASON_BYTES_MAX)
+    return message
 
 
 def _progress_from(message: transfer_pb2.Progress) -> Progress:

@@ -174,7 +174,7 @@ async def test_a_failed_transfer_sends_the_job_elsewhere_and_uses_up_no_attempt(
     transfer = f"transfers/{placement.name.removeprefix('placements/')}-in-0"
 
     def fail(message: transfer_pb2.Transfer) -> None:
-        message.state, message.state_reason = Transfer.STATE_FAILED, "SOURCE_GONE: no such file"
+        message.state, message.state_reason.code = Transfer.STATE_FAILED, "SOURCE_GONE"
 
     await scheduler.change(TRANSFERS, transfer, fail)
     again = await scheduler.placed(site="far")

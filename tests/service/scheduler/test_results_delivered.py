@@ -104,7 +104,7 @@ async def test_results_that_cannot_arrive_end_the_job_without_another_run(schedu
     stem = placement.name.removeprefix("placements/")
 
     def lose(message: transfer_pb2.Transfer) -> None:
-        message.state, message.state_reason = Transfer.STATE_FAILED, "TARGET_LOST: sites/data is not heard of any more"
+        message.state, message.state_reason.code = Transfer.STATE_FAILED, "TARGET_LOST"
 
     await scheduler.until(TRANSFERS, f"transfers/{stem}-out-0", lambda _: True)
     await scheduler.change(TRANSFERS, f"transfers/{stem}-out-0", lose)

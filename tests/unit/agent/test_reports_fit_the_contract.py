@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from suanmesh.scheduler.v1.scheduler_service_pb2 import ReportTasksRequest, TaskReport
-from suanmesh.transport.v1.transport_service_pb2 import ReportTransfersRequest, TransferReport
 from suanmesh_agent.wire import reason_to
 from suanmesh_chassis.bounds import require_within
 from suanmesh_kernel.refusals import InvalidArgument
@@ -18,7 +17,6 @@ PATHS = [LONG, "OUTPUT_INVALID: a\0b", "FETCH_FAILED: over\ntwo lines"]
 def test_a_reason_that_quotes_a_path_is_taken(text: str) -> None:
     """A report that breaks the contract is refused whole: the placement would never end, and others wait behind it."""
     require_within(ReportTasksRequest(reports=[TaskReport(reason=reason_to(text))]))
-    require_within(ReportTransfersRequest(reports=[TransferReport(reason=reason_to(text))]))
 
 
 def test_uncut_it_would_not_be() -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
+from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_kernel.refusals import DataLoss, FailedPrecondition, InvalidArgument
 from suanmesh_transport.domain.datasets import Dataset
 
-REASON_CHARS_MAX = 400
 RATE_BPS_MAX = 10**15
 
 
@@ -78,7 +78,7 @@ class Transfer:
     placement: str
     purpose: Purpose
     state: State
-    state_reason: str
+    state_reason: StateReason
     progress: Progress
     receipt: Receipt | None
     party: str
@@ -125,7 +125,7 @@ class Report:
     """What the target's agent says."""
 
     state: State
-    reason: str
+    reason: StateReason
     progress: Progress
     receipt: Receipt | None
 
@@ -168,7 +168,7 @@ def made(ask: Ask, dataset: Dataset, source: Place, party: str, now: datetime) -
         placement=ask.placement,
         purpose=ask.purpose,
         state=State.PENDING,
-        state_reason="",
+        state_reason=NO_REASON,
         progress=Progress(),
         receipt=None,
         party=party,
@@ -181,7 +181,7 @@ def arrived_before(ask: Ask, dataset: Dataset, party: str, now: datetime) -> Tra
     """A transfer to a site that has the whole dataset already: done without a byte moved."""
     there = Place(ask.target, "", "", alive=True, lost=False)
     waiting = made(replace(ask, reservation="", rate_bps=0), dataset, there, party, now)
-    reason = "REPLICA_PRESENT: the target has the whole dataset already"
+    reason = StateReason("REPLICA_PRESENT")
     done = Progress(bytes_done=dataset.size_bytes)
     return replace(waiting, state=State.DONE, state_reason=reason, progress=done, end_time=now)
 
@@ -204,18 +204,18 @@ def reported(transfer: Transfer, report: Report, now: datetime) -> Transfer:
     if report.state is State.DONE:
         return replace(after, receipt=report.receipt, end_time=now)
     if report.state is State.FAILED:
-        return replace(after, state_reason=report.reason[:REASON_CHARS_MAX], end_time=now)
+        return replace(after, state_reason=report.reason, end_time=now)
     return after
 
 
-def cancelled(transfer: Transfer, reason: str, now: datetime) -> Transfer:
+def cancelled(transfer: Transfer, reason: StateReason, now: datetime) -> Transfer:
     """Ended by request; an ended one stays what it is."""
     if transfer.ended:
         return transfer
     return replace(_moved(transfer, State.CANCELLED), state_reason=reason, end_time=now)
 
 
-def failed(transfer: Transfer, reason: str, now: datetime) -> Transfer:
+def failed(transfer: Transfer, reason: StateReason, now: datetime) -> Transfer:
     """Given up; an ended one stays what it is."""
     if transfer.ended:
         return transfer
@@ -227,11 +227,11 @@ def settled(
 ) -> Transfer:
     """What the transfer is to become, given what is known; itself where it is right as it stands."""
     if transfer.placement and not placement_open:
-        return cancelled(transfer, f"PLACEMENT_ENDED: {transfer.placement} has ended", now)
+        return cancelled(transfer, StateReason("PLACEMENT_ENDED", {"placement": transfer.placement}), now)
     if source is not None and source.lost:
-        return failed(transfer, f"SOURCE_LOST: {transfer.source} is not heard of any more", now)
+        return failed(transfer, StateReason("SOURCE_LOST", {"site": transfer.source}), now)
     if target is not None and target.lost:
-        return failed(transfer, f"TARGET_LOST: {transfer.target} is not heard of any more", now)
+        return failed(transfer, StateReason("TARGET_LOST", {"site": transfer.target}), now)
     return transfer
 
 

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__pb2
+from suanmesh.type.v1 import state_reason_pb2 as suanmesh_dot_type_dot_v1_dot_state__reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$suanmesh/transport/v1/transfer.proto\x12\x15suanmesh.transport.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"\xdb\x08\n\x08Transfer\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1f\n\x07\x64\x61taset\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1c\n\x06\x64igest\x18\x03 \x01(\tB\x04\xc8\xda\x18@R\x06\x64igest\x12\x14\n\x05\x62ytes\x18\x04 \x01(\x03R\x05\x62ytes\x12\x1d\n\x06source\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12.\n\x0fsource_endpoint\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x03R\x0esourceEndpoint\x12\x1d\n\x06target\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12\'\n\x0breservation\x18\x08 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0breservation\x12\x19\n\x08rate_bps\x18\t \x01(\x03R\x07rateBps\x12#\n\tplacement\x18\n \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x30\n\x06ticket\x18\x0b \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12;\n\x05state\x18\x0c \x01(\x0e\x32%.suanmesh.transport.v1.Transfer.StateR\x05state\x12,\n\x0cstate_reason\x18\r \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x0bstateReason\x12;\n\x08progress\x18\x0e \x01(\x0b\x32\x1f.suanmesh.transport.v1.ProgressR\x08progress\x12\x38\n\x07receipt\x18\x0f \x01(\x0b\x32\x1e.suanmesh.transport.v1.ReceiptR\x07receipt\x12\x1b\n\x05party\x18\x10 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x1f\n\x07\x61\x63\x63ount\x18\x11 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12;\n\x0b\x63reate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x35\n\x08\x65nd_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12&\n\x0btraceparent\x18\x14 \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\x12\x41\n\x07purpose\x18\x15 \x01(\x0e\x32\'.suanmesh.transport.v1.Transfer.PurposeR\x07purpose\"[\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPURPOSE_COPY\x10\x01\x12\x11\n\rPURPOSE_INPUT\x10\x02\x12\x12\n\x0ePURPOSE_RESULT\x10\x03\"z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x0e\n\nSTATE_DONE\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"\x85\x01\n\x08Progress\x12\x1d\n\nbytes_done\x18\x01 \x01(\x03R\tbytesDone\x12\x1f\n\x0b\x63hunks_done\x18\x02 \x01(\x05R\nchunksDone\x12\x16\n\x06\x63hunks\x18\x03 \x01(\x05R\x06\x63hunks\x12!\n\x0c\x63hunks_again\x18\x04 \x01(\x05R\x0b\x63hunksAgain\"\x90\x01\n\x07Receipt\x12\x1c\n\x06\x64igest\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x06\x64igest\x12%\n\x0e\x62ytes_received\x18\x02 \x01(\x03R\rbytesReceived\x12\x1d\n\nelapsed_ms\x18\x03 \x01(\x03R\telapsedMs\x12!\n\x0c\x63hunks_again\x18\x04 \x01(\x05R\x0b\x63hunksAgain\"\x88\x02\n\x0eTransferTicket\x12!\n\x08transfer\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08transfer\x12\x1f\n\x07\x64\x61taset\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1c\n\x06\x64igest\x18\x03 \x01(\tB\x04\xc8\xda\x18@R\x06\x64igest\x12\x1d\n\x06source\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06reader\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06reader\x12;\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x19\n\x08rate_bps\x18\x07 \x01(\x03R\x07rateBpsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$suanmesh/transport/v1/transfer.proto\x12\x15suanmesh.transport.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1dsuanmesh/type/v1/signed.proto\x1a#suanmesh/type/v1/state_reason.proto\"\xef\x08\n\x08Transfer\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1f\n\x07\x64\x61taset\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1c\n\x06\x64igest\x18\x03 \x01(\tB\x04\xc8\xda\x18@R\x06\x64igest\x12\x14\n\x05\x62ytes\x18\x04 \x01(\x03R\x05\x62ytes\x12\x1d\n\x06source\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12.\n\x0fsource_endpoint\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x03R\x0esourceEndpoint\x12\x1d\n\x06target\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12\'\n\x0breservation\x18\x08 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0breservation\x12\x19\n\x08rate_bps\x18\t \x01(\x03R\x07rateBps\x12#\n\tplacement\x18\n \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x30\n\x06ticket\x18\x0b \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12;\n\x05state\x18\x0c \x01(\x0e\x32%.suanmesh.transport.v1.Transfer.StateR\x05state\x12@\n\x0cstate_reason\x18\r \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x0bstateReason\x12;\n\x08progress\x18\x0e \x01(\x0b\x32\x1f.suanmesh.transport.v1.ProgressR\x08progress\x12\x38\n\x07receipt\x18\x0f \x01(\x0b\x32\x1e.suanmesh.transport.v1.ReceiptR\x07receipt\x12\x1b\n\x05party\x18\x10 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x1f\n\x07\x61\x63\x63ount\x18\x11 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12;\n\x0b\x63reate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x35\n\x08\x65nd_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12&\n\x0btraceparent\x18\x14 \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\x12\x41\n\x07purpose\x18\x15 \x01(\x0e\x32\'.suanmesh.transport.v1.Transfer.PurposeR\x07purpose\"[\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPURPOSE_COPY\x10\x01\x12\x11\n\rPURPOSE_INPUT\x10\x02\x12\x12\n\x0ePURPOSE_RESULT\x10\x03\"z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x0e\n\nSTATE_DONE\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"\x85\x01\n\x08Progress\x12\x1d\n\nbytes_done\x18\x01 \x01(\x03R\tbytesDone\x12\x1f\n\x0b\x63hunks_done\x18\x02 \x01(\x05R\nchunksDone\x12\x16\n\x06\x63hunks\x18\x03 \x01(\x05R\x06\x63hunks\x12!\n\x0c\x63hunks_again\x18\x04 \x01(\x05R\x0b\x63hunksAgain\"\x90\x01\n\x07Receipt\x12\x1c\n\x06\x64igest\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x06\x64igest\x12%\n\x0e\x62ytes_received\x18\x02 \x01(\x03R\rbytesReceived\x12\x1d\n\nelapsed_ms\x18\x03 \x01(\x03R\telapsedMs\x12!\n\x0c\x63hunks_again\x18\x04 \x01(\x05R\x0b\x63hunksAgain\"\x88\x02\n\x0eTransferTicket\x12!\n\x08transfer\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08transfer\x12\x1f\n\x07\x64\x61taset\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1c\n\x06\x64igest\x18\x03 \x01(\tB\x04\xc8\xda\x18@R\x06\x64igest\x12\x1d\n\x06source\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06reader\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06reader\x12;\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x19\n\x08rate_bps\x18\x07 \x01(\x03R\x07rateBpsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,8 +51,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSFER'].fields_by_name['reservation']._serialized_options = b'\310\332\030\200\002'
   _globals['_TRANSFER'].fields_by_name['placement']._loaded_options = None
   _globals['_TRANSFER'].fields_by_name['placement']._serialized_options = b'\310\332\030\200\002'
-  _globals['_TRANSFER'].fields_by_name['state_reason']._loaded_options = None
-  _globals['_TRANSFER'].fields_by_name['state_reason']._serialized_options = b'\310\332\030\200 \330\332\030\001'
   _globals['_TRANSFER'].fields_by_name['party']._loaded_options = None
   _globals['_TRANSFER'].fields_by_name['party']._serialized_options = b'\310\332\030\200\002'
   _globals['_TRANSFER'].fields_by_name['account']._loaded_options = None
@@ -70,16 +69,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSFERTICKET'].fields_by_name['source']._serialized_options = b'\310\332\030\200\002'
   _globals['_TRANSFERTICKET'].fields_by_name['reader']._loaded_options = None
   _globals['_TRANSFERTICKET'].fields_by_name['reader']._serialized_options = b'\310\332\030\200\002'
-  _globals['_TRANSFER']._serialized_start=159
-  _globals['_TRANSFER']._serialized_end=1274
-  _globals['_TRANSFER_PURPOSE']._serialized_start=1059
-  _globals['_TRANSFER_PURPOSE']._serialized_end=1150
-  _globals['_TRANSFER_STATE']._serialized_start=1152
-  _globals['_TRANSFER_STATE']._serialized_end=1274
-  _globals['_PROGRESS']._serialized_start=1277
-  _globals['_PROGRESS']._serialized_end=1410
-  _globals['_RECEIPT']._serialized_start=1413
-  _globals['_RECEIPT']._serialized_end=1557
-  _globals['_TRANSFERTICKET']._serialized_start=1560
-  _globals['_TRANSFERTICKET']._serialized_end=1824
+  _globals['_TRANSFER']._serialized_start=196
+  _globals['_TRANSFER']._serialized_end=1331
+  _globals['_TRANSFER_PURPOSE']._serialized_start=1116
+  _globals['_TRANSFER_PURPOSE']._serialized_end=1207
+  _globals['_TRANSFER_STATE']._serialized_start=1209
+  _globals['_TRANSFER_STATE']._serialized_end=1331
+  _globals['_PROGRESS']._serialized_start=1334
+  _globals['_PROGRESS']._serialized_end=1467
+  _globals['_RECEIPT']._serialized_start=1470
+  _globals['_RECEIPT']._serialized_end=1614
+  _globals['_TRANSFERTICKET']._serialized_start=1617
+  _globals['_TRANSFERTICKET']._serialized_end=1881
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from suanmesh.type.v1 import signed_pb2 as signed_pb2
+from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -130,8 +131,6 @@ class Transfer(message.Message):
     """Placement it serves, `placements/{placement}`; empty for a user's own."""
     state: Transfer.State.ValueType
     """Where it stands."""
-    state_reason: builtins.str
-    """Why it stands there."""
     party: builtins.str
     """Party that pays and owns."""
     account: builtins.str
@@ -143,6 +142,10 @@ class Transfer(message.Message):
     @builtins.property
     def ticket(self) -> signed_pb2.Signed:
         """Signed TransferTicket the target shows to the source."""
+
+    @builtins.property
+    def state_reason(self) -> state_reason_pb2.StateReason:
+        """Why it stands there."""
 
     @builtins.property
     def progress(self) -> Progress:
@@ -175,7 +178,7 @@ class Transfer(message.Message):
         placement: builtins.str = ...,
         ticket: signed_pb2.Signed | None = ...,
         state: Transfer.State.ValueType = ...,
-        state_reason: builtins.str = ...,
+        state_reason: state_reason_pb2.StateReason | None = ...,
         progress: Progress | None = ...,
         receipt: Receipt | None = ...,
         party: builtins.str = ...,
@@ -185,7 +188,7 @@ class Transfer(message.Message):
         traceparent: builtins.str = ...,
         purpose: Transfer.Purpose.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "progress", b"progress", "receipt", b"receipt", "ticket", b"ticket"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "progress", b"progress", "receipt", b"receipt", "state_reason", b"state_reason", "ticket", b"ticket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "bytes", b"bytes", "create_time", b"create_time", "dataset", b"dataset", "digest", b"digest", "end_time", b"end_time", "name", b"name", "party", b"party", "placement", b"placement", "progress", b"progress", "purpose", b"purpose", "rate_bps", b"rate_bps", "receipt", b"receipt", "reservation", b"reservation", "source", b"source", "source_endpoint", b"source_endpoint", "state", b"state", "state_reason", b"state_reason", "target", b"target", "ticket", b"ticket", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

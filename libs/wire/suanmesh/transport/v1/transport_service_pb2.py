@@ -27,9 +27,10 @@ from suanmesh.transport.v1 import dataset_pb2 as suanmesh_dot_transport_dot_v1_d
 from suanmesh.transport.v1 import transfer_pb2 as suanmesh_dot_transport_dot_v1_dot_transfer__pb2
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_semantics__pb2
+from suanmesh.type.v1 import state_reason_pb2 as suanmesh_dot_type_dot_v1_dot_state__reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-suanmesh/transport/v1/transport_service.proto\x12\x15suanmesh.transport.v1\x1a\x17google/rpc/status.proto\x1a#suanmesh/transport/v1/dataset.proto\x1a$suanmesh/transport/v1/transfer.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\"\xc5\x01\n\x14\x43reateDatasetRequest\x12$\n\ndataset_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tdatasetId\x12\x38\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1e.suanmesh.transport.v1.DatasetR\x07\x64\x61taset\x12#\n\tplacement\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12(\n\nrequest_id\x18\x04 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\".\n\x11GetDatasetRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"\\\n\x13ListDatasetsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x88\x01\n\x14ListDatasetsResponse\x12\x41\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1e.suanmesh.transport.v1.DatasetB\x05\xd0\xda\x18\xe8\x07R\x08\x64\x61tasets\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\x82\x01\n\x16\x43reateTransfersRequest\x12>\n\x05items\x18\x01 \x03(\x0b\x32\".suanmesh.transport.v1.TransferAskB\x04\xd0\xda\x18\x64R\x05items\x12(\n\nrequest_id\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\"\x89\x03\n\x0bTransferAsk\x12&\n\x0btransfer_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\ntransferId\x12\x1f\n\x07\x64\x61taset\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1d\n\x06source\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06target\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12#\n\tplacement\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\'\n\x0breservation\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0breservation\x12\x19\n\x08rate_bps\x18\x07 \x01(\x03R\x07rateBps\x12\x1f\n\x07\x61\x63\x63ount\x18\x08 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12&\n\x0btraceparent\x18\t \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\x12\x41\n\x07purpose\x18\n \x01(\x0e\x32\'.suanmesh.transport.v1.Transfer.PurposeR\x07purpose\"`\n\x17\x43reateTransfersResponse\x12\x45\n\x07results\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferResultB\x04\xd0\xda\x18\x64R\x07results\"\x8d\x01\n\x0eTransferResult\x12=\n\x08transfer\x18\x01 \x01(\x0b\x32\x1f.suanmesh.transport.v1.TransferH\x00R\x08transfer\x12\x32\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\"/\n\x12GetTransferRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"]\n\x14ListTransfersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x8c\x01\n\x15ListTransfersResponse\x12\x44\n\ttransfers\x18\x01 \x03(\x0b\x32\x1f.suanmesh.transport.v1.TransferB\x05\xd0\xda\x18\xe8\x07R\ttransfers\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"2\n\x15\x43\x61ncelTransferRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"2\n\x15WatchTransfersRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\"{\n\x16WatchTransfersResponse\x12\x45\n\ttransfers\x18\x01 \x03(\x0b\x32\x1f.suanmesh.transport.v1.TransferB\x06\xd0\xda\x18\xa0\x8d\x06R\ttransfers\x12\x1a\n\x08snapshot\x18\x02 \x01(\x08R\x08snapshot\"_\n\x16ReportTransfersRequest\x12\x45\n\x07reports\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferReportB\x04\xd0\xda\x18\x64R\x07reports\"\x8a\x02\n\x0eTransferReport\x12!\n\x08transfer\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08transfer\x12;\n\x05state\x18\x02 \x01(\x0e\x32%.suanmesh.transport.v1.Transfer.StateR\x05state\x12!\n\x06reason\x18\x03 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x06reason\x12;\n\x08progress\x18\x04 \x01(\x0b\x32\x1f.suanmesh.transport.v1.ProgressR\x08progress\x12\x38\n\x07receipt\x18\x05 \x01(\x0b\x32\x1e.suanmesh.transport.v1.ReceiptR\x07receipt\"`\n\x17ReportTransfersResponse\x12\x45\n\x07results\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferResultB\x04\xd0\xda\x18\x64R\x07results\"Q\n\x0fReadFileRequest\x12\x1f\n\x07\x64\x61taset\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1d\n\x04path\x18\x02 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x04path\"4\n\x10ReadFileResponse\x12 \n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x08R\x07\x63ontent\"\x15\n\x13GetTicketKeyRequest\"N\n\tTicketKey\x12\x1c\n\x06key_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05keyId\x12#\n\npublic_key\x18\x02 \x01(\x0c\x42\x04\xc8\xda\x18 R\tpublicKey2\xa2\n\n\x10TransportService\x12k\n\rCreateDataset\x12+.suanmesh.transport.v1.CreateDatasetRequest\x1a\x1e.suanmesh.transport.v1.Dataset\"\r\xaa\xd4\x18\t\n\x01\x04\x10\x03\x18\x01 \x02\x12h\n\nGetDataset\x12(.suanmesh.transport.v1.GetDatasetRequest\x1a\x1e.suanmesh.transport.v1.Dataset\"\x10\xaa\xd4\x18\x0c\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x02\x12x\n\x0cListDatasets\x12*.suanmesh.transport.v1.ListDatasetsRequest\x1a+.suanmesh.transport.v1.ListDatasetsResponse\"\x0f\xaa\xd4\x18\x0b\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02\x12\x81\x01\n\x0f\x43reateTransfers\x12-.suanmesh.transport.v1.CreateTransfersRequest\x1a..suanmesh.transport.v1.CreateTransfersResponse\"\x0f\xaa\xd4\x18\x0b\n\x03\x02\x03\x05\x10\x03\x18\x01 \x02\x12k\n\x0bGetTransfer\x12).suanmesh.transport.v1.GetTransferRequest\x1a\x1f.suanmesh.transport.v1.Transfer\"\x10\xaa\xd4\x18\x0c\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x02\x12{\n\rListTransfers\x12+.suanmesh.transport.v1.ListTransfersRequest\x1a,.suanmesh.transport.v1.ListTransfersResponse\"\x0f\xaa\xd4\x18\x0b\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02\x12p\n\x0e\x43\x61ncelTransfer\x12,.suanmesh.transport.v1.CancelTransferRequest\x1a\x1f.suanmesh.transport.v1.Transfer\"\x0f\xaa\xd4\x18\x0b\n\x03\x02\x03\x05\x10\x02\x18\x01 \x02\x12~\n\x0eWatchTransfers\x12,.suanmesh.transport.v1.WatchTransfersRequest\x1a-.suanmesh.transport.v1.WatchTransfersResponse\"\r\xaa\xd4\x18\t\n\x01\x04\x10\x04\x18\x01 \x02\x30\x01\x12\x7f\n\x0fReportTransfers\x12-.suanmesh.transport.v1.ReportTransfersRequest\x1a..suanmesh.transport.v1.ReportTransfersResponse\"\r\xaa\xd4\x18\t\n\x01\x04\x10\x02\x18\x01 \x02\x12n\n\x08ReadFile\x12&.suanmesh.transport.v1.ReadFileRequest\x1a\'.suanmesh.transport.v1.ReadFileResponse\"\x0f\xaa\xd4\x18\x0b\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02\x30\x01\x12l\n\x0cGetTicketKey\x12*.suanmesh.transport.v1.GetTicketKeyRequest\x1a .suanmesh.transport.v1.TicketKey\"\x0e\xaa\xd4\x18\n\n\x02\x04\x05\x10\x01\x18\x01 \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-suanmesh/transport/v1/transport_service.proto\x12\x15suanmesh.transport.v1\x1a\x17google/rpc/status.proto\x1a#suanmesh/transport/v1/dataset.proto\x1a$suanmesh/transport/v1/transfer.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\x1a#suanmesh/type/v1/state_reason.proto\"\xc5\x01\n\x14\x43reateDatasetRequest\x12$\n\ndataset_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tdatasetId\x12\x38\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1e.suanmesh.transport.v1.DatasetR\x07\x64\x61taset\x12#\n\tplacement\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12(\n\nrequest_id\x18\x04 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\".\n\x11GetDatasetRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"\\\n\x13ListDatasetsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x88\x01\n\x14ListDatasetsResponse\x12\x41\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1e.suanmesh.transport.v1.DatasetB\x05\xd0\xda\x18\xe8\x07R\x08\x64\x61tasets\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\x82\x01\n\x16\x43reateTransfersRequest\x12>\n\x05items\x18\x01 \x03(\x0b\x32\".suanmesh.transport.v1.TransferAskB\x04\xd0\xda\x18\x64R\x05items\x12(\n\nrequest_id\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\"\x89\x03\n\x0bTransferAsk\x12&\n\x0btransfer_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\ntransferId\x12\x1f\n\x07\x64\x61taset\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1d\n\x06source\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06target\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12#\n\tplacement\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\'\n\x0breservation\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0breservation\x12\x19\n\x08rate_bps\x18\x07 \x01(\x03R\x07rateBps\x12\x1f\n\x07\x61\x63\x63ount\x18\x08 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12&\n\x0btraceparent\x18\t \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\x12\x41\n\x07purpose\x18\n \x01(\x0e\x32\'.suanmesh.transport.v1.Transfer.PurposeR\x07purpose\"`\n\x17\x43reateTransfersResponse\x12\x45\n\x07results\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferResultB\x04\xd0\xda\x18\x64R\x07results\"\x8d\x01\n\x0eTransferResult\x12=\n\x08transfer\x18\x01 \x01(\x0b\x32\x1f.suanmesh.transport.v1.TransferH\x00R\x08transfer\x12\x32\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\"/\n\x12GetTransferRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"]\n\x14ListTransfersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x8c\x01\n\x15ListTransfersResponse\x12\x44\n\ttransfers\x18\x01 \x03(\x0b\x32\x1f.suanmesh.transport.v1.TransferB\x05\xd0\xda\x18\xe8\x07R\ttransfers\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"2\n\x15\x43\x61ncelTransferRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"2\n\x15WatchTransfersRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\"{\n\x16WatchTransfersResponse\x12\x45\n\ttransfers\x18\x01 \x03(\x0b\x32\x1f.suanmesh.transport.v1.TransferB\x06\xd0\xda\x18\xa0\x8d\x06R\ttransfers\x12\x1a\n\x08snapshot\x18\x02 \x01(\x08R\x08snapshot\"_\n\x16ReportTransfersRequest\x12\x45\n\x07reports\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferReportB\x04\xd0\xda\x18\x64R\x07reports\"\x9e\x02\n\x0eTransferReport\x12!\n\x08transfer\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08transfer\x12;\n\x05state\x18\x02 \x01(\x0e\x32%.suanmesh.transport.v1.Transfer.StateR\x05state\x12\x35\n\x06reason\x18\x03 \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x06reason\x12;\n\x08progress\x18\x04 \x01(\x0b\x32\x1f.suanmesh.transport.v1.ProgressR\x08progress\x12\x38\n\x07receipt\x18\x05 \x01(\x0b\x32\x1e.suanmesh.transport.v1.ReceiptR\x07receipt\"`\n\x17ReportTransfersResponse\x12\x45\n\x07results\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferResultB\x04\xd0\xda\x18\x64R\x07results\"Q\n\x0fReadFileRequest\x12\x1f\n\x07\x64\x61taset\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1d\n\x04path\x18\x02 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x04path\"4\n\x10ReadFileResponse\x12 \n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x08R\x07\x63ontent\"\x15\n\x13GetTicketKeyRequest\"N\n\tTicketKey\x12\x1c\n\x06key_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05keyId\x12#\n\npublic_key\x18\x02 \x01(\x0c\x42\x04\xc8\xda\x18 R\tpublicKey2\xa2\n\n\x10TransportService\x12k\n\rCreateDataset\x12+.suanmesh.transport.v1.CreateDatasetRequest\x1a\x1e.suanmesh.transport.v1.Dataset\"\r\xaa\xd4\x18\t\n\x01\x04\x10\x03\x18\x01 \x02\x12h\n\nGetDataset\x12(.suanmesh.transport.v1.GetDatasetRequest\x1a\x1e.suanmesh.transport.v1.Dataset\"\x10\xaa\xd4\x18\x0c\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x02\x12x\n\x0cListDatasets\x12*.suanmesh.transport.v1.ListDatasetsRequest\x1a+.suanmesh.transport.v1.ListDatasetsResponse\"\x0f\xaa\xd4\x18\x0b\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02\x12\x81\x01\n\x0f\x43reateTransfers\x12-.suanmesh.transport.v1.CreateTransfersRequest\x1a..suanmesh.transport.v1.CreateTransfersResponse\"\x0f\xaa\xd4\x18\x0b\n\x03\x02\x03\x05\x10\x03\x18\x01 \x02\x12k\n\x0bGetTransfer\x12).suanmesh.transport.v1.GetTransferRequest\x1a\x1f.suanmesh.transport.v1.Transfer\"\x10\xaa\xd4\x18\x0c\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x02\x12{\n\rListTransfers\x12+.suanmesh.transport.v1.ListTransfersRequest\x1a,.suanmesh.transport.v1.ListTransfersResponse\"\x0f\xaa\xd4\x18\x0b\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02\x12p\n\x0e\x43\x61ncelTransfer\x12,.suanmesh.transport.v1.CancelTransferRequest\x1a\x1f.suanmesh.transport.v1.Transfer\"\x0f\xaa\xd4\x18\x0b\n\x03\x02\x03\x05\x10\x02\x18\x01 \x02\x12~\n\x0eWatchTransfers\x12,.suanmesh.transport.v1.WatchTransfersRequest\x1a-.suanmesh.transport.v1.WatchTransfersResponse\"\r\xaa\xd4\x18\t\n\x01\x04\x10\x04\x18\x01 \x02\x30\x01\x12\x7f\n\x0fReportTransfers\x12-.suanmesh.transport.v1.ReportTransfersRequest\x1a..suanmesh.transport.v1.ReportTransfersResponse\"\r\xaa\xd4\x18\t\n\x01\x04\x10\x02\x18\x01 \x02\x12n\n\x08ReadFile\x12&.suanmesh.transport.v1.ReadFileRequest\x1a\'.suanmesh.transport.v1.ReadFileResponse\"\x0f\xaa\xd4\x18\x0b\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02\x30\x01\x12l\n\x0cGetTicketKey\x12*.suanmesh.transport.v1.GetTicketKeyRequest\x1a .suanmesh.transport.v1.TicketKey\"\x0e\xaa\xd4\x18\n\n\x02\x04\x05\x10\x01\x18\x01 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -92,8 +93,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTTRANSFERSREQUEST'].fields_by_name['reports']._serialized_options = b'\320\332\030d'
   _globals['_TRANSFERREPORT'].fields_by_name['transfer']._loaded_options = None
   _globals['_TRANSFERREPORT'].fields_by_name['transfer']._serialized_options = b'\310\332\030\200\002'
-  _globals['_TRANSFERREPORT'].fields_by_name['reason']._loaded_options = None
-  _globals['_TRANSFERREPORT'].fields_by_name['reason']._serialized_options = b'\310\332\030\200 \330\332\030\001'
   _globals['_REPORTTRANSFERSRESPONSE'].fields_by_name['results']._loaded_options = None
   _globals['_REPORTTRANSFERSRESPONSE'].fields_by_name['results']._serialized_options = b'\320\332\030d'
   _globals['_READFILEREQUEST'].fields_by_name['dataset']._loaded_options = None
@@ -128,48 +127,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSPORTSERVICE'].methods_by_name['ReadFile']._serialized_options = b'\252\324\030\013\n\003\002\003\005\020\001\030\001 \002'
   _globals['_TRANSPORTSERVICE'].methods_by_name['GetTicketKey']._loaded_options = None
   _globals['_TRANSPORTSERVICE'].methods_by_name['GetTicketKey']._serialized_options = b'\252\324\030\n\n\002\004\005\020\001\030\001 \001'
-  _globals['_CREATEDATASETREQUEST']._serialized_start=238
-  _globals['_CREATEDATASETREQUEST']._serialized_end=435
-  _globals['_GETDATASETREQUEST']._serialized_start=437
-  _globals['_GETDATASETREQUEST']._serialized_end=483
-  _globals['_LISTDATASETSREQUEST']._serialized_start=485
-  _globals['_LISTDATASETSREQUEST']._serialized_end=577
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=580
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=716
-  _globals['_CREATETRANSFERSREQUEST']._serialized_start=719
-  _globals['_CREATETRANSFERSREQUEST']._serialized_end=849
-  _globals['_TRANSFERASK']._serialized_start=852
-  _globals['_TRANSFERASK']._serialized_end=1245
-  _globals['_CREATETRANSFERSRESPONSE']._serialized_start=1247
-  _globals['_CREATETRANSFERSRESPONSE']._serialized_end=1343
-  _globals['_TRANSFERRESULT']._serialized_start=1346
-  _globals['_TRANSFERRESULT']._serialized_end=1487
-  _globals['_GETTRANSFERREQUEST']._serialized_start=1489
-  _globals['_GETTRANSFERREQUEST']._serialized_end=1536
-  _globals['_LISTTRANSFERSREQUEST']._serialized_start=1538
-  _globals['_LISTTRANSFERSREQUEST']._serialized_end=1631
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=1634
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=1774
-  _globals['_CANCELTRANSFERREQUEST']._serialized_start=1776
-  _globals['_CANCELTRANSFERREQUEST']._serialized_end=1826
-  _globals['_WATCHTRANSFERSREQUEST']._serialized_start=1828
-  _globals['_WATCHTRANSFERSREQUEST']._serialized_end=1878
-  _globals['_WATCHTRANSFERSRESPONSE']._serialized_start=1880
-  _globals['_WATCHTRANSFERSRESPONSE']._serialized_end=2003
-  _globals['_REPORTTRANSFERSREQUEST']._serialized_start=2005
-  _globals['_REPORTTRANSFERSREQUEST']._serialized_end=2100
-  _globals['_TRANSFERREPORT']._serialized_start=2103
-  _globals['_TRANSFERREPORT']._serialized_end=2369
-  _globals['_REPORTTRANSFERSRESPONSE']._serialized_start=2371
-  _globals['_REPORTTRANSFERSRESPONSE']._serialized_end=2467
-  _globals['_READFILEREQUEST']._serialized_start=2469
-  _globals['_READFILEREQUEST']._serialized_end=2550
-  _globals['_READFILERESPONSE']._serialized_start=2552
-  _globals['_READFILERESPONSE']._serialized_end=2604
-  _globals['_GETTICKETKEYREQUEST']._serialized_start=2606
-  _globals['_GETTICKETKEYREQUEST']._serialized_end=2627
-  _globals['_TICKETKEY']._serialized_start=2629
-  _globals['_TICKETKEY']._serialized_end=2707
-  _globals['_TRANSPORTSERVICE']._serialized_start=2710
-  _globals['_TRANSPORTSERVICE']._serialized_end=4024
+  _globals['_CREATEDATASETREQUEST']._serialized_start=275
+  _globals['_CREATEDATASETREQUEST']._serialized_end=472
+  _globals['_GETDATASETREQUEST']._serialized_start=474
+  _globals['_GETDATASETREQUEST']._serialized_end=520
+  _globals['_LISTDATASETSREQUEST']._serialized_start=522
+  _globals['_LISTDATASETSREQUEST']._serialized_end=614
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=617
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=753
+  _globals['_CREATETRANSFERSREQUEST']._serialized_start=756
+  _globals['_CREATETRANSFERSREQUEST']._serialized_end=886
+  _globals['_TRANSFERASK']._serialized_start=889
+  _globals['_TRANSFERASK']._serialized_end=1282
+  _globals['_CREATETRANSFERSRESPONSE']._serialized_start=1284
+  _globals['_CREATETRANSFERSRESPONSE']._serialized_end=1380
+  _globals['_TRANSFERRESULT']._serialized_start=1383
+  _globals['_TRANSFERRESULT']._serialized_end=1524
+  _globals['_GETTRANSFERREQUEST']._serialized_start=1526
+  _globals['_GETTRANSFERREQUEST']._serialized_end=1573
+  _globals['_LISTTRANSFERSREQUEST']._serialized_start=1575
+  _globals['_LISTTRANSFERSREQUEST']._serialized_end=1668
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=1671
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=1811
+  _globals['_CANCELTRANSFERREQUEST']._serialized_start=1813
+  _globals['_CANCELTRANSFERREQUEST']._serialized_end=1863
+  _globals['_WATCHTRANSFERSREQUEST']._serialized_start=1865
+  _globals['_WATCHTRANSFERSREQUEST']._serialized_end=1915
+  _globals['_WATCHTRANSFERSRESPONSE']._serialized_start=1917
+  _globals['_WATCHTRANSFERSRESPONSE']._serialized_end=2040
+  _globals['_REPORTTRANSFERSREQUEST']._serialized_start=2042
+  _globals['_REPORTTRANSFERSREQUEST']._serialized_end=2137
+  _globals['_TRANSFERREPORT']._serialized_start=2140
+  _globals['_TRANSFERREPORT']._serialized_end=2426
+  _globals['_REPORTTRANSFERSRESPONSE']._serialized_start=2428
+  _globals['_REPORTTRANSFERSRESPONSE']._serialized_end=2524
+  _globals['_READFILEREQUEST']._serialized_start=2526
+  _globals['_READFILEREQUEST']._serialized_end=2607
+  _globals['_READFILERESPONSE']._serialized_start=2609
+  _globals['_READFILERESPONSE']._serialized_end=2661
+  _globals['_GETTICKETKEYREQUEST']._serialized_start=2663
+  _globals['_GETTICKETKEYREQUEST']._serialized_end=2684
+  _globals['_TICKETKEY']._serialized_start=2686
+  _globals['_TICKETKEY']._serialized_end=2764
+  _globals['_TRANSPORTSERVICE']._serialized_start=2767
+  _globals['_TRANSPORTSERVICE']._serialized_end=4081
 # @@protoc_insertion_point(module_scope)

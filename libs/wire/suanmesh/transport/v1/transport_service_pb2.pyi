@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as containers
 from google.rpc import status_pb2 as status_pb2
 from suanmesh.transport.v1 import dataset_pb2 as dataset_pb2
 from suanmesh.transport.v1 import transfer_pb2 as transfer_pb2
+from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -432,8 +433,10 @@ class TransferReport(message.Message):
     """`transfers/{transfer}`."""
     state: transfer_pb2.Transfer.State.ValueType
     """ACTIVE, DONE or FAILED."""
-    reason: builtins.str
-    """Why, for FAILED: a code, a colon, a sentence."""
+    @builtins.property
+    def reason(self) -> state_reason_pb2.StateReason:
+        """Why, for FAILED."""
+
     @builtins.property
     def progress(self) -> transfer_pb2.Progress:
         """How far it is."""
@@ -447,11 +450,11 @@ class TransferReport(message.Message):
         *,
         transfer: builtins.str = ...,
         state: transfer_pb2.Transfer.State.ValueType = ...,
-        reason: builtins.str = ...,
+        reason: state_reason_pb2.StateReason | None = ...,
         progress: transfer_pb2.Progress | None = ...,
         receipt: transfer_pb2.Receipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["progress", b"progress", "receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["progress", b"progress", "reason", b"reason", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["progress", b"progress", "reason", b"reason", "receipt", b"receipt", "state", b"state", "transfer", b"transfer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
