@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from suanmesh_kernel.money import INT64_MAX, Price
 from suanmesh_network_orchestrator.domain.paths import Missing, Obstacle, Path, Query, find_path
-from suanmesh_network_orchestrator.domain.topology import MIB, Link, LinkClass, Topology, line, topology
+from suanmesh_network_orchestrator.domain.topology import MIB, Link, LinkClass, Topology, edge, topology
 
 ENDS = [f"sites/{letter}" for letter in "abcdef"]
 
@@ -43,13 +43,13 @@ def brute_force(drawn: Sequence[Link], query: Query) -> tuple[int, int, int] | N
     graph = networkx.MultiDiGraph()
     graph.add_nodes_from(ENDS)
     for link in drawn:
-        now = line(link, 0, None)
+        now = edge(link, 0, None)
         if now.available_bps >= query.min_bandwidth_bps:
-            graph.add_edge(link.source, link.target, key=link.name, line=now)
+            graph.add_edge(link.source, link.target, key=link.name, edge=now)
     best: tuple[int, int, int] | None = None
-    for edges in networkx.all_simple_edge_paths(graph, query.source, query.target):
-        lines = [graph.edges[edge]["line"] for edge in edges]
-        cost = (sum(x.price_micros_per_mib for x in lines), sum(x.latency_us for x in lines), len(lines))
+    for found in networkx.all_simple_edge_paths(graph, query.source, query.target):
+        edges = [graph.edges[each]["edge"] for each in found]
+        cost = (sum(x.price_micros_per_mib for x in edges), sum(x.latency_us for x in edges), len(edges))
         if (not query.max_latency_us or cost[1] <= query.max_latency_us) and (best is None or cost < best):
             best = cost
     return best

@@ -8,7 +8,7 @@ from enum import Enum
 from heapq import heappop, heappush
 
 from suanmesh_kernel.money import INT64_MAX
-from suanmesh_network_orchestrator.domain.topology import Line, Topology
+from suanmesh_network_orchestrator.domain.topology import Edge, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,39 +62,39 @@ _Cost = tuple[int, int, int, tuple[str, ...]]
 """Price, latency, number of links, their names: compared in this order."""
 
 
-def _cheapest(topology: Topology, query: Query) -> tuple[Line, ...] | None:
+def _cheapest(topology: Topology, query: Query) -> tuple[Edge, ...] | None:
     """Label setting: labels leave the heap by growing price, so one that is no faster than an earlier one is beaten."""
     fastest_seen: dict[str, int] = {}
-    heap: list[tuple[_Cost, str, tuple[Line, ...]]] = [((0, 0, 0, ()), query.source, ())]
+    heap: list[tuple[_Cost, str, tuple[Edge, ...]]] = [((0, 0, 0, ()), query.source, ())]
     while heap:
-        (price, latency_us, hops, names), end, lines = heappop(heap)
+        (price, latency_us, hops, names), end, edges = heappop(heap)
         if end == query.target:
-            return lines
+            return edges
         if end in fastest_seen and (not query.max_latency_us or latency_us >= fastest_seen[end]):
             continue
         fastest_seen[end] = latency_us
-        for line in _usable(topology, end, query.min_bandwidth_bps):
-            later_us = latency_us + line.latency_us
+        for edge in _usable(topology, end, query.min_bandwidth_bps):
+            later_us = latency_us + edge.latency_us
             if not query.max_latency_us or later_us <= query.max_latency_us:
-                cost = (price + line.price_micros_per_mib, later_us, hops + 1, (*names, line.name))
-                heappush(heap, (cost, line.target, (*lines, line)))
+                cost = (price + edge.price_micros_per_mib, later_us, hops + 1, (*names, edge.name))
+                heappush(heap, (cost, edge.target, (*edges, edge)))
     return None
 
 
-def _fastest(topology: Topology, query: Query, min_bandwidth_bps: int) -> tuple[Line, ...] | None:
+def _fastest(topology: Topology, query: Query, min_bandwidth_bps: int) -> tuple[Edge, ...] | None:
     """The path of least latency with a bandwidth, whatever it costs."""
     done: set[str] = set()
-    heap: list[tuple[int, int, tuple[str, ...], str, tuple[Line, ...]]] = [(0, 0, (), query.source, ())]
+    heap: list[tuple[int, int, tuple[str, ...], str, tuple[Edge, ...]]] = [(0, 0, (), query.source, ())]
     while heap:
-        latency_us, hops, names, end, lines = heappop(heap)
+        latency_us, hops, names, end, edges = heappop(heap)
         if end == query.target:
-            return lines
+            return edges
         if end in done:
             continue
         done.add(end)
-        for line in _usable(topology, end, min_bandwidth_bps):
-            if line.target not in done:
-                step = (latency_us + line.latency_us, hops + 1, (*names, line.name), line.target, (*lines, line))
+        for edge in _usable(topology, end, min_bandwidth_bps):
+            if edge.target not in done:
+                step = (latency_us + edge.latency_us, hops + 1, (*names, edge.name), edge.target, (*edges, edge))
                 heappush(heap, step)
     return None
 
@@ -110,9 +110,9 @@ def _obstacle(topology: Topology, query: Query) -> Obstacle:
     return Obstacle(Missing.BANDWIDTH, link=narrowest.name, available_bps=narrowest.available_bps)
 
 
-def _widest(topology: Topology, query: Query) -> tuple[Line, ...]:
+def _widest(topology: Topology, query: Query) -> tuple[Edge, ...]:
     """The widest path within the latency bound; where none keeps it, the widest of all. The ends are connected."""
-    widths = sorted({line.available_bps for lines in topology.lines_from.values() for line in lines})
+    widths = sorted({edge.available_bps for edges in topology.edges_from.values() for edge in edges})
     bound_us = query.max_latency_us
     within = _widest_below(topology, query, widths, bound_us) if bound_us else None
     found = within or _widest_below(topology, query, widths, INT64_MAX)
@@ -120,9 +120,9 @@ def _widest(topology: Topology, query: Query) -> tuple[Line, ...]:
     return found
 
 
-def _widest_below(topology: Topology, query: Query, widths: list[int], bound_us: int) -> tuple[Line, ...] | None:
+def _widest_below(topology: Topology, query: Query, widths: list[int], bound_us: int) -> tuple[Edge, ...] | None:
     """Bisect the widths: where a path of one width is fast enough, one of each lesser width is too."""
-    best: tuple[Line, ...] | None = None
+    best: tuple[Edge, ...] | None = None
     low, high = 0, len(widths)
     while low < high:
         middle = (low + high) // 2
@@ -134,24 +134,24 @@ def _widest_below(topology: Topology, query: Query, widths: list[int], bound_us:
     return best
 
 
-def _usable(topology: Topology, end: str, min_bandwidth_bps: int) -> Iterator[Line]:
-    return (line for line in topology.lines_from.get(end, ()) if line.available_bps >= min_bandwidth_bps)
+def _usable(topology: Topology, end: str, min_bandwidth_bps: int) -> Iterator[Edge]:
+    return (edge for edge in topology.edges_from.get(end, ()) if edge.available_bps >= min_bandwidth_bps)
 
 
-def _path(lines: tuple[Line, ...]) -> Path:
-    narrowest = _narrowest(lines)
+def _path(edges: tuple[Edge, ...]) -> Path:
+    narrowest = _narrowest(edges)
     return Path(
-        links=tuple(line.name for line in lines),
-        latency_us=_latency_us(lines),
+        links=tuple(edge.name for edge in edges),
+        latency_us=_latency_us(edges),
         available_bps=narrowest.available_bps,
         narrowest_link=narrowest.name,
-        price_micros_per_mib=sum(line.price_micros_per_mib for line in lines),
+        price_micros_per_mib=sum(edge.price_micros_per_mib for edge in edges),
     )
 
 
-def _latency_us(lines: tuple[Line, ...]) -> int:
-    return sum(line.latency_us for line in lines)
+def _latency_us(edges: tuple[Edge, ...]) -> int:
+    return sum(edge.latency_us for edge in edges)
 
 
-def _narrowest(lines: tuple[Line, ...]) -> Line:
-    return min(lines, key=lambda line: (line.available_bps, line.name))
+def _narrowest(edges: tuple[Edge, ...]) -> Edge:
+    return min(edges, key=lambda edge: (edge.available_bps, edge.name))

@@ -36,7 +36,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Edge:
     """A link as a path may use it now."""
 
     name: str
@@ -49,31 +49,31 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Lines by where they begin, sorted by name; built by `topology`."""
+    """Edges by where they begin, sorted by name; built by `topology`."""
 
-    lines_from: Mapping[str, tuple[Line, ...]]
+    edges_from: Mapping[str, tuple[Edge, ...]]
 
 
 def topology(links: Iterable[Link], reserved_bps: Mapping[str, int], rtt_us: Mapping[tuple[str, str], int]) -> Topology:
     """Join the declared links with what is reserved of each and what was measured between two ends."""
-    lines: dict[str, list[Line]] = {}
+    edges: dict[str, list[Edge]] = {}
     for link in sorted(links, key=lambda link: link.name):
-        lines.setdefault(link.source, []).append(
-            line(link, reserved_bps.get(link.name, 0), rtt_us.get((link.source, link.target)))
+        edges.setdefault(link.source, []).append(
+            edge(link, reserved_bps.get(link.name, 0), rtt_us.get((link.source, link.target)))
         )
-    return Topology({source: tuple(found) for source, found in lines.items()})
+    return Topology({source: tuple(found) for source, found in edges.items()})
 
 
-def line(link: Link, reserved_bps: int, rtt_us: int | None) -> Line:
+def edge(link: Link, reserved_bps: int, rtt_us: int | None) -> Edge:
     """One link as it is now.
 
     Its price of a mebibyte is rounded up: money is held by it, and bytes are charged by the exact price.
 
-    Its latency is the worse of the declared one and half of the measured round trip: a promise that the line does not
+    Its latency is the worse of the declared one and half of the measured round trip: a promise that the edge does not
     keep is not worth more than what it does, and one that it beats on a quiet day is still all that is promised.
     """
     measured_us = 0 if rtt_us is None else rtt_us // 2
-    return Line(
+    return Edge(
         name=link.name,
         source=link.source,
         target=link.target,
