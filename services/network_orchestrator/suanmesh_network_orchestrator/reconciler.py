@@ -17,7 +17,7 @@ from suanmesh_chassis import Guard
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain.reservations import HOLD_INDEX_MAX, Reservation, State, Use, reservation_name
-from suanmesh_network_orchestrator.shelf import AREA, Shelf
+from suanmesh_network_orchestrator.repository import AREA, Repository
 from suanmesh_store import Mirror, Store, WorkQueue
 from suanmesh_store.layout import HOLDS
 
@@ -34,7 +34,7 @@ class Reconciler:
     def __init__(
         self,
         store: Store,
-        shelf: Shelf,
+        repository: Repository,
         kept: Mirror[ReservationMessage],
         placements: Mirror[Placement],
         transfers: Mirror[Transfer],
@@ -44,7 +44,7 @@ class Reconciler:
         guard: Guard,
     ) -> None:
         self._store = store
-        self._shelf = shelf
+        self._repository = repository
         self._kept = kept
         self._placements = placements
         self._transfers = transfers
@@ -73,11 +73,11 @@ class Reconciler:
             return
         reservation = wire.reservation_from(held.message)
         if reservation.state is not State.RELEASED:
-            reservation = await self._shelf.settle(name, self._use(reservation)) or reservation
+            reservation = await self._repository.settle(name, self._use(reservation)) or reservation
         if reservation.state is State.RELEASED:
             if name in self._tokens:
-                await self._shelf.drop_token(reservation)
-            await self._shelf.forget(name, self._retention)
+                await self._repository.drop_token(reservation)
+            await self._repository.forget(name, self._retention)
 
     async def _settle_or_put_off(self, name: str) -> None:
         try:

@@ -13,7 +13,7 @@ from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain import declaration
 from suanmesh_network_orchestrator.domain.paths import find_path
-from suanmesh_network_orchestrator.shelf import AREA, Shelf
+from suanmesh_network_orchestrator.repository import AREA, Repository
 from suanmesh_sdk.status import status_of
 from suanmesh_telemetry import elsewhere, names, span
 
@@ -27,8 +27,8 @@ HOLDS_MAX = 100
 class NetworkOrchestratorService:
     """Answers for the topology and holds bandwidth."""
 
-    def __init__(self, shelf: Shelf, clock: Clock) -> None:
-        self._shelf = shelf
+    def __init__(self, repository: Repository, clock: Clock) -> None:
+        self._repository = repository
         self._clock = clock
 
     async def DeclareLinks(self, request: pb.DeclareLinksRequest, call: Call) -> pb.DeclareLinksResponse:
@@ -38,11 +38,11 @@ class NetworkOrchestratorService:
             field = f"links[{index}]"
             declaration.check_declared(wire.link_from(link, field=field), field=field)
         _check_unique([link.name for link in request.links])
-        return pb.DeclareLinksResponse(links=await self._shelf.declare(request.links, call.author()))
+        return pb.DeclareLinksResponse(links=await self._repository.declare(request.links, call.author()))
 
     async def ListLinks(self, request: pb.ListLinksRequest, call: Call) -> pb.ListLinksResponse:
         """List links by name with their state."""
-        links = {link.name: link for link in self._shelf.links()}
+        links = {link.name: link for link in self._repository.links()}
         taken, token = pages.of(links, request.page_size, request.page_token, "ListLinks")
         return pb.ListLinksResponse(links=[links[name] for name in taken], next_page_token=token)
 
@@ -55,13 +55,13 @@ class NetworkOrchestratorService:
             raise _invalid("probes", f"{len(request.probes)} are more than {BATCH_MAX}")
         now = self._clock.now()
         probes = [wire.probe_from(p, site, now, field=f"probes[{i}]") for i, p in enumerate(request.probes)]
-        return pb.ReportLinksResponse(matched=self._shelf.take_probes(probes))
+        return pb.ReportLinksResponse(matched=self._repository.take_probes(probes))
 
     async def FindPaths(self, request: pb.FindPathsRequest, call: Call) -> pb.FindPathsResponse:
         """Find the best path for each query."""
         _check_count(request.queries, BATCH_MAX, "queries")
         queries = [wire.query_from(query, field=f"queries[{i}]") for i, query in enumerate(request.queries)]
-        revision, topology = self._shelf.revision, self._shelf.topology()
+        revision, topology = self._repository.revision, self._repository.topology()
         results = [wire.result_to(find_path(topology, query)) for query in queries]
         return pb.FindPathsResponse(results=results, revision=revision)
 
@@ -76,7 +76,7 @@ class NetworkOrchestratorService:
         sees_all = call.is_("operator") or call.is_("service")
         party = "" if sees_all else call.party
         size, scope = pages.checked_size(request.page_size), f"ListReservations {party}"
-        found = await self._shelf.reservations(party, pages.after(request.page_token, scope), size + 1)
+        found = await self._repository.reservations(party, pages.after(request.page_token, scope), size + 1)
         taken, token = pages.cut(found, size, scope)
         return pb.ListReservationsResponse(reservations=[found[place] for place in taken], next_page_token=token)
 
@@ -86,7 +86,7 @@ class NetworkOrchestratorService:
             with span(
                 names.HOLD_PATH, parent=elsewhere(item.traceparent), placement=ask.placement, rate_bps=ask.rate_bps
             ):
-                reservation, token = await self._shelf.reserve(ask, item.attachment, call.author())
+                reservation, token = await self._repository.reserve(ask, item.attachment, call.author())
         except Refusal as refusal:
             return pb.PathHoldResult(error=status_of(refusal, area=AREA))
         return pb.PathHoldResult(hold=pb.PathHold(reservation=wire.reservation_to(reservation), token=token))

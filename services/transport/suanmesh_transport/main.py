@@ -10,9 +10,9 @@ from suanmesh_store.layout import DATASETS, PLACEMENTS, SITES, TRANSFERS
 from suanmesh_transport.data_plane import MeshDataPlane
 from suanmesh_transport.reader import FileReader, reading_budget
 from suanmesh_transport.reconciler import Reconciler
+from suanmesh_transport.repository import AREA, Kept, Repository
 from suanmesh_transport.service import TransportService
 from suanmesh_transport.settings import TransportSettings
-from suanmesh_transport.shelf import AREA, Kept, Shelf
 from suanmesh_transport.tickets import TicketOffice
 
 
@@ -30,13 +30,13 @@ async def build(house: House[TransportSettings]) -> Parts:
     archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
     house.closing.push_async_callback(archive.close)
     kept = Kept(datasets, transfers, placements)
-    lifetime_s, caps = settings.ticket_lifetime_s, settings.caps()
-    shelf = Shelf(store, kept, archive, office, house.clock, ticket_lifetime_s=lifetime_s, caps=caps)
+    lifetime_s, read_s, caps = settings.ticket_lifetime_s, settings.read_ticket_lifetime_s, settings.caps()
+    repository = Repository(store, kept, archive, office, house.clock, ticket_lifetime_s=lifetime_s, caps=caps)
     service = TransportService(
-        shelf, transfers, office, reader, house.clock, house.rng, read_ticket_lifetime_s=settings.read_ticket_lifetime_s
+        repository, transfers, office, reader, house.clock, house.rng, read_ticket_lifetime_s=read_s
     )
     reconciler = Reconciler(
-        shelf, transfers, placements, sites, resync_s=settings.resync_s, retention_s=settings.ended_retention_s,
+        repository, transfers, placements, sites, resync_s=settings.resync_s, retention_s=settings.ended_retention_s,
         guard=Guard("settle transfer", house.clock),
     )  # fmt: skip
     return Parts(

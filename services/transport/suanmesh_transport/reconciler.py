@@ -16,7 +16,7 @@ from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh_chassis import Guard
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_store import Mirror, WorkQueue
-from suanmesh_transport.shelf import Shelf
+from suanmesh_transport.repository import Repository
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ class Reconciler:
 
     def __init__(
         self,
-        shelf: Shelf,
+        repository: Repository,
         kept: Mirror[Transfer],
         placements: Mirror[Placement],
         sites: Mirror[Site],
@@ -35,7 +35,7 @@ class Reconciler:
         retention_s: float,
         guard: Guard,
     ) -> None:
-        self._shelf = shelf
+        self._repository = repository
         self._kept = kept
         self._placements = placements
         self._sites = sites
@@ -61,9 +61,9 @@ class Reconciler:
         if held is None:
             return
         if held.message.HasField("end_time"):
-            await self._shelf.forget(name, self._retention)
+            await self._repository.forget(name, self._retention)
         else:
-            await self._shelf.settle(name)
+            await self._repository.settle(name)
 
     async def _settle_or_put_off(self, name: str) -> None:
         try:

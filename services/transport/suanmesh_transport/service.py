@@ -20,7 +20,7 @@ from suanmesh_store import Mirror
 from suanmesh_transport import wire
 from suanmesh_transport.domain import transfers
 from suanmesh_transport.reader import FileReader
-from suanmesh_transport.shelf import AREA, Asked, Outcome, Shelf
+from suanmesh_transport.repository import AREA, Asked, Outcome, Repository
 from suanmesh_transport.tickets import TicketOffice
 from suanmesh_transport.watch import watched
 
@@ -36,7 +36,7 @@ class TransportService:
 
     def __init__(
         self,
-        shelf: Shelf,
+        repository: Repository,
         kept: Mirror[transfer_pb2.Transfer],
         office: TicketOffice,
         reader: FileReader,
@@ -45,7 +45,7 @@ class TransportService:
         *,
         read_ticket_lifetime_s: float,
     ) -> None:
-        self._shelf = shelf
+        self._repository = repository
         self._kept = kept
         self._office = office
         self._reader = reader
@@ -58,19 +58,19 @@ class TransportService:
         if request.placement:
             checked_name(request.placement, "placements", field="placement")
         given = wire.dataset_given(request.dataset, call.site, self._clock.now())
-        return await self._shelf.publish(
+        return await self._repository.publish(
             request.dataset_id, given, call.site, request.placement, call.memo, call.author()
         )
 
     async def GetDataset(self, request: pb.GetDatasetRequest, call: Call) -> dataset_pb2.Dataset:
         """Return one dataset with its replicas."""
-        held = await self._shelf.dataset(checked_name(request.name, "datasets"), _party(call), call.site)
+        held = await self._repository.dataset(checked_name(request.name, "datasets"), _party(call), call.site)
         return wire.dataset_to(wire.dataset_from(held.message), held.etag)
 
     async def ListDatasets(self, request: pb.ListDatasetsRequest, call: Call) -> pb.ListDatasetsResponse:
         """List datasets by name."""
         party = _party(call)
-        seen = self._shelf.datasets(party)
+        seen = self._repository.datasets(party)
         taken, token = pages.of(seen, request.page_size, request.page_token, f"ListDatasets {party}")
         return pb.ListDatasetsResponse(datasets=[seen[name] for name in taken], next_page_token=token)
 
@@ -78,19 +78,21 @@ class TransportService:
         """Make transfers, each with its ticket."""
         _check_count(request.items, "items")
         asked = [self._asked(index, item, call) for index, item in enumerate(request.items)]
-        outcomes = await self._shelf.make(asked, lambda found: call.memo(_transfers_to(found, call)), call.author())
+        outcomes = await self._repository.make(
+            asked, lambda found: call.memo(_transfers_to(found, call)), call.author()
+        )
         return _transfers_to(outcomes, call)
 
     async def GetTransfer(self, request: pb.GetTransferRequest, call: Call) -> transfer_pb2.Transfer:
         """Return one transfer."""
         name = checked_name(request.name, "transfers")
-        return _for(call, await self._shelf.shown(name, _party(call), call.site))
+        return _for(call, await self._repository.shown(name, _party(call), call.site))
 
     async def ListTransfers(self, request: pb.ListTransfersRequest, call: Call) -> pb.ListTransfersResponse:
         """List transfers, the newest first."""
         party = _party(call)
         size, scope = pages.checked_size(request.page_size), f"ListTransfers {party}"
-        found = await self._shelf.transfers(party, pages.after(request.page_token, scope), size + 1)
+        found = await self._repository.transfers(party, pages.after(request.page_token, scope), size + 1)
         taken, token = pages.cut(found, size, scope)
         return pb.ListTransfersResponse(transfers=[_for(call, found[place]) for place in taken], next_page_token=token)
 
@@ -98,7 +100,7 @@ class TransportService:
         """End a transfer that has not ended."""
         name = checked_name(request.name, "transfers")
         reason = StateReason("CANCELLED", {"by": call.principal})
-        return _for(call, await self._shelf.cancel(name, _party(call), reason, call.author()))
+        return _for(call, await self._repository.cancel(name, _party(call), reason, call.author()))
 
     async def WatchTransfers(
         self, request: pb.WatchTransfersRequest, call: Call
@@ -118,9 +120,9 @@ class TransportService:
         """Stream one file of a dataset from a site that has it."""
         if len(request.path) > PATH_CHARS_MAX:
             raise _invalid("path", f"it is longer than {PATH_CHARS_MAX} characters")
-        held = await self._shelf.dataset(checked_name(request.dataset, "datasets", field="dataset"), _party(call))
+        held = await self._repository.dataset(checked_name(request.dataset, "datasets", field="dataset"), _party(call))
         dataset = wire.dataset_from(held.message)
-        place = await self._shelf.source_of(dataset)
+        place = await self._repository.source_of(dataset)
         ticket = self._office.for_reading(dataset, place.site, self._clock.now() + self._read_lifetime)
         pieces = self._reader.read(place, ticket, dataset, request.path, caller=call.principal)
         async with aclosing(pieces):
@@ -147,7 +149,7 @@ class TransportService:
         try:
             report = wire.report_from(message)
             return pb.TransferResult(
-                transfer=await self._shelf.report(message.transfer, report, call.site, call.author())
+                transfer=await self._repository.report(message.transfer, report, call.site, call.author())
             )
         except Refusal as refusal:
             return pb.TransferResult(error=status_of(refusal, area=AREA))

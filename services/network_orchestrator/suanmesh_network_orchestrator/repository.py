@@ -32,7 +32,7 @@ BOOKING_TRIES = 5
 """How often a hold is tried when bookings change under it."""
 
 
-class Shelf:
+class Repository:
     """Links, bookings and reservations of this node."""
 
     def __init__(

@@ -64,7 +64,7 @@ class Kept:
     placements: Mirror[Placement]
 
 
-class Shelf:
+class Repository:
     """Datasets and transfers of this node."""
 
     def __init__(
