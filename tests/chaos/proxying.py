@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.proxies import Front, Rule
-from suanmesh_local.leash import leashed
+from suanmesh_local.die_with_parent import die_with_parent
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -27,7 +27,7 @@ class Proxies:
     async def start(self, fronts: Iterable[Front]) -> None:
         """Start it, and stand before every process."""
         pipe = asyncio.subprocess.PIPE
-        command = leashed([sys.executable, "-m", "chaos.proxies"])
+        command = die_with_parent([sys.executable, "-m", "chaos.proxies"])
         environment = {"PYTHONPATH": str(TESTS)}
         self._child = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environment)
         await self._tell(fronts=[asdict(front) for front in fronts])

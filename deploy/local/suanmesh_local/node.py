@@ -25,10 +25,10 @@ from suanmesh_etcd3 import OutcomeUnknown, Unavailable, confine
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import founding, world
+from suanmesh_local.die_with_parent import die_with_parent
 from suanmesh_local.etcd import START_S_MAX, EtcdServer, peer_url
 from suanmesh_local.format import claim_format
 from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, found_identities
-from suanmesh_local.leash import leashed
 from suanmesh_local.lock import Lock
 from suanmesh_local.ports import kept_ports
 from suanmesh_local.processes import Process
@@ -147,7 +147,9 @@ class Node:
         command = [_script("agent"), "publish", "--dataset", dataset, "--party", f"parties/{party}", str(folder)]
         environment = os.environ | self.agents[site].environment | {"SUANMESH_LOG_LEVEL": "error"}
         pipe = asyncio.subprocess.PIPE
-        child = await asyncio.create_subprocess_exec(*leashed(command), env=environment, stdout=pipe, stderr=pipe)
+        child = await asyncio.create_subprocess_exec(
+            *die_with_parent(command), env=environment, stdout=pipe, stderr=pipe
+        )
         try:
             said, trouble = await child.communicate()
         finally:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from suanmesh_chassis.private import FILE_MODE, UMASK, private_folder
-from suanmesh_local.leash import leashed
+from suanmesh_local.die_with_parent import die_with_parent
 
 STOP_S_MAX = 10.0
 TAIL_BYTES_MAX = 16 * 1024
@@ -45,7 +45,7 @@ class Process:
         keep = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
-                leashed(self.command),
+                die_with_parent(self.command),
                 env=keep | self.environment,
                 stdout=log,
                 stderr=log,

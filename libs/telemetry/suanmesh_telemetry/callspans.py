@@ -22,25 +22,25 @@ _SCOPE = InstrumentationScope("suanmesh")
 
 
 @dataclass(frozen=True, slots=True)
-class WayOut:
+class Exporter:
     """Where the kept spans of a process go."""
 
     resource: Resource
     processor: SpanProcessor
 
 
-_way_out: WayOut | None = None
+_exporter: Exporter | None = None
 
 
-def way_out() -> WayOut | None:
+def exporter() -> Exporter | None:
     """Where the kept spans of this process go; None until tracing is installed."""
-    return _way_out
+    return _exporter
 
 
-def lead_out(out: WayOut) -> None:
+def export_to(out: Exporter) -> None:
     """From now on kept spans go to `out`."""
-    global _way_out  # noqa: PLW0603 - beside the tracer provider of the API, which is the process' as well
-    _way_out = out
+    global _exporter  # noqa: PLW0603 - beside the tracer provider of the API, which is the process' as well
+    _exporter = out
 
 
 class KeptSpan(ReadableSpan, Span):
@@ -48,7 +48,7 @@ class KeptSpan(ReadableSpan, Span):
 
     def __init__(
         self,
-        out: WayOut,
+        out: Exporter,
         name: str,
         context: SpanContext,
         parent: SpanContext | None,

@@ -113,7 +113,7 @@ def end_span(span: Span, code: str, reason: str, *, errors: frozenset[str] | Non
 
 
 def _begun(method: str, effect: str, parent: SpanContext | None, kind: SpanKind) -> Span:
-    out = callspans.way_out()
+    out = callspans.exporter()
     if out is None:
         return INVALID_SPAN if parent is None else NonRecordingSpan(parent)
     trace_id = parent.trace_id if parent is not None else _bits(128) or 1

@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
 from suanmesh_telemetry import names
-from suanmesh_telemetry.callspans import WayOut, lead_out
+from suanmesh_telemetry.callspans import Exporter, export_to
 from suanmesh_telemetry.metrics import SPANS_DROPPED
 
 QUEUE_SPANS_MAX = 8192
@@ -163,5 +163,5 @@ def install(area: str, instance: str, processor: SpanProcessor) -> Tracing:
     provider = TracerProvider(sampler=KeptSampler(), resource=resource, shutdown_on_exit=False, span_limits=limits)
     provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
-    lead_out(WayOut(resource, processor))
+    export_to(Exporter(resource, processor))
     return Tracing(provider)

@@ -1,6 +1,6 @@
 """Runs a program that ends with the process that started it, however that one ended.
 
-`python -I -S leash.py PARENT PROGRAM ARGUMENT...` becomes the program. Standard library only; imports nothing of ours.
+`python -I -S die_with_parent.py PARENT PROGRAM ARGUMENT...` becomes the program. Standard library only.
 A program of its own, because between fork and exec of a process with threads hardly anything may be done.
 """
 
@@ -17,7 +17,7 @@ NOT_RUN = 127
 _PR_SET_PDEATHSIG = 1
 
 
-def leashed(command: Sequence[str]) -> list[str]:
+def die_with_parent(command: Sequence[str]) -> list[str]:
     """The command line that runs `command` for no longer than this process. Raises RuntimeError off the main thread."""
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("the kernel would end it with this thread, not with this process")
