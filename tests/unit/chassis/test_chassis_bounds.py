@@ -163,7 +163,9 @@ def _names(spot: Spot, place: str) -> bool:
 
 def _set_items(holder: Any, field: FieldDescriptor, count: int) -> None:
     values = getattr(holder, field.name)
-    if field.message_type is not None:
+    if _is_map(field):
+        values.update({f"fact {index}": "x" for index in range(count)})
+    elif field.message_type is not None:
         for _ in range(count):
             values.add()
     else:
@@ -171,6 +173,9 @@ def _set_items(holder: Any, field: FieldDescriptor, count: int) -> None:
 
 
 def _set_bytes(holder: Any, field: FieldDescriptor, size: int) -> None:
+    if _is_map(field):
+        getattr(holder, field.name)["fact"] = "x" * size
+        return
     if field.message_type is not None:
         _grow(getattr(holder, field.name), size)
         return
@@ -179,6 +184,10 @@ def _set_bytes(holder: Any, field: FieldDescriptor, size: int) -> None:
         getattr(holder, field.name).append(value)
     else:
         setattr(holder, field.name, value)
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
 def _grow(message: Any, size: int) -> None:
