@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import Attributes, AttributeValue
@@ -29,18 +30,13 @@ class Exporter:
     processor: SpanProcessor
 
 
-_exporter: Exporter | None = None
+class CallTracerProvider(TracerProvider):
+    """The SDK's provider, which the API keeps for the process; the spans of calls go where its own go."""
 
-
-def exporter() -> Exporter | None:
-    """Where the kept spans of this process go; None until tracing is installed."""
-    return _exporter
-
-
-def export_to(out: Exporter) -> None:
-    """From now on kept spans go to `out`."""
-    global _exporter  # noqa: PLW0603 - beside the tracer provider of the API, which is the process' as well
-    _exporter = out
+    def __init__(self, resource: Resource, processor: SpanProcessor, sampler: Sampler, limits: SpanLimits) -> None:
+        super().__init__(sampler=sampler, resource=resource, shutdown_on_exit=False, span_limits=limits)
+        self.add_span_processor(processor)
+        self.exporter = Exporter(resource, processor)
 
 
 class KeptSpan(ReadableSpan, Span):

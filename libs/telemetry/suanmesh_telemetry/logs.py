@@ -40,12 +40,19 @@ VALUE_LENGTH_MAX = 2_000
 EXCEPTION_LENGTH_MAX = 20_000
 """Longest traceback, whose end tells what happened."""
 
-_plain_json: PlainJson | None = None
+
+class _Lines(structlog.WriteLoggerFactory):
+    """What structlog keeps of the set-up of the process."""
+
+    def __init__(self, lines: QueuedLines | TextIO, plain: PlainJson | None) -> None:
+        super().__init__(file=cast("TextIO", lines))  # it only writes and flushes
+        self.plain = plain
 
 
 def plain_json() -> PlainJson | None:
     """Where this process writes lines of JSON; None where a person watches, or nothing is set up."""
-    return _plain_json
+    factory = structlog.get_config()["logger_factory"]
+    return factory.plain if isinstance(factory, _Lines) else None
 
 
 def configure_logs(area: str, level: str, stream: TextIO | None = None) -> None:
@@ -60,9 +67,8 @@ def configure_logs(area: str, level: str, stream: TextIO | None = None) -> None:
             event["span_id"] = format(held.span_id, "016x")
         return event
 
-    lines, watched = _way_out(area, stream)
-    global _plain_json  # noqa: PLW0603 - the set-up of structlog, which is the process', is taken note of beside it
-    _plain_json = None if watched else PlainJson(area, lines, LEVELS[level] <= logging.INFO)
+    lines, watched = _lines_of(area, stream)
+    plain = None if watched else PlainJson(area, lines, LEVELS[level] <= logging.INFO)
     written = structlog.dev.ConsoleRenderer() if watched else structlog.processors.JSONRenderer(_json)
     structlog.configure(
         processors=[
@@ -74,7 +80,7 @@ def configure_logs(area: str, level: str, stream: TextIO | None = None) -> None:
             written,
         ],
         wrapper_class=_unfailing(structlog.make_filtering_bound_logger(LEVELS[level]), area, lines),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", lines)),  # it only writes and flushes
+        logger_factory=_Lines(lines, plain),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Foreign(lines)], force=True)
@@ -86,7 +92,7 @@ def plain_line(area: str, level: str, event: str, **fields: object) -> str:
     return _encode(told) + "\n"
 
 
-def _way_out(area: str, stream: TextIO | None) -> tuple[QueuedLines | TextIO, bool]:
+def _lines_of(area: str, stream: TextIO | None) -> tuple[QueuedLines | TextIO, bool]:
     """Where lines are written, and whether a person watches there."""
     stream = stream or sys.stderr
     if isinstance(stream, io.StringIO):

@@ -24,8 +24,8 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import AttributeValue
 
-from suanmesh_telemetry import callspans, names
-from suanmesh_telemetry.callspans import KeptSpan, UnkeptSpan
+from suanmesh_telemetry import names
+from suanmesh_telemetry.callspans import CallTracerProvider, KeptSpan, UnkeptSpan
 from suanmesh_telemetry.spans import SAMPLED, is_unsampled, span_context_of, traceparent_of
 
 MUTATING = frozenset(("KEYED", "IDEMPOTENT"))
@@ -113,8 +113,8 @@ def end_span(span: Span, code: str, reason: str, *, errors: frozenset[str] | Non
 
 
 def _begun(method: str, effect: str, parent: SpanContext | None, kind: SpanKind) -> Span:
-    out = callspans.exporter()
-    if out is None:
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, CallTracerProvider):
         return INVALID_SPAN if parent is None else NonRecordingSpan(parent)
     trace_id = parent.trace_id if parent is not None else _bits(128) or 1
     context = SpanContext(trace_id, _bits(64) or 1, is_remote=False, trace_flags=SAMPLED)
@@ -123,4 +123,4 @@ def _begun(method: str, effect: str, parent: SpanContext | None, kind: SpanKind)
         names.RPC_METHOD: method,
         names.EFFECT: effect,
     }
-    return KeptSpan(out, method, context, parent, kind, attributes)
+    return KeptSpan(provider.exporter, method, context, parent, kind, attributes)

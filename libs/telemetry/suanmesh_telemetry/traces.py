@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
 from suanmesh_telemetry import names
-from suanmesh_telemetry.callspans import Exporter, export_to
+from suanmesh_telemetry.callspans import CallTracerProvider
 from suanmesh_telemetry.metrics import SPANS_DROPPED
 
 QUEUE_SPANS_MAX = 8192
@@ -156,12 +156,10 @@ def start_tracing(area: str, instance: str, target: OtlpTarget) -> Tracing:
 
 
 def install(area: str, instance: str, processor: SpanProcessor) -> Tracing:
-    """Make `processor` the process' way out for spans."""
+    """Have `processor` take every span of the process."""
     attributes = {"service.name": area, "service.instance.id": instance, names.LAYER: names.LAYERS.get(area, "")}
     resource = Resource(attributes)
     limits = SpanLimits(max_attribute_length=ATTRIBUTE_LENGTH_MAX)
-    provider = TracerProvider(sampler=KeptSampler(), resource=resource, shutdown_on_exit=False, span_limits=limits)
-    provider.add_span_processor(processor)
+    provider = CallTracerProvider(resource, processor, KeptSampler(), limits)
     trace.set_tracer_provider(provider)
-    export_to(Exporter(resource, processor))
     return Tracing(provider)
