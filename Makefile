@@ -42,6 +42,7 @@ test-attack: setup ## Run the floods and probes of a hostile caller or task
 test-chaos: setup ## Hurt a node by a seed, then judge its books: make test-chaos SEED=1 MINUTES=10
 	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES)
 
+# Service and contract suites start servers, etcd and sandboxes and take minutes: `make test` runs them.
 check: check-gen lint types layers test-quick ## Everything that must be clean before a landing, in under two minutes
 
 test-quick: setup ## Run the tests that start no process
