@@ -1,16 +1,18 @@
-"""Placing holds: the row first, then the token that stands for it."""
+"""Placing holds: the rows first, in one transaction, then the tokens that stand for them."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
-from suanmesh_accounting import ledger as sql
 from suanmesh_accounting import wire
-from suanmesh_accounting.domain.ledger import HoldState
-from suanmesh_accounting.ledger import Ledger
-from suanmesh_accounting.ports import Tokens
+from suanmesh_accounting.domain.commands import Command, MoveHold, PlaceHold
+from suanmesh_accounting.domain.ledger import Hold, HoldState
+from suanmesh_accounting.ports import Ledger, Tokens, accepted
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name, last
-from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Refusal
 
 
 class Holding:
@@ -21,21 +23,53 @@ class Holding:
         self._tokens = tokens
         self._clock = clock
 
-    async def place(self, ask: pb.HoldAsk) -> pb.MoneyHold:
-        """Place one hold. A row whose token could not be put is given back at once."""
-        _check(ask)
-        name = f"holds/{last(ask.placement)}-{ask.index}"
-        trace_id = ask.traceparent.split("-")[1] if ask.traceparent.count("-") == 3 else ""
-        now = self._clock.now()
-        row = await self._ledger.run(lambda c: sql.add_hold(c, name, ask, trace_id, now))
-        hold = wire.hold_to(row)
+    async def place(self, asks: Sequence[pb.HoldAsk]) -> list[pb.MoneyHold | Refusal]:
+        """Place holds; each stands or falls by itself. A row whose token could not be put is given back at once."""
+        commands = [self._command(ask) for ask in asks]
+        wanted: list[Command[Hold]] = [each for each in commands if isinstance(each, PlaceHold)]
+        answers: list[Hold | Refusal] = await self._ledger.apply(wanted)
+        placed = iter(answers)
+        rows = [next(placed) if isinstance(each, PlaceHold) else each for each in commands]
+        results = await asyncio.gather(*(self._with_token(ask, row) for ask, row in zip(asks, rows, strict=True)))
+        lost = {name: None for row, result in zip(rows, results, strict=True) if (name := _lost(row, result))}
+        for released in await self._ledger.apply([MoveHold(name, HoldState.RELEASED) for name in lost]):
+            accepted(released)
+        return results
+
+    def _command(self, ask: pb.HoldAsk) -> PlaceHold | Refusal:
         try:
-            value = hold.SerializeToString(deterministic=True)
+            _check(ask)
+        except InvalidArgument as refusal:
+            return refusal
+        return PlaceHold(
+            name=f"holds/{last(ask.placement)}-{ask.index}",
+            account=ask.account,
+            placement=ask.placement,
+            position=ask.index,
+            job=ask.job,
+            site=ask.site,
+            amount_micros=ask.amount_micros,
+            price_book=ask.price_book,
+            ask=ask.SerializeToString(),
+            trace_id=ask.traceparent.split("-")[1] if ask.traceparent.count("-") == 3 else "",
+            create_us=wire.microseconds(self._clock.now()),
+        )
+
+    async def _with_token(self, ask: pb.HoldAsk, row: Hold | Refusal) -> pb.MoneyHold | Refusal:
+        if isinstance(row, Refusal):
+            return row
+        hold = wire.hold_to(row)
+        value = hold.SerializeToString(deterministic=True)
+        try:
             token = await self._tokens.put(ask.placement, ask.index, value, ask.attachment)
-        except (FailedPrecondition, InvalidArgument):
-            await self._ledger.run(lambda c: sql.move_hold(c, name, HoldState.RELEASED))
-            raise
+        except Refusal as refusal:
+            return refusal
         return pb.MoneyHold(hold=hold, token=token)
+
+
+def _lost(row: Hold | Refusal, result: pb.MoneyHold | Refusal) -> str:
+    """The hold whose row stands though there will be no token for it, as its round is over; empty for none."""
+    return row.name if isinstance(row, Hold) and isinstance(result, FailedPrecondition | InvalidArgument) else ""
 
 
 def _check(ask: pb.HoldAsk) -> None:

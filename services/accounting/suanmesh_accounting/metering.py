@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 from google.protobuf.message import DecodeError
-from sqlalchemy import Connection
+from opentelemetry.trace import Span
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.type.v1 import signed_pb2
-from suanmesh_accounting import ledger as sql
-from suanmesh_accounting import rating, wire
-from suanmesh_accounting.domain.ledger import Move
+from suanmesh_accounting import wire
+from suanmesh_accounting.domain.commands import ExpireUsage, Measured, RecordUsage
+from suanmesh_accounting.domain.ledger import HoldState, Move
 from suanmesh_accounting.domain.quarantine import Room
-from suanmesh_accounting.ledger import Ledger
-from suanmesh_accounting.ports import Mesh
-from suanmesh_accounting.rating import Apart, Claim
+from suanmesh_accounting.domain.queries import HoldStates, PayableQuarantine, QuarantineSize
+from suanmesh_accounting.ports import Ledger, Mesh, accepted
 from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.signing import verify
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Refusal, ResourceExhausted
+from suanmesh_kernel.refusals import InvalidArgument, Refusal, ResourceExhausted
 from suanmesh_telemetry import current_traceparent, names, span
 from suanmesh_telemetry.metrics import QUARANTINE_EXPIRED, QUARANTINE_REFUSED, QUARANTINED
 
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 PAYLOAD_TYPE = usage_pb2.UsageRecord.DESCRIPTOR.full_name
 EPOCH = re.compile(r"[a-z0-9]{1,63}")
 """Without hyphens, so that no two sites can name a charge alike."""
-TOGETHER_MAX = 50
+TOGETHER_MAX = 250
 """Records stored in one transaction: a hold that comes in between does not wait for a whole batch."""
 
 EXPIRE_MAX = 500
@@ -41,6 +41,17 @@ EXPIRE_MAX = 500
 
 Taken = pb.UsageCharges | Refusal
 """What became of a record."""
+Work = tuple[str, str, str]
+"""Of which trace, placement and site a record is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A record whose signature is right: what it says, as it was signed, and the trace of what it measured."""
+
+    measured: Measured
+    signed: signed_pb2.Signed
+    traceparent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +79,10 @@ class Metering:
         taken: list[Taken] = []
         for start in range(0, len(items), TOGETHER_MAX):
             claims = [self._claimed(item, site) for item in items[start : start + TOGETHER_MAX]]
-            known = await self._known([claim.record for claim in claims if isinstance(claim, Claim)])
-            taken += await self._ledger.run(partial(self._taken, claims=claims, known=known))
-            if any(isinstance(claim, Claim) and claim.record.final for claim in claims):
+            good = [claim for claim in claims if isinstance(claim, Claim)]
+            results = iter(await self._apply(good))
+            taken += [next(results) if isinstance(claim, Claim) else claim for claim in claims]
+            if any(claim.measured.final for claim in good):
                 self._nudge()
         full = sum(isinstance(each, ResourceExhausted) for each in taken)
         if full:
@@ -80,29 +92,28 @@ class Metering:
 
     async def look_again(self, after: int) -> int:
         """Rate records in quarantine whose placement has a hold by now; where to go on, 0 at the end."""
-        found = await self._ledger.run(lambda c: rating.payable_apart(c, after, TOGETHER_MAX))
-        claims = [claim for _, claim in found]
-        known = await self._known([claim.record for claim in claims])
-        await self._ledger.run(partial(self._taken, claims=claims, known=known))
-        return found[-1][0] if len(found) == TOGETHER_MAX else 0
+        found = await self._ledger.page(PayableQuarantine(after, TOGETHER_MAX))
+        await self._apply([_claim_in(kept.signed) for kept in found])
+        return found[-1].id if len(found) == TOGETHER_MAX else 0
 
     async def expire(self) -> None:
         """Drop some of the records that lay in quarantine for too long, and tell of how many are there."""
-        before = self._clock.now() - self._room.age
-        dropped = await self._ledger.run(lambda c: rating.expire_apart(c, before, EXPIRE_MAX))
-        for site, records in dropped.items():
+        before = wire.microseconds(self._clock.now() - self._room.age)
+        [dropped] = await self._ledger.apply([ExpireUsage(before, EXPIRE_MAX)])
+        for site, records in accepted(dropped).items():
             QUARANTINE_EXPIRED.inc(records)
             log.warning("usage expired in quarantine", site=site, dropped=records)
-        QUARANTINED.set(await self._ledger.run(rating.count_apart))
+        size: int = await self._ledger.page(QuarantineSize())
+        QUARANTINED.set(size)
 
     def _claimed(self, item: pb.UsageItem, site: str) -> Claim | Refusal:
         try:
-            record = self._verified(item.record, site)
+            measured = self._verified(item.record, site)
         except InvalidArgument as refusal:
             return refusal
-        return Claim(record, item.record, item.traceparent or current_traceparent())
+        return Claim(measured, item.record, item.traceparent)
 
-    def _verified(self, signed: signed_pb2.Signed, site: str) -> usage_pb2.UsageRecord:
+    def _verified(self, signed: signed_pb2.Signed, site: str) -> Measured:
         key = self._mesh.signing_key(site)
         if signed.payload_type != PAYLOAD_TYPE or key is None or not verify(signed, key):
             message = f"the record is not signed with the key {site} registered"
@@ -120,52 +131,61 @@ class Metering:
             raise InvalidArgument("FIELD_INVALID", problem, field="record.epoch")
         if record.sequence < 1:
             raise InvalidArgument("FIELD_INVALID", "records are numbered from 1", field="record.sequence")
-        wire.readings_from(list(record.readings), "readings")
-        return record
+        return wire.measured_from(record)
 
-    async def _known(self, records: Sequence[usage_pb2.UsageRecord]) -> Known:
+    async def _apply(self, claims: Sequence[Claim]) -> list[Taken]:
+        """Store and charge records in one transaction, under a span for each trace and placement they are of."""
+        known = await self._known([claim.measured for claim in claims])
+        now_us = wire.microseconds(self._clock.now())
+        commands = [self._command(claim, known, now_us) for claim in claims]
+        works = Counter((claim.traceparent, claim.measured.placement, claim.measured.site) for claim in claims)
+        with ExitStack() as spans:
+            charging = {work: spans.enter_context(_charging(*work)) for work in works}
+            results = await self._ledger.apply(commands)
+            charges: Counter[Work] = Counter()
+            for claim, result in zip(claims, results, strict=True):
+                work = (claim.traceparent, claim.measured.placement, claim.measured.site)
+                charges[work] += 0 if isinstance(result, Refusal) else len(result)
+            for work, told in charging.items():
+                told.set_attribute("suanmesh.records", charges[work])
+        return [result if isinstance(result, Refusal) else pb.UsageCharges(charges=result) for result in results]
+
+    def _command(self, claim: Claim, known: Known, now_us: int) -> RecordUsage:
+        return RecordUsage(
+            measured=claim.measured,
+            signed=claim.signed.SerializeToString(),
+            payload=claim.signed.payload,
+            move=known.moves.get(claim.measured.transfer),
+            committed=claim.measured.placement in known.committed,
+            room=self._room,
+            record_us=now_us,
+        )
+
+    async def _known(self, measured: Sequence[Measured]) -> Known:
         """Ask once for each transfer, and for each placement whose commit accounting has not seen.
 
         Nobody is asked about a placement without a hold: whatever is said of it, nothing of it can be rated.
         """
-        named = {record.placement for record in records}
-        placements = set(await self._ledger.run(lambda c: sql.held_placements(c, named)))
-        transfers = {record.transfer for record in records if record.transfer and record.placement in placements}
+        states = await self._ledger.page(HoldStates(frozenset(each.placement for each in measured)))
+        transfers = {each.transfer for each in measured if each.transfer and each.placement in states}
         moves = {name: await self._mesh.move_of(name) for name in sorted(transfers)}
-        unseen = await self._ledger.run(lambda c: sql.unbound_placements(c, placements))
+        unseen = [name for name, state in states.items() if state is HoldState.HELD]
         committed = [name for name in unseen if await self._mesh.standing(name) is not None]
         return Known(moves, frozenset(committed))
 
-    def _taken(self, c: Connection, *, claims: Iterable[Claim | Refusal], known: Known) -> list[Taken]:
-        """Store and rate records in one transaction; one that is refused leaves no trace."""
-        taken: list[Taken] = []
-        apart = Apart(c, self._room)
-        for claim in claims:
-            try:
-                taken.append(self._rated(c, claim, known, apart) if isinstance(claim, Claim) else claim)
-            except Refusal as refusal:
-                taken.append(refusal)
-        return taken
 
-    def _rated(self, c: Connection, claim: Claim, known: Known, apart: Apart) -> Taken:
-        record, now = claim.record, self._clock.now()
-        move = known.moves.get(record.transfer)
-        if record.placement in known.committed:
-            sql.bind_hold(c, record.placement)
-        hold = rating.paying_hold(c, record, move)
-        if hold is None:
-            rating.put_apart(c, claim, apart, now)
-            return _not_ratable(claim)
-        with (
-            span(names.RATE_USAGE, parent=claim.traceparent, placement=record.placement, site=record.site),
-            span(names.CHARGE_ACCOUNT, placement=record.placement) as charging,
-            c.begin_nested(),
-        ):
-            charges = rating.record_usage(c, claim, hold, move, now)
-            charging.set_attribute("suanmesh.records", len(charges))
-        return pb.UsageCharges(charges=charges)
+def _claim_in(signed: bytes) -> Claim:
+    """A stored record as a claim; its signature was checked when it came."""
+    message = signed_pb2.Signed.FromString(signed)
+    return Claim(wire.measured_from(usage_pb2.UsageRecord.FromString(message.payload)), message, "")
 
 
-def _not_ratable(claim: Claim) -> FailedPrecondition:
-    message = f"{claim.reference} is kept, but no hold of {claim.record.placement} lets it be charged"
-    return FailedPrecondition("USAGE_NOT_RATABLE", message, name=claim.reference)
+@contextmanager
+def _charging(traceparent: str, placement: str, site: str) -> Iterator[Span]:
+    """The spans of records of one placement; they belong to the trace of the work, or to that of the call."""
+    parent = traceparent or current_traceparent()
+    with (
+        span(names.RATE_USAGE, parent=parent, placement=placement, site=site),
+        span(names.CHARGE_ACCOUNT, placement=placement) as charging,
+    ):
+        yield charging

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
+from suanmesh_accounting.domain.commands import Command
 from suanmesh_accounting.domain.ledger import Move, Standing
+from suanmesh_accounting.domain.queries import Query
+from suanmesh_kernel.refusals import Refusal
+
+R = TypeVar("R")
+
+
+class Ledger(Protocol):
+    """Accounts, prices, holds, usage, charges and the answers to requests. Several processes may write at once.
+
+    Both methods raise Unavailable (`NOT_READY`, `DISK_FULL`, `PROCESS_FULL`) and DataLoss (`STORE_CORRUPT`).
+    """
+
+    async def apply(self, commands: Sequence[Command[R]]) -> list[R | Refusal]:
+        """Carry out commands in their order and in one transaction; each stands or falls by itself.
+
+        Durable when it returns; what other callers apply at the same time shares the wait for the disk. A caller that
+        is cancelled while it waits leaves no trace, unless the transaction was being committed by then. Raises Aborted
+        (`CONFLICT`) where others keep changing what the commands need.
+        """
+
+    async def page(self, query: Query[R]) -> R:
+        """What the query asks for, of one moment that is no older than what any `apply` returned before the call."""
 
 
 class Mesh(Protocol):
@@ -38,3 +62,10 @@ class Tokens(Protocol):
 
     async def drop(self, placement: str, index: int) -> None:
         """Delete the token; no harm when it is gone."""
+
+
+def accepted(result: R | Refusal) -> R:
+    """The result of one command. Raises its refusal where it was refused."""
+    if isinstance(result, Refusal):
+        raise result
+    return result

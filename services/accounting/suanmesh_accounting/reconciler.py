@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import structlog
-from sqlalchemy import Row
 
-from suanmesh_accounting import ledger as sql
-from suanmesh_accounting import rating
-from suanmesh_accounting.domain.ledger import HoldState, next_state
-from suanmesh_accounting.ledger import Ledger
+from suanmesh_accounting.domain.commands import ForgetAnswers, MoveHold
+from suanmesh_accounting.domain.ledger import Finals, Hold, HoldState, next_state
+from suanmesh_accounting.domain.queries import FinalUsage, StandingHolds
 from suanmesh_accounting.metering import Metering
-from suanmesh_accounting.ports import Mesh, Tokens
+from suanmesh_accounting.ports import Ledger, Mesh, Tokens, accepted
 from suanmesh_accounting.settings import AccountingSettings
-from suanmesh_accounting.wire import moment
+from suanmesh_accounting.wire import microseconds, moment
 from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Aborted, Unavailable
@@ -68,8 +65,8 @@ class HoldReconciler:
             self._wake.clear()
 
     async def _look(self) -> None:
-        for row in await self._ledger.run(sql.standing_holds):
-            await self._guard.run(row.name, partial(self._settle_or_put_off, row))
+        for hold in await self._ledger.page(StandingHolds()):
+            await self._guard.run(hold.name, partial(self._settle_or_put_off, hold))
         await self.forget()
         await self._guard.run("quarantine", self._look_into_quarantine)
 
@@ -80,36 +77,38 @@ class HoldReconciler:
         except (Unavailable, Aborted) as refusal:
             log.info("quarantine put off", reason=refusal.reason)
 
-    async def _settle_or_put_off(self, row: Row[Any]) -> None:
+    async def _settle_or_put_off(self, hold: Hold) -> None:
         try:
-            await self.settle(row)
+            await self.settle(hold)
         except (Unavailable, Aborted) as refusal:
-            log.info("hold put off", placement=row.placement, reason=refusal.reason)
+            log.info("hold put off", placement=hold.placement, reason=refusal.reason)
 
-    async def settle(self, row: Row[Any]) -> None:
+    async def settle(self, hold: Hold) -> None:
         """Bring one hold to where its placement says.
 
         Its token is dropped before the hold is RELEASED, because one that is RELEASED is not looked at again.
         """
-        standing = await self._mesh.standing(row.placement)
-        finals = await self._ledger.run(lambda c: rating.finals_of(c, row.placement))
+        standing = await self._mesh.standing(hold.placement)
+        ended = standing is not None and standing.terminal
+        finals = await self._ledger.page(FinalUsage(hold.placement)) if ended else Finals()
         now = self._clock.now()
         state = next_state(
-            HoldState(row.state),
+            hold.state,
             standing,
             finals,
             now=now,
             late=timedelta(seconds=self._settings.late_usage_s),
             orphaned=standing is None
-            and now - moment(row.create_us) > YOUNG
-            and not await self._tokens.stands(row.placement, row.position),
+            and now - moment(hold.create_us) > YOUNG
+            and not await self._tokens.stands(hold.placement, hold.position),
         )
         if state is HoldState.RELEASED:
-            await self._tokens.drop(row.placement, row.position)
-        if state is not HoldState(row.state):
-            await self._ledger.run(lambda c: sql.move_hold(c, row.name, state))
+            await self._tokens.drop(hold.placement, hold.position)
+        if state is not hold.state:
+            [moved] = await self._ledger.apply([MoveHold(hold.name, state)])
+            accepted(moved)
 
     async def forget(self) -> None:
         """Forget some of the answers to requests that nobody repeats any more."""
-        before = self._clock.now() - REQUEST_MEMORY
-        await self._ledger.run(lambda c: sql.forget_requests(c, before, FORGET_MAX))
+        before = microseconds(self._clock.now() - REQUEST_MEMORY)
+        await self._ledger.apply([ForgetAnswers(before, FORGET_MAX)])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Row
 
 from suanmesh.accounting.v1 import account_pb2, accounting_service_pb2, price_book_pb2, usage_pb2
-from suanmesh.type.v1 import money_pb2
-from suanmesh_accounting.domain.ledger import AccountKind
+from suanmesh.type.v1 import money_pb2, signed_pb2
+from suanmesh_accounting.domain.commands import Measured
+from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posted
 from suanmesh_accounting.domain.prices import Book, Line, LinkTariff, MeterPrice, Reading
+from suanmesh_accounting.domain.queries import KeptUsage, MeterUsage
 from suanmesh_kernel.money import Price, is_currency
 from suanmesh_kernel.refusals import InvalidArgument
 
@@ -43,43 +43,90 @@ def moment(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
-def account_to(row: Row[Any], held_micros: int) -> account_pb2.Account:
-    """An account's row as its message."""
+def account_to(account: Account) -> account_pb2.Account:
+    """An account as its message."""
     return account_pb2.Account(
-        name=row.name,
-        party=row.party,
-        currency=row.currency,
-        kind=account_pb2.Account.Kind.Value(f"KIND_{row.kind}"),
-        balance_micros=row.balance_micros,
-        held_micros=held_micros,
-        create_time=timestamp(row.create_us),
+        name=account.name,
+        party=account.party,
+        currency=account.currency,
+        kind=account_pb2.Account.Kind.Value(f"KIND_{account.kind}"),
+        balance_micros=account.balance_micros,
+        held_micros=account.held_micros,
+        create_time=timestamp(account.create_us),
     )
 
 
-def hold_to(row: Row[Any]) -> usage_pb2.Hold:
-    """A hold's row as its message."""
+def hold_to(hold: Hold) -> usage_pb2.Hold:
+    """A hold as its message."""
     return usage_pb2.Hold(
-        name=row.name,
-        account=row.account,
-        placement=row.placement,
-        job=row.job,
-        amount_micros=row.amount_micros,
-        charged_micros=row.charged_micros,
-        state=usage_pb2.Hold.State.Value(f"STATE_{row.state}"),
-        create_time=timestamp(row.create_us),
+        name=hold.name,
+        account=hold.account,
+        placement=hold.placement,
+        job=hold.job,
+        amount_micros=hold.amount_micros,
+        charged_micros=hold.charged_micros,
+        state=usage_pb2.Hold.State.Value(f"STATE_{hold.state}"),
+        create_time=timestamp(hold.create_us),
     )
 
 
-def posting_to(row: Row[Any]) -> account_pb2.Posting:
-    """A posting's row as its message."""
+def posting_to(posted: Posted) -> account_pb2.Posting:
+    """A posting as its message."""
     return account_pb2.Posting(
-        entry=row.entry,
-        account=row.account,
-        amount_micros=row.amount_micros,
-        currency=row.currency,
-        charge=row.charge,
-        post_time=timestamp(row.post_us),
+        entry=posted.entry,
+        account=posted.account,
+        amount_micros=posted.amount_micros,
+        currency=posted.currency,
+        charge=posted.charge,
+        post_time=timestamp(posted.post_us),
     )
+
+
+def usage_to(kept: KeptUsage) -> usage_pb2.StoredUsage:
+    """A stored record as its message."""
+    return usage_pb2.StoredUsage(
+        record=signed_pb2.Signed.FromString(kept.signed), record_time=timestamp(kept.record_us)
+    )
+
+
+def measured_from(record: usage_pb2.UsageRecord) -> Measured:
+    """What a usage record says."""
+    return Measured(
+        site=record.site,
+        epoch=record.epoch,
+        sequence=record.sequence,
+        placement=record.placement,
+        transfer=record.transfer,
+        task=record.task,
+        final=record.final,
+        readings=tuple(readings_from(list(record.readings), "readings")),
+    )
+
+
+def metering_state_to(found: MeterUsage) -> accounting_service_pb2.MeteringState:
+    """What is stored of a site's meter, with the sums of what it metered of each work."""
+    state = accounting_service_pb2.MeteringState(last_epoch=found.last_epoch, last_sequence=found.last_sequence)
+    sums: dict[tuple[str, int], accounting_service_pb2.MeteredWork] = {}
+    for signed in found.signed:
+        record = usage_pb2.UsageRecord.FromString(signed_pb2.Signed.FromString(signed).payload)
+        key = (record.transfer or record.placement, record.task)
+        if key not in sums:
+            sums[key] = state.works.add(work=key[0], task=key[1])
+        _add_to(sums[key], record)
+    return state
+
+
+def _add_to(work: accounting_service_pb2.MeteredWork, record: usage_pb2.UsageRecord) -> None:
+    totals = {reading.meter: reading for reading in work.readings}
+    for reading in record.readings:
+        total = totals.get(reading.meter)
+        if total is None:
+            work.readings.add(meter=reading.meter, quantity=reading.quantity)
+        else:
+            total.quantity += reading.quantity
+    work.final = work.final or record.final
+    if record.end_time.ToNanoseconds() > work.end_time.ToNanoseconds():
+        work.end_time.CopyFrom(record.end_time)
 
 
 def kind_of(account: account_pb2.Account) -> AccountKind:
@@ -104,6 +151,18 @@ def book_from(message: price_book_pb2.PriceBook) -> Book:
     if len({p.meter for p in prices}) != len(prices):
         raise _field("price_book.prices", "two prices for one meter")
     return Book(message.name, message.version, message.party, message.currency, prices)
+
+
+def stored_book(document: bytes, version: int) -> Book:
+    """A version of a price book as the ledger keeps it."""
+    return book_from(book_message(document, version))
+
+
+def book_message(document: bytes, version: int) -> price_book_pb2.PriceBook:
+    """The same as its message; only the ledger knows which version it is."""
+    message = price_book_pb2.PriceBook.FromString(document)
+    message.version = version
+    return message
 
 
 def price_from(message: money_pb2.Price, field: str) -> Price:

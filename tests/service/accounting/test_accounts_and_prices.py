@@ -204,7 +204,7 @@ async def test_every_list_comes_in_pages_and_each_token_fits_its_own_question(bo
 
 async def test_a_party_opens_no_more_accounts_than_it_may(books: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script that runs wild would fill the ledger; what a provider earns finds its account all the same."""
-    monkeypatch.setattr("suanmesh_accounting.ledger.PARTY_ACCOUNTS_MAX", 1)
+    monkeypatch.setattr("suanmesh_accounting.ledger.paying.PARTY_ACCOUNTS_MAX", 1)
     with pytest.raises(Refusal, match="ACCOUNTS_TOO_MANY") as refused:
         await books.open_account("second")
     assert refused.value.facts == {"name": "parties/acme", "most": "1"}
@@ -215,8 +215,8 @@ async def test_a_party_opens_no_more_accounts_than_it_may(books: Any, monkeypatc
 
 async def test_price_books_and_their_versions_are_bounded(books: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A feed that publishes a price a second must be told, not kept for ever."""
-    monkeypatch.setattr("suanmesh_accounting.ledger.PRICE_BOOKS_MAX", 1)
-    monkeypatch.setattr("suanmesh_accounting.ledger.PRICE_BOOK_VERSIONS_MAX", 2)
+    monkeypatch.setattr("suanmesh_accounting.ledger.paying.PRICE_BOOKS_MAX", 1)
+    monkeypatch.setattr("suanmesh_accounting.ledger.paying.PRICE_BOOK_VERSIONS_MAX", 2)
     with pytest.raises(Refusal, match="PRICE_BOOKS_TOO_MANY"):
         await books.publish("b")
     assert (await books.publish("a", cpu=2)).version == 2

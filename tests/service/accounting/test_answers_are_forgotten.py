@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
 
-from suanmesh.type.v1.document_pb2 import RequestRecord
-from suanmesh_accounting import ledger as sql
-from suanmesh_accounting import tables as t
-from suanmesh_accounting.ledger import Ledger, open_ledger
+from suanmesh_accounting.domain.commands import Once, OpenAccount, Request
+from suanmesh_accounting.domain.ledger import AccountKind
+from suanmesh_accounting.domain.queries import AnswerTo
+from suanmesh_accounting.ledger.sqlite import open_sqlite
+from suanmesh_accounting.ports import Ledger
 from suanmesh_accounting.reconciler import FORGET_MAX, REQUEST_MEMORY_S, HoldReconciler
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.testing import PaperMesh, PaperTokens
+from suanmesh_accounting.wire import microseconds
 from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import InvalidArgument
-from suanmesh_store import MemoKey
 
 
 async def test_an_answer_is_remembered_for_a_day_and_then_forgotten(books: Any) -> None:
@@ -38,23 +38,18 @@ async def test_an_answer_is_remembered_for_a_day_and_then_forgotten(books: Any) 
 
 async def test_a_pass_forgets_no_more_than_it_has_time_for(tmp_path: Path) -> None:
     """After a busy day the holds of the next must not wait for its tidying."""
-    clock, ledger = HandClock(), Ledger(open_ledger(f"sqlite:///{tmp_path}/ledger"))
+    clock, ledger = HandClock(), open_sqlite(f"sqlite:///{tmp_path}/ledger")
     reconciler = HoldReconciler(
         ledger, PaperMesh(), PaperTokens(), clock, AccountingSettings(), Guard("settle hold", clock)
     )
     old = clock.now() - timedelta(seconds=REQUEST_MEMORY_S)
 
-    def remember(c: Connection) -> None:
-        for number in range(FORGET_MAX + 2):
-            sql.remember(c, _key(number), RequestRecord(), old - timedelta(seconds=1 + number))
-        sql.remember(c, _key(-1), RequestRecord(), old)
-
-    await ledger.run(remember)
+    answers = [_answered(number, old - timedelta(seconds=1 + number)) for number in range(FORGET_MAX + 2)]
+    await ledger.apply([*answers, _answered(-1, old)])
     await reconciler.forget()
-    assert await ledger.run(_numbers) == {0, 1, -1}
+    assert await _numbers(ledger) == {0, 1, -1}
     await reconciler.forget()
-    assert await ledger.run(_numbers) == {-1}
-    assert await ledger.recall(_key(-1)) is not None
+    assert await _numbers(ledger) == {-1}
     await ledger.close()
 
 
@@ -65,9 +60,16 @@ async def _credited(books: Any) -> Any:
         return None
 
 
-def _key(number: int) -> MemoKey:
-    return MemoKey("spiffe://test/party/operator/user/olga", str(number), "CreditAccount")
+def _request(number: int) -> Request:
+    return Request("spiffe://test/party/operator/user/olga", "CreateAccount", str(number))
 
 
-def _numbers(c: Connection) -> set[int]:
-    return {int(found) for found in c.execute(select(t.requests.c.request_id)).scalars()}
+def _answered(number: int, moment: datetime) -> Once[Any]:
+    """A request that was answered at a moment."""
+    opening = OpenAccount(f"accounts/{number}", f"parties/{number}", "CNY", AccountKind.CONSUMER, 0)
+    return Once(_request(number), opening, lambda _: b"answer", microseconds(moment))
+
+
+async def _numbers(ledger: Ledger) -> set[int]:
+    asked = (-1, *range(FORGET_MAX + 2))
+    return {number for number in asked if await ledger.page(AnswerTo(_request(number))) is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -12,32 +12,34 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, select
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.accounting.v1.price_book_pb2 import PriceBook
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_MEMORY_MIB_S, Price
 from suanmesh.type.v1.signed_pb2 import Signed
-from suanmesh_accounting import ledger as sql
-from suanmesh_accounting import tables as t
-from suanmesh_accounting.domain.ledger import AccountKind, Standing
+from suanmesh_accounting.domain.commands import CreditAccount, OpenAccount, PublishBook
+from suanmesh_accounting.domain.ledger import Account, AccountKind, Standing
+from suanmesh_accounting.domain.queries import Accounts, Bill, Cut, Holds, Postings, StandingHolds, Usage
 from suanmesh_accounting.holding import Holding
-from suanmesh_accounting.ledger import Ledger, open_ledger
+from suanmesh_accounting.ledger.sqlite import open_sqlite
 from suanmesh_accounting.metering import Metering
+from suanmesh_accounting.ports import Ledger, accepted
 from suanmesh_accounting.reconciler import HoldReconciler
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.testing import PaperMesh, PaperTokens
+from suanmesh_accounting.wire import microseconds
 from suanmesh_chassis import Guard, Signer
 from suanmesh_chassis.signing import new_signing_key
 from suanmesh_kernel.clock import HandClock
-from suanmesh_kernel.refusals import Aborted, FailedPrecondition, ResourceExhausted
+from suanmesh_kernel.refusals import Aborted, FailedPrecondition, Refusal, ResourceExhausted
 
 SITE = "sites/a"
 SIGNER = Signer(new_signing_key(), "spiffe://test/site/a/agent")
 CURRENCIES = ("CNY", "EUR")
 PRICES = {METER_CPU_US: Fraction(1, 3), METER_MEMORY_MIB_S: Fraction(7, 10)}
 Step = tuple[str, tuple[int, ...]]
+ALL = Cut(10_000, "", "")
 
 which = st.integers(0, 2)
 amount = st.integers(1, 1000)
@@ -77,7 +79,8 @@ class Shop:
     async def credit(self, number: int, amount: int) -> None:
         self.credits += 1
         name, entry = _account(number), f"credits/{self.credits}"
-        await self.ledger.run(lambda c: sql.credit(c, name, amount, entry, "parties/operator", self.clock.now()))
+        now_us = microseconds(self.clock.now())
+        await self.ledger.apply([CreditAccount(name, amount, entry, "parties/operator", now_us)])
 
     async def hold(self, number: int, amount: int) -> None:
         self.rounds[number] = self.tokens.open_round()
@@ -86,8 +89,9 @@ class Shop:
             amount_micros=amount, job=f"jobs/{number}", site=SITE,
             price_book=f"priceBooks/{CURRENCIES[number % 2].lower()}",
         )  # fmt: skip
-        with suppress(ResourceExhausted, FailedPrecondition, Aborted):  # no money, no round, another round's
-            await self.holding.place(ask)
+        [placed] = await self.holding.place([ask])
+        if isinstance(placed, Refusal):
+            assert isinstance(placed, ResourceExhausted | FailedPrecondition | Aborted)  # no money, no or another round
 
     async def die(self, number: int) -> None:
         """The scheduler dies: what it has not committed evaporates."""
@@ -125,8 +129,8 @@ class Shop:
         self.clock.advance(seconds)
 
     async def settle(self) -> None:
-        for row in await self.ledger.run(sql.standing_holds):
-            await self.reconciler.settle(row)
+        for hold in await self.ledger.page(StandingHolds()):
+            await self.reconciler.settle(hold)
 
     async def _record(self, number: int, amounts: Sequence[int], *, final: bool) -> None:
         self.sequence += 1
@@ -141,13 +145,13 @@ class Shop:
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Shop]:
-    ledger, mesh, tokens, clock = Ledger(open_ledger(f"sqlite:///{folder}/l")), PaperMesh(), PaperTokens(), HandClock()
+    ledger, mesh, tokens, clock = open_sqlite(f"sqlite:///{folder}/l"), PaperMesh(), PaperTokens(), HandClock()
     mesh.keys[SITE] = SIGNER.public_key
     reconciler = HoldReconciler(ledger, mesh, tokens, clock, AccountingSettings(), Guard("settle hold", clock))
     metering = Metering(ledger, mesh, clock, reconciler.nudge, AccountingSettings().room())
     shop = Shop(ledger, mesh, tokens, clock, Holding(ledger, tokens, clock), metering, reconciler)
     for currency in CURRENCIES:
-        await ledger.run(lambda c, currency=currency: _found(c, currency, clock))
+        await _found(ledger, currency, clock)
     await shop.credit(0, 1000)
     await shop.credit(1, 1000)
     yield shop
@@ -162,52 +166,68 @@ async def test_no_order_of_events_brings_the_books_out_of_balance(happening: lis
         async with opened(Path(folder)) as shop:
             for name, facts in happening:
                 await getattr(shop, name)(*facts)
-                await shop.ledger.run(_assert_sound)
+                await _assert_sound(shop.ledger)
 
 
-def _assert_sound(c: Connection) -> None:
+async def _assert_sound(ledger: Ledger) -> None:
     """What must hold after every step."""
-    accounts = {row.name: row for row in c.execute(select(t.accounts))}
+    accounts = {account.name: account for account in (await ledger.page(Accounts(ALL, ""))).items}
     entries: Counter[tuple[str, str]] = Counter()
     balances: Counter[str] = Counter()
-    for row in c.execute(select(t.postings)):
-        assert row.currency == accounts[row.account].currency
-        entries[row.entry, row.currency] += row.amount_micros
-        balances[row.account] += row.amount_micros
+    for posted in (await ledger.page(Postings(ALL, ""))).items:
+        assert posted.currency == accounts[posted.account].currency
+        entries[posted.entry, posted.currency] += posted.amount_micros
+        balances[posted.account] += posted.amount_micros
     assert not any(entries.values())
-    assert {name: row.balance_micros for name, row in accounts.items()} == {name: balances[name] for name in accounts}
+    assert {name: account.balance_micros for name, account in accounts.items()} == {n: balances[n] for n in accounts}
     for currency in CURRENCIES:
-        assert sum(row.balance_micros for row in accounts.values() if row.currency == currency) == 0
-    for row in accounts.values():
-        if row.kind == AccountKind.CONSUMER:
-            assert sql.purse_of(c, row.name).free_micros >= 0
-    _assert_recomputes(c)
+        assert sum(account.balance_micros for account in accounts.values() if account.currency == currency) == 0
+    await _assert_held(ledger, accounts)
+    await _assert_recomputes(ledger, accounts)
 
 
-def _assert_recomputes(c: Connection) -> None:
+async def _assert_held(ledger: Ledger, accounts: dict[str, Account]) -> None:
+    """What accounts say is held of them is what their holds promise, and never more than they have."""
+    promised: Counter[str] = Counter()
+    for hold in (await ledger.page(Holds(ALL, "", ""))).items:
+        promised[hold.account] += hold.promised_micros
+    for account in accounts.values():
+        assert account.held_micros == promised[account.name]
+        assert account.kind is AccountKind.FUNDING or account.free_micros >= 0
+
+
+async def _assert_recomputes(ledger: Ledger, accounts: dict[str, Account]) -> None:
     """Every charge is its record's reading at the price, less what was waived; a hold covers its charges."""
-    signed = {f"{row.site}/{row.epoch}/{row.sequence}": row.signed for row in c.execute(select(t.usage))}
+    signed = [Signed.FromString(kept.signed) for kept in (await ledger.page(Usage(ALL, "", ""))).items]
+    records = [usage_pb2.UsageRecord.FromString(each.payload) for each in signed]
+    by_reference = {f"{record.site}/{record.epoch}/{record.sequence}": record for record in records}
     spent: Counter[str] = Counter()
-    for document in c.execute(select(t.charges.c.document)).scalars():
-        charge = usage_pb2.Charge.FromString(document)
-        record = usage_pb2.UsageRecord.FromString(Signed.FromString(signed[charge.usage]).payload)
-        [quantity] = [reading.quantity for reading in record.readings if reading.meter == charge.meter]
-        assert (charge.quantity, charge.placement) == (quantity, record.placement)
-        assert charge.amount_micros + charge.waived_micros == round(quantity * PRICES[charge.meter])
-        assert min(charge.amount_micros, charge.waived_micros) >= 0
-        spent[charge.placement] += charge.amount_micros
-    for hold in c.execute(select(t.holds)):
+    for account in accounts:
+        bill = await ledger.page(Bill(ALL, account, "", "", 0, 2**62))
+        charges = [usage_pb2.Charge.FromString(document) for document in bill.charges.items]
+        assert bill.total_micros == sum(charge.amount_micros for charge in charges)
+        for charge in charges:
+            record = by_reference[charge.usage]
+            [quantity] = [reading.quantity for reading in record.readings if reading.meter == charge.meter]
+            assert (charge.quantity, charge.placement) == (quantity, record.placement)
+            assert charge.amount_micros + charge.waived_micros == round(quantity * PRICES[charge.meter])
+            assert min(charge.amount_micros, charge.waived_micros) >= 0
+            spent[charge.placement] += charge.amount_micros
+    for hold in (await ledger.page(Holds(ALL, "", ""))).items:
         assert hold.charged_micros == spent[hold.placement] <= hold.amount_micros
 
 
-def _found(c: Connection, currency: str, clock: HandClock) -> None:
-    name = currency.lower()
-    sql.add_account(c, f"accounts/{name}", "parties/acme", currency, AccountKind.CONSUMER, clock.now())
+async def _found(ledger: Ledger, currency: str, clock: HandClock) -> None:
+    name, now_us = currency.lower(), microseconds(clock.now())
+    account = OpenAccount(f"accounts/{name}", "parties/acme", currency, AccountKind.CONSUMER, now_us)
+    [opened] = await ledger.apply([account])
+    accepted(opened)
     prices = [
         Price(meter=meter, amount_micros=price.numerator, per_quantity=price.denominator)
         for meter, price in PRICES.items()
     ]
-    sql.add_price_book(c, PriceBook(name=f"priceBooks/{name}", party="parties/p", currency=currency, prices=prices))
+    book = PriceBook(name=f"priceBooks/{name}", party="parties/p", currency=currency, prices=prices)
+    await ledger.apply([PublishBook(book.name, book.SerializeToString())])
 
 
 def _account(number: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh_accounting.domain.ledger import HoldState, Promise, Share, chargeable, within
+from suanmesh_accounting.domain.ledger import Hold, HoldState, Share, chargeable, within
 from suanmesh_accounting.domain.prices import Book, MeterPrice, Reading, compute_lines
 from suanmesh_kernel.money import Price
 
@@ -71,4 +71,5 @@ def test_of_an_honest_job_only_halves_are_waived(prices: list[Price], most: int,
 )
 def test_what_comes_late_takes_nothing_that_is_promised_to_others(state: HoldState, free: int, expected: int) -> None:
     """A site that reports late must not take the money that keeps another job running."""
-    assert chargeable(Promise(100, 30, state), free) == expected
+    hold = Hold("h", "a", "p", 0, "j", "s", 100, 30, state, True, b"", 1, "", 0)
+    assert chargeable(hold, free) == expected

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from suanmesh_accounting.domain.ledger import Purse, payable
+from suanmesh_accounting.domain.ledger import Account, AccountKind, require_payable
 from suanmesh_kernel.refusals import FailedPrecondition
 
-PURSE = Purse("accounts/demo", "CNY", balance_micros=1_000_000, held_micros=0)
+ACCOUNT = Account("accounts/demo", "parties/demo", "CNY", AccountKind.CONSUMER, 1_000_000, 0, 0)
 
 
 def test_a_price_in_the_accounts_currency_is_payable() -> None:
     """A customer could not buy at home."""
-    payable(PURSE, "CNY")
+    require_payable(ACCOUNT, "CNY")
 
 
 def test_a_price_in_another_currency_is_refused() -> None:
     """A customer's account would be charged five euros as five yuan, and no currency would add up any more."""
     with pytest.raises(FailedPrecondition) as refused:
-        payable(PURSE, "EUR")
+        require_payable(ACCOUNT, "EUR")
 
     assert refused.value.reason == "CURRENCY_MISMATCH"
     assert refused.value.facts["currency"] == "EUR"

@@ -76,17 +76,63 @@ class Posting:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """How much a hold promises, and how much of it has been charged."""
+class Posted:
+    """A posting in the books: of which entry, for which charge if for one, and when."""
 
+    entry: str
+    account: str
+    amount_micros: int
+    currency: str
+    charge: str
+    post_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account: what it has, and how much of that its standing holds still promise; 10^-6 of the currency."""
+
+    name: str
+    party: str
+    currency: str
+    kind: AccountKind
+    balance_micros: int
+    held_micros: int
+    create_us: int
+
+    @property
+    def free_micros(self) -> int:
+        """What a new hold may promise."""
+        return self.balance_micros - self.held_micros
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money promised to a placement, and how much of it has been charged; `ask` is the HoldAsk that it answers."""
+
+    name: str
+    account: str
+    placement: str
+    position: int
+    job: str
+    site: str
     amount_micros: int
     charged_micros: int
     state: HoldState
+    committed: bool
+    ask: bytes
+    price_version: int
+    trace_id: str
+    create_us: int
 
     @property
     def left_micros(self) -> int:
         """What has not been charged."""
         return max(0, self.amount_micros - self.charged_micros)
+
+    @property
+    def promised_micros(self) -> int:
+        """What it takes from what its account has free."""
+        return 0 if self.state is HoldState.RELEASED else self.left_micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,49 +143,35 @@ class Share:
     waived_micros: int
 
 
-@dataclass(frozen=True, slots=True)
-class Purse:
-    """What an account has, and how much of it is promised."""
-
-    account: str
-    currency: str
-    balance_micros: int
-    held_micros: int
-
-    @property
-    def free_micros(self) -> int:
-        """What a new hold may promise."""
-        return self.balance_micros - self.held_micros
-
-
 def entry(payer: str, payee: str, amount_micros: int, currency: str) -> tuple[Posting, Posting]:
     """Move an amount from one account to another: two postings that sum to zero."""
     return (Posting(payer, -amount_micros, currency), Posting(payee, amount_micros, currency))
 
 
-def promised(purse: Purse, amount_micros: int) -> None:
-    """Refuse a hold the purse does not cover.
+def require_free(account: Account, amount_micros: int) -> None:
+    """Refuse a hold that the account does not cover.
 
     Raises ResourceExhausted (`BALANCE_INSUFFICIENT`) with `missing_micros`.
     """
-    missing = amount_micros - purse.free_micros
+    free, currency = account.free_micros, account.currency
+    missing = amount_micros - free
     if missing > 0:
         raise ResourceExhausted(
             "BALANCE_INSUFFICIENT",
-            f"{purse.account} has {purse.free_micros} micros {purse.currency} free, {missing} short of {amount_micros}",
-            name=purse.account,
+            f"{account.name} has {free} micros {currency} free, {missing} short of {amount_micros}",
+            name=account.name,
             missing_micros=missing,
-            available_micros=purse.free_micros,
+            available_micros=free,
             needed_micros=amount_micros,
-            currency=purse.currency,
+            currency=currency,
         )
 
 
-def payable(purse: Purse, currency: str) -> None:
-    """Refuse prices in another currency than the purse's. Raises FailedPrecondition (`CURRENCY_MISMATCH`)."""
-    if currency != purse.currency:
-        problem = f"{purse.account} is kept in {purse.currency}, the price is in {currency}"
-        raise FailedPrecondition("CURRENCY_MISMATCH", problem, name=purse.account, currency=currency)
+def require_payable(account: Account, currency: str) -> None:
+    """Refuse prices in another currency than the account's. Raises FailedPrecondition (`CURRENCY_MISMATCH`)."""
+    if currency != account.currency:
+        problem = f"{account.name} is kept in {account.currency}, the price is in {currency}"
+        raise FailedPrecondition("CURRENCY_MISMATCH", problem, name=account.name, currency=currency)
 
 
 def moved_on(state: HoldState, to: HoldState) -> HoldState:
@@ -149,7 +181,7 @@ def moved_on(state: HoldState, to: HoldState) -> HoldState:
     return to
 
 
-def chargeable(hold: Promise, free_micros: int) -> int:
+def chargeable(hold: Hold, free_micros: int) -> int:
     """What the placement of a hold may still be charged; `free_micros` is what its account has that nothing holds.
 
     A hold that was given back promises nothing any more: usage that comes late is charged as far as the hold would have

@@ -1,4 +1,4 @@
-"""The ledger's tables: plain SQL types, so that SQLite serves embedded and PostgreSQL at scale.
+"""The ledger's tables, alike in SQLite and in PostgreSQL.
 
 Amounts are 64-bit integers in 10^-6 of a currency; times are microseconds since 1970 in UTC.
 """
@@ -20,26 +20,33 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+Text = String().with_variant(String(collation="C"), "postgresql")
+"""Ordered by its bytes, as SQLite does it, and not by the language of whoever installed the server."""
+Serial = BigInteger().with_variant(Integer, "sqlite")
+"""64 bits in both: SQLite numbers rows by a type of that name only."""
+
 accounts = Table(
     "accounts",
     metadata,
-    Column("name", String, primary_key=True),
-    Column("party", String, nullable=False),
-    Column("currency", String, nullable=False),
-    Column("kind", String, nullable=False),
+    Column("name", Text, primary_key=True),
+    Column("party", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("kind", Text, nullable=False),
     Column("balance_micros", BigInteger, nullable=False),
+    Column("held_micros", BigInteger, nullable=False),
     Column("create_us", BigInteger, nullable=False),
+    Index("accounts_by_party", "party", "kind", "currency"),
 )
 
 postings = Table(
     "postings",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("entry", String, nullable=False),
-    Column("account", String, nullable=False),
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("entry", Text, nullable=False),
+    Column("account", Text, nullable=False),
     Column("amount_micros", BigInteger, nullable=False),
-    Column("currency", String, nullable=False),
-    Column("charge", String, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("charge", Text, nullable=False),
     Column("post_us", BigInteger, nullable=False),
     Index("postings_by_account", "account"),
 )
@@ -47,7 +54,7 @@ postings = Table(
 price_books = Table(
     "price_books",
     metadata,
-    Column("name", String, primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("document", LargeBinary, nullable=False),
 )
@@ -55,19 +62,19 @@ price_books = Table(
 holds = Table(
     "holds",
     metadata,
-    Column("name", String, primary_key=True),
-    Column("account", String, nullable=False),
-    Column("placement", String, nullable=False),
+    Column("name", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("placement", Text, nullable=False),
     Column("position", Integer, nullable=False),
-    Column("job", String, nullable=False),
-    Column("site", String, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("site", Text, nullable=False),
     Column("amount_micros", BigInteger, nullable=False),
     Column("charged_micros", BigInteger, nullable=False),
-    Column("state", String, nullable=False),
+    Column("state", Text, nullable=False),
     Column("committed", Boolean, nullable=False),
     Column("ask", LargeBinary, nullable=False),
     Column("price_version", Integer, nullable=False),
-    Column("trace_id", String, nullable=False),
+    Column("trace_id", Text, nullable=False),
     Column("create_us", BigInteger, nullable=False),
     UniqueConstraint("placement", "position"),
     Index("holds_by_state", "state"),
@@ -77,15 +84,15 @@ holds = Table(
 usage = Table(
     "usage",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("site", String, nullable=False),
-    Column("epoch", String, nullable=False),
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("site", Text, nullable=False),
+    Column("epoch", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
-    Column("placement", String, nullable=False),
-    Column("job", String, nullable=False),
-    Column("party", String, nullable=False),
+    Column("placement", Text, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("party", Text, nullable=False),
     Column("task", Integer, nullable=False),
-    Column("transfer", String, nullable=False),
+    Column("transfer", Text, nullable=False),
     Column("final", Boolean, nullable=False),
     Column("ratable", Boolean, nullable=False),
     Column("signed", LargeBinary, nullable=False),
@@ -99,11 +106,11 @@ usage = Table(
 charges = Table(
     "charges",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("name", String, nullable=False, unique=True),
-    Column("account", String, nullable=False),
-    Column("job", String, nullable=False),
-    Column("usage", String, nullable=False),
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("account", Text, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("usage", Text, nullable=False),
     Column("amount_micros", BigInteger, nullable=False),
     Column("create_us", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),
@@ -114,9 +121,9 @@ charges = Table(
 requests = Table(
     "requests",
     metadata,
-    Column("principal", String, primary_key=True),
-    Column("method", String, primary_key=True),
-    Column("request_id", String, primary_key=True),
+    Column("principal", Text, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
     Column("record", LargeBinary, nullable=False),
     Column("create_us", BigInteger, nullable=False),
     Index("requests_by_age", "create_us"),

@@ -1,0 +1,171 @@
+"""What can be done to the ledger. One is carried out whole, or refused without a trace; R is its result's type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState, Move
+from suanmesh_accounting.domain.prices import Reading
+from suanmesh_accounting.domain.quarantine import Room
+
+R = TypeVar("R")
+
+
+class Command(Generic[R]):
+    """One of the commands below. Moments are microseconds since 1970, amounts 10^-6 of a currency."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAccount(Command[Account]):
+    """Open an account with nothing in it.
+
+    Refused with AlreadyExists (`ACCOUNT_EXISTS`) and ResourceExhausted (`ACCOUNTS_TOO_MANY`).
+    """
+
+    name: str
+    party: str
+    currency: str
+    kind: AccountKind
+    create_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreditAccount(Command[Account]):
+    """Credit money paid in from outside, against the funding account that `operator` keeps in its currency.
+
+    Refused with NotFound (`ACCOUNT_UNKNOWN`) and InvalidArgument (`FIELD_INVALID`).
+    """
+
+    name: str
+    amount_micros: int
+    entry: str
+    operator: str
+    post_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishBook(Command[int]):
+    """Put the next version of a price book into force; gives its number. `document` is a PriceBook.
+
+    Refused with ResourceExhausted (`PRICE_BOOKS_TOO_MANY`).
+    """
+
+    name: str
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceHold(Command[Hold]):
+    """Promise money to a placement, or give the hold that stands for it.
+
+    One that was given back before its commit is made anew. Refused with FailedPrecondition (`LEASE_GONE`) for one that
+    was committed: its placement is over, and what it was charged counts against what it held. Else with NotFound
+    (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), FailedPrecondition (`CURRENCY_MISMATCH`) and ResourceExhausted
+    (`BALANCE_INSUFFICIENT`).
+    """
+
+    name: str
+    account: str
+    placement: str
+    position: int
+    job: str
+    site: str
+    amount_micros: int
+    price_book: str
+    ask: bytes
+    trace_id: str
+    create_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveHold(Command[None]):
+    """Bring a hold that is known to be there to its next state; one that is there already stays."""
+
+    name: str
+    to: HoldState
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a usage record says; `site`, `epoch` and `sequence` identify it."""
+
+    site: str
+    epoch: str
+    sequence: int
+    placement: str
+    transfer: str
+    task: int
+    final: bool
+    readings: tuple[Reading, ...]
+
+    @property
+    def reference(self) -> str:
+        """`{site}/{epoch}/{sequence}`."""
+        return f"{self.site}/{self.epoch}/{self.sequence}"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordUsage(Command[tuple[str, ...]]):
+    """Store a record whose signature is right, once, and charge it to the hold that pays for it; gives the charges.
+
+    `signed` is the record verbatim with its signature, `payload` the part of it that was signed; `move` what is known
+    of its transfer; `committed` says that its placement was. Where no hold pays for it, it is kept in quarantine as
+    `room` allows, and refused with FailedPrecondition (`USAGE_NOT_RATABLE`), or with ResourceExhausted
+    (`QUARANTINE_FULL`) where there is no room. Other content under its number is refused with AlreadyExists
+    (`USAGE_CONFLICT`), what no book can hold with InvalidArgument (`FIELD_INVALID`).
+    """
+
+    measured: Measured
+    signed: bytes
+    payload: bytes
+    move: Move | None
+    committed: bool
+    room: Room
+    record_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireUsage(Command[Mapping[str, int]]):
+    """Drop records that came to quarantine before a moment, the oldest first; gives how many of each site."""
+
+    before_us: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetAnswers(Command[None]):
+    """Forget answers given before a moment, the oldest first."""
+
+    before_us: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which request of whom an answer was given to."""
+
+    principal: str
+    method: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A request that was answered before, and the record of that answer."""
+
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Once(Command[R | Replayed], Generic[R]):
+    """Carry out a command and keep the answer to its request in the same transaction, unless it was answered before."""
+
+    request: Request
+    command: Command[R]
+    answer: Callable[[R], bytes]
+    """The record of the answer, made of the command's result."""
+    create_us: int

@@ -1,0 +1,201 @@
+"""What can be asked of the ledger. A query sees one moment of it; its answer has the type R."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from suanmesh_accounting.domain.commands import Request
+from suanmesh_accounting.domain.ledger import Account, Finals, Hold, HoldState, Posted
+from suanmesh_kernel import pages
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Query(Generic[R]):
+    """One of the queries below. Moments are microseconds since 1970, amounts 10^-6 of a currency."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which part of a list: `size` items beyond the place `after`; `scope` is what its page tokens are good for."""
+
+    size: int
+    after: str
+    scope: str
+
+
+def cut_of(page_size: int, page_token: str, scope: str) -> Cut:
+    """Check what was asked; `scope` is the method and whatever else chose the items.
+
+    Raises InvalidArgument (`FIELD_INVALID`, `PAGE_TOKEN_INVALID`).
+    """
+    return Cut(pages.checked_size(page_size), pages.after(page_token, scope), scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list in order, and the token of the next; empty on the last page."""
+
+    items: tuple[T, ...]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountNamed(Query[Account]):
+    """One account. Raises NotFound (`ACCOUNT_UNKNOWN`)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts(Query[Page[Account]]):
+    """Accounts by name; an empty party means all."""
+
+    cut: Cut
+    party: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBook:
+    """One version of a price book; `document` is a PriceBook, whose own version says nothing."""
+
+    name: str
+    version: int
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BooksInForce(Query[Mapping[str, StoredBook]]):
+    """The version in force of each of those books that there are."""
+
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Books(Query[Page[StoredBook]]):
+    """Price books by name: those in force, or every version there has been by age."""
+
+    cut: Cut
+    all_versions: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeptUsage:
+    """A record as it was signed (`type.v1.Signed`), and when it came."""
+
+    id: int
+    signed: bytes
+    record_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage(Query[Page[KeptUsage]]):
+    """Usage records in the order they came; an empty job or party means all."""
+
+    cut: Cut
+    job: str
+    party: str
+
+
+@dataclass(frozen=True, slots=True)
+class BillPage:
+    """Some charges (each a `Charge`), the sum of them all, and what is still held, all of one moment."""
+
+    account: Account
+    charges: Page[bytes]
+    total_micros: int
+    held_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bill(Query[BillPage]):
+    """The charges of an account rated from `start_us` on and before `end_us`; an empty job means all.
+
+    Raises NotFound (`ACCOUNT_UNKNOWN`), also where the account is not of `party`, unless that is empty.
+    """
+
+    cut: Cut
+    account: str
+    party: str
+    job: str
+    start_us: int
+    end_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Postings(Query[Page[Posted]]):
+    """Postings in the order they were made; an empty account means all."""
+
+    cut: Cut
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holds(Query[Page[Hold]]):
+    """Holds, those that stand first; an empty account or party means all."""
+
+    cut: Cut
+    account: str
+    party: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandingHolds(Query[tuple[Hold, ...]]):
+    """All holds that have not been given back, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldStates(Query[Mapping[str, HoldState]]):
+    """Where the hold of each of those placements stands that has one."""
+
+    placements: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FinalUsage(Query[Finals]):
+    """Of which work of a placement the final record has been charged."""
+
+    placement: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayableQuarantine(Query[tuple[KeptUsage, ...]]):
+    """Records in quarantine whose placement has been committed by now, by id beyond `after`."""
+
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineSize(Query[int]):
+    """How many records are in quarantine, of all sites."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeterUsage:
+    """What is stored of a site's meter: its newest epoch, the last sequence of one, and records of some works."""
+
+    last_epoch: str
+    last_sequence: int
+    signed: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageOfMeter(Query[MeterUsage]):
+    """What is stored of a site's meter; `works` are placements and transfers."""
+
+    site: str
+    epoch: str
+    works: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTo(Query[bytes | None]):
+    """The record of the answer once given to a request; None where there is none."""
+
+    request: Request

@@ -1,0 +1,87 @@
+"""Carries out commands in one transaction: what they need is read at once, what they change is written at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select, tuple_
+
+from suanmesh_accounting.domain import commands as c
+from suanmesh_accounting.domain.prices import Book
+from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.paying import credit_account, move_hold, open_account, place_hold, publish_book
+from suanmesh_accounting.ledger.rating import expire_usage, record_usage
+from suanmesh_accounting.ledger.session import Session
+from suanmesh_kernel.refusals import Refusal
+
+
+def carry_out(
+    connection: Connection, commands: Sequence[c.Command[Any]], books: dict[tuple[str, int], Book]
+) -> tuple[list[Any], bool]:
+    """What each command resulted in, or its refusal, and whether anything was written.
+
+    `books` are versions of price books that were read before; what is read here is added. Raises Stale where others
+    have changed meanwhile what was read; the transaction is then to be rolled back.
+    """
+    session = Session(connection, books)
+    _load(session, commands)
+    results = [_result(session, command) for command in commands]
+    session.flush()
+    return results, session.changed
+
+
+def _result(session: Session, command: c.Command[Any]) -> Any:
+    try:
+        return _done(session, command)
+    except Refusal as refusal:
+        return refusal
+
+
+def _done(session: Session, command: c.Command[Any]) -> Any:
+    """Raises Refusal before it has changed anything."""
+    if isinstance(command, c.Once):
+        return _once(session, command)
+    return _ACTS[type(command)](session, command)
+
+
+def _once(session: Session, once: c.Once[Any]) -> Any:
+    if (record := session.answer_to(once.request)) is not None:
+        return c.Replayed(record)
+    result = _done(session, once.command)
+    session.keep_answer(once.request, once.answer(result), once.create_us)
+    return result
+
+
+def _forget(session: Session, command: c.ForgetAnswers) -> None:
+    columns = t.requests.c
+    key = (columns.principal, columns.method, columns.request_id)
+    old = select(*key).where(columns.create_us < command.before_us).order_by(columns.create_us).limit(command.limit)
+    session.execute(t.requests.delete().where(tuple_(*key).in_(old)))
+
+
+_ACTS: dict[type, Callable[[Session, Any], Any]] = {
+    c.OpenAccount: open_account,
+    c.CreditAccount: credit_account,
+    c.PublishBook: publish_book,
+    c.PlaceHold: place_hold,
+    c.MoveHold: move_hold,
+    c.RecordUsage: record_usage,
+    c.ExpireUsage: expire_usage,
+    c.ForgetAnswers: _forget,
+}
+
+
+def _load(session: Session, commands: Sequence[c.Command[Any]]) -> None:
+    """Read in a few queries what the commands will look at."""
+    names, placements, numbers = set(), set(), []
+    for command in commands:
+        if isinstance(command, c.RecordUsage):
+            measured = command.measured
+            placements.add(measured.placement)
+            numbers.append((measured.site, measured.epoch, measured.sequence))
+        elif isinstance(command, c.PlaceHold | c.MoveHold):
+            names.add(command.name)
+    session.load_accounts({command.account for command in commands if isinstance(command, c.PlaceHold)})
+    session.load_holds(names, {*placements, *(x.placement for x in commands if isinstance(x, c.PlaceHold))})
+    session.load_usage(numbers)

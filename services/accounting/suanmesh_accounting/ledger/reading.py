@@ -1,0 +1,220 @@
+"""Queries of the ledger, each on one moment of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, exists, func, literal, or_, select, tuple_
+
+from suanmesh_accounting.domain import queries as q
+from suanmesh_accounting.domain.ledger import Account, Finals, Hold, HoldState
+from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.rows import account_of, book_of, hold_of, posted_of, usage_of
+from suanmesh_kernel import pages
+from suanmesh_kernel.refusals import NotFound
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+STANDING = (HoldState.HELD, HoldState.COMMITTED)
+"""Named one by one, so that an index finds the few that stand among all that ever were."""
+
+
+def answered(connection: Connection, query: q.Query[R]) -> R:
+    """What a query asks for."""
+    found: R = _READERS[type(query)](connection, query)
+    return found
+
+
+def _account(c: Connection, query: q.AccountNamed) -> Account:
+    row = c.execute(select(t.accounts).where(t.accounts.c.name == query.name)).first()
+    if row is None:
+        raise _no_account(query.name)
+    return account_of(row)
+
+
+def _no_account(name: str) -> NotFound:
+    return NotFound("ACCOUNT_UNKNOWN", f"no account {name}", name=name)
+
+
+def _accounts(c: Connection, query: q.Accounts) -> q.Page[Account]:
+    names = t.accounts.c.name
+    found = select(t.accounts).where(names > query.cut.after).order_by(names)
+    found = found.where(t.accounts.c.party == query.party) if query.party else found
+    return _page(c, found, query.cut, lambda row: str(row.name), account_of)
+
+
+def _books_in_force(c: Connection, query: q.BooksInForce) -> dict[str, q.StoredBook]:
+    rows = c.execute(_newest().where(t.price_books.c.name.in_(query.names))) if query.names else ()
+    return {row.name: book_of(row) for row in rows}
+
+
+def _books(c: Connection, query: q.Books) -> q.Page[q.StoredBook]:
+    columns = t.price_books.c
+    if not query.all_versions:
+        found = _newest().where(columns.name > query.cut.after).order_by(columns.name)
+        return _page(c, found, query.cut, lambda row: str(row.name), book_of)
+    name, _, version = query.cut.after.rpartition("@")
+    place = tuple_(columns.name, columns.version)
+    found = select(t.price_books).where(place > tuple_(literal(name), literal(pages.as_number(version))))
+    return _page(c, found.order_by(columns.name, columns.version), query.cut, _version_place, book_of)
+
+
+def _version_place(row: Row[Any]) -> str:
+    return f"{row.name}@{row.version:0{pages.NUMBER_DIGITS}d}"
+
+
+def _newest() -> Select[Any]:
+    """The versions in force."""
+    columns = t.price_books.c
+    newest = select(columns.name, func.max(columns.version).label("version")).group_by(columns.name).subquery()
+    return select(t.price_books).join(newest, (newest.c.name == columns.name) & (newest.c.version == columns.version))
+
+
+def _usage(c: Connection, query: q.Usage) -> q.Page[q.KeptUsage]:
+    found = _by_id(t.usage, query.cut)
+    found = found.where(t.usage.c.job == query.job) if query.job else found
+    found = found.where(t.usage.c.party == query.party) if query.party else found
+    return _page(c, found, query.cut, _id, usage_of)
+
+
+def _bill(c: Connection, query: q.Bill) -> q.BillPage:
+    account = _account(c, q.AccountNamed(query.account))
+    if query.party not in ("", account.party):
+        raise _no_account(query.account)
+    made = t.charges.c
+    owed = [made.account == account.name, made.create_us >= query.start_us, made.create_us < query.end_us]
+    owed += [made.job == query.job] if query.job else []
+    charges = _page(c, _by_id(t.charges, query.cut).where(*owed), query.cut, _id, lambda row: bytes(row.document))
+    total = c.execute(select(func.sum(made.amount_micros)).where(*owed)).scalar_one() or 0
+    held = _held_for(c, account.name, query.job) if query.job else account.held_micros
+    return q.BillPage(account, charges, int(total), held)
+
+
+def _held_for(c: Connection, account: str, job: str) -> int:
+    """What the standing holds of a job still take from an account."""
+    columns = t.holds.c
+    query = select(func.sum(columns.amount_micros - columns.charged_micros)).where(
+        columns.account == account,
+        columns.state.in_(STANDING),
+        columns.amount_micros > columns.charged_micros,
+        columns.job == job,
+    )
+    return int(c.execute(query).scalar_one() or 0)
+
+
+def _postings(c: Connection, query: q.Postings) -> q.Page[Any]:
+    found = _by_id(t.postings, query.cut)
+    found = found.where(t.postings.c.account == query.account) if query.account else found
+    return _page(c, found, query.cut, _id, posted_of)
+
+
+def _holds(c: Connection, query: q.Holds) -> q.Page[Hold]:
+    order = _hold_order()
+    found = select(t.holds, order.label("place")).where(order > query.cut.after).order_by(order)
+    found = found.where(t.holds.c.account == query.account) if query.account else found
+    if query.party:
+        own = select(t.accounts.c.name).where(t.accounts.c.party == query.party)
+        found = found.where(t.holds.c.account.in_(own))
+    return _page(c, found, query.cut, lambda row: str(row.place), hold_of)
+
+
+def _hold_order() -> ColumnElement[str]:
+    return (
+        case((t.holds.c.state == HoldState.RELEASED, literal("1", t.Text)), else_=literal("0", t.Text)) + t.holds.c.name
+    )
+
+
+def _standing_holds(c: Connection, _: q.StandingHolds) -> tuple[Hold, ...]:
+    query = select(t.holds).where(t.holds.c.state.in_(STANDING)).order_by(t.holds.c.create_us, t.holds.c.name)
+    return tuple(map(hold_of, c.execute(query)))
+
+
+def _hold_states(c: Connection, query: q.HoldStates) -> dict[str, HoldState]:
+    columns = t.holds.c
+    found = select(columns.placement, columns.state).where(columns.placement.in_(query.placements))
+    rows = c.execute(found.order_by(columns.position.desc())) if query.placements else ()
+    return {row.placement: HoldState(row.state) for row in rows}
+
+
+def _final_usage(c: Connection, query: q.FinalUsage) -> Finals:
+    u = t.usage.c
+    rows = c.execute(
+        select(u.task, u.transfer).where(u.placement == query.placement, u.final.is_(True), u.ratable.is_(True))
+    ).all()
+    return Finals(
+        frozenset(row.task for row in rows if not row.transfer),
+        frozenset(row.transfer for row in rows if row.transfer),
+    )
+
+
+def _payable_quarantine(c: Connection, query: q.PayableQuarantine) -> tuple[q.KeptUsage, ...]:
+    u = t.usage.c
+    payable = exists().where(t.holds.c.placement == u.placement, t.holds.c.committed.is_(True))
+    found = select(t.usage).where(u.ratable.is_(False), u.id > query.after, payable)
+    return tuple(map(usage_of, c.execute(found.order_by(u.id).limit(query.limit))))
+
+
+def _quarantine_size(c: Connection, _: q.QuarantineSize) -> int:
+    return int(c.execute(select(func.count()).where(t.usage.c.ratable.is_(False))).scalar_one())
+
+
+def _usage_of_meter(c: Connection, query: q.UsageOfMeter) -> q.MeterUsage:
+    u = t.usage.c
+    mine = u.site == query.site
+    last = c.execute(select(u.epoch).where(mine).order_by(u.id.desc()).limit(1)).scalar()
+    sequence = c.execute(select(func.max(u.sequence)).where(mine, u.epoch == query.epoch)).scalar()
+    about = or_(u.placement.in_(query.works), u.transfer.in_(query.works))
+    signed = c.execute(select(u.signed).where(mine, about).order_by(u.id)).scalars() if query.works else ()
+    return q.MeterUsage(last or "", sequence or 0, tuple(signed))
+
+
+def _answer_to(c: Connection, query: q.AnswerTo) -> bytes | None:
+    columns, request = t.requests.c, query.request
+    found = select(columns.record).where(
+        columns.principal == request.principal,
+        columns.method == request.method,
+        columns.request_id == request.request_id,
+    )
+    record: bytes | None = c.execute(found).scalar_one_or_none()
+    return record
+
+
+def _by_id(table: Any, cut: q.Cut) -> Select[Any]:
+    return select(table).where(table.c.id > pages.as_number(cut.after)).order_by(table.c.id)
+
+
+def _id(row: Row[Any]) -> str:
+    return f"{row.id:0{pages.NUMBER_DIGITS}d}"
+
+
+def _page(
+    c: Connection, query: Select[Any], cut: q.Cut, place: Callable[[Row[Any]], str], value: Callable[[Row[Any]], T]
+) -> q.Page[T]:
+    rows: Sequence[Row[Any]] = c.execute(query.limit(cut.size + 1)).all()
+    places, token = pages.cut(_each(place, rows), cut.size, cut.scope)
+    return q.Page(tuple(value(row) for row in rows[: len(places)]), token)
+
+
+def _each(place: Callable[[Row[Any]], str], rows: Iterable[Row[Any]]) -> Iterable[str]:
+    return (place(row) for row in rows)
+
+
+_READERS: dict[type, Callable[[Connection, Any], Any]] = {
+    q.AccountNamed: _account,
+    q.Accounts: _accounts,
+    q.BooksInForce: _books_in_force,
+    q.Books: _books,
+    q.Usage: _usage,
+    q.Bill: _bill,
+    q.Postings: _postings,
+    q.Holds: _holds,
+    q.StandingHolds: _standing_holds,
+    q.HoldStates: _hold_states,
+    q.FinalUsage: _final_usage,
+    q.PayableQuarantine: _payable_quarantine,
+    q.QuarantineSize: _quarantine_size,
+    q.UsageOfMeter: _usage_of_meter,
+    q.AnswerTo: _answer_to,
+}

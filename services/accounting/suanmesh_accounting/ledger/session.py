@@ -1,0 +1,367 @@
+"""What the commands of one transaction have read and changed: read in bulk, written at the end, all of it or nothing.
+
+Others may write meanwhile. So no row is written as it was computed here: balances and what is held move by differences,
+where money is spent only if it is still there; holds and usage change only if they are still as they were read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, count
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, Table, Update, bindparam, func, insert, select, update
+
+from suanmesh.accounting.v1.accounting_service_pb2 import HoldAsk
+from suanmesh_accounting.domain.commands import Request
+from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posting
+from suanmesh_accounting.domain.prices import Book
+from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.group_commit import Stale
+from suanmesh_accounting.ledger.rows import account_of, hold_of
+from suanmesh_kernel.money import INT64_MAX
+from suanmesh_kernel.names import last
+
+T = TypeVar("T")
+Number = tuple[str, str, int]
+"""Site, epoch and sequence of a usage record."""
+
+
+@dataclass(slots=True)
+class Tracked(Generic[T]):
+    """A row as it was read, None where it is new, and as it is to be."""
+
+    before: T | None
+    now: T
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A usage record that is in the ledger; its id is 0 while it is new in this transaction."""
+
+    id: int
+    ratable: bool
+    signed: bytes
+    charges: tuple[str, ...]
+
+
+class Session:
+    """The books as one transaction sees and changes them."""
+
+    def __init__(self, connection: Connection, books: dict[tuple[str, int], Book]) -> None:
+        """`books` are versions that were read before; they never change."""
+        self.connection = connection
+        self.books = books
+        self.published: dict[tuple[str, int], Book] = {}
+        self._accounts: dict[str, Tracked[Account] | None] = {}
+        self._holds: dict[str, Tracked[Hold] | None] = {}
+        self._holds_of: dict[str, list[str]] = {}
+        self._usage: dict[Number, Stored] = {}
+        self._looked_up: set[Number] = set()
+        self._rated: list[dict[str, Any]] = []
+        self._new: dict[Table, list[dict[str, Any]]] = {}
+        self._found: dict[tuple[str, str, str], str] = {}
+        self._answers: dict[Request, bytes | None] = {}
+        self.asks: dict[str, HoldAsk] = {}
+        self.in_force: dict[str, int] = {}
+        self.apart: dict[str, tuple[int, int]] = {}
+        self.changed = False
+
+    # Accounts
+
+    def load_accounts(self, names: Iterable[str]) -> None:
+        """Read accounts all at once."""
+        missing = {name for name in names if name not in self._accounts}
+        for row in _among(self.connection, t.accounts, t.accounts.c.name, missing):
+            account = account_of(row)
+            self._accounts[account.name] = Tracked(account, account)
+        for name in missing:
+            self._accounts.setdefault(name, None)
+
+    def account(self, name: str) -> Account | None:
+        """One account; None where there is none."""
+        if name not in self._accounts:
+            self.load_accounts((name,))
+        found = self._accounts[name]
+        return None if found is None else found.now
+
+    def open_account(self, account: Account) -> None:
+        """Make a new one, whose name is known to be free."""
+        self._accounts[account.name] = Tracked(None, account)
+        self._found.setdefault((account.party, account.kind, account.currency), account.name)
+
+    def opened_of(self, party: str) -> int:
+        """How many accounts of a party were opened in this transaction."""
+        return sum(f is not None and f.before is None and f.now.party == party for f in self._accounts.values())
+
+    def lock_accounts(self, names: Collection[str]) -> None:
+        """Read accounts again and let nobody else change them before this transaction is over."""
+        columns = t.accounts.c
+        query = select(t.accounts).where(columns.name.in_(names)).order_by(columns.name).with_for_update()
+        for row in self.connection.execute(query):
+            found, fresh = self._accounts[row.name], account_of(row)
+            assert found is not None
+            assert found.before is not None
+            balance = found.now.balance_micros - found.before.balance_micros
+            held = found.now.held_micros - found.before.held_micros
+            found.before = found.now = fresh
+            self.move_money(row.name, balance_micros=balance, held_micros=held)
+
+    def move_money(self, account: str, *, balance_micros: int = 0, held_micros: int = 0) -> None:
+        """Add to what an account has, and to what its holds promise."""
+        found = self._accounts[account]
+        assert found is not None
+        now = found.now
+        balance, held = now.balance_micros + balance_micros, now.held_micros + held_micros
+        found.now = Account(now.name, now.party, now.currency, now.kind, balance, held, now.create_us)
+
+    def account_for(self, party: str, kind: AccountKind, currency: str, now_us: int) -> str:
+        """The account of a kind that a party keeps in a currency; opened when it is first needed."""
+        key = (party, kind, currency)
+        if key not in self._found:
+            columns = t.accounts.c
+            query = select(func.min(columns.name)).where(
+                columns.party == party, columns.kind == kind, columns.currency == currency
+            )
+            name = self.connection.execute(query).scalar()
+            if name is None:
+                self.open_account(Account(self._free_name(party, kind, currency), party, currency, kind, 0, 0, now_us))
+            else:
+                self.load_accounts((name,))
+                self._found[key] = name
+        return self._found[key]
+
+    def _free_name(self, party: str, kind: AccountKind, currency: str) -> str:
+        """A name, with a number where an account for something else has it: money must find its way all the same."""
+        purpose = "income" if kind is AccountKind.PROVIDER else "funding"
+        wanted = f"accounts/{last(party)}-{purpose}-{currency.lower()}"
+        names = chain([wanted], (f"{wanted}-{number}" for number in count(2)))
+        return next(name for name in names if self.account(name) is None)
+
+    def post(self, sides: Iterable[Posting], entry: str, charge: str, now_us: int) -> None:
+        """Write the postings of one entry; whoever moves the money posts it."""
+        for side in sides:
+            row = {"account": side.account, "amount_micros": side.amount_micros, "currency": side.currency}
+            self.add(t.postings, row | {"entry": entry, "charge": charge, "post_us": now_us})
+
+    # Holds
+
+    def load_holds(self, names: Collection[str], placements: Collection[str]) -> None:
+        """Read holds all at once, by their names and by their placements, and the accounts that they are on."""
+        unknown = {name for name in names if name not in self._holds}
+        unseen = {placement for placement in placements if placement not in self._holds_of}
+        rows = _among(self.connection, t.holds, t.holds.c.name, unknown)
+        rows += _among(self.connection, t.holds, t.holds.c.placement, unseen)
+        for hold in sorted(map(hold_of, rows), key=lambda hold: hold.position):
+            if self._holds.get(hold.name) is None:
+                self._holds[hold.name] = Tracked(hold, hold)
+            if hold.placement in unseen and hold.name not in self._holds_of.setdefault(hold.placement, []):
+                self._holds_of[hold.placement].append(hold.name)
+        for name in unknown:
+            self._holds.setdefault(name, None)
+        for placement in unseen:
+            self._holds_of.setdefault(placement, [])
+        self.load_accounts({found.now.account for found in self._holds.values() if found is not None})
+
+    def hold(self, name: str) -> Hold | None:
+        """One hold; None where there is none."""
+        if name not in self._holds:
+            self.load_holds((name,), ())
+        found = self._holds[name]
+        return None if found is None else found.now
+
+    def hold_of(self, placement: str) -> Hold | None:
+        """The hold that a placement's usage is charged to: that of the lowest position."""
+        if placement not in self._holds_of:
+            self.load_holds((), (placement,))
+        names = self._holds_of[placement]
+        return self.hold(names[0]) if names else None
+
+    def spend(self, hold: Hold, spent_micros: int) -> None:
+        """Take what was charged out of a hold and out of its account."""
+        found = self._holds[hold.name]
+        assert found is not None
+        found.now = replace(hold, charged_micros=hold.charged_micros + spent_micros)
+        held = found.now.promised_micros - hold.promised_micros
+        self.move_money(hold.account, balance_micros=-spent_micros, held_micros=held)
+
+    def set_hold(self, hold: Hold) -> None:
+        """Make or change a hold; what it promises moves with it."""
+        self.load_holds((hold.name,), (hold.placement,))
+        found = self._holds[hold.name]
+        promised = 0 if found is None else found.now.promised_micros
+        self.move_money(hold.account, held_micros=hold.promised_micros - promised)
+        if found is None:
+            self._holds[hold.name] = Tracked(None, hold)
+            self._order(hold)
+        else:
+            found.now = hold
+
+    def _order(self, hold: Hold) -> None:
+        names = self._holds_of[hold.placement]
+        names.append(hold.name)
+        names.sort(key=lambda name: found.now.position if (found := self._holds[name]) else 0)
+
+    # Usage
+
+    def load_usage(self, numbers: Collection[Number]) -> None:
+        """Read which of those records are stored, all at once."""
+        unseen = [number for number in numbers if number not in self._looked_up]
+        self._looked_up.update(unseen)
+        by_meter: dict[tuple[str, str], list[int]] = {}
+        for site, epoch, sequence in unseen:
+            by_meter.setdefault((site, epoch), []).append(sequence)
+        u = t.usage.c
+        for (site, epoch), sequences in by_meter.items():
+            query = select(u.id, u.sequence, u.ratable, u.signed).where(
+                u.site == site, u.epoch == epoch, u.sequence.in_(sequences)
+            )
+            rows = self.connection.execute(query).all()
+            charges = self._charges_of({f"{site}/{epoch}/{row.sequence}" for row in rows if row.ratable})
+            for row in rows:
+                names = tuple(charges.get(f"{site}/{epoch}/{row.sequence}", ()))
+                self._usage[site, epoch, row.sequence] = Stored(row.id, row.ratable, row.signed, names)
+
+    def _charges_of(self, references: set[str]) -> Mapping[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        if references:
+            made = t.charges.c
+            query = select(made.usage, made.name).where(made.usage.in_(references)).order_by(made.id)
+            for usage, name in self.connection.execute(query):
+                found.setdefault(usage, []).append(name)
+        return found
+
+    def stored(self, number: Number) -> Stored | None:
+        """A record that is stored; None where it is not."""
+        if number not in self._looked_up:
+            self.load_usage((number,))
+        return self._usage.get(number)
+
+    def keep_usage(self, number: Number, row: dict[str, Any], charges: tuple[str, ...]) -> None:
+        """Store a record, or let it leave quarantine."""
+        before = self._usage.get(number)
+        if before is None:
+            self.add(t.usage, row)
+        elif before.id:
+            self._rated.append({"b_id": before.id, "job": row["job"], "party": row["party"]})
+        else:
+            kept = next(
+                each for each in self._new[t.usage] if (each["site"], each["epoch"], each["sequence"]) == number
+            )
+            kept.update(row)
+        self._usage[number] = Stored(before.id if before else 0, row["ratable"], row["signed"], charges)
+
+    # Answers
+
+    def answer_to(self, request: Request) -> bytes | None:
+        """The record of the answer once given to a request."""
+        if request not in self._answers:
+            columns = t.requests.c
+            query = select(columns.record).where(
+                columns.principal == request.principal,
+                columns.method == request.method,
+                columns.request_id == request.request_id,
+            )
+            self._answers[request] = self.connection.execute(query).scalar_one_or_none()
+        return self._answers[request]
+
+    def keep_answer(self, request: Request, record: bytes, now_us: int) -> None:
+        """Keep the answer to a request beside its effect."""
+        self._answers[request] = record
+        self.add(t.requests, asdict(request) | {"record": record, "create_us": now_us})
+
+    # Writing
+
+    def add(self, table: Table, row: dict[str, Any]) -> None:
+        """Write one more row, in the order of the calls."""
+        self._new.setdefault(table, []).append(row)
+
+    def execute(self, statement: Any) -> None:
+        """Change rows at once that no command here has read."""
+        self.changed = bool(self.connection.execute(statement).rowcount) or self.changed
+
+    def flush(self) -> None:
+        """Write all that has changed, rows of one table in the order of their keys. Raises Stale."""
+        accounts = [found for _, found in sorted(self._accounts.items()) if found and found.now != found.before]
+        holds = [found for _, found in sorted(self._holds.items()) if found and found.now != found.before]
+        self._new[t.accounts] = [asdict(found.now) for found in accounts if found.before is None]
+        self._new[t.holds] = [asdict(found.now) for found in holds if found.before is None]
+        for table in t.metadata.sorted_tables:
+            if rows := self._new.get(table):
+                self._insert(table, rows)
+        self._change(_RATE_USAGE, self._rated)
+        self._change(_CHANGE_HOLD, [_change_of(f.before, f.now) for f in holds if f.before is not None])
+        self._change(_MOVE_MONEY, [_difference(f.before, f.now) for f in accounts if f.before is not None])
+
+    def _insert(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        """Write rows as they are: they hold nothing that a driver would have to be told of."""
+        self.changed = True
+        statement = insert(table).compile(dialect=self.connection.dialect, column_keys=list(rows[0]))
+        places = statement.positiontup
+        values = rows if places is None else list(map(itemgetter(*places), rows))
+        self.connection.exec_driver_sql(str(statement), values)
+
+    def _change(self, statement: Update, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self.changed = True
+            if self.connection.execute(statement, rows).rowcount != len(rows):
+                raise Stale
+
+
+def _among(connection: Connection, table: Table, column: Any, values: Collection[str]) -> list[Any]:
+    return list(connection.execute(select(table).where(column.in_(values)))) if values else []
+
+
+def _difference(before: Account, now: Account) -> dict[str, object]:
+    spends = now.kind is not AccountKind.FUNDING and now.free_micros < before.free_micros
+    return {
+        "b_name": now.name,
+        "b_balance": now.balance_micros - before.balance_micros,
+        "b_held": now.held_micros - before.held_micros,
+        "b_spent": before.free_micros - now.free_micros,
+        "b_least": 0 if spends else -INT64_MAX,
+    }
+
+
+_HOLD_CHANGES: tuple[str, ...] = tuple(column.name for column in t.holds.c if column.name != "name")
+
+
+def _change_of(before: Hold, now: Hold) -> dict[str, object]:
+    was: dict[str, object] = {
+        "b_name": before.name,
+        "b_state": before.state,
+        "b_charged": before.charged_micros,
+        "b_create": before.create_us,
+    }
+    return was | {name: getattr(now, name) for name in _HOLD_CHANGES}
+
+
+_MOVE_MONEY = (
+    update(t.accounts)
+    .where(
+        t.accounts.c.name == bindparam("b_name"),
+        t.accounts.c.balance_micros - t.accounts.c.held_micros - bindparam("b_spent") >= bindparam("b_least"),
+    )
+    .values(
+        balance_micros=t.accounts.c.balance_micros + bindparam("b_balance"),
+        held_micros=t.accounts.c.held_micros + bindparam("b_held"),
+    )
+)
+"""Money is spent only if it is still there: another writer may have promised it since it was read."""
+_CHANGE_HOLD = (
+    update(t.holds)
+    .where(
+        t.holds.c.name == bindparam("b_name"),
+        t.holds.c.state == bindparam("b_state"),
+        t.holds.c.charged_micros == bindparam("b_charged"),
+        t.holds.c.create_us == bindparam("b_create"),
+    )
+    .values({name: bindparam(name) for name in _HOLD_CHANGES})
+)
+_RATE_USAGE = (
+    update(t.usage)
+    .where(t.usage.c.id == bindparam("b_id"), t.usage.c.ratable.is_(False))
+    .values(ratable=True, job=bindparam("job"), party=bindparam("party"))
+)
