@@ -74,8 +74,8 @@ def enum_values(path: Path, enum: str) -> Iterator[tuple[str, str]]:
             comment = []
 
 
-def _methods() -> Iterator[tuple[str, list[str], bool, str]]:
-    """Every method with its roles, whether the gateway passes it on, and whose things are met behind it."""
+def _methods() -> Iterator[tuple[str, list[str], bool, str, str]]:
+    """Every method: its roles, whether the gateway passes it on, whose things are met behind it, who serves it."""
     for area in AREAS:
         module = import_module(f"suanmesh.{area}.v1.{area}_service_pb2")
         for service in module.DESCRIPTOR.services_by_name.values():
@@ -83,7 +83,8 @@ def _methods() -> Iterator[tuple[str, list[str], bool, str]]:
                 declared = method.GetOptions().Extensions[semantics_pb2.semantics]
                 roles = [semantics_pb2.Role.Name(role).removeprefix("ROLE_").lower() for role in declared.roles]
                 ownership = semantics_pb2.Ownership.Name(declared.ownership).removeprefix("OWNERSHIP_").lower()
-                yield f"{service.name}/{method.name}", roles, declared.public, ownership
+                served_by = semantics_pb2.ServedBy.Name(declared.served_by).removeprefix("SERVED_BY_").lower()
+                yield f"{service.name}/{method.name}", roles, declared.public, ownership, served_by
 
 
 def _access_en() -> Iterator[str]:
@@ -93,10 +94,11 @@ def _access_en() -> Iterator[str]:
         "As each method declares it in its contract. `own`: a user meets what belongs to their party, an agent what "
         "concerns its site, the bearer of a ticket what it was made out for; operators and services meet "
         "everybody's. What is another's is answered as if it did not exist, or with `NOT_OWNER` where the caller "
-        "names its owner. `common`: whoever may call meets the same.",
+        "names its owner. `common`: whoever may call meets the same. `any`: every instance of the service takes the "
+        "call, also while none leads; `leader`: the one that leads does.",
     )
-    rows = ((name, ", ".join(roles), "yes" if public else "no", whose) for name, roles, public, whose in _methods())
-    yield from _table(("method", "roles", "through the gateway", "whose"), rows)
+    rows = ((name, ", ".join(roles), "yes" if public else "no", *rest) for name, roles, public, *rest in _methods())
+    yield from _table(("method", "roles", "through the gateway", "whose", "served by"), rows)
 
 
 def _access_zh() -> Iterator[str]:
@@ -105,9 +107,9 @@ def _access_zh() -> Iterator[str]:
         "[English](access.md)",
         "以各方法在契约中的声明为准。`own`：用户只见本方的资源，代理只见与本站点有关的资源，持票者只见票据所指的数据；"
         "运营者和服务可见全部。他人的资源一律按不存在答复；若调用者指明了所有者，则答以 `NOT_OWNER`。"
-        "`common`：有权调用者所见相同。",
+        "`common`：有权调用者所见相同。`any`：该服务的任一实例都可应答，无主实例时亦然；`leader`：只由主实例应答。",
     )
-    rows = ((name, ", ".join(roles), "是" if public else "否", whose) for name, roles, public, whose in _methods())
+    rows = ((name, ", ".join(roles), "是" if public else "否", *rest) for name, roles, public, *rest in _methods())
     yield from _table(("方法", "角色", "经由网关", "归属"), rows)
 
 

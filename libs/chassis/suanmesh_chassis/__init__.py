@@ -2,7 +2,7 @@
 
 from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.guard import Guard
-from suanmesh_chassis.parts import Forwarded, House, Listener, Parts, RawForwarder, Requests, Served
+from suanmesh_chassis.parts import Forwarded, House, Listener, Parts, RawForwarder, Requests, Served, led
 from suanmesh_chassis.run import run
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer, verify
@@ -20,6 +20,7 @@ __all__ = [
     "Requests",
     "Served",
     "Signer",
+    "led",
     "run",
     "verify",
 ]

@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 Record = instance_pb2.Instance
 _RETRY_S = 0.5
+_STATES = {Record.STATE_DRAINING: InstanceState.DRAINING, Record.STATE_STARTING: InstanceState.STARTING}
 
 
 class Directory:
@@ -76,7 +77,7 @@ class Directory:
     def _tell(self) -> None:
         by_area: dict[str, list[Instance]] = {}
         for record in sorted(self._records.values(), key=lambda each: each.address):
-            state = InstanceState.DRAINING if record.state == Record.STATE_DRAINING else InstanceState.ACTIVE
+            state = _STATES.get(record.state, InstanceState.ACTIVE)
             by_area.setdefault(record.area, []).append(Instance(record.address, record.leader, state))
         self._by_area = by_area
         self._turn.set()
@@ -110,11 +111,10 @@ class Registration:
                 async with asyncio.timeout(min(_RETRY_S, self._ttl_s / 3)):
                     await self._changed.wait()
 
-    def tell(self, *, leader: bool, draining: bool = False) -> None:
+    def tell(self, *, leader: bool, state: Record.State.ValueType = Record.STATE_ACTIVE) -> None:
         """Say what has changed; others see it as soon as etcd tells them."""
         self._record.leader = leader
-        if draining:
-            self._record.state = Record.STATE_DRAINING
+        self._record.state = state
         self._changed.set()
 
     async def withdraw(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Generic, TypeVar
 
 import structlog
@@ -18,7 +19,7 @@ from suanmesh_chassis.standing import Standing
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.status import MESH_DOMAIN
-from suanmesh_store import Keyspace, KeyspaceTrouble, Leadership
+from suanmesh_store import NOT_LEADING, Keyspace, KeyspaceTrouble, Leadership
 from suanmesh_store.layout import election_key
 from suanmesh_store.store import KeyspaceStore
 from suanmesh_store.transactions import trouble_of
@@ -37,14 +38,11 @@ BUILD_PAUSE_S = 1.0
 class Life(Generic[S]):
     """One process from its first listener to its last call."""
 
-    def __init__(
-        self, process: Process, keys: Keyspace, settings: S, rng: Rng, *, leads: bool, edge: bool = False
-    ) -> None:
+    def __init__(self, process: Process, keys: Keyspace, settings: S, rng: Rng, *, edge: bool = False) -> None:
         self._process = process
         self._keys = keys
         self._settings = settings
         self._rng = rng
-        self._leads = leads
         self._edge = edge
         self._found = KeyspaceStore(keys, process.area, process.clock, rng)
         self._directory = Directory(self._found)
@@ -57,8 +55,9 @@ class Life(Generic[S]):
     async def live(self, build: Callable[[House[S]], Awaitable[Parts]], stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises what made it impossible, or an ExceptionGroup of what a task raised.
 
-        A lead that was lost ends all that was built for it; then the process campaigns again and builds anew. So it
-        does where what it needs cannot be had for now, such as room on its disk: until then calls are told why.
+        What any instance serves is built once; what the leader does at the begin of each term, and a lead that was lost
+        ends it. Where what is needed cannot be had for now, such as room on the disk, it is tried again: until then
+        calls are told why.
         """
         async with asyncio.TaskGroup() as tasks:
             address = await self._standing.listen(self._listener())
@@ -68,13 +67,9 @@ class Life(Generic[S]):
             followed = (self._directory.run, self._keyring.run, self._published.run, registration.run)
             kept = [tasks.create_task(each()) for each in followed]
             try:
+                await self._known(stop)
                 while not stop.is_set():
-                    leadership = await self._lead(address, stop)
-                    await self._known(stop, leadership)
-                    if not stop.is_set():
-                        await self._term(build, leadership, registration, stop)
-                    elif leadership is not None:
-                        await _farewell(leadership.resign())
+                    await self._serve(build, registration, address, stop)
                 await _farewell(registration.withdraw())
                 await _farewell(self._published.withdraw())
             finally:
@@ -82,62 +77,104 @@ class Life(Generic[S]):
                 for task in kept:
                     task.cancel()
 
-    async def _term(
+    async def _serve(
         self,
         build: Callable[[House[S]], Awaitable[Parts]],
-        leadership: Leadership | None,
+        registration: Registration,
+        address: str,
+        stop: asyncio.Event,
+    ) -> None:
+        """Serve what any instance does, and lead whenever it is this one's turn, until `stop` is set."""
+        async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
+            try:
+                parts = await self._built(build, closing)
+            except Exception as failure:
+                if not self._puts_off(failure):
+                    raise
+                await self._pause(stop)
+                return
+            running = self._run(tasks, parts, "replica")
+            registration.tell(leader=False)
+            if parts.term is None:
+                log.info("serving")
+                await _first(stop)
+            while parts.term is not None and not stop.is_set():
+                leadership = await self._lead(address, stop)
+                if leadership is not None:
+                    await self._term(parts.term, leadership, registration, stop)
+            await self._drain(registration)
+            for task in running:
+                task.cancel()
+
+    async def _term(
+        self,
+        begin: Callable[[House[S]], Awaitable[Parts]],
+        leadership: Leadership,
         registration: Registration,
         stop: asyncio.Event,
     ) -> None:
         try:
             async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
                 try:
-                    parts = await self._built(build, leadership, closing)
+                    parts = await begin(self._house(leadership, closing))
+                    await self._standing.begin_term(parts.servicers, parts.requests)
                 except Exception as failure:
-                    self._obstacle = _passing(failure, leadership, self._process.area)
-                    if self._obstacle is None:
+                    if leadership.alive and not self._puts_off(failure):
                         raise
-                    log.error("cannot serve yet", reason=self._obstacle.reason, message=self._obstacle.message)
-                    await self._stand_back(leadership, stop)
+                    await _farewell(leadership.resign())  # another may lead, for whom nothing is in the way
+                    await self._pause(stop)
                     return
                 self._obstacle = None
-                components = Components(self._process.area, parts.components, self._standing.tell_components)
-                running = [tasks.create_task(_ran(task)) for task in (*parts.tasks, components.run)]
+                running = self._run(tasks, parts, "term")
                 registration.tell(leader=True)
                 log.info("serving")
-                await _first(stop, *([] if leadership is None else [leadership.lost]))
-                await (self._drain(registration, leadership) if stop.is_set() else self._standing.withdraw())
+                await _first(stop, leadership.lost)
+                await (self._hand_over(registration, leadership) if stop.is_set() else self._standing.end_term())
                 for task in running:
                     task.cancel()
         except* Refusal:
-            if leadership is None or leadership.alive:
+            if leadership.alive:
                 raise
         finally:
-            await self._standing.withdraw()
+            await self._standing.end_term()
         if not stop.is_set():
             log.warning("lead lost")
             registration.tell(leader=False)
 
-    async def _stand_back(self, leadership: Leadership | None, stop: asyncio.Event) -> None:
-        """Let another instance lead, for which nothing may be in the way, and wait a little."""
-        if leadership is not None:
-            await _farewell(leadership.resign())
-        async with asyncio.TaskGroup() as tasks:
-            stopped = tasks.create_task(stop.wait())
-            await asyncio.wait((stopped,), timeout=BUILD_PAUSE_S)
-            stopped.cancel()
+    def _run(self, tasks: asyncio.TaskGroup, parts: Parts, whose: str) -> list[asyncio.Task[None]]:
+        components = Components(self._process.area, parts.components, partial(self._standing.tell_components, whose))
+        return [tasks.create_task(_ran(task)) for task in (*parts.tasks, components.run)]
+
+    def _puts_off(self, failure: Exception) -> bool:
+        """Whether what kept this instance from serving may pass; then calls are told of it until it does."""
+        obstacle = _passing(failure, self._process.area)
+        if obstacle is None:
+            return False
+        self._obstacle = obstacle
+        log.error("cannot serve yet", reason=obstacle.reason, message=obstacle.message)
+        return True
+
+    async def _pause(self, stop: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BUILD_PAUSE_S):
+                await stop.wait()
 
     async def _lead(self, address: str, stop: asyncio.Event) -> Leadership | None:
-        """Wait until this instance leads; None where it does not campaign or is told to stop first."""
-        if not self._leads:
-            return None
+        """Wait until this instance leads; None where it is told to stop first."""
         async with asyncio.TaskGroup() as tasks:
             campaign = tasks.create_task(self._campaign(address))
             stopped = tasks.create_task(stop.wait())
+            standing_by = tasks.create_task(self._stand_by())
             await asyncio.wait((campaign, stopped), return_when=asyncio.FIRST_COMPLETED)
-            campaign.cancel()
-            stopped.cancel()
+            for each in (campaign, stopped, standing_by):
+                each.cancel()
         return None if campaign.cancelled() else campaign.result()
+
+    async def _stand_by(self) -> None:
+        """Tell health checks that calls may come once another instance leads: this one serves what any does."""
+        while not self._directory.leader(self._process.area):
+            await self._directory.changed(self._process.area)
+        self._standing.tell_serving()
 
     async def _campaign(self, address: str) -> Leadership:
         ttl_s = self._process.common.lease_s
@@ -148,22 +185,22 @@ class Life(Generic[S]):
                 log.warning("campaign interrupted", reason=trouble.trouble.value, message=str(trouble))
             await asyncio.sleep(CAMPAIGN_PAUSE_S)
 
-    async def _known(self, stop: asyncio.Event, leadership: Leadership | None) -> None:
+    async def _known(self, stop: asyncio.Event) -> None:
         """Wait until this process knows the others and they its key, for as long as etcd is away: before that no call
         of its own would arrive.
         """
         for event in (self._directory.ready, self._published.done):
-            await _first(event, stop, *([] if leadership is None else [leadership.lost]))
+            await _first(event, stop)
 
-    async def _built(
-        self, build: Callable[[House[S]], Awaitable[Parts]], leadership: Leadership | None, closing: AsyncExitStack
-    ) -> Parts:
-        house = self._house(leadership, closing)
-        closing.push_async_callback(house.mesh.close)
-        parts = await build(house)
+    async def _built(self, build: Callable[[House[S]], Awaitable[Parts]], closing: AsyncExitStack) -> Parts:
+        parts = await build(self._house(NOT_LEADING, closing))
         for listener in parts.extra_listeners:
             log.info("listening", address=await self._standing.listen(listener))
-        await self._standing.place(parts.servicers, parts.requests)
+        if parts.term is None:
+            await self._standing.place(parts.servicers, parts.requests)
+        else:
+            await self._standing.place_replica(parts.servicers)
+        self._obstacle = None
         return parts
 
     def _listener(self) -> Listener:
@@ -171,8 +208,9 @@ class Life(Generic[S]):
         common = self._process.common
         return Listener(common.listen, streams_per_connection=common.calls_per_connection_max if self._edge else 0)
 
-    def _house(self, leadership: Leadership | None, closing: AsyncExitStack) -> House[S]:
-        process = self._process
+    def _house(self, leadership: Leadership, closing: AsyncExitStack) -> House[S]:
+        process, mesh = self._process, self._process.mesh(self._directory)
+        closing.push_async_callback(mesh.close)
         process.common.data_dir.mkdir(parents=True, exist_ok=True)
         return House(
             area=process.area,
@@ -182,24 +220,29 @@ class Life(Generic[S]):
             clock=process.clock,
             rng=self._rng,
             store=KeyspaceStore(self._keys, process.area, process.clock, self._rng, leadership),
-            mesh=process.mesh(self._directory),
+            mesh=mesh,
             signer=process.signer,
             identity=process.identity,
-            leadership=leadership,
+            leadership=None if leadership is NOT_LEADING else leadership,
             data_dir=process.common.data_dir,
             closing=closing,
         )
 
-    async def _drain(self, registration: Registration, leadership: Leadership | None) -> None:
-        """DRAINING in discovery, then to health checks, then no more calls; the lead is the next one's at once."""
+    async def _hand_over(self, registration: Registration, leadership: Leadership) -> None:
+        """End what the leader has under way and let the next one lead at once; reads are served until the drain."""
+        log.info("handing over")
+        registration.tell(leader=False, state=Record.STATE_DRAINING)
+        await self._standing.finish_term(self._process.common.drain_grace_s)
+        await _farewell(leadership.resign())
+
+    async def _drain(self, registration: Registration) -> None:
+        """DRAINING in discovery, then to health checks, then no more calls."""
         common = self._process.common
         log.info("draining")
-        registration.tell(leader=False, draining=True)
+        registration.tell(leader=False, state=Record.STATE_DRAINING)
         await self._standing.refuse_health()
         await asyncio.sleep(common.drain_notice_s)
         await self._standing.stop(common.drain_grace_s)
-        if leadership is not None:
-            await _farewell(leadership.resign())
 
     def _record(self, address: str) -> Record:
         process = self._process
@@ -207,7 +250,7 @@ class Life(Generic[S]):
             area=process.area,
             id=process.instance,
             address=address,
-            state=Record.STATE_ACTIVE,
+            state=Record.STATE_STARTING,
         )
 
     def _not_yet(self) -> Refusal:
@@ -219,10 +262,8 @@ class Life(Generic[S]):
         return Unavailable("NOT_LEADER", message, leader=leader)
 
 
-def _passing(failure: Exception, leadership: Leadership | None, area: str) -> Refusal | None:
-    """What kept a service from being built, where it may be had later: the lead is not lost, and it is no defect."""
-    if leadership is not None and not leadership.alive:
-        return None
+def _passing(failure: Exception, area: str) -> Refusal | None:
+    """What kept a service from being built, where it may be had later and is no defect."""
     if isinstance(failure, Unavailable):
         return failure
     return trouble_of(failure, f"the store of {area}")

@@ -13,7 +13,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from suanmesh.type.v1 import semantics_pb2
-from suanmesh.type.v1.semantics_pb2 import Effect, Role, Semantics
+from suanmesh.type.v1.semantics_pb2 import Effect, Role, Semantics, ServedBy
 from suanmesh_chassis.bounds import UnboundedField, checker
 from suanmesh_chassis.limits import Pool
 from suanmesh_chassis.parts import Forwarded, RawForwarder, Served
@@ -49,6 +49,8 @@ class Method:
     answer: type[Message]
     pool: Pool
     """What its calls are counted among."""
+    led: bool
+    """Whether the leader alone serves it."""
 
     @property
     def path(self) -> str:
@@ -60,13 +62,18 @@ class BadServicer(Exception):
     """A servicer does not fit its descriptor: a defect found before anything is served."""
 
 
-def table(parts: Iterable[Served | Forwarded]) -> dict[str, Method]:
-    """All methods by path. Raises BadServicer where one lacks its handler or part of its semantics, or has two."""
+def table(parts: Iterable[Served | Forwarded], *, led: bool | None = None) -> dict[str, Method]:
+    """All methods by path, or those that only the leader serves, or those that any instance does.
+
+    Raises BadServicer where one of them lacks its handler or part of its semantics, or has two.
+    """
     methods: dict[str, Method] = {}
     for part in parts:
         for descriptor in part.descriptor.methods:
             semantics = _semantics(part, descriptor)
             if isinstance(part, Forwarded) and not semantics.public:
+                continue
+            if led is not None and led != _is_led(part.descriptor, descriptor, semantics):
                 continue
             method = _method(part, part.descriptor, descriptor, semantics)
             if methods.setdefault(method.path, method) is not method:
@@ -74,11 +81,28 @@ def table(parts: Iterable[Served | Forwarded]) -> dict[str, Method]:
     return methods
 
 
+def paths(parts: Iterable[Served | Forwarded], *, led: bool) -> set[str]:
+    """The paths that descriptors of `parts` have of methods that only the leader serves, or that any instance does."""
+    return {
+        f"/{part.descriptor.full_name}/{each.name}"
+        for part in parts
+        for each in part.descriptor.methods
+        if _is_led(part.descriptor, each, _semantics(part, each)) is led
+    }
+
+
 def _semantics(part: Served | Forwarded, descriptor: MethodDescriptor) -> Semantics:
     if isinstance(part, Served) and part.semantics is not None:
         return part.semantics
     declared: Semantics = descriptor.GetOptions().Extensions[semantics_pb2.semantics]
     return declared
+
+
+def _is_led(service: ServiceDescriptor, descriptor: MethodDescriptor, semantics: Semantics) -> bool:
+    if not semantics.served_by:
+        raise BadServicer(f"{service.full_name}/{descriptor.name} does not declare who serves it")
+    led: bool = semantics.served_by == ServedBy.SERVED_BY_LEADER
+    return led
 
 
 def _method(
@@ -89,6 +113,9 @@ def _method(
     if not semantics.roles or effect == "UNSPECIFIED" or not semantics.ownership:
         raise BadServicer(f"{name} does not declare its roles, its effect and whose things are met")
     fields = descriptor.input_type.fields_by_name
+    led = _is_led(service, descriptor, semantics)
+    if effect == "KEYED" and not led:
+        raise BadServicer(f"{name} is keyed, so the leader serves it: only the leader may remember what was answered")
     keyed = effect == "KEYED" and isinstance(part, Served)
     if keyed and ("request_id" not in fields or descriptor.client_streaming or descriptor.server_streaming):
         raise BadServicer(f"{name} is keyed, so it must be unary and its request must have a request_id")
@@ -109,6 +136,7 @@ def _method(
         forwarder=part.forwarder if isinstance(part, Forwarded) else None,
         answer=message_factory.GetMessageClass(descriptor.output_type),
         pool=_pool(part, shape),
+        led=led,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -82,7 +82,11 @@ class Requests(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a service is made of."""
+    """What a service is made of: what any instance serves for as long as its process lives, and how its terms begin.
+
+    Of a service that is led, the parts of the process serve the methods that are SERVED_BY_ANY, the parts that `term`
+    builds those that are SERVED_BY_LEADER. Of one that is not, its parts serve all.
+    """
 
     servicers: Sequence[Served | Forwarded] = ()
     tasks: Sequence[Callable[[], Awaitable[None]]] = ()
@@ -95,11 +99,13 @@ class Parts:
     Health checks, the metric `suan_component_serving` and the log are told of each as `accounting.ledger`.
     """
     extra_listeners: Sequence[Listener] = ()
+    term: Callable[[House[Any]], Awaitable[Parts]] | None = None
+    """Builds what needs the fence, each time this instance begins to lead; None where nobody leads the area."""
 
 
 @dataclass(frozen=True, slots=True)
 class House(Generic[S]):
-    """What the chassis has ready when `build` is called: this instance leads its area and may write."""
+    """What the chassis has ready when a process is built, and each time a term of it begins."""
 
     area: str
     node: str
@@ -108,14 +114,23 @@ class House(Generic[S]):
     clock: Clock
     rng: Rng
     store: Store
-    """Fenced by this instance's leadership."""
+    """Fenced by this instance's leadership; without one it only reads."""
     mesh: Mesh
     """The other services, called as this one."""
     signer: Signer
     identity: str
     """SPIFFE id of this service."""
     leadership: Leadership | None
-    """None where the service does not campaign."""
+    """None for what the process serves whether it leads or not."""
     data_dir: Path
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
-    """Closed after the last call and the last task have ended, and where `build` fails half way."""
+    """Closed after the last call and the last task have ended, and where building fails half way."""
+
+
+def led(term: Callable[[House[S]], Awaitable[Parts]]) -> Callable[[House[S]], Awaitable[Parts]]:
+    """The `build` of a service of which the leader serves everything."""
+
+    async def build(_: House[S]) -> Parts:
+        return Parts(term=term)
+
+    return build

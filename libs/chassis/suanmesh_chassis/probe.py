@@ -27,7 +27,11 @@ _METHODS = {
     "Gather": (True, False, "IDEMPOTENT", ("USER",)),
     "Talk": (True, True, "IDEMPOTENT", ("USER",)),
     "Feed": (True, True, "STREAM", ("USER",)),
+    "Look": (False, False, "READ", ("USER",)),
+    "Watch": (False, True, "READ", ("USER",)),
 }
+_ANYWHERE = ("Look", "Watch")
+"""Served by any instance; the leader serves the others."""
 
 
 def _described() -> ServiceDescriptor:
@@ -55,6 +59,7 @@ def _described() -> ServiceDescriptor:
         semantics.roles.extend(semantics_pb2.Role.Value(f"ROLE_{role}") for role in roles)
         semantics.ownership = semantics_pb2.OWNERSHIP_COMMON
         semantics.public = name != "Manage"
+        semantics.served_by = semantics_pb2.SERVED_BY_ANY if name in _ANYWHERE else semantics_pb2.SERVED_BY_LEADER
     pool.Add(file)
     return pool.FindServiceByName(SERVICE)
 
@@ -120,6 +125,14 @@ class Probes:
                 raise FailedPrecondition("PROBE_SAD", "the probe is sad")
         finally:
             self.closed.set()
+
+    async def Look(self, request: Any, call: Call) -> Any:
+        return Probe(text=f"looked at {request.text}")
+
+    async def Watch(self, request: Any, call: Call) -> AsyncIterator[Any]:
+        yield Probe(text="begun")
+        await self.may_finish.wait()
+        yield Probe(text="finished")
 
     async def Gather(self, requests: AsyncIterator[Any], call: Call) -> Any:
         return Probe(text=" ".join([request.text async for request in requests]))

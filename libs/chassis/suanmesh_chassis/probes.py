@@ -24,6 +24,7 @@ _NOT_FOR_PROBES = (semantics_pb2.ROLE_UNSPECIFIED, semantics_pb2.ROLE_ANYONE)
 SEMANTICS = semantics_pb2.Semantics(
     effect=semantics_pb2.EFFECT_STREAM,
     ownership=semantics_pb2.OWNERSHIP_COMMON,
+    served_by=semantics_pb2.SERVED_BY_ANY,
     roles=[role for role in semantics_pb2.Role.values() if role not in _NOT_FOR_PROBES],
 )
 """For whoever has a certificate; a probe needs no deadline."""

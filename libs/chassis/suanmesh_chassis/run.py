@@ -46,18 +46,18 @@ def run(
     settings: type[S],
     build: Callable[[House[S]], Awaitable[Parts]],
     *,
-    leads: bool = True,
     edge: bool = False,
 ) -> None:
     """Run the service of `area` until SIGTERM or SIGINT.
 
     Exits with 0 when told to stop, 1 after a failure, 2 where a setting is wrong, 3 where a store is damaged. `--check`
-    only checks the settings. With `leads` the process campaigns first: until it leads, calls are refused with
-    NOT_LEADER and `build` is not called; when it has lost its lead, all that was built ends, and it campaigns again.
-    With `edge` each connection is one caller's, not that of a gateway that brings the calls of many.
+    only checks the settings. `build` makes what the process serves for as long as it lives. Where that has a `term` the
+    process campaigns: until it leads, what only the leader serves is refused with NOT_LEADER; when it has lost its
+    lead, all that was built for the term ends, and it campaigns again. With `edge` each connection is one caller's, not
+    that of a gateway that brings the calls of many.
     """
     environment = os.environ  # noqa: TID251 - the one reader
-    sys.exit(main(area, settings, build, sys.argv[1:], environment, leads=leads, edge=edge))
+    sys.exit(main(area, settings, build, sys.argv[1:], environment, edge=edge))
 
 
 def main(
@@ -67,7 +67,6 @@ def main(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     *,
-    leads: bool,
     edge: bool = False,
 ) -> int:
     """What `run` does; returns the exit status."""
@@ -85,7 +84,7 @@ def main(
         return EXIT_SETTINGS
     if arguments:
         return 0
-    return asyncio.run(_serve(area, common, own, build, leads=leads, edge=edge))
+    return asyncio.run(_serve(area, common, own, build, edge=edge))
 
 
 async def _serve(
@@ -94,7 +93,6 @@ async def _serve(
     settings: S,
     build: Callable[[House[S]], Awaitable[Parts]],
     *,
-    leads: bool,
     edge: bool,
 ) -> int:
     clock, rng = SystemClock(), system_rng
@@ -109,7 +107,7 @@ async def _serve(
                 connect_etcd(common.etcd_endpoints, tls=_etcd_tls(common), clock=clock)
             )
             client.history.tell = _tell_replaced_history
-            life = Life(process, EtcdKeyspace(client), settings, rng, leads=leads, edge=edge)
+            life = Life(process, EtcdKeyspace(client), settings, rng, edge=edge)
             await life.live(build, stop)
     except Exception as failure:
         if damage := damage_among(failure):

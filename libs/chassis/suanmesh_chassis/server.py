@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,38 +60,60 @@ class TlsFiles:
 
 
 class Router(grpc.GenericRpcHandler):
-    """Finds the handler of a method. Until parts are placed in it, every call is refused with what `not_yet` says.
+    """Finds the handler of a method. What is not placed in it yet is refused with what `not_yet` says.
 
-    `probes` are answered by rules of their own and always, whatever is placed.
+    What is served in a term has rules of its own, so that its end is not the end of what any instance serves; so have
+    `probes`, which are answered always, whatever is placed.
     """
 
     def __init__(
-        self, rules: Rules, not_yet: Callable[[], Refusal], probe_rules: Rules, probes: Sequence[Served] = ()
+        self,
+        rules: Rules,
+        term_rules: Rules,
+        not_yet: Callable[[], Refusal],
+        probe_rules: Rules,
+        probes: Sequence[Served] = (),
     ) -> None:
         self._rules = rules
+        self._term_rules = term_rules
         self._not_yet = not_yet
-        self._placed = False
+        self._whole = False
+        """Whether all is placed that will be: then a method that is not found is unknown."""
         self._handlers: dict[str, Any] = {}
-        self._probes = _handlers(probe_rules, probes)
+        self._of_term: dict[str, Any] = {}
+        self._probes = _handlers(probe_rules, methods.table(probes))
 
-    def place(self, parts: Sequence[Served | Forwarded]) -> None:
-        """Serve `parts` from now on. Raises BadServicer where one does not fit its descriptor."""
-        self._handlers = _handlers(self._rules, parts)
-        self._placed = True
+    def place(self, parts: Sequence[Served | Forwarded], *, led: bool) -> None:
+        """Serve `parts` from now on: all they have, or where the area is `led` what any instance serves of them.
 
-    def clear(self) -> None:
-        """Serve nothing any more; streams that are open end with what `not_yet` says."""
-        self._handlers, self._placed = {}, False
-        self._rules.term += 1
-        self._rules.streams.end_all(self._not_yet())
+        Raises BadServicer where one does not fit its descriptor.
+        """
+        self._handlers = _handlers(self._rules, methods.table(parts, led=False if led else None))
+        self._whole = not led
+
+    def place_term(self, parts: Sequence[Served | Forwarded]) -> None:
+        """Serve of `parts` what only the leader does, until `clear_term`.
+
+        Raises BadServicer as `place` does, and where a method of theirs that any instance should serve is not placed.
+        """
+        if missing := methods.paths(parts, led=False) - self._handlers.keys():
+            raise methods.BadServicer(f"{min(missing)} is for any instance to serve, and only the leader has it")
+        self._of_term = _handlers(self._term_rules, methods.table(parts, led=True))
+        self._whole = True
+
+    def clear_term(self) -> None:
+        """Serve nothing of the leader's any more; streams that are open end with what `not_yet` says."""
+        self._of_term, self._whole = {}, False
+        self._term_rules.term += 1
+        self._term_rules.streams.end_all(self._not_yet())
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """The handler of the called method, as gRPC asks for it."""
         path = handler_call_details.method
-        handler = self._handlers.get(path) or self._probes.get(path)
+        handler = self._handlers.get(path) or self._of_term.get(path) or self._probes.get(path)
         if handler is not None:
             return handler
-        if not self._placed:
+        if not self._whole:
             return refusing(self._rules, _UNKNOWN, self._not_yet(), whoever=True)
         name = path.lstrip("/")[:200]
         return refusing(self._rules, _UNKNOWN, Unimplemented("METHOD_UNKNOWN", f"no method {name}", method=name))
@@ -147,8 +169,8 @@ def listener_options(listener: Listener, common: Common) -> tuple[tuple[str, int
     )
 
 
-def _handlers(rules: Rules, parts: Sequence[Served | Forwarded]) -> dict[str, Any]:
-    return {path: wrapped(rules, method) for path, method in methods.table(parts).items()}
+def _handlers(rules: Rules, table: Mapping[str, Method]) -> dict[str, Any]:
+    return {path: wrapped(rules, method) for path, method in table.items()}
 
 
 def _unknown() -> Method:
@@ -165,6 +187,7 @@ def _unknown() -> Method:
         forwarder=None,
         answer=empty_pb2.Empty,
         pool=Pool.CALLS,
+        led=False,
     )
 
 

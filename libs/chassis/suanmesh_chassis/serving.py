@@ -26,6 +26,7 @@ from suanmesh_chassis.parts import Requests
 from suanmesh_chassis.patience import Patience
 from suanmesh_chassis.share import Share
 from suanmesh_chassis.streams import Streams
+from suanmesh_chassis.under_way import UnderWay
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import DeadlineExceeded, InvalidArgument, Refusal, ResourceExhausted, Unavailable
 from suanmesh_sdk import deadlines
@@ -71,6 +72,7 @@ class Rules:
         self.streams = Streams()
         self.term = 0
         """How often what was served has been withdrawn."""
+        self.under_way = UnderWay()
 
 
 class Serving:

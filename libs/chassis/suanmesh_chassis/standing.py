@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from suanmesh_chassis.admission import Admission
 from suanmesh_chassis.assertion import Assertions
@@ -33,33 +35,60 @@ class Standing:
         assertions = Assertions(common.node, process.area, keys or FixedKeys(), process.clock)
         admission = Admission(certificates, assertions, process.clock)
         limits, stall = Limits(common), Patience(common.stream_stall_s)
-        self._rules, self._probe_rules = (
+        self._rules, self._term_rules, self._probe_rules = (
             Rules(process.area, common.node, admission, process.spans, process.clock, limits=limits, stall=stall)
-            for _ in range(2)
+            for _ in range(3)
         )
         self._probes = Probes()
-        self._router = Router(self._rules, not_yet, self._probe_rules, self._probes.parts())
+        self._router = Router(self._rules, self._term_rules, not_yet, self._probe_rules, self._probes.parts())
         self._server = Server(self._router, process.tls, common)
+        self._reflected: dict[str, None] = {}
+        self._components: dict[str, Mapping[str, bool]] = {}
 
     async def listen(self, listener: Listener) -> str:
         """Listen on one more address and return it. Raises OSError where it is taken."""
         return await self._server.listen(listener)
 
     async def place(self, parts: Sequence[Served | Forwarded], requests: Requests | None = None) -> None:
-        """Serve `parts` from now on, and say so to health checks. Raises BadServicer where one does not fit."""
+        """Serve all of `parts` from now on, and say so to health checks. Raises BadServicer where one does not fit."""
         self._rules.requests = requests
-        self._router.place(parts)
-        self._probes.reflect([part.descriptor.full_name for part in parts])
+        self._router.place(parts, led=False)
+        self._reflect(parts)
+        self.tell_serving()
+
+    async def place_replica(self, parts: Sequence[Served | Forwarded]) -> None:
+        """Serve of `parts` what any instance does, from now on. Raises BadServicer where one does not fit."""
+        self._router.place(parts, led=True)
+        self._reflect(parts)
+
+    async def begin_term(self, parts: Sequence[Served | Forwarded], requests: Requests | None) -> None:
+        """Serve of `parts` what the leader does, and say so to health checks. Raises BadServicer as `place` does."""
+        self._term_rules.requests = requests
+        self._router.place_term(parts)
+        self._reflect(parts)
+        self.tell_serving()
+
+    async def end_term(self) -> None:
+        """Serve nothing of the leader's any more, until a term begins."""
+        self._router.clear_term()
+        self._probes.set_serving(False)
+        self.tell_components("term", {})
+
+    async def finish_term(self, grace_s: float) -> None:
+        """Take no more calls that only the leader serves, end their streams, give those in flight `grace_s` to end."""
+        self._router.clear_term()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._term_rules.under_way.none()
+
+    def tell_serving(self) -> None:
+        """Tell health checks that calls may come."""
         self._probes.set_serving(True)
 
-    def tell_components(self, serving: Mapping[str, bool]) -> None:
-        """Tell health checks of each component whether it does its part."""
-        self._probes.set_components(serving)
-
-    async def withdraw(self) -> None:
-        """Serve nothing any more, until something is placed again."""
-        self._router.clear()
-        self._probes.set_serving(False)
+    def tell_components(self, whose: str, serving: Mapping[str, bool]) -> None:
+        """Tell health checks of each component whether it does its part; those of `whose` replace those told before."""
+        self._components[whose] = serving
+        self._probes.set_components({name: does for each in self._components.values() for name, does in each.items()})
 
     async def refuse_health(self) -> None:
         """Tell health checks that no more calls should come."""
@@ -68,9 +97,14 @@ class Standing:
     async def stop(self, grace_s: float) -> None:
         """Take no more calls, end open streams, give the other calls in flight `grace_s` to end."""
         self._probes.set_serving(False)
-        for rules in (self._rules, self._probe_rules):
+        for rules in (self._rules, self._term_rules, self._probe_rules):
             rules.streams.end_all(Unavailable("NOT_READY", "this instance is draining"))
         await self._server.stop(grace_s)
+
+    def _reflect(self, parts: Sequence[Served | Forwarded]) -> None:
+        """List these besides what was listed: a standby's leader serves them all."""
+        self._reflected.update(dict.fromkeys(part.descriptor.full_name for part in parts))
+        self._probes.reflect(list(self._reflected))
 
 
 async def serve_alone(process: Process, listener: Listener, parts: Sequence[Served]) -> tuple[Standing, str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from suanmesh_chassis.ca import NodeCa, server_name
 from suanmesh_chassis.identity import service_id, user_id
 from suanmesh_chassis.keyring import Keys
 from suanmesh_chassis.outgoing import TracedCalls
-from suanmesh_chassis.parts import Forwarded, Listener, Requests, Served
+from suanmesh_chassis.parts import Forwarded, House, Listener, Parts, Requests, Served
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.server import TlsFiles
 from suanmesh_chassis.settings import Common
@@ -24,10 +25,22 @@ from suanmesh_sdk.mesh import Mesh
 from suanmesh_sdk.resolver import OneAddress
 from suanmesh_telemetry.rpc import CallSpans
 
+S = TypeVar("S")
+
 NODE = "test"
 USER = user_id(NODE, "acme", "ann")
 OPERATOR = user_id(NODE, "operator", "olga")
 ANY_PORT = Listener("127.0.0.1:0")
+
+
+async def parts_of_leader(build: Callable[[House[S]], Awaitable[Parts]], house: House[S]) -> Parts:
+    """What a process has that leads: what any instance has, and what the term adds; its servicer has every method."""
+    parts = await build(house)
+    if parts.term is None:
+        return parts
+    term = await parts.term(house)
+    components = {**parts.components, **term.components}
+    return replace(term, tasks=[*parts.tasks, *term.tasks], components=components)
 
 
 class LoopbackNode:

@@ -38,16 +38,22 @@ def wrapped(rules: Rules, method: Method) -> Any:
     async def serve(requests: object, context: Any) -> bytes | None:
         serving = Serving(rules, method, context)
         del requests, context
-        return await _around(serving, act)
+        rules.under_way.begun()
+        try:
+            return await _around(serving, act)
+        finally:
+            rules.under_way.ended()
 
     async def serve_stream(requests: object, context: Any) -> bytes | None:
         serving = Serving(rules, method, context)
         del requests, context
+        rules.under_way.begun()
         rules.streams.opened()
         try:
             return await _around(serving, act, rules.streams)
         finally:
             rules.streams.closed()
+            rules.under_way.ended()
 
     if method.shape in _STREAMING:
         return grpc.stream_stream_rpc_method_handler(serve_stream)

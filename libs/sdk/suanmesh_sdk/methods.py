@@ -21,6 +21,9 @@ class Method:
     effect: str
     """`READ`, `IDEMPOTENT`, `KEYED`, `STREAM`, or empty where none is declared."""
 
+    led: bool
+    """Whether only the leader serves it, as is assumed of what does not say."""
+
     @property
     def repeatable(self) -> bool:
         """Whether the same call may be made again when its outcome is not known."""
@@ -34,13 +37,15 @@ def declared(path: str) -> Method:
     service_name, _, method_name = name.partition("/")
     parts = service_name.split(".")
     area = parts[1] if len(parts) > 2 and parts[0] == "suanmesh" else ""
-    return Method(name, area, _effect(service_name, method_name))
+    semantics = _semantics(service_name, method_name)
+    effect = semantics_pb2.Effect.Name(semantics.effect).removeprefix("EFFECT_").replace("UNSPECIFIED", "")
+    return Method(name, area, effect, led=semantics.served_by != semantics_pb2.SERVED_BY_ANY)
 
 
-def _effect(service_name: str, method_name: str) -> str:
+def _semantics(service_name: str, method_name: str) -> semantics_pb2.Semantics:
     try:
         method = descriptor_pool.Default().FindServiceByName(service_name).methods_by_name[method_name]
     except KeyError:
-        return ""
-    semantics = method.GetOptions().Extensions[semantics_pb2.semantics]
-    return semantics_pb2.Effect.Name(semantics.effect).removeprefix("EFFECT_").replace("UNSPECIFIED", "")
+        return semantics_pb2.Semantics()
+    declared: semantics_pb2.Semantics = method.GetOptions().Extensions[semantics_pb2.semantics]
+    return declared

@@ -10,20 +10,21 @@ from suanmesh_sdk.resolver import Instance, InstanceState
 def pick(
     instances: Sequence[Instance],
     *,
-    writes: bool,
+    led: bool,
     leader_hint: str,
     tried: Collection[str],
     in_flight: Callable[[str], int],
 ) -> str:
-    """The address to try: the leader for a write, the least busy active instance for a read; empty when none is known.
+    """The address to try: the leader for what only it serves, else the least busy instance; empty when none is known.
 
     `leader_hint` is where the last NOT_LEADER pointed; it is believed before the resolver, which may be behind.
     Addresses in `tried` come last. Ties go to the earlier instance.
     """
-    if writes and leader_hint and leader_hint not in tried:
+    if led and leader_hint and leader_hint not in tried:
         return leader_hint
     active = [each for each in instances if each.state is InstanceState.ACTIVE]
-    if writes:
+    active = active or [each for each in instances if each.state is InstanceState.STARTING]  # it will say why
+    if led:
         leaders = [each for each in active if each.leader]
         active = leaders or active
     fresh = [each for each in active if each.address not in tried]

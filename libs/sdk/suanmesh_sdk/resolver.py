@@ -10,10 +10,11 @@ from typing import Protocol
 
 
 class InstanceState(Enum):
-    """Whether an instance takes new calls."""
+    """Whether an instance takes new calls; one that is starting refuses them, and says why."""
 
     ACTIVE = "ACTIVE"
     DRAINING = "DRAINING"
+    STARTING = "STARTING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Instance:
     address: str
     """`host:port`."""
     leader: bool = False
-    """Whether it leads its area and so takes writes."""
+    """Whether it leads its area and so takes what only the leader serves."""
     state: InstanceState = InstanceState.ACTIVE
 
 

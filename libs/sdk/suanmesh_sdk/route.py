@@ -50,7 +50,7 @@ class Route:
             self._leader_hint = ""  # the resolver has caught up, and knows better than an old answer
         address = pick(
             instances,
-            writes=method.effect != "READ",
+            led=method.led,
             leader_hint=self._leader_hint,
             tried=tried,
             in_flight=self._in_flight,

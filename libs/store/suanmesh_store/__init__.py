@@ -7,7 +7,7 @@ from suanmesh_store.keyspace import Keyspace, KeyspaceTrouble, Trouble
 from suanmesh_store.layout import Kind
 from suanmesh_store.memory import MemoryKeyspace, MemoryStore
 from suanmesh_store.mirror import Mirror, open_mirror
-from suanmesh_store.ports import Leadership, RoundLease, Store
+from suanmesh_store.ports import NOT_LEADING, Leadership, RoundLease, Store
 from suanmesh_store.projections import Groups, Projection, Tally
 from suanmesh_store.values import (
     AlreadyAnswered,
@@ -35,6 +35,7 @@ from suanmesh_store.values import (
 from suanmesh_store.work_queue import WorkQueue
 
 __all__ = [
+    "NOT_LEADING",
     "AlreadyAnswered",
     "Answered",
     "Author",

@@ -9,6 +9,7 @@ from heapq import nsmallest
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Row, String, Table, create_engine, select
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store.layout import Kind, M
@@ -54,7 +55,10 @@ class Archive:
         """
         must_be_sound_at(url, "the archive")
         self._engine = create_engine(url)
-        _metadata.create_all(self._engine)
+        with self._engine.begin() as connection:
+            connection.execute(CreateTable(_documents, if_not_exists=True))  # replicas may begin at the same time
+            for index in _documents.indexes:
+                connection.execute(CreateIndex(index, if_not_exists=True))
         self._waiting: list[list[dict[str, Any]]] = []
         self._writing = asyncio.Lock()
         self._worker = Transactions(self._engine, "the archive")

@@ -127,11 +127,6 @@ class Mirror(Generic[M]):
         finally:
             self._queues.remove(queue)
 
-    def feed(self, queue: WorkQueue) -> None:
-        """Add to `queue` all names there are, and from now on every one that changes."""
-        queue.add(self._order.after())
-        self._queues.append(queue)
-
     @contextmanager
     def following(self, queue: WorkQueue | None = None) -> Iterator[WorkQueue]:
         """What changes from now on, for a consumer that first reads what there is and that ends one day.

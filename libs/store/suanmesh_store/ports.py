@@ -71,6 +71,25 @@ class Leadership(Protocol):
         """Let the next one lead at once."""
 
 
+class _NotLeading:
+    """The leadership of an instance that has none: whatever is fenced by it is refused."""
+
+    key = ""
+    fence = 0
+    alive = False
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+        self.lost.set()
+
+    async def resign(self) -> None:
+        """There is nothing to resign."""
+
+
+NOT_LEADING: Leadership = _NotLeading()
+"""For stores that only read."""
+
+
 class Store(Protocol):
     """Documents of every area to read, and those of one area to write."""
 

@@ -10,14 +10,14 @@ from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.reconciler import HoldReconciler
 from suanmesh_accounting.service import AccountingService
 from suanmesh_accounting.settings import AccountingSettings
-from suanmesh_chassis import Guard, House, Parts, Served, run
+from suanmesh_chassis import Guard, House, Parts, Served, led, run
 from suanmesh_store import Holds, open_mirror
 from suanmesh_store.layout import SITES
 
 
 def main() -> None:
     """Run accounting until it is told to stop."""
-    run("accounting", AccountingSettings, build)
+    run("accounting", AccountingSettings, led(build))
 
 
 async def build(house: House[AccountingSettings]) -> Parts:

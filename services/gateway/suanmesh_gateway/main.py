@@ -29,4 +29,4 @@ async def build(house: House[GatewaySettings]) -> Parts:
 
 def main() -> None:
     """Run the gateway until told to stop."""
-    run("gateway", GatewaySettings, build, leads=False, edge=True)
+    run("gateway", GatewaySettings, build, edge=True)

@@ -56,15 +56,9 @@ class Reconciler:
 
     async def run(self) -> None:
         """Settle reservations until cancelled."""
-        self._kept.feed(self._queue)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow_tokens())
-            tasks.create_task(self._follow(self._placements.changes(), self._of_placement))
-            tasks.create_task(self._follow(self._transfers.changes(), self._of_transfer))
-            tasks.create_task(self._resync())
-            while True:
-                name = await self._queue.take()
-                await self._guard.run(name, partial(self._settle_or_put_off, name))
+        with self._kept.following(self._queue):
+            self._queue.add(self._kept.names())
+            await self._work()
 
     async def settle(self, name: str) -> None:
         """Bring one reservation to where it belongs, and drop what it leaves behind."""
@@ -78,6 +72,16 @@ class Reconciler:
             if name in self._tokens:
                 await self._repository.drop_token(reservation)
             await self._repository.forget(name, self._retention)
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_tokens())
+            tasks.create_task(self._follow(self._placements.changes(), self._of_placement))
+            tasks.create_task(self._follow(self._transfers.changes(), self._of_transfer))
+            tasks.create_task(self._resync())
+            while True:
+                name = await self._queue.take()
+                await self._guard.run(name, partial(self._settle_or_put_off, name))
 
     async def _settle_or_put_off(self, name: str) -> None:
         try:

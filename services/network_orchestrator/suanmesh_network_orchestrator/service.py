@@ -24,11 +24,27 @@ BATCH_MAX = 1000
 HOLDS_MAX = 100
 
 
-class NetworkOrchestratorService:
-    """Answers for the topology and holds bandwidth."""
+class NetworkReads:
+    """What any instance answers."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    async def ListReservations(self, request: pb.ListReservationsRequest, call: Call) -> pb.ListReservationsResponse:
+        """List reservations, those that hold bandwidth first."""
+        sees_all = call.is_("operator") or call.is_("service")
+        party = "" if sees_all else call.party
+        size, scope = pages.checked_size(request.page_size), f"ListReservations {party}"
+        found = await self._repository.reservations(party, pages.after(request.page_token, scope), size + 1)
+        taken, token = pages.cut(found, size, scope)
+        return pb.ListReservationsResponse(reservations=[found[place] for place in taken], next_page_token=token)
+
+
+class NetworkOrchestratorService(NetworkReads):
+    """Answers for the topology, which agents measure, and holds bandwidth."""
 
     def __init__(self, repository: Repository, clock: Clock) -> None:
-        self._repository = repository
+        super().__init__(repository)
         self._clock = clock
 
     async def DeclareLinks(self, request: pb.DeclareLinksRequest, call: Call) -> pb.DeclareLinksResponse:
@@ -70,15 +86,6 @@ class NetworkOrchestratorService:
         _check_count(request.items, HOLDS_MAX, "items")
         results = [await self._hold(item, f"items[{index}]", call) for index, item in enumerate(request.items)]
         return pb.ReservePathsResponse(results=results)
-
-    async def ListReservations(self, request: pb.ListReservationsRequest, call: Call) -> pb.ListReservationsResponse:
-        """List reservations, those that hold bandwidth first."""
-        sees_all = call.is_("operator") or call.is_("service")
-        party = "" if sees_all else call.party
-        size, scope = pages.checked_size(request.page_size), f"ListReservations {party}"
-        found = await self._repository.reservations(party, pages.after(request.page_token, scope), size + 1)
-        taken, token = pages.cut(found, size, scope)
-        return pb.ListReservationsResponse(reservations=[found[place] for place in taken], next_page_token=token)
 
     async def _hold(self, item: pb.PathAsk, field: str, call: Call) -> pb.PathHoldResult:
         try:

@@ -11,6 +11,7 @@ from suanmesh_registry.certificates import Certifier
 from suanmesh_registry.enrolment import Enrolment
 from suanmesh_registry.mirrors import Mirrors, open_mirrors
 from suanmesh_registry.presence import Presence
+from suanmesh_registry.reads import RegistryReads
 from suanmesh_registry.reconciler import LivenessReconciler
 from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.service import Dependencies, RegistryService
@@ -19,8 +20,17 @@ from suanmesh_store import Store
 
 
 @dataclass(frozen=True, slots=True)
+class Replica:
+    """What any instance has; `mirrors.run` is to be started as a task."""
+
+    mirrors: Mirrors
+    catalogue: Catalogue
+    reads: RegistryReads
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
-    """The registry of one process; `mirrors.run` and `liveness.run` are to be started as tasks."""
+    """The registry of one term; `mirrors.run` and `liveness.run` are to be started as tasks."""
 
     mirrors: Mirrors
     catalogue: Catalogue
@@ -29,13 +39,25 @@ class Registry:
     service: RegistryService
 
 
-async def assemble(node: str, store: Store, clock: Clock, rng: Rng, ca: NodeCa, settings: RegistrySettings) -> Registry:
-    """A registry over a store, with its mirrors loaded."""
-    bounds, caps, mirrors = settings.bounds(), settings.caps(), await open_mirrors(store)
-    catalogue = Catalogue(mirrors.sites, mirrors.pools)
+async def open_replica(store: Store) -> Replica:
+    """What any instance has, with its mirrors loaded."""
+    mirrors = await open_mirrors(store)
+    return Replica(mirrors, Catalogue(mirrors.sites, mirrors.pools), RegistryReads(store, mirrors))
+
+
+def lead(
+    replica: Replica, node: str, store: Store, clock: Clock, rng: Rng, ca: NodeCa, settings: RegistrySettings
+) -> Registry:
+    """What the leader has besides, over a store that is fenced by its term."""
+    bounds, caps, mirrors, catalogue = settings.bounds(), settings.caps(), replica.mirrors, replica.catalogue
     presence = Presence(store, clock, catalogue, lease_s=settings.alive_lease_s, silence_s=settings.report_silence_s)
     liveness = LivenessReconciler(store, mirrors, catalogue, presence, bounds, clock, tick_s=settings.tick_s)
     enrolment = Enrolment(node, store, mirrors, Certifier(ca, node, settings.certificate_days), clock, caps)
     registrar = Registrar(store, mirrors, node, clock, rng, caps)
     given = Dependencies(store, clock, mirrors, catalogue, presence, enrolment, registrar, bounds, caps)
     return Registry(mirrors, catalogue, presence, liveness, RegistryService(given))
+
+
+async def assemble(node: str, store: Store, clock: Clock, rng: Rng, ca: NodeCa, settings: RegistrySettings) -> Registry:
+    """All of a registry over one store."""
+    return lead(await open_replica(store), node, store, clock, rng, ca, settings)

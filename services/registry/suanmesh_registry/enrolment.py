@@ -9,14 +9,15 @@ from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
 from suanmesh_chassis import Call
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import AlreadyExists, NotFound
+from suanmesh_kernel.refusals import AlreadyExists
 from suanmesh_registry import wire
 from suanmesh_registry.certificates import Certifier
 from suanmesh_registry.domain import parties, sites, tokens
 from suanmesh_registry.domain.caps import Caps, require_sites, require_tokens
 from suanmesh_registry.mirrors import Mirrors
+from suanmesh_registry.reads import party_of, site_of
 from suanmesh_store import Conflict, Create, Held, Store, Update
-from suanmesh_store.layout import JOIN_TOKENS, PARTIES, SITES
+from suanmesh_store.layout import JOIN_TOKENS, SITES
 
 TOKEN_MEMORY_S = 86_400
 """How long a token is remembered after it lapsed, so that an agent whose answer was lost can ask again."""
@@ -60,24 +61,10 @@ class Enrolment:
         certificate = self.certifier.certified(site.name, request.csr_der)
         digest = tokens.keys_digest(certificate.public_key, site.signing_key)
         spent = tokens.spent(token, bearer, site.name, digest, now)
-        enrolled = await (self.site(site.name) if spent is token else self._enrolled(held, spent, site, call))
+        enrolled = await (site_of(self.store, site.name) if spent is token else self._enrolled(held, spent, site, call))
         return pb.EnrolSiteResponse(
             site=wire.shown(enrolled), certificate_pem=certificate.pem, ca_pem=self.certifier.ca_pem
         )
-
-    async def party(self, name: str) -> Held[party_pb2.Party]:
-        """A party as it is recorded now. Raises NotFound (`PARTY_UNKNOWN`)."""
-        held = await self.store.get(PARTIES, name)
-        if held is None:
-            raise parties.unknown(name)
-        return held
-
-    async def site(self, name: str) -> Held[site_pb2.Site]:
-        """A site as it is recorded now. Raises NotFound (`SITE_UNKNOWN`)."""
-        held = await self.store.get(SITES, name)
-        if held is None:
-            raise NotFound("SITE_UNKNOWN", f"there is no site {name}", name=name)
-        return held
 
     async def _issued(self, asked: tokens.JoinToken, party: Held[party_pb2.Party], call: Call) -> tokens.JoinToken:
         """What is kept of a token, issued now or when the same was asked before; a memo of the answer would tell it."""
@@ -100,7 +87,7 @@ class Enrolment:
     async def _enrolled(
         self, held: Held[JoinTokenRecord], spent: tokens.JoinToken, site: sites.Site, call: Call
     ) -> Held[site_pb2.Site]:
-        party = await self.party(spent.party)
+        party = await party_of(self.store, spent.party)
         parties.must_be_approved(wire.party_from(party.message))
         fresh = self.mirrors.sites.get(site.name) is None
         require_sites(party.name, self.mirrors.sites_of[party.name] + fresh, self.caps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from suanmesh.registry.v1 import pool_pb2
@@ -12,6 +13,9 @@ from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_registry.catalogue import Catalogue
 from suanmesh_store import RoundLease, Store
 from suanmesh_store.layout import alive_key
+
+CLOSE_S = 2.0
+"""How long etcd is waited for at the end of a term; leases that are not ended by then lapse."""
 
 
 @dataclass(slots=True)
@@ -88,6 +92,15 @@ class Presence:
             if now - ear.heard_at >= self._silence_s and not ear.opening.locked():
                 await self._hush(site, ear)
 
+    async def close(self) -> None:
+        """Keep no lease any more: at the end of a term agents report to the next leader, and who does not is lost."""
+        leases = [ear.lease for ear in self._ears.values() if ear.lease is not None]
+        self._ears.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S), asyncio.TaskGroup() as tasks:
+                for lease in leases:
+                    tasks.create_task(_let_go(lease))
+
     async def _mark_alive(self, site: str) -> RoundLease:
         lease = await self._store.open_lease(self._lease_s, kept=True)
         try:
@@ -109,3 +122,8 @@ class Presence:
         if self._ears.get(site) is ear and ear.lease is None:
             del self._ears[site]
             self._catalogue.forget(ear.pools)
+
+
+async def _let_go(lease: RoundLease) -> None:
+    with suppress(Unavailable):  # it is kept no longer, and lapses by itself
+        await lease.revoke()

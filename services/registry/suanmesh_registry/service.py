@@ -1,18 +1,17 @@
-"""The registry's calls."""
+"""The registry's calls that only its leader answers: what changes something, and what agents have reported to it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from suanmesh.registry.v1 import party_pb2, pool_pb2, site_pb2
+from suanmesh.registry.v1 import party_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name, parent
-from suanmesh_kernel.refusals import Aborted, AlreadyExists, InvalidArgument, NotFound
+from suanmesh_kernel.refusals import Aborted, AlreadyExists, InvalidArgument
 from suanmesh_registry import wire
 from suanmesh_registry.catalogue import Catalogue, fields
 from suanmesh_registry.domain import filters, parties, sites
@@ -21,10 +20,10 @@ from suanmesh_registry.domain.liveness import Bounds, Liveness, run_for_ms
 from suanmesh_registry.enrolment import Enrolment
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.presence import Presence
+from suanmesh_registry.reads import RegistryReads, party_of, site_of
 from suanmesh_registry.registrar import Registrar
-from suanmesh_registry.watch import watched
-from suanmesh_store import Conflict, Create, Held, Kind, Store, Update
-from suanmesh_store.layout import PARTIES, POOLS, SITES, M
+from suanmesh_store import Conflict, Create, Held, Store, Update
+from suanmesh_store.layout import PARTIES
 
 DESCRIPTORS_MAX = 100
 STATES_MAX = 100
@@ -45,13 +44,12 @@ class Dependencies:
     caps: Caps
 
 
-class RegistryService:
+class RegistryService(RegistryReads):
     """Parties, sites and pools; who may join, and who can be heard."""
 
     def __init__(self, given: Dependencies) -> None:
+        super().__init__(given.store, given.mirrors)
         self._given = given
-        self._store = given.store
-        self._mirrors = given.mirrors
         self._catalogue = given.catalogue
         self._enrolment = given.enrolment
 
@@ -70,17 +68,8 @@ class RegistryService:
         await known.wait_for(committed.revision)  # so that the next one is counted beside it
         return answer
 
-    async def GetParty(self, request: pb.GetPartyRequest, call: Call) -> party_pb2.Party:
-        name = checked_name(request.name, "parties")
-        parties.must_see(name, call.party, sees_all=call.is_("operator") or call.is_("service"))
-        return wire.shown(await self._enrolment.party(name))
-
-    async def ListParties(self, request: pb.ListPartiesRequest, call: Call) -> pb.ListPartiesResponse:
-        page, token = await self._page(PARTIES, request.page_size, request.page_token)
-        return pb.ListPartiesResponse(parties=[wire.shown(held) for held in page], next_page_token=token)
-
     async def SetPublishers(self, request: pb.SetPublishersRequest, call: Call) -> party_pb2.Party:
-        held = await self._enrolment.party(checked_name(request.name, "parties"))
+        held = await party_of(self._store, checked_name(request.name, "parties"))
         parties.must_own(held.name, call.party, operator=call.is_("operator"))
         standing = wire.party_from(held.message)
         party = parties.with_publishers(standing, request.publishers)
@@ -89,38 +78,24 @@ class RegistryService:
         if request.etag not in ("", held.etag):
             raise Aborted("ETAG_STALE", f"{held.name} has changed since it was read", name=held.name, etag=held.etag)
         for site in party.publishers:
-            await self._enrolment.site(site)
+            await site_of(self._store, site)
         committed = await self._store.commit(Update(held, wire.party_to(party)), author=call.author())
         stored: Held[party_pb2.Party] = committed.held[0]
         return wire.shown(stored)
 
     async def CreateJoinToken(self, request: pb.CreateJoinTokenRequest, call: Call) -> pb.JoinToken:
-        held = await self._enrolment.party(checked_name(request.party, "parties", field="party"))
+        held = await party_of(self._store, checked_name(request.party, "parties", field="party"))
         return await self._enrolment.issue(held, request.ttl_s, call)
 
     async def EnrolSite(self, request: pb.EnrolSiteRequest, call: Call) -> pb.EnrolSiteResponse:
         return await self._enrolment.enrol(request, call)
 
-    async def GetSite(self, request: pb.GetSiteRequest, call: Call) -> site_pb2.Site:
-        return wire.shown(await self._enrolment.site(checked_name(request.name, "sites")))
-
-    async def ListSites(self, request: pb.ListSitesRequest, call: Call) -> pb.ListSitesResponse:
-        page, token = await self._page(SITES, request.page_size, request.page_token)
-        return pb.ListSitesResponse(sites=[wire.shown(held) for held in page], next_page_token=token)
-
     async def RegisterPools(self, request: pb.RegisterPoolsRequest, call: Call) -> pb.RegisterPoolsResponse:
         if not 1 <= len(request.descriptors) <= DESCRIPTORS_MAX:
             raise InvalidArgument("FIELD_INVALID", f"descriptors: 1 to {DESCRIPTORS_MAX}", field="descriptors")
-        site = await self._enrolment.site(call.site)
+        site = await site_of(self._store, call.site)
         held = await self._given.registrar.registered(site, request.descriptors, call.author())
         return pb.RegisterPoolsResponse(pools=[wire.shown(each) for each in held])
-
-    async def GetPool(self, request: pb.GetPoolRequest, call: Call) -> pool_pb2.Pool:
-        name = checked_name(request.name, "sites", "pools")
-        held = await self._store.get(POOLS, name)
-        if held is None:
-            raise NotFound("POOL_UNKNOWN", f"there is no pool {name}", name=name)
-        return wire.shown(held)
 
     async def SearchPools(self, request: pb.SearchPoolsRequest, call: Call) -> pb.SearchPoolsResponse:
         keeps = filters.planned(request.filter, fields())
@@ -132,17 +107,10 @@ class RegistryService:
             self._show(name, answer.pools.add())
         return answer
 
-    async def WatchPools(
-        self, request: pb.WatchPoolsRequest, call: Call
-    ) -> AsyncGenerator[pb.WatchPoolsResponse, None]:
-        async with aclosing(watched(self._mirrors.sites, self._mirrors.pools, request.resume_token)) as batches:
-            async for batch in batches:
-                yield batch
-
     async def ReportState(
         self, requests: AsyncIterator[pb.ReportStateRequest], call: Call
     ) -> AsyncIterator[pb.ReportStateResponse]:
-        await self._enrolment.site(call.site)
+        await site_of(self._store, call.site)
         highest = 0
         async for report in requests:
             if report.sequence > highest:
@@ -162,13 +130,6 @@ class RegistryService:
         held = self._mirrors.sites.get(site)
         recorded = wire.liveness_from(held.message.liveness) if held else Liveness.LOST
         return run_for_ms(recorded, self._given.bounds, leased=self._given.presence.stands(site))
-
-    async def _page(self, kind: Kind[M], page_size: int, page_token: str) -> tuple[list[Held[M]], str]:
-        size, after = pages.checked_size(page_size), pages.after(page_token, kind.collection)
-        async with aclosing(self._store.scan(kind, after=after, limit=size + 1)) as scanned:
-            held = {each.name: each async for each in scanned}
-        names, token = pages.cut(held, size, kind.collection)
-        return [held[name] for name in names], token
 
     def _show(self, name: str, found: pb.FoundPool) -> None:
         pool, site = self._mirrors.pools.get(name), self._mirrors.sites.get(parent(name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanmesh.scheduler.v1 import scheduler_service_pb2
-from suanmesh_chassis import Guard, House, Parts, Served, run
+from suanmesh_chassis import Guard, House, Parts, Served, led, run
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.areas import MeshAreas
 from suanmesh_scheduler.cancelling import Cancelling
@@ -24,7 +24,7 @@ from suanmesh_store.archive import Archive
 
 def main() -> None:
     """Run the scheduler until it is told to stop."""
-    run("scheduler", SchedulerSettings, build)
+    run("scheduler", SchedulerSettings, led(build))
 
 
 async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> Parts:

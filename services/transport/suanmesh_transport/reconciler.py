@@ -46,14 +46,9 @@ class Reconciler:
 
     async def run(self) -> None:
         """Settle transfers until cancelled."""
-        self._kept.feed(self._queue)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow(self._placements.changes(), self._of_placement))
-            tasks.create_task(self._follow(self._sites.changes(), self._of_site))
-            tasks.create_task(self._resync())
-            while True:
-                name = await self._queue.take()
-                await self._guard.run(name, partial(self._settle_or_put_off, name))
+        with self._kept.following(self._queue):
+            self._queue.add(self._kept.names())
+            await self._work()
 
     async def settle(self, name: str) -> None:
         """Bring one transfer to where it belongs, or forget it."""
@@ -64,6 +59,15 @@ class Reconciler:
             await self._repository.forget(name, self._retention)
         else:
             await self._repository.settle(name)
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow(self._placements.changes(), self._of_placement))
+            tasks.create_task(self._follow(self._sites.changes(), self._of_site))
+            tasks.create_task(self._resync())
+            while True:
+                name = await self._queue.take()
+                await self._guard.run(name, partial(self._settle_or_put_off, name))
 
     async def _settle_or_put_off(self, name: str) -> None:
         try:

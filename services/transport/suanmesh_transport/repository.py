@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal, is_final
-from suanmesh_store import Author, Change, Create, Delete, Guard, Held, Memo, Mirror, Store, Update
+from suanmesh_store import Author, Change, Create, Delete, Guard, Held, Memo, Mirror, Store, Update, open_mirror
 from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
 from suanmesh_telemetry import current_traceparent, elsewhere, names, span
@@ -57,11 +59,24 @@ Outcome = transfer_pb2.Transfer | Refusal
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Mirrors of what is looked through."""
+    """Mirrors of what is looked through. Open them with `open_kept`, start `run` as a task."""
 
     datasets: Mirror[dataset_pb2.Dataset]
     transfers: Mirror[transfer_pb2.Transfer]
     placements: Mirror[Placement]
+    sites: Mirror[Site]
+
+    async def run(self) -> None:
+        """Follow all changes until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for mirror in (self.datasets, self.transfers, self.placements, self.sites):
+                tasks.create_task(mirror.run())
+
+
+async def open_kept(store: Store) -> Kept:
+    """Mirrors that are loaded; their `run` is still to be started."""
+    datasets, transfers = await open_mirror(store, DATASETS), await open_mirror(store, TRANSFERS)
+    return Kept(datasets, transfers, await open_mirror(store, PLACEMENTS), await open_mirror(store, SITES))
 
 
 class Repository:
@@ -88,6 +103,12 @@ class Repository:
         self._clock = clock
         self._ticket_lifetime = timedelta(seconds=ticket_lifetime_s)
         self._writing = asyncio.Lock()
+
+    def over(self, store: Store) -> Repository:
+        """The same over another store, such as one that is fenced by a term."""
+        other = copy(self)
+        other._store, other._writing = store, asyncio.Lock()
+        return other
 
     def datasets(self, party: str) -> dict[str, dataset_pb2.Dataset]:
         """Datasets by name, of one party or, where that is empty, of all."""

@@ -31,7 +31,49 @@ BATCH_MAX = 100
 PATH_CHARS_MAX = 1024
 
 
-class TransportService:
+class TransportReads:
+    """What any instance answers."""
+
+    def __init__(self, repository: Repository, kept: Mirror[transfer_pb2.Transfer]) -> None:
+        self._repository = repository
+        self._kept = kept
+
+    async def GetDataset(self, request: pb.GetDatasetRequest, call: Call) -> dataset_pb2.Dataset:
+        """Return one dataset with its replicas."""
+        held = await self._repository.dataset(checked_name(request.name, "datasets"), _party(call), call.site)
+        return wire.dataset_to(wire.dataset_from(held.message), held.etag)
+
+    async def ListDatasets(self, request: pb.ListDatasetsRequest, call: Call) -> pb.ListDatasetsResponse:
+        """List datasets by name."""
+        party = _party(call)
+        seen = self._repository.datasets(party)
+        taken, token = pages.of(seen, request.page_size, request.page_token, f"ListDatasets {party}")
+        return pb.ListDatasetsResponse(datasets=[seen[name] for name in taken], next_page_token=token)
+
+    async def GetTransfer(self, request: pb.GetTransferRequest, call: Call) -> transfer_pb2.Transfer:
+        """Return one transfer."""
+        name = checked_name(request.name, "transfers")
+        return _for(call, await self._repository.shown(name, _party(call), call.site))
+
+    async def ListTransfers(self, request: pb.ListTransfersRequest, call: Call) -> pb.ListTransfersResponse:
+        """List transfers, the newest first."""
+        party = _party(call)
+        size, scope = pages.checked_size(request.page_size), f"ListTransfers {party}"
+        found = await self._repository.transfers(party, pages.after(request.page_token, scope), size + 1)
+        taken, token = pages.cut(found, size, scope)
+        return pb.ListTransfersResponse(transfers=[_for(call, found[place]) for place in taken], next_page_token=token)
+
+    async def WatchTransfers(
+        self, request: pb.WatchTransfersRequest, call: Call
+    ) -> AsyncIterator[pb.WatchTransfersResponse]:
+        """Stream the transfers towards the calling agent's site."""
+        if checked_name(request.site, "sites", field="site") != call.site:
+            raise PermissionDenied("NOT_OWNER", f"{call.site} cannot watch for {request.site}", name=request.site)
+        async for batch in watched(self._kept, call.site):
+            yield batch
+
+
+class TransportService(TransportReads):
     """Names, digests and replicas of datasets, and the transfers between sites."""
 
     def __init__(
@@ -45,8 +87,7 @@ class TransportService:
         *,
         read_ticket_lifetime_s: float,
     ) -> None:
-        self._repository = repository
-        self._kept = kept
+        super().__init__(repository, kept)
         self._office = office
         self._reader = reader
         self._clock = clock
@@ -62,18 +103,6 @@ class TransportService:
             request.dataset_id, given, call.site, request.placement, call.memo, call.author()
         )
 
-    async def GetDataset(self, request: pb.GetDatasetRequest, call: Call) -> dataset_pb2.Dataset:
-        """Return one dataset with its replicas."""
-        held = await self._repository.dataset(checked_name(request.name, "datasets"), _party(call), call.site)
-        return wire.dataset_to(wire.dataset_from(held.message), held.etag)
-
-    async def ListDatasets(self, request: pb.ListDatasetsRequest, call: Call) -> pb.ListDatasetsResponse:
-        """List datasets by name."""
-        party = _party(call)
-        seen = self._repository.datasets(party)
-        taken, token = pages.of(seen, request.page_size, request.page_token, f"ListDatasets {party}")
-        return pb.ListDatasetsResponse(datasets=[seen[name] for name in taken], next_page_token=token)
-
     async def CreateTransfers(self, request: pb.CreateTransfersRequest, call: Call) -> pb.CreateTransfersResponse:
         """Make transfers, each with its ticket."""
         _check_count(request.items, "items")
@@ -83,33 +112,11 @@ class TransportService:
         )
         return _transfers_to(outcomes, call)
 
-    async def GetTransfer(self, request: pb.GetTransferRequest, call: Call) -> transfer_pb2.Transfer:
-        """Return one transfer."""
-        name = checked_name(request.name, "transfers")
-        return _for(call, await self._repository.shown(name, _party(call), call.site))
-
-    async def ListTransfers(self, request: pb.ListTransfersRequest, call: Call) -> pb.ListTransfersResponse:
-        """List transfers, the newest first."""
-        party = _party(call)
-        size, scope = pages.checked_size(request.page_size), f"ListTransfers {party}"
-        found = await self._repository.transfers(party, pages.after(request.page_token, scope), size + 1)
-        taken, token = pages.cut(found, size, scope)
-        return pb.ListTransfersResponse(transfers=[_for(call, found[place]) for place in taken], next_page_token=token)
-
     async def CancelTransfer(self, request: pb.CancelTransferRequest, call: Call) -> transfer_pb2.Transfer:
         """End a transfer that has not ended."""
         name = checked_name(request.name, "transfers")
         reason = StateReason("CANCELLED", {"by": call.principal})
         return _for(call, await self._repository.cancel(name, _party(call), reason, call.author()))
-
-    async def WatchTransfers(
-        self, request: pb.WatchTransfersRequest, call: Call
-    ) -> AsyncIterator[pb.WatchTransfersResponse]:
-        """Stream the transfers towards the calling agent's site."""
-        if checked_name(request.site, "sites", field="site") != call.site:
-            raise PermissionDenied("NOT_OWNER", f"{call.site} cannot watch for {request.site}", name=request.site)
-        async for batch in watched(self._kept, call.site):
-            yield batch
 
     async def ReportTransfers(self, request: pb.ReportTransfersRequest, call: Call) -> pb.ReportTransfersResponse:
         """Take what the target's agent reports; each item is answered by itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.status import DETAILS_KEY, refusal_of_call
 from suanmesh_telemetry.testing import record_spans
+from tests.service.chassis.town import Town
 
 
 @pytest.fixture
@@ -130,3 +132,12 @@ def node_folder(tmp_path: Path) -> Path:
     ca = NodeCa.create(NODE, SystemClock())
     write_identity(tmp_path, ca.issue(service_id(NODE, "probe"), [server_name(NODE, "probe")]))
     return tmp_path
+
+
+@pytest.fixture
+async def town(node: LoopbackNode, probes: Probes) -> AsyncIterator[Town]:
+    town = Town(node, probes)
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(town.directory.run())
+        yield town
+        watching.cancel()

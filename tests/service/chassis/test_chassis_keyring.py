@@ -182,7 +182,7 @@ async def test_a_service_publishes_its_key_before_it_serves_and_lets_it_end(node
         return Parts()
 
     process = node.process("gateway")
-    life: Life[None] = Life(process, keys, None, system_rng, leads=False)
+    life: Life[None] = Life(process, keys, None, system_rng)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(life.live(build, stop))
         await served.wait()

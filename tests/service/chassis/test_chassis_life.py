@@ -6,9 +6,8 @@ import asyncio
 import errno
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,8 @@ import pytest
 
 from suanmesh_chassis import Call, House, Parts, Served
 from suanmesh_chassis.discovery import Directory
-from suanmesh_chassis.life import Life
 from suanmesh_chassis.probe import PROBE_SERVICE, Probe, Probes
 from suanmesh_chassis.run import main
-from suanmesh_chassis.testing import LoopbackNode
-from suanmesh_kernel.clock import system_rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk import InstanceState
 from suanmesh_sdk.status import RemoteDefect
@@ -30,8 +26,7 @@ from suanmesh_store import MemoryKeyspace, MemoryStore
 from suanmesh_store.archive import Archive
 from suanmesh_store.keyspace import KeyspaceTrouble, Listing, Trouble
 from suanmesh_store.layout import JOBS
-
-Build = Callable[[House[None]], Awaitable[Parts]]
+from tests.service.chassis.town import Town, begun
 
 
 @dataclass(frozen=True)
@@ -68,53 +63,6 @@ async def answered_at_last(client: Any) -> Any:
         while True:
             with suppress(Unavailable):
                 return await client.unary("Read", "hello")
-
-
-class Town:
-    """Processes of one area over one etcd in memory, watched as another service would watch them."""
-
-    def __init__(self, node: LoopbackNode, probes: Probes) -> None:
-        self.node = node
-        self.probes = probes
-        self.keys: MemoryKeyspace = MemoryKeyspace()
-        self.directory = Directory(MemoryStore("registry", keys=self.keys))
-        self.houses: list[House[None]] = []
-
-    async def build(self, house: House[None]) -> Parts:
-        self.houses.append(house)
-        return Parts([Served(PROBE_SERVICE, self.probes)], requests=self.probes)
-
-    @asynccontextmanager
-    async def living(
-        self, build: Build | None = None, *, leads: bool = True, advertise: str = ""
-    ) -> AsyncIterator[asyncio.Event]:
-        """One process, told to stop at the end; what it raised is raised here."""
-        stop = asyncio.Event()
-        process = self.node.process("probe")
-        process = replace(process, common=replace(process.common, advertise=advertise))
-        life: Life[None] = Life(process, self.keys, None, system_rng, leads=leads)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(life.live(build or self.build, stop))
-            try:
-                yield stop
-            finally:
-                stop.set()
-
-    async def seen(self, wanted: Callable[[list[Any]], bool]) -> list[Any]:
-        """The instances of the area, once they are as wanted."""
-        async with asyncio.timeout(10):
-            while not wanted(list(self.directory.instances("probe"))):
-                await self.directory.changed("probe")
-        return list(self.directory.instances("probe"))
-
-
-@pytest.fixture
-async def town(node: LoopbackNode, probes: Probes) -> AsyncIterator[Town]:
-    town = Town(node, probes)
-    async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(town.directory.run())
-        yield town
-        watching.cancel()
 
 
 async def test_a_process_is_found_served_and_gone(town: Town, connect: Any) -> None:
@@ -299,11 +247,6 @@ class Historian:
         return Probe(text="read")
 
 
-def begun(houses: list[House[None]], terms: int, found: list[Any]) -> bool:
-    """Whether the only instance leads again, after so many terms."""
-    return len(houses) > terms and [each.leader for each in found] == [True]
-
-
 async def test_a_change_of_lead_under_load_breaks_nothing(town: Town, connect: Any, tmp_path: Path) -> None:
     """A user whose call was under way when the lead changed is to try again, not to be told of a defect."""
     told: Counter[str] = Counter()
@@ -386,7 +329,7 @@ def test_wrong_settings_are_named_before_anything_is_opened(capsys: pytest.Captu
     async def build(house: House[ProbeSettings]) -> Parts:
         raise AssertionError
 
-    status = main("probe", ProbeSettings, build, ["--check"], {"SUANMESH_LEASE_S": "five"}, leads=True)
+    status = main("probe", ProbeSettings, build, ["--check"], {"SUANMESH_LEASE_S": "five"})
 
     assert (status, "SUANMESH_LEASE_S" in capsys.readouterr().err) == (2, True)
 
@@ -397,4 +340,4 @@ def test_right_settings_are_checked_and_nothing_is_started(node_folder: Path) ->
     async def build(house: House[ProbeSettings]) -> Parts:
         raise AssertionError
 
-    assert main("probe", ProbeSettings, build, ["--check"], {"SUANMESH_TLS_DIR": str(node_folder)}, leads=True) == 0
+    assert main("probe", ProbeSettings, build, ["--check"], {"SUANMESH_TLS_DIR": str(node_folder)}) == 0

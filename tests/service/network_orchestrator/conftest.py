@@ -15,7 +15,7 @@ from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh_chassis import Common, House
 from suanmesh_chassis.identity import agent_id, service_id
-from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
+from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode, parts_of_leader
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_network_orchestrator.main import build
 from suanmesh_network_orchestrator.settings import NetworkOrchestratorSettings
@@ -152,7 +152,7 @@ async def running(folder: Path, stores: Stores) -> AsyncIterator[Net]:
             mesh=node.mesh("127.0.0.1:1"), signer=process.signer, identity=process.identity, leadership=None,
             data_dir=folder,
         )  # fmt: skip
-        parts = await build(house)
+        parts = await parts_of_leader(build, house)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(task()) for task in parts.tasks]
             address = await node.serve(process, parts.servicers, requests=parts.requests)

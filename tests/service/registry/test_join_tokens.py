@@ -13,7 +13,7 @@ from suanmesh.registry.v1 import party_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh_chassis import Common, House
 from suanmesh_chassis.identity import user_id
-from suanmesh_chassis.testing import NODE, OPERATOR, LoopbackNode
+from suanmesh_chassis.testing import NODE, OPERATOR, LoopbackNode, parts_of_leader
 from suanmesh_kernel.clock import SystemClock, seeded_rng
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_registry.main import build
@@ -35,7 +35,7 @@ async def a_registry(node: LoopbackNode, folder: Path, keys: MemoryKeyspace) -> 
         mesh=node.mesh("127.0.0.1:1", caller=process.identity), signer=process.signer, identity=process.identity,
         leadership=None, data_dir=folder,
     )  # fmt: skip
-    parts = await build(house)
+    parts = await parts_of_leader(build, house)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(awaited(run())) for run in parts.tasks]
         yield await node.serve(process, parts.servicers, requests=parts.requests)

@@ -53,6 +53,40 @@ def test_a_handler_of_the_wrong_kind_does_not_start() -> None:
         table([Served(AGENT, servicer)])
 
 
+def test_a_method_that_does_not_say_who_serves_it_does_not_start() -> None:
+    """Without that, callers would send it to instances that cannot answer it."""
+    silent = semantics_pb2.Semantics(
+        roles=[semantics_pb2.ROLE_USER], effect=semantics_pb2.EFFECT_READ, ownership=semantics_pb2.OWNERSHIP_COMMON
+    )
+
+    with pytest.raises(BadServicer, match="who serves it"):
+        table([Served(PROBE_SERVICE, Probes(), silent)])
+
+
+def test_only_the_leader_remembers_answers() -> None:
+    """A keyed call on an instance that may not write would do again what was done before."""
+    keyed = semantics_pb2.Semantics(
+        roles=[semantics_pb2.ROLE_USER],
+        effect=semantics_pb2.EFFECT_KEYED,
+        ownership=semantics_pb2.OWNERSHIP_COMMON,
+        served_by=semantics_pb2.SERVED_BY_ANY,
+    )
+
+    with pytest.raises(BadServicer, match="leader"):
+        table([Served(PROBE_SERVICE, Probes(), keyed)])
+
+
+def test_an_instance_needs_handlers_of_its_own_methods_only() -> None:
+    """A standby has nothing to change anything with, and must start all the same."""
+
+    class Lookout:
+        Look = staticmethod(once)
+        Watch = staticmethod(many)
+
+    methods = table([Served(PROBE_SERVICE, Lookout())], led=False)
+    assert {path.rpartition("/")[2] for path in methods} == {"Look", "Watch"}
+
+
 def test_a_method_served_twice_does_not_start() -> None:
     """Which of the two answers would be chance."""
     with pytest.raises(BadServicer, match="twice"):

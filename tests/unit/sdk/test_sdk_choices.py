@@ -20,8 +20,8 @@ A, B, C = Instance("a"), Instance("b", leader=True), Instance("c")
 REGISTRY = f"/{registry_service_pb2.DESCRIPTOR.services_by_name['RegistryService'].full_name}"
 
 
-def picked(*instances: Instance, writes: bool = False, hint: str = "", tried: tuple[str, ...] = (), **busy: int) -> str:
-    return pick(instances, writes=writes, leader_hint=hint, tried=tried, in_flight=lambda address: busy.get(address, 0))
+def picked(*instances: Instance, led: bool = False, hint: str = "", tried: tuple[str, ...] = (), **busy: int) -> str:
+    return pick(instances, led=led, leader_hint=hint, tried=tried, in_flight=lambda address: busy.get(address, 0))
 
 
 def test_a_read_goes_to_the_least_busy() -> None:
@@ -32,14 +32,28 @@ def test_a_read_goes_to_the_least_busy() -> None:
 
 def test_a_write_goes_to_the_leader() -> None:
     """A follower could only refuse it."""
-    assert picked(A, B, C, writes=True, b=9) == "b"
-    assert picked(A, C, writes=True) == "a"
+    assert picked(A, B, C, led=True, b=9) == "b"
+    assert picked(A, C, led=True) == "a"
+
+
+def test_what_is_starting_is_asked_only_where_nobody_else_is() -> None:
+    """It would refuse, and a caller with one try left would be told so although others could answer."""
+    starting = Instance("a", state=InstanceState.STARTING)
+    assert picked(starting, C, c=9) == "c"
+    assert picked(starting) == "a"
+
+
+def test_a_method_goes_to_whom_it_says() -> None:
+    """Reads are spread over instances; what changes something or needs reports that only the leader has is not."""
+    assert not declared(f"{REGISTRY}/GetSite").led
+    assert declared(f"{REGISTRY}/CreateParty").led
+    assert declared("/grpc.health.v1.Health/Check").led
 
 
 def test_a_hint_is_believed_until_it_fails() -> None:
     """The resolver may be behind; a wrong hint must not lock a caller out."""
-    assert picked(A, B, C, writes=True, hint="c") == "c"
-    assert picked(A, B, C, writes=True, hint="c", tried=("c",)) == "b"
+    assert picked(A, B, C, led=True, hint="c") == "c"
+    assert picked(A, B, C, led=True, hint="c", tried=("c",)) == "b"
 
 
 def test_what_failed_comes_last_and_draining_never() -> None:

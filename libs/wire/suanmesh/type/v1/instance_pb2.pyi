@@ -32,9 +32,11 @@ class Instance(message.Message):
         STATE_UNSPECIFIED: Instance._State.ValueType  # 0
         """Never used."""
         STATE_ACTIVE: Instance._State.ValueType  # 1
-        """Takes calls."""
+        """Takes calls: those of the leader if it leads, and those that any instance serves."""
         STATE_DRAINING: Instance._State.ValueType  # 2
         """Ends the calls it has and takes no more."""
+        STATE_STARTING: Instance._State.ValueType  # 3
+        """Has not built yet what it serves, or cannot: it is called only where nobody else is there, and says why."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """States of an instance."""
@@ -42,9 +44,11 @@ class Instance(message.Message):
     STATE_UNSPECIFIED: Instance.State.ValueType  # 0
     """Never used."""
     STATE_ACTIVE: Instance.State.ValueType  # 1
-    """Takes calls."""
+    """Takes calls: those of the leader if it leads, and those that any instance serves."""
     STATE_DRAINING: Instance.State.ValueType  # 2
     """Ends the calls it has and takes no more."""
+    STATE_STARTING: Instance.State.ValueType  # 3
+    """Has not built yet what it serves, or cannot: it is called only where nobody else is there, and says why."""
 
     AREA_FIELD_NUMBER: builtins.int
     ID_FIELD_NUMBER: builtins.int

@@ -120,6 +120,33 @@ out for; operators and services meet everybody's. What is another's is answered 
 `PERMISSION_DENIED` (`NOT_OWNER`) where the caller names its owner.
 """
 
+class _ServedBy:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ServedByEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ServedBy.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    SERVED_BY_UNSPECIFIED: _ServedBy.ValueType  # 0
+    """Never used."""
+    SERVED_BY_ANY: _ServedBy.ValueType  # 1
+    """Every instance, from what it mirrors: it goes on while there is no leader, and a list may be behind a change by the
+    time that a watch takes.
+    """
+    SERVED_BY_LEADER: _ServedBy.ValueType  # 2
+    """The instance that leads; others refuse with `UNAVAILABLE` (`NOT_LEADER`) and say which one does."""
+
+class ServedBy(_ServedBy, metaclass=_ServedByEnumTypeWrapper):
+    """Which instances of a service take a call."""
+
+SERVED_BY_UNSPECIFIED: ServedBy.ValueType  # 0
+"""Never used."""
+SERVED_BY_ANY: ServedBy.ValueType  # 1
+"""Every instance, from what it mirrors: it goes on while there is no leader, and a list may be behind a change by the
+time that a watch takes.
+"""
+SERVED_BY_LEADER: ServedBy.ValueType  # 2
+"""The instance that leads; others refuse with `UNAVAILABLE` (`NOT_LEADER`) and say which one does."""
+
 @typing.final
 class Semantics(message.Message):
     """The declared semantics of one method."""
@@ -130,12 +157,15 @@ class Semantics(message.Message):
     EFFECT_FIELD_NUMBER: builtins.int
     PUBLIC_FIELD_NUMBER: builtins.int
     OWNERSHIP_FIELD_NUMBER: builtins.int
+    SERVED_BY_FIELD_NUMBER: builtins.int
     effect: Effect.ValueType
     """What it changes."""
     public: builtins.bool
     """Whether the gateway forwards it for users and agents."""
     ownership: Ownership.ValueType
     """Whose things are met behind it; a method that does not say does not start."""
+    served_by: ServedBy.ValueType
+    """Which instances take it; a method that does not say does not start."""
     @builtins.property
     def roles(self) -> containers.RepeatedScalarFieldContainer[Role.ValueType]:
         """Who may call it; a method without roles does not start."""
@@ -147,10 +177,11 @@ class Semantics(message.Message):
         effect: Effect.ValueType = ...,
         public: builtins.bool = ...,
         ownership: Ownership.ValueType = ...,
+        served_by: ServedBy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["effect", b"effect", "ownership", b"ownership", "public", b"public", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["effect", b"effect", "ownership", b"ownership", "public", b"public", "roles", b"roles", "served_by", b"served_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
