@@ -100,3 +100,8 @@ def console(file: Any = None) -> Console:
 def note(text: str) -> None:
     """Tell a person something that is no data."""
     click.echo(text, err=True)
+
+
+def note_more(shown: int) -> None:
+    """Tell a person that a list is longer than what is shown of it."""
+    note(f"the first {shown} are shown, there are more 只显示前 {shown} 项，其余未显示")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from suanmesh_cli import config, errors
+from suanmesh_cli import config, errors, output
 from suanmesh_cli.usage import Seconds, language
 from suanmesh_kernel.names import ABROAD
 from suanmesh_kernel.refusals import Refusal
@@ -79,7 +79,7 @@ async def _awaited(running: Awaitable[int | None]) -> int | None:
 
 
 async def pages(call: Callable[..., Any], request: Any, field: str, timeout_s: float) -> AsyncIterator[Any]:
-    """Every item of a paged list, page by page, up to ITEMS_MAX."""
+    """Every item of a paged list, page by page, up to ITEMS_MAX; where there are more, a note says so."""
     request.page_size = 1000
     shown = 0
     while True:
@@ -87,7 +87,10 @@ async def pages(call: Callable[..., Any], request: Any, field: str, timeout_s: f
         for item in getattr(answer, field):
             yield item
         shown += len(getattr(answer, field))
-        if not answer.next_page_token or shown >= ITEMS_MAX:
+        if not answer.next_page_token:
+            return
+        if shown >= ITEMS_MAX:
+            output.note_more(shown)
             return
         request.page_token = answer.next_page_token
 

@@ -127,13 +127,15 @@ async def show_bill(session: Session, account_name: str, job_name: str) -> None:
 
 
 async def _all_charges(mesh: Mesh, request: GetBillRequest, timeout_s: float) -> Bill:
-    """The bill with the charges of all its pages, up to ITEMS_MAX."""
+    """The bill with the charges of all its pages, up to ITEMS_MAX; where there are more, a note says so."""
     owed = await mesh.accounting.GetBill(request, timeout=timeout_s)
     while owed.next_page_token and len(owed.charges) < ITEMS_MAX:
         request.page_token = owed.next_page_token
         page = await mesh.accounting.GetBill(request, timeout=timeout_s)
         owed.charges.extend(page.charges)
         owed.next_page_token = page.next_page_token
+    if owed.next_page_token:
+        output.note_more(len(owed.charges))
     return owed
 
 
