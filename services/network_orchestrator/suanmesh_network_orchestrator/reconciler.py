@@ -23,6 +23,8 @@ from suanmesh_store.layout import HOLDS
 
 log = structlog.get_logger()
 
+RETRY_S = 1.0
+"""How long etcd is left alone that could not say which holds stand."""
 _NEEDS_INPUTS = frozenset({Placement.STATE_COMMITTED, Placement.STATE_ACCEPTED, Placement.STATE_STAGING})
 _NamesOf = Callable[[str], Iterable[str]]
 _ENDED = frozenset({Transfer.STATE_DONE, Transfer.STATE_FAILED, Transfer.STATE_CANCELLED})
@@ -107,6 +109,14 @@ class Reconciler:
                 self._queue.add(reservations_of(name))
 
     async def _follow_tokens(self) -> None:
+        while True:
+            try:
+                await self._know_tokens()
+            except Unavailable as refusal:
+                log.info("holds out of sight", reason=refusal.reason)
+                await asyncio.sleep(RETRY_S)
+
+    async def _know_tokens(self) -> None:
         """Know whose holds stand; one that goes with its round makes its reservation dirty."""
         standing = await self._store.tokens(HOLDS)
         self._tokens = {_of_key(token.key) for token in standing.tokens if _is_ours(token.key)}

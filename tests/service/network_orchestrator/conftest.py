@@ -20,7 +20,7 @@ from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_network_orchestrator.main import build
 from suanmesh_network_orchestrator.settings import NetworkOrchestratorSettings
 from suanmesh_sdk import Mesh
-from suanmesh_store import Create, Kind, Update, confirmed
+from suanmesh_store import Create, Kind, MemoryKeyspace, MemoryStore, Update, confirmed
 from suanmesh_store.layout import BOOKINGS, PLACEMENTS, RESERVATIONS, M, holds_of
 from suanmesh_store.store import KeyspaceStore
 
@@ -165,6 +165,12 @@ async def running(folder: Path, stores: Stores) -> AsyncIterator[Net]:
 def opened(tmp_path: Path, stores: Stores) -> Callable[[], AbstractAsyncContextManager[Net]]:
     """Opens a network orchestrator; opened again it finds what the one before has left."""
     return lambda: running(tmp_path, stores)
+
+
+@pytest.fixture
+def opened_over(tmp_path: Path) -> Callable[[MemoryKeyspace], AbstractAsyncContextManager[Net]]:
+    """Opens one over keys of its own."""
+    return lambda keys: running(tmp_path, lambda area: MemoryStore(area, keys=keys))
 
 
 @pytest.fixture

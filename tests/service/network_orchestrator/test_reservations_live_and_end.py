@@ -11,10 +11,13 @@ from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import Refusal
+from suanmesh_network_orchestrator import reconciler
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store import Create, Holds, Update, attachment_of
-from suanmesh_store.layout import RESERVATIONS, TRANSFERS
+from suanmesh_store import Create, Holds, KeyspaceTrouble, MemoryKeyspace, Trouble, Update, attachment_of
+from suanmesh_store.keyspace import Listing
+from suanmesh_store.layout import HOLDS, RESERVATIONS, TRANSFERS
 
 HELD, COMMITTED, RELEASED = Reservation.STATE_HELD, Reservation.STATE_COMMITTED, Reservation.STATE_RELEASED
 
@@ -250,3 +253,30 @@ async def test_users_see_the_reservations_of_their_own_party(opened: Any, link: 
         ]
         with pytest.raises(Refusal, match="PAGE_TOKEN_INVALID"):
             await net.user.network_orchestrator.ListReservations(rest)
+
+
+class HoldsOutOfSight(MemoryKeyspace):
+    """An etcd that cannot say which holds stand when it is first asked."""
+
+    away = True
+
+    async def scan(self, prefix: str) -> Listing:
+        if prefix == HOLDS and self.away:
+            self.away = False
+            raise KeyspaceTrouble(Trouble.UNREACHABLE, "no member answers")
+        return await super().scan(prefix)
+
+
+async def test_holds_that_cannot_be_seen_for_a_moment_are_seen_later(
+    opened_over: Any, link: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call that etcd does not answer must not end the term, and with it every hold that is being made."""
+    monkeypatch.setattr(reconciler, "RETRY_S", 0.0)
+    keys = HoldsOutOfSight(HandClock())
+    async with opened_over(keys) as net:
+        await net.declare(link("ab", "a", "b", 1000))
+        async with await net.store.open_lease(10) as lease:
+            await net.reserve("p1", 700, attachment_of(lease))
+        await net.until_reservation("p1", RELEASED)
+
+    assert not keys.away
