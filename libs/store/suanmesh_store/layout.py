@@ -28,7 +28,6 @@ from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
 from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.pool_pb2 import Pool
 from suanmesh.registry.v1.site_pb2 import Site
-from suanmesh.scheduler.v1.booking_pb2 import SiteBooking
 from suanmesh.scheduler.v1.decision_pb2 import Decision
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.placement_pb2 import Placement
@@ -74,7 +73,6 @@ JOIN_TOKENS = Kind("registry", "join_tokens", JoinTokenRecord)
 JOBS = Kind("scheduler", "jobs", Job)
 DECISIONS = Kind("scheduler", "decisions", Decision)
 PLACEMENTS = Kind("scheduler", "placements", Placement)
-SITE_BOOKINGS = Kind("scheduler", "site_bookings", SiteBooking)
 LINKS = Kind("network_orchestrator", "links", Link)
 BOOKINGS = Kind("network_orchestrator", "bookings", LinkBooking)
 RESERVATIONS = Kind("network_orchestrator", "reservations", Reservation)

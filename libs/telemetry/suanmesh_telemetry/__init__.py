@@ -1,6 +1,23 @@
 """What a process says of itself: spans, log lines, metrics, and every name they use."""
 
 from suanmesh_telemetry import names
-from suanmesh_telemetry.spans import current_trace_id, current_traceparent, elsewhere, span, tracer
+from suanmesh_telemetry.spans import (
+    Span,
+    current_trace_id,
+    current_traceparent,
+    elsewhere,
+    span,
+    traceparent_of,
+    tracer,
+)
 
-__all__ = ["current_trace_id", "current_traceparent", "elsewhere", "names", "span", "tracer"]
+__all__ = [
+    "Span",
+    "current_trace_id",
+    "current_traceparent",
+    "elsewhere",
+    "names",
+    "span",
+    "traceparent_of",
+    "tracer",
+]

@@ -11,7 +11,6 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     NonRecordingSpan,
-    Span,
     SpanContext,
     SpanKind,
     Status,
@@ -19,6 +18,9 @@ from opentelemetry.trace import (
     TraceFlags,
     Tracer,
     set_span_in_context,
+)
+from opentelemetry.trace import (
+    Span as Span,
 )
 
 from suanmesh_kernel.refusals import Refusal

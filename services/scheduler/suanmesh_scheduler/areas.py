@@ -15,12 +15,15 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler.ports import Hold
 from suanmesh_scheduler.sharing import Shared
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.status import refusal_of
 
 PAGE = 1000
+HOLDS_PAGE = 100
+"""Holds of one call: the contracts' bound."""
 FOLLOW_S_MAX = 3600.0
 
 
@@ -74,21 +77,23 @@ class MeshAreas:
             quoted.extend((await self._mesh.accounting.QuoteBatch(request)).results)
         return quoted
 
-    async def hold_money(self, ask: accounting.HoldAsk) -> Hold:
+    async def hold_money(self, asks: Sequence[accounting.HoldAsk]) -> Sequence[Hold | Refusal]:
         """Hold money."""
-        answer = await self._mesh.accounting.PlaceHolds(accounting.PlaceHoldsRequest(items=[ask]))
-        result = answer.results[0]
-        if result.HasField("error"):
-            raise refusal_of(result.error)
-        return Hold(result.hold.hold.name, result.hold.token)
+        results: list[accounting.MoneyHoldResult] = []
+        for start in range(0, len(asks), HOLDS_PAGE):
+            request = accounting.PlaceHoldsRequest(items=asks[start : start + HOLDS_PAGE])
+            results.extend((await self._mesh.accounting.PlaceHolds(request)).results)
+        return [refusal_of(r.error) if r.HasField("error") else Hold(r.hold.hold.name, r.hold.token) for r in results]
 
-    async def hold_path(self, ask: network.PathAsk) -> Hold:
+    async def hold_paths(self, asks: Sequence[network.PathAsk]) -> Sequence[Hold | Refusal]:
         """Hold bandwidth."""
-        answer = await self._mesh.network_orchestrator.ReservePaths(network.ReservePathsRequest(items=[ask]))
-        result = answer.results[0]
-        if result.HasField("error"):
-            raise refusal_of(result.error)
-        return Hold(result.hold.reservation.name, result.hold.token)
+        results: list[network.PathHoldResult] = []
+        for start in range(0, len(asks), HOLDS_PAGE):
+            request = network.ReservePathsRequest(items=asks[start : start + HOLDS_PAGE])
+            results.extend((await self._mesh.network_orchestrator.ReservePaths(request)).results)
+        return [
+            refusal_of(r.error) if r.HasField("error") else Hold(r.hold.reservation.name, r.hold.token) for r in results
+        ]
 
     async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:
         """Make transfers."""

@@ -57,9 +57,16 @@ class Circuits:
 
     def failing(self, site: str) -> Failing | None:
         """Why the site is not to be sent anything now; None where it may be."""
+        return self._told(site, barred=True)
+
+    def on_trial(self, site: str) -> Failing | None:
+        """What it has failed before, where it may be sent one run to see whether it still does."""
+        return self._told(site, barred=False)
+
+    def _told(self, site: str, *, barred: bool) -> Failing | None:
         circuit = self._circuits.get(site)
         if circuit is None or circuit.retry_time is None:
             return None
-        if not circuit.bars(self._clock.now(), trying=bool(self._waiting.get(site))):
+        if circuit.bars(self._clock.now(), trying=bool(self._waiting.get(site))) is not barred:
             return None
         return Failing(circuit.faults, circuit.retry_time, circuit.reason)

@@ -15,6 +15,7 @@ from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN, rate_for, ways_home
 from suanmesh_scheduler.domain.values import Route
 from suanmesh_scheduler.ports import Areas, Hold
+from suanmesh_scheduler.sharing import found
 from suanmesh_store import Change, Held, Store, Update, attachment_of, confirmed
 from suanmesh_telemetry import current_traceparent, names, span
 
@@ -70,20 +71,19 @@ class Delivering:
         targets = sorted({parcel.target for parcel in parcels})
         rates = await self._rates(placement.message.site, {t: _bytes_to(t, parcels) for t in targets})
         async with await self._store.open_lease(self._lease_s) as lease:
-            holds = [
-                await self._areas.hold_path(
-                    network.PathAsk(
-                        placement=placement.name,
-                        index=HOLDS_FROM + index,
-                        attachment=attachment_of(lease),
-                        source=placement.message.site,
-                        target=target,
-                        rate_bps=rates[target],
-                        traceparent=current_traceparent(),
-                    )
+            asks = [
+                network.PathAsk(
+                    placement=placement.name,
+                    index=HOLDS_FROM + index,
+                    attachment=attachment_of(lease),
+                    source=placement.message.site,
+                    target=target,
+                    rate_bps=rates[target],
+                    traceparent=current_traceparent(),
                 )
                 for index, target in enumerate(targets)
             ]
+            holds = [found(answer) for answer in await self._areas.hold_paths(asks)]
             changed = _with_routes(placement, targets, holds, rates)
             changes: list[Change] = [*(confirmed(hold.token) for hold in holds), Update(placement, changed)]
             await self._store.commit(*changes)

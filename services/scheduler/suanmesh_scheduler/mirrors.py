@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
-from suanmesh.scheduler.v1 import booking_pb2, job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_store import Mirror, Store, open_mirror
-from suanmesh_store.layout import JOBS, PLACEMENTS, POOLS, SITE_BOOKINGS, SITES, TRANSFERS
+from suanmesh_store.layout import JOBS, PLACEMENTS, POOLS, SITES, TRANSFERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,6 @@ class Mirrors:
 
     jobs: Mirror[job_pb2.Job]
     placements: Mirror[placement_pb2.Placement]
-    bookings: Mirror[booking_pb2.SiteBooking]
     pools: Mirror[pool_pb2.Pool]
     sites: Mirror[site_pb2.Site]
     transfers: Mirror[transfer_pb2.Transfer]
@@ -26,7 +25,7 @@ class Mirrors:
     @property
     def runs(self) -> list[Callable[[], Awaitable[None]]]:
         """Tasks that follow what changes."""
-        mirrors = (self.jobs, self.placements, self.bookings, self.pools, self.sites, self.transfers)
+        mirrors = (self.jobs, self.placements, self.pools, self.sites, self.transfers)
         return [mirror.run for mirror in mirrors]
 
 
@@ -35,7 +34,6 @@ async def open_mirrors(store: Store) -> Mirrors:
     return Mirrors(
         jobs=await open_mirror(store, JOBS),
         placements=await open_mirror(store, PLACEMENTS),
-        bookings=await open_mirror(store, SITE_BOOKINGS),
         pools=await open_mirror(store, POOLS),
         sites=await open_mirror(store, SITES),
         transfers=await open_mirror(store, TRANSFERS),

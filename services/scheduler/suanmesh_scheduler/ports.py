@@ -13,6 +13,7 @@ from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
+from suanmesh_kernel.refusals import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,11 @@ class Areas(Protocol):
     async def quote(self, asks: Sequence[accounting.QuoteAsk]) -> Sequence[accounting.QuoteResult]:
         """What each ask would cost."""
 
-    async def hold_money(self, ask: accounting.HoldAsk) -> Hold:
-        """Hold money. Raises ResourceExhausted (`BALANCE_INSUFFICIENT`)."""
+    async def hold_money(self, asks: Sequence[accounting.HoldAsk]) -> Sequence[Hold | Refusal]:
+        """Hold money, each item by itself, in order: ResourceExhausted (`BALANCE_INSUFFICIENT`) for one."""
 
-    async def hold_path(self, ask: network.PathAsk) -> Hold:
-        """Hold bandwidth. Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`)."""
+    async def hold_paths(self, asks: Sequence[network.PathAsk]) -> Sequence[Hold | Refusal]:
+        """Hold bandwidth, each item by itself, in order: ResourceExhausted (`BANDWIDTH_EXHAUSTED`) for one."""
 
     async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:
         """Make transfers, or find those that stand. Raises the first refusal."""

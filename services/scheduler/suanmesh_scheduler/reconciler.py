@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -11,7 +12,7 @@ import structlog
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import InvalidArgument, Refusal
+from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_job
 from suanmesh_scheduler.circuits import Circuits
@@ -19,7 +20,7 @@ from suanmesh_scheduler.domain.line import Line
 from suanmesh_scheduler.domain.states import FOR_A_PERSON, JOB_ENDS, JobState, job_moved, wait_reason
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.placing import Placing
+from suanmesh_scheduler.rounds import Outcome, Rounds
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store import Conflict, Held, Store, Update, WorkQueue
 from suanmesh_store.layout import JOBS
@@ -35,7 +36,7 @@ class Reconciler:
         self,
         store: Store,
         mirrors: Mirrors,
-        placing: Placing,
+        rounds: Rounds,
         following: Following,
         circuits: Circuits,
         clock: Clock,
@@ -46,13 +47,14 @@ class Reconciler:
         self._jobs = mirrors.jobs
         self._placements = mirrors.placements
         self._transfers = mirrors.transfers
-        self._placing = placing
+        self._rounds = rounds
         self._following = following
         self._circuits = circuits
         self._clock = clock
         self._settings = settings
         self._guard = guard
         self._queue = WorkQueue()
+        self._waiting = WorkQueue()
         self._line = Line()
 
     async def run(self) -> None:
@@ -62,14 +64,16 @@ class Reconciler:
             tasks.create_task(self._follow_placements())
             tasks.create_task(self._follow_transfers())
             tasks.create_task(self._resync())
+            tasks.create_task(self._place())
             for _ in range(self._settings.parallel_jobs_max):
                 tasks.create_task(self._work())
 
     async def _follow_jobs(self) -> None:
         async for name in self._jobs.changes():
             held = self._jobs.get(name)
-            self._line.stand(name, waits=held is not None and _waits(held.message))
-            self._queue.add([name])
+            waits = held is not None and _waits(held.message)
+            self._line.stand(name, waits=waits)
+            (self._waiting if waits else self._queue).add([name])
 
     async def _follow_placements(self) -> None:
         """Where one was just placed there may be room for the next, and where one ended there is."""
@@ -81,7 +85,7 @@ class Reconciler:
                 self._circuits.note(held.message)
                 self._queue.add([held.message.job])
                 if held.message.HasField("end_time") or held.message.state == placement_pb2.Placement.STATE_COMMITTED:
-                    self._queue.add(self._line.next(1))
+                    self._waiting.add(self._line.next(1))
 
     async def _follow_transfers(self) -> None:
         """One that is gone had ended long before."""
@@ -99,9 +103,41 @@ class Reconciler:
         """
         while True:
             await asyncio.sleep(self._settings.resync_s)
-            self._queue.add(self._line.next(self._settings.waiting_jobs_max - len(self._queue)))
+            self._waiting.add(self._line.next(self._settings.waiting_jobs_max - len(self._waiting)))
             placed = [held for held in self._jobs.values() if held.message.placement]
             self._queue.add([held.name for held in placed if wire.job_state(held.message) not in JOB_ENDS])
+
+    async def _place(self) -> None:
+        """Rounds, one after another, of all that waits by then."""
+        while True:
+            await self._waiting.some()
+            try:
+                await self._rounds.caught_up()
+            except Unavailable as refusal:
+                log.warning("round put off", reason=refusal.reason, message=refusal.message)
+                continue
+            held = (self._jobs.get(name) for name in self._waiting.take_many(self._settings.round_jobs_max))
+            jobs = [job for job in held if job is not None and _waits(job.message)]
+            await self._place_each([job for job in jobs if not self._guard.parked_s(job.name)])
+
+    async def _place_each(self, jobs: Sequence[Held[job_pb2.Job]]) -> None:
+        """One round; a defect in it is looked for by halves, so that the job that has it stops no other."""
+        if len(jobs) == 1:
+            name = jobs[0].name
+            await self._guard.run(name, partial(self._place_or_put_off, jobs), partial(self._tell_defect, name))
+        elif jobs and not await self._guard.run(f"round of {jobs[0].name}", partial(self._place_or_put_off, jobs)):
+            await self._place_each(jobs[: len(jobs) // 2])
+            await self._place_each(jobs[len(jobs) // 2 :])
+
+    async def _place_or_put_off(self, jobs: Sequence[Held[job_pb2.Job]]) -> None:
+        try:
+            outcome = await self._rounds.place(jobs)
+        except Refusal as refusal:
+            outcome = Outcome(dict.fromkeys((job.name for job in jobs), refusal))
+        self._waiting.add(outcome.again)
+        for job in jobs:
+            if job.name in outcome.refused:
+                await self._put_off(job.name, outcome.refused[job.name])
 
     async def _work(self) -> None:
         while True:
@@ -111,10 +147,18 @@ class Reconciler:
     async def _settle_or_put_off(self, name: str) -> None:
         try:
             await self._settle(name)
-        except Conflict as conflict:
-            log.info("job decided anew", job=name, message=conflict.message)
-            self._queue.add([name])
         except Refusal as refusal:
+            await self._put_off(name, refusal)
+
+    async def _put_off(self, name: str, refusal: Refusal) -> None:
+        """Look at a job again: at once where it was overtaken, else in its turn; tell it what needs a person."""
+        if isinstance(refusal, Conflict):
+            log.info("job decided anew", job=name, message=refusal.message)
+            held = self._jobs.get(name)
+            (self._waiting if held is not None and _waits(held.message) else self._queue).add([name])
+        elif refusal.reason == "DOCUMENT_TOO_LARGE":
+            await self._give_up(name, refusal)
+        else:
             log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
             if refusal.reason in FOR_A_PERSON:
                 with suppress(Refusal):  # it is tried again with the job
@@ -138,27 +182,18 @@ class Reconciler:
         held = await self._store.get(JOBS, name)
         if held is None or wire.job_state(held.message) in JOB_ENDS:
             return
-        try:
-            await self._step(held)
-        except InvalidArgument as refusal:
-            if refusal.reason != "DOCUMENT_TOO_LARGE":
-                raise
-            await self._give_up(held, refusal)
-
-    async def _step(self, held: Held[job_pb2.Job]) -> None:
         if held.message.placement:
             await self._following.step(held)
         elif held.message.cancel_requested:
             await self._end(held, JobState.CANCELLED, "CANCELLED: by request, while it waited")
-        else:
-            await self._placing.place(held)
 
-    async def _give_up(self, held: Held[job_pb2.Job], refusal: Refusal) -> None:
+    async def _give_up(self, name: str, refusal: Refusal) -> None:
         """What has no room in a document never will have: the job fails, its placement first."""
-        log.info("job given up", job=held.name, reason=refusal.reason, message=refusal.message)
-        if held.message.placement:
+        log.info("job given up", job=name, reason=refusal.reason, message=refusal.message)
+        held = await self._store.get(JOBS, name)
+        if held is not None and held.message.placement:
             await self._following.fail(held, str(refusal))
-        else:
+        elif held is not None:
             await self._end(held, JobState.FAILED, f"{refusal.reason}: {refusal.message}")
 
     async def _end(self, held: Held[job_pb2.Job], state: JobState, reason: str) -> None:
@@ -169,4 +204,4 @@ class Reconciler:
 
 
 def _waits(job: job_pb2.Job) -> bool:
-    return not job.placement and wire.job_state(job) not in JOB_ENDS
+    return not (job.placement or job.cancel_requested) and wire.job_state(job) not in JOB_ENDS

@@ -13,6 +13,8 @@ class SchedulerSettings:
     """How often jobs are looked at again even when nothing was heard to change, in seconds."""
     waiting_jobs_max: int = 32
     """Jobs without a place that are decided again each time; the others have their turn the next times."""
+    round_jobs_max: int = 100
+    """Jobs decided, held for and committed together."""
     live_jobs_max: int = 10_000
     """Jobs of one party that have not ended; more are refused until some have."""
     jobs_per_s: float = 100.0

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
+from suanmesh_kernel.refusals import Refusal
+
+K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
+
+LOOK_UPS_MAX = 8
+"""Look-ups in other areas under way at once for one batch."""
 
 
 class Shared(Generic[R]):
@@ -31,3 +37,32 @@ class Shared(Generic[R]):
             del self._under_way[key]
             done.set_result(answers)  # none where it failed, or its time was up: the next one makes it
         return answers[0]
+
+
+async def each(look_up: Callable[[K], Awaitable[R]], keys: Iterable[K]) -> dict[K, R | Refusal]:
+    """Look each key up once, several at a time: what was found, or why not."""
+    answers: dict[K, R | Refusal] = {}
+    wanted = list(dict.fromkeys(keys))
+    left = iter(wanted)
+
+    async def work() -> None:
+        for key in left:
+            try:
+                answers[key] = await look_up(key)
+            except Refusal as refusal:
+                answers[key] = refusal
+
+    if len(wanted) <= 1:
+        await work()  # what else than a refusal it may raise comes as it is, not in a group
+        return answers
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(min(LOOK_UPS_MAX, len(wanted))):
+            tasks.create_task(work())
+    return answers
+
+
+def found(read: R | Refusal) -> R:
+    """What was read. Raises what it was refused with."""
+    if isinstance(read, Refusal):
+        raise read
+    return read

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 
 from suanmesh.accounting.v1 import account_pb2
-from suanmesh.scheduler.v1 import job_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_chassis import Call
@@ -25,10 +25,11 @@ from suanmesh_scheduler.domain.admission import Bounds, Pace
 from suanmesh_scheduler.domain.rates import Rate
 from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.placing import Placing
 from suanmesh_scheduler.ports import Areas
 from suanmesh_scheduler.queueing import Queue, Rates
+from suanmesh_scheduler.rounds import Rounds
 from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_scheduler.sharing import each, found
 from suanmesh_sdk import deadlines
 from suanmesh_sdk.status import refusal_of, status_of
 from suanmesh_store import Conflict, Create, Store
@@ -41,8 +42,6 @@ ENVELOPE_BYTES = 512
 TOKEN_BYTES = 640
 CONFLICTS_MAX = 3
 """How often a batch is committed anew without the jobs that somebody else had made meanwhile."""
-LOOK_UPS_MAX = 8
-"""Look-ups in other areas under way at once for one batch."""
 LOOK_UP_S_MAX = 5.0
 """Longest time for all look-ups of a batch; what is not known by then is left to a repeat."""
 LOOK_UP_SHARE = 0.7
@@ -67,7 +66,7 @@ class Submitting:
         self,
         store: Store,
         mirrors: Mirrors,
-        placing: Placing,
+        rounds: Rounds,
         areas: Areas,
         archive: Archive,
         clock: Clock,
@@ -77,7 +76,7 @@ class Submitting:
         self._store = store
         self._jobs = mirrors.jobs
         self._sites = mirrors.sites
-        self._placing = placing
+        self._rounds = rounds
         self._areas = areas
         self._archive = archive
         self._clock = clock
@@ -95,13 +94,12 @@ class Submitting:
         results = []
         with self._plans.admitted(_who(call), len(items), call.time_left()):
             async with self._plans.lane(len(items)):
-                for outcome in await self._checked(dict(enumerate(items)), call):
-                    try:
-                        decided = await self._placing.decide(_found(outcome))
-                    except Refusal as refusal:
-                        results.append(_refused(refusal))
-                    else:
-                        results.append(pb.SubmitJobResult(decision=decided.decision))
+                outcomes = await self._checked(dict(enumerate(items)), call)
+                jobs = [outcome for outcome in outcomes if isinstance(outcome, job_pb2.Job)]
+                plans = iter(await self._rounds.plan(jobs))
+                for outcome in outcomes:
+                    planned = outcome if isinstance(outcome, Refusal) else next(plans)
+                    results.append(_planned(planned))
         return pb.SubmitJobsResponse(results=results)
 
     async def submit(self, items: Sequence[pb.SubmitJob], call: Call) -> pb.SubmitJobsResponse:
@@ -159,15 +157,15 @@ class Submitting:
             drafts.append(_attempt(_draft, item.job))
         jobs = [draft for draft in drafts if isinstance(draft, job_pb2.Job)]
         with deadlines.within(min(LOOK_UP_S_MAX, LOOK_UP_SHARE * call.time_left())):
-            accounts = await _each(self._areas.account, {job.account for job in jobs})
-            datasets = await _each(self._areas.dataset, {each.dataset for job in jobs for each in job.inputs})
+            accounts = await each(self._areas.account, sorted({job.account for job in jobs}))
+            datasets = await each(self._areas.dataset, sorted({part.dataset for job in jobs for part in job.inputs}))
         wanted = {f"jobs/{item.job_id}" for item in items.values() if item.job_id}
         taken = {name for name in wanted if self._jobs.get(name)} | await self._archive.known(JOBS, wanted)
         outcomes: list[Outcome] = []
         now, trace_id = self._clock.now(), current_trace_id()
         async for item, draft in _in_turns(zip(items.values(), drafts, strict=True)):
             try:
-                job = _found(draft)
+                job = found(draft)
                 party = _party_of(job, accounts, datasets, call)
                 self._check_targets(job)
                 job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
@@ -234,13 +232,13 @@ def _party_of(
     call: Call,
 ) -> str:
     """Whose job it is. Raises what its account or an input was refused with, PermissionDenied, NotFound."""
-    account = _found(accounts[job.account])
+    account = found(accounts[job.account])
     if account.party != call.party and not call.is_("operator"):
         raise PermissionDenied("NOT_OWNER", f"{job.account} is not an account of {call.party}", name=job.account)
-    for each in job.inputs:
-        if _found(datasets[each.dataset]).party != account.party:
-            message = f"there is no dataset {each.dataset}"
-            raise NotFound("DATASET_UNKNOWN", message, domain="transport.suanmesh", name=each.dataset)
+    for part in job.inputs:
+        if found(datasets[part.dataset]).party != account.party:
+            message = f"there is no dataset {part.dataset}"
+            raise NotFound("DATASET_UNKNOWN", message, domain="transport.suanmesh", name=part.dataset)
     return account.party
 
 
@@ -276,14 +274,12 @@ def _result(outcome: Outcome) -> pb.SubmitJobResult:
     return _refused(outcome) if isinstance(outcome, Refusal) else pb.SubmitJobResult(job=outcome)
 
 
+def _planned(planned: decision_pb2.Decision | Refusal) -> pb.SubmitJobResult:
+    return _refused(planned) if isinstance(planned, Refusal) else pb.SubmitJobResult(decision=planned)
+
+
 def _refused(refusal: Refusal) -> pb.SubmitJobResult:
     return pb.SubmitJobResult(error=status_of(refusal, area=AREA))
-
-
-def _found(found: T | Refusal) -> T:
-    if isinstance(found, Refusal):
-        raise found
-    return found
 
 
 def _attempt(make: Callable[[S], T], of: S) -> T | Refusal:
@@ -312,24 +308,6 @@ async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
         yield item
         if count % TURN_ITEMS == 0:
             await asyncio.sleep(0)
-
-
-async def _each(look_up: Callable[[str], Awaitable[T]], names: set[str]) -> dict[str, T | Refusal]:
-    """Look each name up once, several at a time."""
-    found: dict[str, T | Refusal] = {}
-    left = iter(sorted(names))
-
-    async def work() -> None:
-        for name in left:
-            try:
-                found[name] = await look_up(name)
-            except Refusal as refusal:
-                found[name] = refusal
-
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(min(LOOK_UPS_MAX, len(names))):
-            tasks.create_task(work())
-    return found
 
 
 _OURS = (

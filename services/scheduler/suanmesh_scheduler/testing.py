@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from suanmesh.accounting.v1 import account_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
@@ -14,7 +15,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import capacity_pb2, money_pb2
 from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import FailedPrecondition, NotFound, ResourceExhausted
+from suanmesh_kernel.refusals import FailedPrecondition, NotFound, Refusal, ResourceExhausted
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS
 from suanmesh_scheduler.ports import Hold
@@ -22,6 +23,7 @@ from suanmesh_sdk.status import status_of
 from suanmesh_store import Create, Holds, Store
 from suanmesh_store.layout import PLACEMENTS, TRANSFERS, hold_key
 
+A = TypeVar("A")
 MILLION = 1_000_000
 
 
@@ -115,31 +117,15 @@ class PaperAreas:
         self._called("quote")
         return [self._quote(ask) for ask in asks]
 
-    async def hold_money(self, ask: accounting.HoldAsk) -> Hold:
+    async def hold_money(self, asks: Sequence[accounting.HoldAsk]) -> Sequence[Hold | Refusal]:
         """Hold while the balance covers it."""
         self._called("hold_money")
-        account = await self.account(ask.account)
-        if ask.amount_micros > account.balance_micros - account.held_micros:
-            raise ResourceExhausted("BALANCE_INSUFFICIENT", f"{ask.account} does not cover it", name=ask.account)
-        key = hold_key(ask.placement, "accounting", ask.index)
-        token = await Holds(self.accounting_store).put(ask.placement, ask.index, b"{}", ask.attachment)
-        self.holds[key] = PaperHold(ask.placement, ask.account, ask.amount_micros)
-        return Hold(f"holds/{last(ask.placement)}-{ask.index}", token)
+        return [await _attempt(self._hold_money, ask) for ask in asks]
 
-    async def hold_path(self, ask: network.PathAsk) -> Hold:
+    async def hold_paths(self, asks: Sequence[network.PathAsk]) -> Sequence[Hold | Refusal]:
         """Hold while the wire has it."""
-        self._called("hold_path")
-        query = network.PathQuery(
-            source=ask.source, target=ask.target, min_bandwidth_bps=ask.rate_bps, max_latency_us=ask.max_latency_us
-        )
-        found = await self._path(query)
-        if not found.HasField("path"):
-            message = f"no path has {ask.rate_bps} bit/s"
-            raise ResourceExhausted("BANDWIDTH_EXHAUSTED", message, link=found.obstacle.link)
-        key = hold_key(ask.placement, "network_orchestrator", ask.index)
-        token = await Holds(self.network_store).put(ask.placement, ask.index, b"{}", ask.attachment)
-        self.holds[key] = PaperHold(ask.placement, found.path.links[0], ask.rate_bps)
-        return Hold(f"reservations/{last(ask.placement)}-{ask.index}", token)
+        self._called("hold_paths")
+        return [await _attempt(self._hold_path, ask) for ask in asks]
 
     async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:
         """Documents in the store, each made once."""
@@ -168,6 +154,28 @@ class PaperAreas:
             for key, hold in list(self.holds.items())
             if (not resource or hold.resource == resource) and await self._stands(key, hold)
         ])  # fmt: skip
+
+    async def _hold_money(self, ask: accounting.HoldAsk) -> Hold:
+        account = await self.account(ask.account)
+        if ask.amount_micros > account.balance_micros - account.held_micros:
+            raise ResourceExhausted("BALANCE_INSUFFICIENT", f"{ask.account} does not cover it", name=ask.account)
+        key = hold_key(ask.placement, "accounting", ask.index)
+        token = await Holds(self.accounting_store).put(ask.placement, ask.index, b"{}", ask.attachment)
+        self.holds[key] = PaperHold(ask.placement, ask.account, ask.amount_micros)
+        return Hold(f"holds/{last(ask.placement)}-{ask.index}", token)
+
+    async def _hold_path(self, ask: network.PathAsk) -> Hold:
+        query = network.PathQuery(
+            source=ask.source, target=ask.target, min_bandwidth_bps=ask.rate_bps, max_latency_us=ask.max_latency_us
+        )
+        found = await self._path(query)
+        if not found.HasField("path"):
+            message = f"no path has {ask.rate_bps} bit/s"
+            raise ResourceExhausted("BANDWIDTH_EXHAUSTED", message, link=found.obstacle.link)
+        key = hold_key(ask.placement, "network_orchestrator", ask.index)
+        token = await Holds(self.network_store).put(ask.placement, ask.index, b"{}", ask.attachment)
+        self.holds[key] = PaperHold(ask.placement, found.path.links[0], ask.rate_bps)
+        return Hold(f"reservations/{last(ask.placement)}-{ask.index}", token)
 
     def _called(self, method: str) -> None:
         self.calls.append(method)
@@ -236,3 +244,10 @@ class PaperAreas:
         )
         await self.transport_store.commit(Create(TRANSFERS, name, transfer))
         return transfer
+
+
+async def _attempt(hold: Callable[[A], Awaitable[Hold]], ask: A) -> Hold | Refusal:
+    try:
+        return await hold(ask)
+    except Refusal as refusal:
+        return refusal

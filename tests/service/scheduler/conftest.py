@@ -91,6 +91,9 @@ class World:
         name = f"links/{one}-{other}"
         self.areas.wires[name] = Wire(name, frozenset({f"sites/{one}", f"sites/{other}"}), bps, latency_us, price)
 
+    def jobs(self, *job_ids: str, **fields: object) -> list[tuple[str, job_pb2.Job]]:
+        return [(job_id, a_job(**fields)) for job_id in job_ids]  # type: ignore[arg-type]
+
     async def submit(self, job_id: str = "j", **fields: object) -> job_pb2.Job:
         result = (await self.submit_raw(a_job(**fields), job_id)).results[0]
         assert result.HasField("job"), result.error

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from suanmesh.registry.v1 import pool_pb2
-from suanmesh.scheduler.v1 import booking_pb2, job_pb2, placement_pb2, reason_pb2
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2, reason_pb2
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel.refusals import FailedPrecondition, Unavailable
 from suanmesh_scheduler.domain.states import tells_trouble
 from suanmesh_sdk.status import refusal_of
 from suanmesh_store import Create, Holds, Update
-from suanmesh_store.layout import JOBS, PLACEMENTS, POOLS, SITE_BOOKINGS
+from suanmesh_store.layout import JOBS, PLACEMENTS, POOLS
 
 Job = job_pb2.Job
 JobOf = Callable[..., job_pb2.Job]
@@ -109,29 +110,45 @@ async def test_a_plan_stores_nothing(scheduler: Any, job_of: JobOf) -> None:
     assert "hold_money" not in scheduler.areas.calls
 
 
-async def test_a_commit_that_is_overtaken_is_decided_anew(scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two commits on one site could sell the same core."""
+async def test_a_job_that_is_cancelled_meanwhile_is_not_placed(scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who took a job back would pay for it all the same; and whoever was decided with it would wait for nothing."""
     hold_money = scheduler.areas.hold_money
-    overtaken: list[str] = []
+    cancelled: list[str] = []
 
-    async def overtaking(self: object, ask: Any) -> Any:
-        """Somebody commits on the site between decision and commit."""
-        if not overtaken:
-            overtaken.append(ask.placement)
-            book = booking_pb2.SiteBooking(name=ask.site, commits=7)
-            other = placement_pb2.Placement(name="placements/other", state=placement_pb2.Placement.STATE_COMMITTED)
-            other.legs.add(pool=f"{ask.site}/pools/cpu", hosts=[placement_pb2.HostRun(host="h1", tasks=1)])
-            other.legs[0].per_task.cpu_milli = 3500
-            changes = (Create(SITE_BOOKINGS, ask.site, book), Create(PLACEMENTS, other.name, other))
-            await scheduler.store.commit(*changes)
-        return await hold_money(ask)
+    async def overtaking(self: object, asks: Any) -> Any:
+        """The user takes one job back between decision and commit."""
+        for ask in asks:
+            if ask.job == "jobs/back" and not cancelled:
+                cancelled.append(ask.placement)
+                await scheduler.cancel("jobs/back")
+        return await hold_money(asks)
 
     monkeypatch.setattr(type(scheduler.areas), "hold_money", overtaking)
-    await scheduler.submit()
-    placement = await scheduler.placed()
-    assert [placement.name] != overtaken
-    assert placement.site == "sites/far", "near has only half a core left"
-    assert await scheduler.areas.standing("accounts/a") == 300
+    items = [pb.SubmitJob(job_id=job_id, job=a_job) for job_id, a_job in scheduler.jobs("back", "other", "third")]
+    await scheduler.user.scheduler.SubmitJobs(pb.SubmitJobsRequest(items=items))
+    for name in ("jobs/other", "jobs/third"):
+        await scheduler.placed(name)
+    assert cancelled
+    assert (await scheduler.job("jobs/back")).state == Job.STATE_CANCELLED
+    assert {held.message.job for held in (await scheduler.store.snapshot(PLACEMENTS)).held} == {
+        "jobs/other",
+        "jobs/third",
+    }
+    assert await scheduler.areas.standing("accounts/a") == 400
+
+
+async def test_a_batch_is_placed_with_one_call_to_each_owner(scheduler: Any) -> None:
+    """A hundred jobs would take a hundred times as long as one."""
+    names = [f"j{number}" for number in range(4)]
+    items = [pb.SubmitJob(job_id=job_id, job=a_job) for job_id, a_job in scheduler.jobs(*names, inputs=["in"])]
+    await scheduler.user.scheduler.SubmitJobs(pb.SubmitJobsRequest(items=items))
+    placements = [await scheduler.placed(f"jobs/{name}") for name in names]
+
+    once = ("find_paths", "quote", "hold_paths", "hold_money")
+    assert {call: scheduler.areas.calls.count(call) for call in once} == dict.fromkeys(once, 1)
+    assert len({held.mod_revision for held in (await scheduler.store.snapshot(PLACEMENTS)).held}) == 1
+    rates = [placement.routes[0].rate_bps for placement in placements if placement.site == "sites/near"]
+    assert sum(rates) <= 100_000_000, "the link was sold twice"
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["gone", "replaced"])
@@ -142,15 +159,15 @@ async def test_a_hold_that_does_not_stand_any_more_commits_nothing(
     hold_money = scheduler.areas.hold_money
     lapsed: list[str] = []
 
-    async def lapsing(self: object, ask: Any) -> Any:
-        hold = await hold_money(ask)
-        if not lapsed:
+    async def lapsing(self: object, asks: Any) -> Any:
+        answers = await hold_money(asks)
+        for ask in asks if not lapsed else ():
             lapsed.append(ask.placement)
             holds = Holds(scheduler.areas.accounting_store)
             await holds.drop(ask.placement, ask.index)
             if replaced:
                 await holds.put(ask.placement, ask.index, b"another", ask.attachment)
-        return hold
+        return answers
 
     monkeypatch.setattr(type(scheduler.areas), "hold_money", lapsing)
     await scheduler.submit()

@@ -42,7 +42,11 @@ def decide(job: JobSpec, situation: Situation) -> Verdict:
 
     Ties go to the nearer, then by name.
     """
-    weighed = [weigh(job, pool, situation) for pool in situation.pools]
+    return verdict_of([weigh(job, pool, situation) for pool in situation.pools])
+
+
+def verdict_of(weighed: Sequence[Candidate]) -> Verdict:
+    """The decision among candidates that are weighed, in whatever order."""
     fitting = sorted((c for c in weighed if c.obstacle is None), key=lambda c: c.rank)
     rejected = sorted((c for c in weighed if c.obstacle is not None), key=lambda c: c.pool)
     return Verdict(tuple(fitting + rejected), *_reason(fitting, len(weighed)))

@@ -28,6 +28,8 @@ def slots(ask: Ask, hosts: Iterable[Host], most: int) -> tuple[tuple[str, int], 
         found = _first_fit(one, left[index:], most)
         if room(found) > room(best):
             best = found
+        if room(best) == most:
+            break
     return best
 
 
@@ -91,9 +93,11 @@ def _first_fit(one: Capacity, hosts: Iterable[Host], most: int) -> tuple[tuple[s
     left = most
     for host in hosts:
         count = min(left, fitting(one, host.free))
-        if count > 0 and len(found) < HOSTS_MAX:
+        if count > 0:
             found.append((host.name, count))
             left -= count
+        if not left or len(found) == HOSTS_MAX:
+            break
     return tuple(found)
 
 

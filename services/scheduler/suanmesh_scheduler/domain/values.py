@@ -81,7 +81,7 @@ class JobSpec:
     deny_sites: frozenset[str] = frozenset()
     refused_by: frozenset[str] = frozenset()
     """Sites that did not take it, and are not tried again yet."""
-    setbacks: Mapping[str, int] = field(default_factory=dict)
+    setbacks: Mapping[str, int] = field(default_factory=dict, hash=False)
     """By site: how often it did not take or lost the job."""
     residency: frozenset[str] = frozenset()
     max_latency_us: int = 0
@@ -136,6 +136,8 @@ class Pool:
     trouble: StateReason = NO_REASON
     """What its agent says is wrong with the site."""
     failing: Failing | None = None
+    on_trial: Failing | None = None
+    """Set where its site has failed and may be sent one run to see: what it is once that one is on its way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,198 @@
+"""Rounds: jobs that wait are decided together, held for with one call to each owner and committed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from suanmesh.network_orchestrator.v1 import link_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2
+from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.commits import commit_each
+from suanmesh_scheduler.domain.round import Decided, Turn, decide_round
+from suanmesh_scheduler.holding import Chosen, Holding, Holds
+from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_scheduler.placements import changes_of
+from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_scheduler.snapshot import Snapshot, SnapshotReader
+from suanmesh_scheduler.unplaced import Decisions, Unplaced
+from suanmesh_store import Held, Store, attachment_of
+from suanmesh_telemetry import Span, names, span, traceparent_of
+
+MIRROR_S_MAX = 5.0
+"""How long the mirrors may be behind what was committed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a round has left over."""
+
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    """By job: what stood in the way of writing what was decided of it."""
+    again: set[str] = field(default_factory=set)
+    """Jobs that nothing fits because of what this round took or meant to take: the next can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What a round has decided."""
+
+    links: Mapping[str, link_pb2.Link]
+    chosen: list[Chosen] = field(default_factory=list)
+    unplaced: list[Unplaced] = field(default_factory=list)
+    outcome: Outcome = field(default_factory=Outcome)
+
+
+class Rounds:
+    """Decides jobs that wait, a round at a time, and commits placements.
+
+    It is the only writer of placements as long as its term lasts, and a commit compares the term: what a round has
+    committed is booked by the next, which begins when the mirrors show it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        mirrors: Mirrors,
+        snapshots: SnapshotReader,
+        areas: Areas,
+        decisions: Decisions,
+        clock: Clock,
+        rng: Rng,
+        settings: SchedulerSettings,
+    ) -> None:
+        self._store = store
+        self._mirrors = mirrors
+        self._snapshots = snapshots
+        self._holding = Holding(areas)
+        self._decisions = decisions
+        self._clock = clock
+        self._rng = rng
+        self._lease_s = settings.round_lease_s
+        self._fence = store.leadership.fence if store.leadership else 0
+        self._placed = 0
+        self._told = 0
+
+    async def plan(self, jobs: Sequence[job_pb2.Job]) -> list[decision_pb2.Decision | Refusal]:
+        """What would be decided now of each alone; stores nothing."""
+        if not jobs:
+            return []
+        snapshot = await self._snapshots.read(jobs)
+        return [
+            turn if isinstance(turn, Refusal) else self._decision(job, decide_round([turn])[0], snapshot.revisions)
+            for job, turn in zip(jobs, snapshot.turns, strict=True)
+        ]
+
+    async def caught_up(self) -> None:
+        """Wait until the mirrors show what the last round committed. Raises Unavailable (`NOT_READY`)."""
+        try:
+            async with asyncio.timeout(MIRROR_S_MAX):
+                await self._mirrors.placements.wait_for(self._placed)
+                await self._mirrors.jobs.wait_for(self._told)
+        except TimeoutError:
+            raise Unavailable("NOT_READY", "the scheduler's mirrors are behind", domain="mesh.suanmesh") from None
+
+    async def place(self, waiting: Sequence[Held[job_pb2.Job]]) -> Outcome:
+        """Decide jobs that wait, in order, and commit what fits. Raises what stands in the way of all of them.
+
+        Call `caught_up` before the jobs are read.
+        """
+        decided = await self._decide(waiting)
+        outcome = decided.outcome
+        outcome.refused.update(await self._commit(decided))
+        if any(chosen.job.name in outcome.refused for chosen in decided.chosen):
+            outcome.again.update(each.job.name for each in decided.unplaced)  # there may be room for them after all
+            return outcome
+        revision, refused = await self._decisions.keep_unplaced(decided.unplaced)
+        self._told = max(self._told, revision)
+        outcome.refused.update(refused)
+        return outcome
+
+    async def _decide(self, waiting: Sequence[Held[job_pb2.Job]]) -> _Round:
+        with _spans(names.DECIDE_JOB, waiting) as traced:
+            snapshot = await self._snapshots.read([held.message for held in waiting])
+            decided = iter(decide_round([turn for turn in snapshot.turns if isinstance(turn, Turn)]))
+            for each in traced.values():
+                each.set_attribute("suanmesh.candidates", snapshot.pools)
+        round_ = _Round(snapshot.links)
+        for held, turn in zip(waiting, snapshot.turns, strict=True):
+            if isinstance(turn, Refusal):
+                round_.outcome.refused[held.name] = turn
+            else:
+                self._sort(held, turn, next(decided), snapshot, round_)
+        return round_
+
+    def _sort(self, held: Held[job_pb2.Job], turn: Turn, decided: Decided, snapshot: Snapshot, round_: _Round) -> None:
+        decision = self._decision(held.message, decided, snapshot.revisions)
+        decision.name = _next_name(held.message)
+        chosen = decided.verdict.chosen
+        if chosen is not None:
+            placement = f"placements/{sortable_id(self._clock.now(), self._rng)}"
+            round_.chosen.append(Chosen(held, turn.job, chosen, decided.per_task, decision, placement))
+        elif decided.overtaken:
+            round_.outcome.again.add(held.name)
+        else:
+            round_.unplaced.append(Unplaced(held, decision))
+
+    def _decision(self, job: job_pb2.Job, decided: Decided, revisions: decision_pb2.Revisions) -> decision_pb2.Decision:
+        decision = wire.decision_to(decided.verdict)
+        decision.read.CopyFrom(revisions)
+        decision.job = job.name
+        decision.trace_id = job.trace_id
+        decision.create_time.FromDatetime(self._clock.now())
+        return decision
+
+    async def _commit(self, decided: _Round) -> dict[str, Refusal]:
+        """Hold for all on one lease, then make those placements real whose holds all stand. By job what refused it."""
+        if not decided.chosen:
+            return {}
+        async with AsyncExitStack() as round_lease:
+            with _spans(names.HOLD_PLACEMENT, [chosen.job for chosen in decided.chosen]) as traced:
+                lease = await round_lease.enter_async_context(await self._store.open_lease(self._lease_s))
+                holds = await self._holding.hold(
+                    decided.chosen, attachment_of(lease), decided.links, _traceparents(traced)
+                )
+            answers = [(chosen, holds[chosen.placement]) for chosen in decided.chosen]
+            held = [(chosen, answer) for chosen, answer in answers if isinstance(answer, Holds)]
+            refused = {chosen.job.name: answer for chosen, answer in answers if isinstance(answer, Refusal)}
+            return refused | await self._commit_held(held)
+
+    async def _commit_held(self, held: Sequence[tuple[Chosen, Holds]]) -> dict[str, Refusal]:
+        if not held:
+            return {}
+        await self._decisions.keep([chosen.decision for chosen, _ in held])
+        with _spans(names.COMMIT_PLACEMENT, [chosen.job for chosen, _ in held]) as traced:
+            now, parents = self._clock.now(), _traceparents(traced)
+            parts = {
+                chosen.job.name: changes_of(
+                    chosen, holds, traceparent=parents[chosen.job.name], fence=self._fence, now=now
+                )
+                for chosen, holds in held
+            }
+            revision, stale = await commit_each(self._store, parts)
+        self._placed, self._told = max(self._placed, revision), max(self._told, revision)
+        return stale
+
+
+def _next_name(job: job_pb2.Job) -> str:
+    number = int(job.decision.rsplit("/", 1)[-1]) + 1 if job.decision else 1
+    return f"{job.name}/decisions/{number}"
+
+
+@contextmanager
+def _spans(name: str, jobs: Sequence[Held[job_pb2.Job]]) -> Iterator[Mapping[str, Span]]:
+    """A span in the trace of each job, by job; calls made inside are told in the trace of the first."""
+    with ExitStack() as stack:
+        yield {
+            held.name: stack.enter_context(span(name, parent=held.traceparent, job=held.name)) for held in jobs[::-1]
+        }
+
+
+def _traceparents(traced: Mapping[str, Span]) -> dict[str, str]:
+    return {name: traceparent_of(each.get_span_context()) for name, each in traced.items()}

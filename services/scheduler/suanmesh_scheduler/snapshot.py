@@ -1,0 +1,226 @@
+"""What a round is decided from: mirrors, and one call to each other area for all of its jobs together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from suanmesh.accounting.v1 import account_pb2, price_book_pb2, usage_pb2
+from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
+from suanmesh.network_orchestrator.v1 import link_pb2
+from suanmesh.registry.v1 import pool_pb2, site_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2
+from suanmesh.transport.v1 import dataset_pb2
+from suanmesh.type.v1 import money_pb2
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import parent
+from suanmesh_kernel.reasons import NO_REASON
+from suanmesh_kernel.refusals import NotFound, Refusal
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.circuits import Circuits
+from suanmesh_scheduler.domain.bookings import Booked, free_hosts
+from suanmesh_scheduler.domain.round import Turn
+from suanmesh_scheduler.domain.values import Host, JobSpec, Need, Offer, Pool, Quote, Situation
+from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.sharing import each, found
+from suanmesh_scheduler.ways import Ways, find_ways
+from suanmesh_sdk.state_reasons import reason_from
+
+MEBIBYTE = 1 << 20
+Readings = tuple[tuple[money_pb2.Meter.ValueType, int], ...]
+"""The most a job can use, by meter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was read for the jobs of a round."""
+
+    turns: tuple[Turn | Refusal, ...]
+    """In the order of the jobs; a job whose own data could not be read has the reason."""
+    pools: int
+    """How many were read: the candidates of every job."""
+    links: Mapping[str, link_pb2.Link]
+    """By name; empty where no job moves data."""
+    revisions: decision_pb2.Revisions
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What single jobs name, each looked up once, with what was refused of it."""
+
+    datasets: Mapping[str, dataset_pb2.Dataset | Refusal]
+    accounts: Mapping[str, account_pb2.Account | Refusal]
+    spent: Mapping[tuple[str, str], int | Refusal]
+    """By account and job, of jobs that were placed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What all jobs of the round see alike."""
+
+    pools: tuple[Pool, ...]
+    now: datetime
+    ways: Ways
+    quotes: Mapping[tuple[str, Readings], price_book_pb2.Quote]
+    situations: dict[Hashable, Situation] = field(default_factory=dict)
+    """By all that tells them apart: equal jobs of one account share theirs."""
+
+
+class SnapshotReader:
+    """Reads what a round is decided from."""
+
+    def __init__(self, mirrors: Mirrors, areas: Areas, clock: Clock, circuits: Circuits) -> None:
+        self._mirrors = mirrors
+        self._areas = areas
+        self._clock = clock
+        self._circuits = circuits
+
+    async def read(self, jobs: Sequence[job_pb2.Job]) -> Snapshot:
+        """Everything that the jobs are decided from. Raises what the other areas refuse for all of them."""
+        own = await self._own(jobs)
+        specs = [_spec(job, own, self._clock.now()) for job in jobs]
+        known = [spec for spec in specs if isinstance(spec, JobSpec)]
+        pools = self._pools(await self._areas.reported_pools())
+        ways = await find_ways(self._areas, known, (pool.site for pool in pools))
+        world = _World(pools, self._clock.now(), ways, await self._quotes(known, pools))
+        turns = tuple(
+            Turn(spec, _situation(spec, job, own, world)) if isinstance(spec, JobSpec) else spec
+            for job, spec in zip(jobs, specs, strict=True)
+        )
+        revisions = decision_pb2.Revisions(
+            registry=self._mirrors.pools.revision,
+            scheduler=self._mirrors.placements.revision,
+            network_orchestrator=ways.revision,
+        )
+        return Snapshot(turns, len(pools), ways.links, revisions)
+
+    async def _own(self, jobs: Sequence[job_pb2.Job]) -> _Own:
+        return _Own(
+            datasets=await each(self._areas.dataset, (part.dataset for job in jobs for part in job.inputs)),
+            accounts=await each(self._areas.account, (job.account for job in jobs)),
+            spent=await each(self._spent, ((job.account, job.name) for job in jobs if job.attempt)),
+        )
+
+    async def _spent(self, job: tuple[str, str]) -> int:
+        return await self._areas.spent(*job)
+
+    def _pools(self, reported: Mapping[str, pool_pb2.PoolState]) -> tuple[Pool, ...]:
+        """The pools with what live placements leave of them."""
+        booked: dict[str, list[Booked]] = {}
+        for booking in wire.booked_from(held.message for held in self._mirrors.placements.values()):
+            booked.setdefault(booking.pool, []).append(booking)
+        return tuple(
+            self._pool(held.message, booked.get(held.name, []), reported) for held in self._mirrors.pools.values()
+        )
+
+    def _pool(self, pool: pool_pb2.Pool, booked: Sequence[Booked], reported: Mapping[str, pool_pb2.PoolState]) -> Pool:
+        state = reported.get(pool.name)
+        site_name = parent(pool.name)
+        site = self._mirrors.sites.get(site_name)
+        capacities = [
+            (host.name, wire.capacity_from(host.capacity if host.HasField("capacity") else pool.host_capacity))
+            for host in pool.hosts
+        ]
+        alive = site is not None and site.message.liveness == site_pb2.Site.LIVENESS_ALIVE
+        return Pool(
+            name=pool.name,
+            site=site_name,
+            architecture=pool.architecture,
+            hosts=_with_disk(free_hosts(pool.name, capacities, booked), state),
+            offers=tuple(Offer(o.name, o.price_book, o.max_duration_s) for o in pool.offers),
+            engines=frozenset(pool.engines),
+            capabilities={c.quantity: c.value for c in pool.capabilities},
+            residency=frozenset(site.message.residency) if site else frozenset(),
+            active=pool.phase == pool_pb2.Pool.PHASE_ACTIVE,
+            alive=alive and state is not None,
+            trouble=reason_from(state.reason) if state else NO_REASON,
+            failing=self._circuits.failing(site_name),
+            on_trial=self._circuits.on_trial(site_name),
+        )
+
+    async def _quotes(
+        self, specs: Iterable[JobSpec], pools: Iterable[Pool]
+    ) -> dict[tuple[str, Readings], price_book_pb2.Quote]:
+        """What the most that a job can use costs by each price book; equal jobs are quoted once."""
+        books = sorted({offer.price_book for offer in _offers(pools)})
+        wanted = [(book, readings) for readings in sorted({most_readings(spec) for spec in specs}) for book in books]
+        if not wanted:
+            return {}
+        asks = [accounting.QuoteAsk(price_book=book, readings=_meters(readings)) for book, readings in wanted]
+        results = await self._areas.quote(asks)
+        return {key: r.quote for key, r in zip(wanted, results, strict=True) if r.HasField("quote")}
+
+
+def most_readings(spec: JobSpec) -> Readings:
+    """The most a job can use: everything it asks for, for as long as it may run, by every task.
+
+    Money is held for this. What a site lets a task use beyond it is not charged.
+    """
+    seconds = spec.max_duration_s * spec.count
+    memory_mib = -(-spec.ask.memory_bytes // MEBIBYTE)
+    cards = sum(device.count for device in spec.ask.devices)
+    amounts = (
+        (money_pb2.METER_CPU_US, spec.ask.cpu_milli * 1000 * seconds),
+        (money_pb2.METER_MEMORY_MIB_S, memory_mib * seconds),
+        (money_pb2.METER_DEVICE_MILLI_S, cards * 1000 * seconds),
+    )
+    return tuple((meter, quantity) for meter, quantity in amounts if quantity)
+
+
+def _spec(job: job_pb2.Job, own: _Own, now: datetime) -> JobSpec | Refusal:
+    """The job as the rules see it, or what was refused of that which it alone needs."""
+    inputs = [(part.dataset, own.datasets[part.dataset]) for part in job.inputs]
+    read: list[object] = [own.accounts[job.account]]
+    read += [own.spent[job.account, job.name]] if job.attempt else []
+    read += [dataset for _, dataset in inputs if not isinstance(dataset, NotFound)]
+    refused = next((answer for answer in read if isinstance(answer, Refusal)), None)
+    return refused or wire.spec_from(job, [_need(name, dataset) for name, dataset in inputs], now)
+
+
+def _situation(spec: JobSpec, job: job_pb2.Job, own: _Own, world: _World) -> Situation:
+    """What one job of the round sees of all that was read."""
+    readings = most_readings(spec)
+    alike = (job.account, readings, spec.needs, spec.results, spec.min_bandwidth_bps, spec.max_latency_us)
+    if alike not in world.situations:
+        account = found(own.accounts[job.account])
+        priced = {offer.name: world.quotes.get((offer.price_book, readings)) for offer in _offers(world.pools)}
+        payable = {name: quote for name, quote in priced.items() if quote and quote.currency == account.currency}
+        world.situations[alike] = Situation(
+            pools=world.pools,
+            now=world.now,
+            free_micros=account.balance_micros - account.held_micros,
+            paths=world.ways.inputs(spec),
+            quotes={name: Quote(quote.amount_micros) for name, quote in payable.items()},
+            held_micros=account.held_micros,
+            openings=world.ways.openings(spec),
+            homes=world.ways.homes(spec),
+        )
+    spent_micros = found(own.spent[job.account, job.name]) if job.attempt else 0
+    return replace(world.situations[alike], spent_micros=spent_micros)
+
+
+def _offers(pools: Iterable[Pool]) -> Iterator[Offer]:
+    return (offer for pool in pools for offer in pool.offers)
+
+
+def _need(name: str, dataset: dataset_pb2.Dataset | Refusal) -> Need:
+    """A dataset that is gone since is nowhere: its job waits with that obstacle."""
+    if isinstance(dataset, Refusal):
+        return Need(name, 0, frozenset())
+    complete = [r.site for r in dataset.replicas if r.state == dataset_pb2.Replica.STATE_COMPLETE]
+    return Need(dataset.name, dataset.bytes, frozenset(complete), frozenset(dataset.residency))
+
+
+def _with_disk(hosts: tuple[Host, ...], state: pool_pb2.PoolState | None) -> tuple[Host, ...]:
+    """A lone host has no more scratch free than its agent finds on the disk, whoever else has filled it."""
+    if state is None or len(hosts) != 1 or not state.HasField("free"):
+        return hosts
+    host = hosts[0]
+    disk_bytes = min(host.free.scratch_bytes, state.free.scratch_bytes)
+    return (replace(host, free=replace(host.free, scratch_bytes=disk_bytes)),)
+
+
+def _meters(readings: Readings) -> list[usage_pb2.MeterReading]:
+    return [usage_pb2.MeterReading(meter=meter, quantity=quantity) for meter, quantity in readings]
