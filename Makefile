@@ -72,7 +72,7 @@ layers: setup ## Check who may import whom
 	@$(BIN)/lint-imports --no-cache
 
 bench: setup ## Measure one area: make bench AREA=rpc|etcd3|store|registry|accounting|scheduler
-	@$(BIN)/python bench/$(AREA).py
+	@PYTHONPATH=tests $(BIN)/python bench/$(AREA).py
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(BIN)/python deploy/lock.py

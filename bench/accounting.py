@@ -1,8 +1,9 @@
-"""How much usage accounting takes in: `make bench AREA=accounting`.
+"""What the ledger bears, durable on disk, on SQLite and on PostgreSQL: `make bench AREA=accounting`.
 
-One accounting process behind the real wrapper and TLS, its ledger durable on disk (full sync at every commit), and a
-site in a process of its own that sends records in batches. Each record is signed by itself; one in ten is sent twice.
-What was stored and charged is counted afterwards: every record once. Prints one JSON object a line.
+`ingest_rate`: one accounting process behind the real wrapper and TLS, and a site in a process of its own that sends
+usage in batches. Each record is signed by itself; one in ten is sent twice. What was stored and charged is counted
+afterwards: every record once. `overspent`: two processes that write to one PostgreSQL, 64 clients that race for the
+money of a hundred accounts, and the accounts that have promised more than they had. One JSON object a line.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import asyncio
 import json
 import multiprocessing
 import random
+import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,12 +24,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from postgres import ABSENT, binaries, running
+
 from suanmesh.accounting.v1 import account_pb2, usage_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1.price_book_pb2 import PriceBook
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_MEMORY_MIB_S, Price
+from suanmesh_accounting.domain import commands as c
+from suanmesh_accounting.domain import queries as q
+from suanmesh_accounting.domain.ledger import AccountKind, Hold
+from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.main import build
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_chassis import Common, House, Signer
@@ -46,6 +55,9 @@ PLACEMENTS_COUNT = 50
 AGAIN = 10
 """One record in so many is sent twice."""
 RICH = 10**15
+RACED, RACED_MICROS = 100, 10_000
+"""Accounts that are raced for, and what each of them has."""
+WRITERS, CLIENTS = 2, 64
 SETTINGS = AccountingSettings(usage_records_per_s=1e9, usage_burst=10**9)
 
 
@@ -198,6 +210,70 @@ async def check(mesh: Mesh, records: int) -> None:
     assert total == bill.total_micros == RICH - account.balance_micros
 
 
+async def race(url: str, holds: int) -> None:
+    """Measure how many accounts two writing processes overspend, and how fast they place holds."""
+    ledger = open_ledger(url)
+    book = PriceBook(name="priceBooks/a", party="parties/power", currency="CNY")
+    await ledger.apply([c.PublishBook(book.name, book.SerializeToString())])
+    for number in range(RACED):
+        name = f"accounts/{number}"
+        await ledger.apply(
+            [
+                c.OpenAccount(name, f"parties/{number}", "CNY", AccountKind.CONSUMER, 1),
+                c.CreditAccount(name, RACED_MICROS, f"credits/{number}", "parties/operator", 1),
+            ]
+        )
+    spawn = multiprocessing.get_context("spawn")
+    begun = time.perf_counter()
+    told = spawn.Queue()
+    racers = [spawn.Process(target=racer, args=(url, number, holds // WRITERS, told)) for number in range(WRITERS)]
+    for process in racers:
+        process.start()
+    granted = sum([await asyncio.to_thread(told.get) for _ in racers], Counter[str]())
+    took = time.perf_counter() - begun
+    for process in racers:
+        process.join()
+    accounts = (await ledger.page(q.Accounts(q.Cut(2 * RACED, "", ""), ""))).items
+    await ledger.close()
+    kept = {account.name: account.held_micros for account in accounts if account.kind is AccountKind.CONSUMER}
+    assert kept == {name: granted[name] for name in kept}
+    overspent = sum(held > RACED_MICROS for held in kept.values())
+    tell("overspent", overspent, "accounts")
+    tell("overspent.spent", 100 * sum(kept.values()) / (RACED * RACED_MICROS), "%")
+    tell("overspent.asked_rate", holds / took, "holds/s")
+
+
+def racer(url: str, number: int, holds: int, told: Any) -> None:
+    """A writing process: its clients ask for holds one after the other; tells what was granted of each account."""
+    told.put(asyncio.run(raced(url, number, holds)))
+
+
+async def raced(url: str, number: int, holds: int) -> Counter[str]:
+    """What the holds of one process were granted."""
+    ledger = open_ledger(url)
+    granted: Counter[str] = Counter()
+    waiting = iter(range(holds))
+
+    async def client(seat: int) -> None:
+        dice = random.Random(f"{number}-{seat}")
+        for turn in waiting:
+            account = f"accounts/{dice.randrange(RACED)}"
+            ask = c.PlaceHold(
+                name=f"holds/{number}-{turn}", account=account, placement=f"placements/{number}-{turn}", position=0,
+                job="jobs/j", site="sites/a", amount_micros=dice.randint(1, 40), price_book="priceBooks/a", ask=b"",
+                trace_id="", create_us=1,
+            )  # fmt: skip
+            [result] = await ledger.apply([ask])
+            if isinstance(result, Hold):
+                granted[account] += result.amount_micros
+            elif result.reason != "BALANCE_INSUFFICIENT":
+                raise result
+
+    await asyncio.gather(*(client(seat) for seat in range(CLIENTS // WRITERS)))
+    await ledger.close()
+    return granted
+
+
 def tell(name: str, value: float, unit: str) -> None:
     """One figure."""
     print(json.dumps({"name": name, "value": round(value, 1), "unit": unit}), flush=True)
@@ -217,11 +293,21 @@ def main() -> None:
     """Print one JSON object a line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=100_000, help="different records to send")
+    parser.add_argument("--holds", type=int, default=100_000, help="holds to ask for")
     parser.add_argument("--folder", type=Path, default=Path("build"), help="where the ledger lies: a real disk")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-accounting-") as folder:
         asyncio.run(ingest(Path(folder), "", "ingest_rate", options.records))
+    found = binaries()
+    if found is None:
+        print(ABSENT, file=sys.stderr)
+        return
+    with running(found) as server:
+        with tempfile.TemporaryDirectory() as folder:
+            database = server.new_database()
+            asyncio.run(ingest(Path(folder), database, "ingest_rate_postgres", options.records))
+        asyncio.run(race(server.new_database(), options.holds))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from executor_kinds import KINDS, make_executor
+from postgres import ABSENT, Postgres, binaries, running
 
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_local.etcd import EtcdCluster
@@ -24,6 +25,16 @@ def etcd_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdClust
         yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, as durable as it is by default; skips where none is installed."""
+    found = binaries()
+    if found is None:
+        pytest.skip(ABSENT)
+    with running(found) as server:
+        yield server
 
 
 @pytest.fixture(params=KINDS)

@@ -23,9 +23,8 @@ from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState
 from suanmesh_accounting.domain.prices import Reading
 from suanmesh_accounting.domain.quarantine import Room
-from suanmesh_accounting.ledger import group_commit
+from suanmesh_accounting.ledger import group_commit, open_ledger
 from suanmesh_accounting.ledger.sql import SqlLedger
-from suanmesh_accounting.ledger.sqlite import open_sqlite
 from suanmesh_accounting.ports import Ledger, accepted
 from suanmesh_kernel.refusals import Refusal, Unavailable
 
@@ -35,13 +34,15 @@ ACME, BOOK = "accounts/acme", "priceBooks/a"
 Open = Callable[[], SqlLedger]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 async def opening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
     """Opens the same ledger, as often as a test wants, each time as another process would."""
+    sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path}/ledger" if sqlite else request.getfixturevalue("postgres").new_database()
     async with AsyncExitStack() as closing:
 
         def open_one() -> SqlLedger:
-            ledger = open_sqlite(f"sqlite:///{tmp_path}/ledger.sqlite")
+            ledger = open_ledger(url)
             closing.push_async_callback(ledger.close)
             return ledger
 

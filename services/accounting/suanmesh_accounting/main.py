@@ -5,7 +5,7 @@ from __future__ import annotations
 from suanmesh.accounting.v1 import accounting_service_pb2
 from suanmesh_accounting.etcd import EtcdMesh
 from suanmesh_accounting.holding import Holding
-from suanmesh_accounting.ledger.sqlite import open_sqlite
+from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.reconciler import HoldReconciler
 from suanmesh_accounting.service import AccountingService
@@ -23,7 +23,7 @@ def main() -> None:
 async def build(house: House[AccountingSettings]) -> Parts:
     """Put accounting together."""
     settings = house.settings
-    ledger = open_sqlite(settings.database or f"sqlite:///{house.data_dir / 'ledger.sqlite'}")
+    ledger = open_ledger(settings.database or f"sqlite:///{house.data_dir / 'ledger.sqlite'}")
     house.closing.push_async_callback(ledger.close)
     sites = await open_mirror(house.store, SITES)
     mesh, tokens = EtcdMesh(house.store, sites), Holds(house.store)

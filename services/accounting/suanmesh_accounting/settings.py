@@ -14,7 +14,7 @@ class AccountingSettings:
     """Filled from `SUANMESH_ACCOUNTING_<FIELD>`."""
 
     database: str = ""
-    """SQLAlchemy URL of the ledger; empty for `ledger.sqlite` in the data folder."""
+    """Where the ledger lies: `sqlite:///{path}` or `postgresql://{user}@{host}/{database}`; empty: the data folder."""
     resync_s: float = 2.0
     """How often holds are compared with placements even when nothing was heard, in seconds."""
     late_usage_s: float = 30.0

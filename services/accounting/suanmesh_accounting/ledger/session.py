@@ -298,7 +298,7 @@ class Session:
     def _insert(self, table: Table, rows: list[dict[str, Any]]) -> None:
         """Write rows as they are: they hold nothing that a driver would have to be told of."""
         self.changed = True
-        statement = insert(table).compile(dialect=self.connection.dialect, column_keys=list(rows[0]))
+        statement = insert(table).inline().compile(dialect=self.connection.dialect, column_keys=list(rows[0]))
         places = statement.positiontup
         values = rows if places is None else list(map(itemgetter(*places), rows))
         self.connection.exec_driver_sql(str(statement), values)
