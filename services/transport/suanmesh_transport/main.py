@@ -6,9 +6,10 @@ from suanmesh.transport.v1 import transport_service_pb2
 from suanmesh_chassis import Guard, House, Parts, Served, run
 from suanmesh_store.archive import Archive
 from suanmesh_transport.data_plane import MeshDataPlane
+from suanmesh_transport.mirrors import open_kept
 from suanmesh_transport.reader import FileReader, reading_budget
 from suanmesh_transport.reconciler import Reconciler
-from suanmesh_transport.repository import AREA, Repository, open_kept
+from suanmesh_transport.repository import AREA, Repository
 from suanmesh_transport.service import TransportReads, TransportService
 from suanmesh_transport.settings import TransportSettings
 from suanmesh_transport.tickets import TicketOffice

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal, is_final
-from suanmesh_store import Author, Change, Create, Delete, Guard, Held, Memo, Mirror, Store, Update, open_mirror
+from suanmesh_store import Author, Change, Create, Delete, Guard, Held, Memo, Store, Update
 from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
 from suanmesh_telemetry import current_traceparent, elsewhere, names, span
@@ -28,6 +27,7 @@ from suanmesh_transport.domain import datasets, transfers
 from suanmesh_transport.domain.caps import Caps, require_datasets, require_transfers
 from suanmesh_transport.domain.datasets import Dataset, ReplicaState
 from suanmesh_transport.domain.transfers import Ask, Place, Report, State, Transfer
+from suanmesh_transport.mirrors import Kept
 from suanmesh_transport.tickets import TicketOffice
 
 AREA = "transport"
@@ -55,28 +55,6 @@ class Asked:
 
 
 Outcome = transfer_pb2.Transfer | Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Mirrors of what is looked through. Open them with `open_kept`, start `run` as a task."""
-
-    datasets: Mirror[dataset_pb2.Dataset]
-    transfers: Mirror[transfer_pb2.Transfer]
-    placements: Mirror[Placement]
-    sites: Mirror[Site]
-
-    async def run(self) -> None:
-        """Follow all changes until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for mirror in (self.datasets, self.transfers, self.placements, self.sites):
-                tasks.create_task(mirror.run())
-
-
-async def open_kept(store: Store) -> Kept:
-    """Mirrors that are loaded; their `run` is still to be started."""
-    datasets, transfers = await open_mirror(store, DATASETS), await open_mirror(store, TRANSFERS)
-    return Kept(datasets, transfers, await open_mirror(store, PLACEMENTS), await open_mirror(store, SITES))
 
 
 class Repository:
