@@ -60,7 +60,9 @@ async def stirring_now(node: ChaosNode, operator: Mesh) -> list[str]:
     """What has not come to rest."""
     try:
         jobs = await all_of(operator.scheduler.ListJobs, scheduler.ListJobsRequest(page_size=PAGE), "jobs")
-        found = [f"{job.name} is {JOB_STATES[job.state]}: {job.state_reason}" for job in jobs if not _is_end(job)]
+        found = [
+            f"{job.name} is {JOB_STATES[job.state]}: {words(job.state_reason)}" for job in jobs if not _is_end(job)
+        ]
         moves = await all_of(
             operator.transport.ListTransfers, transport.ListTransfersRequest(page_size=PAGE), "transfers"
         )
@@ -165,7 +167,7 @@ def _job(job: job_pb2.Job) -> Job:
         name=job.name,
         marker=job.display_name,
         state=JOB_STATES[job.state],
-        reason=job.state_reason,
+        reason=words(job.state_reason),
         history=tuple(JOB_STATES[change.state] for change in job.history),
         placement=job.placement,
         end_at=job.end_time.ToNanoseconds() / 1e9,

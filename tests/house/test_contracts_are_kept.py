@@ -24,8 +24,8 @@ NOT_OF_THE_WIRE = ("libs/cli/", "libs/etcd3/", "libs/chassis/suanmesh_chassis/pr
 OF_THE_STORE = re.compile(r"\b(etcd|lease_id|(?:create_|mod_)revision)\b", re.IGNORECASE)
 """What only libs/store and its client know: whoever calls over the wire may be of another node, with another store."""
 
-LEADING_CODE = re.compile(r"""(?:Ending|Objection|PullFailed|StateReason|_end)\("([A-Z_]+)"|"([A-Z][A-Z_]{3,}): """)
-"""How a state's reason is begun: by an ending's or an objection's code, or in a sentence."""
+LEADING_CODE = re.compile(r"""(?:StateReason|_failed|_of_transfer)\("([A-Z_]+)"|"([A-Z][A-Z_]{3,}): """)
+"""How a state's reason is made, and how it was when it was a sentence."""
 
 
 def test_every_reason_has_a_chinese_text_and_no_text_lacks_a_reason(repository: Repository) -> None:

@@ -44,4 +44,4 @@ async def test_a_full_disk_uses_up_no_attempt(full_site: str, user: Mesh) -> Non
     job = await trials.ended(user, name)
     assert job.state == job_pb2.Job.STATE_DONE, job.state_reason
     assert (job.attempt, list(job.refused_by)) == (1, [full_site])
-    assert any("TASK_NOT_STARTED" in step.reason for step in job.history), job.history
+    assert any(step.reason.code == "TASK_NOT_STARTED" for step in job.history), job.history

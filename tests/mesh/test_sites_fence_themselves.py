@@ -180,7 +180,7 @@ async def _ran_once(node: Node, mesh: Mesh, first: placement_pb2.Placement, job:
     assert before[1] < after[0]
     given_up = await mesh.scheduler.GetPlacement(scheduler.GetPlacementRequest(name=first.name))
     assert given_up.state == placement_pb2.Placement.STATE_LOST
-    assert given_up.state_reason.partition(":")[0] in ("SITE_LOST", "FENCED")
+    assert given_up.state_reason.code in ("SITE_LOST", "FENCED")
     records = await _usage_of_both(mesh, job.name)
     first_end = max(r.end_time.ToNanoseconds() for r in records if r.placement == first.name)
     assert first_end <= min(r.start_time.ToNanoseconds() for r in records if r.placement == second.name)

@@ -62,12 +62,13 @@ async def log(mesh: Mesh, name: str, *, follow: bool, task: int) -> AsyncIterato
 
 
 async def _until_ended(mesh: Mesh, name: str, on_change: Callable[[Job], None]) -> Job:
-    last: tuple[int, str] | None = None
+    last: tuple[int, bytes] | None = None
     while True:
         try:
             async for job in mesh.scheduler.WatchJob(WatchJobRequest(name=name)):
-                if (job.state, job.state_reason) != last:
-                    last = (job.state, job.state_reason)
+                stands = (job.state, job.state_reason.SerializeToString(deterministic=True))
+                if stands != last:
+                    last = stands
                     on_change(job)
                 if job.state in ENDED:
                     return job

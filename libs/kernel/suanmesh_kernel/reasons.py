@@ -52,7 +52,7 @@ class StateReason:
         return "; ".join(each._alone() for each in self.chain)
 
     def _alone(self) -> str:
-        facts = ", ".join(f"{name} {value}" for name, value in self.facts.items())
+        facts = ", ".join(f"{name} {value}" for name, value in sorted(self.facts.items()))
         return f"{self.code} ({facts})" if facts else self.code
 
 

@@ -150,9 +150,16 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "站点代理遇到自身缺陷 {defect}，详见其日志。",
     ),
     "CANCELLED": Text("It was stopped, by request or with its site.", "已停止：应请求，或随站点停止。"),
-    "CAPACITY_TAKEN": Text("The site no longer has the capacity it offered.", "站点已没有所报的容量。"),
-    "CHOSEN": Text("A decision found a place for it.", "裁决已选定落位。"),
+    "CAPACITY_TAKEN": Text(
+        "The site no longer has the capacity it offered: {missing} {quantity} are missing.",
+        "站点已没有所报的容量：缺 {missing} {quantity}。",
+    ),
+    "CHOSEN": Text("{pool} was chosen, at {cost_micros} micros.", "已选定 {pool}，花费 {cost_micros} 微元。"),
     "COMMAND_MISSING": Text("The package names nothing to run.", "程序包没有可运行的命令。"),
+    "DEFECT": Text(
+        "The scheduler met a defect of its own, {defect}; its operator can see it in the log.",
+        "调度器遇到自身缺陷 {defect}，其运维方可在日志中查看。",
+    ),
     "DELIVERY_FAILED": Text(
         "Results did not reach the site they are wanted at; they stay where they were made.",
         "结果未能送达指定站点，仍保存在产生它的站点。",
@@ -160,14 +167,20 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "DISK_FAULT": Text("The site's disk does not take what arrives.", "站点的磁盘无法写入到达的数据。"),
     "DISK_FULL": Text("The site's disk has no room for it.", "站点的磁盘没有空间。"),
     "DONE": Text("Everything has run, and the results are where they are wanted.", "已全部运行，结果已送达。"),
-    "ENGINE_MISSING": Text("The site does not have the engine it offered.", "站点没有所报的引擎。"),
-    "EXIT_STATUS": Text("A task ended with a status other than 0; read its log.", "某个任务以非零状态结束，请看日志。"),
+    "ENGINE_MISSING": Text(
+        "The site does not have the engine {engine}, which it offered.", "站点没有所报的引擎 {engine}。"
+    ),
+    "EXIT_STATUS": Text(
+        "Task {task} ended with status {exit_status}; read its log.",
+        "任务 {task} 以状态 {exit_status} 结束，请看日志。",
+    ),
     "FENCED": Text(
         "The site could not hear the mesh for too long, and stopped what it ran before it is placed elsewhere.",
         "站点过久听不到算网，已在作业改派之前停止其运行。",
     ),
     "GIVEN_UP": Text(
-        "So many sites did not take it or lost it that no other is tried.", "拒绝或丢失它的次数过多，不再尝试其他站点。"
+        "{placements} placements came to nothing, and no other site is tried.",
+        "{placements} 次落位均未成功，不再尝试其他站点。",
     ),
     "JOURNAL_FAULT": Text("The site's agent cannot write its journal.", "站点代理无法写入日志簿。"),
     "LAYOUT_INVALID": Text(
@@ -176,40 +189,46 @@ STATE_REASONS: Final[dict[str, Text]] = {
     ),
     "MANIFEST_INVALID": Text("The source's manifest is none a dataset can have.", "源站点的清单不是数据集可有的清单。"),
     "NO_PLACE": Text(
-        "No pool can take it now; `suan job explain` says why.", "目前没有资源池可承接；原因见 `suan job explain`。"
+        "None of {pools} pools can take it now; `suan job explain` says why.",
+        "{pools} 个资源池目前都不能承接；原因见 `suan job explain`。",
     ),
-    "NOT_ACCEPTED": Text("The site did not take it in time.", "站点未及时接受。"),
-    "OUT_OF_MEMORY": Text("A task took more memory than the job asked for.", "某个任务用了超出申请的内存。"),
+    "NOT_ACCEPTED": Text("{site} did not take it in time.", "{site} 未及时接受。"),
+    "OUT_OF_MEMORY": Text("Task {task} took more memory than the job asked for.", "任务 {task} 用了超出申请的内存。"),
     "OUTPUT_INVALID": Text("An output is missing, or cannot be made a dataset.", "某个输出缺失，或不能成为数据集。"),
     "OUTPUT_REFUSED": Text("An output could not be published.", "某个输出未能发布。"),
-    "OUTPUT_TOO_LARGE": Text("An output is larger than the job allows.", "某个输出超过作业允许的大小。"),
-    "PATH_INVALID": Text("A path of the job leads out of its working folder.", "作业的某个路径超出其工作目录。"),
+    "OUTPUT_TOO_LARGE": Text(
+        "The output {output} has {bytes} bytes, the job allows {max_bytes}.",
+        "输出 {output} 有 {bytes} 字节，作业允许 {max_bytes} 字节。",
+    ),
+    "PATH_INVALID": Text(
+        "The path {path} of the job leads out of its working folder.", "作业的路径 {path} 超出其工作目录。"
+    ),
     "PLACEMENT_ENDED": Text("{placement}, which it was made for, has ended.", "它所服务的 {placement} 已经结束。"),
     "REPLICA_PRESENT": Text("The target has the whole dataset already.", "目标站点已有完整副本。"),
     "PROCESSES_EXCEEDED": Text(
-        "A task had more processes and threads than the site allows.", "某个任务的进程和线程数超过站点允许的上限。"
+        "Task {task} had more processes and threads than the site allows.",
+        "任务 {task} 的进程和线程数超过站点允许的上限。",
     ),
-    "SANDBOX_MISSING": Text(
-        "The site has no sandbox for tasks of other parties than its own.", "站点没有可供其他参与方任务使用的沙箱。"
-    ),
+    "SANDBOX_MISSING": Text("The site has no sandbox for tasks of {party}.", "站点没有可供 {party} 的任务使用的沙箱。"),
     "SCRATCH_EXCEEDED": Text(
-        "A task wrote more scratch disk than the job asked for.", "某个任务用了超出申请的临时盘。"
+        "Task {task} wrote more bytes or files than the scratch disk the job asked for holds.",
+        "任务 {task} 写入的字节或文件数超出申请的临时盘。",
     ),
-    "SITE_LOST": Text(
-        "The site that had it is not heard of any more, and has stopped what it ran.",
-        "承接它的站点失联，并已停止其运行。",
-    ),
+    "SITE_LOST": Text("{site} is not heard of any more, and has stopped what it ran.", "{site} 失联，并已停止其运行。"),
     "SOURCE_LOST": Text("{site}, which it comes from, is not heard of any more.", "源站点 {site} 失联。"),
     "SOURCE_UNREACHABLE": Text(
         "Nothing came from the source for {silent_s} s.", "源站点已有 {silent_s} 秒没有传来数据。"
     ),
     "STATE_LOST": Text("The site has no memory of it.", "站点没有关于它的记录。"),
     "TARGET_LOST": Text("{site}, which it goes to, is not heard of any more.", "目标站点 {site} 失联。"),
-    "TASK_LOST": Text("A task was lost with its host.", "某个任务随主机丢失。"),
+    "TASK_LOST": Text("Task {task} was lost with its host.", "任务 {task} 随主机丢失。"),
     "TASK_NOT_STARTED": Text("A task could not be started at the site.", "某个任务未能在站点启动。"),
-    "TIMED_OUT": Text("A task ran for longer than the job allows.", "某个任务超过作业允许的时长。"),
+    "TIMED_OUT": Text("Task {task} ran for longer than the job allows.", "任务 {task} 超过作业允许的时长。"),
+    "WAITS_FOR_REPAIR": Text(
+        "It waits until somebody has mended what keeps {area} from going on.", "等待有人排除 {area} 的故障。"
+    ),
     "WAITS_FOR_PATH": Text("Results wait until their way home has room.", "结果在等待归途有空余带宽。"),
-    "TRANSFER_FAILED": Text("An input could not be brought to the site.", "某个输入未能搬到站点。"),
+    "TRANSFER_FAILED": Text("{transfer} did not bring an input to the site.", "{transfer} 未能把输入搬到站点。"),
 }
 """By the code of a reason (`suanmesh.type.v1.StateReason`) of a job, placement, transfer or pool, with its facts in
 braces; other codes there are reasons of refusals."""

@@ -64,11 +64,11 @@ def _words(code: str, facts: Mapping[str, str], lang: str) -> str:
     said = {name for _, name, _, _ in Formatter().parse(meaning) if name}
     sentence = meaning.format_map(defaultdict(lambda: "?", facts)).rstrip("。.")
     rest = [value if name == DETAIL else f"{name} {value}" for name, value in sorted(facts.items()) if name not in said]
-    if not rest:
-        return f"{code}: {sentence}" if sentence else code
-    if lang == "zh":
-        return f"{code}: {sentence}（{'，'.join(rest)}）"
-    return f"{code}: {sentence} ({', '.join(rest)})" if sentence else f"{code}: {', '.join(rest)}"
+    comma, opens, closes = ("，", "（", "）") if lang == "zh" else (", ", " (", ")")
+    beside = comma.join(rest)
+    if sentence and beside:
+        return f"{code}: {sentence}{opens}{beside}{closes}"
+    return f"{code}: {sentence or beside}" if sentence or beside else code
 
 
 def _meaning(code: str, lang: str) -> str:

@@ -29,6 +29,10 @@ _LOG_PIECE_BYTES = 1024 * 1024
 class OutputTooLarge(Exception):
     """A task left more than the job's bound for that output."""
 
+    def __init__(self, output_id: str, size_bytes: int, max_bytes: int) -> None:
+        super().__init__(f"{output_id} has {size_bytes} bytes, the job allows {max_bytes}")
+        self.facts = {"output": output_id, "bytes": str(size_bytes), "max_bytes": str(max_bytes)}
+
 
 class Delivery:
     """Makes datasets of outputs and logs."""
@@ -135,7 +139,7 @@ def _checking_size(output: job_pb2.Output, folders: Iterable[Path]) -> Generator
                 size += file.facts.st_size
                 yield 0
     if output.max_bytes and size > output.max_bytes:
-        raise OutputTooLarge(f"{output.output_id} has {size} bytes, the job allows {output.max_bytes}")
+        raise OutputTooLarge(output.output_id, size, output.max_bytes)
 
 
 def _request_id(*parts: str) -> str:

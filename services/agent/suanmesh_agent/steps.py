@@ -17,8 +17,8 @@ from suanmesh_agent.delivery import Delivery, OutputTooLarge
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tasks import TaskKey, TaskState
-from suanmesh_agent.domain.work import Admission, Objection, objection
-from suanmesh_agent.following import Pauses
+from suanmesh_agent.domain.work import Admission, objection
+from suanmesh_agent.following import Pauses, first_of
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.ports import Executor, SchedulerPort, TaskNotStarted
@@ -26,7 +26,9 @@ from suanmesh_agent.staging import Staging
 from suanmesh_content import FolderError, ManifestError
 from suanmesh_kernel.names import last
 from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.reasons import DETAIL, NO_REASON, StateReason
 from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk.state_reasons import reason_to
 from suanmesh_sdk.status import refusal_of
 from suanmesh_telemetry import current_traceparent, names, span
 
@@ -122,7 +124,7 @@ class Steps:
 
     async def fail(self, carried: Carried, defect: Exception) -> Stage:
         """Tell the mesh that a defect of ours has ended the placement; nothing that may meet it again is looked at."""
-        reason = f"AGENT_DEFECT: the site's agent met a defect of its own, {type(defect).__name__}; its log says more"
+        reason = reason_to(StateReason("AGENT_DEFECT", {"defect": type(defect).__name__}))
 
         async def tell() -> Stage:
             before = carried.placement.state in _BEFORE_THE_RUN
@@ -154,10 +156,10 @@ class Steps:
                 await self._meter.recall(placement.name)  # it ran before the journal was set back
             if placement.state not in _BEFORE_THE_RUN:
                 await self.wind_up(carried)  # what still runs of it from before the memory was lost
-                await self._report(carried, State.STATE_FAILED, "STATE_LOST: the site has no memory of the placement")
+                await self._report(carried, State.STATE_FAILED, StateReason("STATE_LOST"))
                 return Stage.REPORTED
             if no := self._objection(placement):
-                await self._report(carried, State.STATE_REFUSED, str(no))
+                await self._report(carried, State.STATE_REFUSED, no)
                 return Stage.REPORTED
             epoch = self._permission.epoch
             await self._report(carried, State.STATE_ACCEPTED)
@@ -204,9 +206,9 @@ class Steps:
         how = self._ending(carried)
         fault = self._start_faults.get(placement.name) if how.unbegun else None
         if fault is not None and fault.by_job:
-            how = Ending("LAYOUT_INVALID", str(fault))
+            how = _failed("LAYOUT_INVALID", fault)
         elif fault is not None and not self._begun(placement):
-            await self._report(carried, State.STATE_REFUSED, f"{how.code}: {fault}")
+            await self._report(carried, State.STATE_REFUSED, _failed(how.reason.code, fault).reason)
             return self._forgotten(placement)
         with span(names.DELIVER_OUTPUTS, parent=placement.traceparent, placement=placement.name, site=placement.site):
             made: list[str] = []
@@ -215,23 +217,23 @@ class Steps:
                 if how.well:
                     made[:0] = await self._delivery.outputs(placement)
             except (FolderError, ManifestError) as fault:
-                how = Ending("OUTPUT_INVALID", str(fault))
+                how = _failed("OUTPUT_INVALID", fault)
             except OutputTooLarge as fault:
-                how = Ending("OUTPUT_TOO_LARGE", str(fault))
+                how = Ending(StateReason("OUTPUT_TOO_LARGE", fault.facts))
             except OSError as fault:  # rights taken away, a full disk: this placement's trouble, not the site's
-                how = Ending("OUTPUT_INVALID", f"the outputs cannot be read: {fault.strerror or fault}")
+                how = _failed("OUTPUT_INVALID", fault.strerror or fault)
             except Refusal as refusal:
                 if refusal.code not in _STANDING_REFUSALS:
                     raise
-                how = how if not how.well else Ending("OUTPUT_REFUSED", str(refusal))
+                how = how if not how.well else Ending(StateReason("OUTPUT_REFUSED", cause=StateReason.of(refusal)))
             if how.well:
                 await self._report(carried, State.STATE_DELIVERING, datasets=made)
             elif how.cancelled:
                 await self._report(carried, State.STATE_CANCELLED)
             elif how.fenced:
-                await self._report(carried, State.STATE_LOST, str(how))
+                await self._report(carried, State.STATE_LOST, how.reason)
             else:
-                await self._report(carried, State.STATE_FAILED, str(how))
+                await self._report(carried, State.STATE_FAILED, how.reason)
         return self._forgotten(placement)
 
     async def _put_down(self, carried: Carried) -> Stage:
@@ -240,17 +242,21 @@ class Steps:
         return Stage.REPORTED
 
     async def _report(
-        self, carried: Carried, state: State.State.ValueType, reason: str = "", datasets: Sequence[str] = ()
+        self,
+        carried: Carried,
+        state: State.State.ValueType,
+        reason: StateReason = NO_REASON,
+        datasets: Sequence[str] = (),
     ) -> None:
         """Report, until it is taken. Raises PutDown where the mesh has put the placement down as ended."""
         looks = [(key.index, self._executor.look(key)) for key in self._keys(carried.placement)]
         tasks = [wire.result_to(index, look) for index, look in looks if look.start_time is not None]
-        await self._tell(carried, pb.TaskReport(state=state, reason=reason, tasks=tasks, output_datasets=datasets))
+        report = pb.TaskReport(state=state, reason=reason_to(reason), tasks=tasks, output_datasets=datasets)
+        await self._tell(carried, report)
 
     async def _tell(self, carried: Carried, report: pb.TaskReport) -> bool:
         """Report; False where the placement is past what is told, and lives."""
         placement = carried.placement
-        report.reason = wire.reason_to(report.reason)
         report.placement, report.traceparent = placement.name, current_traceparent() or placement.traceparent
         result = await self._scheduler.report_tasks(report)
         if not result.HasField("error"):
@@ -263,7 +269,7 @@ class Steps:
             raise PutDown
         return False
 
-    def _objection(self, placement: placement_pb2.Placement) -> Objection | None:
+    def _objection(self, placement: placement_pb2.Placement) -> StateReason:
         return self._offers.admission.objection(placement.party) or objection(
             wire.work_from(placement),
             capacity=self._offers.capacity,
@@ -313,7 +319,7 @@ class Steps:
         while not carried.to_stop:
             renewed, epoch = self._permission.changed, self._permission.epoch
             if epoch is None:
-                await _first(renewed, carried.changed)
+                await first_of(renewed, carried.changed)
             elif epoch == carried.confirmed:
                 return True
             else:
@@ -387,14 +393,5 @@ class Steps:
         return [TaskKey(last(placement.name), index) for index in range(max(1, placement.work.count))]
 
 
-async def _first(*events: asyncio.Event) -> None:
-    """Wait for any of them."""
-    async with asyncio.TaskGroup() as tasks:
-        waits = [tasks.create_task(_waited(event)) for event in events]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-
-
-async def _waited(event: asyncio.Event) -> None:
-    await event.wait()
+def _failed(code: str, fault: object) -> Ending:
+    return Ending(StateReason(code, {DETAIL: str(fault)}))

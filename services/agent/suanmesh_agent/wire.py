@@ -15,14 +15,6 @@ from suanmesh_agent.domain.work import Work
 from suanmesh_kernel.names import last
 from suanmesh_kernel.quantities import Capacity, Device
 
-REASON_CHARS_MAX = 1000
-"""Of the reason in a report: it may quote a path that a task has made, and must fit the contract in any script."""
-
-
-def reason_to(text: str) -> str:
-    """A reason as it is reported: cut, and without what no text on the wire may hold."""
-    return text[:REASON_CHARS_MAX].replace("\0", "\ufffd")
-
 
 def capacity_from(message: capacity_pb2.Capacity) -> Capacity:
     """A capacity."""

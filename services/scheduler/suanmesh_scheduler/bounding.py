@@ -5,12 +5,13 @@ from __future__ import annotations
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_scheduler.domain.fitting import HOSTS_MAX
+from suanmesh_sdk.state_reasons import shorten
 from suanmesh_store.documents import DOCUMENT_BYTES_MAX
 
 PAYLOAD_BYTES_MAX = DOCUMENT_BYTES_MAX - 512
 """What the envelope leaves: author, trace, uid and time take less than the difference."""
 REASON_BYTES_MAX = 256
-STEP_BYTES_MAX = 96
+STEP_BYTES_MAX = 112
 """Of a reason in a job's history."""
 FAILURE_BYTES_MAX = 64
 HISTORY_MAX = 30
@@ -28,23 +29,23 @@ FIXED_BYTES = 900
 """The other fields that are written after a job was submitted."""
 
 
-def clipped(text: str, most: int = REASON_BYTES_MAX) -> str:
+def clipped(text: str, most: int) -> str:
     """The beginning of a text, at most so many bytes of UTF-8."""
     return text.encode()[:most].decode(errors="ignore")
 
 
 def bound_job(job: job_pb2.Job) -> None:
     """Shorten reasons, and drop the oldest steps after the first until the job fits."""
-    job.state_reason = clipped(job.state_reason)
+    shorten(job.state_reason, REASON_BYTES_MAX)
     for step in job.history:
-        step.reason = clipped(step.reason, STEP_BYTES_MAX)
+        shorten(step.reason, STEP_BYTES_MAX)
     while len(job.history) > 2 and (len(job.history) > HISTORY_MAX or job.ByteSize() > PAYLOAD_BYTES_MAX):
         del job.history[1]
 
 
 def bound_placement(placement: placement_pb2.Placement) -> None:
     """Shorten reasons, and leave out tasks until the placement fits: those that ended well, then the last."""
-    placement.state_reason = clipped(placement.state_reason)
+    shorten(placement.state_reason, REASON_BYTES_MAX)
     for task in placement.tasks:
         task.failure = clipped(task.failure, FAILURE_BYTES_MAX)
     if placement.ByteSize() > PAYLOAD_BYTES_MAX:

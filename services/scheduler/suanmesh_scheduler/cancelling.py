@@ -5,6 +5,7 @@ from __future__ import annotations
 from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_chassis import Call
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.rates import Rate
 from suanmesh_scheduler.domain.states import JobState, job_moved
@@ -15,7 +16,7 @@ from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import JOBS
 from suanmesh_telemetry import names, span
 
-WHILE_WAITING = "CANCELLED: by request, while it waited"
+WHILE_WAITING = StateReason("CANCELLED", {"while": "PENDING"})
 
 
 class Cancelling:

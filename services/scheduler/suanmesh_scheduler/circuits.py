@@ -12,6 +12,7 @@ from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.breaker import Circuit, is_fault
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, PlacementState
 from suanmesh_scheduler.domain.values import Failing
+from suanmesh_sdk.state_reasons import reason_from
 from suanmesh_telemetry.metrics import SITE_FAULTS
 
 log = structlog.get_logger()
@@ -46,14 +47,15 @@ class Circuits:
         if state not in PLACEMENT_ENDS or placement.name in self._noted:
             return
         self._noted.add(placement.name)
-        if state in _FAILED and is_fault(placement.state_reason, begun=bool(starts)):
+        reason = reason_from(placement.state_reason)
+        if state in _FAILED and is_fault(reason, begun=bool(starts)):
             ended = placement.end_time.ToDatetime(UTC)
-            circuit = self._circuits.get(site, Circuit()).faulted(ended, placement.state_reason)
+            circuit = self._circuits.get(site, Circuit()).faulted(ended, reason)
             self._circuits[site] = circuit
             SITE_FAULTS.labels(site).inc()
             if circuit.retry_time is not None:
                 message = f"{circuit.faults} runs in a row have failed before they began"
-                log.warning("site keeps failing", site=site, reason=placement.state_reason, message=message)
+                log.warning("site keeps failing", site=site, reason=str(reason), message=message)
 
     def failing(self, site: str) -> Failing | None:
         """Why the site is not to be sent anything now; None where it may be."""

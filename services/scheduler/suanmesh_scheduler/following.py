@@ -11,9 +11,10 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import last
+from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.bounding import REFUSALS_MAX, clipped
+from suanmesh_scheduler.bounding import REFUSALS_MAX, bound_job
 from suanmesh_scheduler.delivering import Delivering
 from suanmesh_scheduler.domain.states import (
     PLACEMENT_ENDS,
@@ -27,7 +28,7 @@ from suanmesh_scheduler.domain.states import (
 )
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
-from suanmesh_sdk.state_reasons import words
+from suanmesh_sdk.state_reasons import reason_from, reason_to
 from suanmesh_store import Guard, Held, Store, Update
 from suanmesh_store.layout import PLACEMENTS
 from suanmesh_telemetry import names, span
@@ -84,7 +85,7 @@ class Following:
             case _:
                 await self._follow(job, state)
 
-    async def fail(self, job: Held[job_pb2.Job], reason: str) -> None:
+    async def fail(self, job: Held[job_pb2.Job], reason: StateReason) -> None:
         """End a job's placement for a reason of our own; the next step ends the job."""
         placement = await self._store.get(PLACEMENTS, job.message.placement)
         if placement is not None and wire.placement_state(placement.message) not in PLACEMENT_ENDS:
@@ -96,23 +97,22 @@ class Following:
         """Bring the job to where the placement leaves it; what it held is free with its end."""
         message = placement.message
         changed = job.draft()
-        counted = counts(state, message.state_reason, begun=_begun(job.message, message))
+        reason = reason_from(message.state_reason)
+        counted = counts(state, reason, begun=_begun(job.message, message))
         left = not counted or job.message.attempt < max(1, job.message.max_attempts)
-        left = left and not message.state_reason.startswith(f"{UNDELIVERED}:")
+        left = left and reason.code != UNDELIVERED
         if state in UNTAKEN or (state is PlacementState.FAILED and not counted):
             changed.refused_by.append(message.site)
         if state in SETBACKS and not counted:
             changed.attempt -= 1
-        given_up = ""
         target = job_state_of(state, attempts_left=left)
         if target is not JobState.DONE and job.message.cancel_requested:
             target = JobState.CANCELLED
         elif target is JobState.PENDING and len(changed.refused_by) >= REFUSALS_MAX:
             target = JobState.FAILED
-            given_up = f"GIVEN_UP: {len(changed.refused_by)} placements came to nothing; the last: "
-        reason = given_up + message.state_reason
+            reason = StateReason("GIVEN_UP", {"placements": str(len(changed.refused_by))}, reason)
         if target is JobState.CANCELLED and not reason:
-            reason = f"CANCELLED: by request, while {wire.job_state(job.message)}"
+            reason = StateReason("CANCELLED", {"while": wire.job_state(job.message)})
         wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), reason, self._clock.now())
         if target is JobState.PENDING:
             changed.placement = ""
@@ -126,16 +126,16 @@ class Following:
         message = placement.message
         site = self._sites.get(message.site)
         if site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST:
-            reason = f"SITE_LOST: {message.site} is not heard of any more; it has stopped what it ran"
+            reason = StateReason("SITE_LOST", {"site": message.site})
             # Only while it is recorded as lost has it no permission to run: a site that is back may have begun again.
             await self._move(placement, PlacementState.LOST, reason, guards=[site] if site else [])
             return True
         if job.message.cancel_requested:
             if state is PlacementState.COMMITTED:
-                await self._move(placement, PlacementState.CANCELLED, "CANCELLED: by request, before it was accepted")
+                await self._move(placement, PlacementState.CANCELLED, StateReason("CANCELLED", {"while": state}))
                 return True
             if state is PlacementState.DELIVERING:
-                await self._move(placement, PlacementState.CANCELLED, "CANCELLED: by request, while delivering")
+                await self._move(placement, PlacementState.CANCELLED, StateReason("CANCELLED", {"while": state}))
                 return True
             if not message.stop_requested:
                 stopped = placement.draft()
@@ -144,7 +144,7 @@ class Following:
             return True
         age = self._clock.now() - message.create_time.ToDatetime(UTC)
         if state is PlacementState.COMMITTED and age > self._accept_max:
-            await self._move(placement, PlacementState.EXPIRED, f"NOT_ACCEPTED: {message.site} did not answer in time")
+            await self._move(placement, PlacementState.EXPIRED, StateReason("NOT_ACCEPTED", {"site": message.site}))
             return True
         return False
 
@@ -169,7 +169,7 @@ class Following:
             transfers = await self._created(placement, asks)
             if transfers is not None:
                 made = [transfer.name for transfer in transfers]
-                await self._move(placement, PlacementState.STAGING, "", transfers=made)
+                await self._move(placement, PlacementState.STAGING, NO_REASON, transfers=made)
 
     async def _created(
         self, placement: Held[placement_pb2.Placement], asks: Sequence[transport.TransferAsk]
@@ -178,19 +178,19 @@ class Following:
         try:
             return await self._areas.create_transfers(asks)
         except (FailedPrecondition, InvalidArgument, NotFound) as refusal:
-            await self._move(placement, PlacementState.FAILED, f"{refusal.reason}: {refusal.message}")
+            await self._move(placement, PlacementState.FAILED, StateReason.of(refusal))
             return None
 
     async def _watch_inputs(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
         failed = self._failed(placement.message.input_transfers)
         if failed is not None:
-            await self._move(placement, PlacementState.FAILED, f"TRANSFER_FAILED: {failed}")
+            await self._move(placement, PlacementState.FAILED, _of_transfer("TRANSFER_FAILED", failed))
             return
         await self._follow(job, PlacementState.STAGING)
 
     async def _deliver(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
         """Move the results to where they are wanted; DONE when all have arrived."""
-        if wire.job_state(job.message) is not JobState.DELIVERING or tells_trouble(job.message.state_reason):
+        if wire.job_state(job.message) is not JobState.DELIVERING or tells_trouble(job.message.state_reason.code):
             await self._follow(job, PlacementState.DELIVERING)
             return
         made = placement.message.output_transfers
@@ -198,9 +198,9 @@ class Following:
             return
         failed = self._failed(made)
         if failed is not None:
-            await self._move(placement, PlacementState.FAILED, f"{UNDELIVERED}: {failed}")
+            await self._move(placement, PlacementState.FAILED, _of_transfer(UNDELIVERED, failed))
         elif all(self._done(name) for name in made):
-            await self._move(placement, PlacementState.DONE, "DONE: results delivered")
+            await self._move(placement, PlacementState.DONE, StateReason("DONE"))
 
     async def _sent_off(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> bool:
         """Take the next step towards the results' transfers; False where no result is wanted elsewhere."""
@@ -212,7 +212,7 @@ class Following:
         except (FailedPrecondition, InvalidArgument, NotFound) as refusal:
             if refusal.reason == "LEASE_GONE":
                 raise
-            await self._move(placement, PlacementState.FAILED, f"{UNDELIVERED}: {refusal.reason}: {refusal.message}")
+            await self._move(placement, PlacementState.FAILED, StateReason(UNDELIVERED, cause=StateReason.of(refusal)))
             return True
 
     async def _wait_for_way(
@@ -220,10 +220,11 @@ class Following:
     ) -> None:
         """Say what the results wait for; the next looks at the job ask again, for no longer than there is patience."""
         if self._clock.now() - job.message.history[-1].time.ToDatetime(UTC) > self._deliver_max:
-            await self._move(placement, PlacementState.FAILED, f"{UNDELIVERED}: {refusal.reason}: {refusal.message}")
+            await self._move(placement, PlacementState.FAILED, StateReason(UNDELIVERED, cause=StateReason.of(refusal)))
             return
         changed = job.draft()
-        changed.state_reason = clipped(f"WAITS_FOR_PATH: {refusal.message}")
+        changed.state_reason.CopyFrom(reason_to(StateReason("WAITS_FOR_PATH", cause=StateReason.of(refusal))))
+        bound_job(changed)
         if changed.state_reason != job.message.state_reason:
             await self._store.commit(Update(job, changed))
 
@@ -232,9 +233,9 @@ class Following:
         target = job_state_of(state, attempts_left=True)
         changed = job.draft()
         if wire.job_state(job.message) is not target:
-            wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), "", self._clock.now())
-        elif tells_trouble(job.message.state_reason):
-            changed.state_reason = ""
+            wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), NO_REASON, self._clock.now())
+        elif tells_trouble(job.message.state_reason.code):
+            changed.ClearField("state_reason")
         else:
             return
         with span(names.SETTLE_JOB, parent=job.traceparent, job=job.name, state=target):
@@ -244,7 +245,7 @@ class Following:
         self,
         placement: Held[placement_pb2.Placement],
         to: PlacementState,
-        reason: str,
+        reason: StateReason,
         transfers: Sequence[str] = (),
         guards: Sequence[Guard] = (),
     ) -> None:
@@ -255,16 +256,20 @@ class Following:
         with span(names.SETTLE_PLACEMENT, parent=placement.traceparent, placement=placement.name, state=state):
             await self._store.commit(Update(placement, changed), guards=guards)
 
-    def _failed(self, names: Sequence[str]) -> str | None:
+    def _failed(self, names: Sequence[str]) -> transfer_pb2.Transfer | None:
         for name in names:
             held = self._transfers.get(name)
             if held is not None and held.message.state in FAILED_TRANSFERS:
-                return f"{name}: {words(held.message.state_reason)}"
+                return held.message
         return None
 
     def _done(self, name: str) -> bool:
         held = self._transfers.get(name)
         return held is not None and held.message.state == transfer_pb2.Transfer.STATE_DONE
+
+
+def _of_transfer(code: str, failed: transfer_pb2.Transfer) -> StateReason:
+    return StateReason(code, {"transfer": failed.name}).after(reason_from(failed.state_reason))
 
 
 def _begun(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.domain.states import JobState, job_moved
 from suanmesh_scheduler.holding import Chosen, Holds
+from suanmesh_sdk.state_reasons import reason_from, reason_to
 from suanmesh_store import Change, Create, Update, confirmed
 from suanmesh_store.layout import PLACEMENTS
 
@@ -22,7 +24,7 @@ def changes_of(chosen: Chosen, holds: Holds, *, traceparent: str, fence: int, no
     placement = _placement(chosen, holds)
     placement.create_time.FromDatetime(now)
     placement.traceparent, placement.attempt, placement.fence = traceparent, job.attempt, fence
-    reason = placement.state_reason
+    reason = reason_from(placement.state_reason)
     bound_placement(placement)
     wire.set_job_state(job, job_moved(wire.job_state(job), JobState.PLACED), reason, now)
     return [
@@ -34,6 +36,7 @@ def changes_of(chosen: Chosen, holds: Holds, *, traceparent: str, fence: int, no
 
 def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
     job, candidate = chosen.job.message, chosen.candidate
+    cost = str(candidate.cost_micros or 0)
     runs = [placement_pb2.HostRun(host=host, tasks=tasks) for host, tasks in candidate.slots]
     return placement_pb2.Placement(
         name=chosen.placement,
@@ -42,7 +45,7 @@ def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
         legs=[placement_pb2.Leg(pool=candidate.pool, hosts=runs, per_task=wire.capacity_to(chosen.per_task))],
         holds=[hold.name for hold in holds.all],
         state=placement_pb2.Placement.STATE_COMMITTED,
-        state_reason=f"CHOSEN: {chosen.decision.reason}",
+        state_reason=reason_to(StateReason("CHOSEN", {"pool": candidate.pool, "cost_micros": cost})),
         decision=chosen.decision.name,
         account=job.account,
         reservation=holds.paths[0].name if holds.paths else "",

@@ -12,9 +12,11 @@ import structlog
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh_chassis import Guard
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_job
+from suanmesh_scheduler.cancelling import WHILE_WAITING
 from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.domain.line import Line
 from suanmesh_scheduler.domain.states import FOR_A_PERSON, JOB_ENDS, JobState, job_moved, wait_reason
@@ -22,6 +24,7 @@ from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.rounds import Outcome, Rounds
 from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_sdk.state_reasons import reason_to
 from suanmesh_store import Conflict, Held, Store, Update, WorkQueue
 from suanmesh_store.layout import JOBS
 from suanmesh_telemetry import names, span
@@ -162,18 +165,17 @@ class Reconciler:
             log.info("job put off", job=name, reason=refusal.reason, message=refusal.message)
             if refusal.reason in FOR_A_PERSON:
                 with suppress(Refusal):  # it is tried again with the job
-                    await self._tell_on_job(name, wait_reason(refusal.reason, refusal.message, refusal.facts))
+                    await self._tell_on_job(name, wait_reason(refusal))
 
     async def _tell_defect(self, name: str, defect: Exception) -> None:
         """Say on the job why it does not go on; it is looked at again later, and later still if that is in vain."""
-        kind = type(defect).__name__
-        await self._tell_on_job(name, f"DEFECT: {kind} in the scheduler; its operator can see it in the log")
+        await self._tell_on_job(name, StateReason("DEFECT", {"defect": type(defect).__name__}))
 
-    async def _tell_on_job(self, name: str, reason: str) -> None:
+    async def _tell_on_job(self, name: str, reason: StateReason) -> None:
         held = await self._store.get(JOBS, name)
         if held is not None and wire.job_state(held.message) not in JOB_ENDS:
             job = held.draft()
-            job.state_reason = reason
+            job.state_reason.CopyFrom(reason_to(reason))
             bound_job(job)
             if job.state_reason != held.message.state_reason:
                 await self._store.commit(Update(held, job))
@@ -185,18 +187,18 @@ class Reconciler:
         if held.message.placement:
             await self._following.step(held)
         elif held.message.cancel_requested:
-            await self._end(held, JobState.CANCELLED, "CANCELLED: by request, while it waited")
+            await self._end(held, JobState.CANCELLED, WHILE_WAITING)
 
     async def _give_up(self, name: str, refusal: Refusal) -> None:
         """What has no room in a document never will have: the job fails, its placement first."""
         log.info("job given up", job=name, reason=refusal.reason, message=refusal.message)
         held = await self._store.get(JOBS, name)
         if held is not None and held.message.placement:
-            await self._following.fail(held, str(refusal))
+            await self._following.fail(held, StateReason.of(refusal))
         elif held is not None:
-            await self._end(held, JobState.FAILED, f"{refusal.reason}: {refusal.message}")
+            await self._end(held, JobState.FAILED, StateReason.of(refusal))
 
-    async def _end(self, held: Held[job_pb2.Job], state: JobState, reason: str) -> None:
+    async def _end(self, held: Held[job_pb2.Job], state: JobState, reason: StateReason) -> None:
         job = held.draft()
         wire.set_job_state(job, job_moved(wire.job_state(job), state), reason, self._clock.now())
         with span(names.SETTLE_JOB, parent=held.traceparent, job=held.name, state=state):

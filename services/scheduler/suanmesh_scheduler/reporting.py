@@ -11,6 +11,7 @@ from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.checking import LOG
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, REPORTABLE, PlacementState, placement_moved, reached
+from suanmesh_sdk.state_reasons import reason_from
 from suanmesh_store import Change, Conflict, Store, Update
 from suanmesh_store.layout import JOBS, PLACEMENTS
 
@@ -54,7 +55,8 @@ class Reporting:
             bound_placement(placement)
         if not reached(state, reported):
             moved = placement_moved(state, reported, held.name)
-            wire.set_placement_state(placement, moved, report.reason, self._clock.now(), ended=moved in PLACEMENT_ENDS)
+            reason, ended = reason_from(report.reason), moved in PLACEMENT_ENDS
+            wire.set_placement_state(placement, moved, reason, self._clock.now(), ended=ended)
             if report.output_datasets:
                 _check_outputs(report, held.message)
                 changes += await self._with_outputs(placement.job, report)

@@ -222,7 +222,7 @@ def _accept(job: job_pb2.Job, name: str, party: str, trace_id: str, now: datetim
     job.name, job.party, job.trace_id = name, party, trace_id
     job.create_time.FromDatetime(now)
     job.state = job_pb2.Job.STATE_PENDING
-    job.history.add(state=job.state, time=wire.stamp(now), reason="submitted")
+    job.history.add(state=job.state, time=wire.stamp(now))
 
 
 def _party_of(

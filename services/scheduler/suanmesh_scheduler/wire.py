@@ -14,6 +14,7 @@ from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, reason_p
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_kernel import pages
 from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler.bounding import bound_job, bound_placement
 from suanmesh_scheduler.domain.bookings import Booked
 from suanmesh_scheduler.domain.breaker import barred
@@ -32,6 +33,7 @@ from suanmesh_scheduler.domain.values import (
     Verdict,
     told,
 )
+from suanmesh_sdk.state_reasons import reason_to
 
 BANDWIDTH_BPS_MIN = 1_000_000
 
@@ -127,22 +129,22 @@ def placement_state(placement: placement_pb2.Placement) -> PlacementState:
     return PlacementState(placement_pb2.Placement.State.Name(placement.state).removeprefix("STATE_"))
 
 
-def set_job_state(job: job_pb2.Job, state: JobState, reason: str, now: datetime) -> None:
+def set_job_state(job: job_pb2.Job, state: JobState, reason: StateReason, now: datetime) -> None:
     """Write a job's new state and how it got there; an end has a time."""
     job.state = job_pb2.Job.State.Value(f"STATE_{state}")
-    job.state_reason = reason
-    job.history.add(state=job.state, time=stamp(now), reason=reason)
+    job.state_reason.CopyFrom(reason_to(reason))
+    job.history.add(state=job.state, time=stamp(now), reason=job.state_reason)
     if state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
         job.end_time.FromDatetime(now)
     bound_job(job)
 
 
 def set_placement_state(
-    placement: placement_pb2.Placement, state: PlacementState, reason: str, now: datetime, *, ended: bool
+    placement: placement_pb2.Placement, state: PlacementState, reason: StateReason, now: datetime, *, ended: bool
 ) -> None:
     """Write a placement's new state; an end has a time."""
     placement.state = placement_pb2.Placement.State.Value(f"STATE_{state}")
-    placement.state_reason = reason
+    placement.state_reason.CopyFrom(reason_to(reason))
     if ended:
         placement.end_time.FromDatetime(now)
     bound_placement(placement)

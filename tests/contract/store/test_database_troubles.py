@@ -159,7 +159,7 @@ async def test_a_disk_that_is_full_is_named_and_passes(small_disk: Path) -> None
     """Whoever runs the node must learn that a disk is full, and need do no more than make room."""
     archive = Archive(f"sqlite:///{small_disk}/a.sqlite")
     _fill(small_disk / "filler")
-    kept = Keep(JOBS, "jobs/j", Job(name="jobs/j", state_reason="x" * 100_000))
+    kept = Keep(JOBS, "jobs/j", Job(name="jobs/j", display_name="x" * 100_000))
 
     with pytest.raises(Unavailable, match="DISK_FULL"):
         await archive.keep(kept)

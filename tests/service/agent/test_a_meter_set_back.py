@@ -149,7 +149,7 @@ async def test_a_job_the_copy_knows_nothing_of_is_ended_and_charged_once(site: R
     site.bring_back()
     async with site.world.agent():
         report = await site.world.scheduler.reported("placements/forgotten", State.STATE_FAILED)
-        assert report.reason.startswith("STATE_LOST: ")
+        assert report.reason.code == "STATE_LOST"
         await site.world.accounting.has(lambda record: record.placement == "placements/forgotten" and record.final)
     site.require_charged_once("placements/before", "placements/forgotten")
 

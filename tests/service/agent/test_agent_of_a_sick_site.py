@@ -37,8 +37,8 @@ async def test_a_full_disk_gives_the_run_back(world: PaperSite, monkeypatch: pyt
     world.scheduler.put(a_placement("pass"))
     async with world.agent():
         report = await world.scheduler.reported(NAME, State.STATE_REFUSED)
-        assert report.reason.startswith("TASK_NOT_STARTED: ")
-        assert "No space left on device" in report.reason
+        assert report.reason.code == "TASK_NOT_STARTED"
+        assert "No space left on device" in report.reason.facts["detail"]
         assert "No space left on device" in world.executor.start_fault
 
 
@@ -49,7 +49,7 @@ async def test_paths_that_collide_are_the_jobs_own_fault(world: PaperSite) -> No
     world.scheduler.put(placement)
     async with world.agent():
         report = await world.scheduler.reported(NAME, State.STATE_FAILED)
-        assert report.reason.startswith("LAYOUT_INVALID: ")
+        assert report.reason.code == "LAYOUT_INVALID"
         assert world.executor.start_fault == ""
 
 

@@ -38,7 +38,7 @@ async def test_an_agent_that_is_dead_takes_its_tasks_with_it(world: PaperSite) -
     async with world.agent():
         report = await world.scheduler.reported(NAME, State.STATE_LOST)
         record = await world.accounting.has(lambda record: record.final)
-    assert report.reason.startswith("FENCED: ")
+    assert report.reason.code == "FENCED"
     assert look.end_time is not None
     assert abs(record.end_time.ToNanoseconds() / 1e9 - look.end_time.timestamp()) < 0.5
 

@@ -21,11 +21,13 @@ from suanmesh_chassis import Common, House
 from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode
 from suanmesh_kernel.clock import HandClock, seeded_rng
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import NotFound
 from suanmesh_scheduler.main import build
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.testing import PaperAreas, Wire
 from suanmesh_sdk import Mesh
+from suanmesh_sdk.state_reasons import reason_to, words
 from suanmesh_store import Create, Kind, MemoryStore, Update
 from suanmesh_store.layout import HOLDS, JOBS, PLACEMENTS, POOLS, SITES, TRANSFERS, M
 
@@ -116,12 +118,18 @@ class World:
         return await self.user.scheduler.GetDecision(pb.GetDecisionRequest(name=f"{name}/decisions/-"))
 
     async def report(
-        self, placement: placement_pb2.Placement, state: placement_pb2.Placement.State.ValueType, **more: object
+        self,
+        placement: placement_pb2.Placement,
+        state: placement_pb2.Placement.State.ValueType,
+        reason: str = "",
+        **more: object,
     ) -> pb.TaskReportResult:
-        """What the placement's agent says of it; the outputs it names have been published."""
+        """What the placement's agent says of it, `CODE: detail` for a reason; outputs it names have been published."""
         for dataset in more.get("output_datasets", ()):  # type: ignore[attr-defined]
             self.add_dataset(dataset.removeprefix("datasets/"), placement.site.removeprefix("sites/"))
-        report = pb.TaskReport(placement=placement.name, state=state, **more)  # type: ignore[arg-type]
+        code, _, detail = reason.partition(": ")
+        why = reason_to(StateReason(code, {"detail": detail} if detail else {}))
+        report = pb.TaskReport(placement=placement.name, state=state, reason=why, **more)  # type: ignore[arg-type]
         agent = self.agent(placement.site.removeprefix("sites/"))
         return (await agent.scheduler.ReportTasks(pb.ReportTasksRequest(reports=[report]))).results[0]
 
@@ -142,7 +150,7 @@ class World:
         self, state: job_pb2.Job.State.ValueType, name: str = "jobs/j", reason: str = ""
     ) -> job_pb2.Job:
         def there(job: job_pb2.Job) -> bool:
-            return job.state == state and reason in job.state_reason
+            return job.state == state and reason in words(job.state_reason)
 
         with suppress(NotFound):  # an ended job may be in the archive by now
             if there(job := await self.job(name)):

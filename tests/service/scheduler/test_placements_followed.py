@@ -15,7 +15,9 @@ from suanmesh.scheduler.v1 import job_pb2, placement_pb2, reason_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_chassis.identity import agent_id, user_id
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound, Refusal
+from suanmesh_sdk.state_reasons import reason_from
 from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS, SITES, TRANSFERS
 
 Job, Placement, Transfer = job_pb2.Job, placement_pb2.Placement, transfer_pb2.Transfer
@@ -118,7 +120,7 @@ async def test_a_job_cancelled_while_it_ran_says_so(scheduler: Any) -> None:
     await scheduler.cancel()
     await scheduler.report(placement, Placement.STATE_CANCELLED)
     job = await scheduler.until_job(Job.STATE_CANCELLED)
-    assert job.state_reason == "CANCELLED: by request, while RUNNING"
+    assert reason_from(job.state_reason) == StateReason("CANCELLED", {"while": "RUNNING"})
 
 
 async def test_a_cancelled_job_whose_task_fails_is_cancelled(scheduler: Any) -> None:
@@ -180,7 +182,7 @@ async def test_a_failed_transfer_sends_the_job_elsewhere_and_uses_up_no_attempt(
     again = await scheduler.placed(site="far")
     job = await scheduler.until(JOBS, "jobs/j", lambda j: j.placement == again.name)
     assert (job.attempt, again.attempt) == (1, 1)
-    assert any("SOURCE_GONE" in step.reason for step in job.history)
+    assert any(reason_from(step.reason).names_any({"SOURCE_GONE"}) for step in job.history)
 
 
 async def test_a_failed_task_is_tried_again_as_often_as_allowed(scheduler: Any) -> None:

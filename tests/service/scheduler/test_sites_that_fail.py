@@ -11,7 +11,7 @@ from suanmesh.scheduler.v1 import job_pb2, placement_pb2, reason_pb2
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler.domain.breaker import BACKOFF_S, FAULTS_MAX, SETBACK_S
-from suanmesh_sdk.state_reasons import reason_to
+from suanmesh_sdk.state_reasons import reason_from, reason_to, words
 
 Job, Placement = job_pb2.Job, placement_pb2.Placement
 FULL = "TASK_NOT_STARTED: task 0 could not be started at the site: No space left on device"
@@ -38,7 +38,7 @@ async def test_a_site_that_cannot_begin_uses_up_no_attempt(scheduler: Any) -> No
     second = await failed_at_near(scheduler, "j")
     job = await scheduler.job()
     assert (job.attempt, second.attempt, job.max_attempts) == (1, 1, 1)
-    assert any("No space left" in step.reason for step in job.history)
+    assert any("No space left" in words(step.reason) for step in job.history)
 
 
 async def test_a_site_that_keeps_failing_is_left_alone_and_tried_again(scheduler: Any) -> None:
@@ -88,7 +88,8 @@ async def test_a_job_no_site_begins_is_given_up_with_a_reason(scheduler: Any) ->
     placement = await scheduler.placed(site="near")
     await scheduler.report(placement, Placement.STATE_REFUSED, reason="CAPACITY_TAKEN: 1 cpu_milli is missing")
     job = await scheduler.until_job(Job.STATE_FAILED)
-    assert job.state_reason.startswith("GIVEN_UP: 8 placements came to nothing; the last: CAPACITY_TAKEN")
+    assert [reason.code for reason in reason_from(job.state_reason).chain] == ["GIVEN_UP", "CAPACITY_TAKEN"]
+    assert job.state_reason.facts["placements"] == "8"
     assert job.attempt == 0
 
 

@@ -42,6 +42,7 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import (
 )
 from suanmesh.transport.v1.dataset_pb2 import Manifest, ManifestFile
 from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest, ReadFileResponse
+from suanmesh.type.v1.state_reason_pb2 import StateReason
 from suanmesh_cli.main import suan
 from suanmesh_kernel.refusals import BY_CODE, FailedPrecondition, InvalidArgument, PermissionDenied
 from suanmesh_sdk.status import status_of
@@ -279,10 +280,10 @@ async def test_a_token_is_all_there_is_on_standard_output(oracle: Any, run: Run)
 
 async def test_a_list_of_jobs(oracle: Any, run: Run) -> None:
     """The command typed most."""
-    jobs = [Job(name="jobs/x", state=Job.STATE_PENDING, state_reason="NO_PLACE")]
+    jobs = [Job(name="jobs/x", state=Job.STATE_PENDING, state_reason=StateReason(code="DONE"))]
     oracle.answers["ListJobs"] = ListJobsResponse(jobs=jobs)
     line = (await run("job", "list")).stdout.splitlines()[1]
-    assert line.split() == ["jobs/x", "PENDING", "NO_PLACE"]
+    assert line.split()[:4] == ["jobs/x", "PENDING", "DONE:", "Everything"]
 
 
 def test_help_is_there_for_every_command() -> None:

@@ -18,6 +18,7 @@ from suanmesh_agent.domain.tickets import Ticket, check_ticket
 from suanmesh_agent.domain.work import Work, is_inner_path, objection
 from suanmesh_agent.settings import Devices
 from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import PermissionDenied
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -92,19 +93,20 @@ def test_devices_are_counted() -> None:
     gpus = Capacity(4000, 2**30, 0, (Device("gpu", "x", 2),))
     taken = Capacity(devices=(Device("gpu", "x", 1),))
     no = objection(a_work(Capacity(devices=(Device("gpu", "x", 2),))), capacity=gpus, taken=taken, engines=["python3"])
-    assert str(no) == "CAPACITY_TAKEN: 1 gpu are missing"
-    assert objection(a_work(Capacity(1000)), capacity=gpus, taken=taken, engines=["python3"]) is None
+    assert no == StateReason("CAPACITY_TAKEN", {"quantity": "gpu", "missing": "1"})
+    assert not objection(a_work(Capacity(1000)), capacity=gpus, taken=taken, engines=["python3"])
 
 
 def test_the_cause_is_told_not_the_consequence() -> None:
     """When one task of a gang fails, the others are stopped: the user needs to hear of the first."""
     stopped = TaskLook(TaskState.ENDED, exit_status=143, failure="CANCELLED")
     failed = TaskLook(TaskState.ENDED, exit_status=3)
-    assert str(ending([stopped, failed], stop_requested=False)) == "EXIT_STATUS: task 1 ended with status 3"
+    told = ending([stopped, failed], stop_requested=False).reason
+    assert told == StateReason("EXIT_STATUS", {"task": "1", "exit_status": "3"})
     assert ending([stopped, failed], stop_requested=True).cancelled
     assert ending([TaskLook(TaskState.ENDED, exit_status=0)], stop_requested=False).well
-    assert ending([TaskLook(TaskState.LOST)], stop_requested=False).code == "TASK_LOST"
-    assert ending([TaskLook(TaskState.ABSENT)], stop_requested=False).code == "TASK_NOT_STARTED"
+    assert ending([TaskLook(TaskState.LOST)], stop_requested=False).reason.code == "TASK_LOST"
+    assert ending([TaskLook(TaskState.ABSENT)], stop_requested=False).reason.code == "TASK_NOT_STARTED"
 
 
 def test_stages_only_go_forward() -> None:
@@ -126,7 +128,7 @@ def test_a_job_in_waves_takes_only_the_room_of_one_wave() -> None:
     work = replace(a_work(Capacity(500, 1, 1)), count=1000, at_once=4)
 
     assert work.capacity == Capacity(2000, 4, 4)
-    assert objection(work, capacity=Capacity(2000, 4, 4), taken=Capacity(0, 0, 0), engines=["python3"]) is None
+    assert not objection(work, capacity=Capacity(2000, 4, 4), taken=Capacity(0, 0, 0), engines=["python3"])
 
 
 def a_work(task: Capacity) -> Work:

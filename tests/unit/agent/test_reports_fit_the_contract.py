@@ -5,21 +5,25 @@ from __future__ import annotations
 import pytest
 
 from suanmesh.scheduler.v1.scheduler_service_pb2 import ReportTasksRequest, TaskReport
-from suanmesh_agent.wire import reason_to
+from suanmesh.type.v1.state_reason_pb2 import StateReason as Message
 from suanmesh_chassis.bounds import require_within
+from suanmesh_kernel.reasons import DETAIL, StateReason
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_sdk.state_reasons import reason_to
 
-LONG = "OUTPUT_INVALID: " + "算" * 5000 + "\n"
-PATHS = [LONG, "OUTPUT_INVALID: a\0b", "FETCH_FAILED: over\ntwo lines"]
+LONG = "算" * 5000 + "\n"
+PATHS = [LONG, "a\0b", "over\ntwo lines", "\udcff not UTF-8"]
 
 
-@pytest.mark.parametrize("text", PATHS, ids=["long", "zero", "lines"])
-def test_a_reason_that_quotes_a_path_is_taken(text: str) -> None:
+@pytest.mark.parametrize("path", PATHS, ids=["long", "zero", "lines", "bytes"])
+def test_a_reason_that_quotes_a_path_is_taken(path: str) -> None:
     """A report that breaks the contract is refused whole: the placement would never end, and others wait behind it."""
-    require_within(ReportTasksRequest(reports=[TaskReport(reason=reason_to(text))]))
+    reason = reason_to(StateReason("OUTPUT_INVALID", {DETAIL: path}))
+    require_within(ReportTasksRequest(reports=[TaskReport(reason=reason)]))
 
 
 def test_uncut_it_would_not_be() -> None:
     """Else the test above would say nothing."""
+    reason = Message(code="OUTPUT_INVALID", facts={DETAIL: LONG})
     with pytest.raises(InvalidArgument, match=r"reports\[0\]\.reason"):
-        require_within(ReportTasksRequest(reports=[TaskReport(reason=LONG)]))
+        require_within(ReportTasksRequest(reports=[TaskReport(reason=reason)]))

@@ -15,6 +15,7 @@ from suanmesh.scheduler.v1.decision_pb2 import AdmittingChange, Candidate, Decis
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_CPU
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, Price
+from suanmesh.type.v1.state_reason_pb2 import StateReason
 from suanmesh_cli import errors, following, output, units
 from suanmesh_cli.commands.data import safe
 from suanmesh_cli.commands.money import micros
@@ -51,21 +52,24 @@ def test_a_decision_shows_every_candidate_with_its_numbers() -> None:
 
 
 def test_why_it_stands_there_is_said_in_the_readers_language() -> None:
-    """The sentence has the numbers, but whoever reads only Chinese does not learn from it what happened."""
-    reason = "EXIT_STATUS: task 1 ended with status 3"
-    assert because(reason, "en") == reason
-    assert because(reason, "zh") == "EXIT_STATUS: 某个任务以非零状态结束，请看日志（task 1 ended with status 3）"
-    assert because("DATASET_UNKNOWN: datasets/x", "zh") == "DATASET_UNKNOWN: 输入所指的数据集不存在（datasets/x）"
-    assert because("SOMETHING_NEW: x", "zh") == "SOMETHING_NEW: x"
+    """Whoever reads only Chinese does not learn from an English sentence what happened."""
+    reason = StateReason(code="EXIT_STATUS", facts={"task": "1", "exit_status": "3"})
+    assert because(reason, "en") == "EXIT_STATUS: Task 1 ended with status 3; read its log"
+    assert because(reason, "zh") == "EXIT_STATUS: 任务 1 以状态 3 结束，请看日志"
+    unknown = StateReason(code="DATASET_UNKNOWN", facts={"name": "datasets/x"})
+    assert because(unknown, "zh") == "DATASET_UNKNOWN: 输入所指的数据集不存在（name datasets/x）"
+    assert because(StateReason(code="SOMETHING_NEW", facts={"detail": "x"}), "zh") == "SOMETHING_NEW: x"
     made = Decision(candidates=[CHEAP], chosen=CHEAP.pool, reason="the only one", reason_zh="只有它适合")
     assert "只有它适合" in text_of(explain.decision(made, "zh"))
 
 
 def test_a_state_says_its_name_once(capsys: pytest.CaptureFixture[str]) -> None:
     """ "DONE: DONE: results delivered" looks like a broken program."""
-    following.say_change(Job(name="jobs/x", state=Job.STATE_DONE, state_reason="DONE: results delivered"))
-    following.say_change(Job(name="jobs/x", state=Job.STATE_FAILED, state_reason="EXIT_STATUS: 3"))
-    assert capsys.readouterr().err == "jobs/x DONE: results delivered\njobs/x FAILED: EXIT_STATUS: 3\n"
+    following.say_change(Job(name="jobs/x", state=Job.STATE_DONE, state_reason=StateReason(code="DONE")))
+    following.say_change(Job(name="jobs/x", state=Job.STATE_FAILED, state_reason=StateReason(code="SOMETHING_NEW")))
+    assert capsys.readouterr().err == (
+        "jobs/x DONE: Everything has run, and the results are where they are wanted\njobs/x FAILED: SOMETHING_NEW\n"
+    )
 
 
 def test_what_does_not_fit_shows_what_would() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import (
@@ -25,6 +26,7 @@ from suanmesh_scheduler.domain.states import JobState, PlacementState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LONG = "x" * 63
+LONG_REASON = StateReason("r" * 100, {"detail": "r" * 10_000}, StateReason("c" * 100, {"site": "s" * 1000}))
 
 
 def a_job(*, artefact: int = 0, command: int = 0, inputs: int = 0, outputs: int = 0, count: int = 1) -> job_pb2.Job:
@@ -49,8 +51,8 @@ def grown(job: job_pb2.Job) -> job_pb2.Job:
     job.refused_by.extend(f"sites/{LONG}" for _ in range(REFUSALS_MAX))
     for step in range(100):
         state = (JobState.PLACED, JobState.STAGING, JobState.RUNNING, JobState.PENDING)[step % 4]
-        wire.set_job_state(job, state, "SOME_REASON: " + "原因" * 1000, NOW)
-    wire.set_job_state(job, JobState.FAILED, "r" * 10_000, NOW)
+        wire.set_job_state(job, state, StateReason("SOME_REASON", {"detail": "原因" * 1000}), NOW)
+    wire.set_job_state(job, JobState.FAILED, LONG_REASON, NOW)
     return job
 
 
@@ -85,7 +87,7 @@ def placed(job: job_pb2.Job) -> placement_pb2.Placement:
         task = placement.tasks.add(index=index, exit_status=1, failure="OUT_OF_MEMORY" * 20)
         task.start_time.FromDatetime(NOW)
         task.end_time.FromDatetime(NOW)
-    wire.set_placement_state(placement, PlacementState.FAILED, "r" * 10_000, NOW, ended=True)
+    wire.set_placement_state(placement, PlacementState.FAILED, LONG_REASON, NOW, ended=True)
     return placement
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suanmesh_agent.domain.tasks import TaskLook, TaskState
+from suanmesh_kernel.reasons import NO_REASON, StateReason
 
 FENCED = "FENCED"
 """Failure of a task whose site had no permission to run it any more."""
@@ -13,39 +14,25 @@ FENCED = "FENCED"
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a placement's run ended: well when `code` is empty."""
+    """How a placement's run ended: well where there is no reason."""
 
-    code: str = ""
-    sentence: str = ""
+    reason: StateReason = NO_REASON
     cancelled: bool = False
 
     @property
     def well(self) -> bool:
         """Whether every task did what it should."""
-        return not self.code and not self.cancelled
+        return not self.reason and not self.cancelled
 
     @property
     def fenced(self) -> bool:
         """Whether the site had to stop it, as one that is not heard does: the run is lost, not failed."""
-        return self.code == FENCED
+        return self.reason.code == FENCED
 
     @property
     def unbegun(self) -> bool:
         """Whether a task could not even be started: the site's fault, not the job's."""
-        return self.code == "TASK_NOT_STARTED"
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.sentence}"
-
-
-_SENTENCES = {
-    "TIMED_OUT": "ran for longer than the job allows",
-    "OUT_OF_MEMORY": "took more memory than the job asked for",
-    "PROCESSES_EXCEEDED": "had more processes and threads than the site allows",
-    "SCRATCH_EXCEEDED": "wrote more bytes or files than the scratch disk the job asked for holds",
-    "CANCELLED": "was stopped at the site",
-    FENCED: "was stopped, because its site could not hear the mesh for too long",
-}
+        return self.reason.code == "TASK_NOT_STARTED"
 
 
 def ending(looks: Sequence[TaskLook], *, stop_requested: bool) -> Ending:
@@ -59,10 +46,9 @@ def ending(looks: Sequence[TaskLook], *, stop_requested: bool) -> Ending:
     if not failed:
         return Ending()
     index, look = min(failed, key=lambda pair: (pair[1].failure == "CANCELLED", pair[0]))
+    task = {"task": str(index)}
     if look.failure:
-        return Ending(look.failure, f"task {index} {_SENTENCES.get(look.failure, 'failed')}")
+        return Ending(StateReason(look.failure, task))
     if look.state is TaskState.ENDED:
-        return Ending("EXIT_STATUS", f"task {index} ended with status {look.exit_status}")
-    if look.state is TaskState.ABSENT:
-        return Ending("TASK_NOT_STARTED", f"task {index} could not be started at the site")
-    return Ending("TASK_LOST", f"task {index} was lost with its host")
+        return Ending(StateReason("EXIT_STATUS", {**task, "exit_status": str(look.exit_status)}))
+    return Ending(StateReason("TASK_NOT_STARTED" if look.state is TaskState.ABSENT else "TASK_LOST", task))

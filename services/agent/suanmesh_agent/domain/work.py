@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.reasons import NO_REASON, StateReason
 
 LOG_FOLDER = "log"
 
@@ -36,17 +37,6 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Objection:
-    """Why a site does not take a placement: a code, and a sentence with the numbers."""
-
-    code: str
-    sentence: str
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.sentence}"
-
-
-@dataclass(frozen=True, slots=True)
 class Admission:
     """Whose tasks a site runs: everybody's behind walls, else its own party's, unless its owner has said otherwise."""
 
@@ -54,32 +44,34 @@ class Admission:
     own_party: str = ""
     strangers_unsandboxed: bool = False
 
-    def objection(self, party: str) -> Objection | None:
-        """Why it does not run tasks of `party`; None when it does."""
+    def objection(self, party: str) -> StateReason:
+        """Why it does not run tasks of `party`; nothing when it does."""
         if self.walled or self.strangers_unsandboxed or (party and party == self.own_party):
-            return None
-        return Objection("SANDBOX_MISSING", f"tasks of {party or 'nobody'} would run here without a sandbox")
+            return NO_REASON
+        return StateReason("SANDBOX_MISSING", {"party": party})
 
 
-def objection(work: Work, *, capacity: Capacity, taken: Capacity, engines: Iterable[str]) -> Objection | None:
-    """Why a site with `capacity`, of which `taken` is taken, does not take `work`; None when it does."""
+def objection(work: Work, *, capacity: Capacity, taken: Capacity, engines: Iterable[str]) -> StateReason:
+    """Why a site with `capacity`, of which `taken` is taken, does not take `work`; nothing when it does."""
     if not work.command:
-        return Objection("COMMAND_MISSING", "there is nothing to run")
+        return StateReason("COMMAND_MISSING")
     if work.engine and work.engine not in engines:
-        return Objection("ENGINE_MISSING", f"{work.engine} is not here")
+        return StateReason("ENGINE_MISSING", {"engine": work.engine})
     for path in (*(path for path, _ in work.artefacts), *(m for _, m in work.inputs), *(m for _, m in work.outputs)):
         if not is_inner_path(path):
-            return Objection("PATH_INVALID", f"{path!r} does not lie within the working folder")
+            return StateReason("PATH_INVALID", {"path": path})
     left = capacity.minus(taken).minus(work.capacity)
-    for unit, missing in (("cpu_milli", left.cpu_milli), ("memory_bytes", left.memory_bytes)):
+    for unit, missing in (
+        ("cpu_milli", left.cpu_milli),
+        ("memory_bytes", left.memory_bytes),
+        ("scratch_bytes", left.scratch_bytes),
+    ):
         if missing < 0:
-            return Objection("CAPACITY_TAKEN", f"{-missing} {unit} are missing")
-    if left.scratch_bytes < 0:
-        return Objection("CAPACITY_TAKEN", f"{-left.scratch_bytes} scratch_bytes are missing")
+            return StateReason("CAPACITY_TAKEN", {"quantity": unit, "missing": str(-missing)})
     short = next((device for device in left.devices if device.count < 0), None)
     if short:
-        return Objection("CAPACITY_TAKEN", f"{-short.count} {short.device_class} are missing")
-    return None
+        return StateReason("CAPACITY_TAKEN", {"quantity": short.device_class, "missing": str(-short.count)})
+    return NO_REASON
 
 
 def is_inner_path(path: str) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from suanmesh_kernel.reasons import NO_REASON, StateReason
+
 FAULTS_MAX = 3
 """So many in a row open it."""
 BACKOFF_S = 30
@@ -28,9 +30,9 @@ class Circuit:
     faults: int = 0
     """How many it failed, before they began, since the last that began."""
     last: datetime | None = None
-    reason: str = ""
+    reason: StateReason = NO_REASON
 
-    def faulted(self, at: datetime, reason: str) -> Circuit:
+    def faulted(self, at: datetime, reason: StateReason) -> Circuit:
         """Another run came to nothing."""
         begins = self.last is None or at - self.last > timedelta(seconds=WINDOW_S)
         return Circuit(1 if begins else self.faults + 1, at, reason)
@@ -51,14 +53,9 @@ class Circuit:
         return self.retry_time is not None and (now < self.retry_time or trying)
 
 
-def is_fault(reason: str, *, begun: bool) -> bool:
+def is_fault(reason: StateReason, *, begun: bool) -> bool:
     """Whether an end with this reason is the site's own fault, as that of a transfer to it may be."""
-    return not begun and names_any(reason, SITE_FAULTS)
-
-
-def names_any(reason: str, codes: frozenset[str]) -> bool:
-    """Whether the codes a reason begins with, each before a colon, have one of these among them."""
-    return not codes.isdisjoint(part.strip() for part in reason.split(":")[:4])
+    return not begun and reason.names_any(SITE_FAULTS)
 
 
 SETBACK_S = 30

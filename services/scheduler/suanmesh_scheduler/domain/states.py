@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 
-from suanmesh_kernel.refusals import FailedPrecondition
-from suanmesh_scheduler.domain.breaker import SITE_FAULTS, names_any
+from suanmesh_kernel.reasons import StateReason
+from suanmesh_kernel.refusals import FailedPrecondition, Refusal
+from suanmesh_scheduler.domain.breaker import SITE_FAULTS
 
 
 class JobState(StrEnum):
@@ -97,14 +97,14 @@ def reached(state: PlacementState, reported: PlacementState) -> bool:
     return state in ORDER and reported in ORDER and ORDER.index(state) > ORDER.index(reported)
 
 
-def counts(state: PlacementState, reason: str, *, begun: bool) -> bool:
+def counts(state: PlacementState, reason: StateReason, *, begun: bool) -> bool:
     """Whether a placement that came to nothing was an attempt: only where a task of it has begun, as far as was told.
 
     What ends before that for a reason of the site's, or of the way there, is not the job's doing.
     """
     if state in (P.REFUSED, P.EXPIRED):
         return False
-    return begun or (state is not P.LOST and not names_any(reason, BEFORE_THE_RUN))
+    return begun or (state is not P.LOST and not reason.names_any(BEFORE_THE_RUN))
 
 
 def job_state_of(state: PlacementState, *, attempts_left: bool) -> JobState:
@@ -126,15 +126,15 @@ def job_state_of(state: PlacementState, *, attempts_left: bool) -> JobState:
 
 FOR_A_PERSON = frozenset({"DISK_FULL", "STORE_CORRUPT", "CLOCK_SKEWED"})
 """Reasons of another area, or of our own store, that do not pass until somebody does something."""
-_DEFECT = "DEFECT:"
+_TROUBLE = frozenset({"DEFECT", "WAITS_FOR_REPAIR"})
 
 
-def wait_reason(reason: str, message: str, facts: Mapping[str, str]) -> str:
-    """What a job says that waits for a person: whose trouble it is, and which; `ACCOUNTING_DISK_FULL: ...` for one."""
-    return f"{facts.get('area', 'scheduler').upper()}_{reason}: {message}"
+def wait_reason(refusal: Refusal) -> StateReason:
+    """What a job says that waits for a person: whose trouble it is, and which."""
+    area = refusal.facts.get("area", "scheduler")
+    return StateReason("WAITS_FOR_REPAIR", {"area": area}, StateReason.of(refusal))
 
 
-def tells_trouble(state_reason: str) -> bool:
+def tells_trouble(code: str) -> bool:
     """Whether a job's reason tells of a defect or of a wait for a person, which is not told once it has passed."""
-    first = state_reason.partition(":")[0]
-    return state_reason.startswith(_DEFECT) or any(first.endswith(f"_{reason}") for reason in FOR_A_PERSON)
+    return code in _TROUBLE

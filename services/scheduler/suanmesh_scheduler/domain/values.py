@@ -116,7 +116,7 @@ class Failing:
 
     faults: int
     retry_time: datetime
-    reason: str
+    reason: StateReason
 
 
 @dataclass(frozen=True, slots=True)

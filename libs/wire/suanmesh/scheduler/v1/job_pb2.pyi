@@ -9,6 +9,7 @@ from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
+from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -113,8 +114,6 @@ class Job(message.Message):
     """How often a task may be tried in all, 1 to 10; 0 means 1."""
     state: Job.State.ValueType
     """Where it stands; set by the service."""
-    state_reason: builtins.str
-    """Why it stands there, with a code; set by the service."""
     decision: builtins.str
     """Newest decision, `jobs/{job}/decisions/{n}`; set by the service."""
     placement: builtins.str
@@ -156,6 +155,10 @@ class Job(message.Message):
         """What to prefer among the fitting."""
 
     @builtins.property
+    def state_reason(self) -> state_reason_pb2.StateReason:
+        """Why it stands there; set by the service."""
+
+    @builtins.property
     def history(self) -> containers.RepeatedCompositeFieldContainer[StateChange]:
         """How it got there, oldest first; set by the service."""
 
@@ -192,7 +195,7 @@ class Job(message.Message):
         max_duration_s: builtins.int = ...,
         max_attempts: builtins.int = ...,
         state: Job.State.ValueType = ...,
-        state_reason: builtins.str = ...,
+        state_reason: state_reason_pb2.StateReason | None = ...,
         history: abc.Iterable[StateChange] | None = ...,
         decision: builtins.str = ...,
         placement: builtins.str = ...,
@@ -205,7 +208,7 @@ class Job(message.Message):
         end_time: timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "constraints", b"constraints", "create_time", b"create_time", "end_time", b"end_time", "objective", b"objective", "package", b"package", "task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "constraints", b"constraints", "create_time", b"create_time", "end_time", b"end_time", "objective", b"objective", "package", b"package", "state_reason", b"state_reason", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "history", b"history", "inputs", b"inputs", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "refused_by", b"refused_by", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -222,20 +225,22 @@ class StateChange(message.Message):
     REASON_FIELD_NUMBER: builtins.int
     state: Job.State.ValueType
     """The new state."""
-    reason: builtins.str
-    """Why."""
     @builtins.property
     def time(self) -> timestamp_pb2.Timestamp:
         """When it came about."""
+
+    @builtins.property
+    def reason(self) -> state_reason_pb2.StateReason:
+        """Why."""
 
     def __init__(
         self,
         *,
         state: Job.State.ValueType = ...,
         time: timestamp_pb2.Timestamp | None = ...,
-        reason: builtins.str = ...,
+        reason: state_reason_pb2.StateReason | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["reason", b"reason", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["reason", b"reason", "state", b"state", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

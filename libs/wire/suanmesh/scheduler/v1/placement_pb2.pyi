@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from suanmesh.scheduler.v1 import job_pb2 as job_pb2
 from suanmesh.type.v1 import capacity_pb2 as capacity_pb2
+from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -129,8 +130,6 @@ class Placement(message.Message):
     """Term of the scheduler that committed it; a later term's is greater."""
     state: Placement.State.ValueType
     """Where it stands."""
-    state_reason: builtins.str
-    """Why it stands there."""
     decision: builtins.str
     """Decision behind it, `jobs/{job}/decisions/{n}`."""
     account: builtins.str
@@ -154,6 +153,10 @@ class Placement(message.Message):
     @builtins.property
     def holds(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Holds it was committed over, `holds/{hold}` and `reservations/{reservation}`."""
+
+    @builtins.property
+    def state_reason(self) -> state_reason_pb2.StateReason:
+        """Why it stands there."""
 
     @builtins.property
     def input_transfers(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -197,7 +200,7 @@ class Placement(message.Message):
         holds: abc.Iterable[builtins.str] | None = ...,
         fence: builtins.int = ...,
         state: Placement.State.ValueType = ...,
-        state_reason: builtins.str = ...,
+        state_reason: state_reason_pb2.StateReason | None = ...,
         decision: builtins.str = ...,
         account: builtins.str = ...,
         reservation: builtins.str = ...,
@@ -215,7 +218,7 @@ class Placement(message.Message):
         output_routes: abc.Iterable[OutputRoute] | None = ...,
         output_transfers: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "work", b"work"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "state_reason", b"state_reason", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "input_transfers", b"input_transfers", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "output_routes", b"output_routes", "output_transfers", b"output_transfers", "party", b"party", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

@@ -11,6 +11,7 @@ from google.rpc import status_pb2 as status_pb2
 from suanmesh.scheduler.v1 import decision_pb2 as decision_pb2
 from suanmesh.scheduler.v1 import job_pb2 as job_pb2
 from suanmesh.scheduler.v1 import placement_pb2 as placement_pb2
+from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -376,10 +377,12 @@ class TaskReport(message.Message):
     """The state the agent has brought it to: ACCEPTED, REFUSED, RUNNING, DELIVERING, FAILED, CANCELLED or
     LOST.
     """
-    reason: builtins.str
-    """Why, for REFUSED, FAILED and LOST: a code, a colon, a sentence."""
     traceparent: builtins.str
     """W3C trace context of the agent's span behind the report."""
+    @builtins.property
+    def reason(self) -> state_reason_pb2.StateReason:
+        """Why, for REFUSED, FAILED and LOST."""
+
     @builtins.property
     def tasks(self) -> containers.RepeatedCompositeFieldContainer[placement_pb2.TaskResult]:
         """What became of the tasks so far."""
@@ -393,12 +396,12 @@ class TaskReport(message.Message):
         *,
         placement: builtins.str = ...,
         state: placement_pb2.Placement.State.ValueType = ...,
-        reason: builtins.str = ...,
+        reason: state_reason_pb2.StateReason | None = ...,
         tasks: abc.Iterable[placement_pb2.TaskResult] | None = ...,
         output_datasets: abc.Iterable[builtins.str] | None = ...,
         traceparent: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["output_datasets", b"output_datasets", "placement", b"placement", "reason", b"reason", "state", b"state", "tasks", b"tasks", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
