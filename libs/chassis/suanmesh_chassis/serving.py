@@ -141,6 +141,7 @@ class Serving:
         self._deadline = self._rules.admission.deadline(self.method, self._context)
         deadlines.current.set(self._deadline)
         deadlines.serving.set(True)
+        deadlines.on_behalf_of.set(self._caller.principal)
         holder = holder_of(self._caller, self._peer if not self._caller.principal else "")
         self._share = Share(self._rules.limits, self.method.pool, holder)
         _task().add_done_callback(self._share.leave)

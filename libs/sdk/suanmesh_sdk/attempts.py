@@ -29,6 +29,7 @@ class Course:
         "_address",
         "_attempts",
         "_away",
+        "_budget",
         "_closed_early",
         "_ended",
         "_hooked",
@@ -51,7 +52,8 @@ class Course:
         self._tried: set[str] = set()
         self._ended = False
         self._hooked: ClientCall | None = None if route.hook is None else route.hook.begin(method.name, method.effect)
-        route.budget.call_made()
+        self._budget = route.budgets.of(deadlines.on_behalf_of.get())
+        self._budget.call_made()
 
     def headers(self, metadata: Metadata | None) -> Metadata:
         """What is sent with each attempt."""
@@ -104,8 +106,7 @@ class Course:
         else:
             pause_s = retries.pause_before(self._attempts + 1, self._route.chance, refusal.retry_delay_s)
         now = time.monotonic()
-        free = refusal.reason in retries.WHEN_TOLD
-        if now + pause_s >= self.deadline or not (free or self._route.budget.take(now)):
+        if now + pause_s >= self.deadline or not (retries.is_free(refusal) or self._budget.take(now)):
             return refusal
         if pause_s:
             await self._route.rest(pause_s)

@@ -23,6 +23,10 @@ serving: ContextVar[bool] = ContextVar("suanmesh_serving", default=False)
 """Whether calls are made on behalf of a call being served; set by the chassis beside its deadline."""
 
 
+on_behalf_of: ContextVar[str] = ContextVar("suanmesh_on_behalf_of", default="")
+"""Principal of whoever made the call being served; set by the chassis beside its deadline."""
+
+
 def deadline(timeout_s: float | None, default_s: float) -> float:
     """When a call that begins now must have ended, on `time.monotonic`."""
     own = time.monotonic() + (default_s if timeout_s is None else timeout_s)

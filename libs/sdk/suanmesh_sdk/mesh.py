@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from suanmesh_sdk.connections import Connections
 from suanmesh_sdk.hooks import Hook
 from suanmesh_sdk.resolver import OneAddress, Resolver
+from suanmesh_sdk.retries import Budgets
 from suanmesh_sdk.route import Route
 from suanmesh_sdk.streams import StreamStream, UnaryStream
 from suanmesh_sdk.tls import Tls
@@ -55,6 +56,7 @@ class Mesh:
         self._via = via
         self._hook = hook
         self._connections = Connections(tls.credentials(), read_ahead_bytes=read_ahead_bytes)
+        self._budgets = Budgets()
         self._areas: dict[str, AreaChannel] = {}
 
     @cached_property
@@ -134,7 +136,8 @@ class Mesh:
         await self.close()
 
     def _route(self, area: str, server_name: str, resolver: Resolver, follows_leader: bool) -> Route:
-        return Route(area, server_name, resolver, self._connections, follows_leader=follows_leader, hook=self._hook)
+        ways = self._connections, self._budgets
+        return Route(area, server_name, resolver, *ways, follows_leader=follows_leader, hook=self._hook)
 
 
 class AreaChannel:

@@ -1,11 +1,14 @@
-"""Whether and when to try again: by the method's declared effect, the kind of refusal, and a budget for all calls.
+"""Whether and when to try again: by the method's declared effect, the kind of refusal, and a budget for each user.
 
-A budget because retries are what turns a slow service into a dead one: beyond it, a refusal is passed on at once.
+A budget because retries are what turns a slow service into a dead one: beyond it, a refusal is passed on at once. One
+for each user, so that nobody's failing calls use up what others have. An attempt that reached nobody costs nothing:
+while an area changes its leader all calls wait for the next one, however many they are.
 """
 
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from suanmesh_kernel.refusals import Refusal, Unavailable
@@ -35,6 +38,9 @@ WHEN_TOLD = frozenset(
     )
 )
 """There is no room now and the server says when to come again; whoever keeps to that does not slow it further."""
+NOBODY_REACHED = ("failed to connect", "no instance of")
+"""How a NOT_READY of our own begins, or of gRPC, where the call did not leave this process."""
+BUDGETS_MAX = 1024
 AT_THE_EDGE = frozenset(("QUEUE_FULL", "RATE_EXCEEDED"))
 """What takes seconds to pass is waited for by whoever began: a service that serves a call passes it on at once."""
 
@@ -61,6 +67,30 @@ class Budget:
             return False
         self.tokens -= 1.0
         return True
+
+
+class Budgets:
+    """The budget of each user on whose behalf calls are made; whoever made none for longest begins anew."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[str, Budget] = OrderedDict()
+
+    def of(self, user: str) -> Budget:
+        """The budget of a user; the process itself is the user without a name."""
+        held = self._held.get(user)
+        if held is None:
+            held = self._held[user] = Budget()
+            if len(self._held) > BUDGETS_MAX:
+                self._held.popitem(last=False)
+        self._held.move_to_end(user)
+        return held
+
+
+def is_free(refusal: Refusal) -> bool:
+    """Whether the attempt that ended so cost no server anything, or came again when the server had said."""
+    if refusal.reason == "NOT_READY":
+        return refusal.message.startswith(NOBODY_REACHED)
+    return refusal.reason == "NOT_LEADER" or refusal.reason in WHEN_TOLD
 
 
 def pause_before(attempt: int, chance: random.Random, told_s: float = 0.0) -> float:

@@ -12,7 +12,7 @@ from suanmesh_sdk.hooks import Hook
 from suanmesh_sdk.methods import Method
 from suanmesh_sdk.picking import pick
 from suanmesh_sdk.resolver import Instance, Resolver
-from suanmesh_sdk.retries import Budget
+from suanmesh_sdk.retries import Budgets
 from suanmesh_sdk.status import MESH_DOMAIN
 
 
@@ -25,12 +25,13 @@ class Route:
         server_name: str,
         resolver: Resolver,
         connections: Connections,
+        budgets: Budgets,
         *,
         follows_leader: bool,
         hook: Hook | None,
     ) -> None:
         self.hook = hook
-        self.budget = Budget()
+        self.budgets = budgets
         self.chance = random.Random()
         self._area = area
         self._server_name = server_name

@@ -13,7 +13,16 @@ from suanmesh_kernel.refusals import Aborted, NotFound, ResourceExhausted, Unava
 from suanmesh_sdk import Instance, InstanceState
 from suanmesh_sdk.methods import declared
 from suanmesh_sdk.picking import pick
-from suanmesh_sdk.retries import DELAY_MAX_S, PAUSE_MAX_S, Budget, may_repeat, pause_before
+from suanmesh_sdk.retries import (
+    BUDGETS_MAX,
+    DELAY_MAX_S,
+    PAUSE_MAX_S,
+    Budget,
+    Budgets,
+    is_free,
+    may_repeat,
+    pause_before,
+)
 from suanmesh_sdk.unary import with_request_id
 
 A, B, C = Instance("a"), Instance("b", leader=True), Instance("c")
@@ -74,6 +83,33 @@ def test_nobody_comes_back_sooner_than_told(attempt: int, told_s: float, seed: i
     """A server that is full says when it has room; who comes sooner, or all at one moment, keeps it full."""
     pause = pause_before(attempt, random.Random(seed), told_s)
     assert min(told_s, DELAY_MAX_S) <= pause <= max(PAUSE_MAX_S, 1.5 * DELAY_MAX_S)
+
+
+def test_nobody_spends_the_retries_of_others() -> None:
+    """Behind a gateway one user whose calls all fail would leave nobody else a second try."""
+    budgets = Budgets()
+    while budgets.of("ann").take(100.0):
+        pass
+    assert budgets.of("bob").take(100.0)
+    assert not budgets.of("ann").take(100.0)
+
+
+def test_users_who_are_gone_are_forgotten() -> None:
+    """A budget is small, a year of users is not."""
+    budgets = Budgets()
+    first = budgets.of("first")
+    for number in range(BUDGETS_MAX):
+        budgets.of(f"user-{number}")
+    assert budgets.of("first") is not first
+
+
+def test_what_reached_nobody_costs_nothing() -> None:
+    """A retry that asked no server for anything cannot be what overloads it."""
+    assert is_free(Unavailable("NOT_READY", "failed to connect to all addresses; last error: ..."))
+    assert is_free(Unavailable("NOT_READY", "no instance of registry is known"))
+    assert is_free(Unavailable("NOT_LEADER", "this instance does not lead", leader=""))
+    assert not is_free(Unavailable("NOT_READY", "Socket closed"))
+    assert not is_free(Unavailable("DISK_FULL", "the disk is full"))
 
 
 def test_the_budget_runs_dry_and_refills() -> None:
