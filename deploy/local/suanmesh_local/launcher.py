@@ -20,12 +20,12 @@ from suanmesh_local.tools import ToolMissing
 WATCH_S = 0.5
 
 
-def main(sites: int = 3, data_dir: Path | None = None) -> int:
+def main(sites: int = 3, data_dir: Path | None = None, replicas: int = 1) -> int:
     """Run a node with `sites` sites; keeps its state in `data_dir`. Answers the exit status."""
-    return asyncio.run(_run(sites, data_dir or Path("build/dev")))
+    return asyncio.run(_run(sites, data_dir or Path("build/dev"), replicas))
 
 
-async def _run(sites: int, folder: Path) -> int:
+async def _run(sites: int, folder: Path, replicas: int) -> int:
     """Live until told to stop, be it while everything still starts."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -34,7 +34,7 @@ async def _run(sites: int, folder: Path) -> int:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
         loop.add_signal_handler(signal.SIGHUP, stop.set)
     async with asyncio.TaskGroup() as tasks:
-        life = tasks.create_task(_live(sites, folder))
+        life = tasks.create_task(_live(sites, folder, replicas))
         told = tasks.create_task(stop.wait())
         await asyncio.wait((life, told), return_when=asyncio.FIRST_COMPLETED)
         life.cancel()
@@ -42,10 +42,10 @@ async def _run(sites: int, folder: Path) -> int:
     return 0 if life.cancelled() else life.result()
 
 
-async def _live(sites: int, folder: Path) -> int:
+async def _live(sites: int, folder: Path, replicas: int) -> int:
     """Whatever goes wrong is said on one line; the exit status is 1."""
     try:
-        async with Node(folder, sites, tell=_tell) as node:
+        async with Node(folder, sites, replicas=replicas, tell=_tell) as node:
             await _with_digits(node)
             where = node.folder / "config.toml"
             with suppress(OSError):  # as in `_tell`

@@ -21,8 +21,9 @@ from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.private import private_folder, tighten, write_private
-from suanmesh_etcd3 import OutcomeUnknown, Unavailable, confine
+from suanmesh_etcd3 import Client, OutcomeUnknown, Unavailable, confine
 from suanmesh_etcd3 import connect as connect_etcd
+from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import founding, world
 from suanmesh_local.die_with_parent import die_with_parent
@@ -34,8 +35,12 @@ from suanmesh_local.ports import kept_ports
 from suanmesh_local.processes import Process
 from suanmesh_local.tools import ToolMissing, bubblewrap, cache_dir
 from suanmesh_sdk import Mesh, Tls, connect
+from suanmesh_store.etcd import EtcdKeyspace
+from suanmesh_store.store import KeyspaceStore
 
 READY_S_MAX = 60.0
+LEASE_S = 2.0
+"""How long one that died still counts as leader where another waits for it, seconds; etcd knows no shorter lease."""
 POLL_S = 0.1
 NODE = "demo"
 KNOCK_AGAIN = (
@@ -63,16 +68,20 @@ class Node:
         folder: Path,
         sites: int = 3,
         *,
+        replicas: int = 1,
         etcd_members: int = 1,
         tell: Tell = lambda name, state: None,
         overrides: Mapping[str, str] | None = None,
     ) -> None:
         """Take the folder, for this process alone; `overrides` are added to every process' environment.
 
+        Of each service that is led there are `replicas` processes, which share a folder: `registry`, `registry-2` ...
+
         Raises Taken where another node runs in it, OtherFormat where another version laid it out, ValueError, OSError.
         """
         self.folder = folder.resolve()
         self.places = world.places(sites)
+        self._replicas = replicas
         self._lock = Lock(self.folder / LOCK)
         self._lock.take()
         try:
@@ -88,6 +97,7 @@ class Node:
         self.ports = self._ports()
         self.etcd = self._etcd()
         self.services = {area: self._service(area) for area in AREAS}
+        self.services |= {name: self._replica(area, name) for area, name in self._further()}
         self.agents = {place.site: self._agent(place) for place in self.places}
 
     @property
@@ -125,10 +135,10 @@ class Node:
         await self._etcd_ready()
         for member in self.etcd:
             self.tell(member.name, f"pid {member.pid}  {member.endpoint}")
-        for area in AREAS:
-            self.services[area].start()
-        for area in AREAS:
-            await self.ready(area)
+        for service in self.services.values():
+            service.start()
+        for name in self.services:
+            await self.ready(name)
         self._write_config()
         async with self.mesh("operator") as operator:
             await founding.found(operator, self.places)
@@ -164,21 +174,21 @@ class Node:
     async def stop(self) -> None:
         """Stop everything in reverse: sites, services, the gateway that takes their last spans, etcd."""
         await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
-        await asyncio.gather(*(self.services[area].stop() for area in AREAS if area != "gateway"))
+        await asyncio.gather(*(service.stop() for name, service in self.services.items() if name != "gateway"))
         await self.services["gateway"].stop()
         for member in reversed(self.etcd):
             member.stop()
         self._lock.release()
         self.tell("node", "stopped")
 
-    async def ready(self, area: str) -> None:
-        """Wait until a service says SERVING. Raises NotReady."""
-        process = self.services[area]
+    async def ready(self, name: str) -> None:
+        """Wait until an instance of a service says SERVING, be it as standby. Raises NotReady."""
+        process, area = self.services[name], name.partition("-")[0]
         home = self.identities.of("operator")
         ca, key, certificate = ((home / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem"))
         credentials = grpc.ssl_channel_credentials(ca, key, certificate)
         options = (("grpc.ssl_target_name_override", server_name(NODE, area)), *KNOCK_AGAIN)
-        async with grpc.aio.secure_channel(f"127.0.0.1:{self.ports[area]}", credentials, options) as channel:
+        async with grpc.aio.secure_channel(f"127.0.0.1:{self.ports[name]}", credentials, options) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
 
             async def serving() -> bool:
@@ -186,7 +196,22 @@ class Node:
                 return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
             await self._until(serving, process)
-        self.tell(area, f"pid {process.pid}  127.0.0.1:{self.ports[area]}")
+        self.tell(name, f"pid {process.pid}  127.0.0.1:{self.ports[name]}")
+
+    async def leader_of(self, area: str) -> str:
+        """Which of `services` leads an area."""
+        async with self._etcd_client() as client:
+            store = KeyspaceStore(EtcdKeyspace(client), area, SystemClock(), system_rng)
+            address = await store.leader(area)
+        return next(name for name in self.services if address == f"127.0.0.1:{self.ports.get(name)}")
+
+    async def etcd_leader(self) -> EtcdServer:
+        """Which member leads etcd."""
+        async with self._etcd_client() as client:
+            for member in self.etcd:
+                if (await client.status(member.endpoint)).leads:
+                    return member
+        raise NotReady("no member of etcd leads")
 
     async def site_ready(self, site: str, mesh: Mesh) -> None:
         """Wait until a site's pools can be placed on. Raises NotReady."""
@@ -219,14 +244,16 @@ class Node:
 
     async def _etcd_ready(self) -> None:
         """Wait for etcd, and have it let each service write under its own prefixes only."""
-        tls = self.identities.etcd_client(ETCD_ROOT_DIR)
-        async with connect_etcd(self.endpoints, tls=tls, timeout_s=1.0) as client:
+        async with self._etcd_client() as client:
 
             async def confined() -> bool:
                 await confine(client, self.identities.etcd_users())
                 return True
 
             await self._until(confined, *(member.process for member in self.etcd), within_s=START_S_MAX)
+
+    def _etcd_client(self) -> Client:
+        return connect_etcd(self.endpoints, tls=self.identities.etcd_client(ETCD_ROOT_DIR), timeout_s=1.0)
 
     async def _join(self, operator: Mesh, place: world.Place) -> None:
         """Give a site that has not joined a one-time token."""
@@ -242,7 +269,7 @@ class Node:
         """The node's ports: the same as last time where they are free."""
         peers = [f"{name}-peer" for name in self._members]
         names = [*self._members, *peers, "enrol", *AREAS, *(f"site-{place.site}" for place in self.places)]
-        return kept_ports(self.folder / "ports.json", names)
+        return kept_ports(self.folder / "ports.json", [*names, *(name for _, name in self._further())])
 
     def _etcd(self) -> list[EtcdServer]:
         peers = {name: self.ports[f"{name}-peer"] for name in self._members}
@@ -272,7 +299,20 @@ class Node:
             environment["SUANMESH_REGISTRY_CA_DIR"] = str(self.identities.ca_dir)
         if area == "gateway":
             environment["SUANMESH_GATEWAY_ENROL_LISTEN"] = f"127.0.0.1:{self.ports['enrol']}"
+        if self._replicas > 1:
+            environment["SUANMESH_LEASE_S"] = str(LEASE_S)
         return Process(area, [_script(area)], environment | self._overrides, self.folder / "logs" / f"{area}.log")
+
+    def _further(self) -> list[tuple[str, str]]:
+        """Area and name of each instance besides the first."""
+        led = [area for area in AREAS if area != "gateway"]
+        return [(area, f"{area}-{number}") for number in range(2, self._replicas + 1) for area in led]
+
+    def _replica(self, area: str, name: str) -> Process:
+        """One more instance of a service: the same identity and folder, an address and a log of its own."""
+        first = self._service(area)
+        environment = first.environment | {"SUANMESH_LISTEN": f"127.0.0.1:{self.ports[name]}"}
+        return Process(name, first.command, environment, self.folder / "logs" / f"{name}.log")
 
     def _agent(self, place: world.Place) -> Process:
         home = self.folder / "sites" / place.site

@@ -13,20 +13,28 @@ from suanmesh_kernel.texts import Text
 
 SITES_MAX = 8
 """Places that the launcher knows; it is not imported for a help text."""
+REPLICAS_MAX = 5
 
 
 @click.command()
 @click.option(
     "--sites", type=click.IntRange(1, SITES_MAX), default=3, show_default=True, help="How many sites to start."
 )
+@click.option(
+    "--replicas",
+    type=click.IntRange(1, REPLICAS_MAX),
+    default=1,
+    show_default=True,
+    help="How many processes of each service but the gateway: one leads, all answer reads.",
+)
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder that holds everything.")
 @click.pass_context
-def dev(ctx: click.Context, sites: int, data_dir: Path | None) -> None:
+def dev(ctx: click.Context, sites: int, replicas: int, data_dir: Path | None) -> None:
     """Run a whole mesh on this machine until Ctrl-C: etcd, every service, and a few sites."""
     with _server_installed():
         from suanmesh_local import launcher
 
-    ctx.exit(launcher.main(sites, data_dir))
+    ctx.exit(launcher.main(sites, data_dir, replicas))
 
 
 @click.command()
