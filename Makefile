@@ -71,7 +71,7 @@ types: setup ## Check types strictly
 layers: setup ## Check who may import whom
 	@$(BIN)/lint-imports --no-cache
 
-bench: setup ## Measure one area: make bench AREA=rpc|etcd3|store|registry|accounting|scheduler|failover
+bench: setup ## Measure one area, a file of bench/: make bench AREA=dispatch
 	@PYTHONPATH=tests $(BIN)/python bench/$(AREA).py
 
 lock: ## Write requirements.lock anew from pyproject.toml

@@ -25,6 +25,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import capacity_pb2
+from suanmesh_agent.executors.fork_server import PROCESS_NAME
 from suanmesh_etcd3 import EtcdError, connect
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.identities import ETCD_ROOT_DIR
@@ -36,7 +37,6 @@ CALL_S = 10.0
 LOOK_S = 1.0
 AWAY_S_MAX = 20.0
 PAGE = 500
-SHIM = "shim.py"
 JOB_STATES = {v.number: v.name.removeprefix("STATE_") for v in job_pb2.Job.State.DESCRIPTOR.values}
 TRANSFER_STATES = {v.number: v.name.removeprefix("STATE_") for v in transfer_pb2.Transfer.State.DESCRIPTOR.values}
 ENDED_TRANSFERS = ("DONE", "FAILED", "CANCELLED")
@@ -95,10 +95,10 @@ async def held_now(node: ChaosNode, operator: Mesh) -> list[str]:
 def tasks_now(node: ChaosNode) -> list[str]:
     """Shims of tasks of this node that run."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
+    for process in psutil.process_iter(["name", "cmdline"]):
         line = process.info["cmdline"] or []
-        if any(part.endswith(SHIM) for part in line) and any(str(node.folder) in part for part in line):
-            found.append(f"task {line[-1].removeprefix(str(node.folder))}")
+        if process.info["name"] == PROCESS_NAME and any(str(node.folder) in part for part in line):
+            found.append(f"task of pid {process.pid}")
     return found
 
 

@@ -53,3 +53,4 @@ def executor(kind: str, tmp_path: Path) -> Iterator[ProcessExecutor]:
         asyncio.run(made.over(key))
     for placement in made.placements():
         made.forget(placement)
+    made.close()

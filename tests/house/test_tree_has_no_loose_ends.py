@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from conftest import Repository, Source
 
 PROMISES = ("tests/contract/", "tests/mesh/", "tests/scenario/", "tests/service/", "tests/house/")
-LOADED_OTHERWISE = frozenset(("main", "shim"))
+LOADED_OTHERWISE = frozenset(("main",))
 """Modules started as programs."""
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from suanmesh_agent.executors.fork_server import PROCESS_NAME
 from suanmesh_local.format import FORMAT
 from suanmesh_local.identities import AREAS
 from suanmesh_local.node import LOCK
@@ -112,7 +113,7 @@ def test_ctrl_c_ends_what_runs_at_the_sites_too(dev: Dev, tmp_path: Path) -> Non
     """A forgotten task would hold memory and processor for as long as the machine is up."""
     dev.read_until("ready:")
     dev.start_sleeper()
-    assert any("shim" in " ".join(process.cmdline()) for process in _left(tmp_path))
+    assert any(process.name() == PROCESS_NAME for process in _left(tmp_path))
     dev.process.send_signal(signal.SIGINT)
 
     assert dev.end() == 0

@@ -197,6 +197,7 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
             await standing.stop(process.common.drain_grace_s)
             if settings.stop_tasks:
                 await stop_all(executor)
+            executor.close()
             permission.close()
             journal.close()
 

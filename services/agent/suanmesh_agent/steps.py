@@ -35,6 +35,8 @@ from suanmesh_telemetry import current_traceparent, names, span
 log = structlog.get_logger()
 
 State = placement_pb2.Placement
+STARTS_MAX = 8
+"""Tasks of a placement that are started at the same time: some steps of a start wait for the kernel."""
 _STANDING_REFUSALS = ("NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "FAILED_PRECONDITION", "INVALID_ARGUMENT")
 _GONE_ON = ("COMMITTED", "ACCEPTED", "STAGING", "RUNNING", "DELIVERING")
 """States whose mention in a refusal says that the placement is past what was reported, and lives."""
@@ -282,14 +284,15 @@ class Steps:
         placement = carried.placement
         work = wire.work_from(placement)
         inputs = self._staging.inputs(work)
-        room, starting = asyncio.Semaphore(work.at_once), asyncio.Lock()
+        room, starting, asking = asyncio.Semaphore(work.at_once), asyncio.Semaphore(STARTS_MAX), asyncio.Lock()
         failed = asyncio.Event()
 
         async def one(key: TaskKey) -> None:
             async with room:
                 async with starting:
-                    if not failed.is_set() and not await self._permitted(carried):
-                        failed.set()
+                    async with asking:
+                        if not failed.is_set() and not await self._permitted(carried):
+                            failed.set()
                     if not failed.is_set() and not carried.to_stop and not await self._start(placement, key, inputs):
                         failed.set()
                     if failed.is_set() or carried.to_stop:  # perhaps only since it was started

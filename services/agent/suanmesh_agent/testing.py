@@ -151,6 +151,7 @@ class PaperSite:
             finally:
                 for life in lives:
                     life.cancel()
+        self.executor.close()
         self.permission.close()
         journal.close()
 

@@ -34,6 +34,9 @@ class Fence:
     """What the shim needs of a task's groups: where to enter, where to read."""
 
     join: tuple[str, ...]
+    """Files that a process writes `0` to."""
+    members: tuple[str, ...]
+    """Files that name the processes in it."""
     cpu_file: str
     oom_file: str
     pids_file: str
@@ -99,7 +102,9 @@ class CgroupV1:
         if bounds.processes:
             (pids / "pids.max").write_text(str(bounds.processes))
         return Fence(
-            join=tuple(str(folder / "cgroup.procs") for folder in (cpu, cpuacct, memory, pids)),
+            # `tasks` moves one thread, and so need not keep every process of the host from forking meanwhile.
+            join=tuple(str(folder / "tasks") for folder in (cpu, cpuacct, memory, pids)),
+            members=tuple(str(folder / "cgroup.procs") for folder in (cpu, cpuacct, memory, pids)),
             cpu_file=str(cpuacct / "cpuacct.usage"),
             oom_file=str(memory / "memory.oom_control"),
             pids_file=str(pids / "pids.events"),
@@ -132,6 +137,7 @@ class CgroupV2:
             (folder / "pids.max").write_text(str(bounds.processes))
         return Fence(
             join=(str(folder / "cgroup.procs"),),
+            members=(str(folder / "cgroup.procs"),),
             cpu_file=str(folder / "cpu.stat"),
             oom_file=str(folder / "memory.events"),
             pids_file=str(folder / "pids.events"),

@@ -20,7 +20,7 @@ from typing import Any
 
 from suanmesh_agent.executors import images, syscalls
 from suanmesh_agent.executors.scratch_folders import take_back
-from suanmesh_agent.executors.users import kill_all_of, lease_user
+from suanmesh_agent.executors.users import kill_all_of, lease_user, mark_unused
 
 SCRATCH_PARTS = ("work", "tmp", "shm")
 IMAGE = "scratch.img"
@@ -85,11 +85,16 @@ class Confinement:
         files = used_files - self._before[1]
         return used_bytes - self._before[0] > self._scratch_bytes or files >= images.files_of(self._scratch_bytes)
 
-    def leave(self) -> None:
-        """Once the task is over: end what is left of its user, put its files on disk, and take them back."""
+    def leave(self, *, cleared: bool) -> None:
+        """Once the task is over: end what is left of its user, put its files on disk, and take them back.
+
+        `cleared` says that nothing of it runs any more, so that its user need not be looked for.
+        """
         give_up = time.monotonic() + _BUSY_S_MAX
-        while not self._facts["program"] and kill_all_of(self.user) and time.monotonic() < give_up:
+        while not cleared and kill_all_of(self.user) and time.monotonic() < give_up:
             time.sleep(_PAUSE_S)
+        if cleared:
+            mark_unused(self._lease)
         for target in reversed(self._mounts):
             _unmount(target, give_up)
         if not self.bounded:
@@ -98,7 +103,7 @@ class Confinement:
 
     def _lay_out_image(self) -> None:
         image = self._home / IMAGE
-        images.make_image(self._facts["formatter"], image, self._scratch_bytes)
+        images.make_image(self._facts["formatter"], Path(self._facts["templates"]), image, self._scratch_bytes)
         images.mount_image(image, self._scratch)
         self._mounts.append(self._scratch)
         self._before = images.used(self._scratch)

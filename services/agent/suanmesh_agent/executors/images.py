@@ -6,8 +6,10 @@ agent reads it by a mount that hangs on a file handle, and goes with the agent. 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import zlib
 from pathlib import Path
 
 from suanmesh_agent.executors import syscalls
@@ -17,6 +19,8 @@ INODE_BYTES = 256
 FILES_MIN, FILES_MAX = 4096, 1 << 22
 BYTES_PER_FILE = 16_384
 """A task may make one file for so much scratch, and `FILES_MIN` in any case: what ext4 allots by itself."""
+TEMPLATES_MAX = 64
+"""File systems of different sizes that lie ready, some hundred KiB each."""
 _SLACK_BYTES, _SPARE_FILES = 2 << 20, 64
 """What the file system holds beyond the bound, so that a task that goes beyond it is seen to."""
 _GROUP_BYTES, _GROUP_META_BYTES = 128 << 20, 16 << 10
@@ -45,15 +49,58 @@ def image_bytes(scratch_bytes: int) -> int:
     return (scratch_bytes + meta + reserved + _SLACK_BYTES) // BLOCK_BYTES * BLOCK_BYTES
 
 
-def make_image(program: str, path: Path, scratch_bytes: int) -> None:
-    """Make it anew. Raises OSError."""
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "r+b") as file:
-        file.truncate(image_bytes(scratch_bytes))
-    command = [program, *_FORMAT, *_FEATURES, "-N", str(files_of(scratch_bytes) + _SPARE_FILES), str(path)]
+def make_image(program: str, templates: Path, path: Path, scratch_bytes: int) -> None:
+    """Make it anew: a copy of the template of its size, which is made by `program` at first. Raises OSError."""
+    size, files = image_bytes(scratch_bytes), files_of(scratch_bytes) + _SPARE_FILES
+    options = [*_FORMAT, *_FEATURES, "-N", str(files)]
+    template = templates / f"{size}-{zlib.crc32(' '.join(options).encode()):08x}.img"
+    try:
+        source = os.open(template, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        _make_template(program, options, template, size)
+        source = os.open(template, os.O_RDONLY | os.O_CLOEXEC)
+    target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.truncate(target, size)
+        _copy_content(source, target)
+    finally:
+        os.close(source)
+        os.close(target)
+
+
+def _make_template(program: str, options: list[str], template: Path, size_bytes: int) -> None:
+    """Whole or not at all: others may make the same at the same time. The oldest goes where there are many."""
+    template.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = template.with_suffix(f".{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "r+b") as file:
+        file.truncate(size_bytes)
+    command = [program, *options, str(draft)]
     null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     pid = os.posix_spawn(program, command, {"PATH": ":".join(_FOLDERS)}, file_actions=null)
     if status := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
-        raise OSError(errno.EIO, f"{program} failed with status {status}", str(path))
+        draft.unlink()
+        raise OSError(errno.EIO, f"{program} failed with status {status}", str(template))
+    draft.replace(template)
+    others = [path for path in template.parent.iterdir() if path != template]
+    if len(others) >= TEMPLATES_MAX:
+        with contextlib.suppress(FileNotFoundError):
+            min(others, key=lambda path: path.stat().st_mtime).unlink()
+
+
+def _copy_content(source: int, target: int) -> None:
+    """Copy what is not a hole: of a new file system, some hundred KiB."""
+    end = 0
+    while True:
+        try:
+            begin = os.lseek(source, end, os.SEEK_DATA)
+        except OSError as fault:
+            if fault.errno == errno.ENXIO:  # nothing but a hole follows
+                return
+            raise
+        end = os.lseek(source, begin, os.SEEK_HOLE)
+        while begin < end:
+            content = os.pread(source, min(end - begin, 1 << 20), begin)
+            begin += os.pwrite(target, content, begin)
 
 
 def mount_image(path: Path, target: str) -> None:

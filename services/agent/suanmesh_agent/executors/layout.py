@@ -16,7 +16,7 @@ from suanmesh_agent.executors.sandbox import INSIDE, Places, Sandbox
 
 RUN_FOLDER = Path("/run/suanmesh")
 """Where an agent with root keeps the users of tasks, and where their mounts lie; the same for all agents of a host."""
-_NO_FENCE = Fence(join=(), cpu_file="", oom_file="", pids_file="")
+_NO_FENCE = Fence(join=(), members=(), cpu_file="", oom_file="", pids_file="")
 _PRLIMIT = Path("/usr/bin/prlimit")
 _BLOCK_BYTES = 4096
 _SANDBOX_PROCESSES, _SPARE_PROCESSES = 2, 16
@@ -36,6 +36,11 @@ class Confined:
     def users_folder(self) -> Path:
         """Where users are leased."""
         return self.run_folder / "users"
+
+    @property
+    def templates_folder(self) -> Path:
+        """Where file systems lie ready to be copied."""
+        return self.run_folder / "templates"
 
     @property
     def stage(self) -> Path:
@@ -118,6 +123,7 @@ class Layout:
             "log_folder": str(home / "log"),
             "log_bytes": spec.log_bytes,
             "join": list(fence.join),
+            "members": list(fence.members),
             "cpu_file": fence.cpu_file,
             "oom_file": fence.oom_file,
             "pids_file": fence.pids_file,
@@ -141,6 +147,7 @@ class Layout:
             "first_user": self.confined.users.first,
             "users": self.confined.users.count,
             "formatter": self.confined.formatter,
+            "templates": str(self.confined.templates_folder),
             "program": self.sandbox.program if self.sandbox else "",
             "engines": [str(folder) for folder in self.confined.engine_folders],
             "inputs": [[mount, str(folder.absolute())] for mount, folder in spec.inputs],

@@ -6,19 +6,19 @@ import dataclasses
 import json
 import os
 import select
-import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
+from suanmesh_agent.executors.fork_server import ForkServer
 from suanmesh_agent.executors.layout import Layout
-from suanmesh_agent.executors.shim import command
 
 _PROBE_S = 15
 _SCRATCH_BYTES = 1 << 20
 
 
-def trouble(layout: Layout) -> str:
+def trouble(layout: Layout, fork_server: ForkServer) -> str:
     """What keeps a task from running under `layout`; empty where nothing does. Takes a fraction of a second."""
     layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".probe-", dir=layout.folder.parent) as name:
@@ -27,17 +27,30 @@ def trouble(layout: Layout) -> str:
         given.mkdir(mode=0o500)
         command_line = ("/usr/bin/env", "ls", "in")
         spec = TaskSpec(TaskKey("probe", 0), command_line, inputs=(("in", given),), scratch_bytes=_SCRATCH_BYTES)
-        starter = None
+        said = b""
         try:
             tried.lay_out(spec)
-            shim, null = command(tried.home(spec.key) / "shim"), subprocess.DEVNULL
-            starter = subprocess.run(shim, stdin=null, capture_output=True, timeout=_PROBE_S, check=False)
+            said = _heard(fork_server.fork(tried.home(spec.key) / "shim"))
             return _ending(tried.home(spec.key))
         except FileNotFoundError as fault:
-            words = starter.stderr.decode(errors="replace").strip() if starter else str(fault)
+            words = said.decode(errors="replace").strip() or str(fault)
             return words.rpartition("\n")[2] or "the shim did not start"
-        except (OSError, subprocess.TimeoutExpired) as fault:
+        except OSError as fault:
             return str(fault)
+
+
+def _heard(handle: int) -> bytes:
+    """What is said on it until it is let go. Raises TimeoutError."""
+    said, give_up = b"", time.monotonic() + _PROBE_S
+    try:
+        while select.select([handle], [], [], max(0.0, give_up - time.monotonic()))[0]:
+            content = os.read(handle, 4096)
+            if not content:
+                return said
+            said += content
+    finally:
+        os.close(handle)
+    raise TimeoutError("the shim did not start in time")
 
 
 def _ending(home: Path) -> str:

@@ -23,11 +23,11 @@ from suanmesh_agent.domain.tasks import PROCESSES_MAX, TaskKey, TaskLook, TaskSp
 from suanmesh_agent.executors import images
 from suanmesh_agent.executors.cgroups import Cgroups
 from suanmesh_agent.executors.confinement import IMAGE, SCRATCH_PARTS
+from suanmesh_agent.executors.fork_server import ForkServer
 from suanmesh_agent.executors.layout import Confined, Layout
 from suanmesh_agent.executors.probe import trouble
 from suanmesh_agent.executors.processes import kill
 from suanmesh_agent.executors.sandbox import Sandbox
-from suanmesh_agent.executors.shim import command
 from suanmesh_agent.executors.task_log import LOG_SEGMENTS
 from suanmesh_agent.executors.users import end_remains
 from suanmesh_agent.ports import TaskNotStarted
@@ -35,6 +35,8 @@ from suanmesh_agent.trees import remove_tree
 from suanmesh_content import FolderError
 
 START_BOUND_S = 30.0
+FORK_TRIES = 2
+"""A fork server that is killed takes with it what it was asked for and had not done."""
 _PATHS_AT_FAULT = frozenset((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL))
 """What is wrong then are the paths the job names, at every site."""
 
@@ -61,6 +63,7 @@ class ProcessExecutor:
         self._cgroups = cgroups
         permitted = str(permission.resolve()) if permission else ""
         self._layout = Layout(self._folder, engine_path, sandbox, cgroups, confined, lives_with, permitted, processes)
+        self._fork_server = ForkServer(self._folder)
         self._opened: dict[TaskKey, int] = {}
         self._opening = threading.Lock()
         self.start_fault = ""
@@ -73,7 +76,11 @@ class ProcessExecutor:
 
     def trouble(self) -> str:
         """What keeps tasks from running here; empty where nothing does. Runs one."""
-        return trouble(self._layout)
+        return trouble(self._layout, self._fork_server)
+
+    def close(self) -> None:
+        """End what only the agent needs; tasks go on."""
+        self._fork_server.close()
 
     async def start(self, spec: TaskSpec) -> None:
         """Lay out the working folder and start the shim, unless it has been started."""
@@ -93,16 +100,39 @@ class ProcessExecutor:
             words = f"the working folder cannot be laid out: {fault.strerror}"
             raise TaskNotStarted(words, by_job=fault.errno in _PATHS_AT_FAULT) from fault
         try:
-            starter = await asyncio.create_subprocess_exec(
-                *command(self._home(spec.key) / "shim"),
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            async with asyncio.timeout(START_BOUND_S):
-                _, said = await starter.communicate()
+            said = await self._forked(self._home(spec.key) / "shim")
         except (OSError, TimeoutError) as fault:
             raise TaskNotStarted(f"the shim did not start: {str(fault) or 'it took too long'}") from fault
-        if starter.returncode != 0 or self.look(spec.key).state is TaskState.ABSENT:
-            raise TaskNotStarted(f"the shim did not start: {said.decode()[-500:]}")
+        if self.look(spec.key).state is TaskState.ABSENT:
+            raise TaskNotStarted(f"the shim did not start: {said.decode(errors='replace')[-500:]}")
+
+    async def _forked(self, shim: Path) -> bytes:
+        """Have the shim forked, until it runs the task or has said why it does not."""
+        said = b""
+        for _ in range(FORK_TRIES):
+            said = await self._heard(await asyncio.to_thread(self._fork_server.fork, shim))
+            if said or (shim / "started.json").exists():
+                break
+        return said
+
+    async def _heard(self, handle: int) -> bytes:
+        """All that is said on `handle`, until it is let go."""
+        loop, said, over = asyncio.get_running_loop(), bytearray(), asyncio.Event()
+
+        def read() -> None:
+            if content := os.read(handle, 4096):
+                said.extend(content)
+            else:
+                over.set()
+
+        loop.add_reader(handle, read)
+        try:
+            async with asyncio.timeout(START_BOUND_S):
+                await over.wait()
+        finally:
+            loop.remove_reader(handle)
+            os.close(handle)
+        return bytes(said)
 
     def look(self, key: TaskKey) -> TaskLook:
         """Read how it stands from what the shim keeps on disk."""
@@ -228,7 +258,7 @@ class ProcessExecutor:
         """End what a task has left whose shim was killed; what is in a sandbox has ended with it."""
         folder = self._home(key) / "shim"
         spec, started = _read(folder / "spec.json") or {}, _read(folder / "started.json") or {}
-        for path in spec.get("join", ()):
+        for path in spec.get("members", ()):
             with contextlib.suppress(OSError):
                 for pid in Path(path).read_text().split():
                     kill(int(pid), signal.SIGKILL)

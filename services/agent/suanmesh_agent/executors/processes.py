@@ -25,6 +25,23 @@ def descendants(root: int) -> list[tuple[int, list[str]]]:
     return found
 
 
+def has_children() -> bool:
+    """Whether this process has any, ended or not. A subreaper without children has no descendants either."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def children() -> list[int]:
+    """Of this process, which has one thread. One may be missing while others end: look again until none is left."""
+    try:
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return [pid for pid, fields in descendants(os.getpid()) if fields[0] != "Z"]
+
+
 def memory_bytes(members: list[tuple[int, list[str]]]) -> int:
     """Memory of processes together, each shared page counted once by its parts; whole pages where that is not told."""
     return sum(_proportional_bytes(pid, fields) for pid, fields in members)

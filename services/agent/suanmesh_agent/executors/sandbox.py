@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Sandbox:
 
     def usable(self) -> bool:
         """Whether it can make a sandbox here; found out by making one."""
-        probe = [self.program, *self._walls(), *self._engines(None), "/usr/bin/env", "true"]
+        probe = [self.program, *_walls(), *self._engines(None), "/usr/bin/env", "true"]
         try:
             return subprocess.run(probe, capture_output=True, timeout=_PROBE_S, check=False).returncode == 0
         except (OSError, subprocess.TimeoutExpired):
@@ -70,7 +71,7 @@ class Sandbox:
             mounts += ["--ro-bind", str(folder), f"{INSIDE}/{mount}"]
         if seccomp.program():
             mounts += ["--seccomp", str(SECCOMP_FD)]
-        return [program, *self._walls(), *mounts, "--remount-ro", "/", "--chdir", INSIDE, "--", *command]
+        return [program, *_walls(), *mounts, "--remount-ro", "/", "--chdir", INSIDE, "--", *command]
 
     def _engines(self, stage: Path | None) -> list[str]:
         binds = []
@@ -78,27 +79,30 @@ class Sandbox:
             binds += ["--ro-bind", str(stage / f"engine-{index}") if stage else str(folder), str(folder)]
         return binds
 
-    def _walls(self) -> list[str]:
-        walls = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
-        walls += ["--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--die-with-parent", "--new-session"]
-        walls += ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev"]
-        walls += _covered()
-        for name in _SYSTEM:
-            path = Path("/", name)
-            if path.is_symlink():
-                walls += ["--symlink", str(path.readlink()), str(path)]
-            elif path.is_dir():
-                walls += ["--ro-bind", str(path), str(path)]
-        for name in _ETC:
-            walls += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-        return walls
-
 
 def engine_folders(prefix: Path) -> tuple[Path, ...]:
     """Folders an interpreter at `prefix` needs: its own, and the one it was made from."""
     program = (prefix / "bin" / "python3").resolve()
     base = program.parent.parent
     return (prefix,) if base.is_relative_to(prefix) or base == Path("/usr") else (prefix, base)
+
+
+@functools.cache
+def _walls() -> tuple[str, ...]:
+    """The system as every task sees it."""
+    walls = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
+    walls += ["--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--die-with-parent", "--new-session"]
+    walls += ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev"]
+    walls += _covered()
+    for name in _SYSTEM:
+        path = Path("/", name)
+        if path.is_symlink():
+            walls += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            walls += ["--ro-bind", str(path), str(path)]
+    for name in _ETC:
+        walls += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    return tuple(walls)
 
 
 def _covered() -> list[str]:

@@ -1,8 +1,8 @@
 """The shim: a process of its own that starts one task, meters it, and keeps its end on disk.
 
-It is started once per task by `command` and outlives the agent, so that a task, its usage and its exit status survive
-a kill -9 of the agent; but not the site's permission to run, which the agent renews in a file. Standard library only;
-of ours it imports what is so too. In its folder:
+It is forked once per task by the fork server and outlives the agent, so that a task, its usage and its exit status
+survive a kill -9 of the agent; but not the site's permission to run, which the agent renews in a file. Standard library
+only; of ours it imports what is so too. In its folder:
 
     spec.json      read once: what to run and within which bounds
     lock           held by flock for the shim's life, so that one task never runs twice
@@ -20,7 +20,6 @@ import os
 import resource
 import select
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,15 @@ from typing import Any
 from suanmesh_agent.executors import seccomp, syscalls
 from suanmesh_agent.executors.confinement import Confinement
 from suanmesh_agent.executors.permit import Permit
-from suanmesh_agent.executors.processes import descendants, kill, memory_bytes, open_pidfd, short_name
+from suanmesh_agent.executors.processes import (
+    children,
+    descendants,
+    has_children,
+    kill,
+    memory_bytes,
+    open_pidfd,
+    short_name,
+)
 from suanmesh_agent.executors.scratch_folders import exceeds, take_back
 from suanmesh_agent.executors.task_log import Log
 
@@ -44,7 +51,7 @@ TERM_GRACE_S = 3.0
 """Time a task has between SIGTERM and SIGKILL."""
 FENCE_GRACE_S = 2.0
 """The same once the site may run nothing any more: short of `suanmesh_kernel.permission.STOP_S_MAX` with all else."""
-REAP_BOUND_S = 5.0
+REAP_BOUND_S, REAP_PAUSE_S = 5.0, 0.01
 LOCK_TRIES = 50
 SECCOMP_FD = 10
 """Where the sandbox finds the filter of system calls."""
@@ -53,35 +60,13 @@ _EVENTS = {"oom": ("oom_kill", "OUT_OF_MEMORY"), "pids": ("max", "PROCESSES_EXCE
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-_ROOT = Path(__file__).parents[2]
-_START = (
-    "import sys; sys.path.append(sys.argv.pop(1)); from suanmesh_agent.executors.shim import main; sys.exit(main())"
-)
-
-
-def command(folder: Path) -> list[str]:
-    """How the shim of a task is started; without site-packages, which take longer than all the rest."""
-    return [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), str(folder)]
-
-
-def main() -> int:
-    """Detach from the starter, run the task to its end; the starter returns once `started.json` is there."""
-    folder = Path(sys.argv[1])
+def run(folder: Path, starter: int) -> None:
+    """Run the task of `folder` to its end, unless it runs or has ended; `starter` is let go once it runs."""
     if not _lock(folder / "lock") or (folder / "exit.json").exists():
-        return 0
-    os.umask(0o022)
-    os.chdir("/")
-    reader, writer = os.pipe()
-    if os.fork():
-        os.close(writer)
-        os.read(reader, 1)
-        os._exit(0)
-    os.close(reader)
-    os.setsid()
+        return
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     spec = json.loads((folder / "spec.json").read_text())
-    Run(folder, spec).to_the_end(writer)
-    return 0
+    Run(folder, spec).to_the_end(starter)
 
 
 def _lock(path: Path) -> bool:
@@ -107,10 +92,11 @@ class Run:
         self._kill_at = float("inf")
         self._cpu_us = 0
         self._start_ns, self._start = time.time_ns(), time.monotonic()
-        self._next_usage = self._next_watch = self._next_scratch = 0.0
+        self._next_usage, self._next_watch = self._start + USAGE_EVERY_S, self._start + WATCH_EVERY_S
+        self._next_scratch = 0.0
         self._hits = {name: self._count(name) for name in _EVENTS}
         self._permit = Permit(spec.get("permission", ""))
-        self._checking = False
+        self._checking = self._cleared = False
         self._outlived = open_pidfd(spec["lives_with"]) if spec["lives_with"] else None
         facts = spec["confine"]
         self._confinement = Confinement(facts, spec["scratch_bytes"]) if facts else None
@@ -140,7 +126,7 @@ class Run:
         self._keep_usage()
         _let_go(starter)
         self._watch(output_reader, wake_reader)
-        self._clear_out()
+        self._clear_out(wake_reader)
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._drain(output_reader)
         self._judge()
@@ -154,7 +140,7 @@ class Run:
         try:
             os.setsid()
             for path in self._spec["join"]:
-                Path(path).write_text(str(os.getpid()))
+                Path(path).write_text("0")  # this process, which moves itself without the whole host's waiting for it
             null = os.open(os.devnull, os.O_RDONLY)
             for source, target in ((null, 0), (output, 1), (output, 2)):
                 os.dup2(source, target)
@@ -281,17 +267,19 @@ class Run:
                 if pid == self._child:
                     self._status = os.waitstatus_to_exitcode(status)
 
-    def _clear_out(self) -> None:
-        """Nothing the task started outlives it."""
+    def _clear_out(self, wake: int) -> None:
+        """Nothing the task started outlives it: whose parent ends becomes our child, until there is none."""
         give_up = time.monotonic() + REAP_BOUND_S
         while time.monotonic() < give_up:
             self._reap()
-            members = self._members()
-            if not members:
+            members = {*children(), *self._group()} - {os.getpid()}
+            if not members and not has_children():
+                self._cleared = True
                 return
             for pid in members:
                 kill(pid, signal.SIGKILL)
-            time.sleep(0.01)
+            if select.select([wake], [], [], REAP_PAUSE_S)[0]:
+                os.read(wake, 4096)
 
     def _copy(self, output: int) -> bool:
         try:
@@ -308,11 +296,19 @@ class Run:
 
     def _members(self) -> list[int]:
         """Everything the task has started: its descendants, which a subreaper does not lose, and its cgroup's."""
-        pids = {pid for pid, fields in descendants(os.getpid()) if fields[0] != "Z"}
-        for path in self._spec["join"]:
+        pids = {pid for pid, fields in self._descendants() if fields[0] != "Z"}
+        return sorted((pids | self._group()) - {os.getpid()})
+
+    def _descendants(self) -> list[tuple[int, list[str]]]:
+        """None where no child is left: nobody then looks through all the processes of the host."""
+        return descendants(os.getpid()) if has_children() else []
+
+    def _group(self) -> set[int]:
+        pids: set[int] = set()
+        for path in self._spec["members"]:
             with contextlib.suppress(OSError):
                 pids.update(int(pid) for pid in Path(path).read_text().split())
-        return sorted(pids - {os.getpid()})
+        return pids
 
     def _measure_cpu_us(self) -> int:
         """Processor time of the task and all it started: the kernel's count where it has a cgroup of its own."""
@@ -320,7 +316,7 @@ class Run:
             with contextlib.suppress(OSError, ValueError):
                 return _read_cpu_us(Path(self._spec["cpu_file"]))
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        ticks = sum(sum(int(field) for field in fields[11:15]) for _, fields in descendants(os.getpid()))
+        ticks = sum(sum(int(field) for field in fields[11:15]) for _, fields in self._descendants())
         return int((ended.ru_utime + ended.ru_stime) * 1e6) + ticks * 1_000_000 // _TICKS_PER_S
 
     def _usage(self) -> dict[str, int]:
@@ -351,7 +347,7 @@ class Run:
 
     def _leave(self) -> None:
         if self._confinement:
-            self._confinement.leave()
+            self._confinement.leave(cleared=self._cleared)
         else:
             for folder in self._spec["scratch_folders"]:
                 take_back(folder)

@@ -15,6 +15,7 @@ import signal
 import time
 from pathlib import Path
 
+_USED, _UNUSED = b"+", b"-"
 _KILL_ROUNDS, _KILL_PAUSE_S = 100, 0.01
 """What is killed takes a moment to be gone, and may have forked in it."""
 
@@ -22,19 +23,34 @@ _KILL_ROUNDS, _KILL_PAUSE_S = 100, 0.01
 def lease_user(folder: Path, first: int, count: int) -> tuple[int, int]:
     """A user id that no live task has, and the handle that holds it. Raises OSError where all are taken.
 
-    What still runs of the user's earlier task, whose shim was killed, is killed.
+    What still runs of the user's earlier task is killed, unless its shim has seen to it that nothing does.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     begin = int.from_bytes(os.urandom(4), "little")
     for step in range(count):
         user = first + (begin + step) % count
-        lock = os.open(folder / str(user), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock, new = _open(folder / str(user))
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not kill_all_of(user):
+            mark = os.pread(lock, 1, 0)
+            os.pwrite(lock, _USED, 0)
+            if mark == _UNUSED or (new and not mark) or not kill_all_of(user):
                 return user, lock
         os.close(lock)
     raise OSError(f"all {count} users for tasks are taken")
+
+
+def _open(path: Path) -> tuple[int, bool]:
+    """The lock file of a user, and whether it is new: nobody has had the user yet."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    with contextlib.suppress(FileExistsError):
+        return os.open(path, flags | os.O_EXCL, 0o600), True
+    return os.open(path, flags, 0o600), False
+
+
+def mark_unused(lock: int) -> None:
+    """Nothing runs of the user that `lock` holds: who has it next need not look through all the host's processes."""
+    os.pwrite(lock, _UNUSED, 0)
 
 
 def end_remains(folder: Path, user: int) -> None:

@@ -1,0 +1,97 @@
+"""What tasks are started from: it may be killed at any moment, and nobody but the agent's operator may notice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from executor_kinds import a_task, log_says
+
+from suanmesh_agent.domain.tasks import TaskState
+from suanmesh_agent.executors import images
+from suanmesh_agent.executors.fork_server import PROCESS_NAME
+from suanmesh_agent.executors.process import ProcessExecutor
+
+ANY = pytest.mark.parametrize("kind", ["plain"])
+MIB = 1 << 20
+FORMATTED = pytest.mark.skipif(not images.formatter(), reason="no program that makes file systems")
+
+
+@ANY
+async def test_a_killed_fork_server_takes_no_task_with_it(executor: ProcessExecutor) -> None:
+    """Hours of work would be lost with a process that has nothing to do with it any more."""
+    first, second = a_task("import time; print('ready', flush=True); time.sleep(300)"), a_task("print('well')")
+    await executor.start(first)
+    await log_says(executor, first.key, b"ready")
+    os.kill(executor._fork_server.pid, signal.SIGKILL)
+    await executor.start(second)
+    assert (await executor.over(second.key)).succeeded
+    assert executor.look(first.key).state is TaskState.RUNNING
+
+
+@ANY
+async def test_a_start_that_a_killed_fork_server_had_not_read_is_made_again(executor: ProcessExecutor) -> None:
+    """A task that is neither started nor refused would keep its job waiting for ever."""
+    warm, task = a_task("pass"), a_task("print('well')")
+    await executor.start(warm)
+    os.kill(executor._fork_server.pid, signal.SIGSTOP)
+    starting = asyncio.create_task(executor.start(task))
+    while not executor._log(task.key).exists():  # noqa: ASYNC110 - a folder, made by a thread
+        await asyncio.sleep(0.01)
+    os.kill(executor._fork_server.pid, signal.SIGKILL)
+    await starting
+    assert (await executor.over(task.key)).succeeded
+
+
+@ANY
+async def test_a_shim_knows_nothing_of_the_agents_environment(
+    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent finds tokens in its environment; what runs beside a stranger's program need not have them."""
+    monkeypatch.setenv("SUANMESH_AGENT_JOIN_TOKEN", "c0ffee")
+    task = a_task("import time; print('ready', flush=True); time.sleep(300)")
+    await executor.start(task)
+    await log_says(executor, task.key, b"ready")
+    started = json.loads((executor._home(task.key) / "shim" / "started.json").read_text())
+    shim = Path("/proc", str(started["pid"]))
+    assert (shim / "comm").read_text().strip() == PROCESS_NAME
+    assert b"c0ffee" not in (shim / "environ").read_bytes()
+
+
+async def test_a_fork_server_ends_with_its_agent(tmp_path: Path) -> None:
+    """Every restart of an agent would else leave a process behind."""
+    executor = ProcessExecutor(tmp_path / "tasks", sandbox=None, cgroups=None, engine_path=(Path("/usr/bin"),))
+    task = a_task("", command=("true",))
+    await executor.start(task)
+    await executor.over(task.key)
+    server = os.pidfd_open(executor._fork_server.pid)
+    executor.close()
+    with pytest.raises(ProcessLookupError):
+        signal.pidfd_send_signal(server, 0)
+    os.close(server)
+
+
+@FORMATTED
+def test_file_systems_of_one_size_are_made_once(tmp_path: Path) -> None:
+    """To make one takes as long as all else of a start; a size nobody has asked for before must still be made."""
+    templates, first, second = tmp_path / "templates", tmp_path / "first", tmp_path / "second"
+    images.make_image(images.formatter(), templates, first, 16 * MIB)
+    images.make_image("/bin/false", templates, second, 16 * MIB)
+    assert first.read_bytes() == second.read_bytes()
+    assert second.stat().st_blocks * 512 < MIB
+    with pytest.raises(OSError, match="failed with status 1"):
+        images.make_image("/bin/false", templates, second, 32 * MIB)
+    assert len(list(templates.iterdir())) == 1
+
+
+@FORMATTED
+def test_no_more_file_systems_lie_ready_than_are_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that each ask for another size would fill the host's memory with empty file systems."""
+    monkeypatch.setattr(images, "TEMPLATES_MAX", 3)
+    for size in range(1, 7):
+        images.make_image(images.formatter(), tmp_path / "templates", tmp_path / "image", size * MIB)
+    assert len(list((tmp_path / "templates").iterdir())) <= 3
