@@ -7,6 +7,7 @@ import hashlib
 import tempfile
 from collections.abc import Generator, Iterable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
@@ -71,8 +72,7 @@ class Delivery:
         with tempfile.TemporaryDirectory(prefix="suanmesh-log-") as name:
             folder = Path(name)
             work = wire.work_from(placement)
-            for index in range(work.count):
-                await asyncio.to_thread(self._copy_log, TaskKey(work.placement, index), folder / f"task-{index}.log")
+            await asyncio.to_thread(self._copy_logs, work, folder)
             manifest = await self._turns.run(self._replicas.taking_in({"": folder}))
         return await self._published(placement, "log", manifest)
 
@@ -94,7 +94,7 @@ class Delivery:
             request_id=_request_id(self._site, dataset_id, manifest.digest, placement, party, *residency),
         )
         stored = await self._transport.create_dataset(request)
-        self._journal.name_dataset(stored.name, manifest.digest)
+        await self._journal.commit(partial(self._journal.name_dataset, stored.name, manifest.digest))
         self._replicas.announce()
         return stored.name
 
@@ -119,6 +119,10 @@ class Delivery:
             return (yield from self._replicas.taking_in(folders, link=True))
         except FolderError as fault:
             raise FolderError(f"{output.output_id}: {fault}") from fault
+
+    def _copy_logs(self, work: Work, folder: Path) -> None:
+        for index in range(work.count):
+            self._copy_log(TaskKey(work.placement, index), folder / f"task-{index}.log")
 
     def _copy_log(self, key: TaskKey, target: Path) -> None:
         with target.open("wb") as file:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Iterable, Iterator
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,34 +43,112 @@ class TransferMark:
     end_ns: int
 
 
+@dataclass(slots=True)
+class _Step:
+    """A step that waits to be taken, and what came of it."""
+
+    take: Callable[[], None]
+    taken: bool = False
+    fault: BaseException | None = None
+
+
+class _Savepoint:
+    """Undoes a step that fails, and keeps the fault for whoever asked for the step."""
+
+    def __init__(self, db: sqlite3.Connection, step: _Step) -> None:
+        self._db = db
+        self._step = step
+
+    def __enter__(self) -> None:
+        self._db.execute("SAVEPOINT step")
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, traceback: object) -> bool:
+        self._step.fault = fault
+        if not self._db.in_transaction:  # a full disk has undone all that was to be written
+            return False
+        if fault is not None:
+            self._db.execute("ROLLBACK TO step")
+        self._db.execute("RELEASE step")
+        return True
+
+
 class Journal:
-    """The file. Every method is one durable step; `together` makes several one."""
+    """The file. Every method is one durable step; `together` makes several one, and `commit` takes them elsewhere.
+
+    Any thread may call it. What a thread reads is what has been committed, and what it has itself written `together`.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or create the file. Raises StoreCorrupt where it is damaged."""
         must_be_sound(path, "the agent's journal")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=FILE_MODE)
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_TABLES)
+        self._writer, self._reader = _opened(path), _opened(path)
+        self._writer.executescript(_TABLES)
+        self._lock = threading.RLock()
+        self._writing = 0
+        self._waiting: deque[_Step] = deque()
+        self._turn = asyncio.Lock()
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        with self._lock:
+            self._reader.close()
+            self._writer.close()
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """All steps within are taken, or none."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        with self._lock:
+            if self._writing:
+                yield
+                return
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._writing = threading.get_ident()
+            try:
+                yield
+            except BaseException:
+                if self._writer.in_transaction:  # a full disk ends it by itself
+                    self._writer.execute("ROLLBACK")
+                raise
+            else:
+                self._writer.execute("COMMIT")
+            finally:
+                self._writing = 0
+
+    async def commit(self, take: Callable[[], None]) -> None:
+        """Take a step beside the event loop, together with all others that wait by then: one write to disk for all.
+
+        Raises what the step raises, which then leaves no trace and does not concern the others. Nothing is lost of a
+        step whose caller is cancelled.
+        """
+        step = _Step(take)
+        self._waiting.append(step)
+        async with self._turn:
+            if not step.taken:
+                await asyncio.to_thread(self._take_waiting)
+        if step.fault is not None:
+            raise step.fault
+
+    def _take_waiting(self) -> None:
+        with self._lock:  # what another thread has taken off the queue has been taken when this one gets here
+            steps = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            try:
+                with self.together():
+                    for step in steps:
+                        with _Savepoint(self._writer, step):
+                            step.take()
+            except sqlite3.Error as fault:
+                for step in steps:
+                    step.fault = step.fault or fault
+            finally:
+                for step in steps:
+                    step.taken = True
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """To read from."""
+        return self._writer if self._writing == threading.get_ident() else self._reader
 
     def fact(self, key: str) -> str | None:
         """A single remembered value."""
@@ -76,14 +157,16 @@ class Journal:
 
     def remember(self, key: str, value: str) -> None:
         """Remember a single value."""
-        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
+        with self.together():
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
 
     def keep_placement(self, name: str, message: bytes) -> None:
         """Keep a placement as the mesh last showed it; a new one is SEEN."""
-        self._db.execute(
-            "INSERT INTO placements VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET message = excluded.message",
-            (name, message, Stage.SEEN.value),
-        )
+        with self.together():
+            self._db.execute(
+                "INSERT INTO placements VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET message = excluded.message",
+                (name, message, Stage.SEEN.value),
+            )
 
     def placements(self) -> list[tuple[str, bytes, Stage]]:
         """Every placement that is kept."""
@@ -97,12 +180,13 @@ class Journal:
 
     def go_on(self, name: str, stage: Stage) -> None:
         """Write down that a placement has come to `stage`. Raises ValueError where that cannot follow."""
-        now = self.stage(name)
-        if now is stage:
-            return
-        if now is None or not follows(now, stage):
-            raise ValueError(f"{name} cannot go from {now} to {stage}")
-        self._db.execute("UPDATE placements SET stage = ? WHERE name = ?", (stage.value, name))
+        with self.together():
+            now = self.stage(name)
+            if now is stage:
+                return
+            if now is None or not follows(now, stage):
+                raise ValueError(f"{name} cannot go from {now} to {stage}")
+            self._db.execute("UPDATE placements SET stage = ? WHERE name = ?", (stage.value, name))
 
     def forget_placement(self, name: str) -> None:
         """Forget a placement; its meters once all usage has been acknowledged."""
@@ -120,9 +204,10 @@ class Journal:
 
     def set_meter(self, placement: str, task: int, mark: MeterMark) -> None:
         """Write down up to where a task's usage is in usage records."""
-        done = mark.amounts
-        row = (placement, task, done.cpu_us, done.memory_mib_s, done.device_milli_s, mark.end_ns, mark.final)
-        self._db.execute("INSERT OR REPLACE INTO meters VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        with self.together():
+            done = mark.amounts
+            row = (placement, task, done.cpu_us, done.memory_mib_s, done.device_milli_s, mark.end_ns, mark.final)
+            self._db.execute("INSERT OR REPLACE INTO meters VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def meters(self) -> list[tuple[str, int, MeterMark]]:
         """Up to where the usage of every task, and of every transfer as its task 0, has been written down."""
@@ -132,9 +217,10 @@ class Journal:
 
     def begin_epoch(self, epoch: str) -> None:
         """Count from 1 again under another epoch; what had not been acknowledged is dropped. Call it in `together`."""
-        self.remember("epoch", epoch)
-        self.remember("sequence", "0")
-        self._db.execute("DELETE FROM usage")
+        with self.together():
+            self.remember("epoch", epoch)
+            self.remember("sequence", "0")
+            self._db.execute("DELETE FROM usage")
 
     @property
     def sequence(self) -> int:
@@ -143,13 +229,15 @@ class Journal:
 
     def next_sequence(self) -> int:
         """Take the next number of a usage record; call it within `together` with `add_usage`."""
-        number = self.sequence + 1
-        self.remember("sequence", str(number))
-        return number
+        with self.together():
+            number = self.sequence + 1
+            self.remember("sequence", str(number))
+            return number
 
     def add_usage(self, sequence: int, record: bytes, traceparent: str) -> None:
         """Keep a signed record until it is acknowledged."""
-        self._db.execute("INSERT INTO usage VALUES (?, ?, ?)", (sequence, record, traceparent))
+        with self.together():
+            self._db.execute("INSERT INTO usage VALUES (?, ?, ?)", (sequence, record, traceparent))
 
     def unsent_usage(self, limit: int, after: int = 0) -> list[tuple[int, bytes, str]]:
         """The oldest records with a sequence beyond `after` that have not been acknowledged."""
@@ -164,11 +252,12 @@ class Journal:
 
     def begin_transfer(self, name: str, start_ns: int) -> TransferMark:
         """What is known of a transfer; one that is new begins now."""
-        self._db.execute("INSERT OR IGNORE INTO transfers (name, start_ns) VALUES (?, ?)", (name, start_ns))
-        row = self._db.execute(
-            "SELECT start_ns, bytes_received, chunks_again, end_ns FROM transfers WHERE name = ?", (name,)
-        ).fetchone()
-        return TransferMark(*row)
+        with self.together():
+            self._db.execute("INSERT OR IGNORE INTO transfers (name, start_ns) VALUES (?, ?)", (name, start_ns))
+            row = self._db.execute(
+                "SELECT start_ns, bytes_received, chunks_again, end_ns FROM transfers WHERE name = ?", (name,)
+            ).fetchone()
+            return TransferMark(*row)
 
     def ask_chunks(self, transfer: str, numbers: Iterable[int]) -> None:
         """Chunks are asked for; one that had been asked for before comes again."""
@@ -202,8 +291,9 @@ class Journal:
 
     def end_transfer(self, name: str, end_ns: int) -> None:
         """A transfer has ended, at the latest at `end_ns`; its chunks need not be remembered."""
-        self._db.execute("UPDATE transfers SET end_ns = ? WHERE name = ? AND end_ns = 0", (end_ns, name))
-        self._db.execute("DELETE FROM chunks WHERE transfer = ?", (name,))
+        with self.together():
+            self._db.execute("UPDATE transfers SET end_ns = ? WHERE name = ? AND end_ns = 0", (end_ns, name))
+            self._db.execute("DELETE FROM chunks WHERE transfer = ?", (name,))
 
     def forget_transfer(self, name: str) -> None:
         """Forget a transfer the mesh has put down as ended."""
@@ -214,7 +304,8 @@ class Journal:
 
     def name_dataset(self, name: str, digest: str) -> None:
         """A dataset of that name has a complete replica here."""
-        self._db.execute("INSERT OR REPLACE INTO datasets VALUES (?, ?)", (name, digest))
+        with self.together():
+            self._db.execute("INSERT OR REPLACE INTO datasets VALUES (?, ?)", (name, digest))
 
     def dataset(self, name: str) -> str | None:
         """Digest of a dataset that has a complete replica here."""
@@ -229,3 +320,11 @@ class Journal:
 
     def _count(self, transfer: str, column: str, more: int) -> None:
         self._db.execute(f"UPDATE transfers SET {column} = {column} + ? WHERE name = ?", (more, transfer))
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    return db

@@ -12,12 +12,15 @@ from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
+from suanmesh_agent.batching import Batcher
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk import Mesh
 
 if TYPE_CHECKING:
     from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 
+REPORTS_MAX = 100
+"""Reports of one call."""
 FETCH_S = 120.0
 """What one request for chunks may take, its pacing included; asked for again after that."""
 
@@ -27,6 +30,7 @@ class SchedulerOverMesh:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
+        self._reports = Batcher(self._report, items_max=REPORTS_MAX, size=scheduler_pb.TaskReport.ByteSize)
 
     async def watch_placements(self, site: str) -> AsyncIterator[scheduler_pb.WatchPlacementsResponse]:
         """Batches until the stream breaks."""
@@ -34,9 +38,12 @@ class SchedulerOverMesh:
             yield batch
 
     async def report_tasks(self, report: scheduler_pb.TaskReport) -> scheduler_pb.TaskReportResult:
-        """Report one placement."""
-        answer = await self._mesh.scheduler.ReportTasks(scheduler_pb.ReportTasksRequest(reports=[report]))
-        return answer.results[0]
+        """Report one placement, in one call with others that are reported meanwhile."""
+        return await self._reports.ask(report)
+
+    async def _report(self, reports: list[scheduler_pb.TaskReport]) -> list[scheduler_pb.TaskReportResult]:
+        answer = await self._mesh.scheduler.ReportTasks(scheduler_pb.ReportTasksRequest(reports=reports))
+        return list(answer.results)
 
 
 class TransportOverMesh:
@@ -44,6 +51,7 @@ class TransportOverMesh:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
+        self._reports = Batcher(self._report, items_max=REPORTS_MAX, size=transport_pb.TransferReport.ByteSize)
 
     async def watch_transfers(self, site: str) -> AsyncIterator[transport_pb.WatchTransfersResponse]:
         """Batches until the stream breaks."""
@@ -51,9 +59,12 @@ class TransportOverMesh:
             yield batch
 
     async def report_transfer(self, report: transport_pb.TransferReport) -> transport_pb.TransferResult:
-        """Report one transfer."""
-        answer = await self._mesh.transport.ReportTransfers(transport_pb.ReportTransfersRequest(reports=[report]))
-        return answer.results[0]
+        """Report one transfer, in one call with others that are reported meanwhile."""
+        return await self._reports.ask(report)
+
+    async def _report(self, reports: list[transport_pb.TransferReport]) -> list[transport_pb.TransferResult]:
+        answer = await self._mesh.transport.ReportTransfers(transport_pb.ReportTransfersRequest(reports=reports))
+        return list(answer.results)
 
     async def create_dataset(self, request: transport_pb.CreateDatasetRequest) -> dataset_pb2.Dataset:
         """Publish a dataset."""

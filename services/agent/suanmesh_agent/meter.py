@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
@@ -74,11 +75,22 @@ class Meter:
         self._compared, self._conflict = False, False
         self._known = 0
 
-    def record_task(self, placement: str, task: int, look: TaskLook, held: Held, *, traceparent: str) -> None:
-        """Write down what a task has used since the last time; the last record of one that is over is final.
+    async def record_tasks(
+        self, placement: str, looks: Sequence[tuple[int, TaskLook]], held: Held, *, traceparent: str
+    ) -> None:
+        """Write down what tasks have used since the last time; the last record of one that is over is final.
 
         A second final record is never written, whatever is called how often.
         """
+
+        def write() -> None:
+            for task, look in looks:
+                self._record_task(placement, task, look, held, traceparent)
+
+        await self._journal.commit(write)
+        self._wake.set()
+
+    def _record_task(self, placement: str, task: int, look: TaskLook, held: Held, traceparent: str) -> None:
         mark = self._journal.meter(placement, task)
         if look.start_time is None or (mark and mark.final):
             return
@@ -99,6 +111,7 @@ class Meter:
         reading = usage_pb2.MeterReading(meter=money_pb2.METER_TRANSFER_BYTES, quantity=moved_bytes)
         record = usage_pb2.UsageRecord(placement=placement, transfer=transfer, readings=[reading], final=True)
         self._write(record, times_ns, traceparent, (transfer, 0), MeterMark(Amounts(), times_ns[1], True))
+        self._wake.set()
 
     async def run(self) -> None:
         """Send what is written down, for good; what was not acknowledged is sent again."""
@@ -143,7 +156,6 @@ class Meter:
                 return
             self._keep(record, times_ns, traceparent)
             self._journal.set_meter(*meter, mark)
-        self._wake.set()
 
     def _keep(self, record: usage_pb2.UsageRecord, times_ns: tuple[int, int], traceparent: str) -> None:
         """Number, sign and keep a record, within a step of the journal."""
@@ -178,40 +190,43 @@ class Meter:
         self._conflict, self._compared = False, True
 
     async def _send(self, batch: list[Row]) -> bool:
-        """Send one call for each trace, so that every job's trace shows its own usage; whether none was put off."""
+        """Send in one call, and where that meets a defect one by one; whether none was put off."""
         put_off = False
 
-        async def send(rows: list[Row], traceparent: str) -> None:
+        async def send(rows: list[Row]) -> None:
             nonlocal put_off
             try:
-                await self._send_group(rows, traceparent)
+                await self._send_rows(rows)
             except Refusal as refusal:
                 log.info("usage put off", reason=refusal.reason, message=refusal.message)
                 put_off = True
 
-        async def send_singly(rows: list[Row], traceparent: str, _: Exception | None = None) -> None:
+        async def send_singly(_: Exception | None = None) -> None:
             for row in rows:
-                await self._records.run(str(row[0]), partial(send, [row], traceparent))
+                await self._records.run(str(row[0]), partial(send, [row]))
 
-        for traceparent, group in groupby(batch, key=lambda row: row[2]):
-            rows = [row for row in group if not self._records.parked_s(str(row[0]))]
-            if len(rows) > 1:
-                singly = partial(send_singly, rows, traceparent)
-                await self._groups.run(traceparent, partial(send, rows, traceparent), singly)
-            else:
-                await send_singly(rows, traceparent)
+        rows = [row for row in batch if not self._records.parked_s(str(row[0]))]
+        if len(rows) > 1:
+            await self._groups.run(self._site, partial(send, rows), send_singly)
+        else:
+            await send_singly()
         return not put_off
 
-    async def _send_group(self, rows: list[Row], traceparent: str) -> None:
-        with span(names.METER_USAGE, parent=traceparent, records=len(rows), site=self._site):
-            here = current_traceparent()
-            items = [pb.UsageItem(record=signed_pb2.Signed.FromString(row[1]), traceparent=here) for row in rows]
+    async def _send_rows(self, rows: list[Row]) -> None:
+        """Every job's trace shows its own usage, whatever goes with it in one call."""
+        items: list[pb.UsageItem] = []
+        with ExitStack() as stack:
+            for traceparent, group in groupby(rows, key=lambda row: row[2]):
+                own = list(group)
+                stack.enter_context(span(names.METER_USAGE, parent=traceparent, records=len(own), site=self._site))
+                here = current_traceparent()
+                items += [pb.UsageItem(record=signed_pb2.Signed.FromString(row[1]), traceparent=here) for row in own]
             results = await self._accounting.record_usage(items)
         refusals = [refusal_of(result.error) if result.HasField("error") else None for result in results]
         if any(no is not None and no.reason == _CONFLICT for no in refusals):
             self._conflict, self._compared = True, False
         taken = [row[0] for row, no in zip(rows, refusals, strict=True) if no is None or not _stays(no)]
-        self._journal.acknowledge_usage(taken)
+        await self._journal.commit(partial(self._journal.acknowledge_usage, taken))
         full = [row[0] for row, no in zip(rows, refusals, strict=True) if no is not None and no.code == _FULL]
         if full:
             self._held_back.hold(full[-1], self._clock.monotonic())

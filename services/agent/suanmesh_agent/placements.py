@@ -118,9 +118,9 @@ class Placements:
 
     async def _go_on(self, carried: Carried) -> None:
         name = carried.placement.name
-        while self._journal.stage(name) is not Stage.REPORTED:
-            self._journal.keep_placement(name, carried.placement.SerializeToString())
-            self._reached(name, await self._steps.step(carried, self._journal.stage(name) or Stage.SEEN))
+        await self._journal.commit(partial(self._keep, carried.placement))
+        while (stage := self._journal.stage(name) or Stage.SEEN) is not Stage.REPORTED:
+            await self._reached(carried, await self._steps.step(carried, stage))
 
     async def _give_up(self, carried: Carried, defect: Exception) -> None:
         """Fail a placement that met a defect: what runs of it is ended and metered, as far as the defect lets us."""
@@ -129,11 +129,20 @@ class Placements:
             await asyncio.sleep(self._winding_up.parked_s(name))
             if await self._winding_up.run(name, partial(self._steps.wind_up, carried)):
                 break
-        self._reached(name, await self._steps.fail(carried, defect))
+        await self._reached(carried, await self._steps.fail(carried, defect))
 
-    def _reached(self, name: str, stage: Stage) -> None:
-        self._journal.go_on(name, stage)
-        log.info("placement went on", placement=name, state=stage.value)
+    async def _reached(self, carried: Carried, stage: Stage) -> None:
+        placement = carried.placement
+
+        def write() -> None:
+            self._keep(placement)
+            self._journal.go_on(placement.name, stage)
+
+        await self._journal.commit(write)
+        log.info("placement went on", placement=placement.name, state=stage.value)
+
+    def _keep(self, placement: placement_pb2.Placement) -> None:
+        self._journal.keep_placement(placement.name, placement.SerializeToString())
 
     def _let_go(self, standing: set[str]) -> None:
         """What the mesh does not name any more has ended while we were away."""
@@ -146,7 +155,7 @@ class Placements:
 
     async def _forget(self, name: str) -> None:
         """Let go of a placement that has ended in the mesh; what it left on disk is cleared up beside the others."""
-        self._journal.forget_placement(name)
+        await self._journal.commit(partial(self._journal.forget_placement, name))
         self._clearing.wake()
 
 

@@ -122,7 +122,7 @@ class Steps:
         self._stop(keys)
         for key in keys:
             await self._executor.over(key)
-        self._record(carried.placement, keys)
+        await self._record(carried.placement, keys)
 
     async def fail(self, carried: Carried, defect: Exception) -> Stage:
         """Tell the mesh that a defect of ours has ended the placement; nothing that may meet it again is looked at."""
@@ -199,7 +199,7 @@ class Steps:
         return Stage.ENDED
 
     async def _meter_end(self, carried: Carried) -> Stage:
-        self._record(carried.placement, self._keys(carried.placement))
+        await self._record(carried.placement, self._keys(carried.placement))
         return Stage.METERED
 
     async def _hand_over(self, carried: Carried) -> Stage:
@@ -368,14 +368,11 @@ class Steps:
     async def _meter_run(self, placement: placement_pb2.Placement, keys: list[TaskKey]) -> None:
         while True:
             await asyncio.sleep(self._meter_every_s)
-            self._record(placement, keys)
+            await self._record(placement, keys)
 
-    def _record(self, placement: placement_pb2.Placement, keys: list[TaskKey]) -> None:
-        for key in keys:
-            look = self._executor.look(key)
-            self._meter.record_task(
-                placement.name, key.index, look, wire.held_of(placement), traceparent=placement.traceparent
-            )
+    async def _record(self, placement: placement_pb2.Placement, keys: list[TaskKey]) -> None:
+        looks, held = [(key.index, self._executor.look(key)) for key in keys], wire.held_of(placement)
+        await self._meter.record_tasks(placement.name, looks, held, traceparent=placement.traceparent)
 
     def _stop(self, keys: list[TaskKey]) -> None:
         for key in keys:

@@ -160,9 +160,9 @@ class PaperSite:
         reached = asyncio.Event()
 
         class Mortal(Journal):
-            def go_on(self, name: str, then: Stage) -> None:
-                super().go_on(name, then)
-                if then is stage:
+            async def commit(self, take: Callable[[], None]) -> None:
+                await super().commit(take)
+                if any(at is stage for _, _, at in self.placements()):
                     reached.set()
                     raise asyncio.CancelledError
 

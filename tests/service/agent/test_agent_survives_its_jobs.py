@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from suanmesh.accounting.v1.usage_pb2 import UsageRecord
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.journal import Journal
-from suanmesh_agent.meter import BATCH_RECORDS, Meter
+from suanmesh_agent.meter import Meter
 from suanmesh_agent.testing import PaperAccounting, PaperSite, State, a_placement
 from suanmesh_content.manifest import DEPTH_MAX
 from suanmesh_kernel.refusals import ResourceExhausted
@@ -161,14 +162,14 @@ async def test_a_defect_while_tasks_run_stops_and_meters_them(
     world: PaperSite, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     """A task that nobody follows any more must not go on eating the site, and what it used is still owed."""
-    record, defects = Meter.record_task, list[Exception]()
+    record, defects = Meter.record_tasks, list[Exception]()
 
-    def first_wrong(meter: Meter, *facts: Any, **more: Any) -> None:
+    async def first_wrong(meter: Meter, *facts: Any, **more: Any) -> None:
         if defects:
             raise defects.pop()
-        record(meter, *facts, **more)
+        await record(meter, *facts, **more)
 
-    monkeypatch.setattr(Meter, "record_task", first_wrong)
+    monkeypatch.setattr(Meter, "record_tasks", first_wrong)
     world.scheduler.put(a_placement("import time; time.sleep(60)"))
     async with world.agent():
         await world.scheduler.reported(NAME, State.STATE_RUNNING)
@@ -182,7 +183,7 @@ async def test_a_defect_while_tasks_run_stops_and_meters_them(
 async def test_a_full_disk_at_the_site_puts_a_placement_off(world: PaperSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that was paid for must not fail because a site had no room in its journal for a moment."""
     keep, times = Journal.keep_placement, [1, 2]
-    small = sqlite3.connect(":memory:")
+    small = sqlite3.connect(":memory:", check_same_thread=False)
     small.execute("CREATE TABLE things (content)")
     small.execute("PRAGMA max_page_count = 3")
 
@@ -245,10 +246,16 @@ async def test_a_defect_over_one_record_of_a_call_leaves_the_others_theirs(world
             journal.add_usage(poisoned, b"\xff", placement.traceparent)
         world.accounting.down = False
         final = await world.accounting.has(lambda record: record.final)
-        assert [row[0] for row in journal.unsent_usage(BATCH_RECORDS)] == [poisoned]
+        await left_to_send(journal, [poisoned])
     assert final.sequence == poisoned - 1 > 1
     assert sorted(world.accounting.records) == list(range(1, poisoned))
     assert world.accounting.taken == poisoned - 1
+
+
+async def left_to_send(journal: Journal, sequences: list[int]) -> None:
+    """Wait until nothing but these is left: what was taken is written down after its answer."""
+    while [row[0] for row in journal.unsent_usage(1000)] != sequences:  # noqa: ASYNC110 - a file, written by a thread
+        await asyncio.sleep(0.01)
 
 
 class FullAccounting(PaperAccounting):
@@ -281,8 +288,7 @@ async def test_usage_that_accounting_has_no_room_for_is_kept_and_holds_up_nothin
             world.scheduler.put(a_placement("pass", name))
             await world.scheduler.reported(name, State.STATE_DELIVERING)
         await world.accounting.has(lambda record: record.final and record.placement == THIRD)
-        held_back = [row[0] for row in journal.unsent_usage(BATCH_RECORDS * 100)]
-        assert held_back == [1, 2]
+        await left_to_send(journal, [1, 2])
         calls = world.accounting.calls
         accounting.no_room_for.clear()
         await world.accounting.has(lambda record: record.sequence == 1)

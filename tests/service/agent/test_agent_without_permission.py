@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,9 @@ async def test_what_was_placed_elsewhere_meanwhile_is_not_begun(world: PaperSite
     put_down = asyncio.Event()
 
     class Told(Journal):
-        def go_on(self, name: str, stage: Stage) -> None:
-            super().go_on(name, stage)
-            if stage is Stage.REPORTED:
+        async def commit(self, take: Callable[[], None]) -> None:
+            await super().commit(take)
+            if self.stage(NAME) is Stage.REPORTED:
                 put_down.set()
 
     world.run_for_s = 0.0

@@ -22,7 +22,8 @@ from suanmesh_agent.executors import images, syscalls
 from suanmesh_agent.executors.scratch_folders import take_back
 from suanmesh_agent.executors.users import kill_all_of, lease_user, mark_unused
 
-SCRATCH_PARTS = ("work", "tmp", "shm")
+WORK = "work"
+SCRATCH_PARTS = (WORK, "tmp", "shm")
 IMAGE = "scratch.img"
 _STAGE_OPTIONS = "size=1m,mode=711"
 _OOM_SCORE_ADJ = "500"
@@ -53,6 +54,11 @@ class Confinement:
         users = Path(self._facts["users_folder"])
         self.user, self._lease = lease_user(users, self._facts["first_user"], self._facts["users"])
         syscalls.unshare_mounts()
+        if self._facts[
+            "program"
+        ]:  # a sandbox shows nothing of it, and reads the list of all mounts for each of its own
+            with contextlib.suppress(OSError):
+                syscalls.unmount("/sys", syscalls.MNT_DETACH)
         self._stage.mkdir(mode=0o711, parents=True, exist_ok=True)
         syscalls.mount("tmpfs", str(self._stage), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, _STAGE_OPTIONS)
         Path(self._scratch).mkdir(mode=0o711)
@@ -108,7 +114,12 @@ class Confinement:
         self._mounts.append(self._scratch)
         self._before = images.used(self._scratch)
         for part in SCRATCH_PARTS:
-            _copy_tree(self._home / part, Path(self._scratch, part), self.user)
+            target = Path(self._scratch, part)
+            if part == WORK:
+                _copy_tree(self._home / part, target, self.user)
+            else:
+                target.mkdir()
+                _give(target, self.user)
 
     def _lay_out_folders(self) -> None:
         for part in SCRATCH_PARTS:

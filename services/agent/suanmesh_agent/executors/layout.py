@@ -66,6 +66,11 @@ class Layout:
         """What is counted: the task's, and the sandbox's own."""
         return self.processes + (_SANDBOX_PROCESSES if self.sandbox else 0)
 
+    @property
+    def _in_folders(self) -> bool:
+        """Whether scratch is folders of the site's disk, for want of a file system for each task."""
+        return not (self.confined and self.confined.formatter)
+
     def home(self, key: TaskKey) -> Path:
         """The task's folder."""
         return self.folder / key.placement / str(key.index)
@@ -78,7 +83,7 @@ class Layout:
         for folder in (self.folder, home):
             folder.chmod(0o700)
         work = home / "work"
-        parts = (home / part for part in SCRATCH_PARTS)
+        parts = [home / part for part in SCRATCH_PARTS] if self._in_folders else [work]
         for folder in (home / "shim", home / "log", *parts, *(work / mount for mount in spec.outputs)):
             folder.mkdir(parents=True, exist_ok=True)
         for path, content in spec.artefacts:
@@ -106,20 +111,19 @@ class Layout:
         command = spec.command
         if self.sandbox and not counted and _PRLIMIT.exists():  # in the sandbox's user namespace only its own count
             command = (str(_PRLIMIT), f"--nproc={self.processes}", "--", *command)
-        in_folders = not (self.confined and self.confined.formatter)
         return {
             "argv": self.sandbox.wrapped(command, places) if self.sandbox else list(command),
             "cwd": str(places.work),
             "env": self._environment(spec, places),
             "sandbox": walls,
             "confine": self._confine(spec),
-            "limits": self._limits(spec, in_folders=in_folders),
+            "limits": self._limits(spec),
             "max_duration_s": spec.max_duration_s,
             "watch_memory_bytes": 0 if fence.oom_file else spec.memory_bytes,
             "watch_processes": 0 if counted else self.processes,
             "scratch_bytes": spec.scratch_bytes,
             "scratch_files": images.files_of(spec.scratch_bytes),
-            "scratch_folders": [str(home / part) for part in SCRATCH_PARTS] if in_folders else [],
+            "scratch_folders": [str(home / part) for part in SCRATCH_PARTS] if self._in_folders else [],
             "log_folder": str(home / "log"),
             "log_bytes": spec.log_bytes,
             "join": list(fence.join),
@@ -153,14 +157,14 @@ class Layout:
             "inputs": [[mount, str(folder.absolute())] for mount, folder in spec.inputs],
         }
 
-    def _limits(self, spec: TaskSpec, *, in_folders: bool) -> dict[str, int]:
+    def _limits(self, spec: TaskSpec) -> dict[str, int]:
         """Resource limits by their names in `resource`."""
         limits = {"RLIMIT_CORE": 0}
         if self.confined:  # for any other the limit would count what else the agent's user runs
             limits["RLIMIT_NPROC"] = self._processes
             if self.cgroups:  # which also counts how often its bound was hit, and so is to be the lower
                 limits["RLIMIT_NPROC"] += _SPARE_PROCESSES
-        if in_folders:
+        if self._in_folders:
             limits["RLIMIT_FSIZE"] = spec.scratch_bytes + _BLOCK_BYTES
         return limits
 

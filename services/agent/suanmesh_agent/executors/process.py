@@ -64,6 +64,8 @@ class ProcessExecutor:
         permitted = str(permission.resolve()) if permission else ""
         self._layout = Layout(self._folder, engine_path, sandbox, cgroups, confined, lives_with, permitted, processes)
         self._fork_server = ForkServer(self._folder)
+        self._ended: dict[TaskKey, TaskLook] = {}
+        self._known: dict[str, set[int]] = {}
         self._opened: dict[TaskKey, int] = {}
         self._opening = threading.Lock()
         self.start_fault = ""
@@ -94,6 +96,7 @@ class ProcessExecutor:
         self.start_fault = ""
 
     async def _begin(self, spec: TaskSpec) -> None:
+        self._known[spec.key.placement] = self._begun(spec.key.placement) | {spec.key.index}
         try:
             await asyncio.to_thread(self._layout.lay_out, spec)
         except OSError as fault:
@@ -135,17 +138,31 @@ class ProcessExecutor:
         return bytes(said)
 
     def look(self, key: TaskKey) -> TaskLook:
-        """Read how it stands from what the shim keeps on disk."""
-        folder = self._home(key) / "shim"
-        if ended := _read(folder / "exit.json"):
-            return _ended(ended)
-        started = _read(folder / "started.json")
+        """Read how it stands from what the shim keeps on disk; what has ended is read once."""
+        if known := self._ended.get(key):
+            return known
+        if key.index not in self._begun(key.placement):
+            return TaskLook(TaskState.ABSENT)
+        folder = f"{self._folder}/{key.placement}/{key.index}/shim"
+        if ended := _read(f"{folder}/exit.json"):
+            return self._ended.setdefault(key, _ended(ended))
+        started = _read(f"{folder}/started.json")
         if started is None:
             return TaskLook(TaskState.ABSENT)
-        state = TaskState.RUNNING if _is_locked(folder / "lock") else TaskState.LOST
-        if state is TaskState.LOST and (ended := _read(folder / "exit.json")):
-            return _ended(ended)
-        return TaskLook(state, usage=_usage(_read(folder / "usage.json")), start_time=_time(started["start_unix_ns"]))
+        state = TaskState.RUNNING if _is_locked(f"{folder}/lock") else TaskState.LOST
+        if state is TaskState.LOST and (ended := _read(f"{folder}/exit.json")):
+            return self._ended.setdefault(key, _ended(ended))
+        usage, begun = _usage(_read(f"{folder}/usage.json")), _time(started["start_unix_ns"])
+        return TaskLook(state, usage=usage, start_time=begun)
+
+    def _begun(self, placement: str) -> set[int]:
+        """Tasks that this agent, or one before it, has laid out."""
+        known = self._known.get(placement)
+        if known is None:
+            known = {int(home.name) for home in self._homes(placement)}
+            if known:  # of what was never here, nothing is kept, however often it is asked for
+                self._known[placement] = known
+        return known
 
     async def over(self, key: TaskKey) -> TaskLook:
         """Wait for the shim's end by its pidfd."""
@@ -197,6 +214,7 @@ class ProcessExecutor:
             if self._cgroups:
                 self._cgroups.remove(f"{placement}-{home.name}")
             self._close(TaskKey(placement, int(home.name)))
+            self._ended.pop(TaskKey(placement, int(home.name)), None)
             for part in (IMAGE, *SCRATCH_PARTS):
                 try:
                     remove_tree(home / part)
@@ -209,6 +227,8 @@ class ProcessExecutor:
         """Remove everything of the placement. Raises OSError where something stays."""
         self.forget_work(placement)
         remove_tree(self._folder / placement)
+        for index in self._known.pop(placement, ()):
+            self._ended.pop(TaskKey(placement, index), None)
 
     def placements(self) -> list[str]:
         """Every placement something is kept of, the newest first."""
@@ -327,15 +347,16 @@ def _time(unix_ns: int) -> datetime:
     return datetime.fromtimestamp(unix_ns / 1e9, UTC)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: str | Path) -> dict[str, Any] | None:
     try:
-        facts: dict[str, Any] = json.loads(path.read_text())
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - read for every task again and again
+            facts: dict[str, Any] = json.loads(file.read())
     except FileNotFoundError:
         return None
     return facts
 
 
-def _is_locked(path: Path) -> bool:
+def _is_locked(path: str | Path) -> bool:
     """Whether the shim that holds it lives: the kernel gives its lock back whatever ended it."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)

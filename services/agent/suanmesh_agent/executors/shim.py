@@ -26,6 +26,7 @@ from typing import Any
 
 from suanmesh_agent.executors import seccomp, syscalls
 from suanmesh_agent.executors.confinement import Confinement
+from suanmesh_agent.executors.group_files import GroupFiles
 from suanmesh_agent.executors.permit import Permit
 from suanmesh_agent.executors.processes import (
     children,
@@ -55,8 +56,8 @@ REAP_BOUND_S, REAP_PAUSE_S = 5.0, 0.01
 LOCK_TRIES = 50
 SECCOMP_FD = 10
 """Where the sandbox finds the filter of system calls."""
-_EVENTS = {"oom": ("oom_kill", "OUT_OF_MEMORY"), "pids": ("max", "PROCESSES_EXCEEDED")}
-"""By the file that counts: its word for a bound that was hit, and the failure that is."""
+_BOUNDS = {"oom": "OUT_OF_MEMORY", "pids": "PROCESSES_EXCEEDED"}
+"""The failure that it is to hit a bound of the control groups."""
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -94,7 +95,7 @@ class Run:
         self._start_ns, self._start = time.time_ns(), time.monotonic()
         self._next_usage, self._next_watch = self._start + USAGE_EVERY_S, self._start + WATCH_EVERY_S
         self._next_scratch = 0.0
-        self._hits = {name: self._count(name) for name in _EVENTS}
+        self._groups = GroupFiles(spec)
         self._permit = Permit(spec.get("permission", ""))
         self._checking = self._cleared = False
         self._outlived = open_pidfd(spec["lives_with"]) if spec["lives_with"] else None
@@ -123,7 +124,6 @@ class Run:
         # A signal, because nothing the task does may make a look at the permission late: not a folder to be measured.
         signal.signal(signal.SIGALRM, lambda *_: self._check_permission())
         signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
-        self._keep_usage()
         _let_go(starter)
         self._watch(output_reader, wake_reader)
         self._clear_out(wake_reader)
@@ -139,8 +139,7 @@ class Run:
             return pid
         try:
             os.setsid()
-            for path in self._spec["join"]:
-                Path(path).write_text("0")  # this process, which moves itself without the whole host's waiting for it
+            self._groups.enter()
             null = os.open(os.devnull, os.O_RDONLY)
             for source, target in ((null, 0), (output, 1), (output, 2)):
                 os.dup2(source, target)
@@ -272,7 +271,7 @@ class Run:
         give_up = time.monotonic() + REAP_BOUND_S
         while time.monotonic() < give_up:
             self._reap()
-            members = {*children(), *self._group()} - {os.getpid()}
+            members = {*children(), *self._groups.members()} - {os.getpid()}
             if not members and not has_children():
                 self._cleared = True
                 return
@@ -297,24 +296,16 @@ class Run:
     def _members(self) -> list[int]:
         """Everything the task has started: its descendants, which a subreaper does not lose, and its cgroup's."""
         pids = {pid for pid, fields in self._descendants() if fields[0] != "Z"}
-        return sorted((pids | self._group()) - {os.getpid()})
+        return sorted((pids | self._groups.members()) - {os.getpid()})
 
     def _descendants(self) -> list[tuple[int, list[str]]]:
         """None where no child is left: nobody then looks through all the processes of the host."""
         return descendants(os.getpid()) if has_children() else []
 
-    def _group(self) -> set[int]:
-        pids: set[int] = set()
-        for path in self._spec["members"]:
-            with contextlib.suppress(OSError):
-                pids.update(int(pid) for pid in Path(path).read_text().split())
-        return pids
-
     def _measure_cpu_us(self) -> int:
         """Processor time of the task and all it started: the kernel's count where it has a cgroup of its own."""
-        if self._spec["cpu_file"]:
-            with contextlib.suppress(OSError, ValueError):
-                return _read_cpu_us(Path(self._spec["cpu_file"]))
+        if (counted := self._groups.cpu_us()) is not None:
+            return counted
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         ticks = sum(sum(int(field) for field in fields[11:15]) for _, fields in self._descendants())
         return int((ended.ru_utime + ended.ru_stime) * 1e6) + ticks * 1_000_000 // _TICKS_PER_S
@@ -326,23 +317,14 @@ class Run:
     def _keep_usage(self) -> None:
         _write(self._folder / "usage.json", self._usage())
 
-    def _count(self, name: str) -> int:
-        """How often the bound that `name` stands for was hit, as the task's cgroup counts."""
-        with contextlib.suppress(OSError):
-            if self._spec[f"{name}_file"]:
-                for line in Path(self._spec[f"{name}_file"]).read_text().splitlines():
-                    if line.startswith(f"{_EVENTS[name][0]} "):
-                        return int(line.split()[1])
-        return 0
-
     def _judge(self) -> None:
         """Say which bound a task that failed by itself had hit."""
         if self._failure or self._status == 0:
             return
         if self._outgrown():
             self._failure = "SCRATCH_EXCEEDED"
-        for name, (_, failure) in _EVENTS.items():
-            if not self._failure and self._count(name) > self._hits[name]:
+        for name, failure in _BOUNDS.items():
+            if not self._failure and self._groups.hit(name):
                 self._failure = failure
 
     def _leave(self) -> None:
@@ -362,13 +344,6 @@ class Run:
             "end_unix_ns": time.time_ns(),
         }
         _write(self._folder / "exit.json", facts | self._usage())
-
-
-def _read_cpu_us(path: Path) -> int:
-    text = path.read_text()
-    if path.name == "cpuacct.usage":
-        return int(text) // 1000
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("usage_usec "))
 
 
 def _write(path: Path, facts: dict[str, Any]) -> None:

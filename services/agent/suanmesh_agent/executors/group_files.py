@@ -1,0 +1,75 @@
+"""A task's control groups, as its shim uses them: files that it opens once, and reads whatever it unmounts later.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_READ_BYTES_MAX = 1 << 18
+_EVENTS = {"oom": "oom_kill", "pids": "max"}
+"""By the file that counts: its word for a bound that was hit."""
+
+
+class GroupFiles:
+    """Those that the executor named in the task's spec.json; none where there are no control groups."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        """Raises OSError where the groups are not there."""
+        self._join = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in spec["join"]]
+        self._members = [os.open(os.path.dirname(path), _FOLDER) for path in spec["members"]]  # noqa: PTH120
+        self._events = {name: _open(spec[f"{name}_file"]) for name in _EVENTS if spec[f"{name}_file"]}
+        self._cpu = _open(spec["cpu_file"]) if spec["cpu_file"] else None
+        self._cpu_ns = os.path.basename(spec["cpu_file"]) == "cpuacct.usage"  # noqa: PTH119 - version 1
+        self._hits = {name: self._count(name) for name in _EVENTS}
+
+    def enter(self) -> None:
+        """Move this process, which has one thread, into them; nobody else waits for that. Raises OSError."""
+        for file in self._join:
+            os.write(file, b"0")
+
+    def members(self) -> set[int]:
+        """Every process in them."""
+        pids: set[int] = set()
+        for folder in self._members:
+            with contextlib.suppress(OSError):
+                file = os.open("cgroup.procs", os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)  # one that is open goes stale
+                try:
+                    pids.update(map(int, _read(file).split()))
+                finally:
+                    os.close(file)
+        return pids
+
+    def cpu_us(self) -> int | None:
+        """Processor time of all that has ever been in them; None where nobody counts it."""
+        if self._cpu is None:
+            return None
+        with contextlib.suppress(OSError, ValueError):
+            text = _read(self._cpu)
+            if self._cpu_ns:
+                return int(text) // 1000
+            return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("usage_usec "))
+        return None
+
+    def hit(self, name: str) -> bool:
+        """Whether the bound on memory, `oom`, or on processes, `pids`, was hit since this was made."""
+        return self._count(name) > self._hits[name]
+
+    def _count(self, name: str) -> int:
+        with contextlib.suppress(OSError, KeyError):
+            for line in _read(self._events[name]).splitlines():
+                if line.startswith(f"{_EVENTS[name]} "):
+                    return int(line.split()[1])
+        return 0
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _read(file: int) -> str:
+    return os.pread(file, _READ_BYTES_MAX, 0).decode()
