@@ -15,6 +15,7 @@ from executor_kinds import ENGINE, a_task, log_says, make_executor
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskState
 from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.executors.processes import memory_bytes
 from suanmesh_agent.permission import RunPermission
 from suanmesh_content import FolderError
 from suanmesh_kernel.clock import SystemClock
@@ -107,6 +108,18 @@ async def test_a_task_that_takes_too_much_memory_is_told_so(executor: ProcessExe
     look = await executor.over(task.key)
     assert look.failure == "OUT_OF_MEMORY"
     assert look.exit_status == 137
+
+
+def test_a_process_that_has_ended_takes_no_memory() -> None:
+    """Workers that end together were counted as if each had held alone what they shared: an OUT_OF_MEMORY of nobody."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert memory_bytes([child]) == 0
+    os.waitpid(child, 0)
+    assert memory_bytes([child]) == 0
+    assert memory_bytes([os.getpid()]) > 1_000_000
 
 
 async def test_a_task_that_fills_the_disk_is_ended(executor: ProcessExecutor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -42,16 +43,28 @@ def children() -> list[int]:
         return [pid for pid, fields in descendants(os.getpid()) if fields[0] != "Z"]
 
 
-def memory_bytes(members: list[tuple[int, list[str]]]) -> int:
-    """Memory of processes together, each shared page counted once by its parts; whole pages where that is not told."""
-    return sum(_proportional_bytes(pid, fields) for pid, fields in members)
+def memory_bytes(pids: Iterable[int]) -> int:
+    """Memory of processes together, each shared page counted once by its parts; whole pages where that is not told.
+
+    One that has ended meanwhile has none: what it shared is told by the others.
+    """
+    return sum(map(_proportional_bytes, pids))
 
 
-def _proportional_bytes(pid: int, fields: list[str]) -> int:
-    with contextlib.suppress(OSError, ValueError):
+def _proportional_bytes(pid: int) -> int:
+    try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Pss:", "SwapPss:")))
-    return int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    except ProcessLookupError:
+        return 0
+    except OSError:
+        return _resident_bytes(pid)
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Pss:", "SwapPss:")))
+
+
+def _resident_bytes(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def short_name(pid: int) -> str:

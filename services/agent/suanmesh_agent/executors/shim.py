@@ -228,7 +228,7 @@ class Run:
         members = descendants(os.getpid())
         if processes and len(members) > processes:
             self._end("PROCESSES_EXCEEDED", grace_s=0)
-        if memory and memory_bytes(members) > memory:
+        if memory and memory_bytes(pid for pid, _ in members) > memory:
             self._end("OUT_OF_MEMORY", grace_s=0)
 
     def _outgrown(self) -> bool:
