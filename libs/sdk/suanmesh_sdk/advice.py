@@ -156,6 +156,10 @@ STATE_REASONS: Final[dict[str, Text]] = {
     ),
     "CHOSEN": Text("{pool} was chosen, at {cost_micros} micros.", "已选定 {pool}，花费 {cost_micros} 微元。"),
     "COMMAND_MISSING": Text("The package names nothing to run.", "程序包没有可运行的命令。"),
+    "DEADLINE_MISSED": Text(
+        "The deadline, {deadline}, passed while it waited for a place.",
+        "等待落位期间截止时间 {deadline} 已过。",
+    ),
     "DEFECT": Text(
         "The scheduler met a defect of its own, {defect}; its operator can see it in the log.",
         "调度器遇到自身缺陷 {defect}，其运维方可在日志中查看。",
@@ -188,6 +192,10 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "作业的文件无法就位：路径相互冲突或过长。",
     ),
     "MANIFEST_INVALID": Text("The source's manifest is none a dataset can have.", "源站点的清单不是数据集可有的清单。"),
+    "NEVER_FITS": Text(
+        "Not even idle pools could take it as it is: waiting does not help.",
+        "即使空闲，也没有资源池能按现状承接：等待无济于事。",
+    ),
     "NO_PLACE": Text(
         "None of {pools} pools can take it now; `suan job explain` says why.",
         "{pools} 个资源池目前都不能承接；原因见 `suan job explain`。",

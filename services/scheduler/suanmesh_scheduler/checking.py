@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from suanmesh.scheduler.v1 import job_pb2
@@ -49,6 +50,13 @@ def check_names(job_id: str, job: job_pb2.Job) -> None:
         if not ID_PATTERN.fullmatch(output_dataset_id(job_id, output.output_id, ATTEMPTS_MAX)):
             problem = f"{output.output_id} is too long for a dataset's name behind {job_id}"
             raise _invalid(f"outputs[{i}].output_id", problem)
+
+
+def check_deadline(job: job_pb2.Job, now: datetime) -> None:
+    """Refuse a job that would have to have ended already. Raises InvalidArgument (`FIELD_INVALID`)."""
+    limits = job.constraints
+    if limits.HasField("deadline") and limits.deadline.ToDatetime(UTC) <= now:
+        raise _invalid("constraints.deadline", f"{limits.deadline.ToJsonString()} has passed")
 
 
 def fill_in(job: job_pb2.Job) -> None:

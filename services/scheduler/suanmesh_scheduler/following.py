@@ -58,6 +58,7 @@ class Following:
         self._store = store
         self._areas = areas
         self._delivering = delivering
+        self._placements = mirrors.placements
         self._sites = mirrors.sites
         self._transfers = mirrors.transfers
         self._clock = clock
@@ -66,7 +67,9 @@ class Following:
 
     async def step(self, job: Held[job_pb2.Job]) -> None:
         """Bring job and placement one step on, if there is one to take."""
-        placement = await self._store.get(PLACEMENTS, job.message.placement)
+        placement = self._placements.get(job.message.placement)
+        if placement is None:  # the jobs' mirror may be ahead of the placements'
+            placement = await self._store.get(PLACEMENTS, job.message.placement)
         if placement is None:
             raise NotFound("PLACEMENT_UNKNOWN", f"{job.name} has lost {job.message.placement}", name=job.name)
         state = wire.placement_state(placement.message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -24,7 +25,7 @@ from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.rounds import Outcome, Rounds
 from suanmesh_scheduler.settings import SchedulerSettings
-from suanmesh_sdk.state_reasons import reason_to
+from suanmesh_sdk.state_reasons import reason_from, reason_to
 from suanmesh_store import Conflict, Held, Store, Update, WorkQueue
 from suanmesh_store.layout import JOBS
 from suanmesh_telemetry import names, span
@@ -121,6 +122,9 @@ class Reconciler:
                 continue
             held = (self._jobs.get(name) for name in self._waiting.take_many(self._settings.round_jobs_max))
             jobs = [job for job in held if job is not None and _waits(job.message)]
+            overdue = {job.name for job in jobs if _is_overdue(job.message, self._clock.now())}
+            self._queue.add(overdue)
+            jobs = [job for job in jobs if job.name not in overdue]
             await self._place_each([job for job in jobs if not self._guard.parked_s(job.name)])
 
     async def _place_each(self, jobs: Sequence[Held[job_pb2.Job]]) -> None:
@@ -181,13 +185,18 @@ class Reconciler:
                 await self._store.commit(Update(held, job))
 
     async def _settle(self, name: str) -> None:
-        held = await self._store.get(JOBS, name)
+        """As the mirror shows the job: where that is behind, the commit fails, and the job is looked at again."""
+        held = self._jobs.get(name)
         if held is None or wire.job_state(held.message) in JOB_ENDS:
             return
         if held.message.placement:
             await self._following.step(held)
         elif held.message.cancel_requested:
             await self._end(held, JobState.CANCELLED, WHILE_WAITING)
+        elif _is_overdue(held.message, self._clock.now()):
+            deadline = held.message.constraints.deadline.ToJsonString()
+            missed = StateReason("DEADLINE_MISSED", {"deadline": deadline})
+            await self._end(held, JobState.FAILED, missed.after(reason_from(held.message.state_reason)))
 
     async def _give_up(self, name: str, refusal: Refusal) -> None:
         """What has no room in a document never will have: the job fails, its placement first."""
@@ -207,3 +216,8 @@ class Reconciler:
 
 def _waits(job: job_pb2.Job) -> bool:
     return not (job.placement or job.cancel_requested) and wire.job_state(job) not in JOB_ENDS
+
+
+def _is_overdue(job: job_pb2.Job, now: datetime) -> bool:
+    deadline = wire.deadline_of(job)
+    return deadline is not None and deadline <= now

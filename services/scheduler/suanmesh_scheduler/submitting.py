@@ -20,7 +20,7 @@ from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.refusals import AlreadyExists, NotFound, PermissionDenied, Refusal, ResourceExhausted, is_final
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import check_size
-from suanmesh_scheduler.checking import check, check_names, fill_in
+from suanmesh_scheduler.checking import check, check_deadline, check_names, fill_in
 from suanmesh_scheduler.domain.admission import Bounds, Pace
 from suanmesh_scheduler.domain.rates import Rate
 from suanmesh_scheduler.domain.states import JOB_ENDS
@@ -167,6 +167,7 @@ class Submitting:
             try:
                 job = found(draft)
                 party = _party_of(job, accounts, datasets, call)
+                check_deadline(job, now)
                 self._check_targets(job)
                 job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
                 check_names(job_id, job)

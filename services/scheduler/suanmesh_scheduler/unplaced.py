@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2
-from suanmesh_kernel.reasons import StateReason
+from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_job
@@ -65,8 +65,9 @@ def _says_the_same(last: decision_pb2.Decision | Refusal | None, decision: decis
 
 def _waiting(unplaced: Unplaced, decision: str) -> job_pb2.Job:
     job = unplaced.job.draft()
-    pools = str(unplaced.decision.candidate_count)
-    job.state_reason.CopyFrom(reason_to(StateReason("NO_PLACE", {"pools": pools})))
+    reason = StateReason("NO_PLACE", {"pools": str(unplaced.decision.candidate_count)})
+    lasting = StateReason("NEVER_FITS") if unplaced.decision.never_fits else NO_REASON
+    job.state_reason.CopyFrom(reason_to(reason.after(lasting)))
     job.decision = decision or job.decision
     bound_job(job)
     return job

@@ -65,7 +65,7 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec
         max_latency_us=limits.max_latency_us,
         min_bandwidth_bps=limits.min_bandwidth_bps or BANDWIDTH_BPS_MIN,
         budget_micros=limits.budget_micros,
-        deadline=limits.deadline.ToDatetime(UTC) if limits.HasField("deadline") else None,
+        deadline=deadline_of(job),
         second_value_micros=job.objective.second_value_micros,
         max_duration_s=job.max_duration_s,
     )
@@ -114,6 +114,12 @@ def path_from(path: reservation_pb2.Path) -> Path:
     return Path(tuple(path.links), path.latency_us, path.available_bps, path.price_micros_per_mib)
 
 
+def deadline_of(job: job_pb2.Job) -> datetime | None:
+    """By when the job is to have ended."""
+    limits = job.constraints
+    return limits.deadline.ToDatetime(UTC) if limits.HasField("deadline") else None
+
+
 def place_of(job: job_pb2.Job) -> str:
     """Where a job stands in lists."""
     return pages.newest_first(job.create_time.ToMicroseconds(), job.name)
@@ -159,6 +165,7 @@ def decision_to(verdict: Verdict) -> decision_pb2.Decision:
         runner_up=verdict.runner_up.pool if verdict.runner_up else "",
         reason=verdict.reason,
         reason_zh=verdict.reason_zh,
+        never_fits=verdict.never_fits,
     )
     if verdict.change is not None:
         decision.admitting_change.CopyFrom(_change_to(verdict.change))

@@ -14,6 +14,7 @@ from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler.domain.bookings import Booked, free_hosts
 from suanmesh_scheduler.domain.decide import decide
 from suanmesh_scheduler.domain.fitting import taken
+from suanmesh_scheduler.domain.outlook import with_outlook
 from suanmesh_scheduler.domain.round import Turn, decide_round
 from suanmesh_scheduler.domain.values import (
     Ask,
@@ -159,7 +160,7 @@ def one_by_one(turns: list[Turn]) -> list[Verdict]:
     books, verdicts = Books(), []
     for turn in turns:
         now = books.seen(turn)
-        verdicts.append(decide(turn.job, now))
+        verdicts.append(with_outlook(decide(turn.job, now), turn.job, now))
         if (chosen := verdicts[-1].chosen) is not None:
             books.place(turn.job, chosen, now)
     return verdicts

@@ -10,6 +10,7 @@ from suanmesh_kernel.quantities import Capacity
 from suanmesh_scheduler.domain.decide import verdict_of, weigh
 from suanmesh_scheduler.domain.fitting import taken
 from suanmesh_scheduler.domain.obstacles import of_cost
+from suanmesh_scheduler.domain.outlook import with_outlook
 from suanmesh_scheduler.domain.relax import with_change
 from suanmesh_scheduler.domain.values import Blocked, Candidate, Host, JobSpec, Path, Pool, Situation, Verdict
 
@@ -57,7 +58,7 @@ def _decide(turn: Turn, so_far: _Taken) -> Decided:
     situation = _seen(turn, so_far)
     verdict = verdict_of(_weighed(turn, situation, so_far))
     if verdict.chosen is None:
-        verdict = with_change(verdict, turn.job, situation)
+        verdict = with_outlook(with_change(verdict, turn.job, situation), turn.job, situation)
         return Decided(verdict, overtaken=situation.paths != turn.situation.paths)
     return Decided(verdict, _take(turn.job, verdict.chosen, situation, so_far))
 

@@ -284,6 +284,8 @@ class Verdict:
     reason: str
     reason_zh: str
     change: AdmittingChange | None = None
+    never_fits: bool = False
+    """Nothing fits, and nothing would were everything idle: waiting does not help."""
 
     @property
     def chosen(self) -> Candidate | None:

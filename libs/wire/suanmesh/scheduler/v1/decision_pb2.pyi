@@ -38,6 +38,7 @@ class Decision(message.Message):
     TRACE_ID_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     REASON_ZH_FIELD_NUMBER: builtins.int
+    NEVER_FITS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`jobs/{job}/decisions/{n}`; empty on a plan."""
     job: builtins.str
@@ -54,6 +55,10 @@ class Decision(message.Message):
     """Trace it was made in, 32 hex digits."""
     reason_zh: builtins.str
     """`reason` in Chinese."""
+    never_fits: builtins.bool
+    """Nothing fits, and nothing would were everything idle: waiting does not help, a change of the job or of what is
+    offered may.
+    """
     @builtins.property
     def read(self) -> Revisions:
         """What it was made from."""
@@ -85,10 +90,11 @@ class Decision(message.Message):
         trace_id: builtins.str = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         reason_zh: builtins.str = ...,
+        never_fits: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["admitting_change", b"admitting_change", "create_time", b"create_time", "read", b"read"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["admitting_change", b"admitting_change", "candidate_count", b"candidate_count", "candidates", b"candidates", "chosen", b"chosen", "create_time", b"create_time", "job", b"job", "name", b"name", "read", b"read", "reason", b"reason", "reason_zh", b"reason_zh", "runner_up", b"runner_up", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["admitting_change", b"admitting_change", "candidate_count", b"candidate_count", "candidates", b"candidates", "chosen", b"chosen", "create_time", b"create_time", "job", b"job", "name", b"name", "never_fits", b"never_fits", "read", b"read", "reason", b"reason", "reason_zh", b"reason_zh", "runner_up", b"runner_up", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

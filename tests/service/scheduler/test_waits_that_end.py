@@ -1,0 +1,55 @@
+"""A job that waits is told whether that can help, and does not wait for what cannot come any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from suanmesh.registry.v1 import site_pb2
+from suanmesh.scheduler.v1 import job_pb2
+from suanmesh_scheduler.domain.breaker import SETBACK_S
+from suanmesh_sdk.status import refusal_of
+from suanmesh_store.layout import SITES
+
+Job = job_pb2.Job
+JobOf = Callable[..., job_pb2.Job]
+
+
+async def test_a_deadline_that_passes_ends_a_job_that_waits(scheduler: Any, job_of: JobOf) -> None:
+    """Who waits for the end of a job that may not begin any more waits for ever."""
+    late = scheduler.clock.now() + timedelta(seconds=500)
+    await scheduler.submit("busy", cpu_milli=4000, allow_sites=["sites/near"])
+    await scheduler.placed("jobs/busy")
+    await scheduler.submit("late", cpu_milli=4000, allow_sites=["sites/near"], deadline=late)
+    await scheduler.until_job(Job.STATE_PENDING, "jobs/late", "NO_PLACE")
+    scheduler.clock.advance(501)
+    job = await scheduler.until_job(Job.STATE_FAILED, "jobs/late", "DEADLINE_MISSED")
+    assert job.HasField("end_time")
+
+    refusal = refusal_of((await scheduler.submit_raw(job_of(deadline=late), "later")).results[0].error)
+    assert (refusal.reason, refusal.facts["field"]) == ("FIELD_INVALID", "constraints.deadline")
+
+
+async def test_what_can_never_run_says_so(scheduler: Any) -> None:
+    """A user would wait for room that no host has, beside one who waits for room that will be free in an hour."""
+    await scheduler.submit("busy", cpu_milli=4000, allow_sites=["sites/near"])
+    await scheduler.placed("jobs/busy")
+    await scheduler.submit("next", cpu_milli=3000, allow_sites=["sites/near"])
+    await scheduler.submit("huge", cpu_milli=9000)
+    waits = await scheduler.until_job(Job.STATE_PENDING, "jobs/next", "NO_PLACE")
+    await scheduler.until_job(Job.STATE_PENDING, "jobs/huge", "NEVER_FITS")
+    assert not waits.state_reason.causes
+    assert not (await scheduler.decision("jobs/next")).never_fits
+    assert (await scheduler.decision("jobs/huge")).never_fits
+
+
+async def test_a_site_that_comes_back_is_tried_again(scheduler: Any) -> None:
+    """The only site of a job would stay barred for good because its agent was away for a minute."""
+    await scheduler.submit(allow_sites=["sites/near"])
+    first = await scheduler.placed()
+    await scheduler.lose("near")
+    await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
+    await scheduler.change(SITES, "sites/near", lambda s: setattr(s, "liveness", site_pb2.Site.LIVENESS_ALIVE))
+    scheduler.clock.advance(SETBACK_S + 1)
+    assert (await scheduler.placed()).name != first.name
