@@ -110,8 +110,12 @@ class Books:
         yield from (f"{key}: {count} final records" for key, count in finals.items() if count > 1)
 
     def _of_charges(self) -> Iterator[str]:
-        """Every charge, with what was waived of it, is a reading times a published price, rounded once."""
+        """Every charge, with what was waived of it, is a reading times a published price.
+
+        It is rounded once, with what rounding has left over in the line before of the same work.
+        """
         seen: Counter[tuple[str, int, str]] = Counter()
+        left: dict[tuple[str, str, int, int, str], Fraction] = defaultdict(Fraction)
         for charge in self.charges:
             seen[charge.usage, charge.meter, charge.price_version] += 1
             record = self.records.get(charge.usage)
@@ -122,9 +126,13 @@ class Books:
                 continue
             quantity = sum(reading.quantity for reading in record.readings if reading.meter == charge.meter)
             shown = Fraction(charge.price.amount_micros, charge.price.per_quantity)
-            wanted = (record.placement, quantity, price, round(quantity * price), payee)
+            work = (record.placement, record.transfer, record.task, int(charge.meter), charge.price_version)
+            exact = quantity * price + left[work]
+            left[work] = exact - round(exact)
+            wanted = (record.placement, quantity, price, round(exact), payee, left[work])
             rated = charge.amount_micros + charge.waived_micros
-            found = (charge.placement, charge.quantity, shown, rated, self.accounts[charge.payee].party)
+            carried = Fraction(charge.remainder_out, charge.price.per_quantity)
+            found = (charge.placement, charge.quantity, shown, rated, self.accounts[charge.payee].party, carried)
             if wanted != found:
                 yield f"{charge.name}: is {found}, should be {wanted}"
             if min(charge.amount_micros, charge.waived_micros) < 0:

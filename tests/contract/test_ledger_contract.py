@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from suanmesh.accounting.v1.accounting_service_pb2 import HoldAsk
 from suanmesh.accounting.v1.price_book_pb2 import PriceBook
+from suanmesh.accounting.v1.usage_pb2 import Charge
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, Price
 from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_accounting.domain import commands as c
@@ -189,6 +191,33 @@ async def test_usage_is_charged_once_however_often_it_comes(ledger: Ledger) -> N
     assert more == ("charges/a-e-2-0",)
     assert (await account_named(ledger, "accounts/a-income-cny")).balance_micros == 100
     await assert_sound(ledger)
+
+
+async def test_a_task_is_billed_for_what_it_used_however_it_was_reported(opening: Open) -> None:
+    """A thousand readings of a tenth of a micro are a hundred micros, not nothing, also across a restart."""
+    ledger = opening()
+    await found(ledger)
+    tenth = PriceBook(name=BOOK, party="parties/a", currency="CNY")
+    tenth.prices.append(Price(meter=METER_CPU_US, amount_micros=1, per_quantity=10))
+    await one(ledger, c.PublishBook(BOOK, tenth.SerializeToString()))
+    await one(ledger, hold_of("p", 500))
+    records = [usage_of(n, "p", 1 + n % 3, task=n % 2) for n in range(1, 301)]
+    used = Counter[int]()
+    for record in records:
+        used[record.measured.task] += record.measured.readings[0].quantity
+    for start in range(0, 200, 25):
+        await ledger.apply(records[start : start + 25])
+    await ledger.close()
+    again = opening()
+    await asyncio.gather(*(again.apply(records[start : start + 7]) for start in range(150, 300, 7)))
+    bill = await again.page(q.Bill(ALL, ACME, "", "", 0, 2**62))
+    charges = [Charge.FromString(document) for document in bill.charges.items]
+    for task in (0, 1):
+        mine = [charge for charge in charges if int(charge.usage.rpartition("/")[2]) % 2 == task]
+        assert abs(sum(charge.amount_micros for charge in mine) - Fraction(used[task], 10)) <= Fraction(1, 2)
+        steps = [(charge.remainder_in, charge.remainder_out) for charge in mine]
+        assert [0, *(out for _, out in steps)][:-1] == [before for before, _ in steps]
+    await assert_sound(again)
 
 
 async def test_usage_nobody_pays_for_waits_in_a_bounded_quarantine(ledger: Ledger) -> None:

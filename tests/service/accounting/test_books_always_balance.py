@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -202,6 +202,8 @@ async def _assert_recomputes(ledger: Ledger, accounts: dict[str, Account]) -> No
     records = [usage_pb2.UsageRecord.FromString(each.payload) for each in signed]
     by_reference = {f"{record.site}/{record.epoch}/{record.sequence}": record for record in records}
     spent: Counter[str] = Counter()
+    used: dict[tuple[str, int], Fraction] = defaultdict(Fraction)
+    rated: Counter[tuple[str, int]] = Counter()
     for account in accounts:
         bill = await ledger.page(Bill(ALL, account, "", "", 0, 2**62))
         charges = [usage_pb2.Charge.FromString(document) for document in bill.charges.items]
@@ -210,7 +212,11 @@ async def _assert_recomputes(ledger: Ledger, accounts: dict[str, Account]) -> No
             record = by_reference[charge.usage]
             [quantity] = [reading.quantity for reading in record.readings if reading.meter == charge.meter]
             assert (charge.quantity, charge.placement) == (quantity, record.placement)
-            assert charge.amount_micros + charge.waived_micros == round(quantity * PRICES[charge.meter])
+            work = (charge.placement, charge.meter)
+            used[work] += quantity * PRICES[charge.meter]
+            rated[work] += charge.amount_micros + charge.waived_micros
+            assert used[work] - rated[work] == Fraction(charge.remainder_out, charge.price.per_quantity)
+            assert abs(used[work] - rated[work]) <= Fraction(1, 2)
             assert min(charge.amount_micros, charge.waived_micros) >= 0
             spent[charge.placement] += charge.amount_micros
     for hold in (await ledger.page(Holds(ALL, "", ""))).items:

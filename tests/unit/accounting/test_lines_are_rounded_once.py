@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from fractions import Fraction
 
-from suanmesh_accounting.domain.prices import Book, LinkTariff, MeterPrice, Reading, compute_lines, transfer_lines
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh_accounting.domain.prices import Book, LinkTariff, MeterPrice, Rate, Reading, compute_lines, transfer_lines
 from suanmesh_kernel.money import Price
 
 BOOK = Book("priceBooks/b", 3, "parties/p", "CNY", (MeterPrice(1, Price(1, 10)), MeterPrice(2, Price(0, 1))))
@@ -15,6 +19,25 @@ def test_a_half_goes_to_the_even_micro(quantity: int, amount: int) -> None:
     """Rounded always up, a million lines would take half a yuan from a customer who owes none of it."""
     (line,) = compute_lines([Reading(1, quantity)], BOOK)
     assert (line.amount_micros, line.price_version, line.payee_party) == (amount, "priceBooks/b@3", "parties/p")
+
+
+prices = st.builds(Price, st.integers(0, 10**9), st.sampled_from([1, 2, 7, 1000, 1 << 20, 3_600_000_000]))
+
+
+@given(prices, st.lists(st.integers(0, 10**6), max_size=60))
+def test_however_often_usage_is_reported_its_bill_is_what_was_used(price: Price, quantities: list[int]) -> None:
+    """A site that reports every second must get, and its customer pay, what one that reports once an hour gets."""
+    book = Book("priceBooks/b", 1, "parties/p", "CNY", (MeterPrice(1, price),))
+    carried: dict[Rate, int] = {}
+    billed = used = 0
+    for quantity in quantities:
+        for line in compute_lines([Reading(1, quantity)], book, carried):
+            assert line.amount_micros >= 0
+            assert line.remainder_in == carried.get(line.rate, 0)
+            carried[line.rate] = line.remainder_out
+            billed += line.amount_micros
+        used += quantity
+        assert abs(billed - Fraction(used * price.amount_micros, price.per_quantity)) <= Fraction(1, 2)
 
 
 def test_what_has_no_price_or_was_not_used_makes_no_line() -> None:

@@ -194,9 +194,9 @@ def within(rated_micros: Iterable[int], left_micros: int) -> list[Share]:
     """Charge amounts in their order as far as `left_micros` reaches, and waive the rest.
 
     What a job uses within its bounds is worth no more than its hold, give or take half a micro for each line of its
-    quote. Its usage comes in many lines, each rounded by itself, so that their sum may lie half a micro a line above
-    that worth. No more than these halves can be waived of such a job, and only once the whole hold is charged: its
-    payees together then have what was used is worth, but for the halves of the quote.
+    quote. The lines of a task, meter and price are rounded together, so that their sum may lie half a micro above that
+    worth. No more than these halves can be waived of such a job, and only once the whole hold is charged: its payees
+    together then have what was used is worth, but for the halves of the quote.
     """
     shares = []
     for rated in rated_micros:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from suanmesh_kernel.money import Price, divided_half_even
 from suanmesh_kernel.refusals import InvalidArgument
 
+Rate = tuple[int, str]
+"""A meter and the version of its price: lines of a task or transfer that have both in common are rounded together."""
+NOTHING: Mapping[Rate, int] = MappingProxyType({})
+"""What is carried to the first line."""
 LINE_MICROS_MAX = 10**15
 """A single line beyond a thousand million of a currency is a mistake; sums of lines fit 64 bits."""
 
@@ -67,42 +72,54 @@ class Line:
     price_version: str
     payee_party: str
     amount_micros: int
+    remainder_in: int
+    """What rounding left over before, in 10^-6 of the currency divided by the price's `per_quantity`."""
+    remainder_out: int
+    """What it has left over now: no more than half of `per_quantity`, either way."""
+
+    @property
+    def rate(self) -> Rate:
+        """Which lines it carries its remainder to."""
+        return self.meter, self.price_version
 
 
-def compute_lines(readings: Iterable[Reading], book: Book) -> list[Line]:
-    """Rate what a site measured by its book; meters without a price and empty readings make no line."""
+def compute_lines(readings: Iterable[Reading], book: Book, carried: Mapping[Rate, int] = NOTHING) -> list[Line]:
+    """Rate what a site measured by its book; meters without a price and empty readings make no line.
+
+    `carried` is what rounding has left over of the same task so far.
+    """
     lines = []
     for reading in readings:
         price = book.price_of(reading.meter)
         if price is None or reading.quantity == 0:
             continue
-        amount = _amount(reading.quantity, price)
-        lines.append(Line(reading.meter, reading.quantity, price, book.reference, book.party, amount))
+        lines.append(_line(reading, price, book.reference, book.party, carried))
     return lines
 
 
-def transfer_lines(meter: int, transfer_bytes: int, tariffs: Iterable[LinkTariff]) -> list[Line]:
-    """Rate moved bytes once for each priced link they crossed."""
+def transfer_lines(
+    meter: int, transfer_bytes: int, tariffs: Iterable[LinkTariff], carried: Mapping[Rate, int] = NOTHING
+) -> list[Line]:
+    """Rate moved bytes once for each priced link they crossed; `carried` is what rounding left over of the transfer."""
     if transfer_bytes == 0:
         return []
+    moved = Reading(meter, transfer_bytes)
     return [
-        Line(
-            meter,
-            transfer_bytes,
-            tariff.price,
-            f"{tariff.link}@declared",
-            tariff.party,
-            _amount(transfer_bytes, tariff.price),
-        )
+        _line(moved, tariff.price, f"{tariff.link}@declared", tariff.party, carried)
         for tariff in tariffs
         if tariff.price.amount_micros
     ]
 
 
-def _amount(quantity: int, price: Price) -> int:
-    """One rounding, half to even. Raises InvalidArgument (`FIELD_INVALID`) beyond LINE_MICROS_MAX."""
-    amount = divided_half_even(quantity * price.amount_micros, price.per_quantity)
+def _line(reading: Reading, price: Price, version: str, payee: str, carried: Mapping[Rate, int]) -> Line:
+    """One rounding, half to even, of what is new and what was left over.
+
+    Raises InvalidArgument (`FIELD_INVALID`) beyond LINE_MICROS_MAX.
+    """
+    quantity, before = reading.quantity, carried.get((reading.meter, version), 0)
+    exact = quantity * price.amount_micros + before
+    amount = divided_half_even(exact, price.per_quantity)
     if amount > LINE_MICROS_MAX:
         problem = f"quantity: {quantity} at {price.amount_micros} for {price.per_quantity} is beyond {LINE_MICROS_MAX}"
         raise InvalidArgument("FIELD_INVALID", problem, field="quantity")
-    return amount
+    return Line(reading.meter, quantity, price, version, payee, amount, before, exact - amount * price.per_quantity)

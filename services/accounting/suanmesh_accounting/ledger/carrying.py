@@ -11,7 +11,7 @@ from suanmesh_accounting.domain import commands as c
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.paying import credit_account, move_hold, open_account, place_hold, publish_book
-from suanmesh_accounting.ledger.rating import expire_usage, record_usage
+from suanmesh_accounting.ledger.rating import expire_usage, record_usage, work_of
 from suanmesh_accounting.ledger.session import Session
 from suanmesh_kernel.refusals import Refusal
 
@@ -85,3 +85,5 @@ def _load(session: Session, commands: Sequence[c.Command[Any]]) -> None:
     session.load_accounts({command.account for command in commands if isinstance(command, c.PlaceHold)})
     session.load_holds(names, {*placements, *(x.placement for x in commands if isinstance(x, c.PlaceHold))})
     session.load_usage(numbers)
+    used = [(session.hold_of(x.measured.placement), x.measured) for x in commands if isinstance(x, c.RecordUsage)]
+    session.remainders.load({work_of(hold, measured) for hold, measured in used if hold is not None})

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.accounting.v1.accounting_service_pb2 import HoldAsk
 from suanmesh.type.v1 import money_pb2, signed_pb2
-from suanmesh_accounting.domain.commands import ExpireUsage, RecordUsage
+from suanmesh_accounting.domain.commands import ExpireUsage, Measured, RecordUsage
 from suanmesh_accounting.domain.ledger import AccountKind, Hold, HoldState, Share, chargeable, entry, within
 from suanmesh_accounting.domain.prices import Line, compute_lines, transfer_lines
 from suanmesh_accounting.domain.quarantine import require_room
@@ -57,6 +57,11 @@ def expire_usage(session: Session, command: ExpireUsage) -> Mapping[str, int]:
     if rows:
         session.execute(t.usage.delete().where(u.id.in_([row.id for row in rows]), u.ratable.is_(False)))
     return Counter(row.site for row in rows)
+
+
+def work_of(hold: Hold, measured: Measured) -> str:
+    """The task or transfer of a hold whose lines are rounded together."""
+    return f"{hold.name}/{measured.transfer or measured.task}"
 
 
 def _number(command: RecordUsage) -> Number:
@@ -116,12 +121,13 @@ def _lines(session: Session, command: RecordUsage, hold: Hold, ask: HoldAsk) -> 
     What was moved pays for the links of its own way alone; a way the hold fixed no price for is free.
     """
     measured, move = command.measured, command.move
+    carried = session.remainders.of(work_of(hold, measured))
     if measured.transfer:
         moved = sum(r.quantity for r in measured.readings if r.meter == money_pb2.METER_TRANSFER_BYTES)
         ends = (move.source, move.target) if move else None
         crossed = [priced for priced in ask.link_prices if (priced.source, priced.target) == ends]
-        return transfer_lines(money_pb2.METER_TRANSFER_BYTES, moved, tariffs_from(crossed))
-    return compute_lines(measured.readings, book_of(session, ask.price_book, hold.price_version))
+        return transfer_lines(money_pb2.METER_TRANSFER_BYTES, moved, tariffs_from(crossed), carried)
+    return compute_lines(measured.readings, book_of(session, ask.price_book, hold.price_version), carried)
 
 
 def _charge(session: Session, command: RecordUsage, hold: Hold, ask: HoldAsk, lines: list[Line]) -> tuple[str, ...]:
@@ -132,6 +138,8 @@ def _charge(session: Session, command: RecordUsage, hold: Hold, ask: HoldAsk, li
         _write_line(session, command, hold, ask.decision, line, share, position)
         for position, (line, share) in enumerate(zip(lines, shares, strict=True))
     )
+    for line in lines:
+        session.remainders.carry(work_of(hold, command.measured), line.rate, line.remainder_out)
     if spent := sum(share.charged_micros for share in shares):
         session.spend(hold, spent)
     return names
@@ -158,6 +166,8 @@ def _write_line(
         price_version=line.price_version,
         amount_micros=share.charged_micros,
         waived_micros=share.waived_micros,
+        remainder_in=line.remainder_in,
+        remainder_out=line.remainder_out,
         currency=currency,
         trace_id=hold.trace_id,
         create_time=timestamp(now_us),

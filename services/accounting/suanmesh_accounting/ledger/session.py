@@ -9,32 +9,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, count
-from operator import itemgetter
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, Table, Update, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, func, select, update
 
 from suanmesh.accounting.v1.accounting_service_pb2 import HoldAsk
 from suanmesh_accounting.domain.commands import Request
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posting
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.ledger import tables as t
-from suanmesh_accounting.ledger.group_commit import Stale
+from suanmesh_accounting.ledger.remainders import Remainders
 from suanmesh_accounting.ledger.rows import account_of, hold_of
+from suanmesh_accounting.ledger.writing import Tracked, change_rows, insert_rows
 from suanmesh_kernel.money import INT64_MAX
 from suanmesh_kernel.names import last
 
-T = TypeVar("T")
 Number = tuple[str, str, int]
 """Site, epoch and sequence of a usage record."""
-
-
-@dataclass(slots=True)
-class Tracked(Generic[T]):
-    """A row as it was read, None where it is new, and as it is to be."""
-
-    before: T | None
-    now: T
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +51,7 @@ class Session:
         self._holds_of: dict[str, list[str]] = {}
         self._usage: dict[Number, Stored] = {}
         self._looked_up: set[Number] = set()
+        self.remainders = Remainders(connection)
         self._rated: list[dict[str, Any]] = []
         self._new: dict[Table, list[dict[str, Any]]] = {}
         self._found: dict[tuple[str, str, str], str] = {}
@@ -288,26 +280,14 @@ class Session:
         holds = [found for _, found in sorted(self._holds.items()) if found and found.now != found.before]
         self._new[t.accounts] = [asdict(found.now) for found in accounts if found.before is None]
         self._new[t.holds] = [asdict(found.now) for found in holds if found.before is None]
-        for table in t.metadata.sorted_tables:
-            if rows := self._new.get(table):
-                self._insert(table, rows)
-        self._change(_RATE_USAGE, self._rated)
-        self._change(_CHANGE_HOLD, [_change_of(f.before, f.now) for f in holds if f.before is not None])
-        self._change(_MOVE_MONEY, [_difference(f.before, f.now) for f in accounts if f.before is not None])
-
-    def _insert(self, table: Table, rows: list[dict[str, Any]]) -> None:
-        """Write rows as they are: they hold nothing that a driver would have to be told of."""
-        self.changed = True
-        statement = insert(table).inline().compile(dialect=self.connection.dialect, column_keys=list(rows[0]))
-        places = statement.positiontup
-        values = rows if places is None else list(map(itemgetter(*places), rows))
-        self.connection.exec_driver_sql(str(statement), values)
-
-    def _change(self, statement: Update, rows: list[dict[str, Any]]) -> None:
-        if rows:
-            self.changed = True
-            if self.connection.execute(statement, rows).rowcount != len(rows):
-                raise Stale
+        wrote = [insert_rows(self.connection, table, self._new.get(table, ())) for table in t.metadata.sorted_tables]
+        wrote.append(change_rows(self.connection, _RATE_USAGE, self._rated))
+        self.remainders.flush()
+        changes = [_change_of(found.before, found.now) for found in holds if found.before is not None]
+        wrote.append(change_rows(self.connection, _CHANGE_HOLD, changes))
+        moves = [_difference(found.before, found.now) for found in accounts if found.before is not None]
+        wrote.append(change_rows(self.connection, _MOVE_MONEY, moves))
+        self.changed = self.changed or any(wrote)
 
 
 def _among(connection: Connection, table: Table, column: Any, values: Collection[str]) -> list[Any]:

@@ -103,6 +103,15 @@ usage = Table(
     Index("usage_by_job", "job"),
 )
 
+remainders = Table(
+    "remainders",
+    metadata,
+    Column("work", Text, primary_key=True),  # one text, since SQLite finds pairs of a list by reading all rows
+    Column("meter", Integer, primary_key=True),
+    Column("price_version", Text, primary_key=True),
+    Column("remainder", BigInteger, nullable=False),
+)
+
 charges = Table(
     "charges",
     metadata,

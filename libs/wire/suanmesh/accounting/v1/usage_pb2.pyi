@@ -157,6 +157,8 @@ class Charge(message.Message):
     PRICE_VERSION_FIELD_NUMBER: builtins.int
     AMOUNT_MICROS_FIELD_NUMBER: builtins.int
     WAIVED_MICROS_FIELD_NUMBER: builtins.int
+    REMAINDER_IN_FIELD_NUMBER: builtins.int
+    REMAINDER_OUT_FIELD_NUMBER: builtins.int
     CURRENCY_FIELD_NUMBER: builtins.int
     TRACE_ID_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
@@ -181,11 +183,19 @@ class Charge(message.Message):
     price_version: builtins.str
     """Price book and version the price stands in: `priceBooks/{book}@{version}`."""
     amount_micros: builtins.int
-    """10^-6 of the currency: what the account pays. With `waived_micros` it is quantity times price, rounded once, half to
-    even.
+    """10^-6 of the currency: what the account pays. With `waived_micros` it is quantity times price, with what earlier lines
+    left over, rounded once, half to even.
     """
     waived_micros: builtins.int
     """10^-6 of the currency: what the placement's hold did not cover. The account does not pay it, the payee bears it."""
+    remainder_in: builtins.int
+    """What rounding left over in the line before of the same task or transfer, meter and price version, 0 in the first: so
+    many times 10^-6 of the currency divided by the price's `per_quantity`; below zero where it was rounded up.
+    """
+    remainder_out: builtins.int
+    """What rounding has left over here, for the next line. It is no more than half a 10^-6 of the currency, so that all
+    lines of a task, meter and price together are worth what was used, however often it was reported.
+    """
     currency: builtins.str
     """ISO 4217 code."""
     trace_id: builtins.str
@@ -214,13 +224,15 @@ class Charge(message.Message):
         price_version: builtins.str = ...,
         amount_micros: builtins.int = ...,
         waived_micros: builtins.int = ...,
+        remainder_in: builtins.int = ...,
+        remainder_out: builtins.int = ...,
         currency: builtins.str = ...,
         trace_id: builtins.str = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "create_time", b"create_time", "currency", b"currency", "decision", b"decision", "job", b"job", "meter", b"meter", "name", b"name", "payee", b"payee", "placement", b"placement", "price", b"price", "price_version", b"price_version", "quantity", b"quantity", "trace_id", b"trace_id", "usage", b"usage", "waived_micros", b"waived_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "create_time", b"create_time", "currency", b"currency", "decision", b"decision", "job", b"job", "meter", b"meter", "name", b"name", "payee", b"payee", "placement", b"placement", "price", b"price", "price_version", b"price_version", "quantity", b"quantity", "remainder_in", b"remainder_in", "remainder_out", b"remainder_out", "trace_id", b"trace_id", "usage", b"usage", "waived_micros", b"waived_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
