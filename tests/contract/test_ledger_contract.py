@@ -7,32 +7,38 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
-from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger_commands import (
+    ACME,
+    ALL,
+    BOOK,
+    MANY_ROOM,
+    account_named,
+    assert_sound,
+    found,
+    hold_of,
+    one,
+    refused,
+    usage_of,
+    with_book,
+)
 
-from suanmesh.accounting.v1.accounting_service_pb2 import HoldAsk
 from suanmesh.accounting.v1.price_book_pb2 import PriceBook
 from suanmesh.accounting.v1.usage_pb2 import Charge
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, Price
-from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_accounting.domain import commands as c
 from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState
-from suanmesh_accounting.domain.prices import Reading
 from suanmesh_accounting.domain.quarantine import Room
 from suanmesh_accounting.ledger import group_commit, open_ledger
 from suanmesh_accounting.ledger.sql import SqlLedger
-from suanmesh_accounting.ports import Ledger, accepted
+from suanmesh_accounting.ports import Ledger
 from suanmesh_kernel.refusals import Refusal, Unavailable
 
-ALL = q.Cut(10_000, "", "")
-MANY_ROOM = Room(1000, 1 << 20, timedelta(days=7))
-ACME, BOOK = "accounts/acme", "priceBooks/a"
 Open = Callable[[], SqlLedger]
 
 
@@ -59,68 +65,6 @@ async def ledger(opening: Open) -> Ledger:
     return ledger
 
 
-async def found(ledger: Ledger, *accounts: str, credit: int = 1000) -> None:
-    book = PriceBook(name=BOOK, party="parties/a", currency="CNY")
-    book.prices.append(Price(meter=METER_CPU_US, amount_micros=1, per_quantity=1))
-    await one(ledger, c.PublishBook(BOOK, book.SerializeToString()))
-    for account in accounts or (ACME,):
-        await one(ledger, c.OpenAccount(account, "parties/acme", "CNY", AccountKind.CONSUMER, 1))
-        await one(ledger, c.CreditAccount(account, credit, f"credits/{account}", "parties/operator", 1))
-
-
-async def one(ledger: Ledger, command: c.Command[Any]) -> Any:
-    [result] = await ledger.apply([command])
-    return accepted(result)
-
-
-def hold_of(placement: str, amount: int, *, account: str = ACME, position: int = 0, create_us: int = 2) -> c.PlaceHold:
-    ask = HoldAsk(placement=f"placements/{placement}", account=account, price_book=BOOK, decision="jobs/j/decisions/1")
-    return c.PlaceHold(
-        name=f"holds/{placement}-{position}", account=account, placement=ask.placement, position=position,
-        job="jobs/j", site="sites/a", amount_micros=amount, price_book=BOOK, ask=ask.SerializeToString(),
-        trace_id="", create_us=create_us,
-    )  # fmt: skip
-
-
-def usage_of(
-    sequence: int, placement: str, quantity: int, *, committed: bool = True, room: Room = MANY_ROOM, **more: Any
-) -> c.RecordUsage:
-    facts = {"site": "sites/a", "epoch": "e", "transfer": "", "task": 0, "final": False}
-    readings = (Reading(METER_CPU_US, quantity),)
-    measured = c.Measured(**(facts | more), sequence=sequence, placement=f"placements/{placement}", readings=readings)
-    payload = repr(measured).encode()
-    signed = Signed(payload=payload).SerializeToString()
-    return c.RecordUsage(measured, signed, payload, None, committed, room, record_us=3)
-
-
-async def account_named(ledger: Ledger, name: str = ACME) -> Account:
-    return await ledger.page(q.AccountNamed(name))
-
-
-async def refused(ledger: Ledger, command: c.Command[Any]) -> str:
-    [result] = await ledger.apply([command])
-    assert isinstance(result, Refusal), result
-    return result.reason
-
-
-async def assert_sound(ledger: Ledger) -> None:
-    """Entries and currencies sum to zero, balances are their postings, and what is held is what holds promise."""
-    accounts = {account.name: account for account in (await ledger.page(q.Accounts(ALL, ""))).items}
-    entries: Counter[str] = Counter()
-    balances: Counter[str] = Counter()
-    for posted in (await ledger.page(q.Postings(ALL, ""))).items:
-        entries[posted.entry] += posted.amount_micros
-        balances[posted.account] += posted.amount_micros
-    promised: Counter[str] = Counter()
-    for hold in (await ledger.page(q.Holds(ALL, "", ""))).items:
-        assert 0 <= hold.charged_micros <= hold.amount_micros
-        promised[hold.account] += hold.promised_micros
-    assert not any(entries.values())
-    for name, account in accounts.items():
-        assert (account.balance_micros, account.held_micros) == (balances[name], promised[name])
-        assert account.kind is AccountKind.FUNDING or account.free_micros >= 0
-
-
 async def test_what_is_paid_in_is_owed_by_the_funding_account(ledger: Ledger) -> None:
     """Money that comes from nowhere is found by an auditor, and nobody can say whose it is."""
     account = await one(ledger, c.CreditAccount(ACME, 5, "credits/2", "parties/operator", 4))
@@ -139,8 +83,8 @@ async def test_commands_of_one_call_see_each_other_in_order(ledger: Ledger) -> N
             c.CreditAccount("accounts/new", 10, "credits/new", "parties/operator", 1),
             c.PublishBook(book.name, book.SerializeToString()),
             c.PublishBook(book.name, book.SerializeToString()),
-            _with_book(hold_of("n", 7, account="accounts/new"), book.name),
-            _with_book(hold_of("m", 4, account="accounts/new"), book.name),
+            with_book(hold_of("n", 7, account="accounts/new"), book.name),
+            with_book(hold_of("m", 4, account="accounts/new"), book.name),
         ]
     )
     assert [r.reason if isinstance(r, Refusal) else type(r) for r in results] == [
@@ -158,7 +102,7 @@ async def test_a_command_that_is_refused_leaves_no_trace(ledger: Ledger) -> None
     assert results[1].facts["missing_micros"] == "1"
     assert await refused(ledger, c.OpenAccount(ACME, "parties/x", "EUR", AccountKind.CONSUMER, 1)) == "ACCOUNT_EXISTS"
     assert await refused(ledger, c.CreditAccount("accounts/none", 1, "e", "parties/operator", 1)) == "ACCOUNT_UNKNOWN"
-    assert await refused(ledger, _with_book(hold_of("s", 0), "priceBooks/none")) == "PRICE_UNKNOWN"
+    assert await refused(ledger, with_book(hold_of("s", 0), "priceBooks/none")) == "PRICE_UNKNOWN"
     assert (await account_named(ledger)).held_micros == 1000
     await assert_sound(ledger)
 
@@ -413,7 +357,3 @@ async def test_a_ledger_goes_on_from_what_it_holds(opening: Open) -> None:
     meter = await after.page(q.UsageOfMeter("sites/a", "e", frozenset({"placements/p"})))
     assert (meter.last_epoch, meter.last_sequence, len(meter.signed)) == ("e", 1, 1)
     await assert_sound(after)
-
-
-def _with_book(hold: c.PlaceHold, book: str) -> c.PlaceHold:
-    return replace(hold, price_book=book)

@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from suanmesh.accounting.v1.ledger_pb2 import LedgerMark
 from suanmesh.network_orchestrator.v1.booking_pb2 import LinkBooking
 from suanmesh.network_orchestrator.v1.link_pb2 import Link
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation
@@ -76,6 +77,7 @@ PLACEMENTS = Kind("scheduler", "placements", Placement)
 LINKS = Kind("network_orchestrator", "links", Link)
 BOOKINGS = Kind("network_orchestrator", "bookings", LinkBooking)
 RESERVATIONS = Kind("network_orchestrator", "reservations", Reservation)
+LEDGER_MARKS = Kind("accounting", "ledger_marks", LedgerMark)
 DATASETS = Kind("transport", "datasets", Dataset)
 TRANSFERS = Kind("transport", "transfers", Transfer)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC
 
+from suanmesh.accounting.v1 import ledger_pb2
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_accounting.domain.ledger import Move, Standing
-from suanmesh_store import Mirror, Store
-from suanmesh_store.layout import PLACEMENTS, TRANSFERS
+from suanmesh_kernel.clock import Clock
+from suanmesh_store import Create, Mirror, Store, Update
+from suanmesh_store.layout import LEDGER_MARKS, PLACEMENTS, TRANSFERS
 
+MARK = "ledger"
 TERMINAL = frozenset(
     {
         placement_pb2.Placement.STATE_DONE,
@@ -59,6 +62,26 @@ class EtcdMesh:
         """Transfers of its results whose usage is reported; one that has been archived is too old to be waited for."""
         made = [await self._store.get(TRANSFERS, name) for name in placement.output_transfers]
         return frozenset(held.name for held in made if held is not None and _reports(held.message))
+
+
+class LedgerMarks:
+    """`Marks`, in a document of accounting's own."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def led_before(self) -> str:
+        """The ledger of the mark."""
+        held = await self._store.get(LEDGER_MARKS, MARK)
+        return held.message.ledger if held else ""
+
+    async def lead(self, ledger: str) -> None:
+        """Put the mark, or change it."""
+        held = await self._store.get(LEDGER_MARKS, MARK)
+        mark = ledger_pb2.LedgerMark(name=MARK, ledger=ledger)
+        mark.lead_time.FromDatetime(self._clock.now())
+        await self._store.commit(Create(LEDGER_MARKS, MARK, mark) if held is None else Update(held, mark))
 
 
 def _reports(transfer: transfer_pb2.Transfer) -> bool:

@@ -15,6 +15,8 @@ class AccountingSettings:
 
     database: str = ""
     """Where the ledger lies: `sqlite:///{path}` or `postgresql://{user}@{host}/{database}`; empty: the data folder."""
+    lead_with: str = ""
+    """The ledger to lead with though another one led the node before; what the other holds is lost."""
     resync_s: float = 2.0
     """How often holds are compared with placements even when nothing was heard, in seconds."""
     late_usage_s: float = 30.0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from suanmesh_accounting.domain.lead import Identity
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState, Move
 from suanmesh_accounting.domain.prices import Reading
 from suanmesh_accounting.domain.quarantine import Room
@@ -142,6 +143,14 @@ class ForgetAnswers(Command[None]):
 
     before_us: int
     limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimLedger(Command[Identity]):
+    """Give a ledger that has none its identity; gives the one it has."""
+
+    node: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select, tuple_
 
 from suanmesh_accounting.domain import commands as c
+from suanmesh_accounting.domain.lead import Identity
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.paying import credit_account, move_hold, open_account, place_hold, publish_book
@@ -60,6 +61,14 @@ def _forget(session: Session, command: c.ForgetAnswers) -> None:
     session.execute(t.requests.delete().where(tuple_(*key).in_(old)))
 
 
+def _claim(session: Session, command: c.ClaimLedger) -> Identity:
+    row = session.connection.execute(select(t.identity)).first()
+    if row is not None:
+        return Identity(row.node, row.ledger)
+    session.add(t.identity, {"id": 1, "node": command.node, "ledger": command.name})
+    return Identity(command.node, command.name)
+
+
 _ACTS: dict[type, Callable[[Session, Any], Any]] = {
     c.OpenAccount: open_account,
     c.CreditAccount: credit_account,
@@ -69,6 +78,7 @@ _ACTS: dict[type, Callable[[Session, Any], Any]] = {
     c.RecordUsage: record_usage,
     c.ExpireUsage: expire_usage,
     c.ForgetAnswers: _forget,
+    c.ClaimLedger: _claim,
 }
 
 

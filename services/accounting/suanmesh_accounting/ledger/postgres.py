@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import create_engine, make_url, text
 
-from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.migrations import bring_up
 from suanmesh_accounting.ledger.sql import READERS, SqlLedger
 
 CONNECT_S = 5
@@ -36,5 +36,5 @@ def open_postgres(url: str) -> SqlLedger:
     )
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _TABLES_LOCK})
-        t.metadata.create_all(connection)
+        bring_up(connection)
     return SqlLedger(engine, engine.execution_options(isolation_level="REPEATABLE READ"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import Engine, create_engine, event
 
-from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.migrations import bring_up
 from suanmesh_accounting.ledger.sql import WHAT, SqlLedger
 from suanmesh_store.soundness import must_be_sound_at
 
@@ -19,8 +19,7 @@ def open_sqlite(url: str) -> SqlLedger:
     must_be_sound_at(url, WHAT)
     writing, reading = _engine(url, "BEGIN IMMEDIATE"), _engine(url, "BEGIN")
     with writing.begin() as connection:
-        t.metadata.create_all(connection)
-        _count_held(connection)
+        bring_up(connection)
     return SqlLedger(writing, reading)
 
 
@@ -35,15 +34,3 @@ def _made_durable(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # else Python begins transactions late and ends them at a savepoint
     for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _count_held(connection: Connection) -> None:
-    """Bring a ledger that was made before accounts knew what is held of them up to this version."""
-    if "held_micros" in {column["name"] for column in inspect(connection).get_columns("accounts")}:
-        return
-    connection.exec_driver_sql("ALTER TABLE accounts ADD COLUMN held_micros BIGINT NOT NULL DEFAULT 0")
-    connection.exec_driver_sql(
-        "UPDATE accounts SET held_micros = COALESCE((SELECT SUM(amount_micros - charged_micros) FROM holds"
-        " WHERE account = accounts.name AND state IN ('HELD', 'COMMITTED') AND amount_micros > charged_micros), 0)"
-    )
-    connection.exec_driver_sql("CREATE INDEX IF NOT EXISTS accounts_by_party ON accounts (party, kind, currency)")

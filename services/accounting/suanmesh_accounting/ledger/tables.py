@@ -137,3 +137,15 @@ requests = Table(
     Column("create_us", BigInteger, nullable=False),
     Index("requests_by_age", "create_us"),
 )
+
+identity = Table(
+    "identity",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("node", Text, nullable=False),
+    Column("ledger", Text, nullable=False),
+)
+"""One row."""
+
+schema = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+"""One row: which version's tables these are."""

@@ -1,0 +1,16 @@
+CREATE TABLE accounts ( name VARCHAR NOT NULL, party VARCHAR NOT NULL, currency VARCHAR NOT NULL, kind VARCHAR NOT NULL, balance_micros BIGINT NOT NULL, create_us BIGINT NOT NULL, PRIMARY KEY (name) );
+CREATE TABLE postings ( id INTEGER NOT NULL, entry VARCHAR NOT NULL, account VARCHAR NOT NULL, amount_micros BIGINT NOT NULL, currency VARCHAR NOT NULL, charge VARCHAR NOT NULL, post_us BIGINT NOT NULL, PRIMARY KEY (id) );
+CREATE INDEX postings_by_account ON postings (account);
+CREATE TABLE price_books ( name VARCHAR NOT NULL, version INTEGER NOT NULL, document BLOB NOT NULL, PRIMARY KEY (name, version) );
+CREATE TABLE holds ( name VARCHAR NOT NULL, account VARCHAR NOT NULL, placement VARCHAR NOT NULL, position INTEGER NOT NULL, job VARCHAR NOT NULL, site VARCHAR NOT NULL, amount_micros BIGINT NOT NULL, charged_micros BIGINT NOT NULL, state VARCHAR NOT NULL, committed BOOLEAN NOT NULL, ask BLOB NOT NULL, price_version INTEGER NOT NULL, trace_id VARCHAR NOT NULL, create_us BIGINT NOT NULL, PRIMARY KEY (name), UNIQUE (placement, position) );
+CREATE INDEX holds_by_state ON holds (state);
+CREATE INDEX holds_by_account ON holds (account, state);
+CREATE TABLE usage ( id INTEGER NOT NULL, site VARCHAR NOT NULL, epoch VARCHAR NOT NULL, sequence BIGINT NOT NULL, placement VARCHAR NOT NULL, job VARCHAR NOT NULL, party VARCHAR NOT NULL, task INTEGER NOT NULL, transfer VARCHAR NOT NULL, final BOOLEAN NOT NULL, ratable BOOLEAN NOT NULL, signed BLOB NOT NULL, record_us BIGINT NOT NULL, PRIMARY KEY (id), UNIQUE (site, epoch, sequence) );
+CREATE INDEX usage_by_quarantine ON usage (ratable, site);
+CREATE INDEX usage_by_placement ON usage (placement);
+CREATE INDEX usage_by_job ON usage (job);
+CREATE TABLE charges ( id INTEGER NOT NULL, name VARCHAR NOT NULL, account VARCHAR NOT NULL, job VARCHAR NOT NULL, usage VARCHAR NOT NULL, amount_micros BIGINT NOT NULL, create_us BIGINT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (id), UNIQUE (name) );
+CREATE INDEX charges_by_usage ON charges (usage);
+CREATE INDEX charges_by_account ON charges (account);
+CREATE TABLE requests ( principal VARCHAR NOT NULL, method VARCHAR NOT NULL, request_id VARCHAR NOT NULL, record BLOB NOT NULL, create_us BIGINT NOT NULL, PRIMARY KEY (principal, method, request_id) );
+CREATE INDEX requests_by_age ON requests (create_us);
