@@ -60,13 +60,18 @@ class Catalogue:
         kept = keeps(self)[rows] & self._site_there[self._site_of[rows]]
         return [self._order.names[begin + at] for at in np.flatnonzero(kept)[:limit].tolist()]
 
-    def observe(self, states: Iterable[pool_pb2.PoolState]) -> None:
-        """Take in what pools have free, as their agent says."""
+    def observe(self, states: Iterable[pool_pb2.PoolState]) -> bool:
+        """Take in what pools have free, as their agent says; answers whether one has another amount than before."""
+        changed = False
         for state in states:
             before, self._states[state.name] = self._states.get(state.name), state
+            if before is not None and _same_free(before, state):
+                continue
+            changed = True
             row = self._pool_rows.get(state.name)
-            if row is not None and (before is None or not _same_free(before, state)):
+            if row is not None:
                 self._put_free(row, state)
+        return changed
 
     def forget(self, names: Iterable[str]) -> None:
         """Nothing is known any more of what these have free: their agent is not heard."""

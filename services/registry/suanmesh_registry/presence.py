@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_registry.catalogue import Catalogue
-from suanmesh_store import RoundLease, Store
+from suanmesh_store import RoundLease, Store, WorkQueue
 from suanmesh_store.layout import alive_key
 
 CLOSE_S = 2.0
@@ -39,10 +41,11 @@ class Presence:
         self._catalogue = catalogue
         self._lease_s = lease_s
         self._silence_s = silence_s
-        self._ears: dict[str, _Ear] = {}
+        self._ears: OrderedDict[str, _Ear] = OrderedDict()
+        """Who was heard longest ago comes first."""
         self._counted_out: set[str] = set()
-        self.news = asyncio.Event()
-        """Set when something was reported that may change what is recorded."""
+        self.news = WorkQueue()
+        """Sites of which something was reported that may change what is recorded."""
 
     async def hear(self, site: str, endpoint: str, states: Sequence[pool_pb2.PoolState]) -> None:
         """Take in a report, and open the site's lease where none stands.
@@ -51,15 +54,17 @@ class Presence:
         """
         ear = self._ears.setdefault(site, _Ear())
         ear.heard_at = self._clock.monotonic()
+        self._ears.move_to_end(site)
         said, before = (endpoint, frozenset(state.name for state in states)), (ear.endpoint, ear.pools)
-        self._catalogue.observe(states)
+        if self._catalogue.observe(states) or said != before:
+            self.news.add((site,))
         if said != before:
             self._catalogue.forget(ear.pools - said[1])
             ear.endpoint, ear.pools = said
-            self.news.set()
         async with ear.opening:
             if ear.lease is None or not ear.lease.alive:
                 ear.lease = await self._mark_alive(site)
+                self.news.add((site,))
 
     def endpoint(self, site: str) -> str | None:
         """Where the site's data plane listens by its last report; None while its agent is not heard."""
@@ -87,9 +92,9 @@ class Presence:
 
     async def sweep(self) -> None:
         """End the lease of every agent that has gone silent."""
-        now = self._clock.monotonic()
-        for site, ear in list(self._ears.items()):
-            if now - ear.heard_at >= self._silence_s and not ear.opening.locked():
+        since = self._clock.monotonic() - self._silence_s
+        for site, ear in list(takewhile(lambda each: each[1].heard_at <= since, self._ears.items())):
+            if not ear.opening.locked():
                 await self._hush(site, ear)
 
     async def close(self) -> None:

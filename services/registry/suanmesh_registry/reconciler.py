@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import structlog
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.names import last
+from suanmesh_kernel.names import last, parent
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_registry import wire
 from suanmesh_registry.catalogue import Catalogue
-from suanmesh_registry.domain.liveness import Bounds, LeaseStatus, Liveness, judged
+from suanmesh_registry.domain.expiry import Expiry
+from suanmesh_registry.domain.liveness import Bounds, Liveness
 from suanmesh_registry.domain.pools import settled
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.presence import Presence
-from suanmesh_store import Held, Store, Tokens, Update
+from suanmesh_store import Held, Store, Tokens, Update, WorkQueue
 from suanmesh_store.layout import ALIVE
 
 log = structlog.get_logger()
@@ -27,7 +29,7 @@ RETRY_S = 0.5
 
 
 class LivenessReconciler:
-    """Judges all sites from their leases and what they report, and records what has changed."""
+    """Judges sites from their leases and what they report, and records what has changed."""
 
     def __init__(
         self,
@@ -46,53 +48,72 @@ class LivenessReconciler:
         self._pools_of = mirrors.pools_of
         self._catalogue = catalogue
         self._presence = presence
-        self._bounds = bounds
         self._clock = clock
         self._tick_s = tick_s
+        self._news, self._pool_news = presence.news, WorkQueue()
         self._leased: set[str] = set()
-        self._lapsed_at: dict[str, float] = {}
+        self._expiry = Expiry(bounds)
+        self._again: set[str] = set()
+        """Sites to look at once more, although nothing may be heard of them."""
 
     async def run(self) -> None:
-        """Judge whenever there is news, and at every tick."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow_leases())
-            tasks.create_task(self._follow_pools())
-            while True:
-                await self._presence.sweep()
-                await self.judge()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._tick_s):
-                        await self._presence.news.wait()
-                self._presence.news.clear()
+        """Judge whenever there is news, and at every tick whose time has come."""
+        with self.watching():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow_leases())
+                tasks.create_task(self._follow_pools())
+                while True:
+                    await self._presence.sweep()
+                    await self.judge()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(self._tick_s):
+                            await self._news.some()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """With news of every site there is, and of each of which a document changes."""
+        with self._sites.following(self._news), self._pools.following(self._pool_news):
+            self._news.add(self._sites.names())
+            yield
 
     async def judge(self) -> None:
-        """Look at every site once, and record what is no longer as its document says."""
+        """Look at every site there is news of, or whose time has come, and record what is no longer as it says."""
         now = self._clock.monotonic()
-        statuses = {held.name: self._status(held, now) for held in self._sites.values()}
-        for name, liveness in judged(statuses, self._bounds).items():
+        self._take_pool_news()
+        again, self._again = self._again, set()
+        for name in {*again, *self._news.take_many(len(self._news))}:
+            self._observe(name, now)
+        for name, liveness in self._expiry.judge(now).items():
             try:
                 await self._settle(name, liveness, list(self._pools_of[name].values()))
             except (Aborted, Unavailable) as refusal:
+                self._again.add(name)
                 log.info("site put off", site=name, reason=refusal.reason)
 
     async def read_leases(self) -> Tokens:
         """Learn which agents have a lease; returns what was read."""
         tokens = await self._store.tokens(ALIVE)
-        self._leased = {f"sites/{last(token.key)}" for token in tokens.tokens}
+        before, self._leased = self._leased, {f"sites/{last(token.key)}" for token in tokens.tokens}
+        self._news.add(before ^ self._leased)
         return tokens
 
-    def _status(self, held: Held[site_pb2.Site], now: float) -> LeaseStatus:
-        recorded = wire.liveness_from(held.message.liveness)
-        if held.name in self._leased or self._presence.stands(held.name):
-            self._lapsed_at.pop(held.name, None)
-            return LeaseStatus(recorded, None)
-        return LeaseStatus(recorded, now - self._lapsed_at.setdefault(held.name, now))
+    def _observe(self, name: str, now: float) -> None:
+        held = self._sites.get(name)
+        if held is None:
+            self._expiry.forget(name)
+            return
+        leased = name in self._leased
+        if not leased and self._presence.stands(name):
+            leased = True
+            self._again.add(name)  # nobody says when it stands no more, before the watch has told that it does
+        self._expiry.observe(name, wire.liveness_from(held.message.liveness), leased=leased, now=now)
 
     async def _settle(self, name: str, liveness: Liveness, pools: list[Held[pool_pb2.Pool]]) -> None:
         held = self._sites.get(name)
         if held is None:
             return
         if liveness is Liveness.LOST and not self._presence.count_out(name):
+            self._again.add(name)
             return  # it was heard, and may run, since this was judged
         site = self._settled_site(held, liveness)
         site_changes = [Update(held, site)] if site != held.message else []
@@ -136,15 +157,19 @@ class LivenessReconciler:
         while True:
             try:
                 seen = await self.read_leases()
-                self._presence.news.set()
                 async for batch in self._store.watch_tokens(ALIVE, seen.revision, seen.tokens):
-                    for key, token in batch.changes:
-                        (self._leased.discard if token is None else self._leased.add)(f"sites/{last(key)}")
-                    self._presence.news.set()
+                    names = {f"sites/{last(key)}": token is not None for key, token in batch.changes}
+                    for name, stands in names.items():
+                        (self._leased.add if stands else self._leased.discard)(name)
+                    self._news.add(names)
             except Unavailable as refusal:
                 log.info("leases out of sight", reason=refusal.reason)
                 await asyncio.sleep(RETRY_S)
 
     async def _follow_pools(self) -> None:
-        async for _ in self._pools.changes():
-            self._presence.news.set()
+        while True:
+            await self._pool_news.some()
+            self._take_pool_news()
+
+    def _take_pool_news(self) -> None:
+        self._news.add({parent(name) for name in self._pool_news.take_many(len(self._pool_news))})

@@ -70,7 +70,8 @@ async def desk() -> AsyncIterator[Desk]:
     registry = await assemble("demo", store, clock, rng, NodeCa.create("demo", clock), SETTINGS)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(registry.mirrors.run())
-        yield Desk(registry, clock, keys)
+        with registry.liveness.watching():
+            yield Desk(registry, clock, keys)
         running.cancel()
 
 

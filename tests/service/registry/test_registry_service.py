@@ -78,7 +78,8 @@ async def a_desk(clock: HandClock, keys: MemoryKeyspace, caps: Caps = Caps()) ->
     registry = await assemble("demo", store, clock, rng, NodeCa.create("demo", clock), settings)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(registry.mirrors.run())
-        yield Desk(registry, clock, keys)
+        with registry.liveness.watching():
+            yield Desk(registry, clock, keys)
         running.cancel()
 
 

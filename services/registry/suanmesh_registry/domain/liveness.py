@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -44,16 +43,24 @@ class LeaseStatus:
     lapsed_s: float | None
 
 
-def judged(statuses: Mapping[str, LeaseStatus], bounds: Bounds) -> dict[str, Liveness]:
-    """What each site's liveness is now.
+def is_mass(lapsed: int, waited_for: int, bounds: Bounds) -> bool:
+    """Whether so many of those waited for have lapsed together that the cause is likely ours.
 
     A site already recorded LOST no longer counts as lapsing with the others, and only a new lease brings it back.
     """
-    waited_for = [status for status in statuses.values() if status.recorded is not Liveness.LOST]
-    lapsed = sum(status.lapsed_s is not None for status in waited_for)
-    mass = lapsed >= 2 and lapsed >= bounds.mass_share * len(waited_for)
+    return lapsed >= 2 and lapsed >= bounds.mass_share * waited_for
+
+
+def judged(status: LeaseStatus, bounds: Bounds, *, mass: bool) -> Liveness:
+    """What a site's liveness is now."""
+    if status.lapsed_s is None:
+        return Liveness.ALIVE
     lost_after_s = bounds.mass_lost_after_s if mass else bounds.lost_after_s
-    return {name: _one(status, bounds.suspect_after_s, lost_after_s) for name, status in statuses.items()}
+    if status.recorded is Liveness.LOST or status.lapsed_s >= lost_after_s:
+        return Liveness.LOST
+    if status.recorded is Liveness.ALIVE and status.lapsed_s < bounds.suspect_after_s:
+        return Liveness.ALIVE
+    return Liveness.SUSPECT
 
 
 def run_for_ms(recorded: Liveness, bounds: Bounds, *, leased: bool) -> int:
@@ -62,13 +69,3 @@ def run_for_ms(recorded: Liveness, bounds: Bounds, *, leased: bool) -> int:
     Until it is taken back, what ran there may still be placed elsewhere at any moment.
     """
     return int(bounds.run_for_s * 1000) if leased and recorded is not Liveness.LOST else 0
-
-
-def _one(status: LeaseStatus, suspect_after_s: float, lost_after_s: float) -> Liveness:
-    if status.lapsed_s is None:
-        return Liveness.ALIVE
-    if status.recorded is Liveness.LOST or status.lapsed_s >= lost_after_s:
-        return Liveness.LOST
-    if status.recorded is Liveness.ALIVE and status.lapsed_s < suspect_after_s:
-        return Liveness.ALIVE
-    return Liveness.SUSPECT
