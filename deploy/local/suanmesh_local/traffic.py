@@ -14,6 +14,7 @@ from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh.registry.v1 import party_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.refusals import Refusal
@@ -55,6 +56,7 @@ class Traffic:
                 network.ListReservationsRequest()
             ),
             "transport": lambda: user.transport.ListDatasets(transport.ListDatasetsRequest()),
+            "scheduler": lambda: user.scheduler.ListJobs(scheduler.ListJobsRequest(page_size=10)),
         }
         """Of services of which any instance answers them."""
         self.writes: dict[str, Act] = {

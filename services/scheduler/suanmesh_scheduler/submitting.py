@@ -23,7 +23,6 @@ from suanmesh_scheduler.bounding import check_size
 from suanmesh_scheduler.checking import check, check_deadline, check_names, fill_in
 from suanmesh_scheduler.domain.admission import Bounds, Pace
 from suanmesh_scheduler.domain.rates import Rate
-from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
 from suanmesh_scheduler.queueing import Queue, Rates
@@ -82,7 +81,7 @@ class Submitting:
         self._clock = clock
         self._rng = rng
         self._live_jobs_max = settings.live_jobs_max
-        self._live = self._jobs.counted_by(lambda job: "" if wire.job_state(job) in JOB_ENDS else job.party)
+        self._live = mirrors.live_jobs_of
         self._reserved: Counter[str] = Counter()
         bounds = Bounds(settings.queued_items_max, settings.queued_items_of_party_max)
         self._queue = Queue(clock, bounds, Pace(SUBMIT_GUESS_S, settings.parallel_batches_max))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_chassis import Common, House
 from suanmesh_chassis.identity import agent_id
-from suanmesh_chassis.testing import NODE, USER, LoopbackNode
+from suanmesh_chassis.testing import NODE, USER, LoopbackNode, parts_of_leader
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import NotFound
@@ -304,7 +305,7 @@ def running(world: World, tmp_path: Path) -> Running:
             store=world.store, mesh=world.node.mesh("127.0.0.1:1"), signer=process.signer, identity=process.identity,
             leadership=None, data_dir=tmp_path,
         )  # fmt: skip
-        parts = await build(house, world.areas)
+        parts = await parts_of_leader(partial(build, areas=world.areas), house)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(task()) for task in parts.tasks]
             world.address = await world.node.serve(process, parts.servicers, requests=parts.requests)

@@ -1,0 +1,38 @@
+"""What the leader has besides what any instance of the scheduler has."""
+
+from __future__ import annotations
+
+from suanmesh_chassis import Guard, House
+from suanmesh_scheduler.archiving import Archiving
+from suanmesh_scheduler.cancelling import Cancelling
+from suanmesh_scheduler.circuits import Circuits
+from suanmesh_scheduler.delivering import Delivering
+from suanmesh_scheduler.following import Following
+from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.reconciler import Reconciler
+from suanmesh_scheduler.reporting import Reporting
+from suanmesh_scheduler.rounds import Rounds
+from suanmesh_scheduler.service import SchedulerService
+from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_scheduler.snapshot import SnapshotReader
+from suanmesh_scheduler.submitting import Submitting
+from suanmesh_scheduler.unplaced import Decisions
+from suanmesh_store.archive import Archive
+
+
+def lead(
+    house: House[SchedulerSettings], mirrors: Mirrors, areas: Areas, archive: Archive
+) -> tuple[SchedulerService, Reconciler, Archiving]:
+    """What takes jobs, and what brings them to their ends, for as long as the house's term lasts."""
+    store, clock, rng, settings = house.store, house.clock, house.rng, house.settings
+    snapshots = SnapshotReader(mirrors, areas, clock, circuits := Circuits(clock))
+    rounds = Rounds(store, mirrors, snapshots, areas, Decisions(store, archive), clock, rng, settings)
+    delivering = Delivering(store, areas, settings.round_lease_s)
+    following = Following(store, areas, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivering)
+    reconciler = Reconciler(store, mirrors, rounds, following, circuits, clock, settings, Guard("settle job", clock))
+    archiving = Archiving(store, mirrors, archive, clock, settings, Guard("archive job", clock))
+    submitting = Submitting(store, mirrors, rounds, areas, archive, clock, rng, settings)
+    cancelling = Cancelling(store, archive, clock, settings)
+    service = SchedulerService(store, mirrors, submitting, cancelling, Reporting(store, clock), areas, archive)
+    return service, reconciler, archiving

@@ -1,0 +1,128 @@
+"""What any instance of the scheduler answers: jobs, what was decided, where they run and what they write."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+from suanmesh_chassis import Call
+from suanmesh_kernel import pages
+from suanmesh_kernel.names import checked_name
+from suanmesh_kernel.refusals import FailedPrecondition, NotFound, PermissionDenied
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.domain.states import JOB_ENDS
+from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_scheduler.ports import Areas
+from suanmesh_store import Held, Store
+from suanmesh_store.archive import Archive
+from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS
+
+
+class SchedulerReads:
+    """The calls that change nothing."""
+
+    def __init__(self, store: Store, mirrors: Mirrors, areas: Areas, archive: Archive) -> None:
+        self._store = store
+        self._jobs = mirrors.jobs
+        self._placements = mirrors.placements
+        self._sites = mirrors.sites
+        self._areas = areas
+        self._archive = archive
+
+    async def GetJob(self, request: pb.GetJobRequest, call: Call) -> job_pb2.Job:
+        return await self._job(request.name, call)
+
+    async def ListJobs(self, request: pb.ListJobsRequest, call: Call) -> pb.ListJobsResponse:
+        size = pages.checked_size(request.page_size)
+        scope = f"{call.method} {call.party}"
+        after = pages.after(request.page_token, scope)
+        party = "" if call.is_("operator") or call.is_("service") else call.party
+        live = {wire.place_of(h.message): h for h in self._jobs.values() if _may_see(call, h.message.party)}
+        messages = {place: held.message for place, held in live.items()}
+        found = await self._archive.page(JOBS, messages, party=party, after=after, most=size + 1)
+        places, token = pages.cut(found, size, scope)
+        jobs = [shown(live[place]) if place in live else found[place] for place in places]
+        return pb.ListJobsResponse(jobs=jobs, next_page_token=token)
+
+    async def WatchJob(self, request: pb.WatchJobRequest, call: Call) -> AsyncIterator[job_pb2.Job]:
+        with self._jobs.following_one(request.name) as changed:
+            job = await self._job(request.name, call)
+            yield job
+            while wire.job_state(job) not in JOB_ENDS:
+                await changed.take()
+                held = self._jobs.get(request.name)
+                now = shown(held) if held else await self._job(request.name, call)
+                if now.etag != job.etag:
+                    job = now
+                    yield job
+
+    async def GetDecision(self, request: pb.GetDecisionRequest, call: Call) -> decision_pb2.Decision:
+        name = request.name
+        job = await self._job(name.partition("/decisions/")[0], call)
+        name = job.decision if name.endswith("/decisions/-") else name
+        found = await self._archive.get(DECISIONS, name)
+        if found is None:
+            raise NotFound("DECISION_UNKNOWN", f"no decision {request.name}", name=request.name)
+        return found
+
+    async def GetPlacement(self, request: pb.GetPlacementRequest, call: Call) -> placement_pb2.Placement:
+        placement = await self._placement(checked_name(request.name, "placements"))
+        if placement is None or not (_may_see(call, placement.party) or placement.site == call.site):
+            raise NotFound("PLACEMENT_UNKNOWN", f"no placement {request.name}", name=request.name)
+        return placement
+
+    async def WatchPlacements(
+        self, request: pb.WatchPlacementsRequest, call: Call
+    ) -> AsyncIterator[pb.WatchPlacementsResponse]:
+        if request.site != call.site:
+            message = f"{call.site} cannot watch the placements of {request.site}"
+            raise PermissionDenied("NOT_OWNER", message, name=request.site)
+        with self._placements.following() as changed:
+            live = [
+                held.message
+                for held in self._placements.values()
+                if held.message.site == call.site and not held.message.HasField("end_time")
+            ]
+            yield pb.WatchPlacementsResponse(placements=live, snapshot=True)
+            while True:
+                held = self._placements.get(await changed.take())
+                if held is not None and held.message.site == call.site:
+                    yield pb.WatchPlacementsResponse(placements=[held.message])
+
+    async def ReadJobLogs(self, request: pb.ReadJobLogsRequest, call: Call) -> AsyncIterator[pb.ReadJobLogsResponse]:
+        job = await self._job(request.name, call)
+        placement = await self._placement(job.placement) if job.placement else None
+        site = self._sites.get(placement.site) if placement else None
+        if placement is None or site is None or not site.message.data_endpoint:
+            raise FailedPrecondition("LOG_NOT_READY", f"no task of {job.name} has started", name=job.name)
+        endpoint = site.message.data_endpoint
+        pieces = self._areas.read_log(endpoint, site.name, placement.name, request.task, request.follow)
+        async with aclosing(pieces):
+            async for content in pieces:
+                yield pb.ReadJobLogsResponse(content=content)
+
+    async def _job(self, name: str, call: Call) -> job_pb2.Job:
+        checked_name(name, "jobs")
+        held = await self._store.get(JOBS, name)
+        job = shown(held) if held else await self._archive.get(JOBS, name)
+        if job is None or not _may_see(call, job.party):
+            raise NotFound("JOB_UNKNOWN", f"no job {name}", name=name)
+        return job
+
+    async def _placement(self, name: str) -> placement_pb2.Placement | None:
+        """A placement, live or archived."""
+        held = await self._store.get(PLACEMENTS, name)
+        return held.message if held else await self._archive.get(PLACEMENTS, name)
+
+
+def _may_see(call: Call, party: str) -> bool:
+    return call.is_("operator") or call.is_("service") or call.party == party
+
+
+def shown(held: Held[job_pb2.Job]) -> job_pb2.Job:
+    """A job as users see it."""
+    job = held.draft()
+    job.etag = held.etag
+    return job
