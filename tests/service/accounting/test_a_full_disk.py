@@ -19,6 +19,7 @@ from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.type.v1.instance_pb2 import Instance
 from suanmesh_accounting.main import build
 from suanmesh_accounting.settings import AccountingSettings
+from suanmesh_chassis import led
 from suanmesh_chassis.life import Life
 from suanmesh_chassis.testing import OPERATOR, LoopbackNode
 from suanmesh_kernel.clock import system_rng
@@ -44,9 +45,9 @@ async def test_a_full_disk_is_named_watched_and_passes(small_disk: Path) -> None
     keys, stop = MemoryKeyspace(), asyncio.Event()
     async with LoopbackNode(small_disk) as node, asyncio.TaskGroup() as tasks:
         life: Life[AccountingSettings] = Life(
-            node.process("accounting"), keys, AccountingSettings(resync_s=0.1), system_rng, leads=True
+            node.process("accounting"), keys, AccountingSettings(resync_s=0.1), system_rng
         )
-        living = tasks.create_task(life.live(build, stop))
+        living = tasks.create_task(life.live(led(build), stop))
         address = await _leader(MemoryStore("registry", keys=keys))
         mesh, channel = node.mesh(address, caller=OPERATOR), _channel(node, address)
         ledger = health_pb2.HealthCheckRequest(service="accounting.ledger")
