@@ -192,6 +192,8 @@ class _Reader:
             return self._number(descriptor, node, at, text)
         if kind == FieldDescriptor.TYPE_BYTES:
             return text.encode()
+        if kind == FieldDescriptor.TYPE_ENUM:
+            return self._choice(descriptor, node, at, text)
         if node.tag == "tag:yaml.org,2002:null":
             raise self._wrong(node, at, Text("has no value", "没有值"))
         return text
@@ -211,6 +213,18 @@ class _Reader:
         if value >= 2 ** (31 if descriptor.type == FieldDescriptor.TYPE_INT32 else 63):
             raise self._wrong(node, at, _quoting(text, "is too large", "过大", quotes=False))
         return value
+
+    def _choice(self, descriptor: FieldDescriptor, node: yaml.Node, at: str, text: str) -> int:
+        """The number of a value that is written without the prefix which all have in common."""
+        kind = descriptor.enum_type
+        assert kind is not None
+        unused = next(value.name for value in kind.values if value.number == 0)
+        prefix = unused.removesuffix("UNSPECIFIED")
+        known = {value.name.removeprefix(prefix): value.number for value in kind.values if value.number}
+        if text not in known:
+            names = ", ".join(known)
+            raise self._wrong(node, at, _quoting(text, f"is none of {names}", f"不是 {names} 之一"))
+        return known[text]
 
     def _moment(self, node: yaml.Node, at: str) -> Timestamp:
         stamp = Timestamp()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -54,8 +54,8 @@ class Delivery:
         self._replicas = replicas
         self._turns = turns
 
-    async def outputs(self, placement: placement_pb2.Placement) -> list[str]:
-        """Publish each output; names of the datasets, in the job's order.
+    async def outputs(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> list[str]:
+        """Publish each output of `tasks`; names of the datasets, in the job's order.
 
         One task's folder is the dataset; of several tasks, each has its folder `task-<index>` in it.
         Raises FolderError and ManifestError where a task left something that cannot be data, and OutputTooLarge.
@@ -63,7 +63,7 @@ class Delivery:
         made = []
         work = wire.work_from(placement)
         for output in placement.work.outputs:
-            manifest = await self._turns.run(self._taking_in(work, output))
+            manifest = await self._turns.run(self._taking_in(work, output, tasks))
             made.append(await self._published(placement, output.output_id, manifest))
         return made
 
@@ -108,9 +108,9 @@ class Delivery:
             dataset_id = output_dataset_id(job_id, what, max(1, placement.attempt))
             return await self.publish(dataset_id, placement.party, manifest, placement=placement.name)
 
-    def _taking_in(self, work: Work, output: job_pb2.Output) -> Generator[int, None, Manifest]:
+    def _taking_in(self, work: Work, output: job_pb2.Output, tasks: Sequence[int]) -> Generator[int, None, Manifest]:
         """In steps; one placement takes in one output after the other."""
-        keys = [TaskKey(work.placement, index) for index in range(work.count)]
+        keys = [TaskKey(work.placement, index) for index in tasks]
         try:
             folders = {
                 f"task-{key.index}" if work.count > 1 else "": self._executor.output(key, output.mount) for key in keys

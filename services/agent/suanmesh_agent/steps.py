@@ -216,8 +216,8 @@ class Steps:
             made: list[str] = []
             try:
                 made.append(await self._delivery.log(placement))
-                if how.well:
-                    made[:0] = await self._delivery.outputs(placement)
+                if how.delivered:
+                    made[:0] = await self._delivery.outputs(placement, how.delivered)
             except (FolderError, ManifestError) as fault:
                 how = _failed("OUTPUT_INVALID", fault)
             except OutputTooLarge as fault:
@@ -227,9 +227,10 @@ class Steps:
             except Refusal as refusal:
                 if refusal.code not in _STANDING_REFUSALS:
                     raise
-                how = how if not how.well else Ending(StateReason("OUTPUT_REFUSED", cause=StateReason.of(refusal)))
-            if how.well:
-                await self._report(carried, State.STATE_DELIVERING, datasets=made)
+                refused = StateReason("OUTPUT_REFUSED", cause=StateReason.of(refusal))
+                how = Ending(refused) if how.delivered else how
+            if how.delivered:
+                await self._report(carried, State.STATE_DELIVERING, how.reason, made)
             elif how.cancelled:
                 await self._report(carried, State.STATE_CANCELLED)
             elif how.fenced:
@@ -304,7 +305,7 @@ class Steps:
                     if key == keys[0]:
                         tasks.create_task(self._tell_running(carried, keys))
                     look = await self._executor.over(key)
-                if not look.succeeded:
+                if not (look.succeeded or work.keep_going):
                     failed.set()
                     self._stop(keys)
 
@@ -380,7 +381,8 @@ class Steps:
 
     def _ending(self, carried: Carried) -> Ending:
         looks = [self._executor.look(key) for key in self._keys(carried.placement)]
-        return ending(looks, stop_requested=carried.to_stop)
+        keep_going = wire.work_from(carried.placement).keep_going
+        return ending(looks, stop_requested=carried.to_stop, keep_going=keep_going)
 
     def _forgotten(self, placement: placement_pb2.Placement) -> Stage:
         self._start_faults.pop(placement.name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 from pathlib import Path
 
-from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_agent.domain.metering import Held
@@ -58,6 +58,7 @@ def work_from(placement: placement_pb2.Placement) -> Work:
         engine=work.variant.engine,
         max_duration_s=work.max_duration_s,
         at_once=sum(run.tasks for leg in placement.legs for run in leg.hosts) or max(1, work.count),
+        keep_going=work.on_failure == job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING,
     )
 
 

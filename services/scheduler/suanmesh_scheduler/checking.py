@@ -32,6 +32,7 @@ def check(job: job_pb2.Job) -> None:
     """Refuse a job that could never run. Raises InvalidArgument (`FIELD_INVALID`)."""
     checked_name(job.account, "accounts", field="account")
     _within("task.count", job.task.count, 0, COUNT_MAX)
+    _on_failure(job.task)
     _within("max_attempts", job.max_attempts, 0, ATTEMPTS_MAX)
     _within("max_duration_s", job.max_duration_s, 1, DURATION_S_MAX)
     _ask(job.ask)
@@ -64,6 +65,13 @@ def fill_in(job: job_pb2.Job) -> None:
     written = job.ask.scratch_bytes * max(1, job.task.count) or RESULT_BYTES_DEFAULT
     for output in job.outputs:
         output.max_bytes = output.max_bytes or written
+
+
+def _on_failure(task: job_pb2.TaskSpec) -> None:
+    if task.on_failure not in job_pb2.TaskSpec.OnFailure.values():
+        raise _invalid("task.on_failure", "is not known")
+    if task.gang and task.on_failure == job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING:
+        raise _invalid("task.on_failure", "tasks of a gang cannot go on without each other")
 
 
 def _ask(ask: job_pb2.Ask) -> None:

@@ -203,7 +203,7 @@ class Following:
         if failed is not None:
             await self._move(placement, PlacementState.FAILED, _of_transfer(UNDELIVERED, failed))
         elif all(self._done(name) for name in made):
-            await self._move(placement, PlacementState.DONE, StateReason("DONE"))
+            await self._move(placement, *_delivered(placement.message))
 
     async def _sent_off(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> bool:
         """Take the next step towards the results' transfers; False where no result is wanted elsewhere."""
@@ -269,6 +269,12 @@ class Following:
     def _done(self, name: str) -> bool:
         held = self._transfers.get(name)
         return held is not None and held.message.state == transfer_pb2.Transfer.STATE_DONE
+
+
+def _delivered(placement: placement_pb2.Placement) -> tuple[PlacementState, StateReason]:
+    """The end of a placement whose results have arrived: its agent has said where only some tasks ended well."""
+    reason = reason_from(placement.state_reason)
+    return (PlacementState.FAILED, reason) if reason else (PlacementState.DONE, StateReason("DONE"))
 
 
 def _of_transfer(code: str, failed: transfer_pb2.Transfer) -> StateReason:

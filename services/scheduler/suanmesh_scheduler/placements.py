@@ -62,5 +62,6 @@ def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
             outputs=job.outputs,
             count=max(1, job.task.count),
             max_duration_s=job.max_duration_s,
+            on_failure=job.task.on_failure,
         ),
     )

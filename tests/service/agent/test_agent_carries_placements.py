@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from suanmesh.scheduler.v1.job_pb2 import TaskSpec
 from suanmesh.scheduler.v1.scheduler_service_pb2 import TaskReport
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
@@ -143,6 +144,22 @@ async def test_one_failed_task_of_a_gang_stops_the_others(world: PaperSite) -> N
         report = await world.scheduler.reported(NAME, State.STATE_FAILED)
     assert told(report) == "EXIT_STATUS (exit_status 5, task 1)"
     assert [task.failure for task in report.tasks] == ["CANCELLED", "EXIT_STATUS"]
+
+
+async def test_a_failed_task_leaves_the_others_their_results_where_they_keep_going(world: PaperSite) -> None:
+    """A sweep of hours would be thrown away for one bad parameter."""
+    code = "import os; n = os.environ['SUANMESH_TASK_INDEX']; open('out/n', 'w').write(n); raise SystemExit(n == '1')"
+    placement = a_placement(code, count=3, on_failure=TaskSpec.ON_FAILURE_KEEP_GOING)
+    placement.legs.add(pool="sites/a/pools/cpu").hosts.add(host="h", tasks=1)
+    world.scheduler.put(placement)
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        made = world.replicas.files(world.transport.datasets["datasets/j1-result"].digest)
+        results = {path.parent.name: path.read_text() for path in made.rglob("n")}
+    assert told(report) == "EXIT_STATUS (exit_status 1, failed 1, task 1, tasks 3)"
+    assert list(report.output_datasets) == ["datasets/j1-result", "datasets/j1-log"]
+    assert [(task.exit_status, task.failure) for task in report.tasks] == [(0, ""), (1, "EXIT_STATUS"), (0, "")]
+    assert results == {"task-0": "0", "task-2": "2"}
 
 
 async def test_more_tasks_than_there_is_room_for_run_in_waves(world: PaperSite) -> None:

@@ -113,3 +113,26 @@ async def test_results_that_cannot_arrive_end_the_job_without_another_run(schedu
     assert "TARGET_LOST" in words(job.state_reason)
     assert (job.attempt, list(job.output_datasets)) == (1, ["datasets/j-out", "datasets/j-log"])
     await scheduler.nothing_held()
+
+
+async def test_what_some_tasks_have_made_arrives_before_the_job_fails_for_the_others(scheduler: Any) -> None:
+    """The results of a sweep would stay behind, or a job with failed tasks would pass for done."""
+    placement = await scheduler.bring(Job.STATE_RUNNING)
+    made = ["datasets/j-out", "datasets/j-log"]
+    await scheduler.report(placement, Placement.STATE_DELIVERING, "EXIT_STATUS", output_datasets=made)
+    await scheduler.until_job(Job.STATE_DELIVERING)
+    await scheduler.arrived(f"transfers/{placement.name.removeprefix('placements/')}-out-0")
+    job = await scheduler.until_job(Job.STATE_FAILED, reason="EXIT_STATUS")
+    assert list(job.output_datasets) == made
+    await scheduler.nothing_held()
+
+
+async def test_what_becomes_of_the_other_tasks_is_told_to_the_site(scheduler: Any, job_of: Any) -> None:
+    """The agent would stop tasks that were to keep going; those of a gang cannot."""
+    job = job_of()
+    job.task.count, job.task.on_failure = 2, job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING
+    await scheduler.submit_raw(job)
+    assert (await scheduler.placed()).work.on_failure == job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING
+    job.task.gang = True
+    refusal = refusal_of((await scheduler.submit_raw(job, "k")).results[0].error)
+    assert (refusal.reason, refusal.facts["field"]) == ("FIELD_INVALID", "task.on_failure")

@@ -33,6 +33,7 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.decision_pb2 import Decision
 from suanmesh.scheduler.v1.job_pb2 import Job, Output
+from suanmesh.scheduler.v1.placement_pb2 import Placement, TaskResult
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     ListJobsResponse,
     ReadJobLogsResponse,
@@ -284,6 +285,15 @@ async def test_a_list_of_jobs(oracle: Any, run: Run) -> None:
     oracle.answers["ListJobs"] = ListJobsResponse(jobs=jobs)
     line = (await run("job", "list")).stdout.splitlines()[1]
     assert line.split()[:4] == ["jobs/x", "PENDING", "DONE:", "Everything"]
+
+
+async def test_the_tasks_of_a_job(oracle: Any, run: Run) -> None:
+    """Of a thousand tasks somebody looks for the one that failed."""
+    failed = TaskResult(index=1, exit_status=3, failure="EXIT_STATUS")
+    oracle.answers["GetJob"] = Job(name="jobs/x", placement="placements/p")
+    oracle.answers["GetPlacement"] = Placement(tasks=[TaskResult(index=0, exit_status=0), failed])
+    lines = (await run("job", "tasks", "x")).stdout.splitlines()
+    assert [line.split() for line in lines[1:]] == [["0", "0"], ["1", "3", "EXIT_STATUS"]]
 
 
 def test_help_is_there_for_every_command() -> None:

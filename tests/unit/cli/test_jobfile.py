@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.job_pb2 import Job, TaskSpec
 from suanmesh_cli import jobfile
 from suanmesh_kernel.refusals import InvalidArgument
 
@@ -173,3 +173,11 @@ def test_no_text_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, tex
         jobfile.load(path)
     except InvalidArgument as refusal:
         assert refusal.reason == "FIELD_INVALID"  # noqa: PT017 - either outcome is right
+
+
+def test_a_choice_is_written_by_its_name(folder: Path) -> None:
+    """A number that nobody can read, or a name that is taken for another, decides what becomes of results."""
+    job = loaded(folder, "task: {count: 2, on_failure: KEEP_GOING}\n")
+    assert job.task.on_failure == TaskSpec.ON_FAILURE_KEEP_GOING
+    with pytest.raises(InvalidArgument, match=r"task\.on_failure: 'GO_ON' is none of STOP_ALL, KEEP_GOING"):
+        loaded(folder, "task: {count: 2, on_failure: GO_ON}\n")

@@ -12,10 +12,12 @@ import click
 
 from suanmesh.scheduler.v1.decision_pb2 import Decision
 from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.placement_pb2 import TaskResult
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     CancelJobRequest,
     GetDecisionRequest,
     GetJobRequest,
+    GetPlacementRequest,
     ListJobsRequest,
     SubmitJob,
     SubmitJobsRequest,
@@ -28,6 +30,13 @@ from suanmesh_cli.session import Session, command, full_name, listed
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+TASK_COLUMNS: output.Columns = (
+    ("TASK", lambda task: str(task.index)),
+    ("EXIT", lambda task: str(task.exit_status) if task.HasField("exit_status") else ""),
+    ("FAILURE", lambda task: task.failure),
+    ("STARTED", lambda task: units.moment(task.start_time)),
+    ("ENDED", lambda task: units.moment(task.end_time)),
+)
 COLUMNS: output.Columns = (
     ("JOB", lambda job: job.name),
     ("STATE", lambda job: Job.State.Name(job.state).removeprefix("STATE_")),
@@ -84,6 +93,23 @@ async def list_jobs(session: Session) -> None:
         jobs = await listed(mesh.scheduler.ListJobs, ListJobsRequest(), "jobs", session.timeout_s)
     reason = ("BECAUSE", lambda job: because(job.state_reason, session.lang))
     output.show_list(session.output, "jobs", jobs, (*COLUMNS, reason))
+
+
+@job.command("tasks")
+@click.argument("name")
+@command
+async def tasks(session: Session, name: str) -> None:
+    """List what became of each task of the job NAME in its newest attempt."""
+    async with session.mesh() as mesh:
+        wanted = GetJobRequest(name=full_name("jobs", name))
+        found = await mesh.scheduler.GetJob(wanted, timeout=session.timeout_s)
+        results: list[TaskResult] = []
+        if found.placement:
+            placed = await mesh.scheduler.GetPlacement(
+                GetPlacementRequest(name=found.placement), timeout=session.timeout_s
+            )
+            results = list(placed.tasks)
+    output.show_list(session.output, "tasks", results, TASK_COLUMNS)
 
 
 @job.command("show")

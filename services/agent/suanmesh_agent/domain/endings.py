@@ -14,15 +14,13 @@ FENCED = "FENCED"
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a placement's run ended: well where there is no reason."""
+    """How a placement's run ended."""
 
     reason: StateReason = NO_REASON
+    """Why it failed; nothing where every task did what it should."""
     cancelled: bool = False
-
-    @property
-    def well(self) -> bool:
-        """Whether every task did what it should."""
-        return not self.reason and not self.cancelled
+    delivered: tuple[int, ...] = ()
+    """Tasks whose outputs are results: all of a run that ended well, none of most others."""
 
     @property
     def fenced(self) -> bool:
@@ -35,20 +33,33 @@ class Ending:
         return self.reason.code == "TASK_NOT_STARTED"
 
 
-def ending(looks: Sequence[TaskLook], *, stop_requested: bool) -> Ending:
+_OF_THE_SITE = frozenset({FENCED, "TASK_NOT_STARTED", "TASK_LOST"})
+"""What the job did not do: it is run again, and its results are those of the next run."""
+
+
+def ending(looks: Sequence[TaskLook], *, stop_requested: bool, keep_going: bool = False) -> Ending:
     """Judge tasks that are all over. A stop that was asked for wins; else the first failure that is not a consequence.
 
-    When one task of several fails, the others are stopped: their `CANCELLED` is a consequence, not a cause.
+    When one task of several fails, the others are stopped: their `CANCELLED` is a consequence, not a cause. Unless they
+    are to keep going: then what those that ended well have made is delivered.
     """
     if stop_requested:
         return Ending(cancelled=True)
     failed = [(index, look) for index, look in enumerate(looks) if not look.succeeded]
+    well = tuple(index for index, look in enumerate(looks) if look.succeeded)
     if not failed:
-        return Ending()
-    index, look = min(failed, key=lambda pair: (pair[1].failure == "CANCELLED", pair[0]))
+        return Ending(delivered=well)
+    reason = _reason(*min(failed, key=lambda pair: (pair[1].failure == "CANCELLED", pair[0])))
+    if not keep_going or reason.code in _OF_THE_SITE:
+        return Ending(reason)
+    counted = {**reason.facts, "failed": str(len(failed)), "tasks": str(len(looks))}
+    return Ending(StateReason(reason.code, counted), delivered=well)
+
+
+def _reason(index: int, look: TaskLook) -> StateReason:
     task = {"task": str(index)}
     if look.failure:
-        return Ending(StateReason(look.failure, task))
+        return StateReason(look.failure, task)
     if look.state is TaskState.ENDED:
-        return Ending(StateReason("EXIT_STATUS", {**task, "exit_status": str(look.exit_status)}))
-    return Ending(StateReason("TASK_NOT_STARTED" if look.state is TaskState.ABSENT else "TASK_LOST", task))
+        return StateReason("EXIT_STATUS", {**task, "exit_status": str(look.exit_status)})
+    return StateReason("TASK_NOT_STARTED" if look.state is TaskState.ABSENT else "TASK_LOST", task)

@@ -29,6 +29,8 @@ class Work:
     max_duration_s: int
     at_once: int
     """How many tasks the placement has room for at a time; more of them run in waves."""
+    keep_going: bool = False
+    """Whether a task that fails leaves the others alone."""
 
     @property
     def capacity(self) -> Capacity:

@@ -252,21 +252,52 @@ class TaskSpec(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    class _OnFailure:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OnFailureEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[TaskSpec._OnFailure.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        ON_FAILURE_UNSPECIFIED: TaskSpec._OnFailure.ValueType  # 0
+        """As STOP_ALL."""
+        ON_FAILURE_STOP_ALL: TaskSpec._OnFailure.ValueType  # 1
+        """They are stopped, and the job has no results."""
+        ON_FAILURE_KEEP_GOING: TaskSpec._OnFailure.ValueType  # 2
+        """They go on. What those that end well have made is delivered, each task in its folder `task-<index>`; then the
+        attempt ends FAILED for the first task that failed. Another attempt runs all tasks again.
+        """
+
+    class OnFailure(_OnFailure, metaclass=_OnFailureEnumTypeWrapper):
+        """What becomes of the other tasks when one fails."""
+
+    ON_FAILURE_UNSPECIFIED: TaskSpec.OnFailure.ValueType  # 0
+    """As STOP_ALL."""
+    ON_FAILURE_STOP_ALL: TaskSpec.OnFailure.ValueType  # 1
+    """They are stopped, and the job has no results."""
+    ON_FAILURE_KEEP_GOING: TaskSpec.OnFailure.ValueType  # 2
+    """They go on. What those that end well have made is delivered, each task in its folder `task-<index>`; then the
+    attempt ends FAILED for the first task that failed. Another attempt runs all tasks again.
+    """
+
     COUNT_FIELD_NUMBER: builtins.int
     GANG_FIELD_NUMBER: builtins.int
+    ON_FAILURE_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many, 1 to 1000; 0 means 1. Each sees its index in SUANMESH_TASK_INDEX."""
     gang: builtins.bool
     """Whether all start together or none; a gang lies within one site."""
+    on_failure: TaskSpec.OnFailure.ValueType
+    """What becomes of the others when one fails; of a gang always STOP_ALL."""
     def __init__(
         self,
         *,
         count: builtins.int = ...,
         gang: builtins.bool = ...,
+        on_failure: TaskSpec.OnFailure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "gang", b"gang"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "gang", b"gang", "on_failure", b"on_failure"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

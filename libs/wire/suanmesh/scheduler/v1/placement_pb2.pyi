@@ -348,10 +348,13 @@ class Work(message.Message):
     OUTPUTS_FIELD_NUMBER: builtins.int
     COUNT_FIELD_NUMBER: builtins.int
     MAX_DURATION_S_FIELD_NUMBER: builtins.int
+    ON_FAILURE_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many tasks."""
     max_duration_s: builtins.int
     """Longest run of one task in seconds."""
+    on_failure: job_pb2.TaskSpec.OnFailure.ValueType
+    """What becomes of the other tasks when one fails."""
     @builtins.property
     def ask(self) -> job_pb2.Ask:
         """What one task needs."""
@@ -377,10 +380,11 @@ class Work(message.Message):
         outputs: abc.Iterable[job_pb2.Output] | None = ...,
         count: builtins.int = ...,
         max_duration_s: builtins.int = ...,
+        on_failure: job_pb2.TaskSpec.OnFailure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "variant", b"variant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "outputs", b"outputs", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "on_failure", b"on_failure", "outputs", b"outputs", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -381,7 +381,7 @@ class TaskReport(message.Message):
     """W3C trace context of the agent's span behind the report."""
     @builtins.property
     def reason(self) -> state_reason_pb2.StateReason:
-        """Why, for REFUSED, FAILED and LOST."""
+        """Why, for REFUSED, FAILED and LOST, and for DELIVERING where only some tasks have ended well."""
 
     @builtins.property
     def tasks(self) -> containers.RepeatedCompositeFieldContainer[placement_pb2.TaskResult]:
