@@ -19,7 +19,7 @@ from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_registry.assembly import Registry, assemble
 from suanmesh_registry.settings import RegistrySettings
 from suanmesh_store import Create, MemoryKeyspace, MemoryStore
-from suanmesh_store.layout import SITES
+from suanmesh_store.layout import ALIVE, SITES
 
 SETTINGS = RegistrySettings()
 Site = site_pb2.Site
@@ -109,3 +109,14 @@ def test_settings_that_contradict_the_permission_are_refused(wrong: dict[str, fl
     """An operator who shortens one bound would learn of the other when two sites run the same task."""
     with pytest.raises(InvalidArgument, match="at least"):
         RegistrySettings(**wrong)  # type: ignore[arg-type]
+
+
+async def test_a_term_that_has_ended_keeps_nobody_alive(desk: Desk) -> None:
+    """An instance that lost its lead would renew the lease of a site that fell silent, which is then never given up."""
+    await desk.permission("a")
+    assert [entry.key for entry in (await desk.keys.scan(ALIVE)).entries] == [f"{ALIVE}a"]
+
+    await desk.registry.presence.close()
+
+    assert not (await desk.keys.scan(ALIVE)).entries
+    assert not desk.registry.presence.stands("sites/a")
