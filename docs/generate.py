@@ -132,8 +132,8 @@ def _errors_en(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
     )
     yield "## States"
     yield (
-        "What leads the `state_reason` of a job, a placement or a transfer; a code that is not listed here is the "
-        "reason of the refusal that led to the state."
+        "The codes of `suanmesh.type.v1.StateReason`: why a job, a placement, a transfer or a site stands where it "
+        "stands, with its facts in braces; a code that is not listed here is the reason of the refusal that led there."
     )
     yield from _table(("code", "meaning"), ((code, text.en) for code, text in STATE_REASONS.items()))
 
@@ -154,7 +154,10 @@ def _errors_zh(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
     yield "## 障碍"
     yield from _table(("代码", "含义", "处置"), ((code, means.zh, do.zh) for code, (means, do) in OBSTACLES.items()))
     yield "## 状态"
-    yield "作业、落位或搬运的 `state_reason` 以下列代码开头；不在表中的代码是导致该状态的拒绝的原因。"
+    yield (
+        "`suanmesh.type.v1.StateReason` 的代码：作业、落位、搬运或站点为何处于其状态，花括号内为事实；"
+        "不在表中的代码是导致该状态的拒绝的原因。"
+    )
     yield from _table(("代码", "含义"), ((code, text.zh) for code, text in STATE_REASONS.items()))
 
 
