@@ -30,7 +30,7 @@ class Holding:
         answers: list[Hold | Refusal] = await self._ledger.apply(wanted)
         placed = iter(answers)
         rows = [next(placed) if isinstance(each, PlaceHold) else each for each in commands]
-        results = await asyncio.gather(*(self._with_token(ask, row) for ask, row in zip(asks, rows, strict=True)))
+        results = await self._with_tokens(asks, rows)
         lost = {name: None for row, result in zip(rows, results, strict=True) if (name := _lost(row, result))}
         for released in await self._ledger.apply([MoveHold(name, HoldState.RELEASED) for name in lost]):
             accepted(released)
@@ -54,6 +54,16 @@ class Holding:
             trace_id=ask.traceparent.split("-")[1] if ask.traceparent.count("-") == 3 else "",
             create_us=wire.microseconds(self._clock.now()),
         )
+
+    async def _with_tokens(
+        self, asks: Sequence[pb.HoldAsk], rows: Sequence[Hold | Refusal]
+    ) -> list[pb.MoneyHold | Refusal]:
+        """Put the tokens of all rows at once; what is asked for twice is put once."""
+        places = [(ask.placement, ask.index, ask.attachment) for ask in asks]
+        firsts = {place: number for number, place in reversed(list(enumerate(places)))}
+        put = await asyncio.gather(*(self._with_token(asks[number], rows[number]) for number in firsts.values()))
+        tokens = dict(zip(firsts, put, strict=True))
+        return [row if isinstance(row, Refusal) else tokens[place] for place, row in zip(places, rows, strict=True)]
 
     async def _with_token(self, ask: pb.HoldAsk, row: Hold | Refusal) -> pb.MoneyHold | Refusal:
         if isinstance(row, Refusal):

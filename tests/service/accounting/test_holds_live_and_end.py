@@ -50,6 +50,20 @@ async def test_asking_twice_is_answered_with_the_hold_that_stands(opened: Any) -
         assert (await books.account()).held_micros == 700
 
 
+async def test_what_is_asked_twice_in_one_call_is_held_once(opened: Any) -> None:
+    """A round that names a placement twice must get its hold, not a conflict with itself."""
+    async with opened() as books:
+        await founded(books)
+        ask = pb.HoldAsk(
+            placement="placements/p", account="accounts/acme", amount_micros=700, attachment=await books.lease(),
+            job="jobs/p", site="sites/a", price_book="priceBooks/a",
+        )  # fmt: skip
+        answer = await books.scheduler.accounting.PlaceHolds(pb.PlaceHoldsRequest(items=[ask, ask]))
+        assert answer.results[0].HasField("hold")
+        assert answer.results[0] == answer.results[1]
+        assert (await books.account()).held_micros == 700
+
+
 async def test_two_holds_at_once_cannot_both_take_the_last_money(opened: Any) -> None:
     """Two jobs that both believe they are paid for leave one provider with nothing."""
     async with opened() as books:
