@@ -102,7 +102,7 @@ async def _trial(node: Node, mesh: Mesh, victim: str, step: str, folder: Path) -
 
     async with asyncio.timeout(ENDED_S_MAX):
         job = await _ended(mesh, name)
-    assert job.state == job_pb2.Job.STATE_DONE or job.state_reason, job
+    assert job.state == job_pb2.Job.STATE_DONE or job.state_reason.code, job
     async with asyncio.timeout(SETTLED_S_MAX):
         await _nothing_held(mesh, node, job)
     await _charged_once(mesh, job)
