@@ -50,6 +50,8 @@ class SchedulerReads:
         with self._jobs.following_one(request.name) as changed:
             job = await self._job(request.name, call)
             yield job
+            if (held := await self._store.get(JOBS, request.name)) is not None:
+                await self._jobs.wait_for(held.mod_revision)  # else what the mirror tells next may be older
             while wire.job_state(job) not in JOB_ENDS:
                 await changed.take()
                 held = self._jobs.get(request.name)
