@@ -14,6 +14,7 @@ from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.commits import commit_each
+from suanmesh_scheduler.domain.classes import Classes
 from suanmesh_scheduler.domain.round import Decided, Turn, decide_round
 from suanmesh_scheduler.holding import Chosen, Holding, Holds
 from suanmesh_scheduler.mirrors import Mirrors
@@ -76,6 +77,7 @@ class Rounds:
         self._rng = rng
         self._lease_s = settings.round_lease_s
         self._fence = store.leadership.fence if store.leadership else 0
+        self._classes = Classes()
         self._placed = 0
         self._told = 0
 
@@ -117,7 +119,8 @@ class Rounds:
     async def _decide(self, waiting: Sequence[Held[job_pb2.Job]]) -> _Round:
         with _spans(names.DECIDE_JOB, waiting) as traced:
             snapshot = await self._snapshots.read([held.message for held in waiting])
-            decided = iter(decide_round([turn for turn in snapshot.turns if isinstance(turn, Turn)]))
+            turns = [turn for turn in snapshot.turns if isinstance(turn, Turn)]
+            decided = iter(decide_round(turns, self._classes))
             for each in traced.values():
                 each.set_attribute("suanmesh.candidates", snapshot.pools)
         round_ = _Round(snapshot.links)

@@ -9,24 +9,20 @@ from datetime import datetime
 from suanmesh.accounting.v1 import account_pb2, price_book_pb2, usage_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.network_orchestrator.v1 import link_pb2
-from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.names import parent
-from suanmesh_kernel.reasons import NO_REASON
 from suanmesh_kernel.refusals import NotFound, Refusal
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.circuits import Circuits
-from suanmesh_scheduler.domain.bookings import Booked, free_hosts
 from suanmesh_scheduler.domain.round import Turn
-from suanmesh_scheduler.domain.values import Host, JobSpec, Need, Offer, Pool, Quote, Situation
+from suanmesh_scheduler.domain.values import JobSpec, Need, Offer, Pool, Quote, Situation
+from suanmesh_scheduler.fleet import Fleet
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Areas
 from suanmesh_scheduler.sharing import each, found
 from suanmesh_scheduler.ways import Ways, find_ways
-from suanmesh_sdk.state_reasons import reason_from
 
 MEBIBYTE = 1 << 20
 Readings = tuple[tuple[money_pb2.Meter.ValueType, int], ...]
@@ -75,14 +71,14 @@ class SnapshotReader:
         self._mirrors = mirrors
         self._areas = areas
         self._clock = clock
-        self._circuits = circuits
+        self._fleet = Fleet(mirrors, circuits)
 
     async def read(self, jobs: Sequence[job_pb2.Job]) -> Snapshot:
         """Everything that the jobs are decided from. Raises what the other areas refuse for all of them."""
         own = await self._own(jobs)
         specs = [_spec(job, own, self._clock.now()) for job in jobs]
         known = [spec for spec in specs if isinstance(spec, JobSpec)]
-        pools = self._pools(await self._areas.reported_pools())
+        pools = self._fleet.pools(await self._areas.reported_pools())
         ways = await find_ways(self._areas, known, (pool.site for pool in pools))
         world = _World(pools, self._clock.now(), ways, await self._quotes(known, pools))
         turns = tuple(
@@ -105,40 +101,6 @@ class SnapshotReader:
 
     async def _spent(self, job: tuple[str, str]) -> int:
         return await self._areas.spent(*job)
-
-    def _pools(self, reported: Mapping[str, pool_pb2.PoolState]) -> tuple[Pool, ...]:
-        """The pools with what live placements leave of them."""
-        booked: dict[str, list[Booked]] = {}
-        for booking in wire.booked_from(held.message for held in self._mirrors.placements.values()):
-            booked.setdefault(booking.pool, []).append(booking)
-        return tuple(
-            self._pool(held.message, booked.get(held.name, []), reported) for held in self._mirrors.pools.values()
-        )
-
-    def _pool(self, pool: pool_pb2.Pool, booked: Sequence[Booked], reported: Mapping[str, pool_pb2.PoolState]) -> Pool:
-        state = reported.get(pool.name)
-        site_name = parent(pool.name)
-        site = self._mirrors.sites.get(site_name)
-        capacities = [
-            (host.name, wire.capacity_from(host.capacity if host.HasField("capacity") else pool.host_capacity))
-            for host in pool.hosts
-        ]
-        alive = site is not None and site.message.liveness == site_pb2.Site.LIVENESS_ALIVE
-        return Pool(
-            name=pool.name,
-            site=site_name,
-            architecture=pool.architecture,
-            hosts=_with_disk(free_hosts(pool.name, capacities, booked), state),
-            offers=tuple(Offer(o.name, o.price_book, o.max_duration_s) for o in pool.offers),
-            engines=frozenset(pool.engines),
-            capabilities={c.quantity: c.value for c in pool.capabilities},
-            residency=frozenset(site.message.residency) if site else frozenset(),
-            active=pool.phase == pool_pb2.Pool.PHASE_ACTIVE,
-            alive=alive and state is not None,
-            trouble=reason_from(state.reason) if state else NO_REASON,
-            failing=self._circuits.failing(site_name),
-            on_trial=self._circuits.on_trial(site_name),
-        )
 
     async def _quotes(
         self, specs: Iterable[JobSpec], pools: Iterable[Pool]
@@ -211,15 +173,6 @@ def _need(name: str, dataset: dataset_pb2.Dataset | Refusal) -> Need:
         return Need(name, 0, frozenset())
     complete = [r.site for r in dataset.replicas if r.state == dataset_pb2.Replica.STATE_COMPLETE]
     return Need(dataset.name, dataset.bytes, frozenset(complete), frozenset(dataset.residency))
-
-
-def _with_disk(hosts: tuple[Host, ...], state: pool_pb2.PoolState | None) -> tuple[Host, ...]:
-    """A lone host has no more scratch free than its agent finds on the disk, whoever else has filled it."""
-    if state is None or len(hosts) != 1 or not state.HasField("free"):
-        return hosts
-    host = hosts[0]
-    disk_bytes = min(host.free.scratch_bytes, state.free.scratch_bytes)
-    return (replace(host, free=replace(host.free, scratch_bytes=disk_bytes)),)
 
 
 def _meters(readings: Readings) -> list[usage_pb2.MeterReading]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler.domain.bookings import Booked, free_hosts
+from suanmesh_scheduler.domain.classes import Classes
 from suanmesh_scheduler.domain.decide import decide
 from suanmesh_scheduler.domain.fitting import taken
 from suanmesh_scheduler.domain.outlook import with_outlook
@@ -156,14 +157,16 @@ class Books:
 
 
 def one_by_one(turns: list[Turn]) -> list[Verdict]:
-    """The slow reference."""
-    books, verdicts = Books(), []
-    for turn in turns:
+    """The slow reference: class by class, in the order of their first jobs."""
+    books, verdicts = Books(), dict[int, Verdict]()
+    order = sorted(range(len(turns)), key=lambda index: (turns.index(turns[index]), index))
+    for index in order:
+        turn = turns[index]
         now = books.seen(turn)
-        verdicts.append(with_outlook(decide(turn.job, now), turn.job, now))
-        if (chosen := verdicts[-1].chosen) is not None:
+        verdicts[index] = with_outlook(decide(turn.job, now), turn.job, now)
+        if (chosen := verdicts[index].chosen) is not None:
             books.place(turn.job, chosen, now)
-    return verdicts
+    return [verdicts[index] for index in range(len(turns))]
 
 
 @settings(deadline=None, max_examples=300)
@@ -181,3 +184,16 @@ def test_a_round_comes_to_what_one_by_one_would(seed: int) -> None:
 def test_a_round_is_the_same_each_time(seed: int) -> None:
     """A decision that cannot be repeated cannot be explained."""
     assert decide_round(a_world(seed)) == decide_round(a_world(seed))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 2**32), st.integers(0, 3))
+def test_what_is_kept_from_earlier_rounds_changes_nothing(seed: int, gone: int) -> None:
+    """A decision would hold to what a pool was an hour ago."""
+    turns, classes = a_world(seed), Classes()
+    decide_round(turns, classes)
+    left = turns[0].situation.pools[gone:]
+    later = [replace(turn, situation=replace(turn.situation, pools=left)) for turn in turns]
+
+    assert decide_round(later, classes) == decide_round(later)
+    assert decide_round(turns, classes) == decide_round(turns)

@@ -49,7 +49,12 @@ def verdict_of(weighed: Sequence[Candidate]) -> Verdict:
     """The decision among candidates that are weighed, in whatever order."""
     fitting = sorted((c for c in weighed if c.obstacle is None), key=lambda c: c.rank)
     rejected = sorted((c for c in weighed if c.obstacle is not None), key=lambda c: c.pool)
-    return Verdict(tuple(fitting + rejected), *_reason(fitting, len(weighed)))
+    return verdict_in_order(fitting, rejected)
+
+
+def verdict_in_order(fitting: list[Candidate], rejected: list[Candidate]) -> Verdict:
+    """The same of candidates that are in order: those that fit by their rank, the others by name."""
+    return Verdict((*fitting, *rejected), *_reason(fitting, len(fitting) + len(rejected)))
 
 
 def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from suanmesh_kernel.quantities import Capacity
+from suanmesh_scheduler.domain.classes import Classes, JobClass
 from suanmesh_scheduler.domain.decide import verdict_of, weigh
 from suanmesh_scheduler.domain.fitting import taken
-from suanmesh_scheduler.domain.obstacles import of_cost
 from suanmesh_scheduler.domain.outlook import with_outlook
 from suanmesh_scheduler.domain.relax import with_change
 from suanmesh_scheduler.domain.values import Blocked, Candidate, Host, JobSpec, Path, Pool, Situation, Verdict
@@ -37,57 +37,88 @@ class Decided:
     """Nothing fits, and this round has taken from ways it would need: only the next look at them can tell."""
 
 
+NOT_YET = Decided(Verdict((), "", ""))
+
+
 @dataclass(slots=True)
 class _Taken:
     """What the placements of the round so far take of hosts, links and accounts."""
 
-    pools: dict[str, Pool] = field(default_factory=dict)
+    pools: dict[str, Pool]
+    """All pools as they are by now."""
     link_bps: Counter[str] = field(default_factory=Counter)
     account_micros: Counter[str] = field(default_factory=Counter)
-    weighed: dict[Hashable, dict[str, tuple[Pool, Candidate]]] = field(default_factory=dict)
-    """By what jobs are equal in, and pool: what it was weighed as; it counts until the pool is another."""
 
 
-def decide_round(turns: Sequence[Turn]) -> list[Decided]:
-    """Decide every turn, in order. Same turns: the same answer, to the bit."""
-    so_far = _Taken()
-    return [_decide(turn, so_far) for turn in turns]
+def decide_round(turns: Sequence[Turn], classes: Classes | None = None) -> list[Decided]:
+    """Decide turns of one snapshot: class by class in the order of their first jobs, the jobs of a class in order.
+
+    Same turns: the same answer, to the bit. `classes` are those of earlier rounds: they change nothing but the time.
+    """
+    classes = classes or Classes()
+    so_far = _Taken({pool.name: pool for turn in turns[:1] for pool in turn.situation.pools})
+    grouped: dict[Hashable, list[int]] = {}
+    quotes: dict[int, Hashable] = {}
+    for index, turn in enumerate(turns):
+        grouped.setdefault(_equal_in(turn, quotes), []).append(index)
+    decided: list[Decided] = [NOT_YET] * len(turns)
+    for key, members in grouped.items():
+        first = turns[members[0]]
+        if first.job.needs or first.job.results:
+            for index in members:
+                decided[index] = _decide_moving(turns[index], so_far)
+        else:
+            lasting = first.job.deadline is None  # else what was weighed holds for this moment only
+            job_class = classes.of(key, first.job) if lasting else JobClass(first.job)
+            answers = _decide_class(job_class, [turns[index] for index in members], so_far)
+            for index, answer in zip(members, answers, strict=True):
+                decided[index] = answer
+    return decided
 
 
-def _decide(turn: Turn, so_far: _Taken) -> Decided:
-    situation = _seen(turn, so_far)
-    verdict = verdict_of(_weighed(turn, situation, so_far))
-    if verdict.chosen is None:
-        verdict = with_outlook(with_change(verdict, turn.job, situation), turn.job, situation)
-        return Decided(verdict, overtaken=situation.paths != turn.situation.paths)
-    return Decided(verdict, _take(turn.job, verdict.chosen, situation, so_far))
-
-
-def _weighed(turn: Turn, situation: Situation, so_far: _Taken) -> list[Candidate]:
-    """Every pool weighed; what was weighed for an equal job, and has not changed since, is not weighed again."""
-    if situation.paths != turn.situation.paths:
-        return [weigh(turn.job, pool, situation) for pool in situation.pools]
-    known = so_far.weighed.setdefault(_equal_in(turn), {})
-    for pool in situation.pools:
-        standing = known.get(pool.name)
-        if standing is None or standing[0] is not pool:
-            known[pool.name] = (pool, weigh(turn.job, pool, situation))
-    candidates = [candidate for _, candidate in known.values()]
-    return [_paid(turn.job, each, situation) for each in candidates] if so_far.account_micros else candidates
-
-
-def _equal_in(turn: Turn) -> Hashable:
+def _equal_in(turn: Turn, quotes: dict[int, Hashable]) -> Hashable:
     """All that weighing reads of a job and of its own part of the situation."""
     job, now = turn.job, turn.situation
-    return job, tuple(sorted(job.setbacks.items())), now.spent_micros, id(now.quotes)
+    priced = quotes.get(id(now.quotes))
+    if priced is None:
+        priced = quotes[id(now.quotes)] = frozenset(now.quotes.items())
+    return job, tuple(sorted(job.setbacks.items())), now.spent_micros, priced
 
 
-def _paid(job: JobSpec, candidate: Candidate, situation: Situation) -> Candidate:
-    """The candidate with what is left of the account by now: it was weighed when there was as much or more."""
-    obstacle, cost = candidate.obstacle, candidate.cost_micros
-    if cost is None or not (obstacle is None or obstacle.code == "BALANCE"):
-        return candidate
-    return replace(candidate, obstacle=of_cost(job, cost, situation))
+def _decide_class(job_class: JobClass, turns: Sequence[Turn], so_far: _Taken) -> Iterator[Decided]:
+    """Jobs that move no data: only hosts and balance change between them."""
+    situation = turns[0].situation
+    job_class.see_all(so_far.pools.values(), situation)
+    unplaced: Decided | None = None
+    for turn in turns:
+        if unplaced is not None:  # nothing was taken since
+            yield unplaced
+            continue
+        free_micros = turn.situation.free_micros - so_far.account_micros[turn.job.account]
+        verdict = job_class.verdict(turn.situation, free_micros)
+        if verdict.chosen is None:
+            unplaced = _unplaced(verdict, turn, so_far)
+            yield unplaced
+            continue
+        per_task, changed = _take(turn.job, verdict.chosen, so_far)
+        for name in changed:
+            job_class.see(so_far.pools[name], situation)
+        yield Decided(verdict, per_task)
+
+
+def _decide_moving(turn: Turn, so_far: _Taken) -> Decided:
+    """A job that moves data: what others took of the ways changes every candidate."""
+    situation = _seen(turn, so_far)
+    verdict = verdict_of([weigh(turn.job, pool, situation) for pool in situation.pools])
+    if verdict.chosen is None:
+        return _unplaced(verdict, turn, so_far)
+    return Decided(verdict, _take(turn.job, verdict.chosen, so_far)[0])
+
+
+def _unplaced(verdict: Verdict, turn: Turn, so_far: _Taken) -> Decided:
+    situation = _seen(turn, so_far)
+    told = with_outlook(with_change(verdict, turn.job, situation), turn.job, situation)
+    return Decided(told, overtaken=situation.paths != turn.situation.paths)
 
 
 def _seen(turn: Turn, so_far: _Taken) -> Situation:
@@ -95,7 +126,7 @@ def _seen(turn: Turn, so_far: _Taken) -> Situation:
     now, spent_micros = turn.situation, so_far.account_micros[turn.job.account]
     return replace(
         now,
-        pools=tuple(so_far.pools.get(pool.name, pool) for pool in now.pools) if so_far.pools else now.pools,
+        pools=tuple(so_far.pools.values()),
         paths=_narrowed(now.paths, so_far.link_bps, turn.job.min_bandwidth_bps),
         free_micros=now.free_micros - spent_micros,
         held_micros=now.held_micros + spent_micros,
@@ -119,20 +150,33 @@ def _less(way: Path | Blocked, link_bps: Mapping[str, int], least_bps: int) -> P
     return replace(way, available_bps=left_bps) if used_bps else way
 
 
-def _take(job: JobSpec, chosen: Candidate, situation: Situation, so_far: _Taken) -> Capacity:
-    pool = next(pool for pool in situation.pools if pool.name == chosen.pool)
-    counts = dict(chosen.slots)
-    per_task = taken(job.ask, next(host for host in pool.hosts if host.name in counts))
-    hosts = tuple(_without(host, per_task, counts.get(host.name, 0)) for host in pool.hosts)
-    so_far.pools[pool.name] = replace(pool, hosts=hosts)
-    for other in situation.pools if pool.on_trial else ():
+def _take(job: JobSpec, chosen: Candidate, so_far: _Taken) -> tuple[Capacity, list[str]]:
+    """Book a candidate: what each task takes, and the names of the pools that are others by that."""
+    pool = so_far.pools[chosen.pool]
+    per_task, hosts = _booked(job, chosen, pool)
+    so_far.pools[pool.name] = pool.with_hosts(hosts)
+    changed = [pool.name]
+    for other in so_far.pools.values() if pool.on_trial else ():
         if other.site == pool.site:  # one is sent to try it
-            so_far.pools[other.name] = replace(so_far.pools.get(other.name, other), failing=pool.on_trial)
+            so_far.pools[other.name] = replace(other, failing=pool.on_trial)
+            changed.append(other.name)
     for route in chosen.routes:
         so_far.link_bps.update(dict.fromkeys(route.path.links, route.rate_bps))
     so_far.account_micros[job.account] += chosen.cost_micros or 0
-    return per_task
+    return per_task, changed
 
 
-def _without(host: Host, per_task: Capacity, tasks: int) -> Host:
-    return replace(host, free=host.free.minus(per_task.times(tasks))) if tasks else host
+def _booked(job: JobSpec, chosen: Candidate, pool: Pool) -> tuple[Capacity, tuple[Host, ...]]:
+    """What each task takes, and the pool's hosts with what that leaves of them."""
+    counts, hosts, ask = dict(chosen.slots), list(pool.hosts), job.ask
+    per_task = NOTHING
+    for index, host in enumerate(pool.hosts):
+        tasks = counts.pop(host.name, 0)
+        if tasks:
+            if per_task is NOTHING:
+                simple = Capacity(ask.cpu_milli, ask.memory_bytes, ask.scratch_bytes)
+                per_task = taken(ask, host) if ask.devices else simple
+            hosts[index] = Host(host.name, host.capacity, host.free.minus(per_task.times(tasks)))
+            if not counts:
+                break
+    return per_task, tuple(hosts)

@@ -1,0 +1,114 @@
+"""The pools as they can be placed on, kept up to date by changes: what has not changed stays the same object."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+
+from suanmesh.registry.v1 import pool_pb2, site_pb2
+from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh_kernel.names import parent
+from suanmesh_kernel.reasons import NO_REASON
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.circuits import Circuits
+from suanmesh_scheduler.domain.bookings import Booked, free_hosts
+from suanmesh_scheduler.domain.values import Host, Offer, Pool
+from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_sdk.state_reasons import reason_from
+from suanmesh_store import Changed, Held
+
+
+class Bookings:
+    """What live placements hold, by pool; a projection of their mirror."""
+
+    def __init__(self) -> None:
+        self._of_placement: dict[str, list[Booked]] = {}
+        self._of_pool: dict[str, dict[str, Booked]] = {}
+        self._versions: Counter[str] = Counter()
+
+    def apply(self, changes: Sequence[Changed[placement_pb2.Placement]]) -> None:
+        """Take in what changed; a placement that has ended holds nothing."""
+        for change in changes:
+            for booked in self._of_placement.pop(change.name, ()):
+                self._of_pool[booked.pool].pop(change.name, None)
+                self._versions[booked.pool] += 1
+            live = wire.booked_from([change.held.message]) if change.held is not None else []
+            if live:
+                self._of_placement[change.name] = live
+            for booked in live:
+                self._of_pool.setdefault(booked.pool, {})[change.name] = booked
+                self._versions[booked.pool] += 1
+
+    def of(self, pool: str) -> list[Booked]:
+        """What is booked on a pool."""
+        return list(self._of_pool.get(pool, {}).values())
+
+    def version(self, pool: str) -> int:
+        """Another number for every change of what is booked on it."""
+        return self._versions[pool]
+
+
+class Fleet:
+    """All pools; rounds weigh anew only those that are other objects than before."""
+
+    def __init__(self, mirrors: Mirrors, circuits: Circuits) -> None:
+        self._pools = mirrors.pools
+        self._sites = mirrors.sites
+        self._circuits = circuits
+        self._bookings = Bookings()
+        mirrors.placements.project(self._bookings)
+        self._made: dict[str, tuple[Hashable, Pool]] = {}
+
+    def pools(self, reported: Mapping[str, pool_pb2.PoolState]) -> tuple[Pool, ...]:
+        """All pools with what live placements leave of them and what their agents report."""
+        made = {held.name: self._of(held, reported.get(held.name)) for held in self._pools.values()}
+        self._made = made
+        return tuple(pool for _, pool in made.values())
+
+    def _of(self, held: Held[pool_pb2.Pool], state: pool_pb2.PoolState | None) -> tuple[Hashable, Pool]:
+        site_name = parent(held.name)
+        site = self._sites.get(site_name)
+        circuit = (self._circuits.failing(site_name), self._circuits.on_trial(site_name))
+        told = None if state is None else (state.reason.SerializeToString(deterministic=True), _disk_of(state))
+        as_read = (held.mod_revision, site and site.mod_revision, self._bookings.version(held.name), circuit, told)
+        known = self._made.get(held.name)
+        if known is not None and known[0] == as_read:
+            return known
+        return as_read, self._made_of(held.message, site.message if site else None, state)
+
+    def _made_of(self, pool: pool_pb2.Pool, site: site_pb2.Site | None, state: pool_pb2.PoolState | None) -> Pool:
+        site_name = parent(pool.name)
+        capacities = [
+            (host.name, wire.capacity_from(host.capacity if host.HasField("capacity") else pool.host_capacity))
+            for host in pool.hosts
+        ]
+        alive = site is not None and site.liveness == site_pb2.Site.LIVENESS_ALIVE
+        return Pool(
+            name=pool.name,
+            site=site_name,
+            architecture=pool.architecture,
+            hosts=_with_disk(free_hosts(pool.name, capacities, self._bookings.of(pool.name)), state),
+            offers=tuple(Offer(o.name, o.price_book, o.max_duration_s) for o in pool.offers),
+            engines=frozenset(pool.engines),
+            capabilities={c.quantity: c.value for c in pool.capabilities},
+            residency=frozenset(site.residency) if site else frozenset(),
+            active=pool.phase == pool_pb2.Pool.PHASE_ACTIVE,
+            alive=alive and state is not None,
+            trouble=reason_from(state.reason) if state else NO_REASON,
+            failing=self._circuits.failing(site_name),
+            on_trial=self._circuits.on_trial(site_name),
+        )
+
+
+def _disk_of(state: pool_pb2.PoolState) -> int | None:
+    return state.free.scratch_bytes if state.HasField("free") else None
+
+
+def _with_disk(hosts: tuple[Host, ...], state: pool_pb2.PoolState | None) -> tuple[Host, ...]:
+    """A lone host has no more scratch free than its agent finds on the disk, whoever else has filled it."""
+    if state is None or len(hosts) != 1 or not state.HasField("free"):
+        return hosts
+    host = hosts[0]
+    disk_bytes = min(host.free.scratch_bytes, state.free.scratch_bytes)
+    return (replace(host, free=replace(host.free, scratch_bytes=disk_bytes)),)
