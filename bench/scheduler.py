@@ -134,8 +134,10 @@ async def durable(jobs: int, folder: Path) -> float:
             leadership=store.leadership, data_dir=folder,
         )  # fmt: skip
         parts = await build(house, Owners(EtcdStore(client, "accounting", SystemClock(), system_rng), pools))
-        background = [tasks.create_task(task()) for task in parts.tasks]
-        address = await node.serve(process, parts.servicers, requests=parts.requests)
+        assert parts.term is not None
+        led = await parts.term(house)
+        background = [tasks.create_task(task()) for task in (*parts.tasks, *led.tasks)]
+        address = await node.serve(process, led.servicers, requests=led.requests)
         await place(node.mesh(address, caller=USER), store, BATCH)  # warm
         begun, begun_cpu = time.perf_counter(), time.process_time()
         await place(node.mesh(address, caller=USER), store, jobs)

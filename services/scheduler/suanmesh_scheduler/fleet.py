@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
-from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh_kernel.names import parent
 from suanmesh_kernel.reasons import NO_REASON
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.circuits import Circuits
-from suanmesh_scheduler.domain.bookings import Booked, free_hosts
+from suanmesh_scheduler.domain.bookings import free_hosts
 from suanmesh_scheduler.domain.values import Host, Offer, Pool
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_sdk.state_reasons import reason_from
-from suanmesh_store import Changed, Held
-
-
-class Bookings:
-    """What live placements hold, by pool; a projection of their mirror."""
-
-    def __init__(self) -> None:
-        self._of_placement: dict[str, list[Booked]] = {}
-        self._of_pool: dict[str, dict[str, Booked]] = {}
-        self._versions: Counter[str] = Counter()
-
-    def apply(self, changes: Sequence[Changed[placement_pb2.Placement]]) -> None:
-        """Take in what changed; a placement that has ended holds nothing."""
-        for change in changes:
-            for booked in self._of_placement.pop(change.name, ()):
-                self._of_pool[booked.pool].pop(change.name, None)
-                self._versions[booked.pool] += 1
-            live = wire.booked_from([change.held.message]) if change.held is not None else []
-            if live:
-                self._of_placement[change.name] = live
-            for booked in live:
-                self._of_pool.setdefault(booked.pool, {})[change.name] = booked
-                self._versions[booked.pool] += 1
-
-    def of(self, pool: str) -> list[Booked]:
-        """What is booked on a pool."""
-        return list(self._of_pool.get(pool, {}).values())
-
-    def version(self, pool: str) -> int:
-        """Another number for every change of what is booked on it."""
-        return self._versions[pool]
+from suanmesh_store import Held
 
 
 class Fleet:
@@ -56,8 +24,7 @@ class Fleet:
         self._pools = mirrors.pools
         self._sites = mirrors.sites
         self._circuits = circuits
-        self._bookings = Bookings()
-        mirrors.placements.project(self._bookings)
+        self._bookings = mirrors.bookings
         self._made: dict[str, tuple[Hashable, Pool]] = {}
 
     def pools(self, reported: Mapping[str, pool_pb2.PoolState]) -> tuple[Pool, ...]:

@@ -24,6 +24,7 @@ from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.snapshot import Snapshot, SnapshotReader
 from suanmesh_scheduler.unplaced import Decisions, Unplaced
 from suanmesh_store import Held, Store, attachment_of
+from suanmesh_store.layout import PLACEMENTS
 from suanmesh_telemetry import Span, names, span, traceparent_of
 
 MIRROR_S_MAX = 5.0
@@ -78,7 +79,7 @@ class Rounds:
         self._lease_s = settings.round_lease_s
         self._fence = store.leadership.fence if store.leadership else 0
         self._classes = Classes()
-        self._placed = 0
+        self._placed: int | None = None
         self._told = 0
 
     async def plan(self, jobs: Sequence[job_pb2.Job]) -> list[decision_pb2.Decision | Refusal]:
@@ -92,9 +93,15 @@ class Rounds:
         ]
 
     async def caught_up(self) -> None:
-        """Wait until the mirrors show what the last round committed. Raises Unavailable (`NOT_READY`)."""
+        """Wait until the mirrors show what the last round committed, before the first one what earlier leaders have.
+
+        Raises Unavailable (`NOT_READY`).
+        """
         try:
             async with asyncio.timeout(MIRROR_S_MAX):
+                if self._placed is None:  # no earlier leader can commit any more: this term has begun
+                    standing = (await self._store.snapshot(PLACEMENTS)).held
+                    self._placed = max((held.mod_revision for held in standing), default=0)
                 await self._mirrors.placements.wait_for(self._placed)
                 await self._mirrors.jobs.wait_for(self._told)
         except TimeoutError:
@@ -179,7 +186,7 @@ class Rounds:
                 for chosen, holds in held
             }
             revision, stale = await commit_each(self._store, parts)
-        self._placed, self._told = max(self._placed, revision), max(self._told, revision)
+        self._placed, self._told = max(self._placed or 0, revision), max(self._told, revision)
         return stale
 
 
