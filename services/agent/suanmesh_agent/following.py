@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import structlog
@@ -18,14 +18,14 @@ PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 2.0
 
 
-async def follow(what: str, opened: Callable[[], AsyncIterator[B]], take: Callable[[B], None]) -> None:
-    """Give every batch of the stream to `take`, for ever."""
+async def follow(what: str, opened: Callable[[], AsyncIterator[B]], take: Callable[[B], Awaitable[None]]) -> None:
+    """Give every batch of the stream to `take`, for ever. What `take` raises ends it: a batch of items guards each."""
     pauses = Pauses()
     while True:
         try:
             async for batch in opened():
                 pauses.reset()
-                take(batch)
+                await take(batch)
         except Refusal as refusal:
             log.info("stream broke", method=what, reason=refusal.reason, message=refusal.message)
         await pauses.wait()

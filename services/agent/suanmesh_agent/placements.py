@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 WIND_UP_TRIES = 3
 WIND_UP_PAUSE_S_MAX = 5.0
+_SNAPSHOT = "snapshot"
 
 State = placement_pb2.Placement
 OVER = frozenset(
@@ -71,6 +72,7 @@ class Placements:
         self._journal = journal
         self._steps = steps
         self._clearing = Clearing(journal, executor, clock)
+        self._taking = Guard("take placement", clock)
         self._carrying = Guard("carry placement", clock)
         self._winding_up = Guard("wind up placement", clock, pause_max_s=WIND_UP_PAUSE_S_MAX)
         self._forgetting = Guard("forget placement", clock)
@@ -80,14 +82,14 @@ class Placements:
         """Take up what was begun, then follow the mesh for good."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._clearing.run())
-            for _, message, _ in self._journal.placements():
-                self._carry(placement_pb2.Placement.FromString(message), tasks)
+            for name, message, _ in self._journal.placements():
+                await self._taking.run(name, partial(self._take_up, message, tasks))
 
-            def take(batch: pb.WatchPlacementsResponse) -> None:
+            async def take(batch: pb.WatchPlacementsResponse) -> None:
                 for placement in batch.placements:
-                    self._look_at(placement, tasks)
+                    await self._taking.run(placement.name, partial(self._look_at, placement, tasks))
                 if batch.snapshot:
-                    self._let_go({placement.name for placement in batch.placements})
+                    await self._taking.run(_SNAPSHOT, partial(self._let_go, {each.name for each in batch.placements}))
 
             await follow("WatchPlacements", lambda: self._scheduler.watch_placements(self._site), take)
 
@@ -95,7 +97,10 @@ class Placements:
         """What the placements that are held here take together."""
         return taken_capacity(self._journal, but=but)
 
-    def _look_at(self, placement: placement_pb2.Placement, tasks: asyncio.TaskGroup) -> None:
+    async def _take_up(self, message: bytes, tasks: asyncio.TaskGroup) -> None:
+        self._carry(placement_pb2.Placement.FromString(message), tasks)
+
+    async def _look_at(self, placement: placement_pb2.Placement, tasks: asyncio.TaskGroup) -> None:
         if placement.name in self._carried or placement.state not in OVER:
             self._carry(placement, tasks)
 
@@ -144,7 +149,7 @@ class Placements:
     def _keep(self, placement: placement_pb2.Placement) -> None:
         self._journal.keep_placement(placement.name, placement.SerializeToString())
 
-    def _let_go(self, standing: set[str]) -> None:
+    async def _let_go(self, standing: set[str]) -> None:
         """What the mesh does not name any more has ended while we were away."""
         for name, carried in list(self._carried.items()):
             if name not in standing and carried.placement.state not in OVER:

@@ -88,7 +88,7 @@ class StateReports:
             yield registry_pb.ReportStateRequest(sequence=self._sent, pools=[state], data_endpoint=self._endpoint)
             await asyncio.sleep(self._every_s)
 
-    def _acknowledged(self, answer: registry_pb.ReportStateResponse) -> None:
+    async def _acknowledged(self, answer: registry_pb.ReportStateResponse) -> None:
         """The permission counts from when the report was sent: how long it and its answer took is not known."""
         self._answered = answer.sequence
         sent_at = self._sent_at.get(answer.sequence)

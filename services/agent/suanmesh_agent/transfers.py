@@ -30,6 +30,7 @@ log = structlog.get_logger()
 
 AT_A_TIME = 4
 PROGRESS_EVERY_S = 1.0
+_SNAPSHOT = "snapshot"
 _ENDED = (
     transfer_pb2.Transfer.STATE_DONE,
     transfer_pb2.Transfer.STATE_FAILED,
@@ -69,21 +70,23 @@ class Transfers:
         self._carried: dict[str, asyncio.Task[None]] = {}
         self._ending: set[str] = set()
         self._carrying = Guard("carry transfer", clock)
+        self._taking = Guard("take transfer", clock)
         self._forgetting = Guard("forget transfer", clock)
 
     async def run(self) -> None:
         """Follow the mesh for good."""
         async with asyncio.TaskGroup() as tasks:
 
-            def take(batch: pb.WatchTransfersResponse) -> None:
+            async def take(batch: pb.WatchTransfersResponse) -> None:
                 if batch.snapshot:
-                    self._drop_missing({transfer.name for transfer in batch.transfers}, tasks)
+                    shown = {transfer.name for transfer in batch.transfers}
+                    await self._taking.run(_SNAPSHOT, partial(self._drop_missing, shown, tasks))
                 for transfer in batch.transfers:
-                    self._look_at(transfer, tasks)
+                    await self._taking.run(transfer.name, partial(self._look_at, transfer, tasks))
 
             await follow("WatchTransfers", lambda: self._transport.watch_transfers(self._site), take)
 
-    def _look_at(self, transfer: transfer_pb2.Transfer, tasks: asyncio.TaskGroup) -> None:
+    async def _look_at(self, transfer: transfer_pb2.Transfer, tasks: asyncio.TaskGroup) -> None:
         if transfer.state in _ENDED:
             self._drop(transfer.name, tasks)
         elif transfer.name not in self._carried:
@@ -91,7 +94,7 @@ class Transfers:
             self._carried[transfer.name] = carried
             carried.add_done_callback(lambda _: self._carried.pop(transfer.name, None))
 
-    def _drop_missing(self, standing: set[str], tasks: asyncio.TaskGroup) -> None:
+    async def _drop_missing(self, standing: set[str], tasks: asyncio.TaskGroup) -> None:
         for name in self._carried.keys() - standing:
             self._drop(name, tasks)
 

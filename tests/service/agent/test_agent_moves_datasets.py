@@ -310,3 +310,22 @@ def test_the_clock_of_a_pace_needs_no_waiting() -> None:
     assert pace.spent_until == 1.0
     clock.advance(10)
     assert pace.after(1_000_000, clock.monotonic()).spent_until == 11.0 - CATCH_UP_S
+
+
+async def test_a_defect_over_one_transfer_that_is_shown_ends_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One message that we do not know what to do with would end the whole site, and every time it starts again."""
+    look_at = Transfers._look_at
+
+    async def look_right(transfers: Transfers, transfer: State, tasks: asyncio.TaskGroup) -> None:
+        if transfer.name == NAME:
+            raise ZeroDivisionError("ours")
+        await look_at(transfers, transfer, tasks)
+
+    monkeypatch.setattr(Transfers, "_look_at", look_right)
+    sites = Sites(tmp_path, size_bytes=1000)
+    sites.ask()
+    sites.ask(name="transfers/t2")
+    async with sites.target():
+        assert (await sites.transport.ended("transfers/t2")).state == State.STATE_DONE

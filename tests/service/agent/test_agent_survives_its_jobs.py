@@ -15,6 +15,7 @@ from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
+from suanmesh_agent.placements import Placements
 from suanmesh_agent.testing import PaperAccounting, PaperSite, State, a_placement
 from suanmesh_content.manifest import DEPTH_MAX
 from suanmesh_kernel.refusals import ResourceExhausted
@@ -155,6 +156,27 @@ async def test_a_defect_of_the_agent_ends_the_placement_that_met_it(world: Paper
         world.transport.defect = None
         world.scheduler.put(a_placement("pass", OTHER))
         await world.scheduler.reported(OTHER, State.STATE_DELIVERING)
+
+
+async def test_a_defect_over_one_placement_that_is_shown_ends_no_other(
+    world: PaperSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One message that we do not know what to do with would end the whole site, and every time it starts again."""
+    carry = Placements._carry
+
+    def carry_right(placements: Placements, placement: State, tasks: asyncio.TaskGroup) -> None:
+        if placement.name == NAME:
+            raise ZeroDivisionError("ours")
+        carry(placements, placement, tasks)
+
+    monkeypatch.setattr(Placements, "_carry", carry_right)
+    world.scheduler.put(a_placement("pass"))
+    world.scheduler.put(a_placement("pass", OTHER))
+    async with world.agent():
+        await world.scheduler.reported(OTHER, State.STATE_DELIVERING)
+        monkeypatch.undo()
+        world.scheduler.put(a_placement("pass", THIRD))
+        await world.scheduler.reported(THIRD, State.STATE_DELIVERING)
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["while it runs", "when it is wound up too"])
