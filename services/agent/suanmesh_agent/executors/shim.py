@@ -93,7 +93,7 @@ class Run:
         self._kill_at = float("inf")
         self._cpu_us = 0
         self._start_ns, self._start = time.time_ns(), time.monotonic()
-        self._next_usage, self._next_watch = self._start + USAGE_EVERY_S, self._start + WATCH_EVERY_S
+        self._next_usage, self._next_watch = self._start + TICK_S, self._start + WATCH_EVERY_S
         self._next_scratch = 0.0
         self._groups = GroupFiles(spec)
         self._permit = Permit(spec.get("permission", ""))
