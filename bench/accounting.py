@@ -38,7 +38,7 @@ from suanmesh_accounting.domain.ledger import AccountKind, Hold
 from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.main import build
 from suanmesh_accounting.settings import AccountingSettings
-from suanmesh_chassis import Common, House, Signer
+from suanmesh_chassis import Common, ServiceContext, Signer
 from suanmesh_chassis.identity import agent_id, service_id
 from suanmesh_chassis.signing import new_signing_key, verify
 from suanmesh_chassis.testing import NODE, OPERATOR, LoopbackNode
@@ -77,13 +77,13 @@ async def accounting(folder: Path, database: str, site: Signer) -> AsyncIterator
     await stores["registry"].commit(Create(SITES, "sites/a", Site(name="sites/a", signing_key=site.public_key)))
     async with LoopbackNode(folder, sample_reads=0.0) as node:
         process = node.process("accounting")
-        house = House(
+        context = ServiceContext(
             area="accounting", node=NODE, settings=AccountingSettings(**{**_fields(SETTINGS), "database": database}),
             common=Common(), clock=SystemClock(), rng=system_rng, store=stores["accounting"],
             mesh=node.mesh("127.0.0.1:1"), signer=process.signer, identity=process.identity, leadership=None,
             data_dir=folder,
         )  # fmt: skip
-        parts = await build(house)
+        parts = await build(context)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(task()) for task in parts.tasks]
             address = await node.serve(process, parts.servicers, requests=parts.requests)
@@ -91,7 +91,7 @@ async def accounting(folder: Path, database: str, site: Signer) -> AsyncIterator
             yield node, address
             for task in background:
                 task.cancel()
-        await house.closing.aclose()
+        await context.closing.aclose()
 
 
 async def found(node: LoopbackNode, address: str, scheduler: MemoryStore) -> None:

@@ -34,7 +34,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import capacity_pb2
-from suanmesh_chassis import Common, House
+from suanmesh_chassis import Common, ServiceContext
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode
 from suanmesh_etcd3 import Client, connect
 from suanmesh_kernel.clock import SystemClock, system_rng
@@ -128,14 +128,14 @@ async def durable(jobs: int, folder: Path) -> float:
         store = await scheduler_store(client)
         process = node.process("scheduler")
         settings = SchedulerSettings(live_jobs_max=1 << 30, jobs_per_s=1e6, jobs_burst=1 << 30, resync_s=3600)
-        house = House(
+        context = ServiceContext(
             area="scheduler", node=NODE, settings=settings, common=Common(), clock=SystemClock(), rng=system_rng,
             store=store, mesh=node.mesh("127.0.0.1:1"), signer=process.signer, identity=process.identity,
             leadership=store.leadership, data_dir=folder,
         )  # fmt: skip
-        parts = await build(house, Owners(EtcdStore(client, "accounting", SystemClock(), system_rng), pools))
+        parts = await build(context, Owners(EtcdStore(client, "accounting", SystemClock(), system_rng), pools))
         assert parts.term is not None
-        led = await parts.term(house)
+        led = await parts.term(context)
         background = [tasks.create_task(task()) for task in (*parts.tasks, *led.tasks)]
         address = await node.serve(process, led.servicers, requests=led.requests)
         await place(node.mesh(address, caller=USER), store, BATCH)  # warm
@@ -145,7 +145,7 @@ async def durable(jobs: int, folder: Path) -> float:
         tell("durable_cpu", 1000 * (time.process_time() - begun_cpu) / jobs, "ms/job", "durable")
         for task in background:
             task.cancel()
-    await house.closing.aclose()
+    await context.closing.aclose()
     return jobs / took_s
 
 

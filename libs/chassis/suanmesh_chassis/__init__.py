@@ -2,7 +2,7 @@
 
 from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.guard import Guard
-from suanmesh_chassis.parts import Forwarded, House, Listener, Parts, RawForwarder, Requests, Served, led
+from suanmesh_chassis.parts import Forwarded, Listener, Parts, RawForwarder, Requests, Served, ServiceContext, led
 from suanmesh_chassis.run import run
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer, verify
@@ -13,12 +13,12 @@ __all__ = [
     "Common",
     "Forwarded",
     "Guard",
-    "House",
     "Listener",
     "Parts",
     "RawForwarder",
     "Requests",
     "Served",
+    "ServiceContext",
     "Signer",
     "led",
     "run",

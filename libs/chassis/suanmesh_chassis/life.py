@@ -13,7 +13,7 @@ import structlog
 from suanmesh_chassis.components import Components
 from suanmesh_chassis.discovery import Directory, Record, Registration
 from suanmesh_chassis.keyring import KeyRing, PublishedKey
-from suanmesh_chassis.parts import House, Listener, Parts
+from suanmesh_chassis.parts import Listener, Parts, ServiceContext
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.standing import Standing
 from suanmesh_kernel.clock import Rng
@@ -52,7 +52,7 @@ class Life(Generic[S]):
         self._obstacle: Refusal | None = None
         """What kept this instance from serving when it was last to begin."""
 
-    async def live(self, build: Callable[[House[S]], Awaitable[Parts]], stop: asyncio.Event) -> None:
+    async def live(self, build: Callable[[ServiceContext[S]], Awaitable[Parts]], stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises what made it impossible, or an ExceptionGroup of what a task raised.
 
         What any instance serves is built once; what the leader does at the begin of each term, and a lead that was lost
@@ -79,7 +79,7 @@ class Life(Generic[S]):
 
     async def _serve(
         self,
-        build: Callable[[House[S]], Awaitable[Parts]],
+        build: Callable[[ServiceContext[S]], Awaitable[Parts]],
         registration: Registration,
         address: str,
         stop: asyncio.Event,
@@ -108,7 +108,7 @@ class Life(Generic[S]):
 
     async def _term(
         self,
-        begin: Callable[[House[S]], Awaitable[Parts]],
+        begin: Callable[[ServiceContext[S]], Awaitable[Parts]],
         leadership: Leadership,
         registration: Registration,
         stop: asyncio.Event,
@@ -116,7 +116,7 @@ class Life(Generic[S]):
         try:
             async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
                 try:
-                    parts = await begin(self._house(leadership, closing))
+                    parts = await begin(self._service_context(leadership, closing))
                     await self._standing.begin_term(parts.servicers, parts.requests)
                 except Exception as failure:
                     if leadership.alive and not self._puts_off(failure):
@@ -192,8 +192,8 @@ class Life(Generic[S]):
         for event in (self._directory.ready, self._published.done):
             await _first(event, stop)
 
-    async def _built(self, build: Callable[[House[S]], Awaitable[Parts]], closing: AsyncExitStack) -> Parts:
-        parts = await build(self._house(NOT_LEADING, closing))
+    async def _built(self, build: Callable[[ServiceContext[S]], Awaitable[Parts]], closing: AsyncExitStack) -> Parts:
+        parts = await build(self._service_context(NOT_LEADING, closing))
         for listener in parts.extra_listeners:
             log.info("listening", address=await self._standing.listen(listener))
         if parts.term is None:
@@ -208,11 +208,11 @@ class Life(Generic[S]):
         common = self._process.common
         return Listener(common.listen, streams_per_connection=common.calls_per_connection_max if self._edge else 0)
 
-    def _house(self, leadership: Leadership, closing: AsyncExitStack) -> House[S]:
+    def _service_context(self, leadership: Leadership, closing: AsyncExitStack) -> ServiceContext[S]:
         process, mesh = self._process, self._process.mesh(self._directory)
         closing.push_async_callback(mesh.close)
         process.common.data_dir.mkdir(parents=True, exist_ok=True)
-        return House(
+        return ServiceContext(
             area=process.area,
             node=process.common.node,
             settings=self._settings,

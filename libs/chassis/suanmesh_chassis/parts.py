@@ -99,12 +99,12 @@ class Parts:
     Health checks, the metric `suan_component_serving` and the log are told of each as `accounting.ledger`.
     """
     extra_listeners: Sequence[Listener] = ()
-    term: Callable[[House[Any]], Awaitable[Parts]] | None = None
+    term: Callable[[ServiceContext[Any]], Awaitable[Parts]] | None = None
     """Builds what needs the fence, each time this instance begins to lead; None where nobody leads the area."""
 
 
 @dataclass(frozen=True, slots=True)
-class House(Generic[S]):
+class ServiceContext(Generic[S]):
     """What the chassis has ready when a process is built, and each time a term of it begins."""
 
     area: str
@@ -127,10 +127,10 @@ class House(Generic[S]):
     """Closed after the last call and the last task have ended, and where building fails half way."""
 
 
-def led(term: Callable[[House[S]], Awaitable[Parts]]) -> Callable[[House[S]], Awaitable[Parts]]:
+def led(term: Callable[[ServiceContext[S]], Awaitable[Parts]]) -> Callable[[ServiceContext[S]], Awaitable[Parts]]:
     """The `build` of a service of which the leader serves everything."""
 
-    async def build(_: House[S]) -> Parts:
+    async def build(_: ServiceContext[S]) -> Parts:
         return Parts(term=term)
 
     return build

@@ -18,7 +18,7 @@ from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.life import Life
 from suanmesh_chassis.memory import give_memory_back
-from suanmesh_chassis.parts import House, Parts
+from suanmesh_chassis.parts import Parts, ServiceContext
 from suanmesh_chassis.private import keep_private, private_folder, tighten
 from suanmesh_chassis.process import open_process
 from suanmesh_chassis.server import TlsFiles
@@ -44,7 +44,7 @@ EXIT_DAMAGED = 3
 def run(
     area: str,
     settings: type[S],
-    build: Callable[[House[S]], Awaitable[Parts]],
+    build: Callable[[ServiceContext[S]], Awaitable[Parts]],
     *,
     edge: bool = False,
 ) -> None:
@@ -63,7 +63,7 @@ def run(
 def main(
     area: str,
     settings: type[S],
-    build: Callable[[House[S]], Awaitable[Parts]],
+    build: Callable[[ServiceContext[S]], Awaitable[Parts]],
     arguments: Sequence[str],
     environment: Mapping[str, str],
     *,
@@ -91,7 +91,7 @@ async def _serve(
     area: str,
     common: Common,
     settings: S,
-    build: Callable[[House[S]], Awaitable[Parts]],
+    build: Callable[[ServiceContext[S]], Awaitable[Parts]],
     *,
     edge: bool,
 ) -> int:

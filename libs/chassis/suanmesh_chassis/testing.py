@@ -12,7 +12,7 @@ from suanmesh_chassis.ca import NodeCa, server_name
 from suanmesh_chassis.identity import service_id, user_id
 from suanmesh_chassis.keyring import Keys
 from suanmesh_chassis.outgoing import TracedCalls
-from suanmesh_chassis.parts import Forwarded, House, Listener, Parts, Requests, Served
+from suanmesh_chassis.parts import Forwarded, Listener, Parts, Requests, Served, ServiceContext
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.server import TlsFiles
 from suanmesh_chassis.settings import Common
@@ -33,12 +33,12 @@ OPERATOR = user_id(NODE, "operator", "olga")
 ANY_PORT = Listener("127.0.0.1:0")
 
 
-async def parts_of_leader(build: Callable[[House[S]], Awaitable[Parts]], house: House[S]) -> Parts:
+async def parts_of_leader(build: Callable[[ServiceContext[S]], Awaitable[Parts]], context: ServiceContext[S]) -> Parts:
     """What a process has that leads: what any instance has, and what the term adds; its servicer has every method."""
-    parts = await build(house)
+    parts = await build(context)
     if parts.term is None:
         return parts
-    term = await parts.term(house)
+    term = await parts.term(context)
     components = {**parts.components, **term.components}
     return replace(term, tasks=[*parts.tasks, *term.tasks], components=components)
 

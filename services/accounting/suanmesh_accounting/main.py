@@ -11,7 +11,7 @@ from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.reconciler import HoldReconciler
 from suanmesh_accounting.service import AccountingService
 from suanmesh_accounting.settings import AccountingSettings
-from suanmesh_chassis import Guard, House, Parts, Served, led, run
+from suanmesh_chassis import Guard, Parts, Served, ServiceContext, led, run
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_store import Holds, open_mirror
 from suanmesh_store.layout import SITES
@@ -22,21 +22,21 @@ def main() -> None:
     run("accounting", AccountingSettings, led(build))
 
 
-async def build(house: House[AccountingSettings]) -> Parts:
+async def build(context: ServiceContext[AccountingSettings]) -> Parts:
     """Put accounting together."""
-    settings = house.settings
-    ledger = open_ledger(settings.database or f"sqlite:///{house.data_dir / 'ledger.sqlite'}")
-    house.closing.push_async_callback(ledger.close)
-    name = sortable_id(house.clock.now(), house.rng)
-    marks = LedgerMarks(house.store, house.clock)
-    await take_lead(ledger, marks, node=house.node, name=name, lead_with=settings.lead_with)
-    sites = await open_mirror(house.store, SITES)
-    mesh, tokens = EtcdMesh(house.store, sites), Holds(house.store)
-    guard = Guard("settle hold", house.clock)
-    reconciler = HoldReconciler(ledger, mesh, tokens, house.clock, settings, guard)
-    holding = Holding(ledger, tokens, house.clock)
-    metering = Metering(ledger, mesh, house.clock, reconciler.nudge, settings.room())
-    service = AccountingService(ledger, holding, metering, house.clock, house.rng, settings)
+    settings = context.settings
+    ledger = open_ledger(settings.database or f"sqlite:///{context.data_dir / 'ledger.sqlite'}")
+    context.closing.push_async_callback(ledger.close)
+    name = sortable_id(context.clock.now(), context.rng)
+    marks = LedgerMarks(context.store, context.clock)
+    await take_lead(ledger, marks, node=context.node, name=name, lead_with=settings.lead_with)
+    sites = await open_mirror(context.store, SITES)
+    mesh, tokens = EtcdMesh(context.store, sites), Holds(context.store)
+    guard = Guard("settle hold", context.clock)
+    reconciler = HoldReconciler(ledger, mesh, tokens, context.clock, settings, guard)
+    holding = Holding(ledger, tokens, context.clock)
+    metering = Metering(ledger, mesh, context.clock, reconciler.nudge, settings.room())
+    service = AccountingService(ledger, holding, metering, context.clock, context.rng, settings)
     descriptor = accounting_service_pb2.DESCRIPTOR.services_by_name["AccountingService"]
     return Parts(
         servicers=[Served(descriptor, service)],

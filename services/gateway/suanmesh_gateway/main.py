@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanmesh_chassis import Forwarded, House, Listener, Parts, Served, run
+from suanmesh_chassis import Forwarded, Listener, Parts, Served, ServiceContext, run
 from suanmesh_chassis.assertion import Minter
 from suanmesh_gateway.contracts import FORWARDED, OTLP, OTLP_SEMANTICS, OWN
 from suanmesh_gateway.forwarder import Forwarder
@@ -12,16 +12,16 @@ from suanmesh_gateway.sweeper import Sweeper
 from suanmesh_gateway.trace_store import TraceStore
 
 
-async def build(house: House[GatewaySettings]) -> Parts:
+async def build(context: ServiceContext[GatewaySettings]) -> Parts:
     """The trace store, and a way to every other area."""
-    settings = house.settings
-    store = TraceStore(house.data_dir / "traces.sqlite", trace_spans_max=settings.trace_spans_max)
-    house.closing.push_async_callback(store.close)
-    forwarder = Forwarder(house.mesh, Minter(house.signer, house.clock), FORWARDED)
+    settings = context.settings
+    store = TraceStore(context.data_dir / "traces.sqlite", trace_spans_max=settings.trace_spans_max)
+    context.closing.push_async_callback(store.close)
+    forwarder = Forwarder(context.mesh, Minter(context.signer, context.clock), FORWARDED)
     own = [Served(OWN, GatewayService(store)), Served(OTLP, TraceReceiver(store), OTLP_SEMANTICS)]
     return Parts(
         servicers=[*own, *(Forwarded(service, forwarder) for service in FORWARDED)],
-        tasks=[Sweeper(store, settings, house.clock).run],
+        tasks=[Sweeper(store, settings, context.clock).run],
         extra_listeners=[Listener(settings.enrol_listen, client_certificate=False)],
         components={"traces": lambda: store.trouble},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2
-from suanmesh_chassis import Guard, House, Parts, Served, run
+from suanmesh_chassis import Guard, Parts, Served, ServiceContext, run
 from suanmesh_network_orchestrator.domain.probes import Probes
 from suanmesh_network_orchestrator.reconciler import Reconciler
 from suanmesh_network_orchestrator.repository import AREA, Repository
@@ -23,19 +23,19 @@ def main() -> None:
     run(AREA, NetworkOrchestratorSettings, build)
 
 
-async def build(house: House[NetworkOrchestratorSettings]) -> Parts:
+async def build(context: ServiceContext[NetworkOrchestratorSettings]) -> Parts:
     """Join what any instance has, and what its leader has besides."""
-    store, settings = house.store, house.settings
+    store, settings = context.store, context.settings
     links, bookings, kept = [await open_mirror(store, kind) for kind in (LINKS, BOOKINGS, RESERVATIONS)]
     placements, transfers = await open_mirror(store, PLACEMENTS), await open_mirror(store, TRANSFERS)
-    archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
-    house.closing.push_async_callback(archive.close)
+    archive = Archive(f"sqlite:///{context.data_dir / 'archive.sqlite'}")
+    context.closing.push_async_callback(archive.close)
     probes = Probes(timedelta(seconds=settings.probe_lifetime_s))
 
     def over(store: Store) -> Repository:
-        return Repository(store, links, bookings, kept, archive, probes, house.clock)
+        return Repository(store, links, bookings, kept, archive, probes, context.clock)
 
-    async def term(led: House[NetworkOrchestratorSettings]) -> Parts:
+    async def term(led: ServiceContext[NetworkOrchestratorSettings]) -> Parts:
         repository = over(led.store)
         reconciler = Reconciler(
             led.store, repository, kept, placements, transfers,

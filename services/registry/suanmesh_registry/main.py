@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanmesh.registry.v1 import registry_service_pb2
-from suanmesh_chassis import House, Parts, Served, run
+from suanmesh_chassis import Parts, Served, ServiceContext, run
 from suanmesh_chassis.ca import NodeCa
 from suanmesh_registry.assembly import lead, open_replica
 from suanmesh_registry.settings import RegistrySettings
@@ -11,12 +11,12 @@ from suanmesh_registry.settings import RegistrySettings
 SERVICE = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"]
 
 
-async def build(house: House[RegistrySettings]) -> Parts:
+async def build(context: ServiceContext[RegistrySettings]) -> Parts:
     """What any instance answers from its mirrors; and in a term the service, and who judges liveness."""
-    ca = NodeCa.load(house.settings.ca_dir, house.clock)
-    replica = await open_replica(house.store)
+    ca = NodeCa.load(context.settings.ca_dir, context.clock)
+    replica = await open_replica(context.store)
 
-    async def term(led: House[RegistrySettings]) -> Parts:
+    async def term(led: ServiceContext[RegistrySettings]) -> Parts:
         registry = lead(replica, led.node, led.store, led.clock, led.rng, ca, led.settings)
         led.closing.push_async_callback(registry.presence.close)
         return Parts([Served(SERVICE, registry.service)], [registry.liveness.run], led.store)

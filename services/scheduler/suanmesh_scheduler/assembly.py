@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanmesh_chassis import Guard, House
+from suanmesh_chassis import Guard, ServiceContext
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.circuits import Circuits
@@ -22,10 +22,10 @@ from suanmesh_store.archive import Archive
 
 
 def lead(
-    house: House[SchedulerSettings], mirrors: Mirrors, areas: Areas, archive: Archive
+    context: ServiceContext[SchedulerSettings], mirrors: Mirrors, areas: Areas, archive: Archive
 ) -> tuple[SchedulerService, Reconciler, Archiving]:
     """What takes jobs, and what brings them to their ends, for as long as the house's term lasts."""
-    store, clock, rng, settings = house.store, house.clock, house.rng, house.settings
+    store, clock, rng, settings = context.store, context.clock, context.rng, context.settings
     snapshots = SnapshotReader(mirrors, areas, clock, circuits := Circuits(clock))
     rounds = Rounds(store, mirrors, snapshots, areas, Decisions(store, archive), clock, rng, settings)
     delivering = Delivering(store, areas, settings.round_lease_s)

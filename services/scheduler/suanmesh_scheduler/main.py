@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanmesh.scheduler.v1 import scheduler_service_pb2
-from suanmesh_chassis import House, Parts, Served, run
+from suanmesh_chassis import Parts, Served, ServiceContext, run
 from suanmesh_scheduler.areas import MeshAreas
 from suanmesh_scheduler.assembly import lead
 from suanmesh_scheduler.mirrors import open_mirrors
@@ -20,15 +20,15 @@ def main() -> None:
     run("scheduler", SchedulerSettings, build)
 
 
-async def build(house: House[SchedulerSettings], areas: Areas | None = None) -> Parts:
+async def build(context: ServiceContext[SchedulerSettings], areas: Areas | None = None) -> Parts:
     """What any instance has, and its terms; the other areas are called over the mesh unless others are given."""
-    mirrors = await open_mirrors(house.store)
-    asked = areas or MeshAreas(house.mesh, house.clock, house.rng)
-    archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
-    house.closing.push_async_callback(archive.close)
-    reads = SchedulerReads(house.store, mirrors, asked, archive)
+    mirrors = await open_mirrors(context.store)
+    asked = areas or MeshAreas(context.mesh, context.clock, context.rng)
+    archive = Archive(f"sqlite:///{context.data_dir / 'archive.sqlite'}")
+    context.closing.push_async_callback(archive.close)
+    reads = SchedulerReads(context.store, mirrors, asked, archive)
 
-    async def term(led: House[SchedulerSettings]) -> Parts:
+    async def term(led: ServiceContext[SchedulerSettings]) -> Parts:
         called = areas or MeshAreas(led.mesh, led.clock, led.rng)
         service, reconciler, archiving = lead(led, mirrors, called, archive)
         return Parts([Served(SERVICE, service)], [reconciler.run, archiving.run], led.store)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanmesh.transport.v1 import transport_service_pb2
-from suanmesh_chassis import Guard, House, Parts, Served, run
+from suanmesh_chassis import Guard, Parts, Served, ServiceContext, run
 from suanmesh_store.archive import Archive
 from suanmesh_transport.data_plane import MeshDataPlane
 from suanmesh_transport.mirrors import open_kept
@@ -22,16 +22,16 @@ def main() -> None:
     run(AREA, TransportSettings, build)
 
 
-async def build(house: House[TransportSettings]) -> Parts:
+async def build(context: ServiceContext[TransportSettings]) -> Parts:
     """Join what any instance has, and what its leader has besides."""
-    settings, kept = house.settings, await open_kept(house.store)
-    office = TicketOffice(house.signer, house.identity)
-    archive = Archive(f"sqlite:///{house.data_dir / 'archive.sqlite'}")
-    house.closing.push_async_callback(archive.close)
+    settings, kept = context.settings, await open_kept(context.store)
+    office = TicketOffice(context.signer, context.identity)
+    archive = Archive(f"sqlite:///{context.data_dir / 'archive.sqlite'}")
+    context.closing.push_async_callback(archive.close)
     lifetime_s, read_s, caps = settings.ticket_lifetime_s, settings.read_ticket_lifetime_s, settings.caps()
-    reads = Repository(house.store, kept, archive, office, house.clock, ticket_lifetime_s=lifetime_s, caps=caps)
+    reads = Repository(context.store, kept, archive, office, context.clock, ticket_lifetime_s=lifetime_s, caps=caps)
 
-    async def term(led: House[TransportSettings]) -> Parts:
+    async def term(led: ServiceContext[TransportSettings]) -> Parts:
         repository, reader = reads.over(led.store), FileReader(MeshDataPlane(led.mesh), reading_budget())
         service = TransportService(
             repository, kept.transfers, office, reader, led.clock, led.rng, read_ticket_lifetime_s=read_s

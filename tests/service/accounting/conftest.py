@@ -20,7 +20,7 @@ from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_TRANSFER_BYTES, Price
 from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_accounting.main import build
 from suanmesh_accounting.settings import AccountingSettings
-from suanmesh_chassis import Common, House, Signer
+from suanmesh_chassis import Common, ServiceContext, Signer
 from suanmesh_chassis.identity import agent_id, service_id, user_id
 from suanmesh_chassis.signing import new_signing_key
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
@@ -233,12 +233,12 @@ async def running(folder: Path, stores: Stores, signers: Mapping[str, Signer]) -
             await registry.commit(Create(SITES, message.name, message))
     async with LoopbackNode(folder) as node:
         process = node.process(AREA)
-        house = House(
+        context = ServiceContext(
             area=AREA, node=NODE, settings=SETTINGS, common=Common(), clock=clock,
             rng=seeded_rng(2), store=stores(AREA), mesh=node.mesh("127.0.0.1:1"), signer=process.signer,
             identity=process.identity, leadership=None, data_dir=folder,
         )  # fmt: skip
-        parts = await build(house)
+        parts = await build(context)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(task()) for task in parts.tasks]
             address = await node.serve(process, parts.servicers, requests=parts.requests)
@@ -247,7 +247,7 @@ async def running(folder: Path, stores: Stores, signers: Mapping[str, Signer]) -
             finally:
                 for task in background:
                     task.cancel()
-        await house.closing.aclose()
+        await context.closing.aclose()
 
 
 @pytest.fixture

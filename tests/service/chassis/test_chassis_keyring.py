@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from suanmesh.type.v1 import signed_pb2
-from suanmesh_chassis import House, Parts, Served
+from suanmesh_chassis import Parts, Served, ServiceContext
 from suanmesh_chassis.assertion import Minter
 from suanmesh_chassis.identity import caller_of, service_id
 from suanmesh_chassis.keyring import AFTERLIFE_S, KEYS_MAX, WINDOW_S, KeyRing, PublishedKey
@@ -176,7 +176,7 @@ async def test_a_service_publishes_its_key_before_it_serves_and_lets_it_end(node
     store = MemoryStore("registry", keys=keys)
     found: list[bytes] = []
 
-    async def build(house: House[None]) -> Parts:
+    async def build(context: ServiceContext[None]) -> Parts:
         found.extend(token.value for token in (await store.tokens(keys_of("gateway"))).tokens)
         served.set()
         return Parts()

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import pytest
 
-from suanmesh_chassis import Call, House, Parts, Served
+from suanmesh_chassis import Call, Parts, Served, ServiceContext
 from suanmesh_chassis.discovery import Directory
 from suanmesh_chassis.probe import PROBE_SERVICE, Probe, Probes
 from suanmesh_chassis.run import main
@@ -103,10 +103,10 @@ async def test_a_process_that_starts_while_etcd_is_away_waits_for_it(town: Town)
     town.directory = Directory(MemoryStore("registry", keys=keys))
     async with town.living(leads=False) as stop, asyncio.TaskGroup() as tasks:
         await keys.asked.wait()
-        assert (town.houses, stop.is_set()) == ([], False)
+        assert (town.contexts, stop.is_set()) == ([], False)
         keys.there.set()
         watching = tasks.create_task(town.directory.run())
-        await town.seen(lambda found: len(found) == 1 and len(town.houses) == 1)
+        await town.seen(lambda found: len(found) == 1 and len(town.contexts) == 1)
         watching.cancel()
 
 
@@ -130,7 +130,7 @@ async def test_the_second_instance_says_where_the_leader_is(town: Town, connect:
 
     assert (caught.value.code, caught.value.reason) == ("UNAVAILABLE", "NOT_LEADER")
     assert caught.value.facts == {"leader": first.address}
-    assert len(town.houses) == 1
+    assert len(town.contexts) == 1
 
 
 async def test_the_second_instance_takes_over_when_the_first_ends(town: Town) -> None:
@@ -143,9 +143,9 @@ async def test_the_second_instance_takes_over_when_the_first_ends(town: Town) ->
             (heir,) = await town.seen(lambda found: [each.leader for each in found] == [True] and first not in found)
 
     assert heir.address != first.address
-    assert town.houses[1].leadership is not None
-    assert town.houses[0].leadership is not None
-    assert town.houses[1].leadership.fence > town.houses[0].leadership.fence
+    assert town.contexts[1].leadership is not None
+    assert town.contexts[0].leadership is not None
+    assert town.contexts[1].leadership.fence > town.contexts[0].leadership.fence
 
 
 async def test_a_process_that_has_lost_its_lead_ends_its_term_and_begins_another(town: Town) -> None:
@@ -161,20 +161,20 @@ async def test_a_process_that_has_lost_its_lead_ends_its_term_and_begins_another
     async def close() -> None:
         ended.append("closed")
 
-    async def build(house: House[None]) -> Parts:
-        town.houses.append(house)
-        house.closing.push_async_callback(close)
+    async def build(context: ServiceContext[None]) -> Parts:
+        town.contexts.append(context)
+        context.closing.push_async_callback(close)
         return Parts([Served(PROBE_SERVICE, town.probes)], tasks=[working])
 
     async with town.living(build):
         await town.seen(lambda found: [each.leader for each in found] == [True])
-        first: Any = town.houses[0].leadership
+        first: Any = town.contexts[0].leadership
         await first.resign()
-        await town.seen(lambda _: len(town.houses) == 2)
+        await town.seen(lambda _: len(town.contexts) == 2)
         assert ended == ["task", "closed"]
         await town.seen(lambda found: [each.leader for each in found] == [True])
 
-    second = town.houses[1].leadership
+    second = town.contexts[1].leadership
     assert second is not None
     assert second.fence > first.fence
 
@@ -195,12 +195,12 @@ async def test_a_process_that_cannot_begin_says_why_and_begins_later(
     room = asyncio.Event()
     tried, closed = asyncio.Event(), []
 
-    async def build(house: House[None]) -> Parts:
-        house.closing.callback(closed.append, "closed")
+    async def build(context: ServiceContext[None]) -> Parts:
+        context.closing.callback(closed.append, "closed")
         tried.set()
         if not room.is_set():
             raise failure
-        return await town.build(house)
+        return await town.build(context)
 
     async with town.living(build, leads=False):
         await tried.wait()
@@ -218,7 +218,7 @@ async def test_a_process_that_cannot_begin_says_why_and_begins_later(
 async def test_a_leader_that_cannot_begin_lets_another_one_lead(town: Town, connect: Any) -> None:
     """With one full disk of two the area is served from the other."""
 
-    async def build(house: House[None]) -> Parts:
+    async def build(context: ServiceContext[None]) -> Parts:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async with town.living(build), town.living():
@@ -252,10 +252,10 @@ async def test_a_change_of_lead_under_load_breaks_nothing(town: Town, connect: A
     told: Counter[str] = Counter()
     answered = asyncio.Event()
 
-    async def build(house: House[None]) -> Parts:
-        town.houses.append(house)
+    async def build(context: ServiceContext[None]) -> Parts:
+        town.contexts.append(context)
         archive = Archive(f"sqlite:///{tmp_path}/a.sqlite")
-        house.closing.push_async_callback(archive.close)
+        context.closing.push_async_callback(archive.close)
         servicer = Historian(archive, town.probes)
         return Parts([Served(PROBE_SERVICE, servicer)], requests=town.probes)
 
@@ -278,9 +278,9 @@ async def test_a_change_of_lead_under_load_breaks_nothing(town: Town, connect: A
             for _ in range(20):
                 answered.clear()
                 await answered.wait()
-            leadership: Any = town.houses[-1].leadership
+            leadership: Any = town.contexts[-1].leadership
             await leadership.resign()
-            await town.seen(partial(begun, town.houses, term))
+            await town.seen(partial(begun, town.contexts, term))
         for each in asking:
             each.cancel()
 
@@ -295,7 +295,7 @@ async def test_a_stream_ends_with_the_lead_behind_it(town: Town, connect: Any) -
         (first,) = await town.seen(lambda found: [each.leader for each in found] == [True])
         stream = connect(at=first.address).server_stream("List", "silent")
         await stream.read()
-        term: Any = town.houses[0].leadership
+        term: Any = town.contexts[0].leadership
         await term.resign()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stream.read()
@@ -310,7 +310,7 @@ async def test_a_task_that_breaks_ends_the_process(town: Town) -> None:
     async def broken() -> None:
         raise ZeroDivisionError
 
-    async def build(house: House[None]) -> Parts:
+    async def build(context: ServiceContext[None]) -> Parts:
         return Parts([Served(PROBE_SERVICE, town.probes)], tasks=[broken])
 
     async def lived() -> None:
@@ -326,7 +326,7 @@ async def test_a_task_that_breaks_ends_the_process(town: Town) -> None:
 def test_wrong_settings_are_named_before_anything_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
     """An operator who mistyped a number must read which one."""
 
-    async def build(house: House[ProbeSettings]) -> Parts:
+    async def build(context: ServiceContext[ProbeSettings]) -> Parts:
         raise AssertionError
 
     status = main("probe", ProbeSettings, build, ["--check"], {"SUANMESH_LEASE_S": "five"})
@@ -337,7 +337,7 @@ def test_wrong_settings_are_named_before_anything_is_opened(capsys: pytest.Captu
 def test_right_settings_are_checked_and_nothing_is_started(node_folder: Path) -> None:
     """Whoever deploys wants to know before the old process is stopped."""
 
-    async def build(house: House[ProbeSettings]) -> Parts:
+    async def build(context: ServiceContext[ProbeSettings]) -> Parts:
         raise AssertionError
 
     assert main("probe", ProbeSettings, build, ["--check"], {"SUANMESH_TLS_DIR": str(node_folder)}) == 0

@@ -40,14 +40,14 @@ async def test_what_any_instance_serves_outlives_a_lead(town: Town, connect: Any
         client = connect(at=only.address)
         stream = client.server_stream("Watch")
         assert (await stream.read()).text == "begun"
-        term: Any = town.houses[0].leadership
+        term: Any = town.contexts[0].leadership
         await term.resign()
-        await town.seen(partial(begun, town.houses, 1))
+        await town.seen(partial(begun, town.contexts, 1))
         town.probes.may_finish.set()
         assert (await stream.read()).text == "finished"
         assert (await client.unary("Look", "it")).text == "looked at it"
 
-    assert (len(town.replicas), len(town.houses)) == (1, 2)
+    assert (len(town.replicas), len(town.contexts)) == (1, 2)
 
 
 async def test_what_any_instance_has_cannot_write(town: Town) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from suanmesh_chassis import House, Parts, Served
+from suanmesh_chassis import Parts, Served, ServiceContext
 from suanmesh_chassis.discovery import Directory
 from suanmesh_chassis.life import Life
 from suanmesh_chassis.probe import PROBE_SERVICE, Probes
@@ -16,7 +16,7 @@ from suanmesh_chassis.testing import LoopbackNode
 from suanmesh_kernel.clock import system_rng
 from suanmesh_store import MemoryKeyspace, MemoryStore
 
-Build = Callable[[House[None]], Awaitable[Parts]]
+Build = Callable[[ServiceContext[None]], Awaitable[Parts]]
 
 
 class Town:
@@ -27,19 +27,19 @@ class Town:
         self.probes = probes
         self.keys: MemoryKeyspace = MemoryKeyspace()
         self.directory = Directory(MemoryStore("registry", keys=self.keys))
-        self.houses: list[House[None]] = []
+        self.contexts: list[ServiceContext[None]] = []
         """Of each term, or of each process where nobody leads."""
-        self.replicas: list[House[None]] = []
+        self.replicas: list[ServiceContext[None]] = []
 
-    async def build(self, house: House[None]) -> Parts:
-        self.houses.append(house)
+    async def build(self, context: ServiceContext[None]) -> Parts:
+        self.contexts.append(context)
         return Parts([Served(PROBE_SERVICE, self.probes)], requests=self.probes)
 
     def replica(self, term: Build) -> Build:
         """A process of which any instance answers what is declared so, and the leader the rest."""
 
-        async def build(house: House[None]) -> Parts:
-            self.replicas.append(house)
+        async def build(context: ServiceContext[None]) -> Parts:
+            self.replicas.append(context)
             return Parts([Served(PROBE_SERVICE, self.probes)], term=term)
 
         return build
@@ -68,6 +68,6 @@ class Town:
         return list(self.directory.instances("probe"))
 
 
-def begun(houses: list[House[None]], terms: int, found: list[Any]) -> bool:
+def begun(contexts: list[ServiceContext[None]], terms: int, found: list[Any]) -> bool:
     """Whether the only instance leads again, after so many terms."""
-    return len(houses) > terms and [each.leader for each in found] == [True]
+    return len(contexts) > terms and [each.leader for each in found] == [True]

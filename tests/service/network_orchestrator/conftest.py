@@ -13,7 +13,7 @@ import pytest
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as pb
 from suanmesh.scheduler.v1.placement_pb2 import Placement
-from suanmesh_chassis import Common, House
+from suanmesh_chassis import Common, ServiceContext
 from suanmesh_chassis.identity import agent_id, service_id
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode, parts_of_leader
 from suanmesh_kernel.clock import HandClock, seeded_rng
@@ -147,12 +147,12 @@ async def running(folder: Path, stores: Stores) -> AsyncIterator[Net]:
     settings = NetworkOrchestratorSettings(resync_s=0.2)
     async with LoopbackNode(folder) as node:
         process = node.process(AREA)
-        house = House(
+        context = ServiceContext(
             area=AREA, node=NODE, settings=settings, common=Common(), clock=clock, rng=seeded_rng(2), store=store,
             mesh=node.mesh("127.0.0.1:1"), signer=process.signer, identity=process.identity, leadership=None,
             data_dir=folder,
         )  # fmt: skip
-        parts = await parts_of_leader(build, house)
+        parts = await parts_of_leader(build, context)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(task()) for task in parts.tasks]
             address = await node.serve(process, parts.servicers, requests=parts.requests)

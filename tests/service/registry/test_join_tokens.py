@@ -11,7 +11,7 @@ import pytest
 
 from suanmesh.registry.v1 import party_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
-from suanmesh_chassis import Common, House
+from suanmesh_chassis import Common, ServiceContext
 from suanmesh_chassis.identity import user_id
 from suanmesh_chassis.testing import NODE, OPERATOR, LoopbackNode, parts_of_leader
 from suanmesh_kernel.clock import SystemClock, seeded_rng
@@ -29,13 +29,13 @@ async def a_registry(node: LoopbackNode, folder: Path, keys: MemoryKeyspace) -> 
     """A registry over what is in `keys`; its address."""
     node.ca.save(folder / "ca")
     process = node.process("registry")
-    house = House(
+    context = ServiceContext(
         area="registry", node=NODE, settings=RegistrySettings(ca_dir=folder / "ca"), common=Common(), clock=node.clock,
         rng=seeded_rng(2), store=MemoryStore("registry", keys=keys, clock=node.clock, rng=seeded_rng(1)),
         mesh=node.mesh("127.0.0.1:1", caller=process.identity), signer=process.signer, identity=process.identity,
         leadership=None, data_dir=folder,
     )  # fmt: skip
-    parts = await parts_of_leader(build, house)
+    parts = await parts_of_leader(build, context)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(awaited(run())) for run in parts.tasks]
         yield await node.serve(process, parts.servicers, requests=parts.requests)

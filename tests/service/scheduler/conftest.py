@@ -18,7 +18,7 @@ from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.type.v1 import capacity_pb2
-from suanmesh_chassis import Common, House
+from suanmesh_chassis import Common, ServiceContext
 from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode, parts_of_leader
 from suanmesh_kernel.clock import HandClock, seeded_rng
@@ -300,12 +300,12 @@ def running(world: World, tmp_path: Path) -> Running:
             resync_s=resync_s, waiting_jobs_max=waiting_jobs_max, live_jobs_max=live_jobs_max, parallel_jobs_max=4,
             sweep_s=0.1, **more,
         )  # fmt: skip
-        house = House(
+        context = ServiceContext(
             area="scheduler", node=NODE, settings=settings, common=Common(), clock=world.clock, rng=seeded_rng(2),
             store=world.store, mesh=world.node.mesh("127.0.0.1:1"), signer=process.signer, identity=process.identity,
             leadership=None, data_dir=tmp_path,
         )  # fmt: skip
-        parts = await parts_of_leader(partial(build, areas=world.areas), house)
+        parts = await parts_of_leader(partial(build, areas=world.areas), context)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(task()) for task in parts.tasks]
             world.address = await world.node.serve(process, parts.servicers, requests=parts.requests)
@@ -314,7 +314,7 @@ def running(world: World, tmp_path: Path) -> Running:
             finally:
                 for task in background:
                     task.cancel()
-        await house.closing.aclose()
+        await context.closing.aclose()
 
     return run
 

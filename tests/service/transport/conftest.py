@@ -19,7 +19,7 @@ from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh.type.v1.signed_pb2 import Signed
-from suanmesh_chassis import Call, Common, House, Served, verify
+from suanmesh_chassis import Call, Common, Served, ServiceContext, verify
 from suanmesh_chassis.identity import agent_id, service_id, user_id
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode, parts_of_leader
 from suanmesh_content import Manifest, chunk_digest, manifest_to, read_folder
@@ -215,12 +215,12 @@ async def running(folder: Path) -> AsyncIterator[Movers]:
         plane = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
         endpoint = await node.serve(standing, [Served(plane, agent)])
         process = node.process(AREA)
-        house = House(
+        context = ServiceContext(
             area=AREA, node=NODE, settings=SETTINGS, common=Common(), clock=clock,
             rng=seeded_rng(2), store=store, mesh=node.mesh("127.0.0.1:1", caller=process.identity),
             signer=process.signer, identity=process.identity, leadership=None, data_dir=folder,
         )  # fmt: skip
-        parts = await parts_of_leader(build, house)
+        parts = await parts_of_leader(build, context)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(task()) for task in parts.tasks]
             address = await node.serve(process, parts.servicers, requests=parts.requests)
