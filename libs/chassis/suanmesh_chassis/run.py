@@ -16,7 +16,7 @@ import structlog
 
 from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.identity import service_id
-from suanmesh_chassis.life import Life
+from suanmesh_chassis.lifecycle import Lifecycle
 from suanmesh_chassis.memory import give_memory_back
 from suanmesh_chassis.parts import Parts, ServiceContext
 from suanmesh_chassis.private import keep_private, private_folder, tighten
@@ -107,8 +107,8 @@ async def _serve(
                 connect_etcd(common.etcd_endpoints, tls=_etcd_tls(common), clock=clock)
             )
             client.history.tell = _tell_replaced_history
-            life = Life(process, EtcdKeyspace(client), settings, rng, edge=edge)
-            await life.live(build, stop)
+            lifecycle = Lifecycle(process, EtcdKeyspace(client), settings, rng, edge=edge)
+            await lifecycle.live(build, stop)
     except Exception as failure:
         if damage := damage_among(failure):
             print(f"suanmesh-{area.replace('_', '-')}: {damage}", file=sys.stderr)

@@ -14,7 +14,7 @@ from suanmesh_chassis import Parts, Served, ServiceContext
 from suanmesh_chassis.assertion import Minter
 from suanmesh_chassis.identity import caller_of, service_id
 from suanmesh_chassis.keyring import AFTERLIFE_S, KEYS_MAX, WINDOW_S, KeyRing, PublishedKey
-from suanmesh_chassis.life import Life
+from suanmesh_chassis.lifecycle import Lifecycle
 from suanmesh_chassis.probe import PROBE_SERVICE, Probes
 from suanmesh_chassis.signing import Signer, new_signing_key
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode
@@ -182,9 +182,9 @@ async def test_a_service_publishes_its_key_before_it_serves_and_lets_it_end(node
         return Parts()
 
     process = node.process("gateway")
-    life: Life[None] = Life(process, keys, None, system_rng)
+    lifecycle: Lifecycle[None] = Lifecycle(process, keys, None, system_rng)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(life.live(build, stop))
+        tasks.create_task(lifecycle.live(build, stop))
         await served.wait()
         stop.set()
 

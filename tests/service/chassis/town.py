@@ -10,7 +10,7 @@ from typing import Any
 
 from suanmesh_chassis import Parts, Served, ServiceContext
 from suanmesh_chassis.discovery import Directory
-from suanmesh_chassis.life import Life
+from suanmesh_chassis.lifecycle import Lifecycle
 from suanmesh_chassis.probe import PROBE_SERVICE, Probes
 from suanmesh_chassis.testing import LoopbackNode
 from suanmesh_kernel.clock import system_rng
@@ -52,9 +52,9 @@ class Town:
         stop = asyncio.Event()
         process = self.node.process("probe")
         process = replace(process, common=replace(process.common, advertise=advertise))
-        life: Life[None] = Life(process, self.keys, None, system_rng)
+        lifecycle: Lifecycle[None] = Lifecycle(process, self.keys, None, system_rng)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(life.live(self.replica(build or self.build) if leads else build or self.build, stop))
+            tasks.create_task(lifecycle.live(self.replica(build or self.build) if leads else build or self.build, stop))
             try:
                 yield stop
             finally:

@@ -35,7 +35,7 @@ BUILD_PAUSE_S = 1.0
 """When building is tried again after something stood in its way, seconds; another instance may lead meanwhile."""
 
 
-class Life(Generic[S]):
+class Lifecycle(Generic[S]):
     """One process from its first listener to its last call."""
 
     def __init__(self, process: Process, keys: Keyspace, settings: S, rng: Rng, *, edge: bool = False) -> None:
