@@ -15,7 +15,7 @@ from suanmesh_chassis.discovery import Directory, Record, Registration
 from suanmesh_chassis.keyring import KeyRing, PublishedKey
 from suanmesh_chassis.parts import Listener, Parts, ServiceContext
 from suanmesh_chassis.process import Process
-from suanmesh_chassis.standing import Standing
+from suanmesh_chassis.service_server import ServiceServer
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.status import MESH_DOMAIN
@@ -48,7 +48,7 @@ class Lifecycle(Generic[S]):
         self._directory = Directory(self._found)
         self._keyring = KeyRing(self._found, process.common.node, process.clock)
         self._published = PublishedKey(self._found, self._keyring, process.signer, process.identity, process.clock)
-        self._standing = Standing(process, self._keyring, self._not_yet)
+        self._server = ServiceServer(process, self._keyring, self._not_yet)
         self._obstacle: Refusal | None = None
         """What kept this instance from serving when it was last to begin."""
 
@@ -60,7 +60,7 @@ class Lifecycle(Generic[S]):
         calls are told why.
         """
         async with asyncio.TaskGroup() as tasks:
-            address = await self._standing.listen(self._listener())
+            address = await self._server.listen(self._listener())
             log.info("listening", address=address)
             address = self._process.common.advertise or address
             registration = Registration(self._found, self._record(address), self._process.common.lease_s)
@@ -73,7 +73,7 @@ class Lifecycle(Generic[S]):
                 await _farewell(registration.withdraw())
                 await _farewell(self._published.withdraw())
             finally:
-                await self._standing.stop(0)
+                await self._server.stop(0)
                 for task in kept:
                     task.cancel()
 
@@ -117,7 +117,7 @@ class Lifecycle(Generic[S]):
             async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
                 try:
                     parts = await begin(self._service_context(leadership, closing))
-                    await self._standing.begin_term(parts.servicers, parts.requests)
+                    await self._server.begin_term(parts.servicers, parts.requests)
                 except Exception as failure:
                     if leadership.alive and not self._puts_off(failure):
                         raise
@@ -129,20 +129,20 @@ class Lifecycle(Generic[S]):
                 registration.tell(leader=True)
                 log.info("serving")
                 await _first(stop, leadership.lost)
-                await (self._hand_over(registration, leadership) if stop.is_set() else self._standing.end_term())
+                await (self._hand_over(registration, leadership) if stop.is_set() else self._server.end_term())
                 for task in running:
                     task.cancel()
         except* Refusal:
             if leadership.alive:
                 raise
         finally:
-            await self._standing.end_term()
+            await self._server.end_term()
         if not stop.is_set():
             log.warning("lead lost")
             registration.tell(leader=False)
 
     def _run(self, tasks: asyncio.TaskGroup, parts: Parts, whose: str) -> list[asyncio.Task[None]]:
-        components = Components(self._process.area, parts.components, partial(self._standing.tell_components, whose))
+        components = Components(self._process.area, parts.components, partial(self._server.tell_components, whose))
         return [tasks.create_task(_ran(task)) for task in (*parts.tasks, components.run)]
 
     def _puts_off(self, failure: Exception) -> bool:
@@ -174,7 +174,7 @@ class Lifecycle(Generic[S]):
         """Tell health checks that calls may come once another instance leads: this one serves what any does."""
         while not self._directory.leader(self._process.area):
             await self._directory.changed(self._process.area)
-        self._standing.tell_serving()
+        self._server.tell_serving()
 
     async def _campaign(self, address: str) -> Leadership:
         ttl_s = self._process.common.lease_s
@@ -195,11 +195,11 @@ class Lifecycle(Generic[S]):
     async def _built(self, build: Callable[[ServiceContext[S]], Awaitable[Parts]], closing: AsyncExitStack) -> Parts:
         parts = await build(self._service_context(NOT_LEADING, closing))
         for listener in parts.extra_listeners:
-            log.info("listening", address=await self._standing.listen(listener))
+            log.info("listening", address=await self._server.listen(listener))
         if parts.term is None:
-            await self._standing.place(parts.servicers, parts.requests)
+            await self._server.place(parts.servicers, parts.requests)
         else:
-            await self._standing.place_replica(parts.servicers)
+            await self._server.place_replica(parts.servicers)
         self._obstacle = None
         return parts
 
@@ -232,7 +232,7 @@ class Lifecycle(Generic[S]):
         """End what the leader has under way and let the next one lead at once; reads are served until the drain."""
         log.info("handing over")
         registration.tell(leader=False, state=Record.STATE_DRAINING)
-        await self._standing.finish_term(self._process.common.drain_grace_s)
+        await self._server.finish_term(self._process.common.drain_grace_s)
         await _farewell(leadership.resign())
 
     async def _drain(self, registration: Registration) -> None:
@@ -240,9 +240,9 @@ class Lifecycle(Generic[S]):
         common = self._process.common
         log.info("draining")
         registration.tell(leader=False, state=Record.STATE_DRAINING)
-        await self._standing.refuse_health()
+        await self._server.refuse_health()
         await asyncio.sleep(common.drain_notice_s)
-        await self._standing.stop(common.drain_grace_s)
+        await self._server.stop(common.drain_grace_s)
 
     def _record(self, address: str) -> Record:
         process = self._process

@@ -15,9 +15,9 @@ from suanmesh_chassis.outgoing import TracedCalls
 from suanmesh_chassis.parts import Forwarded, Listener, Parts, Requests, Served, ServiceContext
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.server import TlsFiles
+from suanmesh_chassis.service_server import ServiceServer
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer, new_signing_key
-from suanmesh_chassis.standing import Standing
 from suanmesh_kernel.clock import Clock, SystemClock, system_rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_sdk import Resolver, Tls
@@ -53,7 +53,7 @@ class LoopbackNode:
         self.ca = ca or NodeCa.create(NODE, self.clock)
         self._common = Common(node=NODE, tls_dir=folder, data_dir=folder, trace_sample_reads=sample_reads)
         self._sample_reads = sample_reads
-        self._standing: list[Standing] = []
+        self._servers: list[ServiceServer] = []
         self._meshes: list[Mesh] = []
 
     def process(self, area: str, *, identity: str = "", dns_names: Sequence[str] = (), **settings: float) -> Process:
@@ -82,10 +82,10 @@ class LoopbackNode:
         listener: Listener = ANY_PORT,
     ) -> str:
         """Serve `parts` and return the address."""
-        standing = Standing(process, keys)
-        self._standing.append(standing)
-        await standing.place(parts, requests)
-        return await standing.listen(listener)
+        server = ServiceServer(process, keys)
+        self._servers.append(server)
+        await server.place(parts, requests)
+        return await server.listen(listener)
 
     def mesh(self, address: str, *, caller: str = USER, resolver: Resolver | None = None, traced: bool = False) -> Mesh:
         """Every area at `address`, called as `caller`; the server's name must be that of the area."""
@@ -102,5 +102,5 @@ class LoopbackNode:
     async def __aexit__(self, *_: object) -> None:
         for mesh in self._meshes:
             await mesh.close()
-        for standing in self._standing:
-            await standing.stop(0)
+        for server in self._servers:
+            await server.stop(0)

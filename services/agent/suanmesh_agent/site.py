@@ -45,7 +45,7 @@ from suanmesh_agent.turns import Turns
 from suanmesh_chassis import Listener, Served
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.run import shut_folders
-from suanmesh_chassis.standing import serve_alone
+from suanmesh_chassis.service_server import serve_alone
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
@@ -178,7 +178,7 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
         budget = data_plane_budget()
         reader, logs = Reader(replicas, process.clock, budget), Logs(executor, budget)
         reading = AgentService(Tickets(site, transport, process.clock), reader, logs)
-        standing, address = await serve_alone(
+        server, address = await serve_alone(
             process, Listener(_data_listen(settings, journal)), [Served(_SERVICE, reading)]
         )
         journal.remember("data_port", address.rpartition(":")[2])
@@ -194,7 +194,7 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
                 for task in kept:
                     task.cancel()
         finally:
-            await standing.stop(process.common.drain_grace_s)
+            await server.stop(process.common.drain_grace_s)
             if settings.stop_tasks:
                 await stop_all(executor)
             executor.close()

@@ -25,7 +25,7 @@ def not_ready() -> Refusal:
     return Unavailable("NOT_READY", "this instance is not ready yet")
 
 
-class Standing:
+class ServiceServer:
     """A server with what it serves."""
 
     def __init__(self, process: Process, keys: Keys | None = None, not_yet: Callable[[], Refusal] = not_ready) -> None:
@@ -41,13 +41,13 @@ class Standing:
         )
         self._probes = Probes()
         self._router = Router(self._rules, self._term_rules, not_yet, self._probe_rules, self._probes.parts())
-        self._server = Server(self._router, process.tls, common)
+        self._listeners = Server(self._router, process.tls, common)
         self._reflected: dict[str, None] = {}
         self._components: dict[str, Mapping[str, bool]] = {}
 
     async def listen(self, listener: Listener) -> str:
         """Listen on one more address and return it. Raises OSError where it is taken."""
-        return await self._server.listen(listener)
+        return await self._listeners.listen(listener)
 
     async def place(self, parts: Sequence[Served | Forwarded], requests: Requests | None = None) -> None:
         """Serve all of `parts` from now on, and say so to health checks. Raises BadServicer where one does not fit."""
@@ -99,7 +99,7 @@ class Standing:
         self._probes.set_serving(False)
         for rules in (self._rules, self._term_rules, self._probe_rules):
             rules.streams.end_all(Unavailable("NOT_READY", "this instance is draining"))
-        await self._server.stop(grace_s)
+        await self._listeners.stop(grace_s)
 
     def _reflect(self, parts: Sequence[Served | Forwarded]) -> None:
         """List these besides what was listed: a standby's leader serves them all."""
@@ -107,8 +107,8 @@ class Standing:
         self._probes.reflect(list(self._reflected))
 
 
-async def serve_alone(process: Process, listener: Listener, parts: Sequence[Served]) -> tuple[Standing, str]:
+async def serve_alone(process: Process, listener: Listener, parts: Sequence[Served]) -> tuple[ServiceServer, str]:
     """Serve `parts` without etcd, as an agent's data plane does; returns the address with what can be stopped."""
-    standing = Standing(process)
-    await standing.place(parts)
-    return standing, await standing.listen(listener)
+    server = ServiceServer(process)
+    await server.place(parts)
+    return server, await server.listen(listener)
