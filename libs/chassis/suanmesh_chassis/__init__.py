@@ -1,7 +1,7 @@
 """What every service stands on: settings, server, the one wrapper round each call, identity, drain, run."""
 
 from suanmesh_chassis.call import Call, Caller
-from suanmesh_chassis.guard import Guard
+from suanmesh_chassis.failure_backoff import FailureBackoff
 from suanmesh_chassis.parts import Forwarded, Listener, Parts, RawForwarder, Requests, Served, ServiceContext, led
 from suanmesh_chassis.run import run
 from suanmesh_chassis.settings import Common
@@ -11,8 +11,8 @@ __all__ = [
     "Call",
     "Caller",
     "Common",
+    "FailureBackoff",
     "Forwarded",
-    "Guard",
     "Listener",
     "Parts",
     "RawForwarder",

@@ -11,7 +11,7 @@ from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.reconciler import HoldReconciler
 from suanmesh_accounting.service import AccountingService
 from suanmesh_accounting.settings import AccountingSettings
-from suanmesh_chassis import Guard, Parts, Served, ServiceContext, led, run
+from suanmesh_chassis import FailureBackoff, Parts, Served, ServiceContext, led, run
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_store import Holds, open_mirror
 from suanmesh_store.layout import SITES
@@ -32,8 +32,8 @@ async def build(context: ServiceContext[AccountingSettings]) -> Parts:
     await take_lead(ledger, marks, node=context.node, name=name, lead_with=settings.lead_with)
     sites = await open_mirror(context.store, SITES)
     mesh, tokens = EtcdMesh(context.store, sites), Holds(context.store)
-    guard = Guard("settle hold", context.clock)
-    reconciler = HoldReconciler(ledger, mesh, tokens, context.clock, settings, guard)
+    backoff = FailureBackoff("settle hold", context.clock)
+    reconciler = HoldReconciler(ledger, mesh, tokens, context.clock, settings, backoff)
     holding = Holding(ledger, tokens, context.clock)
     metering = Metering(ledger, mesh, context.clock, reconciler.nudge, settings.room())
     service = AccountingService(ledger, holding, metering, context.clock, context.rng, settings)

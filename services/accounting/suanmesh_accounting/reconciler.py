@@ -15,7 +15,7 @@ from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.ports import Ledger, Mesh, Tokens, accepted
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.wire import microseconds, moment
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Aborted, Unavailable
 
@@ -34,14 +34,20 @@ class HoldReconciler:
     """Brings every standing hold to where its placement says."""
 
     def __init__(
-        self, ledger: Ledger, mesh: Mesh, tokens: Tokens, clock: Clock, settings: AccountingSettings, guard: Guard
+        self,
+        ledger: Ledger,
+        mesh: Mesh,
+        tokens: Tokens,
+        clock: Clock,
+        settings: AccountingSettings,
+        backoff: FailureBackoff,
     ) -> None:
         self._ledger = ledger
         self._mesh = mesh
         self._tokens = tokens
         self._clock = clock
         self._settings = settings
-        self._guard = guard
+        self._backoff = backoff
         self._wake = asyncio.Event()
         self._metering = Metering(ledger, mesh, clock, self.nudge, settings.room())
         self._looked_at = 0
@@ -66,9 +72,9 @@ class HoldReconciler:
 
     async def _look(self) -> None:
         for hold in await self._ledger.page(StandingHolds()):
-            await self._guard.run(hold.name, partial(self._settle_or_put_off, hold))
+            await self._backoff.run(hold.name, partial(self._settle_or_put_off, hold))
         await self.forget()
-        await self._guard.run("quarantine", self._look_into_quarantine)
+        await self._backoff.run("quarantine", self._look_into_quarantine)
 
     async def _look_into_quarantine(self) -> None:
         try:

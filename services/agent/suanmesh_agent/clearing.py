@@ -14,7 +14,7 @@ import structlog
 
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Executor
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import last
 
@@ -32,7 +32,7 @@ class Clearing:
     def __init__(self, journal: Journal, executor: Executor, clock: Clock, *, again_s: float = AGAIN_S) -> None:
         self._journal = journal
         self._executor = executor
-        self._guard = Guard("clear up placement", clock)
+        self._backoff = FailureBackoff("clear up placement", clock)
         self._again_s = again_s
         self._wake = asyncio.Event()
 
@@ -55,9 +55,9 @@ class Clearing:
         kept = {last(name) for name, _, _ in self._journal.placements()}
         for placement in self._executor.idle_placements():
             if placement not in kept:
-                await self._guard.run(placement, partial(self._drop, placement, self._executor.forget_work))
+                await self._backoff.run(placement, partial(self._drop, placement, self._executor.forget_work))
         for placement in self._executor.ended_placements()[LOGS_KEPT:]:
-            await self._guard.run(placement, partial(self._drop, placement, self._executor.forget))
+            await self._backoff.run(placement, partial(self._drop, placement, self._executor.forget))
 
     async def _drop(self, placement: str, forget: Callable[[str], None]) -> None:
         try:

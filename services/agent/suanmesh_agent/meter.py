@@ -21,7 +21,7 @@ from suanmesh_agent.domain.tasks import TaskLook
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import AccountingPort
 from suanmesh_agent.recovery import readings_of
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.status import refusal_of
@@ -64,9 +64,11 @@ class Meter:
         self._clock = clock
         self._wake = asyncio.Event()
         self._held_back = HeldBack()
-        self._rounds = Guard("send usage", clock)
-        self._groups = Guard("send usage group", clock, pause_first_s=0.0, pause_max_s=0.0)  # its records are parked
-        self._records = Guard("send usage record", clock)
+        self._rounds = FailureBackoff("send usage", clock)
+        self._groups = FailureBackoff(
+            "send usage group", clock, pause_first_s=0.0, pause_max_s=0.0
+        )  # its records are parked
+        self._records = FailureBackoff("send usage record", clock)
         with journal.together():
             if journal.fact("epoch") is None:
                 journal.remember("epoch", rng(8).hex())

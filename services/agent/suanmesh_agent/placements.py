@@ -17,7 +17,7 @@ from suanmesh_agent.following import follow
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Executor, SchedulerPort
 from suanmesh_agent.steps import Steps
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Capacity, total
 
@@ -72,10 +72,10 @@ class Placements:
         self._journal = journal
         self._steps = steps
         self._clearing = Clearing(journal, executor, clock)
-        self._taking = Guard("take placement", clock)
-        self._carrying = Guard("carry placement", clock)
-        self._winding_up = Guard("wind up placement", clock, pause_max_s=WIND_UP_PAUSE_S_MAX)
-        self._forgetting = Guard("forget placement", clock)
+        self._taking = FailureBackoff("take placement", clock)
+        self._carrying = FailureBackoff("carry placement", clock)
+        self._winding_up = FailureBackoff("wind up placement", clock, pause_max_s=WIND_UP_PAUSE_S_MAX)
+        self._forgetting = FailureBackoff("forget placement", clock)
         self._carried: dict[str, Carried] = {}
 
     async def run(self) -> None:

@@ -17,7 +17,7 @@ from suanmesh_agent.ports import DataPath, TransportPort
 from suanmesh_agent.pulling import Pull, PullFailed
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.turns import Turns
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_content import plan_chunks
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.reasons import StateReason
@@ -69,9 +69,9 @@ class Transfers:
         self._slots = asyncio.Semaphore(AT_A_TIME)
         self._carried: dict[str, asyncio.Task[None]] = {}
         self._ending: set[str] = set()
-        self._carrying = Guard("carry transfer", clock)
-        self._taking = Guard("take transfer", clock)
-        self._forgetting = Guard("forget transfer", clock)
+        self._carrying = FailureBackoff("carry transfer", clock)
+        self._taking = FailureBackoff("take transfer", clock)
+        self._forgetting = FailureBackoff("forget transfer", clock)
 
     async def run(self) -> None:
         """Follow the mesh for good."""

@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_gateway.settings import GatewaySettings
 from suanmesh_gateway.trace_store import TraceStore
 from suanmesh_kernel.clock import Clock
@@ -21,12 +21,12 @@ class Sweeper:
         self._store = store
         self._settings = settings
         self._clock = clock
-        self._guard = Guard("sweep traces", clock)
+        self._backoff = FailureBackoff("sweep traces", clock)
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self._guard.run("traces", self.sweep)
+            await self._backoff.run("traces", self.sweep)
             await asyncio.sleep(self._settings.sweep_s)
 
     async def sweep(self) -> int:

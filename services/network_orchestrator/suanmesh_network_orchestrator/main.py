@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2
-from suanmesh_chassis import Guard, Parts, Served, ServiceContext, run
+from suanmesh_chassis import FailureBackoff, Parts, Served, ServiceContext, run
 from suanmesh_network_orchestrator.domain.probes import Probes
 from suanmesh_network_orchestrator.reconciler import Reconciler
 from suanmesh_network_orchestrator.repository import AREA, Repository
@@ -40,7 +40,7 @@ async def build(context: ServiceContext[NetworkOrchestratorSettings]) -> Parts:
         reconciler = Reconciler(
             led.store, repository, kept, placements, transfers,
             resync_s=settings.resync_s, retention_s=settings.released_retention_s,
-            guard=Guard("settle reservation", led.clock),
+            backoff=FailureBackoff("settle reservation", led.clock),
         )  # fmt: skip
         return Parts([Served(SERVICE, NetworkOrchestratorService(repository, led.clock))], [reconciler.run])
 

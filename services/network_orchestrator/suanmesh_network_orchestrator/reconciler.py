@@ -13,7 +13,7 @@ import structlog
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation as ReservationMessage
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Transfer
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain.reservations import HOLD_INDEX_MAX, Reservation, State, Use, reservation_name
@@ -43,7 +43,7 @@ class Reconciler:
         *,
         resync_s: float,
         retention_s: float,
-        guard: Guard,
+        backoff: FailureBackoff,
     ) -> None:
         self._store = store
         self._repository = repository
@@ -53,7 +53,7 @@ class Reconciler:
         self._resync_s = resync_s
         self._retention = timedelta(seconds=retention_s)
         self._tokens: set[str] = set()
-        self._guard = guard
+        self._backoff = backoff
         self._queue = WorkQueue()
 
     async def run(self) -> None:
@@ -83,7 +83,7 @@ class Reconciler:
             tasks.create_task(self._resync())
             while True:
                 name = await self._queue.take()
-                await self._guard.run(name, partial(self._settle_or_put_off, name))
+                await self._backoff.run(name, partial(self._settle_or_put_off, name))
 
     async def _settle_or_put_off(self, name: str) -> None:
         try:

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler import wire
@@ -36,7 +36,7 @@ class Archiving:
         archive: Archive,
         clock: Clock,
         settings: SchedulerSettings,
-        guard: Guard,
+        backoff: FailureBackoff,
     ) -> None:
         self._store = store
         self._jobs = mirrors.jobs
@@ -45,7 +45,7 @@ class Archiving:
         self._clock = clock
         self._every_s = settings.sweep_s
         self._retention = timedelta(seconds=settings.retention_s)
-        self._guard = guard
+        self._backoff = backoff
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -62,7 +62,7 @@ class Archiving:
         for job in self._jobs.values():
             if not _ended(job.message, before):
                 continue
-            await self._guard.run(job.name, partial(self._move_or_put_off, job, placements.get(job.name, [])))
+            await self._backoff.run(job.name, partial(self._move_or_put_off, job, placements.get(job.name, [])))
 
     async def _move_or_put_off(self, job: Held[job_pb2.Job], placements: Placements) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanmesh_chassis import Guard, ServiceContext
+from suanmesh_chassis import FailureBackoff, ServiceContext
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.circuits import Circuits
@@ -30,8 +30,10 @@ def lead(
     rounds = Rounds(store, mirrors, snapshots, areas, Decisions(store, archive), clock, rng, settings)
     delivering = Delivering(store, areas, settings.round_lease_s)
     following = Following(store, areas, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivering)
-    reconciler = Reconciler(store, mirrors, rounds, following, circuits, clock, settings, Guard("settle job", clock))
-    archiving = Archiving(store, mirrors, archive, clock, settings, Guard("archive job", clock))
+    reconciler = Reconciler(
+        store, mirrors, rounds, following, circuits, clock, settings, FailureBackoff("settle job", clock)
+    )
+    archiving = Archiving(store, mirrors, archive, clock, settings, FailureBackoff("archive job", clock))
     submitting = Submitting(store, mirrors, rounds, areas, archive, clock, rng, settings)
     cancelling = Cancelling(store, archive, clock, settings)
     service = SchedulerService(store, mirrors, submitting, cancelling, Reporting(store, clock), areas, archive)

@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import Refusal, Unavailable
@@ -45,7 +45,7 @@ class Reconciler:
         circuits: Circuits,
         clock: Clock,
         settings: SchedulerSettings,
-        guard: Guard,
+        backoff: FailureBackoff,
     ) -> None:
         self._store = store
         self._jobs = mirrors.jobs
@@ -56,7 +56,7 @@ class Reconciler:
         self._circuits = circuits
         self._clock = clock
         self._settings = settings
-        self._guard = guard
+        self._backoff = backoff
         self._queue = WorkQueue()
         self._waiting = WorkQueue()
         self._line = Line()
@@ -125,14 +125,14 @@ class Reconciler:
             overdue = {job.name for job in jobs if _is_overdue(job.message, self._clock.now())}
             self._queue.add(overdue)
             jobs = [job for job in jobs if job.name not in overdue]
-            await self._place_each([job for job in jobs if not self._guard.parked_s(job.name)])
+            await self._place_each([job for job in jobs if not self._backoff.parked_s(job.name)])
 
     async def _place_each(self, jobs: Sequence[Held[job_pb2.Job]]) -> None:
         """One round; a defect in it is looked for by halves, so that the job that has it stops no other."""
         if len(jobs) == 1:
             name = jobs[0].name
-            await self._guard.run(name, partial(self._place_or_put_off, jobs), partial(self._tell_defect, name))
-        elif jobs and not await self._guard.run(f"round of {jobs[0].name}", partial(self._place_or_put_off, jobs)):
+            await self._backoff.run(name, partial(self._place_or_put_off, jobs), partial(self._tell_defect, name))
+        elif jobs and not await self._backoff.run(f"round of {jobs[0].name}", partial(self._place_or_put_off, jobs)):
             await self._place_each(jobs[: len(jobs) // 2])
             await self._place_each(jobs[len(jobs) // 2 :])
 
@@ -149,7 +149,7 @@ class Reconciler:
     async def _work(self) -> None:
         while True:
             async with self._queue.turn() as name:
-                await self._guard.run(name, partial(self._settle_or_put_off, name), partial(self._tell_defect, name))
+                await self._backoff.run(name, partial(self._settle_or_put_off, name), partial(self._tell_defect, name))
 
     async def _settle_or_put_off(self, name: str) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanmesh.transport.v1 import transport_service_pb2
-from suanmesh_chassis import Guard, Parts, Served, ServiceContext, run
+from suanmesh_chassis import FailureBackoff, Parts, Served, ServiceContext, run
 from suanmesh_store.archive import Archive
 from suanmesh_transport.data_plane import MeshDataPlane
 from suanmesh_transport.mirrors import open_kept
@@ -38,7 +38,7 @@ async def build(context: ServiceContext[TransportSettings]) -> Parts:
         )
         reconciler = Reconciler(
             repository, kept.transfers, kept.placements, kept.sites, resync_s=settings.resync_s,
-            retention_s=settings.ended_retention_s, guard=Guard("settle transfer", led.clock),
+            retention_s=settings.ended_retention_s, backoff=FailureBackoff("settle transfer", led.clock),
         )  # fmt: skip
         return Parts([Served(SERVICE, service)], [reconciler.run], led.store)
 

@@ -13,7 +13,7 @@ import structlog
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Transfer
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_store import Mirror, WorkQueue
 from suanmesh_transport.repository import Repository
@@ -33,7 +33,7 @@ class Reconciler:
         *,
         resync_s: float,
         retention_s: float,
-        guard: Guard,
+        backoff: FailureBackoff,
     ) -> None:
         self._repository = repository
         self._kept = kept
@@ -41,7 +41,7 @@ class Reconciler:
         self._sites = sites
         self._resync_s = resync_s
         self._retention = timedelta(seconds=retention_s)
-        self._guard = guard
+        self._backoff = backoff
         self._queue = WorkQueue()
 
     async def run(self) -> None:
@@ -67,7 +67,7 @@ class Reconciler:
             tasks.create_task(self._resync())
             while True:
                 name = await self._queue.take()
-                await self._guard.run(name, partial(self._settle_or_put_off, name))
+                await self._backoff.run(name, partial(self._settle_or_put_off, name))
 
     async def _settle_or_put_off(self, name: str) -> None:
         try:

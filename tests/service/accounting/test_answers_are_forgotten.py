@@ -18,7 +18,7 @@ from suanmesh_accounting.reconciler import FORGET_MAX, REQUEST_MEMORY_S, HoldRec
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.testing import PaperMesh, PaperTokens
 from suanmesh_accounting.wire import microseconds
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import InvalidArgument
 
@@ -40,7 +40,7 @@ async def test_a_pass_forgets_no_more_than_it_has_time_for(tmp_path: Path) -> No
     """After a busy day the holds of the next must not wait for its tidying."""
     clock, ledger = HandClock(), open_sqlite(f"sqlite:///{tmp_path}/ledger")
     reconciler = HoldReconciler(
-        ledger, PaperMesh(), PaperTokens(), clock, AccountingSettings(), Guard("settle hold", clock)
+        ledger, PaperMesh(), PaperTokens(), clock, AccountingSettings(), FailureBackoff("settle hold", clock)
     )
     old = clock.now() - timedelta(seconds=REQUEST_MEMORY_S)
 

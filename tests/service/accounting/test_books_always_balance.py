@@ -29,7 +29,7 @@ from suanmesh_accounting.reconciler import HoldReconciler
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.testing import PaperMesh, PaperTokens
 from suanmesh_accounting.wire import microseconds
-from suanmesh_chassis import Guard, Signer
+from suanmesh_chassis import FailureBackoff, Signer
 from suanmesh_chassis.signing import new_signing_key
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition, Refusal, ResourceExhausted
@@ -147,7 +147,7 @@ class Shop:
 async def opened(folder: Path) -> AsyncIterator[Shop]:
     ledger, mesh, tokens, clock = open_sqlite(f"sqlite:///{folder}/l"), PaperMesh(), PaperTokens(), HandClock()
     mesh.keys[SITE] = SIGNER.public_key
-    reconciler = HoldReconciler(ledger, mesh, tokens, clock, AccountingSettings(), Guard("settle hold", clock))
+    reconciler = HoldReconciler(ledger, mesh, tokens, clock, AccountingSettings(), FailureBackoff("settle hold", clock))
     metering = Metering(ledger, mesh, clock, reconciler.nudge, AccountingSettings().room())
     shop = Shop(ledger, mesh, tokens, clock, Holding(ledger, tokens, clock), metering, reconciler)
     for currency in CURRENCIES:

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from suanmesh.scheduler.v1 import job_pb2
-from suanmesh_chassis import Guard
+from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import HandClock
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.mirrors import open_mirrors
@@ -29,7 +29,9 @@ async def test_a_job_that_cannot_be_moved_does_not_keep_the_others(tmp_path: Pat
     await store.commit(Update(overtaken, overtaken.message))
     clock.advance(4000)
     archive = Archive(f"sqlite:///{tmp_path / 'archive.sqlite'}")
-    archiving = Archiving(store, mirrors, archive, clock, SchedulerSettings(sweep_s=0), Guard("archive job", clock))
+    archiving = Archiving(
+        store, mirrors, archive, clock, SchedulerSettings(sweep_s=0), FailureBackoff("archive job", clock)
+    )
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         revision = (await store.snapshot(JOBS)).revision
         sweeping = tasks.create_task(archiving.run())

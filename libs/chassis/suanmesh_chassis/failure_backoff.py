@@ -39,7 +39,7 @@ class _Parked:
     until: float
 
 
-class Guard:
+class FailureBackoff:
     """Guards one kind of work, such as `settle transfer`, whose items have names.
 
     In a loop over names, `await guard.run(name, partial(settle, name))` is all it takes: a parked name is passed over,

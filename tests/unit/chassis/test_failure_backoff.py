@@ -11,8 +11,8 @@ from io import StringIO
 import pytest
 from prometheus_client import REGISTRY
 
-from suanmesh_chassis import Guard
-from suanmesh_chassis.guard import PUT_OFF_S_MAX
+from suanmesh_chassis import FailureBackoff
+from suanmesh_chassis.failure_backoff import PUT_OFF_S_MAX
 from suanmesh_kernel.clock import HandClock
 from suanmesh_telemetry.logs import configure_logs
 
@@ -48,23 +48,23 @@ def clock() -> HandClock:
 
 
 @pytest.fixture
-def guard(clock: HandClock) -> Guard:
-    return Guard(WORK, clock, pause_first_s=1.0, pause_max_s=4.0)
+def backoff(clock: HandClock) -> FailureBackoff:
+    return FailureBackoff(WORK, clock, pause_first_s=1.0, pause_max_s=4.0)
 
 
 def counted() -> float:
     return REGISTRY.get_sample_value("suan_defects_total", {"work": WORK}) or 0.0
 
 
-async def test_a_defect_is_logged_counted_and_handed_on(guard: Guard) -> None:
+async def test_a_defect_is_logged_counted_and_handed_on(backoff: FailureBackoff) -> None:
     """A document that one line of ours cannot bear must cost its owner, not everybody who shares the node."""
     lines, before = StringIO(), counted()
     configure_logs("test", "info", lines)
     things = Things()
     things.bad = {"a"}
 
-    assert await guard.run("a", things.settle("a"), things.take("a"))
-    assert await guard.run("b", things.settle("b"), things.take("b"))
+    assert await backoff.run("a", things.settle("a"), things.take("a"))
+    assert await backoff.run("b", things.settle("b"), things.take("b"))
 
     line = json.loads(lines.getvalue())
     assert (line["event"], line["work"], line["item"]) == ("work failed", WORK, "a")
@@ -73,34 +73,34 @@ async def test_a_defect_is_logged_counted_and_handed_on(guard: Guard) -> None:
     assert things.failed == [("a", "ZeroDivisionError")]
 
 
-async def test_a_failing_item_is_left_alone_for_longer_each_time(guard: Guard, clock: HandClock) -> None:
+async def test_a_failing_item_is_left_alone_for_longer_each_time(backoff: FailureBackoff, clock: HandClock) -> None:
     """One item that fails for good must not take the turns of those that do not."""
     things = Things()
     things.bad = {"a"}
     pauses = []
     for _ in range(4):
-        assert not await guard.run("a", things.settle("a"))
-        pauses.append(guard.parked_s("a"))
-        assert not await guard.run("a", things.settle("a"))
-        clock.advance(guard.parked_s("a"))
+        assert not await backoff.run("a", things.settle("a"))
+        pauses.append(backoff.parked_s("a"))
+        assert not await backoff.run("a", things.settle("a"))
+        clock.advance(backoff.parked_s("a"))
     assert things.tried == ["a"] * 4
     assert pauses == [1.0, 2.0, 4.0, 4.0]
 
 
-async def test_an_item_that_works_again_begins_anew(guard: Guard, clock: HandClock) -> None:
+async def test_an_item_that_works_again_begins_anew(backoff: FailureBackoff, clock: HandClock) -> None:
     """What was mended must not pay for its past."""
     things = Things()
     things.bad = {"a"}
-    await guard.run("a", things.settle("a"))
+    await backoff.run("a", things.settle("a"))
     clock.advance(1.0)
     things.bad = set()
-    assert await guard.run("a", things.settle("a"))
+    assert await backoff.run("a", things.settle("a"))
     things.bad = {"a"}
-    await guard.run("a", things.settle("a"))
-    assert guard.parked_s("a") == 1.0
+    await backoff.run("a", things.settle("a"))
+    assert backoff.parked_s("a") == 1.0
 
 
-async def test_a_failure_that_cannot_be_told_is_no_end_either(guard: Guard) -> None:
+async def test_a_failure_that_cannot_be_told_is_no_end_either(backoff: FailureBackoff) -> None:
     """The second defect on the way must not bring down what the first one did not."""
     things = Things()
     things.bad = {"a"}
@@ -108,24 +108,24 @@ async def test_a_failure_that_cannot_be_told_is_no_end_either(guard: Guard) -> N
     async def failed(defect: Exception) -> None:
         raise KeyError(str(defect))
 
-    assert not await guard.run("a", things.settle("a"), failed)
-    assert guard.parked_s("a") > 0
+    assert not await backoff.run("a", things.settle("a"), failed)
+    assert backoff.parked_s("a") > 0
 
 
-async def test_being_told_to_end_is_no_defect(guard: Guard) -> None:
+async def test_being_told_to_end_is_no_defect(backoff: FailureBackoff) -> None:
     """A process that took its own end for a defect could not be stopped."""
 
     async def act() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await guard.run("a", act)
-    assert guard.parked_s("a") == 0.0
+        await backoff.run("a", act)
+    assert backoff.parked_s("a") == 0.0
 
 
 async def test_it_is_tried_until_it_is_done() -> None:
     """A follower of one item has nobody else who would come back to it."""
-    guard = Guard(WORK, HandClock(), pause_first_s=0.0, pause_max_s=0.0)
+    backoff = FailureBackoff(WORK, HandClock(), pause_first_s=0.0, pause_max_s=0.0)
     tried = []
 
     async def act() -> None:
@@ -133,11 +133,11 @@ async def test_it_is_tried_until_it_is_done() -> None:
         if len(tried) < 3:
             raise ZeroDivisionError
 
-    await guard.until_done("a", act)
+    await backoff.until_done("a", act)
     assert len(tried) == 3
 
 
-async def test_a_full_disk_puts_work_off_and_is_no_defect(guard: Guard, clock: HandClock) -> None:
+async def test_a_full_disk_puts_work_off_and_is_no_defect(backoff: FailureBackoff, clock: HandClock) -> None:
     """A job whose site has no room for a moment must wait for it, not fail for a defect; nobody is woken for a bug."""
     disk = sqlite3.connect(":memory:")
     disk.execute("CREATE TABLE things (content)")
@@ -154,11 +154,11 @@ async def test_a_full_disk_puts_work_off_and_is_no_defect(guard: Guard, clock: H
         taken.append(fault)
 
     for _ in range(5):
-        assert not await guard.run("a", write, take)
-        assert 0 < guard.parked_s("a") <= PUT_OFF_S_MAX
+        assert not await backoff.run("a", write, take)
+        assert 0 < backoff.parked_s("a") <= PUT_OFF_S_MAX
         clock.advance(seconds=PUT_OFF_S_MAX)
     disk.execute("PRAGMA max_page_count = 1000")
-    assert await guard.run("a", write, take)
+    assert await backoff.run("a", write, take)
 
     told = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert {(line["event"], line["level"], line["reason"]) for line in told} == {
