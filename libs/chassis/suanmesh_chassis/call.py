@@ -12,7 +12,7 @@ from suanmesh_chassis import batches
 from suanmesh_kernel.clock import Clock
 
 if TYPE_CHECKING:
-    from suanmesh_store import Author, Memo
+    from suanmesh_store import Author, IdempotencyRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,14 @@ class Call:
 
         return Author(principal=self.caller.principal, request_id=self.request_id)
 
-    def memo(self, answer: Message) -> Memo:
+    def idempotency(self, answer: Message) -> IdempotencyRecord:
         """What to remember with the effect, so that a repeat of this `request_id` is answered the same way.
 
         Of a batch only the settled entries are remembered; a repeat gets them as `earlier`, and does the others.
         """
-        from suanmesh_store import Memo, MemoKey
+        from suanmesh_store import IdempotencyKey, IdempotencyRecord
 
-        key = MemoKey(principal=self.caller.principal, request_id=self.request_id, method=self.method)
-        return Memo(key=key, body_digest=self.body_digest, answer=batches.kept(answer), over=self.earlier_revision)
+        key = IdempotencyKey(principal=self.caller.principal, request_id=self.request_id, method=self.method)
+        return IdempotencyRecord(
+            key=key, body_digest=self.body_digest, answer=batches.kept(answer), over=self.earlier_revision
+        )

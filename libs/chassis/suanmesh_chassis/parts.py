@@ -19,7 +19,7 @@ from suanmesh_kernel.refusals import Refusal
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
-    from suanmesh_store import Answered, Leadership, MemoKey, Store
+    from suanmesh_store import Answered, IdempotencyKey, Leadership, Store
 
 S = TypeVar("S")
 
@@ -76,7 +76,7 @@ class Listener:
 class Requests(Protocol):
     """Where the answers once given to a `request_id` are kept."""
 
-    async def recall(self, key: MemoKey) -> Answered | None:
+    async def lookup(self, key: IdempotencyKey) -> Answered | None:
         """What is kept under `key`, or None."""
 
 

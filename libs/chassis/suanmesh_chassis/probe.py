@@ -12,7 +12,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from suanmesh.type.v1 import bounds_pb2, document_pb2, semantics_pb2
 from suanmesh_chassis.call import Call
 from suanmesh_kernel.refusals import FailedPrecondition
-from suanmesh_store import Answered, MemoKey
+from suanmesh_store import Answered, IdempotencyKey
 
 SERVICE = "suanmesh.probe.v1.ProbeService"
 _FIELDS = {"text": 8 * 1024 * 1024, "request_id": 1024 * 1024, "traceparent": 64}
@@ -73,13 +73,13 @@ class Probes:
 
     def __init__(self) -> None:
         self.changes = 0
-        self.memos: dict[MemoKey, Answered] = {}
+        self.idempotency_records: dict[IdempotencyKey, Answered] = {}
         self.begun = asyncio.Event()
         self.may_finish = asyncio.Event()
         self.closed = asyncio.Event()
 
-    async def recall(self, key: MemoKey) -> Answered | None:
-        return self.memos.get(key)
+    async def lookup(self, key: IdempotencyKey) -> Answered | None:
+        return self.idempotency_records.get(key)
 
     async def Read(self, request: Any, call: Call) -> Any:
         if request.text == "refuse":
@@ -102,11 +102,11 @@ class Probes:
     async def Change(self, request: Any, call: Call) -> Any:
         self.changes += 1
         answer = Probe(text=f"change {self.changes}")
-        memo = call.memo(answer)
+        idempotency = call.idempotency(answer)
         record = document_pb2.RequestRecord(
-            method=memo.key.method, body_digest=memo.body_digest, answer=answer.SerializeToString()
+            method=idempotency.key.method, body_digest=idempotency.body_digest, answer=answer.SerializeToString()
         )
-        self.memos[memo.key] = Answered(record)
+        self.idempotency_records[idempotency.key] = Answered(record)
         return answer
 
     async def Manage(self, request: Any, call: Call) -> Any:

@@ -31,7 +31,7 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import DeadlineExceeded, InvalidArgument, Refusal, ResourceExhausted, Unavailable
 from suanmesh_sdk import deadlines
 from suanmesh_sdk.status import DETAILS_KEY, MESH_DOMAIN, MESSAGE_LENGTH_MAX, status_of
-from suanmesh_store import Answered, MemoKey
+from suanmesh_store import Answered, IdempotencyKey
 from suanmesh_telemetry import names
 from suanmesh_telemetry.metrics import SERVER_DURATIONS
 from suanmesh_telemetry.rpc import CallSpans, end_span, traceparent_of_span
@@ -211,7 +211,7 @@ class Serving:
         require_within(request)
         return request
 
-    async def recalled(self, request: Message) -> Answered | None:
+    async def looked_up(self, request: Message) -> Answered | None:
         """Take note of the `request_id`; what is kept of the answer that was given to it before, if it was."""
         if not self.method.has_request_id:
             return None
@@ -221,8 +221,8 @@ class Serving:
         self._body_digest = _digest(request, self._request_id)
         if self._rules.requests is None:
             return None
-        key = MemoKey(self._caller.principal, self._request_id, self.method.name)
-        return await self._rules.requests.recall(key)
+        key = IdempotencyKey(self._caller.principal, self._request_id, self.method.name)
+        return await self._rules.requests.lookup(key)
 
     def old_answer(self, answered: Answered | None) -> bytes | None:
         """The answer kept for this very request; None where there is none, and where the handler has to complete it.

@@ -101,7 +101,7 @@ async def _around(serving: Serving, act: Act, streams: Streams | None = None) ->
 async def _unary(serving: Serving) -> bytes:
     serving.admit()
     request = serving.parsed(await serving.message())
-    answered = await serving.recalled(request)
+    answered = await serving.looked_up(request)
     for _ in range(TURNS_MAX):
         old = serving.old_answer(answered)
         if old is not None:
@@ -118,7 +118,7 @@ async def _unary(serving: Serving) -> bytes:
 async def _server_stream(serving: Serving) -> None:
     serving.admit()
     request = serving.parsed(await serving.message())
-    await serving.recalled(request)
+    await serving.looked_up(request)
     await _written(serving, serving.method.handler(request, serving.call()))
 
 

@@ -13,7 +13,7 @@ from suanmesh.type.v1.document_pb2 import Document, RequestRecord
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_store.keyspace import Entry
 from suanmesh_store.layout import Kind, M
-from suanmesh_store.values import Author, Held, Memo, Token
+from suanmesh_store.values import Author, Held, IdempotencyRecord, Token
 
 DOCUMENT_BYTES_MAX = 8 * 1024
 """A larger one belongs into the owner's archive (architecture, decision 7)."""
@@ -141,13 +141,13 @@ def at_revision(held: Held[M], revision: int) -> Held[M]:
     )
 
 
-def request_record(memo: Memo) -> bytes:
+def request_record(idempotency: IdempotencyRecord) -> bytes:
     """The bytes of a remembered answer."""
     return RequestRecord(
-        method=memo.key.method,
-        body_digest=memo.body_digest,
-        answer_kind=memo.answer.DESCRIPTOR.full_name,
-        answer=memo.answer.SerializeToString(),
+        method=idempotency.key.method,
+        body_digest=idempotency.body_digest,
+        answer_kind=idempotency.answer.DESCRIPTOR.full_name,
+        answer=idempotency.answer.SerializeToString(),
     ).SerializeToString()
 
 

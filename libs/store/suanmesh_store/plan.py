@@ -11,7 +11,18 @@ from suanmesh_store import documents
 from suanmesh_store.documents import Stamp
 from suanmesh_store.keyspace import Compare, Created, Entry, Modified, Put, Remove, Unlease, Write
 from suanmesh_store.layout import ROOT, Kind, request_key
-from suanmesh_store.values import Answered, Change, Confirm, Conflict, Create, Delete, Guard, Held, Memo, Update
+from suanmesh_store.values import (
+    Answered,
+    Change,
+    Confirm,
+    Conflict,
+    Create,
+    Delete,
+    Guard,
+    Held,
+    IdempotencyRecord,
+    Update,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +40,7 @@ class Plan:
     compares: tuple[Compare, ...]
     writes: tuple[Write, ...]
     held: tuple[Held[Any], ...]
-    memo: Modified | None = None
+    idempotency: Modified | None = None
     """The record of the answer, as it must stand."""
     fence: Fence | None = None
 
@@ -68,11 +79,11 @@ def plan(
     return Plan(tuple(ordered), tuple(writes), tuple(held), fence=fence)
 
 
-def remembering(base: Plan, memo: Memo, *, area: str, lease: int) -> Plan:
+def remembering(base: Plan, idempotency: IdempotencyRecord, *, area: str, lease: int) -> Plan:
     """The same transaction with the record of its answer."""
-    key = request_key(area, memo.key.principal, memo.key.request_id)
-    put = Put(key, documents.request_record(memo), lease)
-    standing = Modified(key, memo.over)
+    key = request_key(area, idempotency.key.principal, idempotency.key.request_id)
+    put = Put(key, documents.request_record(idempotency), lease)
+    standing = Modified(key, idempotency.over)
     return Plan((*base.compares, standing), (*base.writes, put), base.held, standing, base.fence)
 
 
@@ -103,10 +114,10 @@ def fenced_out(plan_: Plan, found: dict[str, Entry | None]) -> bool:
 
 def answered(plan_: Plan, found: dict[str, Entry | None]) -> Answered | None:
     """The record of the answer given before, if that is what stood in the way."""
-    if plan_.memo is None:
+    if plan_.idempotency is None:
         return None
-    entry = found.get(plan_.memo.key)
-    if entry is None or holds(plan_.memo, entry):
+    entry = found.get(plan_.idempotency.key)
+    if entry is None or holds(plan_.idempotency, entry):
         return None
     return Answered(RequestRecord.FromString(entry.value), entry.mod_revision)
 

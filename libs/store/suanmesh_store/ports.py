@@ -16,8 +16,8 @@ from suanmesh_store.values import (
     Committed,
     Guard,
     Held,
-    Memo,
-    MemoKey,
+    IdempotencyKey,
+    IdempotencyRecord,
     Snapshot,
     Token,
     TokenBatch,
@@ -118,7 +118,7 @@ class Store(Protocol):
         self,
         *changes: Change,
         guards: Sequence[Guard] = (),
-        remember: Memo | None = None,
+        remember: IdempotencyRecord | None = None,
         author: Author | None = None,
     ) -> Committed:
         """Apply every change or none, in one transaction, only if nothing it relies on has changed.
@@ -136,7 +136,7 @@ class Store(Protocol):
         all of this.
         """
 
-    async def recall(self, key: MemoKey) -> Answered | None:
+    async def lookup(self, key: IdempotencyKey) -> Answered | None:
         """What was answered to a request before."""
 
     async def open_lease(self, ttl_s: float, *, kept: bool = False) -> RoundLease:

@@ -31,8 +31,8 @@ from suanmesh_store.values import (
     Create,
     Guard,
     Held,
-    Memo,
-    MemoKey,
+    IdempotencyKey,
+    IdempotencyRecord,
     Snapshot,
     Token,
     TokenBatch,
@@ -125,7 +125,7 @@ class KeyspaceStore:
         self,
         *changes: Change,
         guards: Sequence[Guard] = (),
-        remember: Memo | None = None,
+        remember: IdempotencyRecord | None = None,
         author: Author | None = None,
     ) -> Committed:
         """Apply every change or none; see `Store.commit`."""
@@ -148,7 +148,7 @@ class KeyspaceStore:
                 )
                 yield Batch(event.revision, changes)
 
-    async def recall(self, key: MemoKey) -> Answered | None:
+    async def lookup(self, key: IdempotencyKey) -> Answered | None:
         """What was answered to a request before."""
         try:
             entry = await self._keys.get(request_key(self._area, key.principal, key.request_id))
@@ -265,21 +265,21 @@ class KeyspaceStore:
         stamp = self._stamp(author, fence)
         return plan.plan(pack, (), area=self._area, stamp=stamp, new_uid=self._new_uid, fence=fence)
 
-    async def _apply(self, base: Plan, memo: Memo | None) -> int:
+    async def _apply(self, base: Plan, idempotency: IdempotencyRecord | None) -> int:
         """Carry a plan out once; repeat it only to learn an outcome that is unknown.
 
         Repeating is safe: every put and removal of a document changes the revision that the plan compares, so the plan
         can succeed once only, and a put that stands proves by its bytes that it did.
         """
         unknown = False
-        step = await self._with_memo(base, memo)
+        step = await self._with_idempotency(base, idempotency)
         for attempt in range(UNKNOWN_TRIES + 1):
             try:
                 outcome = await self._keys.txn(step.compares, step.writes)
             except KeyspaceTrouble as trouble:
-                if trouble.trouble is Trouble.LEASE_GONE and memo is not None and attempt == 0:
+                if trouble.trouble is Trouble.LEASE_GONE and idempotency is not None and attempt == 0:
                     self._request_lease = 0  # the answers' lease may be the one that is gone
-                    step = await self._with_memo(base, memo)
+                    step = await self._with_idempotency(base, idempotency)
                     continue
                 if trouble.trouble is not Trouble.UNKNOWN and not unknown:
                     raise refusal_of(trouble) from trouble
@@ -303,14 +303,14 @@ class KeyspaceStore:
             raise stale
         raise _outcome_unknown()
 
-    async def _with_memo(self, base: Plan, memo: Memo | None) -> Plan:
-        if memo is None:
+    async def _with_idempotency(self, base: Plan, idempotency: IdempotencyRecord | None) -> Plan:
+        if idempotency is None:
             return base
         if not self._request_lease or self._clock.monotonic() >= self._request_lease_until:
             lease = await self.open_lease(REQUEST_MEMORY_S + REQUEST_LEASE_TURN_S)
             self._request_lease = lease.id
             self._request_lease_until = self._clock.monotonic() + REQUEST_LEASE_TURN_S
-        return plan.remembering(base, memo, area=self._area, lease=self._request_lease)
+        return plan.remembering(base, idempotency, area=self._area, lease=self._request_lease)
 
     async def _fence(self) -> Fence | None:
         """The present term, refused at once when it is over by this machine's own clock."""

@@ -105,7 +105,7 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoKey:
+class IdempotencyKey:
     """Which request an answer was given to."""
 
     principal: str
@@ -114,10 +114,10 @@ class MemoKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Memo:
+class IdempotencyRecord:
     """An answer to remember with the effect, so that the repeated request gets it again."""
 
-    key: MemoKey
+    key: IdempotencyKey
     body_digest: bytes
     answer: Message
     over: int = 0

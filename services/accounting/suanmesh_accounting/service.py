@@ -28,7 +28,7 @@ from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.names import checked_id, checked_name
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, Refusal
 from suanmesh_sdk.status import status_of
-from suanmesh_store import AlreadyAnswered, Answered, MemoKey
+from suanmesh_store import AlreadyAnswered, Answered, IdempotencyKey
 
 A = TypeVar("A", bound=Message)
 R = TypeVar("R")
@@ -55,7 +55,7 @@ class AccountingService:
         self._pace = settings.pace()
         self._allowances: dict[str, Allowance] = {}
 
-    async def recall(self, key: MemoKey) -> Answered | None:
+    async def lookup(self, key: IdempotencyKey) -> Answered | None:
         """The answer once given to a request id."""
         record = await self._ledger.page(q.AnswerTo(Request(key.principal, key.method, key.request_id)))
         return None if record is None else _answered(record)

@@ -62,7 +62,7 @@ class RegistryService(RegistryReads):
         require_parties(party.name, len(known) + (known.get(party.name) is None), self._given.caps)
         creation = Create(PARTIES, party.name, answer)
         try:
-            committed = await self._store.commit(creation, remember=call.memo(answer), author=call.author())
+            committed = await self._store.commit(creation, remember=call.idempotency(answer), author=call.author())
         except Conflict as conflict:
             raise AlreadyExists("PARTY_EXISTS", f"{party.name} is there already", name=party.name) from conflict
         await known.wait_for(committed.revision)  # so that the next one is counted beside it

@@ -140,7 +140,7 @@ class Submitting:
         if made or any(isinstance(outcome, Refusal) and is_final(outcome.code) for outcome in news.values()):
             both = {**earlier, **news}
             remembered = pb.SubmitJobsResponse(results=[_remembered(both[i]) for i in sorted(both)])
-            committed = await self._store.commit(*made, remember=call.memo(remembered), author=call.author())
+            committed = await self._store.commit(*made, remember=call.idempotency(remembered), author=call.author())
             if made:
                 await self._shown(committed.revision)
 

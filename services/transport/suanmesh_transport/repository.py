@@ -18,7 +18,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal, is_final
-from suanmesh_store import Author, Change, Create, Delete, Guard, Held, Memo, Store, Update
+from suanmesh_store import Author, Change, Create, Delete, Guard, Held, IdempotencyRecord, Store, Update
 from suanmesh_store.archive import Archive, Keep
 from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
 from suanmesh_telemetry import current_traceparent, elsewhere, names, span
@@ -137,8 +137,8 @@ class Repository:
         return transfers.chosen_source(dataset, places, wanted=wanted, other_than=other_than)
 
     async def publish(
-        self, dataset_id: str, given: Dataset, site: str, placement: str, memo: Callable[[dataset_pb2.Dataset], Memo],
-        author: Author,
+        self, dataset_id: str, given: Dataset, site: str, placement: str,
+        idempotency: Callable[[dataset_pb2.Dataset], IdempotencyRecord], author: Author,
     ) -> dataset_pb2.Dataset:  # fmt: skip
         """Keep a dataset whose replica is complete at `site`, or add the replica to the one that stands.
 
@@ -160,11 +160,14 @@ class Repository:
             message = wire.dataset_to(after)
             change: Change = Create(DATASETS, fresh.name, message) if held is None else Update(held, message)
             answer = wire.dataset_to(after)
-            committed = await self._store.commit(change, guards=consent, remember=memo(answer), author=author)
+            committed = await self._store.commit(change, guards=consent, remember=idempotency(answer), author=author)
             return _shown(committed.held[0])
 
     async def make(
-        self, asked: Sequence[Asked | Outcome], memo: Callable[[list[Outcome]], Memo], author: Author
+        self,
+        asked: Sequence[Asked | Outcome],
+        idempotency: Callable[[list[Outcome]], IdempotencyRecord],
+        author: Author,
     ) -> list[Outcome]:
         """Make transfers in one commit; each item is answered by itself, one settled before keeps its outcome."""
         async with self._writing:
@@ -178,7 +181,7 @@ class Repository:
                     outcome = outcome.message
                 outcomes.append(outcome)
             if changes or any(map(_is_news, asked, outcomes)):
-                await self._store.commit(*changes, remember=memo(outcomes), author=author)
+                await self._store.commit(*changes, remember=idempotency(outcomes), author=author)
             return outcomes
 
     async def report(self, name: str, report: Report, site: str, author: Author) -> transfer_pb2.Transfer:

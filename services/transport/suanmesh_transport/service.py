@@ -100,7 +100,7 @@ class TransportService(TransportReads):
             checked_name(request.placement, "placements", field="placement")
         given = wire.dataset_given(request.dataset, call.site, self._clock.now())
         return await self._repository.publish(
-            request.dataset_id, given, call.site, request.placement, call.memo, call.author()
+            request.dataset_id, given, call.site, request.placement, call.idempotency, call.author()
         )
 
     async def CreateTransfers(self, request: pb.CreateTransfersRequest, call: Call) -> pb.CreateTransfersResponse:
@@ -108,7 +108,7 @@ class TransportService(TransportReads):
         _check_count(request.items, "items")
         asked = [self._asked(index, item, call) for index, item in enumerate(request.items)]
         outcomes = await self._repository.make(
-            asked, lambda found: call.memo(_transfers_to(found, call)), call.author()
+            asked, lambda found: call.idempotency(_transfers_to(found, call)), call.author()
         )
         return _transfers_to(outcomes, call)
 

@@ -19,8 +19,8 @@ from suanmesh_store import (
     Conflict,
     Create,
     Delete,
-    Memo,
-    MemoKey,
+    IdempotencyKey,
+    IdempotencyRecord,
     Store,
     Unchanged,
     Update,
@@ -29,15 +29,15 @@ from suanmesh_store.layout import JOBS, PLACEMENTS, SITES, hold_key
 from suanmesh_store.store import SCAN_PAGE
 
 ANNA = Author("spiffe://demo/party/lab/user/anna", "r-1")
-SUBMIT = MemoKey(ANNA.principal, ANNA.request_id, "/suanmesh.scheduler.v1.SchedulerService/SubmitJobs")
+SUBMIT = IdempotencyKey(ANNA.principal, ANNA.request_id, "/suanmesh.scheduler.v1.SchedulerService/SubmitJobs")
 
 
 def a_job(name: str = "jobs/a", **fields: Any) -> Job:
     return Job(name=name, **fields)
 
 
-def a_memo(answer: Job, body: bytes = b"body") -> Memo:
-    return Memo(SUBMIT, hashlib.sha256(body).digest(), answer)
+def an_idempotency_record(answer: Job, body: bytes = b"body") -> IdempotencyRecord:
+    return IdempotencyRecord(SUBMIT, hashlib.sha256(body).digest(), answer)
 
 
 async def created(store: Store, name: str = "jobs/a") -> Any:
@@ -165,19 +165,21 @@ async def test_nobody_writes_another_areas_documents(world: Any) -> None:
 async def test_a_repeated_request_has_one_effect_and_one_answer(world: Any) -> None:
     """A user whose connection broke must be able to submit again without a second job."""
     store = world.store("scheduler")
-    await store.commit(Create(JOBS, "jobs/a", a_job()), remember=a_memo(a_job()), author=ANNA)
+    await store.commit(Create(JOBS, "jobs/a", a_job()), remember=an_idempotency_record(a_job()), author=ANNA)
 
     with pytest.raises(AlreadyAnswered) as again:
-        await store.commit(Create(JOBS, "jobs/b", a_job("jobs/b")), remember=a_memo(a_job("jobs/b")), author=ANNA)
+        await store.commit(
+            Create(JOBS, "jobs/b", a_job("jobs/b")), remember=an_idempotency_record(a_job("jobs/b")), author=ANNA
+        )
 
     assert Job.FromString(again.value.answer) == a_job()
     assert await store.get(JOBS, "jobs/b") is None
-    kept = await store.recall(SUBMIT)
+    kept = await store.lookup(SUBMIT)
     assert kept is not None
     record = kept.record
     assert (record.method, record.answer_kind) == (SUBMIT.method, "suanmesh.scheduler.v1.Job")
     assert record.body_digest == hashlib.sha256(b"body").digest()
-    assert await store.recall(MemoKey("spiffe://demo/party/lab/user/ben", "r-1", SUBMIT.method)) is None
+    assert await store.lookup(IdempotencyKey("spiffe://demo/party/lab/user/ben", "r-1", SUBMIT.method)) is None
 
 
 async def test_a_request_that_failed_is_not_remembered(world: Any) -> None:
@@ -186,9 +188,9 @@ async def test_a_request_that_failed_is_not_remembered(world: Any) -> None:
     await created(store)
 
     with pytest.raises(Conflict):
-        await store.commit(Create(JOBS, "jobs/a", a_job()), remember=a_memo(a_job()), author=ANNA)
+        await store.commit(Create(JOBS, "jobs/a", a_job()), remember=an_idempotency_record(a_job()), author=ANNA)
 
-    assert await store.recall(SUBMIT) is None
+    assert await store.lookup(SUBMIT) is None
 
 
 async def test_a_snapshot_is_sorted_and_of_one_collection(world: Any) -> None:

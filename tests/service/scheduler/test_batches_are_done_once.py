@@ -24,7 +24,7 @@ from suanmesh_scheduler.mirrors import open_mirrors
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.submitting import Submitting
 from suanmesh_scheduler.testing import PaperAreas
-from suanmesh_store import AlreadyAnswered, MemoKey, MemoryStore
+from suanmesh_store import AlreadyAnswered, IdempotencyKey, MemoryStore
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import JOBS
 
@@ -83,7 +83,7 @@ async def test_a_batch_of_the_largest_jobs_has_room(scheduler: Any, job_of: JobO
     items = [pb.SubmitJob(job=job) for _ in range(100)]
     answer = await scheduler.user.scheduler.SubmitJobs(pb.SubmitJobsRequest(items=items, request_id="large"))
     assert all(result.HasField("job") for result in answer.results)
-    kept = await scheduler.store.recall(MemoKey(USER, "large", METHOD))
+    kept = await scheduler.store.lookup(IdempotencyKey(USER, "large", METHOD))
     assert kept.record.ByteSize() < 100 * 160
 
 
@@ -167,8 +167,8 @@ async def _replayed(
 
 async def _asked(submitting: Submitting, store: MemoryStore, clock: HandClock) -> pb.SubmitJobsResponse:
     """As the chassis asks: with what is remembered, again where another way was faster; empty where it was cut off."""
-    key = MemoKey("ann", "r", METHOD)
-    answered = await store.recall(key)
+    key = IdempotencyKey("ann", "r", METHOD)
+    answered = await store.lookup(key)
     while True:
         earlier = {} if answered is None else batches.settled(pb.SubmitJobsResponse.FromString(answered.record.answer))
         call = Call(

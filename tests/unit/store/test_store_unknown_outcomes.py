@@ -15,9 +15,9 @@ from suanmesh_store import (
     Conflict,
     Create,
     Delete,
+    IdempotencyKey,
+    IdempotencyRecord,
     KeyspaceTrouble,
-    Memo,
-    MemoKey,
     MemoryKeyspace,
     Trouble,
     Update,
@@ -72,8 +72,10 @@ def a_create(name: str = "jobs/a") -> Create[Job]:
     return Create(JOBS, name, Job(name=name))
 
 
-def a_memo() -> Memo:
-    return Memo(MemoKey("spiffe://demo/party/lab/user/anna", "r-1", "/S/SubmitJobs"), b"digest", Job(name="jobs/a"))
+def an_idempotency_record() -> IdempotencyRecord:
+    return IdempotencyRecord(
+        IdempotencyKey("spiffe://demo/party/lab/user/anna", "r-1", "/S/SubmitJobs"), b"digest", Job(name="jobs/a")
+    )
 
 
 @pytest.mark.parametrize("mishap", [request_lost, answer_lost])
@@ -82,7 +84,7 @@ async def test_a_commit_is_applied_once_and_told_as_it_is(mishap: Step, again: S
     """A scheduler must not place a gang again that it has placed, nor give up one that stands."""
     scheduler, _ = a_store(mishap, again)
 
-    done = await scheduler.commit(a_create(), remember=a_memo())
+    done = await scheduler.commit(a_create(), remember=an_idempotency_record())
 
     assert await scheduler.get(JOBS, "jobs/a") == done.held[0]
     assert done.held[0].version == 1
@@ -163,14 +165,16 @@ async def test_a_line_that_stays_broken_is_given_up_in_bounded_time() -> None:
 async def test_answers_are_remembered_on_a_new_lease_when_the_old_one_is_gone() -> None:
     """A service that runs for a week must still be able to answer a request for the first time."""
     scheduler, keys = a_store()
-    await scheduler.commit(a_create(), remember=a_memo())
+    await scheduler.commit(a_create(), remember=an_idempotency_record())
     for lease in list(keys._space.leases.values()):
         await lease.revoke()
-    later = Memo(MemoKey("spiffe://demo/party/lab/user/anna", "r-2", "/S/SubmitJobs"), b"digest", Job(name="jobs/b"))
+    later = IdempotencyRecord(
+        IdempotencyKey("spiffe://demo/party/lab/user/anna", "r-2", "/S/SubmitJobs"), b"digest", Job(name="jobs/b")
+    )
 
     await scheduler.commit(a_create("jobs/b"), remember=later)
 
-    assert await scheduler.recall(later.key) is not None
+    assert await scheduler.lookup(later.key) is not None
     with pytest.raises(Conflict):
         await scheduler.commit(a_create("jobs/b"), remember=None)
 
