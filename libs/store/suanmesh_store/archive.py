@@ -33,7 +33,7 @@ _documents = Table(
 
 
 @dataclass(frozen=True, slots=True)
-class Keep(Generic[M]):
+class ArchiveEntry(Generic[M]):
     """One document to keep."""
 
     kind: Kind[M]
@@ -63,7 +63,7 @@ class Archive:
         self._writing = asyncio.Lock()
         self._worker = Transactions(self._engine, "the archive")
 
-    async def keep(self, *kept: Keep[Any]) -> None:
+    async def keep(self, *kept: ArchiveEntry[Any]) -> None:
         """Keep documents, all or none; what is kept again replaces what was kept. Durable when it returns.
 
         Those who keep at the same time share one transaction, hence one wait for the disk.
@@ -126,7 +126,7 @@ class Archive:
         return await self._worker.transact(work)
 
 
-def _row(kept: Keep[Any]) -> dict[str, Any]:
+def _row(kept: ArchiveEntry[Any]) -> dict[str, Any]:
     return {
         "collection": kept.kind.collection,
         "name": kept.name,

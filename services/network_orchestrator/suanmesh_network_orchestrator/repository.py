@@ -23,7 +23,7 @@ from suanmesh_network_orchestrator.domain.probes import Probe, Probes
 from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, Use, index_of
 from suanmesh_network_orchestrator.domain.topology import Link, Topology, topology
 from suanmesh_store import Author, Change, Conflict, Create, Delete, Held, Holds, Mirror, Store, Update
-from suanmesh_store.archive import Archive, Keep
+from suanmesh_store.archive import Archive, ArchiveEntry
 from suanmesh_store.layout import BOOKINGS, LINKS, RESERVATIONS
 from suanmesh_telemetry import names, span
 
@@ -143,7 +143,9 @@ class Repository:
         release_time = wire.reservation_from(held.message).release_time
         if release_time is not None and release_time + older_than <= self._clock.now():
             ended = held.message
-            await self._archive.keep(Keep(RESERVATIONS, name, ended, place=wire.place_of(ended), party=ended.party))
+            await self._archive.keep(
+                ArchiveEntry(RESERVATIONS, name, ended, place=wire.place_of(ended), party=ended.party)
+            )
             await self._store.commit(Delete(held))
 
     async def _without_earlier(self, name: str, ask: Ask, attachment: str) -> Held[ReservationMessage] | None:

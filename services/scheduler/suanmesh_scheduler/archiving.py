@@ -18,7 +18,7 @@ from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store import Change, Delete, Held, Store
-from suanmesh_store.archive import Archive, Keep
+from suanmesh_store.archive import Archive, ArchiveEntry
 from suanmesh_store.layout import JOBS, PLACEMENTS, holds_of
 
 log = structlog.get_logger()
@@ -82,8 +82,8 @@ class Archiving:
                 return
         gone: list[Change] = [Delete(job), *map(Delete, placements)]
         await self._archive.keep(
-            Keep(JOBS, job.name, job.message, place=wire.place_of(job.message), party=job.message.party),
-            *(Keep(PLACEMENTS, each.name, each.message, party=each.message.party) for each in placements),
+            ArchiveEntry(JOBS, job.name, job.message, place=wire.place_of(job.message), party=job.message.party),
+            *(ArchiveEntry(PLACEMENTS, each.name, each.message, party=each.message.party) for each in placements),
         )
         await self._store.commit(*gone)
 

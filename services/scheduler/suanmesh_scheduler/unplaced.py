@@ -14,7 +14,7 @@ from suanmesh_scheduler.commits import commit_each
 from suanmesh_scheduler.sharing import each
 from suanmesh_sdk.state_reasons import reason_to
 from suanmesh_store import Change, Held, Store, Update
-from suanmesh_store.archive import Archive, Keep
+from suanmesh_store.archive import Archive, ArchiveEntry
 from suanmesh_store.layout import DECISIONS
 
 
@@ -36,7 +36,7 @@ class Decisions:
     async def keep(self, decisions: Sequence[decision_pb2.Decision]) -> None:
         """Keep decisions before what follows from them is committed."""
         if decisions:
-            await self._archive.keep(*(Keep(DECISIONS, decision.name, decision) for decision in decisions))
+            await self._archive.keep(*(ArchiveEntry(DECISIONS, decision.name, decision) for decision in decisions))
 
     async def keep_unplaced(self, unplaced: Sequence[Unplaced]) -> tuple[int, dict[str, Refusal]]:
         """The revision of the last write, and by job what refused it."""

@@ -19,7 +19,7 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal, is_final
 from suanmesh_store import Author, Change, Create, Delete, Guard, Held, IdempotencyRecord, Store, Update
-from suanmesh_store.archive import Archive, Keep
+from suanmesh_store.archive import Archive, ArchiveEntry
 from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
 from suanmesh_telemetry import current_traceparent, elsewhere, names, span
 from suanmesh_transport import wire
@@ -234,7 +234,7 @@ class Repository:
             return
         if ended.placement and await self._is_open(ended.placement):
             return
-        await self._archive.keep(Keep(TRANSFERS, name, ended, place=wire.place_of(ended), party=ended.party))
+        await self._archive.keep(ArchiveEntry(TRANSFERS, name, ended, place=wire.place_of(ended), party=ended.party))
         await self._store.commit(Delete(held))
 
     async def _found(self, name: str) -> transfer_pb2.Transfer | None:

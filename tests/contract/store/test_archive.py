@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_kernel import pages
 from suanmesh_kernel.refusals import Unavailable
-from suanmesh_store.archive import Archive, Keep
+from suanmesh_store.archive import Archive, ArchiveEntry
 from suanmesh_store.layout import JOBS, PLACEMENTS
 
 PARTIES = ("parties/a", "parties/b")
@@ -32,8 +32,8 @@ def place_of(job: Job) -> str:
     return pages.newest_first(job.create_time.ToMicroseconds(), job.name)
 
 
-def kept(job: Job) -> Keep[Job]:
-    return Keep(JOBS, job.name, job, place=place_of(job), party=job.party)
+def kept(job: Job) -> ArchiveEntry[Job]:
+    return ArchiveEntry(JOBS, job.name, job, place=place_of(job), party=job.party)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
 
 async def test_what_is_kept_is_found_after_a_restart(archive: Archive, tmp_path: Path) -> None:
     """Whoever disputes a bill next year asks for a job that etcd forgot long ago."""
-    await archive.keep(kept(a_job(1)), Keep(JOBS, "jobs/unlisted", Job(name="jobs/unlisted")))
+    await archive.keep(kept(a_job(1)), ArchiveEntry(JOBS, "jobs/unlisted", Job(name="jobs/unlisted")))
     await archive.close()
     again = Archive(f"sqlite:///{tmp_path / 'archive.sqlite'}")
     assert await again.get(JOBS, "jobs/j1") == a_job(1)
@@ -143,7 +143,7 @@ async def test_those_who_keep_at_once_wait_for_the_disk_together(archive: Archiv
 
     event.listen(Engine, "commit", note)
     names = [f"jobs/{number % 80:03d}" for number in range(100)]
-    kept = [Keep(JOBS, name, Job(name=name, account=str(number))) for number, name in enumerate(names)]
+    kept = [ArchiveEntry(JOBS, name, Job(name=name, account=str(number))) for number, name in enumerate(names)]
     await asyncio.gather(*(archive.keep(each) for each in kept))
     event.remove(Engine, "commit", note)
     assert len(commits) <= 5

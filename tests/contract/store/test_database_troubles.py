@@ -17,7 +17,7 @@ import suanmesh_etcd3
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_store import KeyspaceTrouble
-from suanmesh_store.archive import Archive, Keep
+from suanmesh_store.archive import Archive, ArchiveEntry
 from suanmesh_store.etcd import _troubles
 from suanmesh_store.keyspace import Trouble
 from suanmesh_store.layout import JOBS
@@ -159,7 +159,7 @@ async def test_a_disk_that_is_full_is_named_and_passes(small_disk: Path) -> None
     """Whoever runs the node must learn that a disk is full, and need do no more than make room."""
     archive = Archive(f"sqlite:///{small_disk}/a.sqlite")
     _fill(small_disk / "filler")
-    kept = Keep(JOBS, "jobs/j", Job(name="jobs/j", display_name="x" * 100_000))
+    kept = ArchiveEntry(JOBS, "jobs/j", Job(name="jobs/j", display_name="x" * 100_000))
 
     with pytest.raises(Unavailable, match="DISK_FULL"):
         await archive.keep(kept)
