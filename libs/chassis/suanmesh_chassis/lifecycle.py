@@ -19,7 +19,7 @@ from suanmesh_chassis.service_server import ServiceServer
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.status import MESH_DOMAIN
-from suanmesh_store import NOT_LEADING, Keyspace, KeyspaceTrouble, Leadership
+from suanmesh_store import NOT_LEADING, Keyspace, KeyspaceError, Leadership
 from suanmesh_store.layout import election_key
 from suanmesh_store.store import KeyspaceStore
 from suanmesh_store.transactions import trouble_of
@@ -181,8 +181,8 @@ class Lifecycle(Generic[S]):
         while True:
             try:
                 return await self._keys.campaign(election_key(self._process.area), address.encode(), ttl_s)
-            except KeyspaceTrouble as trouble:
-                log.warning("campaign interrupted", reason=trouble.trouble.value, message=str(trouble))
+            except KeyspaceError as trouble:
+                log.warning("campaign interrupted", reason=trouble.kind.value, message=str(trouble))
             await asyncio.sleep(CAMPAIGN_PAUSE_S)
 
     async def _known(self, stop: asyncio.Event) -> None:
@@ -287,5 +287,5 @@ async def _farewell(last: Awaitable[None]) -> None:
     try:
         async with asyncio.timeout(FAREWELL_S):
             await last
-    except (TimeoutError, Refusal, KeyspaceTrouble) as trouble:
+    except (TimeoutError, Refusal, KeyspaceError) as trouble:
         log.warning("farewell cut short", message=str(trouble))

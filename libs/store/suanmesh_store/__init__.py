@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suanmesh_store.holds import Holds, attachment_of, confirmed
-from suanmesh_store.keyspace import Keyspace, KeyspaceTrouble, Trouble
+from suanmesh_store.keyspace import Keyspace, KeyspaceError, KeyspaceErrorKind
 from suanmesh_store.layout import Kind
 from suanmesh_store.memory import MemoryKeyspace, MemoryStore
 from suanmesh_store.mirror import Mirror, open_mirror
@@ -54,7 +54,8 @@ __all__ = [
     "IdempotencyKey",
     "IdempotencyRecord",
     "Keyspace",
-    "KeyspaceTrouble",
+    "KeyspaceError",
+    "KeyspaceErrorKind",
     "Kind",
     "Leadership",
     "MemoryKeyspace",
@@ -68,7 +69,6 @@ __all__ = [
     "Token",
     "TokenBatch",
     "Tokens",
-    "Trouble",
     "Unchanged",
     "Update",
     "WorkQueue",

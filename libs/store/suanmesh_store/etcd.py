@@ -35,13 +35,13 @@ from suanmesh_store.keyspace import (
     Created,
     Entry,
     Events,
-    KeyspaceTrouble,
+    KeyspaceError,
+    KeyspaceErrorKind,
     Listing,
     Modified,
     Outcome,
     Put,
     Remove,
-    Trouble,
     Unlease,
     Write,
 )
@@ -198,17 +198,17 @@ def _troubles() -> Iterator[None]:
     try:
         yield
     except Unavailable as error:
-        raise KeyspaceTrouble(Trouble.UNREACHABLE, str(error)) from error
+        raise KeyspaceError(KeyspaceErrorKind.UNREACHABLE, str(error)) from error
     except OutcomeUnknown as error:
-        raise KeyspaceTrouble(Trouble.UNKNOWN, str(error)) from error
+        raise KeyspaceError(KeyspaceErrorKind.UNKNOWN, str(error)) from error
     except LeaseNotFound as error:
-        raise KeyspaceTrouble(Trouble.LEASE_GONE, str(error)) from error
+        raise KeyspaceError(KeyspaceErrorKind.LEASE_GONE, str(error)) from error
     except NoSpace as error:
-        raise KeyspaceTrouble(Trouble.FULL, str(error)) from error
+        raise KeyspaceError(KeyspaceErrorKind.FULL, str(error)) from error
     except (TooLarge, TooManyOperations) as error:
-        raise KeyspaceTrouble(Trouble.TOO_LARGE, str(error)) from error
+        raise KeyspaceError(KeyspaceErrorKind.TOO_LARGE, str(error)) from error
     except EtcdError as error:  # denied, compacted, or what a later etcd says
-        raise KeyspaceTrouble(Trouble.REFUSED, str(error)) from error
+        raise KeyspaceError(KeyspaceErrorKind.REFUSED, str(error)) from error
 
 
 def _entry(found: KeyValue | Event) -> Entry:

@@ -92,7 +92,7 @@ class Events:
     changes: list[tuple[str, Entry | None]]
 
 
-class Trouble(Enum):
+class KeyspaceErrorKind(Enum):
     """Why a keyspace could not do what it was asked."""
 
     UNREACHABLE = "unreachable"
@@ -103,13 +103,13 @@ class Trouble(Enum):
     REFUSED = "refused"
 
 
-class KeyspaceTrouble(Exception):
+class KeyspaceError(Exception):
     """A call to the keyspace failed; unless UNKNOWN, it surely changed nothing."""
 
-    def __init__(self, trouble: Trouble, message: str) -> None:
-        """Say which trouble and what the keyspace said."""
+    def __init__(self, kind: KeyspaceErrorKind, message: str) -> None:
+        """Say of which kind, and what the keyspace said."""
         super().__init__(message)
-        self.trouble = trouble
+        self.kind = kind
 
 
 class Keyspace(Protocol):

@@ -22,12 +22,12 @@ from suanmesh_store.keyspace import (
     Compare,
     Entry,
     Events,
-    KeyspaceTrouble,
+    KeyspaceError,
+    KeyspaceErrorKind,
     Listing,
     Outcome,
     Put,
     Remove,
-    Trouble,
     Write,
 )
 from suanmesh_store.layout import election_key
@@ -227,7 +227,7 @@ class MemoryKeyspace:
 
     def _check(self, write: Write) -> None:
         if isinstance(write, Put) and write.lease and write.lease not in self._space.leases:
-            raise KeyspaceTrouble(Trouble.LEASE_GONE, f"lease {write.lease} not found")
+            raise KeyspaceError(KeyspaceErrorKind.LEASE_GONE, f"lease {write.lease} not found")
 
     def _write(self, writes: Sequence[Write]) -> None:
         space = self._space

@@ -15,7 +15,7 @@ from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Unavailable
 from suanmesh_store import documents, plan
 from suanmesh_store.documents import Stamp
-from suanmesh_store.keyspace import Created, Events, Keyspace, KeyspaceTrouble, Outcome, Put, Remove, Trouble
+from suanmesh_store.keyspace import Created, Events, Keyspace, KeyspaceError, KeyspaceErrorKind, Outcome, Put, Remove
 from suanmesh_store.layout import Kind, M, election_key, request_key
 from suanmesh_store.plan import Fence, Plan
 from suanmesh_store.ports import Leadership, RoundLease
@@ -91,7 +91,7 @@ class KeyspaceStore:
         """One document as it is now."""
         try:
             entry = await self._keys.get(kind.key(name))
-        except KeyspaceTrouble as trouble:
+        except KeyspaceError as trouble:
             raise refusal_of(trouble) from trouble
         return None if entry is None else documents.decoded(kind, entry)
 
@@ -99,7 +99,7 @@ class KeyspaceStore:
         """All documents whose name begins with `under`, at one revision."""
         try:
             listing = await self._keys.scan(kind.key(under))
-        except KeyspaceTrouble as trouble:
+        except KeyspaceError as trouble:
             raise refusal_of(trouble) from trouble
         return Snapshot(listing.revision, tuple(documents.decoded(kind, entry) for entry in listing.entries))
 
@@ -112,7 +112,7 @@ class KeyspaceStore:
             most = int(min(left, SCAN_PAGE))
             try:
                 page = await self._keys.page(kind.key(under), behind, most)
-            except KeyspaceTrouble as trouble:
+            except KeyspaceError as trouble:
                 raise refusal_of(trouble) from trouble
             for entry in page.entries:
                 yield documents.decoded(kind, entry)
@@ -152,7 +152,7 @@ class KeyspaceStore:
         """What was answered to a request before."""
         try:
             entry = await self._keys.get(request_key(self._area, key.principal, key.request_id))
-        except KeyspaceTrouble as trouble:
+        except KeyspaceError as trouble:
             raise refusal_of(trouble) from trouble
         return None if entry is None else Answered(RequestRecord.FromString(entry.value), entry.mod_revision)
 
@@ -160,7 +160,7 @@ class KeyspaceStore:
         """A new lease."""
         try:
             return await self._keys.lease(ttl_s, kept=kept)
-        except KeyspaceTrouble as trouble:
+        except KeyspaceError as trouble:
             raise refusal_of(trouble) from trouble
 
     async def put_token(self, key: str, value: bytes, lease_id: int, *, must_not_exist: bool = True) -> int:
@@ -180,7 +180,7 @@ class KeyspaceStore:
         """One bare key as it is now."""
         try:
             entry = await self._keys.get(key)
-        except KeyspaceTrouble as trouble:
+        except KeyspaceError as trouble:
             raise refusal_of(trouble) from trouble
         return None if entry is None else documents.token(entry)
 
@@ -193,7 +193,7 @@ class KeyspaceStore:
         """All bare keys under a prefix, at one revision."""
         try:
             listing = await self._keys.scan(prefix)
-        except KeyspaceTrouble as trouble:
+        except KeyspaceError as trouble:
             raise refusal_of(trouble) from trouble
         return Tokens(listing.revision, tuple(documents.token(entry) for entry in listing.entries))
 
@@ -244,7 +244,7 @@ class KeyspaceStore:
             async with aclosing(self._keys.watch(prefix, after_revision, known)) as events:
                 async for event in events:
                     yield event
-        except KeyspaceTrouble as trouble:
+        except KeyspaceError as trouble:
             raise refusal_of(trouble) from trouble
 
     async def _packs(self, kind: Kind[M], items: Iterable[tuple[str, M]], author: Author | None) -> AsyncIterator[Plan]:
@@ -276,12 +276,12 @@ class KeyspaceStore:
         for attempt in range(UNKNOWN_TRIES + 1):
             try:
                 outcome = await self._keys.txn(step.compares, step.writes)
-            except KeyspaceTrouble as trouble:
-                if trouble.trouble is Trouble.LEASE_GONE and idempotency is not None and attempt == 0:
+            except KeyspaceError as trouble:
+                if trouble.kind is KeyspaceErrorKind.LEASE_GONE and idempotency is not None and attempt == 0:
                     self._request_lease = 0  # the answers' lease may be the one that is gone
                     step = await self._with_idempotency(base, idempotency)
                     continue
-                if trouble.trouble is not Trouble.UNKNOWN and not unknown:
+                if trouble.kind is not KeyspaceErrorKind.UNKNOWN and not unknown:
                     raise refusal_of(trouble) from trouble
                 unknown = True
                 await asyncio.sleep(UNKNOWN_PAUSE_S * 2**attempt)
@@ -343,21 +343,21 @@ class KeyspaceStore:
         return sortable_id(self._last_moment, self._rng)
 
 
-def refusal_of(trouble: KeyspaceTrouble) -> Unavailable | FailedPrecondition | InvalidArgument:
+def refusal_of(trouble: KeyspaceError) -> Unavailable | FailedPrecondition | InvalidArgument:
     """What a caller is told about trouble with the keyspace."""
     domain: dict[str, Any] = {"domain": "mesh.suanmesh"}
-    match trouble.trouble:
-        case Trouble.UNREACHABLE:
+    match trouble.kind:
+        case KeyspaceErrorKind.UNREACHABLE:
             return Unavailable("NOT_READY", f"etcd cannot be reached: {trouble}", **domain)
-        case Trouble.UNKNOWN:
+        case KeyspaceErrorKind.UNKNOWN:
             return _outcome_unknown()
-        case Trouble.LEASE_GONE:
+        case KeyspaceErrorKind.LEASE_GONE:
             return FailedPrecondition("LEASE_GONE", "the lease is gone, and what was attached to it")
-        case Trouble.FULL:
+        case KeyspaceErrorKind.FULL:
             return Unavailable("DISK_FULL", f"etcd is out of space: {trouble}", **domain)
-        case Trouble.REFUSED:
+        case KeyspaceErrorKind.REFUSED:
             return Unavailable("NOT_READY", f"etcd refuses it: {trouble}", **domain)
-        case Trouble.TOO_LARGE:
+        case KeyspaceErrorKind.TOO_LARGE:
             return InvalidArgument("DOCUMENT_TOO_LARGE", f"too much for one transaction: {trouble}", **domain)
 
 

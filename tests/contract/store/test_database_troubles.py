@@ -16,10 +16,10 @@ from sqlalchemy import create_engine, exc, text
 import suanmesh_etcd3
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_kernel.refusals import Refusal, Unavailable
-from suanmesh_store import KeyspaceTrouble
+from suanmesh_store import KeyspaceError
 from suanmesh_store.archive import Archive, ArchiveEntry
 from suanmesh_store.etcd import _troubles
-from suanmesh_store.keyspace import Trouble
+from suanmesh_store.keyspace import KeyspaceErrorKind
 from suanmesh_store.layout import JOBS
 from suanmesh_store.store import refusal_of as refusal_of_keyspace
 from suanmesh_store.transactions import DEFECTS, Worker, refusal_of
@@ -124,16 +124,16 @@ def _kinds(kind: type[Exception]) -> Iterator[type[Exception]]:
 def test_every_error_of_etcd_is_trouble(kind: type[Exception]) -> None:
     """An error of etcd that nobody foresaw would end the process that meets it."""
     fault = kind() if kind is suanmesh_etcd3.Compacted else kind("said")
-    with pytest.raises(KeyspaceTrouble) as caught, _troubles():
+    with pytest.raises(KeyspaceError) as caught, _troubles():
         raise fault
 
     assert isinstance(refusal_of_keyspace(caught.value), Refusal)
 
 
-@pytest.mark.parametrize("trouble", list(Trouble))
-def test_every_trouble_is_a_refusal(trouble: Trouble) -> None:
+@pytest.mark.parametrize("trouble", list(KeyspaceErrorKind))
+def test_every_trouble_is_a_refusal(trouble: KeyspaceErrorKind) -> None:
     """The same for what the store says of a keyspace."""
-    assert isinstance(refusal_of_keyspace(KeyspaceTrouble(trouble, "said")), Refusal)
+    assert isinstance(refusal_of_keyspace(KeyspaceError(trouble, "said")), Refusal)
 
 
 async def test_a_worker_that_is_closed_says_so(tmp_path: Path) -> None:

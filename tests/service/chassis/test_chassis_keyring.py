@@ -20,8 +20,8 @@ from suanmesh_chassis.signing import Signer, new_signing_key
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode
 from suanmesh_kernel.clock import HandClock, SystemClock, system_rng
 from suanmesh_kernel.refusals import Refusal
-from suanmesh_store import KeyspaceTrouble, MemoryKeyspace, MemoryStore
-from suanmesh_store.keyspace import Trouble
+from suanmesh_store import KeyspaceError, MemoryKeyspace, MemoryStore
+from suanmesh_store.keyspace import KeyspaceErrorKind
 from suanmesh_store.layout import keys_of
 
 GATEWAY = service_id(NODE, "gateway")
@@ -34,7 +34,7 @@ class CutKeyspace(MemoryKeyspace):
 
     async def get(self, key: str) -> Any:
         if self.cut == "refuses":
-            raise KeyspaceTrouble(Trouble.UNREACHABLE, "cut off")
+            raise KeyspaceError(KeyspaceErrorKind.UNREACHABLE, "cut off")
         if self.cut == "says nothing":
             await asyncio.Event().wait()
         return await super().get(key)

@@ -24,7 +24,7 @@ from suanmesh_sdk import InstanceState
 from suanmesh_sdk.status import RemoteDefect
 from suanmesh_store import MemoryKeyspace, MemoryStore
 from suanmesh_store.archive import Archive
-from suanmesh_store.keyspace import KeyspaceTrouble, Listing, Trouble
+from suanmesh_store.keyspace import KeyspaceError, KeyspaceErrorKind, Listing
 from suanmesh_store.layout import JOBS
 from tests.service.chassis.town import Town, begun
 
@@ -46,7 +46,7 @@ class AwayKeyspace(MemoryKeyspace):
         """What is under a prefix."""
         self.asked.set()
         if not self.there.is_set():
-            raise KeyspaceTrouble(Trouble.UNREACHABLE, "etcd cannot be reached")
+            raise KeyspaceError(KeyspaceErrorKind.UNREACHABLE, "etcd cannot be reached")
         return await super().scan(prefix)
 
 

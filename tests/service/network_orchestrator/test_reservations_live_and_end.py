@@ -15,7 +15,7 @@ from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_network_orchestrator import reconciler
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store import Create, Holds, KeyspaceTrouble, MemoryKeyspace, Trouble, Update, attachment_of
+from suanmesh_store import Create, Holds, KeyspaceError, KeyspaceErrorKind, MemoryKeyspace, Update, attachment_of
 from suanmesh_store.keyspace import Listing
 from suanmesh_store.layout import HOLDS, RESERVATIONS, TRANSFERS
 
@@ -263,7 +263,7 @@ class HoldsOutOfSight(MemoryKeyspace):
     async def scan(self, prefix: str) -> Listing:
         if prefix == HOLDS and self.away:
             self.away = False
-            raise KeyspaceTrouble(Trouble.UNREACHABLE, "no member answers")
+            raise KeyspaceError(KeyspaceErrorKind.UNREACHABLE, "no member answers")
         return await super().scan(prefix)
 
 

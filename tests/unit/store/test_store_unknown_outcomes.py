@@ -17,9 +17,9 @@ from suanmesh_store import (
     Delete,
     IdempotencyKey,
     IdempotencyRecord,
-    KeyspaceTrouble,
+    KeyspaceError,
+    KeyspaceErrorKind,
     MemoryKeyspace,
-    Trouble,
     Update,
     store,
 )
@@ -27,7 +27,7 @@ from suanmesh_store.keyspace import Compare, Outcome, Write
 from suanmesh_store.layout import JOBS, hold_key
 from suanmesh_store.memory import MemoryStore
 
-UNKNOWN = KeyspaceTrouble(Trouble.UNKNOWN, "the connection broke")
+UNKNOWN = KeyspaceError(KeyspaceErrorKind.UNKNOWN, "the connection broke")
 Step = Callable[[Callable[[], Awaitable[Outcome]]], Awaitable[Outcome]]
 
 
