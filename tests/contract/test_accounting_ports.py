@@ -16,7 +16,7 @@ from suanmesh.type.v1.state_reason_pb2 import StateReason
 from suanmesh_accounting import ports
 from suanmesh_accounting.domain.ledger import Move, Standing
 from suanmesh_accounting.etcd import EtcdMesh
-from suanmesh_accounting.testing import PaperMesh, PaperTokens
+from suanmesh_accounting.testing import FakeMesh, FakeTokens
 from suanmesh_etcd3 import connect
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition
@@ -75,12 +75,12 @@ class World(Protocol):
         """As a commit does it."""
 
 
-class PaperWorld:
+class FakeWorld:
     """Everything on paper."""
 
     def __init__(self) -> None:
-        self.tokens = PaperTokens()
-        self._mesh = PaperMesh()
+        self.tokens = FakeTokens()
+        self._mesh = FakeMesh()
 
     async def mesh(self) -> ports.Mesh:
         return self._mesh
@@ -181,7 +181,7 @@ def cluster(request: pytest.FixtureRequest) -> EtcdCluster | str:
 async def world(cluster: EtcdCluster | str) -> AsyncIterator[World]:
     """Empty."""
     if cluster == "paper":
-        yield PaperWorld()
+        yield FakeWorld()
     elif isinstance(cluster, str):
         keys = MemoryKeyspace(SystemClock())
         yield StoreWorld({area: MemoryStore(area, keys=keys) for area in AREAS})

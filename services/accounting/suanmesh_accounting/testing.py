@@ -10,7 +10,7 @@ from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgumen
 
 
 @dataclass(slots=True)
-class PaperMesh:
+class FakeMesh:
     """`Mesh`: a test writes the fields."""
 
     keys: dict[str, bytes] = field(default_factory=dict)
@@ -31,20 +31,20 @@ class PaperMesh:
 
 
 @dataclass(frozen=True, slots=True)
-class PaperToken:
+class FakeToken:
     """A token with its attachment, empty where it was confirmed."""
 
     attachment: str
     number: int
 
 
-class PaperTokens:
+class FakeTokens:
     """`Tokens`, on attachments that a test opens and ends."""
 
     def __init__(self) -> None:
         self._count = count(1)
         self._open: set[str] = set()
-        self._tokens: dict[tuple[str, int], PaperToken] = {}
+        self._tokens: dict[tuple[str, int], FakeToken] = {}
 
     def open_round(self) -> str:
         """An attachment that stands until it is ended."""
@@ -59,7 +59,7 @@ class PaperTokens:
 
     def confirm(self, placement: str, index: int) -> None:
         """As a commit does it: the hold outlives its round."""
-        self._tokens[placement, index] = PaperToken("", self._tokens[placement, index].number)
+        self._tokens[placement, index] = FakeToken("", self._tokens[placement, index].number)
 
     async def put(self, placement: str, index: int, value: bytes, attachment: str) -> str:
         """Put the token, or find the one that stands."""
@@ -73,7 +73,7 @@ class PaperTokens:
         if standing is not None:
             message = f"{placement} holds with another attachment"
             raise Aborted("CONFLICT", message, domain="mesh.suanmesh", name=placement)
-        self._tokens[placement, index] = PaperToken(attachment, next(self._count))
+        self._tokens[placement, index] = FakeToken(attachment, next(self._count))
         return str(self._tokens[placement, index].number)
 
     async def stands(self, placement: str, index: int) -> bool:

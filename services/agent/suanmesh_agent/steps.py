@@ -75,7 +75,7 @@ class Offers(Protocol):
         """What the placements held here take together, `but` one."""
 
 
-class PutDown(Exception):
+class StepDeferred(Exception):
     """The mesh has put the placement down as ended, or given it to others: stop, and report nothing more."""
 
 
@@ -142,7 +142,7 @@ class Steps:
         while True:
             try:
                 return await act()
-            except PutDown:
+            except StepDeferred:
                 return await self._put_down(carried)
             except Refusal as refusal:
                 log.info("step put off", placement=carried.placement.name, reason=refusal.reason, state=stage.value)
@@ -269,7 +269,7 @@ class Steps:
             raise refusal
         log.info("report refused", placement=carried.placement.name, reason=refusal.reason, message=refusal.message)
         if refusal.facts.get("state", "").removeprefix("STATE_") not in _GONE_ON:
-            raise PutDown
+            raise StepDeferred
         return False
 
     def _objection(self, placement: placement_pb2.Placement) -> StateReason:
@@ -330,7 +330,7 @@ class Steps:
                 try:
                     await self._report(carried, State.STATE_ACCEPTED)
                     carried.confirmed = epoch
-                except PutDown:
+                except StepDeferred:
                     return False
                 except Refusal as refusal:
                     log.info("start put off", placement=carried.placement.name, reason=refusal.reason)
@@ -354,7 +354,7 @@ class Steps:
         while True:
             try:
                 return await self._report(carried, State.STATE_RUNNING)
-            except PutDown:
+            except StepDeferred:
                 return self._stop(keys)
             except Refusal as refusal:
                 log.info("start not told", placement=carried.placement.name, reason=refusal.reason)

@@ -19,9 +19,9 @@ from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.domain.work import Admission
 from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.fakes import FakeAccounting, FakeScheduler, FakeTransport, PlainSigner, State
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
-from suanmesh_agent.paper import PaperAccounting, PaperScheduler, PaperTransport, PlainSigner, State
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements, taken_capacity
 from suanmesh_agent.replicas import Replicas
@@ -35,12 +35,12 @@ from suanmesh_kernel.refusals import Refusal
 
 __all__ = [
     "OWN_PARTY",
+    "FakeAccounting",
+    "FakeOffers",
+    "FakeScheduler",
+    "FakeSite",
+    "FakeTransport",
     "NearDataPath",
-    "PaperAccounting",
-    "PaperOffers",
-    "PaperScheduler",
-    "PaperSite",
-    "PaperTransport",
     "PlainSigner",
     "State",
     "a_placement",
@@ -91,7 +91,7 @@ class NearDataPath:
 
 
 @dataclass
-class PaperOffers:
+class FakeOffers:
     """Two cores, and what of them the journal says is taken."""
 
     journal: Journal
@@ -104,14 +104,14 @@ class PaperOffers:
         return taken_capacity(self.journal, but=but)
 
 
-class PaperSite:
+class FakeSite:
     """The site `sites/a`: a real agent over a folder, with services on paper."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.scheduler = PaperScheduler()
-        self.transport = PaperTransport()
-        self.accounting = PaperAccounting()
+        self.scheduler = FakeScheduler()
+        self.transport = FakeTransport()
+        self.accounting = FakeAccounting()
         self.run_for_s = 3600.0
         """What an agent is permitted at its start."""
 
@@ -132,7 +132,7 @@ class PaperSite:
         meter = Meter(site, journal, self.accounting, PlainSigner(), clock, seeded_rng(1))
         self.delivery = Delivery(site, self.transport, self.executor, journal, self.replicas, Turns())
         steps = Steps(
-            offers=PaperOffers(journal),
+            offers=FakeOffers(journal),
             scheduler=self.scheduler,
             executor=self.executor,
             staging=Staging(self.transport, journal, self.replicas),

@@ -39,7 +39,7 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
-class PaperHold:
+class FakeHold:
     """What a hold keeps, and of what."""
 
     placement: str
@@ -48,7 +48,7 @@ class PaperHold:
 
 
 @dataclass(slots=True)
-class PaperAreas:
+class FakeAreas:
     """`Areas`: a test writes the fields; a hold stands as long as its key does and its placement has not ended."""
 
     accounting_store: Store
@@ -65,7 +65,7 @@ class PaperAreas:
     """Pools whose agents report."""
     reports: dict[str, pool_pb2.PoolState] = field(default_factory=dict)
     """What they report; plenty where nothing is said."""
-    holds: dict[str, PaperHold] = field(default_factory=dict)
+    holds: dict[str, FakeHold] = field(default_factory=dict)
     refusals: dict[str, list[Exception]] = field(default_factory=dict)
     """By method: what the next calls end with, a refusal or a defect."""
     calls: list[str] = field(default_factory=list)
@@ -161,7 +161,7 @@ class PaperAreas:
             raise ResourceExhausted("BALANCE_INSUFFICIENT", f"{ask.account} does not cover it", name=ask.account)
         key = hold_key(ask.placement, "accounting", ask.index)
         token = await Holds(self.accounting_store).put(ask.placement, ask.index, b"{}", ask.attachment)
-        self.holds[key] = PaperHold(ask.placement, ask.account, ask.amount_micros)
+        self.holds[key] = FakeHold(ask.placement, ask.account, ask.amount_micros)
         return Hold(f"holds/{last(ask.placement)}-{ask.index}", token)
 
     async def _hold_path(self, ask: network.PathAsk) -> Hold:
@@ -174,7 +174,7 @@ class PaperAreas:
             raise ResourceExhausted("BANDWIDTH_EXHAUSTED", message, link=found.obstacle.link)
         key = hold_key(ask.placement, "network_orchestrator", ask.index)
         token = await Holds(self.network_store).put(ask.placement, ask.index, b"{}", ask.attachment)
-        self.holds[key] = PaperHold(ask.placement, found.path.links[0], ask.rate_bps)
+        self.holds[key] = FakeHold(ask.placement, found.path.links[0], ask.rate_bps)
         return Hold(f"reservations/{last(ask.placement)}-{ask.index}", token)
 
     def _called(self, method: str) -> None:
@@ -182,7 +182,7 @@ class PaperAreas:
         if self.refusals.get(method):
             raise self.refusals[method].pop(0)
 
-    async def _stands(self, key: str, hold: PaperHold) -> bool:
+    async def _stands(self, key: str, hold: FakeHold) -> bool:
         placement = await self.transport_store.get(PLACEMENTS, hold.placement)
         ended = placement is not None and wire.placement_state(placement.message) in PLACEMENT_ENDS
         return not ended and await self.accounting_store.get_token(key) is not None

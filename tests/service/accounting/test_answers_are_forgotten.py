@@ -16,7 +16,7 @@ from suanmesh_accounting.ledger.sqlite import open_sqlite
 from suanmesh_accounting.ports import Ledger
 from suanmesh_accounting.reconciler import FORGET_MAX, REQUEST_MEMORY_S, HoldReconciler
 from suanmesh_accounting.settings import AccountingSettings
-from suanmesh_accounting.testing import PaperMesh, PaperTokens
+from suanmesh_accounting.testing import FakeMesh, FakeTokens
 from suanmesh_accounting.wire import microseconds
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import HandClock
@@ -40,7 +40,7 @@ async def test_a_pass_forgets_no_more_than_it_has_time_for(tmp_path: Path) -> No
     """After a busy day the holds of the next must not wait for its tidying."""
     clock, ledger = HandClock(), open_sqlite(f"sqlite:///{tmp_path}/ledger")
     reconciler = HoldReconciler(
-        ledger, PaperMesh(), PaperTokens(), clock, AccountingSettings(), FailureBackoff("settle hold", clock)
+        ledger, FakeMesh(), FakeTokens(), clock, AccountingSettings(), FailureBackoff("settle hold", clock)
     )
     old = clock.now() - timedelta(seconds=REQUEST_MEMORY_S)
 

@@ -27,7 +27,7 @@ from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.ports import Ledger, accepted
 from suanmesh_accounting.reconciler import HoldReconciler
 from suanmesh_accounting.settings import AccountingSettings
-from suanmesh_accounting.testing import PaperMesh, PaperTokens
+from suanmesh_accounting.testing import FakeMesh, FakeTokens
 from suanmesh_accounting.wire import microseconds
 from suanmesh_chassis import FailureBackoff, Signer
 from suanmesh_chassis.signing import new_signing_key
@@ -66,8 +66,8 @@ class Shop:
     """Accounting without a node: an account and a price book in each currency, placements paid in turn by either."""
 
     ledger: Ledger
-    mesh: PaperMesh
-    tokens: PaperTokens
+    mesh: FakeMesh
+    tokens: FakeTokens
     clock: HandClock
     holding: Holding
     metering: Metering
@@ -145,7 +145,7 @@ class Shop:
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Shop]:
-    ledger, mesh, tokens, clock = open_sqlite(f"sqlite:///{folder}/l"), PaperMesh(), PaperTokens(), HandClock()
+    ledger, mesh, tokens, clock = open_sqlite(f"sqlite:///{folder}/l"), FakeMesh(), FakeTokens(), HandClock()
     mesh.keys[SITE] = SIGNER.public_key
     reconciler = HoldReconciler(ledger, mesh, tokens, clock, AccountingSettings(), FailureBackoff("settle hold", clock))
     metering = Metering(ledger, mesh, clock, reconciler.nudge, AccountingSettings().room())

@@ -12,7 +12,7 @@ from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.type.v1 import money_pb2
 from suanmesh_agent.domain.metering import Held, amounts
 from suanmesh_agent.domain.tasks import TaskKey
-from suanmesh_agent.testing import PaperSite, State, a_placement
+from suanmesh_agent.testing import FakeSite, State, a_placement
 
 BURN = "import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\n"
 
@@ -21,7 +21,7 @@ class Restored:
     """A site whose `agent.db` is copied and brought back."""
 
     def __init__(self, folder: Path) -> None:
-        self.world = PaperSite(folder)
+        self.world = FakeSite(folder)
         self.db = folder / "agent.db"
         self.copy = folder / "copy.db"
 

@@ -13,18 +13,18 @@ from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh.type.v1 import money_pb2
 from suanmesh_agent.domain.stages import Stage
-from suanmesh_agent.testing import PaperSite, State, a_placement
+from suanmesh_agent.testing import FakeSite, State, a_placement
 from suanmesh_sdk.state_reasons import reason_from
 
 NAME = "placements/p1"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> PaperSite:
-    return PaperSite(tmp_path)
+def world(tmp_path: Path) -> FakeSite:
+    return FakeSite(tmp_path)
 
 
-async def test_a_placement_runs_and_is_delivered(world: PaperSite) -> None:
+async def test_a_placement_runs_and_is_delivered(world: FakeSite) -> None:
     """The main promise: what was asked for runs, and its results and its log become data of the party."""
     world.scheduler.put(a_placement("print('hello'); open('out/answer', 'w').write('42')"))
     async with world.agent():
@@ -40,7 +40,7 @@ async def test_a_placement_runs_and_is_delivered(world: PaperSite) -> None:
     assert states == [State.STATE_ACCEPTED, State.STATE_RUNNING, State.STATE_DELIVERING]
 
 
-async def test_usage_adds_up_and_is_numbered_without_gaps(world: PaperSite) -> None:
+async def test_usage_adds_up_and_is_numbered_without_gaps(world: FakeSite) -> None:
     """A bill is the sum of its lines: intervals must neither overlap nor leave anything out."""
     code = "import time\nwhile time.process_time() < 1.0: pass"
     world.scheduler.put(a_placement(code))
@@ -58,7 +58,7 @@ async def test_usage_adds_up_and_is_numbered_without_gaps(world: PaperSite) -> N
     assert 950_000 <= cpu_us <= 1_300_000
 
 
-async def test_usage_waits_for_accounting(world: PaperSite) -> None:
+async def test_usage_waits_for_accounting(world: FakeSite) -> None:
     """A site must be paid for what it gave, also when accounting was away."""
     world.accounting.down = True
     world.scheduler.put(a_placement("pass"))
@@ -85,7 +85,7 @@ def told(report: TaskReport) -> str:
     ],
 )
 async def test_what_does_not_fit_is_refused_with_the_numbers(
-    world: PaperSite, fields: dict[str, object], code: str
+    world: FakeSite, fields: dict[str, object], code: str
 ) -> None:
     """The owner keeps control of its site, and the scheduler learns why at once."""
     placement = a_placement("pass")
@@ -99,7 +99,7 @@ async def test_what_does_not_fit_is_refused_with_the_numbers(
     assert told(report) == code
 
 
-async def test_a_stranger_is_refused_where_there_is_no_sandbox(world: PaperSite) -> None:
+async def test_a_stranger_is_refused_where_there_is_no_sandbox(world: FakeSite) -> None:
     """Without walls a stranger's program reads the site's keys: the job is decided anew for a site that has them."""
     placement = a_placement("pass")
     placement.party = "parties/stranger"
@@ -109,7 +109,7 @@ async def test_a_stranger_is_refused_where_there_is_no_sandbox(world: PaperSite)
     assert told(report) == "SANDBOX_MISSING (party parties/stranger)"
 
 
-async def test_capacity_that_is_taken_is_not_given_twice(world: PaperSite) -> None:
+async def test_capacity_that_is_taken_is_not_given_twice(world: FakeSite) -> None:
     """Two jobs on the cores of one is a promise broken to both."""
     first = a_placement("import time; time.sleep(60)")
     first.work.ask.cpu_milli = 1500
@@ -125,7 +125,7 @@ async def test_capacity_that_is_taken_is_not_given_twice(world: PaperSite) -> No
         await world.scheduler.reported(NAME, State.STATE_CANCELLED)
 
 
-async def test_a_failed_task_fails_the_placement_with_its_log(world: PaperSite) -> None:
+async def test_a_failed_task_fails_the_placement_with_its_log(world: FakeSite) -> None:
     """Somebody with a failing job reads why from its log, also after the site has cleared up."""
     world.scheduler.put(a_placement("print('on my way'); raise SystemExit(7)"))
     async with world.agent():
@@ -135,7 +135,7 @@ async def test_a_failed_task_fails_the_placement_with_its_log(world: PaperSite) 
     assert "datasets/j1-result" not in world.transport.datasets
 
 
-async def test_one_failed_task_of_a_gang_stops_the_others(world: PaperSite) -> None:
+async def test_one_failed_task_of_a_gang_stops_the_others(world: FakeSite) -> None:
     """The tasks of a gang need each other: what is left of it only costs money."""
     code = "import os, sys, time\nif os.environ['SUANMESH_TASK_INDEX'] == '1': sys.exit(5)\ntime.sleep(60)"
     placement = a_placement(code, count=2)
@@ -146,7 +146,7 @@ async def test_one_failed_task_of_a_gang_stops_the_others(world: PaperSite) -> N
     assert [task.failure for task in report.tasks] == ["CANCELLED", "EXIT_STATUS"]
 
 
-async def test_a_failed_task_leaves_the_others_their_results_where_they_keep_going(world: PaperSite) -> None:
+async def test_a_failed_task_leaves_the_others_their_results_where_they_keep_going(world: FakeSite) -> None:
     """A sweep of hours would be thrown away for one bad parameter."""
     code = "import os; n = os.environ['SUANMESH_TASK_INDEX']; open('out/n', 'w').write(n); raise SystemExit(n == '1')"
     placement = a_placement(code, count=3, on_failure=TaskSpec.ON_FAILURE_KEEP_GOING)
@@ -162,7 +162,7 @@ async def test_a_failed_task_leaves_the_others_their_results_where_they_keep_goi
     assert results == {"task-0": "0", "task-2": "2"}
 
 
-async def test_more_tasks_than_there_is_room_for_run_in_waves(world: PaperSite) -> None:
+async def test_more_tasks_than_there_is_room_for_run_in_waves(world: FakeSite) -> None:
     """A job of many small tasks must neither be refused for its number nor take more of the site than it was given."""
     code = "import os, time; began = time.time(); time.sleep(0.3); open('out/t', 'w').write(f'{began} {time.time()}')"
     placement = a_placement(code, count=5)
@@ -177,7 +177,7 @@ async def test_more_tasks_than_there_is_room_for_run_in_waves(world: PaperSite) 
     assert max(sum(begin <= moment < end for begin, end in times) for moment, _ in times) <= 2
 
 
-async def test_a_wave_after_a_failed_task_is_not_started(world: PaperSite) -> None:
+async def test_a_wave_after_a_failed_task_is_not_started(world: FakeSite) -> None:
     """Who pays for a job that has failed already must not pay for the rest of it."""
     placement = a_placement("raise SystemExit(3)", count=4)
     placement.legs.add(pool="sites/a/pools/cpu").hosts.add(host="h", tasks=1)
@@ -188,7 +188,7 @@ async def test_a_wave_after_a_failed_task_is_not_started(world: PaperSite) -> No
     assert [task.index for task in report.tasks] == [0]
 
 
-async def test_a_job_is_cancelled_while_it_runs(world: PaperSite) -> None:
+async def test_a_job_is_cancelled_while_it_runs(world: FakeSite) -> None:
     """Who cancels stops paying: the task ends, its usage until then is told as final."""
     world.scheduler.put(a_placement("import time; time.sleep(60)"))
     async with world.agent():
@@ -198,7 +198,7 @@ async def test_a_job_is_cancelled_while_it_runs(world: PaperSite) -> None:
         await world.accounting.has(lambda record: record.final)
 
 
-async def test_a_job_is_cancelled_while_it_waits_for_its_input(world: PaperSite) -> None:
+async def test_a_job_is_cancelled_while_it_waits_for_its_input(world: FakeSite) -> None:
     """A job whose data never comes must still be cancellable."""
     placement = a_placement("pass")
     placement.work.inputs.add(dataset="datasets/far", mount="in")
@@ -210,7 +210,7 @@ async def test_a_job_is_cancelled_while_it_waits_for_its_input(world: PaperSite)
         await world.scheduler.reported(NAME, State.STATE_CANCELLED)
 
 
-async def test_a_placement_the_mesh_gave_up_is_stopped(world: PaperSite) -> None:
+async def test_a_placement_the_mesh_gave_up_is_stopped(world: FakeSite) -> None:
     """A site that was lost and comes back must not run what runs elsewhere by now."""
     world.scheduler.put(a_placement("import time; time.sleep(60)"))
     async with world.agent():
@@ -220,7 +220,7 @@ async def test_a_placement_the_mesh_gave_up_is_stopped(world: PaperSite) -> None
         assert world.executor.running() == []
 
 
-async def test_inputs_that_are_here_are_mounted(world: PaperSite, tmp_path: Path) -> None:
+async def test_inputs_that_are_here_are_mounted(world: FakeSite, tmp_path: Path) -> None:
     """Data that lies at the site already needs no transfer."""
     (tmp_path / "numbers").mkdir()
     (tmp_path / "numbers" / "n").write_text("20 22")
@@ -236,7 +236,7 @@ async def test_inputs_that_are_here_are_mounted(world: PaperSite, tmp_path: Path
 
 
 @pytest.mark.parametrize("code", ["import os; os.symlink('/etc/passwd', 'out/x')", "import os; os.rename('out', 'o2')"])
-async def test_outputs_that_are_no_data_fail_the_placement(world: PaperSite, code: str) -> None:
+async def test_outputs_that_are_no_data_fail_the_placement(world: FakeSite, code: str) -> None:
     """A link in an output could carry the site's own files away."""
     world.scheduler.put(a_placement(code))
     async with world.agent():
@@ -245,7 +245,7 @@ async def test_outputs_that_are_no_data_fail_the_placement(world: PaperSite, cod
 
 
 @pytest.mark.parametrize(("size", "end"), [(1000, State.STATE_DELIVERING), (1001, State.STATE_FAILED)])
-async def test_a_result_keeps_to_the_bound_its_way_was_priced_by(world: PaperSite, size: int, end: int) -> None:
+async def test_a_result_keeps_to_the_bound_its_way_was_priced_by(world: FakeSite, size: int, end: int) -> None:
     """What is larger than was reckoned with would be moved at a cost nobody has held."""
     placement = a_placement(
         f"open('out/half', 'wb').write(bytes(500)); open('out/rest', 'wb').write(bytes({size - 500}))"
@@ -259,7 +259,7 @@ async def test_a_result_keeps_to_the_bound_its_way_was_priced_by(world: PaperSit
 
 
 @pytest.mark.parametrize("killed_at", [Stage.ACCEPTED, Stage.STARTED, Stage.ENDED, Stage.METERED, Stage.REPORTED])
-async def test_an_agent_killed_at_any_stage_goes_on(world: PaperSite, killed_at: Stage) -> None:
+async def test_an_agent_killed_at_any_stage_goes_on(world: FakeSite, killed_at: Stage) -> None:
     """A crash of the agent costs nobody a run: the task runs once, is metered once, and is delivered."""
     code = "import time; open('out/runs', 'a').write('x'); time.sleep(0.5)"
     world.scheduler.put(a_placement(code))
@@ -273,7 +273,7 @@ async def test_an_agent_killed_at_any_stage_goes_on(world: PaperSite, killed_at:
     assert sorted(world.accounting.records) == list(range(1, len(world.accounting.records) + 1))
 
 
-async def test_work_is_cleared_up_and_the_log_stays(world: PaperSite) -> None:
+async def test_work_is_cleared_up_and_the_log_stays(world: FakeSite) -> None:
     """A site that runs for years must not fill up, and a log is still read after the job is done."""
     world.scheduler.put(a_placement("print('bye')"))
     async with world.agent() as journal:
@@ -289,7 +289,7 @@ def a_dataset(name: str, digest: str) -> pb.CreateDatasetRequest:
 
 
 @pytest.mark.parametrize("path", ["out", "算" * 100])
-async def test_a_folder_that_cannot_be_laid_out_fails_its_placement_alone(world: PaperSite, path: str) -> None:
+async def test_a_folder_that_cannot_be_laid_out_fails_its_placement_alone(world: FakeSite, path: str) -> None:
     """One user's package would otherwise end the agent, and again after every restart, for everybody at the site."""
     placement = a_placement("print('never')")
     placement.work.variant.artefacts.add(path=path, content=b"x")
@@ -303,7 +303,7 @@ async def test_a_folder_that_cannot_be_laid_out_fails_its_placement_alone(world:
     [(["j1-result"], State.STATE_DELIVERING), (["j1-result", "j1-result--1"], State.STATE_FAILED)],
 )
 async def test_a_taken_name_costs_a_result_no_more_than_its_plain_name(
-    world: PaperSite, taken: list[str], outcome: State.State.ValueType
+    world: FakeSite, taken: list[str], outcome: State.State.ValueType
 ) -> None:
     """Anybody who publishes first what a job will be called would keep its site waiting for ever."""
     for name in taken:

@@ -22,7 +22,7 @@ from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
 from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.service import AgentService
-from suanmesh_agent.testing import PaperTransport, write_numbers
+from suanmesh_agent.testing import FakeTransport, write_numbers
 from suanmesh_chassis import Served, Signer
 from suanmesh_chassis.budget import ByteBudget
 from suanmesh_chassis.ca import agent_server_name
@@ -47,7 +47,7 @@ class Site:
         self.manifest = self.replicas.take_in({"": write_numbers(folder / "data", 2, 6 * MIB)})
         self.signer = Signer(new_signing_key(), service_id(NODE, "transport"))
         self.executor = ProcessExecutor(folder / "tasks", sandbox=None, cgroups=None, engine_path=())
-        self.transport = PaperTransport()
+        self.transport = FakeTransport()
         self.transport.ticket_key.key_id = self.signer.key_id
         self.transport.ticket_key.public_key = self.signer.public_key
         self.address = ""
@@ -130,7 +130,7 @@ async def test_a_forged_ticket_opens_nothing(site: Site) -> None:
     assert (await _refused(site, changed)).reason == "TICKET_INVALID"
 
 
-class AwayTransport(PaperTransport):
+class AwayTransport(FakeTransport):
     """A transport that can be cut off."""
 
     away = False

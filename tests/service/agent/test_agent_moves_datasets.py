@@ -17,9 +17,9 @@ from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.testing import (
+    FakeAccounting,
+    FakeTransport,
     NearDataPath,
-    PaperAccounting,
-    PaperTransport,
     PlainSigner,
     write_numbers,
 )
@@ -42,8 +42,8 @@ class Sites:
         self.source = Replicas(folder / "source")
         self.manifest = self.source.take_in({"": write_numbers(folder / "data", files, size_bytes)})
         self.data_path = NearDataPath(Reader(self.source, SystemClock(), data_plane_budget()))
-        self.transport = PaperTransport()
-        self.accounting = PaperAccounting()
+        self.transport = FakeTransport()
+        self.accounting = FakeAccounting()
         self.replicas = Replicas(folder / "target")
         self.patience_s = 60.0
 

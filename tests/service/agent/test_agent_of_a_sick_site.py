@@ -13,7 +13,7 @@ import pytest
 from suanmesh_agent.executors.layout import Layout
 from suanmesh_agent.health import DISK_FREE_BYTES_MIN, Health
 from suanmesh_agent.journal import Journal
-from suanmesh_agent.testing import PaperSite, State, a_placement
+from suanmesh_agent.testing import FakeSite, State, a_placement
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.reasons import StateReason
@@ -23,11 +23,11 @@ Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> PaperSite:
-    return PaperSite(tmp_path)
+def world(tmp_path: Path) -> FakeSite:
+    return FakeSite(tmp_path)
 
 
-async def test_a_full_disk_gives_the_run_back(world: PaperSite, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_gives_the_run_back(world: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not the job that failed: reported so, it burned all its attempts at the cheapest site."""
 
     def full(layout: Layout, spec: object) -> None:
@@ -42,7 +42,7 @@ async def test_a_full_disk_gives_the_run_back(world: PaperSite, monkeypatch: pyt
         assert "No space left on device" in world.executor.start_fault
 
 
-async def test_paths_that_collide_are_the_jobs_own_fault(world: PaperSite) -> None:
+async def test_paths_that_collide_are_the_jobs_own_fault(world: FakeSite) -> None:
     """Else one such job would be sent to every site, and each would be left alone for it."""
     placement = a_placement("pass")
     placement.work.variant.artefacts.add(path="out", content=b"x")

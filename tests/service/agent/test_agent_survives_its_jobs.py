@@ -16,7 +16,7 @@ from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.placements import Placements
-from suanmesh_agent.testing import PaperAccounting, PaperSite, State, a_placement
+from suanmesh_agent.testing import FakeAccounting, FakeSite, State, a_placement
 from suanmesh_content.manifest import DEPTH_MAX
 from suanmesh_kernel.refusals import ResourceExhausted
 from suanmesh_sdk.status import status_of
@@ -43,18 +43,18 @@ STRANGE_OUTPUTS = {
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> PaperSite:
-    return PaperSite(tmp_path)
+def world(tmp_path: Path) -> FakeSite:
+    return FakeSite(tmp_path)
 
 
-async def _ended(world: PaperSite, name: str, state: State.State.ValueType) -> None:
+async def _ended(world: FakeSite, name: str, state: State.State.ValueType) -> None:
     """The mesh puts a placement down as ended; wait until nothing of it is left but its log."""
     world.scheduler.end(name, state)
     await world.cleared_up()
 
 
 @pytest.mark.parametrize("tree", [DEEP, LONG], ids=["deep", "long"])
-async def test_a_work_folder_of_any_shape_is_cleared_up(world: PaperSite, tree: dict[str, object]) -> None:
+async def test_a_work_folder_of_any_shape_is_cleared_up(world: FakeSite, tree: dict[str, object]) -> None:
     """One tiny job would else end the site's agent for everybody, and again after each restart."""
     world.scheduler.put(a_placement(DIG.format(where=".", **tree)))
     async with world.agent() as journal:
@@ -66,7 +66,7 @@ async def test_a_work_folder_of_any_shape_is_cleared_up(world: PaperSite, tree: 
 
 
 @pytest.mark.parametrize("kind", STRANGE_OUTPUTS)
-async def test_an_output_of_any_shape_fails_its_placement_alone(world: PaperSite, kind: str) -> None:
+async def test_an_output_of_any_shape_fails_its_placement_alone(world: FakeSite, kind: str) -> None:
     """Its user learns what is wrong with it, and nothing of where the site keeps things; others go on."""
     code, reason = STRANGE_OUTPUTS[kind]
     world.scheduler.put(a_placement(code))
@@ -84,7 +84,7 @@ async def test_an_output_of_any_shape_fails_its_placement_alone(world: PaperSite
 
 @pytest.mark.parametrize("where", ["out", "."])
 @pytest.mark.parametrize("stage", [Stage.ENDED, Stage.METERED, Stage.REPORTED])
-async def test_an_agent_that_comes_back_to_such_a_placement_stays(world: PaperSite, where: str, stage: Stage) -> None:
+async def test_an_agent_that_comes_back_to_such_a_placement_stays(world: FakeSite, where: str, stage: Stage) -> None:
     """A journal that kills whoever reads it would cost the site until somebody edits it by hand."""
     world.scheduler.put(a_placement(DIG.format(where=where, **DEEP)))
     await world.killed_at(stage)
@@ -95,7 +95,7 @@ async def test_an_agent_that_comes_back_to_such_a_placement_stays(world: PaperSi
         assert not journal.placements()
 
 
-async def test_what_was_left_before_a_restart_is_cleared_up(world: PaperSite) -> None:
+async def test_what_was_left_before_a_restart_is_cleared_up(world: FakeSite) -> None:
     """A site that was killed while it cleared up would else keep the folder for good."""
     world.scheduler.put(a_placement(DIG.format(where=".", **DEEP)))
     async with world.agent() as journal:
@@ -106,7 +106,7 @@ async def test_what_was_left_before_a_restart_is_cleared_up(world: PaperSite) ->
         await world.cleared_up()
 
 
-async def test_one_file_of_two_names_is_delivered_under_both(world: PaperSite) -> None:
+async def test_one_file_of_two_names_is_delivered_under_both(world: FakeSite) -> None:
     """Programs link instead of copying, and the other name must not be a way into the delivered data."""
     code = "import os; open('out/one', 'w').write('42'); os.link('out/one', 'out/two'); os.link('out/one', 'kept')"
     world.scheduler.put(a_placement(code))
@@ -119,7 +119,7 @@ async def test_one_file_of_two_names_is_delivered_under_both(world: PaperSite) -
 
 
 async def test_a_folder_that_cannot_be_removed_does_not_hold_its_placement(
-    world: PaperSite, monkeypatch: pytest.MonkeyPatch
+    world: FakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that fails must not keep a job from its end; what stays is removed once that works."""
 
@@ -141,7 +141,7 @@ async def test_a_folder_that_cannot_be_removed_does_not_hold_its_placement(
 
 
 @pytest.mark.parametrize("stop", [False, True])
-async def test_a_defect_of_the_agent_ends_the_placement_that_met_it(world: PaperSite, stop: bool) -> None:
+async def test_a_defect_of_the_agent_ends_the_placement_that_met_it(world: FakeSite, stop: bool) -> None:
     """One document that a line of ours cannot bear would else end the site, and again after each restart."""
     world.transport.defect = ZeroDivisionError("ours")
     world.scheduler.put(a_placement("import time; time.sleep(60)" if stop else "pass"))
@@ -159,7 +159,7 @@ async def test_a_defect_of_the_agent_ends_the_placement_that_met_it(world: Paper
 
 
 async def test_a_defect_over_one_placement_that_is_shown_ends_no_other(
-    world: PaperSite, monkeypatch: pytest.MonkeyPatch
+    world: FakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One message that we do not know what to do with would end the whole site, and every time it starts again."""
     carry = Placements._carry
@@ -181,7 +181,7 @@ async def test_a_defect_over_one_placement_that_is_shown_ends_no_other(
 
 @pytest.mark.parametrize("times", [1, 2], ids=["while it runs", "when it is wound up too"])
 async def test_a_defect_while_tasks_run_stops_and_meters_them(
-    world: PaperSite, monkeypatch: pytest.MonkeyPatch, times: int
+    world: FakeSite, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     """A task that nobody follows any more must not go on eating the site, and what it used is still owed."""
     record, defects = Meter.record_tasks, list[Exception]()
@@ -202,7 +202,7 @@ async def test_a_defect_while_tasks_run_stops_and_meters_them(
         await world.accounting.has(lambda record: record.final)
 
 
-async def test_a_full_disk_at_the_site_puts_a_placement_off(world: PaperSite, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_at_the_site_puts_a_placement_off(world: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that was paid for must not fail because a site had no room in its journal for a moment."""
     keep, times = Journal.keep_placement, [1, 2]
     small = sqlite3.connect(":memory:", check_same_thread=False)
@@ -225,7 +225,7 @@ async def test_a_full_disk_at_the_site_puts_a_placement_off(world: PaperSite, mo
     assert State.STATE_FAILED not in [report.state for report in world.scheduler.reports]
 
 
-async def test_usage_that_could_not_be_sent_for_a_defect_is_sent_again(world: PaperSite) -> None:
+async def test_usage_that_could_not_be_sent_for_a_defect_is_sent_again(world: FakeSite) -> None:
     """A full disk of a moment must cost the provider neither its site nor what it is owed."""
     world.accounting.defects = [ZeroDivisionError("ours")]
     world.scheduler.put(a_placement("pass"))
@@ -236,7 +236,7 @@ async def test_usage_that_could_not_be_sent_for_a_defect_is_sent_again(world: Pa
 
 @pytest.mark.parametrize("poisoned", [1, 3], ids=["one", "more than a batch"])
 async def test_usage_goes_on_behind_a_record_that_cannot_be_read(
-    world: PaperSite, monkeypatch: pytest.MonkeyPatch, poisoned: int
+    world: FakeSite, monkeypatch: pytest.MonkeyPatch, poisoned: int
 ) -> None:
     """One bad block on a disk would else keep from a provider all that it is owed after it."""
     monkeypatch.setattr("suanmesh_agent.meter.BATCH_RECORDS", 2)
@@ -256,7 +256,7 @@ async def test_usage_goes_on_behind_a_record_that_cannot_be_read(
     assert world.accounting.taken == len(world.accounting.records)
 
 
-async def test_a_defect_over_one_record_of_a_call_leaves_the_others_theirs(world: PaperSite) -> None:
+async def test_a_defect_over_one_record_of_a_call_leaves_the_others_theirs(world: FakeSite) -> None:
     """Usage of one trace goes in one call: the good records of a call must not share the fate of the bad one."""
     placement = a_placement("import time\nwhile time.process_time() < 0.7: pass")
     world.scheduler.put(placement)
@@ -280,7 +280,7 @@ async def left_to_send(journal: Journal, sequences: list[int]) -> None:
         await asyncio.sleep(0.01)
 
 
-class FullAccounting(PaperAccounting):
+class FullAccounting(FakeAccounting):
     """Sends records back for want of room."""
 
     def __init__(self, no_room_for: set[int]) -> None:
@@ -297,7 +297,7 @@ class FullAccounting(PaperAccounting):
 
 
 async def test_usage_that_accounting_has_no_room_for_is_kept_and_holds_up_nothing(
-    world: PaperSite, monkeypatch: pytest.MonkeyPatch
+    world: FakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is sent back for want of room is owed all the same; what comes after it must not wait for it."""
     monkeypatch.setattr("suanmesh_agent.meter.BATCH_RECORDS", 1)

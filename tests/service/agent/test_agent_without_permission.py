@@ -12,7 +12,7 @@ import pytest
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tasks import TaskKey, TaskState
 from suanmesh_agent.journal import Journal
-from suanmesh_agent.testing import PaperSite, State, a_placement
+from suanmesh_agent.testing import FakeSite, State, a_placement
 from suanmesh_kernel.permission import STOP_S_MAX
 
 NAME = "placements/p1"
@@ -21,11 +21,11 @@ SLEEP = "import time; print('begun', flush=True); time.sleep(60)"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> PaperSite:
-    return PaperSite(tmp_path)
+def world(tmp_path: Path) -> FakeSite:
+    return FakeSite(tmp_path)
 
 
-async def test_an_agent_that_is_dead_takes_its_tasks_with_it(world: PaperSite) -> None:
+async def test_an_agent_that_is_dead_takes_its_tasks_with_it(world: FakeSite) -> None:
     """Whoever kills an agent and not its tasks would have them run on beside those that take their place."""
     world.run_for_s = 2.0
     begin = time.monotonic()
@@ -44,7 +44,7 @@ async def test_an_agent_that_is_dead_takes_its_tasks_with_it(world: PaperSite) -
     assert abs(record.end_time.ToNanoseconds() / 1e9 - look.end_time.timestamp()) < 0.5
 
 
-async def test_a_task_waits_for_permission_and_for_word_that_it_is_wanted(world: PaperSite) -> None:
+async def test_a_task_waits_for_permission_and_for_word_that_it_is_wanted(world: FakeSite) -> None:
     """An agent that comes back after long must not begin what the mesh has given to another site meanwhile."""
     world.run_for_s = 0.0
     world.scheduler.put(a_placement("pass"))
@@ -58,7 +58,7 @@ async def test_a_task_waits_for_permission_and_for_word_that_it_is_wanted(world:
     assert asked.state == State.STATE_ACCEPTED, "it asks whether the placement still lives"
 
 
-async def test_what_was_placed_elsewhere_meanwhile_is_not_begun(world: PaperSite) -> None:
+async def test_what_was_placed_elsewhere_meanwhile_is_not_begun(world: FakeSite) -> None:
     """The watch shows old news for a moment; a run that began on it would be the second of the same task."""
     put_down = asyncio.Event()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from suanmesh_agent.replicas import Replicas
-from suanmesh_agent.testing import PaperSite, State, a_placement, write_numbers
+from suanmesh_agent.testing import FakeSite, State, a_placement, write_numbers
 from suanmesh_agent.turns import TURN_BYTES, Turns
 from suanmesh_content import read_folder
 
@@ -73,7 +73,7 @@ async def test_an_import_that_is_broken_off_leaves_nothing(tmp_path: Path) -> No
 
 async def test_a_sparse_output_is_delivered_sparse(tmp_path: Path) -> None:
     """What a program left out is no data: it takes neither the site's disk nor its time to write."""
-    world = PaperSite(tmp_path)
+    world = FakeSite(tmp_path)
     world.scheduler.put(a_placement(HOLES.format(size=GIB // 4)))
     async with world.agent():
         await world.scheduler.reported("placements/p1", State.STATE_DELIVERING)
@@ -86,7 +86,7 @@ async def test_a_sparse_output_is_delivered_sparse(tmp_path: Path) -> None:
 
 async def test_a_hole_counts_for_the_bound_of_an_output(tmp_path: Path) -> None:
     """What is nothing but holes is refused before the first of them is hashed."""
-    world = PaperSite(tmp_path)
+    world = FakeSite(tmp_path)
     placement = a_placement(HOLES.format(size=GIB))  # no file passes what a task without scratch of its own asked for
     placement.work.outputs[0].max_bytes = GIB // 2
     world.scheduler.put(placement)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from suanmesh_agent.replicas import Replicas
-from suanmesh_agent.testing import PaperSite, State, a_placement, write_numbers
+from suanmesh_agent.testing import FakeSite, State, a_placement, write_numbers
 from suanmesh_agent.trees import remove_tree
 from suanmesh_content import Manifest, read_folder
 
@@ -98,7 +98,7 @@ def test_two_processes_may_bring_the_same_content(tmp_path: Path) -> None:
 
 async def test_jobs_with_equal_results_are_all_delivered(tmp_path: Path) -> None:
     """Six paid jobs that print and write the same were five failures."""
-    world = PaperSite(tmp_path)
+    world = FakeSite(tmp_path)
     names = [f"placements/p{n}" for n in range(6)]
     gate = tmp_path / "gate"
     code = f"""
@@ -127,7 +127,7 @@ for number in range(40):
 
 async def test_publishing_again_with_another_residency_is_no_mistake(tmp_path: Path) -> None:
     """Whoever forgot a label says the same with it; being refused for a call made before would help nobody."""
-    world = PaperSite(tmp_path / "site")
+    world = FakeSite(tmp_path / "site")
     folder = write_numbers(tmp_path / "data", 1, 1024)
     async with world.agent():
         manifest = world.replicas.take_in({"": folder})

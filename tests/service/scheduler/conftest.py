@@ -26,7 +26,7 @@ from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import NotFound
 from suanmesh_scheduler.main import build
 from suanmesh_scheduler.settings import SchedulerSettings
-from suanmesh_scheduler.testing import PaperAreas, Wire
+from suanmesh_scheduler.testing import FakeAreas, Wire
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.state_reasons import reason_to, words
 from suanmesh_store import Create, Kind, MemoryStore, Update
@@ -43,7 +43,7 @@ class World:
 
     store: MemoryStore
     clock: HandClock
-    areas: PaperAreas
+    areas: FakeAreas
     node: LoopbackNode
     address: str = ""
 
@@ -269,7 +269,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Sites `near` at 2, `far` at 3 and the small `data` at 1 a core second, links between, an account, a dataset."""
     clock = HandClock()
     store = MemoryStore("scheduler", clock=clock, rng=seeded_rng(1))
-    areas = PaperAreas(store.of("accounting"), store.of("network_orchestrator"), store.of("transport"))
+    areas = FakeAreas(store.of("accounting"), store.of("network_orchestrator"), store.of("transport"))
     areas.accounts["accounts/a"] = account_pb2.Account(
         name="accounts/a", party="parties/acme", balance_micros=1_000_000
     )

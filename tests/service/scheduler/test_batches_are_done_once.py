@@ -23,7 +23,7 @@ from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unavailable
 from suanmesh_scheduler.mirrors import open_mirrors
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.submitting import Submitting
-from suanmesh_scheduler.testing import PaperAreas
+from suanmesh_scheduler.testing import FakeAreas
 from suanmesh_store import AlreadyAnswered, IdempotencyKey, MemoryStore
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import JOBS
@@ -87,7 +87,7 @@ async def test_a_batch_of_the_largest_jobs_has_room(scheduler: Any, job_of: JobO
     assert kept.record.ByteSize() < 100 * 160
 
 
-class Away(PaperAreas):
+class Away(FakeAreas):
     """The other areas, of which some datasets cannot be asked for now."""
 
     away: frozenset[str] = frozenset()

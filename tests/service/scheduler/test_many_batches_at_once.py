@@ -12,7 +12,7 @@ from suanmesh.scheduler.v1 import job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler.domain.admission import DELAY_MIN_S
-from suanmesh_scheduler.testing import PaperAreas
+from suanmesh_scheduler.testing import FakeAreas
 from suanmesh_store.layout import JOBS
 
 JobOf = Callable[..., job_pb2.Job]
@@ -39,7 +39,7 @@ async def test_batches_beyond_the_queue_are_refused_at_once_and_done_later(
     async with running(queued_items_max=60, queued_items_of_party_max=60) as world:
         call, go_on, asked = world.user.scheduler.SubmitJobs, asyncio.Event(), asyncio.Semaphore(0)
         with monkeypatch.context() as slow:
-            slow.setattr(PaperAreas, "account", _after(go_on, asked))
+            slow.setattr(FakeAreas, "account", _after(go_on, asked))
             taken = [asyncio.create_task(call(a_batch(job_of, 20), timeout=30)) for _ in range(2)]
             for _ in taken:
                 await asked.acquire()
@@ -56,9 +56,9 @@ async def test_batches_beyond_the_queue_are_refused_at_once_and_done_later(
 
 def _after(go_on: asyncio.Event, asked: asyncio.Semaphore) -> Any:
     """Accounting that says when it is asked, and answers only then."""
-    answer = PaperAreas.account
+    answer = FakeAreas.account
 
-    async def late(self: PaperAreas, name: str) -> Any:
+    async def late(self: FakeAreas, name: str) -> Any:
         found = await answer(self, name)
         asked.release()
         await go_on.wait()

@@ -33,7 +33,7 @@ class Board:
         self.changed = asyncio.Event()
 
 
-class PaperScheduler:
+class FakeScheduler:
     """`SchedulerPort`: keeps the placements a test writes, and what was reported."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class PaperScheduler:
         return scheduler_pb.TaskReportResult(placement=placement)
 
 
-class PaperTransport:
+class FakeTransport:
     """`TransportPort`: keeps datasets and transfers."""
 
     def __init__(self) -> None:
@@ -178,7 +178,7 @@ class PaperTransport:
         return self.ticket_key
 
 
-class PaperAccounting:
+class FakeAccounting:
     """`AccountingPort`: keeps what was handed over, once for each epoch and sequence number."""
 
     def __init__(self) -> None:
