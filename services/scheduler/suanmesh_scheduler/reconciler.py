@@ -19,8 +19,8 @@ from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_job
 from suanmesh_scheduler.cancelling import WHILE_WAITING
 from suanmesh_scheduler.circuits import Circuits
-from suanmesh_scheduler.domain.line import Line
 from suanmesh_scheduler.domain.states import FOR_A_PERSON, JOB_ENDS, JobState, job_moved, wait_reason
+from suanmesh_scheduler.domain.waiting_queue import WaitingQueue
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.rounds import Outcome, Rounds
@@ -59,7 +59,7 @@ class Reconciler:
         self._backoff = backoff
         self._queue = WorkQueue()
         self._waiting = WorkQueue()
-        self._line = Line()
+        self._in_turn = WaitingQueue()
 
     async def run(self) -> None:
         """Settle jobs until cancelled."""
@@ -76,7 +76,7 @@ class Reconciler:
         async for name in self._jobs.changes():
             held = self._jobs.get(name)
             waits = held is not None and _waits(held.message)
-            self._line.stand(name, waits=waits)
+            self._in_turn.stand(name, waits=waits)
             (self._waiting if waits else self._queue).add([name])
 
     async def _follow_placements(self) -> None:
@@ -89,7 +89,7 @@ class Reconciler:
                 self._circuits.note(held.message)
                 self._queue.add([held.message.job])
                 if held.message.HasField("end_time") or held.message.state == placement_pb2.Placement.STATE_COMMITTED:
-                    self._waiting.add(self._line.next(1))
+                    self._waiting.add(self._in_turn.next(1))
 
     async def _follow_transfers(self) -> None:
         """One that is gone had ended long before."""
@@ -107,7 +107,7 @@ class Reconciler:
         """
         while True:
             await asyncio.sleep(self._settings.resync_s)
-            self._waiting.add(self._line.next(self._settings.waiting_jobs_max - len(self._waiting)))
+            self._waiting.add(self._in_turn.next(self._settings.waiting_jobs_max - len(self._waiting)))
             placed = [held for held in self._jobs.values() if held.message.placement]
             self._queue.add([held.name for held in placed if wire.job_state(held.message) not in JOB_ENDS])
 

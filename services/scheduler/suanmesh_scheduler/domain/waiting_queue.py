@@ -1,11 +1,11 @@
-"""The line of jobs that wait for a place: to decide all of them again whenever something changes is too much."""
+"""The queue of jobs that wait for a place: to decide all of them again whenever something changes is too much."""
 
 from __future__ import annotations
 
 from itertools import islice
 
 
-class Line:
+class WaitingQueue:
     """Names in the order in which their turn comes."""
 
     def __init__(self) -> None:
@@ -13,7 +13,7 @@ class Line:
         self._names: dict[str, None] = {}
 
     def stand(self, name: str, *, waits: bool) -> None:
-        """Put a name at the end, or out of the line; one that stands in it keeps its place."""
+        """Put a name at the end, or out of the queue; one that stands in it keeps its place."""
         if waits:
             self._names.setdefault(name)
         else:
