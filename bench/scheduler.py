@@ -66,7 +66,7 @@ PATIENCE_S = 120.0
 
 
 class Owners:
-    """`Areas`: one account without end, one price for all, nothing that moves; a hold is a key in etcd."""
+    """`Peers`: one account without end, one price for all, nothing that moves; a hold is a key in etcd."""
 
     def __init__(self, store: Store, pools: Sequence[str]) -> None:
         self._holds = Holds(store)

@@ -9,7 +9,7 @@ from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.delivering import Delivering
 from suanmesh_scheduler.following import Following
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reconciler import Reconciler
 from suanmesh_scheduler.reporting import Reporting
 from suanmesh_scheduler.rounds import Rounds
@@ -22,19 +22,19 @@ from suanmesh_store.archive import Archive
 
 
 def lead(
-    context: ServiceContext[SchedulerSettings], mirrors: Mirrors, areas: Areas, archive: Archive
+    context: ServiceContext[SchedulerSettings], mirrors: Mirrors, peers: Peers, archive: Archive
 ) -> tuple[SchedulerService, Reconciler, Archiving]:
     """What takes jobs, and what brings them to their ends, for as long as the house's term lasts."""
     store, clock, rng, settings = context.store, context.clock, context.rng, context.settings
-    snapshots = SnapshotReader(mirrors, areas, clock, circuits := Circuits(clock))
-    rounds = Rounds(store, mirrors, snapshots, areas, Decisions(store, archive), clock, rng, settings)
-    delivering = Delivering(store, areas, settings.round_lease_s)
-    following = Following(store, areas, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivering)
+    snapshots = SnapshotReader(mirrors, peers, clock, circuits := Circuits(clock))
+    rounds = Rounds(store, mirrors, snapshots, peers, Decisions(store, archive), clock, rng, settings)
+    delivering = Delivering(store, peers, settings.round_lease_s)
+    following = Following(store, peers, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivering)
     reconciler = Reconciler(
         store, mirrors, rounds, following, circuits, clock, settings, FailureBackoff("settle job", clock)
     )
     archiving = Archiving(store, mirrors, archive, clock, settings, FailureBackoff("archive job", clock))
-    submitting = Submitting(store, mirrors, rounds, areas, archive, clock, rng, settings)
+    submitting = Submitting(store, mirrors, rounds, peers, archive, clock, rng, settings)
     cancelling = Cancelling(store, archive, clock, settings)
-    service = SchedulerService(store, mirrors, submitting, cancelling, Reporting(store, clock), areas, archive)
+    service = SchedulerService(store, mirrors, submitting, cancelling, Reporting(store, clock), peers, archive)
     return service, reconciler, archiving

@@ -14,7 +14,7 @@ from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN, rate_for, ways_home
 from suanmesh_scheduler.domain.values import Route
-from suanmesh_scheduler.ports import Areas, Hold
+from suanmesh_scheduler.ports import Hold, Peers
 from suanmesh_scheduler.sharing import found
 from suanmesh_store import Change, Held, Store, Update, attachment_of, confirmed
 from suanmesh_telemetry import current_traceparent, names, span
@@ -36,9 +36,9 @@ class Parcel:
 class Delivering:
     """Sends results off."""
 
-    def __init__(self, store: Store, areas: Areas, lease_s: float) -> None:
+    def __init__(self, store: Store, peers: Peers, lease_s: float) -> None:
         self._store = store
-        self._areas = areas
+        self._peers = peers
         self._lease_s = lease_s
 
     async def step(self, job: job_pb2.Job, placement: Held[placement_pb2.Placement]) -> bool:
@@ -61,7 +61,7 @@ class Delivering:
     async def _parcels(self, job: job_pb2.Job, placement: placement_pb2.Placement) -> list[Parcel]:
         pairs = enumerate(zip(job.output_datasets, placement.work.outputs, strict=False))
         return [
-            Parcel(index, dataset, (await self._areas.dataset(dataset)).bytes, output.deliver_to)
+            Parcel(index, dataset, (await self._peers.dataset(dataset)).bytes, output.deliver_to)
             for index, (dataset, output) in pairs
             if output.deliver_to not in ("", placement.site)
         ]
@@ -83,7 +83,7 @@ class Delivering:
                 )
                 for index, target in enumerate(targets)
             ]
-            holds = [found(answer) for answer in await self._areas.hold_paths(asks)]
+            holds = [found(answer) for answer in await self._peers.hold_paths(asks)]
             changed = _with_routes(placement, targets, holds, rates)
             changes: list[Change] = [*(confirmed(hold.token) for hold in holds), Update(placement, changed)]
             await self._store.commit(*changes)
@@ -91,7 +91,7 @@ class Delivering:
     async def _rates(self, site: str, sizes: dict[str, int]) -> dict[str, int]:
         """What each way is asked for, so that all can be held; where one has too little left, the hold says why."""
         queries = [network.PathQuery(source=site, target=t, min_bandwidth_bps=RESULT_BPS_MIN) for t in sizes]
-        results = (await self._areas.find_paths(queries)).results
+        results = (await self._peers.find_paths(queries)).results
         paths = {t: wire.path_from(r.path) for t, r in zip(sizes, results, strict=True) if r.HasField("path")}
         homes = [
             Route(target, path, sizes[target], rate_for(path.available_bps, sizes[target], RESULT_BPS_MIN))
@@ -103,7 +103,7 @@ class Delivering:
         message = placement.message
         routes = {route.target: route for route in message.output_routes}
         asks = [_ask(message, parcel, routes[parcel.target], _bytes_to(parcel.target, parcels)) for parcel in parcels]
-        transfers = await self._areas.create_transfers(asks)
+        transfers = await self._peers.create_transfers(asks)
         changed = placement.draft()
         changed.output_transfers.extend(transfer.name for transfer in transfers)
         bound_placement(changed)

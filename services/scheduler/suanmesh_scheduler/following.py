@@ -27,7 +27,7 @@ from suanmesh_scheduler.domain.states import (
     tells_trouble,
 )
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.ports import Peers
 from suanmesh_sdk.state_reasons import reason_from, reason_to
 from suanmesh_store import Guard, Held, Store, Update
 from suanmesh_store.layout import PLACEMENTS
@@ -48,7 +48,7 @@ class Following:
     def __init__(
         self,
         store: Store,
-        areas: Areas,
+        peers: Peers,
         mirrors: Mirrors,
         clock: Clock,
         accept_s_max: float,
@@ -56,7 +56,7 @@ class Following:
         delivering: Delivering,
     ) -> None:
         self._store = store
-        self._areas = areas
+        self._peers = peers
         self._delivering = delivering
         self._placements = mirrors.placements
         self._sites = mirrors.sites
@@ -156,7 +156,7 @@ class Following:
         message = placement.message
         missing: list[tuple[int, dataset_pb2.Dataset, placement_pb2.InputRoute]] = []
         for index, each in enumerate(message.work.inputs):
-            dataset = await self._areas.dataset(each.dataset)
+            dataset = await self._peers.dataset(each.dataset)
             sites = {r.site for r in dataset.replicas if r.state == dataset_pb2.Replica.STATE_COMPLETE}
             if message.site not in sites:
                 route = next((r for r in message.routes if r.source in sites), placement_pb2.InputRoute())
@@ -179,7 +179,7 @@ class Following:
     ) -> Sequence[transfer_pb2.Transfer] | None:
         """The transfers; None when they cannot be made, which fails the placement."""
         try:
-            return await self._areas.create_transfers(asks)
+            return await self._peers.create_transfers(asks)
         except (FailedPrecondition, InvalidArgument, NotFound) as refusal:
             await self._move(placement, PlacementState.FAILED, StateReason.of(refusal))
             return None

@@ -12,7 +12,7 @@ from suanmesh.scheduler.v1 import decision_pb2, job_pb2
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler.domain.values import Candidate, JobSpec
-from suanmesh_scheduler.ports import Areas, Hold
+from suanmesh_scheduler.ports import Hold, Peers
 from suanmesh_store import Held
 
 
@@ -44,8 +44,8 @@ class Holds:
 class Holding:
     """Holds for all placements of a round; each has all of its holds or the first reason why not."""
 
-    def __init__(self, areas: Areas) -> None:
-        self._areas = areas
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
 
     async def hold(
         self,
@@ -56,14 +56,14 @@ class Holding:
     ) -> dict[str, Holds | Refusal]:
         """By placement. What is held for one that is refused goes with the attachment."""
         asks = [ask for each in chosen for ask in _path_asks(each, attachment, traceparents[each.job.name])]
-        answers = iter(await self._areas.hold_paths(asks) if asks else ())
+        answers = iter(await self._peers.hold_paths(asks) if asks else ())
         paths = {each.placement: [next(answers) for _ in each.candidate.routes] for each in chosen}
         refused: dict[str, Holds | Refusal] = {
             placement: refusal for placement, held in paths.items() if (refusal := _first_refusal(held)) is not None
         }
         paying = [each for each in chosen if each.placement not in refused]
         money = [_money_ask(each, attachment, links, traceparents[each.job.name]) for each in paying]
-        held = await self._areas.hold_money(money) if money else ()
+        held = await self._peers.hold_money(money) if money else ()
         return refused | {
             each.placement: answer if isinstance(answer, Refusal) else Holds(answer, _granted(paths[each.placement]))
             for each, answer in zip(paying, held, strict=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from suanmesh.scheduler.v1 import scheduler_service_pb2
 from suanmesh_chassis import Parts, Served, ServiceContext, run
-from suanmesh_scheduler.areas import MeshAreas
 from suanmesh_scheduler.assembly import lead
 from suanmesh_scheduler.mirrors import open_mirrors
-from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.peers import MeshPeers
+from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reads import SchedulerReads
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store.archive import Archive
@@ -20,16 +20,16 @@ def main() -> None:
     run("scheduler", SchedulerSettings, build)
 
 
-async def build(context: ServiceContext[SchedulerSettings], areas: Areas | None = None) -> Parts:
+async def build(context: ServiceContext[SchedulerSettings], peers: Peers | None = None) -> Parts:
     """What any instance has, and its terms; the other areas are called over the mesh unless others are given."""
     mirrors = await open_mirrors(context.store)
-    asked = areas or MeshAreas(context.mesh, context.clock, context.rng)
+    asked = peers or MeshPeers(context.mesh, context.clock, context.rng)
     archive = Archive(f"sqlite:///{context.data_dir / 'archive.sqlite'}")
     context.closing.push_async_callback(archive.close)
     reads = SchedulerReads(context.store, mirrors, asked, archive)
 
     async def term(led: ServiceContext[SchedulerSettings]) -> Parts:
-        called = areas or MeshAreas(led.mesh, led.clock, led.rng)
+        called = peers or MeshPeers(led.mesh, led.clock, led.rng)
         service, reconciler, archiving = lead(led, mirrors, called, archive)
         return Parts([Served(SERVICE, service)], [reconciler.run, archiving.run], led.store)
 

@@ -26,7 +26,7 @@ class Hold:
     """What the commit confirms it by."""
 
 
-class Areas(Protocol):
+class Peers(Protocol):
     """Calls to the other areas. Every method may raise a Refusal."""
 
     async def reported_pools(self) -> Mapping[str, pool_pb2.PoolState]:

@@ -14,7 +14,7 @@ from suanmesh_kernel.refusals import FailedPrecondition, NotFound, PermissionDen
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.ports import Peers
 from suanmesh_store import Held, Store
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS
@@ -23,12 +23,12 @@ from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS
 class SchedulerReads:
     """The calls that change nothing."""
 
-    def __init__(self, store: Store, mirrors: Mirrors, areas: Areas, archive: Archive) -> None:
+    def __init__(self, store: Store, mirrors: Mirrors, peers: Peers, archive: Archive) -> None:
         self._store = store
         self._jobs = mirrors.jobs
         self._placements = mirrors.placements
         self._sites = mirrors.sites
-        self._areas = areas
+        self._peers = peers
         self._archive = archive
 
     async def GetJob(self, request: pb.GetJobRequest, call: Call) -> job_pb2.Job:
@@ -100,7 +100,7 @@ class SchedulerReads:
         if placement is None or site is None or not site.message.data_endpoint:
             raise FailedPrecondition("LOG_NOT_READY", f"no task of {job.name} has started", name=job.name)
         endpoint = site.message.data_endpoint
-        pieces = self._areas.read_log(endpoint, site.name, placement.name, request.task, request.follow)
+        pieces = self._peers.read_log(endpoint, site.name, placement.name, request.task, request.follow)
         async with aclosing(pieces):
             async for content in pieces:
                 yield pb.ReadJobLogsResponse(content=content)

@@ -19,7 +19,7 @@ from suanmesh_scheduler.domain.round import Decided, Turn, decide_round
 from suanmesh_scheduler.holding import Chosen, Holding, Holds
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placements import changes_of
-from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.snapshot import Snapshot, SnapshotReader
 from suanmesh_scheduler.unplaced import Decisions, Unplaced
@@ -63,7 +63,7 @@ class Rounds:
         store: Store,
         mirrors: Mirrors,
         snapshots: SnapshotReader,
-        areas: Areas,
+        peers: Peers,
         decisions: Decisions,
         clock: Clock,
         rng: Rng,
@@ -72,7 +72,7 @@ class Rounds:
         self._store = store
         self._mirrors = mirrors
         self._snapshots = snapshots
-        self._holding = Holding(areas)
+        self._holding = Holding(peers)
         self._decisions = decisions
         self._clock = clock
         self._rng = rng

@@ -15,7 +15,7 @@ from suanmesh_scheduler import wire
 from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reads import SchedulerReads, shown
 from suanmesh_scheduler.reporting import TURNS_MAX, Reporting
 from suanmesh_scheduler.submitting import Submitting
@@ -37,10 +37,10 @@ class SchedulerService(SchedulerReads):
         submitting: Submitting,
         cancelling: Cancelling,
         reporting: Reporting,
-        areas: Areas,
+        peers: Peers,
         archive: Archive,
     ) -> None:
-        super().__init__(store, mirrors, areas, archive)
+        super().__init__(store, mirrors, peers, archive)
         self._submitting = submitting
         self._cancelling = cancelling
         self._reporting = reporting

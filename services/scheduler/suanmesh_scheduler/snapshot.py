@@ -20,7 +20,7 @@ from suanmesh_scheduler.domain.round import Turn
 from suanmesh_scheduler.domain.values import JobSpec, Need, Offer, Pool, Quote, Situation
 from suanmesh_scheduler.fleet import Fleet
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.sharing import each, found
 from suanmesh_scheduler.ways import Ways, find_ways
 
@@ -67,9 +67,9 @@ class _World:
 class SnapshotReader:
     """Reads what a round is decided from."""
 
-    def __init__(self, mirrors: Mirrors, areas: Areas, clock: Clock, circuits: Circuits) -> None:
+    def __init__(self, mirrors: Mirrors, peers: Peers, clock: Clock, circuits: Circuits) -> None:
         self._mirrors = mirrors
-        self._areas = areas
+        self._peers = peers
         self._clock = clock
         self._fleet = Fleet(mirrors, circuits)
 
@@ -78,8 +78,8 @@ class SnapshotReader:
         own = await self._own(jobs)
         specs = [_spec(job, own, self._clock.now()) for job in jobs]
         known = [spec for spec in specs if isinstance(spec, JobSpec)]
-        pools = self._fleet.pools(await self._areas.reported_pools())
-        ways = await find_ways(self._areas, known, (pool.site for pool in pools))
+        pools = self._fleet.pools(await self._peers.reported_pools())
+        ways = await find_ways(self._peers, known, (pool.site for pool in pools))
         world = _World(pools, self._clock.now(), ways, await self._quotes(known, pools))
         turns = tuple(
             Turn(spec, _situation(spec, job, own, world)) if isinstance(spec, JobSpec) else spec
@@ -94,13 +94,13 @@ class SnapshotReader:
 
     async def _own(self, jobs: Sequence[job_pb2.Job]) -> _Own:
         return _Own(
-            datasets=await each(self._areas.dataset, (part.dataset for job in jobs for part in job.inputs)),
-            accounts=await each(self._areas.account, (job.account for job in jobs)),
+            datasets=await each(self._peers.dataset, (part.dataset for job in jobs for part in job.inputs)),
+            accounts=await each(self._peers.account, (job.account for job in jobs)),
             spent=await each(self._spent, ((job.account, job.name) for job in jobs if job.attempt)),
         )
 
     async def _spent(self, job: tuple[str, str]) -> int:
-        return await self._areas.spent(*job)
+        return await self._peers.spent(*job)
 
     async def _quotes(
         self, specs: Iterable[JobSpec], pools: Iterable[Pool]
@@ -111,7 +111,7 @@ class SnapshotReader:
         if not wanted:
             return {}
         asks = [accounting.QuoteAsk(price_book=book, readings=_meters(readings)) for book, readings in wanted]
-        results = await self._areas.quote(asks)
+        results = await self._peers.quote(asks)
         return {key: r.quote for key, r in zip(wanted, results, strict=True) if r.HasField("quote")}
 
 

@@ -24,7 +24,7 @@ from suanmesh_scheduler.checking import check, check_deadline, check_names, fill
 from suanmesh_scheduler.domain.admission import Bounds, Pace
 from suanmesh_scheduler.domain.rates import Rate
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.queueing import Queue, Rates
 from suanmesh_scheduler.rounds import Rounds
 from suanmesh_scheduler.settings import SchedulerSettings
@@ -66,7 +66,7 @@ class Submitting:
         store: Store,
         mirrors: Mirrors,
         rounds: Rounds,
-        areas: Areas,
+        peers: Peers,
         archive: Archive,
         clock: Clock,
         rng: Rng,
@@ -76,7 +76,7 @@ class Submitting:
         self._jobs = mirrors.jobs
         self._sites = mirrors.sites
         self._rounds = rounds
-        self._areas = areas
+        self._peers = peers
         self._archive = archive
         self._clock = clock
         self._rng = rng
@@ -156,8 +156,8 @@ class Submitting:
             drafts.append(_attempt(_draft, item.job))
         jobs = [draft for draft in drafts if isinstance(draft, job_pb2.Job)]
         with deadlines.within(min(LOOK_UP_S_MAX, LOOK_UP_SHARE * call.time_left())):
-            accounts = await each(self._areas.account, sorted({job.account for job in jobs}))
-            datasets = await each(self._areas.dataset, sorted({part.dataset for job in jobs for part in job.inputs}))
+            accounts = await each(self._peers.account, sorted({job.account for job in jobs}))
+            datasets = await each(self._peers.dataset, sorted({part.dataset for job in jobs for part in job.inputs}))
         wanted = {f"jobs/{item.job_id}" for item in items.values() if item.job_id}
         taken = {name for name in wanted if self._jobs.get(name)} | await self._archive.known(JOBS, wanted)
         outcomes: list[Outcome] = []

@@ -48,8 +48,8 @@ class FakeHold:
 
 
 @dataclass(slots=True)
-class FakeAreas:
-    """`Areas`: a test writes the fields; a hold stands as long as its key does and its placement has not ended."""
+class FakePeers:
+    """`Peers`: a test writes the fields; a hold stands as long as its key does and its placement has not ended."""
 
     accounting_store: Store
     network_store: Store

@@ -10,7 +10,7 @@ from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN
 from suanmesh_scheduler.domain.values import Blocked, JobSpec, Opening, Path
-from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.ports import Peers
 
 Pair = tuple[str, str]
 Query = tuple[str, str, int, int]
@@ -57,13 +57,13 @@ class Ways:
         return openings
 
 
-async def find_ways(areas: Areas, specs: Sequence[JobSpec], sites: Iterable[str]) -> Ways:
+async def find_ways(peers: Peers, specs: Sequence[JobSpec], sites: Iterable[str]) -> Ways:
     """Paths of inputs and of results; then, for sites that are blocked, under the bounds that open their paths."""
     sites = tuple(sorted(set(sites)))
     queries = sorted({query for spec in specs for query in _input_queries(spec, sites) + _home_queries(spec, sites)})
     if not queries:
         return Ways()
-    answer = await areas.find_paths([_path_query(query) for query in queries])
+    answer = await peers.find_paths([_path_query(query) for query in queries])
     found = {query: _path(result) for query, result in zip(queries, answer.results, strict=True)}
     first = Ways(sites, found)
     relaxed = sorted({
@@ -74,9 +74,9 @@ async def find_ways(areas: Areas, specs: Sequence[JobSpec], sites: Iterable[str]
     })  # fmt: skip
     opened: dict[Query, Path | Blocked] = {}
     if relaxed:
-        results = (await areas.find_paths([_path_query(query) for query in relaxed])).results
+        results = (await peers.find_paths([_path_query(query) for query in relaxed])).results
         opened = {query: _path(result) for query, result in zip(relaxed, results, strict=True)}
-    return Ways(sites, found, opened, {link.name: link for link in await areas.links()}, answer.revision)
+    return Ways(sites, found, opened, {link.name: link for link in await peers.links()}, answer.revision)
 
 
 def _input_queries(spec: JobSpec, sites: Sequence[str]) -> list[Query]:

@@ -26,7 +26,7 @@ from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import NotFound
 from suanmesh_scheduler.main import build
 from suanmesh_scheduler.settings import SchedulerSettings
-from suanmesh_scheduler.testing import FakeAreas, Wire
+from suanmesh_scheduler.testing import FakePeers, Wire
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.state_reasons import reason_to, words
 from suanmesh_store import Create, Kind, MemoryStore, Update
@@ -43,7 +43,7 @@ class World:
 
     store: MemoryStore
     clock: HandClock
-    areas: FakeAreas
+    peers: FakePeers
     node: LoopbackNode
     address: str = ""
 
@@ -66,8 +66,8 @@ class World:
             host_capacity=capacity_pb2.Capacity(cpu_milli=cpu_milli, memory_bytes=8 * GIB, scratch_bytes=8 * GIB),
         )  # fmt: skip
         await registry.commit(Create(SITES, site.name, site), Create(POOLS, pool, document))
-        self.areas.price_micros_per_cpu_s[f"priceBooks/{name}"] = price
-        self.areas.reporting.add(pool)
+        self.peers.price_micros_per_cpu_s[f"priceBooks/{name}"] = price
+        self.peers.reporting.add(pool)
 
     async def change(self, kind: Kind[M], name: str, how: Callable[[M], None]) -> None:
         """Change another area's document as its owner would."""
@@ -86,13 +86,13 @@ class World:
         replicas = [
             dataset_pb2.Replica(site=f"sites/{site}", state=dataset_pb2.Replica.STATE_COMPLETE) for site in sites
         ]
-        self.areas.datasets[f"datasets/{name}"] = dataset_pb2.Dataset(
+        self.peers.datasets[f"datasets/{name}"] = dataset_pb2.Dataset(
             name=f"datasets/{name}", party="parties/acme", bytes=size, replicas=replicas
         )
 
     def add_wire(self, one: str, other: str, *, bps: int = 100_000_000, latency_us: int = 100, price: int = 0) -> None:
         name = f"links/{one}-{other}"
-        self.areas.wires[name] = Wire(name, frozenset({f"sites/{one}", f"sites/{other}"}), bps, latency_us, price)
+        self.peers.wires[name] = Wire(name, frozenset({f"sites/{one}", f"sites/{other}"}), bps, latency_us, price)
 
     def jobs(self, *job_ids: str, **fields: object) -> list[tuple[str, job_pb2.Job]]:
         return [(job_id, a_job(**fields)) for job_id in job_ids]  # type: ignore[arg-type]
@@ -233,7 +233,7 @@ class World:
         """No placement lives, and no hold stands that its owner would not drop."""
         placements = (await self.store.snapshot(PLACEMENTS)).held
         assert [held.name for held in placements if _live(held.message)] == []
-        assert await self.areas.standing() == 0
+        assert await self.peers.standing() == 0
         ended = {held.name.removeprefix("placements/") for held in placements}
         left = [t.key for t in (await self.store.tokens(HOLDS)).tokens]
         assert {key.removeprefix(HOLDS).split("/")[0] for key in left} <= ended
@@ -269,12 +269,12 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Sites `near` at 2, `far` at 3 and the small `data` at 1 a core second, links between, an account, a dataset."""
     clock = HandClock()
     store = MemoryStore("scheduler", clock=clock, rng=seeded_rng(1))
-    areas = FakeAreas(store.of("accounting"), store.of("network_orchestrator"), store.of("transport"))
-    areas.accounts["accounts/a"] = account_pb2.Account(
+    peers = FakePeers(store.of("accounting"), store.of("network_orchestrator"), store.of("transport"))
+    peers.accounts["accounts/a"] = account_pb2.Account(
         name="accounts/a", party="parties/acme", balance_micros=1_000_000
     )
     async with LoopbackNode(tmp_path) as node:
-        world = World(store, clock, areas, node)
+        world = World(store, clock, peers, node)
         await world.add_site("near", price=2)
         await world.add_site("far", price=3)
         await world.add_site("data", price=1, cpu_milli=100)
@@ -305,7 +305,7 @@ def running(world: World, tmp_path: Path) -> Running:
             store=world.store, mesh=world.node.mesh("127.0.0.1:1"), signer=process.signer, identity=process.identity,
             leadership=None, data_dir=tmp_path,
         )  # fmt: skip
-        parts = await parts_of_leader(partial(build, areas=world.areas), context)
+        parts = await parts_of_leader(partial(build, peers=world.peers), context)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(task()) for task in parts.tasks]
             world.address = await world.node.serve(process, parts.servicers, requests=parts.requests)

@@ -29,9 +29,9 @@ async def test_a_term_begins_when_the_last_commits_are_seen(world: Any, tmp_path
     leg = live.legs.add(pool="sites/near/pools/cpu", hosts=[placement_pb2.HostRun(host="h1", tasks=1)])
     leg.per_task.cpu_milli = 4000
     await store.commit(Create(PLACEMENTS, live.name, live))
-    snapshots = SnapshotReader(mirrors, world.areas, clock, Circuits(clock))
+    snapshots = SnapshotReader(mirrors, world.peers, clock, Circuits(clock))
     decisions = Decisions(store, archive := Archive(f"sqlite:///{tmp_path / 'archive.sqlite'}"))
-    rounds = Rounds(store, mirrors, snapshots, world.areas, decisions, clock, seeded_rng(3), SchedulerSettings())
+    rounds = Rounds(store, mirrors, snapshots, world.peers, decisions, clock, seeded_rng(3), SchedulerSettings())
     assert mirrors.placements.get(live.name) is None
 
     following = asyncio.create_task(mirrors.placements.run())

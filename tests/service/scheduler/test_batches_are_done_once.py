@@ -23,7 +23,7 @@ from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unavailable
 from suanmesh_scheduler.mirrors import open_mirrors
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.submitting import Submitting
-from suanmesh_scheduler.testing import FakeAreas
+from suanmesh_scheduler.testing import FakePeers
 from suanmesh_store import AlreadyAnswered, IdempotencyKey, MemoryStore
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import JOBS
@@ -42,7 +42,7 @@ async def test_a_repeat_does_what_there_was_no_time_for(scheduler: Any, job_of: 
     """Whoever gave a batch too little time could never have the rest of it done, and had to guess what was."""
     items = [pb.SubmitJob(job_id=f"j{i}", job=job_of(inputs=["in"] if i else [])) for i in range(3)]
     request = pb.SubmitJobsRequest(items=items, request_id="cut")
-    scheduler.areas.refusals["dataset"] = [late()]
+    scheduler.peers.refusals["dataset"] = [late()]
 
     first = await scheduler.user.scheduler.SubmitJobs(request)
     assert [result.error.code for result in first.results] == [
@@ -59,7 +59,7 @@ async def test_a_repeat_does_what_there_was_no_time_for(scheduler: Any, job_of: 
 
 async def test_a_batch_of_nothing_but_delays_is_not_remembered(scheduler: Any, job_of: JobOf) -> None:
     """One moment without accounting would refuse a job for a day."""
-    scheduler.areas.refusals["account"] = [Unavailable("NOT_READY", "away", domain="mesh.suanmesh")]
+    scheduler.peers.refusals["account"] = [Unavailable("NOT_READY", "away", domain="mesh.suanmesh")]
     first = await scheduler.submit_raw(job_of(), "", request_id="away")
     again = await scheduler.submit_raw(job_of(), "", request_id="away")
     assert first.results[0].error.code == code_pb2.UNAVAILABLE
@@ -71,7 +71,7 @@ async def test_a_final_answer_stays(scheduler: Any, job_of: JobOf) -> None:
     job = job_of()
     job.account = "accounts/later"
     first = await scheduler.submit_raw(job, "", request_id="once")
-    scheduler.areas.accounts["accounts/later"] = account_pb2.Account(name=job.account, party="parties/acme")
+    scheduler.peers.accounts["accounts/later"] = account_pb2.Account(name=job.account, party="parties/acme")
     assert await scheduler.submit_raw(job, "", request_id="once") == first
     assert first.results[0].error.code == code_pb2.NOT_FOUND
 
@@ -87,7 +87,7 @@ async def test_a_batch_of_the_largest_jobs_has_room(scheduler: Any, job_of: JobO
     assert kept.record.ByteSize() < 100 * 160
 
 
-class Away(FakeAreas):
+class Away(FakePeers):
     """The other areas, of which some datasets cannot be asked for now."""
 
     away: frozenset[str] = frozenset()
@@ -140,20 +140,20 @@ async def _replayed(
 ) -> None:
     clock = HandClock()
     store = Cut("scheduler", clock=clock, rng=seeded_rng(1))
-    areas = Away(store.of("accounting"), store.of("network_orchestrator"), store.of("transport"))
-    areas.accounts["accounts/a"] = account_pb2.Account(name="accounts/a", party="parties/acme")
+    peers = Away(store.of("accounting"), store.of("network_orchestrator"), store.of("transport"))
+    peers.accounts["accounts/a"] = account_pb2.Account(name="accounts/a", party="parties/acme")
     for i in range(ITEMS):
-        areas.datasets[f"datasets/d{i}"] = dataset_pb2.Dataset(
+        peers.datasets[f"datasets/d{i}"] = dataset_pb2.Dataset(
             party="parties/other" if i in refused else "parties/acme"
         )
     mirrors = await open_mirrors(store)
     following = asyncio.create_task(mirrors.jobs.run())
     submitting = Submitting(
-        store, mirrors, None, areas, archive, clock, seeded_rng(2), SchedulerSettings(),  # type: ignore[arg-type]
+        store, mirrors, None, peers, archive, clock, seeded_rng(2), SchedulerSettings(),  # type: ignore[arg-type]
     )  # fmt: skip
     settled: dict[int, bytes] = {}
     for away, cut, twice in [*attempts, (frozenset(), "", False)]:
-        areas.away, store.cut = frozenset(f"datasets/d{i}" for i in away), cut
+        peers.away, store.cut = frozenset(f"datasets/d{i}" for i in away), cut
         clock.advance(1)
         for answer in await asyncio.gather(*(_asked(submitting, store, clock) for _ in range(2 if twice else 1))):
             found = {i: entry.SerializeToString() for i, entry in batches.settled(answer).items()}

@@ -38,7 +38,7 @@ async def test_a_defect_that_has_passed_is_not_told_any_more(scheduler: Any, job
     """Who is on call must not be sent after a fault that was gone an hour ago."""
     await scheduler.submit_raw(job_of(cpu_milli=99_000))
     await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
-    scheduler.areas.refusals["quote"] = [ZeroDivisionError("a defect")]
+    scheduler.peers.refusals["quote"] = [ZeroDivisionError("a defect")]
     await scheduler.until_job(Job.STATE_PENDING, reason="DEFECT")
     scheduler.clock.advance(5)
     await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
@@ -55,7 +55,7 @@ async def test_a_narrow_way_home_is_an_obstacle_with_its_link(scheduler: Any, jo
 
 async def test_a_defect_over_one_job_is_told_on_it_and_stops_no_other(scheduler: Any) -> None:
     """A job that the scheduler trips over would end it at every start, and with it the work of everybody."""
-    scheduler.areas.refusals["quote"] = [ZeroDivisionError("a defect")]
+    scheduler.peers.refusals["quote"] = [ZeroDivisionError("a defect")]
     await scheduler.submit("j")
     await scheduler.until_job(Job.STATE_PENDING, "jobs/j", reason="ZeroDivisionError")
     await scheduler.submit("k")
@@ -67,10 +67,10 @@ async def test_a_defect_over_one_job_is_told_on_it_and_stops_no_other(scheduler:
 async def test_a_job_says_whose_disk_it_waits_for(scheduler: Any) -> None:
     """A job that waits without a word is asked about; one that names the full disk gets room."""
     full = Unavailable("DISK_FULL", "the ledger cannot write", domain="mesh.suanmesh", area="accounting")
-    scheduler.areas.refusals["hold_money"] = [full] * 1_000_000
+    scheduler.peers.refusals["hold_money"] = [full] * 1_000_000
     await scheduler.submit(inputs=["in"])
     await scheduler.until_job(Job.STATE_PENDING, reason="the ledger cannot write")
-    scheduler.areas.refusals["hold_money"] = []
+    scheduler.peers.refusals["hold_money"] = []
 
     await scheduler.placed()
     assert not tells_trouble((await scheduler.job()).state_reason.code)
@@ -89,8 +89,8 @@ async def test_a_job_goes_to_the_cheapest_site_that_has_room(scheduler: Any) -> 
         "sites/data": 100,
     }
     assert decision.candidates[2].obstacle.code == reason_pb2.OBSTACLE_CODE_CPU
-    assert await scheduler.areas.standing("accounts/a") == 200
-    assert await scheduler.areas.standing("links/data-near") == placement.routes[0].rate_bps > 0
+    assert await scheduler.peers.standing("accounts/a") == 200
+    assert await scheduler.peers.standing("links/data-near") == placement.routes[0].rate_bps > 0
 
 
 async def test_submitting_again_makes_no_second_job(scheduler: Any, job_of: JobOf) -> None:
@@ -107,12 +107,12 @@ async def test_a_plan_stores_nothing(scheduler: Any, job_of: JobOf) -> None:
     result = (await scheduler.submit_raw(job_of(inputs=["in"]), validate_only=True)).results[0]
     assert result.decision.chosen == "sites/near/pools/cpu"
     assert (await scheduler.store.snapshot(JOBS)).revision == before
-    assert "hold_money" not in scheduler.areas.calls
+    assert "hold_money" not in scheduler.peers.calls
 
 
 async def test_a_job_that_is_cancelled_meanwhile_is_not_placed(scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who took a job back would pay for it all the same; and whoever was decided with it would wait for nothing."""
-    hold_money = scheduler.areas.hold_money
+    hold_money = scheduler.peers.hold_money
     cancelled: list[str] = []
 
     async def overtaking(self: object, asks: Any) -> Any:
@@ -123,7 +123,7 @@ async def test_a_job_that_is_cancelled_meanwhile_is_not_placed(scheduler: Any, m
                 await scheduler.cancel("jobs/back")
         return await hold_money(asks)
 
-    monkeypatch.setattr(type(scheduler.areas), "hold_money", overtaking)
+    monkeypatch.setattr(type(scheduler.peers), "hold_money", overtaking)
     items = [pb.SubmitJob(job_id=job_id, job=a_job) for job_id, a_job in scheduler.jobs("back", "other", "third")]
     await scheduler.user.scheduler.SubmitJobs(pb.SubmitJobsRequest(items=items))
     for name in ("jobs/other", "jobs/third"):
@@ -134,7 +134,7 @@ async def test_a_job_that_is_cancelled_meanwhile_is_not_placed(scheduler: Any, m
         "jobs/other",
         "jobs/third",
     }
-    assert await scheduler.areas.standing("accounts/a") == 400
+    assert await scheduler.peers.standing("accounts/a") == 400
 
 
 async def test_a_batch_is_placed_with_one_call_to_each_owner(scheduler: Any) -> None:
@@ -145,7 +145,7 @@ async def test_a_batch_is_placed_with_one_call_to_each_owner(scheduler: Any) -> 
     placements = [await scheduler.placed(f"jobs/{name}") for name in names]
 
     once = ("find_paths", "quote", "hold_paths", "hold_money")
-    assert {call: scheduler.areas.calls.count(call) for call in once} == dict.fromkeys(once, 1)
+    assert {call: scheduler.peers.calls.count(call) for call in once} == dict.fromkeys(once, 1)
     assert len({held.mod_revision for held in (await scheduler.store.snapshot(PLACEMENTS)).held}) == 1
     rates = [placement.routes[0].rate_bps for placement in placements if placement.site == "sites/near"]
     assert sum(rates) <= 100_000_000, "the link was sold twice"
@@ -156,20 +156,20 @@ async def test_a_hold_that_does_not_stand_any_more_commits_nothing(
     scheduler: Any, monkeypatch: pytest.MonkeyPatch, replaced: bool
 ) -> None:
     """A job would run on money that nobody holds for it."""
-    hold_money = scheduler.areas.hold_money
+    hold_money = scheduler.peers.hold_money
     lapsed: list[str] = []
 
     async def lapsing(self: object, asks: Any) -> Any:
         answers = await hold_money(asks)
         for ask in asks if not lapsed else ():
             lapsed.append(ask.placement)
-            holds = Holds(scheduler.areas.accounting_store)
+            holds = Holds(scheduler.peers.accounting_store)
             await holds.drop(ask.placement, ask.index)
             if replaced:
                 await holds.put(ask.placement, ask.index, b"another", ask.attachment)
         return answers
 
-    monkeypatch.setattr(type(scheduler.areas), "hold_money", lapsing)
+    monkeypatch.setattr(type(scheduler.peers), "hold_money", lapsing)
     await scheduler.submit()
     placement = await scheduler.placed()
     assert [placement.name] != lapsed
@@ -275,10 +275,10 @@ async def test_a_full_link_is_named(scheduler: Any) -> None:
 
 async def test_a_refused_hold_leaves_nothing_behind(scheduler: Any) -> None:
     """Bandwidth held for a job that was never placed would be lost to everybody else."""
-    scheduler.areas.refusals["hold_money"] = [FailedPrecondition("LEASE_GONE", "too late")]
+    scheduler.peers.refusals["hold_money"] = [FailedPrecondition("LEASE_GONE", "too late")]
     await scheduler.submit(inputs=["in"])
     placement = await scheduler.placed()
-    assert await scheduler.areas.standing("links/data-near") == placement.routes[0].rate_bps
+    assert await scheduler.peers.standing("links/data-near") == placement.routes[0].rate_bps
 
 
 async def test_a_job_too_large_for_its_document_is_refused_with_the_field(scheduler: Any, job_of: JobOf) -> None:

@@ -12,7 +12,7 @@ from suanmesh.scheduler.v1 import job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler.domain.admission import DELAY_MIN_S
-from suanmesh_scheduler.testing import FakeAreas
+from suanmesh_scheduler.testing import FakePeers
 from suanmesh_store.layout import JOBS
 
 JobOf = Callable[..., job_pb2.Job]
@@ -39,7 +39,7 @@ async def test_batches_beyond_the_queue_are_refused_at_once_and_done_later(
     async with running(queued_items_max=60, queued_items_of_party_max=60) as world:
         call, go_on, asked = world.user.scheduler.SubmitJobs, asyncio.Event(), asyncio.Semaphore(0)
         with monkeypatch.context() as slow:
-            slow.setattr(FakeAreas, "account", _after(go_on, asked))
+            slow.setattr(FakePeers, "account", _after(go_on, asked))
             taken = [asyncio.create_task(call(a_batch(job_of, 20), timeout=30)) for _ in range(2)]
             for _ in taken:
                 await asked.acquire()
@@ -56,9 +56,9 @@ async def test_batches_beyond_the_queue_are_refused_at_once_and_done_later(
 
 def _after(go_on: asyncio.Event, asked: asyncio.Semaphore) -> Any:
     """Accounting that says when it is asked, and answers only then."""
-    answer = FakeAreas.account
+    answer = FakePeers.account
 
-    async def late(self: FakeAreas, name: str) -> Any:
+    async def late(self: FakePeers, name: str) -> Any:
         found = await answer(self, name)
         asked.release()
         await go_on.wait()
@@ -70,14 +70,14 @@ def _after(go_on: asyncio.Event, asked: asyncio.Semaphore) -> Any:
 async def test_what_a_batch_names_is_looked_up_once(running: Any, job_of: JobOf) -> None:
     """A hundred jobs that ask accounting and transport a hundred times each are what a batch is there to avoid."""
     async with running(resync_s=1000.0) as world:
-        world.areas.calls.clear()
+        world.peers.calls.clear()
         job = job_of(inputs=["in"])
         job.account = "accounts/a"
         bad = job_of()
         bad.account = "accounts/other"
         items = [pb.SubmitJob(job=job) for _ in range(50)] + [pb.SubmitJob(job=bad) for _ in range(50)]
         begun = await world.user.scheduler.SubmitJobs(pb.SubmitJobsRequest(items=items, validate_only=False))
-        calls = world.areas.calls[: world.areas.calls.index("dataset") + 1]
+        calls = world.peers.calls[: world.peers.calls.index("dataset") + 1]
         assert calls == ["account", "account", "dataset"]
         assert [result.HasField("job") for result in begun.results] == [True] * 50 + [False] * 50
 

@@ -37,7 +37,7 @@ async def test_who_submits_too_much_is_told_when_to_come_again(running: Any, job
             await call(a_request(job, 1, "second"), timeout=SOON_S)
         assert (first.value.retry_delay_s, second.value.retry_delay_s) == (4.0, 4.5)
         assert first.value.facts["of"] == "submitted jobs"
-        world.areas.accounts["accounts/b"] = account_pb2.Account(name="accounts/b", party="parties/other")
+        world.peers.accounts["accounts/b"] = account_pb2.Account(name="accounts/b", party="parties/other")
         other = world.node.mesh(world.address, caller=user_id(NODE, "other", "bob"))
         job.account = "accounts/b"
         assert (await other.scheduler.SubmitJobs(a_request(job, 10))).results[9].HasField("job")

@@ -54,7 +54,7 @@ async def test_a_refusal_sends_it_to_the_next_site(scheduler: Any) -> None:
     assert list(job.refused_by) == ["sites/near"]
     assert (job.attempt, second.attempt) == (1, 1), "a refusal uses up no attempt"
     assert obstacles["sites/near"] == reason_pb2.OBSTACLE_CODE_REFUSED_BY_SITE
-    assert await scheduler.areas.standing("accounts/a") == 300
+    assert await scheduler.peers.standing("accounts/a") == 300
 
 
 async def test_an_agent_that_does_not_answer_loses_the_job_to_the_next(scheduler: Any) -> None:
@@ -77,7 +77,7 @@ async def test_a_lost_site_s_job_goes_elsewhere_while_attempts_remain(scheduler:
     assert (job.attempt, list(job.refused_by)) == (2 if begun else 1, ["sites/near"])
     lost = await scheduler.store.get(PLACEMENTS, placement.name)
     assert lost.message.state == Placement.STATE_LOST
-    assert await scheduler.areas.standing("links/data-near") == 0
+    assert await scheduler.peers.standing("links/data-near") == 0
 
 
 @pytest.mark.parametrize("state", STATES[2:], ids=NAMES[2:])
@@ -93,7 +93,7 @@ async def test_a_lost_site_fails_the_job_when_no_attempt_remains(scheduler: Any,
 async def test_cancelling_ends_it_in_every_state(scheduler: Any, state: int) -> None:
     """What cannot be stopped goes on costing."""
     if state == Job.STATE_PENDING:
-        scheduler.areas.datasets["datasets/in"].ClearField("replicas")
+        scheduler.peers.datasets["datasets/in"].ClearField("replicas")
     placement = await scheduler.bring(state)
     await scheduler.cancel()
     if state in (Job.STATE_STAGING, Job.STATE_RUNNING):
@@ -204,7 +204,7 @@ async def test_what_a_failed_attempt_cost_counts_against_the_budget(scheduler: A
     placement = await scheduler.placed()
     await scheduler.report(placement, Placement.STATE_ACCEPTED)
     await scheduler.report(placement, Placement.STATE_RUNNING)
-    scheduler.areas.charged["jobs/j"] = 200
+    scheduler.peers.charged["jobs/j"] = 200
     await scheduler.report(placement, Placement.STATE_FAILED, reason="EXIT_STATUS: task 0 ended with status 1")
     await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
     obstacles = {c.site: c.obstacle for c in (await scheduler.decision()).candidates}
@@ -267,7 +267,7 @@ async def test_a_log_is_read_from_the_site_that_has_it(scheduler: Any) -> None:
     """A user with a failing job looks at its log first."""
     await scheduler.submit()
     placement = await scheduler.placed()
-    scheduler.areas.logs[placement.name] = b"epoch 1\n"
+    scheduler.peers.logs[placement.name] = b"epoch 1\n"
     pieces = [p.content async for p in scheduler.user.scheduler.ReadJobLogs(pb.ReadJobLogsRequest(name="jobs/j"))]
     assert b"".join(pieces) == b"epoch 1\n"
 
@@ -312,7 +312,7 @@ async def refused_then_failed(world: Any, job_id: str = "j") -> tuple[placement_
 async def test_every_attempt_of_an_archived_job_is_still_found(scheduler: Any) -> None:
     """etcd would fill with refused attempts, or a provider lose the proof of what it ran."""
     first, second = await refused_then_failed(scheduler)
-    await scheduler.areas.let_go()
+    await scheduler.peers.let_go()
     await scheduler.archived("jobs/j")
     assert not (await scheduler.store.snapshot(PLACEMENTS)).held
     get = scheduler.user.scheduler.GetPlacement
@@ -328,9 +328,9 @@ async def test_every_attempt_of_an_archived_job_is_still_found(scheduler: Any) -
 async def test_the_log_of_an_archived_job_is_read_while_its_site_has_it(scheduler: Any) -> None:
     """Who comes back to a failed job the next morning looks at its log first."""
     _, second = await refused_then_failed(scheduler)
-    await scheduler.areas.let_go()
+    await scheduler.peers.let_go()
     await scheduler.archived("jobs/j")
-    scheduler.areas.logs[second.name] = b"epoch 1\n"
+    scheduler.peers.logs[second.name] = b"epoch 1\n"
     pieces = [p.content async for p in scheduler.user.scheduler.ReadJobLogs(pb.ReadJobLogsRequest(name="jobs/j"))]
     assert b"".join(pieces) == b"epoch 1\n"
 
@@ -343,7 +343,7 @@ async def test_a_placement_stays_until_its_holds_are_given_back(scheduler: Any) 
     await scheduler.until_job(Job.STATE_CANCELLED, "jobs/later")
     await scheduler.archived("jobs/later")
     assert await scheduler.store.get(PLACEMENTS, held.name) is not None
-    await scheduler.areas.let_go()
+    await scheduler.peers.let_go()
     await scheduler.archived("jobs/j")
 
 
@@ -368,6 +368,6 @@ async def test_one_name_twice_in_a_call_is_refused(scheduler: Any, job_of: Calla
 
 async def test_a_job_cannot_read_another_partys_data(scheduler: Any, job_of: Callable[..., job_pb2.Job]) -> None:
     """Whoever knows a dataset's name could have any site print it."""
-    scheduler.areas.datasets["datasets/in"].party = "parties/another"
+    scheduler.peers.datasets["datasets/in"].party = "parties/another"
     result = (await scheduler.submit_raw(job_of(inputs=["in"]))).results[0]
     assert result.error.code == code_pb2.NOT_FOUND

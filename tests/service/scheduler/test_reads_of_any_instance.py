@@ -15,7 +15,7 @@ from suanmesh_chassis.identity import caller_of
 from suanmesh_chassis.testing import NODE, OPERATOR
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_scheduler.mirrors import open_mirrors
-from suanmesh_scheduler.ports import Areas
+from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reads import SchedulerReads
 from suanmesh_store import Batch, Create, Held, Kind, MemoryStore, Update
 from suanmesh_store.archive import Archive
@@ -46,7 +46,7 @@ async def test_a_watched_job_never_goes_back(tmp_path: Path) -> None:
     mirrors, archive = await open_mirrors(store), Archive(f"sqlite:///{tmp_path}/archive.sqlite")
     placed = (await store.commit(Update(held, Job(name="jobs/j", state=Job.STATE_PLACED)))).held[0]
     held = (await store.commit(Update(placed, Job(name="jobs/j", state=Job.STATE_RUNNING)))).held[0]
-    reads = SchedulerReads(store, mirrors, cast(Areas, None), archive)
+    reads = SchedulerReads(store, mirrors, cast(Peers, None), archive)
     call = Call("m", caller_of(OPERATOR, NODE), "", "", b"", "peer", None, clock)
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:

@@ -20,13 +20,13 @@ FULL = ResourceExhausted("BANDWIDTH_EXHAUSTED", "links/data-near has 0 bit/s lef
 async def test_results_wait_for_a_way_home(scheduler: Any) -> None:
     """Results sent over a full link would take what others have reserved; given up they would be paid for in vain."""
     placement = await scheduler.bring(Job.STATE_RUNNING)
-    scheduler.areas.refusals["hold_paths"] = [FULL] * 3
+    scheduler.peers.refusals["hold_paths"] = [FULL] * 3
     await scheduler.deliver(placement)
     await scheduler.until_job(Job.STATE_DELIVERING, reason="links/data-near has 0 bit/s left")
     stem = placement.name.removeprefix("placements/")
     out = await scheduler.until(TRANSFERS, f"transfers/{stem}-out-0", lambda _: True)
 
-    assert scheduler.areas.refusals["hold_paths"] == []
+    assert scheduler.peers.refusals["hold_paths"] == []
     assert out.reservation == f"reservations/{stem}-32"
     await scheduler.finish(placement, Job.STATE_DELIVERING)
     await scheduler.nothing_held()
@@ -35,7 +35,7 @@ async def test_results_wait_for_a_way_home(scheduler: Any) -> None:
 async def test_a_defect_on_the_way_home_is_told_until_it_has_passed(scheduler: Any) -> None:
     """Results that go on must not look stuck, nor a job that met a defect stay so by the very telling of it."""
     placement = await scheduler.bring(Job.STATE_RUNNING)
-    scheduler.areas.refusals["hold_paths"] = [ZeroDivisionError("a defect")]
+    scheduler.peers.refusals["hold_paths"] = [ZeroDivisionError("a defect")]
     await scheduler.deliver(placement)
     await scheduler.until_job(Job.STATE_DELIVERING, reason="DEFECT")
     scheduler.clock.advance(5)
@@ -47,7 +47,7 @@ async def test_a_defect_on_the_way_home_is_told_until_it_has_passed(scheduler: A
 async def test_results_do_not_wait_for_ever(scheduler: Any) -> None:
     """A way that never has room would keep the job's place and its money for good."""
     placement = await scheduler.bring(Job.STATE_RUNNING)
-    scheduler.areas.refusals["hold_paths"] = [FULL] * 1_000_000
+    scheduler.peers.refusals["hold_paths"] = [FULL] * 1_000_000
     await scheduler.deliver(placement)
     await scheduler.until_job(Job.STATE_DELIVERING, reason="WAITS_FOR_PATH")
     scheduler.clock.advance(86_401)
@@ -70,7 +70,7 @@ async def test_a_site_cannot_send_off_what_the_job_has_not_made(scheduler: Any) 
 async def test_results_that_no_link_leads_home_end_the_job(scheduler: Any) -> None:
     """A topology that changed meanwhile must not keep a job and its money for ever."""
     placement = await scheduler.bring(Job.STATE_RUNNING)
-    scheduler.areas.refusals["hold_paths"] = [FailedPrecondition("NO_PATH", "no links lead from sites/near")]
+    scheduler.peers.refusals["hold_paths"] = [FailedPrecondition("NO_PATH", "no links lead from sites/near")]
     await scheduler.report(placement, Placement.STATE_DELIVERING, output_datasets=["datasets/j-out", "datasets/j-log"])
     job = await scheduler.until_job(Job.STATE_FAILED, reason="DELIVERY_FAILED")
     assert "NO_PATH" in words(job.state_reason)
@@ -80,7 +80,7 @@ async def test_results_that_no_link_leads_home_end_the_job(scheduler: Any) -> No
 async def test_a_way_home_whose_lease_lapsed_is_held_anew(scheduler: Any) -> None:
     """A hiccup of etcd between the hold and its commit must cost a moment, not the results."""
     placement = await scheduler.bring(Job.STATE_RUNNING)
-    scheduler.areas.refusals["hold_paths"] = [FailedPrecondition("LEASE_GONE", "the lease has lapsed")]
+    scheduler.peers.refusals["hold_paths"] = [FailedPrecondition("LEASE_GONE", "the lease has lapsed")]
     await scheduler.deliver(placement)
     await scheduler.finish(placement, Job.STATE_DELIVERING)
     await scheduler.nothing_held()
@@ -90,7 +90,7 @@ async def test_a_delivery_that_cannot_be_asked_for_ends_the_job(scheduler: Any) 
     """Results wanted at a site there is none of would keep the job, its place and its money for ever."""
     placement = await scheduler.bring(Job.STATE_RUNNING)
     unknown = InvalidArgument("FIELD_INVALID", "target: there is no site sites/nowhere", field="target")
-    scheduler.areas.refusals["create_transfers"] = [unknown]
+    scheduler.peers.refusals["create_transfers"] = [unknown]
     made = ["datasets/j-out", "datasets/j-log"]
     await scheduler.report(placement, Placement.STATE_DELIVERING, output_datasets=made)
     job = await scheduler.until_job(Job.STATE_FAILED)

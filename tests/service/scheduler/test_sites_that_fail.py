@@ -111,7 +111,7 @@ async def test_a_site_that_set_a_job_back_comes_after_all_others(scheduler: Any)
 async def test_a_site_that_says_it_is_in_trouble_is_sent_nothing(scheduler: Any, reason: StateReason) -> None:
     """The agent knows that its disk is full before anybody pays for finding out."""
     pool = "sites/near/pools/cpu"
-    scheduler.areas.reports[pool] = pool_pb2.PoolState(name=pool, reason=reason_to(reason))
+    scheduler.peers.reports[pool] = pool_pb2.PoolState(name=pool, reason=reason_to(reason))
     await scheduler.submit(deny_sites=["sites/data"])
     await scheduler.placed(site="far")
     why = (await obstacles(scheduler, "jobs/j"))["sites/near"]
@@ -124,7 +124,7 @@ async def test_scratch_that_is_not_on_the_disk_is_not_offered(scheduler: Any) ->
     """What others have written to the disk is taken, whatever the books say."""
     pool = "sites/near/pools/cpu"
     free = capacity_pb2.Capacity(scratch_bytes=1000)
-    scheduler.areas.reports[pool] = pool_pb2.PoolState(name=pool, free=free)
+    scheduler.peers.reports[pool] = pool_pb2.PoolState(name=pool, free=free)
     job = job_pb2.Job(account="accounts/a", max_duration_s=100, max_attempts=1)
     job.ask.cpu_milli, job.ask.memory_bytes, job.ask.scratch_bytes = 1000, 1 << 30, 2000
     job.package.variants.add(command=["true"])

@@ -27,7 +27,7 @@ HOLDS_PAGE = 100
 FOLLOW_S_MAX = 3600.0
 
 
-class MeshAreas:
+class MeshPeers:
     """Calls over the SDK; a per-item error is raised as the refusal it carries."""
 
     def __init__(self, mesh: Mesh, clock: Clock, rng: Rng) -> None:
