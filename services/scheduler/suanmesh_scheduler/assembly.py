@@ -6,8 +6,8 @@ from suanmesh_chassis import FailureBackoff, ServiceContext
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.circuits import Circuits
-from suanmesh_scheduler.delivering import Delivering
-from suanmesh_scheduler.following import Following
+from suanmesh_scheduler.delivery import Delivery
+from suanmesh_scheduler.lifecycle import Lifecycle
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reconciler import Reconciler
@@ -28,10 +28,10 @@ def lead(
     store, clock, rng, settings = context.store, context.clock, context.rng, context.settings
     snapshots = SnapshotReader(mirrors, peers, clock, circuits := Circuits(clock))
     rounds = Rounds(store, mirrors, snapshots, peers, Decisions(store, archive), clock, rng, settings)
-    delivering = Delivering(store, peers, settings.round_lease_s)
-    following = Following(store, peers, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivering)
+    delivery = Delivery(store, peers, settings.round_lease_s)
+    lifecycle = Lifecycle(store, peers, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivery)
     reconciler = Reconciler(
-        store, mirrors, rounds, following, circuits, clock, settings, FailureBackoff("settle job", clock)
+        store, mirrors, rounds, lifecycle, circuits, clock, settings, FailureBackoff("settle job", clock)
     )
     archiving = Archiving(store, mirrors, archive, clock, settings, FailureBackoff("archive job", clock))
     submitting = Submitting(store, mirrors, rounds, peers, archive, clock, rng, settings)

@@ -21,7 +21,7 @@ from suanmesh_scheduler.cancelling import WHILE_WAITING
 from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.domain.states import FOR_A_PERSON, JOB_ENDS, JobState, job_moved, wait_reason
 from suanmesh_scheduler.domain.waiting_queue import WaitingQueue
-from suanmesh_scheduler.following import Following
+from suanmesh_scheduler.lifecycle import Lifecycle
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.rounds import Outcome, Rounds
 from suanmesh_scheduler.settings import SchedulerSettings
@@ -41,7 +41,7 @@ class Reconciler:
         store: Store,
         mirrors: Mirrors,
         rounds: Rounds,
-        following: Following,
+        lifecycle: Lifecycle,
         circuits: Circuits,
         clock: Clock,
         settings: SchedulerSettings,
@@ -52,7 +52,7 @@ class Reconciler:
         self._placements = mirrors.placements
         self._transfers = mirrors.transfers
         self._rounds = rounds
-        self._following = following
+        self._lifecycle = lifecycle
         self._circuits = circuits
         self._clock = clock
         self._settings = settings
@@ -190,7 +190,7 @@ class Reconciler:
         if held is None or wire.job_state(held.message) in JOB_ENDS:
             return
         if held.message.placement:
-            await self._following.step(held)
+            await self._lifecycle.step(held)
         elif held.message.cancel_requested:
             await self._end(held, JobState.CANCELLED, WHILE_WAITING)
         elif _is_overdue(held.message, self._clock.now()):
@@ -203,7 +203,7 @@ class Reconciler:
         log.info("job given up", job=name, reason=refusal.reason, message=refusal.message)
         held = await self._store.get(JOBS, name)
         if held is not None and held.message.placement:
-            await self._following.fail(held, StateReason.of(refusal))
+            await self._lifecycle.fail(held, StateReason.of(refusal))
         elif held is not None:
             await self._end(held, JobState.FAILED, StateReason.of(refusal))
 

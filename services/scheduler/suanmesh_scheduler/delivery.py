@@ -33,7 +33,7 @@ class Parcel:
     target: str
 
 
-class Delivering:
+class Delivery:
     """Sends results off."""
 
     def __init__(self, store: Store, peers: Peers, lease_s: float) -> None:

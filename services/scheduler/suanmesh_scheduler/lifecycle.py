@@ -15,7 +15,7 @@ from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import REFUSALS_MAX, bound_job
-from suanmesh_scheduler.delivering import Delivering
+from suanmesh_scheduler.delivery import Delivery
 from suanmesh_scheduler.domain.states import (
     PLACEMENT_ENDS,
     JobState,
@@ -42,7 +42,7 @@ UNDELIVERED = "DELIVERY_FAILED"
 FAILED_TRANSFERS = frozenset({transfer_pb2.Transfer.STATE_FAILED, transfer_pb2.Transfer.STATE_CANCELLED})
 
 
-class Following:
+class Lifecycle:
     """Takes the next step of a job that has a placement."""
 
     def __init__(
@@ -53,11 +53,11 @@ class Following:
         clock: Clock,
         accept_s_max: float,
         deliver_s_max: float,
-        delivering: Delivering,
+        delivery: Delivery,
     ) -> None:
         self._store = store
         self._peers = peers
-        self._delivering = delivering
+        self._delivery = delivery
         self._placements = mirrors.placements
         self._sites = mirrors.sites
         self._transfers = mirrors.transfers
@@ -208,7 +208,7 @@ class Following:
     async def _sent_off(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> bool:
         """Take the next step towards the results' transfers; False where no result is wanted elsewhere."""
         try:
-            return await self._delivering.step(job.message, placement)
+            return await self._delivery.step(job.message, placement)
         except ResourceExhausted as refusal:
             await self._wait_for_way(job, placement, refusal)
             return True
