@@ -14,7 +14,7 @@ from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Receipt, Transfer
 from suanmesh.type.v1.state_reason_pb2 import StateReason
 from suanmesh_accounting import ports
-from suanmesh_accounting.domain.ledger import Move, Standing
+from suanmesh_accounting.domain.ledger import Move, PlacementStatus
 from suanmesh_accounting.etcd import EtcdMesh
 from suanmesh_accounting.testing import FakeMesh, FakeTokens
 from suanmesh_etcd3 import connect
@@ -92,18 +92,18 @@ class FakeWorld:
         self._mesh.moves[transfer] = move
 
     async def place(self, placement: str, tasks: int, end_time: datetime | None) -> None:
-        self._mesh.standings[placement] = Standing(end_time is not None, end_time, tasks)
+        self._mesh.statuses[placement] = PlacementStatus(end_time is not None, end_time, tasks)
 
     async def deliver(self, placement: str, transfer: Transfer) -> None:
         if transfer.account and transfer.receipt.bytes_received:
-            self._waits_for(placement, self._mesh.standings[placement].deliveries | {transfer.name})
+            self._waits_for(placement, self._mesh.statuses[placement].deliveries | {transfer.name})
 
     async def forget(self, transfer: str) -> None:
-        for placement, standing in self._mesh.standings.items():
+        for placement, standing in self._mesh.statuses.items():
             self._waits_for(placement, standing.deliveries - {transfer})
 
     def _waits_for(self, placement: str, deliveries: frozenset[str]) -> None:
-        self._mesh.standings[placement] = replace(self._mesh.standings[placement], deliveries=deliveries)
+        self._mesh.statuses[placement] = replace(self._mesh.statuses[placement], deliveries=deliveries)
 
     async def open_round(self) -> str:
         return self.tokens.open_round()
@@ -247,9 +247,13 @@ async def test_a_transfer_says_whose_it_is(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end_time", "expected"), [(None, Standing(False, None, 3)), (END, Standing(True, END, 3))], ids=["runs", "ended"]
+    ("end_time", "expected"),
+    [(None, PlacementStatus(False, None, 3)), (END, PlacementStatus(True, END, 3))],
+    ids=["runs", "ended"],
 )
-async def test_a_placement_says_where_it_stands(world: World, end_time: datetime | None, expected: Standing) -> None:
+async def test_a_placement_says_where_it_stands(
+    world: World, end_time: datetime | None, expected: PlacementStatus
+) -> None:
     """A hold that is given back too early is not there when the last usage comes."""
     mesh = await world.mesh()
     assert await mesh.standing("placements/p") is None
@@ -273,9 +277,9 @@ async def test_only_deliveries_that_are_reported_are_waited_for(world: World) ->
         await world.deliver("placements/p", transfer)
     mesh = await world.mesh()
     both = frozenset({"transfers/p-out-0", "transfers/p-out-4"})
-    assert await mesh.standing("placements/p") == Standing(True, END, 3, both)
+    assert await mesh.standing("placements/p") == PlacementStatus(True, END, 3, both)
     await world.forget("transfers/p-out-4")
-    assert await mesh.standing("placements/p") == Standing(True, END, 3, frozenset({"transfers/p-out-0"}))
+    assert await mesh.standing("placements/p") == PlacementStatus(True, END, 3, frozenset({"transfers/p-out-0"}))
 
 
 def a_delivery(**facts: Any) -> Transfer:

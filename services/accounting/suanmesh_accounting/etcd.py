@@ -8,7 +8,7 @@ from suanmesh.accounting.v1 import ledger_pb2
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
-from suanmesh_accounting.domain.ledger import Move, Standing
+from suanmesh_accounting.domain.ledger import Move, PlacementStatus
 from suanmesh_kernel.clock import Clock
 from suanmesh_store import Create, Mirror, Store, Update
 from suanmesh_store.layout import LEDGER_MARKS, PLACEMENTS, TRANSFERS
@@ -47,7 +47,7 @@ class EtcdMesh:
         held = await self._store.get(TRANSFERS, transfer)
         return Move(held.message.source, held.message.target, held.message.placement) if held else None
 
-    async def standing(self, placement: str) -> Standing | None:
+    async def standing(self, placement: str) -> PlacementStatus | None:
         """Read from etcd, so that a commit made a moment ago is seen."""
         held = await self._store.get(PLACEMENTS, placement)
         if held is None:
@@ -56,7 +56,7 @@ class EtcdMesh:
         end_time = message.end_time.ToDatetime(UTC) if message.HasField("end_time") else None
         deliveries = await self._deliveries(message) if terminal else frozenset()
         tasks = 0 if message.state in NEVER_RAN else max(1, message.work.count)
-        return Standing(terminal, end_time, tasks, deliveries)
+        return PlacementStatus(terminal, end_time, tasks, deliveries)
 
     async def _deliveries(self, placement: placement_pb2.Placement) -> frozenset[str]:
         """Transfers of its results whose usage is reported; one that has been archived is too old to be waited for."""

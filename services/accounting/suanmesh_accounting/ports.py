@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from suanmesh_accounting.domain.commands import Command
-from suanmesh_accounting.domain.ledger import Move, Standing
+from suanmesh_accounting.domain.ledger import Move, PlacementStatus
 from suanmesh_accounting.domain.queries import Query
 from suanmesh_kernel.refusals import Refusal
 
@@ -40,7 +40,7 @@ class Mesh(Protocol):
     async def move_of(self, transfer: str) -> Move | None:
         """From where to where the transfer goes, and for which placement; None when it is unknown."""
 
-    async def standing(self, placement: str) -> Standing | None:
+    async def standing(self, placement: str) -> PlacementStatus | None:
         """Where the placement stands; None when it was never committed.
 
         Its deliveries are those whose usage will be reported: what moved nothing, or is nobody's to pay, is not.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 
-from suanmesh_accounting.domain.ledger import Move, Standing
+from suanmesh_accounting.domain.ledger import Move, PlacementStatus
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgument
 
 
@@ -15,7 +15,7 @@ class FakeMesh:
 
     keys: dict[str, bytes] = field(default_factory=dict)
     moves: dict[str, Move] = field(default_factory=dict)
-    standings: dict[str, Standing] = field(default_factory=dict)
+    statuses: dict[str, PlacementStatus] = field(default_factory=dict)
 
     def signing_key(self, site: str) -> bytes | None:
         """A key a test has put there."""
@@ -25,9 +25,9 @@ class FakeMesh:
         """A transfer a test has put there."""
         return self.moves.get(transfer)
 
-    async def standing(self, placement: str) -> Standing | None:
+    async def standing(self, placement: str) -> PlacementStatus | None:
         """A placement a test has put there."""
-        return self.standings.get(placement)
+        return self.statuses.get(placement)
 
 
 @dataclass(frozen=True, slots=True)

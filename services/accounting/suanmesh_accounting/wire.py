@@ -10,7 +10,7 @@ from suanmesh.accounting.v1 import account_pb2, accounting_service_pb2, price_bo
 from suanmesh.type.v1 import money_pb2, signed_pb2
 from suanmesh_accounting.domain.commands import Measured
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posted
-from suanmesh_accounting.domain.prices import Book, Line, LinkTariff, MeterPrice, Reading
+from suanmesh_accounting.domain.prices import Book, LinkTariff, MeterPrice, RatedLine, Reading
 from suanmesh_accounting.domain.queries import KeptUsage, MeterUsage
 from suanmesh_kernel.money import Price, is_currency
 from suanmesh_kernel.refusals import InvalidArgument
@@ -197,7 +197,7 @@ def tariffs_from(messages: list[accounting_service_pb2.LinkPrice]) -> list[LinkT
     ]
 
 
-def quote_line_to(line: Line) -> price_book_pb2.QuoteLine:
+def quote_line_to(line: RatedLine) -> price_book_pb2.QuoteLine:
     """A rated line as a line of a quote."""
     book, _, version = line.price_version.partition("@")
     return price_book_pb2.QuoteLine(
@@ -210,7 +210,7 @@ def quote_line_to(line: Line) -> price_book_pb2.QuoteLine:
     )
 
 
-def price_to(line: Line) -> money_pb2.Price:
+def price_to(line: RatedLine) -> money_pb2.Price:
     """The price a line was rated by."""
     return money_pb2.Price(
         meter=money_pb2.Meter.ValueType(line.meter),

@@ -19,7 +19,7 @@ from suanmesh.accounting.v1.price_book_pb2 import PriceBook
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_MEMORY_MIB_S, Price
 from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_accounting.domain.commands import CreditAccount, OpenAccount, PublishBook
-from suanmesh_accounting.domain.ledger import Account, AccountKind, Standing
+from suanmesh_accounting.domain.ledger import Account, AccountKind, PlacementStatus
 from suanmesh_accounting.domain.queries import Accounts, Bill, Cut, Holds, Postings, StandingHolds, Usage
 from suanmesh_accounting.holding import Holding
 from suanmesh_accounting.ledger.sqlite import open_sqlite
@@ -99,9 +99,9 @@ class Shop:
 
     async def commit(self, number: int) -> None:
         name = f"placements/{number}"
-        if await self.tokens.stands(name, 0) and name not in self.mesh.standings:
+        if await self.tokens.stands(name, 0) and name not in self.mesh.statuses:
             self.tokens.confirm(name, 0)
-            self.mesh.standings[name] = Standing(terminal=False, end_time=None, tasks=1)
+            self.mesh.statuses[name] = PlacementStatus(terminal=False, end_time=None, tasks=1)
 
     async def place(self, number: int, amount: int) -> None:
         await self.hold(number, amount)
@@ -109,8 +109,8 @@ class Shop:
 
     async def end(self, number: int) -> None:
         name = f"placements/{number}"
-        if name in self.mesh.standings:
-            self.mesh.standings[name] = Standing(terminal=True, end_time=self.clock.now(), tasks=1)
+        if name in self.mesh.statuses:
+            self.mesh.statuses[name] = PlacementStatus(terminal=True, end_time=self.clock.now(), tasks=1)
 
     async def use(self, number: int, *amounts: int) -> None:
         await self._record(number, amounts, final=False)

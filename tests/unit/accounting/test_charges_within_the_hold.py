@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suanmesh_accounting.domain.ledger import Hold, HoldState, Share, chargeable, within
-from suanmesh_accounting.domain.prices import Book, Line, MeterPrice, Rate, Reading, compute_lines
+from suanmesh_accounting.domain.prices import Book, MeterPrice, Rate, RatedLine, Reading, compute_lines
 from suanmesh_kernel.money import Price
 
 micros = st.integers(0, 10**15)
@@ -33,7 +33,7 @@ def test_lines_are_charged_in_their_order() -> None:
 prices = st.builds(Price, st.integers(1, 10**7), st.sampled_from([1, 7, 1000, 1 << 20, 3_600_000_000]))
 
 
-def reported(book: Book, intervals: list[int]) -> list[Line]:
+def reported(book: Book, intervals: list[int]) -> list[RatedLine]:
     """What a task of one core for each price is charged that reports after every interval."""
     carried: dict[Rate, int] = {}
     lines = []

@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from suanmesh_accounting.domain.ledger import TRANSITIONS, Finals, HoldState, Standing, moved_on, next_state
+from suanmesh_accounting.domain.ledger import TRANSITIONS, Finals, HoldState, PlacementStatus, moved_on, next_state
 
 HELD, COMMITTED, RELEASED = HoldState.HELD, HoldState.COMMITTED, HoldState.RELEASED
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATE = timedelta(seconds=30)
-RUNNING = Standing(terminal=False, end_time=None, tasks=2)
-JUST_ENDED = Standing(terminal=True, end_time=NOW - LATE, tasks=2)
-LONG_ENDED = Standing(terminal=True, end_time=NOW - LATE - timedelta(microseconds=1), tasks=2)
-NEVER_ENDED = Standing(terminal=True, end_time=None, tasks=2)
+RUNNING = PlacementStatus(terminal=False, end_time=None, tasks=2)
+JUST_ENDED = PlacementStatus(terminal=True, end_time=NOW - LATE, tasks=2)
+LONG_ENDED = PlacementStatus(terminal=True, end_time=NOW - LATE - timedelta(microseconds=1), tasks=2)
+NEVER_ENDED = PlacementStatus(terminal=True, end_time=None, tasks=2)
 OUT = frozenset({"transfers/p-out-0", "transfers/p-out-1"})
 JUST_DELIVERED, LONG_DELIVERED = replace(JUST_ENDED, deliveries=OUT), replace(LONG_ENDED, deliveries=OUT)
 NONE = Finals()
@@ -45,7 +45,7 @@ BOTH = Finals(frozenset({0, 1}))
     ],
 )
 def test_a_hold_is_where_its_placement_says(
-    state: HoldState, standing: Standing | None, finals: Finals, orphaned: bool, expected: HoldState
+    state: HoldState, standing: PlacementStatus | None, finals: Finals, orphaned: bool, expected: HoldState
 ) -> None:
     """Money that stays promised to nobody is money its owner cannot spend."""
     found = next_state(state, standing, finals, now=NOW, late=LATE, orphaned=orphaned)

@@ -35,7 +35,7 @@ TRANSITIONS: dict[HoldState, frozenset[HoldState]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PlacementStatus:
     """Where a placement stands, as far as money cares: whether it has ended, when, and how many tasks it had."""
 
     terminal: bool
@@ -52,7 +52,7 @@ class Finals:
     tasks: frozenset[int] = frozenset()
     transfers: frozenset[str] = frozenset()
 
-    def complete(self, standing: Standing) -> bool:
+    def complete(self, standing: PlacementStatus) -> bool:
         """Whether no more usage is to come of a placement that has ended."""
         return self.tasks >= set(range(standing.tasks)) and self.transfers >= standing.deliveries
 
@@ -208,7 +208,7 @@ def within(rated_micros: Iterable[int], left_micros: int) -> list[Share]:
 
 def next_state(
     state: HoldState,
-    standing: Standing | None,
+    standing: PlacementStatus | None,
     finals: Finals,
     *,
     now: datetime,

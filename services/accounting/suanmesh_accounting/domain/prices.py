@@ -63,7 +63,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RatedLine:
     """One rated line: what, how much, at which price, to whom."""
 
     meter: int
@@ -83,7 +83,7 @@ class Line:
         return self.meter, self.price_version
 
 
-def compute_lines(readings: Iterable[Reading], book: Book, carried: Mapping[Rate, int] = NOTHING) -> list[Line]:
+def compute_lines(readings: Iterable[Reading], book: Book, carried: Mapping[Rate, int] = NOTHING) -> list[RatedLine]:
     """Rate what a site measured by its book; meters without a price and empty readings make no line.
 
     `carried` is what rounding has left over of the same task so far.
@@ -99,7 +99,7 @@ def compute_lines(readings: Iterable[Reading], book: Book, carried: Mapping[Rate
 
 def transfer_lines(
     meter: int, transfer_bytes: int, tariffs: Iterable[LinkTariff], carried: Mapping[Rate, int] = NOTHING
-) -> list[Line]:
+) -> list[RatedLine]:
     """Rate moved bytes once for each priced link they crossed; `carried` is what rounding left over of the transfer."""
     if transfer_bytes == 0:
         return []
@@ -111,7 +111,7 @@ def transfer_lines(
     ]
 
 
-def _line(reading: Reading, price: Price, version: str, payee: str, carried: Mapping[Rate, int]) -> Line:
+def _line(reading: Reading, price: Price, version: str, payee: str, carried: Mapping[Rate, int]) -> RatedLine:
     """One rounding, half to even, of what is new and what was left over.
 
     Raises InvalidArgument (`FIELD_INVALID`) beyond LINE_MICROS_MAX.
@@ -122,4 +122,6 @@ def _line(reading: Reading, price: Price, version: str, payee: str, carried: Map
     if amount > LINE_MICROS_MAX:
         problem = f"quantity: {quantity} at {price.amount_micros} for {price.per_quantity} is beyond {LINE_MICROS_MAX}"
         raise InvalidArgument("FIELD_INVALID", problem, field="quantity")
-    return Line(reading.meter, quantity, price, version, payee, amount, before, exact - amount * price.per_quantity)
+    return RatedLine(
+        reading.meter, quantity, price, version, payee, amount, before, exact - amount * price.per_quantity
+    )

@@ -13,7 +13,7 @@ from suanmesh.accounting.v1.accounting_service_pb2 import HoldAsk
 from suanmesh.type.v1 import money_pb2, signed_pb2
 from suanmesh_accounting.domain.commands import ExpireUsage, Measured, RecordUsage
 from suanmesh_accounting.domain.ledger import AccountKind, Hold, HoldState, Share, chargeable, entry, within
-from suanmesh_accounting.domain.prices import Line, compute_lines, transfer_lines
+from suanmesh_accounting.domain.prices import RatedLine, compute_lines, transfer_lines
 from suanmesh_accounting.domain.quarantine import require_room
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.paying import book_of, existing, move_on
@@ -115,7 +115,7 @@ def _ask_of(session: Session, hold: Hold) -> HoldAsk:
     return session.asks[hold.name]
 
 
-def _lines(session: Session, command: RecordUsage, hold: Hold, ask: HoldAsk) -> list[Line]:
+def _lines(session: Session, command: RecordUsage, hold: Hold, ask: HoldAsk) -> list[RatedLine]:
     """Rate a record by the book version and the link prices its hold fixed.
 
     What was moved pays for the links of its own way alone; a way the hold fixed no price for is free.
@@ -130,7 +130,9 @@ def _lines(session: Session, command: RecordUsage, hold: Hold, ask: HoldAsk) -> 
     return compute_lines(measured.readings, book_of(session, ask.price_book, hold.price_version), carried)
 
 
-def _charge(session: Session, command: RecordUsage, hold: Hold, ask: HoldAsk, lines: list[Line]) -> tuple[str, ...]:
+def _charge(
+    session: Session, command: RecordUsage, hold: Hold, ask: HoldAsk, lines: list[RatedLine]
+) -> tuple[str, ...]:
     """Write down every line, as far as the hold covers them."""
     account = existing(session, hold.account)
     shares = within((line.amount_micros for line in lines), chargeable(hold, account.free_micros))
@@ -146,7 +148,7 @@ def _charge(session: Session, command: RecordUsage, hold: Hold, ask: HoldAsk, li
 
 
 def _write_line(
-    session: Session, command: RecordUsage, hold: Hold, decision: str, line: Line, share: Share, position: int
+    session: Session, command: RecordUsage, hold: Hold, decision: str, line: RatedLine, share: Share, position: int
 ) -> str:
     measured, now_us = command.measured, command.record_us
     currency = existing(session, hold.account).currency
