@@ -158,7 +158,10 @@ def _values(field: FieldDescriptor, base: Message, depth: int) -> Iterator[Any]:
         kind = message_factory.GetMessageClass(field.message_type)
         yield kind()
         held = getattr(base, field.name)
-        inner = next(iter(held), kind()) if field.is_repeated else held
+        if _is_map(field):
+            inner = next((kind(key=key, value=value) for key, value in held.items()), kind())
+        else:
+            inner = next(iter(held), kind()) if field.is_repeated else held
         if depth:
             yield from _variants(inner, depth - 1)
     elif field.type == FieldDescriptor.TYPE_STRING:
@@ -263,8 +266,14 @@ HONEST: dict[str, list[Message]] = {
 """Messages that would do something, to be made wrong in one place: what lies behind the first check is reached too."""
 
 
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
 def _set(message: Message, field: FieldDescriptor, value: Any) -> None:
-    if field.is_repeated:
+    if _is_map(field):
+        getattr(message, field.name)[value.key] = value.value
+    elif field.is_repeated:
         getattr(message, field.name).append(value)
     elif field.message_type is not None:
         getattr(message, field.name).CopyFrom(value)
