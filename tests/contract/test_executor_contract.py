@@ -299,7 +299,8 @@ class Unwatched:
 
 async def test_no_task_outlives_the_sites_permission(kind: str, tmp_path: Path) -> None:
     """A site nobody hears would go on with what the mesh runs elsewhere by then, and both would be paid."""
-    unwatched = Unwatched(tmp_path, 1.0)
+    permitted_s = 3.0
+    unwatched = Unwatched(tmp_path, permitted_s)
     executor = make_executor(kind, tmp_path / "tasks", unwatched.path)
     code = (
         "import os, signal, time\n"
@@ -313,8 +314,8 @@ async def test_no_task_outlives_the_sites_permission(kind: str, tmp_path: Path) 
     look = await executor.over(task.key)
     last_sign = max(float(line) for line in executor.read_log(task.key, 0, 10**6)[1].split())
     assert (look.state, look.failure) == (TaskState.ENDED, "FENCED")
-    assert 1.0 <= last_sign - begin <= 1.0 + STOP_S_MAX
-    assert look.usage.elapsed_us >= 1_000_000
+    assert permitted_s <= last_sign - begin <= permitted_s + STOP_S_MAX
+    assert look.usage.elapsed_us >= 1_000_000  # it may take a while to begin
     executor.forget(task.key.placement)
 
 

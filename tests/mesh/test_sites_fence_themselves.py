@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,15 +52,19 @@ class Way:
     target: str
     cut: asyncio.Event = field(default_factory=asyncio.Event)
     address: str = ""
+    carried: set[asyncio.Task[Any]] = field(default_factory=set)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Way]:
         async with await asyncio.start_server(self._carry, "127.0.0.1", 0) as server:
             self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
             yield self
-            server.close()
+        for task in self.carried:
+            task.cancel()
+        await asyncio.gather(*self.carried, return_exceptions=True)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.carried.add(asyncio.current_task())
         host, _, port = self.target.rpartition(":")
         with suppress(OSError):
             there, back = await asyncio.open_connection(host, int(port))
@@ -68,13 +73,16 @@ class Way:
                 tasks.create_task(self._pump(there, writer))
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        try:
             while content := await reader.read(65536):
                 if self.cut.is_set():
                     await asyncio.Event().wait()  # nothing comes through, and nobody hangs up
                 writer.write(content)
                 await writer.drain()
-        writer.close()
+        except OSError:
+            return
+        finally:
+            writer.close()
 
 
 @pytest.fixture(scope="module")
