@@ -13,6 +13,9 @@ from suanmesh_local.traffic import Traffic
 
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(300)]
 
+REST = ("registry", "network_orchestrator", "transport", "accounting")
+"""Areas whose leader's death is tried by `make test-faults`."""
+
 NEXT_WRITE_S_MAX = 10.0
 """What a call has by default. How long it really takes is for `bench/failover.py` to say: this machine may be busy."""
 
@@ -48,7 +51,7 @@ async def test_a_rolling_restart_fails_no_call(doubled: Node, traffic: Traffic) 
     assert traffic.failed == []
 
 
-@pytest.mark.parametrize("area", ["registry", "network_orchestrator", "transport", "scheduler", "accounting"])
+@pytest.mark.parametrize("area", ["scheduler", *(pytest.param(area, marks=pytest.mark.faults) for area in REST)])
 async def test_a_death_stops_no_read_and_writes_go_on(doubled: Node, traffic: Traffic, area: str) -> None:
     """With a standby beside it, the death of a leader cost half of all reads, and writes their deadline."""
     name = await doubled.leader_of(area)
