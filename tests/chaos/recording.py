@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from glob import iglob
 from pathlib import Path
 
 from chaos.facts import Change, Run
@@ -67,7 +68,7 @@ class Runs:
         """Read what is new."""
         for place in self._node.places:
             tasks = self._node.folder / "sites" / place.site / "tasks"
-            for folder in tasks.glob("*/*/log"):
+            for folder in map(Path, iglob(f"{tasks}/*/*/log")):  # noqa: PTH207 - passes over what is removed meanwhile
                 logs = sorted(folder.glob("*.log"), key=lambda path: int(path.stem))
                 try:
                     size = sum(log.stat().st_size for log in logs)
