@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import structlog
 
 from suanmesh_chassis.ca import server_name
+from suanmesh_chassis.network import GrpcNetwork, Network, TlsFiles
 from suanmesh_chassis.outgoing import TracedCalls
-from suanmesh_chassis.server import TlsFiles
 from suanmesh_chassis.settings import Common, described
 from suanmesh_chassis.signing import Signer, load_signer
-from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.clock import Clock, Rng, system_rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_sdk import Resolver, Tls
 from suanmesh_sdk.mesh import Mesh
@@ -42,13 +42,16 @@ class Process:
     signer: Signer
     spans: CallSpans
     tracing: Tracing | None
+    network: Network = field(default_factory=GrpcNetwork)
+    rng: Rng = system_rng
 
     def mesh(self, resolver: Resolver, *, via: str = "") -> Mesh:
         """The other services, called as this process; with `via` through a gateway, as whoever reads for itself."""
         tls = Tls(ca=self.tls.ca, cert=self.tls.certificate, key=self.tls.key)
         ahead = None if via else READ_AHEAD_BYTES
+        dial = self.network.dial(tls, read_ahead_bytes=ahead)
         hook = TracedCalls(self.spans)
-        return Mesh(node=self.common.node, tls=tls, resolver=resolver, via=via, hook=hook, read_ahead_bytes=ahead)
+        return Mesh(node=self.common.node, tls=tls, resolver=resolver, via=via, hook=hook, dial=dial, rng=self.rng)
 
     async def close(self) -> None:
         """Send the spans that are left, for a bounded time."""
@@ -79,4 +82,5 @@ def open_process(area: str, identity: str, common: Common, settings: object, clo
         signer=load_signer(common.tls_dir / "signing.key", identity),
         spans=CallSpans(common.trace_sample_reads, Random(rng(16))),
         tracing=tracing,
+        rng=rng,
     )

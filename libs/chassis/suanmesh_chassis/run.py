@@ -18,10 +18,10 @@ from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.lifecycle import Lifecycle
 from suanmesh_chassis.memory import give_memory_back
+from suanmesh_chassis.network import TlsFiles
 from suanmesh_chassis.parts import Parts, ServiceContext
 from suanmesh_chassis.private import keep_private, private_folder, tighten
 from suanmesh_chassis.process import open_process
-from suanmesh_chassis.server import TlsFiles
 from suanmesh_chassis.settings import Common, load
 from suanmesh_etcd3 import Tls as EtcdTls
 from suanmesh_etcd3 import connect as connect_etcd

@@ -41,7 +41,7 @@ class ServiceServer:
         )
         self._probes = Probes()
         self._router = Router(self._rules, self._term_rules, not_yet, self._probe_rules, self._probes.parts())
-        self._listeners = Server(self._router, process.tls, common)
+        self._listeners = Server(self._router, process.network, process.tls, common)
         self._reflected: dict[str, None] = {}
         self._components: dict[str, Mapping[str, bool]] = {}
 

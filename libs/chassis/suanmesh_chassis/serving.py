@@ -139,9 +139,8 @@ class Serving:
         """
         self.know()
         self._deadline = self._rules.admission.deadline(self.method, self._context)
-        deadlines.current.set(self._deadline)
-        deadlines.serving.set(True)
-        deadlines.on_behalf_of.set(self._caller.principal)
+        left_s = None if self._deadline is None else self._deadline - self._rules.clock.monotonic()
+        deadlines.begin_serving(left_s, self._caller.principal)
         holder = holder_of(self._caller, self._peer if not self._caller.principal else "")
         self._share = Share(self._rules.limits, self.method.pool, holder)
         _task().add_done_callback(self._share.leave)

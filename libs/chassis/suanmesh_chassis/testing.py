@@ -11,10 +11,10 @@ from typing import TypeVar
 from suanmesh_chassis.ca import NodeCa, server_name
 from suanmesh_chassis.identity import service_id, user_id
 from suanmesh_chassis.keyring import Keys
+from suanmesh_chassis.network import GrpcNetwork, Network, TlsFiles
 from suanmesh_chassis.outgoing import TracedCalls
 from suanmesh_chassis.parts import Forwarded, Listener, Parts, Requests, Served, ServiceContext
 from suanmesh_chassis.process import Process
-from suanmesh_chassis.server import TlsFiles
 from suanmesh_chassis.service_server import ServiceServer
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer, new_signing_key
@@ -47,12 +47,19 @@ class LoopbackNode:
     """One node's identities and servers; use it as an async context manager."""
 
     def __init__(
-        self, folder: Path, clock: Clock | None = None, *, ca: NodeCa | None = None, sample_reads: float = 1.0
+        self,
+        folder: Path,
+        clock: Clock | None = None,
+        *,
+        ca: NodeCa | None = None,
+        sample_reads: float = 1.0,
+        network: Network | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self.ca = ca or NodeCa.create(NODE, self.clock)
         self._common = Common(node=NODE, tls_dir=folder, data_dir=folder, trace_sample_reads=sample_reads)
         self._sample_reads = sample_reads
+        self._network = network or GrpcNetwork()
         self._servers: list[ServiceServer] = []
         self._meshes: list[Mesh] = []
 
@@ -70,6 +77,7 @@ class LoopbackNode:
             signer=Signer(new_signing_key(), identity),
             spans=CallSpans(self._sample_reads, Random(1)),
             tracing=None,
+            network=self._network,
         )
 
     async def serve(
@@ -92,7 +100,8 @@ class LoopbackNode:
         issued = self.ca.issue(caller)
         hook = TracedCalls(CallSpans(self._sample_reads, Random(2))) if traced else None
         tls = Tls(ca=issued.ca, cert=issued.certificate, key=issued.key)
-        mesh = Mesh(node=NODE, tls=tls, resolver=resolver or OneAddress(address), hook=hook)
+        dial = self._network.dial(tls, read_ahead_bytes=None)
+        mesh = Mesh(node=NODE, tls=tls, resolver=resolver or OneAddress(address), hook=hook, dial=dial)
         self._meshes.append(mesh)
         return mesh
 
@@ -102,5 +111,9 @@ class LoopbackNode:
     async def __aexit__(self, *_: object) -> None:
         for mesh in self._meshes:
             await mesh.close()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End every server, as suddenly as it can be done in order."""
         for server in self._servers:
             await server.stop(0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from grpc import aio
 
 from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unauthenticated
@@ -62,7 +60,7 @@ class Course:
 
     def time_left(self) -> float:
         """Seconds for the next attempt. Raises DeadlineExceeded where none are left."""
-        left = self.deadline - time.monotonic()
+        left = self.deadline - deadlines.now()
         if left <= 0:
             raise DeadlineExceeded(
                 "DEADLINE_EXCEEDED", f"no time was left to call {self._method.name}", domain=MESH_DOMAIN
@@ -105,7 +103,7 @@ class Course:
             self._tried.discard(refusal.facts["leader"])
         else:
             pause_s = retries.pause_before(self._attempts + 1, self._route.chance, refusal.retry_delay_s)
-        now = time.monotonic()
+        now = deadlines.now()
         if now + pause_s >= self.deadline or not (retries.is_free(refusal) or self._budget.take(now)):
             return refusal
         if pause_s:

@@ -1,12 +1,14 @@
-"""Connections to instances: one gRPC channel an address, kept while it is of use, counted by what is in flight."""
+"""Connections to instances: one channel an address, kept while it is of use, counted by what is in flight."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
-import grpc
 from grpc import aio
+
+from suanmesh_sdk.tls import Tls
 
 CONNECTIONS_MAX = 256
 """Of one mesh. Beyond it the one unused for longest is closed."""
@@ -25,12 +27,54 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
+class Channel(Protocol):
+    """What calls go through: the part of `grpc.aio.Channel` that is used here, and whose calls behave as gRPC's do."""
+
+    def unary_unary(self, method: str, serializer: Any, deserializer: Any) -> Any:
+        """One request, one answer: called with the request, `timeout` and `metadata`, it gives what is awaited."""
+
+    def unary_stream(self, method: str, serializer: Any, deserializer: Any) -> Any:
+        """One request, many answers: called as before, it gives a call to `read` from and to `cancel`."""
+
+    def stream_unary(self, method: str, serializer: Any, deserializer: Any) -> Any:
+        """Many requests, one answer."""
+
+    def stream_stream(self, method: str, serializer: Any, deserializer: Any) -> Any:
+        """Many requests, many answers; without an iterator of requests they are written to the call."""
+
+    async def close(self) -> None:
+        """End what is under way."""
+
+
+Dial = Callable[[str, str], Channel]
+"""Gives a channel to an address (`host:port`) whose certificate carries a server name; nothing is sent yet."""
+
+
+def grpc_dial(tls: Tls, *, read_ahead_bytes: int | None = None) -> Dial:
+    """Channels of gRPC. Raises InvalidArgument (`FIELD_INVALID`) where a file of `tls` cannot be read.
+
+    With `read_ahead_bytes` no more than that of a stream is taken from the line before it is read; without, as much as
+    keeps a long line busy, which is megabytes. Whoever passes streams on says how much.
+    """
+    credentials = tls.credentials()
+    window: tuple[tuple[str, int], ...] = ()
+    if read_ahead_bytes is not None:
+        window = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", read_ahead_bytes))
+
+    def dial(address: str, server_name: str) -> Channel:
+        names = (("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name))
+        channel: Channel = aio.secure_channel(address, credentials, options=[*OPTIONS, *window, *names])
+        return channel
+
+    return dial
+
+
 class Connection:
     """One channel and the calls on it."""
 
     __slots__ = ("address", "callables", "channel", "in_flight")
 
-    def __init__(self, address: str, channel: aio.Channel) -> None:
+    def __init__(self, address: str, channel: Channel) -> None:
         self.address = address
         self.channel = channel
         self.in_flight = 0
@@ -41,11 +85,8 @@ class Connection:
 class Connections:
     """The connections of one mesh."""
 
-    def __init__(self, credentials: grpc.ChannelCredentials, *, read_ahead_bytes: int | None = None) -> None:
-        self._credentials = credentials
-        self._window: tuple[tuple[str, int], ...] = ()
-        if read_ahead_bytes is not None:
-            self._window = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", read_ahead_bytes))
+    def __init__(self, dial: Dial) -> None:
+        self._dial = dial
         self._held: OrderedDict[tuple[str, str], Connection] = OrderedDict()
         self._dropped: list[Connection] = []
 
@@ -54,7 +95,7 @@ class Connections:
         key = (address, server_name)
         held = self._held.get(key)
         if held is None:
-            held = self._held[key] = Connection(address, self._channel(address, server_name))
+            held = self._held[key] = Connection(address, self._dial(address, server_name))
             self._make_room()
         self._held.move_to_end(key)
         return held
@@ -77,11 +118,6 @@ class Connections:
     def any_dropped(self) -> bool:
         """Whether `sweep` has something to look at."""
         return bool(self._dropped)
-
-    def _channel(self, address: str, server_name: str) -> aio.Channel:
-        names = (("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name))
-        options = [*OPTIONS, *self._window, *names]
-        return aio.secure_channel(address, self._credentials, options=options)
 
     def _make_room(self) -> None:
         while len(self._held) > CONNECTIONS_MAX:

@@ -6,7 +6,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from suanmesh_sdk.connections import Connections
+from suanmesh_kernel.clock import Rng, system_rng
+from suanmesh_sdk.connections import Connections, Dial, grpc_dial
 from suanmesh_sdk.hooks import Hook
 from suanmesh_sdk.resolver import OneAddress, Resolver
 from suanmesh_sdk.retries import Budgets
@@ -44,18 +45,19 @@ class Mesh:
         resolver: Resolver,
         via: str = "",
         hook: Hook | None = None,
-        read_ahead_bytes: int | None = None,
+        dial: Dial | None = None,
+        rng: Rng = system_rng,
     ) -> None:
         """With `via` every area is called at the instances of that area, under its server name: a gateway.
 
-        With `read_ahead_bytes` no more than that of a stream is taken from the line before it is read; without, as much
-        as keeps a long line busy, which is megabytes. Whoever passes streams on says how much.
+        `dial` gives the channels, without it gRPC's with `tls`; `rng` what is left to chance: request ids and pauses.
         """
         self._node = node
         self._resolver = resolver
         self._via = via
         self._hook = hook
-        self._connections = Connections(tls.credentials(), read_ahead_bytes=read_ahead_bytes)
+        self._rng = rng
+        self._connections = Connections(dial or grpc_dial(tls))
         self._budgets = Budgets()
         self._areas: dict[str, AreaChannel] = {}
 
@@ -137,7 +139,7 @@ class Mesh:
 
     def _route(self, area: str, server_name: str, resolver: Resolver, follows_leader: bool) -> Route:
         ways = self._connections, self._budgets
-        return Route(area, server_name, resolver, *ways, follows_leader=follows_leader, hook=self._hook)
+        return Route(area, server_name, resolver, *ways, follows_leader=follows_leader, hook=self._hook, rng=self._rng)
 
 
 class AreaChannel:

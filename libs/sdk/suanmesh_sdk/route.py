@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Collection
 
+from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.connections import Connection, Connections
 from suanmesh_sdk.hooks import Hook
@@ -14,6 +15,9 @@ from suanmesh_sdk.picking import pick
 from suanmesh_sdk.resolver import Instance, Resolver
 from suanmesh_sdk.retries import Budgets
 from suanmesh_sdk.status import MESH_DOMAIN
+
+CHANCE_BYTES = 16
+"""Of the seed of what a route leaves to chance: how long it waits."""
 
 
 class Route:
@@ -29,10 +33,12 @@ class Route:
         *,
         follows_leader: bool,
         hook: Hook | None,
+        rng: Rng,
     ) -> None:
         self.hook = hook
         self.budgets = budgets
-        self.chance = random.Random()
+        self.rng = rng
+        self.chance = random.Random(rng(CHANCE_BYTES))
         self._area = area
         self._server_name = server_name
         self._resolver = resolver

@@ -27,10 +27,18 @@ class Tls:
         Raises InvalidArgument (`FIELD_INVALID`) that names the file which cannot be read.
         """
         return grpc.ssl_channel_credentials(
-            root_certificates=_read("ca", self.ca),
+            root_certificates=self.ca_pem(),
             private_key=None if self.key is None else _read("key", self.key),
-            certificate_chain=None if self.cert is None else _read("cert", self.cert),
+            certificate_chain=self.cert_pem() or None,
         )
+
+    def ca_pem(self) -> bytes:
+        """The CA's certificate. Raises as `credentials` does."""
+        return _read("ca", self.ca)
+
+    def cert_pem(self) -> bytes:
+        """The caller's certificate, empty without one. Raises as `credentials` does."""
+        return b"" if self.cert is None else _read("cert", self.cert)
 
 
 def _read(field: str, pem: Pem) -> bytes:

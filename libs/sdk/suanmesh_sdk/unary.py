@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any
 
 from google.protobuf.message import Message
 from grpc import aio
 
+from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import deadlines
 from suanmesh_sdk.attempts import Course, Metadata, attempt_over, refusal_of_error
@@ -19,6 +19,9 @@ from suanmesh_sdk.route import Route
 
 Serializer = Callable[[Any], bytes] | None
 Deserializer = Callable[[bytes], Any] | None
+
+REQUEST_ID_BYTES = 16
+"""Of chance, in the id of a request whose caller gave it none."""
 
 
 class UnaryUnary:
@@ -34,7 +37,7 @@ class UnaryUnary:
     async def __call__(self, request: Any, *, timeout: float | None = None, metadata: Metadata | None = None) -> Any:
         """The answer. Raises Refusal; `timeout` in seconds bounds all attempts together."""
         if self._method.effect == "KEYED":
-            request = with_request_id(request)
+            request = with_request_id(request, self._route.rng)
         course = Course(self._route, self._method, timeout, deadlines.DEFAULT_S)
         headers = course.headers(metadata)
         try:
@@ -113,7 +116,7 @@ class StreamUnary:
             attempt_over(connection)
 
 
-def with_request_id(request: Any) -> Any:
+def with_request_id(request: Any, rng: Rng) -> Any:
     """`request` with a `request_id`: its own, or a fresh one in a copy, so that a message may be used again."""
     if not isinstance(request, Message) or "request_id" not in request.DESCRIPTOR.fields_by_name:
         return request
@@ -121,5 +124,5 @@ def with_request_id(request: Any) -> Any:
         return request
     keyed = type(request)()
     keyed.CopyFrom(request)
-    keyed.request_id = secrets.token_hex(16)  # type: ignore[attr-defined]
+    keyed.request_id = rng(REQUEST_ID_BYTES).hex()  # type: ignore[attr-defined]
     return keyed

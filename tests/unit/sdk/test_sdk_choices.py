@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from suanmesh.accounting.v1 import accounting_service_pb2
 from suanmesh.registry.v1 import registry_service_pb2
+from suanmesh_kernel.clock import system_rng
 from suanmesh_kernel.refusals import Aborted, NotFound, ResourceExhausted, Unavailable
 from suanmesh_sdk import Instance, InstanceState
 from suanmesh_sdk.methods import declared
@@ -141,8 +142,8 @@ def test_only_what_is_declared_repeatable_is_repeated() -> None:
 def test_a_request_id_of_the_callers_own_is_kept() -> None:
     """A caller that repeats after a crash relies on its id."""
     mine = accounting_service_pb2.CreditAccountRequest(name="accounts/a", request_id="mine")
-    assert with_request_id(mine) is mine
+    assert with_request_id(mine, system_rng) is mine
     fresh = accounting_service_pb2.CreditAccountRequest(name="accounts/a")
-    assert len(with_request_id(fresh).request_id) == 32
+    assert len(with_request_id(fresh, system_rng).request_id) == 32
     assert not fresh.request_id
-    assert with_request_id(b"raw") == b"raw"
+    assert with_request_id(b"raw", system_rng) == b"raw"
