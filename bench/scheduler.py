@@ -49,7 +49,7 @@ from suanmesh_scheduler.main import build
 from suanmesh_scheduler.ports import Hold
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_sdk import Mesh
-from suanmesh_store import Create, Holds, Store
+from suanmesh_store import Create, Holds, NewHold, Store
 from suanmesh_store.etcd import EtcdStore, elect
 from suanmesh_store.layout import PLACEMENTS, POOLS, SITES
 
@@ -98,10 +98,9 @@ class Owners:
         return results
 
     async def hold_money(self, asks: Sequence[accounting.HoldAsk]) -> Sequence[Hold | Refusal]:
-        tokens = await asyncio.gather(
-            *(self._holds.put(ask.placement, ask.index, b"{}", ask.attachment) for ask in asks)
-        )
-        return [Hold(f"holds/{last(ask.placement)}-0", token) for ask, token in zip(asks, tokens, strict=True)]
+        wanted = [NewHold(ask.placement, ask.index, b"{}", ask.attachment) for ask in asks]
+        answers = zip(asks, await self._holds.put_many(wanted), strict=True)
+        return [t if isinstance(t, Refusal) else Hold(f"holds/{last(ask.placement)}-0", t) for ask, t in answers]
 
     async def hold_paths(self, asks: Sequence[network.PathAsk]) -> Sequence[Hold | Refusal]:
         raise AssertionError("nothing moves")

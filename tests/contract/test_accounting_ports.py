@@ -19,7 +19,7 @@ from suanmesh_accounting.etcd import EtcdMesh
 from suanmesh_accounting.testing import FakeMesh, FakeTokens
 from suanmesh_etcd3 import connect
 from suanmesh_kernel.clock import SystemClock, system_rng
-from suanmesh_kernel.refusals import Aborted, FailedPrecondition
+from suanmesh_kernel.refusals import Aborted, FailedPrecondition, Refusal
 from suanmesh_local.etcd import EtcdCluster
 from suanmesh_store import (
     Create,
@@ -27,6 +27,7 @@ from suanmesh_store import (
     Holds,
     MemoryKeyspace,
     MemoryStore,
+    NewHold,
     Update,
     attachment_of,
     confirmed,
@@ -191,43 +192,72 @@ async def world(cluster: EtcdCluster | str) -> AsyncIterator[World]:
             yield StoreWorld({area: EtcdStore(client, area, SystemClock(), system_rng) for area in AREAS})
 
 
+PLACE = ("placements/p", 0)
+
+
+async def put(world: World, attachment: str, value: bytes = b"hold") -> str:
+    """The one hold of the tests. Raises what refuses it."""
+    [token] = await world.tokens.put_many([NewHold(*PLACE, value, attachment)])
+    if isinstance(token, Refusal):
+        raise token
+    return token
+
+
 async def test_a_token_stands_and_is_found_again(world: World) -> None:
     """A scheduler that asks twice must get the token that its commit confirms."""
     attachment = await world.open_round()
-    token = await world.tokens.put("placements/p", 0, b"hold", attachment)
+    token = await put(world, attachment)
     assert token
-    assert await world.tokens.put("placements/p", 0, b"changed since", attachment) == token
-    assert await world.tokens.stands("placements/p", 0)
-    assert not await world.tokens.stands("placements/p", 1)
+    assert await put(world, attachment, b"changed since") == token
+    assert await world.tokens.standing([PLACE, ("placements/p", 1)]) == {PLACE}
+
+
+async def test_each_of_many_tokens_stands_or_falls_by_itself(world: World) -> None:
+    """One hold that another round has, or that is asked for with a slip, must not cost the whole round its holds."""
+    await put(world, await world.open_round())
+    attachment, over = await world.open_round(), await world.open_round()
+    await world.end_round(over)
+    again = NewHold("placements/q", 0, b"hold", attachment)
+    [first] = await world.tokens.put_many([again])
+    asked = [("placements/p", attachment), ("placements/r", attachment), ("placements/s", over), ("placements/t", "")]
+    holds = [NewHold(placement, 0, b"hold", word) for placement, word in asked]
+
+    answers = await world.tokens.put_many([holds[0], again, *holds[1:]])
+
+    reasons = [answer.reason if isinstance(answer, Refusal) else "" for answer in answers]
+    assert reasons == ["CONFLICT", "", "", "LEASE_GONE", "FIELD_INVALID"]
+    assert answers[1] == first != answers[2]
+    places = [(f"placements/{letter}", 0) for letter in "pqrst"]
+    assert await world.tokens.standing(places) == {*places[:3]}
 
 
 async def test_a_token_is_not_taken_over_by_another_round(world: World) -> None:
     """A second scheduler would commit a placement on a hold that evaporates with the first."""
-    await world.tokens.put("placements/p", 0, b"hold", await world.open_round())
+    await put(world, await world.open_round())
     with pytest.raises(Aborted, match="CONFLICT"):
-        await world.tokens.put("placements/p", 0, b"hold", await world.open_round())
+        await put(world, await world.open_round())
 
 
 async def test_a_token_goes_with_its_round(world: World) -> None:
     """Money held for a scheduler that died must come free."""
     attachment = await world.open_round()
-    await world.tokens.put("placements/p", 0, b"hold", attachment)
+    await put(world, attachment)
     await world.end_round(attachment)
-    assert not await world.tokens.stands("placements/p", 0)
+    assert not await world.tokens.standing([PLACE])
     with pytest.raises(FailedPrecondition, match="LEASE_GONE"):
-        await world.tokens.put("placements/p", 0, b"hold", attachment)
+        await put(world, attachment)
 
 
 async def test_a_confirmed_token_stands_until_it_is_dropped(world: World) -> None:
     """A running job's hold must outlive the round that made it, and not a moment its release."""
     attachment = await world.open_round()
-    token = await world.tokens.put("placements/p", 0, b"hold", attachment)
-    await world.confirm("placements/p", 0, token)
+    token = await put(world, attachment)
+    await world.confirm(*PLACE, token)
     await world.end_round(attachment)
-    assert await world.tokens.stands("placements/p", 0)
+    assert await world.tokens.standing([PLACE])
     for _ in range(2):
-        await world.tokens.drop("placements/p", 0)
-        assert not await world.tokens.stands("placements/p", 0)
+        await world.tokens.drop([PLACE, ("placements/q", 0)])
+        assert not await world.tokens.standing([PLACE])
 
 
 async def test_only_an_enrolled_site_has_a_key(world: World) -> None:
@@ -256,9 +286,9 @@ async def test_a_placement_says_where_it_stands(
 ) -> None:
     """A hold that is given back too early is not there when the last usage comes."""
     mesh = await world.mesh()
-    assert await mesh.standing("placements/p") is None
+    assert await mesh.standing(["placements/p"]) == {}
     await world.place("placements/p", 3, end_time)
-    assert await mesh.standing("placements/p") == expected
+    assert await mesh.standing(["placements/p", "placements/q"]) == {"placements/p": expected}
 
 
 async def test_only_deliveries_that_are_reported_are_waited_for(world: World) -> None:
@@ -277,9 +307,10 @@ async def test_only_deliveries_that_are_reported_are_waited_for(world: World) ->
         await world.deliver("placements/p", transfer)
     mesh = await world.mesh()
     both = frozenset({"transfers/p-out-0", "transfers/p-out-4"})
-    assert await mesh.standing("placements/p") == PlacementStatus(True, END, 3, both)
+    assert (await mesh.standing(["placements/p"]))["placements/p"] == PlacementStatus(True, END, 3, both)
     await world.forget("transfers/p-out-4")
-    assert await mesh.standing("placements/p") == PlacementStatus(True, END, 3, frozenset({"transfers/p-out-0"}))
+    one = frozenset({"transfers/p-out-0"})
+    assert (await mesh.standing(["placements/p"]))["placements/p"] == PlacementStatus(True, END, 3, one)
 
 
 def a_delivery(**facts: Any) -> Transfer:

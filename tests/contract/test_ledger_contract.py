@@ -351,7 +351,7 @@ async def test_a_ledger_goes_on_from_what_it_holds(opening: Open) -> None:
     await before.close()
     after = opening()
     assert [hold.placement for hold in await after.page(q.StandingHolds())] == ["placements/p", "placements/q"]
-    assert (await after.page(q.FinalUsage("placements/p"))).tasks == {0}
+    assert (await after.page(q.FinalUsage(frozenset({"placements/p"}))))["placements/p"].tasks == {0}
     states = await after.page(q.HoldStates(frozenset({"placements/p", "placements/q", "placements/r"})))
     assert states == {"placements/p": HoldState.COMMITTED, "placements/q": HoldState.HELD}
     meter = await after.page(q.UsageOfMeter("sites/a", "e", frozenset({"placements/p"})))

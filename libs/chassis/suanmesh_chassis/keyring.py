@@ -229,8 +229,7 @@ class PublishedKey:
         await self._store.put_token(self._place, record.SerializeToString(), 0, must_not_exist=False)
 
     async def _remove(self, places: Iterable[str]) -> None:
-        for place in places:
-            await self._store.delete_token(place)
+        await self._store.delete_tokens(places)
 
 
 class FixedKeys:

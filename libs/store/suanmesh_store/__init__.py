@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanmesh_store.holds import Holds, attachment_of, confirmed
+from suanmesh_store.holds import Holds, NewHold, attachment_of, confirmed
 from suanmesh_store.keyspace import Keyspace, KeyspaceError, KeyspaceErrorKind
 from suanmesh_store.layout import Kind
 from suanmesh_store.memory import MemoryKeyspace, MemoryStore
@@ -61,6 +61,7 @@ __all__ = [
     "MemoryKeyspace",
     "MemoryStore",
     "Mirror",
+    "NewHold",
     "Projection",
     "RoundLease",
     "Snapshot",

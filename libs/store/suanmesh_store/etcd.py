@@ -126,6 +126,12 @@ class EtcdKeyspace:
             found = await self._client.get(key)
         return None if found is None else _entry(found)
 
+    async def get_many(self, keys: Sequence[str]) -> list[Entry | None]:
+        """Some keys at one revision, in their order."""
+        with _troubles():
+            result = await self._client.txn([], [Op.get(key) for key in keys])
+        return [_read(response) for response in result.responses]
+
     async def scan(self, prefix: str) -> Listing:
         """All keys under a prefix at one revision."""
         with _troubles():
@@ -146,11 +152,8 @@ class EtcdKeyspace:
             result = await self._client.txn(conditions, [_operation(write) for write in writes], otherwise)
         if result.succeeded:
             return Outcome(True, result.revision, {})
-        found: dict[str, Entry | None] = {}
-        for compare, response in zip(compares, result.responses, strict=True):
-            assert isinstance(response, RangeResult)
-            found[compare.key] = _entry(response.kvs[0]) if response.kvs else None
-        return Outcome(False, result.revision, found)
+        read = zip(compares, result.responses, strict=True)
+        return Outcome(False, result.revision, {compare.key: _read(response) for compare, response in read})
 
     async def watch(
         self, prefix: str, after_revision: int, known: Mapping[str, int] | None = None
@@ -213,6 +216,11 @@ def _troubles() -> Iterator[None]:
 
 def _entry(found: KeyValue | Event) -> Entry:
     return Entry(found.key.decode(), found.value, found.create_revision, found.mod_revision, found.lease)
+
+
+def _read(response: object) -> Entry | None:
+    assert isinstance(response, RangeResult)
+    return _entry(response.kvs[0]) if response.kvs else None
 
 
 def _change(event: Event) -> tuple[str, Entry | None]:

@@ -118,6 +118,9 @@ class Keyspace(Protocol):
     async def get(self, key: str) -> Entry | None:
         """One key as it is now."""
 
+    async def get_many(self, keys: Sequence[str]) -> list[Entry | None]:
+        """Some keys at one revision, in their order."""
+
     async def scan(self, prefix: str) -> Listing:
         """All keys under a prefix at one revision."""
 

@@ -132,6 +132,11 @@ class MemoryKeyspace:
         self.tick()
         return self._space.entries.get(key)
 
+    async def get_many(self, keys: Sequence[str]) -> list[Entry | None]:
+        """Some keys, in their order."""
+        self.tick()
+        return [self._space.entries.get(key) for key in keys]
+
     async def scan(self, prefix: str) -> Listing:
         """All keys under a prefix."""
         self.tick()

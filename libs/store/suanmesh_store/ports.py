@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -104,6 +104,9 @@ class Store(Protocol):
     async def get(self, kind: Kind[M], name: str) -> Held[M] | None:
         """One document as it is now."""
 
+    async def get_many(self, kind: Kind[M], names: Iterable[str]) -> dict[str, Held[M]]:
+        """Those of some documents that are there, by name, as they are now: a few hundred are read at one revision."""
+
     async def snapshot(self, kind: Kind[M], under: str = "") -> Snapshot[M]:
         """All documents whose name begins with `under`, sorted by name, all at one revision."""
 
@@ -142,6 +145,12 @@ class Store(Protocol):
     async def open_lease(self, ttl_s: float, *, kept: bool = False) -> RoundLease:
         """A lease that ends after `ttl_s`, or, where `kept`, that long after this process falls silent."""
 
+    async def put_tokens(self, tokens: Mapping[str, bytes], lease_id: int) -> int:
+        """Attach bare keys, none of which stands yet, to a lease, all or none; returns their revision.
+
+        Raises what `put_token` raises; a Conflict names every key that stands.
+        """
+
     async def put_token(self, key: str, value: bytes, lease_id: int, *, must_not_exist: bool = True) -> int:
         """Attach a bare key to a lease and return its mod_revision.
 
@@ -152,8 +161,11 @@ class Store(Protocol):
     async def get_token(self, key: str) -> Token | None:
         """One bare key as it is now."""
 
-    async def delete_token(self, key: str) -> None:
-        """Remove a bare key; removing an absent one changes nothing."""
+    async def get_tokens(self, keys: Iterable[str]) -> dict[str, Token]:
+        """Those of some bare keys that are there, by key, as they are now."""
+
+    async def delete_tokens(self, keys: Iterable[str]) -> None:
+        """Remove bare keys, a few hundred in a transaction; removing an absent one changes nothing."""
 
     async def tokens(self, prefix: str) -> Tokens:
         """All bare keys under a prefix, at one revision."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
-from typing import Any
 
 from suanmesh.type.v1.document_pb2 import RequestRecord
 from suanmesh_kernel.clock import Clock, Rng
@@ -15,7 +14,18 @@ from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Unavailable
 from suanmesh_store import documents, plan
 from suanmesh_store.documents import Stamp
-from suanmesh_store.keyspace import Created, Events, Keyspace, KeyspaceError, KeyspaceErrorKind, Outcome, Put, Remove
+from suanmesh_store.keyspace import (
+    Created,
+    Entry,
+    Events,
+    Keyspace,
+    KeyspaceError,
+    KeyspaceErrorKind,
+    Outcome,
+    Put,
+    Remove,
+)
+from suanmesh_store.keyspace_errors import outcome_unknown, refusal_of
 from suanmesh_store.layout import Kind, M, election_key, request_key
 from suanmesh_store.plan import Fence, Plan
 from suanmesh_store.ports import Leadership, RoundLease
@@ -51,6 +61,8 @@ LEADER_LOOKUP_S = 0.5
 """Longest search for whom to name in a refusal; it is a courtesy, the refusal stands without."""
 SCAN_PAGE = 500
 """Documents that a scan reads at a time: at most 4 MiB, at 8 KiB each."""
+KEYS_AT_ONCE = 128
+"""Keys that are read, or removed, in one transaction: what any etcd takes, and at most 1 MiB of documents."""
 BULK_PACK = 200
 """Documents in one transaction of a bulk write."""
 BULK_PACK_BYTES = 1_000_000
@@ -94,6 +106,11 @@ class KeyspaceStore:
         except KeyspaceError as trouble:
             raise refusal_of(trouble) from trouble
         return None if entry is None else documents.decoded(kind, entry)
+
+    async def get_many(self, kind: Kind[M], names: Iterable[str]) -> dict[str, Held[M]]:
+        """Those of some documents that are there, by name."""
+        entries = await self._entries([kind.key(name) for name in names])
+        return {held.name: held for held in (documents.decoded(kind, entry) for entry in entries)}
 
     async def snapshot(self, kind: Kind[M], under: str = "") -> Snapshot[M]:
         """All documents whose name begins with `under`, at one revision."""
@@ -176,6 +193,13 @@ class KeyspaceStore:
                 raise
             return standing.mod_revision
 
+    async def put_tokens(self, tokens: Mapping[str, bytes], lease_id: int) -> int:
+        """Attach bare keys to a lease, all or none."""
+        fence = await self._fence()
+        compares = tuple(Created(key, 0) for key in tokens)
+        puts = tuple(Put(key, value, lease_id) for key, value in tokens.items())
+        return await self._apply(Plan(_fenced(compares, fence), puts, (), fence=fence), None)
+
     async def get_token(self, key: str) -> Token | None:
         """One bare key as it is now."""
         try:
@@ -184,10 +208,15 @@ class KeyspaceStore:
             raise refusal_of(trouble) from trouble
         return None if entry is None else documents.token(entry)
 
-    async def delete_token(self, key: str) -> None:
-        """Remove a bare key."""
-        fence = await self._fence()
-        await self._apply(Plan(_fenced((), fence), (Remove(key),), (), fence=fence), None)
+    async def get_tokens(self, keys: Iterable[str]) -> dict[str, Token]:
+        """Those of some bare keys that are there, by key."""
+        return {entry.key: documents.token(entry) for entry in await self._entries(list(keys))}
+
+    async def delete_tokens(self, keys: Iterable[str]) -> None:
+        """Remove bare keys."""
+        for some in _cut(list(keys)):
+            fence = await self._fence()
+            await self._apply(Plan(_fenced((), fence), tuple(map(Remove, some)), (), fence=fence), None)
 
     async def tokens(self, prefix: str) -> Tokens:
         """All bare keys under a prefix, at one revision."""
@@ -247,6 +276,16 @@ class KeyspaceStore:
         except KeyspaceError as trouble:
             raise refusal_of(trouble) from trouble
 
+    async def _entries(self, keys: list[str]) -> list[Entry]:
+        """What there is at some keys."""
+        found: list[Entry | None] = []
+        for some in _cut(keys):
+            try:
+                found += await self._keys.get_many(some)
+            except KeyspaceError as trouble:
+                raise refusal_of(trouble) from trouble
+        return [entry for entry in found if entry is not None]
+
     async def _packs(self, kind: Kind[M], items: Iterable[tuple[str, M]], author: Author | None) -> AsyncIterator[Plan]:
         """Cut items into transactions by count and bytes; the fence is looked at anew for each."""
         pack: list[Change] = []
@@ -287,7 +326,7 @@ class KeyspaceStore:
                 await asyncio.sleep(UNKNOWN_PAUSE_S * 2**attempt)
             else:
                 return outcome.revision if outcome.succeeded else await self._settle(step, outcome, unknown)
-        raise _outcome_unknown()
+        raise outcome_unknown()
 
     async def _settle(self, step: Plan, outcome: Outcome, unknown: bool) -> int:
         """Say why a transaction was not applied, or, after an unknown outcome, that it had been."""
@@ -296,12 +335,12 @@ class KeyspaceStore:
         if answered := plan.answered(step, outcome.found):
             raise AlreadyAnswered(answered)
         if unknown:
-            raise _outcome_unknown()
+            raise outcome_unknown()
         if plan.fenced_out(step, outcome.found):
             raise await self._not_leader()
         if stale := plan.conflict(step, outcome.found):
             raise stale
-        raise _outcome_unknown()
+        raise outcome_unknown()
 
     async def _with_idempotency(self, base: Plan, idempotency: IdempotencyRecord | None) -> Plan:
         if idempotency is None:
@@ -343,27 +382,10 @@ class KeyspaceStore:
         return sortable_id(self._last_moment, self._rng)
 
 
-def refusal_of(trouble: KeyspaceError) -> Unavailable | FailedPrecondition | InvalidArgument:
-    """What a caller is told about trouble with the keyspace."""
-    domain: dict[str, Any] = {"domain": "mesh.suanmesh"}
-    match trouble.kind:
-        case KeyspaceErrorKind.UNREACHABLE:
-            return Unavailable("NOT_READY", f"etcd cannot be reached: {trouble}", **domain)
-        case KeyspaceErrorKind.UNKNOWN:
-            return _outcome_unknown()
-        case KeyspaceErrorKind.LEASE_GONE:
-            return FailedPrecondition("LEASE_GONE", "the lease is gone, and what was attached to it")
-        case KeyspaceErrorKind.FULL:
-            return Unavailable("DISK_FULL", f"etcd is out of space: {trouble}", **domain)
-        case KeyspaceErrorKind.REFUSED:
-            return Unavailable("NOT_READY", f"etcd refuses it: {trouble}", **domain)
-        case KeyspaceErrorKind.TOO_LARGE:
-            return InvalidArgument("DOCUMENT_TOO_LARGE", f"too much for one transaction: {trouble}", **domain)
-
-
-def _outcome_unknown() -> Unavailable:
-    message = "it is not known whether the write was applied; repeat it with the same request_id"
-    return Unavailable("OUTCOME_UNKNOWN", message, domain="mesh.suanmesh")
+def _cut(keys: list[str]) -> Iterator[list[str]]:
+    """Distinct keys in parts that one transaction takes."""
+    distinct = list(dict.fromkeys(keys))
+    return (distinct[start : start + KEYS_AT_ONCE] for start in range(0, len(distinct), KEYS_AT_ONCE))
 
 
 def _fenced(compares: tuple[Created, ...], fence: Fence | None) -> tuple[Created, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextvars import Token
+from datetime import datetime
 from types import TracebackType
 
 from opentelemetry import context as otel_context
@@ -78,6 +79,13 @@ class span:  # noqa: N801 - reads as a verb: `with span("decide job", parent=doc
         self._span.end()
 
 
+def ended_span(name: str, begun: datetime, ended: datetime, *, parent: str, **attributes: type_of_attribute) -> None:
+    """Tell in the trace of `parent` of work that has been done for many at once, and when."""
+    named = {f"suanmesh.{key}": value for key, value in attributes.items()}
+    told = _TRACER.start_span(name, context_of(parent), attributes=named, start_time=_nanoseconds(begun))
+    told.end(_nanoseconds(ended))
+
+
 def mark_failed(failed: Span, error: BaseException) -> None:
     """Say on `failed` what ended it: a refusal's reason, or the type of the exception."""
     reason = error.reason if isinstance(error, Refusal) else type(error).__qualname__
@@ -120,6 +128,10 @@ def context_of(traceparent: str) -> Context:
 def is_unsampled(traceparent: str) -> bool:
     """Whether `traceparent` is one as we write them ourselves where a trace is not kept: most are."""
     return _UNSAMPLED.fullmatch(traceparent) is not None
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000) * 1000
 
 
 def span_context_of(traceparent: str) -> SpanContext | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import UTC
 
 from suanmesh.accounting.v1 import ledger_pb2
@@ -47,21 +48,13 @@ class EtcdMesh:
         held = await self._store.get(TRANSFERS, transfer)
         return Move(held.message.source, held.message.target, held.message.placement) if held else None
 
-    async def standing(self, placement: str) -> PlacementStatus | None:
+    async def standing(self, placements: Collection[str]) -> Mapping[str, PlacementStatus]:
         """Read from etcd, so that a commit made a moment ago is seen."""
-        held = await self._store.get(PLACEMENTS, placement)
-        if held is None:
-            return None
-        message, terminal = held.message, held.message.state in TERMINAL
-        end_time = message.end_time.ToDatetime(UTC) if message.HasField("end_time") else None
-        deliveries = await self._deliveries(message) if terminal else frozenset()
-        tasks = 0 if message.state in NEVER_RAN else max(1, message.work.count)
-        return PlacementStatus(terminal, end_time, tasks, deliveries)
-
-    async def _deliveries(self, placement: placement_pb2.Placement) -> frozenset[str]:
-        """Transfers of its results whose usage is reported; one that has been archived is too old to be waited for."""
-        made = [await self._store.get(TRANSFERS, name) for name in placement.output_transfers]
-        return frozenset(held.name for held in made if held is not None and _reports(held.message))
+        found = [held.message for held in (await self._store.get_many(PLACEMENTS, placements)).values()]
+        transfers = [name for message in found if message.state in TERMINAL for name in message.output_transfers]
+        made = await self._store.get_many(TRANSFERS, transfers) if transfers else {}
+        reported = frozenset(name for name, held in made.items() if _reports(held.message))
+        return {message.name: _status(message, reported) for message in found}
 
 
 class LedgerMarks:
@@ -82,6 +75,15 @@ class LedgerMarks:
         mark = ledger_pb2.LedgerMark(name=MARK, ledger=ledger)
         mark.lead_time.FromDatetime(self._clock.now())
         await self._store.commit(Create(LEDGER_MARKS, MARK, mark) if held is None else Update(held, mark))
+
+
+def _status(message: placement_pb2.Placement, reported: frozenset[str]) -> PlacementStatus:
+    """`reported` are transfers whose usage is reported; one that has been archived is too old to be waited for."""
+    terminal = message.state in TERMINAL
+    end_time = message.end_time.ToDatetime(UTC) if message.HasField("end_time") else None
+    tasks = 0 if message.state in NEVER_RAN else max(1, message.work.count)
+    deliveries = reported & set(message.output_transfers) if terminal else frozenset()
+    return PlacementStatus(terminal, end_time, tasks, deliveries)
 
 
 def _reports(transfer: transfer_pb2.Transfer) -> bool:

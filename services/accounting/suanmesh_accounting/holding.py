@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
+from suanmesh.accounting.v1 import usage_pb2
 from suanmesh_accounting import wire
 from suanmesh_accounting.domain.commands import Command, MoveHold, PlaceHold
 from suanmesh_accounting.domain.ledger import Hold, HoldState
@@ -13,6 +13,7 @@ from suanmesh_accounting.ports import Ledger, Tokens, accepted
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name, last
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Refusal
+from suanmesh_store import NewHold
 
 
 class Holding:
@@ -60,21 +61,20 @@ class Holding:
     ) -> list[pb.MoneyHold | Refusal]:
         """Put the tokens of all rows at once; what is asked for twice is put once."""
         places = [(ask.placement, ask.index, ask.attachment) for ask in asks]
-        firsts = {place: number for number, place in reversed(list(enumerate(places)))}
-        put = await asyncio.gather(*(self._with_token(asks[number], rows[number]) for number in firsts.values()))
-        tokens = dict(zip(firsts, put, strict=True))
-        return [row if isinstance(row, Refusal) else tokens[place] for place, row in zip(places, rows, strict=True)]
+        holds = {place: wire.hold_to(row) for place, row in zip(places, rows, strict=True) if isinstance(row, Hold)}
+        wanted = [
+            NewHold(placement, index, hold.SerializeToString(deterministic=True), attachment)
+            for (placement, index, attachment), hold in holds.items()
+        ]
+        tokens = dict(zip(holds, await self._tokens.put_many(wanted) if wanted else (), strict=True))
+        return [
+            row if isinstance(row, Refusal) else _with_token(holds[place], tokens[place])
+            for place, row in zip(places, rows, strict=True)
+        ]
 
-    async def _with_token(self, ask: pb.HoldAsk, row: Hold | Refusal) -> pb.MoneyHold | Refusal:
-        if isinstance(row, Refusal):
-            return row
-        hold = wire.hold_to(row)
-        value = hold.SerializeToString(deterministic=True)
-        try:
-            token = await self._tokens.put(ask.placement, ask.index, value, ask.attachment)
-        except Refusal as refusal:
-            return refusal
-        return pb.MoneyHold(hold=hold, token=token)
+
+def _with_token(hold: usage_pb2.Hold, token: str | Refusal) -> pb.MoneyHold | Refusal:
+    return token if isinstance(token, Refusal) else pb.MoneyHold(hold=hold, token=token)
 
 
 def _lost(row: Hold | Refusal, result: pb.MoneyHold | Refusal) -> str:

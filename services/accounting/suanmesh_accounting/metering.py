@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -66,8 +66,10 @@ class Known:
 class Metering:
     """Verifies, stores and rates signed usage."""
 
-    def __init__(self, ledger: Ledger, mesh: Mesh, clock: Clock, nudge: Callable[[], None], room: Room) -> None:
-        """`nudge` is called when a final record was stored, so that its hold is looked at."""
+    def __init__(
+        self, ledger: Ledger, mesh: Mesh, clock: Clock, nudge: Callable[[Iterable[str]], None], room: Room
+    ) -> None:
+        """`nudge` is told the placements of final records that were stored, so that their holds are looked at."""
         self._room = room
         self._ledger = ledger
         self._mesh = mesh
@@ -82,8 +84,7 @@ class Metering:
             good = [claim for claim in claims if isinstance(claim, Claim)]
             results = iter(await self._apply(good))
             taken += [next(results) if isinstance(claim, Claim) else claim for claim in claims]
-            if any(claim.measured.final for claim in good):
-                self._nudge()
+            self._nudge({claim.measured.placement for claim in good if claim.measured.final})
         full = sum(isinstance(each, ResourceExhausted) for each in taken)
         if full:
             QUARANTINE_REFUSED.inc(full)
@@ -170,8 +171,7 @@ class Metering:
         transfers = {each.transfer for each in measured if each.transfer and each.placement in states}
         moves = {name: await self._mesh.move_of(name) for name in sorted(transfers)}
         unseen = [name for name, state in states.items() if state is HoldState.HELD]
-        committed = [name for name in unseen if await self._mesh.standing(name) is not None]
-        return Known(moves, frozenset(committed))
+        return Known(moves, frozenset(await self._mesh.standing(unseen)) if unseen else frozenset())
 
 
 def _claim_in(signed: bytes) -> Claim:

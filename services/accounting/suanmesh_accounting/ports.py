@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from suanmesh_accounting.domain.commands import Command
 from suanmesh_accounting.domain.ledger import Move, PlacementStatus
 from suanmesh_accounting.domain.queries import Query
 from suanmesh_kernel.refusals import Refusal
+from suanmesh_store.holds import NewHold, Place
 
 R = TypeVar("R")
 
@@ -40,8 +41,8 @@ class Mesh(Protocol):
     async def move_of(self, transfer: str) -> Move | None:
         """From where to where the transfer goes, and for which placement; None when it is unknown."""
 
-    async def standing(self, placement: str) -> PlacementStatus | None:
-        """Where the placement stands; None when it was never committed.
+    async def standing(self, placements: Collection[str]) -> Mapping[str, PlacementStatus]:
+        """Where placements stand; one that was never committed is left out.
 
         Its deliveries are those whose usage will be reported: what moved nothing, or is nobody's to pay, is not.
         """
@@ -60,18 +61,18 @@ class Marks(Protocol):
 class Tokens(Protocol):
     """The tokens that stand for holds; the store's `Holds` is one."""
 
-    async def put(self, placement: str, index: int, value: bytes, attachment: str) -> str:
-        """Put a hold's token with an attachment, or find the one that stands there.
+    async def put_many(self, holds: Sequence[NewHold]) -> list[str | Refusal]:
+        """Put the tokens of holds with their attachments, or find those that stand there, in order.
 
-        Raises FailedPrecondition (`LEASE_GONE`), Aborted (`CONFLICT`) where it stands with another attachment,
-        InvalidArgument (`FIELD_INVALID`).
+        Each is refused by itself: FailedPrecondition (`LEASE_GONE`), Aborted (`CONFLICT`) where it stands with another
+        attachment, InvalidArgument (`FIELD_INVALID`), Unavailable (`NOT_READY`, `NOT_LEADER`, `OUTCOME_UNKNOWN`).
         """
 
-    async def stands(self, placement: str, index: int) -> bool:
-        """Whether the token is there."""
+    async def standing(self, places: Collection[Place]) -> frozenset[Place]:
+        """Those of some tokens that are there."""
 
-    async def drop(self, placement: str, index: int) -> None:
-        """Delete the token; no harm when it is gone."""
+    async def drop(self, places: Iterable[Place]) -> None:
+        """Delete tokens; no harm when one is gone."""
 
 
 def accepted(result: R | Refusal) -> R:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -18,6 +19,7 @@ from suanmesh_accounting.wire import microseconds, moment
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Aborted, Unavailable
+from suanmesh_store import WorkQueue
 
 log = structlog.get_logger()
 
@@ -26,6 +28,8 @@ REQUEST_MEMORY_S = 24 * 3600
 REQUEST_MEMORY = timedelta(seconds=REQUEST_MEMORY_S)
 FORGET_MAX = 500
 """Answers forgotten in one pass; more of them wait for the next."""
+TOGETHER_MAX = 100
+"""Holds settled together: a placement that waits for its own does not wait for a thousand others."""
 YOUNG = timedelta(seconds=15)
 """A hold without a token may be about to get one for so long; the scheduler's round lease is shorter."""
 
@@ -48,33 +52,43 @@ class HoldReconciler:
         self._clock = clock
         self._settings = settings
         self._backoff = backoff
-        self._wake = asyncio.Event()
+        self._nudged = WorkQueue()
         self._metering = Metering(ledger, mesh, clock, self.nudge, settings.room())
         self._looked_at = 0
 
-    def nudge(self) -> None:
-        """Look again soon: a placement changed, or a final record arrived."""
-        self._wake.set()
+    def nudge(self, placements: Iterable[str]) -> None:
+        """Look at the holds of some placements soon: their final records arrived."""
+        self._nudged.add(placements)
 
     async def run(self) -> None:
-        """Settle all standing holds and forget old answers, again and again."""
+        """Settle all standing holds and forget old answers, again and again; those that were nudged in between."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_nudges())
+            while True:
+                await self._put_off_where_away(self._look)
+                await asyncio.sleep(self._settings.resync_s)
+
+    async def _follow_nudges(self) -> None:
         while True:
-            try:
-                await self._look()
-            except (Unavailable, Aborted) as refusal:  # such as a full disk, which ending the process would not empty
-                log.warning("holds put off", reason=refusal.reason, message=refusal.message)
-            try:
-                async with asyncio.timeout(self._settings.resync_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
-            self._wake.clear()
+            await self._nudged.some()
+            placements = frozenset(self._nudged.take_many(TOGETHER_MAX))
+            await self._put_off_where_away(partial(self._look_at, StandingHolds(placements)))
+
+    async def _put_off_where_away(self, look: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await look()
+        except (Unavailable, Aborted) as refusal:  # such as a full disk, which ending the process would not empty
+            log.warning("holds put off", reason=refusal.reason, message=refusal.message)
 
     async def _look(self) -> None:
-        for hold in await self._ledger.page(StandingHolds()):
-            await self._backoff.run(hold.name, partial(self._settle_or_put_off, hold))
+        await self._look_at(StandingHolds())
         await self.forget()
         await self._backoff.run("quarantine", self._look_into_quarantine)
+
+    async def _look_at(self, which: StandingHolds) -> None:
+        holds = [hold for hold in await self._ledger.page(which) if not self._backoff.parked_s(hold.name)]
+        for start in range(0, len(holds), TOGETHER_MAX):
+            await self._settle_each(holds[start : start + TOGETHER_MAX])
 
     async def _look_into_quarantine(self) -> None:
         try:
@@ -83,36 +97,60 @@ class HoldReconciler:
         except (Unavailable, Aborted) as refusal:
             log.info("quarantine put off", reason=refusal.reason)
 
-    async def _settle_or_put_off(self, hold: Hold) -> None:
+    async def _settle_each(self, holds: Sequence[Hold]) -> None:
+        """Settle some together; a defect is looked for by halves, so that the hold that has it stops no other."""
+        if len(holds) == 1:
+            await self._backoff.run(holds[0].name, partial(self._settle_or_put_off, holds))
+        elif holds and not await self._backoff.run(
+            f"holds from {holds[0].name}", partial(self._settle_or_put_off, holds)
+        ):
+            await self._settle_each(holds[: len(holds) // 2])
+            await self._settle_each(holds[len(holds) // 2 :])
+
+    async def _settle_or_put_off(self, holds: Sequence[Hold]) -> None:
         try:
-            await self.settle(hold)
+            await self.settle(holds)
         except (Unavailable, Aborted) as refusal:
-            log.info("hold put off", placement=hold.placement, reason=refusal.reason)
+            log.info("holds put off", placement=holds[0].placement, reason=refusal.reason)
 
-    async def settle(self, hold: Hold) -> None:
-        """Bring one hold to where its placement says.
+    async def settle(self, holds: Sequence[Hold]) -> None:
+        """Bring holds to where their placements say.
 
-        Its token is dropped before the hold is RELEASED, because one that is RELEASED is not looked at again.
+        Their tokens are dropped before the holds are RELEASED, because one that is RELEASED is not looked at again.
         """
-        standing = await self._mesh.standing(hold.placement)
-        ended = standing is not None and standing.terminal
-        finals = await self._ledger.page(FinalUsage(hold.placement)) if ended else Finals()
+        moves = await self._moves(holds)
+        released = [(hold.placement, hold.position) for hold, state in moves if state is HoldState.RELEASED]
+        if released:
+            await self._tokens.drop(released)
+        if moves:
+            for moved in await self._ledger.apply([MoveHold(hold.name, state) for hold, state in moves]):
+                accepted(moved)
+
+    async def _moves(self, holds: Sequence[Hold]) -> list[tuple[Hold, HoldState]]:
+        """Which holds are to go to another state."""
+        standing = await self._mesh.standing({hold.placement for hold in holds})
+        ended = frozenset(name for name, status in standing.items() if status.terminal)
+        finals = await self._ledger.page(FinalUsage(ended)) if ended else {}
         now = self._clock.now()
-        state = next_state(
-            hold.state,
-            standing,
-            finals,
-            now=now,
-            late=timedelta(seconds=self._settings.late_usage_s),
-            orphaned=standing is None
-            and now - moment(hold.create_us) > YOUNG
-            and not await self._tokens.stands(hold.placement, hold.position),
-        )
-        if state is HoldState.RELEASED:
-            await self._tokens.drop(hold.placement, hold.position)
-        if state is not hold.state:
-            [moved] = await self._ledger.apply([MoveHold(hold.name, state)])
-            accepted(moved)
+        uncommitted = [
+            (hold.placement, hold.position)
+            for hold in holds
+            if hold.placement not in standing and now - moment(hold.create_us) > YOUNG
+        ]
+        tokens = await self._tokens.standing(uncommitted) if uncommitted else frozenset()
+        orphaned = set(uncommitted) - tokens
+        settled = [
+            next_state(
+                hold.state,
+                standing.get(hold.placement),
+                finals.get(hold.placement, Finals()),
+                now=now,
+                late=timedelta(seconds=self._settings.late_usage_s),
+                orphaned=(hold.placement, hold.position) in orphaned,
+            )
+            for hold in holds
+        ]
+        return [(hold, state) for hold, state in zip(holds, settled, strict=True) if state is not hold.state]
 
     async def forget(self) -> None:
         """Forget some of the answers to requests that nobody repeats any more."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 from suanmesh_accounting.domain.ledger import Move, PlacementStatus
-from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgument
+from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgument, Refusal
+from suanmesh_store.holds import NewHold, Place
 
 
 @dataclass(slots=True)
@@ -25,9 +27,9 @@ class FakeMesh:
         """A transfer a test has put there."""
         return self.moves.get(transfer)
 
-    async def standing(self, placement: str) -> PlacementStatus | None:
-        """A placement a test has put there."""
-        return self.statuses.get(placement)
+    async def standing(self, placements: Collection[str]) -> dict[str, PlacementStatus]:
+        """Placements a test has put there."""
+        return {name: self.statuses[name] for name in placements if name in self.statuses}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +63,29 @@ class FakeTokens:
         """As a commit does it: the hold outlives its round."""
         self._tokens[placement, index] = FakeToken("", self._tokens[placement, index].number)
 
-    async def put(self, placement: str, index: int, value: bytes, attachment: str) -> str:
-        """Put the token, or find the one that stands."""
-        standing = self._tokens.get((placement, index))
-        if standing is not None and standing.attachment == attachment:
+    async def put_many(self, holds: Sequence[NewHold]) -> list[str | Refusal]:
+        """Put the tokens, or find those that stand."""
+        return [self._put(hold) for hold in holds]
+
+    def _put(self, hold: NewHold) -> str | Refusal:
+        standing = self._tokens.get((hold.placement, hold.index))
+        if standing is not None and standing.attachment == hold.attachment:
             return str(standing.number)
-        if not attachment:
-            raise InvalidArgument("FIELD_INVALID", "attachment: '' is not one", field="attachment")
-        if attachment not in self._open:
-            raise FailedPrecondition("LEASE_GONE", f"{attachment} is over")
+        if not hold.attachment:
+            return InvalidArgument("FIELD_INVALID", "attachment: '' is not one", field="attachment")
+        if hold.attachment not in self._open:
+            return FailedPrecondition("LEASE_GONE", f"{hold.attachment} is over")
         if standing is not None:
-            message = f"{placement} holds with another attachment"
-            raise Aborted("CONFLICT", message, domain="mesh.suanmesh", name=placement)
-        self._tokens[placement, index] = FakeToken(attachment, next(self._count))
-        return str(self._tokens[placement, index].number)
+            message = f"{hold.placement} holds with another attachment"
+            return Aborted("CONFLICT", message, domain="mesh.suanmesh", name=hold.placement)
+        made = self._tokens[hold.placement, hold.index] = FakeToken(hold.attachment, next(self._count))
+        return str(made.number)
 
-    async def stands(self, placement: str, index: int) -> bool:
-        """Whether the token is there."""
-        return (placement, index) in self._tokens
+    async def standing(self, places: Collection[Place]) -> frozenset[Place]:
+        """Those of some tokens that are there."""
+        return frozenset(place for place in places if place in self._tokens)
 
-    async def drop(self, placement: str, index: int) -> None:
-        """Delete the token."""
-        self._tokens.pop((placement, index), None)
+    async def drop(self, places: Iterable[Place]) -> None:
+        """Delete tokens."""
+        for place in places:
+            self._tokens.pop(place, None)

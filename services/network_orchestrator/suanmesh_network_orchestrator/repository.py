@@ -133,7 +133,7 @@ class Repository:
         async with self._writing:
             held = await self._store.get(RESERVATIONS, reservation.name)
             if held is None or wire.reservation_from(held.message).state is State.RELEASED:
-                await self._holds.drop(reservation.placement, index_of(reservation))
+                await self._holds.drop([(reservation.placement, index_of(reservation))])
 
     async def forget(self, name: str, older_than: timedelta) -> None:
         """Move a reservation that was given back long enough ago to the archive."""
@@ -157,7 +157,7 @@ class Repository:
         standing = await self._holds.attachment(ask.placement, ask.index)
         if reservations.answers(reservation, ask) and standing in (None, attachment):
             return held
-        await self._holds.drop(ask.placement, ask.index)
+        await self._holds.drop([(ask.placement, ask.index)])
         await self._release(held, reservation)
         return await self._store.get(RESERVATIONS, name)
 

@@ -25,7 +25,7 @@ from suanmesh_scheduler.snapshot import Snapshot, SnapshotReader
 from suanmesh_scheduler.unplaced import Decisions, Unplaced
 from suanmesh_store import Held, Store, attachment_of
 from suanmesh_store.layout import PLACEMENTS
-from suanmesh_telemetry import Span, names, span, traceparent_of
+from suanmesh_telemetry import Span, ended_span, names, span, traceparent_of
 
 MIRROR_S_MAX = 5.0
 """How long the mirrors may be behind what was committed last."""
@@ -124,18 +124,24 @@ class Rounds:
         return outcome
 
     async def _decide(self, waiting: Sequence[Held[job_pb2.Job]]) -> _Round:
-        with _spans(names.DECIDE_JOB, waiting) as traced:
+        """A job that waits is decided in round after round: besides the first, whose trace tells of the calls, only
+        those that get a place have a span of it."""
+        begun = self._clock.now()
+        with span(names.DECIDE_JOB, parent=waiting[0].traceparent, job=waiting[0].name) as first:
             snapshot = await self._snapshots.read([held.message for held in waiting])
             turns = [turn for turn in snapshot.turns if isinstance(turn, Turn)]
             decided = iter(decide_round(turns, self._classes))
-            for each in traced.values():
-                each.set_attribute("suanmesh.candidates", snapshot.pools)
+            first.set_attribute("suanmesh.candidates", snapshot.pools)
         round_ = _Round(snapshot.links)
         for held, turn in zip(waiting, snapshot.turns, strict=True):
             if isinstance(turn, Refusal):
                 round_.outcome.refused[held.name] = turn
             else:
                 self._sort(held, turn, next(decided), snapshot, round_)
+        for chosen in round_.chosen:
+            if chosen.job is not waiting[0]:
+                parent, job, pools = chosen.job.traceparent, chosen.job.name, snapshot.pools
+                ended_span(names.DECIDE_JOB, begun, self._clock.now(), parent=parent, job=job, candidates=pools)
         return round_
 
     def _sort(self, held: Held[job_pb2.Job], turn: Turn, decided: Decided, snapshot: Snapshot, round_: _Round) -> None:

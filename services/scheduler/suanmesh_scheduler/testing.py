@@ -145,7 +145,7 @@ class FakePeers:
         for key, hold in list(self.holds.items()):
             if not await self._stands(key, hold):
                 owner = self.accounting_store if key.split("/")[-2] == "accounting" else self.network_store
-                await owner.delete_token(key)
+                await owner.delete_tokens([key])
 
     async def standing(self, resource: str = "") -> int:
         """How much stands held, of one resource or in all."""

@@ -20,8 +20,8 @@ from suanmesh_store import KeyspaceError
 from suanmesh_store.archive import Archive, ArchiveEntry
 from suanmesh_store.etcd import _troubles
 from suanmesh_store.keyspace import KeyspaceErrorKind
+from suanmesh_store.keyspace_errors import refusal_of as refusal_of_keyspace
 from suanmesh_store.layout import JOBS
-from suanmesh_store.store import refusal_of as refusal_of_keyspace
 from suanmesh_store.transactions import DEFECTS, Worker, refusal_of
 
 REASONS = {"DISK_FULL", "NOT_READY", "STORE_CORRUPT", "CONFLICT", "DOCUMENT_TOO_LARGE"}

@@ -26,7 +26,7 @@ from suanmesh_store import (
     Update,
 )
 from suanmesh_store.layout import JOBS, PLACEMENTS, SITES, hold_key
-from suanmesh_store.store import SCAN_PAGE
+from suanmesh_store.store import KEYS_AT_ONCE, SCAN_PAGE
 
 ANNA = Author("spiffe://demo/party/lab/user/anna", "r-1")
 SUBMIT = IdempotencyKey(ANNA.principal, ANNA.request_id, "/suanmesh.scheduler.v1.SchedulerService/SubmitJobs")
@@ -63,6 +63,18 @@ async def test_a_document_is_read_back_as_it_was_written(world: Any) -> None:
 async def test_a_document_that_is_not_there_is_none(world: Any) -> None:
     """A reader must tell an absent job from an empty one."""
     assert await world.store("scheduler").get(JOBS, "jobs/a") is None
+
+
+async def test_many_documents_are_read_at_once_and_those_that_are_gone_left_out(world: Any) -> None:
+    """A reader of a thousand placements must not ask a thousand times, nor take a missing one for an empty one."""
+    store = world.store("scheduler")
+    names = [f"jobs/{number:04}" for number in range(KEYS_AT_ONCE + 2)]
+    await store.bulk_put(JOBS, ((name, a_job(name)) for name in names))
+
+    found = await store.get_many(JOBS, [*names[::-1], "jobs/none", names[0]])
+
+    assert {name: held.message for name, held in found.items()} == {name: a_job(name) for name in names}
+    assert await store.get_many(JOBS, []) == {}
 
 
 async def test_an_update_counts_up_and_goes_on_in_the_same_name_and_trace(world: Any) -> None:

@@ -66,8 +66,8 @@ async def test_a_round_commits_over_its_holds(world: Any) -> None:
         (PATH, b"1 Gbit/s", 0),
     ]
     assert await Holds(money).attachment("placements/p", 0) == ""
-    await Holds(money).drop("placements/p", 0)
-    await Holds(money).drop("placements/p", 0)
+    await Holds(money).drop([("placements/p", 0)])
+    await Holds(money).drop([("placements/p", 0)])
     assert await money.get_token(MONEY) is None
 
 
@@ -210,7 +210,7 @@ async def test_a_leader_paused_past_its_lease_can_commit_nothing(world: Any, kno
         woken.commit(Update(held, Job(name="jobs/a", account="accounts/x"))),
         woken.bulk_put(JOBS, [("jobs/c", Job(name="jobs/c"))]),
         woken.put_token("/suanmesh/holds/p/scheduler/0", b"", lease.id),
-        woken.delete_token(new.key),
+        woken.delete_tokens([new.key]),
     ):
         with pytest.raises(Unavailable) as refused:
             await attempt

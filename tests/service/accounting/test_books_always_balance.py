@@ -99,7 +99,7 @@ class Shop:
 
     async def commit(self, number: int) -> None:
         name = f"placements/{number}"
-        if await self.tokens.stands(name, 0) and name not in self.mesh.statuses:
+        if await self.tokens.standing([(name, 0)]) and name not in self.mesh.statuses:
             self.tokens.confirm(name, 0)
             self.mesh.statuses[name] = PlacementStatus(terminal=False, end_time=None, tasks=1)
 
@@ -129,8 +129,7 @@ class Shop:
         self.clock.advance(seconds)
 
     async def settle(self) -> None:
-        for hold in await self.ledger.page(StandingHolds()):
-            await self.reconciler.settle(hold)
+        await self.reconciler.settle(await self.ledger.page(StandingHolds()))
 
     async def _record(self, number: int, amounts: Sequence[int], *, final: bool) -> None:
         self.sequence += 1

@@ -191,7 +191,7 @@ async def test_a_restart_finds_what_the_crash_left(opened: Any, link: Any) -> No
         kept = (await net.reserve("p2", 100, attachment_of(lease))).hold
         await net.commit_placement("p2", kept)
         store = net.store
-    await Holds(store).drop("placements/p1", 0)
+    await Holds(store).drop([("placements/p1", 0)])
     async with opened() as net:
         await net.until_reservation("p1", RELEASED)
         await net.until_reservation("p2", COMMITTED)

@@ -164,7 +164,7 @@ async def test_a_hold_that_does_not_stand_any_more_commits_nothing(
         for ask in asks if not lapsed else ():
             lapsed.append(ask.placement)
             holds = Holds(scheduler.peers.accounting_store)
-            await holds.drop(ask.placement, ask.index)
+            await holds.drop([(ask.placement, ask.index)])
             if replaced:
                 await holds.put(ask.placement, ask.index, b"another", ask.attachment)
         return answers

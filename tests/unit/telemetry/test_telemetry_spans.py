@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suanmesh_kernel.refusals import NotFound
-from suanmesh_telemetry import current_trace_id, current_traceparent, names, span
+from suanmesh_telemetry import current_trace_id, current_traceparent, ended_span, names, span
 from suanmesh_telemetry.rpc import CallSpans
 from suanmesh_telemetry.spans import span_context_of, traceparent_of
 from suanmesh_telemetry.testing import record_spans, recorded_spans
@@ -44,6 +45,17 @@ def test_a_refusal_marks_its_span_with_the_reason() -> None:
     (ended,) = recorded_spans()
     assert ended.attributes == {"error.type": "JOB_UNKNOWN", "suanmesh.reason": "JOB_UNKNOWN"}
     assert ended.status.status_code.name == "ERROR"
+
+
+def test_work_done_for_many_is_told_in_the_trace_of_each() -> None:
+    """A job decided in a round with a hundred others must show in its own trace when, and for how long."""
+    begun = datetime(2026, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC)
+    ended_span(names.DECIDE_JOB, begun, begun + timedelta(milliseconds=3), parent=PARENT, job="jobs/x")
+
+    (ended,) = recorded_spans()
+    assert (ended.name, ended.attributes) == ("decide job", {"suanmesh.job": "jobs/x"})
+    assert (ended.context.trace_id, ended.parent and ended.parent.span_id) == (int("a" * 32, 16), int("b" * 16, 16))
+    assert (ended.start_time, ended.end_time) == (1_767_225_600_250_000_000, 1_767_225_600_253_000_000)
 
 
 def test_work_that_nobody_asked_for_is_not_kept() -> None:

@@ -146,7 +146,9 @@ class Holds(Query[Page[Hold]]):
 
 @dataclass(frozen=True, slots=True)
 class StandingHolds(Query[tuple[Hold, ...]]):
-    """All holds that have not been given back, the oldest first."""
+    """Holds that have not been given back, the oldest first: of some placements, or all where none is named."""
+
+    placements: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +159,10 @@ class HoldStates(Query[Mapping[str, HoldState]]):
 
 
 @dataclass(frozen=True, slots=True)
-class FinalUsage(Query[Finals]):
-    """Of which work of a placement the final record has been charged."""
+class FinalUsage(Query[Mapping[str, Finals]]):
+    """Of which work of placements the final record has been charged; of those that have any."""
 
-    placement: str
+    placements: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

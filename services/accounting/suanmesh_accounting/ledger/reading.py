@@ -126,9 +126,11 @@ def _hold_order() -> ColumnElement[str]:
     )
 
 
-def _standing_holds(c: Connection, _: q.StandingHolds) -> tuple[Hold, ...]:
-    query = select(t.holds).where(t.holds.c.state.in_(STANDING)).order_by(t.holds.c.create_us, t.holds.c.name)
-    return tuple(map(hold_of, c.execute(query)))
+def _standing_holds(c: Connection, query: q.StandingHolds) -> tuple[Hold, ...]:
+    columns = t.holds.c
+    found = select(t.holds).where(columns.state.in_(STANDING)).order_by(columns.create_us, columns.name)
+    found = found.where(columns.placement.in_(query.placements)) if query.placements else found
+    return tuple(map(hold_of, c.execute(found)))
 
 
 def _hold_states(c: Connection, query: q.HoldStates) -> dict[str, HoldState]:
@@ -138,15 +140,22 @@ def _hold_states(c: Connection, query: q.HoldStates) -> dict[str, HoldState]:
     return {row.placement: HoldState(row.state) for row in rows}
 
 
-def _final_usage(c: Connection, query: q.FinalUsage) -> Finals:
+def _final_usage(c: Connection, query: q.FinalUsage) -> dict[str, Finals]:
     u = t.usage.c
-    rows = c.execute(
-        select(u.task, u.transfer).where(u.placement == query.placement, u.final.is_(True), u.ratable.is_(True))
-    ).all()
-    return Finals(
-        frozenset(row.task for row in rows if not row.transfer),
-        frozenset(row.transfer for row in rows if row.transfer),
+    final = select(u.placement, u.task, u.transfer).where(
+        u.placement.in_(query.placements), u.final.is_(True), u.ratable.is_(True)
     )
+    tasks: dict[str, set[int]] = {}
+    transfers: dict[str, set[str]] = {}
+    for row in c.execute(final) if query.placements else ():
+        if row.transfer:
+            transfers.setdefault(row.placement, set()).add(row.transfer)
+        else:
+            tasks.setdefault(row.placement, set()).add(row.task)
+    return {
+        name: Finals(frozenset(tasks.get(name, ())), frozenset(transfers.get(name, ())))
+        for name in tasks.keys() | transfers.keys()
+    }
 
 
 def _payable_quarantine(c: Connection, query: q.PayableQuarantine) -> tuple[q.KeptUsage, ...]:

@@ -1,0 +1,32 @@
+"""What a caller is told about an error of the keyspace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Unavailable
+from suanmesh_store.keyspace import KeyspaceError, KeyspaceErrorKind
+
+
+def refusal_of(trouble: KeyspaceError) -> Unavailable | FailedPrecondition | InvalidArgument:
+    """What a caller is told about trouble with the keyspace."""
+    domain: dict[str, Any] = {"domain": "mesh.suanmesh"}
+    match trouble.kind:
+        case KeyspaceErrorKind.UNREACHABLE:
+            return Unavailable("NOT_READY", f"etcd cannot be reached: {trouble}", **domain)
+        case KeyspaceErrorKind.UNKNOWN:
+            return outcome_unknown()
+        case KeyspaceErrorKind.LEASE_GONE:
+            return FailedPrecondition("LEASE_GONE", "the lease is gone, and what was attached to it")
+        case KeyspaceErrorKind.FULL:
+            return Unavailable("DISK_FULL", f"etcd is out of space: {trouble}", **domain)
+        case KeyspaceErrorKind.REFUSED:
+            return Unavailable("NOT_READY", f"etcd refuses it: {trouble}", **domain)
+        case KeyspaceErrorKind.TOO_LARGE:
+            return InvalidArgument("DOCUMENT_TOO_LARGE", f"too much for one transaction: {trouble}", **domain)
+
+
+def outcome_unknown() -> Unavailable:
+    """A write of which nobody can say whether it was applied."""
+    message = "it is not known whether the write was applied; repeat it with the same request_id"
+    return Unavailable("OUTCOME_UNKNOWN", message, domain="mesh.suanmesh")
