@@ -1,20 +1,23 @@
-"""Two worlds for one suite: the twin in memory, and a real etcd of three members."""
+"""Two worlds for the suites of documents, a twin in memory and a real etcd of three members; three for records."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
-from typing import Protocol
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
+from record_datasets import DATASETS, OTHERS, Open
 
 from suanmesh_etcd3 import Client, connect
-from suanmesh_kernel.clock import HandClock, SystemClock, system_rng
+from suanmesh_kernel.clock import HandClock, SystemClock, seeded_rng, system_rng
 from suanmesh_local.etcd import EtcdCluster
 from suanmesh_store.etcd import EtcdKeyspace, EtcdStore, elect
 from suanmesh_store.layout import election_key
 from suanmesh_store.memory import MemoryKeyspace, MemoryLease, MemoryStore, MemoryTerm
 from suanmesh_store.ports import Leadership, RoundLease
+from suanmesh_store.records import MemoryDatabase, MemoryRecords, RecordKind, Records, open_records
 from suanmesh_store.store import KeyspaceStore
 
 TTL_S = 2
@@ -108,3 +111,32 @@ async def world(cluster: EtcdCluster | None) -> AsyncIterator[World]:
     async with connect(cluster.endpoints) as client:
         await client.delete_prefix("/suanmesh/")
         yield EtcdWorld(client)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+async def opening(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> AsyncIterator[Open]:
+    """Opens the same records, as often as a test wants, each time as another process would."""
+    rng, database = seeded_rng(1), MemoryDatabase()
+    url = f"sqlite:///{tmp_path}/records"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres").new_database()
+    async with AsyncExitStack() as closing:
+
+        def open_one(*kinds: RecordKind[Any]) -> Records:
+            if request.param == "memory":
+                return MemoryRecords(clock, rng, database)
+            records = open_records(url, "transport", kinds or (DATASETS, OTHERS), clock, rng)
+            closing.push_async_callback(records.close)
+            return records
+
+        yield open_one
+
+
+@pytest.fixture
+def records(opening: Open) -> Records:
+    return opening()

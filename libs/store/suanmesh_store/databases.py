@@ -1,0 +1,106 @@
+"""Engines of SQL databases, set up so that a commit is on the disk before anybody is told: SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+
+from suanmesh_store.soundness import must_be_sound_at
+
+READERS = 2
+"""Queries of one process that a database answers at the same time."""
+BUSY_MS = 5_000
+"""How long a transaction of SQLite waits for that of another process, milliseconds."""
+CONNECT_S = 5
+"""How long a connection to PostgreSQL may take to be made, seconds."""
+WAIT_S = 5
+"""How long a transaction of PostgreSQL waits for those of others, seconds."""
+QUERY_S = 30
+"""How long one statement of PostgreSQL may take, seconds."""
+FILE_MODE = 0o600
+_TABLES_LOCK = 0x5355_414E
+"""Whoever makes tables holds this advisory lock, so that two that start at once make them once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Transactions of `writing` see all that was committed when they read; those of `reading` one moment."""
+
+    writing: Engine
+    reading: Engine
+
+    @contextmanager
+    def making_tables(self) -> Iterator[Connection]:
+        """A transaction that makes tables, while nobody else does."""
+        with self.writing.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _TABLES_LOCK})
+            yield connection
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.writing.dispose()
+        self.reading.dispose()
+
+
+def open_engines(url: str, what: str, *, application: str, schema: str = "") -> Engines:
+    """Engines for `sqlite:///{path}` or `postgresql://{user}@{host}/{database}`; `what` names it to people.
+
+    Several services may share a database of PostgreSQL, each in a `schema` of its own. Raises StoreCorrupt where a file
+    is damaged, ValueError for another URL.
+    """
+    scheme = url.partition(":")[0].partition("+")[0]
+    if scheme == "sqlite":
+        must_be_sound_at(url, what)
+        _make_private(url)
+        return Engines(_sqlite(url, "BEGIN IMMEDIATE"), _sqlite(url, "BEGIN"))
+    if scheme == "postgresql":
+        return _postgres(url, application, schema)
+    raise ValueError(f"{what} lies at sqlite:///... or at postgresql://..., not at {scheme}://...")
+
+
+def _make_private(url: str) -> None:
+    """Let a new file be its owner's alone from its first byte on; SQLite gives its companions the same mode."""
+    path = Path(make_url(url).database or "")
+    with suppress(OSError):  # whoever opens it says what keeps it from being made, or it is there
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
+
+
+def _sqlite(url: str, begin: str) -> Engine:
+    engine = create_engine(url)
+    event.listen(engine, "connect", _made_durable)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def _made_durable(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # else Python begins transactions late and ends them at a savepoint
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _postgres(url: str, application: str, schema: str) -> Engines:
+    """Every commit is on the server's disk before it is told, whatever the server's own default is."""
+    driven = make_url(url).set(drivername="postgresql+psycopg")
+    options = (
+        f"-c synchronous_commit=on -c lock_timeout={WAIT_S}s -c statement_timeout={QUERY_S}s"
+        f" -c idle_in_transaction_session_timeout={QUERY_S}s -c timezone=UTC"
+    )
+    arguments = {"connect_timeout": CONNECT_S, "application_name": application, "options": options}
+    if schema:
+        _make_schema(create_engine(driven, connect_args=arguments), schema)
+        arguments["options"] = f"{options} -c search_path={schema}"
+    engine = create_engine(driven, pool_size=READERS + 1, max_overflow=0, pool_pre_ping=True, connect_args=arguments)
+    return Engines(engine, engine.execution_options(isolation_level="REPEATABLE READ"))
+
+
+def _make_schema(engine: Engine, schema: str) -> None:
+    with Engines(engine, engine).making_tables() as connection:
+        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    engine.dispose()

@@ -1,0 +1,224 @@
+"""One thread that writes: whoever comes while it is busy shares the next transaction, hence one wait for the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import structlog
+from sqlalchemy import exc
+
+from suanmesh_kernel.refusals import Aborted, DataLoss, Refusal, Unavailable
+from suanmesh_store.transactions import refusal_of
+
+log = structlog.get_logger()
+
+WAITING_MAX = 20_000
+"""Commands that may wait for their turn, of all callers together."""
+TOGETHER_MAX = 1_000
+"""Commands of several callers that share a transaction; a hold waits no longer than for so many of usage."""
+TRIES_MAX = 8
+"""How often a transaction is begun anew because others have changed what it read."""
+
+DATABASE_ERRORS = (exc.SQLAlchemyError, sqlite3.Error, OSError)
+
+
+class Stage(Enum):
+    """How far the commands of a caller have come."""
+
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    COMMITTING = "COMMITTING"
+    WITHDRAWN = "WITHDRAWN"
+
+
+@dataclass(slots=True, eq=False)
+class Submission:
+    """What one caller wants done, and whom to tell; what changes of it changes under the lock only."""
+
+    commands: Sequence[Any]
+    loop: asyncio.AbstractEventLoop
+    told: asyncio.Future[list[Any]]
+    stage: Stage = Stage.WAITING
+    alone: bool = False
+    """Whether it gets a transaction to itself, because one that it shared failed."""
+
+
+class CallerGone(Exception):
+    """A caller was cancelled while its commands were carried out: the transaction is to be made without it."""
+
+
+class Stale(Exception):
+    """Another writer has changed what was read; nothing may be kept of the transaction."""
+
+
+Transact = Callable[[Sequence[Any], Callable[[], None]], tuple[list[Any], bool]]
+"""Carries out commands in one transaction and calls back right before it commits; nothing is kept where that raises.
+
+Gives the results, and whether anything was written. Raises Stale and errors of the database.
+"""
+
+
+class GroupCommit:
+    """Carries out what callers submit in their order, many callers in one transaction, one transaction at a time."""
+
+    def __init__(self, transact: Transact, what: str) -> None:
+        """`what` names the database to people, such as `the ledger`."""
+        self._transact = transact
+        self._what = what
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=what)
+        self._lock = threading.Lock()
+        self._waiting: deque[Submission] = deque()
+        self._commands = 0
+        self._idle = threading.Event()
+        self._idle.set()
+        self._closed = False
+        self.trouble: Refusal | None = None
+        """What kept the last transaction from being made, until another one has written; None for nothing."""
+
+    async def submit(self, commands: Sequence[Any]) -> list[Any]:
+        """Carry out commands, all in one transaction. Raises refusals in place of the database's errors."""
+        loop = asyncio.get_running_loop()
+        submission = Submission(commands, loop, loop.create_future())
+        self._take(submission)
+        try:
+            return await submission.told
+        except asyncio.CancelledError:
+            self._withdraw(submission)
+            raise
+
+    async def close(self) -> None:
+        """Finish what waits, and take nothing more."""
+        with self._lock:
+            self._closed = True
+        await asyncio.to_thread(self._idle.wait)
+        await asyncio.to_thread(self._thread.shutdown)
+
+    def _take(self, submission: Submission) -> None:
+        with self._lock:
+            if self._closed:
+                message = f"{self._what} is closed, this instance leads no more"
+                raise Unavailable("NOT_READY", message, domain="mesh.suanmesh")
+            if self._commands + len(submission.commands) > WAITING_MAX:
+                message = f"{self._commands} commands wait for {self._what} already, at most {WAITING_MAX} may"
+                raise Unavailable("PROCESS_FULL", message, domain="mesh.suanmesh", retry_delay_s=1.0)
+            self._waiting.append(submission)
+            self._commands += len(submission.commands)
+            if self._idle.is_set():
+                self._begin()
+
+    def _withdraw(self, submission: Submission) -> None:
+        """A caller was cancelled: nothing of its commands is to stay, unless it is too late for that."""
+        with self._lock:
+            late = submission.stage is Stage.COMMITTING
+            if not late:
+                submission.stage = Stage.WITHDRAWN
+        if late:
+            kinds = sorted({type(command).__name__ for command in submission.commands})
+            log.warning("transaction outlived its caller", work=self._what, item=" ".join(kinds))
+
+    def _begin(self) -> None:
+        """Hand the next callers to the thread; called under the lock, while it has nothing to do."""
+        group: list[Submission] = []
+        taken = 0
+        while self._waiting and _fits(group, taken, self._waiting[0]):
+            group.append(self._waiting.popleft())
+            taken += len(group[-1].commands)
+        self._commands -= taken
+        if not group:
+            self._idle.set()
+            return
+        self._idle.clear()
+        self._thread.submit(self._carried_out, group).add_done_callback(partial(self._end, group))
+
+    def _end(self, group: list[Submission], work: Future[tuple[list[Submission], list[Any]]]) -> None:
+        """Tell the callers of a transaction that is over, or have each try by itself, and begin the next."""
+        fault = work.exception()
+        if fault is None:
+            live, results = work.result()
+            place = iter(results)
+            for submission in live:
+                _tell(submission, list(islice(place, len(submission.commands))))
+        elif len(group) == 1 or isinstance(fault, Unavailable | DataLoss):
+            for submission in group:
+                _tell(submission, fault)
+        with self._lock:
+            if fault is not None and len(group) > 1 and not isinstance(fault, Unavailable | DataLoss):
+                for submission in group:
+                    submission.alone = True
+                self._waiting.extendleft(reversed(group))
+                self._commands += sum(len(submission.commands) for submission in group)
+            self._begin()
+
+    def _carried_out(self, group: list[Submission]) -> tuple[list[Submission], list[Any]]:
+        """The callers that are still there, and the results of all their commands in order."""
+        tries = 0
+        while tries < TRIES_MAX:
+            live = self._still_there(group)
+            commands = [command for submission in live for command in submission.commands]
+            if not commands:
+                return [], []
+            try:
+                results, wrote = self._transact(commands, partial(self._enter_commit, live))
+            except CallerGone:
+                continue
+            except Stale:
+                tries += 1
+                continue
+            except DATABASE_ERRORS as fault:
+                refusal = refusal_of(fault, self._what)
+                if isinstance(refusal, Aborted):
+                    tries += 1
+                    continue
+                self.note(refusal)
+                raise refusal or fault from fault
+            if wrote or (self.trouble is not None and self.trouble.reason != "DISK_FULL"):
+                self.trouble = None
+            return live, results
+        raise Aborted("CONFLICT", f"others keep changing {self._what}; try again", domain="mesh.suanmesh")
+
+    def _still_there(self, group: list[Submission]) -> list[Submission]:
+        with self._lock:
+            live = [submission for submission in group if submission.stage is not Stage.WITHDRAWN]
+            for submission in live:
+                submission.stage = Stage.RUNNING
+            return live
+
+    def note(self, refusal: Refusal | None) -> None:
+        """Take note of what kept a transaction from being made."""
+        self.trouble = refusal if isinstance(refusal, Unavailable | DataLoss) else None
+
+    def _enter_commit(self, live: list[Submission]) -> None:
+        """From here on nobody can withdraw. Raises CallerGone where somebody has."""
+        with self._lock:
+            if any(submission.stage is Stage.WITHDRAWN for submission in live):
+                raise CallerGone
+            for submission in live:
+                submission.stage = Stage.COMMITTING
+
+
+def _fits(group: list[Submission], taken: int, more: Submission) -> bool:
+    if not group:
+        return True
+    return not (group[0].alone or more.alone) and taken + len(more.commands) <= TOGETHER_MAX
+
+
+def _tell(submission: Submission, outcome: list[Any] | BaseException) -> None:
+    def tell() -> None:
+        if submission.told.done():  # cancelled
+            return
+        if isinstance(outcome, BaseException):
+            submission.told.set_exception(outcome)
+        else:
+            submission.told.set_result(outcome)
+
+    submission.loop.call_soon_threadsafe(tell)

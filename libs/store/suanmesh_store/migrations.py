@@ -1,0 +1,46 @@
+"""Brings the tables of an older database up to those of this version, each step once, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import BigInteger, Column, Connection, Inspector, MetaData, Table, insert, inspect, select
+
+from suanmesh_store.soundness import StoreCorrupt
+
+Step = Callable[[Connection], None]
+"""What makes a version out of the one before; one that has been released is never changed."""
+
+
+def version_table(metadata: MetaData) -> Table:
+    """Where a database keeps which version its tables are of."""
+    return Table("schema_version", metadata, Column("version", BigInteger, primary_key=True))
+
+
+def bring_up(
+    connection: Connection, what: str, metadata: MetaData, steps: Sequence[Step], unnumbered: Callable[[Inspector], int]
+) -> None:
+    """Make the tables, or change those that are there; whoever calls it lets nobody else do so meanwhile.
+
+    The newest version is the number of `steps`, of which the first stands for the tables as they first were;
+    `unnumbered` tells the version of a database that keeps none, 0 for an empty one. Raises StoreCorrupt where a newer
+    version has written it.
+    """
+    numbers = metadata.tables["schema_version"]
+    tables = inspect(connection)
+    if tables.has_table(numbers.name):
+        version = int(connection.execute(select(numbers.c.version)).scalar_one())
+    else:
+        version = unnumbered(tables)
+    if version > len(steps):
+        raise StoreCorrupt(
+            f"{what} has tables of version {version}, this program knows none beyond {len(steps)}: run what wrote it, "
+            "or bring back a copy from before"
+        )
+    if version == 0:
+        metadata.create_all(connection)
+    for step in steps[version:] if version else ():
+        step(connection)
+    numbers.create(connection, checkfirst=True)
+    connection.execute(numbers.delete())
+    connection.execute(insert(numbers).values(version=len(steps)))

@@ -1,0 +1,44 @@
+"""What grows with use, in its owner's SQL: records with indexes, pages, feeds and answers kept with their effect."""
+
+from __future__ import annotations
+
+from suanmesh_store.records.kinds import Field, Index, Key, RecordKind
+from suanmesh_store.records.memory import MemoryDatabase, MemoryRecords
+from suanmesh_store.records.opening import open_records
+from suanmesh_store.records.ports import PAGE_MAX, Records
+from suanmesh_store.records.sql import SqlRecords
+from suanmesh_store.records.values import (
+    ABSENT,
+    Feed,
+    Identity,
+    Outcome,
+    Put,
+    Record,
+    Remove,
+    Write,
+    Written,
+    written,
+)
+
+__all__ = [
+    "ABSENT",
+    "PAGE_MAX",
+    "Feed",
+    "Field",
+    "Identity",
+    "Index",
+    "Key",
+    "MemoryDatabase",
+    "MemoryRecords",
+    "Outcome",
+    "Put",
+    "Record",
+    "RecordKind",
+    "Records",
+    "Remove",
+    "SqlRecords",
+    "Write",
+    "Written",
+    "open_records",
+    "written",
+]

@@ -1,0 +1,128 @@
+"""What a transaction writes into the tables of records."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from suanmesh_store.bulk_rows import insert_rows
+from suanmesh_store.records import tables as t
+from suanmesh_store.records.kinds import RecordKind
+from suanmesh_store.records.ports import REMOVALS_MAX, too_old
+from suanmesh_store.records.rows import Kept, Removal, Row
+from suanmesh_store.records.transaction import Changes, Name, Standing
+
+PRUNE_EVERY = 1_000
+"""Removals of a kind after which those that are too many are forgotten."""
+_CHANGEABLE = tuple(field for field in Row._fields if field not in ("collection", "name"))
+
+
+class Statements:
+    """Writes what has changed; for the one thread that writes."""
+
+    def __init__(self, kinds: Mapping[str, RecordKind[Any]]) -> None:
+        """`kinds` by their collections tell which keys a record stood under before."""
+        self._kinds = kinds
+        self._removed: dict[str, int] = {}
+
+    def write(self, c: Connection, standing: Standing, changes: Changes) -> bool:
+        """Write all that has changed; gives whether anything has."""
+        if (changes.sequence, changes.identity) == (standing.sequence, standing.identity):
+            return False
+        self._write_rows(c, standing, changes)
+        self._write_keys(c, standing, changes)
+        if changes.removals:
+            insert_rows(c, t.removals, Removal._fields, changes.removals)
+            self._forget_removals(c, changes.removals)
+        if changes.requests:
+            _write_answers(c, standing, changes)
+        node, fence = changes.identity.node, changes.identity.fence
+        c.execute(update(t.state).values(sequence=changes.sequence, node=node, fence=fence))
+        return True
+
+    def _write_rows(self, c: Connection, standing: Standing, changes: Changes) -> None:
+        rows = changes.rows.items()
+        new = [row for place, row in rows if row is not None and place not in standing.rows]
+        changed = [_parameters(row) for place, row in rows if row is not None and place in standing.rows]
+        gone = [_place(place) for place, row in rows if row is None and place in standing.rows]
+        insert_rows(c, t.records, Row._fields, new)
+        if changed:
+            c.execute(_CHANGE, changed)
+        if gone:
+            c.execute(_REMOVE, gone)
+
+    def _write_keys(self, c: Connection, standing: Standing, changes: Changes) -> None:
+        gone: list[dict[str, Any]] = []
+        new: list[tuple[str, str, bytes, str]] = []
+        for (collection, name), row in changes.rows.items():
+            before = self._keys_of(standing.rows.get((collection, name)))
+            after = changes.keys[collection, name] if row else frozenset()
+            gone += [{"b_collection": collection, "b_index": index, "b_key": key} for index, key in before - after]
+            new += [(collection, index, key, name) for index, key in after - before]
+        if gone:
+            c.execute(_REMOVE_KEY, gone)
+        insert_rows(c, t.keys, t.KEY_COLUMNS, new)
+
+    def _keys_of(self, row: Row | None) -> frozenset[tuple[str, bytes]]:
+        if row is None:
+            return frozenset()
+        kind = self._kinds[row.collection]
+        return kind.keys_of(row.name, kind.message.FromString(row.payload))
+
+    def _forget_removals(self, c: Connection, removals: Collection[Removal]) -> None:
+        for removal in removals:
+            self._removed[removal.collection] = self._removed.get(removal.collection, 0) + 1
+        for collection, count in self._removed.items():
+            if count >= PRUNE_EVERY:
+                forget_removals(c, collection)
+                self._removed[collection] = 0
+
+
+def forget_removals(c: Connection, collection: str) -> None:
+    """Forget removals beyond the newest REMOVALS_MAX of a collection."""
+    d = t.removals.c
+    beyond = select(d.sequence).where(d.collection == collection).order_by(d.sequence.desc()).offset(REMOVALS_MAX)
+    last = c.execute(beyond.limit(1)).scalar()
+    if last is None:
+        return
+    c.execute(delete(t.removals).where(d.collection == collection, d.sequence <= last))
+    c.execute(delete(t.collections).where(t.collections.c.collection == collection))
+    c.execute(insert(t.collections).values(collection=collection, forgotten=last))
+
+
+def _write_answers(c: Connection, standing: Standing, changes: Changes) -> None:
+    replaced = [{"b_principal": p, "b_request": r} for p, r in changes.requests if (p, r) in standing.requests]
+    if replaced:
+        c.execute(_REMOVE_ANSWER, replaced)
+    insert_rows(
+        c, t.requests, ("principal", "request_id", *Kept._fields), [(*r, *kept) for r, kept in changes.requests.items()]
+    )
+    c.execute(delete(t.requests).where(t.requests.c.create_us < too_old(changes.now_us)))
+
+
+def _parameters(row: Row) -> dict[str, Any]:
+    return {f"b_{field}": value for field, value in row._asdict().items()}
+
+
+def _place(place: Name) -> dict[str, Any]:
+    return {"b_collection": place[0], "b_name": place[1]}
+
+
+_CHANGE = (
+    update(t.records)
+    .where(t.records.c.collection == bindparam("b_collection"), t.records.c.name == bindparam("b_name"))
+    .values({field: bindparam(f"b_{field}") for field in _CHANGEABLE})
+)
+_REMOVE = delete(t.records).where(
+    t.records.c.collection == bindparam("b_collection"), t.records.c.name == bindparam("b_name")
+)
+_REMOVE_KEY = delete(t.keys).where(
+    t.keys.c.collection == bindparam("b_collection"),
+    t.keys.c.index_name == bindparam("b_index"),
+    t.keys.c.key == bindparam("b_key"),
+)
+_REMOVE_ANSWER = delete(t.requests).where(
+    t.requests.c.principal == bindparam("b_principal"), t.requests.c.request_id == bindparam("b_request")
+)
