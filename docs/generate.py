@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from suanmesh.type.v1 import semantics_pb2
 from suanmesh_cli.texts import DOMAIN, OWN
-from suanmesh_sdk.advice import BY_CODE, OBSTACLES, STATE_REASONS
+from suanmesh_sdk.advice import BY_CODE, STATE_REASONS
+from suanmesh_sdk.obstacles import OBSTACLES
 from suanmesh_sdk.reasons import CHINESE
 from suanmesh_telemetry import names
 
@@ -119,7 +120,8 @@ def _errors_en(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
         "[中文](errors.zh-CN.md)",
         "A refusal is an answer: a gRPC code, a stable reason, facts as fields. `google.rpc.ErrorInfo` carries reason "
         "and domain, `LocalizedMessage` the text in English and Chinese, and `Help` a link to this page. An obstacle "
-        "says why one candidate cannot serve a job; a job that nothing admits stays PENDING with one per candidate.",
+        "says why one candidate cannot serve a job; a job that nothing admits stays PENDING, and its "
+        "decision counts how many candidates have which.",
         "## Reasons",
     )
     for reason, meanings in reasons.items():
@@ -128,12 +130,13 @@ def _errors_en(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
         yield "What to do: " + " ".join(dict.fromkeys(BY_CODE[m.code].en for m in meanings))
     yield "## Obstacles"
     yield from _table(
-        ("code", "meaning", "what to do"), ((code, means.en, do.en) for code, (means, do) in OBSTACLES.items())
+        ("code", "meaning", "what to do"), ((code, text.meaning.en, text.advice.en) for code, text in OBSTACLES.items())
     )
     yield "## States"
     yield (
         "The codes of `suanmesh.type.v1.StateReason`: why a job, a placement, a transfer or a site stands where it "
-        "stands, with its facts in braces; a code that is not listed here is the reason of the refusal that led there."
+        "stands, or a decision came out so, with its facts in braces; a code that is not listed here is the reason of "
+        "the refusal that led there."
     )
     yield from _table(("code", "meaning"), ((code, text.en) for code, text in STATE_REASONS.items()))
 
@@ -144,7 +147,7 @@ def _errors_zh(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
         "[English](errors.md)",
         "拒绝也是答复：一个 gRPC 码、一个稳定的原因、作为字段的事实。`google.rpc.ErrorInfo` 载有原因和领域，"
         "`LocalizedMessage` 载有中英文说明，`Help` 指向本页。障碍说明某个候选为何不能承接作业；"
-        "没有任何候选可用的作业保持 PENDING，并为每个候选列出障碍。",
+        "没有任何候选可用的作业保持 PENDING，其决策统计各障碍涉及多少候选。",
         "## 原因",
     )
     for reason, meanings in reasons.items():
@@ -152,10 +155,12 @@ def _errors_zh(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
         yield from _table(("领域", "码", "含义"), ((m.domain, m.code, m.chinese) for m in meanings))
         yield "处置：" + "".join(dict.fromkeys(BY_CODE[m.code].zh for m in meanings))
     yield "## 障碍"
-    yield from _table(("代码", "含义", "处置"), ((code, means.zh, do.zh) for code, (means, do) in OBSTACLES.items()))
+    yield from _table(
+        ("代码", "含义", "处置"), ((code, text.meaning.zh, text.advice.zh) for code, text in OBSTACLES.items())
+    )
     yield "## 状态"
     yield (
-        "`suanmesh.type.v1.StateReason` 的代码：作业、落位、搬运或站点为何处于其状态，花括号内为事实；"
+        "`suanmesh.type.v1.StateReason` 的代码：作业、落位、搬运或站点为何处于其状态，或决策为何如此，花括号内为事实；"
         "不在表中的代码是导致该状态的拒绝的原因。"
     )
     yield from _table(("代码", "含义"), ((code, text.zh) for code, text in STATE_REASONS.items()))

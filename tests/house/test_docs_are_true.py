@@ -16,7 +16,7 @@ import pytest
 
 from suanmesh_cli.main import suan
 from suanmesh_cli.texts import OWN
-from suanmesh_sdk.advice import OBSTACLES
+from suanmesh_sdk.obstacles import OBSTACLES
 from suanmesh_sdk.reasons import CHINESE, help_url
 
 if TYPE_CHECKING:

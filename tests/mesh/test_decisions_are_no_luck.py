@@ -9,7 +9,7 @@ from suanmesh.accounting.v1 import price_book_pb2
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh.scheduler.v1 import job_pb2
-from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_BUDGET, OBSTACLE_CODE_CPU, OBSTACLE_CODE_PATH
+from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_BUDGET, OBSTACLE_CODE_CPU, OBSTACLE_CODE_LATENCY
 from suanmesh_local import trials
 from suanmesh_sdk import Mesh
 
@@ -51,7 +51,7 @@ async def test_a_distance_decides(user: Mesh, operator: Mesh, described: job_pb2
     near = await trials.planned(user, described)
     assert near.chosen == WUHU
     far = next(c for c in near.candidates if c.pool == GUIYANG)
-    assert far.obstacle.code == OBSTACLE_CODE_PATH
+    assert far.obstacle.code == OBSTACLE_CODE_LATENCY
 
     listed = (await operator.network_orchestrator.ListLinks(network.ListLinksRequest())).links
     link = next(link for link in listed if link.name == "links/shanghai-wuhu")

@@ -12,7 +12,7 @@ import pytest
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh.scheduler.v1 import job_pb2
-from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_PATH
+from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_BANDWIDTH
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_local import trials
 from suanmesh_sdk import Mesh
@@ -68,7 +68,7 @@ async def test_a_reserved_rate_is_kept_and_keeps_others_out(
     full = await trials.planned(user, near)
     (wuhu,) = [c for c in full.candidates if c.site == "sites/wuhu"]
     assert full.chosen == ""
-    assert (wuhu.obstacle.code, wuhu.obstacle.resource) == (OBSTACLE_CODE_PATH, LINK)
+    assert (wuhu.obstacle.code, wuhu.obstacle.resource) == (OBSTACLE_CODE_BANDWIDTH, LINK)
     assert wuhu.obstacle.available < wuhu.obstacle.needed
     elsewhere = await trials.planned(user, _job(still_published, "sites/wuhu", "sites/guiyang"))
     assert elsewhere.chosen == "sites/guiyang/pools/cpu"

@@ -23,9 +23,9 @@ _SHORT_CHARS = 16
 def reason_to(reason: StateReason) -> pb.StateReason:
     """A reason as its contract allows: long facts are cut, and what no text on the wire may hold is left out."""
     first, *causes = reason.chain
-    message = pb.StateReason(code=first.code[:CODE_CHARS_MAX], facts=_facts_to(first.facts))
+    message = pb.StateReason(code=first.code[:CODE_CHARS_MAX], facts=facts_to(first.facts))
     for cause in causes[:CAUSES_MAX]:
-        message.causes.add(code=cause.code[:CODE_CHARS_MAX], facts=_facts_to(cause.facts))
+        message.causes.add(code=cause.code[:CODE_CHARS_MAX], facts=facts_to(cause.facts))
     return message
 
 
@@ -55,13 +55,19 @@ def words(message: pb.StateReason, lang: str = "en") -> str:
     """Code and meaning of a reason and of what it came from, in English or Chinese; empty where it says nothing."""
     if not message.code:
         return ""
-    parts = [_words(message.code, message.facts, lang), *(_words(c.code, c.facts, lang) for c in message.causes)]
-    return ("；" if lang == "zh" else "; ").join(parts)
+    parts: list[pb.StateReason | pb.StateReason.Cause] = [message, *message.causes]
+    told = (filled(part.code, _meaning(part.code, lang), part.facts, lang) for part in parts)
+    return ("；" if lang == "zh" else "; ").join(told)
 
 
-def _words(code: str, facts: Mapping[str, str], lang: str) -> str:
-    meaning = _meaning(code, lang)
-    said = {name for _, name, _, _ in Formatter().parse(meaning) if name}
+def named(meaning: str) -> frozenset[str]:
+    """The facts a text names in braces."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(meaning) if name)
+
+
+def filled(code: str, meaning: str, facts: Mapping[str, str], lang: str) -> str:
+    """A code and its text with the facts filled in; those that the text does not name stand behind it."""
+    said = named(meaning)
     sentence = meaning.format_map(defaultdict(lambda: "?", facts)).rstrip("。.")
     rest = [value if name == DETAIL else f"{name} {value}" for name, value in sorted(facts.items()) if name not in said]
     comma, opens, closes = ("，", "（", "）") if lang == "zh" else (", ", " (", ")")
@@ -80,7 +86,8 @@ def _meaning(code: str, lang: str) -> str:
     return ""
 
 
-def _facts_to(facts: Mapping[str, str]) -> dict[str, str]:
+def facts_to(facts: Mapping[str, str]) -> dict[str, str]:
+    """Facts as the contract allows them."""
     return {name[:_NAME_CHARS_MAX]: _sendable(value) for name, value in list(facts.items())[:FACTS_MAX]}
 
 

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2
-from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_job
 from suanmesh_scheduler.commits import commit_each
 from suanmesh_scheduler.sharing import each
-from suanmesh_sdk.state_reasons import reason_to
 from suanmesh_store import Change, Held, Store, Update
 from suanmesh_store.archive import Archive, ArchiveEntry
 from suanmesh_store.layout import DECISIONS
@@ -65,9 +63,7 @@ def _says_the_same(last: decision_pb2.Decision | Refusal | None, decision: decis
 
 def _waiting(unplaced: Unplaced, decision: str) -> job_pb2.Job:
     job = unplaced.job.draft()
-    reason = StateReason("NO_PLACE", {"pools": str(unplaced.decision.candidate_count)})
-    lasting = StateReason("NEVER_FITS") if unplaced.decision.never_fits else NO_REASON
-    job.state_reason.CopyFrom(reason_to(reason.after(lasting)))
+    job.state_reason.CopyFrom(unplaced.decision.reason)
     job.decision = decision or job.decision
     bound_job(job)
     return job

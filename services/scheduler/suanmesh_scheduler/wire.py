@@ -18,6 +18,7 @@ from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler.bounding import bound_job, bound_placement
 from suanmesh_scheduler.domain.bookings import Booked
 from suanmesh_scheduler.domain.breaker import barred
+from suanmesh_scheduler.domain.shortlist import obstacle_counts, shortlist
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, JobState, PlacementState
 from suanmesh_scheduler.domain.values import (
     AdmittingChange,
@@ -33,9 +34,11 @@ from suanmesh_scheduler.domain.values import (
     Verdict,
     told,
 )
-from suanmesh_sdk.state_reasons import reason_to
+from suanmesh_sdk.state_reasons import facts_to, reason_to
 
 BANDWIDTH_BPS_MIN = 1_000_000
+CANDIDATES_MAX = 20
+"""Candidates a decision lists; the others it counts."""
 
 
 def stamp(moment: datetime) -> Timestamp:
@@ -157,16 +160,16 @@ def set_placement_state(
 
 
 def decision_to(verdict: Verdict) -> decision_pb2.Decision:
-    """A verdict as its message, with all its candidates."""
+    """A verdict as its message, with a short list of its candidates."""
     decision = decision_pb2.Decision(
-        candidates=[candidate_to(c) for c in verdict.candidates],
+        candidates=[candidate_to(c) for c in shortlist(verdict.candidates, CANDIDATES_MAX)],
         candidate_count=len(verdict.candidates),
         chosen=verdict.chosen.pool if verdict.chosen else "",
         runner_up=verdict.runner_up.pool if verdict.runner_up else "",
-        reason=verdict.reason,
-        reason_zh=verdict.reason_zh,
-        never_fits=verdict.never_fits,
+        reason=reason_to(verdict.reason),
     )
+    for code, count in obstacle_counts(verdict.candidates):
+        decision.obstacle_counts.add(code=_obstacle_code(code), count=count)
     if verdict.change is not None:
         decision.admitting_change.CopyFrom(_change_to(verdict.change))
     return decision
@@ -199,24 +202,24 @@ def candidate_to(candidate: Candidate) -> decision_pb2.Candidate:
 
 
 def _obstacle_to(obstacle: Obstacle) -> decision_pb2.Obstacle:
-    return decision_pb2.Obstacle(
-        code=reason_pb2.ObstacleCode.Value(f"OBSTACLE_CODE_{obstacle.code}"),
-        message=obstacle.message,
-        message_zh=obstacle.message_zh,
+    message = decision_pb2.Obstacle(
+        code=_obstacle_code(obstacle.code),
         needed=obstacle.needed,
         available=obstacle.available,
         resource=obstacle.resource,
+        facts=facts_to(obstacle.facts),
     )
+    if obstacle.cause:
+        message.cause.CopyFrom(reason_to(obstacle.cause))
+    return message
+
+
+def _obstacle_code(code: str) -> reason_pb2.ObstacleCode.ValueType:
+    return reason_pb2.ObstacleCode.Value(f"OBSTACLE_CODE_{code}")
 
 
 def _change_to(change: AdmittingChange) -> decision_pb2.AdmittingChange:
-    message = decision_pb2.AdmittingChange(
-        field=change.field,
-        to=change.after,
-        pool=change.pool,
-        message=change.message,
-        message_zh=change.message_zh,
-    )
+    message = decision_pb2.AdmittingChange(field=change.field, to=change.after, pool=change.pool)
     setattr(message, "from", change.before)
     return message
 
@@ -235,9 +238,9 @@ def _bare(decision: decision_pb2.Decision) -> decision_pb2.Decision:
     _clear(bare, "name", "read", "trace_id", "create_time")
     for candidate in bare.candidates:
         if candidate.obstacle.code == reason_pb2.OBSTACLE_CODE_DEADLINE:
-            _clear(candidate.obstacle, "available", "message", "message_zh")
+            _clear(candidate.obstacle, "available")
     if bare.admitting_change.field == "constraints.deadline":
-        _clear(bare.admitting_change, "to", "message", "message_zh")
+        _clear(bare.admitting_change, "to")
     return bare
 
 

@@ -13,6 +13,7 @@ from suanmesh.scheduler.v1 import job_pb2, placement_pb2, reason_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel.refusals import FailedPrecondition, Unavailable
 from suanmesh_scheduler.domain.states import tells_trouble
+from suanmesh_sdk.obstacles import obstacle_words
 from suanmesh_sdk.status import refusal_of
 from suanmesh_store import Create, Holds, Update
 from suanmesh_store.layout import JOBS, PLACEMENTS, POOLS
@@ -49,7 +50,7 @@ async def test_a_narrow_way_home_is_an_obstacle_with_its_link(scheduler: Any, jo
     scheduler.add_wire("data", "near", bps=900_000)
     plan = (await scheduler.submit_raw(job_of(deliver_to="data"), validate_only=True)).results[0].decision
     obstacle = next(c.obstacle for c in plan.candidates if c.site == "sites/near")
-    assert obstacle.code == reason_pb2.OBSTACLE_CODE_PATH
+    assert obstacle.code == reason_pb2.OBSTACLE_CODE_BANDWIDTH
     assert (obstacle.resource, obstacle.needed, obstacle.available) == ("links/data-near", 1_000_000, 900_000)
 
 
@@ -255,7 +256,7 @@ async def test_a_budget_too_small_stops_it_before_it_starts(scheduler: Any) -> N
     await scheduler.submit(budget_micros=150)
     job = await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
     obstacles = {c.site: c.obstacle for c in (await scheduler.decision()).candidates}
-    assert "50 missing" in obstacles["sites/near"].message
+    assert "50 missing" in obstacle_words(obstacles["sites/near"])
     assert (obstacles["sites/near"].needed, obstacles["sites/near"].available) == (200, 150)
     assert not job.placement
     await scheduler.nothing_held()
@@ -269,7 +270,7 @@ async def test_a_full_link_is_named(scheduler: Any) -> None:
     await scheduler.submit("second", **wide)
     await scheduler.until_job(Job.STATE_PENDING, "jobs/second", "NO_PLACE")
     obstacles = {c.site: c.obstacle for c in (await scheduler.decision("jobs/second")).candidates}
-    assert obstacles["sites/near"].code == reason_pb2.OBSTACLE_CODE_PATH
+    assert obstacles["sites/near"].code == reason_pb2.OBSTACLE_CODE_BANDWIDTH
     assert obstacles["sites/near"].resource == "links/data-near"
 
 
@@ -316,7 +317,7 @@ async def test_many_candidates_with_long_names_are_decided(scheduler: Any) -> No
     await scheduler.submit(inputs=["in"])
     await scheduler.placed()
     decision = await scheduler.decision()
-    assert decision.candidate_count == len(decision.candidates) == 28
+    assert (decision.candidate_count, len(decision.candidates)) == (28, 20)
 
 
 async def test_a_site_takes_hundreds_of_placements(scheduler: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from suanmesh.accounting.v1.account_pb2 import Account
 from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
 from suanmesh.gateway.v1.trace_pb2 import Span, Trace
-from suanmesh.scheduler.v1.decision_pb2 import AdmittingChange, Candidate, Decision, Obstacle
+from suanmesh.scheduler.v1.decision_pb2 import AdmittingChange, Candidate, Decision, Obstacle, ObstacleCount
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_CPU
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, Price
@@ -29,9 +30,11 @@ CHEAP = Candidate(
 )  # fmt: skip
 SMALL = Candidate(
     pool="sites/b/pools/p",
-    obstacle=Obstacle(
-        code=OBSTACLE_CODE_CPU, message="too few cores", message_zh="核数不足", needed=4000, available=1000
-    ),
+    obstacle=Obstacle(code=OBSTACLE_CODE_CPU, needed=4000, available=1000, resource="sites/b/pools/p"),
+)
+
+CHOSEN = StateReason(
+    code="CHOSEN", facts={"pool": CHEAP.pool, "cost_micros": "1500000"}, causes=[StateReason.Cause(code="ONLY_FIT")]
 )
 
 
@@ -43,12 +46,22 @@ def text_of(renderable: object) -> str:
 
 def test_a_decision_shows_every_candidate_with_its_numbers() -> None:
     """A user who cannot see why the winner won does not trust it with money."""
-    made = Decision(candidates=[CHEAP, SMALL], candidate_count=2, chosen=CHEAP.pool, reason="cheapest in all")
+    made = Decision(candidates=[CHEAP, SMALL], candidate_count=2, chosen=CHEAP.pool, reason=CHOSEN)
     shown = text_of(explain.decision(made))
-    for part in ("a/p", "1.500000", "0.500000", "5.0 MiB", "b-a", "50 Mbit/s", "4.0 ms", "9.00 s", "cheapest in all"):
+    for part in (
+        "a/p",
+        "1.500000",
+        "0.500000",
+        "5.0 MiB",
+        "b-a",
+        "50 Mbit/s",
+        "4.0 ms",
+        "9.00 s",
+        "ONLY_FIT: No other pool",
+    ):
         assert part in shown
-    assert "CPU: too few cores (needed 4000, available 1000)" in shown
-    assert "核数不足" in text_of(explain.decision(made, "zh"))
+    assert "CPU: a task needs 4000 milli-cores, no host of sites/b/pools/p has more than 1000 free" in shown
+    assert "CPU: 每个任务需要 4000 毫核，sites/b/pools/p 的主机最多空闲 1000" in text_of(explain.decision(made, "zh"))
 
 
 def test_why_it_stands_there_is_said_in_the_readers_language() -> None:
@@ -59,8 +72,8 @@ def test_why_it_stands_there_is_said_in_the_readers_language() -> None:
     unknown = StateReason(code="DATASET_UNKNOWN", facts={"name": "datasets/x"})
     assert because(unknown, "zh") == "DATASET_UNKNOWN: 输入所指的数据集不存在（name datasets/x）"
     assert because(StateReason(code="SOMETHING_NEW", facts={"detail": "x"}), "zh") == "SOMETHING_NEW: x"
-    made = Decision(candidates=[CHEAP], chosen=CHEAP.pool, reason="the only one", reason_zh="只有它适合")
-    assert "只有它适合" in text_of(explain.decision(made, "zh"))
+    made = Decision(candidates=[CHEAP], candidate_count=1, chosen=CHEAP.pool, reason=CHOSEN)
+    assert "没有其他适合的资源池" in text_of(explain.decision(made, "zh"))
 
 
 def test_a_state_says_its_name_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,13 +87,18 @@ def test_a_state_says_its_name_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_does_not_fit_shows_what_would() -> None:
     """ "Nothing fits" without a way out sends the user to the operator."""
-    change = AdmittingChange(field="ask.cpu_milli", to="1000", pool="sites/b/pools/p", message="ask for one core")
+    change = AdmittingChange(field="ask.cpu_milli", to="1000", pool="sites/b/pools/p")
     setattr(change, "from", "4000")
-    made = Decision(candidates=[SMALL], candidate_count=25, reason="no pool has the cores", admitting_change=change)
+    made = Decision(
+        candidates=[SMALL], candidate_count=25, reason=StateReason(code="NO_PLACE", facts={"pools": "25"}),
+        admitting_change=change, obstacle_counts=[ObstacleCount(code=OBSTACLE_CODE_CPU, count=25)],
+    )  # fmt: skip
     shown = text_of(explain.decision(made))
     assert "nothing fits" in shown
-    assert "ask.cpu_milli: 4000 → 1000 (sites/b/pools/p)  ask for one core" in shown
+    assert "NO_PLACE: None of 25 pools can take it now" in shown
+    assert "ask.cpu_milli: 4000 → 1000 (sites/b/pools/p)" in shown
     assert "... 24 more" in shown
+    assert re.search("obstacles +CPU 25", shown)
 
 
 def test_every_charge_shows_its_price_and_its_trace() -> None:

@@ -129,7 +129,7 @@ CASES: dict[str, tuple[JobSpec, Situation, str, str]] = {
             pool(), paths={PAIR: Blocked("bandwidth", "links/x", 10**7)},
             openings={"sites/a": (Opening("min_bandwidth_bps", 10**7, {PAIR: Path(("links/x",), 5, 10**7, 1)}),)},
         ),
-        "PATH", "constraints.min_bandwidth_bps",
+        "BANDWIDTH", "constraints.min_bandwidth_bps",
     ),
     "latency": (
         replace(JOB, needs=(NEED,), max_latency_us=5),
@@ -137,7 +137,7 @@ CASES: dict[str, tuple[JobSpec, Situation, str, str]] = {
             pool(), paths={PAIR: Blocked("latency", least_latency_us=8)},
             openings={"sites/a": (Opening("max_latency_us", 8, {PAIR: Path(("links/x",), 8, 10**9, 1)}),)},
         ),
-        "PATH", "constraints.max_latency_us",
+        "LATENCY", "constraints.max_latency_us",
     ),
 }  # fmt: skip
 
@@ -150,8 +150,6 @@ def test_the_change_that_is_named_admits(case: str) -> None:
     assert (obstacle.code, change.field if change else None) == (code, field)
     assert change is not None
     assert change.before != change.after
-    assert change.after in change.message
-    assert change.after in change.message_zh
     assert decide(*applied(job, now, change)).chosen is not None
 
 
@@ -202,7 +200,7 @@ def test_the_obstacle_is_what_the_nearest_host_lacks() -> None:
     now = situation(pool(host("cores", 4000, 1), host("memory", 500, 16)))
     obstacle, _ = told(replace(JOB, ask=Ask(2000, 8 * GIB)), now)
     assert (obstacle.code, obstacle.needed, obstacle.available) == ("CPU", 2000, 500)
-    assert "memory" in obstacle.message
+    assert obstacle.facts == {"host": "memory"}
 
 
 def test_a_gang_that_lacks_memory_says_memory() -> None:
@@ -215,8 +213,8 @@ def test_a_deadline_that_has_passed_is_told_as_such() -> None:
     """ "The deadline is in -217920915239" is read as a defect, and tells nobody what to change."""
     obstacle, change = told(replace(JOB, deadline=NOW - timedelta(days=3)), situation(pool()))
 
-    assert obstacle.message == "the deadline, 2025-12-29T00:00:00Z, has passed"
-    assert obstacle.available == 0
+    assert (obstacle.code, obstacle.available) == ("DEADLINE_PASSED", 0)
+    assert obstacle.facts == {"deadline": "2025-12-29T00:00:00Z"}
     assert change is not None
     assert change.field == "constraints.deadline"
 
@@ -239,10 +237,10 @@ def test_a_later_deadline_leaves_time_to_ask_for_it() -> None:
         (replace(JOB, refused_by=frozenset({"sites/a"})), {}, "REFUSED_BY_SITE"),
         (JOB, {"active": False}, "POOL_PHASE"),
         (JOB, {"alive": False}, "SITE_NOT_ALIVE"),
-        (JOB, {"offers": ()}, "NO_PRICE"),
+        (JOB, {"offers": ()}, "NO_OFFER"),
         (replace(JOB, needs=(Need("datasets/d", 1, frozenset()),)), {}, "NO_REPLICA"),
-        (replace(JOB, needs=(NEED,)), {}, "PATH"),
-        (replace(JOB, needs=(replace(NEED, residency=frozenset({"us"})),)), {}, "RESIDENCY"),
+        (replace(JOB, needs=(NEED,)), {}, "NO_PATH"),
+        (replace(JOB, needs=(replace(NEED, residency=frozenset({"us"})),)), {}, "DATA_RESIDENCY"),
     ],
 )
 def test_what_nobody_can_relax_has_an_obstacle_and_no_promise(
@@ -256,9 +254,9 @@ def test_what_nobody_can_relax_has_an_obstacle_and_no_promise(
 def test_the_time_that_passes_makes_no_new_answer() -> None:
     """A job too late for its deadline would be decided, written and archived again as fast as the scheduler can."""
     job = replace(JOB, deadline=NOW + timedelta(seconds=10))
-    looks = [situation(pool(), now=NOW + timedelta(seconds=passed)) for passed in (0, 1, 3600)]
+    looks = [situation(pool(), now=NOW + timedelta(seconds=passed)) for passed in (0, 1, 9)]
     first, *later = [wire.decision_to(with_change(decide(job, look), job, look)) for look in looks]
-    assert first.candidates[0].obstacle.message != later[0].candidates[0].obstacle.message
+    assert first.candidates[0].obstacle.available != later[0].candidates[0].obstacle.available
     assert all(wire.same_answer(first, other) for other in later)
     longer = replace(job, max_duration_s=job.max_duration_s + 1)
     assert not wire.same_answer(first, wire.decision_to(decide(longer, looks[0])))

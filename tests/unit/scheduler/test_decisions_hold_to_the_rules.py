@@ -129,7 +129,7 @@ def test_a_site_that_results_cannot_leave_is_no_place() -> None:
 
     assert winner(job, now) == "sites/b"
     assert obstacle is not None
-    assert (obstacle.code, obstacle.message) == ("PATH", "no links join sites/a and sites/b")
+    assert (obstacle.code, obstacle.resource, obstacle.facts) == ("NO_PATH", "sites/a", {"target": "sites/b"})
 
 
 def test_a_way_home_that_is_full_now_does_not_keep_a_job_out() -> None:

@@ -8,11 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from suanmesh.scheduler.v1.decision_pb2 import Candidate, Decision, Obstacle
+from suanmesh.scheduler.v1.decision_pb2 import Candidate, Decision
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.reason_pb2 import ObstacleCode
 from suanmesh_cli import units
 from suanmesh_cli.render.states import because
+from suanmesh_sdk.obstacles import obstacle_words
 
 TITLES = {
     "en": (
@@ -38,8 +39,18 @@ WORDS = {
         "none": "nothing fits",
         "reason": "reason",
         "change": "would fit with",
+        "obstacles": "obstacles",
+        "nothing": "none",
     },
-    "zh": {"chosen": "选中", "runner_up": "次选", "none": "无处可放", "reason": "理由", "change": "最小改动"},
+    "zh": {
+        "chosen": "选中",
+        "runner_up": "次选",
+        "none": "无处可放",
+        "reason": "理由",
+        "change": "最小改动",
+        "obstacles": "障碍",
+        "nothing": "无",
+    },
 }
 RIGHT = frozenset((2, 3, 4, 5, 7, 8, 9, 10))
 
@@ -53,7 +64,9 @@ def decision(made: Decision, lang: str = "en", currency: str = "") -> Renderable
         lines.append((words["runner_up"], _cost_of(made, made.runner_up, currency) if made.runner_up else "-"))
     else:
         lines.append((words["chosen"], words["none"]))
-    lines.append((words["reason"], (lang == "zh" and made.reason_zh) or made.reason))
+    lines.append((words["reason"], because(made.reason, lang)))
+    if made.candidate_count > len(made.candidates):
+        lines.append((words["obstacles"], _counts(made)))
     if made.HasField("admitting_change"):
         lines.append((words["change"], _change(made, lang)))
     return Group(candidates(made, lang), Text(""), pairs(lines))
@@ -108,18 +121,6 @@ def pairs(lines: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def obstacle(stands: Obstacle, lang: str = "en") -> str:
-    """Code, sentence and numbers of what stands in the way."""
-    code = ObstacleCode.Name(stands.code).removeprefix("OBSTACLE_CODE_")
-    text = stands.message_zh if lang == "zh" and stands.message_zh else stands.message
-    numbers = []
-    if stands.HasField("needed") and str(stands.needed) not in text:
-        numbers.append(f"{'需' if lang == 'zh' else 'needed'} {stands.needed}")
-    if stands.HasField("available") and str(stands.available) not in text:
-        numbers.append(f"{'有' if lang == 'zh' else 'available'} {stands.available}")
-    return f"{code}: {text}" + (f" ({', '.join(numbers)})" if numbers else "")
-
-
 def _cells(each: Candidate, lang: str) -> list[str]:
     here = "here" if lang == "en" else "本地"
     path = " → ".join(units.short(link) for link in each.path) or (here if not each.HasField("obstacle") else "")
@@ -134,7 +135,7 @@ def _cells(each: Candidate, lang: str) -> list[str]:
         units.duration_us(each.latency_us) if each.latency_us else "",
         units.duration_us(each.transfer_ms * 1000) if each.transfer_ms else "",
         units.duration_us(each.finish_ms * 1000) if each.finish_ms else "",
-        obstacle(each.obstacle, lang) if each.HasField("obstacle") else "",
+        obstacle_words(each.obstacle, lang) if each.HasField("obstacle") else "",
     ]
 
 
@@ -147,6 +148,11 @@ def _cost_of(made: Decision, pool: str, currency: str) -> str:
 
 def _change(made: Decision, lang: str) -> str:
     change = made.admitting_change
-    text = change.message_zh if lang == "zh" and change.message_zh else change.message
+    nothing = WORDS[lang]["nothing"]
     before = getattr(change, "from")  # a word of Python's own
-    return f"{change.field}: {before} → {change.to} ({change.pool})  {text}"
+    return f"{change.field}: {before or nothing} → {change.to or nothing} ({change.pool})"
+
+
+def _counts(made: Decision) -> str:
+    counts = made.obstacle_counts
+    return ", ".join(f"{ObstacleCode.Name(each.code).removeprefix('OBSTACLE_CODE_')} {each.count}" for each in counts)

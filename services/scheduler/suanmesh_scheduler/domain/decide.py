@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from suanmesh_kernel.texts import Text
+from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_scheduler.domain import obstacles
 from suanmesh_scheduler.domain.fitting import room, slots
 from suanmesh_scheduler.domain.sharing import shared
@@ -34,7 +34,7 @@ RATE_BPS_MIN = 10_000_000
 RESULT_BPS_MIN = 1_000_000
 """Results wait until their way has so much left."""
 MEBIBYTE = 1 << 20
-NO_POOLS = Text("there are no pools", "没有资源池")
+NO_POOLS = StateReason("NO_POOLS")
 
 
 def decide(job: JobSpec, situation: Situation) -> Verdict:
@@ -54,7 +54,7 @@ def verdict_of(weighed: Sequence[Candidate]) -> Verdict:
 
 def verdict_in_order(fitting: list[Candidate], rejected: list[Candidate]) -> Verdict:
     """The same of candidates that are in order: those that fit by their rank, the others by name."""
-    return Verdict((*fitting, *rejected), *_reason(fitting, len(fitting) + len(rejected)))
+    return Verdict((*fitting, *rejected), _reason(fitting, len(fitting) + len(rejected)))
 
 
 def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
@@ -66,12 +66,7 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
     obstacle = obstacles.of_pool(job, pool) or blocked
     placed = slots(job.ask, pool.hosts, job.count)
     if quote is None:
-        missing = Obstacle(
-            "NO_PRICE",
-            f"no price for {pool.name} in the account's currency",
-            f"{pool.name} 没有以账户货币计的价格",
-            resource=pool.name,
-        )
+        missing = Obstacle("NO_PRICE", resource=pool.name)
         return Candidate(pool.name, pool.site, routes=routes, homes=homes, slots=placed, obstacle=obstacle or missing)
     transfer_micros = None if blocked else _transfer_micros((*routes, *homes))
     waves = -(-job.count // max(1, room(placed)))
@@ -112,10 +107,7 @@ def _routes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Route
             continue
         source = _nearest(need.sites, pool.site, situation)
         if source is None:
-            gone = Obstacle(
-                "NO_REPLICA", f"{need.dataset} is nowhere whole", f"{need.dataset} 没有完整副本", resource=need.dataset
-            )
-            return (), gone
+            return (), Obstacle("NO_REPLICA", resource=need.dataset)
         by_source[source] = by_source.get(source, 0) + need.bytes
     routes = []
     for source, size in sorted(by_source.items()):
@@ -178,30 +170,22 @@ def _transfer_micros(routes: tuple[Route, ...]) -> int:
     return told(sum(-(-route.bytes * route.path.price_micros_per_mib // MEBIBYTE) for route in routes))
 
 
-def _reason(fitting: list[Candidate], count: int) -> Text:
+def _reason(fitting: Sequence[Candidate], count: int) -> StateReason:
+    """Why the first of those that fit was chosen, or that none of `count` pools fits."""
     if not fitting:
-        return Text(f"none of {count} pools fits", f"{count} 个资源池都不适合") if count else NO_POOLS
+        return StateReason("NO_PLACE", {"pools": str(count)}).after(NO_REASON if count else NO_POOLS)
     winner = fitting[0]
-    cost = Text(f"{winner.pool} at {winner.cost_micros} micros", f"{winner.pool} 花费 {winner.cost_micros} 微元")
-    if len(fitting) == 1:
-        return Text(f"{cost.en} is the only one of {count} pools that fits", f"{cost.zh},{count} 个资源池中只有它适合")
-    second = fitting[1]
+    chosen = StateReason("CHOSEN", {"pool": winner.pool, "cost_micros": str(winner.cost_micros)})
+    return chosen.after(_before(winner, fitting[1]) if len(fitting) > 1 else StateReason("ONLY_FIT"))
+
+
+def _before(winner: Candidate, second: Candidate) -> StateReason:
+    facts = {"second": second.pool}
     if winner.setbacks != second.setbacks:
-        return Text(
-            f"{cost.en} comes before {second.pool}, whose site did not take the job or lost it",
-            f"{cost.zh},排在 {second.pool} 之前,后者的站点曾拒绝或丢失该作业",
-        )
+        return StateReason("FEWER_SETBACKS", facts)
     if winner.score_micros != second.score_micros:
         gap = (second.score_micros or 0) - (winner.score_micros or 0)
-        return Text(
-            f"{cost.en} is best by {gap} micros before {second.pool}", f"{cost.zh},优于 {second.pool} {gap} 微元"
-        )
+        return StateReason("BETTER_SCORE", {**facts, "gap_micros": str(gap)})
     if winner.latency_us != second.latency_us:
-        nearer = second.latency_us - winner.latency_us
-        return Text(
-            f"{cost.en} is as good as {second.pool} and {nearer} µs nearer to the data",
-            f"{cost.zh},与 {second.pool} 相当,但离数据近 {nearer} 微秒",
-        )
-    return Text(
-        f"{cost.en} is as good as {second.pool}; the name decides", f"{cost.zh},与 {second.pool} 相当,按名称取前者"
-    )
+        return StateReason("NEARER", {**facts, "nearer_us": str(second.latency_us - winner.latency_us)})
+    return StateReason("FIRST_BY_NAME", facts)

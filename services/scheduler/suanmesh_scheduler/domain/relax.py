@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from suanmesh_scheduler.domain.decide import weigh
 from suanmesh_scheduler.domain.fitting import MEASURES, room, slots
+from suanmesh_scheduler.domain.obstacles import moment
 from suanmesh_scheduler.domain.values import AdmittingChange, Candidate, JobSpec, Pool, Situation, Verdict
 
 GRACE = timedelta(seconds=60)
@@ -40,7 +41,8 @@ def with_change(verdict: Verdict, job: JobSpec, situation: Situation) -> Verdict
         for attempt in _tries(job, pool, candidate, situation):
             weighed = weigh(attempt.job, pool, attempt.situation)
             if weighed.obstacle is None:
-                found.append((attempt.size, weighed.rank, attempt.field, _told(attempt, pool)))
+                change = AdmittingChange(attempt.field, attempt.before, attempt.after, pool.name)
+                found.append((attempt.size, weighed.rank, attempt.field, change))
     return replace(verdict, change=min(found, key=lambda f: f[:3])[3]) if found else verdict
 
 
@@ -64,9 +66,9 @@ def _tries(job: JobSpec, pool: Pool, candidate: Candidate, situation: Situation)
             yield _number(f"{job.account}.balance_micros", available + kept, needed + kept, job, richer)
         case "DURATION":
             yield _number("max_duration_s", needed, available, replace(job, max_duration_s=available), situation)
-        case "DEADLINE":
+        case "DEADLINE" | "DEADLINE_PASSED":
             yield from _in_time(job, candidate, situation)
-        case "PATH":
+        case "BANDWIDTH" | "LATENCY":
             yield from _path(job, pool, situation)
         case "SITE_DENIED":
             yield _allowed(job, pool, situation)
@@ -144,9 +146,8 @@ def _in_time(job: JobSpec, candidate: Candidate, situation: Situation) -> Iterat
     later = end.replace(microsecond=0) + timedelta(seconds=1)
     left_ms = (job.deadline - situation.now) // timedelta(milliseconds=1)
     size = (candidate.finish_ms - left_ms) / max(abs(left_ms), 1)
-    yield _Try(
-        "constraints.deadline", _moment(job.deadline), _moment(later), size, replace(job, deadline=later), situation
-    )
+    before, after = moment(job.deadline), moment(later)
+    yield _Try("constraints.deadline", before, after, size, replace(job, deadline=later), situation)
 
 
 def _path(job: JobSpec, pool: Pool, situation: Situation) -> Iterator[_Try]:
@@ -171,20 +172,3 @@ def _number(field: str, before: int, after: int, job: JobSpec, situation: Situat
 
 def _names(field: str, before: frozenset[str], after: frozenset[str], job: JobSpec, situation: Situation) -> _Try:
     return _Try(field, ", ".join(sorted(before)), ", ".join(sorted(after)), WHOLE, job, situation)
-
-
-def _moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _told(attempt: _Try, pool: Pool) -> AdmittingChange:
-    change = f"{attempt.field} from {attempt.before or 'none'} to {attempt.after or 'none'}"
-    changed = f"将 {attempt.field} 由 {attempt.before or '无'} 改为 {attempt.after or '无'}"
-    return AdmittingChange(
-        attempt.field,
-        attempt.before,
-        attempt.after,
-        pool.name,
-        f"{pool.name} would take it with {change}",
-        f"{changed} 后,{pool.name} 可以接纳",
-    )

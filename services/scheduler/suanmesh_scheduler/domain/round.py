@@ -37,7 +37,7 @@ class Decided:
     """Nothing fits, and this round has taken from ways it would need: only the next look at them can tell."""
 
 
-NOT_YET = Decided(Verdict((), "", ""))
+NOT_YET = Decided(Verdict(()))
 
 
 @dataclass(slots=True)

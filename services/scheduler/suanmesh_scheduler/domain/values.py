@@ -231,14 +231,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why one candidate cannot serve, with numbers where numbers say it."""
+    """Why one candidate cannot serve: a code with its facts, with numbers where numbers say it."""
 
     code: str
-    message: str
-    message_zh: str
     needed: int | None = None
     available: int | None = None
     resource: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What else its sentence names."""
+    cause: StateReason = NO_REASON
+    """What it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,8 +292,6 @@ class AdmittingChange:
     before: str
     after: str
     pool: str
-    message: str
-    message_zh: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,11 +299,8 @@ class Verdict:
     """A decision: all candidates, best first, then those with an obstacle."""
 
     candidates: tuple[Candidate, ...]
-    reason: str
-    reason_zh: str
+    reason: StateReason = NO_REASON
     change: AdmittingChange | None = None
-    never_fits: bool = False
-    """Nothing fits, and nothing would were everything idle: waiting does not help."""
 
     @property
     def chosen(self) -> Candidate | None:

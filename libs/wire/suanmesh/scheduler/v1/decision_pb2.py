@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from suanmesh.scheduler.v1 import reason_pb2 as suanmesh_dot_scheduler_dot_v1_dot_reason__pb2
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
+from suanmesh.type.v1 import state_reason_pb2 as suanmesh_dot_type_dot_v1_dot_state__reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$suanmesh/scheduler/v1/decision.proto\x12\x15suanmesh.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"suanmesh/scheduler/v1/reason.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xc5\x04\n\x08\x44\x65\x63ision\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x17\n\x03job\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12\x34\n\x04read\x18\x03 \x01(\x0b\x32 .suanmesh.scheduler.v1.RevisionsR\x04read\x12H\n\ncandidates\x18\x04 \x03(\x0b\x32 .suanmesh.scheduler.v1.CandidateB\x06\xd0\xda\x18\xa0\x8d\x06R\ncandidates\x12\'\n\x0f\x63\x61ndidate_count\x18\x05 \x01(\x05R\x0e\x63\x61ndidateCount\x12\x1d\n\x06\x63hosen\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06\x63hosen\x12\"\n\trunner_up\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08runnerUp\x12!\n\x06reason\x18\x08 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x06reason\x12Q\n\x10\x61\x64mitting_change\x18\t \x01(\x0b\x32&.suanmesh.scheduler.v1.AdmittingChangeR\x0f\x61\x64mittingChange\x12\x1f\n\x08trace_id\x18\n \x01(\tB\x04\xc8\xda\x18@R\x07traceId\x12;\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12&\n\treason_zh\x18\x0c \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x08reasonZh\x12\x1d\n\nnever_fits\x18\r \x01(\x08R\tneverFits\"\x97\x01\n\tRevisions\x12\x1a\n\x08registry\x18\x01 \x01(\x03R\x08registry\x12\x1c\n\tscheduler\x18\x02 \x01(\x03R\tscheduler\x12\x31\n\x14network_orchestrator\x18\x03 \x01(\x03R\x13networkOrchestrator\x12\x1d\n\nprice_book\x18\x04 \x01(\x03R\tpriceBook\"\x82\x05\n\tCandidate\x12\x19\n\x04pool\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04pool\x12\x19\n\x04site\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1b\n\x05offer\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05offer\x12\x18\n\x07variant\x18\x04 \x01(\x05R\x07variant\x12$\n\x0b\x63ost_micros\x18\x05 \x01(\x03H\x00R\ncostMicros\x88\x01\x01\x12*\n\x0e\x63ompute_micros\x18\x06 \x01(\x03H\x01R\rcomputeMicros\x88\x01\x01\x12,\n\x0ftransfer_micros\x18\x07 \x01(\x03H\x02R\x0etransferMicros\x88\x01\x01\x12%\n\x0etransfer_bytes\x18\x08 \x01(\x03R\rtransferBytes\x12\x1f\n\x0btransfer_ms\x18\t \x01(\x03R\ntransferMs\x12\x1d\n\x04path\x18\n \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\x04path\x12\x1d\n\nlatency_us\x18\x0b \x01(\x03R\tlatencyUs\x12\x19\n\x08rate_bps\x18\x0c \x01(\x03R\x07rateBps\x12\x1d\n\x06source\x18\r \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12&\n\x0cscore_micros\x18\x0e \x01(\x03H\x03R\x0bscoreMicros\x88\x01\x01\x12;\n\x08obstacle\x18\x0f \x01(\x0b\x32\x1f.suanmesh.scheduler.v1.ObstacleR\x08obstacle\x12\x1b\n\tfinish_ms\x18\x10 \x01(\x03R\x08\x66inishMsB\x0e\n\x0c_cost_microsB\x11\n\x0f_compute_microsB\x12\n\x10_transfer_microsB\x0f\n\r_score_micros\"\x8e\x02\n\x08Obstacle\x12\x37\n\x04\x63ode\x18\x01 \x01(\x0e\x32#.suanmesh.scheduler.v1.ObstacleCodeR\x04\x63ode\x12#\n\x07message\x18\x02 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x07message\x12(\n\nmessage_zh\x18\x03 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\tmessageZh\x12\x1b\n\x06needed\x18\x04 \x01(\x03H\x00R\x06needed\x88\x01\x01\x12!\n\tavailable\x18\x05 \x01(\x03H\x01R\tavailable\x88\x01\x01\x12!\n\x08resource\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08resourceB\t\n\x07_neededB\x0c\n\n_available\"\xd2\x01\n\x0f\x41\x64mittingChange\x12\x1b\n\x05\x66ield\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05\x66ield\x12\x1d\n\x04\x66rom\x18\x02 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x04\x66rom\x12\x19\n\x02to\x18\x03 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x02to\x12\x19\n\x04pool\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04pool\x12#\n\x07message\x18\x05 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x07message\x12(\n\nmessage_zh\x18\x06 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\tmessageZhb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$suanmesh/scheduler/v1/decision.proto\x12\x15suanmesh.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"suanmesh/scheduler/v1/reason.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a#suanmesh/type/v1/state_reason.proto\"\xf7\x04\n\x08\x44\x65\x63ision\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x17\n\x03job\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12\x34\n\x04read\x18\x03 \x01(\x0b\x32 .suanmesh.scheduler.v1.RevisionsR\x04read\x12\x46\n\ncandidates\x18\x04 \x03(\x0b\x32 .suanmesh.scheduler.v1.CandidateB\x04\xd0\xda\x18\x14R\ncandidates\x12\'\n\x0f\x63\x61ndidate_count\x18\x05 \x01(\x05R\x0e\x63\x61ndidateCount\x12\x1d\n\x06\x63hosen\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06\x63hosen\x12\"\n\trunner_up\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08runnerUp\x12Q\n\x10\x61\x64mitting_change\x18\t \x01(\x0b\x32&.suanmesh.scheduler.v1.AdmittingChangeR\x0f\x61\x64mittingChange\x12\x1f\n\x08trace_id\x18\n \x01(\tB\x04\xc8\xda\x18@R\x07traceId\x12;\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x35\n\x06reason\x18\x0e \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x06reason\x12S\n\x0fobstacle_counts\x18\x0f \x03(\x0b\x32$.suanmesh.scheduler.v1.ObstacleCountB\x04\xd0\xda\x18@R\x0eobstacleCountsJ\x04\x08\x08\x10\tJ\x04\x08\x0c\x10\rJ\x04\x08\r\x10\x0e\"^\n\rObstacleCount\x12\x37\n\x04\x63ode\x18\x01 \x01(\x0e\x32#.suanmesh.scheduler.v1.ObstacleCodeR\x04\x63ode\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\"\x97\x01\n\tRevisions\x12\x1a\n\x08registry\x18\x01 \x01(\x03R\x08registry\x12\x1c\n\tscheduler\x18\x02 \x01(\x03R\tscheduler\x12\x31\n\x14network_orchestrator\x18\x03 \x01(\x03R\x13networkOrchestrator\x12\x1d\n\nprice_book\x18\x04 \x01(\x03R\tpriceBook\"\x82\x05\n\tCandidate\x12\x19\n\x04pool\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04pool\x12\x19\n\x04site\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1b\n\x05offer\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05offer\x12\x18\n\x07variant\x18\x04 \x01(\x05R\x07variant\x12$\n\x0b\x63ost_micros\x18\x05 \x01(\x03H\x00R\ncostMicros\x88\x01\x01\x12*\n\x0e\x63ompute_micros\x18\x06 \x01(\x03H\x01R\rcomputeMicros\x88\x01\x01\x12,\n\x0ftransfer_micros\x18\x07 \x01(\x03H\x02R\x0etransferMicros\x88\x01\x01\x12%\n\x0etransfer_bytes\x18\x08 \x01(\x03R\rtransferBytes\x12\x1f\n\x0btransfer_ms\x18\t \x01(\x03R\ntransferMs\x12\x1d\n\x04path\x18\n \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\x04path\x12\x1d\n\nlatency_us\x18\x0b \x01(\x03R\tlatencyUs\x12\x19\n\x08rate_bps\x18\x0c \x01(\x03R\x07rateBps\x12\x1d\n\x06source\x18\r \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12&\n\x0cscore_micros\x18\x0e \x01(\x03H\x03R\x0bscoreMicros\x88\x01\x01\x12;\n\x08obstacle\x18\x0f \x01(\x0b\x32\x1f.suanmesh.scheduler.v1.ObstacleR\x08obstacle\x12\x1b\n\tfinish_ms\x18\x10 \x01(\x03R\x08\x66inishMsB\x0e\n\x0c_cost_microsB\x11\n\x0f_compute_microsB\x12\n\x10_transfer_microsB\x0f\n\r_score_micros\"\x87\x03\n\x08Obstacle\x12\x37\n\x04\x63ode\x18\x01 \x01(\x0e\x32#.suanmesh.scheduler.v1.ObstacleCodeR\x04\x63ode\x12\x1b\n\x06needed\x18\x04 \x01(\x03H\x00R\x06needed\x88\x01\x01\x12!\n\tavailable\x18\x05 \x01(\x03H\x01R\tavailable\x88\x01\x01\x12!\n\x08resource\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08resource\x12K\n\x05\x66\x61\x63ts\x18\x07 \x03(\x0b\x32*.suanmesh.scheduler.v1.Obstacle.FactsEntryB\t\xc8\xda\x18\x80\x08\xd0\xda\x18\x10R\x05\x66\x61\x63ts\x12\x33\n\x05\x63\x61use\x18\x08 \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x05\x63\x61use\x1a\x38\n\nFactsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\t\n\x07_neededB\x0c\n\n_availableJ\x04\x08\x02\x10\x03J\x04\x08\x03\x10\x04\"\x8f\x01\n\x0f\x41\x64mittingChange\x12\x1b\n\x05\x66ield\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05\x66ield\x12\x1d\n\x04\x66rom\x18\x02 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x04\x66rom\x12\x19\n\x02to\x18\x03 \x01(\tB\t\xc8\xda\x18\x80 \xd8\xda\x18\x01R\x02to\x12\x19\n\x04pool\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04poolJ\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,17 +40,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECISION'].fields_by_name['job']._loaded_options = None
   _globals['_DECISION'].fields_by_name['job']._serialized_options = b'\310\332\030\200\002'
   _globals['_DECISION'].fields_by_name['candidates']._loaded_options = None
-  _globals['_DECISION'].fields_by_name['candidates']._serialized_options = b'\320\332\030\240\215\006'
+  _globals['_DECISION'].fields_by_name['candidates']._serialized_options = b'\320\332\030\024'
   _globals['_DECISION'].fields_by_name['chosen']._loaded_options = None
   _globals['_DECISION'].fields_by_name['chosen']._serialized_options = b'\310\332\030\200\002'
   _globals['_DECISION'].fields_by_name['runner_up']._loaded_options = None
   _globals['_DECISION'].fields_by_name['runner_up']._serialized_options = b'\310\332\030\200\002'
-  _globals['_DECISION'].fields_by_name['reason']._loaded_options = None
-  _globals['_DECISION'].fields_by_name['reason']._serialized_options = b'\310\332\030\200 \330\332\030\001'
   _globals['_DECISION'].fields_by_name['trace_id']._loaded_options = None
   _globals['_DECISION'].fields_by_name['trace_id']._serialized_options = b'\310\332\030@'
-  _globals['_DECISION'].fields_by_name['reason_zh']._loaded_options = None
-  _globals['_DECISION'].fields_by_name['reason_zh']._serialized_options = b'\310\332\030\200 \330\332\030\001'
+  _globals['_DECISION'].fields_by_name['obstacle_counts']._loaded_options = None
+  _globals['_DECISION'].fields_by_name['obstacle_counts']._serialized_options = b'\320\332\030@'
   _globals['_CANDIDATE'].fields_by_name['pool']._loaded_options = None
   _globals['_CANDIDATE'].fields_by_name['pool']._serialized_options = b'\310\332\030\200\002'
   _globals['_CANDIDATE'].fields_by_name['site']._loaded_options = None
@@ -60,12 +59,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANDIDATE'].fields_by_name['path']._serialized_options = b'\310\332\030\200\002\320\332\030@'
   _globals['_CANDIDATE'].fields_by_name['source']._loaded_options = None
   _globals['_CANDIDATE'].fields_by_name['source']._serialized_options = b'\310\332\030\200\002'
-  _globals['_OBSTACLE'].fields_by_name['message']._loaded_options = None
-  _globals['_OBSTACLE'].fields_by_name['message']._serialized_options = b'\310\332\030\200 \330\332\030\001'
-  _globals['_OBSTACLE'].fields_by_name['message_zh']._loaded_options = None
-  _globals['_OBSTACLE'].fields_by_name['message_zh']._serialized_options = b'\310\332\030\200 \330\332\030\001'
+  _globals['_OBSTACLE_FACTSENTRY']._loaded_options = None
+  _globals['_OBSTACLE_FACTSENTRY']._serialized_options = b'8\001'
   _globals['_OBSTACLE'].fields_by_name['resource']._loaded_options = None
   _globals['_OBSTACLE'].fields_by_name['resource']._serialized_options = b'\310\332\030\200\002'
+  _globals['_OBSTACLE'].fields_by_name['facts']._loaded_options = None
+  _globals['_OBSTACLE'].fields_by_name['facts']._serialized_options = b'\310\332\030\200\010\320\332\030\020'
   _globals['_ADMITTINGCHANGE'].fields_by_name['field']._loaded_options = None
   _globals['_ADMITTINGCHANGE'].fields_by_name['field']._serialized_options = b'\310\332\030\200\002'
   _globals['_ADMITTINGCHANGE'].fields_by_name['from']._loaded_options = None
@@ -74,18 +73,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADMITTINGCHANGE'].fields_by_name['to']._serialized_options = b'\310\332\030\200 \330\332\030\001'
   _globals['_ADMITTINGCHANGE'].fields_by_name['pool']._loaded_options = None
   _globals['_ADMITTINGCHANGE'].fields_by_name['pool']._serialized_options = b'\310\332\030\200\002'
-  _globals['_ADMITTINGCHANGE'].fields_by_name['message']._loaded_options = None
-  _globals['_ADMITTINGCHANGE'].fields_by_name['message']._serialized_options = b'\310\332\030\200 \330\332\030\001'
-  _globals['_ADMITTINGCHANGE'].fields_by_name['message_zh']._loaded_options = None
-  _globals['_ADMITTINGCHANGE'].fields_by_name['message_zh']._serialized_options = b'\310\332\030\200 \330\332\030\001'
-  _globals['_DECISION']._serialized_start=164
-  _globals['_DECISION']._serialized_end=745
-  _globals['_REVISIONS']._serialized_start=748
-  _globals['_REVISIONS']._serialized_end=899
-  _globals['_CANDIDATE']._serialized_start=902
-  _globals['_CANDIDATE']._serialized_end=1544
-  _globals['_OBSTACLE']._serialized_start=1547
-  _globals['_OBSTACLE']._serialized_end=1817
-  _globals['_ADMITTINGCHANGE']._serialized_start=1820
-  _globals['_ADMITTINGCHANGE']._serialized_end=2030
+  _globals['_DECISION']._serialized_start=201
+  _globals['_DECISION']._serialized_end=832
+  _globals['_OBSTACLECOUNT']._serialized_start=834
+  _globals['_OBSTACLECOUNT']._serialized_end=928
+  _globals['_REVISIONS']._serialized_start=931
+  _globals['_REVISIONS']._serialized_end=1082
+  _globals['_CANDIDATE']._serialized_start=1085
+  _globals['_CANDIDATE']._serialized_end=1727
+  _globals['_OBSTACLE']._serialized_start=1730
+  _globals['_OBSTACLE']._serialized_end=2121
+  _globals['_OBSTACLE_FACTSENTRY']._serialized_start=2028
+  _globals['_OBSTACLE_FACTSENTRY']._serialized_end=2084
+  _globals['_ADMITTINGCHANGE']._serialized_start=2124
+  _globals['_ADMITTINGCHANGE']._serialized_end=2267
 # @@protoc_insertion_point(module_scope)

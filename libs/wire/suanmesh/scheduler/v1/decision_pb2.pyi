@@ -9,6 +9,7 @@ from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from suanmesh.scheduler.v1 import reason_pb2 as reason_pb2
+from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -33,39 +34,32 @@ class Decision(message.Message):
     CANDIDATE_COUNT_FIELD_NUMBER: builtins.int
     CHOSEN_FIELD_NUMBER: builtins.int
     RUNNER_UP_FIELD_NUMBER: builtins.int
-    REASON_FIELD_NUMBER: builtins.int
     ADMITTING_CHANGE_FIELD_NUMBER: builtins.int
     TRACE_ID_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
-    REASON_ZH_FIELD_NUMBER: builtins.int
-    NEVER_FITS_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    OBSTACLE_COUNTS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`jobs/{job}/decisions/{n}`; empty on a plan."""
     job: builtins.str
     """The job, `jobs/{job}`; empty on a plan of a job not yet submitted."""
     candidate_count: builtins.int
-    """How many candidates there were."""
+    """How many candidates there were, listed or not."""
     chosen: builtins.str
     """Pool that won, `sites/{site}/pools/{pool}`; empty when none fits."""
     runner_up: builtins.str
     """Pool that came second; empty when at most one fits."""
-    reason: builtins.str
-    """One sentence: why the winner won, or why nothing fits."""
     trace_id: builtins.str
     """Trace it was made in, 32 hex digits."""
-    reason_zh: builtins.str
-    """`reason` in Chinese."""
-    never_fits: builtins.bool
-    """Nothing fits, and nothing would were everything idle: waiting does not help, a change of the job or of what is
-    offered may.
-    """
     @builtins.property
     def read(self) -> Revisions:
         """What it was made from."""
 
     @builtins.property
     def candidates(self) -> containers.RepeatedCompositeFieldContainer[Candidate]:
-        """Candidates, best first, then those with an obstacle; at most 20 live, all in the archive."""
+        """The best of those that fit, best first, then of those that do not, by name. Where there are more than are listed,
+        each obstacle that fits into the list is shown by one that has it.
+        """
 
     @builtins.property
     def admitting_change(self) -> AdmittingChange:
@@ -74,6 +68,17 @@ class Decision(message.Message):
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
         """When it was made."""
+
+    @builtins.property
+    def reason(self) -> state_reason_pb2.StateReason:
+        """Why it came out so. `CHOSEN`, with what put the winner before the second as its cause; or `NO_PLACE`, with the cause
+        `NEVER_FITS` where nothing would fit were everything idle: waiting does not help then, a change of the job or of what
+        is offered may.
+        """
+
+    @builtins.property
+    def obstacle_counts(self) -> containers.RepeatedCompositeFieldContainer[ObstacleCount]:
+        """How many of all candidates have which obstacle, the commonest first."""
 
     def __init__(
         self,
@@ -85,16 +90,39 @@ class Decision(message.Message):
         candidate_count: builtins.int = ...,
         chosen: builtins.str = ...,
         runner_up: builtins.str = ...,
-        reason: builtins.str = ...,
         admitting_change: AdmittingChange | None = ...,
         trace_id: builtins.str = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
-        reason_zh: builtins.str = ...,
-        never_fits: builtins.bool = ...,
+        reason: state_reason_pb2.StateReason | None = ...,
+        obstacle_counts: abc.Iterable[ObstacleCount] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["admitting_change", b"admitting_change", "create_time", b"create_time", "read", b"read"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["admitting_change", b"admitting_change", "create_time", b"create_time", "read", b"read", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["admitting_change", b"admitting_change", "candidate_count", b"candidate_count", "candidates", b"candidates", "chosen", b"chosen", "create_time", b"create_time", "job", b"job", "name", b"name", "never_fits", b"never_fits", "read", b"read", "reason", b"reason", "reason_zh", b"reason_zh", "runner_up", b"runner_up", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["admitting_change", b"admitting_change", "candidate_count", b"candidate_count", "candidates", b"candidates", "chosen", b"chosen", "create_time", b"create_time", "job", b"job", "name", b"name", "obstacle_counts", b"obstacle_counts", "read", b"read", "reason", b"reason", "runner_up", b"runner_up", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ObstacleCount(message.Message):
+    """How many candidates have one obstacle."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    code: reason_pb2.ObstacleCode.ValueType
+    """Which."""
+    count: builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        code: reason_pb2.ObstacleCode.ValueType = ...,
+        count: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "count", b"count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -231,41 +259,65 @@ class Candidate(message.Message):
 
 @typing.final
 class Obstacle(message.Message):
-    """Why one candidate cannot serve."""
+    """Why one candidate cannot serve, for programs: people read it in their language, which is made of this at the edge."""
 
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class FactsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CODE_FIELD_NUMBER: builtins.int
-    MESSAGE_FIELD_NUMBER: builtins.int
-    MESSAGE_ZH_FIELD_NUMBER: builtins.int
     NEEDED_FIELD_NUMBER: builtins.int
     AVAILABLE_FIELD_NUMBER: builtins.int
     RESOURCE_FIELD_NUMBER: builtins.int
+    FACTS_FIELD_NUMBER: builtins.int
+    CAUSE_FIELD_NUMBER: builtins.int
     code: reason_pb2.ObstacleCode.ValueType
     """Code."""
-    message: builtins.str
-    """One sentence in English."""
-    message_zh: builtins.str
-    """The same in Chinese."""
     needed: builtins.int
     """What was needed, in the unit the code implies; absent where no number says it."""
     available: builtins.int
     """What was there."""
     resource: builtins.str
     """Resource that stands in the way, such as `links/a-b` or `accounts/x`."""
+    @builtins.property
+    def facts(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """What else there is to know of it, by name, as of a `StateReason`."""
+
+    @builtins.property
+    def cause(self) -> state_reason_pb2.StateReason:
+        """What it came from, such as what a site says of itself."""
+
     def __init__(
         self,
         *,
         code: reason_pb2.ObstacleCode.ValueType = ...,
-        message: builtins.str = ...,
-        message_zh: builtins.str = ...,
         needed: builtins.int | None = ...,
         available: builtins.int | None = ...,
         resource: builtins.str = ...,
+        facts: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        cause: state_reason_pb2.StateReason | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_available", b"_available", "_needed", b"_needed", "available", b"available", "needed", b"needed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_available", b"_available", "_needed", b"_needed", "available", b"available", "cause", b"cause", "needed", b"needed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_available", b"_available", "_needed", b"_needed", "available", b"available", "code", b"code", "message", b"message", "message_zh", b"message_zh", "needed", b"needed", "resource", b"resource"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_available", b"_available", "_needed", b"_needed", "available", b"available", "cause", b"cause", "code", b"code", "facts", b"facts", "needed", b"needed", "resource", b"resource"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__available: _TypeAlias = typing.Literal["available"]  # noqa: Y015
     _WhichOneofArgType__available: _TypeAlias = typing.Literal["_available", b"_available"]  # noqa: Y015
@@ -286,29 +338,21 @@ class AdmittingChange(message.Message):
     FROM_FIELD_NUMBER: builtins.int
     TO_FIELD_NUMBER: builtins.int
     POOL_FIELD_NUMBER: builtins.int
-    MESSAGE_FIELD_NUMBER: builtins.int
-    MESSAGE_ZH_FIELD_NUMBER: builtins.int
     field: builtins.str
     """Field of the job or resource to change, such as `ask.cpu_milli` or `constraints.budget_micros`."""
     to: builtins.str
     """Value that admits."""
     pool: builtins.str
     """Pool that would take it then."""
-    message: builtins.str
-    """One sentence in English."""
-    message_zh: builtins.str
-    """The same in Chinese."""
     def __init__(
         self,
         *,
         field: builtins.str = ...,
         to: builtins.str = ...,
         pool: builtins.str = ...,
-        message: builtins.str = ...,
-        message_zh: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["field", b"field", "from", b"from", "message", b"message", "message_zh", b"message_zh", "pool", b"pool", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["field", b"field", "from", b"from", "pool", b"pool", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

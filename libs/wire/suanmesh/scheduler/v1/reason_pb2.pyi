@@ -126,9 +126,9 @@ class _ObstacleCodeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ObstacleC
     OBSTACLE_CODE_SITE_DENIED: _ObstacleCode.ValueType  # 7
     """The job denies the site, or allows only others."""
     OBSTACLE_CODE_RESIDENCY: _ObstacleCode.ValueType  # 8
-    """An input or the job must stay within other jurisdictions."""
-    OBSTACLE_CODE_PATH: _ObstacleCode.ValueType  # 9
-    """No path to the data has the bandwidth or the latency; `link` names the narrowest link."""
+    """The job must stay within other jurisdictions."""
+    OBSTACLE_CODE_NO_PATH: _ObstacleCode.ValueType  # 9
+    """No links join the pool and the data, or the pool and where results are wanted."""
     OBSTACLE_CODE_DEADLINE: _ObstacleCode.ValueType  # 10
     """The job would end after its deadline."""
     OBSTACLE_CODE_BUDGET: _ObstacleCode.ValueType  # 11
@@ -153,6 +153,16 @@ class _ObstacleCodeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ObstacleC
     """The site failed several runs in a row before they began; it is tried again later."""
     OBSTACLE_CODE_SITE_IN_TROUBLE: _ObstacleCode.ValueType  # 21
     """The site's agent says that something is wrong with it, such as a full disk."""
+    OBSTACLE_CODE_BANDWIDTH: _ObstacleCode.ValueType  # 22
+    """No path has the bandwidth left that is asked for; `resource` names the link that has the least."""
+    OBSTACLE_CODE_LATENCY: _ObstacleCode.ValueType  # 23
+    """The data is further away than the job allows."""
+    OBSTACLE_CODE_DEADLINE_PASSED: _ObstacleCode.ValueType  # 24
+    """The job's deadline is over."""
+    OBSTACLE_CODE_NO_OFFER: _ObstacleCode.ValueType  # 25
+    """The pool makes no offer."""
+    OBSTACLE_CODE_DATA_RESIDENCY: _ObstacleCode.ValueType  # 26
+    """An input must stay within other jurisdictions."""
 
 class ObstacleCode(_ObstacleCode, metaclass=_ObstacleCodeEnumTypeWrapper):
     """Why one candidate cannot serve a job, or why a job cannot start."""
@@ -174,9 +184,9 @@ OBSTACLE_CODE_DEVICE: ObstacleCode.ValueType  # 6
 OBSTACLE_CODE_SITE_DENIED: ObstacleCode.ValueType  # 7
 """The job denies the site, or allows only others."""
 OBSTACLE_CODE_RESIDENCY: ObstacleCode.ValueType  # 8
-"""An input or the job must stay within other jurisdictions."""
-OBSTACLE_CODE_PATH: ObstacleCode.ValueType  # 9
-"""No path to the data has the bandwidth or the latency; `link` names the narrowest link."""
+"""The job must stay within other jurisdictions."""
+OBSTACLE_CODE_NO_PATH: ObstacleCode.ValueType  # 9
+"""No links join the pool and the data, or the pool and where results are wanted."""
 OBSTACLE_CODE_DEADLINE: ObstacleCode.ValueType  # 10
 """The job would end after its deadline."""
 OBSTACLE_CODE_BUDGET: ObstacleCode.ValueType  # 11
@@ -201,3 +211,13 @@ OBSTACLE_CODE_SITE_FAILING: ObstacleCode.ValueType  # 20
 """The site failed several runs in a row before they began; it is tried again later."""
 OBSTACLE_CODE_SITE_IN_TROUBLE: ObstacleCode.ValueType  # 21
 """The site's agent says that something is wrong with it, such as a full disk."""
+OBSTACLE_CODE_BANDWIDTH: ObstacleCode.ValueType  # 22
+"""No path has the bandwidth left that is asked for; `resource` names the link that has the least."""
+OBSTACLE_CODE_LATENCY: ObstacleCode.ValueType  # 23
+"""The data is further away than the job allows."""
+OBSTACLE_CODE_DEADLINE_PASSED: ObstacleCode.ValueType  # 24
+"""The job's deadline is over."""
+OBSTACLE_CODE_NO_OFFER: ObstacleCode.ValueType  # 25
+"""The pool makes no offer."""
+OBSTACLE_CODE_DATA_RESIDENCY: ObstacleCode.ValueType  # 26
+"""An input must stay within other jurisdictions."""

@@ -1,0 +1,265 @@
+"""What an obstacle says, and what the job's owner can do about it, in English and Chinese."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from suanmesh_kernel.texts import Text
+from suanmesh_sdk.state_reasons import filled, named, words
+
+if TYPE_CHECKING:
+    from suanmesh.scheduler.v1 import decision_pb2
+
+
+class ObstacleText(NamedTuple):
+    """What an obstacle means, what can be done, and its sentences with the facts in braces.
+
+    The first sentence whose facts are all known is the one; `needed`, `available` and `resource` are facts, too.
+    """
+
+    meaning: Text
+    advice: Text
+    sentences: tuple[Text, ...]
+
+
+def _room(english: str, chinese: str) -> tuple[Text, ...]:
+    """How a measure lacks: of a gang, of the host that comes nearest, of every host."""
+    return (
+        Text(
+            f"{{tasks}} tasks of {{per_task}} {english} must run together, {{resource}} has room for {{tasks_fit}}",
+            f"{{tasks}} 个各需 {{per_task}} {chinese}的任务须同时运行，{{resource}} 只容得下 {{tasks_fit}} 个",
+        ),
+        Text(
+            f"a task needs {{needed}} {english}, {{host}} of {{resource}} comes nearest and has {{available}} free",
+            f"每个任务需要 {{needed}} {chinese}，{{resource}} 的主机 {{host}} 最接近，空闲 {{available}}",
+        ),
+        Text(
+            f"a task needs {{needed}} {english}, no host of {{resource}} has more than {{available}} free",
+            f"每个任务需要 {{needed}} {chinese}，{{resource}} 的主机最多空闲 {{available}}",
+        ),
+    )
+
+
+OBSTACLES: Final[dict[str, ObstacleText]] = {
+    "ARCHITECTURE": ObstacleText(
+        Text("No variant of the package runs on the pool's architecture.", "程序包没有能在此资源池架构上运行的变体。"),
+        Text("Add a variant for that architecture.", "增加该架构的变体。"),
+        (Text("no variant runs on {architecture}", "没有可在 {architecture} 上运行的变体"),),
+    ),
+    "ENGINE": ObstacleText(
+        Text("The pool offers none of the engines the package needs.", "资源池不提供程序包所需的任何引擎。"),
+        Text("Name an engine the pool has, such as `process`.", "改用资源池具有的引擎，例如 `process`。"),
+        (Text("{resource} offers none of {engines}", "{resource} 不提供 {engines}"),),
+    ),
+    "CPU": ObstacleText(
+        Text("No host, or not enough hosts, have that many cores free.", "没有主机，或没有足够的主机，空出这么多核。"),
+        Text(
+            "Ask for fewer cores a task, or wait for running jobs to end.",
+            "减少每个任务的核数，或等待运行中的作业结束。",
+        ),
+        _room("milli-cores", "毫核"),
+    ),
+    "MEMORY": ObstacleText(
+        Text("Not enough memory free.", "空闲内存不足。"),
+        Text("Ask for less memory a task, or wait.", "减少每个任务的内存，或等待。"),
+        _room("bytes of memory", "字节内存"),
+    ),
+    "SCRATCH": ObstacleText(
+        Text("Not enough scratch disk free.", "空闲临时盘不足。"),
+        Text("Ask for less scratch disk, or wait.", "减少临时盘需求，或等待。"),
+        _room("bytes of scratch disk", "字节临时盘"),
+    ),
+    "DEVICE": ObstacleText(
+        Text("Not enough devices of the class and model.", "该类别和型号的器件不足。"),
+        Text("Allow more models, or fewer devices a task.", "允许更多型号，或减少每个任务的器件数。"),
+        _room("cards of {models}", "块 {models} 卡"),
+    ),
+    "SITE_DENIED": ObstacleText(
+        Text("The job denies the site, or allows only others.", "作业拒绝此站点，或只允许其他站点。"),
+        Text("Change the job's site constraints.", "修改作业的站点约束。"),
+        (Text("the job does not allow {resource}", "作业不允许 {resource}"),),
+    ),
+    "RESIDENCY": ObstacleText(
+        Text("The job must stay within other jurisdictions.", "作业必须留在其他辖区。"),
+        Text(
+            "Use a site of an allowed jurisdiction, or allow the site's; no constraint is relaxed by itself.",
+            "使用允许辖区内的站点，或允许该站点的辖区；约束不会自行放宽。",
+        ),
+        (
+            Text(
+                "the job must stay within {residency}, {resource} does not",
+                "作业必须留在 {residency}，{resource} 不在其内",
+            ),
+        ),
+    ),
+    "DATA_RESIDENCY": ObstacleText(
+        Text("An input must stay within other jurisdictions.", "某个输入数据必须留在其他辖区。"),
+        Text(
+            "Use a site of an allowed jurisdiction; the data's owner decides which those are.",
+            "使用允许辖区内的站点；辖区由数据所有者决定。",
+        ),
+        (Text("{resource} must stay within {residency}", "{resource} 必须留在 {residency}"),),
+    ),
+    "NO_PATH": ObstacleText(
+        Text(
+            "No links join the pool and the data, or the pool and where results are wanted.",
+            "资源池与数据或结果去处之间没有链路。",
+        ),
+        Text("Choose a site that is joined, or publish the data at one.", "选择有链路相连的站点，或在那里发布数据。"),
+        (Text("no links join {resource} and {target}", "{resource} 与 {target} 之间没有链路"),),
+    ),
+    "BANDWIDTH": ObstacleText(
+        Text("No path has the bandwidth left that is asked for.", "没有通路剩余所需的带宽。"),
+        Text("Ask for less bandwidth, or wait for the link that is named.", "降低带宽，或等待所指的链路。"),
+        (
+            Text(
+                "{resource} has {available} bit/s left, {needed} are needed",
+                "{resource} 只剩 {available} bit/s，需要 {needed}",
+            ),
+        ),
+    ),
+    "LATENCY": ObstacleText(
+        Text("The data is further away than the job allows.", "数据比作业允许的更远。"),
+        Text("Allow more latency, or publish the data nearer.", "放宽时延，或在更近处发布数据。"),
+        (
+            Text(
+                "the data at {resource} is {available} µs away, at most {needed} are allowed",
+                "{resource} 的数据相距 {available} 微秒，上限为 {needed}",
+            ),
+        ),
+    ),
+    "DEADLINE": ObstacleText(
+        Text("The job would end after its deadline.", "作业将在截止时间之后结束。"),
+        Text("Set a later deadline or a shorter longest run.", "推迟截止时间，或缩短最长运行时间。"),
+        (
+            Text(
+                "it may take {needed} ms, the deadline, {deadline}, is in {available} ms",
+                "最长可能需要 {needed} 毫秒，距截止时间 {deadline} 只有 {available} 毫秒",
+            ),
+        ),
+    ),
+    "DEADLINE_PASSED": ObstacleText(
+        Text("The job's deadline is over.", "作业的截止时间已过。"),
+        Text("Set a later deadline.", "推迟截止时间。"),
+        (Text("the deadline, {deadline}, has passed", "截止时间 {deadline} 已过"),),
+    ),
+    "BUDGET": ObstacleText(
+        Text("The cost exceeds the job's budget.", "费用超出作业预算。"),
+        Text("Raise the budget by the amount that is missing, or ask for less.", "按所缺金额提高预算，或减少需求。"),
+        (
+            Text(
+                "it may cost {needed} micros, {spent} of earlier attempts with it, of {available}: {missing} missing",
+                "连同此前各次的 {spent}，最多可能花费 {needed} 微元，预算为 {available}，差 {missing}",
+            ),
+            Text(
+                "it may cost {needed} micros, the budget is {available}: {missing} missing",
+                "最多可能花费 {needed} 微元，预算为 {available}，差 {missing}",
+            ),
+        ),
+    ),
+    "BALANCE": ObstacleText(
+        Text("The account's balance does not cover the cost.", "账户余额不足以支付费用。"),
+        Text("Have the account credited, or use another.", "为账户充值，或换用另一账户。"),
+        (
+            Text(
+                "it may cost {needed} micros, {resource} has {available} free: {missing} missing",
+                "最多可能花费 {needed} 微元，{resource} 可用 {available}，差 {missing}",
+            ),
+        ),
+    ),
+    "SITE_NOT_ALIVE": ObstacleText(
+        Text("The site's agent is not heard of.", "没有站点代理的消息。"),
+        Text(
+            "Wait for the agent to come back; its provider sees why in the agent's log.",
+            "等待代理恢复；提供方可在代理日志中查明原因。",
+        ),
+        (Text("{resource} is not heard of", "{resource} 失联"),),
+    ),
+    "POOL_PHASE": ObstacleText(
+        Text("The pool is not ACTIVE.", "资源池不是 ACTIVE 状态。"),
+        Text("Wait for its verification, or choose another pool.", "等待其验证，或选择另一资源池。"),
+        (Text("{resource} is not active", "{resource} 未处于可用阶段"),),
+    ),
+    "NO_OFFER": ObstacleText(
+        Text("The pool makes no offer.", "资源池没有报价。"),
+        Text("Have the provider make one.", "请提供方给出报价。"),
+        (Text("{resource} makes no offer", "{resource} 没有报价"),),
+    ),
+    "NO_PRICE": ObstacleText(
+        Text(
+            "No offer of the pool that allows so long a run has a price in the account's currency.",
+            "资源池没有允许该时长且以账户货币计价的报价。",
+        ),
+        Text("Have the provider put a price book in force.", "请提供方使一份价目生效。"),
+        (Text("no price for {resource} in the account's currency", "{resource} 没有以账户货币计的价格"),),
+    ),
+    "REFUSED_BY_SITE": ObstacleText(
+        Text("The site refused, failed or lost this job before.", "此站点先前拒绝、未能启动或丢失过该作业。"),
+        Text(
+            "It is tried again later, after all others; the job's history says what it refused for.",
+            "稍后在其他站点之后再试；拒绝原因见作业历史。",
+        ),
+        (
+            Text(
+                "{resource} did not take it before, and is tried again later", "{resource} 曾拒绝或丢失该作业，稍后再试"
+            ),
+        ),
+    ),
+    "SITE_FAILING": ObstacleText(
+        Text("The site failed several runs in a row before they began.", "此站点连续多次在运行开始之前失败。"),
+        Text(
+            "Nothing: it is tried again after the time that is named; its operator sees why in `suan pool search`.",
+            "无需处理：到所述时间后会再试；其运营者可用 `suan pool search` 查看原因。",
+        ),
+        (
+            Text(
+                "{resource} failed {faults} runs in a row before they began, is tried after {retry_time}; the last",
+                "{resource} 连续 {faults} 次在运行开始之前失败，{retry_time} 之后再试；最近一次",
+            ),
+        ),
+    ),
+    "SITE_IN_TROUBLE": ObstacleText(
+        Text("The site's agent says that something is wrong with it.", "站点代理报告自身有故障。"),
+        Text("Have the site's operator mend what it names.", "请站点运营者排除所述故障。"),
+        (Text("{resource} says of itself", "{resource} 报告自身故障"),),
+    ),
+    "NO_REPLICA": ObstacleText(
+        Text("An input has no complete replica anywhere.", "某个输入在任何地方都没有完整副本。"),
+        Text("Publish the dataset at a site that is alive.", "在在线的站点发布该数据集。"),
+        (Text("{resource} is nowhere whole", "{resource} 没有完整副本"),),
+    ),
+    "CAPABILITY": ObstacleText(
+        Text("A measured capability is below what the job asks for.", "某项实测能力低于作业要求。"),
+        Text("Ask for less, or for a pool that measured more.", "降低要求，或选择实测更高的资源池。"),
+        (
+            Text(
+                "{quantity} of {resource} is {available}, {needed} are needed",
+                "{resource} 的 {quantity} 为 {available}，需要 {needed}",
+            ),
+        ),
+    ),
+    "DURATION": ObstacleText(
+        Text("No offer allows a run as long as the job may take.", "没有报价允许作业可能需要的运行时长。"),
+        Text("Shorten the longest run, or split the job.", "缩短最长运行时间，或拆分作业。"),
+        (
+            Text(
+                "it may run {needed} s, no offer of {resource} allows more than {available}",
+                "最长运行 {needed} 秒，{resource} 的报价最多允许 {available}",
+            ),
+        ),
+    ),
+}
+"""By obstacle code."""
+
+
+def obstacle_words(obstacle: decision_pb2.Obstacle, lang: str = "en") -> str:
+    """Code and sentence of what stands in the way, and of what it came from, in English or Chinese."""
+    from suanmesh.scheduler.v1 import reason_pb2
+
+    code = reason_pb2.ObstacleCode.Name(obstacle.code).removeprefix("OBSTACLE_CODE_")
+    numbers = {name: str(getattr(obstacle, name)) for name in ("needed", "available") if obstacle.HasField(name)}
+    facts = {**obstacle.facts, **numbers, **({"resource": obstacle.resource} if obstacle.resource else {})}
+    known = OBSTACLES[code].sentences if code in OBSTACLES else ()
+    sentences = [text.of(lang) for text in known if named(text.en) <= facts.keys()]
+    told = f"{code}: {sentences[0].format_map(facts)}" if sentences else filled(code, "", facts, lang)
+    return f"{told}: {words(obstacle.cause, lang)}" if obstacle.HasField("cause") else told

@@ -1,0 +1,190 @@
+"""Every obstacle reaches its reader whole: as code and facts, in words of both languages, and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh.scheduler.v1.reason_pb2 import ObstacleCode
+from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_kernel.reasons import StateReason
+from suanmesh_scheduler import wire
+from suanmesh_scheduler.domain.decide import decide, verdict_of, weigh
+from suanmesh_scheduler.domain.shortlist import obstacle_counts, shortlist
+from suanmesh_scheduler.domain.values import (
+    Ask,
+    Blocked,
+    Candidate,
+    DeviceAsk,
+    Failing,
+    Host,
+    JobSpec,
+    Need,
+    Obstacle,
+    Offer,
+    Path,
+    Pool,
+    Quote,
+    Situation,
+    Variant,
+)
+from suanmesh_sdk.advice import STATE_REASONS
+from suanmesh_sdk.obstacles import OBSTACLES, obstacle_words
+from suanmesh_sdk.state_reasons import named, words
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NAME = "sites/a/pools/p"
+CARDS = (Device("gpu", "A", 2, 1 << 30),)
+HOST = Host("h", Capacity(4000, 1 << 33, 1 << 30, CARDS), Capacity(4000, 1 << 33, 1 << 30, CARDS))
+NARROW = Host("n", Capacity(9000, 1 << 20, 0), Capacity(9000, 1 << 20, 0))
+POOL = Pool(NAME, "sites/a", "x86_64", (HOST,), (Offer("o", "priceBooks/a", max_duration_s=7200),))
+JOB = JobSpec(Ask(1000, 1 << 20), "accounts/a")
+NEED = Need("datasets/d", 1 << 20, frozenset({"sites/d"}))
+WAY = ("sites/d", "sites/a")
+SITUATION = Situation((POOL,), NOW, 1000, quotes={"o": Quote(100)})
+BROKEN = Failing(3, NOW, StateReason("DISK_FULL", {"detail": "No space left"}))
+
+
+def asking(**fields: object) -> JobSpec:
+    return replace(JOB, ask=replace(JOB.ask, **fields))  # type: ignore[arg-type]
+
+
+def there(**fields: object) -> Situation:
+    return replace(SITUATION, pools=(replace(POOL, **fields),))  # type: ignore[arg-type]
+
+
+MOVING = replace(JOB, needs=(NEED,), max_latency_us=7)
+CASES: dict[str, tuple[JobSpec, Situation, str, str]] = {
+    "architecture": (replace(JOB, variants=(Variant("aarch64"),)), SITUATION, "ARCHITECTURE", "x86_64"),
+    "engine": (replace(JOB, variants=(Variant(engine="r"),)), SITUATION, "ENGINE", "none of r"),
+    "cores": (asking(cpu_milli=5000), SITUATION, "CPU", "no host of sites/a/pools/p has more than 4000"),
+    "cores of the nearest": (
+        replace(JOB, ask=Ask(5000, 1 << 21)), there(hosts=(HOST, NARROW)), "CPU", "h of sites/a/pools/p comes nearest",
+    ),
+    "memory": (asking(memory_bytes=1 << 34), SITUATION, "MEMORY", str(1 << 34)),
+    "memory of a gang": (
+        replace(asking(memory_bytes=1 << 32), count=3, gang=True), SITUATION, "MEMORY", "has room for 2",
+    ),
+    "scratch": (asking(scratch_bytes=1 << 31), SITUATION, "SCRATCH", str(1 << 31)),
+    "cards": (
+        asking(devices=(DeviceAsk("gpu", ("B", "C"), 1, 0), DeviceAsk("gpu", (), 2, 0))), SITUATION,
+        "DEVICE", "1 cards of B/C,",
+    ),
+    "cards of two asks": (
+        asking(devices=(DeviceAsk("gpu", (), 1, 0), DeviceAsk("gpu", ("A",), 2, 0))), SITUATION,
+        "DEVICE", "3 cards of gpu + A,",
+    ),
+    "denied": (replace(JOB, deny_sites=frozenset({"sites/a"})), SITUATION, "SITE_DENIED", "sites/a"),
+    "residency": (replace(JOB, residency=frozenset({"eu", "cn"})), SITUATION, "RESIDENCY", "within cn, eu"),
+    "residency of data": (
+        replace(JOB, needs=(replace(NEED, residency=frozenset({"eu"})),)), SITUATION,
+        "DATA_RESIDENCY", "datasets/d must stay within eu",
+    ),
+    "no way": (MOVING, SITUATION, "NO_PATH", "sites/d and sites/a"),
+    "narrow": (
+        MOVING, replace(SITUATION, paths={WAY: Blocked("bandwidth", "links/l", 5)}),
+        "BANDWIDTH", "links/l has 5 bit/s left, 1000000",
+    ),
+    "far": (MOVING, replace(SITUATION, paths={WAY: Blocked("latency", least_latency_us=9)}), "LATENCY", "9 µs away"),
+    "late": (replace(JOB, deadline=NOW + timedelta(seconds=9)), SITUATION, "DEADLINE", "is in 9000 ms"),
+    "too late": (
+        replace(JOB, deadline=NOW - timedelta(days=1)), SITUATION, "DEADLINE_PASSED", "2025-12-31T00:00:00Z",
+    ),
+    "budget": (replace(JOB, budget_micros=60), SITUATION, "BUDGET", "the budget is 60: 40 missing"),
+    "budget of a second attempt": (
+        replace(JOB, budget_micros=110), replace(SITUATION, spent_micros=50), "BUDGET", "50 of earlier attempts",
+    ),
+    "balance": (JOB, replace(SITUATION, free_micros=30), "BALANCE", "accounts/a has 30 free: 70 missing"),
+    "not heard": (JOB, there(alive=False), "SITE_NOT_ALIVE", "sites/a"),
+    "not active": (JOB, there(active=False), "POOL_PHASE", NAME),
+    "no offer": (JOB, there(offers=()), "NO_OFFER", NAME),
+    "no price": (JOB, replace(SITUATION, quotes={}), "NO_PRICE", NAME),
+    "refused": (replace(JOB, refused_by=frozenset({"sites/a"})), SITUATION, "REFUSED_BY_SITE", "sites/a"),
+    "failing": (JOB, there(failing=BROKEN), "SITE_FAILING", "the last: DISK_FULL: "),
+    "in trouble": (JOB, there(trouble=BROKEN.reason), "SITE_IN_TROUBLE", "(No space left)"),
+    "gone data": (replace(JOB, needs=(replace(NEED, sites=frozenset()),)), SITUATION, "NO_REPLICA", "datasets/d"),
+    "weak": (asking(min_capability=(("flops", 9),)), SITUATION, "CAPABILITY", "flops of sites/a/pools/p is 0, 9"),
+    "long": (replace(JOB, max_duration_s=9000), SITUATION, "DURATION", "more than 7200"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=list(CASES))
+def test_an_obstacle_is_said_in_both_languages_with_its_facts(case: str) -> None:
+    """A user would be told that something is missing, but not how much of what."""
+    job, now, code, part = CASES[case]
+    told = wire.candidate_to(weigh(job, now.pools[0], now)).obstacle
+    assert ObstacleCode.Name(told.code) == f"OBSTACLE_CODE_{code}"
+    assert part in obstacle_words(told)
+    in_other_words = code == "DEADLINE_PASSED" or "per_task" in told.facts
+    numbers = [] if in_other_words else [str(told.needed), str(told.available)]
+    facts = {*numbers, *told.facts.values()} - {"0"}
+    assert [fact for fact in facts for lang in ("en", "zh") if fact not in obstacle_words(told, lang)] == []
+
+
+def test_there_is_a_case_of_every_obstacle() -> None:
+    """One that no case shows may lack a fact its sentence names."""
+    assert {code for _, _, code, _ in CASES.values()} == set(OBSTACLES)
+
+
+def test_both_languages_name_the_same_facts() -> None:
+    """A reader of Chinese would miss what a reader of English is told."""
+    texts = [*STATE_REASONS.values(), *(text for each in OBSTACLES.values() for text in each.sentences)]
+    assert [text for text in texts if named(text.en) != named(text.zh)] == []
+
+
+def test_what_a_newer_scheduler_says_is_shown_as_it_is() -> None:
+    """A client of last year would hide the obstacle that this year's scheduler knows."""
+    told = wire.decision_pb2.Obstacle(resource="sites/a", needed=7, facts={"odd": "x"})
+    assert obstacle_words(told) == "UNSPECIFIED: needed 7, odd x, resource sites/a"
+
+
+PAIRS = {
+    "ONLY_FIT": (Quote(100), None, Path(("links/l",), 5, 10**9), {}),
+    "BETTER_SCORE": (Quote(100), Quote(140), Path(("links/l",), 5, 10**9), {}),
+    "NEARER": (Quote(100), Quote(100), Path(("links/l",), 9, 10**9), {}),
+    "FIRST_BY_NAME": (Quote(100), Quote(100), Path(("links/l",), 5, 10**9), {}),
+    "FEWER_SETBACKS": (Quote(140), Quote(100), Path(("links/l",), 5, 10**9), {"sites/b": 1}),
+}
+
+
+@pytest.mark.parametrize("code", PAIRS)
+def test_why_the_winner_won_is_its_cause(code: str) -> None:
+    """Whoever pays for the dearer of two pools asks why."""
+    first, second, path, setbacks = PAIRS[code]
+    other = replace(POOL, name="sites/b/pools/p", site="sites/b", offers=(Offer("o2", "priceBooks/b"),))
+    paths = {WAY: Path(("links/k",), 5, 10**9), ("sites/d", "sites/b"): path}
+    quotes = {"o": first} | ({"o2": second} if second else {})
+    now = replace(SITUATION, pools=(other, POOL), paths=paths, quotes=quotes)
+    reason = wire.decision_to(decide(replace(JOB, needs=(NEED,), setbacks=setbacks), now)).reason
+    assert (reason.code, reason.facts["pool"], [c.code for c in reason.causes]) == ("CHOSEN", NAME, [code])
+    for lang in ("en", "zh"):
+        assert "?" not in words(reason, lang)
+        assert all(value in words(reason, lang) for cause in reason.causes for value in cause.facts.values())
+
+
+codes = st.sampled_from(["", "CPU", "MEMORY", "BALANCE", "NO_PATH"])
+
+
+@given(st.lists(codes, max_size=40), st.integers(1, 20))
+def test_a_short_list_shows_the_best_and_each_obstacle_and_the_counts_cover_all(drawn: list[str], most: int) -> None:
+    """What is left out of ten thousand pools must not be the one thing that explains the answer."""
+    weighed = [
+        Candidate(f"p{n:02d}", "sites/a", score_micros=n, obstacle=Obstacle(code) if code else None)
+        for n, code in enumerate(drawn)
+    ]
+    verdict = verdict_of(weighed)
+    listed = list(shortlist(verdict.candidates, most))
+    fitting = [c for c in verdict.candidates if c.obstacle is None]
+    assert len(listed) == min(most, len(weighed))
+    assert listed == [c for c in verdict.candidates if c in listed]
+    assert listed[: len(fitting)] == fitting[:most]
+    if len(fitting) + len(set(drawn) - {""}) <= most:
+        assert {c.obstacle.code for c in listed if c.obstacle} == set(drawn) - {""}
+    counted = obstacle_counts(verdict.candidates)
+    assert dict(counted) == Counter(code for code in drawn if code)
+    assert [count for _, count in counted] == sorted((count for _, count in counted), reverse=True)
