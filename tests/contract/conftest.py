@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from executor_kinds import KINDS, make_executor
+from executor_kinds import KINDS, ProcessExecutor, make_executor
 from postgres import ABSENT, Postgres, binaries, running
 
-from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_local.etcd import EtcdCluster
 
 

@@ -1,9 +1,10 @@
-"""Executors of every kind this host has, and tasks for them."""
+"""The process engine in every kind this host has, driven one task at a time, and tasks for it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import uuid
 from pathlib import Path
@@ -11,16 +12,50 @@ from typing import Any
 
 import pytest
 
-from suanmesh_agent.domain.tasks import TaskKey, TaskSpec, UserRange
-from suanmesh_agent.executors import images
-from suanmesh_agent.executors.cgroups import Cgroups
-from suanmesh_agent.executors.layout import Confined
-from suanmesh_agent.executors.process import ProcessExecutor
-from suanmesh_agent.executors.sandbox import Sandbox
+from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, UserRange
+from suanmesh_agent.engines.process import images
+from suanmesh_agent.engines.process.cgroups import Cgroups
+from suanmesh_agent.engines.process.engine import ProcessEngine
+from suanmesh_agent.engines.process.layout import Confined
+from suanmesh_agent.engines.process.sandbox import Sandbox
+from suanmesh_agent.task_run import until_over
 from suanmesh_local import tools
 
 ENGINE = (Path(sys.prefix), Path(sys.base_prefix))
 KINDS = ["plain", "cgroups", "sandbox", "sandbox-cgroups", "sandbox-folder"]
+
+
+class ProcessExecutor(ProcessEngine):
+    """The process engine, one task at a time, its files at hand."""
+
+    walled = property(lambda self: self.capabilities().walled)
+
+    async def start(self, spec: TaskSpec) -> None:
+        (fault,) = await self.submit([spec])
+        if fault is not None:
+            raise fault
+
+    def look(self, key: TaskKey) -> TaskLook:
+        return self._tasks.look(key)
+
+    async def over(self, key: TaskKey) -> TaskLook:
+        (look,) = await until_over(self, [key])
+        return look
+
+    def stop(self, key: TaskKey) -> None:
+        with self._tasks.shim(key) as pidfd:
+            if pidfd is not None:
+                signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+
+    def output(self, key: TaskKey, mount: str) -> Path:
+        return self._output(key, mount)
+
+    def read_log(self, key: TaskKey, offset: int, bytes_max: int) -> tuple[int, bytes]:
+        kept = self.open_log(key)
+        return kept.read(offset, bytes_max) if kept else (offset, b"")
+
+    def has_log(self, key: TaskKey) -> bool:
+        return self.open_log(key) is not None
 
 
 def _bwrap() -> str | None:

@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from executor_kinds import a_task, log_says, make_executor
+from executor_kinds import ProcessExecutor, a_task, log_says, make_executor
 
 from suanmesh_agent.domain.tasks import TaskState
-from suanmesh_agent.executors.process import ProcessExecutor
 from suanmesh_agent.replicas import Replicas
 
 MIB = 1 << 20
@@ -318,7 +317,7 @@ async def test_a_killed_agent_leaves_no_mount(tmp_path: Path) -> None:
     make_executor("sandbox", tmp_path / "tasks")
     script = (
         "import asyncio, os, sys\nsys.path[:0] = [sys.argv[1]]\nfrom pathlib import Path\n"
-        "from executor_kinds import a_task, make_executor\n"
+        "from executor_kinds import ProcessExecutor, a_task, make_executor\n"
         "async def main():\n executor = make_executor('sandbox', Path(sys.argv[2]))\n"
         " task = a_task(\"open('out/x', 'w').write('kept')\", outputs=('out',))\n"
         " await executor.start(task); await executor.over(task.key)\n"

@@ -11,11 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from executor_kinds import ENGINE, a_task, log_says, make_executor
+from executor_kinds import ENGINE, ProcessExecutor, a_task, log_says, make_executor
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskState
-from suanmesh_agent.executors.process import ProcessExecutor
-from suanmesh_agent.executors.processes import memory_bytes
+from suanmesh_agent.engines.process.processes import memory_bytes
 from suanmesh_agent.permission import RunPermission
 from suanmesh_content import FolderError
 from suanmesh_kernel.clock import SystemClock
@@ -180,7 +179,7 @@ async def test_a_task_survives_the_agent(kind: str, tmp_path: Path) -> None:
         "import asyncio, os, sys\n"
         "sys.path[:0] = [sys.argv[1]]\n"
         "from pathlib import Path\n"
-        "from executor_kinds import a_task, make_executor\n"
+        "from executor_kinds import ProcessExecutor, a_task, make_executor\n"
         "burn = 'import os, time\\nif os.fork() == 0:\\n while time.process_time() < 4: pass\\n os._exit(0)\\n'\n"
         "burn += 'os.wait()'\n"
         "task = a_task(burn)\n"

@@ -9,12 +9,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from executor_kinds import a_task, log_says
+from executor_kinds import ProcessExecutor, a_task, log_says
 
 from suanmesh_agent.domain.tasks import TaskState
-from suanmesh_agent.executors import images
-from suanmesh_agent.executors.fork_server import PROCESS_NAME
-from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.engines.process import images
+from suanmesh_agent.engines.process.fork_server import PROCESS_NAME
 
 ANY = pytest.mark.parametrize("kind", ["plain"])
 MIB = 1 << 20
@@ -40,7 +39,7 @@ async def test_a_start_that_a_killed_fork_server_had_not_read_is_made_again(exec
     await executor.start(warm)
     os.kill(executor._fork_server.pid, signal.SIGSTOP)
     starting = asyncio.create_task(executor.start(task))
-    while not executor._log(task.key).exists():  # noqa: ASYNC110 - a folder, made by a thread
+    while not (executor._tasks.home(task.key) / "log").exists():  # noqa: ASYNC110 - a folder, made by a thread
         await asyncio.sleep(0.01)
     os.kill(executor._fork_server.pid, signal.SIGKILL)
     await starting
@@ -56,7 +55,7 @@ async def test_a_shim_knows_nothing_of_the_agents_environment(
     task = a_task("import time; print('ready', flush=True); time.sleep(300)")
     await executor.start(task)
     await log_says(executor, task.key, b"ready")
-    started = json.loads((executor._home(task.key) / "shim" / "started.json").read_text())
+    started = json.loads((executor._tasks.home(task.key) / "shim" / "started.json").read_text())
     shim = Path("/proc", str(started["pid"]))
     assert (shim / "comm").read_text().strip() == PROCESS_NAME
     assert b"c0ffee" not in (shim / "environ").read_bytes()

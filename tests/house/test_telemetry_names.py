@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NAMES_FILE = "libs/telemetry/suanmesh_telemetry/names.py"
 LOG_METHODS = frozenset(("debug", "info", "warning", "error", "exception"))
-SPAN_CALLS = frozenset(("span", "set"))
+SPAN_CALLS = frozenset(("span", "begin_span", "set"))
 SET_BY_STRUCTLOG = frozenset(("event", "level", "time", "exception"))
 
 

@@ -3,6 +3,7 @@
 from suanmesh_telemetry import names
 from suanmesh_telemetry.spans import (
     Span,
+    begin_span,
     current_trace_id,
     current_traceparent,
     elsewhere,
@@ -14,6 +15,7 @@ from suanmesh_telemetry.spans import (
 
 __all__ = [
     "Span",
+    "begin_span",
     "current_trace_id",
     "current_traceparent",
     "elsewhere",

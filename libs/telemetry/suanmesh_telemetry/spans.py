@@ -86,6 +86,12 @@ def ended_span(name: str, begun: datetime, ended: datetime, *, parent: str, **at
     told.end(_nanoseconds(ended))
 
 
+def begin_span(name: str, *, parent: str = "", **attributes: type_of_attribute) -> Span:
+    """A span that is current nowhere, for what no block holds: whoever begins it ends it. Otherwise as `span`."""
+    context = context_of(parent) if parent else None
+    return _TRACER.start_span(name, context, attributes={f"suanmesh.{key}": value for key, value in attributes.items()})
+
+
 def mark_failed(failed: Span, error: BaseException) -> None:
     """Say on `failed` what ended it: a refusal's reason, or the type of the exception."""
     reason = error.reason if isinstance(error, Refusal) else type(error).__qualname__

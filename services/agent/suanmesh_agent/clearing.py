@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from suanmesh_agent.journal import Journal
-from suanmesh_agent.ports import Executor
+from suanmesh_agent.ports import Engine
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import last
@@ -29,9 +29,9 @@ AGAIN_S = 300.0
 class Clearing:
     """Removes what ended placements leave behind, beside everything else."""
 
-    def __init__(self, journal: Journal, executor: Executor, clock: Clock, *, again_s: float = AGAIN_S) -> None:
+    def __init__(self, journal: Journal, engine: Engine, clock: Clock, *, again_s: float = AGAIN_S) -> None:
         self._journal = journal
-        self._executor = executor
+        self._engine = engine
         self._backoff = FailureBackoff("clear up placement", clock)
         self._again_s = again_s
         self._wake = asyncio.Event()
@@ -53,11 +53,11 @@ class Clearing:
 
     async def _clear(self) -> None:
         kept = {last(name) for name, _, _ in self._journal.placements()}
-        for placement in self._executor.idle_placements():
+        for placement in self._engine.idle_placements():
             if placement not in kept:
-                await self._backoff.run(placement, partial(self._drop, placement, self._executor.forget_work))
-        for placement in self._executor.ended_placements()[LOGS_KEPT:]:
-            await self._backoff.run(placement, partial(self._drop, placement, self._executor.forget))
+                await self._backoff.run(placement, partial(self._drop, placement, self._engine.forget_work))
+        for placement in self._engine.ended_placements()[LOGS_KEPT:]:
+            await self._backoff.run(placement, partial(self._drop, placement, self._engine.forget))
 
     async def _drop(self, placement: str, forget: Callable[[str], None]) -> None:
         try:

@@ -67,7 +67,7 @@ def publish(folder: Path, dataset: str, party: str, residency: tuple[str, ...]) 
 def stop_tasks() -> None:
     """Stop every task that runs in the agent's folder, also when its agent was killed."""
     _, settings = _settings()
-    stopped = asyncio.run(site_of.stop_all(site_of.open_executor(settings)))
+    stopped = asyncio.run(site_of.stop_all(site_of.open_engine(settings)))
     print(f"{stopped} tasks stopped")
 
 
@@ -104,7 +104,7 @@ async def _publish(
             delivery = Delivery(
                 f"sites/{settings.site}",
                 TransportOverMesh(mesh),
-                site_of.open_executor(settings),
+                site_of.open_engine(settings),
                 journal,
                 replicas,
                 Turns(),

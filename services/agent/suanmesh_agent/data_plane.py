@@ -19,7 +19,7 @@ from suanmesh_agent import wire
 from suanmesh_agent.domain.pacing import CHUNK_BYTES_MAX, Pace
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.domain.tickets import Ticket, check_ticket
-from suanmesh_agent.ports import Executor, TransportPort
+from suanmesh_agent.ports import Engine, TransportPort
 from suanmesh_agent.replicas import Replicas
 from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.budget import ByteBudget
@@ -170,18 +170,19 @@ class Reader:
 class Logs:
     """Reads what tasks write."""
 
-    def __init__(self, executor: Executor, budget: ByteBudget) -> None:
-        self._executor = executor
+    def __init__(self, engine: Engine, budget: ByteBudget) -> None:
+        self._engine = engine
         self._budget = budget
 
     async def read(self, key: TaskKey, offset: int, *, follow: bool) -> AsyncGenerator[bytes, None]:
         """What the task wrote from `offset` on; with `follow`, until it is over. Raises NotFound (`LOG_UNKNOWN`)."""
-        if not self._executor.has_log(key):
+        kept = await asyncio.to_thread(self._engine.open_log, key)
+        if kept is None:
             raise NotFound("LOG_UNKNOWN", f"no log of task {key.index} of {key.placement} here", name=key.placement)
         while True:
-            over = not follow or self._executor.look(key).over
+            over = not follow or (await self._engine.inspect([key]))[0].over
             async with self._budget.hold(key.placement, PIECE_BYTES):
-                offset, piece = await asyncio.to_thread(self._executor.read_log, key, offset, PIECE_BYTES)
+                offset, piece = await asyncio.to_thread(kept.read, offset, PIECE_BYTES)
                 offset += len(piece)
                 more = bool(piece)
                 if more:

@@ -16,11 +16,12 @@ from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_agent import wire
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.domain.work import Work
+from suanmesh_agent.folder_files import files_of
 from suanmesh_agent.journal import Journal
-from suanmesh_agent.ports import Executor, TransportPort
+from suanmesh_agent.ports import Engine, SourceFile, TaskLog, TransportPort
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.turns import Turns
-from suanmesh_content import FolderError, Manifest, regular_files
+from suanmesh_content import FolderError, Manifest
 from suanmesh_kernel.names import last, output_dataset_id
 from suanmesh_kernel.refusals import AlreadyExists
 
@@ -42,14 +43,14 @@ class Delivery:
         self,
         site: str,
         transport: TransportPort,
-        executor: Executor,
+        engine: Engine,
         journal: Journal,
         replicas: Replicas,
         turns: Turns,
     ) -> None:
         self._site = site
         self._transport = transport
-        self._executor = executor
+        self._engine = engine
         self._journal = journal
         self._replicas = replicas
         self._turns = turns
@@ -73,7 +74,7 @@ class Delivery:
             folder = Path(name)
             work = wire.work_from(placement)
             await asyncio.to_thread(self._copy_logs, work, folder)
-            manifest = await self._turns.run(self._replicas.taking_in({"": folder}))
+            manifest = await self._turns.run(self._replicas.taking_in({"": files_of(folder)}))
         return await self._published(placement, "log", manifest)
 
     async def publish(
@@ -112,35 +113,41 @@ class Delivery:
         """In steps; one placement takes in one output after the other."""
         keys = [TaskKey(work.placement, index) for index in tasks]
         try:
-            folders = {
-                f"task-{key.index}" if work.count > 1 else "": self._executor.output(key, output.mount) for key in keys
+            yield from _checking_size(output, (self._engine.collect(key, output.mount) for key in keys))
+            sources = {
+                f"task-{key.index}" if work.count > 1 else "": self._engine.collect(key, output.mount) for key in keys
             }
-            yield from _checking_size(output, folders.values())
-            return (yield from self._replicas.taking_in(folders, link=True))
+            return (yield from self._replicas.taking_in(sources))
         except FolderError as fault:
             raise FolderError(f"{output.output_id}: {fault}") from fault
 
     def _copy_logs(self, work: Work, folder: Path) -> None:
         for index in range(work.count):
-            self._copy_log(TaskKey(work.placement, index), folder / f"task-{index}.log")
-
-    def _copy_log(self, key: TaskKey, target: Path) -> None:
-        with target.open("wb") as file:
-            offset, piece = self._executor.read_log(key, 0, _LOG_PIECE_BYTES)
-            if offset:
-                file.write(f"[the first {offset} bytes were dropped]\n".encode())
-            while piece:
-                file.write(piece)
-                offset, piece = self._executor.read_log(key, offset + len(piece), _LOG_PIECE_BYTES)
+            _copy_log(self._engine.open_log(TaskKey(work.placement, index)), folder / f"task-{index}.log")
 
 
-def _checking_size(output: job_pb2.Output, folders: Iterable[Path]) -> Generator[int, None, None]:
+def _copy_log(log: TaskLog | None, target: Path) -> None:
+    """The file is there, and empty, also for a task that was never started."""
+    with target.open("wb") as file:
+        if log is None:
+            return
+        offset, piece = log.read(0, _LOG_PIECE_BYTES)
+        if offset:
+            file.write(f"[the first {offset} bytes were dropped]\n".encode())
+        while piece:
+            file.write(piece)
+            offset, piece = log.read(offset + len(piece), _LOG_PIECE_BYTES)
+
+
+def _checking_size(
+    output: job_pb2.Output, sources: Iterable[Generator[SourceFile, None, None]]
+) -> Generator[int, None, None]:
     """Raises OutputTooLarge before anything is read: what is larger was not paid for. A hole counts as its bytes."""
     size = 0
-    for folder in folders:
-        with closing(regular_files(folder)) as files:
+    for source in sources:
+        with closing(source) as files:
             for file in files:
-                size += file.facts.st_size
+                size += file.size_bytes
                 yield 0
     if output.max_bytes and size > output.max_bytes:
         raise OutputTooLarge(output.output_id, size, output.max_bytes)

@@ -23,7 +23,7 @@ LOOK_S = 5.0
 
 
 class Health:
-    """Looks at disk and journal, and remembers what the executor said last."""
+    """Looks at disk and journal, and tells what the engine said last."""
 
     def __init__(self, folder: Path, journal: Journal, clock: Clock, start_fault: Callable[[], str]) -> None:
         """`start_fault` tells why the last task could not be started; empty when it could."""

@@ -48,7 +48,7 @@ class Inventory:
 
 
 def take_stock(settings: AgentSettings, now: datetime, *, walled: bool) -> Inventory:
-    """Read the host and measure it; takes a fraction of a second. The executor knows whether tasks are walled off."""
+    """Read the host and measure it; takes a fraction of a second. The engine knows whether tasks are walled off."""
     cores = psutil.cpu_count() or 1
     memory = psutil.virtual_memory().total
     free = shutil.disk_usage(settings.data_dir).free

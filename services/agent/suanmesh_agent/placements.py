@@ -15,7 +15,7 @@ from suanmesh_agent.clearing import Clearing
 from suanmesh_agent.domain.stages import HOLDING, Stage
 from suanmesh_agent.following import follow
 from suanmesh_agent.journal import Journal
-from suanmesh_agent.ports import Executor, SchedulerPort
+from suanmesh_agent.ports import Engine, SchedulerPort
 from suanmesh_agent.steps import Steps
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
@@ -65,13 +65,13 @@ class Placements:
     """Follows the mesh, and carries what it says to its end."""
 
     def __init__(
-        self, site: str, *, scheduler: SchedulerPort, journal: Journal, executor: Executor, steps: Steps, clock: Clock
+        self, site: str, *, scheduler: SchedulerPort, journal: Journal, engine: Engine, steps: Steps, clock: Clock
     ) -> None:
         self._site = site
         self._scheduler = scheduler
         self._journal = journal
         self._steps = steps
-        self._clearing = Clearing(journal, executor, clock)
+        self._clearing = Clearing(journal, engine, clock)
         self._taking = FailureBackoff("take placement", clock)
         self._carrying = FailureBackoff("carry placement", clock)
         self._winding_up = FailureBackoff("wind up placement", clock, pause_max_s=WIND_UP_PAUSE_S_MAX)

@@ -1,8 +1,8 @@
-"""What the agent needs from outside: an executor, and the services behind the gateway."""
+"""What the agent needs from outside: an engine, and the services behind the gateway."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
-from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec
+from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec
 
 
 class TaskNotStarted(RuntimeError):
@@ -23,44 +23,90 @@ class TaskNotStarted(RuntimeError):
         self.by_job = by_job
 
 
-class Executor(Protocol):
-    """Runs tasks on an engine of the site. Tasks outlive the agent: a new agent finds them by their key."""
+class TaskLog(Protocol):
+    """What one task wrote, kept within a bound."""
 
-    async def start(self, spec: TaskSpec) -> None:
-        """Start the task; starting one that runs or has ended changes nothing. Raises TaskNotStarted."""
+    def read(self, offset: int, bytes_max: int) -> tuple[int, bytes]:
+        """What it wrote from `offset` on, with the offset it begins at: later where the beginning was dropped.
 
-    def look(self, key: TaskKey) -> TaskLook:
-        """How it stands now."""
-
-    async def over(self, key: TaskKey) -> TaskLook:
-        """Wait until it has ended or was lost; an absent one is over at once."""
-
-    def stop(self, key: TaskKey) -> None:
-        """Ask it to end; it is over with failure `CANCELLED` within a bounded time."""
-
-    def output(self, key: TaskKey, mount: str) -> Path:
-        """Folder on the host where the task's `mount` lies. Raises FolderError where the task made a link of it."""
-
-    def read_log(self, key: TaskKey, offset: int, max_bytes: int) -> tuple[int, bytes]:
-        """What it wrote from `offset` on, with the offset it begins at: later where the beginning was dropped."""
-
-    def has_log(self, key: TaskKey) -> bool:
-        """Whether anything is known of the task's log."""
-
-    def forget_work(self, placement: str) -> None:
-        """Drop the working folders of an ended placement; the logs stay.
-
-        Raises OSError where something of them cannot be removed now; calling again goes on. Any thread may call it.
+        Nothing where no more is there yet. May wait for a disk: called from a thread.
         """
 
-    def idle_placements(self) -> list[str]:
-        """Placements that have working folders, and no task that runs."""
 
-    def ended_placements(self) -> list[str]:
-        """Placements that only logs are kept of, the newest first."""
+class SourceFile(Protocol):
+    """A regular file on its way into a replica. It can be opened until the next of its stream is asked for."""
+
+    @property
+    def path(self) -> str:
+        """Relative to what it is a part of, with `/`."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+
+    @property
+    def disk_bytes(self) -> int:
+        """What it takes on disk: less where it has holes."""
+
+    @property
+    def executable(self) -> bool:
+        """Whether it is a program."""
+
+    def open(self) -> int:
+        """A descriptor to read it by. Raises FolderError where it cannot be read."""
+
+    def link(self, place: Path) -> bool:
+        """Make it appear at `place` without a copy; False where only a copy is safe."""
+
+
+class Engine(Protocol):
+    """Runs tasks on an engine of the site, many at a time. Tasks outlive the agent: a new agent finds them by key.
+
+    What is asynchronous belongs to the event loop; all else may wait for a disk, and any thread may call it.
+    """
+
+    @property
+    def start_fault(self) -> str:
+        """Why the last task could not be started, where that was the site's fault; empty when it could."""
+
+    def capabilities(self) -> Capabilities:
+        """What it can do for tasks."""
+
+    async def submit(self, specs: Sequence[TaskSpec]) -> list[TaskNotStarted | None]:
+        """Start tasks; of each, in order, why it did not start. One that runs or has ended is left as it is."""
+
+    def watch(self, placement: str) -> AsyncGenerator[list[TaskEvent], None]:
+        """First how every task of the placement stands that was ever started here, then what becomes of each.
+
+        A slow watcher is told the last of each task only. Close it to end it.
+        """
+
+    async def inspect(self, keys: Sequence[TaskKey]) -> list[TaskLook]:
+        """How they stand now, in order."""
+
+    async def cancel(self, keys: Sequence[TaskKey]) -> None:
+        """Ask those that run to end; each is over with failure `CANCELLED` within a bounded time."""
+
+    def open_log(self, key: TaskKey) -> TaskLog | None:
+        """What the task wrote, while it runs and after; None where it has never been started here."""
+
+    def collect(self, key: TaskKey, mount: str) -> Generator[SourceFile, None, None]:
+        """The files that an ended task left at `mount`. Raises FolderError where that is, or holds, what is no data."""
+
+    def forget_work(self, placement: str) -> None:
+        """Drop the outputs of an ended placement; the logs stay.
+
+        Raises OSError where something of them cannot be removed now; calling again goes on.
+        """
 
     def forget(self, placement: str) -> None:
         """Drop all that is kept of an ended placement, as `forget_work` does."""
+
+    def idle_placements(self) -> list[str]:
+        """Placements that outputs are kept of, and no task runs of."""
+
+    def ended_placements(self) -> list[str]:
+        """Placements that only logs are kept of, the newest first."""
 
 
 class SchedulerPort(Protocol):

@@ -10,25 +10,25 @@ import errno
 import os
 import stat
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
 
 import structlog
 
 from suanmesh.transport.v1 import dataset_pb2
+from suanmesh_agent.folder_files import files_of
+from suanmesh_agent.ports import SourceFile
 from suanmesh_agent.trees import remove_tree
 from suanmesh_chassis.private import private_folder, write_private
 from suanmesh_content import (
     FolderError,
     Manifest,
-    RegularFile,
     copying,
     finished,
     manifest_from,
     manifest_to,
     reading_folder,
-    regular_files,
 )
 
 log = structlog.get_logger()
@@ -36,8 +36,6 @@ log = structlog.get_logger()
 _FILE_MODE = 0o400
 _PROGRAM_MODE = 0o500
 _FOLDER_MODE = 0o500
-_BLOCK_BYTES = 512
-"""What the system counts in that a file has on disk."""
 _FREE_SHARE = 2
 """Of the disk that is free, a copied file may take one part in so many: the journal lies on the same disk."""
 
@@ -94,20 +92,20 @@ class Replicas:
         _drop(home)
 
     def take_in(self, folders: dict[str, Path], *, link: bool = False) -> Manifest:
-        """Copy folders, each below its prefix, and make them one replica; with `link` without copying the bytes.
+        """Copy folders, each below its prefix, and make them one replica; with `link` without copying what is ours.
 
         Raises FolderError and ManifestError.
         """
-        return finished(self.taking_in(folders, link=link))
+        return finished(self.taking_in({prefix: files_of(folder, ours=link) for prefix, folder in folders.items()}))
 
-    def taking_in(self, folders: dict[str, Path], *, link: bool = False) -> Generator[int, None, Manifest]:
-        """`take_in` in steps; closing it early leaves nothing behind."""
+    def taking_in(self, sources: Mapping[str, Generator[SourceFile, None, None]]) -> Generator[int, None, Manifest]:
+        """Make the files of each source, below its prefix, one replica, in steps; closing it early leaves nothing."""
         name = _import_name()
         target = self.incoming(name)
         target.mkdir(parents=True)
         try:
-            for prefix, folder in folders.items():
-                yield from _bringing(folder, target / prefix, link=link)
+            for prefix, files in sources.items():
+                yield from _bringing(files, target / prefix)
             manifest = yield from reading_folder(target)
             yield from self.adopting(name, manifest)
         finally:
@@ -161,44 +159,31 @@ class Replicas:
             return
 
 
-def _bringing(folder: Path, target: Path, *, link: bool) -> Generator[int, None, None]:
-    """Lay the files of `folder` out under `target`, in steps. Raises FolderError."""
+def _bringing(source: Generator[SourceFile, None, None], target: Path) -> Generator[int, None, None]:
+    """Lay the files of `source` out under `target`, in steps. Raises FolderError."""
     target.mkdir(parents=True, exist_ok=True)
     disk, claimed_bytes = os.statvfs(target), 0
-    with closing(regular_files(folder)) as files:
+    with closing(source) as files:
         for file in files:
-            claimed_bytes += file.facts.st_size
+            claimed_bytes += file.size_bytes
             if claimed_bytes > disk.f_blocks * disk.f_frsize:  # holes cost a program nothing, and a reader hours
                 raise FolderError(f"its files claim {claimed_bytes} bytes, more than the site's whole disk has")
             place = target / file.path
             place.parent.mkdir(parents=True, exist_ok=True)
             yield 0
-            if not (link and _linked(file, place)):
+            if not file.link(place):
                 yield from _copying(file, place)
 
 
-def _linked(file: RegularFile, place: Path) -> bool:
-    """Whether the file could be taken as it lies: ours alone, under no other name, with nothing on it but its bytes."""
-    if file.facts.st_nlink > 1 or file.facts.st_uid != os.geteuid():  # somebody else could change it, or its rights
-        return False
-    try:
-        if os.listxattr(f"/proc/self/fd/{file.folder_fd}/{file.name}", follow_symlinks=False):
-            return False  # capabilities, and lists of who may read it
-        os.link(file.name, place, src_dir_fd=file.folder_fd, follow_symlinks=False)
-    except OSError:
-        return False
-    return True
-
-
-def _copying(file: RegularFile, place: Path) -> Generator[int, None, None]:
-    disk, held_bytes = os.statvfs(place.parent), file.facts.st_blocks * _BLOCK_BYTES
-    if held_bytes > disk.f_bavail * disk.f_frsize // _FREE_SHARE:
-        raise FolderError(f"{file.path!r} has {held_bytes} bytes on disk, more than the site's has room to copy")
+def _copying(file: SourceFile, place: Path) -> Generator[int, None, None]:
+    disk = os.statvfs(place.parent)
+    if file.disk_bytes > disk.f_bavail * disk.f_frsize // _FREE_SHARE:
+        raise FolderError(f"{file.path!r} has {file.disk_bytes} bytes on disk, more than the site's has room to copy")
     source = file.open()
     try:
         with place.open("xb") as target:
             yield from copying(source, target.fileno(), os.fstat(source).st_size)
-            os.fchmod(target.fileno(), _PROGRAM_MODE if file.facts.st_mode & stat.S_IXUSR else _FILE_MODE)
+            os.fchmod(target.fileno(), _PROGRAM_MODE if file.executable else _FILE_MODE)
     finally:
         os.close(source)
 

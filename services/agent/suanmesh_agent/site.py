@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import structlog
@@ -19,13 +20,13 @@ from suanmesh_agent.data_plane import Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.tasks import UserRange
 from suanmesh_agent.domain.work import Admission
-from suanmesh_agent.executors import images
-from suanmesh_agent.executors.cgroups import Cgroups
-from suanmesh_agent.executors.confinement import SCRATCH_PARTS
-from suanmesh_agent.executors.layout import Confined
-from suanmesh_agent.executors.process import ProcessExecutor
-from suanmesh_agent.executors.sandbox import Sandbox, engine_folders
-from suanmesh_agent.executors.users import ids_given_out
+from suanmesh_agent.engines.process import images
+from suanmesh_agent.engines.process.cgroups import Cgroups
+from suanmesh_agent.engines.process.confinement import SCRATCH_PARTS
+from suanmesh_agent.engines.process.engine import ProcessEngine
+from suanmesh_agent.engines.process.layout import Confined
+from suanmesh_agent.engines.process.sandbox import Sandbox, engine_folders
+from suanmesh_agent.engines.process.users import ids_given_out
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.health import Health
 from suanmesh_agent.inventory import Inventory, descriptor, take_stock
@@ -40,6 +41,7 @@ from suanmesh_agent.service import AgentService
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.steps import Steps
+from suanmesh_agent.task_run import until_over
 from suanmesh_agent.transfers import Transfers
 from suanmesh_agent.turns import Turns
 from suanmesh_chassis import Listener, Served
@@ -109,7 +111,7 @@ def open_journal(settings: AgentSettings) -> Journal:
     return Journal(settings.data_dir / "agent.db")
 
 
-def open_executor(settings: AgentSettings) -> ProcessExecutor:
+def open_engine(settings: AgentSettings) -> ProcessEngine:
     """Processes, in the best walls this host offers; each is found out by running a task in them.
 
     Raises InvalidArgument where the user ids for tasks are somebody else's.
@@ -119,7 +121,7 @@ def open_executor(settings: AgentSettings) -> ProcessExecutor:
         log.info("tasks run without control groups")
         cgroups = None
     for sandbox, confined in _walls(settings):
-        executor = ProcessExecutor(
+        engine = ProcessEngine(
             settings.data_dir / "tasks",
             sandbox=sandbox,
             cgroups=cgroups,
@@ -129,13 +131,13 @@ def open_executor(settings: AgentSettings) -> ProcessExecutor:
             permission=settings.data_dir / PERMISSION,
             processes=settings.task_processes,
         )
-        if not (trouble := executor.trouble()):
+        if not (trouble := engine.trouble()):
             break
         log.warning("tasks run with less protection", message=trouble)
-    if not executor.walled:
+    if not engine.capabilities().walled:
         strangers = "run" if settings.run_strangers_unsandboxed else "are refused"
         log.warning("tasks run without a sandbox", message=f"tasks of other parties {strangers}")
-    return executor
+    return engine
 
 
 def _walls(settings: AgentSettings) -> list[tuple[Sandbox | None, Confined | None]]:
@@ -163,9 +165,9 @@ async def mesh_of(process: Process, settings: AgentSettings) -> AsyncIterator[Me
 
 async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asyncio.Event) -> None:
     """Be the site's agent until `stop` is set."""
-    journal, executor = open_journal(settings), open_executor(settings)
+    journal, engine = open_journal(settings), open_engine(settings)
     permission = RunPermission(settings.data_dir / PERMISSION, process.clock)
-    found = await asyncio.to_thread(take_stock, settings, process.clock.now(), walled=executor.walled)
+    found = await asyncio.to_thread(take_stock, settings, process.clock.now(), walled=engine.capabilities().walled)
     offers = SiteOffers(journal, found, settings.run_strangers_unsandboxed)
     async with mesh_of(process, settings) as mesh:
         site = f"sites/{settings.site}"
@@ -176,7 +178,7 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
             journal.remember(_REPLICAS_SHUT, "1")
         transport = TransportOverMesh(mesh)
         budget = data_plane_budget()
-        reader, logs = Reader(replicas, process.clock, budget), Logs(executor, budget)
+        reader, logs = Reader(replicas, process.clock, budget), Logs(engine, budget)
         reading = AgentService(Tickets(site, transport, process.clock), reader, logs)
         server, address = await serve_alone(
             process, Listener(_data_listen(settings, journal)), [Served(_SERVICE, reading)]
@@ -187,7 +189,7 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = Work(
-                    process, settings, rng, mesh, journal, executor, replicas, transport, offers, endpoint, permission
+                    process, settings, rng, mesh, journal, engine, replicas, transport, offers, endpoint, permission
                 )
                 kept = [tasks.create_task(each) for each in work.parts()]
                 await stop.wait()
@@ -196,8 +198,8 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
         finally:
             await server.stop(process.common.drain_grace_s)
             if settings.stop_tasks:
-                await stop_all(executor)
-            executor.close()
+                await stop_all(engine)
+            engine.close()
             permission.close()
             journal.close()
 
@@ -211,7 +213,7 @@ class Work:
     rng: Rng
     mesh: Mesh
     journal: Journal
-    executor: ProcessExecutor
+    engine: ProcessEngine
     replicas: Replicas
     transport: TransportOverMesh
     offers: SiteOffers
@@ -249,7 +251,7 @@ class Work:
                 clock,
                 self.permission,
                 every_s=every.report_every_s,
-                health=Health(self.settings.data_dir, journal, clock, lambda: self.executor.start_fault),
+                health=Health(self.settings.data_dir, journal, clock, lambda: self.engine.start_fault),
             ).run(),
             self.permission.run(),
             LinkProbes(self.mesh, site, clock, every_s=every.probe_every_s).run(),
@@ -260,9 +262,9 @@ class Work:
         steps = Steps(
             offers=self.offers,
             scheduler=scheduler,
-            executor=self.executor,
+            engine=self.engine,
             staging=Staging(self.transport, self.journal, self.replicas),
-            delivery=Delivery(site, self.transport, self.executor, self.journal, self.replicas, turns),
+            delivery=Delivery(site, self.transport, self.engine, self.journal, self.replicas, turns),
             meter=meter,
             meter_every_s=self.settings.meter_every_s,
             permission=self.permission,
@@ -271,7 +273,7 @@ class Work:
             site,
             scheduler=scheduler,
             journal=self.journal,
-            executor=self.executor,
+            engine=self.engine,
             steps=steps,
             clock=self.process.clock,
         )
@@ -309,13 +311,12 @@ class Work:
         return descriptor(self.settings, self.offers.found, generation)
 
 
-async def stop_all(executor: ProcessExecutor) -> int:
+async def stop_all(engine: ProcessEngine) -> int:
     """Stop every task of the folder and wait for its end; how many there were."""
-    running = executor.running()
-    for key in running:
-        executor.stop(key)
-    for key in running:
-        await executor.over(key)
+    running = engine.running()
+    await engine.cancel(running)
+    for _, keys in groupby(sorted(running), key=lambda key: key.placement):
+        await until_over(engine, list(keys))
     return len(running)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -16,13 +15,14 @@ from suanmesh_agent import wire
 from suanmesh_agent.delivery import Delivery, OutputTooLarge
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
-from suanmesh_agent.domain.tasks import TaskKey, TaskState
+from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.domain.work import Admission, objection
 from suanmesh_agent.following import Pauses, first_of
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.permission import RunPermission
-from suanmesh_agent.ports import Executor, SchedulerPort, TaskNotStarted
+from suanmesh_agent.ports import Engine, SchedulerPort, TaskNotStarted
 from suanmesh_agent.staging import Staging
+from suanmesh_agent.task_run import TaskRun, until_over
 from suanmesh_content import FolderError, ManifestError
 from suanmesh_kernel.names import last
 from suanmesh_kernel.quantities import Capacity
@@ -35,8 +35,6 @@ from suanmesh_telemetry import current_traceparent, names, span
 log = structlog.get_logger()
 
 State = placement_pb2.Placement
-STARTS_MAX = 8
-"""Tasks of a placement that are started at the same time: some steps of a start wait for the kernel."""
 _STANDING_REFUSALS = ("NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "FAILED_PRECONDITION", "INVALID_ARGUMENT")
 _GONE_ON = ("COMMITTED", "ACCEPTED", "STAGING", "RUNNING", "DELIVERING")
 """States whose mention in a refusal says that the placement is past what was reported, and lives."""
@@ -87,7 +85,7 @@ class Steps:
         *,
         offers: Offers,
         scheduler: SchedulerPort,
-        executor: Executor,
+        engine: Engine,
         staging: Staging,
         delivery: Delivery,
         meter: Meter,
@@ -96,7 +94,7 @@ class Steps:
     ) -> None:
         self._offers = offers
         self._scheduler = scheduler
-        self._executor = executor
+        self._engine = engine
         self._staging = staging
         self._delivery = delivery
         self._meter = meter
@@ -119,9 +117,8 @@ class Steps:
     async def wind_up(self, carried: Carried) -> None:
         """End what still runs of a placement that nobody carries on, and write down what it used."""
         keys = self._keys(carried.placement)
-        self._stop(keys)
-        for key in keys:
-            await self._executor.over(key)
+        await self._engine.cancel(keys)
+        await until_over(self._engine, keys)
         await self._record(carried.placement, keys)
 
     async def fail(self, carried: Carried, defect: Exception) -> Stage:
@@ -154,7 +151,7 @@ class Steps:
             if carried.to_stop:
                 await self._report(carried, State.STATE_CANCELLED)
                 return Stage.REPORTED
-            if any(self._executor.look(key).start_time is not None for key in self._keys(placement)):
+            if await self._begun(placement):
                 await self._meter.recall(placement.name)  # it ran before the journal was set back
             if placement.state not in _BEFORE_THE_RUN:
                 await self.wind_up(carried)  # what still runs of it from before the memory was lost
@@ -205,11 +202,11 @@ class Steps:
     async def _hand_over(self, carried: Carried) -> Stage:
         """Publish the log, and the outputs of a run that ended well, then report the end."""
         placement = carried.placement
-        how = self._ending(carried)
+        how = await self._ending(carried)
         fault = self._start_faults.get(placement.name) if how.unbegun else None
         if fault is not None and fault.by_job:
             how = _failed("LAYOUT_INVALID", fault)
-        elif fault is not None and not self._begun(placement):
+        elif fault is not None and not await self._begun(placement):
             await self._report(carried, State.STATE_REFUSED, _failed(how.reason.code, fault).reason)
             return self._forgotten(placement)
         with span(names.DELIVER_OUTPUTS, parent=placement.traceparent, placement=placement.name, site=placement.site):
@@ -250,17 +247,21 @@ class Steps:
         state: State.State.ValueType,
         reason: StateReason = NO_REASON,
         datasets: Sequence[str] = (),
+        traceparent: str = "",
     ) -> None:
         """Report, until it is taken. Raises PutDown where the mesh has put the placement down as ended."""
-        looks = [(key.index, self._executor.look(key)) for key in self._keys(carried.placement)]
-        tasks = [wire.result_to(index, look) for index, look in looks if look.start_time is not None]
-        report = pb.TaskReport(state=state, reason=reason_to(reason), tasks=tasks, output_datasets=datasets)
+        looks = await self._engine.inspect(self._keys(carried.placement))
+        tasks = [wire.result_to(index, look) for index, look in enumerate(looks) if look.start_time is not None]
+        report = pb.TaskReport(
+            state=state, reason=reason_to(reason), tasks=tasks, output_datasets=datasets, traceparent=traceparent
+        )
         await self._tell(carried, report)
 
     async def _tell(self, carried: Carried, report: pb.TaskReport) -> bool:
         """Report; False where the placement is past what is told, and lives."""
         placement = carried.placement
-        report.placement, report.traceparent = placement.name, current_traceparent() or placement.traceparent
+        report.placement = placement.name
+        report.traceparent = report.traceparent or current_traceparent() or placement.traceparent
         result = await self._scheduler.report_tasks(report)
         if not result.HasField("error"):
             return True
@@ -281,37 +282,25 @@ class Steps:
         )
 
     async def _all_over(self, carried: Carried, keys: list[TaskKey]) -> None:
-        """Run the tasks in their order, as many at a time as there is room for; when one fails, no other goes on."""
         placement = carried.placement
         work = wire.work_from(placement)
         inputs = self._staging.inputs(work)
-        room, starting, asking = asyncio.Semaphore(work.at_once), asyncio.Semaphore(STARTS_MAX), asyncio.Lock()
-        failed = asyncio.Event()
-
-        async def one(key: TaskKey) -> None:
-            async with room:
-                async with starting:
-                    async with asking:
-                        if not failed.is_set() and not await self._permitted(carried):
-                            failed.set()
-                    if not failed.is_set() and not carried.to_stop and not await self._start(placement, key, inputs):
-                        failed.set()
-                    if failed.is_set() or carried.to_stop:  # perhaps only since it was started
-                        self._stop(keys)
-                if self._executor.look(key).state is TaskState.ABSENT:
-                    return
-                name, parent = placement.name, placement.traceparent
-                with span(names.RUN_TASK, parent=parent, placement=name, task=key.index, site=placement.site):
-                    if key == keys[0]:
-                        tasks.create_task(self._tell_running(carried, keys))
-                    look = await self._executor.over(key)
-                if not (look.succeeded or work.keep_going):
-                    failed.set()
-                    self._stop(keys)
-
-        async with asyncio.TaskGroup() as tasks:
-            for key in keys:
-                tasks.create_task(one(key))
+        run = TaskRun(
+            self._engine,
+            keys,
+            at_once=work.at_once,
+            keep_going=work.keep_going,
+            spec=lambda key: wire.task_of(placement, key.index, inputs),
+            may_start=partial(self._permitted, carried),
+            stopped=lambda: carried.to_stop,
+            begun=partial(self._tell_running, carried, keys),
+            traceparent=placement.traceparent,
+            site=placement.site,
+        )
+        await run.to_the_end()
+        if run.start_fault is not None:
+            log.error("task not started", placement=placement.name, message=str(run.start_fault))
+            self._start_faults[placement.name] = run.start_fault
 
     async def _permitted(self, carried: Carried) -> bool:
         """Wait until the site may run tasks, and the mesh has said since that this placement lives; False if it ended.
@@ -337,25 +326,14 @@ class Steps:
                     await pauses.wait()
         return False
 
-    async def _start(
-        self, placement: placement_pb2.Placement, key: TaskKey, inputs: tuple[tuple[str, Path], ...]
-    ) -> bool:
-        try:
-            await self._executor.start(wire.task_of(placement, key.index, inputs))
-        except TaskNotStarted as fault:
-            log.error("task not started", placement=placement.name, message=str(fault))
-            self._start_faults[placement.name] = fault
-            return False
-        return True
-
-    async def _tell_running(self, carried: Carried, keys: list[TaskKey]) -> None:
+    async def _tell_running(self, carried: Carried, keys: list[TaskKey], traceparent: str) -> None:
         """Report RUNNING, in the span of the first task; the end is not reported before that has been taken."""
         pauses = Pauses()
         while True:
             try:
-                return await self._report(carried, State.STATE_RUNNING)
+                return await self._report(carried, State.STATE_RUNNING, traceparent=traceparent)
             except StepDeferred:
-                return self._stop(keys)
+                return await self._engine.cancel(keys)
             except Refusal as refusal:
                 log.info("start not told", placement=carried.placement.name, reason=refusal.reason)
             await pauses.wait()
@@ -364,7 +342,7 @@ class Steps:
         """Stop the tasks when the mesh says so."""
         while not carried.to_stop:
             await carried.changed.wait()
-        self._stop(keys)
+        await self._engine.cancel(keys)
 
     async def _meter_run(self, placement: placement_pb2.Placement, keys: list[TaskKey]) -> None:
         while True:
@@ -372,15 +350,13 @@ class Steps:
             await self._record(placement, keys)
 
     async def _record(self, placement: placement_pb2.Placement, keys: list[TaskKey]) -> None:
-        looks, held = [(key.index, self._executor.look(key)) for key in keys], wire.held_of(placement)
-        await self._meter.record_tasks(placement.name, looks, held, traceparent=placement.traceparent)
+        looks = [(key.index, look) for key, look in zip(keys, await self._engine.inspect(keys), strict=True)]
+        await self._meter.record_tasks(
+            placement.name, looks, wire.held_of(placement), traceparent=placement.traceparent
+        )
 
-    def _stop(self, keys: list[TaskKey]) -> None:
-        for key in keys:
-            self._executor.stop(key)
-
-    def _ending(self, carried: Carried) -> Ending:
-        looks = [self._executor.look(key) for key in self._keys(carried.placement)]
+    async def _ending(self, carried: Carried) -> Ending:
+        looks = await self._engine.inspect(self._keys(carried.placement))
         keep_going = wire.work_from(carried.placement).keep_going
         return ending(looks, stop_requested=carried.to_stop, keep_going=keep_going)
 
@@ -388,8 +364,8 @@ class Steps:
         self._start_faults.pop(placement.name, None)
         return Stage.REPORTED
 
-    def _begun(self, placement: placement_pb2.Placement) -> bool:
-        return any(self._executor.look(key).start_time is not None for key in self._keys(placement))
+    async def _begun(self, placement: placement_pb2.Placement) -> bool:
+        return any(look.start_time is not None for look in await self._engine.inspect(self._keys(placement)))
 
     def _keys(self, placement: placement_pb2.Placement) -> list[TaskKey]:
         return [TaskKey(last(placement.name), index) for index in range(max(1, placement.work.count))]

@@ -18,7 +18,7 @@ from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.domain.work import Admission
-from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.fakes import FakeAccounting, FakeScheduler, FakeTransport, PlainSigner, State
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
@@ -122,7 +122,7 @@ class FakeSite:
         self.permission = RunPermission(self.folder / "permission", clock)
         self.permission.renew(clock.monotonic(), self.run_for_s)
         self.replicas = Replicas(self.folder)
-        self.executor = ProcessExecutor(
+        self.engine = ProcessEngine(
             self.folder / "tasks",
             sandbox=None,
             cgroups=None,
@@ -130,11 +130,11 @@ class FakeSite:
             permission=self.permission.path,
         )
         meter = Meter(site, journal, self.accounting, PlainSigner(), clock, seeded_rng(1))
-        self.delivery = Delivery(site, self.transport, self.executor, journal, self.replicas, Turns())
+        self.delivery = Delivery(site, self.transport, self.engine, journal, self.replicas, Turns())
         steps = Steps(
             offers=FakeOffers(journal),
             scheduler=self.scheduler,
-            executor=self.executor,
+            engine=self.engine,
             staging=Staging(self.transport, journal, self.replicas),
             delivery=self.delivery,
             meter=meter,
@@ -142,7 +142,7 @@ class FakeSite:
             permission=self.permission,
         )
         placements = Placements(
-            site, scheduler=self.scheduler, journal=journal, executor=self.executor, steps=steps, clock=clock
+            site, scheduler=self.scheduler, journal=journal, engine=self.engine, steps=steps, clock=clock
         )
         async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             lives = [tasks.create_task(placements.run()), tasks.create_task(meter.run())]
@@ -151,7 +151,7 @@ class FakeSite:
             finally:
                 for life in lives:
                     life.cancel()
-        self.executor.close()
+        self.engine.close()
         self.permission.close()
         journal.close()
 
@@ -171,7 +171,7 @@ class FakeSite:
 
     async def cleared_up(self) -> None:
         """Wait until no working folder is left."""
-        while self.executor.idle_placements():  # noqa: ASYNC110 - a folder, removed by a thread
+        while self.engine.idle_placements():  # noqa: ASYNC110 - a folder, removed by a thread
             await asyncio.sleep(0.01)
 
 

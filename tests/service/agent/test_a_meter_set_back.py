@@ -64,10 +64,10 @@ class Restored:
     def of(self, name: str) -> list[usage_pb2.UsageRecord]:
         return [record for record in self.world.accounting.stored.values() if record.placement == name]
 
-    def require_charged_once(self, *names: str) -> None:
+    async def require_charged_once(self, *names: str) -> None:
         """Every job has one final record, and its records come to what its task used."""
         for name in names:
-            look = self.world.executor.look(TaskKey(name.removeprefix("placements/"), 0))
+            (look,) = await self.world.engine.inspect([TaskKey(name.removeprefix("placements/"), 0)])
             used = amounts(look.usage, Held(2**26, 0))
             assert [record.final for record in self.of(name)].count(True) == 1, name
             assert self.charged(name)[money_pb2.METER_CPU_US] == used.cpu_us, name
@@ -86,7 +86,9 @@ async def test_jobs_before_between_and_after_are_each_charged_once(site: Restore
     await site.runs("placements/between", "placements/between-2")
     site.bring_back()
     await site.runs("placements/after", "placements/after-2")
-    site.require_charged_once(*(f"placements/{n}" for n in ("before", "between", "between-2", "after", "after-2")))
+    await site.require_charged_once(
+        *(f"placements/{n}" for n in ("before", "between", "between-2", "after", "after-2"))
+    )
     assert len({record.epoch for record in site.world.accounting.stored.values()}) == 2
 
 
@@ -99,7 +101,7 @@ async def test_a_job_that_ran_while_the_copy_was_made_is_charged_once(site: Rest
         await site.ended("placements/long")
     site.bring_back()
     await site.runs("placements/after")
-    site.require_charged_once("placements/long", "placements/after")
+    await site.require_charged_once("placements/long", "placements/after")
 
 
 async def test_what_was_written_while_accounting_was_away_is_charged_once(site: Restored) -> None:
@@ -114,7 +116,7 @@ async def test_what_was_written_while_accounting_was_away_is_charged_once(site: 
         await site.world.scheduler.reported("placements/after", State.STATE_DELIVERING)
         site.world.accounting.down = False
         await site.ended("placements/after")
-    site.require_charged_once("placements/before", "placements/between", "placements/after")
+    await site.require_charged_once("placements/before", "placements/between", "placements/after")
 
 
 async def test_the_same_copy_brought_back_twice_harms_nothing(site: Restored) -> None:
@@ -127,7 +129,9 @@ async def test_the_same_copy_brought_back_twice_harms_nothing(site: Restored) ->
         site.bring_back()
         site.copy.write_bytes(kept)
     await site.runs("placements/after")
-    site.require_charged_once("placements/before", "placements/between-0", "placements/between-1", "placements/after")
+    await site.require_charged_once(
+        "placements/before", "placements/between-0", "placements/between-1", "placements/after"
+    )
 
 
 async def test_a_restart_begins_no_epoch(site: Restored) -> None:
@@ -151,7 +155,7 @@ async def test_a_job_the_copy_knows_nothing_of_is_ended_and_charged_once(site: R
         report = await site.world.scheduler.reported("placements/forgotten", State.STATE_FAILED)
         assert report.reason.code == "STATE_LOST"
         await site.world.accounting.has(lambda record: record.placement == "placements/forgotten" and record.final)
-    site.require_charged_once("placements/before", "placements/forgotten")
+    await site.require_charged_once("placements/before", "placements/forgotten")
 
 
 async def test_a_job_that_had_only_just_begun_goes_on_and_is_charged_once(site: Restored) -> None:
@@ -165,4 +169,4 @@ async def test_a_job_that_had_only_just_begun_goes_on_and_is_charged_once(site: 
     site.bring_back()
     async with site.world.agent():
         await site.ended("placements/begun")
-    site.require_charged_once("placements/before", "placements/begun")
+    await site.require_charged_once("placements/before", "placements/begun")

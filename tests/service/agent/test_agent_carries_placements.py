@@ -46,8 +46,7 @@ async def test_usage_adds_up_and_is_numbered_without_gaps(world: FakeSite) -> No
     world.scheduler.put(a_placement(code))
     async with world.agent():
         final = await world.accounting.has(lambda record: record.final)
-        look = world.executor.look(world.executor.running()[0]) if world.executor.running() else None
-        assert look is None
+        assert world.engine.running() == []
     records = [world.accounting.records[number] for number in sorted(world.accounting.records)]
     assert [record.sequence for record in records] == list(range(1, len(records) + 1))
     assert len(records) >= 3
@@ -217,7 +216,7 @@ async def test_a_placement_the_mesh_gave_up_is_stopped(world: FakeSite) -> None:
         await world.scheduler.reported(NAME, State.STATE_RUNNING)
         world.scheduler.end(NAME, State.STATE_LOST)
         await world.accounting.has(lambda record: record.final)
-        assert world.executor.running() == []
+        assert world.engine.running() == []
 
 
 async def test_inputs_that_are_here_are_mounted(world: FakeSite, tmp_path: Path) -> None:
@@ -280,7 +279,7 @@ async def test_work_is_cleared_up_and_the_log_stays(world: FakeSite) -> None:
         await world.scheduler.reported(NAME, State.STATE_DELIVERING)
         world.scheduler.end(NAME, State.STATE_DONE)
         await world.cleared_up()
-        assert world.executor.ended_placements() == ["p1"]
+        assert world.engine.ended_placements() == ["p1"]
         assert not journal.placements()
 
 

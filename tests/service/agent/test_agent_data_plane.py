@@ -19,7 +19,7 @@ from suanmesh.transport.v1.transport_service_pb2 import TicketKey
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent.data_plane import KEY_AGAIN_S, PIECE_BYTES, Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
-from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.service import AgentService
 from suanmesh_agent.testing import FakeTransport, write_numbers
@@ -46,7 +46,7 @@ class Site:
         self.replicas = Replicas(folder)
         self.manifest = self.replicas.take_in({"": write_numbers(folder / "data", 2, 6 * MIB)})
         self.signer = Signer(new_signing_key(), service_id(NODE, "transport"))
-        self.executor = ProcessExecutor(folder / "tasks", sandbox=None, cgroups=None, engine_path=())
+        self.engine = ProcessEngine(folder / "tasks", sandbox=None, cgroups=None, engine_path=())
         self.transport = FakeTransport()
         self.transport.ticket_key.key_id = self.signer.key_id
         self.transport.ticket_key.public_key = self.signer.public_key
@@ -56,7 +56,7 @@ class Site:
     async def serve(self, *, stream_stall_s: float = 20.0) -> None:
         tickets = Tickets("sites/a", self.transport, self.node.clock)
         service = AgentService(
-            tickets, Reader(self.replicas, self.node.clock, self.budget), Logs(self.executor, self.budget)
+            tickets, Reader(self.replicas, self.node.clock, self.budget), Logs(self.engine, self.budget)
         )
         process = self.node.process("agent", identity=agent_id(NODE, "a"), dns_names=[agent_server_name(NODE, "a")])
         patient = replace(process, common=replace(process.common, stream_stall_s=stream_stall_s))
@@ -261,7 +261,7 @@ async def test_who_breaks_off_gives_back_what_was_read_for_it(site: Site) -> Non
 async def test_a_log_is_followed_to_its_end(site: Site) -> None:
     """Who follows a job sees its last words, and the stream ends by itself."""
     script = "echo one; sleep 0.3; echo two"
-    await site.executor.start(TaskSpec(TaskKey("p1", 0), ("sh", "-c", script), max_duration_s=10))
+    await site.engine.submit([TaskSpec(TaskKey("p1", 0), ("sh", "-c", script), max_duration_s=10)])
     stub = site.stub(service_id(NODE, "scheduler"))
     pieces = [piece.content async for piece in stub.ReadLog(pb.ReadLogRequest(placement="placements/p1", follow=True))]
     assert b"".join(pieces) == b"one\ntwo\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from suanmesh_agent.executors.layout import Layout
+from suanmesh_agent.engines.process.layout import Layout
 from suanmesh_agent.health import DISK_FREE_BYTES_MIN, Health
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.testing import FakeSite, State, a_placement
@@ -39,7 +39,7 @@ async def test_a_full_disk_gives_the_run_back(world: FakeSite, monkeypatch: pyte
         report = await world.scheduler.reported(NAME, State.STATE_REFUSED)
         assert report.reason.code == "TASK_NOT_STARTED"
         assert "No space left on device" in report.reason.facts["detail"]
-        assert "No space left on device" in world.executor.start_fault
+        assert "No space left on device" in world.engine.start_fault
 
 
 async def test_paths_that_collide_are_the_jobs_own_fault(world: FakeSite) -> None:
@@ -50,7 +50,7 @@ async def test_paths_that_collide_are_the_jobs_own_fault(world: FakeSite) -> Non
     async with world.agent():
         report = await world.scheduler.reported(NAME, State.STATE_FAILED)
         assert report.reason.code == "LAYOUT_INVALID"
-        assert world.executor.start_fault == ""
+        assert world.engine.start_fault == ""
 
 
 def test_what_is_wrong_is_told_and_forgotten_when_it_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1.usage_pb2 import UsageRecord
 from suanmesh_agent.domain.stages import Stage
-from suanmesh_agent.executors.process import ProcessExecutor
+from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.placements import Placements
@@ -123,12 +123,12 @@ async def test_a_folder_that_cannot_be_removed_does_not_hold_its_placement(
 ) -> None:
     """A disk that fails must not keep a job from its end; what stays is removed once that works."""
 
-    def stuck(executor: ProcessExecutor, placement: str) -> None:
+    def stuck(engine: ProcessEngine, placement: str) -> None:
         raise OSError(5, "Input/output error")
 
     world.scheduler.put(a_placement("pass"))
     with monkeypatch.context() as disk:
-        disk.setattr(ProcessExecutor, "forget_work", stuck)
+        disk.setattr(ProcessEngine, "forget_work", stuck)
         async with world.agent() as journal:
             await world.scheduler.reported(NAME, State.STATE_DELIVERING)
             world.scheduler.end(NAME, State.STATE_DONE)
@@ -198,7 +198,7 @@ async def test_a_defect_while_tasks_run_stops_and_meters_them(
         defects += [ZeroDivisionError("ours")] * times
         report = await world.scheduler.reported(NAME, State.STATE_FAILED)
         assert report.reason.code == "AGENT_DEFECT"
-        assert world.executor.running() == []
+        assert world.engine.running() == []
         await world.accounting.has(lambda record: record.final)
 
 

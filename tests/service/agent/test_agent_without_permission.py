@@ -12,6 +12,7 @@ import pytest
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tasks import TaskKey, TaskState
 from suanmesh_agent.journal import Journal
+from suanmesh_agent.task_run import until_over
 from suanmesh_agent.testing import FakeSite, State, a_placement
 from suanmesh_kernel.permission import STOP_S_MAX
 
@@ -32,7 +33,7 @@ async def test_an_agent_that_is_dead_takes_its_tasks_with_it(world: FakeSite) ->
     world.scheduler.put(a_placement(SLEEP))
     async with world.agent():
         await world.scheduler.reported(NAME, State.STATE_RUNNING)
-    look = await world.executor.over(KEY)
+    (look,) = await until_over(world.engine, [KEY])
     assert (look.state, look.failure) == (TaskState.ENDED, "FENCED")
     assert time.monotonic() - begin < 2.0 + STOP_S_MAX
 
@@ -50,7 +51,7 @@ async def test_a_task_waits_for_permission_and_for_word_that_it_is_wanted(world:
     world.scheduler.put(a_placement("pass"))
     async with world.agent():
         await world.scheduler.reported(NAME, State.STATE_ACCEPTED)
-        assert world.executor.look(KEY).state is TaskState.ABSENT
+        assert [look.state for look in await world.engine.inspect([KEY])] == [TaskState.ABSENT]
         reports = len(world.scheduler.reports)
         world.permission.renew(time.clock_gettime(time.CLOCK_BOOTTIME), 3600)
         await world.scheduler.reported(NAME, State.STATE_DELIVERING)
@@ -75,4 +76,4 @@ async def test_what_was_placed_elsewhere_meanwhile_is_not_begun(world: FakeSite)
         world.scheduler.placements[NAME].state = State.STATE_LOST  # not told: the watch has not come to it
         world.permission.renew(time.clock_gettime(time.CLOCK_BOOTTIME), 3600)
         await put_down.wait()
-        assert world.executor.look(KEY).state is TaskState.ABSENT
+        assert [look.state for look in await world.engine.inspect([KEY])] == [TaskState.ABSENT]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from suanmesh_agent.folder_files import files_of
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.testing import FakeSite, State, a_placement, write_numbers
 from suanmesh_agent.turns import TURN_BYTES, Turns
@@ -63,7 +64,7 @@ async def test_an_import_that_is_broken_off_leaves_nothing(tmp_path: Path) -> No
     replicas = Replicas(tmp_path / "site")
     folder = write_numbers(tmp_path / "data", 4, 40 << 20)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(Turns().run(replicas.taking_in({"": folder})))
+        task = group.create_task(Turns().run(replicas.taking_in({"": files_of(folder)})))
         while not list((tmp_path / "site" / "incoming").iterdir()):  # noqa: ASYNC110 - made by a thread
             await asyncio.sleep(0)
         task.cancel()

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from suanmesh_agent.domain.tasks import UserRange
 from suanmesh_agent.domain.work import Admission
-from suanmesh_agent.executors import images, seccomp
-from suanmesh_agent.executors.cgroups import Bounds, CgroupV2
-from suanmesh_agent.executors.sandbox import Places, Sandbox
+from suanmesh_agent.engines.process import images, seccomp
+from suanmesh_agent.engines.process.cgroups import Bounds, CgroupV2
+from suanmesh_agent.engines.process.sandbox import Places, Sandbox
 
 ALLOWED = 0
 X86_64, AARCH64 = 0xC000003E, 0xC00000B7

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh_agent.executors import shim
+from suanmesh_agent.engines.process import shim
 from suanmesh_kernel.permission import (
     CLOCK_RATE_MAX,
     LOST_AFTER_S_MIN,

@@ -1,4 +1,4 @@
-"""Tasks as the executor sees them: what to run, within which bounds, and how it stands."""
+"""Tasks as an engine sees them: what to run, within which bounds, and how it stands."""
 
 from __future__ import annotations
 
@@ -107,3 +107,21 @@ class TaskLook:
     def succeeded(self) -> bool:
         """Whether it ended by itself with status 0."""
         return self.state is TaskState.ENDED and self.exit_status == 0 and not self.failure
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """A task has come to stand so."""
+
+    key: TaskKey
+    look: TaskLook
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do for tasks."""
+
+    walled: bool
+    """Whether a task sees nothing of its host but what is its own."""
+    log_bytes_max: int = LOG_BYTES_MAX
+    """What is kept of one task's log."""

@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from suanmesh_agent.executors import images, syscalls
-from suanmesh_agent.executors.scratch_folders import take_back
-from suanmesh_agent.executors.users import kill_all_of, lease_user, mark_unused
+from suanmesh_agent.engines.process import images, syscalls
+from suanmesh_agent.engines.process.scratch_folders import take_back
+from suanmesh_agent.engines.process.users import kill_all_of, lease_user, mark_unused
 
 WORK = "work"
 SCRATCH_PARTS = (WORK, "tmp", "shm")

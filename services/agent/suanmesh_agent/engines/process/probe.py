@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
-from suanmesh_agent.executors.fork_server import ForkServer
-from suanmesh_agent.executors.layout import Layout
+from suanmesh_agent.engines.process.fork_server import ForkServer
+from suanmesh_agent.engines.process.layout import Layout
 
 _PROBE_S = 15
 _SCRATCH_BYTES = 1 << 20

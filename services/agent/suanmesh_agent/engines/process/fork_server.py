@@ -22,16 +22,16 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-from suanmesh_agent.executors import shim, syscalls
+from suanmesh_agent.engines.process import shim, syscalls
 
 PROCESS_NAME = "suanmesh-shim"
 """What `ps` and `top` call a shim; its command line is the fork server's."""
 _PATH_BYTES_MAX = 4096
 _SEND_S_MAX = 10.0
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 _START = (
     "import sys; sys.path.append(sys.argv.pop(1)); "
-    "from suanmesh_agent.executors.fork_server import serve; sys.exit(serve())"
+    "from suanmesh_agent.engines.process.fork_server import serve; sys.exit(serve())"
 )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 LOG_SEGMENTS = 4
@@ -13,7 +15,7 @@ class Log:
 
     def __init__(self, folder: Path, bound_bytes: int) -> None:
         self._folder = folder
-        self._segment_bytes = max(1, bound_bytes // LOG_SEGMENTS)
+        self._segment_bytes = _segment_bytes(bound_bytes)
         self._written = 0
         self._file: int | None = None
 
@@ -38,3 +40,26 @@ class Log:
         (self._folder / f"{number - LOG_SEGMENTS}.log").unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         self._file = os.open(self._folder / f"{number}.log", flags, 0o600)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLog:
+    """`TaskLog`: what `Log` has kept in `folder`, also while it writes."""
+
+    folder: Path
+    bound_bytes: int
+
+    def read(self, offset: int, bytes_max: int) -> tuple[int, bytes]:
+        """Read from the segment that holds `offset`, or from the oldest there still is."""
+        segment_bytes = _segment_bytes(self.bound_bytes)
+        for number in sorted(int(path.stem) for path in self.folder.glob("*.log")):
+            begin = max(offset, number * segment_bytes)
+            if begin < (number + 1) * segment_bytes:
+                with contextlib.suppress(FileNotFoundError), (self.folder / f"{number}.log").open("rb") as file:
+                    file.seek(begin - number * segment_bytes)
+                    return begin, file.read(bytes_max)
+        return offset, b""
+
+
+def _segment_bytes(bound_bytes: int) -> int:
+    return max(1, bound_bytes // LOG_SEGMENTS)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from suanmesh_agent.domain.tasks import PROCESSES_MAX, SCRATCH_BYTES_UNASKED, TaskKey, TaskSpec, UserRange
-from suanmesh_agent.executors import images
-from suanmesh_agent.executors.cgroups import Bounds, Cgroups, Fence
-from suanmesh_agent.executors.confinement import SCRATCH_PARTS
-from suanmesh_agent.executors.sandbox import INSIDE, Places, Sandbox
+from suanmesh_agent.engines.process import images
+from suanmesh_agent.engines.process.cgroups import Bounds, Cgroups, Fence
+from suanmesh_agent.engines.process.confinement import SCRATCH_PARTS
+from suanmesh_agent.engines.process.sandbox import INSIDE, Places, Sandbox
 
 RUN_FOLDER = Path("/run/suanmesh")
 """Where an agent with root keeps the users of tasks, and where their mounts lie; the same for all agents of a host."""

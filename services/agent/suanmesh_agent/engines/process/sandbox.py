@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from suanmesh_agent.executors import seccomp
-from suanmesh_agent.executors.shim import SECCOMP_FD
+from suanmesh_agent.engines.process import seccomp
+from suanmesh_agent.engines.process.shim import SECCOMP_FD
 
 INSIDE = "/task"
 """Where a sandboxed task finds its working folder."""

@@ -24,11 +24,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from suanmesh_agent.executors import seccomp, syscalls
-from suanmesh_agent.executors.confinement import Confinement
-from suanmesh_agent.executors.group_files import GroupFiles
-from suanmesh_agent.executors.permit import Permit
-from suanmesh_agent.executors.processes import (
+from suanmesh_agent.engines.process import seccomp, syscalls
+from suanmesh_agent.engines.process.confinement import Confinement
+from suanmesh_agent.engines.process.group_files import GroupFiles
+from suanmesh_agent.engines.process.permit import Permit
+from suanmesh_agent.engines.process.processes import (
     children,
     descendants,
     has_children,
@@ -37,8 +37,8 @@ from suanmesh_agent.executors.processes import (
     open_pidfd,
     short_name,
 )
-from suanmesh_agent.executors.scratch_folders import exceeds, take_back
-from suanmesh_agent.executors.task_log import Log
+from suanmesh_agent.engines.process.scratch_folders import exceeds, take_back
+from suanmesh_agent.engines.process.task_log import Log
 
 TICK_S = 0.1
 """How often bounds are checked."""

@@ -12,7 +12,7 @@ import os
 import zlib
 from pathlib import Path
 
-from suanmesh_agent.executors import syscalls
+from suanmesh_agent.engines.process import syscalls
 
 BLOCK_BYTES = 4096
 INODE_BYTES = 256

@@ -1,0 +1,1 @@
+"""Adapters of the `Engine` port: what tasks really run on."""

@@ -1,0 +1,268 @@
+"""An engine without processes, for a site on virtual time: what a task does is said by its command line.
+
+    ("simulate", "seconds=90", "exit=3", "log=no luck", "write=out/sum:42", "cpu_milli=500", "stop_seconds=2")
+
+All words are optional; `write` may come again. A task ends well at once where nothing else is said, or where its
+command is another. The same calls at the same times give the same events: nothing is random, and time is the clock's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from suanmesh_agent.domain.endings import FENCED
+from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState, Usage
+from suanmesh_agent.engines.events import Events
+from suanmesh_agent.ports import TaskNotStarted
+from suanmesh_content import FolderError
+from suanmesh_kernel.clock import Clock
+
+SIMULATE = "simulate"
+_KILLED = 137
+_STATUS = {"CANCELLED": 143, "TIMED_OUT": 143}
+"""What a task that heeds SIGTERM ends with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a task does."""
+
+    seconds: float = 0.0
+    """How long it runs, unless it is ended before."""
+    exit: int = 0
+    log: str = ""
+    write: tuple[tuple[str, bytes], ...] = ()
+    """Files it leaves, by their paths in its working folder."""
+    cpu_milli: int = 1000
+    """Processor time it takes, of each second."""
+    stop_seconds: float = 0.0
+    """How long it takes to end once it is asked to."""
+    refuse: str = ""
+    """Why it cannot be started."""
+
+
+def script_of(spec: TaskSpec) -> Script:
+    """As its command line says. Raises ValueError where that has a word that is none."""
+    if spec.command[:1] != (SIMULATE,):
+        return Script()
+    said: dict[str, Any] = {"write": ()}
+    for word in spec.command[1:]:
+        name, _, value = word.partition("=")
+        if name == "write":
+            path, _, content = value.partition(":")
+            said["write"] = (*said["write"], (path, content.encode()))
+        elif name in _WORDS:
+            said[name] = _WORDS[name](value)
+        else:
+            raise ValueError(f"a simulated task knows no {name!r}")
+    return Script(**said)
+
+
+_WORDS: dict[str, Callable[[str], Any]] = {
+    "seconds": float,
+    "exit": int,
+    "log": str,
+    "cpu_milli": int,
+    "stop_seconds": float,
+    "refuse": str,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFile:
+    """`SourceFile`."""
+
+    path: str
+    content: bytes
+    executable: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Its length."""
+        return len(self.content)
+
+    @property
+    def disk_bytes(self) -> int:
+        """There are no holes."""
+        return len(self.content)
+
+    def open(self) -> int:
+        """A file of the system's that has no name."""
+        handle = os.memfd_create("output", os.MFD_CLOEXEC)
+        os.pwrite(handle, self.content, 0)
+        return handle
+
+    def link(self, place: object) -> bool:
+        """It lies nowhere."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLog:
+    """`TaskLog`."""
+
+    content: bytes
+    bound_bytes: int
+
+    def read(self, offset: int, bytes_max: int) -> tuple[int, bytes]:
+        """The end of what was written, as much as is kept."""
+        begin = max(offset, len(self.content) - self.bound_bytes)
+        return begin, self.content[begin : begin + bytes_max]
+
+
+@dataclass(slots=True)
+class _Task:
+    spec: TaskSpec
+    script: Script
+    begin_s: float
+    start_time: datetime
+    end_s: float
+    failure: str = ""
+    over: TaskLook | None = None
+
+
+@dataclass(slots=True)
+class MemoryEngine:
+    """`Engine`. It stands for the host: an agent that comes back finds what it left in the same one."""
+
+    clock: Clock
+    walled: bool = True
+    permitted_until: Callable[[], float] = lambda: float("inf")
+    """Until when the site may run tasks, of the monotonic clock; tasks end then with failure `FENCED`."""
+    start_fault: str = ""
+    _tasks: dict[TaskKey, _Task] = field(default_factory=dict)
+    _events: Events = field(default_factory=Events)
+    _emptied: set[str] = field(default_factory=set)
+    _timer: asyncio.TimerHandle | None = None
+
+    def capabilities(self) -> Capabilities:
+        """As it was told."""
+        return Capabilities(self.walled)
+
+    async def submit(self, specs: Sequence[TaskSpec]) -> list[TaskNotStarted | None]:
+        """Begin them now."""
+        return [self._start(spec) for spec in specs]
+
+    def _start(self, spec: TaskSpec) -> TaskNotStarted | None:
+        if spec.key in self._tasks:
+            return None
+        try:
+            script = script_of(spec)
+        except ValueError as fault:
+            return TaskNotStarted(str(fault), by_job=True)
+        if script.refuse:
+            self.start_fault = script.refuse
+            return TaskNotStarted(script.refuse)
+        self.start_fault, now_s = "", self.clock.monotonic()
+        task = _Task(spec, script, now_s, self.clock.now(), now_s + script.seconds)
+        if script.seconds > spec.max_duration_s:
+            task.end_s, task.failure = now_s + spec.max_duration_s, "TIMED_OUT"
+        self._tasks[spec.key] = task
+        self._events.publish(TaskEvent(spec.key, self._look(spec.key)))
+        self.settle()
+        return None
+
+    def settle(self) -> None:
+        """Tell the end of every task whose time has come, the earliest first. Time that passes by itself calls it."""
+        now_s, until_s = self.clock.monotonic(), self.permitted_until()
+        running = [task for task in self._tasks.values() if task.over is None]
+        for task in sorted(running, key=lambda task: (task.end_s, task.spec.key)):
+            if until_s <= now_s and until_s < task.end_s:
+                task.end_s, task.failure = max(until_s, task.begin_s), FENCED
+            if task.end_s <= now_s:
+                self._end(task)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if ahead := [min(task.end_s, until_s) for task in running if task.over is None]:
+            self._timer = asyncio.get_running_loop().call_later(min(ahead) - now_s, self.settle)
+
+    def _end(self, task: _Task) -> None:
+        seconds = task.end_s - task.begin_s
+        status, used = _STATUS.get(task.failure, _KILLED) if task.failure else task.script.exit, _usage(task, seconds)
+        end_time = task.start_time + timedelta(seconds=seconds)
+        task.over = TaskLook(TaskState.ENDED, used, status, task.failure, task.start_time, end_time)
+        self._events.publish(TaskEvent(task.spec.key, task.over))
+
+    def lose(self, keys: Iterable[TaskKey]) -> None:
+        """A part of the host has failed: nobody will ever know how these have ended."""
+        for task in (self._tasks[key] for key in keys):
+            if task.over is None:
+                used = _usage(task, self.clock.monotonic() - task.begin_s)
+                task.over = TaskLook(TaskState.LOST, used, start_time=task.start_time)
+                self._events.publish(TaskEvent(task.spec.key, task.over))
+
+    def watch(self, placement: str) -> AsyncGenerator[list[TaskEvent], None]:
+        """As `Engine`."""
+
+        async def begin() -> list[TaskEvent]:
+            self.settle()
+            return [TaskEvent(key, self._look(key)) for key in sorted(self._tasks) if key.placement == placement]
+
+        return self._events.watch(placement, begin)
+
+    async def inspect(self, keys: Sequence[TaskKey]) -> list[TaskLook]:
+        """As `Engine`."""
+        self.settle()
+        return [self._look(key) for key in keys]
+
+    async def cancel(self, keys: Sequence[TaskKey]) -> None:
+        """Each ends after the time that its script says."""
+        now_s = self.clock.monotonic()
+        for task in (self._tasks[key] for key in keys if key in self._tasks):
+            if task.over is None and now_s + task.script.stop_seconds < task.end_s:
+                task.end_s, task.failure = now_s + task.script.stop_seconds, "CANCELLED"
+        self.settle()
+
+    def open_log(self, key: TaskKey) -> MemoryLog | None:
+        """All of it is there from the start."""
+        task = self._tasks.get(key)
+        return MemoryLog(task.script.log.encode(), task.spec.log_bytes) if task else None
+
+    def collect(self, key: TaskKey, mount: str) -> Generator[MemoryFile, None, None]:
+        """As `Engine`."""
+        task = self._tasks.get(key)
+        below = f"{mount}/"
+        found = [file for file in (task.script.write if task else ()) if file[0].startswith(below)]
+        if task is None or key.placement in self._emptied or not (found or mount in task.spec.outputs):
+            raise FolderError("it is not a folder that can be read: nothing is there")
+        for path, content in found:
+            yield MemoryFile(path.removeprefix(below), content)
+
+    def forget_work(self, placement: str) -> None:
+        """As `Engine`."""
+        self._emptied.add(placement)
+
+    def forget(self, placement: str) -> None:
+        """As `Engine`."""
+        self._emptied.discard(placement)
+        self._tasks = {key: task for key, task in self._tasks.items() if key.placement != placement}
+
+    def idle_placements(self) -> list[str]:
+        """As `Engine`."""
+        busy = {key.placement for key, task in self._tasks.items() if task.over is None}
+        return [name for name in self._placements() if name not in busy and name not in self._emptied]
+
+    def ended_placements(self) -> list[str]:
+        """As `Engine`."""
+        return [name for name in self._placements() if name in self._emptied]
+
+    def _placements(self) -> list[str]:
+        """The newest first."""
+        return list(dict.fromkeys(key.placement for key in reversed(self._tasks)))
+
+    def _look(self, key: TaskKey) -> TaskLook:
+        task = self._tasks.get(key)
+        if task is None:
+            return TaskLook(TaskState.ABSENT)
+        used = _usage(task, self.clock.monotonic() - task.begin_s)
+        return task.over or TaskLook(TaskState.RUNNING, used, start_time=task.start_time)
+
+
+def _usage(task: _Task, seconds: float) -> Usage:
+    return Usage(cpu_us=round(seconds * task.script.cpu_milli * 1000), elapsed_us=round(seconds * 1e6))

@@ -1,0 +1,310 @@
+"""Tasks as processes of this host, each under a shim that outlives the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import threading
+from collections.abc import AsyncGenerator, Generator, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from suanmesh_agent.domain.tasks import (
+    PROCESSES_MAX,
+    Capabilities,
+    TaskEvent,
+    TaskKey,
+    TaskLook,
+    TaskSpec,
+    TaskState,
+)
+from suanmesh_agent.engines.events import Events
+from suanmesh_agent.engines.process import images
+from suanmesh_agent.engines.process.cgroups import Cgroups
+from suanmesh_agent.engines.process.confinement import IMAGE, SCRATCH_PARTS
+from suanmesh_agent.engines.process.fork_server import ForkServer
+from suanmesh_agent.engines.process.layout import Confined, Layout
+from suanmesh_agent.engines.process.probe import trouble
+from suanmesh_agent.engines.process.processes import kill
+from suanmesh_agent.engines.process.sandbox import Sandbox
+from suanmesh_agent.engines.process.task_folders import TaskFolders, read_facts
+from suanmesh_agent.engines.process.task_log import KeptLog
+from suanmesh_agent.engines.process.users import end_remains
+from suanmesh_agent.folder_files import FolderFile, files_of
+from suanmesh_agent.ports import TaskNotStarted
+from suanmesh_agent.trees import remove_tree
+from suanmesh_content import FolderError
+
+START_BOUND_S = 30.0
+STARTS_MAX = 8
+"""Tasks that are started at the same time: some steps of a start wait for the kernel."""
+FORK_TRIES = 2
+"""A fork server that is killed takes with it what it was asked for and had not done."""
+LOOK_AGAIN_S = 0.05
+"""When a shim that is gone seems to run still: another holds its lock for a moment, to look whether it does."""
+_PATHS_AT_FAULT = frozenset((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL))
+"""What is wrong then are the paths the job names, at every site."""
+
+
+class ProcessEngine:
+    """`Engine` on this host: tasks run in `sandbox` and `cgroups` where there are any, within watched bounds else."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        sandbox: Sandbox | None,
+        cgroups: Cgroups | None,
+        engine_path: tuple[Path, ...],
+        confined: Confined | None = None,
+        lives_with: int = 0,
+        permission: Path | None = None,
+        processes: int = PROCESSES_MAX,
+    ) -> None:
+        """Tasks end when the process `lives_with` has ended, whoever that is; 0 is nobody. They end with failure
+        `FENCED` when the permission in the file `permission` has (`RunPermission`); None lets them run for good.
+        """
+        self._folder = folder.absolute()
+        self._cgroups = cgroups
+        permitted = str(permission.resolve()) if permission else ""
+        self._layout = Layout(self._folder, engine_path, sandbox, cgroups, confined, lives_with, permitted, processes)
+        self._fork_server = ForkServer(self._folder)
+        self._tasks = TaskFolders(self._folder)
+        self._events = Events()
+        self._followed: dict[TaskKey, int] = {}
+        self._starts = asyncio.Semaphore(STARTS_MAX)
+        self._opened: dict[TaskKey, int] = {}
+        self._opening = threading.Lock()
+        self.start_fault = ""
+
+    def capabilities(self) -> Capabilities:
+        """As `Engine`."""
+        return Capabilities(walled=self._layout.sandbox is not None)
+
+    def trouble(self) -> str:
+        """What keeps tasks from running here; empty where nothing does. Runs one."""
+        return trouble(self._layout, self._fork_server)
+
+    def close(self) -> None:
+        """End what only the agent needs; tasks go on."""
+        self._fork_server.close()
+
+    async def submit(self, specs: Sequence[TaskSpec]) -> list[TaskNotStarted | None]:
+        """Lay out the working folders and start the shims, as `Engine` says."""
+        async with asyncio.TaskGroup() as group:
+            starts = [group.create_task(self._start(spec)) for spec in specs]
+        return [start.result() for start in starts]
+
+    async def _start(self, spec: TaskSpec) -> TaskNotStarted | None:
+        if self._tasks.look(spec.key).state is not TaskState.ABSENT:
+            return None
+        try:
+            async with self._starts:
+                look = await self._begin(spec)
+        except TaskNotStarted as fault:
+            self.start_fault = self.start_fault if fault.by_job else str(fault)
+            return fault
+        self.start_fault = ""
+        self._events.publish(TaskEvent(spec.key, look))
+        if not look.over:
+            self._follow(spec.key)
+        return None
+
+    async def _begin(self, spec: TaskSpec) -> TaskLook:
+        self._tasks.begin(spec.key)
+        try:
+            await asyncio.to_thread(self._layout.lay_out, spec)
+        except OSError as fault:
+            words = f"the working folder cannot be laid out: {fault.strerror}"
+            raise TaskNotStarted(words, by_job=fault.errno in _PATHS_AT_FAULT) from fault
+        try:
+            said = await self._forked(self._tasks.home(spec.key) / "shim")
+        except (OSError, TimeoutError) as fault:
+            raise TaskNotStarted(f"the shim did not start: {str(fault) or 'it took too long'}") from fault
+        look = self._tasks.look(spec.key)
+        if look.state is TaskState.ABSENT:
+            raise TaskNotStarted(f"the shim did not start: {said.decode(errors='replace')[-500:]}")
+        return look
+
+    async def _forked(self, shim: Path) -> bytes:
+        """Have the shim forked, until it runs the task or has said why it does not."""
+        said = b""
+        for _ in range(FORK_TRIES):
+            said = await self._heard(await asyncio.to_thread(self._fork_server.fork, shim))
+            if said or (shim / "started.json").exists():
+                break
+        return said
+
+    async def _heard(self, handle: int) -> bytes:
+        """All that is said on `handle`, until it is let go."""
+        loop, said, over = asyncio.get_running_loop(), bytearray(), asyncio.Event()
+
+        def read() -> None:
+            if content := os.read(handle, 4096):
+                said.extend(content)
+            else:
+                over.set()
+
+        loop.add_reader(handle, read)
+        try:
+            async with asyncio.timeout(START_BOUND_S):
+                await over.wait()
+        finally:
+            loop.remove_reader(handle)
+            os.close(handle)
+        return bytes(said)
+
+    async def watch(self, placement: str) -> AsyncGenerator[list[TaskEvent], None]:
+        """By the pidfds of the shims, as `Engine` says."""
+        try:
+            async with contextlib.aclosing(self._events.watch(placement, partial(self._begun, placement))) as batches:
+                async for batch in batches:
+                    yield batch
+        finally:
+            if not self._events.is_watched(placement):
+                for key in [key for key in self._followed if key.placement == placement]:
+                    self._let_go(key)
+
+    async def _begun(self, placement: str) -> list[TaskEvent]:
+        """How its tasks stand; what becomes of those that run is told from now on."""
+        keys = [TaskKey(placement, index) for index in sorted(self._tasks.begun(placement))]
+        found = [TaskEvent(key, self._tasks.look(key)) for key in keys]
+        for event in found:
+            if event.look.state is TaskState.RUNNING:
+                self._follow(event.key)
+            elif event.look.state is TaskState.LOST:
+                await asyncio.to_thread(self._end_remains, event.key)
+        return [event for event in found if event.look.state is not TaskState.ABSENT]
+
+    def _follow(self, key: TaskKey) -> None:
+        """Tell the end of a task that runs, once, to those who watch; nobody else's pidfd is kept open."""
+        if key in self._followed or not self._events.is_watched(key.placement):
+            return
+        pidfd = self._tasks.open_shim(key)
+        if pidfd is None:
+            asyncio.get_running_loop().call_soon(self._tell, key)
+            return
+        self._followed[key] = pidfd
+        asyncio.get_running_loop().add_reader(pidfd, self._shim_gone, key)
+
+    def _shim_gone(self, key: TaskKey) -> None:
+        self._let_go(key)
+        self._tell(key)
+
+    def _tell(self, key: TaskKey) -> None:
+        """Publish the end of a task whose shim has gone; of one that was lost, once nothing of it is left."""
+        loop, look = asyncio.get_running_loop(), self._tasks.look(key)
+        if look.state is TaskState.RUNNING:
+            loop.call_later(LOOK_AGAIN_S, self._follow, key)
+        elif look.state is TaskState.LOST:
+            cleared = loop.run_in_executor(None, self._end_remains, key)
+            cleared.add_done_callback(lambda _: self._events.publish(TaskEvent(key, look)))
+        else:
+            self._events.publish(TaskEvent(key, look))
+
+    def _let_go(self, key: TaskKey) -> None:
+        pidfd = self._followed.pop(key)
+        asyncio.get_running_loop().remove_reader(pidfd)
+        os.close(pidfd)
+
+    async def inspect(self, keys: Sequence[TaskKey]) -> list[TaskLook]:
+        """Read off the disk; what has ended is read once."""
+        return [self._tasks.look(key) for key in keys]
+
+    async def cancel(self, keys: Sequence[TaskKey]) -> None:
+        """SIGTERM to the shims, which end their tasks and write down their ends."""
+        for key in keys:
+            with self._tasks.shim(key) as pidfd:
+                if pidfd is not None:
+                    signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+
+    def open_log(self, key: TaskKey) -> KeptLog | None:
+        """What the shim keeps."""
+        home = self._tasks.home(key)
+        if not (home / "shim" / "started.json").exists():
+            return None
+        spec = read_facts(home / "shim" / "spec.json")
+        return KeptLog(home / "log", spec["log_bytes"]) if spec else None
+
+    def collect(self, key: TaskKey, mount: str) -> Generator[FolderFile, None, None]:
+        """Outputs lie in the working folder; one that a link leads to is refused, wherever it leads."""
+        return files_of(self._output(key, mount), ours=True)
+
+    def _output(self, key: TaskKey, mount: str) -> Path:
+        """Where that is in a file system of its own, the path holds in this process, until the work is forgotten."""
+        folder = self._scratch(key) / "work"
+        for part in ("", *PurePosixPath(mount).parts):
+            folder /= part
+            if folder.is_symlink():
+                raise FolderError(f"{mount} is reached over a link")
+        return folder
+
+    def forget_work(self, placement: str) -> None:
+        """Remove working folders and control groups; logs and ends stay. Raises OSError where something stays."""
+        faults = []
+        for home in self._tasks.homes(placement):
+            key = TaskKey(placement, int(home.name))
+            if self._cgroups:
+                self._cgroups.remove(f"{placement}-{home.name}")
+            self._close(key)
+            self._tasks.drop_ending(key)
+            for part in (IMAGE, *SCRATCH_PARTS):
+                try:
+                    remove_tree(home / part)
+                except OSError as fault:  # the folders of the other tasks go all the same
+                    faults.append(fault)
+        if faults:
+            raise faults[0]
+
+    def forget(self, placement: str) -> None:
+        """Remove everything of the placement. Raises OSError where something stays."""
+        self.forget_work(placement)
+        remove_tree(self._folder / placement)
+        self._tasks.drop(placement)
+
+    def placements(self) -> list[str]:
+        """Every placement something is kept of, the newest first."""
+        return self._tasks.placements()
+
+    def idle_placements(self) -> list[str]:
+        """Those that have working folders, and no task that runs."""
+        busy = {key.placement for key in self.running()}
+        return [name for name in self.placements() if name not in busy and self._tasks.has_work(name)]
+
+    def ended_placements(self) -> list[str]:
+        """Those whose working folders are gone, the newest first."""
+        return [name for name in self.placements() if not self._tasks.has_work(name)]
+
+    def running(self) -> list[TaskKey]:
+        """Every task that runs now."""
+        keys = [TaskKey(name, int(home.name)) for name in self.placements() for home in self._tasks.homes(name)]
+        return [key for key in keys if self._tasks.look(key).state is TaskState.RUNNING]
+
+    def _end_remains(self, key: TaskKey) -> None:
+        """End what a task has left whose shim was killed; what is in a sandbox has ended with it."""
+        folder = self._tasks.home(key) / "shim"
+        spec, started = read_facts(folder / "spec.json") or {}, read_facts(folder / "started.json") or {}
+        for path in spec.get("members", ()):
+            with contextlib.suppress(OSError):
+                for pid in Path(path).read_text().split():
+                    kill(int(pid), signal.SIGKILL)
+        if self._layout.confined and started.get("user"):
+            end_remains(self._layout.confined.users_folder, started["user"])
+
+    def _scratch(self, key: TaskKey) -> Path:
+        """Where what the task left can be read."""
+        home = self._tasks.home(key)
+        if not (home / IMAGE).exists():
+            return home
+        with self._opening:
+            if key not in self._opened:
+                self._opened[key] = images.open_image(home / IMAGE)
+        return Path(f"/proc/self/fd/{self._opened[key]}")
+
+    def _close(self, key: TaskKey) -> None:
+        with self._opening:
+            if (handle := self._opened.pop(key, None)) is not None:
+                os.close(handle)

@@ -1,0 +1,163 @@
+"""The folders of tasks, and how the tasks stand by what their shims keep in them.
+
+Below the engine's folder: `<placement>/<index>/{shim,log}`, and of a task's scratch `{work,tmp,shm}`; as root that is
+where the task finds it, or what is copied into the file system in `scratch.img`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskState, Usage
+
+
+class TaskFolders:
+    """All of one agent."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ended: dict[TaskKey, TaskLook] = {}
+        self._begun: dict[str, set[int]] = {}
+
+    def home(self, key: TaskKey) -> Path:
+        """The task's folder."""
+        return self._folder / key.placement / str(key.index)
+
+    def homes(self, placement: str) -> list[Path]:
+        """The tasks' folders; what else a task without a sandbox may have put beside them is none."""
+        folder = self._folder / placement
+        return sorted(path for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
+
+    def placements(self) -> list[str]:
+        """Every placement something is kept of, the newest first."""
+        if not self._folder.is_dir():
+            return []
+        return sorted((path.name for path in self._folder.iterdir()), reverse=True, key=self._age)
+
+    def begun(self, placement: str) -> set[int]:
+        """Tasks that this agent, or one before it, has laid out."""
+        known = self._begun.get(placement)
+        if known is None:
+            known = {int(home.name) for home in self.homes(placement)}
+            if known:  # of what was never here, nothing is kept, however often it is asked for
+                self._begun[placement] = known
+        return known
+
+    def begin(self, key: TaskKey) -> None:
+        """A task is being laid out."""
+        self._begun[key.placement] = self.begun(key.placement) | {key.index}
+
+    def look(self, key: TaskKey) -> TaskLook:
+        """Read how it stands from what the shim keeps on disk; what has ended is read once."""
+        if known := self._ended.get(key):
+            return known
+        if key.index not in self.begun(key.placement):
+            return TaskLook(TaskState.ABSENT)
+        folder = f"{self._folder}/{key.placement}/{key.index}/shim"
+        if ended := read_facts(f"{folder}/exit.json"):
+            return self._ended.setdefault(key, _ended(ended))
+        started = read_facts(f"{folder}/started.json")
+        if started is None:
+            return TaskLook(TaskState.ABSENT)
+        state = TaskState.RUNNING if _is_locked(f"{folder}/lock") else TaskState.LOST
+        if state is TaskState.LOST and (ended := read_facts(f"{folder}/exit.json")):
+            return self._ended.setdefault(key, _ended(ended))
+        usage, begun = _usage(read_facts(f"{folder}/usage.json")), _time(started["start_unix_ns"])
+        return TaskLook(state, usage=usage, start_time=begun)
+
+    def open_shim(self, key: TaskKey) -> int | None:
+        """A pidfd of the task's shim; None once it has ended."""
+        folder = self.home(key) / "shim"
+        started = read_facts(folder / "started.json")
+        pidfd = _open_pidfd(started["pid"]) if started else None
+        if pidfd is not None and not _is_locked(folder / "lock"):  # looked at after it was opened: it is no other's
+            os.close(pidfd)
+            return None
+        return pidfd
+
+    @contextlib.contextmanager
+    def shim(self, key: TaskKey) -> Iterator[int | None]:
+        """`open_shim`, closed afterwards."""
+        pidfd = self.open_shim(key)
+        try:
+            yield pidfd
+        finally:
+            if pidfd is not None:
+                os.close(pidfd)
+
+    def drop_ending(self, key: TaskKey) -> None:
+        """Do not remember how it ended; it can be read again."""
+        self._ended.pop(key, None)
+
+    def drop(self, placement: str) -> None:
+        """Remember nothing of a placement whose folder is gone."""
+        for index in self._begun.pop(placement, ()):
+            self.drop_ending(TaskKey(placement, index))
+
+    def has_work(self, placement: str) -> bool:
+        """Whether a working folder of it is left."""
+        return any(os.path.lexists(home / "work") for home in self.homes(placement))
+
+    def _age(self, placement: str) -> float:
+        try:
+            return (self._folder / placement).stat().st_mtime
+        except FileNotFoundError:  # removed while it was being listed
+            return 0.0
+
+
+def read_facts(path: str | Path) -> dict[str, Any] | None:
+    """What a shim has written there; None where there is nothing."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - read for every task again and again
+            facts: dict[str, Any] = json.loads(file.read())
+    except FileNotFoundError:
+        return None
+    return facts
+
+
+def _ended(facts: dict[str, Any]) -> TaskLook:
+    return TaskLook(
+        TaskState.ENDED,
+        usage=_usage(facts),
+        exit_status=facts["exit_status"],
+        failure=facts["failure"],
+        start_time=_time(facts["start_unix_ns"]),
+        end_time=_time(facts["end_unix_ns"]),
+    )
+
+
+def _usage(facts: dict[str, Any] | None) -> Usage:
+    return Usage(cpu_us=facts["cpu_us"], elapsed_us=facts["elapsed_us"]) if facts else Usage()
+
+
+def _time(unix_ns: int) -> datetime:
+    return datetime.fromtimestamp(unix_ns / 1e9, UTC)
+
+
+def _is_locked(path: str | Path) -> bool:
+    """Whether the shim that holds it lives: the kernel gives its lock back whatever ended it."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _open_pidfd(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None

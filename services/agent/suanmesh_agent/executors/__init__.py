@@ -1,1 +1,0 @@
-"""Adapters of the `Executor` port: how tasks really run."""

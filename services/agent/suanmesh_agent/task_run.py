@@ -1,0 +1,159 @@
+"""The tasks of one placement on the engine: as many at a time as there is room for, until all are over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing
+
+from suanmesh_agent.domain.tasks import TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
+from suanmesh_agent.ports import Engine, TaskNotStarted
+from suanmesh_telemetry import Span, begin_span, names, traceparent_of
+
+
+class TaskRun:
+    """Starts tasks in their order as room comes free. Once one fails, no other begins, unless they are to keep going.
+
+    What runs already, or has ended, is taken as it is found.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        keys: Sequence[TaskKey],
+        *,
+        at_once: int,
+        keep_going: bool,
+        spec: Callable[[TaskKey], TaskSpec],
+        may_start: Callable[[], Awaitable[bool]],
+        stopped: Callable[[], bool],
+        begun: Callable[[str], Coroutine[None, None, None]],
+        traceparent: str,
+        site: str,
+    ) -> None:
+        """`may_start` is asked before each start, and may wait; `begun` is called once, with the first task's trace.
+
+        While `stopped`, nothing is started; whoever stops it cancels what runs.
+        """
+        self._engine = engine
+        self._keys = keys
+        self._room = at_once
+        self._keep_going = keep_going
+        self._spec = spec
+        self._may_start = may_start
+        self._stopped = stopped
+        self._begun: Callable[[str], Coroutine[None, None, None]] | None = begun
+        self._traceparent = traceparent
+        self._site = site
+        self._waiting: deque[TaskKey] = deque()
+        self._under_way: dict[TaskKey, None] = {}  # in order: what is cancelled is, the same in every replay
+        self._spans: dict[TaskKey, Span] = {}
+        self._failed = False
+        self._changed = asyncio.Event()
+        self._asking = asyncio.Lock()
+        self.start_fault: TaskNotStarted | None = None
+        """Why the last task that did not start did not."""
+
+    async def to_the_end(self) -> None:
+        """Return when no task runs, and none is to be started any more."""
+        async with aclosing(self._engine.watch(self._keys[0].placement)) as batches, asyncio.TaskGroup() as group:
+            found = {event.key: event for event in await anext(batches)}
+            self._waiting.extend(key for key in self._keys if key not in found)
+            self._under_way.update(dict.fromkeys(key for key in self._keys if key in found))
+            await self._take(list(found.values()), group)
+            watching = group.create_task(self._watch(batches, group))
+            while not self._over():
+                self._changed.clear()
+                if keys := self._next():
+                    group.create_task(self._start(keys, group))
+                await self._changed.wait()
+            watching.cancel()
+
+    async def _watch(self, batches: AsyncGenerator[list[TaskEvent], None], group: asyncio.TaskGroup) -> None:
+        async for batch in batches:
+            await self._take(batch, group)
+            self._changed.set()
+
+    def _over(self) -> bool:
+        return not self._under_way and (not self._waiting or self._halted())
+
+    def _halted(self) -> bool:
+        return self._failed or self._stopped()
+
+    def _next(self) -> list[TaskKey]:
+        """Those that there is room for now."""
+        if self._halted():
+            return []
+        free = self._room - len(self._under_way)
+        keys = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
+        self._under_way.update(dict.fromkeys(keys))
+        return keys
+
+    async def _take(self, batch: list[TaskEvent], group: asyncio.TaskGroup) -> None:
+        """What has become of tasks."""
+        for event in batch:
+            if event.key in self._under_way:
+                self._tell_begun(event.key, group)
+            if event.look.over:
+                self._end(event.key)
+                self._failed = self._failed or not (event.look.succeeded or self._keep_going)
+        if self._failed:
+            await self._engine.cancel(list(self._under_way))
+
+    async def _start(self, keys: list[TaskKey], group: asyncio.TaskGroup) -> None:
+        async with self._asking:
+            if not self._halted() and not await self._may_start():
+                self._failed = True
+        if self._halted():
+            for key in keys:
+                self._end(key)
+        else:
+            await self._submit(keys, group)
+        if self._halted():  # perhaps only since they were started
+            await self._engine.cancel(list(self._under_way))
+        self._changed.set()
+
+    async def _submit(self, keys: list[TaskKey], group: asyncio.TaskGroup) -> None:
+        for key in keys:
+            self._begin_span(key)
+        faults = await self._engine.submit([self._spec(key) for key in keys])
+        for key, fault in zip(keys, faults, strict=True):
+            if fault is None:
+                self._tell_begun(key, group)
+            else:
+                self.start_fault, self._failed = fault, True
+                self._end(key)
+
+    def _tell_begun(self, key: TaskKey, group: asyncio.TaskGroup) -> None:
+        """Tell once, as a part of what that task does."""
+        if self._begun is not None:
+            running = self._begin_span(key)
+            group.create_task(self._begun(traceparent_of(running.get_span_context())))
+            self._begun = None
+
+    def _begin_span(self, key: TaskKey) -> Span:
+        if key not in self._spans:
+            placement, parent = f"placements/{key.placement}", self._traceparent
+            self._spans[key] = begin_span(
+                names.RUN_TASK, parent=parent, placement=placement, task=key.index, site=self._site
+            )
+        return self._spans[key]
+
+    def _end(self, key: TaskKey) -> None:
+        self._under_way.pop(key, None)
+        if (running := self._spans.pop(key, None)) is not None:
+            running.end()
+
+
+async def until_over(engine: Engine, keys: Sequence[TaskKey]) -> list[TaskLook]:
+    """Wait until no task of `keys`, all of one placement, runs; how they stand then."""
+    running: set[TaskKey] | None = None
+    async with aclosing(engine.watch(keys[0].placement)) as batches:
+        async for batch in batches:
+            if running is None:
+                running = {event.key for event in batch if event.look.state is TaskState.RUNNING}.intersection(keys)
+            running -= {event.key for event in batch if event.look.over}
+            if not running:
+                break
+    return await engine.inspect(keys)

@@ -1,0 +1,189 @@
+"""What every engine promises: one suite for processes of this host and for the engine in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from executor_kinds import make_executor
+
+from suanmesh_agent.domain.tasks import TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
+from suanmesh_agent.engines.memory import MemoryEngine
+from suanmesh_agent.engines.process.engine import ProcessEngine
+from suanmesh_agent.ports import Engine
+from suanmesh_agent.task_run import until_over
+from suanmesh_content import FolderError
+from suanmesh_kernel.clock import SystemClock
+
+MANY = 20
+LONG_S = 300
+
+
+class World:
+    """An engine, and tasks in its own language that do the same on each."""
+
+    def __init__(self, engine: Engine, command: Callable[..., tuple[str, ...]]) -> None:
+        self.engine = engine
+        self._command = command
+        self.placement = f"test-{uuid.uuid4().hex[:8]}"
+
+    def key(self, index: int = 0) -> TaskKey:
+        return TaskKey(self.placement, index)
+
+    def task(self, index: int = 0, *, max_duration_s: int = 60, **script: object) -> TaskSpec:
+        command = self._command(**{"seconds": 0, "exit": 0, "log": "", "write": ""} | script)
+        return TaskSpec(self.key(index), command, outputs=("out",), max_duration_s=max_duration_s)
+
+    async def run(self, *tasks: TaskSpec) -> list[TaskLook]:
+        assert await self.engine.submit(tasks) == [None] * len(tasks)
+        return await until_over(self.engine, [task.key for task in tasks])
+
+
+def _shell(*, seconds: float, exit: int, log: str, write: str) -> tuple[str, ...]:
+    path, _, content = write.partition(":")
+    lines = [f"printf %s {shlex.quote(log)}", f"printf %s {shlex.quote(content)} > {path}" if path else ":"]
+    return ("sh", "-c", "; ".join([*lines, f"sleep {seconds}" if seconds else ":", f"exit {exit}"]))
+
+
+def _script(*, seconds: float, exit: int, log: str, write: str) -> tuple[str, ...]:
+    words = [f"seconds={seconds}", f"exit={exit}", f"log={log}"]
+    return ("simulate", *words, *([f"write={write}"] if write else []))
+
+
+@pytest.fixture(params=["memory", "plain", "sandbox-cgroups"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[World, None]:
+    """Each engine over a folder of its own, and nothing of it afterwards."""
+    if request.param == "memory":
+        yield World(MemoryEngine(SystemClock()), _script)
+        return
+    engine: ProcessEngine = make_executor(request.param, tmp_path / "tasks")
+    world = World(engine, _shell)
+    yield world
+    if running := engine.running():
+        await engine.cancel(running)
+        await until_over(engine, running)
+    engine.forget(world.placement)
+    engine.close()
+
+
+async def test_many_are_started_at_once_and_each_has_its_own_end(world: World) -> None:
+    """A job of a thousand tasks would else be a thousand calls, and one task's end another's."""
+    looks = await world.run(*(world.task(index, exit=index) for index in range(MANY)))
+    assert [look.exit_status for look in looks] == list(range(MANY))
+    assert {look.state for look in looks} == {TaskState.ENDED}
+    assert all(look.start_time and look.end_time and look.start_time <= look.end_time for look in looks)
+
+
+async def test_a_watch_begins_with_how_all_stand_and_ends_with_the_last_end(world: World) -> None:
+    """An agent that comes back must not wait for an end that was told before it was there."""
+    await world.run(world.task(0, exit=3))
+    await world.engine.submit([world.task(1, seconds=LONG_S)])
+    async with aclosing(world.engine.watch(world.placement)) as batches:
+        first = {event.key.index: event.look.state for event in await anext(batches)}
+        assert first == {0: TaskState.ENDED, 1: TaskState.RUNNING}
+        await world.engine.submit([world.task(2)])
+        await world.engine.cancel([world.key(1)])
+        ended: dict[int, TaskLook] = {}
+        async with asyncio.timeout(20):
+            while len(ended) < 2:
+                ended |= _over(await anext(batches))
+    assert ended[1].failure == "CANCELLED"
+    assert ended[2].succeeded
+
+
+def _over(batch: list[TaskEvent]) -> dict[int, TaskLook]:
+    return {event.key.index: event.look for event in batch if event.look.over}
+
+
+async def test_two_may_watch_and_one_may_leave(world: World) -> None:
+    """Who reads a log to its end would else take the end of the task from who is to report it."""
+    await world.engine.submit([world.task(seconds=LONG_S)])
+    async with aclosing(world.engine.watch(world.placement)) as stays:
+        await anext(stays)
+        async with aclosing(world.engine.watch(world.placement)) as leaves:
+            await anext(leaves)
+        await world.engine.cancel([world.key()])
+        async with asyncio.timeout(20):
+            assert _over(await anext(stays))[0].failure == "CANCELLED"
+
+
+async def test_a_watch_of_what_was_never_started_begins_with_nothing(world: World) -> None:
+    """A placement that was given up before its first task would else hang its agent."""
+    async with aclosing(world.engine.watch("never")) as batches:
+        assert await anext(batches) == []
+    assert [look.state for look in await world.engine.inspect([TaskKey("never", 0)])] == [TaskState.ABSENT]
+    assert (await until_over(world.engine, [TaskKey("never", 0)]))[0].state is TaskState.ABSENT
+    assert world.engine.open_log(TaskKey("never", 0)) is None
+
+
+async def test_submitting_again_changes_nothing(world: World) -> None:
+    """An agent that comes back submits what it may have submitted before: a paid task must not run a second time."""
+    await world.engine.submit([world.task(seconds=LONG_S)])
+    (before,) = await world.engine.inspect([world.key()])
+    assert await world.engine.submit([world.task(exit=1)]) == [None]
+    (after,) = await world.engine.inspect([world.key()])
+    assert (after.state, after.start_time) == (TaskState.RUNNING, before.start_time)
+    await world.engine.cancel([world.key()])
+    await until_over(world.engine, [world.key()])
+    assert (await world.run(world.task(exit=1)))[0].failure == "CANCELLED"
+
+
+async def test_cancelling_what_does_not_run_changes_nothing(world: World) -> None:
+    """A stop that comes late must neither undo an end nor fail."""
+    await world.run(world.task(exit=3))
+    await world.engine.cancel([world.key(), world.key(7)])
+    ended, absent = await world.engine.inspect([world.key(), world.key(7)])
+    assert (ended.exit_status, ended.failure, absent.state) == (3, "", TaskState.ABSENT)
+
+
+async def test_a_task_past_its_time_is_ended(world: World) -> None:
+    """The time a job was planned and paid for is its bound."""
+    (look,) = await world.run(world.task(seconds=LONG_S, max_duration_s=1))
+    assert look.failure == "TIMED_OUT"
+    assert 1_000_000 <= look.usage.elapsed_us < 15_000_000
+
+
+async def test_outputs_are_collected_as_files(world: World) -> None:
+    """What a task made is what its user paid for."""
+    await world.run(world.task(write="out/sum:42"))
+    found = {}
+    for file in world.engine.collect(world.key(), "out"):
+        handle = file.open()
+        found[file.path] = (os.read(handle, 100), file.size_bytes, file.executable)
+        os.close(handle)
+    assert found == {"sum": (b"42", 2, False)}
+    with pytest.raises(FolderError):
+        list(world.engine.collect(world.key(), "nothing/there"))
+    world.engine.forget_work(world.placement)
+    with pytest.raises(FolderError):
+        list(world.engine.collect(world.key(), "out"))
+
+
+async def test_a_log_is_read_from_where_it_is_wanted(world: World) -> None:
+    """Who follows a log asks for what is new only; it stays when the outputs go."""
+    await world.run(world.task(log="hello world"))
+    world.engine.forget_work(world.placement)
+    log = world.engine.open_log(world.key())
+    assert log is not None
+    assert [log.read(0, 5), log.read(6, 100), log.read(11, 100)] == [(0, b"hello"), (6, b"world"), (11, b"")]
+
+
+async def test_what_is_kept_is_known_until_it_is_forgotten(world: World) -> None:
+    """A site that runs for years must not fill up with the past, nor forget what it has not cleared."""
+    engine, placement = world.engine, world.placement
+    await engine.submit([world.task(seconds=LONG_S)])
+    assert (engine.idle_placements(), engine.ended_placements()) == ([], [])
+    await engine.cancel([world.key()])
+    await until_over(engine, [world.key()])
+    assert (engine.idle_placements(), engine.ended_placements()) == ([placement], [])
+    engine.forget_work(placement)
+    assert (engine.idle_placements(), engine.ended_placements()) == ([], [placement])
+    engine.forget(placement)
+    assert (engine.idle_placements(), engine.ended_placements()) == ([], [])
+    assert (await engine.inspect([world.key()]))[0].state is TaskState.ABSENT

@@ -1,0 +1,159 @@
+"""How the tasks of a placement are run on whatever engine a site has."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh_agent.domain.tasks import TaskKey, TaskSpec, TaskState
+from suanmesh_agent.engines.memory import MemoryEngine
+from suanmesh_agent.task_run import TaskRun, until_over
+from suanmesh_kernel.clock import HandClock
+
+Commands = list[tuple[str, ...]]
+
+
+@dataclass
+class World:
+    """A run of tasks that do what their words say, on a clock moved by hand."""
+
+    words: Commands
+    at_once: int = 2
+    keep_going: bool = False
+    clock: HandClock = field(default_factory=HandClock)
+    permitted: bool = True
+    stopped: bool = False
+    told: int = 0
+    most: int = 0
+
+    def __post_init__(self) -> None:
+        self.engine = MemoryEngine(self.clock)
+        self.keys = [TaskKey("p", index) for index in range(len(self.words))]
+
+    def run(self) -> TaskRun:
+        return TaskRun(
+            self.engine,
+            self.keys,
+            at_once=self.at_once,
+            keep_going=self.keep_going,
+            spec=lambda key: TaskSpec(key, ("simulate", *self.words[key.index])),
+            may_start=self._may_start,
+            stopped=lambda: self.stopped,
+            begun=self._tell,
+            traceparent="",
+            site="sites/a",
+        )
+
+    async def states(self) -> list[TaskState]:
+        return [look.state for look in await self.engine.inspect(self.keys)]
+
+    async def to_the_end(self) -> None:
+        """Let time pass until the run is over, however many tasks wait for others."""
+        running = asyncio.create_task(self.run().to_the_end())
+        while not running.done():
+            await settled()
+            self.most = max(self.most, (await self.states()).count(TaskState.RUNNING))
+            self.clock.advance(1)
+            self.engine.settle()
+        await running
+
+    async def _may_start(self) -> bool:
+        return self.permitted
+
+    async def _tell(self, traceparent: str) -> None:
+        self.told += 1
+
+
+async def settled() -> None:
+    """Everything that can happen at this time has."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.integers(1, 4))
+def test_every_task_runs_within_the_room_there_is(seconds: list[int], at_once: int) -> None:
+    """More at a time than the placement holds would take what its neighbours paid for."""
+
+    async def check() -> None:
+        world = World([(f"seconds={each}",) for each in seconds], at_once)
+        await world.to_the_end()
+        assert await world.states() == [TaskState.ENDED] * len(seconds)
+        assert world.most <= at_once
+        assert world.told == 1
+
+    asyncio.run(check())
+
+
+async def test_once_a_task_fails_no_other_begins() -> None:
+    """What cannot become a result any more must not be paid for."""
+    world = World([("exit=1", "seconds=1"), ("seconds=900",), (), ()])
+    await world.to_the_end()
+    looks = await world.engine.inspect(world.keys)
+    assert [look.exit_status for look in looks[:2]] == [1, 143]
+    assert looks[1].failure == "CANCELLED"
+    assert [look.state for look in looks[2:]] == [TaskState.ABSENT] * 2
+
+
+async def test_tasks_that_are_to_keep_going_do() -> None:
+    """One failing sample of a thousand must not cost the other nine hundred and ninety-nine."""
+    world = World([("exit=1",), ("exit=2",), (), ()], keep_going=True)
+    await world.to_the_end()
+    assert [look.exit_status for look in await world.engine.inspect(world.keys)] == [1, 2, 0, 0]
+
+
+async def test_what_cannot_be_started_ends_the_run_and_says_why() -> None:
+    """A site with a full disk would else begin a thousand tasks one after the other, in vain."""
+    world = World([("seconds=900",), ("refuse=no disk",), (), ()])
+    run = world.run()
+    await run.to_the_end()
+    assert str(run.start_fault) == "no disk"
+    assert await world.states() == [TaskState.ENDED, *[TaskState.ABSENT] * 3]
+
+
+async def test_without_permission_nothing_begins() -> None:
+    """The mesh may have placed the job elsewhere: a task that begins now is the second of its kind."""
+    world = World([(), ()], permitted=False)
+    await world.run().to_the_end()
+    assert await world.states() == [TaskState.ABSENT] * 2
+    assert world.told == 0
+
+
+async def test_a_stop_lets_what_waits_be() -> None:
+    """A cancelled job of a thousand tasks must not go through all of them to end."""
+    world = World([("seconds=900",), ("seconds=900",), ()])
+    running = asyncio.create_task(world.run().to_the_end())
+    await settled()
+    world.stopped = True
+    await world.engine.cancel(world.keys)
+    await running
+    assert await world.states() == [TaskState.ENDED, TaskState.ENDED, TaskState.ABSENT]
+
+
+async def test_a_run_goes_on_where_another_agent_left_it() -> None:
+    """An agent that comes back must neither run a task again nor leave one out."""
+    world = World([("seconds=5",), ("seconds=5",), ("seconds=5",), ()])
+    first = asyncio.create_task(world.run().to_the_end())
+    await settled()
+    first.cancel()
+    await asyncio.wait([first])
+    before = await world.engine.inspect(world.keys[:2])
+    world.clock.advance(1)
+    await world.to_the_end()
+    after = await world.engine.inspect(world.keys)
+    assert [look.start_time for look in after[:2]] == [look.start_time for look in before]
+    assert {look.state for look in after} == {TaskState.ENDED}
+
+
+async def test_only_the_tasks_named_are_waited_for() -> None:
+    """Who winds up one task must not wait for hours of another."""
+    world = World([("seconds=1",), ("seconds=900",)])
+    await world.engine.submit([TaskSpec(key, ("simulate", *world.words[key.index])) for key in world.keys])
+    waiting = asyncio.create_task(until_over(world.engine, world.keys[:1]))
+    await settled()
+    assert not waiting.done()
+    world.clock.advance(1)
+    world.engine.settle()
+    assert (await waiting)[0].succeeded
