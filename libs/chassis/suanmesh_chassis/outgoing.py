@@ -26,17 +26,13 @@ class TracedCalls:
 
 
 class _Traced:
-    __slots__ = ("_begun", "_method", "_span", "_traceparent")
+    __slots__ = ("_begun", "_method", "_span", "headers")
 
     def __init__(self, method: str, span: Span | None, traceparent: str) -> None:
         self._begun = time.perf_counter()
         self._method = method
         self._span = span
-        self._traceparent = traceparent
-
-    @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        return (("traceparent", self._traceparent),) if self._traceparent else ()
+        self.headers: tuple[tuple[str, str], ...] = (("traceparent", traceparent),) if traceparent else ()
 
     def end(self, code: str, *, address: str, attempts: int, refusal: Refusal | None) -> None:
         trace_id = ""

@@ -143,7 +143,6 @@ class Serving:
         deadlines.begin_serving(left_s, self._caller.principal)
         holder = holder_of(self._caller, self._peer if not self._caller.principal else "")
         self._share = Share(self._rules.limits, self.method.pool, holder)
-        _task().add_done_callback(self._share.leave)
         self._admitted = True
 
     async def message(self) -> bytes:
@@ -289,11 +288,13 @@ class Serving:
         _log.error("handler failed", method=self.method.name, trace_id=trace_id, exc_info=defect)
 
     def end(self) -> None:
-        """Leave one line, one sample, one span, once the caller has the answer: it need not wait for them."""
+        """Once the caller has the answer give back what the call took, and leave one line, one sample, one span."""
         self._seconds = time.perf_counter() - self._begun
-        _task().add_done_callback(self._tell)
+        _task().add_done_callback(self._over)
 
-    def _tell(self, _: object) -> None:
+    def _over(self, _: object) -> None:
+        if self._admitted:
+            self._share.leave()
         kept = self._span.get_span_context() if self._span.is_recording() else None
         self._rules.served.write(
             self.method.name,

@@ -72,7 +72,7 @@ class Share:
         if held:
             self._turns.give_back(self._holder, held)
 
-    def leave(self, _: object = None) -> None:
+    def leave(self) -> None:
         """The call is over, its answer sent or given up."""
         self._over = True
         if self._bytes:

@@ -27,6 +27,7 @@ class Course:
         "_address",
         "_attempts",
         "_away",
+        "_begun",
         "_budget",
         "_closed_early",
         "_ended",
@@ -39,7 +40,8 @@ class Course:
     )
 
     def __init__(self, route: Route, method: Method, timeout_s: float | None, default_s: float) -> None:
-        self.deadline = deadlines.deadline(timeout_s, default_s)
+        self._begun: float | None = deadlines.now()
+        self.deadline = deadlines.deadline(self._begun, timeout_s, default_s)
         self._route = route
         self._method = method
         self._serving = deadlines.serving.get()
@@ -60,7 +62,8 @@ class Course:
 
     def time_left(self) -> float:
         """Seconds for the next attempt. Raises DeadlineExceeded where none are left."""
-        left = self.deadline - deadlines.now()
+        begun, self._begun = self._begun, None
+        left = self.deadline - (deadlines.now() if begun is None else begun)  # the first attempt is made at once
         if left <= 0:
             raise DeadlineExceeded(
                 "DEADLINE_EXCEEDED", f"no time was left to call {self._method.name}", domain=MESH_DOMAIN
@@ -81,7 +84,7 @@ class Course:
         if last is None:
             return
         try:
-            raise last
+            raise last from None
         finally:  # or what is raised and this frame hold each other, and the message with them
             del last, refusal
 

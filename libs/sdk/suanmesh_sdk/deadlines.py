@@ -39,9 +39,9 @@ def begin_serving(left_s: float | None, principal: str) -> None:
     on_behalf_of.set(principal)
 
 
-def deadline(timeout_s: float | None, default_s: float) -> float:
-    """When a call that begins now must have ended, on the time of the loop."""
-    own = now() + (default_s if timeout_s is None else timeout_s)
+def deadline(began: float, timeout_s: float | None, default_s: float) -> float:
+    """When a call that began at `began` must have ended, on the time of the loop."""
+    own = began + (default_s if timeout_s is None else timeout_s)
     inherited = current.get()
     return own if inherited is None else min(own, inherited - RESERVE_S)
 

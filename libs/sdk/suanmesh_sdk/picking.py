@@ -22,6 +22,8 @@ def pick(
     """
     if led and leader_hint and leader_hint not in tried:
         return leader_hint
+    if len(instances) == 1:  # as behind every gateway: nothing is left to choose
+        return "" if instances[0].state is InstanceState.DRAINING else instances[0].address
     active = [each for each in instances if each.state is InstanceState.ACTIVE]
     active = active or [each for each in instances if each.state is InstanceState.STARTING]  # it will say why
     if led:

@@ -43,9 +43,14 @@ class UnaryUnary:
         try:
             while True:
                 try:
-                    answer = await self._attempt(course, request, headers)
-                except Refusal as refusal:
-                    await course.refused(refusal)
+                    left_s = course.time_left()
+                    connection = course.attempt()
+                    try:
+                        answer = await self._callable(connection)(request, timeout=left_s, metadata=headers)
+                    finally:
+                        attempt_over(connection)
+                except (Refusal, aio.AioRpcError) as error:
+                    await course.refused(error if isinstance(error, Refusal) else refusal_of_error(error))
                     continue
                 course.end("OK")
                 return answer
@@ -55,16 +60,6 @@ class UnaryUnary:
         except asyncio.CancelledError:
             course.end("CANCELLED")
             raise
-
-    async def _attempt(self, course: Course, request: Any, headers: Metadata) -> Any:
-        left_s = course.time_left()
-        connection = course.attempt()
-        try:
-            return await self._callable(connection)(request, timeout=left_s, metadata=headers)
-        except aio.AioRpcError as error:
-            raise refusal_of_error(error) from None
-        finally:
-            attempt_over(connection)
 
     def _callable(self, connection: Connection) -> Any:
         made = connection.callables.get(self)

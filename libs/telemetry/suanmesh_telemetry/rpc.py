@@ -61,18 +61,17 @@ class CallSpans:
         """The CLIENT span of a call, or None where the trace is not kept; and the traceparent to send."""
         if effect == "STREAM":
             return None, ""
-        around = trace.get_current_span()
+        around = otel_context.get_current().get(_SPAN_KEY)
         if isinstance(around, UnkeptSpan):
             return None, around.traceparent
-        current = around.get_span_context()
-        if current.is_valid:
+        if isinstance(around, Span) and (current := around.get_span_context()).is_valid:
             if not current.trace_flags.sampled:
                 return None, traceparent_of(current)
             made = _begun(method, effect, current, SpanKind.CLIENT)
         elif self._kept(effect, None):
             made = _begun(method, effect, None, SpanKind.CLIENT)
         else:
-            return None, self._unkept().traceparent
+            return None, self._unkept_traceparent()
         return made, traceparent_of(made.get_span_context())
 
     def _served(self, method: str, effect: str, traceparent: str) -> Span:
@@ -91,8 +90,11 @@ class CallSpans:
         return effect in MUTATING or (effect == "READ" and self._chance.random() < self._reads)
 
     def _unkept(self) -> UnkeptSpan:
+        return UnkeptSpan(self._unkept_traceparent())
+
+    def _unkept_traceparent(self) -> str:
         bits = self._chance.getrandbits
-        return UnkeptSpan(f"00-{bits(128) or 1:032x}-{bits(64) or 1:016x}-00")
+        return f"00-{bits(128) or 1:032x}-{bits(64) or 1:016x}-00"
 
 
 def traceparent_of_span(span: Span) -> str:
