@@ -312,6 +312,24 @@ async def test_what_waits_is_bounded(ledger: SqlLedger, monkeypatch: pytest.Monk
     await one(ledger, hold_of("later", 1))
 
 
+async def test_holds_and_small_sites_do_not_wait_for_a_flood_of_usage(ledger: SqlLedger) -> None:
+    """With one hostile site a hold took a second, and jobs of everybody stood still; an honest site was not paid."""
+    done: list[str] = []
+
+    async def apply(name: str, commands: list[c.Command[Any]]) -> None:
+        await ledger.apply(commands)
+        done.append(name)
+
+    flood = [usage_of(n, "none", 1, committed=False, site="sites/hostile") for n in range(1, 12 * 200 + 1)]
+    async with asyncio.TaskGroup() as tasks:
+        for start in range(0, len(flood), 200):
+            tasks.create_task(apply("flood", [*flood[start : start + 200]]))
+        tasks.create_task(apply("hold", [hold_of("p", 1)]))
+        tasks.create_task(apply("honest", [usage_of(1, "p", 1)]))
+    assert done.index("hold") <= 3
+    assert done.index("honest") <= 4
+
+
 async def test_one_callers_defect_is_not_the_others(ledger: SqlLedger) -> None:
     """Whoever shares a transaction with a command that cannot be carried out must get what they asked for."""
     async with asyncio.TaskGroup() as tasks:

@@ -33,13 +33,13 @@ async def build(context: ServiceContext[AccountingSettings]) -> Parts:
     sites = await open_mirror(context.store, SITES)
     mesh, tokens = EtcdMesh(context.store, sites), Holds(context.store)
     backoff = FailureBackoff("settle hold", context.clock)
-    reconciler = HoldReconciler(ledger, mesh, tokens, context.clock, settings, backoff)
+    metering = Metering(ledger, mesh, context.clock, settings.room())
+    context.closing.callback(metering.close)
+    reconciler = HoldReconciler(ledger, mesh, tokens, context.clock, settings, backoff, metering)
     holding = Holding(ledger, tokens, context.clock)
-    metering = Metering(ledger, mesh, context.clock, reconciler.nudge, settings.room())
     service = AccountingService(ledger, holding, metering, context.clock, context.rng, settings)
-    descriptor = accounting_service_pb2.DESCRIPTOR.services_by_name["AccountingService"]
     return Parts(
-        servicers=[Served(descriptor, service)],
+        servicers=[Served(accounting_service_pb2.DESCRIPTOR.services_by_name["AccountingService"], service)],
         tasks=[reconciler.run, sites.run],
         requests=service,
         components={"ledger": lambda: ledger.trouble},

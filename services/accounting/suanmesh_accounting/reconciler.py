@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -19,7 +19,6 @@ from suanmesh_accounting.wire import microseconds, moment
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Aborted, Unavailable
-from suanmesh_store import WorkQueue
 
 log = structlog.get_logger()
 
@@ -45,6 +44,7 @@ class HoldReconciler:
         clock: Clock,
         settings: AccountingSettings,
         backoff: FailureBackoff,
+        metering: Metering,
     ) -> None:
         self._ledger = ledger
         self._mesh = mesh
@@ -52,26 +52,21 @@ class HoldReconciler:
         self._clock = clock
         self._settings = settings
         self._backoff = backoff
-        self._nudged = WorkQueue()
-        self._metering = Metering(ledger, mesh, clock, self.nudge, settings.room())
+        self._metering = metering
         self._looked_at = 0
 
-    def nudge(self, placements: Iterable[str]) -> None:
-        """Look at the holds of some placements soon: their final records arrived."""
-        self._nudged.add(placements)
-
     async def run(self) -> None:
-        """Settle all standing holds and forget old answers, again and again; those that were nudged in between."""
+        """Settle all standing holds and forget old answers, and at once those whose final usage has come."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow_nudges())
+            tasks.create_task(self._follow_finals())
             while True:
                 await self._put_off_where_away(self._look)
                 await asyncio.sleep(self._settings.resync_s)
 
-    async def _follow_nudges(self) -> None:
+    async def _follow_finals(self) -> None:
         while True:
-            await self._nudged.some()
-            placements = frozenset(self._nudged.take_many(TOGETHER_MAX))
+            await self._metering.finals.some()
+            placements = frozenset(self._metering.finals.take_many(TOGETHER_MAX))
             await self._put_off_where_away(partial(self._look_at, StandingHolds(placements)))
 
     async def _put_off_where_away(self, look: Callable[[], Awaitable[None]]) -> None:

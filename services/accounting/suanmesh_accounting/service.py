@@ -18,7 +18,7 @@ from suanmesh_accounting.domain.commands import Request
 from suanmesh_accounting.domain.pace import Allowance, spent
 from suanmesh_accounting.domain.prices import compute_lines, transfer_lines
 from suanmesh_accounting.holding import Holding
-from suanmesh_accounting.metering import Metering, Taken
+from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.ports import Ledger
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_chassis import Call
@@ -120,8 +120,7 @@ class AccountingService:
         _check_count(request.items, BATCH_MAX)
         site, now_s = call.site, self._clock.monotonic()
         self._allowances[site] = spent(site, self._allowances.get(site), len(request.items), now_s, self._pace)
-        taken = await self._metering.record(request.items, call.site)
-        return pb.RecordUsageResponse(results=[_usage_result(each) for each in taken])
+        return pb.RecordUsageResponse(results=await self._metering.record(request.items, call.site))
 
     async def GetMeteringState(self, request: pb.GetMeteringStateRequest, call: Call) -> pb.MeteringState:
         works = tuple(request.works)
@@ -208,12 +207,6 @@ def _hold_result(placed: pb.MoneyHold | Refusal) -> pb.MoneyHoldResult:
     if isinstance(placed, Refusal):
         return pb.MoneyHoldResult(error=status_of(placed, area="accounting"))
     return pb.MoneyHoldResult(hold=placed)
-
-
-def _usage_result(taken: Taken) -> pb.UsageResult:
-    if isinstance(taken, Refusal):
-        return pb.UsageResult(error=status_of(taken, area="accounting"))
-    return pb.UsageResult(charges=taken)
 
 
 def _quoted(books: Mapping[str, q.StoredBook], ask: pb.QuoteAsk, expire_time: datetime) -> pb.QuoteResult:

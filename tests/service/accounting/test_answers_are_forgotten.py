@@ -13,6 +13,7 @@ from suanmesh_accounting.domain.commands import Once, OpenAccount, Request
 from suanmesh_accounting.domain.ledger import AccountKind
 from suanmesh_accounting.domain.queries import AnswerTo
 from suanmesh_accounting.ledger.sqlite import open_sqlite
+from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.ports import Ledger
 from suanmesh_accounting.reconciler import FORGET_MAX, REQUEST_MEMORY_S, HoldReconciler
 from suanmesh_accounting.settings import AccountingSettings
@@ -39,9 +40,10 @@ async def test_an_answer_is_remembered_for_a_day_and_then_forgotten(books: Any) 
 async def test_a_pass_forgets_no_more_than_it_has_time_for(tmp_path: Path) -> None:
     """After a busy day the holds of the next must not wait for its tidying."""
     clock, ledger = HandClock(), open_sqlite(f"sqlite:///{tmp_path}/ledger")
-    reconciler = HoldReconciler(
-        ledger, FakeMesh(), FakeTokens(), clock, AccountingSettings(), FailureBackoff("settle hold", clock)
-    )
+    mesh, settings = FakeMesh(), AccountingSettings()
+    metering = Metering(ledger, mesh, clock, settings.room())
+    backoff = FailureBackoff("settle hold", clock)
+    reconciler = HoldReconciler(ledger, mesh, FakeTokens(), clock, settings, backoff, metering)
     old = clock.now() - timedelta(seconds=REQUEST_MEMORY_S)
 
     answers = [_answered(number, old - timedelta(seconds=1 + number)) for number in range(FORGET_MAX + 2)]

@@ -146,14 +146,16 @@ class Shop:
 async def opened(folder: Path) -> AsyncIterator[Shop]:
     ledger, mesh, tokens, clock = open_sqlite(f"sqlite:///{folder}/l"), FakeMesh(), FakeTokens(), HandClock()
     mesh.keys[SITE] = SIGNER.public_key
-    reconciler = HoldReconciler(ledger, mesh, tokens, clock, AccountingSettings(), FailureBackoff("settle hold", clock))
-    metering = Metering(ledger, mesh, clock, reconciler.nudge, AccountingSettings().room())
+    metering = Metering(ledger, mesh, clock, AccountingSettings().room())
+    backoff = FailureBackoff("settle hold", clock)
+    reconciler = HoldReconciler(ledger, mesh, tokens, clock, AccountingSettings(), backoff, metering)
     shop = Shop(ledger, mesh, tokens, clock, Holding(ledger, tokens, clock), metering, reconciler)
     for currency in CURRENCIES:
         await _found(ledger, currency, clock)
     await shop.credit(0, 1000)
     await shop.credit(1, 1000)
     yield shop
+    metering.close()
     await ledger.close()
 
 

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
-from suanmesh_accounting.domain.commands import Command
+from suanmesh_accounting.domain.commands import Command, ExpireUsage, ForgetAnswers, RecordUsage
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.domain.queries import Query
 from suanmesh_accounting.ledger.carrying import carry_out
+from suanmesh_accounting.ledger.fair_queue import URGENT
 from suanmesh_accounting.ledger.group_commit import DATABASE_ERRORS, GroupCommit
 from suanmesh_accounting.ledger.reading import answered
 from suanmesh_kernel.refusals import Refusal, Unavailable
@@ -27,6 +28,8 @@ READING_MAX = 1_000
 BOOKS_KEPT_MAX = 1_000
 """Versions of price books that are kept in memory."""
 WHAT = "the ledger"
+HOUSEKEEPING = "housekeeping"
+"""The queue of what nobody waits for."""
 
 
 class SqlLedger:
@@ -44,7 +47,7 @@ class SqlLedger:
 
     async def apply(self, commands: Sequence[Command[R]]) -> list[R | Refusal]:
         """Carry out commands in one transaction; each stands or falls by itself."""
-        return await self._group.submit(commands) if commands else []
+        return await self._group.submit(commands, _queue_of(commands[0])) if commands else []
 
     async def page(self, query: Query[R]) -> R:
         """What the query asks for, of one moment."""
@@ -89,3 +92,10 @@ class SqlLedger:
             done = carry_out(connection, commands, self._books)
             before_commit()
         return done
+
+
+def _queue_of(command: Command[Any]) -> str:
+    """Where a caller's commands wait: those of usage by its site, so that no site's delays another's or any hold."""
+    if isinstance(command, RecordUsage):
+        return command.measured.site
+    return HOUSEKEEPING if isinstance(command, ExpireUsage | ForgetAnswers) else URGENT
