@@ -22,8 +22,8 @@ from suanmesh_chassis import Call
 from suanmesh_chassis.ca import NodeCa
 from suanmesh_chassis.identity import caller_of, user_id
 from suanmesh_kernel.clock import SystemClock, seeded_rng
+from suanmesh_kernel.filter_terms import parsed
 from suanmesh_registry.assembly import Registry, assemble
-from suanmesh_registry.domain.filter_terms import parsed
 from suanmesh_registry.settings import RegistrySettings
 from suanmesh_registry.testing import Found, searched, some_capacity, some_pool, some_sites
 from suanmesh_store import MemoryStore

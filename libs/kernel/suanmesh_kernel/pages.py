@@ -63,7 +63,12 @@ def cut(names: Iterable[str], page_size: int, scope: str) -> tuple[list[str], st
     page = list(islice(names, page_size + 1))
     if len(page) <= page_size:
         return page, ""
-    return page[:page_size], base64.urlsafe_b64encode(f"{_mark(scope)}:{page[page_size - 1]}".encode()).decode()
+    return page[:page_size], token(page[page_size - 1], scope)
+
+
+def token(last: str, scope: str) -> str:
+    """The token of the page that begins after `last`."""
+    return base64.urlsafe_b64encode(f"{_mark(scope)}:{last}".encode()).decode()
 
 
 def of(names: Iterable[str], page_size: int, page_token: str, scope: str) -> tuple[list[str], str]:

@@ -17,8 +17,9 @@ from google.protobuf.message import Message
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.type.v1 import capacity_pb2
+from suanmesh_kernel.filter_fields import Condition, Field
 from suanmesh_kernel.names import parent
-from suanmesh_registry.domain.columns import Condition, Field, Mask, Table, widened
+from suanmesh_registry.domain.columns import Mask, Table, widened
 from suanmesh_registry.domain.filters import Filter
 from suanmesh_registry.domain.rows import Order, Rows
 from suanmesh_registry.fields import Reader, fields_of

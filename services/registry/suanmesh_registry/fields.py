@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.type.v1.signed_pb2 import Signed
-from suanmesh_registry.domain.columns import Field, FieldKind, Value
+from suanmesh_kernel.filter_fields import Field, FieldKind, Value
 
 _INTEGERS = frozenset({FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT32})
 

@@ -14,9 +14,9 @@ from google.protobuf.message import Message
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.type.v1 import capacity_pb2
+from suanmesh_kernel.filter_fields import FieldKind
+from suanmesh_kernel.filter_terms import And, Comparison, Not, Or, Term
 from suanmesh_registry.catalogue import fields
-from suanmesh_registry.domain.columns import FieldKind
-from suanmesh_registry.domain.filter_terms import And, Comparison, Not, Or, Term
 from suanmesh_registry.fields import choices
 
 Plain = str | int | bool | datetime

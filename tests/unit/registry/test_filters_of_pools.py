@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suanmesh_kernel.filter_fields import Condition, Field, FieldKind, Value
+from suanmesh_kernel.filter_terms import And, Or, parsed
 from suanmesh_kernel.refusals import InvalidArgument
-from suanmesh_registry.domain.columns import Condition, Field, FieldKind, Mask, Table, Value
-from suanmesh_registry.domain.filter_terms import And, Or, parsed
+from suanmesh_registry.domain.columns import Mask, Table
 from suanmesh_registry.domain.filters import planned
 
 FIELDS = {

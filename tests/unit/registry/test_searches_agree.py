@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
+from suanmesh_kernel.filter_fields import Between, Equal, Field, FieldKind, Present
+from suanmesh_kernel.filter_terms import And, Comparison, Not, Or, Term
 from suanmesh_registry.catalogue import Catalogue, fields
-from suanmesh_registry.domain.columns import WASTE_MIN, Between, Equal, Field, FieldKind, Present, Table
-from suanmesh_registry.domain.filter_terms import And, Comparison, Not, Or, Term
+from suanmesh_registry.domain.columns import WASTE_MIN, Table
 from suanmesh_registry.domain.filters import planned
 from suanmesh_registry.testing import Found, searched
 from suanmesh_store import Changed, Held, Mirror

@@ -9,8 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from itertools import repeat
 from operator import contains
 from typing import Literal, Protocol, TypeVar
@@ -18,11 +16,21 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-Value = str | int
-"""A text or the name of a choice; a number, a flag as 0 or 1, a time in microseconds since 1970."""
+from suanmesh_kernel.filter_fields import (
+    INT64_MAX,
+    INT64_MIN,
+    Between,
+    Condition,
+    Contains,
+    Equal,
+    Field,
+    Pattern,
+    Present,
+    Value,
+)
+
 Mask = npt.NDArray[np.bool_]
 S = TypeVar("S", bound=np.generic)
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 ROWS_MIN = 64
 """Rows that a table begins with room for; it doubles when they are taken."""
 WASTE_MIN = 4096
@@ -31,68 +39,6 @@ REMEMBERED_MAX = 16
 """Conditions of which a column remembers which texts meet them."""
 ABSENT = 0
 """Code of the text that is not there."""
-
-
-class FieldKind(Enum):
-    """What a field's values are."""
-
-    TEXT = "text"
-    NUMBER = "number"
-    FLAG = "true or false"
-    TIME = "a time (RFC 3339)"
-    CHOICE = "one of its names"
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field that a filter may name."""
-
-    kind: FieldKind
-    repeated: bool = False
-    choices: frozenset[str] = frozenset()
-
-    @property
-    def is_text(self) -> bool:
-        """Whether its values are texts; others are numbers."""
-        return self.kind in (FieldKind.TEXT, FieldKind.CHOICE)
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """There is a value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Equal:
-    """The text is this one."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """The text begins with `head` and ends, behind that, with `tail`."""
-
-    head: str
-    tail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Contains:
-    """The text has this one within it."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """The number is none of those below `least` or above `most`."""
-
-    least: int
-    most: int
-
-
-Condition = Present | Equal | Pattern | Contains | Between
 
 
 class Table:

@@ -42,8 +42,6 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """NOT_FOUND: no pool of that name."""
     REASON_DESCRIPTOR_SIGNATURE_INVALID: _Reason.ValueType  # 9
     """INVALID_ARGUMENT: the descriptor's signature does not match the agent's registered key."""
-    REASON_FILTER_INVALID: _Reason.ValueType  # 10
-    """INVALID_ARGUMENT: the filter cannot be read, or names a field that does not exist; `column` says where."""
     REASON_NOT_OWNER: _Reason.ValueType  # 11
     """PERMISSION_DENIED: the resource belongs to another party or site."""
     REASON_FIELD_INVALID: _Reason.ValueType  # 12
@@ -82,8 +80,6 @@ REASON_POOL_UNKNOWN: Reason.ValueType  # 8
 """NOT_FOUND: no pool of that name."""
 REASON_DESCRIPTOR_SIGNATURE_INVALID: Reason.ValueType  # 9
 """INVALID_ARGUMENT: the descriptor's signature does not match the agent's registered key."""
-REASON_FILTER_INVALID: Reason.ValueType  # 10
-"""INVALID_ARGUMENT: the filter cannot be read, or names a field that does not exist; `column` says where."""
 REASON_NOT_OWNER: Reason.ValueType  # 11
 """PERMISSION_DENIED: the resource belongs to another party or site."""
 REASON_FIELD_INVALID: Reason.ValueType  # 12

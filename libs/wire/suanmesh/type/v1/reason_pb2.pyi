@@ -88,6 +88,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """DATA_LOSS: what the service keeps its records in is damaged; bring back a copy."""
     REASON_NODE_UNKNOWN: _Reason.ValueType  # 34
     """NOT_FOUND: the name in `field` belongs to `node`, and this node knows nothing of that one."""
+    REASON_FILTER_INVALID: _Reason.ValueType  # 35
+    """INVALID_ARGUMENT: the filter cannot be read, or names a field that does not exist; `column` says where."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -158,3 +160,5 @@ REASON_STORE_CORRUPT: Reason.ValueType  # 33
 """DATA_LOSS: what the service keeps its records in is damaged; bring back a copy."""
 REASON_NODE_UNKNOWN: Reason.ValueType  # 34
 """NOT_FOUND: the name in `field` belongs to `node`, and this node knows nothing of that one."""
+REASON_FILTER_INVALID: Reason.ValueType  # 35
+"""INVALID_ARGUMENT: the filter cannot be read, or names a field that does not exist; `column` says where."""

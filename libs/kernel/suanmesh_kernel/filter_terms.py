@@ -88,7 +88,8 @@ def parsed(text: str) -> Term:
 
 def invalid(column: int, problem: str) -> InvalidArgument:
     """A filter's refusal, which says where."""
-    return InvalidArgument("FILTER_INVALID", f"filter, column {column}: {problem}", field="filter", column=column)
+    message = f"filter, column {column}: {problem}"
+    return InvalidArgument("FILTER_INVALID", message, domain="mesh.suanmesh", field="filter", column=column)
 
 
 @dataclass(frozen=True, slots=True)
