@@ -34,6 +34,7 @@ SET_BY_SERVICE = frozenset(
     {"party", "state", "state_reason", "history", "decision", "placement", "output_datasets", "trace_id"}
     | {"attempt", "refused_by", "cancel_requested", "create_time", "end_time", "etag"}
 )
+SIGNED = frozenset({"priority"})
 UNITS_BY_SUFFIX = {
     "_bytes": units.BYTES,
     "_bps": units.RATES,
@@ -150,7 +151,10 @@ class _Reader:
                 self._set(message, fields[key], value, at)
 
     def _set(self, message: Message, descriptor: FieldDescriptor, node: yaml.Node, at: str) -> None:
-        if descriptor.is_repeated:
+        kind = descriptor.message_type
+        if kind is not None and kind.GetOptions().map_entry:
+            self._map(getattr(message, descriptor.name), kind.fields_by_name["value"], node, at)
+        elif descriptor.is_repeated:
             if not isinstance(node, yaml.SequenceNode):
                 raise self._wrong(node, at, Text("a list is expected", "此处应为列表"))
             target = getattr(message, descriptor.name)
@@ -164,6 +168,15 @@ class _Reader:
             inner = getattr(message, descriptor.name)
             inner.SetInParent()
             self._fill(inner, node, at)
+
+    def _map(self, target: Any, descriptor: FieldDescriptor, node: yaml.Node, at: str) -> None:
+        if not isinstance(node, yaml.MappingNode):
+            raise self._wrong(node, at, Text("a mapping of names to values is expected", "此处应为名称到值的映射"))
+        for key_node, value in node.value:
+            key = self._text(key_node, at)
+            if key in target:
+                raise self._wrong(key_node, f"{at}.{key}", Text("given twice", "重复出现"))
+            target[key] = self._scalar(descriptor, value, f"{at}.{key}")
 
     def _append(self, target: Any, descriptor: FieldDescriptor, node: yaml.Node, at: str) -> None:
         if descriptor.message_type is None:
@@ -208,7 +221,7 @@ class _Reader:
             english = "is not a whole number" + (f" or a number with one of {known}" if known else "")
             chinese = "不是整数" + (f"，也不是带单位 {known} 的数" if known else "")
             raise self._wrong(node, at, _quoting(text, english, chinese))
-        if value < 0:
+        if value < 0 and descriptor.name not in SIGNED:
             raise self._wrong(node, at, _quoting(text, "is negative", "是负数", quotes=False))
         if value >= 2 ** (31 if descriptor.type == FieldDescriptor.TYPE_INT32 else 63):
             raise self._wrong(node, at, _quoting(text, "is too large", "过大", quotes=False))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
@@ -24,6 +25,9 @@ DEVICE_COUNT_MAX = 10_000
 SECOND_VALUE_MICROS_MAX = 10_000_000_000
 LOG = "log"
 """What the log's dataset is named after, as if it were an output."""
+LABEL_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""Of a label's key, so that a filter can name it."""
+PRIORITY_MIN, PRIORITY_MAX = -100, 100
 DEVICES_MAX = 4
 VARIANTS_MAX = 8
 
@@ -33,6 +37,8 @@ def check(job: job_pb2.Job) -> None:
     checked_name(job.account, "accounts", field="account")
     _within("task.count", job.task.count, 0, COUNT_MAX)
     _on_failure(job.task)
+    _labels(job.labels)
+    _within("priority", job.priority, PRIORITY_MIN, PRIORITY_MAX)
     _within("max_attempts", job.max_attempts, 0, ATTEMPTS_MAX)
     _within("max_duration_s", job.max_duration_s, 1, DURATION_S_MAX)
     _ask(job.ask)
@@ -72,6 +78,13 @@ def _on_failure(task: job_pb2.TaskSpec) -> None:
         raise _invalid("task.on_failure", "is not known")
     if task.gang and task.on_failure == job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING:
         raise _invalid("task.on_failure", "tasks of a gang cannot go on without each other")
+
+
+def _labels(labels: Mapping[str, str]) -> None:
+    for key in labels:
+        if not LABEL_PATTERN.fullmatch(key):
+            problem = f"{key[:80]!r} is not lower-case letters, digits and underscores, a letter first"
+            raise _invalid("labels", problem)
 
 
 def _ask(ask: job_pb2.Ask) -> None:

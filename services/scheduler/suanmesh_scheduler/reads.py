@@ -9,15 +9,21 @@ from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
+from suanmesh_kernel.filter_fields import Keeps, predicate
 from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound, PermissionDenied
 from suanmesh_scheduler import wire
+from suanmesh_scheduler.domain.job_fields import FIELDS
 from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_store import Held, Store
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS
+
+FILTERED_STEP = 500
+FILTERED_MAX = 10_000
+"""Jobs that one call looks at with a filter, so many at a time."""
 
 
 class SchedulerReads:
@@ -36,15 +42,32 @@ class SchedulerReads:
 
     async def ListJobs(self, request: pb.ListJobsRequest, call: Call) -> pb.ListJobsResponse:
         size = pages.checked_size(request.page_size)
-        scope = f"{call.method} {call.party}"
+        scope = f"{call.method} {call.party} {request.filter}"
+        keeps = predicate(request.filter, FIELDS) if request.filter else None
         after = pages.after(request.page_token, scope)
+        jobs, seen = await self._jobs_after(after, size + 1, keeps, call)
+        places, token = pages.cut(jobs, size, scope)
+        token = token or (pages.token(seen, scope) if seen else "")
+        return pb.ListJobsResponse(jobs=[jobs[place] for place in places], next_page_token=token)
+
+    async def _jobs_after(
+        self, after: str, most: int, keeps: Keeps | None, call: Call
+    ) -> tuple[dict[str, job_pb2.Job], str]:
+        """The next jobs that are kept, by place, and up to where they were looked at where that is not the end."""
         party = "" if call.is_("operator") or call.is_("service") else call.party
         live = {wire.place_of(h.message): h for h in self._jobs.values() if _may_see(call, h.message.party)}
         messages = {place: held.message for place, held in live.items()}
-        found = await self._archive.page(JOBS, messages, party=party, after=after, most=size + 1)
-        places, token = pages.cut(found, size, scope)
-        jobs = [shown(live[place]) if place in live else found[place] for place in places]
-        return pb.ListJobsResponse(jobs=jobs, next_page_token=token)
+        found: dict[str, job_pb2.Job] = {}
+        step = most if keeps is None else FILTERED_STEP
+        for _ in range(1 if keeps is None else FILTERED_MAX // FILTERED_STEP):
+            page = await self._archive.page(JOBS, messages, party=party, after=after, most=step)
+            for place, job in page.items():
+                if keeps is None or keeps(wire.filtered_from(job)):
+                    found[place] = shown(live[place]) if place in live else job
+            if len(page) < step or len(found) >= most:
+                return found, ""
+            after = max(page)
+        return found, after
 
     async def WatchJob(self, request: pb.WatchJobRequest, call: Call) -> AsyncIterator[job_pb2.Job]:
         with self._jobs.following_one(request.name) as changed:

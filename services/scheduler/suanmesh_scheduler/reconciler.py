@@ -20,7 +20,7 @@ from suanmesh_scheduler.bounding import bound_job
 from suanmesh_scheduler.cancelling import WHILE_WAITING
 from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.domain.states import FOR_A_PERSON, JOB_ENDS, JobState, job_moved, wait_reason
-from suanmesh_scheduler.domain.waiting_queue import WaitingQueue
+from suanmesh_scheduler.domain.waiting_queue import Precedence, WaitingQueue, in_precedence
 from suanmesh_scheduler.lifecycle import Lifecycle
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.rounds import Outcome, Rounds
@@ -76,7 +76,10 @@ class Reconciler:
         async for name in self._jobs.changes():
             held = self._jobs.get(name)
             waits = held is not None and _waits(held.message)
-            self._in_turn.stand(name, waits=waits)
+            if held is not None and waits:
+                self._in_turn.stand(wire.precedence_of(held.message), held.message.party)
+            else:
+                self._in_turn.leave(name)
             (self._waiting if waits else self._queue).add([name])
 
     async def _follow_placements(self) -> None:
@@ -124,8 +127,8 @@ class Reconciler:
             jobs = [job for job in held if job is not None and _waits(job.message)]
             overdue = {job.name for job in jobs if _is_overdue(job.message, self._clock.now())}
             self._queue.add(overdue)
-            jobs = [job for job in jobs if job.name not in overdue]
-            await self._place_each([job for job in jobs if not self._backoff.parked_s(job.name)])
+            jobs = [job for job in jobs if job.name not in overdue and not self._backoff.parked_s(job.name)]
+            await self._place_each(in_precedence(jobs, _party_of, _precedence_of))
 
     async def _place_each(self, jobs: Sequence[Held[job_pb2.Job]]) -> None:
         """One round; a defect in it is looked for by halves, so that the job that has it stops no other."""
@@ -212,6 +215,14 @@ class Reconciler:
         wire.set_job_state(job, job_moved(wire.job_state(job), state), reason, self._clock.now())
         with span(names.SETTLE_JOB, parent=held.traceparent, job=held.name, state=state):
             await self._store.commit(Update(held, job))
+
+
+def _party_of(held: Held[job_pb2.Job]) -> str:
+    return held.message.party
+
+
+def _precedence_of(held: Held[job_pb2.Job]) -> Precedence:
+    return wire.precedence_of(held.message)
 
 
 def _waits(job: job_pb2.Job) -> bool:

@@ -13,11 +13,13 @@ from suanmesh.network_orchestrator.v1 import reservation_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, reason_pb2
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_kernel import pages
+from suanmesh_kernel.filter_fields import Value
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler.bounding import bound_job, bound_placement
 from suanmesh_scheduler.domain.bookings import Booked
 from suanmesh_scheduler.domain.breaker import barred
+from suanmesh_scheduler.domain.job_fields import LABELS
 from suanmesh_scheduler.domain.shortlist import obstacle_counts, shortlist
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, JobState, PlacementState
 from suanmesh_scheduler.domain.values import (
@@ -34,6 +36,7 @@ from suanmesh_scheduler.domain.values import (
     Verdict,
     told,
 )
+from suanmesh_scheduler.domain.waiting_queue import Precedence
 from suanmesh_sdk.state_reasons import facts_to, reason_to
 
 BANDWIDTH_BPS_MIN = 1_000_000
@@ -71,7 +74,23 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec
         deadline=deadline_of(job),
         second_value_micros=job.objective.second_value_micros,
         max_duration_s=job.max_duration_s,
+        priority=job.priority,
     )
+
+
+def precedence_of(job: job_pb2.Job) -> Precedence:
+    """Whether it goes before other jobs of its party."""
+    return Precedence.of(job.priority, job.create_time.ToMicroseconds(), job.name)
+
+
+def filtered_from(job: job_pb2.Job) -> dict[str, Value]:
+    """What a filter reads of a job; see `domain/job_fields`."""
+    texts = {name: getattr(job, name) for name in ("name", "party", "account", "display_name", "placement")}
+    texts["state_reason.code"] = job.state_reason.code
+    texts |= {f"{LABELS}.{key}": value for key, value in job.labels.items()}
+    times = {name: getattr(job, name).ToMicroseconds() for name in ("create_time", "end_time") if job.HasField(name)}
+    numbers = {"priority": job.priority, "attempt": job.attempt, **times}
+    return {name: text for name, text in texts.items() if text} | numbers | {"state": str(job_state(job))}
 
 
 def ask_from(ask: job_pb2.Ask) -> Ask:

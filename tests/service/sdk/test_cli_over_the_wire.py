@@ -35,6 +35,7 @@ from suanmesh.scheduler.v1.decision_pb2 import Decision
 from suanmesh.scheduler.v1.job_pb2 import Job, Output
 from suanmesh.scheduler.v1.placement_pb2 import Placement, TaskResult
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
+    ListJobsRequest,
     ListJobsResponse,
     ReadJobLogsResponse,
     SubmitJobResult,
@@ -285,6 +286,8 @@ async def test_a_list_of_jobs(oracle: Any, run: Run) -> None:
     oracle.answers["ListJobs"] = ListJobsResponse(jobs=jobs)
     line = (await run("job", "list")).stdout.splitlines()[1]
     assert line.split()[:4] == ["jobs/x", "PENDING", "DONE:", "Everything"]
+    await run("job", "list", "labels.team = x")
+    assert ListJobsRequest.FromString(oracle.asked[-1][1]).filter == "labels.team = x"
 
 
 async def test_the_tasks_of_a_job(oracle: Any, run: Run) -> None:

@@ -18,6 +18,8 @@ WHOLE = """\
 name: jobs/digits
 account: accounts/alice
 task: {count: 2, gang: true}
+labels: {team: vision, run: 7}
+priority: -5
 ask:
   cpu_milli: 1.5 cores
   memory_bytes: 512MiB
@@ -62,6 +64,7 @@ def test_people_write_sizes_and_files_and_the_contract_gets_numbers_and_bytes(fo
     assert [(each.path, each.content) for each in artefacts] == [("train.py", b"print('hi')\n"), ("note.txt", b"hello")]
     assert getattr(job.ask.devices[0], "class") == "gpu"
     assert job.task.gang
+    assert (dict(job.labels), job.priority) == ({"team": "vision", "run": "7"}, -5)
     assert job.constraints.deadline.seconds == 1_798_761_600
 
 
@@ -80,6 +83,9 @@ def test_people_write_sizes_and_files_and_the_contract_gets_numbers_and_bytes(fo
         ("inputs:\n  - datasets/x\n", 2, "inputs[0]", "mapping"),
         ("account: [a]\n", 1, "account", "single value"),
         ("account:\n", 1, "account", "no value"),
+        ("labels: [a]\n", 1, "labels", "mapping"),
+        ("labels: {a: 1, a: 2}\n", 1, "labels.a", "twice"),
+        ("labels: {a: [1]}\n", 1, "labels.a", "single value"),
         ("account: a\naccount: b\n", 2, "account", "twice"),
         ("state: STATE_DONE\n", 1, "state", "set by the service"),
         ("constraints:\n  deadline: tomorrow\n", 2, "constraints.deadline", "2026-01-31"),

@@ -5,15 +5,21 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh_scheduler.domain.waiting_queue import WaitingQueue
+from suanmesh_scheduler.domain.waiting_queue import Precedence, WaitingQueue, in_precedence
+
+
+def queue_of(*names: str) -> WaitingQueue:
+    """All of equal priority, each of a party of its own."""
+    queue = WaitingQueue()
+    for name in names:
+        queue.stand(Precedence.of(0, 0, name), f"parties/{name}")
+    return queue
 
 
 @given(st.lists(st.integers(0, 30).map(str), unique=True), st.integers(1, 7))
 def test_everybody_has_a_turn_before_anybody_has_two(names: list[str], most: int) -> None:
     """A job that fits would starve behind jobs that never will."""
-    queue = WaitingQueue()
-    for name in names:
-        queue.stand(name, waits=True)
+    queue = queue_of(*names)
     told: list[str] = []
     while len(told) < len(names):
         turn = queue.next(most)
@@ -24,7 +30,33 @@ def test_everybody_has_a_turn_before_anybody_has_two(names: list[str], most: int
 
 def test_who_has_a_place_leaves_and_who_changed_keeps_the_turn() -> None:
     """Changing a job would send it to the end, or one that runs be decided again."""
-    queue = WaitingQueue()
-    for name, waits in (("a", True), ("b", True), ("c", True), ("a", True), ("b", False), ("x", False)):
-        queue.stand(name, waits=waits)
+    queue = queue_of("a", "b", "c", "a")
+    queue.leave("b")
+    queue.leave("x")
     assert queue.next(9) == ["a", "c"]
+
+
+def test_the_first_of_a_party_comes_with_every_turn_of_its_party() -> None:
+    """Room that becomes free would go to whichever job of the party happens to be looked at."""
+    queue = WaitingQueue()
+    for name, party, priority in (("low", "p", 0), ("other", "q", 0), ("high", "p", 9), ("late", "p", 9)):
+        queue.stand(Precedence.of(priority, len(name), name), party)
+    assert queue.next(1) == ["low", "high"]
+    assert queue.next(1) == ["other"]
+    queue.leave("high")
+    assert queue.next(3) == ["late", "low", "other"]
+
+
+jobs = st.lists(st.tuples(st.sampled_from("pqr"), st.integers(-3, 3), st.integers(0, 5)), max_size=20)
+
+
+@given(jobs)
+def test_priority_orders_a_partys_jobs_and_nobody_elses(drawn: list[tuple[str, int, int]]) -> None:
+    """A party could get in front of others by calling all its jobs urgent."""
+    items = [(party, Precedence.of(priority, made, f"j{n}")) for n, (party, priority, made) in enumerate(drawn)]
+    ordered = in_precedence(items, lambda item: item[0], lambda item: item[1])
+    assert [party for party, _ in ordered] == [party for party, _ in items]
+    for party in "pqr":
+        mine = [precedence for owner, precedence in ordered if owner == party]
+        assert mine == sorted(precedence for owner, precedence in items if owner == party)
+        assert [-p.below for p in mine] == sorted((-p.below for p in mine), reverse=True)

@@ -39,6 +39,28 @@ def test_a_number_beyond_reason_is_refused_by_name(part: str, field: str) -> Non
     assert refused.value.facts["field"] == f"{part}.{field}"
 
 
+@pytest.mark.parametrize("priority", [-101, 101])
+def test_a_priority_has_bounds(priority: int) -> None:
+    """A race of priorities has no end, and nothing is left to tell the urgent from the rest."""
+    job = _job()
+    job.priority = priority
+    with pytest.raises(InvalidArgument) as refused:
+        check(job)
+    assert refused.value.facts["field"] == "priority"
+
+
+@pytest.mark.parametrize("key", ["", "Team", "1st", "a-b", "a.b", "_a", "a" * 64])
+def test_a_label_has_a_key_that_a_filter_can_name(key: str) -> None:
+    """Jobs could be labelled so that nobody finds them again."""
+    job = _job()
+    job.labels["team"] = "anything at all"
+    check(job)
+    job.labels[key] = "x"
+    with pytest.raises(InvalidArgument) as refused:
+        check(job)
+    assert refused.value.facts["field"] == "labels"
+
+
 @pytest.mark.parametrize("wrong", [Timestamp(seconds=2**62), Timestamp(nanos=-1), Timestamp(nanos=2**31 - 1)])
 def test_a_deadline_that_is_no_moment_is_refused_by_name(wrong: Timestamp) -> None:
     """A deadline no clock can show would end the scheduler at the first look, and again after every restart."""

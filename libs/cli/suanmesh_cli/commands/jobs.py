@@ -41,6 +41,7 @@ COLUMNS: output.Columns = (
     ("JOB", lambda job: job.name),
     ("STATE", lambda job: Job.State.Name(job.state).removeprefix("STATE_")),
     ("ACCOUNT", lambda job: job.account),
+    ("PRIORITY", lambda job: str(job.priority or "")),
     ("SUBMITTED", lambda job: units.moment(job.create_time)),
     ("ENDED", lambda job: units.moment(job.end_time)),
     ("NAME", lambda job: job.display_name),
@@ -86,11 +87,15 @@ async def submit(session: Session, file: Path, job_id: str, dry_run: bool, wait:
 
 
 @job.command("list")
+@click.argument("filter_", metavar="FILTER", default="")
 @command
-async def list_jobs(session: Session) -> None:
-    """List your jobs, newest first."""
+async def list_jobs(session: Session, filter_: str) -> None:
+    """List your jobs, newest first.
+
+    FILTER keeps some of them, such as 'labels.team = "vision" AND state = "FAILED"'.
+    """
     async with session.mesh() as mesh:
-        jobs = await listed(mesh.scheduler.ListJobs, ListJobsRequest(), "jobs", session.timeout_s)
+        jobs = await listed(mesh.scheduler.ListJobs, ListJobsRequest(filter=filter_), "jobs", session.timeout_s)
     reason = ("BECAUSE", lambda job: because(job.state_reason, session.lang))
     output.show_list(session.output, "jobs", jobs, (*COLUMNS, reason))
 

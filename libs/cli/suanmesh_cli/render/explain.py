@@ -94,6 +94,8 @@ def job_facts(job: Job, lang: str = "en") -> list[tuple[str, str]]:
         ("state", state_name(job.state)),
         ("because", because(job.state_reason, lang)),
         ("account", job.account),
+        ("labels", ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))),
+        ("priority", str(job.priority or "")),
         ("attempt", str(job.attempt or "")),
         ("decision", job.decision),
         ("placement", job.placement),

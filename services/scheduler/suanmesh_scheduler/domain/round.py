@@ -57,12 +57,12 @@ def decide_round(turns: Sequence[Turn], classes: Classes | None = None) -> list[
     """
     classes = classes or Classes()
     so_far = _Taken({pool.name: pool for turn in turns[:1] for pool in turn.situation.pools})
-    grouped: dict[Hashable, list[int]] = {}
+    grouped: dict[tuple[int, Hashable], list[int]] = {}  # by priority, too: else a class went before what precedes it
     quotes: dict[int, Hashable] = {}
     for index, turn in enumerate(turns):
-        grouped.setdefault(_equal_in(turn, quotes), []).append(index)
+        grouped.setdefault((turn.job.priority, _equal_in(turn, quotes)), []).append(index)
     decided: list[Decided] = [NOT_YET] * len(turns)
-    for key, members in grouped.items():
+    for (_, key), members in grouped.items():
         first = turns[members[0]]
         if first.job.needs or first.job.results:
             for index in members:

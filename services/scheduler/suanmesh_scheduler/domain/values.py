@@ -90,6 +90,8 @@ class JobSpec:
     deadline: datetime | None = None
     second_value_micros: int = 0
     max_duration_s: int = 3600
+    priority: int = field(default=0, compare=False)
+    """It changes nothing of how a pool is weighed, only when the job's turn is."""
 
 
 @dataclass(frozen=True, slots=True)

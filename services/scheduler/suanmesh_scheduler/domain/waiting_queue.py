@@ -2,26 +2,69 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Precedence:
+    """Which job of one party goes before another: the higher priority, then what was submitted first."""
+
+    below: int
+    """Priority, negated."""
+    created_us: int
+    name: str
+
+    @classmethod
+    def of(cls, priority: int, created_us: int, name: str) -> Precedence:
+        """That of a job, created so many microseconds after 1970."""
+        return cls(-priority, created_us, name)
 
 
 class WaitingQueue:
-    """Names in the order in which their turn comes."""
+    """Names in the order in which their turn comes, and beside it the first of each party."""
 
     def __init__(self) -> None:
         """Empty."""
-        self._names: dict[str, None] = {}
+        self._names: dict[str, tuple[str, Precedence]] = {}
+        self._of_party: dict[str, list[Precedence]] = {}
 
-    def stand(self, name: str, *, waits: bool) -> None:
-        """Put a name at the end, or out of the queue; one that stands in it keeps its place."""
-        if waits:
-            self._names.setdefault(name)
-        else:
-            self._names.pop(name, None)
+    def stand(self, precedence: Precedence, party: str) -> None:
+        """Put a job at the end; one that stands in it keeps its place."""
+        if precedence.name not in self._names:
+            self._names[precedence.name] = (party, precedence)
+            insort(self._of_party.setdefault(party, []), precedence)
+
+    def leave(self, name: str) -> None:
+        """Take a job out, where it stands in it."""
+        party, precedence = self._names.pop(name, ("", None))
+        if precedence is not None:
+            own = self._of_party[party]
+            del own[bisect_left(own, precedence)]
+            if not own:
+                del self._of_party[party]
 
     def next(self, most: int) -> list[str]:
-        """Those whose turn it is, at most so many and none where that is negative; they go to the end."""
+        """Those whose turn it is, at most so many and none where that is negative; they go to the end.
+
+        With each comes the first of its party, whoever's turn it is: else it would wait behind jobs of lower priority.
+        """
         names = list(islice(self._names, max(0, most)))
         for name in names:
             self._names[name] = self._names.pop(name)
-        return names
+        firsts = (self._of_party[self._names[name][0]][0].name for name in names)
+        return list(dict.fromkeys((*names, *firsts)))
+
+
+def in_precedence(items: Sequence[T], party: Callable[[T], str], precedence: Callable[[T], Precedence]) -> list[T]:
+    """The same items, each party's in the order of their precedence, in the places that the party has among them."""
+    own: dict[str, list[T]] = {}
+    for item in items:
+        own.setdefault(party(item), []).append(item)
+    turns = {name: iter(sorted(theirs, key=precedence)) for name, theirs in own.items()}
+    return [next(turns[party(item)]) for item in items]

@@ -74,6 +74,26 @@ class Job(message.Message):
     STATE_CANCELLED: Job.State.ValueType  # 8
     """Ended by request."""
 
+    @typing.final
+    class LabelsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: builtins.int
     PARTY_FIELD_NUMBER: builtins.int
     ACCOUNT_FIELD_NUMBER: builtins.int
@@ -100,6 +120,8 @@ class Job(message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`jobs/{job}`."""
     party: builtins.str
@@ -126,6 +148,11 @@ class Job(message.Message):
     """Whether somebody asked to cancel it; set by the service."""
     etag: builtins.str
     """For optimistic concurrency (AIP-154)."""
+    priority: builtins.int
+    """Which of its party's jobs is decided first, -100 to 100; 0 is usual. Of those that wait for the same round the higher
+    goes first, of equal ones what was submitted first; jobs of other parties keep their turn. A job that is placed is
+    not moved for one of higher priority.
+    """
     @builtins.property
     def task(self) -> TaskSpec:
         """Tasks to run."""
@@ -178,6 +205,12 @@ class Job(message.Message):
     def end_time(self) -> timestamp_pb2.Timestamp:
         """When it ended; absent while it has not."""
 
+    @builtins.property
+    def labels(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """What its owner sorts it by: keys of lower-case letters, digits and underscores, which begin with a letter. A filter
+        names one as `labels.team`.
+        """
+
     def __init__(
         self,
         *,
@@ -207,10 +240,12 @@ class Job(message.Message):
         create_time: timestamp_pb2.Timestamp | None = ...,
         end_time: timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
+        labels: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        priority: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "constraints", b"constraints", "create_time", b"create_time", "end_time", b"end_time", "objective", b"objective", "package", b"package", "state_reason", b"state_reason", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "history", b"history", "inputs", b"inputs", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "refused_by", b"refused_by", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "history", b"history", "inputs", b"inputs", "labels", b"labels", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "priority", b"priority", "refused_by", b"refused_by", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

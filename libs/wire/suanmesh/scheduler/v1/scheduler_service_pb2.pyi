@@ -165,19 +165,27 @@ class ListJobsRequest(message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most this many, 1 to 1000; 0 means 100."""
     page_token: builtins.str
     """From the answer before."""
+    filter: builtins.str
+    """AIP-160 filter over `name`, `party`, `account`, `display_name`, `labels.<key>`, `priority`, `state`,
+    `state_reason.code`, `placement`, `attempt`, `create_time` and `end_time`, such as
+    `labels.team = "vision" AND state = "FAILED"`; empty keeps all. One call looks at 10,000 jobs at most: a page may be
+    short, even empty, while it has a token for the next.
+    """
     def __init__(
         self,
         *,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        filter: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,19 @@
+"""The fields of jobs that a filter may name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from suanmesh_kernel.filter_fields import ANY_KEY, Field, FieldKind
+from suanmesh_scheduler.domain.states import JobState
+
+LABELS = "labels"
+FIELDS: Final[dict[str, Field]] = {
+    **{name: Field(FieldKind.TEXT) for name in ("name", "party", "account", "display_name", "placement")},
+    **{name: Field(FieldKind.NUMBER) for name in ("priority", "attempt")},
+    **{name: Field(FieldKind.TIME) for name in ("create_time", "end_time")},
+    "state": Field(FieldKind.CHOICE, choices=frozenset(JobState)),
+    "state_reason.code": Field(FieldKind.TEXT),
+    LABELS + ANY_KEY: Field(FieldKind.TEXT),
+}
+"""By path. A text that is empty is absent."""
