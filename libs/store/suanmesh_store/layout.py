@@ -34,6 +34,7 @@ from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.dataset_pb2 import Dataset
 from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh.type.v1.store_mark_pb2 import StoreMark
 
 M = TypeVar("M", bound=Message)
 
@@ -78,7 +79,9 @@ LINKS = Kind("network_orchestrator", "links", Link)
 BOOKINGS = Kind("network_orchestrator", "bookings", LinkBooking)
 RESERVATIONS = Kind("network_orchestrator", "reservations", Reservation)
 LEDGER_MARKS = Kind("accounting", "ledger_marks", LedgerMark)
-DATASETS = Kind("transport", "datasets", Dataset)
+DATASETS_BEFORE = Kind("transport", "datasets", Dataset)
+"""Where datasets were before they were records."""
+TRANSPORT_MARKS = Kind("transport", "record_marks", StoreMark)
 TRANSFERS = Kind("transport", "transfers", Transfer)
 
 

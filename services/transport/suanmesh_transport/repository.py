@@ -11,22 +11,34 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal, is_final
-from suanmesh_store import Author, Change, Create, Delete, Guard, Held, IdempotencyRecord, Store, Update
+from suanmesh_store import (
+    Answered,
+    Author,
+    Change,
+    Create,
+    Delete,
+    Guard,
+    Held,
+    IdempotencyKey,
+    IdempotencyRecord,
+    Store,
+    Update,
+)
 from suanmesh_store.archive import Archive, ArchiveEntry
-from suanmesh_store.layout import DATASETS, PARTIES, PLACEMENTS, SITES, TRANSFERS
+from suanmesh_store.layout import PARTIES, PLACEMENTS, SITES, TRANSFERS
 from suanmesh_telemetry import current_traceparent, elsewhere, names, span
 from suanmesh_transport import wire
+from suanmesh_transport.dataset_records import DatasetRecords
 from suanmesh_transport.domain import datasets, transfers
 from suanmesh_transport.domain.caps import Caps, require_datasets, require_transfers
-from suanmesh_transport.domain.datasets import Dataset, ReplicaState
-from suanmesh_transport.domain.transfers import Ask, Place, Report, State, Transfer
+from suanmesh_transport.domain.datasets import Dataset
+from suanmesh_transport.domain.transfers import Ask, Place, Report, Transfer
 from suanmesh_transport.mirrors import Kept
 from suanmesh_transport.tickets import TicketOffice
 
@@ -64,6 +76,7 @@ class Repository:
         self,
         store: Store,
         kept: Kept,
+        datasets: DatasetRecords,
         archive: Archive,
         office: TicketOffice,
         clock: Clock,
@@ -74,24 +87,30 @@ class Repository:
         self._caps = caps
         self._store = store
         self._archive = archive
-        self._datasets = kept.datasets
+        self._datasets = datasets
         self._transfers = kept.transfers
         self._placements = kept.placements
         self._office = office
         self._clock = clock
         self._ticket_lifetime = timedelta(seconds=ticket_lifetime_s)
         self._writing = asyncio.Lock()
+        self._followed: set[str] = set()
+        """Transfers that have arrived and whose replicas are surely kept."""
 
-    def over(self, store: Store) -> Repository:
-        """The same over another store, such as one that is fenced by a term."""
+    def over(self, store: Store, fence: int) -> Repository:
+        """The same over a store that is fenced by a term, and with the fence of that term for records."""
         other = copy(self)
-        other._store, other._writing = store, asyncio.Lock()
+        other._store, other._datasets, other._writing = store, self._datasets.led_by(fence), asyncio.Lock()
+        other._followed = set()
         return other
 
-    def datasets(self, party: str) -> dict[str, dataset_pb2.Dataset]:
-        """Datasets by name, of one party or, where that is empty, of all."""
-        kept = self._datasets.values()
-        return {held.name: _shown(held) for held in kept if party in ("", held.message.party)}
+    async def lookup(self, key: IdempotencyKey) -> Answered | None:
+        """What was answered to a request before."""
+        return await self._store.lookup(key) or await self._datasets.lookup(key)
+
+    async def datasets(self, party: str, after: str, most: int) -> dict[str, dataset_pb2.Dataset]:
+        """The next datasets by name, of one party or, where that is empty, of all."""
+        return await self._datasets.page(party, after, most)
 
     async def transfers(self, party: str, after: str, most: int) -> dict[str, transfer_pb2.Transfer]:
         """The next transfers by their place, live or archived, of one party or, where that is empty, of all."""
@@ -109,15 +128,15 @@ class Repository:
             raise _unknown(name)
         return found
 
-    async def dataset(self, name: str, party: str, site: str = "") -> Held[dataset_pb2.Dataset]:
-        """One dataset.
+    async def dataset(self, name: str, party: str, site: str = "") -> dataset_pb2.Dataset:
+        """One dataset, with its etag and the copies that are under way.
 
         Raises NotFound (`DATASET_UNKNOWN`) also where `party` is another than its owner, or it does not concern `site`.
         """
-        held = await self._store.get(DATASETS, name)
-        if held is None or party not in ("", held.message.party) or not self._lies_for(held.message, site):
+        record = await self._datasets.get(name)
+        if record is None or party not in ("", record.message.party) or not self._lies_for(record.message, site):
             raise NotFound("DATASET_UNKNOWN", f"there is no dataset {name}", name=name)
-        return held
+        return self._datasets.shown(record)
 
     async def transfer(self, name: str, party: str) -> Held[transfer_pb2.Transfer]:
         """One transfer. Raises NotFound (`TRANSFER_UNKNOWN`) also where `party` is another than its owner."""
@@ -147,21 +166,19 @@ class Repository:
         """
         fresh = datasets.published(dataset_id, given, site, self._clock.now())
         async with self._writing:
-            held = await self._store.get(DATASETS, fresh.name)
-            standing = None if held is None else wire.dataset_from(held.message)
+            record = await self._datasets.get(fresh.name)
+            standing = None if record is None else wire.dataset_from(record.message)
             place = await self.place(site)
             site_party = "" if place is None else place.party
             consent = await self._check_publisher(fresh, standing, site, placement, site_party)
             if standing is None and not placement:  # what a job has made is bounded with the jobs
-                has = sum(each.message.party == fresh.party for each in self._datasets.values())
+                has = await self._datasets.count(fresh.party, self._caps.party_datasets)
                 require_datasets(fresh.party, has, self._caps)
             after = fresh if standing is None else datasets.republished(standing, fresh, self._clock.now())
             datasets.check_residency(after, site, () if place is None else place.residency)
-            message = wire.dataset_to(after)
-            change: Change = Create(DATASETS, fresh.name, message) if held is None else Update(held, message)
-            answer = wire.dataset_to(after)
-            committed = await self._store.commit(change, guards=consent, remember=idempotency(answer), author=author)
-            return _shown(committed.held[0])
+            await self._store.commit(guards=consent)
+            answer = idempotency(wire.dataset_to(after))
+            return self._datasets.shown(await self._datasets.keep(after, record, author, answer))
 
     async def make(
         self,
@@ -228,6 +245,8 @@ class Repository:
         held = self._transfers.get(name)
         if held is None:
             return
+        async with self._writing:
+            await self._follow(held.message)
         ended = held.message
         end_time = wire.transfer_from(ended).end_time
         if end_time is None or end_time + older_than > self._clock.now():
@@ -236,6 +255,16 @@ class Repository:
             return
         await self._archive.keep(ArchiveEntry(TRANSFERS, name, ended, place=wire.place_of(ended), party=ended.party))
         await self._store.commit(Delete(held))
+        self._followed.discard(name)
+
+    async def _follow(self, transfer: transfer_pb2.Transfer) -> None:
+        """Keep the replica that a transfer has made; the transfer is the fact, and this follows from it, however often.
+
+        Where the process ends in between, the next term looks at every transfer that has ended.
+        """
+        if transfer.state == transfer_pb2.Transfer.STATE_DONE and transfer.name not in self._followed:
+            await self._datasets.add_replica(transfer.dataset, transfer.target, self._clock.now())
+            self._followed.add(transfer.name)
 
     async def _found(self, name: str) -> transfer_pb2.Transfer | None:
         """A transfer, live or archived."""
@@ -272,7 +301,7 @@ class Repository:
 
     async def _new(self, item: Asked) -> transfer_pb2.Transfer:
         ask, now = item.ask, self._clock.now()
-        dataset = wire.dataset_from((await self.dataset(ask.dataset, item.party)).message)
+        dataset = wire.dataset_from(await self.dataset(ask.dataset, item.party))
         target = await self.place(ask.target)
         if target is None:
             raise InvalidArgument("FIELD_INVALID", f"target: there is no site {ask.target}", field="target")
@@ -288,34 +317,21 @@ class Repository:
     async def _keep(
         self, held: Held[transfer_pb2.Transfer], before: Transfer, after: Transfer, author: Author | None
     ) -> transfer_pb2.Transfer:
-        """Store what a transfer became, and in the same commit what that means for the replica at its target."""
+        """Store what a transfer became, and what that means for the replica at its target."""
         if after == before:
+            await self._follow(held.message)
             return held.message
         message = wire.transfer_to(after, held.message.ticket, held.message.traceparent)
-        changes: list[Change] = [Update(held, message)]
-        dataset = await self._store.get(DATASETS, after.dataset) if after.state is not before.state else None
-        if dataset is not None:
-            standing = wire.dataset_from(dataset.message)
-            changed = self._with_arrival(standing, after)
-            if changed != standing:
-                changes.append(Update(dataset, wire.dataset_to(changed)))
-        await self._store.commit(*changes, author=author)
+        await self._store.commit(Update(held, message), author=author)
+        await self._follow(message)
         return message
-
-    def _with_arrival(self, dataset: Dataset, transfer: Transfer) -> Dataset:
-        now = self._clock.now()
-        if transfer.state is State.ACTIVE:
-            return datasets.with_replica(dataset, transfer.target, ReplicaState.PARTIAL, now)
-        if transfer.state is State.DONE:
-            return datasets.with_replica(dataset, transfer.target, ReplicaState.COMPLETE, now)
-        return datasets.without_partial(dataset, transfer.target)
 
     async def _check_publisher(
         self, fresh: Dataset, standing: Dataset | None, site: str, placement: str, site_party: str
     ) -> list[Guard]:
         """A site publishes what a placement at it makes, and else what its owner lets it publish.
 
-        Answers what says so, which must still stand when the dataset is kept.
+        Answers what says so, which must still stand right before the dataset is kept.
         """
         party = await self._store.get(PARTIES, fresh.party)
         if party is None:
@@ -371,10 +387,3 @@ def _own(standing: transfer_pb2.Transfer, item: Asked) -> transfer_pb2.Transfer:
 def _is_news(item: Asked | Outcome, outcome: Outcome) -> bool:
     """Whether this call has settled the item, so that its outcome is to be remembered."""
     return isinstance(item, Asked) and (not isinstance(outcome, Refusal) or is_final(outcome.code))
-
-
-def _shown(held: Held[Any]) -> dataset_pb2.Dataset:
-    message = dataset_pb2.Dataset()
-    message.CopyFrom(held.message)
-    message.etag = held.etag
-    return message

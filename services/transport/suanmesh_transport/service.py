@@ -40,15 +40,15 @@ class TransportReads:
 
     async def GetDataset(self, request: pb.GetDatasetRequest, call: Call) -> dataset_pb2.Dataset:
         """Return one dataset with its replicas."""
-        held = await self._repository.dataset(checked_name(request.name, "datasets"), _party(call), call.site)
-        return wire.dataset_to(wire.dataset_from(held.message), held.etag)
+        return await self._repository.dataset(checked_name(request.name, "datasets"), _party(call), call.site)
 
     async def ListDatasets(self, request: pb.ListDatasetsRequest, call: Call) -> pb.ListDatasetsResponse:
         """List datasets by name."""
         party = _party(call)
-        seen = self._repository.datasets(party)
-        taken, token = pages.of(seen, request.page_size, request.page_token, f"ListDatasets {party}")
-        return pb.ListDatasetsResponse(datasets=[seen[name] for name in taken], next_page_token=token)
+        size, scope = pages.checked_size(request.page_size), f"ListDatasets {party}"
+        found = await self._repository.datasets(party, pages.after(request.page_token, scope), size + 1)
+        taken, token = pages.cut(found, size, scope)
+        return pb.ListDatasetsResponse(datasets=[found[name] for name in taken], next_page_token=token)
 
     async def GetTransfer(self, request: pb.GetTransferRequest, call: Call) -> transfer_pb2.Transfer:
         """Return one transfer."""
@@ -127,8 +127,8 @@ class TransportService(TransportReads):
         """Stream one file of a dataset from a site that has it."""
         if len(request.path) > PATH_CHARS_MAX:
             raise _invalid("path", f"it is longer than {PATH_CHARS_MAX} characters")
-        held = await self._repository.dataset(checked_name(request.dataset, "datasets", field="dataset"), _party(call))
-        dataset = wire.dataset_from(held.message)
+        name = checked_name(request.dataset, "datasets", field="dataset")
+        dataset = wire.dataset_from(await self._repository.dataset(name, _party(call)))
         place = await self._repository.source_of(dataset)
         ticket = self._office.for_reading(dataset, place.site, self._clock.now() + self._read_lifetime)
         pieces = self._reader.read(place, ticket, dataset, request.path, caller=call.principal)

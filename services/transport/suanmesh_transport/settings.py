@@ -11,6 +11,10 @@ from suanmesh_transport.domain.caps import Caps
 class TransportSettings:
     """What the transport is told."""
 
+    database: str = ""
+    """Where datasets lie: `sqlite:///{path}` or `postgresql://{user}@{host}/{database}`; empty: the data folder."""
+    lead_with: str = ""
+    """The records to lead with though others led the node before; what the others hold is lost."""
     resync_s: float = 5.0
     """How often every transfer is looked at again, seconds: the most a lost event can cost."""
     ticket_lifetime_s: float = 86400.0

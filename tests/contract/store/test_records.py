@@ -12,11 +12,14 @@ from record_datasets import DATASETS, OTHERS, Open, a_dataset, answer_to, apply,
 from sqlalchemy import Engine, event
 
 from suanmesh.transport.v1.dataset_pb2 import Dataset
+from suanmesh.type.v1.store_mark_pb2 import StoreMark
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
-from suanmesh_store import AlreadyAnswered, Author, Conflict, group_commit
+from suanmesh_store import AlreadyAnswered, Author, Conflict, Kind, MemoryStore, group_commit
 from suanmesh_store.records import (
     ABSENT,
+    MemoryDatabase,
+    MemoryRecords,
     Put,
     Records,
     Remove,
@@ -26,9 +29,11 @@ from suanmesh_store.records import (
     memory,
     open_records,
     statements,
+    take_lead,
     written,
 )
 from suanmesh_store.records.ports import REQUEST_MEMORY_S
+from suanmesh_store.soundness import StoreCorrupt
 
 WAIT_S = 10.0
 
@@ -262,3 +267,21 @@ def test_a_refusal_is_raised_as_such() -> None:
     """A handler that took a refused write for one that was made would answer with what is not there."""
     with pytest.raises(Refusal):
         written(Conflict(("datasets/d",), name="datasets/d", expected="absent", found="x-1"))
+
+
+MARKS = Kind("transport", "record_marks", StoreMark)
+
+
+async def test_a_store_that_did_not_lead_before_does_not_lead_in_silence(clock: HandClock) -> None:
+    """A standby whose folder is empty would take over with nothing, and nobody would be told."""
+    store = MemoryStore("transport")
+    led, empty = (MemoryRecords(clock, seeded_rng(n), MemoryDatabase(name)) for n, name in enumerate(("led", "empty")))
+    for _ in range(2):
+        assert await take_lead(led, store, MARKS, clock, node="n", lead_with="") == 0
+    with pytest.raises(StoreCorrupt, match="SUANMESH_TRANSPORT_LEAD_WITH=empty"):
+        await take_lead(empty, store, MARKS, clock, node="n", lead_with="")
+    with pytest.raises(StoreCorrupt, match="of the node n, this is other"):
+        await take_lead(led, store, MARKS, clock, node="other", lead_with="")
+    await take_lead(empty, store, MARKS, clock, node="n", lead_with="empty")
+    with pytest.raises(StoreCorrupt, match="those that led n before, empty"):
+        await take_lead(led, store, MARKS, clock, node="n", lead_with="")

@@ -179,6 +179,16 @@ class Movers:
                 else:
                     return
 
+    async def until_replicas(self, expected: dict[str, int]) -> None:
+        """Ask for the dataset of site a until it has these replicas: the transport hears of copies by its mirror."""
+        request = pb.GetDatasetRequest(name="datasets/digits")
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                dataset = await self.user.transport.GetDataset(request)
+                if {replica.site: replica.state for replica in dataset.replicas} == expected:
+                    return
+                await asyncio.sleep(0)
+
     async def publishers(self, party: str, *sites: str) -> None:
         """As the registry writes them."""
         registry = self.store.of("registry")
@@ -203,7 +213,7 @@ class Movers:
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Movers]:
     data = folder / "data"
-    (data / "deep").mkdir(parents=True)
+    (data / "deep").mkdir(parents=True, exist_ok=True)
     (data / "deep" / "images.bin").write_bytes(bytes(range(256)) * 4 * 9000)
     (data / "facts.json").write_text(json.dumps({"classes": 10}))
     (data / "nothing").touch()

@@ -12,16 +12,20 @@ from google.rpc import code_pb2
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import transport_service_pb2 as pb
-from suanmesh.transport.v1.dataset_pb2 import Replica
+from suanmesh.transport.v1.dataset_pb2 import Dataset, Replica
 from suanmesh.transport.v1.transfer_pb2 import Progress, Receipt, Transfer, TransferTicket
 from suanmesh_chassis import verify
 from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.testing import NODE
+from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.state_reasons import reason_to
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store.layout import DATASETS, TRANSFERS
+from suanmesh_store import Create, MemoryStore
+from suanmesh_store.layout import DATASETS_BEFORE, TRANSFERS
+from suanmesh_store.records import MemoryRecords, Put, SqlRecords, Write
+from suanmesh_transport.dataset_records import DATASETS, move_from_etcd
 
 ACTIVE, DONE, FAILED, CANCELLED = (
     Transfer.STATE_ACTIVE,
@@ -46,10 +50,7 @@ async def test_a_receipt_with_the_right_digest_adds_the_replica(opened: Any) -> 
         active = await movers.report("b", made.name, ACTIVE, progress=progress)
         assert active.transfer.progress == progress
         get = pb.GetDatasetRequest(name="datasets/digits")
-        assert replicas(await movers.user.transport.GetDataset(get)) == {
-            "sites/a": Replica.STATE_COMPLETE,
-            "sites/b": Replica.STATE_PARTIAL,
-        }
+        await movers.until_replicas({"sites/a": Replica.STATE_COMPLETE, "sites/b": Replica.STATE_PARTIAL})
         receipt = Receipt(digest=dataset.digest, bytes_received=dataset.bytes, elapsed_ms=7)
         done = (await movers.report("b", made.name, DONE, receipt=receipt)).transfer
 
@@ -114,7 +115,7 @@ async def test_a_transfer_put_off_for_a_moment_is_made_when_asked_again(
         ]
         request = pb.CreateTransfersRequest(items=asks, request_id="cut")
         with monkeypatch.context() as cut:
-            _away_after(cut, movers.store, 2)
+            _away_after(cut, 2)
             first = await movers.scheduler.transport.CreateTransfers(request)
         again = await movers.scheduler.transport.CreateTransfers(request)
         codes = [result.error.code for result in first.results]
@@ -126,18 +127,17 @@ async def test_a_transfer_put_off_for_a_moment_is_made_when_asked_again(
         assert len((await movers.store.snapshot(TRANSFERS)).held) == 2
 
 
-def _away_after(patch: pytest.MonkeyPatch, store: Any, reads: int) -> None:
-    """Let the store answer that many reads of datasets, and then be away."""
-    get, left = store.get, [reads]
+def _away_after(patch: pytest.MonkeyPatch, reads: int) -> None:
+    """Let the records answer that many reads of datasets, and then be away."""
+    get_many, left = SqlRecords.get_many, [reads]
 
-    async def answer(kind: Any, name: str) -> Any:
-        if kind is DATASETS:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Unavailable("NOT_READY", "away", domain="mesh.suanmesh")
-        return await get(kind, name)
+    async def answer(records: SqlRecords, kind: Any, names: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Unavailable("NOT_READY", "away", domain="mesh.suanmesh")
+        return await get_many(records, kind, names)
 
-    patch.setattr(store, "get", answer)
+    patch.setattr(SqlRecords, "get_many", answer)
 
 
 @pytest.mark.parametrize(
@@ -340,3 +340,43 @@ async def test_the_newest_transfer_is_listed_first(opened: Any) -> None:
         first = await listed(pb.ListTransfersRequest(page_size=2))
         rest = await listed(pb.ListTransfersRequest(page_token=first.next_page_token))
         assert [t.name for t in [*first.transfers, *rest.transfers]] == ["transfers/t2", "transfers/t1", "transfers/t0"]
+
+
+async def test_datasets_outlive_etcd(opened: Any) -> None:
+    """A node whose etcd is gone must still know what its users have published, by whom and where it lies."""
+    async with opened() as movers:
+        await movers.publish()
+    async with opened() as movers:
+        again = await movers.publish("other")
+        listed = await movers.user.transport.ListDatasets(pb.ListDatasetsRequest(page_size=1))
+        assert [dataset.name for dataset in listed.datasets] == ["datasets/digits"]
+        rest = pb.ListDatasetsRequest(page_size=1, page_token=listed.next_page_token)
+        assert (await movers.user.transport.ListDatasets(rest)).datasets == [again]
+
+
+async def test_a_replica_follows_from_its_transfer_after_a_crash(opened: Any) -> None:
+    """A leader that was killed between the two would have the data moved, and paid for, once more."""
+    async with opened() as movers:
+        dataset = await movers.publish()
+        facts = {"party": "parties/acme", "purpose": Transfer.PURPOSE_COPY}
+        message = Transfer(name="transfers/t", dataset=dataset.name, target="sites/b", state=DONE, **facts)
+        message.end_time.FromDatetime(movers.clock.now())
+        await movers.store.commit(Create(TRANSFERS, message.name, message))
+        await movers.until_replicas({"sites/a": Replica.STATE_COMPLETE, "sites/b": Replica.STATE_COMPLETE})
+
+
+async def test_what_an_earlier_version_kept_in_etcd_is_moved() -> None:
+    """Whoever upgrades a node must find his data under its names."""
+    store, records = MemoryStore("transport"), MemoryRecords(HandClock(), seeded_rng(1))
+    for number in range(3):
+        dataset = Dataset(name=f"datasets/d{number}", digest="0" * 64)
+        dataset.replicas.add(site="sites/a", state=Replica.STATE_COMPLETE)
+        dataset.replicas.add(site="sites/b", state=Replica.STATE_PARTIAL)
+        await store.commit(Create(DATASETS_BEFORE, dataset.name, dataset))
+    await records.apply([Write([Put(DATASETS, "datasets/d1", Dataset(name="datasets/d1", bytes=7))])])
+    await move_from_etcd(store, records, 0)
+    found = await records.page(DATASETS, limit=9)
+    assert [(record.name, len(record.message.replicas)) for record in found] == [
+        ("datasets/d0", 1), ("datasets/d1", 0), ("datasets/d2", 1),
+    ]  # fmt: skip
+    assert not (await store.snapshot(DATASETS_BEFORE)).held

@@ -19,7 +19,6 @@ from suanmesh_transport.domain.datasets import (
     published,
     republished,
     with_replica,
-    without_partial,
 )
 from suanmesh_transport.domain.transfers import (
     TRANSITIONS,
@@ -222,8 +221,6 @@ def test_a_whole_replica_is_not_lost_to_a_partial_one() -> None:
     assert with_replica(DATASET, "sites/a", ReplicaState.PARTIAL, LATER) == DATASET
     partial = with_replica(DATASET, "sites/b", ReplicaState.PARTIAL, LATER)
     assert partial.complete_sites == ("sites/a",)
-    assert without_partial(partial, "sites/b") == DATASET
-    assert without_partial(DATASET, "sites/a") == DATASET
     assert with_replica(partial, "sites/b", ReplicaState.COMPLETE, LATER).complete_at("sites/b")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from suanmesh_store.records.kinds import Field, Index, Key, RecordKind
+from suanmesh_store.records.leading import take_lead
 from suanmesh_store.records.memory import MemoryDatabase, MemoryRecords
 from suanmesh_store.records.opening import open_records
 from suanmesh_store.records.ports import PAGE_MAX, Records
@@ -40,5 +41,6 @@ __all__ = [
     "Write",
     "Written",
     "open_records",
+    "take_lead",
     "written",
 ]

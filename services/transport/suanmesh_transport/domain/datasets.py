@@ -125,13 +125,6 @@ def with_replica(dataset: Dataset, site: str, state: ReplicaState, now: datetime
     return replace(dataset, replicas=_sorted([*others, Replica(site, state, now)]))
 
 
-def without_partial(dataset: Dataset, site: str) -> Dataset:
-    """The dataset without a copy at `site` that never became whole."""
-    if dataset.replica_at(site) is None or dataset.complete_at(site):
-        return dataset
-    return replace(dataset, replicas=tuple(replica for replica in dataset.replicas if replica.site != site))
-
-
 def check_residency(dataset: Dataset, target: str, residency: tuple[str, ...]) -> None:
     """Raises FailedPrecondition (`RESIDENCY_DENIED`) where data at `target` would lie outside of what is allowed."""
     if dataset.residency and not (residency and set(residency) <= set(dataset.residency)):

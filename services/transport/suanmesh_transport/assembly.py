@@ -1,0 +1,51 @@
+"""What the leader of the transport has besides what any instance has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from suanmesh.transport.v1 import transport_service_pb2
+from suanmesh_chassis import FailureBackoff, Parts, Served, ServiceContext
+from suanmesh_store.layout import TRANSPORT_MARKS
+from suanmesh_store.records import Records, take_lead
+from suanmesh_transport.data_plane import MeshDataPlane
+from suanmesh_transport.dataset_records import move_from_etcd
+from suanmesh_transport.mirrors import Kept
+from suanmesh_transport.reader import FileReader, reading_budget
+from suanmesh_transport.reconciler import Reconciler
+from suanmesh_transport.repository import Repository
+from suanmesh_transport.service import TransportService
+from suanmesh_transport.settings import TransportSettings
+from suanmesh_transport.tickets import TicketOffice
+
+SERVICE = transport_service_pb2.DESCRIPTOR.services_by_name["TransportService"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What any instance has."""
+
+    repository: Repository
+    records: Records
+    kept: Kept
+    office: TicketOffice
+
+
+async def lead(reading: Reading, led: ServiceContext[TransportSettings]) -> Parts:
+    """Take the lead with the records, and join what writes. Raises StoreCorrupt where they are not those that led."""
+    settings, kept, records = led.settings, reading.kept, reading.records
+    fence = await take_lead(records, led.store, TRANSPORT_MARKS, led.clock, node=led.node, lead_with=settings.lead_with)
+    await move_from_etcd(led.store, records, fence)
+    repository, reader = (
+        reading.repository.over(led.store, fence),
+        FileReader(MeshDataPlane(led.mesh), reading_budget()),
+    )
+    service = TransportService(
+        repository, kept.transfers, reading.office, reader, led.clock, led.rng,
+        read_ticket_lifetime_s=settings.read_ticket_lifetime_s,
+    )  # fmt: skip
+    reconciler = Reconciler(
+        repository, kept.transfers, kept.placements, kept.sites, resync_s=settings.resync_s,
+        retention_s=settings.ended_retention_s, backoff=FailureBackoff("settle transfer", led.clock),
+    )  # fmt: skip
+    return Parts([Served(SERVICE, service)], [reconciler.run], repository)
