@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import uuid
 from pathlib import Path
@@ -43,9 +42,7 @@ class ProcessExecutor(ProcessEngine):
         return look
 
     def stop(self, key: TaskKey) -> None:
-        with self._tasks.shim(key) as pidfd:
-            if pidfd is not None:
-                signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        self._tasks.cancel(key)
 
     def output(self, key: TaskKey, mount: str) -> Path:
         return self._output(key, mount)

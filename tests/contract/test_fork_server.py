@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from executor_kinds import ProcessExecutor, a_task, log_says
 
-from suanmesh_agent.domain.tasks import TaskState
+from suanmesh_agent.domain.tasks import TaskKey, TaskState
 from suanmesh_agent.engines.process import images
-from suanmesh_agent.engines.process.fork_server import PROCESS_NAME
+from suanmesh_agent.engines.process.fork_server import IDLE_MAX, PROCESS_NAME
 
 ANY = pytest.mark.parametrize("kind", ["plain"])
 MIB = 1 << 20
@@ -59,6 +59,88 @@ async def test_a_shim_knows_nothing_of_the_agents_environment(
     shim = Path("/proc", str(started["pid"]))
     assert (shim / "comm").read_text().strip() == PROCESS_NAME
     assert b"c0ffee" not in (shim / "environ").read_bytes()
+
+
+async def test_a_shim_that_has_nothing_left_of_its_task_runs_the_next(executor: ProcessExecutor) -> None:
+    """Most of a start was to make a process anew; what one task used must not be billed to the next."""
+    shims, used_us = set(), []
+    for code in ("import time\nwhile time.process_time() < 1: pass", "pass", "pass"):
+        task = a_task(code, outputs=("out",))
+        await executor.start(task)
+        look = await executor.over(task.key)
+        assert look.succeeded, executor.read_log(task.key, 0, 1000)
+        shims.add(_shim_of(executor, task.key))
+        used_us.append(look.usage.cpu_us)
+        assert list(executor.collect(task.key, "out")) == []
+    (shim,) = shims
+    assert _open_files(shim) == {"null", "socket"}
+    assert used_us[0] >= 900_000
+    assert max(used_us[1:]) < 900_000
+
+
+async def test_a_stop_that_comes_late_does_not_hit_the_next_task(executor: ProcessExecutor) -> None:
+    """A user cancels a job that has just ended: the stranger's job that its shim runs by then must go on."""
+    first, second = a_task("pass"), a_task("import time; print('ready', flush=True); time.sleep(300)")
+    await executor.start(first)
+    await executor.over(first.key)
+    await executor.start(second)
+    await log_says(executor, second.key, b"ready")
+    assert _shim_of(executor, first.key) == _shim_of(executor, second.key)
+    executor.stop(first.key)
+    os.kill(_shim_of(executor, first.key), signal.SIGTERM)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await executor.over(second.key)
+    executor.stop(second.key)
+    assert (await executor.over(second.key)).failure == "CANCELLED"
+
+
+@ANY
+async def test_shims_without_a_task_are_few_and_end_with_the_agent(executor: ProcessExecutor) -> None:
+    """A burst of a thousand tasks would else leave a thousand processes, and a restart of the agent all of them."""
+    tasks = [a_task("", command=("sleep", "1")) for _ in range(IDLE_MAX + 4)]
+    assert await executor.submit(tasks) == [None] * len(tasks)
+    for task in tasks:
+        await executor.over(task.key)
+    shims = {_shim_of(executor, task.key) for task in tasks}
+    async with asyncio.timeout(10):
+        while sum(map(_lives, shims)) > IDLE_MAX:  # noqa: ASYNC110 - processes end by themselves
+            await asyncio.sleep(0.02)
+    executor.close()
+    async with asyncio.timeout(10):
+        while any(map(_lives, shims)):  # noqa: ASYNC110 - processes end by themselves
+            await asyncio.sleep(0.02)
+
+
+@ANY
+async def test_a_shim_that_is_killed_without_a_task_is_replaced(executor: ProcessExecutor) -> None:
+    """The host kills what it likes when it is short of memory; the next task must start all the same."""
+    first, second = a_task("pass"), a_task("print('well')")
+    await executor.start(first)
+    await executor.over(first.key)
+    os.kill(_shim_of(executor, first.key), signal.SIGKILL)
+    await executor.start(second)
+    assert (await executor.over(second.key)).succeeded
+    assert _shim_of(executor, first.key) != _shim_of(executor, second.key)
+
+
+def _shim_of(executor: ProcessExecutor, key: TaskKey) -> int:
+    pid: int = json.loads((executor._tasks.home(key) / "shim" / "started.json").read_text())["pid"]
+    return pid
+
+
+def _open_files(pid: int) -> set[str]:
+    """What it has open: nothing of its tasks, and one socket, to the fork server."""
+    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    assert len(links) == 4
+    return {link.rpartition("/")[2].partition(":")[0] for link in links}
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 async def test_a_fork_server_ends_with_its_agent(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ Everything lies in mounts of the shim's own, on `<run>/stage`, where the task's 
     stage/scratch/{work,tmp,shm}   on the task's own file system where there can be one, else from its folder
     stage/engine-<n>, stage/bwrap  the interpreters and the sandbox, which may lie where only root may go
 
-They go with the last process in them, whatever ended it. Standard library only.
+They go with the last process in them, whatever ended it. Only scratch is the task's own: the rest stays for the next
+task of the shim. Standard library only.
 """
 
 from __future__ import annotations
@@ -32,6 +33,34 @@ _CAPABILITIES_MAX = 64
 _BUSY_S_MAX, _PAUSE_S = 5.0, 0.005
 
 
+class Mounts:
+    """What a shim has mounted for all its tasks."""
+
+    def __init__(self) -> None:
+        self._made_for: tuple[object, ...] = ()
+
+    def make(self, facts: dict[str, Any]) -> None:
+        """Mount what `facts` names, in mounts of this process, unless that has been done. Raises OSError."""
+        wanted = (facts["stage"], facts["program"], *facts["engines"])
+        if wanted == self._made_for:
+            return
+        if self._made_for:
+            syscalls.unmount(str(self._made_for[0]), syscalls.MNT_DETACH)
+        else:
+            syscalls.unshare_mounts()
+        stage = Path(facts["stage"])
+        stage.mkdir(mode=0o711, parents=True, exist_ok=True)
+        syscalls.mount("tmpfs", str(stage), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, _STAGE_OPTIONS)
+        (stage / "scratch").mkdir(mode=0o711)
+        for index, folder in enumerate(facts["engines"]):
+            (stage / f"engine-{index}").mkdir()
+            syscalls.bind(folder, str(stage / f"engine-{index}"), read_only=True)
+        if facts["program"]:
+            (stage / "bwrap").touch()
+            syscalls.bind(facts["program"], str(stage / "bwrap"), read_only=True)
+        self._made_for = wanted
+
+
 class Confinement:
     """One task's, from what the executor wrote: `facts` is `confine` of the task's spec.json."""
 
@@ -49,34 +78,27 @@ class Confinement:
         """Whether scratch is a file system of its own."""
         return bool(self._facts["formatter"])
 
-    def enter(self) -> None:
+    def enter(self, mounts: Mounts) -> None:
         """Lease a user and lay everything out for it. Raises OSError."""
         users = Path(self._facts["users_folder"])
         self.user, self._lease = lease_user(users, self._facts["first_user"], self._facts["users"])
-        syscalls.unshare_mounts()
-        if self._facts[
-            "program"
-        ]:  # a sandbox shows nothing of it, and reads the list of all mounts for each of its own
-            with contextlib.suppress(OSError):
-                syscalls.unmount("/sys", syscalls.MNT_DETACH)
-        self._stage.mkdir(mode=0o711, parents=True, exist_ok=True)
-        syscalls.mount("tmpfs", str(self._stage), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, _STAGE_OPTIONS)
-        Path(self._scratch).mkdir(mode=0o711)
+        mounts.make(self._facts)
         if self.bounded:
             self._lay_out_image()
         else:
             self._lay_out_folders()
         self._offer_inputs()
-        for index, folder in enumerate(self._facts["engines"]):
-            self._bind(folder, str(self._stage / f"engine-{index}"), read_only=True)
-        if self._facts["program"]:
-            (self._stage / "bwrap").touch()
-            syscalls.bind(self._facts["program"], str(self._stage / "bwrap"), read_only=True)
 
     def become(self) -> None:
         """In the task's process: be its user, with nothing left of root's. Raises OSError."""
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE_ADJ)
-        if not self._facts["program"]:
+        syscalls.unshare_mounts()
+        if self._facts[
+            "program"
+        ]:  # the sandbox shows nothing of it, and reads the list of all mounts for each it makes
+            with contextlib.suppress(OSError):
+                syscalls.unmount("/sys", syscalls.MNT_DETACH)
+        else:
             self._enter_unsandboxed()
         with contextlib.suppress(OSError):  # the first number the kernel does not know
             for capability in range(_CAPABILITIES_MAX):
@@ -91,21 +113,22 @@ class Confinement:
         files = used_files - self._before[1]
         return used_bytes - self._before[0] > self._scratch_bytes or files >= images.files_of(self._scratch_bytes)
 
-    def leave(self, *, cleared: bool) -> None:
+    def leave(self, *, cleared: bool) -> bool:
         """Once the task is over: end what is left of its user, put its files on disk, and take them back.
 
-        `cleared` says that nothing of it runs any more, so that its user need not be looked for.
+        `cleared` says that nothing of it runs any more, so that its user need not be looked for. Answers whether its
+        mounts are gone.
         """
         give_up = time.monotonic() + _BUSY_S_MAX
         while not cleared and kill_all_of(self.user) and time.monotonic() < give_up:
             time.sleep(_PAUSE_S)
         if cleared:
             mark_unused(self._lease)
-        for target in reversed(self._mounts):
-            _unmount(target, give_up)
+        gone = [_unmount(target, give_up) for target in reversed(self._mounts)]
         if not self.bounded:
             for part in SCRATCH_PARTS:
                 take_back(str(self._home / part))
+        return all(gone)
 
     def _lay_out_image(self) -> None:
         image = self._home / IMAGE
@@ -147,7 +170,6 @@ class Confinement:
 
     def _enter_unsandboxed(self) -> None:
         """Without a sandbox the task sees the host: but /tmp and /dev/shm are its own, and engines can be reached."""
-        syscalls.unshare_mounts()
         syscalls.bind(f"{self._scratch}/tmp", "/tmp")
         syscalls.bind(f"{self._scratch}/shm", "/dev/shm")
         for index, name in enumerate(self._facts["engines"]):
@@ -185,12 +207,15 @@ def _make_reachable(folder: Path, staged: str) -> None:
     syscalls.bind(staged, str(folder), read_only=True)
 
 
-def _unmount(target: str, give_up: float) -> None:
-    """Unmount; what is still busy then goes with this process."""
+def _unmount(target: str, give_up: float) -> bool:
+    """Unmount; what is still busy then goes with this process. Whether it is gone."""
     while True:
         try:
-            return syscalls.unmount(target)
+            syscalls.unmount(target)
         except OSError as fault:
             if fault.errno != errno.EBUSY or time.monotonic() > give_up:
-                return syscalls.unmount(target, syscalls.MNT_DETACH)
+                syscalls.unmount(target, syscalls.MNT_DETACH)
+                return False
+        else:
+            return True
         time.sleep(_PAUSE_S)

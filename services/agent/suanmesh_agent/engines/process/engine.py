@@ -43,8 +43,8 @@ STARTS_MAX = 8
 """Tasks that are started at the same time: some steps of a start wait for the kernel."""
 FORK_TRIES = 2
 """A fork server that is killed takes with it what it was asked for and had not done."""
-LOOK_AGAIN_S = 0.05
-"""When a shim that is gone seems to run still: another holds its lock for a moment, to look whether it does."""
+LOOK_AGAIN_S = 0.1
+"""How often it is looked whether a task ended that another agent has started, before this one or beside it."""
 _PATHS_AT_FAULT = frozenset((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL))
 """What is wrong then are the paths the job names, at every site."""
 
@@ -74,7 +74,8 @@ class ProcessEngine:
         self._fork_server = ForkServer(self._folder)
         self._tasks = TaskFolders(self._folder)
         self._events = Events()
-        self._followed: dict[TaskKey, int] = {}
+        self._ends: dict[TaskKey, int] = {}
+        self._followed: set[TaskKey] = set()
         self._starts = asyncio.Semaphore(STARTS_MAX)
         self._opened: dict[TaskKey, int] = {}
         self._opening = threading.Lock()
@@ -91,6 +92,8 @@ class ProcessEngine:
     def close(self) -> None:
         """End what only the agent needs; tasks go on."""
         self._fork_server.close()
+        for key in list(self._ends):
+            self._forget_end(key)
 
     async def submit(self, specs: Sequence[TaskSpec]) -> list[TaskNotStarted | None]:
         """Lay out the working folders and start the shims, as `Engine` says."""
@@ -109,7 +112,9 @@ class ProcessEngine:
             return fault
         self.start_fault = ""
         self._events.publish(TaskEvent(spec.key, look))
-        if not look.over:
+        if look.over:
+            self._forget_end(spec.key)
+        else:
             self._follow(spec.key)
         return None
 
@@ -121,7 +126,7 @@ class ProcessEngine:
             words = f"the working folder cannot be laid out: {fault.strerror}"
             raise TaskNotStarted(words, by_job=fault.errno in _PATHS_AT_FAULT) from fault
         try:
-            said = await self._forked(self._tasks.home(spec.key) / "shim")
+            said = await self._forked(spec.key)
         except (OSError, TimeoutError) as fault:
             raise TaskNotStarted(f"the shim did not start: {str(fault) or 'it took too long'}") from fault
         look = self._tasks.look(spec.key)
@@ -129,11 +134,14 @@ class ProcessEngine:
             raise TaskNotStarted(f"the shim did not start: {said.decode(errors='replace')[-500:]}")
         return look
 
-    async def _forked(self, shim: Path) -> bytes:
-        """Have the shim forked, until it runs the task or has said why it does not."""
-        said = b""
+    async def _forked(self, key: TaskKey) -> bytes:
+        """Have a shim run the task, until it runs or the shim has said why it does not."""
+        said, shim = b"", self._tasks.home(key) / "shim"
         for _ in range(FORK_TRIES):
-            said = await self._heard(await asyncio.to_thread(self._fork_server.fork, shim))
+            started, ended = await asyncio.to_thread(self._fork_server.fork, shim)
+            self._forget_end(key)
+            self._ends[key] = ended
+            said = await self._heard(started)
             if said or (shim / "started.json").exists():
                 break
         return said
@@ -158,7 +166,7 @@ class ProcessEngine:
         return bytes(said)
 
     async def watch(self, placement: str) -> AsyncGenerator[list[TaskEvent], None]:
-        """By the pidfds of the shims, as `Engine` says."""
+        """As `Engine` says: a shim lets go of who waits for its task; of other agents' shims the lock is looked at."""
         try:
             async with contextlib.aclosing(self._events.watch(placement, partial(self._begun, placement))) as batches:
                 async for batch in batches:
@@ -166,7 +174,7 @@ class ProcessEngine:
         finally:
             if not self._events.is_watched(placement):
                 for key in [key for key in self._followed if key.placement == placement]:
-                    self._let_go(key)
+                    self._unfollow(key)
 
     async def _begun(self, placement: str) -> list[TaskEvent]:
         """How its tasks stand; what becomes of those that run is told from now on."""
@@ -180,46 +188,49 @@ class ProcessEngine:
         return [event for event in found if event.look.state is not TaskState.ABSENT]
 
     def _follow(self, key: TaskKey) -> None:
-        """Tell the end of a task that runs, once, to those who watch; nobody else's pidfd is kept open."""
+        """Tell the end of a task that runs, once, to those who watch."""
         if key in self._followed or not self._events.is_watched(key.placement):
             return
-        pidfd = self._tasks.open_shim(key)
-        if pidfd is None:
-            asyncio.get_running_loop().call_soon(self._tell, key)
-            return
-        self._followed[key] = pidfd
-        asyncio.get_running_loop().add_reader(pidfd, self._shim_gone, key)
+        loop = asyncio.get_running_loop()
+        if (handle := self._ends.get(key)) is not None:
+            self._followed.add(key)
+            loop.add_reader(handle, self._has_ended, key)
+        else:
+            loop.call_later(LOOK_AGAIN_S, self._look_again, key)
 
-    def _shim_gone(self, key: TaskKey) -> None:
-        self._let_go(key)
-        self._tell(key)
+    def _has_ended(self, key: TaskKey) -> None:
+        self._unfollow(key)
+        self._forget_end(key)
+        self._look_again(key)
 
-    def _tell(self, key: TaskKey) -> None:
-        """Publish the end of a task whose shim has gone; of one that was lost, once nothing of it is left."""
+    def _look_again(self, key: TaskKey) -> None:
+        """Publish the end of a task once its shim is done with it; of one that was lost, once nothing of it is left."""
         loop, look = asyncio.get_running_loop(), self._tasks.look(key)
         if look.state is TaskState.RUNNING:
-            loop.call_later(LOOK_AGAIN_S, self._follow, key)
+            self._follow(key)
         elif look.state is TaskState.LOST:
             cleared = loop.run_in_executor(None, self._end_remains, key)
             cleared.add_done_callback(lambda _: self._events.publish(TaskEvent(key, look)))
         else:
             self._events.publish(TaskEvent(key, look))
 
-    def _let_go(self, key: TaskKey) -> None:
-        pidfd = self._followed.pop(key)
-        asyncio.get_running_loop().remove_reader(pidfd)
-        os.close(pidfd)
+    def _unfollow(self, key: TaskKey) -> None:
+        self._followed.discard(key)
+        if (handle := self._ends.get(key)) is not None:
+            asyncio.get_running_loop().remove_reader(handle)
+
+    def _forget_end(self, key: TaskKey) -> None:
+        if (handle := self._ends.pop(key, None)) is not None:
+            os.close(handle)
 
     async def inspect(self, keys: Sequence[TaskKey]) -> list[TaskLook]:
         """Read off the disk; what has ended is read once."""
         return [self._tasks.look(key) for key in keys]
 
     async def cancel(self, keys: Sequence[TaskKey]) -> None:
-        """SIGTERM to the shims, which end their tasks and write down their ends."""
+        """Word beside the tasks, and SIGTERM to their shims, which end them and write down their ends."""
         for key in keys:
-            with self._tasks.shim(key) as pidfd:
-                if pidfd is not None:
-                    signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+            self._tasks.cancel(key)
 
     def open_log(self, key: TaskKey) -> KeptLog | None:
         """What the shim keeps."""
@@ -250,6 +261,7 @@ class ProcessEngine:
             if self._cgroups:
                 self._cgroups.remove(f"{placement}-{home.name}")
             self._close(key)
+            self._forget_end(key)
             self._tasks.drop_ending(key)
             for part in (IMAGE, *SCRATCH_PARTS):
                 try:

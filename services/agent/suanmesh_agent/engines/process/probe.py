@@ -30,7 +30,9 @@ def trouble(layout: Layout, fork_server: ForkServer) -> str:
         said = b""
         try:
             tried.lay_out(spec)
-            said = _heard(fork_server.fork(tried.home(spec.key) / "shim"))
+            started, ended = fork_server.fork(tried.home(spec.key) / "shim")
+            said = _heard(started)
+            _heard(ended)
             return _ending(tried.home(spec.key))
         except FileNotFoundError as fault:
             words = said.decode(errors="replace").strip() or str(fault)
@@ -55,16 +57,6 @@ def _heard(handle: int) -> bytes:
 
 def _ending(home: Path) -> str:
     """How the task of a started shim ended; empty where well."""
-    shim = json.loads((home / "shim" / "started.json").read_text())["pid"]
-    try:
-        pidfd = os.pidfd_open(shim)
-    except ProcessLookupError:
-        pass
-    else:
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        poll.poll(_PROBE_S * 1000)
-        os.close(pidfd)
     ended = json.loads((home / "shim" / "exit.json").read_text())
     if ended["exit_status"] == 0 and not ended["failure"]:
         return ""

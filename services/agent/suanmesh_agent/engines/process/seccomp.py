@@ -7,6 +7,7 @@ are from the kernel's asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import struct
 
@@ -48,6 +49,7 @@ _MACHINES = {
 }
 
 
+@functools.cache
 def program(machine: str = os.uname().machine) -> bytes:
     """The filter for `machine`; empty where its system calls are not known here."""
     if machine not in _MACHINES:

@@ -1,12 +1,13 @@
-"""The shim: a process of its own that starts one task, meters it, and keeps its end on disk.
+"""The shim: a process of its own that starts a task, meters it, and keeps its end on disk; one task at a time.
 
-It is forked once per task by the fork server and outlives the agent, so that a task, its usage and its exit status
-survive a kill -9 of the agent; but not the site's permission to run, which the agent renews in a file. Standard library
-only; of ours it imports what is so too. In its folder:
+It is forked by the fork server and outlives the agent, so that a task, its usage and its exit status survive a kill -9
+of the agent; but not the site's permission to run, which the agent renews in a file. Standard library only; of ours it
+imports what is so too. In its folder:
 
     spec.json      read once: what to run and within which bounds
-    lock           held by flock for the shim's life, so that one task never runs twice
+    lock           held by flock as long as the task runs, so that it never runs twice
     started.json   the shim's pid, the wall clock of the start, and the task's user where it has one of its own
+    cancel         written by whoever cancels the task, before the shim is sent SIGTERM
     usage.json     cumulative usage, rewritten while the task runs
     exit.json      exit status, failure and final usage; written last, atomically
 """
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from suanmesh_agent.engines.process import seccomp, syscalls
-from suanmesh_agent.engines.process.confinement import Confinement
+from suanmesh_agent.engines.process.confinement import Confinement, Mounts
 from suanmesh_agent.engines.process.group_files import GroupFiles
 from suanmesh_agent.engines.process.permit import Permit
 from suanmesh_agent.engines.process.processes import (
@@ -54,6 +55,8 @@ FENCE_GRACE_S = 2.0
 """The same once the site may run nothing any more: short of `suanmesh_kernel.permission.STOP_S_MAX` with all else."""
 REAP_BOUND_S, REAP_PAUSE_S = 5.0, 0.01
 LOCK_TRIES = 50
+CANCEL = "cancel"
+"""A file beside the task's others that says that it is to end."""
 SECCOMP_FD = 10
 """Where the sandbox finds the filter of system calls."""
 _BOUNDS = {"oom": "OUT_OF_MEMORY", "pids": "PROCESSES_EXCEEDED"}
@@ -61,17 +64,26 @@ _BOUNDS = {"oom": "OUT_OF_MEMORY", "pids": "PROCESSES_EXCEEDED"}
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def run(folder: Path, starter: int) -> None:
-    """Run the task of `folder` to its end, unless it runs or has ended; `starter` is let go once it runs."""
+def run(folder: Path, starter: int, mounts: Mounts) -> bool:
+    """Run the task of `folder` to its end, unless it runs or has ended; `starter` is let go once it runs.
+
+    Answers whether nothing is left of the task in this process but open files, so that it may run another.
+    """
     if not _lock(folder / "lock") or (folder / "exit.json").exists():
-        return
+        return True
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     spec = json.loads((folder / "spec.json").read_text())
-    Run(folder, spec).to_the_end(starter)
+    try:
+        return Run(folder, spec).to_the_end(starter, mounts)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGALRM, signal.SIGTERM):  # what is still on its way was for this task
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _lock(path: Path) -> bool:
-    """Hold `path` for the life of this process. An agent that looks holds it for a moment, another shim for long."""
+    """Hold `path` as long as it is open. An agent that looks holds it for a moment, another shim for long."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for _ in range(LOCK_TRIES):
         with contextlib.suppress(BlockingIOError):
@@ -91,9 +103,9 @@ class Run:
         self._failure = ""
         self._status: int | None = None
         self._kill_at = float("inf")
-        self._cpu_us = 0
+        self._cpu_us = self._ended_before_us = 0
         self._start_ns, self._start = time.time_ns(), time.monotonic()
-        self._next_usage, self._next_watch = self._start + TICK_S, self._start + WATCH_EVERY_S
+        self._next_usage, self._next_watch = self._start + USAGE_EVERY_S, self._start + WATCH_EVERY_S
         self._next_scratch = 0.0
         self._groups = GroupFiles(spec)
         self._permit = Permit(spec.get("permission", ""))
@@ -102,23 +114,24 @@ class Run:
         facts = spec["confine"]
         self._confinement = Confinement(facts, spec["scratch_bytes"]) if facts else None
 
-    def to_the_end(self, starter: int) -> None:
-        """Start the task, watch its bounds until it ends, and write down how it ended."""
+    def to_the_end(self, starter: int, mounts: Mounts) -> bool:
+        """Start the task, watch its bounds until it ends, and write down how it ended; as `run`."""
         wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_writer)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: self._end("CANCELLED"))
+        signal.signal(signal.SIGTERM, lambda *_: self._check_cancelled())
         if self._confinement:
-            self._confinement.enter()
+            self._confinement.enter(mounts)
         output_reader, output_writer = os.pipe2(os.O_CLOEXEC)
         self._start_ns, self._start = time.time_ns(), time.monotonic()
         user = self._confinement.user if self._confinement else 0
         _write(self._folder / "started.json", {"pid": os.getpid(), "start_unix_ns": self._start_ns, "user": user})
         if self._permit.over_s() >= 0:
-            self._failure = "FENCED"
-            self._leave()
+            self._failure, self._cleared = "FENCED", not has_children()
+            clean = self._leave()
             self._keep_exit()
-            return
+            return clean
+        self._ended_before_us = _ended_cpu_us()
         self._child = self._spawn(output_writer)
         os.close(output_writer)
         # A signal, because nothing the task does may make a look at the permission late: not a folder to be measured.
@@ -130,8 +143,9 @@ class Run:
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._drain(output_reader)
         self._judge()
-        self._leave()
+        clean = self._leave()
         self._keep_exit()
+        return clean
 
     def _spawn(self, output: int) -> int:
         parent, pid = os.getpid(), os.fork()
@@ -144,8 +158,8 @@ class Run:
             for source, target in ((null, 0), (output, 1), (output, 2)):
                 os.dup2(source, target)
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal.SIGPIPE):
+                signal.signal(number, signal.SIG_DFL)
             self._shut_in(parent)
             os.chdir(self._spec["cwd"])
             os.execvpe(self._spec["argv"][0], self._spec["argv"], self._spec["env"])
@@ -208,6 +222,11 @@ class Run:
                 self._end("SCRATCH_EXCEEDED", grace_s=0)
             self._next_scratch = now + SCRATCH_SHARE * (time.monotonic() - now)
         self._check_time(now)
+
+    def _check_cancelled(self) -> None:
+        """A signal may have been meant for the task before this one: who cancels a task leaves word beside it."""
+        if (self._folder / CANCEL).exists():
+            self._end("CANCELLED")
 
     def _check_permission(self) -> None:
         if self._checking:  # a look that takes longer than a tick is not begun again within itself
@@ -306,9 +325,9 @@ class Run:
         """Processor time of the task and all it started: the kernel's count where it has a cgroup of its own."""
         if (counted := self._groups.cpu_us()) is not None:
             return counted
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ended_us = _ended_cpu_us() - self._ended_before_us
         ticks = sum(sum(int(field) for field in fields[11:15]) for _, fields in self._descendants())
-        return int((ended.ru_utime + ended.ru_stime) * 1e6) + ticks * 1_000_000 // _TICKS_PER_S
+        return ended_us + ticks * 1_000_000 // _TICKS_PER_S
 
     def _usage(self) -> dict[str, int]:
         self._cpu_us = max(self._cpu_us, self._measure_cpu_us())
@@ -327,12 +346,13 @@ class Run:
             if not self._failure and self._groups.hit(name):
                 self._failure = failure
 
-    def _leave(self) -> None:
+    def _leave(self) -> bool:
+        """Take back the task's files. Whether nothing that runs or is mounted is left of it."""
         if self._confinement:
-            self._confinement.leave(cleared=self._cleared)
-        else:
-            for folder in self._spec["scratch_folders"]:
-                take_back(folder)
+            return self._confinement.leave(cleared=self._cleared) and self._cleared
+        for folder in self._spec["scratch_folders"]:
+            take_back(folder)
+        return self._cleared
 
     def _keep_exit(self) -> None:
         status = self._status if self._status is not None else 127
@@ -346,13 +366,19 @@ class Run:
         _write(self._folder / "exit.json", facts | self._usage())
 
 
+def _ended_cpu_us() -> int:
+    """Processor time of all processes that this one has started and that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return int((ended.ru_utime + ended.ru_stime) * 1e6)
+
+
 def _write(path: Path, facts: dict[str, Any]) -> None:
     draft = path.with_suffix(".new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-        json.dump(facts, file)
-        file.flush()
-        if path.name == "exit.json":
-            os.fsync(file.fileno())
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    os.write(file, json.dumps(facts).encode())
+    if path.name == "exit.json":
+        os.fsync(file)
+    os.close(file)
     draft.replace(path)
 
 

@@ -6,16 +6,16 @@ where the task finds it, or what is copied into the file system in `scratch.img`
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskState, Usage
+from suanmesh_agent.engines.process.shim import CANCEL
 
 
 class TaskFolders:
@@ -72,25 +72,21 @@ class TaskFolders:
         usage, begun = _usage(read_facts(f"{folder}/usage.json")), _time(started["start_unix_ns"])
         return TaskLook(state, usage=usage, start_time=begun)
 
-    def open_shim(self, key: TaskKey) -> int | None:
-        """A pidfd of the task's shim; None once it has ended."""
+    def cancel(self, key: TaskKey) -> None:
+        """Ask the shim of a task that runs to end it; one that has turned to another task finds no word beside that."""
         folder = self.home(key) / "shim"
         started = read_facts(folder / "started.json")
         pidfd = _open_pidfd(started["pid"]) if started else None
-        if pidfd is not None and not _is_locked(folder / "lock"):  # looked at after it was opened: it is no other's
-            os.close(pidfd)
-            return None
-        return pidfd
-
-    @contextlib.contextmanager
-    def shim(self, key: TaskKey) -> Iterator[int | None]:
-        """`open_shim`, closed afterwards."""
-        pidfd = self.open_shim(key)
+        if pidfd is None:
+            return
         try:
-            yield pidfd
+            if _is_locked(folder / "lock"):  # looked at after the shim was opened: it is no other process
+                (folder / CANCEL).touch()
+                signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        except ProcessLookupError:
+            return
         finally:
-            if pidfd is not None:
-                os.close(pidfd)
+            os.close(pidfd)
 
     def drop_ending(self, key: TaskKey) -> None:
         """Do not remember how it ended; it can be read again."""
