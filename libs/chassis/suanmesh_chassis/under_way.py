@@ -10,21 +10,22 @@ class UnderWay:
 
     def __init__(self) -> None:
         self._calls = 0
-        self._none = asyncio.Event()
-        self._none.set()
+        self._waited_for: asyncio.Event | None = None
 
     def begun(self) -> None:
         """One more is under way."""
         self._calls += 1
-        if self._calls == 1:
-            self._none.clear()
 
     def ended(self) -> None:
         """One less is under way."""
         self._calls -= 1
-        if not self._calls:
-            self._none.set()
+        if self._waited_for is not None and not self._calls:
+            self._waited_for.set()
+            self._waited_for = None
 
     async def none(self) -> None:
         """Wait until none is under way."""
-        await self._none.wait()
+        while self._calls:
+            if self._waited_for is None:
+                self._waited_for = asyncio.Event()
+            await self._waited_for.wait()

@@ -40,11 +40,12 @@ class Course:
     )
 
     def __init__(self, route: Route, method: Method, timeout_s: float | None, default_s: float) -> None:
+        served = deadlines.served.get()
         self._begun: float | None = deadlines.now()
-        self.deadline = deadlines.deadline(self._begun, timeout_s, default_s)
+        self.deadline = deadlines.deadline(self._begun, timeout_s, default_s, served.deadline)
         self._route = route
         self._method = method
-        self._serving = deadlines.serving.get()
+        self._serving = served.by_us
         self._address = ""
         self._attempts = 0
         self._away: Refusal | None = None  # why it is being tried again: says more than that time ran out meanwhile
@@ -52,7 +53,7 @@ class Course:
         self._tried: set[str] = set()
         self._ended = False
         self._hooked: ClientCall | None = None if route.hook is None else route.hook.begin(method.name, method.effect)
-        self._budget = route.budgets.of(deadlines.on_behalf_of.get())
+        self._budget = route.budgets.of(served.principal)
         self._budget.call_made()
 
     def headers(self, metadata: Metadata | None) -> Metadata:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
 RESERVE_S = 0.02
 """Kept back at each hop, so that a service can still say that its callee was late."""
@@ -16,15 +17,21 @@ DEFAULT_S = 10.0
 STREAM_S = 3600.0
 """What a stream may take where its caller does not say; whoever follows longer opens a new one."""
 
-current: ContextVar[float | None] = ContextVar("suanmesh_deadline", default=None)
-"""Deadline of the call being served, on the time of the loop; set by the chassis around each handler."""
 
-serving: ContextVar[bool] = ContextVar("suanmesh_serving", default=False)
-"""Whether calls are made on behalf of a call being served; set by the chassis beside its deadline."""
+class Served(NamedTuple):
+    """The call on whose behalf calls are made, as far as these need to know it."""
+
+    deadline: float | None = None
+    """On the time of the loop; None where there is none."""
+    principal: str = ""
+    """Of whoever made it."""
+    by_us: bool = False
+    """Whether there is such a call at all."""
 
 
-on_behalf_of: ContextVar[str] = ContextVar("suanmesh_on_behalf_of", default="")
-"""Principal of whoever made the call being served; set by the chassis beside its deadline."""
+NOBODY = Served()
+served: ContextVar[Served] = ContextVar("suanmesh_served", default=NOBODY)
+"""Set by the chassis around each handler."""
 
 
 def now() -> float:
@@ -34,21 +41,18 @@ def now() -> float:
 
 def begin_serving(left_s: float | None, principal: str) -> None:
     """From here on calls are made on behalf of a call of `principal` that has `left_s` seconds left, or no end."""
-    current.set(None if left_s is None else now() + left_s)
-    serving.set(True)
-    on_behalf_of.set(principal)
+    served.set(Served(None if left_s is None else now() + left_s, principal, True))
 
 
-def deadline(began: float, timeout_s: float | None, default_s: float) -> float:
+def deadline(began: float, timeout_s: float | None, default_s: float, inherited: float | None) -> float:
     """When a call that began at `began` must have ended, on the time of the loop."""
     own = began + (default_s if timeout_s is None else timeout_s)
-    inherited = current.get()
     return own if inherited is None else min(own, inherited - RESERVE_S)
 
 
 def time_left() -> float:
     """Seconds the call being served has left; infinite outside of one."""
-    inherited = current.get()
+    inherited = served.get().deadline
     return float("inf") if inherited is None else inherited - now()
 
 
@@ -56,9 +60,9 @@ def time_left() -> float:
 def within(seconds: float) -> Iterator[None]:
     """Bound every call made inside the block by `seconds` from now."""
     mine = now() + seconds
-    inherited = current.get()
-    token = current.set(mine if inherited is None else min(mine, inherited))
+    around = served.get()
+    token = served.set(around._replace(deadline=mine if around.deadline is None else min(mine, around.deadline)))
     try:
         yield
     finally:
-        current.reset(token)
+        served.reset(token)

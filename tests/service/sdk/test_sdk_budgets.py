@@ -37,7 +37,7 @@ async def test_a_sick_service_is_not_stormed(serve: Any, tls: Any, book: Any) ->
         answers = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(answer, (Unavailable, DeadlineExceeded)) for answer in answers)
     assert len(ended) == 300
-    assert sum(ended) == len(sick.asked) <= 1.1 * 300 + 20 + 2 * 3
+    assert len(sick.asked) <= sum(ended) <= 1.1 * 300 + 20 + 2 * 3  # an attempt may end on its way, when time is up
 
 
 async def test_everybody_waits_for_the_next_leader(serve: Any, tls: Any, book: Any) -> None:

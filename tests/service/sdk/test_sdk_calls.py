@@ -96,10 +96,10 @@ async def test_a_service_passes_on_at_once_when_to_come_again(serve: Any, tls: A
     oracle = await serve()
     oracle.answer = first_refused(1, ResourceExhausted("RATE_EXCEEDED", "come again", retry_delay_s=0.05), found)
     async with connect(oracle.address, tls=tls, node="demo") as mesh:
-        token = deadlines.serving.set(True)
+        token = deadlines.served.set(deadlines.Served(by_us=True))
         with pytest.raises(ResourceExhausted) as told:
             await mesh.registry.GetSite(SITE)
-        deadlines.serving.reset(token)
+        deadlines.served.reset(token)
         assert (told.value.retry_delay_s, len(oracle.asked)) == (0.05, 1)
         oracle.answer = first_refused(1, told.value, found)
         assert (await mesh.registry.GetSite(SITE)).name == "sites/a"
