@@ -130,7 +130,7 @@ def conflict(plan_: Plan, found: dict[str, Entry | None]) -> Conflict | None:
     first = stale[0]
     entry = found.get(first.key)
     return Conflict(
-        tuple(compare.key for compare in stale),
+        {compare.key: there.mod_revision if (there := found.get(compare.key)) else 0 for compare in stale},
         name=name_of(first.key, plan_.held),
         expected=_expected(first),
         found="absent" if entry is None else f"revision {entry.mod_revision}",

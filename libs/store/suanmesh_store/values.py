@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic
@@ -193,13 +194,22 @@ class TokenBatch:
 
 
 class Conflict(Aborted):
-    """Something that a commit relied on has changed since; `keys` are all those that have."""
+    """Something that a commit relied on has changed since.
 
-    def __init__(self, keys: tuple[str, ...], *, name: str, expected: str, found: str) -> None:
+    `revisions` are those at which what has changed was written last, by key; 0 where it is absent, or is no
+    key of etcd's.
+    """
+
+    def __init__(self, revisions: Mapping[str, int], *, name: str, expected: str, found: str) -> None:
         """The first of them is told as facts."""
         message = f"{name} has changed since it was read: expected {expected}, found {found}"
         super().__init__("CONFLICT", message, domain="mesh.suanmesh", name=name, expected=expected, found=found)
-        self.keys = keys
+        self.revisions = revisions
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of all that has changed."""
+        return tuple(self.revisions)
 
 
 class AlreadyAnswered(Exception):

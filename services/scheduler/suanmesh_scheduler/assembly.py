@@ -17,6 +17,7 @@ from suanmesh_scheduler.service import SchedulerService
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.snapshot import SnapshotReader
 from suanmesh_scheduler.submitting import Submitting
+from suanmesh_scheduler.transitions import Transitions
 from suanmesh_scheduler.unplaced import Decisions
 from suanmesh_store.archive import Archive
 
@@ -30,11 +31,12 @@ def lead(
     rounds = Rounds(store, mirrors, snapshots, peers, Decisions(store, archive), clock, rng, settings)
     delivery = Delivery(store, peers, settings.round_lease_s)
     lifecycle = Lifecycle(store, peers, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivery)
-    reconciler = Reconciler(
-        store, mirrors, rounds, lifecycle, circuits, clock, settings, FailureBackoff("settle job", clock)
-    )
+    transitions = Transitions(store, mirrors)
+    backoff, turns = FailureBackoff("settle job", clock), FailureBackoff("settle jobs together", clock)
+    reconciler = Reconciler(store, mirrors, rounds, lifecycle, transitions, circuits, clock, settings, backoff, turns)
+    reporting = Reporting(store, mirrors, lifecycle, transitions, clock)
     archiving = Archiving(store, mirrors, archive, clock, settings, FailureBackoff("archive job", clock))
     submitting = Submitting(store, mirrors, rounds, peers, archive, clock, rng, settings)
     cancelling = Cancelling(store, archive, clock, settings)
-    service = SchedulerService(store, mirrors, submitting, cancelling, Reporting(store, clock), peers, archive)
+    service = SchedulerService(store, mirrors, submitting, cancelling, reporting, peers, archive)
     return service, reconciler, archiving

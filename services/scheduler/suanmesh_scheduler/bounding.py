@@ -5,6 +5,7 @@ from __future__ import annotations
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_scheduler.domain.fitting import HOSTS_MAX
+from suanmesh_scheduler.domain.lifecycle import REFUSALS_MAX
 from suanmesh_sdk.state_reasons import shorten
 from suanmesh_store.documents import DOCUMENT_BYTES_MAX
 
@@ -17,8 +18,6 @@ FAILURE_BYTES_MAX = 64
 HISTORY_MAX = 30
 HISTORY_SURE = 6
 """Steps of its history that every job has room for."""
-REFUSALS_MAX = 8
-"""Sites that may refuse or lose a job before it fails."""
 NAME_BYTES = 75
 """A name of one part, with its field."""
 TASK_BYTES = 44

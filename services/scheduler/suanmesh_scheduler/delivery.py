@@ -41,22 +41,25 @@ class Delivery:
         self._peers = peers
         self._lease_s = lease_s
 
-    async def step(self, job: job_pb2.Job, placement: Held[placement_pb2.Placement]) -> bool:
-        """Hold the ways home, or where they are held make the transfers; False where no result is wanted elsewhere.
+    @staticmethod
+    def wanted(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:
+        """Whether a result is wanted elsewhere than where it was made."""
+        made = zip(job.output_datasets, placement.work.outputs, strict=False)
+        return any(output.deliver_to not in ("", placement.site) for _, output in made)
+
+    async def step(self, job: job_pb2.Job, placement: Held[placement_pb2.Placement]) -> None:
+        """Hold the ways home, or where they are held make the transfers of what is `wanted` elsewhere.
 
         Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`) as long as a link on the way is full, FailedPrecondition
         (`NO_PATH`, `LEASE_GONE`), and what transport refuses.
         """
         parcels = await self._parcels(job, placement.message)
-        if not parcels:
-            return False
         if placement.message.output_routes:
             await self._send(placement, parcels)
         else:
             traceparent = placement.traceparent
             with span(names.HOLD_DELIVERY, parent=traceparent, job=job.name, placement=placement.name):
                 await self._hold(placement, parcels)
-        return True
 
     async def _parcels(self, job: job_pb2.Job, placement: placement_pb2.Placement) -> list[Parcel]:
         pairs = enumerate(zip(job.output_datasets, placement.work.outputs, strict=False))

@@ -1,9 +1,12 @@
-"""Following a placement to its end: what the scheduler itself does at each state, told by the documents alone."""
+"""What becomes of a job that has a placement: followed, staged, delivered, given up, placed anew."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
@@ -14,36 +17,59 @@ from suanmesh_kernel.names import last
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.bounding import REFUSALS_MAX, bound_job
+from suanmesh_scheduler.bounding import bound_job
+from suanmesh_scheduler.commits import Part
 from suanmesh_scheduler.delivery import Delivery
-from suanmesh_scheduler.domain.states import (
-    PLACEMENT_ENDS,
-    JobState,
-    PlacementState,
-    counts,
-    job_moved,
-    job_state_of,
-    placement_moved,
-    tells_trouble,
-)
+from suanmesh_scheduler.domain import lifecycle as steps
+from suanmesh_scheduler.domain.lifecycle import UNDELIVERED, Call, next_step
+from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, PlacementState, job_moved, placement_moved
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_sdk.state_reasons import reason_from, reason_to
-from suanmesh_store import Guard, Held, Store, Update
+from suanmesh_store import Change, Held, Store, Update
 from suanmesh_store.layout import PLACEMENTS
 from suanmesh_telemetry import names, span
 
-UNTAKEN = frozenset({PlacementState.REFUSED, PlacementState.EXPIRED, PlacementState.LOST})
-"""Ends of a placement after which its site is tried again later, after all others."""
-SETBACKS = UNTAKEN | {PlacementState.FAILED, PlacementState.PREEMPTED}
-"""Ends after which the job is placed anew."""
-UNDELIVERED = "DELIVERY_FAILED"
-"""Reason of an end after which another run would be paid for and be delivered no better."""
 FAILED_TRANSFERS = frozenset({transfer_pb2.Transfer.STATE_FAILED, transfer_pb2.Transfer.STATE_CANCELLED})
+Moved = tuple[Held[job_pb2.Job], job_pb2.Job]
+"""A job as it was read, and as it is to be written."""
+STEPS_MAX = 8
+"""Steps of a job that are written at once: more than the states it has."""
+
+
+@dataclass(slots=True)
+class Course:
+    """A job and its placement, as they were read and as they are to be written."""
+
+    job: Held[job_pb2.Job] | None
+    """None where it is no more, or has gone on to another placement."""
+    placement: Held[placement_pb2.Placement]
+    new_job: job_pb2.Job
+    new_placement: placement_pb2.Placement
+    site: Held[site_pb2.Site] | None = None
+    """Read as LOST, where that decided: only while it is may the placement be put down."""
+    call: Call | None = None
+    """The step to take once all this is written."""
+
+    @property
+    def job_moved(self) -> Moved | None:
+        """The job, where it is to be written."""
+        return None if self.job is None or self.new_job == self.job.message else (self.job, self.new_job)
+
+    def part(self) -> Part:
+        """What is written together; the job never goes on from a placement that has changed since."""
+        part: list[Change | Held[Any]] = []
+        if self.job_moved is not None:
+            part.append(Update(*self.job_moved))
+        if self.new_placement != self.placement.message:
+            part.append(Update(self.placement, self.new_placement))
+        elif part:
+            part.append(self.placement)
+        return [*part, *([self.site] if self.site is not None and part else [])]
 
 
 class Lifecycle:
-    """Takes the next step of a job that has a placement."""
+    """Takes the steps of jobs that have a placement."""
 
     def __init__(
         self,
@@ -65,28 +91,41 @@ class Lifecycle:
         self._accept_max = timedelta(seconds=accept_s_max)
         self._deliver_max = timedelta(seconds=deliver_s_max)
 
-    async def step(self, job: Held[job_pb2.Job]) -> None:
-        """Bring job and placement one step on, if there is one to take."""
+    def course(self, job: Held[job_pb2.Job] | None, placement: Held[placement_pb2.Placement]) -> Course:
+        """Both as they were read, to go on from; the job only where this is still its placement."""
+        if job is None or job.message.placement != placement.name:
+            return Course(None, placement, job_pb2.Job(), placement.draft())
+        return Course(job, placement, job.draft(), placement.draft())
+
+    def go_on(self, course: Course) -> Course:
+        """Take every step that can be taken without asking anybody; nothing is written."""
+        for _ in range(STEPS_MAX):
+            if course.new_job.placement != course.new_placement.name:
+                break
+            step = next_step(_job_facts(course.new_job), self._facts(course.new_placement), self._world(course))
+            if step is None or isinstance(step, Call):
+                course.call = step
+                break
+            self._take(step, course)
+        return course
+
+    async def placement_of(self, job: Held[job_pb2.Job]) -> Held[placement_pb2.Placement]:
+        """The placement of a job. Raises NotFound (`PLACEMENT_UNKNOWN`)."""
         placement = self._placements.get(job.message.placement)
         if placement is None:  # the jobs' mirror may be ahead of the placements'
             placement = await self._store.get(PLACEMENTS, job.message.placement)
         if placement is None:
             raise NotFound("PLACEMENT_UNKNOWN", f"{job.name} has lost {job.message.placement}", name=job.name)
-        state = wire.placement_state(placement.message)
-        if state in PLACEMENT_ENDS:
-            await self._ended(job, placement, state)
-            return
-        if await self._interrupted(job, placement, state):
-            return
-        match state:
-            case PlacementState.ACCEPTED:
-                await self._stage(job, placement)
-            case PlacementState.STAGING:
-                await self._watch_inputs(job, placement)
-            case PlacementState.DELIVERING:
-                await self._deliver(job, placement)
-            case _:
-                await self._follow(job, state)
+        return placement
+
+    async def ask(self, job: Held[job_pb2.Job]) -> None:
+        """Take a step for which others are asked, if that is the next."""
+        placement = await self.placement_of(job)
+        match self._call(job, placement):
+            case Call.STAGE:
+                await self._stage(placement)
+            case Call.DELIVER:
+                await self._send_off(job, placement)
 
     async def fail(self, job: Held[job_pb2.Job], reason: StateReason) -> None:
         """End a job's placement for a reason of our own; the next step ends the job."""
@@ -94,64 +133,59 @@ class Lifecycle:
         if placement is not None and wire.placement_state(placement.message) not in PLACEMENT_ENDS:
             await self._move(placement, PlacementState.FAILED, reason)
 
-    async def _ended(
-        self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement], state: PlacementState
-    ) -> None:
-        """Bring the job to where the placement leaves it; what it held is free with its end."""
-        message = placement.message
-        changed = job.draft()
-        reason = reason_from(message.state_reason)
-        counted = counts(state, reason, begun=_begun(job.message, message))
-        left = not counted or job.message.attempt < max(1, job.message.max_attempts)
-        left = left and reason.code != UNDELIVERED
-        if state in UNTAKEN or (state is PlacementState.FAILED and not counted):
-            changed.refused_by.append(message.site)
-        if state in SETBACKS and not counted:
-            changed.attempt -= 1
-        target = job_state_of(state, attempts_left=left)
-        if target is not JobState.DONE and job.message.cancel_requested:
-            target = JobState.CANCELLED
-        elif target is JobState.PENDING and len(changed.refused_by) >= REFUSALS_MAX:
-            target = JobState.FAILED
-            reason = StateReason("GIVEN_UP", {"placements": str(len(changed.refused_by))}, reason)
-        if target is JobState.CANCELLED and not reason:
-            reason = StateReason("CANCELLED", {"while": wire.job_state(job.message)})
-        wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), reason, self._clock.now())
-        if target is JobState.PENDING:
-            changed.placement = ""
-        with span(names.SETTLE_JOB, parent=job.traceparent, job=job.name, state=target):
-            await self._store.commit(Update(job, changed), guards=[placement])
+    def _call(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> Call | None:
+        """The step to ask others for; None where there is none, or another is to be written first."""
+        course = self.go_on(self.course(job, placement))
+        return None if course.part() else course.call
 
-    async def _interrupted(
-        self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement], state: PlacementState
-    ) -> bool:
-        """Whether a cancellation, a lost site or a silent agent decided the step."""
-        message = placement.message
-        site = self._sites.get(message.site)
-        if site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST:
-            reason = StateReason("SITE_LOST", {"site": message.site})
-            # Only while it is recorded as lost has it no permission to run: a site that is back may have begun again.
-            await self._move(placement, PlacementState.LOST, reason, guards=[site] if site else [])
-            return True
-        if job.message.cancel_requested:
-            if state is PlacementState.COMMITTED:
-                await self._move(placement, PlacementState.CANCELLED, StateReason("CANCELLED", {"while": state}))
-                return True
-            if state is PlacementState.DELIVERING:
-                await self._move(placement, PlacementState.CANCELLED, StateReason("CANCELLED", {"while": state}))
-                return True
-            if not message.stop_requested:
-                stopped = placement.draft()
-                stopped.stop_requested = True
-                await self._store.commit(Update(placement, stopped))
-            return True
-        age = self._clock.now() - message.create_time.ToDatetime(UTC)
-        if state is PlacementState.COMMITTED and age > self._accept_max:
-            await self._move(placement, PlacementState.EXPIRED, StateReason("NOT_ACCEPTED", {"site": message.site}))
-            return True
-        return False
+    def _take(self, step: steps.Step, course: Course) -> None:
+        now, job = self._clock.now(), course.new_job
+        match step:
+            case steps.MovePlacement(to, reason):
+                if to is PlacementState.LOST:
+                    course.site = self._sites.get(course.new_placement.site)
+                _set_placement(course.new_placement, to, reason, now)
+            case steps.StopPlacement():
+                course.new_placement.stop_requested = True
+            case steps.ForgetTrouble():
+                job.ClearField("state_reason")
+            case steps.MoveJob():
+                if step.refused:
+                    job.refused_by.append(course.new_placement.site)
+                job.attempt -= step.uncounted
+                wire.set_job_state(job, job_moved(wire.job_state(job), step.to), step.reason, now)
+                if step.unplaced:
+                    job.placement = ""
 
-    async def _stage(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
+    def _facts(self, placement: placement_pb2.Placement) -> steps.PlacementFacts:
+        return steps.PlacementFacts(
+            state=wire.placement_state(placement),
+            site=placement.site,
+            reason=reason_from(placement.state_reason),
+            age=self._clock.now() - placement.create_time.ToDatetime(UTC),
+            begun=any(task.HasField("start_time") for task in placement.tasks),
+            stop_requested=placement.stop_requested,
+            has_inputs=bool(placement.work.inputs),
+        )
+
+    def _world(self, course: Course) -> steps.World:
+        placement = course.new_placement
+        site = self._sites.get(placement.site)
+        return steps.World(
+            site_lost=site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST,
+            failed_input=self._failure("TRANSFER_FAILED", placement.input_transfers),
+            failed_output=self._failure(UNDELIVERED, placement.output_transfers),
+            results=self._results(course.new_job, placement),
+            accept_max=self._accept_max,
+        )
+
+    def _results(self, job: job_pb2.Job, placement: placement_pb2.Placement) -> steps.Results:
+        made = placement.output_transfers
+        if not made and self._delivery.wanted(job, placement):
+            return steps.Results.UNSENT
+        return steps.Results.DONE if all(map(self._done, made)) else steps.Results.UNDER_WAY
+
+    async def _stage(self, placement: Held[placement_pb2.Placement]) -> None:
         """Make the transfers of inputs that are not at the site; the agent runs when it has them all."""
         message = placement.message
         missing: list[tuple[int, dataset_pb2.Dataset, placement_pb2.InputRoute]] = []
@@ -166,7 +200,6 @@ class Lifecycle:
             for index, dataset, route in missing
         ]
         if not asks:
-            await self._follow(job, PlacementState.ACCEPTED)
             return
         with span(names.STAGE_INPUTS, parent=message.traceparent, placement=message.name):
             transfers = await self._created(placement, asks)
@@ -184,39 +217,16 @@ class Lifecycle:
             await self._move(placement, PlacementState.FAILED, StateReason.of(refusal))
             return None
 
-    async def _watch_inputs(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
-        failed = self._failed(placement.message.input_transfers)
-        if failed is not None:
-            await self._move(placement, PlacementState.FAILED, _of_transfer("TRANSFER_FAILED", failed))
-            return
-        await self._follow(job, PlacementState.STAGING)
-
-    async def _deliver(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
-        """Move the results to where they are wanted; DONE when all have arrived."""
-        if wire.job_state(job.message) is not JobState.DELIVERING or tells_trouble(job.message.state_reason.code):
-            await self._follow(job, PlacementState.DELIVERING)
-            return
-        made = placement.message.output_transfers
-        if not made and await self._sent_off(job, placement):
-            return
-        failed = self._failed(made)
-        if failed is not None:
-            await self._move(placement, PlacementState.FAILED, _of_transfer(UNDELIVERED, failed))
-        elif all(self._done(name) for name in made):
-            await self._move(placement, *_delivered(placement.message))
-
-    async def _sent_off(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> bool:
-        """Take the next step towards the results' transfers; False where no result is wanted elsewhere."""
+    async def _send_off(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
+        """Take the next step towards the results' transfers."""
         try:
-            return await self._delivery.step(job.message, placement)
+            await self._delivery.step(job.message, placement)
         except ResourceExhausted as refusal:
             await self._wait_for_way(job, placement, refusal)
-            return True
         except (FailedPrecondition, InvalidArgument, NotFound) as refusal:
             if refusal.reason == "LEASE_GONE":
                 raise
             await self._move(placement, PlacementState.FAILED, StateReason(UNDELIVERED, cause=StateReason.of(refusal)))
-            return True
 
     async def _wait_for_way(
         self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement], refusal: ResourceExhausted
@@ -231,60 +241,55 @@ class Lifecycle:
         if changed.state_reason != job.message.state_reason:
             await self._store.commit(Update(job, changed))
 
-    async def _follow(self, job: Held[job_pb2.Job], state: PlacementState) -> None:
-        """Bring the job's state to the placement's; a defect that has passed is not told any more."""
-        target = job_state_of(state, attempts_left=True)
-        changed = job.draft()
-        if wire.job_state(job.message) is not target:
-            wire.set_job_state(changed, job_moved(wire.job_state(job.message), target), NO_REASON, self._clock.now())
-        elif tells_trouble(job.message.state_reason.code):
-            changed.ClearField("state_reason")
-        else:
-            return
-        with span(names.SETTLE_JOB, parent=job.traceparent, job=job.name, state=target):
-            await self._store.commit(Update(job, changed))
-
     async def _move(
         self,
         placement: Held[placement_pb2.Placement],
         to: PlacementState,
         reason: StateReason,
         transfers: Sequence[str] = (),
-        guards: Sequence[Guard] = (),
     ) -> None:
         changed = placement.draft()
-        state = placement_moved(wire.placement_state(changed), to, placement.name)
         changed.input_transfers.extend(transfers)
-        wire.set_placement_state(changed, state, reason, self._clock.now(), ended=state in PLACEMENT_ENDS)
-        with span(names.SETTLE_PLACEMENT, parent=placement.traceparent, placement=placement.name, state=state):
-            await self._store.commit(Update(placement, changed), guards=guards)
+        _set_placement(changed, to, reason, self._clock.now())
+        with span(names.SETTLE_PLACEMENT, parent=placement.traceparent, placement=placement.name, state=to):
+            await self._store.commit(Update(placement, changed))
 
-    def _failed(self, names: Sequence[str]) -> transfer_pb2.Transfer | None:
-        for name in names:
+    def _failure(self, code: str, transfers: Sequence[str]) -> StateReason:
+        for name in transfers:
             held = self._transfers.get(name)
             if held is not None and held.message.state in FAILED_TRANSFERS:
-                return held.message
-        return None
+                return StateReason(code, {"transfer": name}).after(reason_from(held.message.state_reason))
+        return NO_REASON
 
     def _done(self, name: str) -> bool:
         held = self._transfers.get(name)
         return held is not None and held.message.state == transfer_pb2.Transfer.STATE_DONE
 
 
-def _delivered(placement: placement_pb2.Placement) -> tuple[PlacementState, StateReason]:
-    """The end of a placement whose results have arrived: its agent has said where only some tasks ended well."""
-    reason = reason_from(placement.state_reason)
-    return (PlacementState.FAILED, reason) if reason else (PlacementState.DONE, StateReason("DONE"))
+@contextmanager
+def told(moved: Iterable[Moved | None]) -> Iterator[None]:
+    """A span for each job that goes on, in its own trace; calls made inside are told in that of the last."""
+    with ExitStack() as spans:
+        for held, job in filter(None, moved):
+            state = wire.job_state(job)
+            spans.enter_context(span(names.SETTLE_JOB, parent=held.traceparent, job=held.name, state=state))
+        yield
 
 
-def _of_transfer(code: str, failed: transfer_pb2.Transfer) -> StateReason:
-    return StateReason(code, {"transfer": failed.name}).after(reason_from(failed.state_reason))
+def _job_facts(job: job_pb2.Job) -> steps.JobFacts:
+    return steps.JobFacts(
+        state=wire.job_state(job),
+        reason=reason_from(job.state_reason),
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        refusals=len(job.refused_by),
+        cancel_requested=job.cancel_requested,
+    )
 
 
-def _begun(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:
-    """Whether a task of the placement has begun, as far as it was told."""
-    ran = wire.job_state(job) in (JobState.RUNNING, JobState.DELIVERING)
-    return ran or any(task.HasField("start_time") for task in placement.tasks)
+def _set_placement(placement: placement_pb2.Placement, to: PlacementState, reason: StateReason, now: datetime) -> None:
+    state = placement_moved(wire.placement_state(placement), to, placement.name)
+    wire.set_placement_state(placement, state, reason, now, ended=state in PLACEMENT_ENDS)
 
 
 def _input_transfer(

@@ -19,22 +19,26 @@ from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_job
 from suanmesh_scheduler.cancelling import WHILE_WAITING
 from suanmesh_scheduler.circuits import Circuits
+from suanmesh_scheduler.commits import Part
 from suanmesh_scheduler.domain.states import FOR_A_PERSON, JOB_ENDS, JobState, job_moved, wait_reason
 from suanmesh_scheduler.domain.waiting_queue import Precedence, WaitingQueue, in_precedence
-from suanmesh_scheduler.lifecycle import Lifecycle
+from suanmesh_scheduler.lifecycle import Course, Lifecycle, Moved, told
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.rounds import Outcome, Rounds
 from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_scheduler.transitions import Transitions
 from suanmesh_sdk.state_reasons import reason_from, reason_to
 from suanmesh_store import Conflict, Held, Store, Update, WorkQueue
 from suanmesh_store.layout import JOBS
-from suanmesh_telemetry import names, span
 
 log = structlog.get_logger()
 
+SETTLED_MAX = 100
+"""Jobs whose steps are taken and committed together."""
+
 
 class Reconciler:
-    """One job at a time each, several jobs side by side."""
+    """Many jobs at a time: what only they decide together, what others are asked for side by side."""
 
     def __init__(
         self,
@@ -42,22 +46,28 @@ class Reconciler:
         mirrors: Mirrors,
         rounds: Rounds,
         lifecycle: Lifecycle,
+        transitions: Transitions,
         circuits: Circuits,
         clock: Clock,
         settings: SchedulerSettings,
         backoff: FailureBackoff,
+        turns: FailureBackoff,
     ) -> None:
+        """`backoff` is for jobs, `turns` for what many take together."""
         self._store = store
         self._jobs = mirrors.jobs
         self._placements = mirrors.placements
         self._transfers = mirrors.transfers
         self._rounds = rounds
         self._lifecycle = lifecycle
+        self._transitions = transitions
         self._circuits = circuits
         self._clock = clock
         self._settings = settings
         self._backoff = backoff
+        self._turns = turns
         self._queue = WorkQueue()
+        self._calling = WorkQueue()
         self._waiting = WorkQueue()
         self._in_turn = WaitingQueue()
 
@@ -69,6 +79,7 @@ class Reconciler:
             tasks.create_task(self._follow_transfers())
             tasks.create_task(self._resync())
             tasks.create_task(self._place())
+            tasks.create_task(self._settle_all())
             for _ in range(self._settings.parallel_jobs_max):
                 tasks.create_task(self._work())
 
@@ -149,14 +160,69 @@ class Reconciler:
             if job.name in outcome.refused:
                 await self._put_off(job.name, outcome.refused[job.name])
 
+    async def _settle_all(self) -> None:
+        """Steps that need nobody else are taken by many jobs together."""
+        while True:
+            await self._queue.some()
+            names = self._queue.take_many(SETTLED_MAX)
+            await self._settle_each([name for name in names if not self._turns.parked_s(name)])
+
+    async def _settle_each(self, names: Sequence[str]) -> None:
+        """One turn; a defect in it is looked for by halves, as in a round."""
+        if len(names) == 1:
+            act, failed = partial(self._settle_or_put_off, names), partial(self._tell_defect, names[0])
+            await self._turns.run(names[0], act, failed)
+        elif names and not await self._turns.run(f"turn of {names[0]}", partial(self._settle_or_put_off, names)):
+            await self._settle_each(names[: len(names) // 2])
+            await self._settle_each(names[len(names) // 2 :])
+
+    async def _settle_or_put_off(self, names: Sequence[str]) -> None:
+        try:
+            refused = await self._settle(names)
+        except Refusal as refusal:
+            refused = dict.fromkeys(names, refusal)
+        for name, why in refused.items():
+            await self._put_off(name, why)
+
+    async def _settle(self, names: Sequence[str]) -> dict[str, Refusal]:
+        """Take the steps of some jobs with one commit; by job, what refused it."""
+        async with self._transitions.turn():
+            parts: dict[str, Part] = {}
+            moved: list[Moved | None] = []
+            for held in filter(None, map(self._jobs.get, names)):
+                if wire.job_state(held.message) in JOB_ENDS or self._backoff.parked_s(held.name):
+                    continue
+                if held.message.placement:
+                    course = self._course(held)
+                    part, went = (course.part(), course.job_moved) if course is not None else ([], None)
+                    if not part and (course is None or course.call is not None):
+                        self._calling.add([held.name])
+                else:
+                    ended = self._ended_waiting(held)
+                    part, went = ([Update(held, ended)], (held, ended)) if ended is not None else ([], None)
+                if part:
+                    parts[held.name] = part
+                    moved.append(went)
+            with told(moved):
+                return await self._transitions.commit(parts)
+
+    def _course(self, held: Held[job_pb2.Job]) -> Course | None:
+        """The course of a job that has a place; None where its placement is not seen yet."""
+        placement = self._placements.get(held.message.placement)
+        return None if placement is None else self._lifecycle.go_on(self._lifecycle.course(held, placement))
+
     async def _work(self) -> None:
         while True:
-            async with self._queue.turn() as name:
-                await self._backoff.run(name, partial(self._settle_or_put_off, name), partial(self._tell_defect, name))
+            async with self._calling.turn() as name:
+                await self._backoff.run(name, partial(self._ask_or_put_off, name), partial(self._tell_defect, name))
 
-    async def _settle_or_put_off(self, name: str) -> None:
+    async def _ask_or_put_off(self, name: str) -> None:
+        """Take a step for which others are asked: where the mirrors are behind its commit fails, and it comes again."""
+        held = self._jobs.get(name)
+        if held is None or not held.message.placement or wire.job_state(held.message) in JOB_ENDS:
+            return
         try:
-            await self._settle(name)
+            await self._lifecycle.ask(held)
         except Refusal as refusal:
             await self._put_off(name, refusal)
 
@@ -187,19 +253,15 @@ class Reconciler:
             if job.state_reason != held.message.state_reason:
                 await self._store.commit(Update(held, job))
 
-    async def _settle(self, name: str) -> None:
-        """As the mirror shows the job: where that is behind, the commit fails, and the job is looked at again."""
-        held = self._jobs.get(name)
-        if held is None or wire.job_state(held.message) in JOB_ENDS:
-            return
-        if held.message.placement:
-            await self._lifecycle.step(held)
-        elif held.message.cancel_requested:
-            await self._end(held, JobState.CANCELLED, WHILE_WAITING)
-        elif _is_overdue(held.message, self._clock.now()):
-            deadline = held.message.constraints.deadline.ToJsonString()
-            missed = StateReason("DEADLINE_MISSED", {"deadline": deadline})
-            await self._end(held, JobState.FAILED, missed.after(reason_from(held.message.state_reason)))
+    def _ended_waiting(self, held: Held[job_pb2.Job]) -> job_pb2.Job | None:
+        """A job at its end that waited for a place; None where it may go on waiting."""
+        job = held.message
+        if job.cancel_requested:
+            return self._at_end(held, JobState.CANCELLED, WHILE_WAITING)
+        if _is_overdue(job, self._clock.now()):
+            missed = StateReason("DEADLINE_MISSED", {"deadline": job.constraints.deadline.ToJsonString()})
+            return self._at_end(held, JobState.FAILED, missed.after(reason_from(job.state_reason)))
+        return None
 
     async def _give_up(self, name: str, refusal: Refusal) -> None:
         """What has no room in a document never will have: the job fails, its placement first."""
@@ -208,13 +270,14 @@ class Reconciler:
         if held is not None and held.message.placement:
             await self._lifecycle.fail(held, StateReason.of(refusal))
         elif held is not None:
-            await self._end(held, JobState.FAILED, StateReason.of(refusal))
+            job = self._at_end(held, JobState.FAILED, StateReason.of(refusal))
+            with told([(held, job)]):
+                await self._store.commit(Update(held, job))
 
-    async def _end(self, held: Held[job_pb2.Job], state: JobState, reason: StateReason) -> None:
+    def _at_end(self, held: Held[job_pb2.Job], state: JobState, reason: StateReason) -> job_pb2.Job:
         job = held.draft()
         wire.set_job_state(job, job_moved(wire.job_state(job), state), reason, self._clock.now())
-        with span(names.SETTLE_JOB, parent=held.traceparent, job=held.name, state=state):
-            await self._store.commit(Update(held, job))
+        return job
 
 
 def _party_of(held: Held[job_pb2.Job]) -> str:

@@ -1,82 +1,145 @@
-"""Taking in what agents report of their placements."""
+"""Taking in what agents report of their placements, and what follows from it for their jobs."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name, last, output_dataset_id
-from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied
+from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.checking import LOG
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, REPORTABLE, PlacementState, placement_moved, reached
+from suanmesh_scheduler.lifecycle import Course, Lifecycle, told
+from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_scheduler.transitions import Transitions
 from suanmesh_sdk.state_reasons import reason_from
-from suanmesh_store import Change, Conflict, Store, Update
-from suanmesh_store.layout import JOBS, PLACEMENTS
+from suanmesh_store import Conflict, Held, Kind, Mirror, Store
+from suanmesh_store.layout import JOBS, PLACEMENTS, M
 
+REPORTS_MAX = 100
+"""Reports taken in together."""
 TURNS_MAX = 5
 """How often a write is tried that another writer overtakes."""
+Taken = placement_pb2.Placement | Refusal
+"""What became of a report: the placement after it, or why it was not taken."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A report of a site's agent, and what became of it."""
+
+    report: pb.TaskReport
+    site: str
+    taken: Taken | None = None
 
 
 class Reporting:
-    """Moves placements as their agents say, as far as the table allows."""
+    """Moves placements as their agents say, as far as the table allows, and their jobs with them."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, mirrors: Mirrors, lifecycle: Lifecycle, transitions: Transitions, clock: Clock
+    ) -> None:
         self._store = store
+        self._mirrors = mirrors
+        self._lifecycle = lifecycle
+        self._transitions = transitions
         self._clock = clock
+        self._waiting: list[Asked] = []
 
-    async def take(self, report: pb.TaskReport, site: str) -> placement_pb2.Placement:
-        """Take in one report of the agent of `site`; what has been reached already changes nothing.
+    async def take(self, reports: Iterable[pb.TaskReport], site: str) -> list[Taken]:
+        """Take in reports of the agent of `site`, in their order; what has been reached already changes nothing.
 
-        The scheduler itself writes placements and jobs too: where it was faster, the report is read anew.
+        All that waits for the turn, of whatever site, is taken in together. The scheduler itself writes placements and
+        jobs too: where it was faster, a report is looked at anew.
         """
-        for _ in range(TURNS_MAX - 1):
-            try:
-                return await self._take(report, site)
-            except Conflict:
-                continue
-        return await self._take(report, site)
+        asked = [Asked(report, site) for report in reports]
+        self._waiting += asked
+        try:
+            while any(each.taken is None for each in asked):
+                async with self._transitions.turn():
+                    await self._take(self._waiting[:REPORTS_MAX])
+                    self._waiting = [each for each in self._waiting if each.taken is None]
+        finally:
+            gone = set(map(id, asked))
+            self._waiting = [each for each in self._waiting if id(each) not in gone]
+        return [each.taken for each in asked if each.taken is not None]
 
-    async def _take(self, report: pb.TaskReport, site: str) -> placement_pb2.Placement:
-        held = await self._store.get(PLACEMENTS, checked_name(report.placement, "placements", field="placement"))
-        if held is None:
-            raise NotFound("PLACEMENT_UNKNOWN", f"no placement {report.placement}", name=report.placement)
-        if held.message.site != site:
-            message = f"{report.placement} is not a placement of {site}"
-            raise PermissionDenied("NOT_OWNER", message, name=report.placement)
-        reported = _reported(report, held.message.work)
-        state = wire.placement_state(held.message)
-        placement = held.draft()
-        changes: list[Change] = []
+    async def _take(self, asked: Sequence[Asked]) -> None:
+        left = [each for each in asked if each.taken is None]
+        for _ in range(TURNS_MAX):
+            try:
+                await self._transitions.caught_up()
+                await self._attempt(left)
+            except Refusal as refusal:
+                for each in left:
+                    each.taken = refusal
+            left = [each for each in left if isinstance(each.taken, Conflict)]
+            if not left:
+                return
+
+    async def _attempt(self, asked: Sequence[Asked]) -> None:
+        """Take in reports as the mirrors show their placements; what was committed a moment ago etcd shows first."""
+        named = dict.fromkeys(each.report.placement for each in asked)
+        placements = await self._read(self._mirrors.placements, PLACEMENTS, named)
+        jobs_of = dict.fromkeys(held.message.job for held in placements.values())
+        jobs = await self._read(self._mirrors.jobs, JOBS, jobs_of)
+        courses = {name: self._lifecycle.course(jobs.get(held.message.job), held) for name, held in placements.items()}
+        answers = [self._reported(each, courses) for each in asked]
+        parts = {name: part for name, course in courses.items() if (part := self._lifecycle.go_on(course).part())}
+        with told(course.job_moved for course in courses.values()):
+            refused = await self._transitions.commit(parts)
+        for each, answer in zip(asked, answers, strict=True):
+            name = each.report.placement
+            each.taken = answer or refused.get(name) or courses[name].new_placement
+
+    async def _read(self, mirror: Mirror[M], kind: Kind[M], wanted: Iterable[str]) -> dict[str, Held[M]]:
+        found = {name: held for name in wanted if (held := mirror.get(name)) is not None}
+        missing = [name for name in wanted if name not in found]
+        return found | (await self._store.get_many(kind, missing) if missing else {})
+
+    def _reported(self, asked: Asked, courses: Mapping[str, Course]) -> Refusal | None:
+        """Bring a placement to where its report says; why not, where it is refused."""
+        try:
+            self._note(asked.report, self._course_of(asked, courses))
+        except Refusal as refusal:
+            return refusal
+        return None
+
+    def _course_of(self, asked: Asked, courses: Mapping[str, Course]) -> Course:
+        name = checked_name(asked.report.placement, "placements", field="placement")
+        course = courses.get(name)
+        if course is None:
+            raise NotFound("PLACEMENT_UNKNOWN", f"no placement {name}", name=name)
+        if course.new_placement.site != asked.site:
+            raise PermissionDenied("NOT_OWNER", f"{name} is not a placement of {asked.site}", name=name)
+        return course
+
+    def _note(self, report: pb.TaskReport, course: Course) -> None:
+        placement = course.new_placement
+        reported, state = _reported_state(report, placement.work), wire.placement_state(placement)
+        moved = None if reached(state, reported) else placement_moved(state, reported, placement.name)
+        if moved is not None:
+            _check_outputs(report, placement)
+        if state in PLACEMENT_ENDS:
+            return
         if report.tasks:
             del placement.tasks[:]
             placement.tasks.extend(report.tasks)
             bound_placement(placement)
-        if not reached(state, reported):
-            moved = placement_moved(state, reported, held.name)
+        if moved is not None:
             reason, ended = reason_from(report.reason), moved in PLACEMENT_ENDS
             wire.set_placement_state(placement, moved, reason, self._clock.now(), ended=ended)
-            if report.output_datasets:
-                _check_outputs(report, held.message)
-                changes += await self._with_outputs(placement.job, report)
-        if state in PLACEMENT_ENDS or placement == held.message:
-            return held.message
-        await self._store.commit(Update(held, placement), *changes)
-        return placement
-
-    async def _with_outputs(self, name: str, report: pb.TaskReport) -> list[Change]:
-        """The job's outputs are named in the same transaction that says they are there."""
-        held = await self._store.get(JOBS, name)
-        if held is None:
-            return []
-        job = held.draft()
-        del job.output_datasets[:]
-        job.output_datasets.extend(report.output_datasets)
-        return [Update(held, job)]
+            if report.output_datasets:  # named in the same transaction that says they are there
+                del course.new_job.output_datasets[:]
+                course.new_job.output_datasets.extend(report.output_datasets)
 
 
-def _reported(report: pb.TaskReport, work: placement_pb2.Work) -> PlacementState:
+def _reported_state(report: pb.TaskReport, work: placement_pb2.Work) -> PlacementState:
     """The state reported. Raises InvalidArgument where an agent says what it cannot know."""
     known = report.state in placement_pb2.Placement.State.values()
     name = placement_pb2.Placement.State.Name(report.state).removeprefix("STATE_") if known else f"state {report.state}"

@@ -17,7 +17,7 @@ from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reads import SchedulerReads, shown
-from suanmesh_scheduler.reporting import TURNS_MAX, Reporting
+from suanmesh_scheduler.reporting import TURNS_MAX, Reporting, Taken
 from suanmesh_scheduler.submitting import Submitting
 from suanmesh_sdk.status import status_of
 from suanmesh_store import Conflict, Store
@@ -61,13 +61,8 @@ class SchedulerService(SchedulerReads):
 
     async def ReportTasks(self, request: pb.ReportTasksRequest, call: Call) -> pb.ReportTasksResponse:
         _within("reports", len(request.reports))
-        results = []
-        for report in request.reports:
-            try:
-                results.append(pb.TaskReportResult(placement=await self._reporting.take(report, call.site)))
-            except Refusal as refusal:
-                results.append(pb.TaskReportResult(error=status_of(refusal, area="scheduler")))
-        return pb.ReportTasksResponse(results=results)
+        taken = await self._reporting.take(request.reports, call.site)
+        return pb.ReportTasksResponse(results=list(map(_report_result, taken)))
 
     async def _cancelled(self, request: pb.CancelJobRequest, call: Call) -> job_pb2.Job:
         """Ask once for the end; the reconciler brings it about."""
@@ -84,6 +79,12 @@ class SchedulerService(SchedulerReads):
         if held.message.cancel_requested:
             return shown(held)
         return await self._cancelling.cancel(held, call)
+
+
+def _report_result(taken: Taken) -> pb.TaskReportResult:
+    if isinstance(taken, Refusal):
+        return pb.TaskReportResult(error=status_of(taken, area="scheduler"))
+    return pb.TaskReportResult(placement=taken)
 
 
 def _within(field: str, count: int) -> None:

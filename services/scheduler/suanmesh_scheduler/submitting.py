@@ -132,7 +132,7 @@ class Submitting:
                     return news
         finally:
             self._reserved -= reserved
-        raise Conflict((), name="the batch", expected="free names", found="names taken meanwhile")
+        raise Conflict({}, name="the batch", expected="free names", found="names taken meanwhile")
 
     async def _keep(self, news: Mapping[int, Outcome], earlier: Mapping[int, Outcome], call: Call) -> None:
         """One transaction for all jobs, and the record of what is settled; nothing where nothing is."""

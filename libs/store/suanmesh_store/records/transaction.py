@@ -144,7 +144,8 @@ class Transaction:
             return None
         first = stale[0]
         expected, found = first.expected or "absent", _etag(self._row(first.place)) or "absent"
-        return Conflict(tuple(change.place[1] for change in stale), name=first.place[1], expected=expected, found=found)
+        names = dict.fromkeys((change.place[1] for change in stale), 0)
+        return Conflict(names, name=first.place[1], expected=expected, found=found)
 
     def _change(self, change: Encoded, write: EncodedWrite) -> Record[Any] | None:
         before = self._row(change.place)

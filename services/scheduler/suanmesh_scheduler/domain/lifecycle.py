@@ -1,0 +1,182 @@
+"""What becomes next of a job that has a placement: one step at a time, from what is known of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from suanmesh_kernel.reasons import NO_REASON, StateReason
+from suanmesh_scheduler.domain.states import (
+    JOB_ENDS,
+    PLACEMENT_ENDS,
+    JobState,
+    PlacementState,
+    counts,
+    job_state_of,
+    tells_trouble,
+)
+
+REFUSALS_MAX = 8
+"""Sites that may refuse or lose a job before it fails."""
+UNTAKEN = frozenset({PlacementState.REFUSED, PlacementState.EXPIRED, PlacementState.LOST})
+"""Ends of a placement after which its site is tried again later, after all others."""
+SETBACKS = UNTAKEN | {PlacementState.FAILED, PlacementState.PREEMPTED}
+"""Ends after which the job is placed anew."""
+UNDELIVERED = "DELIVERY_FAILED"
+"""Reason of an end after which another run would be paid for and be delivered no better."""
+
+
+class Results(StrEnum):
+    """How far results have come that are wanted elsewhere."""
+
+    DONE = "DONE"
+    """All have arrived, or none is wanted elsewhere."""
+    UNSENT = "UNSENT"
+    UNDER_WAY = "UNDER_WAY"
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """A job, as far as its next step goes; `attempt` counts the one under way."""
+
+    state: JobState
+    reason: StateReason = NO_REASON
+    attempt: int = 1
+    max_attempts: int = 1
+    refusals: int = 0
+    cancel_requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementFacts:
+    """A placement, as far as the next step goes; `begun` says that a task was told to have started."""
+
+    state: PlacementState
+    site: str
+    reason: StateReason = NO_REASON
+    age: timedelta = timedelta(0)
+    begun: bool = False
+    stop_requested: bool = False
+    has_inputs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is known around them. A transfer that failed is the reason of a failure, with what it moved."""
+
+    site_lost: bool = False
+    failed_input: StateReason = NO_REASON
+    failed_output: StateReason = NO_REASON
+    results: Results = Results.DONE
+    accept_max: timedelta = timedelta(seconds=30)
+    """How long an agent may take to accept or refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveJob:
+    """The job goes to another state; where the placement came to nothing, `unplaced` waits for another place."""
+
+    to: JobState
+    reason: StateReason = NO_REASON
+    refused: bool = False
+    """The site is tried again later, after all others."""
+    uncounted: bool = False
+    """It was no attempt."""
+    unplaced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetTrouble:
+    """A defect, or a wait for a person, that the job tells of has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovePlacement:
+    """The placement goes to another state."""
+
+    to: PlacementState
+    reason: StateReason
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlacement:
+    """The agent is asked to stop it."""
+
+
+class Call(StrEnum):
+    """A step for which others are asked."""
+
+    STAGE = "STAGE"
+    """Make the transfers of inputs that are not at the site, if there are any."""
+    DELIVER = "DELIVER"
+    """Hold the ways of results, then make their transfers."""
+
+
+Step = MoveJob | ForgetTrouble | MovePlacement | StopPlacement | Call
+
+
+def next_step(job: JobFacts, placement: PlacementFacts, world: World) -> Step | None:
+    """The one step to take now; None where there is nothing to do but wait."""
+    if job.state in JOB_ENDS:
+        return None
+    if placement.state in PLACEMENT_ENDS:
+        return _ended(job, placement)
+    if world.site_lost:
+        return MovePlacement(PlacementState.LOST, StateReason("SITE_LOST", {"site": placement.site}))
+    if job.cancel_requested:
+        return _cancelled(placement)
+    if placement.state is PlacementState.COMMITTED and placement.age > world.accept_max:
+        return MovePlacement(PlacementState.EXPIRED, StateReason("NOT_ACCEPTED", {"site": placement.site}))
+    if placement.state is PlacementState.STAGING and world.failed_input:
+        return MovePlacement(PlacementState.FAILED, world.failed_input)
+    if follow := _followed(job, placement.state):
+        return follow
+    if placement.state is PlacementState.ACCEPTED and placement.has_inputs:
+        return Call.STAGE
+    return _delivered(placement, world) if placement.state is PlacementState.DELIVERING else None
+
+
+def _cancelled(placement: PlacementFacts) -> Step | None:
+    """What no task runs of ends at once; the rest is the agent's to stop."""
+    if placement.state in (PlacementState.COMMITTED, PlacementState.DELIVERING):
+        return MovePlacement(PlacementState.CANCELLED, StateReason("CANCELLED", {"while": placement.state}))
+    return None if placement.stop_requested else StopPlacement()
+
+
+def _followed(job: JobFacts, state: PlacementState) -> Step | None:
+    """The job goes where its placement is; a defect that has passed is not told any more."""
+    target = job_state_of(state, attempts_left=True)
+    if job.state is not target:
+        return MoveJob(target)
+    return ForgetTrouble() if tells_trouble(job.reason.code) else None
+
+
+def _delivered(placement: PlacementFacts, world: World) -> Step | None:
+    """DONE when all results have arrived; the agent has said before where only some tasks ended well."""
+    if world.failed_output:
+        return MovePlacement(PlacementState.FAILED, world.failed_output)
+    if world.results is not Results.DONE:
+        return Call.DELIVER if world.results is Results.UNSENT else None
+    if placement.reason:
+        return MovePlacement(PlacementState.FAILED, placement.reason)
+    return MovePlacement(PlacementState.DONE, StateReason("DONE"))
+
+
+def _ended(job: JobFacts, placement: PlacementFacts) -> MoveJob:
+    """Where a placement's end leaves the job; what it held is free with its end."""
+    state, reason = placement.state, placement.reason
+    begun = placement.begun or job.state in (JobState.RUNNING, JobState.DELIVERING)
+    counted = counts(state, reason, begun=begun)
+    left = (not counted or job.attempt < max(1, job.max_attempts)) and reason.code != UNDELIVERED
+    refused = state in UNTAKEN or (state is PlacementState.FAILED and not counted)
+    target = job_state_of(state, attempts_left=left)
+    if target is not JobState.DONE and job.cancel_requested:
+        target = JobState.CANCELLED
+    elif target is JobState.PENDING and job.refusals + refused >= REFUSALS_MAX:
+        target = JobState.FAILED
+        reason = StateReason("GIVEN_UP", {"placements": str(job.refusals + refused)}, reason)
+    if target is JobState.CANCELLED and not reason:
+        reason = StateReason("CANCELLED", {"while": job.state})
+    uncounted = state in SETBACKS and not counted
+    return MoveJob(target, reason, refused, uncounted, unplaced=target is JobState.PENDING)
