@@ -1,15 +1,19 @@
-"""What contract suites share: a real etcd of three members, started once, and executors of every kind."""
+"""What contract suites share: an etcd of three members, PostgreSQL, ledgers on it, and executors of every kind."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from executor_kinds import KINDS, ProcessExecutor, make_executor
+from ledger_commands import OpenLedger
 from postgres import ABSENT, Postgres, binaries, running
 
+from suanmesh_accounting.ledger import open_ledger
+from suanmesh_accounting.ledger.sql import SqlLedger
 from suanmesh_local.etcd import EtcdCluster
 
 
@@ -53,3 +57,18 @@ def executor(kind: str, tmp_path: Path) -> Iterator[ProcessExecutor]:
     for placement in made.placements():
         made.forget(placement)
     made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def opening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenLedger]:
+    """Opens the same ledger, as often as a test wants, each time as another process would."""
+    sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path}/ledger" if sqlite else request.getfixturevalue("postgres").new_database()
+    async with AsyncExitStack() as closing:
+
+        def open_one() -> SqlLedger:
+            ledger = open_ledger(url)
+            closing.push_async_callback(ledger.close)
+            return ledger
+
+        yield open_one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,11 +17,13 @@ from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.ledger import Account, AccountKind
 from suanmesh_accounting.domain.prices import Reading
 from suanmesh_accounting.domain.quarantine import Room
+from suanmesh_accounting.ledger.sql import SqlLedger
 from suanmesh_accounting.ports import Ledger, accepted
 from suanmesh_kernel.refusals import Refusal
 
 ALL = q.Cut(10_000, "", "")
 MANY_ROOM = Room(1000, 1 << 20, timedelta(days=7))
+OpenLedger = Callable[[], SqlLedger]
 ACME, BOOK = "accounts/acme", "priceBooks/a"
 
 

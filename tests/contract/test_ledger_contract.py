@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from ledger_commands import (
     ALL,
     BOOK,
     MANY_ROOM,
+    OpenLedger,
     account_named,
     assert_sound,
     found,
@@ -34,31 +33,14 @@ from suanmesh_accounting.domain import commands as c
 from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState
 from suanmesh_accounting.domain.quarantine import Room
-from suanmesh_accounting.ledger import group_commit, open_ledger
+from suanmesh_accounting.ledger import group_commit
 from suanmesh_accounting.ledger.sql import SqlLedger
 from suanmesh_accounting.ports import Ledger
 from suanmesh_kernel.refusals import Refusal, Unavailable
 
-Open = Callable[[], SqlLedger]
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def opening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
-    """Opens the same ledger, as often as a test wants, each time as another process would."""
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/ledger" if sqlite else request.getfixturevalue("postgres").new_database()
-    async with AsyncExitStack() as closing:
-
-        def open_one() -> SqlLedger:
-            ledger = open_ledger(url)
-            closing.push_async_callback(ledger.close)
-            return ledger
-
-        yield open_one
-
 
 @pytest.fixture
-async def ledger(opening: Open) -> Ledger:
+async def ledger(opening: OpenLedger) -> Ledger:
     """With one account of 1000, and a book by which a microsecond of a core costs a micro."""
     ledger = opening()
     await found(ledger)
@@ -137,7 +119,7 @@ async def test_usage_is_charged_once_however_often_it_comes(ledger: Ledger) -> N
     await assert_sound(ledger)
 
 
-async def test_a_task_is_billed_for_what_it_used_however_it_was_reported(opening: Open) -> None:
+async def test_a_task_is_billed_for_what_it_used_however_it_was_reported(opening: OpenLedger) -> None:
     """A thousand readings of a tenth of a micro are a hundred micros, not nothing, also across a restart."""
     ledger = opening()
     await found(ledger)
@@ -197,7 +179,7 @@ async def test_an_answer_is_kept_with_its_effect(ledger: Ledger) -> None:
     assert await ledger.page(q.AnswerTo(request)) is None
 
 
-async def test_a_request_sent_twice_at_once_has_one_effect(opening: Open) -> None:
+async def test_a_request_sent_twice_at_once_has_one_effect(opening: OpenLedger) -> None:
     """Two instances may both get the request of an impatient client."""
     ledgers = [opening(), opening()]
     await found(ledgers[0])
@@ -244,7 +226,7 @@ async def paged(ledger: Ledger, query: Callable[[q.Cut], q.Query[q.Page[Any]]]) 
             return items
 
 
-async def test_holds_of_several_writers_never_promise_the_same_money(opening: Open) -> None:
+async def test_holds_of_several_writers_never_promise_the_same_money(opening: OpenLedger) -> None:
     """Two schedulers that both believe their job is paid for leave one provider with nothing."""
     ledgers = [opening(), opening()]
     accounts = [f"accounts/{n}" for n in range(5)]
@@ -270,7 +252,7 @@ async def test_holds_of_several_writers_never_promise_the_same_money(opening: Op
     await assert_sound(ledgers[0])
 
 
-async def test_usage_sent_to_several_writers_is_charged_once(opening: Open) -> None:
+async def test_usage_sent_to_several_writers_is_charged_once(opening: OpenLedger) -> None:
     """During a failover a site sends the same records to the old leader and to the new one."""
     ledgers = [opening(), opening()]
     await found(ledgers[0])
@@ -349,7 +331,7 @@ async def _defect(ledger: Ledger) -> bool:
     return True
 
 
-async def test_a_ledger_that_is_closed_is_told_as_such(opening: Open) -> None:
+async def test_a_ledger_that_is_closed_is_told_as_such(opening: OpenLedger) -> None:
     """Usage that arrives during a failover must be sent again to the next leader, not be answered INTERNAL."""
     ledger = opening()
     await found(ledger)
@@ -360,7 +342,7 @@ async def test_a_ledger_that_is_closed_is_told_as_such(opening: Open) -> None:
         await ledger.page(q.StandingHolds())
 
 
-async def test_a_ledger_goes_on_from_what_it_holds(opening: Open) -> None:
+async def test_a_ledger_goes_on_from_what_it_holds(opening: OpenLedger) -> None:
     """A restart must find every promise, and who was charged what."""
     before = opening()
     await found(before)

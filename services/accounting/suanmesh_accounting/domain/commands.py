@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from suanmesh_accounting.domain.lead import Identity
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState, Move
@@ -90,8 +90,7 @@ class MoveHold(Command[None]):
     to: HoldState
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(NamedTuple):
     """What a usage record says; `site`, `epoch` and `sequence` identify it."""
 
     site: str

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from suanmesh_kernel.refusals import FailedPrecondition, ResourceExhausted
 
@@ -66,8 +67,7 @@ class Move:
     placement: str
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """One side of an entry; positive credits the account."""
 
     account: str
@@ -135,8 +135,7 @@ class Hold:
         return 0 if self.state is HoldState.RELEASED else self.left_micros
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """A rated amount: what of it is charged, and what its payee bears."""
 
     charged_micros: int

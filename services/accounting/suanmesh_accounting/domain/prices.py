@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from suanmesh_kernel.money import Price, divided_half_even
 from suanmesh_kernel.refusals import InvalidArgument
@@ -54,16 +55,14 @@ class LinkTariff:
     price: Price
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """How much of a meter was used."""
 
     meter: int
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class RatedLine:
+class RatedLine(NamedTuple):
     """One rated line: what, how much, at which price, to whom."""
 
     meter: int

@@ -11,8 +11,9 @@ from suanmesh_accounting.domain import commands as c
 from suanmesh_accounting.domain.lead import Identity
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.hold_charges import work_of
 from suanmesh_accounting.ledger.paying import credit_account, move_hold, open_account, place_hold, publish_book
-from suanmesh_accounting.ledger.rating import expire_usage, record_usage, work_of
+from suanmesh_accounting.ledger.rating import expire_usage, record_usage
 from suanmesh_accounting.ledger.session import Session
 from suanmesh_kernel.refusals import Refusal
 
@@ -43,6 +44,8 @@ def _done(session: Session, command: c.Command[Any]) -> Any:
     """Raises Refusal before it has changed anything."""
     if isinstance(command, c.Once):
         return _once(session, command)
+    if not isinstance(command, c.RecordUsage):
+        session.settle()
     return _ACTS[type(command)](session, command)
 
 

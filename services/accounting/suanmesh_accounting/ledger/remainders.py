@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from suanmesh_accounting.domain.prices import Rate
 from suanmesh_accounting.ledger import tables as t
-from suanmesh_accounting.ledger.writing import Tracked, change_rows, insert_rows
+from suanmesh_accounting.ledger.writing import change_rows, insert_rows
 
 
 class Remainders:
@@ -16,42 +16,43 @@ class Remainders:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._works: dict[str, dict[Rate, Tracked[int]]] = {}
+        self._before: dict[str, dict[Rate, int]] = {}
+        self._now: dict[str, dict[Rate, int]] = {}
 
     def load(self, works: Collection[str]) -> None:
         """Read those of some works, all at once."""
-        unseen = {work for work in works if work not in self._works}
+        unseen = {work for work in works if work not in self._now}
         for work in unseen:
-            self._works[work] = {}
+            self._before[work], self._now[work] = {}, {}
         if unseen:
             for row in self._connection.execute(select(t.remainders).where(t.remainders.c.work.in_(unseen))):
-                self._works[row.work][row.meter, row.price_version] = Tracked(row.remainder, row.remainder)
+                rate = row.meter, row.price_version
+                self._before[row.work][rate] = self._now[row.work][rate] = row.remainder
 
     def of(self, work: str) -> Mapping[Rate, int]:
-        """What is carried to the next line of each rate of a work."""
-        if work not in self._works:
+        """What is carried to the next line of each rate of a work, now and after each line that is carried on."""
+        if work not in self._now:
             self.load((work,))
-        return {rate: found.now for rate, found in self._works[work].items()}
+        return self._now[work]
 
     def carry(self, work: str, rate: Rate, remainder: int) -> None:
         """Keep what rounding has left over; the works' remainders have been read."""
-        found = self._works[work].get(rate)
-        if found is not None:
-            found.now = remainder
-        elif remainder:
-            self._works[work][rate] = Tracked(None, remainder)
+        if remainder or rate in self._now[work]:
+            self._now[work][rate] = remainder
 
     def flush(self) -> None:
         """Write all that has changed. Raises Stale."""
         new, changed = [], []
-        for work, rates in sorted(self._works.items()):
-            for (meter, version), found in sorted(rates.items()):
-                if found.before is None:
-                    row = {"work": work, "meter": meter, "price_version": version, "remainder": found.now}
+        for work, rates in sorted(self._now.items()):
+            before = self._before[work]
+            for (meter, version), remainder in sorted(rates.items()):
+                was = before.get((meter, version))
+                if was is None:
+                    row = {"work": work, "meter": meter, "price_version": version, "remainder": remainder}
                     new.append(row)
-                elif found.now != found.before:
-                    where = {"b_work": work, "b_meter": meter, "b_version": version, "b_before": found.before}
-                    changed.append(where | {"remainder": found.now})
+                elif remainder != was:
+                    where = {"b_work": work, "b_meter": meter, "b_version": version, "b_before": was}
+                    changed.append(where | {"remainder": remainder})
         insert_rows(self._connection, t.remainders, new)
         change_rows(self._connection, _CARRY, changed)
 

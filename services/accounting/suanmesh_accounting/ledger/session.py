@@ -13,11 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, func, select, update
 
-from suanmesh.accounting.v1.accounting_service_pb2 import HoldAsk
 from suanmesh_accounting.domain.commands import Request
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posting
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.hold_charges import HoldCharges
 from suanmesh_accounting.ledger.remainders import Remainders
 from suanmesh_accounting.ledger.rows import account_of, hold_of
 from suanmesh_accounting.ledger.writing import Tracked, change_rows, insert_rows
@@ -47,16 +47,19 @@ class Session:
         self.books = books
         self.published: dict[tuple[str, int], Book] = {}
         self._accounts: dict[str, Tracked[Account] | None] = {}
+        self._moved: dict[str, list[int]] = {}
+        """By account, what was added to its balance and to what is held of it since its `now`."""
         self._holds: dict[str, Tracked[Hold] | None] = {}
         self._holds_of: dict[str, list[str]] = {}
         self._usage: dict[Number, Stored] = {}
         self._looked_up: set[Number] = set()
         self.remainders = Remainders(connection)
+        self.charging: dict[str, HoldCharges] = {}
+        """By placement, the holds whose usage is being charged: what was spent of them is not in the books yet."""
         self._rated: list[dict[str, Any]] = []
         self._new: dict[Table, list[dict[str, Any]]] = {}
         self._found: dict[tuple[str, str, str], str] = {}
         self._answers: dict[Request, bytes | None] = {}
-        self.asks: dict[str, HoldAsk] = {}
         self.in_force: dict[str, int] = {}
         self.apart: dict[str, tuple[int, int]] = {}
         self.changed = False
@@ -77,6 +80,10 @@ class Session:
         if name not in self._accounts:
             self.load_accounts((name,))
         found = self._accounts[name]
+        if found is not None and name in self._moved:
+            balance, held = self._moved.pop(name)
+            now = found.now
+            found.now = replace(now, balance_micros=now.balance_micros + balance, held_micros=now.held_micros + held)
         return None if found is None else found.now
 
     def open_account(self, account: Account) -> None:
@@ -93,6 +100,7 @@ class Session:
         columns = t.accounts.c
         query = select(t.accounts).where(columns.name.in_(names)).order_by(columns.name).with_for_update()
         for row in self.connection.execute(query):
+            self.account(row.name)
             found, fresh = self._accounts[row.name], account_of(row)
             assert found is not None
             assert found.before is not None
@@ -103,11 +111,11 @@ class Session:
 
     def move_money(self, account: str, *, balance_micros: int = 0, held_micros: int = 0) -> None:
         """Add to what an account has, and to what its holds promise."""
-        found = self._accounts[account]
-        assert found is not None
-        now = found.now
-        balance, held = now.balance_micros + balance_micros, now.held_micros + held_micros
-        found.now = Account(now.name, now.party, now.currency, now.kind, balance, held, now.create_us)
+        moved = self._moved.get(account)
+        if moved is None:
+            moved = self._moved[account] = [0, 0]
+        moved[0] += balance_micros
+        moved[1] += held_micros
 
     def account_for(self, party: str, kind: AccountKind, currency: str, now_us: int) -> str:
         """The account of a kind that a party keeps in a currency; opened when it is first needed."""
@@ -134,9 +142,18 @@ class Session:
 
     def post(self, sides: Iterable[Posting], entry: str, charge: str, now_us: int) -> None:
         """Write the postings of one entry; whoever moves the money posts it."""
-        for side in sides:
-            row = {"account": side.account, "amount_micros": side.amount_micros, "currency": side.currency}
-            self.add(t.postings, row | {"entry": entry, "charge": charge, "post_us": now_us})
+        rows = self._new.setdefault(t.postings, [])
+        for account, amount_micros, currency in sides:
+            rows.append(
+                {
+                    "account": account,
+                    "amount_micros": amount_micros,
+                    "currency": currency,
+                    "entry": entry,
+                    "charge": charge,
+                    "post_us": now_us,
+                }
+            )
 
     # Holds
 
@@ -178,6 +195,12 @@ class Session:
         found.now = replace(hold, charged_micros=hold.charged_micros + spent_micros)
         held = found.now.promised_micros - hold.promised_micros
         self.move_money(hold.account, balance_micros=-spent_micros, held_micros=held)
+
+    def settle(self) -> None:
+        """Bring into the books what was spent of all holds; before anything but usage looks at them."""
+        for charging in self.charging.values():
+            charging.settle()
+        self.charging.clear()
 
     def set_hold(self, hold: Hold) -> None:
         """Make or change a hold; what it promises moves with it."""
@@ -276,6 +299,9 @@ class Session:
 
     def flush(self) -> None:
         """Write all that has changed, rows of one table in the order of their keys. Raises Stale."""
+        self.settle()
+        for name in list(self._moved):
+            self.account(name)
         accounts = [found for _, found in sorted(self._accounts.items()) if found and found.now != found.before]
         holds = [found for _, found in sorted(self._holds.items()) if found and found.now != found.before]
         self._new[t.accounts] = [asdict(found.now) for found in accounts if found.before is None]
