@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -36,6 +37,12 @@ def fails(what, act, *args):
     try: done = act(*args)
     except (OSError, PermissionError): return
     if done != -1: sys.exit(f"breach: {what}")
+"""
+LOADED = """
+import glob, re
+for path in glob.glob('loader.*'):
+    for name in re.findall('initialize program: (.*)', open(path, errors='replace').read()):
+        print(name)
 """
 ATTACKS = {
     "sysctl": """
@@ -86,6 +93,19 @@ for name in ('/x', '/usr/x', '/etc/x', '/dev/x', '/proc/x', '/etc/passwd'):
 if os.path.exists('/etc/shadow') or os.path.exists('/etc/ssl/private'): sys.exit('breach: /etc')
 """,
 }
+
+
+@SANDBOXED
+async def test_the_variables_of_a_job_steer_nothing_outside_its_walls(kind: str, tmp_path: Path) -> None:
+    """With LD_PRELOAD a job's library would be run by what builds the sandbox, as the agent's user, outside of it."""
+    executor = make_executor(kind, tmp_path)
+    steering = (("LD_DEBUG", "files"), ("LD_DEBUG_OUTPUT", "loader"))
+    task = a_task("", variables=steering, command=("sh", "-c", f"ls; exec python3 -c {shlex.quote(LOADED)}"))
+    await executor.start(task)
+    assert (await executor.over(task.key)).succeeded
+    said = executor.read_log(task.key, 0, 100_000)[1].decode()
+    assert "ls\n" in said, "the job's own programs are steered"
+    assert "bwrap" not in said
 
 
 @SANDBOXED

@@ -47,6 +47,20 @@ async def test_a_task_finds_artefacts_inputs_and_outputs(executor: ProcessExecut
     assert (executor.output(task.key, "out") / "sum").read_text() == "6 six\n"
 
 
+async def test_a_task_finds_the_variables_of_its_job(executor: ProcessExecutor) -> None:
+    """A sweep whose tasks all see the same seed is paid for a hundred times and tells one thing."""
+    mine = (("GREETING", "a b=c\n你好"), ("HOME", "elsewhere"), ("SUANMESH_PARAM_SEED", "7"))
+    code = "import os; print(*(repr(os.environ[name]) for name in ('GREETING', 'HOME', 'SUANMESH_PARAM_SEED', 'OURS')))"
+    task = a_task(code, variables=mine, environment=(("OURS", "x"),))
+    await executor.start(task)
+    assert (await executor.over(task.key)).succeeded
+    said = executor.read_log(task.key, 0, 1000)[1].decode()
+    assert said == "'a b=c\\n你好' 'elsewhere' '7' 'x'\n"
+    odd = a_task("", variables=mine, command=("no=such", "program"))
+    await executor.start(odd)
+    assert (await executor.over(odd.key)).exit_status == 127, "a name with = in it is still the program's"
+
+
 async def test_starting_twice_runs_once(executor: ProcessExecutor) -> None:
     """An agent that comes back must not run a paid task a second time."""
     task = a_task("import sys; open('out/runs', 'a').write('x')", outputs=("out",))

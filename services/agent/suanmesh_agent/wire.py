@@ -86,11 +86,18 @@ def task_of(placement: placement_pb2.Placement, index: int, inputs: tuple[tuple[
         inputs=inputs,
         outputs=tuple(mount for _, mount in work.outputs),
         environment=tuple(sorted(environment.items())),
+        variables=tuple(sorted(_variables(placement.work, index).items())),
         cpu_milli=work.task_capacity.cpu_milli,
         memory_bytes=work.task_capacity.memory_bytes,
         scratch_bytes=work.task_capacity.scratch_bytes,
         max_duration_s=work.max_duration_s,
     )
+
+
+def _variables(work: placement_pb2.Work, index: int) -> dict[str, str]:
+    """The job's own variables, and the values of its parameters for that task."""
+    values = {f"SUANMESH_PARAM_{each.name}": each.values[index] for each in work.parameters if index < len(each.values)}
+    return dict(work.environment) | values
 
 
 def result_to(index: int, look: TaskLook) -> placement_pb2.TaskResult:

@@ -65,7 +65,9 @@ def check_size(job: job_pb2.Job) -> None:
     history = HISTORY_SURE * (STEP_BYTES_MAX + 20) + REASON_BYTES_MAX + REFUSALS_MAX * NAME_BYTES
     moved = (len(job.inputs) + len(job.outputs)) * (SOURCE_BYTES + TRANSFER_BYTES)
     largest = max((variant.ByteSize() for variant in job.package.variants), default=0)
-    work = largest + job.ask.ByteSize() + sum(part.ByteSize() + 3 for part in (*job.inputs, *job.outputs))
+    varied = placement_pb2.Work(environment=job.environment, parameters=job.task.parameters).ByteSize()
+    parts = (*job.inputs, *job.outputs)
+    work = largest + varied + job.ask.ByteSize() + sum(part.ByteSize() + 3 for part in parts)
     needed = max(
         job.ByteSize() + history + outputs + 3 * NAME_BYTES,
         work + moved + together * (NAME_BYTES + TASK_BYTES) + REASON_BYTES_MAX + FIXED_BYTES,

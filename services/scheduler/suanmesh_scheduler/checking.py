@@ -27,6 +27,10 @@ LOG = "log"
 """What the log's dataset is named after, as if it were an output."""
 LABEL_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Of a label's key, so that a filter can name it."""
+VARIABLE_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+"""Of the name of a variable of the environment."""
+PARAMETER_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
+RESERVED = "SUANMESH_"
 PRIORITY_MIN, PRIORITY_MAX = -100, 100
 DEVICES_MAX = 4
 VARIANTS_MAX = 8
@@ -37,6 +41,8 @@ def check(job: job_pb2.Job) -> None:
     checked_name(job.account, "accounts", field="account")
     _within("task.count", job.task.count, 0, COUNT_MAX)
     _on_failure(job.task)
+    _parameters(job.task)
+    _environment(job.environment)
     _labels(job.labels)
     _within("priority", job.priority, PRIORITY_MIN, PRIORITY_MAX)
     _within("max_attempts", job.max_attempts, 0, ATTEMPTS_MAX)
@@ -78,6 +84,28 @@ def _on_failure(task: job_pb2.TaskSpec) -> None:
         raise _invalid("task.on_failure", "is not known")
     if task.gang and task.on_failure == job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING:
         raise _invalid("task.on_failure", "tasks of a gang cannot go on without each other")
+
+
+def _parameters(task: job_pb2.TaskSpec) -> None:
+    names: set[str] = set()
+    for i, parameter in enumerate(task.parameters):
+        where = f"task.parameters[{i}]"
+        if not PARAMETER_PATTERN.fullmatch(parameter.name):
+            raise _invalid(f"{where}.name", f"{parameter.name!r} is not capital letters, digits and _, a letter first")
+        if parameter.name in names:
+            raise _invalid(f"{where}.name", f"{parameter.name} is taken")
+        names.add(parameter.name)
+        if len(parameter.values) != max(1, task.count):
+            problem = f"has {len(parameter.values)} values, there are {max(1, task.count)} tasks"
+            raise _invalid(f"{where}.values", problem)
+
+
+def _environment(environment: Mapping[str, str]) -> None:
+    for name in environment:
+        if not VARIABLE_PATTERN.fullmatch(name):
+            raise _invalid("environment", f"{name[:80]!r} is not letters, digits and _, a letter or _ first")
+        if name.startswith(RESERVED):
+            raise _invalid("environment", f"{name}: what begins with {RESERVED} is set by the site")
 
 
 def _labels(labels: Mapping[str, str]) -> None:

@@ -308,6 +308,17 @@ async def test_results_for_a_site_there_is_none_of_are_refused(
     assert refusal_of(result.error).facts["field"] == "outputs[0].output_id"
 
 
+async def test_what_tasks_are_told_comes_with_the_placement(scheduler: Any, job_of: JobOf) -> None:
+    """A site would run a hundred tasks without the values they differ in."""
+    job = job_of(cpu_milli=10)
+    job.task.count = 2
+    job.environment["MODEL"] = "small"
+    job.task.parameters.add(name="SEED", values=["5", "8"])
+    await scheduler.submit_raw(job)
+    work = (await scheduler.placed()).work
+    assert (dict(work.environment), list(work.parameters)) == ({"MODEL": "small"}, list(job.task.parameters))
+
+
 async def test_many_candidates_with_long_names_are_decided(scheduler: Any) -> None:
     """A node of many sites could place nothing, since no decision would fit into its document."""
     names = [f"a-site-with-a-name-as-long-as-the-rules-allow-for-a-site-{n:02d}" for n in range(25)]

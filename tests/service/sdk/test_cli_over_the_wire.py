@@ -297,6 +297,9 @@ async def test_the_tasks_of_a_job(oracle: Any, run: Run) -> None:
     oracle.answers["GetPlacement"] = Placement(tasks=[TaskResult(index=0, exit_status=0), failed])
     lines = (await run("job", "tasks", "x")).stdout.splitlines()
     assert [line.split() for line in lines[1:]] == [["0", "0"], ["1", "3", "EXIT_STATUS"]]
+    oracle.answers["GetJob"].task.parameters.add(name="SEED", values=["5", "8"])
+    lines = (await run("job", "tasks", "x")).stdout.splitlines()
+    assert [line.split()[-1] for line in lines] == ["PARAMETERS", "SEED=5", "SEED=8"]
 
 
 def test_help_is_there_for_every_command() -> None:

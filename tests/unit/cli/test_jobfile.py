@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from suanmesh.scheduler.v1.job_pb2 import Job, TaskSpec
 from suanmesh_cli import jobfile
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_scheduler.bounding import check_size
+from suanmesh_scheduler.checking import check
 
 WHOLE = """\
 name: jobs/digits
@@ -187,3 +189,18 @@ def test_a_choice_is_written_by_its_name(folder: Path) -> None:
     assert job.task.on_failure == TaskSpec.ON_FAILURE_KEEP_GOING
     with pytest.raises(InvalidArgument, match=r"task\.on_failure: 'GO_ON' is none of STOP_ALL, KEEP_GOING"):
         loaded(folder, "task: {count: 2, on_failure: GO_ON}\n")
+
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+
+
+@pytest.mark.parametrize("page", ["jobs.md", "jobs.zh-CN.md"])
+def test_the_job_that_is_documented_is_taken(folder: Path, page: str) -> None:
+    """The first job of a newcomer is a copy of that one."""
+    yaml = re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    assert len(yaml) == 1
+    job = loaded(folder, yaml[0])
+    check(job)
+    check_size(job)
+    assert [len(each.values) for each in job.task.parameters] == [job.task.count] * 2
+    assert dict(job.environment) == {"MODEL": "small", "PYTHONHASHSEED": "0"}

@@ -61,6 +61,44 @@ def test_a_label_has_a_key_that_a_filter_can_name(key: str) -> None:
     assert refused.value.facts["field"] == "labels"
 
 
+@pytest.mark.parametrize("name", ["", "1A", "A B", "A=B", "A-B", "é", "SUANMESH_JOB", "SUANMESH_PARAM_X", "A" * 256])
+def test_a_variable_has_a_name_that_a_process_can_have(name: str) -> None:
+    """A name with `=` in it would set another one, and one of ours would lie to the task."""
+    job = _job()
+    job.environment.update({"_a1": "any\nthing", "LD_PRELOAD": "./mine.so", "PATH": ""})
+    check(job)
+    job.environment[name] = "x"
+    with pytest.raises(InvalidArgument) as refused:
+        check(job)
+    assert refused.value.facts["field"] == "environment"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"SEED": "123", "LR_2": "abc"}, ""),
+        ({"seed": "123"}, "task.parameters[0].name"),
+        ({"SEED": "12"}, "task.parameters[0].values"),
+        ({"SEED": "1234"}, "task.parameters[0].values"),
+        ({"A": "123", "": "123"}, "task.parameters[1].name"),
+        ({"S" * 33: "123"}, "task.parameters[0].name"),
+    ],
+)
+def test_every_task_has_one_value_of_each_parameter(parameters: dict[str, str], field: str) -> None:
+    """The last task of a sweep would run without its value, for hours."""
+    job = _job()
+    job.task.count = 3
+    for name, values in parameters.items():
+        job.task.parameters.add(name=name, values=values)
+    if not field:
+        check(job)
+        job.task.parameters.add(name="SEED", values="456")
+        field = "task.parameters[2].name"
+    with pytest.raises(InvalidArgument) as refused:
+        check(job)
+    assert refused.value.facts["field"] == field
+
+
 @pytest.mark.parametrize("wrong", [Timestamp(seconds=2**62), Timestamp(nanos=-1), Timestamp(nanos=2**31 - 1)])
 def test_a_deadline_that_is_no_moment_is_refused_by_name(wrong: Timestamp) -> None:
     """A deadline no clock can show would end the scheduler at the first look, and again after every restart."""

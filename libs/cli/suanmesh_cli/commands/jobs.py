@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from suanmesh.scheduler.v1.decision_pb2 import Decision
-from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.job_pb2 import Job, Parameter
 from suanmesh.scheduler.v1.placement_pb2 import TaskResult
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     CancelJobRequest,
@@ -114,7 +114,10 @@ async def tasks(session: Session, name: str) -> None:
                 GetPlacementRequest(name=found.placement), timeout=session.timeout_s
             )
             results = list(placed.tasks)
-    output.show_list(session.output, "tasks", results, TASK_COLUMNS)
+    columns = TASK_COLUMNS
+    if found.task.parameters:
+        columns = (*TASK_COLUMNS, ("PARAMETERS", partial(_values, list(found.task.parameters))))
+    output.show_list(session.output, "tasks", results, columns)
 
 
 @job.command("show")
@@ -174,6 +177,10 @@ async def wait(session: Session, name: str) -> int:
         )
     _show(session, ended)
     return 0 if ended.state == Job.STATE_DONE else 1
+
+
+def _values(parameters: Sequence[Parameter], task: TaskResult) -> str:
+    return ", ".join(f"{each.name}={each.values[task.index]}" for each in parameters if task.index < len(each.values))
 
 
 def _say_change(session: Session) -> Callable[[Job], None]:

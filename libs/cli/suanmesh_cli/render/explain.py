@@ -96,6 +96,8 @@ def job_facts(job: Job, lang: str = "en") -> list[tuple[str, str]]:
         ("account", job.account),
         ("labels", ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))),
         ("priority", str(job.priority or "")),
+        ("environment", ", ".join(f"{name}={value!r}" for name, value in sorted(job.environment.items()))),
+        ("parameters", ", ".join(each.name for each in job.task.parameters)),
         ("attempt", str(job.attempt or "")),
         ("decision", job.decision),
         ("placement", job.placement),

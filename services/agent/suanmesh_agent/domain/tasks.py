@@ -63,6 +63,9 @@ class TaskSpec:
     inputs: tuple[tuple[str, Path], ...] = ()
     outputs: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    """What the site tells the task, by name."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """What the job tells it. It may steer the loader: nothing outside the task's walls may be started with it."""
     cpu_milli: int = 0
     memory_bytes: int = 0
     scratch_bytes: int = 0

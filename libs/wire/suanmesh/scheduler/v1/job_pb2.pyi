@@ -94,6 +94,26 @@ class Job(message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @typing.final
+    class EnvironmentEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: builtins.int
     PARTY_FIELD_NUMBER: builtins.int
     ACCOUNT_FIELD_NUMBER: builtins.int
@@ -122,6 +142,7 @@ class Job(message.Message):
     ETAG_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`jobs/{job}`."""
     party: builtins.str
@@ -211,6 +232,13 @@ class Job(message.Message):
         names one as `labels.team`.
         """
 
+    @builtins.property
+    def environment(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """Variables that each task finds in its environment, by name: a letter or `_`, then letters, digits and `_`, not
+        beginning with `SUANMESH_`. They reach the task alone, not what starts and guards it. No place for secrets: whoever
+        may read the job, and the site that runs it, can read them.
+        """
+
     def __init__(
         self,
         *,
@@ -242,10 +270,11 @@ class Job(message.Message):
         etag: builtins.str = ...,
         labels: abc.Mapping[builtins.str, builtins.str] | None = ...,
         priority: builtins.int = ...,
+        environment: abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "constraints", b"constraints", "create_time", b"create_time", "end_time", b"end_time", "objective", b"objective", "package", b"package", "state_reason", b"state_reason", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "history", b"history", "inputs", b"inputs", "labels", b"labels", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "priority", b"priority", "refused_by", b"refused_by", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "environment", b"environment", "etag", b"etag", "history", b"history", "inputs", b"inputs", "labels", b"labels", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "priority", b"priority", "refused_by", b"refused_by", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -317,22 +346,54 @@ class TaskSpec(message.Message):
     COUNT_FIELD_NUMBER: builtins.int
     GANG_FIELD_NUMBER: builtins.int
     ON_FAILURE_FIELD_NUMBER: builtins.int
+    PARAMETERS_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many, 1 to 1000; 0 means 1. Each sees its index in SUANMESH_TASK_INDEX."""
     gang: builtins.bool
     """Whether all start together or none; a gang lies within one site."""
     on_failure: TaskSpec.OnFailure.ValueType
     """What becomes of the others when one fails; of a gang always STOP_ALL."""
+    @builtins.property
+    def parameters(self) -> containers.RepeatedCompositeFieldContainer[Parameter]:
+        """What the tasks differ in; each names another one."""
+
     def __init__(
         self,
         *,
         count: builtins.int = ...,
         gang: builtins.bool = ...,
         on_failure: TaskSpec.OnFailure.ValueType = ...,
+        parameters: abc.Iterable[Parameter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "gang", b"gang", "on_failure", b"on_failure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "gang", b"gang", "on_failure", b"on_failure", "parameters", b"parameters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Parameter(message.Message):
+    """One value for each task, which it finds in its environment as `SUANMESH_PARAM_<name>`."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Capital letters, digits and `_`, a letter first, at most 32."""
+    @builtins.property
+    def values(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """As many as there are tasks, in their order."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        values: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -342,6 +342,26 @@ class Work(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class EnvironmentEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ASK_FIELD_NUMBER: builtins.int
     VARIANT_FIELD_NUMBER: builtins.int
     INPUTS_FIELD_NUMBER: builtins.int
@@ -349,6 +369,8 @@ class Work(message.Message):
     COUNT_FIELD_NUMBER: builtins.int
     MAX_DURATION_S_FIELD_NUMBER: builtins.int
     ON_FAILURE_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
+    PARAMETERS_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many tasks."""
     max_duration_s: builtins.int
@@ -371,6 +393,14 @@ class Work(message.Message):
     def outputs(self) -> containers.RepeatedCompositeFieldContainer[job_pb2.Output]:
         """Data it makes."""
 
+    @builtins.property
+    def environment(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """Variables that each task finds in its environment."""
+
+    @builtins.property
+    def parameters(self) -> containers.RepeatedCompositeFieldContainer[job_pb2.Parameter]:
+        """What the tasks differ in."""
+
     def __init__(
         self,
         *,
@@ -381,10 +411,12 @@ class Work(message.Message):
         count: builtins.int = ...,
         max_duration_s: builtins.int = ...,
         on_failure: job_pb2.TaskSpec.OnFailure.ValueType = ...,
+        environment: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        parameters: abc.Iterable[job_pb2.Parameter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "variant", b"variant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "on_failure", b"on_failure", "outputs", b"outputs", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "environment", b"environment", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "on_failure", b"on_failure", "outputs", b"outputs", "parameters", b"parameters", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

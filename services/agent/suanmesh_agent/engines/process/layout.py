@@ -12,7 +12,7 @@ from suanmesh_agent.domain.tasks import PROCESSES_MAX, SCRATCH_BYTES_UNASKED, Ta
 from suanmesh_agent.engines.process import images
 from suanmesh_agent.engines.process.cgroups import Bounds, Cgroups, Fence
 from suanmesh_agent.engines.process.confinement import SCRATCH_PARTS
-from suanmesh_agent.engines.process.sandbox import INSIDE, Places, Sandbox
+from suanmesh_agent.engines.process.sandbox import INSIDE, Places, Sandbox, with_variables
 
 RUN_FOLDER = Path("/run/suanmesh")
 """Where an agent with root keeps the users of tasks, and where their mounts lie; the same for all agents of a host."""
@@ -108,7 +108,7 @@ class Layout:
         walls = Path("bwrap" if self.confined else self.sandbox.program).name if self.sandbox else ""
         fence = self._fence(spec)
         counted = bool(fence.pids_file or self.confined)
-        command = spec.command
+        command = with_variables(spec.command, spec.variables)
         if self.sandbox and not counted and _PRLIMIT.exists():  # in the sandbox's user namespace only its own count
             command = (str(_PRLIMIT), f"--nproc={self.processes}", "--", *command)
         return {

@@ -80,6 +80,16 @@ class Sandbox:
         return binds
 
 
+def with_variables(command: tuple[str, ...], variables: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The command line that runs `command` with variables of the job, which no program before it has.
+
+    With some of them, such as LD_PRELOAD, the job's code would run in what builds its walls, or before its bounds.
+    """
+    given = tuple(f"{name}={value}" for name, value in variables)
+    apart = ("/bin/sh", "-c", 'exec "$@"', "sh") if "=" in command[0] else ()  # env would take it for a variable
+    return ("/usr/bin/env", *given, *apart, *command) if given else command
+
+
 def engine_folders(prefix: Path) -> tuple[Path, ...]:
     """Folders an interpreter at `prefix` needs: its own, and the one it was made from."""
     program = (prefix / "bin" / "python3").resolve()

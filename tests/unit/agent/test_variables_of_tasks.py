@@ -1,0 +1,22 @@
+"""What a task finds in its environment, of its job and of itself."""
+
+from __future__ import annotations
+
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh_agent.wire import task_of
+
+
+def test_each_task_has_its_value_and_all_have_the_jobs() -> None:
+    """A sweep whose tasks are all the same task costs a hundred times what it tells."""
+    work = placement_pb2.Work(
+        count=2,
+        variant=job_pb2.Variant(command=["true"]),
+        environment={"MODEL": "small"},
+        parameters=[job_pb2.Parameter(name="SEED", values=["5", "8"]), job_pb2.Parameter(name="SHORT", values=["x"])],
+    )
+    first, second = (task_of(placement_pb2.Placement(name="placements/p", work=work), index, ()) for index in (0, 1))
+
+    assert dict(first.variables) == {"MODEL": "small", "SUANMESH_PARAM_SEED": "5", "SUANMESH_PARAM_SHORT": "x"}
+    assert dict(second.variables) == {"MODEL": "small", "SUANMESH_PARAM_SEED": "8"}
+    assert dict(second.environment)["SUANMESH_TASK_INDEX"] == "1"
+    assert not {name for name, _ in second.variables} & {name for name, _ in second.environment}
