@@ -19,6 +19,7 @@ from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.refusals import NotFound
 from suanmesh_sdk import Mesh
+from suanmesh_sdk.state_reasons import words
 
 AREAS = ("accounting", "agent", "gateway", "network_orchestrator", "registry", "scheduler", "transport")
 
@@ -87,7 +88,7 @@ def _decision(decision: decision_pb2.Decision) -> dict[str, Any]:
     return {
         "chosen": decision.chosen,
         "runner_up": decision.runner_up,
-        "reason": decision.reason,
+        "reason": words(decision.reason),
         "candidates": [
             {
                 "site": candidate.site,
