@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from suanmesh_store.layout import Kind, M
 from suanmesh_store.values import (
@@ -103,6 +103,9 @@ class Store(Protocol):
 
     async def get(self, kind: Kind[M], name: str) -> Held[M] | None:
         """One document as it is now."""
+
+    async def get_each(self, *places: tuple[Kind[Any], str]) -> list[Held[Any] | None]:
+        """Documents of several kinds at one revision, in the order asked; None for each that is not there."""
 
     async def get_many(self, kind: Kind[M], names: Iterable[str]) -> dict[str, Held[M]]:
         """Those of some documents that are there, by name, as they are now: a few hundred are read at one revision."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from typing import Any
 
 from suanmesh.type.v1.document_pb2 import RequestRecord
 from suanmesh_kernel.clock import Clock, Rng
@@ -107,10 +108,16 @@ class KeyspaceStore:
             raise refusal_of(trouble) from trouble
         return None if entry is None else documents.decoded(kind, entry)
 
+    async def get_each(self, *places: tuple[Kind[Any], str]) -> list[Held[Any] | None]:
+        """Documents of several kinds, in the order asked."""
+        found = await self._entries([kind.key(name) for kind, name in places])
+        there = [(kind, found.get(kind.key(name))) for kind, name in places]
+        return [None if entry is None else documents.decoded(kind, entry) for kind, entry in there]
+
     async def get_many(self, kind: Kind[M], names: Iterable[str]) -> dict[str, Held[M]]:
         """Those of some documents that are there, by name."""
-        entries = await self._entries([kind.key(name) for name in names])
-        return {held.name: held for held in (documents.decoded(kind, entry) for entry in entries)}
+        found = await self._entries([kind.key(name) for name in names])
+        return {held.name: held for held in (documents.decoded(kind, entry) for entry in found.values())}
 
     async def snapshot(self, kind: Kind[M], under: str = "") -> Snapshot[M]:
         """All documents whose name begins with `under`, at one revision."""
@@ -210,7 +217,7 @@ class KeyspaceStore:
 
     async def get_tokens(self, keys: Iterable[str]) -> dict[str, Token]:
         """Those of some bare keys that are there, by key."""
-        return {entry.key: documents.token(entry) for entry in await self._entries(list(keys))}
+        return {key: documents.token(entry) for key, entry in (await self._entries(list(keys))).items()}
 
     async def delete_tokens(self, keys: Iterable[str]) -> None:
         """Remove bare keys."""
@@ -276,15 +283,15 @@ class KeyspaceStore:
         except KeyspaceError as trouble:
             raise refusal_of(trouble) from trouble
 
-    async def _entries(self, keys: list[str]) -> list[Entry]:
-        """What there is at some keys."""
+    async def _entries(self, keys: list[str]) -> dict[str, Entry]:
+        """What there is at some keys, by key."""
         found: list[Entry | None] = []
         for some in _cut(keys):
             try:
                 found += await self._keys.get_many(some)
             except KeyspaceError as trouble:
                 raise refusal_of(trouble) from trouble
-        return [entry for entry in found if entry is not None]
+        return {entry.key: entry for entry in found if entry is not None}
 
     async def _packs(self, kind: Kind[M], items: Iterable[tuple[str, M]], author: Author | None) -> AsyncIterator[Plan]:
         """Cut items into transactions by count and bytes; the fence is looked at anew for each."""

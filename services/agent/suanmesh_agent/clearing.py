@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 LOGS_KEPT = 200
 """Ended placements whose logs stay at the site; those of older ones are in their datasets only."""
+PAUSE_S = 1.0
+"""Between two looks at the disk: each reads every folder there is, and placements end many a second."""
 AGAIN_S = 300.0
 """What could not be removed is tried again after so long."""
 
@@ -29,10 +31,13 @@ AGAIN_S = 300.0
 class Clearing:
     """Removes what ended placements leave behind, beside everything else."""
 
-    def __init__(self, journal: Journal, engine: Engine, clock: Clock, *, again_s: float = AGAIN_S) -> None:
+    def __init__(
+        self, journal: Journal, engine: Engine, clock: Clock, *, pause_s: float = PAUSE_S, again_s: float = AGAIN_S
+    ) -> None:
         self._journal = journal
         self._engine = engine
         self._backoff = FailureBackoff("clear up placement", clock)
+        self._pause_s = pause_s
         self._again_s = again_s
         self._wake = asyncio.Event()
 
@@ -45,6 +50,7 @@ class Clearing:
         while True:
             self._wake.clear()
             await self._clear()
+            await asyncio.sleep(self._pause_s)
             try:
                 async with asyncio.timeout(self._again_s):
                     await self._wake.wait()

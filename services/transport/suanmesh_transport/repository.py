@@ -12,6 +12,7 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 
+from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_kernel.clock import Clock
@@ -168,9 +169,11 @@ class Repository:
         async with self._writing:
             record = await self._datasets.get(fresh.name)
             standing = None if record is None else wire.dataset_from(record.message)
-            place = await self.place(site)
+            made_by = ((PLACEMENTS, placement),) if placement else ()
+            there, *deciding = await self._store.get_each((SITES, site), (PARTIES, fresh.party), *made_by)
+            place = None if there is None else wire.place_from(there.message)
             site_party = "" if place is None else place.party
-            consent = await self._check_publisher(fresh, standing, site, placement, site_party)
+            consent = _check_publisher(fresh, standing, site, placement, site_party, *deciding)
             if standing is None and not placement:  # what a job has made is bounded with the jobs
                 has = await self._datasets.count(fresh.party, self._caps.party_datasets)
                 require_datasets(fresh.party, has, self._caps)
@@ -326,28 +329,6 @@ class Repository:
         await self._follow(message)
         return message
 
-    async def _check_publisher(
-        self, fresh: Dataset, standing: Dataset | None, site: str, placement: str, site_party: str
-    ) -> list[Guard]:
-        """A site publishes what a placement at it makes, and else what its owner lets it publish.
-
-        Answers what says so, which must still stand right before the dataset is kept.
-        """
-        party = await self._store.get(PARTIES, fresh.party)
-        if party is None:
-            problem = f"dataset.party: there is no {fresh.party}"
-            raise InvalidArgument("FIELD_INVALID", problem, field="dataset.party")
-        if not placement:
-            publishers = party.message.publishers
-            datasets.check_publisher(fresh, standing, site, site_party=site_party, publishers=publishers)
-            return [party]
-        held = await self._store.get(PLACEMENTS, placement)
-        if held is None or (held.message.site, held.message.party) != (site, fresh.party):
-            raise PermissionDenied("NOT_OWNER", f"{placement} is not one of {site} for {fresh.party}", name=placement)
-        if fresh.name not in wire.datasets_made(held.message):
-            raise PermissionDenied("NOT_OWNER", f"{placement} does not make {fresh.name}", name=placement)
-        return [party, held]
-
     def _lies_for(self, dataset: dataset_pb2.Dataset, site: str) -> bool:
         """Whether a dataset lies at a site, moves from or to it, or is read or made there; true where none is named."""
         if not site or any(replica.site == site for replica in dataset.replicas):
@@ -372,6 +353,33 @@ class Repository:
     async def _is_open(self, placement: str) -> bool:
         held = await self._store.get(PLACEMENTS, placement)
         return held is not None and held.message.state not in _ENDED_PLACEMENTS
+
+
+def _check_publisher(
+    fresh: Dataset,
+    standing: Dataset | None,
+    site: str,
+    placement: str,
+    site_party: str,
+    party: Held[Party] | None,
+    maker: Held[Placement] | None = None,
+) -> list[Guard]:
+    """A site publishes what a placement at it makes, and else what its owner lets it publish.
+
+    Answers what says so, which must still stand right before the dataset is kept.
+    """
+    if party is None:
+        problem = f"dataset.party: there is no {fresh.party}"
+        raise InvalidArgument("FIELD_INVALID", problem, field="dataset.party")
+    if not placement:
+        publishers = party.message.publishers
+        datasets.check_publisher(fresh, standing, site, site_party=site_party, publishers=publishers)
+        return [party]
+    if maker is None or (maker.message.site, maker.message.party) != (site, fresh.party):
+        raise PermissionDenied("NOT_OWNER", f"{placement} is not one of {site} for {fresh.party}", name=placement)
+    if fresh.name not in wire.datasets_made(maker.message):
+        raise PermissionDenied("NOT_OWNER", f"{placement} does not make {fresh.name}", name=placement)
+    return [party, maker]
 
 
 def _unknown(name: str) -> NotFound:

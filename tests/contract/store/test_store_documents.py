@@ -77,6 +77,18 @@ async def test_many_documents_are_read_at_once_and_those_that_are_gone_left_out(
     assert await store.get_many(JOBS, []) == {}
 
 
+async def test_documents_of_several_kinds_are_read_at_one_revision(world: Any) -> None:
+    """Who decides from a party, a site and a placement must not see each as of another moment."""
+    await world.store("registry").commit(Create(SITES, "sites/a", Site(name="sites/a")))
+    await created(world.store("scheduler"))
+
+    job, absent, site = await world.store("scheduler").get_each((JOBS, "jobs/a"), (JOBS, "jobs/b"), (SITES, "sites/a"))
+
+    assert absent is None
+    assert (job.message, site.message) == (a_job(), Site(name="sites/a"))
+    assert job == await world.store("scheduler").get(JOBS, "jobs/a")
+
+
 async def test_an_update_counts_up_and_goes_on_in_the_same_name_and_trace(world: Any) -> None:
     """A reconciler's write must not lose on whose behalf, and in which trace, the job runs."""
     store = world.store("scheduler")
