@@ -39,6 +39,8 @@ HISTORY_MAX = 10_000
 """Revisions that are kept for watches; when there are so many, the older half is compacted away."""
 WAKE_S_MAX = 0.2
 """Waiters look at the clock this often, since nobody tells them that a lease has ended."""
+LAPSE_S = 0.001
+"""How long after its time the end of a lease is noticed on the loop's time."""
 
 
 class MemoryLease:
@@ -67,6 +69,7 @@ class MemoryLease:
         """Let it lapse as if its owner had been stopped: no keep-alive arrives from here on."""
         self.refresh(self._keys.clock.monotonic())
         self._kept = False
+        self._keys.look_in(self.ttl_s)
 
     def refresh(self, now: float) -> None:
         """Keep it alive if it is kept."""
@@ -121,9 +124,14 @@ class _Space:
 class MemoryKeyspace:
     """One etcd's worth of keys; give the same one to the stores of all areas."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        """Begin empty at revision 1, as etcd does."""
+    def __init__(self, clock: Clock | None = None, *, on_loop_time: bool = False) -> None:
+        """Begin empty at revision 1, as etcd does.
+
+        With `on_loop_time` the clock is that of the event loop, whose timers tell when a lease ends; else the clock is
+        looked at time and again.
+        """
         self.clock: Clock = clock or SystemClock()
+        self._on_loop_time = on_loop_time
         self._space = _Space()
         self._moved = asyncio.Event()
 
@@ -190,6 +198,8 @@ class MemoryKeyspace:
         self._space.next_lease += 1
         lease = MemoryLease(self, self._space.next_lease, ttl_s, kept)
         self._space.leases[lease.id] = lease
+        if not kept:
+            self.look_in(ttl_s)
         return lease
 
     async def campaign(self, prefix: str, value: bytes, ttl_s: float) -> MemoryTerm:
@@ -215,6 +225,11 @@ class MemoryKeyspace:
             lease.refresh(now)
             if lease.deadline <= now:
                 self.end(lease)
+
+    def look_in(self, seconds: float) -> None:
+        """Look at the clock when so much has passed, where its time is the loop's."""
+        if self._on_loop_time:
+            asyncio.get_running_loop().call_later(seconds + LAPSE_S, self.tick)
 
     def end(self, lease: MemoryLease) -> None:
         """End a lease and remove what is attached to it."""
@@ -294,7 +309,7 @@ class MemoryKeyspace:
     async def _wait_past(self, revision: int) -> None:
         while self._space.revision <= revision and self._space.compacted <= revision:
             try:
-                async with asyncio.timeout(WAKE_S_MAX):
+                async with asyncio.timeout(None if self._on_loop_time else WAKE_S_MAX):
                     await self._moved.wait()
             except TimeoutError:
                 self.tick()

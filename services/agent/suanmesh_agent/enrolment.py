@@ -21,7 +21,7 @@ from suanmesh_agent.settings import AgentSettings
 from suanmesh_chassis.private import private_folder, write_private
 from suanmesh_chassis.signing import load_signer, new_signing_key, private_pem
 from suanmesh_kernel.refusals import InvalidArgument, Unauthenticated
-from suanmesh_sdk import Tls, connect
+from suanmesh_sdk import Mesh, Tls, connect
 
 HANDSHAKE_S = 10.0
 
@@ -39,6 +39,12 @@ async def enrol(settings: AgentSettings, node: str, folder: Path) -> site_pb2.Si
     """
     ca_hash = _ca_hash(settings.join_token)
     ca_pem = await asyncio.to_thread(_fetch_ca, settings.enrol, ca_hash)
+    async with connect(settings.enrol, tls=Tls(ca=ca_pem), node=node) as mesh:
+        return await spend_token(mesh, settings, folder)
+
+
+async def spend_token(mesh: Mesh, settings: AgentSettings, folder: Path) -> site_pb2.Site:
+    """Have the registry behind `mesh` certify the keys in `folder`, which are made where there are none."""
     key = _kept_key(folder)
     request = pb.EnrolSiteRequest(
         token=settings.join_token,
@@ -46,8 +52,7 @@ async def enrol(settings: AgentSettings, node: str, folder: Path) -> site_pb2.Si
         site=_site(settings, load_signer(folder / "signing.key", "").public_key),
         csr_der=_signing_request(key, settings.site),
     )
-    async with connect(settings.enrol, tls=Tls(ca=ca_pem), node=node) as mesh:
-        answer = await mesh.registry.EnrolSite(request)
+    answer = await mesh.registry.EnrolSite(request)
     write_private(folder / "ca.pem", answer.ca_pem)
     write_private(folder / "cert.pem", answer.certificate_pem)
     return answer.site

@@ -35,6 +35,7 @@ from suanmesh_agent.mesh import AccountingOverMesh, DataPathOverMesh, SchedulerO
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements, taken_capacity
+from suanmesh_agent.ports import Engine
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.reports import LinkProbes, StateReports
 from suanmesh_agent.service import AgentService
@@ -165,9 +166,22 @@ async def mesh_of(process: Process, settings: AgentSettings) -> AsyncIterator[Me
 
 async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asyncio.Event) -> None:
     """Be the site's agent until `stop` is set."""
-    journal, engine = open_journal(settings), open_engine(settings)
+    engine = open_engine(settings)
+    try:
+        found = await asyncio.to_thread(take_stock, settings, process.clock.now(), walled=engine.capabilities().walled)
+        await serve(process, settings, rng, stop, engine, found)
+    finally:
+        if settings.stop_tasks:
+            await stop_all(engine)
+        engine.close()
+
+
+async def serve(
+    process: Process, settings: AgentSettings, rng: Rng, stop: asyncio.Event, engine: Engine, found: Inventory
+) -> None:
+    """Be the agent of a site that has `found` and runs its tasks on `engine`, until `stop` is set."""
+    journal = open_journal(settings)
     permission = RunPermission(settings.data_dir / PERMISSION, process.clock)
-    found = await asyncio.to_thread(take_stock, settings, process.clock.now(), walled=engine.capabilities().walled)
     offers = SiteOffers(journal, found, settings.run_strangers_unsandboxed)
     async with mesh_of(process, settings) as mesh:
         site = f"sites/{settings.site}"
@@ -197,9 +211,6 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
                     task.cancel()
         finally:
             await server.stop(process.common.drain_grace_s)
-            if settings.stop_tasks:
-                await stop_all(engine)
-            engine.close()
             permission.close()
             journal.close()
 
@@ -213,7 +224,7 @@ class Work:
     rng: Rng
     mesh: Mesh
     journal: Journal
-    engine: ProcessEngine
+    engine: Engine
     replicas: Replicas
     transport: TransportOverMesh
     offers: SiteOffers

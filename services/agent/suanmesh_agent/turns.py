@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -25,10 +24,11 @@ class Turns:
     async def run(self, work: Generator[int, None, Result]) -> Result:
         """What `work` returns. It is closed where the caller is cancelled, once its turn has ended."""
         over: list[Result] = []
+        loop = asyncio.get_running_loop()
         try:
             while not over:
                 async with self._slots:
-                    await _taken(asyncio.get_running_loop().run_in_executor(None, _turn, work, over))
+                    await _taken(loop.run_in_executor(None, _turn, work, over, loop.time))
         finally:
             if not over:
                 await asyncio.to_thread(work.close)
@@ -44,10 +44,10 @@ async def _taken(turn: asyncio.Future[None]) -> None:
         raise
 
 
-def _turn(work: Generator[int, None, Result], over: list[Result]) -> None:
+def _turn(work: Generator[int, None, Result], over: list[Result], now: Callable[[], float]) -> None:
     """Go on with `work` for one turn; what it returned at its end goes to `over`."""
-    done, until = 0, time.monotonic() + TURN_S
-    while done < TURN_BYTES and time.monotonic() < until:
+    done, until = 0, now() + TURN_S
+    while done < TURN_BYTES and now() < until:
         try:
             done += next(work)
         except StopIteration as end:
