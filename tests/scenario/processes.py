@@ -1,0 +1,167 @@
+"""The processes of a node that is simulated: each is a task with its own keys, its own network, its own folder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from scenario.keyspace import ProcessKeys
+from scenario.virtual_time import BEGIN
+from suanmesh_chassis.ca import Issued, NodeCa
+from suanmesh_chassis.lifecycle import Lifecycle
+from suanmesh_chassis.memory_network import MemoryNetwork
+from suanmesh_chassis.network import TlsFiles
+from suanmesh_chassis.process import Process
+from suanmesh_chassis.settings import Common
+from suanmesh_chassis.signing import Signer
+from suanmesh_kernel.clock import Clock, HandClock, Rng, seeded_rng
+from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_telemetry.rpc import CallSpans
+
+NODE = "sim"
+END_S_MAX = 30.0
+"""How long a process may take to end that was told to, or killed."""
+SEED_BYTES = 16
+
+Live = Callable[[asyncio.Event], Awaitable[None]]
+
+
+@lru_cache(maxsize=1)
+def authority() -> NodeCa:
+    """The authority of every simulated node: its keys decide nothing, and making them takes time."""
+    return NodeCa.create(NODE, HandClock(BEGIN))
+
+
+@lru_cache(maxsize=256)
+def issued(identity: str, names: tuple[str, ...] = ()) -> Issued:
+    """Keys and certificate of an identity."""
+    return authority().issue(identity, names)
+
+
+class Supervised:
+    """One process: it is started, stopped, killed and started again; what it dies of by itself is kept."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.faults: list[BaseException] = []
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether it runs."""
+        return self._task is not None and not self._task.done()
+
+    def run(self, live: Live) -> None:
+        """Start it."""
+        self._stop = asyncio.Event()
+        context = Context()
+        context.run(structlog.contextvars.bind_contextvars, process=self.name)
+        self._task = asyncio.get_running_loop().create_task(self._guarded(live), name=self.name, context=context)
+
+    async def stop(self) -> None:
+        """Tell it to stop, and wait for its end."""
+        self._stop.set()
+        await self._ended()
+
+    async def kill(self) -> None:
+        """End it wherever it is."""
+        if self._task is not None:
+            self._task.cancel()
+            await self._ended()
+
+    async def _ended(self) -> None:
+        if self._task is not None:
+            done, _ = await asyncio.wait([self._task], timeout=END_S_MAX)
+            if not done:
+                raise TimeoutError(f"{self.name} does not end")
+            self._task = None
+
+    async def _guarded(self, live: Live) -> None:
+        try:
+            await live(self._stop)
+        except Exception as fault:  # noqa: BLE001 - whatever ends a process by itself is a finding
+            self.faults.append(fault)
+
+
+class Host:
+    """What a process has of the world: certificates, chance, network, folder. Each start is a new process."""
+
+    def __init__(self, name: str, identity: str, names: tuple[str, ...], folder: Path, network: MemoryNetwork) -> None:
+        self.name = name
+        self.identity = identity
+        self.names = names
+        self.folder = folder
+        self.network = network
+
+    def process(self, area: str, clock: Clock, rng: Rng, **common: Any) -> Process:
+        """A process that begins now."""
+        shown = issued(self.identity, self.names)
+        return Process(
+            area=area,
+            identity=self.identity,
+            instance=sortable_id(clock.now(), rng),
+            common=Common(node=NODE, tls_dir=self.folder, data_dir=self.folder, **common),
+            clock=clock,
+            tls=TlsFiles(shown.certificate, shown.key, shown.ca),
+            signer=Signer(Ed25519PrivateKey.from_private_bytes(rng(32)), self.identity),
+            spans=CallSpans(0.0, Random(rng(SEED_BYTES))),
+            tracing=None,
+            network=self.network.of(self.name),
+            rng=rng,
+        )
+
+
+class ServiceProcess:
+    """One instance of a service."""
+
+    def __init__(
+        self, area: str, host: Host, listen: str, build: Any, settings: Any, clock: Clock, rng: Rng,
+        keys: Callable[[], ProcessKeys],
+    ) -> None:  # fmt: skip
+        self.area = area
+        self.host = host
+        self.supervised = Supervised(host.name)
+        self._listen = listen
+        self._build = build
+        self._settings = settings
+        self._clock = clock
+        self._rng = rng
+        self._open_keys = keys
+        self._keys: ProcessKeys | None = None
+
+    def start(self) -> None:
+        """A new process of it."""
+        rng = seeded_rng(int.from_bytes(self._rng(8), "big"))
+        keys = self._keys = self._open_keys()
+        process = self.host.process(self.area, self._clock, rng, listen=self._listen)
+        lifecycle = Lifecycle(process, keys, self._settings, rng, edge=self.area == "gateway")
+
+        async def live(stop: asyncio.Event) -> None:
+            await lifecycle.live(self._build, stop)
+
+        self.supervised.run(live)
+
+    async def stop(self) -> None:
+        """As on SIGTERM."""
+        await self.supervised.stop()
+
+    async def kill(self) -> None:
+        """As on SIGKILL: from here on it does nothing any more, and its leases lapse."""
+        if self._keys is not None:
+            self._keys.die()
+        self.host.network.crash(self.host.name)
+        await self.supervised.kill()
+
+    def fall_silent(self) -> None:
+        """Its keep-alives do not arrive any more."""
+        if self._keys is not None:
+            self._keys.fall_silent()

@@ -1,0 +1,124 @@
+"""A site of a simulated node: the real agent over an executor in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from scenario.processes import NODE, Host, Supervised, authority
+from scenario.tasks import MemoryExecutor
+from suanmesh_agent import enrolment
+from suanmesh_agent import site as agent
+from suanmesh_agent.inventory import Inventory
+from suanmesh_agent.settings import AgentSettings
+from suanmesh_chassis.ca import agent_server_name
+from suanmesh_chassis.identity import agent_id
+from suanmesh_chassis.memory_network import MemoryNetwork
+from suanmesh_chassis.network import TlsFiles
+from suanmesh_chassis.process import Process
+from suanmesh_chassis.signing import load_signer
+from suanmesh_kernel.clock import Clock, Rng, seeded_rng
+from suanmesh_kernel.quantities import Capacity
+from suanmesh_local import world
+from suanmesh_sdk import Mesh
+
+FIRST_PORT = 7100
+GIBIBYTE = 1 << 30
+RATE_BYTES_PER_S = 10**9
+
+
+class SiteProcess:
+    """One site: its agent, which comes and goes, and what runs there, which stays."""
+
+    def __init__(
+        self, place: world.Place, number: int, cores: int, folder: Path, network: MemoryNetwork, clock: Clock, rng: Rng
+    ) -> None:
+        identity, names = agent_id(NODE, place.site), (agent_server_name(NODE, place.site),)
+        self.host = Host(place.site, identity, names, folder, network)
+        self.supervised = Supervised(place.site)
+        self.executor = MemoryExecutor(folder / "tasks", clock, self._permitted)
+        self._place = place
+        self._folder = folder
+        self._capacity = Capacity(cores * 1000, cores * GIBIBYTE, cores * GIBIBYTE)
+        self._clock = clock
+        self._rng = rng
+        folder.mkdir(parents=True, exist_ok=True)
+        self.settings = AgentSettings(
+            site=place.site,
+            data_dir=folder,
+            data_listen=f"127.0.0.1:{FIRST_PORT + number}",
+            display_name=place.city,
+            city_code=place.city_code,
+            latitude_microdegrees=round(place.latitude * 1e6),
+            longitude_microdegrees=round(place.longitude * 1e6),
+            price_book=f"priceBooks/{place.site}",
+        )
+
+    async def join(self, mesh: Mesh, token: str) -> None:
+        """Spend a join token."""
+        settings = AgentSettings(**{**_fields(self.settings), "join_token": token})
+        await enrolment.spend_token(mesh, settings, self._identity)
+
+    def start(self) -> None:
+        """A new agent of it."""
+        rng = seeded_rng(int.from_bytes(self._rng(8), "big"))
+        process = self._process(rng)
+
+        async def live(stop: asyncio.Event) -> None:
+            await agent.serve(process, self.settings, rng, stop, self.executor, self._inventory())
+
+        self.supervised.run(live)
+
+    async def stop(self) -> None:
+        """As on SIGTERM; what runs goes on."""
+        await self.supervised.stop()
+
+    async def kill(self) -> None:
+        """As on SIGKILL; what runs goes on."""
+        self.host.network.crash(self.host.name)
+        await self.supervised.kill()
+
+    @property
+    def _identity(self) -> Path:
+        return agent.identity_folder(self.settings)
+
+    def _process(self, rng: Rng) -> Process:
+        made = self.host.process("agent", self._clock, rng)
+        read = {name: (self._identity / name).read_bytes() for name in ("cert.pem", "key.pem")}
+        tls = TlsFiles(read["cert.pem"], read["key.pem"], authority().pem)
+        signer = load_signer(self._identity / "signing.key", self.host.identity)
+        return Process(
+            area=made.area,
+            identity=made.identity,
+            instance=made.instance,
+            common=made.common,
+            clock=made.clock,
+            tls=tls,
+            signer=signer,
+            spans=made.spans,
+            tracing=None,
+            network=made.network,
+            rng=rng,
+        )
+
+    def _inventory(self) -> Inventory:
+        return Inventory(
+            host=self._place.site,
+            architecture="x86_64",
+            capacity=self._capacity,
+            engines=("python3",),
+            simulated=True,
+            walled=True,
+            sha256_bytes_per_s=RATE_BYTES_PER_S,
+            blake3_bytes_per_s=RATE_BYTES_PER_S,
+            measured_at=self._clock.now(),
+        )
+
+    def _permitted(self) -> bool:
+        """What the file says that the agent keeps for the shims of its tasks."""
+        kept = (self._folder / agent.PERMISSION).read_text().rpartition(" ")[2]
+        return int(kept) / 1e9 > self._clock.monotonic()
+
+
+def _fields(settings: AgentSettings) -> dict[str, object]:
+    return {name: getattr(settings, name) for name in AgentSettings.__dataclass_fields__}
