@@ -56,6 +56,11 @@ class ProcessKeys:
         await self._reach()
         return await self._keys.get(key)
 
+    async def get_many(self, keys: Sequence[str]) -> list[Entry | None]:
+        """As the keyspace does."""
+        await self._reach()
+        return await self._keys.get_many(keys)
+
     async def scan(self, prefix: str) -> Listing:
         """As the keyspace does."""
         await self._reach()

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -43,10 +43,9 @@ class Stage(Enum):
 
 @dataclass(slots=True, eq=False)
 class Submission:
-    """What one caller wants done, and whom to tell; what changes of it changes under the lock only."""
+    """What one caller wants done, and whom to tell; its stage changes under the lock only."""
 
     commands: Sequence[Any]
-    loop: asyncio.AbstractEventLoop
     told: asyncio.Future[list[Any]]
     stage: Stage = Stage.WAITING
     alone: bool = False
@@ -69,7 +68,10 @@ Gives the results, and whether anything was written. Raises Stale and errors of 
 
 
 class GroupCommit:
-    """Carries out what callers submit in their order, many callers in one transaction, one transaction at a time."""
+    """Carries out what callers submit in their order, many callers in one transaction, one transaction at a time.
+
+    Only transactions run on the thread, handed to it by the loop: whoever brings a loop of his own brings their time.
+    """
 
     def __init__(self, transact: Transact, what: str) -> None:
         """`what` names the database to people, such as `the ledger`."""
@@ -77,9 +79,10 @@ class GroupCommit:
         self._what = what
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=what)
         self._lock = threading.Lock()
+        """Held by whoever looks at the stage of a submission, or changes it."""
         self._waiting: deque[Submission] = deque()
         self._commands = 0
-        self._idle = threading.Event()
+        self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
         self.trouble: Refusal | None = None
@@ -87,8 +90,7 @@ class GroupCommit:
 
     async def submit(self, commands: Sequence[Any]) -> list[Any]:
         """Carry out commands, all in one transaction. Raises refusals in place of the database's errors."""
-        loop = asyncio.get_running_loop()
-        submission = Submission(commands, loop, loop.create_future())
+        submission = Submission(commands, asyncio.get_running_loop().create_future())
         self._take(submission)
         try:
             return await submission.told
@@ -98,23 +100,21 @@ class GroupCommit:
 
     async def close(self) -> None:
         """Finish what waits, and take nothing more."""
-        with self._lock:
-            self._closed = True
-        await asyncio.to_thread(self._idle.wait)
+        self._closed = True
+        await self._idle.wait()
         await asyncio.to_thread(self._thread.shutdown)
 
     def _take(self, submission: Submission) -> None:
-        with self._lock:
-            if self._closed:
-                message = f"{self._what} is closed, this instance leads no more"
-                raise Unavailable("NOT_READY", message, domain="mesh.suanmesh")
-            if self._commands + len(submission.commands) > WAITING_MAX:
-                message = f"{self._commands} commands wait for {self._what} already, at most {WAITING_MAX} may"
-                raise Unavailable("PROCESS_FULL", message, domain="mesh.suanmesh", retry_delay_s=1.0)
-            self._waiting.append(submission)
-            self._commands += len(submission.commands)
-            if self._idle.is_set():
-                self._begin()
+        if self._closed:
+            message = f"{self._what} is closed, this instance leads no more"
+            raise Unavailable("NOT_READY", message, domain="mesh.suanmesh")
+        if self._commands + len(submission.commands) > WAITING_MAX:
+            message = f"{self._commands} commands wait for {self._what} already, at most {WAITING_MAX} may"
+            raise Unavailable("PROCESS_FULL", message, domain="mesh.suanmesh", retry_delay_s=1.0)
+        self._waiting.append(submission)
+        self._commands += len(submission.commands)
+        if self._idle.is_set():
+            self._begin()
 
     def _withdraw(self, submission: Submission) -> None:
         """A caller was cancelled: nothing of its commands is to stay, unless it is too late for that."""
@@ -127,7 +127,7 @@ class GroupCommit:
             log.warning("transaction outlived its caller", work=self._what, item=" ".join(kinds))
 
     def _begin(self) -> None:
-        """Hand the next callers to the thread; called under the lock, while it has nothing to do."""
+        """Hand the next callers to the thread, which has nothing to do."""
         group: list[Submission] = []
         taken = 0
         while self._waiting and _fits(group, taken, self._waiting[0]):
@@ -138,9 +138,10 @@ class GroupCommit:
             self._idle.set()
             return
         self._idle.clear()
-        self._thread.submit(self._carried_out, group).add_done_callback(partial(self._end, group))
+        work = asyncio.get_running_loop().run_in_executor(self._thread, self._carried_out, group)
+        work.add_done_callback(partial(self._end, group))
 
-    def _end(self, group: list[Submission], work: Future[tuple[list[Submission], list[Any]]]) -> None:
+    def _end(self, group: list[Submission], work: asyncio.Future[tuple[list[Submission], list[Any]]]) -> None:
         """Tell the callers of a transaction that is over, or have each try by itself, and begin the next."""
         fault = work.exception()
         if fault is None:
@@ -151,13 +152,12 @@ class GroupCommit:
         elif len(group) == 1 or isinstance(fault, Unavailable | DataLoss):
             for submission in group:
                 _tell(submission, fault)
-        with self._lock:
-            if fault is not None and len(group) > 1 and not isinstance(fault, Unavailable | DataLoss):
-                for submission in group:
-                    submission.alone = True
-                self._waiting.extendleft(reversed(group))
-                self._commands += sum(len(submission.commands) for submission in group)
-            self._begin()
+        else:
+            for submission in group:
+                submission.alone = True
+            self._waiting.extendleft(reversed(group))
+            self._commands += sum(len(submission.commands) for submission in group)
+        self._begin()
 
     def _carried_out(self, group: list[Submission]) -> tuple[list[Submission], list[Any]]:
         """The callers that are still there, and the results of all their commands in order."""
@@ -213,12 +213,9 @@ def _fits(group: list[Submission], taken: int, more: Submission) -> bool:
 
 
 def _tell(submission: Submission, outcome: list[Any] | BaseException) -> None:
-    def tell() -> None:
-        if submission.told.done():  # cancelled
-            return
-        if isinstance(outcome, BaseException):
-            submission.told.set_exception(outcome)
-        else:
-            submission.told.set_result(outcome)
-
-    submission.loop.call_soon_threadsafe(tell)
+    if submission.told.done():  # cancelled
+        return
+    if isinstance(outcome, BaseException):
+        submission.told.set_exception(outcome)
+    else:
+        submission.told.set_result(outcome)
