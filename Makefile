@@ -7,6 +7,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SEED ?= 1
 MINUTES ?= 10
+SEEDS ?= 200
+WORLD ?=
 OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/cli services deploy protos/generate.py protos/compile_elsewhere.py
 
 help: ## Show this list
@@ -41,6 +43,9 @@ test-attack: setup ## Run the floods and probes of a hostile caller or task
 
 test-chaos: setup ## Hurt a node by a seed, then judge its books: make test-chaos SEED=1 MINUTES=10
 	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES)
+
+test-scenarios: setup ## Play a node on virtual time by seeds: make test-scenarios SEEDS=200, or WORLD=crashes SEED=17
+	@PYTHONPATH=tests PYTHONHASHSEED=0 $(BIN)/python -m scenario --seeds $(SEEDS) $(if $(WORLD),--world $(WORLD)) $(if $(filter command line,$(origin SEED)),--seed $(SEED))
 
 # Service and contract suites start servers, etcd and sandboxes and take minutes: `make test` runs them.
 check: check-gen lint types layers test-quick ## Everything that must be clean before a landing, in under two minutes
@@ -80,4 +85,4 @@ lock: ## Write requirements.lock anew from pyproject.toml
 clean: ## Remove everything that was built
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup demo dev doctor test test-faults test-attack test-chaos check test-quick gen check-gen check-elsewhere fmt lint types layers bench lock clean
+.PHONY: help setup demo dev doctor test test-faults test-attack test-chaos test-scenarios check test-quick gen check-gen check-elsewhere fmt lint types layers bench lock clean

@@ -107,11 +107,15 @@ class ProcessKeys:
         return ProcessTerm(term, self)
 
     async def revoke(self, lease: MemoryLease) -> None:
-        """End a lease of the process."""
-        await self._reach()
-        await lease.revoke()
+        """End a lease of the process; where that cannot be asked for it lapses, as with etcd."""
         if lease in self._leases:
             self._leases.remove(lease)
+        try:
+            await self._reach()
+        except KeyspaceError:
+            lease.silence()
+        else:
+            await lease.revoke()
 
     async def _reach(self) -> None:
         if self._dead:
@@ -148,11 +152,8 @@ class ProcessLease:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Revoke it; what cannot be revoked lapses, as with etcd."""
-        try:
-            await self.revoke()
-        except KeyspaceError:
-            return
+        """Revoke it."""
+        await self.revoke()
 
 
 class ProcessTerm:

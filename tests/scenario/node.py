@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from scenario.findings import Findings
 from scenario.keyspace import ProcessKeys
 from scenario.processes import NODE, Host, ServiceProcess, authority, issued
 from scenario.sites import SiteProcess
 from scenario.virtual_time import LoopClock
+from scenario.watch import WatchedKeyspace
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
 from suanmesh_accounting import main as accounting
@@ -33,7 +36,6 @@ from suanmesh_scheduler import main as scheduler
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_sdk import Mesh, Tls
 from suanmesh_sdk.resolver import OneAddress
-from suanmesh_store.memory import MemoryKeyspace
 from suanmesh_transport import main as transport
 from suanmesh_transport.settings import TransportSettings
 
@@ -52,20 +54,25 @@ class SimulatedNode:
     """The node; use it as an async context manager."""
 
     def __init__(
-        self, folder: Path, seed: int, *, sites: int = 3, cores: int = 4, links: Links | None = None,
-        keys_delay_s: Callable[[], float] = lambda: 0.0, keys_fault: Callable[[], str] = lambda: "",
+        self, folder: Path, seed: int, *, sites: int = 3, cores: int = 4, liar: str = "",
+        links: Links | None = None, keys_delay_s: Callable[[], float] = lambda: 0.0,
+        keys_fault: Callable[[str], str] = lambda area: "",
     ) -> None:  # fmt: skip
         self.folder = folder
         self.clock = LoopClock()
         self.rng = seeded_rng(seed)
-        self.keys = MemoryKeyspace(self.clock, on_loop_time=True)
         self.network = MemoryNetwork(links)
         self.places = world.places(sites)
+        self.findings = Findings(self.clock)
+        room = {f"sites/{place.site}": cores * 1000 for place in self.places}
+        self.keys = WatchedKeyspace(self.clock, self.findings, room)
         self._keys_delay_s, self._keys_fault = keys_delay_s, keys_fault
         authority().save(folder / "ca")
         self.services = {area: self._service(area) for area in _BUILDS}
         self.sites = {
-            place.site: SiteProcess(place, number, cores, folder / place.site, self.network, self.clock, self.rng)
+            place.site: SiteProcess(
+                place, number, cores, folder / place.site, self.network, self.clock, self.rng, lies=place.site == liar
+            )
             for number, place in enumerate(self.places)
         }
         self._meshes: list[Mesh] = []
@@ -109,7 +116,8 @@ class SimulatedNode:
         listen = GATEWAY if area == "gateway" else "127.0.0.1:0"
 
         def keys() -> ProcessKeys:
-            return ProcessKeys(self.keys, self._keys_delay_s, self._keys_fault, lambda: self.network.is_cut(name, ETCD))
+            cut = partial(self.network.is_cut, name, ETCD)
+            return ProcessKeys(self.keys, self._keys_delay_s, partial(self._keys_fault, area), cut)
 
         return ServiceProcess(area, host, listen, build, settings(self.folder), self.clock, self.rng, keys)
 

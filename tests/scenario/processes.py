@@ -54,6 +54,7 @@ class Supervised:
         self.faults: list[BaseException] = []
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._killed = False
 
     @property
     def up(self) -> bool:
@@ -62,7 +63,7 @@ class Supervised:
 
     def run(self, live: Live) -> None:
         """Start it."""
-        self._stop = asyncio.Event()
+        self._stop, self._killed = asyncio.Event(), False
         context = Context()
         context.run(structlog.contextvars.bind_contextvars, process=self.name)
         self._task = asyncio.get_running_loop().create_task(self._guarded(live), name=self.name, context=context)
@@ -72,11 +73,16 @@ class Supervised:
         self._stop.set()
         await self._ended()
 
-    async def kill(self) -> None:
+    def cancel(self) -> None:
         """End it wherever it is."""
         if self._task is not None:
+            self._killed = True
             self._task.cancel()
-            await self._ended()
+
+    async def kill(self) -> None:
+        """End it wherever it is, and wait for that."""
+        self.cancel()
+        await self._ended()
 
     async def _ended(self) -> None:
         if self._task is not None:
@@ -89,7 +95,8 @@ class Supervised:
         try:
             await live(self._stop)
         except Exception as fault:  # noqa: BLE001 - whatever ends a process by itself is a finding
-            self.faults.append(fault)
+            if not self._killed:  # else it is what was left of it that failed
+                self.faults.append(fault)
 
 
 class Host:
@@ -160,6 +167,13 @@ class ServiceProcess:
             self._keys.die()
         self.host.network.crash(self.host.name)
         await self.supervised.kill()
+
+    def strike_dead(self) -> None:
+        """As `kill`, in the middle of what it does: `kill` waits for its end afterwards."""
+        if self._keys is not None:
+            self._keys.die()
+        self.host.network.crash(self.host.name)
+        self.supervised.cancel()
 
     def fall_silent(self) -> None:
         """Its keep-alives do not arrive any more."""

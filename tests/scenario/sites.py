@@ -1,12 +1,12 @@
-"""A site of a simulated node: the real agent over an executor in memory."""
+"""A site of a simulated node: the real agent over an engine in memory."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
+from scenario.engines import NotingEngine
 from scenario.processes import NODE, Host, Supervised, authority
-from scenario.tasks import MemoryExecutor
 from suanmesh_agent import enrolment
 from suanmesh_agent import site as agent
 from suanmesh_agent.inventory import Inventory
@@ -31,12 +31,13 @@ class SiteProcess:
     """One site: its agent, which comes and goes, and what runs there, which stays."""
 
     def __init__(
-        self, place: world.Place, number: int, cores: int, folder: Path, network: MemoryNetwork, clock: Clock, rng: Rng
-    ) -> None:
+        self, place: world.Place, number: int, cores: int, folder: Path, network: MemoryNetwork, clock: Clock, rng: Rng,
+        *, lies: bool = False,
+    ) -> None:  # fmt: skip
         identity, names = agent_id(NODE, place.site), (agent_server_name(NODE, place.site),)
         self.host = Host(place.site, identity, names, folder, network)
         self.supervised = Supervised(place.site)
-        self.executor = MemoryExecutor(folder / "tasks", clock, self._permitted)
+        self.engine = NotingEngine(place.site, clock, self._permitted_until, lies=lies)
         self._place = place
         self._folder = folder
         self._capacity = Capacity(cores * 1000, cores * GIBIBYTE, cores * GIBIBYTE)
@@ -65,7 +66,7 @@ class SiteProcess:
         process = self._process(rng)
 
         async def live(stop: asyncio.Event) -> None:
-            await agent.serve(process, self.settings, rng, stop, self.executor, self._inventory())
+            await agent.serve(process, self.settings, rng, stop, self.engine, self._inventory())
 
         self.supervised.run(live)
 
@@ -114,10 +115,9 @@ class SiteProcess:
             measured_at=self._clock.now(),
         )
 
-    def _permitted(self) -> bool:
+    def _permitted_until(self) -> float:
         """What the file says that the agent keeps for the shims of its tasks."""
-        kept = (self._folder / agent.PERMISSION).read_text().rpartition(" ")[2]
-        return int(kept) / 1e9 > self._clock.monotonic()
+        return int((self._folder / agent.PERMISSION).read_text().rpartition(" ")[2]) / 1e9
 
 
 def _fields(settings: AgentSettings) -> dict[str, object]:

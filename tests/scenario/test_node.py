@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 
+from scenario.clients import simulated_job
 from scenario.node import SimulatedNode
 from scenario.virtual_time import run
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
@@ -26,13 +27,9 @@ DONE_S_MAX = 30.0
 Play = Callable[[Callable[[SimulatedNode], Awaitable[R]]], R]
 
 
-def a_job(seconds: float = TASK_S, status: int = 0) -> job_pb2.Job:
-    """A job of one task that takes so long and ends so, and leaves a result."""
-    described = trials.job("", cpu_milli=500, outputs=["result"])
-    variant = described.package.variants[0]
-    del variant.artefacts[:]
-    variant.command[:] = ["python3", "-c", f"{seconds} {status}"]
-    return described
+def a_job() -> job_pb2.Job:
+    """A job of one task that leaves a result."""
+    return simulated_job(TASK_S, outputs=["result"])
 
 
 @pytest.fixture

@@ -1,0 +1,149 @@
+"""Does to a simulated node what the plan says, and then lets it be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+from scenario.node import ETCD, SimulatedNode
+from scenario.story import Fault, World
+from suanmesh_chassis.memory_call import Fate
+
+SILENT_AFTER_S = 3.0
+"""How long a process may be cut off from the keyspace before the keep-alives that are missing count."""
+WRITES_MAX = 120
+"""A run has about so many writes of the scheduler."""
+DEAD_S = (0.5, 8.0)
+_LOSSES = (Fate.REQUEST_LOST, Fate.ANSWER_LOST)
+
+
+class SeededLinks:
+    """`Links` by a world and a seed."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self._links = world.links
+        self._chance = Random(f"{world.name} {seed} links")
+        self.calm = True
+        """Whether no message is lost or doubled."""
+
+    def delay_s(self, source: str, target: str) -> float:
+        """Within the world's bounds, short ones more often."""
+        least, most = self._links.delay_ms
+        return (least + (most - least) * self._chance.random() ** 3) / 1000
+
+    def fate(self, source: str, target: str, method: str) -> Fate:
+        """As often as the world says."""
+        drawn = self._chance.random()
+        if self.calm or drawn >= self._links.lost + self._links.doubled:
+            return Fate.ANSWERED
+        return self._chance.choice(_LOSSES) if drawn < self._links.lost else Fate.TWICE
+
+
+class SeededKeys:
+    """Delays and faults of the keyspace by a world and a seed, and a death at one write."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self._keys = world.keys
+        self._chance = Random(f"{world.name} {seed} keys")
+        self._victim = world.faults.kill_at_write
+        self._write = self._chance.randint(1, WRITES_MAX)
+        self._before = self._chance.random() < 0.5
+        self.calm = True
+        self.armed = False
+        self.strike: Callable[[str], None] = lambda area: None
+
+    def text(self) -> str:
+        """For people; empty where nobody dies at a write."""
+        when = "before" if self._before else "after"
+        return f"{self._victim} is killed {when} its write {self._write}" if self._victim else ""
+
+    def delay_s(self) -> float:
+        """Within the world's bounds."""
+        least, most = self._keys.delay_ms
+        return self._chance.uniform(least, most) / 1000
+
+    def fault(self, area: str) -> str:
+        """What befalls the next write of an area."""
+        if self.armed and area == self._victim:
+            self._write -= 1
+            if not self._write:
+                asyncio.get_running_loop().call_soon(self.strike, area)
+                return "unreachable" if self._before else "unknown"
+        drawn = self._chance.random()
+        if self.calm or drawn >= self._keys.unreachable + self._keys.unknown:
+            return ""
+        return "unreachable" if drawn < self._keys.unreachable else "unknown"
+
+
+class Nemesis:
+    """Strikes."""
+
+    def __init__(self, node: SimulatedNode, seed: int, tell: Callable[[str], None]) -> None:
+        self._node = node
+        self._chance = Random(f"{seed} nemesis")
+        self._tell = tell
+        self._revivals: list[asyncio.Task[None]] = []
+        self._down: dict[str, int] = {}
+        self._cut: dict[tuple[str, str], int] = {}
+
+    async def run(self, faults: list[Fault]) -> None:
+        """Do all of it; returns once every fault is over."""
+        begin_s = self._node.clock.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            for fault in faults:
+                tasks.create_task(self._one(fault, begin_s))
+        await self.revive()
+
+    def strike(self, area: str) -> None:
+        """Kill a service now, in the middle of what it does, and start it again later."""
+        self._tell(f"kill {area} at a write")
+        self._node.services[area].strike_dead()
+        dead = self._revive(area, self._chance.uniform(*DEAD_S))
+        self._revivals.append(asyncio.get_running_loop().create_task(dead))
+
+    async def revive(self) -> None:
+        """Wait until all that was struck dead lives again."""
+        for each in self._revivals:
+            await each
+
+    async def _revive(self, area: str, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await self._node.services[area].kill()
+        self._node.services[area].start()
+
+    async def _one(self, fault: Fault, begin_s: float) -> None:
+        await asyncio.sleep(begin_s + fault.begin_s - self._node.clock.monotonic())
+        self._tell(fault.text())
+        lasts_s = fault.end_s - fault.begin_s
+        match fault.kind:
+            case "cut":
+                await self._cut_off(fault.whom, lasts_s)
+            case "mute":
+                self._node.services[fault.whom].fall_silent()
+            case _:
+                await self._take_down(fault.whom, lasts_s, gracefully=fault.kind == "restart")
+
+    async def _take_down(self, name: str, seconds: float, *, gracefully: bool) -> None:
+        process = {**self._node.services, **self._node.sites}[name]
+        self._down[name] = self._down.get(name, 0) + 1
+        if self._down[name] == 1:
+            await (process.stop() if gracefully else process.kill())
+        await asyncio.sleep(seconds)
+        self._down[name] -= 1
+        if not self._down[name]:
+            process.start()
+
+    async def _cut_off(self, pair: str, seconds: float) -> None:
+        one, other = pair.split("-")
+        self._cut[one, other] = self._cut.get((one, other), 0) + 1
+        self._node.network.cut(one, other)
+        if other == ETCD:
+            await asyncio.sleep(min(seconds, SILENT_AFTER_S))
+            if seconds > SILENT_AFTER_S:
+                self._node.services[one].fall_silent()
+            seconds = max(0.0, seconds - SILENT_AFTER_S)
+        await asyncio.sleep(seconds)
+        self._cut[one, other] -= 1
+        if not self._cut[one, other]:
+            self._node.network.heal(one, other)
