@@ -41,8 +41,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 async def main(tasks: int, jobs: int) -> None:
     """Measure on a fresh node."""
-    # What outlives its parent, as a task's shim does, becomes our child: it stays in sight until this process ends.
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    become_subreaper()
     overrides = {"SUANMESH_SCHEDULER_JOBS_PER_S": "1000000", "SUANMESH_SCHEDULER_JOBS_BURST": "1000000"}
     with tempfile.TemporaryDirectory() as folder:
         async with Node(Path(folder), 3, overrides=overrides) as node, node.mesh() as user:
@@ -55,6 +54,11 @@ async def main(tasks: int, jobs: int) -> None:
                 took_s, cpu_s = await measured(many(user, jobs))
                 tell("jobs_end_to_end", jobs / took_s, "jobs/s")
                 tell("cpu_per_job", cpu_s / jobs, "CPU-s")
+
+
+def become_subreaper() -> None:
+    """What outlives its parent, as a task's shim does, becomes our child: it stays in sight until this process ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 async def array(user: Mesh, job_id: str, count: int) -> None:

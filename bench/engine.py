@@ -1,0 +1,102 @@
+"""What it costs to run tasks on the process engine alone: `python bench/engine.py [--tasks N] [--rounds N]`.
+
+The engine that an agent would open on this host, in the best walls it offers, over a folder on disk. A task is `true`.
+Prints one JSON object a line, {"name", "value", "unit"}: tasks a second, submitted at once, until the last has ended,
+and the processor seconds that each took of this process and all below it, clearing up included; the latter beside those
+of a bare `true` that was started in the same rounds, as `baseline`, and their ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from dispatch import become_subreaper, cpu_seconds
+
+from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
+from suanmesh_agent.engines.process.engine import ProcessEngine
+from suanmesh_agent.permission import RunPermission
+from suanmesh_agent.settings import AgentSettings
+from suanmesh_agent.site import PERMISSION, open_engine
+from suanmesh_agent.task_run import until_over
+from suanmesh_kernel.clock import SystemClock
+from suanmesh_local import tools
+
+WARM_UP_TASKS = 20
+CPU_MILLI, MEMORY_BYTES = 100, 1 << 28
+PERMITTED_S = 3600.0
+
+
+async def main(tasks: int, rounds: int) -> None:
+    """Measure on a folder of its own."""
+    become_subreaper()
+    with tempfile.TemporaryDirectory() as name:
+        engine = opened(Path(name))
+        try:
+            await run(engine, "warm-up", WARM_UP_TASKS)
+            took_s = cpu_s = bare_cpu_s = 0.0
+            for number in range(rounds):
+                before_s, begun = used_s(), time.monotonic()
+                await run(engine, f"round-{number}", tasks)
+                took_s += time.monotonic() - begun
+                engine.forget(f"round-{number}")
+                cpu_s += used_s() - before_s
+                before_s = used_s()
+                await asyncio.to_thread(run_bare, tasks)
+                bare_cpu_s += used_s() - before_s
+        finally:
+            engine.close()
+    count = tasks * rounds
+    print(json.dumps({"name": "engine_tasks", "value": round(count / took_s, 1), "unit": "tasks/s"}))
+    figure = {"name": "engine_cpu_per_task", "value": round(cpu_s / count, 4), "unit": "CPU-s"}
+    compared = {"baseline": round(bare_cpu_s / count, 4), "ratio": round(cpu_s / bare_cpu_s, 1)}
+    print(json.dumps(figure | compared))
+
+
+def opened(folder: Path) -> ProcessEngine:
+    """The engine of an agent with the launcher's tools, permitted to run tasks."""
+    try:
+        bwrap = str(tools.bubblewrap(tools.cache_dir()).path)
+    except tools.ToolMissing:
+        bwrap = AgentSettings.bwrap
+    permission = RunPermission(folder / PERMISSION, SystemClock())
+    permission.renew(SystemClock().monotonic(), PERMITTED_S)
+    permission.close()
+    return open_engine(AgentSettings(site="bench", data_dir=folder, bwrap=bwrap))
+
+
+async def run(engine: ProcessEngine, placement: str, count: int) -> None:
+    """Tasks of one placement, from their submission to the end of the last."""
+    keys = [TaskKey(placement, index) for index in range(count)]
+    specs = [TaskSpec(key, ("true",), cpu_milli=CPU_MILLI, memory_bytes=MEMORY_BYTES) for key in keys]
+    faults = [fault for fault in await engine.submit(specs) if fault is not None]
+    looks = await until_over(engine, keys)
+    if faults or not all(look.succeeded for look in looks):
+        raise SystemExit(f"not all tasks ended well: {faults[:1]} {[look for look in looks if not look.succeeded][:1]}")
+
+
+def run_bare(count: int) -> None:
+    """The program alone, as often."""
+    for _ in range(count):
+        subprocess.run(["/usr/bin/env", "true"], check=True)
+
+
+def used_s() -> float:
+    """Processor seconds of this process, of those it has reaped, and of all below it."""
+    reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + reaped.ru_utime + reaped.ru_stime + cpu_seconds()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    sys.exit(asyncio.run(main(options.tasks, options.rounds)))
