@@ -25,7 +25,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import capacity_pb2
-from suanmesh_agent.engines.process.fork_server import PROCESS_NAME
+from suanmesh_agent.engines.process.shim_server import PROCESS_NAME
 from suanmesh_etcd3 import EtcdError, connect
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.identities import ETCD_ROOT_DIR

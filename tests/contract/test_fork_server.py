@@ -13,7 +13,7 @@ from executor_kinds import ProcessExecutor, a_task, log_says
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskState
 from suanmesh_agent.engines.process import images
-from suanmesh_agent.engines.process.fork_server import IDLE_MAX, PROCESS_NAME
+from suanmesh_agent.engines.process.shim_server import IDLE_MAX, PROCESS_NAME
 
 ANY = pytest.mark.parametrize("kind", ["plain"])
 MIB = 1 << 20

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from suanmesh_agent.engines.process.fork_server import PROCESS_NAME
+from suanmesh_agent.engines.process.shim_server import PROCESS_NAME
 from suanmesh_local.format import FORMAT
 from suanmesh_local.identities import AREAS
 from suanmesh_local.node import LOCK

@@ -27,7 +27,7 @@ WORK = "work"
 SCRATCH_PARTS = (WORK, "tmp", "shm")
 IMAGE = "scratch.img"
 _STAGE_OPTIONS = "size=1m,mode=711"
-_OOM_SCORE_ADJ = "500"
+_OOM_SCORE_ADJ = b"500"
 """Where the host itself runs short, tasks go before what runs the site."""
 _CAPABILITIES_MAX = 64
 _BUSY_S_MAX, _PAUSE_S = 5.0, 0.005
@@ -91,7 +91,9 @@ class Confinement:
 
     def become(self) -> None:
         """In the task's process: be its user, with nothing left of root's. Raises OSError."""
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE_ADJ)
+        adjusted = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(adjusted, _OOM_SCORE_ADJ)
+        os.close(adjusted)
         syscalls.unshare_mounts()
         if self._facts[
             "program"

@@ -26,12 +26,12 @@ from suanmesh_agent.engines.process import images
 from suanmesh_agent.engines.process.cgroups import Cgroups
 from suanmesh_agent.engines.process.confinement import IMAGE, SCRATCH_PARTS
 from suanmesh_agent.engines.process.fork_server import ForkServer
+from suanmesh_agent.engines.process.kept_log import KeptLog
 from suanmesh_agent.engines.process.layout import Confined, Layout
 from suanmesh_agent.engines.process.probe import trouble
 from suanmesh_agent.engines.process.processes import kill
 from suanmesh_agent.engines.process.sandbox import Sandbox
 from suanmesh_agent.engines.process.task_folders import TaskFolders, read_facts
-from suanmesh_agent.engines.process.task_log import KeptLog
 from suanmesh_agent.engines.process.users import end_remains
 from suanmesh_agent.folder_files import FolderFile, files_of
 from suanmesh_agent.ports import TaskNotStarted

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 LOG_SEGMENTS = 4
@@ -15,7 +13,7 @@ class Log:
 
     def __init__(self, folder: Path, bound_bytes: int) -> None:
         self._folder = folder
-        self._segment_bytes = _segment_bytes(bound_bytes)
+        self._segment_bytes = segment_bytes(bound_bytes)
         self._written = 0
         self._file: int | None = None
 
@@ -42,24 +40,6 @@ class Log:
         self._file = os.open(self._folder / f"{number}.log", flags, 0o600)
 
 
-@dataclass(frozen=True, slots=True)
-class KeptLog:
-    """`TaskLog`: what `Log` has kept in `folder`, also while it writes."""
-
-    folder: Path
-    bound_bytes: int
-
-    def read(self, offset: int, bytes_max: int) -> tuple[int, bytes]:
-        """Read from the segment that holds `offset`, or from the oldest there still is."""
-        segment_bytes = _segment_bytes(self.bound_bytes)
-        for number in sorted(int(path.stem) for path in self.folder.glob("*.log")):
-            begin = max(offset, number * segment_bytes)
-            if begin < (number + 1) * segment_bytes:
-                with contextlib.suppress(FileNotFoundError), (self.folder / f"{number}.log").open("rb") as file:
-                    file.seek(begin - number * segment_bytes)
-                    return begin, file.read(bytes_max)
-        return offset, b""
-
-
-def _segment_bytes(bound_bytes: int) -> int:
+def segment_bytes(bound_bytes: int) -> int:
+    """Size of each segment of a log of `bound_bytes`."""
     return max(1, bound_bytes // LOG_SEGMENTS)

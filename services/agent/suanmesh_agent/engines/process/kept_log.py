@@ -1,0 +1,28 @@
+"""Reading what a task wrote, also while its shim writes."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from suanmesh_agent.engines.process.task_log import segment_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLog:
+    """`TaskLog`: what `Log` has kept in `folder`, also while it writes."""
+
+    folder: Path
+    bound_bytes: int
+
+    def read(self, offset: int, bytes_max: int) -> tuple[int, bytes]:
+        """Read from the segment that holds `offset`, or from the oldest there still is."""
+        size = segment_bytes(self.bound_bytes)
+        for number in sorted(int(path.stem) for path in self.folder.glob("*.log")):
+            begin = max(offset, number * size)
+            if begin < (number + 1) * size:
+                with contextlib.suppress(FileNotFoundError), (self.folder / f"{number}.log").open("rb") as file:
+                    file.seek(begin - number * size)
+                    return begin, file.read(bytes_max)
+        return offset, b""
