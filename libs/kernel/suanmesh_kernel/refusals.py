@@ -159,3 +159,8 @@ BY_CODE: dict[str, type[Refusal]] = {
         Unavailable,
     )
 }
+
+
+def invalid_field(field: str, problem: str) -> InvalidArgument:
+    """The refusal of a request for one field of it: its message and its fact `field` name which."""
+    return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)

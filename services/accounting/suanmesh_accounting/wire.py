@@ -13,7 +13,7 @@ from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posted
 from suanmesh_accounting.domain.prices import Book, LinkTariff, MeterPrice, RatedLine, Reading
 from suanmesh_accounting.domain.queries import KeptUsage, MeterUsage
 from suanmesh_kernel.money import Price, is_currency
-from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_kernel.refusals import invalid_field
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LINK_PRICES_MAX = 4_000
@@ -30,7 +30,7 @@ def checked_us(stamp: Timestamp, field: str) -> int:
     try:
         return microseconds(stamp.ToDatetime(UTC))
     except (ValueError, OverflowError) as error:
-        raise _field(field, "is not a moment between the years 1 and 9999") from error
+        raise invalid_field(field, "is not a moment between the years 1 and 9999") from error
 
 
 def microseconds(moment: datetime) -> int:
@@ -134,14 +134,14 @@ def kind_of(account: account_pb2.Account) -> AccountKind:
     known = account.kind in account_pb2.Account.Kind.values()
     kind = account_pb2.Account.Kind.Name(account.kind).removeprefix("KIND_") if known else str(account.kind)
     if kind not in (AccountKind.CONSUMER, AccountKind.PROVIDER):
-        raise _field("account.kind", f"{kind} cannot be opened by a call")
+        raise invalid_field("account.kind", f"{kind} cannot be opened by a call")
     return AccountKind(kind)
 
 
 def checked_currency(code: str, field: str) -> str:
     """An ISO 4217 code, or a refusal that names the field."""
     if not is_currency(code):
-        raise _field(field, f"{code!r} is not an ISO 4217 code")
+        raise invalid_field(field, f"{code!r} is not an ISO 4217 code")
     return code
 
 
@@ -149,7 +149,7 @@ def book_from(message: price_book_pb2.PriceBook) -> Book:
     """A price book; refuses a negative amount and a second price for a meter."""
     prices = tuple(MeterPrice(p.meter, price_from(p, f"price_book.prices[{i}]")) for i, p in enumerate(message.prices))
     if len({p.meter for p in prices}) != len(prices):
-        raise _field("price_book.prices", "two prices for one meter")
+        raise invalid_field("price_book.prices", "two prices for one meter")
     return Book(message.name, message.version, message.party, message.currency, prices)
 
 
@@ -168,28 +168,28 @@ def book_message(document: bytes, version: int) -> price_book_pb2.PriceBook:
 def price_from(message: money_pb2.Price, field: str) -> Price:
     """A price; refuses a negative amount or one per nothing."""
     if message.meter == money_pb2.METER_UNSPECIFIED:
-        raise _field(f"{field}.meter", "a price is for a meter")
+        raise invalid_field(f"{field}.meter", "a price is for a meter")
     if message.amount_micros < 0:
-        raise _field(f"{field}.amount_micros", f"{message.amount_micros} is negative")
+        raise invalid_field(f"{field}.amount_micros", f"{message.amount_micros} is negative")
     if message.per_quantity < 1:
-        raise _field(f"{field}.per_quantity", f"{message.per_quantity} is not at least 1")
+        raise invalid_field(f"{field}.per_quantity", f"{message.per_quantity} is not at least 1")
     return Price(message.amount_micros, message.per_quantity)
 
 
 def readings_from(messages: list[usage_pb2.MeterReading], field: str) -> list[Reading]:
     """Readings; refuses a negative quantity and a second reading of a meter."""
     if len({reading.meter for reading in messages}) != len(messages):
-        raise _field(field, "two readings of one meter")
+        raise invalid_field(field, "two readings of one meter")
     for i, reading in enumerate(messages):
         if reading.quantity < 0:
-            raise _field(f"{field}[{i}].quantity", f"{reading.quantity} is negative")
+            raise invalid_field(f"{field}[{i}].quantity", f"{reading.quantity} is negative")
     return [Reading(reading.meter, reading.quantity) for reading in messages]
 
 
 def tariffs_from(messages: list[accounting_service_pb2.LinkPrice]) -> list[LinkTariff]:
     """Link prices; a link without a price is free. Refuses more than a job's ways can cross."""
     if len(messages) > LINK_PRICES_MAX:
-        raise _field("link_prices", f"{len(messages)} are more than {LINK_PRICES_MAX}")
+        raise invalid_field("link_prices", f"{len(messages)} are more than {LINK_PRICES_MAX}")
     return [
         LinkTariff(m.link, m.party, price_from(m.price, f"link_prices[{i}].price"))
         for i, m in enumerate(messages)
@@ -217,7 +217,3 @@ def price_to(line: RatedLine) -> money_pb2.Price:
         amount_micros=line.price.amount_micros,
         per_quantity=line.price.per_quantity,
     )
-
-
-def _field(field: str, problem: str) -> InvalidArgument:
-    return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)

@@ -18,9 +18,9 @@ from blake3 import blake3
 
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.type.v1 import capacity_pb2
-from suanmesh_agent import wire
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_kernel.quantities import Capacity
+from suanmesh_sdk.values import capacity_to
 
 BENCH_BYTES = 8 * 1024 * 1024
 BENCH_ROUNDS = 3
@@ -79,7 +79,7 @@ def descriptor(settings: AgentSettings, found: Inventory, generation: int) -> po
         name=name,
         architecture=found.architecture,
         hosts=[pool_pb2.Host(name=found.host)],
-        host_capacity=wire.capacity_to(found.capacity),
+        host_capacity=capacity_to(found.capacity),
         engines=found.engines,
         generation=generation,
         capacity_origin=capacity_pb2.ORIGIN_SIMULATED if found.simulated else capacity_pb2.ORIGIN_PROBED,

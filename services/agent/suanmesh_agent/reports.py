@@ -12,7 +12,6 @@ from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network_pb
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
-from suanmesh_agent import wire
 from suanmesh_agent.following import follow
 from suanmesh_agent.health import Health
 from suanmesh_agent.permission import RunPermission
@@ -21,6 +20,7 @@ from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.state_reasons import reason_to
+from suanmesh_sdk.values import capacity_to
 
 log = structlog.get_logger()
 
@@ -79,7 +79,7 @@ class StateReports:
             self._sent += 1
             state = pool_pb2.PoolState(
                 name=self._pool,
-                free=wire.capacity_to(self._health.really_free(self._free())),
+                free=capacity_to(self._health.really_free(self._free())),
                 reason=reason_to(self._health.reason()),
                 load_milli=int(psutil.getloadavg()[0] * 1000),
             )

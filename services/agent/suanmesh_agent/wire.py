@@ -7,38 +7,12 @@ from pathlib import Path
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
-from suanmesh.type.v1 import capacity_pb2
 from suanmesh_agent.domain.metering import Held
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec
 from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.domain.work import Work
 from suanmesh_kernel.names import last
 from suanmesh_kernel.quantities import Capacity, Device
-
-
-def capacity_from(message: capacity_pb2.Capacity) -> Capacity:
-    """A capacity."""
-    devices = tuple(Device(getattr(d, "class"), d.model, d.count, d.memory_bytes, d.shareable) for d in message.devices)
-    return Capacity(message.cpu_milli, message.memory_bytes, message.scratch_bytes, devices)
-
-
-def capacity_to(capacity: Capacity) -> capacity_pb2.Capacity:
-    """The same, as a message."""
-    return capacity_pb2.Capacity(
-        cpu_milli=capacity.cpu_milli,
-        memory_bytes=capacity.memory_bytes,
-        scratch_bytes=capacity.scratch_bytes,
-        devices=[
-            capacity_pb2.Device(
-                **{"class": d.device_class},
-                model=d.model,
-                count=d.count,
-                memory_bytes=d.memory_bytes,
-                shareable=d.shareable,
-            )
-            for d in capacity.devices
-        ],
-    )
 
 
 def work_from(placement: placement_pb2.Placement) -> Work:

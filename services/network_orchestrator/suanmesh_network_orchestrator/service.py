@@ -9,7 +9,7 @@ from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as
 from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name
-from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal
+from suanmesh_kernel.refusals import PermissionDenied, Refusal, invalid_field
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain import declaration
 from suanmesh_network_orchestrator.domain.paths import find_path
@@ -68,7 +68,7 @@ class NetworkOrchestratorService(NetworkReads):
         if site != call.site:
             raise PermissionDenied("NOT_OWNER", f"{call.site} cannot report for {site}", name=site)
         if len(request.probes) > BATCH_MAX:
-            raise _invalid("probes", f"{len(request.probes)} are more than {BATCH_MAX}")
+            raise invalid_field("probes", f"{len(request.probes)} are more than {BATCH_MAX}")
         now = self._clock.now()
         probes = [wire.probe_from(p, site, now, field=f"probes[{i}]") for i, p in enumerate(request.probes)]
         return pb.ReportLinksResponse(matched=self._repository.take_probes(probes))
@@ -101,14 +101,10 @@ class NetworkOrchestratorService(NetworkReads):
 
 def _check_count(items: Sequence[object], most: int, field: str) -> None:
     if not 1 <= len(items) <= most:
-        raise _invalid(field, f"{len(items)} are not 1 to {most}")
+        raise invalid_field(field, f"{len(items)} are not 1 to {most}")
 
 
 def _check_unique(link_names: Sequence[str]) -> None:
     for index, name in enumerate(link_names):
         if name in link_names[:index]:
-            raise _invalid(f"links[{index}].name", f"{name} is declared twice")
-
-
-def _invalid(field: str, problem: str) -> InvalidArgument:
-    return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)
+            raise invalid_field(f"links[{index}].name", f"{name} is declared twice")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from suanmesh.network_orchestrator.v1 import link_pb2, network_orchestrator_service_pb2, reservation_pb2
 from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.money import Price
 from suanmesh_kernel.names import checked_name
-from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_kernel.refusals import invalid_field
 from suanmesh_network_orchestrator.domain.paths import Obstacle, Path, Query
 from suanmesh_network_orchestrator.domain.probes import RTT_US_MAX, Probe
 from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, check_ask
 from suanmesh_network_orchestrator.domain.topology import Link, LinkClass
+from suanmesh_sdk.values import timestamp
 
 _wire = network_orchestrator_service_pb2
 
@@ -22,7 +21,7 @@ _wire = network_orchestrator_service_pb2
 def link_from(message: link_pb2.Link, *, field: str = "link") -> Link:
     """Raises InvalidArgument (`FIELD_INVALID`) where a field has no meaning; ranges are the domain's to check."""
     if _class(message) not in link_pb2.Link.Class.values()[1:]:
-        raise _invalid(f"{field}.class", "say which class of link it is")
+        raise invalid_field(f"{field}.class", "say which class of link it is")
     return Link(
         name=message.name,
         source=message.source,
@@ -45,7 +44,7 @@ def link_to(stored: link_pb2.Link, etag: str, reserved_bps: int, probe: Probe | 
     message.state.reserved_bps = reserved_bps
     if probe is not None:
         message.state.probed_rtt_us = probe.rtt_us
-        message.state.probe_time.CopyFrom(_timestamp(probe.time))
+        message.state.probe_time.CopyFrom(timestamp(probe.time))
     return message
 
 
@@ -61,9 +60,9 @@ def declared(message: link_pb2.Link) -> link_pb2.Link:
 def query_from(message: network_orchestrator_service_pb2.PathQuery, *, field: str) -> Query:
     """Raises InvalidArgument (`FIELD_INVALID`)."""
     if message.min_bandwidth_bps < 0:
-        raise _invalid(f"{field}.min_bandwidth_bps", "it is negative")
+        raise invalid_field(f"{field}.min_bandwidth_bps", "it is negative")
     if message.max_latency_us < 0:
-        raise _invalid(f"{field}.max_latency_us", "it is negative")
+        raise invalid_field(f"{field}.max_latency_us", "it is negative")
     return Query(
         source=checked_name(message.source, "sites", field=f"{field}.source"),
         target=checked_name(message.target, "sites", field=f"{field}.target"),
@@ -84,14 +83,14 @@ def ask_from(message: network_orchestrator_service_pb2.PathAsk, *, field: str) -
     )
     check_ask(ask, field=field)
     if not message.attachment:
-        raise _invalid(f"{field}.attachment", "a hold goes with its round")
+        raise invalid_field(f"{field}.attachment", "a hold goes with its round")
     return ask
 
 
 def probe_from(message: network_orchestrator_service_pb2.Probe, source: str, now: datetime, *, field: str) -> Probe:
     """Raises InvalidArgument (`FIELD_INVALID`)."""
     if not 0 < message.rtt_us <= RTT_US_MAX:
-        raise _invalid(f"{field}.rtt_us", f"{message.rtt_us} is not within 1 to {RTT_US_MAX}")
+        raise invalid_field(f"{field}.rtt_us", f"{message.rtt_us} is not within 1 to {RTT_US_MAX}")
     return Probe(source, checked_name(message.target, "sites", field=f"{field}.target"), message.rtt_us, now)
 
 
@@ -141,8 +140,8 @@ def reservation_to(reservation: Reservation) -> reservation_pb2.Reservation:
         path=path_to(reservation.path),
         rate_bps=reservation.rate_bps,
         state=reservation_pb2.Reservation.State.ValueType(reservation.state.value),
-        create_time=_timestamp(reservation.create_time),
-        release_time=None if reservation.release_time is None else _timestamp(reservation.release_time),
+        create_time=timestamp(reservation.create_time),
+        release_time=None if reservation.release_time is None else timestamp(reservation.release_time),
         party=reservation.party,
     )
 
@@ -175,19 +174,9 @@ def _class(message: link_pb2.Link) -> int:
 
 def _price_from(message: money_pb2.Price, field: str) -> Price:
     if message.meter != money_pb2.METER_TRANSFER_BYTES:
-        raise _invalid(f"{field}.meter", "a link is paid for by METER_TRANSFER_BYTES")
+        raise invalid_field(f"{field}.meter", "a link is paid for by METER_TRANSFER_BYTES")
     if message.per_quantity < 1:
-        raise _invalid(f"{field}.per_quantity", f"{message.per_quantity} is not at least 1")
+        raise invalid_field(f"{field}.per_quantity", f"{message.per_quantity} is not at least 1")
     if message.amount_micros < 0:
-        raise _invalid(f"{field}.amount_micros", f"{message.amount_micros} is negative")
+        raise invalid_field(f"{field}.amount_micros", f"{message.amount_micros} is negative")
     return Price(message.amount_micros, message.per_quantity)
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
-
-
-def _invalid(field: str, problem: str) -> InvalidArgument:
-    return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)

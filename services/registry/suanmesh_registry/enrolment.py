@@ -16,6 +16,7 @@ from suanmesh_registry.domain import parties, sites, tokens
 from suanmesh_registry.domain.caps import Caps, require_sites, require_tokens
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.reads import party_of, site_of
+from suanmesh_sdk.values import timestamp
 from suanmesh_store import Conflict, Create, Held, Store, Update
 from suanmesh_store.layout import JOIN_TOKENS, SITES
 
@@ -44,7 +45,7 @@ class Enrolment:
         key = self.certifier.token_key(call.principal, call.request_id, call.body_digest)
         asked, text = tokens.issued(held.name, ttl_s, self.certifier.ca_digest, self.clock.now(), key)
         kept = await self._issued(asked, held, call)
-        return pb.JoinToken(token=text, expire_time=wire.timestamp(kept.expire_time))
+        return pb.JoinToken(token=text, expire_time=timestamp(kept.expire_time))
 
     async def enrol(self, request: pb.EnrolSiteRequest, call: Call) -> pb.EnrolSiteResponse:
         """The site as recorded, with its agent's certificate.

@@ -15,6 +15,7 @@ from suanmesh_registry import wire
 from suanmesh_registry.domain import pools, sites
 from suanmesh_registry.domain.caps import Caps, require_pools
 from suanmesh_registry.mirrors import Mirrors
+from suanmesh_sdk.values import timestamp
 from suanmesh_store import Author, Conflict, Create, Held, Store, Update
 from suanmesh_store.layout import POOLS
 
@@ -89,7 +90,7 @@ class Registrar:
             unique = sortable_id(self._clock.now(), self._rng)
             word = pools.pool_class(wire.descriptor_from(message))
             identifier = compute_resource_identifier(self._node, last(site.name), word, unique)
-            now = wire.timestamp(self._clock.now())
+            now = timestamp(self._clock.now())
             phase = pools.Phase.VERIFYING
             pool = wire.pool_to(message, signed, identifier=identifier, party=party, phase=phase, create_time=now)
             return Create(POOLS, message.name, pool)

@@ -13,13 +13,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from suanmesh.registry.v1 import join_token_pb2, party_pb2, pool_pb2, site_pb2
 from suanmesh.type.v1 import capacity_pb2, signed_pb2
 from suanmesh_chassis.bounds import require_within
-from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_registry.domain.liveness import Liveness
 from suanmesh_registry.domain.parties import Party, PartyKind, PartyState
 from suanmesh_registry.domain.pools import Capability, Descriptor, Host, Observed, Phase
 from suanmesh_registry.domain.sites import Site
 from suanmesh_registry.domain.tokens import JoinToken
+from suanmesh_sdk.values import capacity_from, timestamp
 from suanmesh_store import Held
 
 DESCRIPTOR_TYPE = pool_pb2.PoolDescriptor.DESCRIPTOR.full_name
@@ -208,21 +209,6 @@ def pool_to(
 
 def observed(state: pool_pb2.PoolState | None) -> Observed | None:
     return Observed(capacity_from(state.free)) if state is not None and state.HasField("free") else None
-
-
-def capacity_from(capacity: capacity_pb2.Capacity) -> Capacity:
-    devices = tuple(
-        # `class` is a keyword in Python, so the field can only be named as text.
-        Device(getattr(card, "class"), card.model, card.count, card.memory_bytes, card.shareable)
-        for card in capacity.devices
-    )
-    return Capacity(capacity.cpu_milli, capacity.memory_bytes, capacity.scratch_bytes, devices)
-
-
-def timestamp(at: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
 
 
 def moment(stamp: Timestamp) -> datetime:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_kernel.names import ID_PATTERN, checked_id, checked_name, output_dataset_id
-from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_kernel.refusals import invalid_field
 
 COUNT_MAX = 1000
 ATTEMPTS_MAX = 10
@@ -58,18 +58,18 @@ def check(job: job_pb2.Job) -> None:
 def check_names(job_id: str, job: job_pb2.Job) -> None:
     """Refuse ids too long for the names of the datasets made of them. Raises InvalidArgument (`FIELD_INVALID`)."""
     if not ID_PATTERN.fullmatch(output_dataset_id(job_id, LOG, ATTEMPTS_MAX)):
-        raise _invalid("job_id", f"{job_id} leaves no room for the name of the log's dataset")
+        raise invalid_field("job_id", f"{job_id} leaves no room for the name of the log's dataset")
     for i, output in enumerate(job.outputs):
         if not ID_PATTERN.fullmatch(output_dataset_id(job_id, output.output_id, ATTEMPTS_MAX)):
             problem = f"{output.output_id} is too long for a dataset's name behind {job_id}"
-            raise _invalid(f"outputs[{i}].output_id", problem)
+            raise invalid_field(f"outputs[{i}].output_id", problem)
 
 
 def check_deadline(job: job_pb2.Job, now: datetime) -> None:
     """Refuse a job that would have to have ended already. Raises InvalidArgument (`FIELD_INVALID`)."""
     limits = job.constraints
     if limits.HasField("deadline") and limits.deadline.ToDatetime(UTC) <= now:
-        raise _invalid("constraints.deadline", f"{limits.deadline.ToJsonString()} has passed")
+        raise invalid_field("constraints.deadline", f"{limits.deadline.ToJsonString()} has passed")
 
 
 def fill_in(job: job_pb2.Job) -> None:
@@ -81,9 +81,9 @@ def fill_in(job: job_pb2.Job) -> None:
 
 def _on_failure(task: job_pb2.TaskSpec) -> None:
     if task.on_failure not in job_pb2.TaskSpec.OnFailure.values():
-        raise _invalid("task.on_failure", "is not known")
+        raise invalid_field("task.on_failure", "is not known")
     if task.gang and task.on_failure == job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING:
-        raise _invalid("task.on_failure", "tasks of a gang cannot go on without each other")
+        raise invalid_field("task.on_failure", "tasks of a gang cannot go on without each other")
 
 
 def _parameters(task: job_pb2.TaskSpec) -> None:
@@ -91,28 +91,30 @@ def _parameters(task: job_pb2.TaskSpec) -> None:
     for i, parameter in enumerate(task.parameters):
         where = f"task.parameters[{i}]"
         if not PARAMETER_PATTERN.fullmatch(parameter.name):
-            raise _invalid(f"{where}.name", f"{parameter.name!r} is not capital letters, digits and _, a letter first")
+            raise invalid_field(
+                f"{where}.name", f"{parameter.name!r} is not capital letters, digits and _, a letter first"
+            )
         if parameter.name in names:
-            raise _invalid(f"{where}.name", f"{parameter.name} is taken")
+            raise invalid_field(f"{where}.name", f"{parameter.name} is taken")
         names.add(parameter.name)
         if len(parameter.values) != max(1, task.count):
             problem = f"has {len(parameter.values)} values, there are {max(1, task.count)} tasks"
-            raise _invalid(f"{where}.values", problem)
+            raise invalid_field(f"{where}.values", problem)
 
 
 def _environment(environment: Mapping[str, str]) -> None:
     for name in environment:
         if not VARIABLE_PATTERN.fullmatch(name):
-            raise _invalid("environment", f"{name[:80]!r} is not letters, digits and _, a letter or _ first")
+            raise invalid_field("environment", f"{name[:80]!r} is not letters, digits and _, a letter or _ first")
         if name.startswith(RESERVED):
-            raise _invalid("environment", f"{name}: what begins with {RESERVED} is set by the site")
+            raise invalid_field("environment", f"{name}: what begins with {RESERVED} is set by the site")
 
 
 def _labels(labels: Mapping[str, str]) -> None:
     for key in labels:
         if not LABEL_PATTERN.fullmatch(key):
             problem = f"{key[:80]!r} is not lower-case letters, digits and underscores, a letter first"
-            raise _invalid("labels", problem)
+            raise invalid_field("labels", problem)
 
 
 def _ask(ask: job_pb2.Ask) -> None:
@@ -125,25 +127,27 @@ def _ask(ask: job_pb2.Ask) -> None:
         _within(f"ask.devices[{i}].count", device.count, 1, DEVICE_COUNT_MAX)
         _within(f"ask.devices[{i}].min_memory_bytes", device.min_memory_bytes, 0, None)
         if not getattr(device, "class"):
-            raise _invalid(f"ask.devices[{i}].class", "is empty")
+            raise invalid_field(f"ask.devices[{i}].class", "is empty")
     for i, capability in enumerate(ask.min_capability):
         _within(f"ask.min_capability[{i}].value", capability.value, 0, None)
 
 
 def _package(package: job_pb2.Package) -> None:
     if not package.variants:
-        raise _invalid("package.variants", "is empty: there is nothing to run")
+        raise invalid_field("package.variants", "is empty: there is nothing to run")
     _at_most("package.variants", len(package.variants), VARIANTS_MAX)
     size = 0
     for i, variant in enumerate(package.variants):
         if not variant.command or not variant.command[0]:
-            raise _invalid(f"package.variants[{i}].command", "is empty")
+            raise invalid_field(f"package.variants[{i}].command", "is empty")
         if any("\0" in word for word in variant.command):
-            raise _invalid(f"package.variants[{i}].command", "has a zero character, which no command line can hold")
+            raise invalid_field(
+                f"package.variants[{i}].command", "has a zero character, which no command line can hold"
+            )
         size += sum(len(artefact.content) for artefact in variant.artefacts)
     if size > ARTEFACT_BYTES_MAX:
         problem = f"hold {size} bytes, at most {ARTEFACT_BYTES_MAX} go with a job; publish larger code as a dataset"
-        raise _invalid("package.variants.artefacts", problem)
+        raise invalid_field("package.variants.artefacts", problem)
 
 
 def _data(job: job_pb2.Job) -> None:
@@ -156,9 +160,9 @@ def _data(job: job_pb2.Job) -> None:
         checked_id(output.output_id, field=f"outputs[{i}].output_id")
         if "-" in output.output_id:
             problem = f"{output.output_id} has a hyphen: its dataset could not be told from another job's"
-            raise _invalid(f"outputs[{i}].output_id", problem)
+            raise invalid_field(f"outputs[{i}].output_id", problem)
         if output.output_id in ids or output.output_id == LOG:
-            raise _invalid(f"outputs[{i}].output_id", f"{output.output_id} is taken")
+            raise invalid_field(f"outputs[{i}].output_id", f"{output.output_id} is taken")
         ids.add(output.output_id)
         _within(f"outputs[{i}].max_bytes", output.max_bytes, 0, BYTES_MAX)
         if output.deliver_to:
@@ -172,7 +176,7 @@ def _constraints(limits: job_pb2.Constraints) -> None:
         try:
             limits.deadline.ToDatetime()
         except (ValueError, OverflowError) as error:
-            raise _invalid("constraints.deadline", "is not a moment between the years 1 and 9999") from error
+            raise invalid_field("constraints.deadline", "is not a moment between the years 1 and 9999") from error
     _at_most("constraints.residency", len(limits.residency), PARTS_MAX)
     for field in ("allow_sites", "deny_sites"):
         _at_most(f"constraints.{field}", len(getattr(limits, field)), PARTS_MAX)
@@ -198,26 +202,22 @@ def _apart(paths: Sequence[tuple[str, str]]) -> None:
         own = PurePosixPath(path)
         for other, name in taken.items():
             if own.is_relative_to(other) or other.is_relative_to(own):
-                raise _invalid(field, f"{path} and {name} overlap")
+                raise invalid_field(field, f"{path} and {name} overlap")
         taken[own] = path
 
 
 def _relative(field: str, path: str) -> None:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\0" in path or len(path) > 255:
-        raise _invalid(field, f"{path[:80]!r} is not a path within the task's folder")
+        raise invalid_field(field, f"{path[:80]!r} is not a path within the task's folder")
 
 
 def _at_most(field: str, count: int, most: int) -> None:
     if count > most:
-        raise _invalid(field, f"has {count} entries, at most {most} are allowed")
+        raise invalid_field(field, f"has {count} entries, at most {most} are allowed")
 
 
 def _within(field: str, value: int, low: int, high: int | None) -> None:
     if value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"within {low} to {high}"
-        raise _invalid(field, f"{value} is not {bounds}")
-
-
-def _invalid(field: str, problem: str) -> InvalidArgument:
-    return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)
+        raise invalid_field(field, f"{value} is not {bounds}")

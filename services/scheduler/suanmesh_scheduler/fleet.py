@@ -8,12 +8,12 @@ from dataclasses import replace
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh_kernel.names import parent
 from suanmesh_kernel.reasons import NO_REASON
-from suanmesh_scheduler import wire
 from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.domain.bookings import free_hosts
 from suanmesh_scheduler.domain.values import Host, Offer, Pool
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_sdk.state_reasons import reason_from
+from suanmesh_sdk.values import capacity_from
 from suanmesh_store import Held
 
 
@@ -47,7 +47,7 @@ class Fleet:
     def _made_of(self, pool: pool_pb2.Pool, site: site_pb2.Site | None, state: pool_pb2.PoolState | None) -> Pool:
         site_name = parent(pool.name)
         capacities = [
-            (host.name, wire.capacity_from(host.capacity if host.HasField("capacity") else pool.host_capacity))
+            (host.name, capacity_from(host.capacity if host.HasField("capacity") else pool.host_capacity))
             for host in pool.hosts
         ]
         alive = site is not None and site.liveness == site_pb2.Site.LIVENESS_ALIVE

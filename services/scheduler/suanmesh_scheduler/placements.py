@@ -11,6 +11,7 @@ from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.domain.states import JobState, job_moved
 from suanmesh_scheduler.holding import Chosen, Holds
 from suanmesh_sdk.state_reasons import reason_from, reason_to
+from suanmesh_sdk.values import capacity_to
 from suanmesh_store import Change, Create, Update, confirmed
 from suanmesh_store.layout import PLACEMENTS
 
@@ -42,7 +43,7 @@ def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
         name=chosen.placement,
         job=job.name,
         site=candidate.site,
-        legs=[placement_pb2.Leg(pool=candidate.pool, hosts=runs, per_task=wire.capacity_to(chosen.per_task))],
+        legs=[placement_pb2.Leg(pool=candidate.pool, hosts=runs, per_task=capacity_to(chosen.per_task))],
         holds=[hold.name for hold in holds.all],
         state=placement_pb2.Placement.STATE_COMMITTED,
         state_reason=reason_to(StateReason("CHOSEN", {"pool": candidate.pool, "cost_micros": cost})),

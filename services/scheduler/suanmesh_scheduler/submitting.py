@@ -18,7 +18,6 @@ from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.refusals import AlreadyExists, NotFound, PermissionDenied, Refusal, ResourceExhausted, is_final
-from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import check_size
 from suanmesh_scheduler.checking import check, check_deadline, check_names, fill_in
 from suanmesh_scheduler.domain.admission import Bounds, Pace
@@ -31,6 +30,7 @@ from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.sharing import each, found
 from suanmesh_sdk import deadlines
 from suanmesh_sdk.status import refusal_of, status_of
+from suanmesh_sdk.values import timestamp
 from suanmesh_store import Conflict, Create, Store
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import JOBS
@@ -222,7 +222,7 @@ def _accept(job: job_pb2.Job, name: str, party: str, trace_id: str, now: datetim
     job.name, job.party, job.trace_id = name, party, trace_id
     job.create_time.FromDatetime(now)
     job.state = job_pb2.Job.STATE_PENDING
-    job.history.add(state=job.state, time=wire.stamp(now))
+    job.history.add(state=job.state, time=timestamp(now))
 
 
 def _party_of(

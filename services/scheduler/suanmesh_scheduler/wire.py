@@ -7,14 +7,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.network_orchestrator.v1 import reservation_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, reason_pb2
-from suanmesh.type.v1 import capacity_pb2
 from suanmesh_kernel import pages
 from suanmesh_kernel.filter_fields import Value
-from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler.bounding import bound_job, bound_placement
 from suanmesh_scheduler.domain.bookings import Booked
@@ -38,17 +35,11 @@ from suanmesh_scheduler.domain.values import (
 )
 from suanmesh_scheduler.domain.waiting_queue import Precedence
 from suanmesh_sdk.state_reasons import facts_to, reason_to
+from suanmesh_sdk.values import capacity_from, timestamp
 
 BANDWIDTH_BPS_MIN = 1_000_000
 CANDIDATES_MAX = 20
 """Candidates a decision lists; the others it counts."""
-
-
-def stamp(moment: datetime) -> Timestamp:
-    """A moment as a Timestamp."""
-    result = Timestamp()
-    result.FromDatetime(moment)
-    return result
 
 
 def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec:
@@ -102,25 +93,6 @@ def ask_from(ask: job_pb2.Ask) -> Ask:
     return Ask(ask.cpu_milli, ask.memory_bytes, ask.scratch_bytes, devices, capability)
 
 
-def capacity_from(message: capacity_pb2.Capacity) -> Capacity:
-    """An amount of compute."""
-    devices = tuple(Device(getattr(d, "class"), d.model, d.count, d.memory_bytes, d.shareable) for d in message.devices)
-    return Capacity(message.cpu_milli, message.memory_bytes, message.scratch_bytes, devices)
-
-
-def capacity_to(capacity: Capacity) -> capacity_pb2.Capacity:
-    """An amount of compute as its message."""
-    message = capacity_pb2.Capacity(
-        cpu_milli=capacity.cpu_milli, memory_bytes=capacity.memory_bytes, scratch_bytes=capacity.scratch_bytes
-    )
-    for device in capacity.devices:
-        card = message.devices.add(
-            model=device.model, count=device.count, memory_bytes=device.memory_bytes, shareable=device.shareable
-        )
-        setattr(card, "class", device.device_class)
-    return message
-
-
 def booked_from(placements: Iterable[placement_pb2.Placement]) -> list[Booked]:
     """What placements that have not ended hold."""
     return [
@@ -161,7 +133,7 @@ def set_job_state(job: job_pb2.Job, state: JobState, reason: StateReason, now: d
     """Write a job's new state and how it got there; an end has a time."""
     job.state = job_pb2.Job.State.Value(f"STATE_{state}")
     job.state_reason.CopyFrom(reason_to(reason))
-    job.history.add(state=job.state, time=stamp(now), reason=job.state_reason)
+    job.history.add(state=job.state, time=timestamp(now), reason=job.state_reason)
     if state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
         job.end_time.FromDatetime(now)
     bound_job(job)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2, transport_service_pb2
@@ -16,6 +14,7 @@ from suanmesh_kernel.names import checked_id, checked_name, last, output_dataset
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_sdk.state_reasons import reason_from, reason_to, shorten
+from suanmesh_sdk.values import timestamp
 from suanmesh_transport.domain.datasets import Dataset, Replica, ReplicaState
 from suanmesh_transport.domain.transfers import Ask, Place, Progress, Purpose, Receipt, Report, State, Transfer
 
@@ -191,13 +190,6 @@ def place_from(message: Site) -> Place:
         residency=tuple(message.residency),
         party=message.party,
     )
-
-
-def timestamp(moment: datetime) -> Timestamp:
-    """A moment as a message."""
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
 
 
 def _purpose_from(value: int) -> Purpose:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from suanmesh_kernel.money import rated_up
 from suanmesh_kernel.names import checked_name
-from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, ResourceExhausted
+from suanmesh_kernel.refusals import AlreadyExists, ResourceExhausted, invalid_field
 from suanmesh_network_orchestrator.domain.topology import MIB, Link
 
 CAPACITY_BPS_MAX = 10**15
@@ -24,7 +24,7 @@ def check_declared(link: Link, *, field: str) -> None:
     _check_end(link.source, f"{field}.source")
     _check_end(link.target, f"{field}.target")
     if link.source == link.target:
-        raise _invalid(f"{field}.target", "a link joins two different ends")
+        raise invalid_field(f"{field}.target", "a link joins two different ends")
     _check_range(link.capacity_bps, 1, CAPACITY_BPS_MAX, f"{field}.capacity_bps")
     _check_range(link.latency_us, 0, LATENCY_US_MAX, f"{field}.latency_us")
     _check_range(link.loss_ppm, 0, LOSS_PPM_MAX, f"{field}.loss_ppm")
@@ -32,10 +32,10 @@ def check_declared(link: Link, *, field: str) -> None:
         mib_micros = rated_up(MIB, link.price)
         if mib_micros > MIB_MICROS_MAX:
             problem = f"a mebibyte would cost {mib_micros}, {MIB_MICROS_MAX} are allowed"
-            raise _invalid(f"{field}.price.amount_micros", problem)
+            raise invalid_field(f"{field}.price.amount_micros", problem)
     if len(link.risk_groups) > RISK_GROUPS_MAX or any(not 0 < len(g) <= LABEL_CHARS_MAX for g in link.risk_groups):
         problem = f"at most {RISK_GROUPS_MAX} groups of 1 to {LABEL_CHARS_MAX} characters"
-        raise _invalid(f"{field}.risk_groups", problem)
+        raise invalid_field(f"{field}.risk_groups", problem)
     if link.owner:
         checked_name(link.owner, "parties", field=f"{field}.owner")
 
@@ -58,11 +58,7 @@ def _check_end(name: str, field: str) -> None:
 
 def _check_range(value: int, least: int, most: int, field: str) -> None:
     if not least <= value <= most:
-        raise _invalid(field, f"{value} is not within {least} to {most}")
-
-
-def _invalid(field: str, problem: str) -> InvalidArgument:
-    return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)
+        raise invalid_field(field, f"{value} is not within {least} to {most}")
 
 
 def require_room(first: str, count: int) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 
 from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, ResourceExhausted
+from suanmesh_kernel.refusals import FailedPrecondition, ResourceExhausted, invalid_field
 from suanmesh_network_orchestrator.domain.paths import Missing, Obstacle, Path, Query
 
 HOLD_INDEX_MAX = 63
@@ -139,13 +139,13 @@ def booked(before: Mapping[str, int], links: Iterable[str], change_bps: int) -> 
 def check_ask(ask: Ask, *, field: str) -> None:
     """Raises InvalidArgument (`FIELD_INVALID`)."""
     if not 0 <= ask.index <= HOLD_INDEX_MAX:
-        raise _invalid(f"{field}.index", f"{ask.index} is not within 0 to {HOLD_INDEX_MAX}")
+        raise invalid_field(f"{field}.index", f"{ask.index} is not within 0 to {HOLD_INDEX_MAX}")
     if ask.rate_bps < 1:
-        raise _invalid(f"{field}.rate_bps", f"{ask.rate_bps} is not at least 1")
+        raise invalid_field(f"{field}.rate_bps", f"{ask.rate_bps} is not at least 1")
     if ask.max_latency_us < 0:
-        raise _invalid(f"{field}.max_latency_us", f"{ask.max_latency_us} is negative")
+        raise invalid_field(f"{field}.max_latency_us", f"{ask.max_latency_us} is negative")
     if ask.source == ask.target:
-        raise _invalid(f"{field}.target", "a path joins two different sites")
+        raise invalid_field(f"{field}.target", "a path joins two different sites")
 
 
 def refusal_for(ask: Ask, obstacle: Obstacle) -> FailedPrecondition | ResourceExhausted:
@@ -173,7 +173,3 @@ def _moved(reservation: Reservation, state: State) -> Reservation:
     if state not in TRANSITIONS[reservation.state]:
         raise ValueError(f"{reservation.name} cannot go from {reservation.state.name} to {state.name}")
     return replace(reservation, state=state)
-
-
-def _invalid(field: str, problem: str) -> InvalidArgument:
-    return InvalidArgument("FIELD_INVALID", f"{field}: {problem}", field=field)
