@@ -13,6 +13,7 @@ from suanmesh_chassis import Call
 from suanmesh_gateway import wire
 from suanmesh_gateway.domain import pages, traces
 from suanmesh_gateway.trace_store import TraceStore
+from suanmesh_kernel.pages import checked_size
 from suanmesh_kernel.refusals import NotFound
 
 
@@ -41,7 +42,7 @@ class GatewayService:
         return wire.trace_to(request.name, spans)
 
     async def ListTraces(self, request: pb.ListTracesRequest, call: Call) -> pb.ListTracesResponse:
-        size = pages.checked_size(request.page_size)
+        size = checked_size(request.page_size)
         summaries = await self._store.newest(size + 1, pages.before(request.page_token))
         token = pages.token(summaries[size - 1]) if len(summaries) > size else ""
         return pb.ListTracesResponse(traces=[wire.summary_to(each) for each in summaries[:size]], next_page_token=token)

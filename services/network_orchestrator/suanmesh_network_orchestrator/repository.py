@@ -199,7 +199,7 @@ class Repository:
             if declared.etag:
                 raise _etag_stale(declared.name)
             return Create(LINKS, declared.name, stored)
-        declaration.check_change(wire.link_from(held.message), wire.link_from(stored))
+        declaration.require_changeable(wire.link_from(held.message), wire.link_from(stored))
         if declared.etag and declared.etag != held.etag:
             raise _etag_stale(declared.name)
         return None if stored == held.message else Update(held, stored)

@@ -52,7 +52,7 @@ class NetworkOrchestratorService(NetworkReads):
         _check_count(request.links, BATCH_MAX, "links")
         for index, link in enumerate(request.links):
             field = f"links[{index}]"
-            declaration.check_declared(wire.link_from(link, field=field), field=field)
+            declaration.require_declarable(wire.link_from(link, field=field), field=field)
         _check_unique([link.name for link in request.links])
         return pb.DeclareLinksResponse(links=await self._repository.declare(request.links, call.author()))
 

@@ -11,7 +11,7 @@ from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import invalid_field
 from suanmesh_network_orchestrator.domain.paths import Obstacle, Path, Query
 from suanmesh_network_orchestrator.domain.probes import RTT_US_MAX, Probe
-from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, check_ask
+from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, require_valid_ask
 from suanmesh_network_orchestrator.domain.topology import Link, LinkClass
 from suanmesh_sdk.values import timestamp
 
@@ -81,7 +81,7 @@ def ask_from(message: network_orchestrator_service_pb2.PathAsk, *, field: str) -
         rate_bps=message.rate_bps,
         max_latency_us=message.max_latency_us,
     )
-    check_ask(ask, field=field)
+    require_valid_ask(ask, field=field)
     if not message.attachment:
         raise invalid_field(f"{field}.attachment", "a hold goes with its round")
     return ask

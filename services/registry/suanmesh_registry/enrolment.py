@@ -41,7 +41,7 @@ class Enrolment:
         Raises FailedPrecondition (`PARTY_NOT_APPROVED`), InvalidArgument (`FIELD_INVALID`, `REQUEST_ID_REUSED`),
         ResourceExhausted (`JOIN_TOKENS_TOO_MANY`).
         """
-        parties.must_be_approved(wire.party_from(held.message))
+        parties.require_approved(wire.party_from(held.message))
         key = self.certifier.token_key(call.principal, call.request_id, call.body_digest)
         asked, text = tokens.issued(held.name, ttl_s, self.certifier.ca_digest, self.clock.now(), key)
         kept = await self._issued(asked, held, call)
@@ -89,7 +89,7 @@ class Enrolment:
         self, held: Held[JoinTokenRecord], spent: tokens.JoinToken, site: sites.Site, call: Call
     ) -> Held[site_pb2.Site]:
         party = await party_of(self.store, spent.party)
-        parties.must_be_approved(wire.party_from(party.message))
+        parties.require_approved(wire.party_from(party.message))
         fresh = self.mirrors.sites.get(site.name) is None
         require_sites(party.name, self.mirrors.sites_of[party.name] + fresh, self.caps)
         changes = (Update(held, wire.token_to(spent)), Create(SITES, site.name, wire.site_to(site)))

@@ -28,7 +28,7 @@ class RegistryReads:
 
     async def GetParty(self, request: pb.GetPartyRequest, call: Call) -> party_pb2.Party:
         name = checked_name(request.name, "parties")
-        parties.must_see(name, call.party, sees_all=call.is_("operator") or call.is_("service"))
+        parties.require_visible(name, call.party, sees_all=call.is_("operator") or call.is_("service"))
         return wire.shown(await party_of(self._store, name))
 
     async def ListParties(self, request: pb.ListPartiesRequest, call: Call) -> pb.ListPartiesResponse:

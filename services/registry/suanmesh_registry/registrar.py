@@ -111,6 +111,6 @@ def _checked(site: Held[site_pb2.Site], signed: signed_pb2.Signed) -> pool_pb2.P
             "DESCRIPTOR_SIGNATURE_INVALID", f"descriptors: not signed with the key of {site.name}", field="descriptors"
         )
     message = wire.signed_descriptor(signed)
-    sites.must_own(site.name, message.name)
+    sites.require_pool_of(site.name, message.name)
     pools.checked(wire.descriptor_from(message))
     return message

@@ -70,7 +70,7 @@ class RegistryService(RegistryReads):
 
     async def SetPublishers(self, request: pb.SetPublishersRequest, call: Call) -> party_pb2.Party:
         held = await party_of(self._store, checked_name(request.name, "parties"))
-        parties.must_own(held.name, call.party, operator=call.is_("operator"))
+        parties.require_owner(held.name, call.party, operator=call.is_("operator"))
         standing = wire.party_from(held.message)
         party = parties.with_publishers(standing, request.publishers)
         if party == standing:
@@ -122,7 +122,7 @@ class RegistryService(RegistryReads):
         if len(report.pools) > STATES_MAX:
             raise InvalidArgument("FIELD_INVALID", f"pools: at most {STATES_MAX}", field="pools")
         for state in report.pools:
-            sites.must_own(site, state.name)
+            sites.require_pool_of(site, state.name)
         endpoint = sites.checked_endpoint(report.data_endpoint, field="data_endpoint")
         await self._given.presence.hear(site, endpoint, report.pools)
 

@@ -55,7 +55,7 @@ def bound_placement(placement: placement_pb2.Placement) -> None:
         del placement.tasks[-1]
 
 
-def check_size(job: job_pb2.Job) -> None:
+def require_size(job: job_pb2.Job) -> None:
     """Refuse a job that could not be kept to its end. Raises InvalidArgument (`FIELD_INVALID`).
 
     The job as submitted and the placement that copies most of it must both have room for what is written later.

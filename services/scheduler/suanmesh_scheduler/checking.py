@@ -36,7 +36,7 @@ DEVICES_MAX = 4
 VARIANTS_MAX = 8
 
 
-def check(job: job_pb2.Job) -> None:
+def require_valid(job: job_pb2.Job) -> None:
     """Refuse a job that could never run. Raises InvalidArgument (`FIELD_INVALID`)."""
     checked_name(job.account, "accounts", field="account")
     _within("task.count", job.task.count, 0, COUNT_MAX)
@@ -55,7 +55,7 @@ def check(job: job_pb2.Job) -> None:
     _within("objective.second_value_micros", job.objective.second_value_micros, 0, SECOND_VALUE_MICROS_MAX)
 
 
-def check_names(job_id: str, job: job_pb2.Job) -> None:
+def require_names(job_id: str, job: job_pb2.Job) -> None:
     """Refuse ids too long for the names of the datasets made of them. Raises InvalidArgument (`FIELD_INVALID`)."""
     if not ID_PATTERN.fullmatch(output_dataset_id(job_id, LOG, ATTEMPTS_MAX)):
         raise invalid_field("job_id", f"{job_id} leaves no room for the name of the log's dataset")
@@ -65,7 +65,7 @@ def check_names(job_id: str, job: job_pb2.Job) -> None:
             raise invalid_field(f"outputs[{i}].output_id", problem)
 
 
-def check_deadline(job: job_pb2.Job, now: datetime) -> None:
+def require_deadline(job: job_pb2.Job, now: datetime) -> None:
     """Refuse a job that would have to have ended already. Raises InvalidArgument (`FIELD_INVALID`)."""
     limits = job.constraints
     if limits.HasField("deadline") and limits.deadline.ToDatetime(UTC) <= now:

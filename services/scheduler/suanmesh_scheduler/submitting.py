@@ -18,8 +18,8 @@ from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.refusals import AlreadyExists, NotFound, PermissionDenied, Refusal, ResourceExhausted, is_final
-from suanmesh_scheduler.bounding import check_size
-from suanmesh_scheduler.checking import check, check_deadline, check_names, fill_in
+from suanmesh_scheduler.bounding import require_size
+from suanmesh_scheduler.checking import fill_in, require_deadline, require_names, require_valid
 from suanmesh_scheduler.domain.admission import Bounds, Pace
 from suanmesh_scheduler.domain.rates import Rate
 from suanmesh_scheduler.mirrors import Mirrors
@@ -166,12 +166,12 @@ class Submitting:
             try:
                 job = found(draft)
                 party = _party_of(job, accounts, datasets, call)
-                check_deadline(job, now)
+                require_deadline(job, now)
                 self._check_targets(job)
                 job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
-                check_names(job_id, job)
+                require_names(job_id, job)
                 _accept(job, f"jobs/{job_id}", party, trace_id, now)
-                check_size(job)
+                require_size(job)
                 if job.name in taken:
                     raise _taken(job.name)
             except Refusal as refusal:
@@ -212,7 +212,7 @@ def _draft(asked: job_pb2.Job) -> job_pb2.Job:
     job.CopyFrom(asked)
     for field in _OURS:
         job.ClearField(field)  # type: ignore[arg-type]
-    check(job)
+    require_valid(job)
     fill_in(job)
     return job
 

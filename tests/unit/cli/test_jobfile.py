@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from suanmesh.scheduler.v1.job_pb2 import Job, TaskSpec
 from suanmesh_cli import jobfile
 from suanmesh_kernel.refusals import InvalidArgument
-from suanmesh_scheduler.bounding import check_size
-from suanmesh_scheduler.checking import check
+from suanmesh_scheduler.bounding import require_size
+from suanmesh_scheduler.checking import require_valid
 
 WHOLE = """\
 name: jobs/digits
@@ -200,7 +200,7 @@ def test_the_job_that_is_documented_is_taken(folder: Path, page: str) -> None:
     yaml = re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
     assert len(yaml) == 1
     job = loaded(folder, yaml[0])
-    check(job)
-    check_size(job)
+    require_valid(job)
+    require_size(job)
     assert [len(each.values) for each in job.task.parameters] == [job.task.count] * 2
     assert dict(job.environment) == {"MODEL": "small", "PYTHONHASHSEED": "0"}

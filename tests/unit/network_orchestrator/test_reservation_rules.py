@@ -9,7 +9,7 @@ import pytest
 
 from suanmesh_kernel.money import Price
 from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument
-from suanmesh_network_orchestrator.domain.declaration import check_change, check_declared
+from suanmesh_network_orchestrator.domain.declaration import require_changeable, require_declarable
 from suanmesh_network_orchestrator.domain.paths import Missing, Obstacle, Path
 from suanmesh_network_orchestrator.domain.probes import Probe, Probes
 from suanmesh_network_orchestrator.domain.reservations import (
@@ -19,11 +19,11 @@ from suanmesh_network_orchestrator.domain.reservations import (
     State,
     Use,
     booked,
-    check_ask,
     committed,
     held,
     refusal_for,
     released,
+    require_valid_ask,
     settled,
 )
 from suanmesh_network_orchestrator.domain.topology import Link, LinkClass
@@ -98,7 +98,7 @@ def test_booking_and_releasing_add_up_to_nothing() -> None:
 def test_a_hold_that_makes_no_sense_is_refused_by_field(field: str, value: object) -> None:
     """A scheduler with a defect must see which field is wrong, not a hold of nothing."""
     with pytest.raises(InvalidArgument) as caught:
-        check_ask(replace(ASK, **{field: value}), field="items[3]")
+        require_valid_ask(replace(ASK, **{field: value}), field="items[3]")
     assert caught.value.facts["field"] == f"items[3].{field}"
 
 
@@ -130,16 +130,16 @@ def test_a_refusal_carries_the_numbers() -> None:
 def test_a_link_that_cannot_be_is_refused_by_field(field: str, value: object) -> None:
     """An operator with a typing error must be told where it is."""
     with pytest.raises(InvalidArgument) as caught:
-        check_declared(replace(LINK, **{field.split(".")[0]: value}), field="links[0]")
+        require_declarable(replace(LINK, **{field.split(".")[0]: value}), field="links[0]")
     assert caught.value.facts["field"] == f"links[0].{field}"
 
 
 def test_a_link_keeps_its_ends() -> None:
     """Reservations lie on it: turned round under them, they would hold bandwidth somewhere else."""
-    check_declared(LINK, field="links[0]")
-    check_change(LINK, replace(LINK, capacity_bps=1, price=None))
+    require_declarable(LINK, field="links[0]")
+    require_changeable(LINK, replace(LINK, capacity_bps=1, price=None))
     with pytest.raises(AlreadyExists) as caught:
-        check_change(LINK, replace(LINK, target="sites/z"))
+        require_changeable(LINK, replace(LINK, target="sites/z"))
     assert caught.value.reason == "LINK_EXISTS"
 
 

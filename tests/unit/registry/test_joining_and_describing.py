@@ -102,10 +102,10 @@ def test_no_text_but_a_token_is_a_token(text: str) -> None:
 def test_only_an_approved_party_does_new_things() -> None:
     """A suspended party must not grow."""
     party = parties.registered("p", parties.PartyKind.CONSUMER, "P", "CNY", NOW)
-    parties.must_be_approved(party)
+    parties.require_approved(party)
 
     with pytest.raises(FailedPrecondition, match="PARTY_NOT_APPROVED"):
-        parties.must_be_approved(replace(party, state=parties.PartyState.SUSPENDED))
+        parties.require_approved(replace(party, state=parties.PartyState.SUSPENDED))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_new_descriptor_is_verified_anew() -> None:
 
 def test_a_pool_belongs_to_the_site_that_names_it() -> None:
     """One agent must not write another's pools, not even by a common beginning of the name."""
-    sites.must_own("sites/a", "sites/a/pools/main")
+    sites.require_pool_of("sites/a", "sites/a/pools/main")
 
     with pytest.raises(PermissionDenied, match="NOT_OWNER"):
-        sites.must_own("sites/a", "sites/ab/pools/main")
+        sites.require_pool_of("sites/a", "sites/ab/pools/main")

@@ -6,7 +6,7 @@ import pytest
 
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied
-from suanmesh_registry.domain.parties import PUBLISHERS_MAX, PartyKind, must_own, registered, with_publishers
+from suanmesh_registry.domain.parties import PUBLISHERS_MAX, PartyKind, registered, require_owner, with_publishers
 
 PARTY = registered("acme", PartyKind.CONSUMER, "Acme", "CNY", HandClock().now())
 
@@ -22,7 +22,7 @@ def test_the_sites_a_party_names_have_a_bound_and_a_form() -> None:
 
 def test_only_its_own_people_and_the_operator_decide_for_a_party() -> None:
     """A rival that could name a site of its own would publish in the party's name."""
-    must_own("parties/acme", "parties/acme", operator=False)
-    must_own("parties/acme", "parties/operator", operator=True)
+    require_owner("parties/acme", "parties/acme", operator=False)
+    require_owner("parties/acme", "parties/operator", operator=True)
     with pytest.raises(PermissionDenied, match="NOT_OWNER"):
-        must_own("parties/acme", "parties/rival", operator=False)
+        require_owner("parties/acme", "parties/rival", operator=False)

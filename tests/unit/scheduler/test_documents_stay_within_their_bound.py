@@ -17,10 +17,10 @@ from suanmesh_scheduler.bounding import (
     PAYLOAD_BYTES_MAX,
     REFUSALS_MAX,
     bound_placement,
-    check_size,
     clipped,
+    require_size,
 )
-from suanmesh_scheduler.checking import check
+from suanmesh_scheduler.checking import require_valid
 from suanmesh_scheduler.domain.fitting import HOSTS_MAX
 from suanmesh_scheduler.domain.states import JobState, PlacementState
 
@@ -99,7 +99,7 @@ def test_what_is_accepted_fits_to_its_end(artefact: int, command: int, inputs: i
     """A job that outgrows its document would stick half-way with everything it holds."""
     job = a_job(artefact=artefact, command=command, inputs=inputs, outputs=outputs, count=count)
     try:
-        check_size(job)
+        require_size(job)
     except InvalidArgument:
         return
     placement = placed(job)
@@ -110,7 +110,7 @@ def test_what_is_accepted_fits_to_its_end(artefact: int, command: int, inputs: i
 
 def test_a_job_with_all_the_code_that_is_allowed_is_accepted() -> None:
     """The contract promises 5 KiB of artefacts."""
-    check_size(a_job(artefact=5120, inputs=1, outputs=1))
+    require_size(a_job(artefact=5120, inputs=1, outputs=1))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_job_with_all_the_code_that_is_allowed_is_accepted() -> None:
 def test_a_refusal_for_size_names_what_takes_the_room(job: job_pb2.Job, field: str) -> None:
     """Whoever is told "too large" needs to know what to make smaller."""
     with pytest.raises(InvalidArgument) as refused:
-        check_size(job)
+        require_size(job)
     assert (refused.value.reason, refused.value.facts["field"]) == ("FIELD_INVALID", field)
 
 
@@ -183,7 +183,7 @@ def test_a_job_that_could_never_run_is_refused_with_the_field(
     field: str, change: Callable[[job_pb2.Job], object]
 ) -> None:
     """A user would wait for a job that nothing can ever take."""
-    check(_with(lambda _: None))
+    require_valid(_with(lambda _: None))
     with pytest.raises(InvalidArgument) as refused:
-        check(_with(change))
+        require_valid(_with(change))
     assert refused.value.facts["field"] == field

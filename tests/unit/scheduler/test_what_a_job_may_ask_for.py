@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_kernel.refusals import InvalidArgument
-from suanmesh_scheduler.checking import check, check_names
+from suanmesh_scheduler.checking import require_names, require_valid
 
 
 def _job() -> job_pb2.Job:
@@ -32,10 +32,10 @@ def _job() -> job_pb2.Job:
 def test_a_number_beyond_reason_is_refused_by_name(part: str, field: str) -> None:
     """One user's slip would end the scheduler for all when the cost of the job leaves 64 bits."""
     job = _job()
-    check(job)
+    require_valid(job)
     setattr(getattr(job, part), field, 2**63 - 1)
     with pytest.raises(InvalidArgument) as refused:
-        check(job)
+        require_valid(job)
     assert refused.value.facts["field"] == f"{part}.{field}"
 
 
@@ -45,7 +45,7 @@ def test_a_priority_has_bounds(priority: int) -> None:
     job = _job()
     job.priority = priority
     with pytest.raises(InvalidArgument) as refused:
-        check(job)
+        require_valid(job)
     assert refused.value.facts["field"] == "priority"
 
 
@@ -54,10 +54,10 @@ def test_a_label_has_a_key_that_a_filter_can_name(key: str) -> None:
     """Jobs could be labelled so that nobody finds them again."""
     job = _job()
     job.labels["team"] = "anything at all"
-    check(job)
+    require_valid(job)
     job.labels[key] = "x"
     with pytest.raises(InvalidArgument) as refused:
-        check(job)
+        require_valid(job)
     assert refused.value.facts["field"] == "labels"
 
 
@@ -66,10 +66,10 @@ def test_a_variable_has_a_name_that_a_process_can_have(name: str) -> None:
     """A name with `=` in it would set another one, and one of ours would lie to the task."""
     job = _job()
     job.environment.update({"_a1": "any\nthing", "LD_PRELOAD": "./mine.so", "PATH": ""})
-    check(job)
+    require_valid(job)
     job.environment[name] = "x"
     with pytest.raises(InvalidArgument) as refused:
-        check(job)
+        require_valid(job)
     assert refused.value.facts["field"] == "environment"
 
 
@@ -91,11 +91,11 @@ def test_every_task_has_one_value_of_each_parameter(parameters: dict[str, str], 
     for name, values in parameters.items():
         job.task.parameters.add(name=name, values=values)
     if not field:
-        check(job)
+        require_valid(job)
         job.task.parameters.add(name="SEED", values="456")
         field = "task.parameters[2].name"
     with pytest.raises(InvalidArgument) as refused:
-        check(job)
+        require_valid(job)
     assert refused.value.facts["field"] == field
 
 
@@ -105,7 +105,7 @@ def test_a_deadline_that_is_no_moment_is_refused_by_name(wrong: Timestamp) -> No
     job = _job()
     job.constraints.deadline.CopyFrom(wrong)
     with pytest.raises(InvalidArgument) as refused:
-        check(job)
+        require_valid(job)
     assert refused.value.facts["field"] == "constraints.deadline"
 
 
@@ -123,10 +123,10 @@ def test_ids_too_long_for_their_datasets_are_refused_by_name(job_id: str, output
     job = _job()
     job.outputs.add(output_id=output_id, mount="out")
     if not field:
-        check_names(job_id, job)
+        require_names(job_id, job)
         return
     with pytest.raises(InvalidArgument) as refused:
-        check_names(job_id, job)
+        require_names(job_id, job)
     assert refused.value.facts["field"] == field
 
 
@@ -152,10 +152,10 @@ def test_what_would_hide_something_else_is_refused_by_name(
     job.outputs.extend(job_pb2.Output(output_id=f"o{n}", mount=mount) for n, mount in enumerate(outputs))
     job.package.variants[0].artefacts.extend(job_pb2.Artefact(path=path) for path in artefacts)
     if not field:
-        check(job)
+        require_valid(job)
         return
     with pytest.raises(InvalidArgument) as refused:
-        check(job)
+        require_valid(job)
     assert refused.value.facts["field"] == field
 
 
@@ -166,5 +166,5 @@ def test_a_command_nothing_can_run_is_refused(command: list[str]) -> None:
     del job.package.variants[0].command[:]
     job.package.variants[0].command.extend(command)
     with pytest.raises(InvalidArgument) as refused:
-        check(job)
+        require_valid(job)
     assert refused.value.facts["field"] == "package.variants[0].command"

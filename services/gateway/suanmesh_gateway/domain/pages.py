@@ -7,21 +7,8 @@ import re
 from suanmesh_gateway.domain.traces import Summary
 from suanmesh_kernel.refusals import InvalidArgument
 
-PAGE_SIZE_DEFAULT = 100
-PAGE_SIZE_MAX = 1_000
 _TOKEN = re.compile(r"([0-9]{1,19})-([0-9a-f]{32})")
 _FIRST = (2**63 - 1, "")
-
-
-def checked_size(page_size: int) -> int:
-    """The number of traces a page holds.
-
-    Raises InvalidArgument (`FIELD_INVALID`).
-    """
-    if not 0 <= page_size <= PAGE_SIZE_MAX:
-        message = f"page_size: {page_size} is not within 0 to {PAGE_SIZE_MAX}"
-        raise InvalidArgument("FIELD_INVALID", message, field="page_size")
-    return page_size or PAGE_SIZE_DEFAULT
 
 
 def before(page_token: str) -> tuple[int, str]:

@@ -18,7 +18,7 @@ MIB_MICROS_MAX = 10**12
 """Dearest a mebibyte may be on one link; a path of them all still fits 64 bits."""
 
 
-def check_declared(link: Link, *, field: str) -> None:
+def require_declarable(link: Link, *, field: str) -> None:
     """Raises InvalidArgument (`FIELD_INVALID`) that names the first field out of its range."""
     checked_name(link.name, "links", field=f"{field}.name")
     _check_end(link.source, f"{field}.source")
@@ -40,7 +40,7 @@ def check_declared(link: Link, *, field: str) -> None:
         checked_name(link.owner, "parties", field=f"{field}.owner")
 
 
-def check_change(before: Link, after: Link) -> None:
+def require_changeable(before: Link, after: Link) -> None:
     """A link keeps its ends: reservations lie on it. Raises AlreadyExists (`LINK_EXISTS`)."""
     if (before.source, before.target) != (after.source, after.target):
         raise AlreadyExists(

@@ -136,7 +136,7 @@ def booked(before: Mapping[str, int], links: Iterable[str], change_bps: int) -> 
     return {link: before.get(link, 0) + change_bps for link in links}
 
 
-def check_ask(ask: Ask, *, field: str) -> None:
+def require_valid_ask(ask: Ask, *, field: str) -> None:
     """Raises InvalidArgument (`FIELD_INVALID`)."""
     if not 0 <= ask.index <= HOLD_INDEX_MAX:
         raise invalid_field(f"{field}.index", f"{ask.index} is not within 0 to {HOLD_INDEX_MAX}")

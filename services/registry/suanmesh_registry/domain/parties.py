@@ -70,13 +70,13 @@ def with_publishers(party: Party, sites: Sequence[str]) -> Party:
     return replace(party, publishers=tuple(sorted(names)))
 
 
-def must_own(name: str, caller: str, *, operator: bool) -> None:
+def require_owner(name: str, caller: str, *, operator: bool) -> None:
     """Raise PermissionDenied (`NOT_OWNER`) unless a user of `caller` may decide for the party `name`."""
     if not operator and caller != name:
         raise PermissionDenied("NOT_OWNER", f"{name} is not the caller's party", name=name)
 
 
-def must_see(name: str, caller: str, *, sees_all: bool) -> None:
+def require_visible(name: str, caller: str, *, sees_all: bool) -> None:
     """Raise NotFound (`PARTY_UNKNOWN`) unless the party `name` is shown to a caller of the party `caller`."""
     if not sees_all and caller != name:
         raise unknown(name)
@@ -87,7 +87,7 @@ def unknown(name: str) -> NotFound:
     return NotFound("PARTY_UNKNOWN", f"there is no party {name}", name=name)
 
 
-def must_be_approved(party: Party) -> None:
+def require_approved(party: Party) -> None:
     """Raise FailedPrecondition (`PARTY_NOT_APPROVED`) unless the party may do new things."""
     if party.state is not PartyState.APPROVED:
         raise FailedPrecondition(

@@ -68,7 +68,7 @@ def checked_endpoint(text: str, *, field: str) -> str:
     return text
 
 
-def must_own(site: str, name: str) -> None:
+def require_pool_of(site: str, name: str) -> None:
     """Raise PermissionDenied (`NOT_OWNER`) unless the pool `name` is one of `site`."""
     if not name.startswith(f"{site}/pools/"):
         raise PermissionDenied("NOT_OWNER", f"{name[:200]} is not a pool of {site}", name=name[:200], site=site)
