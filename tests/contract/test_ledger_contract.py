@@ -33,10 +33,10 @@ from suanmesh_accounting.domain import commands as c
 from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState
 from suanmesh_accounting.domain.quarantine import Room
-from suanmesh_accounting.ledger import group_commit
 from suanmesh_accounting.ledger.sql import SqlLedger
 from suanmesh_accounting.ports import Ledger
 from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_store import group_commit
 
 
 @pytest.fixture

@@ -39,4 +39,4 @@ async def test_nothing_of_a_node_that_has_run_a_job_is_open_to_others(node: Node
     open_to_others = {path: mode for path, mode in told.items() if int(mode, 8) & NOT_KEPT}
     assert not {path: mode for path, mode in open_to_others.items() if "/work" not in path}
     names = {path.name for path in found}
-    assert names >= {"agent.db", "ledger.sqlite", "archive.sqlite", "ports.json", "config.toml", "manifest.pb"}
+    assert names >= {"agent.db", "ledger.sqlite", "records.sqlite", "ports.json", "config.toml", "manifest.pb"}

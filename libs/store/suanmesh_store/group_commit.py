@@ -1,11 +1,12 @@
-"""One thread that writes: whoever comes while it is busy shares the next transaction, hence one wait for the disk."""
+"""One thread that writes: whoever comes while it is busy shares the next transaction, hence one wait for the disk.
+
+Whose commands are in it is fair (`fair_queue`): what is urgent waits for one transaction at most, the rest takes turns.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,21 +16,19 @@ from itertools import islice
 from typing import Any
 
 import structlog
-from sqlalchemy import exc
 
 from suanmesh_kernel.refusals import Aborted, DataLoss, Refusal, Unavailable
-from suanmesh_store.transactions import refusal_of
+from suanmesh_store.fair_queue import URGENT, FairQueue
+from suanmesh_store.transactions import DATABASE_ERRORS, refusal_of
 
 log = structlog.get_logger()
 
 WAITING_MAX = 20_000
 """Commands that may wait for their turn, of all callers together."""
-TOGETHER_MAX = 1_000
-"""Commands of several callers that share a transaction; a hold waits no longer than for so many of usage."""
+QUEUE_MAX = 5_000
+"""Commands that may wait in one queue but the urgent one, so that nobody takes the room of all others."""
 TRIES_MAX = 8
 """How often a transaction is begun anew because others have changed what it read."""
-
-DATABASE_ERRORS = (exc.SQLAlchemyError, sqlite3.Error, OSError)
 
 
 class Stage(Enum):
@@ -48,8 +47,6 @@ class Submission:
     commands: Sequence[Any]
     told: asyncio.Future[list[Any]]
     stage: Stage = Stage.WAITING
-    alone: bool = False
-    """Whether it gets a transaction to itself, because one that it shared failed."""
 
 
 class CallerGone(Exception):
@@ -68,7 +65,7 @@ Gives the results, and whether anything was written. Raises Stale and errors of 
 
 
 class GroupCommit:
-    """Carries out what callers submit in their order, many callers in one transaction, one transaction at a time.
+    """Carries out what callers submit, many callers in one transaction, one transaction at a time.
 
     Only transactions run on the thread, handed to it by the loop: whoever brings a loop of his own brings their time.
     """
@@ -80,18 +77,20 @@ class GroupCommit:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=what)
         self._lock = threading.Lock()
         """Held by whoever looks at the stage of a submission, or changes it."""
-        self._waiting: deque[Submission] = deque()
-        self._commands = 0
+        self._waiting: FairQueue[Submission] = FairQueue()
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
         self.trouble: Refusal | None = None
         """What kept the last transaction from being made, until another one has written; None for nothing."""
 
-    async def submit(self, commands: Sequence[Any]) -> list[Any]:
-        """Carry out commands, all in one transaction. Raises refusals in place of the database's errors."""
+    async def submit(self, commands: Sequence[Any], queue: str = URGENT) -> list[Any]:
+        """Carry out commands, all in one transaction. Raises refusals in place of the database's errors.
+
+        Commands in a `queue` other than URGENT take turns with those of other queues, and are carried out in order.
+        """
         submission = Submission(commands, asyncio.get_running_loop().create_future())
-        self._take(submission)
+        self._take(submission, queue)
         try:
             return await submission.told
         except asyncio.CancelledError:
@@ -104,17 +103,23 @@ class GroupCommit:
         await self._idle.wait()
         await asyncio.to_thread(self._thread.shutdown)
 
-    def _take(self, submission: Submission) -> None:
+    def _take(self, submission: Submission, queue: str) -> None:
+        more = len(submission.commands)
         if self._closed:
             message = f"{self._what} is closed, this instance leads no more"
             raise Unavailable("NOT_READY", message, domain="mesh.suanmesh")
-        if self._commands + len(submission.commands) > WAITING_MAX:
-            message = f"{self._commands} commands wait for {self._what} already, at most {WAITING_MAX} may"
-            raise Unavailable("PROCESS_FULL", message, domain="mesh.suanmesh", retry_delay_s=1.0)
-        self._waiting.append(submission)
-        self._commands += len(submission.commands)
+        self._require_room(self._waiting.commands, more, WAITING_MAX)
+        if queue != URGENT:
+            self._require_room(self._waiting.waiting_of(queue), more, QUEUE_MAX)
+        self._waiting.put(submission, queue, more)
         if self._idle.is_set():
             self._begin()
+
+    def _require_room(self, waiting: int, more: int, most: int) -> None:
+        """Raises Unavailable (`PROCESS_FULL`)."""
+        if waiting + more > most:
+            message = f"{waiting} commands wait for {self._what} already, at most {most} may"
+            raise Unavailable("PROCESS_FULL", message, domain="mesh.suanmesh", retry_delay_s=1.0)
 
     def _withdraw(self, submission: Submission) -> None:
         """A caller was cancelled: nothing of its commands is to stay, unless it is too late for that."""
@@ -128,12 +133,7 @@ class GroupCommit:
 
     def _begin(self) -> None:
         """Hand the next callers to the thread, which has nothing to do."""
-        group: list[Submission] = []
-        taken = 0
-        while self._waiting and _fits(group, taken, self._waiting[0]):
-            group.append(self._waiting.popleft())
-            taken += len(group[-1].commands)
-        self._commands -= taken
+        group = self._waiting.take()
         if not group:
             self._idle.set()
             return
@@ -153,10 +153,7 @@ class GroupCommit:
             for submission in group:
                 _tell(submission, fault)
         else:
-            for submission in group:
-                submission.alone = True
-            self._waiting.extendleft(reversed(group))
-            self._commands += sum(len(submission.commands) for submission in group)
+            self._waiting.put_alone(group)
         self._begin()
 
     def _carried_out(self, group: list[Submission]) -> tuple[list[Submission], list[Any]]:
@@ -204,12 +201,6 @@ class GroupCommit:
                 raise CallerGone
             for submission in live:
                 submission.stage = Stage.COMMITTING
-
-
-def _fits(group: list[Submission], taken: int, more: Submission) -> bool:
-    if not group:
-        return True
-    return not (group[0].alone or more.alone) and taken + len(more.commands) <= TOGETHER_MAX
 
 
 def _tell(submission: Submission, outcome: list[Any] | BaseException) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, exc
+from sqlalchemy import Connection, Engine
 
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_store.databases import READERS
-from suanmesh_store.transactions import refusal_of
+from suanmesh_store.transactions import DATABASE_ERRORS, refusal_of
 
 R = TypeVar("R")
 
-DATABASE_ERRORS = (exc.SQLAlchemyError, sqlite3.Error, OSError)
 READING_MAX = 1_000
 """Queries that may be under way or wait."""
 

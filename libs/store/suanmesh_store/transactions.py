@@ -15,6 +15,8 @@ from suanmesh_kernel.refusals import Aborted, DataLoss, InvalidArgument, Refusal
 
 R = TypeVar("R")
 
+DATABASE_ERRORS: Final = (exc.SQLAlchemyError, sqlite3.Error, OSError)
+"""What a database raises; `refusal_of` tells what callers are told of it."""
 _DOMAIN = "mesh.suanmesh"
 _PRIMARY_CODE = 0xFF
 """SQLite keeps the details of an error in the higher bits of its code."""
@@ -97,7 +99,7 @@ class Worker:
             raise Unavailable("NOT_READY", f"{self._what} is closed, this instance leads no more", domain=_DOMAIN)
         try:
             done = await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except (exc.SQLAlchemyError, sqlite3.Error, OSError) as fault:
+        except DATABASE_ERRORS as fault:
             refusal = refusal_of(fault, self._what)
             if refusal is None:
                 raise

@@ -12,7 +12,7 @@ import pytest
 from suanmesh_accounting.domain.commands import Once, OpenAccount, Request
 from suanmesh_accounting.domain.ledger import AccountKind
 from suanmesh_accounting.domain.queries import AnswerTo
-from suanmesh_accounting.ledger.sqlite import open_sqlite
+from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.ports import Ledger
 from suanmesh_accounting.reconciler import FORGET_MAX, REQUEST_MEMORY_S, HoldReconciler
@@ -39,7 +39,7 @@ async def test_an_answer_is_remembered_for_a_day_and_then_forgotten(books: Any) 
 
 async def test_a_pass_forgets_no_more_than_it_has_time_for(tmp_path: Path) -> None:
     """After a busy day the holds of the next must not wait for its tidying."""
-    clock, ledger = HandClock(), open_sqlite(f"sqlite:///{tmp_path}/ledger")
+    clock, ledger = HandClock(), open_ledger(f"sqlite:///{tmp_path}/ledger")
     mesh, settings = FakeMesh(), AccountingSettings()
     metering = Metering(ledger, mesh, clock, settings.room())
     backoff = FailureBackoff("settle hold", clock)

@@ -22,7 +22,7 @@ from suanmesh_accounting.domain.commands import CreditAccount, OpenAccount, Publ
 from suanmesh_accounting.domain.ledger import Account, AccountKind, PlacementStatus
 from suanmesh_accounting.domain.queries import Accounts, Bill, Cut, Holds, Postings, StandingHolds, Usage
 from suanmesh_accounting.holding import Holding
-from suanmesh_accounting.ledger.sqlite import open_sqlite
+from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.metering import Metering
 from suanmesh_accounting.ports import Ledger, accepted
 from suanmesh_accounting.reconciler import HoldReconciler
@@ -144,7 +144,7 @@ class Shop:
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Shop]:
-    ledger, mesh, tokens, clock = open_sqlite(f"sqlite:///{folder}/l"), FakeMesh(), FakeTokens(), HandClock()
+    ledger, mesh, tokens, clock = open_ledger(f"sqlite:///{folder}/l"), FakeMesh(), FakeTokens(), HandClock()
     mesh.keys[SITE] = SIGNER.public_key
     metering = Metering(ledger, mesh, clock, AccountingSettings().room())
     backoff = FailureBackoff("settle hold", clock)

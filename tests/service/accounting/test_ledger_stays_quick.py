@@ -12,10 +12,10 @@ from suanmesh_accounting.domain.commands import Measured, MoveHold, RecordUsage
 from suanmesh_accounting.domain.ledger import HoldState
 from suanmesh_accounting.domain.quarantine import Room
 from suanmesh_accounting.domain.queries import HoldStates, StandingHolds
+from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.carrying import carry_out
 from suanmesh_accounting.ledger.reading import answered
-from suanmesh_accounting.ledger.sqlite import open_sqlite
 from suanmesh_accounting.settings import AccountingSettings
 
 STEPS = 10
@@ -44,7 +44,7 @@ def record(c: Connection) -> object:
 async def test_what_is_over_costs_nothing(tmp_path: Path, look_up: Callable[[Connection], object]) -> None:
     """After a year of jobs each new one would wait for all that ever ran to be read."""
     url = f"sqlite:///{tmp_path}/ledger"
-    await open_sqlite(url).close()
+    await open_ledger(url).close()
     engine = create_engine(url)
     with engine.begin() as c:
         account = {"name": "accounts/a", "party": "parties/a", "currency": "CNY", "kind": "CONSUMER"}

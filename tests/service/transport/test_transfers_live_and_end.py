@@ -132,9 +132,10 @@ def _away_after(patch: pytest.MonkeyPatch, reads: int) -> None:
     get_many, left = SqlRecords.get_many, [reads]
 
     async def answer(records: SqlRecords, kind: Any, names: Any) -> Any:
-        left[0] -= 1
-        if left[0] < 0:
-            raise Unavailable("NOT_READY", "away", domain="mesh.suanmesh")
+        if kind is DATASETS:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Unavailable("NOT_READY", "away", domain="mesh.suanmesh")
         return await get_many(records, kind, names)
 
     patch.setattr(SqlRecords, "get_many", answer)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from suanmesh_accounting.ledger.sqlite import open_sqlite
+from suanmesh_accounting.ledger import open_ledger
 from suanmesh_agent.journal import Journal
 from suanmesh_gateway.domain.traces import Span
 from suanmesh_gateway.trace_store import TraceStore
@@ -47,7 +47,7 @@ def another_file(path: Path) -> None:
 DAMAGES = [no_header, cut_short, a_page_of_zeros, another_file]
 HARD: dict[str, Callable[[Path], object]] = {
     "archive": lambda path: Archive(f"sqlite:///{path}"),
-    "ledger": lambda path: open_sqlite(f"sqlite:///{path}"),
+    "ledger": lambda path: open_ledger(f"sqlite:///{path}"),
     "journal": Journal,
 }
 

@@ -1,17 +1,20 @@
-"""Which database a ledger lies in."""
+"""Opens a ledger: in a file, or in PostgreSQL 15 or newer for several processes on as many machines as need be."""
 
 from __future__ import annotations
 
-from suanmesh_accounting.ledger.postgres import open_postgres
-from suanmesh_accounting.ledger.sql import SqlLedger
-from suanmesh_accounting.ledger.sqlite import open_sqlite
+from suanmesh_accounting.ledger.migrations import STEPS, unnumbered
+from suanmesh_accounting.ledger.sql import WHAT, SqlLedger
+from suanmesh_accounting.ledger.tables import metadata
+from suanmesh_store.databases import open_engines
+from suanmesh_store.migrations import bring_up
 
 
 def open_ledger(url: str) -> SqlLedger:
-    """The ledger at `sqlite:///{path}` or `postgresql://{user}@{host}/{database}`. Raises StoreCorrupt, ValueError."""
-    scheme = url.partition(":")[0].partition("+")[0]
-    if scheme == "sqlite":
-        return open_sqlite(url)
-    if scheme == "postgresql":
-        return open_postgres(url)
-    raise ValueError(f"a ledger lies at sqlite:///... or at postgresql://..., not at {scheme}://...")
+    """The ledger at `sqlite:///{path}` or `postgresql://{user}@{host}/{database}`; made where there is none.
+
+    Raises StoreCorrupt where it is damaged or of a newer version, ValueError for another URL.
+    """
+    engines = open_engines(url, WHAT, application="suanmesh-accounting")
+    with engines.making_tables() as connection:
+        bring_up(connection, WHAT, metadata, STEPS, unnumbered)
+    return SqlLedger(engines)

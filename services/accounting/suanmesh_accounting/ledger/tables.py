@@ -18,6 +18,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from suanmesh_store.migrations import version_table
+
 metadata = MetaData()
 
 Text = String().with_variant(String(collation="C"), "postgresql")
@@ -147,5 +149,5 @@ identity = Table(
 )
 """One row."""
 
-schema = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+schema = version_table(metadata)
 """One row: which version's tables these are."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Dialect, Table, Update, insert
+from sqlalchemy import Connection, Table, Update
 
-from suanmesh_accounting.ledger.group_commit import Stale
+from suanmesh_store import bulk_rows
+from suanmesh_store.group_commit import Stale
 
 T = TypeVar("T")
-
-INSERTIONS_MAX = 64
-"""Statements kept ready."""
 
 
 @dataclass(slots=True)
@@ -27,19 +24,10 @@ class Tracked(Generic[T]):
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> bool:
-    """Write rows as they are: they hold nothing that a driver would have to be told of. Gives whether there are any."""
-    if rows:
-        statement, places = _insertion(connection.dialect, table, tuple(rows[0]))
-        values = list(rows) if places is None else list(map(itemgetter(*places), rows))
-        connection.exec_driver_sql(statement, values)
-    return bool(rows)
-
-
-@lru_cache(INSERTIONS_MAX)
-def _insertion(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> tuple[str, Sequence[str] | None]:
-    """The statement, and which columns its parameters are in order; None where they go by name."""
-    statement = insert(table).inline().compile(dialect=dialect, column_keys=list(columns))
-    return str(statement), statement.positiontup
+    """Write rows that have the same columns; gives whether there are any."""
+    columns = tuple(rows[0]) if rows else ()
+    values = list(map(itemgetter(*columns), rows)) if rows else []
+    return bulk_rows.insert_rows(connection, table, columns, values)
 
 
 def change_rows(connection: Connection, statement: Update, rows: Sequence[dict[str, Any]]) -> bool:

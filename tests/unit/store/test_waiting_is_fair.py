@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh_accounting.ledger.fair_queue import IN_TURN_MAX, URGENT, URGENT_MAX, FairQueue
+from suanmesh_store.fair_queue import IN_TURN_MAX, URGENT, URGENT_MAX, FairQueue
 
 Item = tuple[str, int, int]
 """Whose it is, its number, and its commands."""
