@@ -82,7 +82,7 @@ def placements(facts: Facts) -> Violations:
             if before and not _placement_ended(before):
                 wrong.append(f"PLACEMENT_GONE: {change.placement} was {before}")
             continue
-        if before and before != change.state and PlacementState(change.state) not in _placement_next(before):
+        if before and before != change.state and PlacementState(change.state) not in placement_next(before):
             wrong.append(f"PLACEMENT_TRANSITION: {change.placement} went from {before} to {change.state}")
         state[change.placement] = change.state
         (live[change.job].discard if _placement_ended(change.state) else live[change.job].add)(change.placement)
@@ -225,9 +225,14 @@ def _placement_ended(state: str) -> bool:
     return state in {str(end) for end in PLACEMENT_ENDS}
 
 
-def _placement_next(state: str) -> frozenset[PlacementState]:
-    """Where a placement may be seen next: a watcher of whole revisions misses no step."""
-    return PLACEMENT_TRANSITIONS[PlacementState(state)]
+def placement_next(state: str) -> frozenset[PlacementState]:
+    """Where a placement may be seen next: steps that need nobody else are written together, and in between unseen."""
+    found: set[PlacementState] = set()
+    ahead = set(PLACEMENT_TRANSITIONS[PlacementState(state)])
+    while ahead:
+        found |= ahead
+        ahead = {after for each in ahead for after in PLACEMENT_TRANSITIONS[each]} - found
+    return frozenset(found)
 
 
 def _jobs_of(facts: Facts) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from chaos.books import placement_next
 from chaos.facts import Change
 from sqlalchemy import Connection, Engine, event, text
 
@@ -16,7 +17,6 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_scheduler.domain.states import (
     JOB_TRANSITIONS,
     PLACEMENT_ENDS,
-    PLACEMENT_TRANSITIONS,
     JobState,
     PlacementState,
 )
@@ -87,7 +87,7 @@ class WatchedKeyspace(MemoryKeyspace):
         placement = placement_pb2.Placement.FromString(Document.FromString(entry.value).payload)
         now = PlacementState(_PLACEMENT.Name(placement.state).removeprefix("STATE_"))
         self.changes.append(Change(revision, name, placement.job, placement.site, now))
-        if before is not None and before is not now and now not in PLACEMENT_TRANSITIONS[before]:
+        if before is not None and before is not now and now not in placement_next(before):
             self._findings.add(f"PLACEMENT_TRANSITION: {name} went from {before} to {now}")
         self._placements[name] = now
         if now in PLACEMENT_ENDS:
