@@ -1,162 +1,108 @@
-"""What has ended, in SQL behind the same Get and List: etcd holds live state only (architecture, decision 7)."""
+"""What has ended, as records behind the same Get and List: etcd holds live state only (architecture, decision 7)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from copy import copy
 from heapq import nsmallest
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Row, String, Table, create_engine, select
-from sqlalchemy.schema import CreateIndex, CreateTable
+from suanmesh_store.layout import M
+from suanmesh_store.records import Index, Put, RecordKind, Records, Write, written
+from suanmesh_store.soundness import COMPANIONS, must_be_sound
 
-from suanmesh_kernel.refusals import Refusal
-from suanmesh_store.layout import Kind, M
-from suanmesh_store.soundness import must_be_sound_at
-from suanmesh_store.transactions import Transactions
-
-R = TypeVar("R")
-
-_metadata = MetaData()
-_documents = Table(
-    "archived_documents",
-    _metadata,
-    Column("collection", String, primary_key=True),
-    Column("name", String, primary_key=True),
-    Column("place", LargeBinary, nullable=False),  # text is ordered by each database's own collation, bytes are not
-    Column("party", String, nullable=False),
-    Column("document", LargeBinary, nullable=False),
-    Index("archived_by_place", "collection", "place"),
-    Index("archived_by_party", "collection", "party", "place"),
-)
+P = TypeVar("P", bound=Any)
+"""A message with a `party`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveEntry(Generic[M]):
-    """One document to keep."""
+BY_PLACE, BY_PARTY = "place", "party"
+MOVE_AT_ONCE = 200
+"""Documents of an earlier version that are moved together."""
 
-    kind: Kind[M]
-    name: str
-    message: M
-    place: str = ""
-    """Where it stands in lists, the same as while it lived; empty for what is not listed."""
-    party: str = ""
-    """Who may list it."""
+
+def listed(collection: str, message: type[P], place_of: Callable[[P], str]) -> RecordKind[P]:
+    """A kind of what has ended that is listed by its place, all of it and that of a party."""
+    by_place: Index[P] = Index(BY_PLACE, lambda ended: [(place_of(ended),)])
+    by_party: Index[P] = Index(BY_PARTY, lambda ended: [(ended.party, place_of(ended))])
+    return RecordKind(collection, message, (by_place, by_party))
 
 
 class Archive:
-    """Documents of one area that no longer live in etcd. Every method may raise what `transactions` says."""
+    """Documents of one area that no longer live in etcd. Every method may raise what `Records` says."""
 
-    def __init__(self, url: str) -> None:
-        """`url` is SQLAlchemy's: SQLite embedded, PostgreSQL at scale.
+    def __init__(self, records: Records, fence: int = 0) -> None:
+        """`fence` is the term that writes."""
+        self._records = records
+        self._fence = fence
 
-        Raises StoreCorrupt where the file is damaged.
-        """
-        must_be_sound_at(url, "the archive")
-        self._engine = create_engine(url)
-        with self._engine.begin() as connection:
-            connection.execute(CreateTable(_documents, if_not_exists=True))  # replicas may begin at the same time
-            for index in _documents.indexes:
-                connection.execute(CreateIndex(index, if_not_exists=True))
-        self._waiting: list[list[dict[str, Any]]] = []
-        self._writing = asyncio.Lock()
-        self._worker = Transactions(self._engine, "the archive")
+    def led_by(self, fence: int) -> Archive:
+        """The same, written by another term."""
+        other = copy(self)
+        other._fence = fence
+        return other
 
-    async def keep(self, *kept: ArchiveEntry[Any]) -> None:
-        """Keep documents, all or none; what is kept again replaces what was kept. Durable when it returns.
+    async def keep(self, *kept: Put[Any]) -> None:
+        """Keep documents, all or none; what is kept again replaces what was kept. Durable when it returns."""
+        [outcome] = await self._records.apply([Write(kept)], fence=self._fence)
+        written(outcome)
 
-        Those who keep at the same time share one transaction, hence one wait for the disk.
-        """
-        mine = [_row(each) for each in kept]
-        self._waiting.append(mine)
-        try:
-            async with self._writing:
-                if any(rows is mine for rows in self._waiting):  # else whoever had the turn before took them along
-                    await self._put_waiting()
-        finally:
-            self._waiting = [rows for rows in self._waiting if rows is not mine]
-
-    async def _put_waiting(self) -> None:
-        """Write all that waits; where that fails it waits on, for each of those who ask to try again by itself."""
-        taken, self._waiting = self._waiting, []
-        try:
-            await self._run(lambda c: _put(c, [row for rows in taken for row in rows]))
-        except BaseException:
-            self._waiting = taken + self._waiting
-            raise
-
-    async def get(self, kind: Kind[M], name: str) -> M | None:
+    async def get(self, kind: RecordKind[M], name: str) -> M | None:
         """One document; None where it was never kept. Who looks in etcd too must do so first."""
-        found = await self._run(lambda c: _get(c, kind.collection, name))
-        return None if found is None else kind.message.FromString(found)
+        found = (await self._records.get_many(kind, [name])).get(name)
+        return None if found is None else found.message
 
-    async def known(self, kind: Kind[M], names: Collection[str]) -> frozenset[str]:
+    async def known(self, kind: RecordKind[Any], names: Collection[str]) -> frozenset[str]:
         """Those of the names that were kept. Who looks in etcd too must do so first."""
-        return frozenset(await self._run(lambda c: _known(c, kind.collection, names))) if names else frozenset()
+        return frozenset(await self._records.get_many(kind, names))
 
-    async def page(self, kind: Kind[M], live: Mapping[str, M], *, party: str, after: str, most: int) -> dict[str, M]:
+    async def page(
+        self, kind: RecordKind[M], live: Mapping[str, M], *, party: str, after: str, most: int
+    ) -> dict[str, M]:
         """The next documents of a list by their place, in order and each once, live or kept.
 
         `live` are those that live and may be listed, by place, read before this call: what has left them is kept by
         now. Of those kept it takes `party`'s, or where that is empty all.
         """
-        rows = await self._run(lambda c: _after(c, kind.collection, party, after.encode(), most))
-        kept = {row.place.decode(): row.document for row in rows}
+        index, equals = (BY_PARTY, (party,)) if party else (BY_PLACE, ())
+        found = await self._records.page(kind, index, equals, after=(after,) if after else (), limit=most)
+        kept = {_place(kind, record.message): record.message for record in found}
         near = nsmallest(most, (place for place in live if place > after))
         places = sorted({*near, *kept})[:most]
-        return {place: live[place] if place in live else kind.message.FromString(kept[place]) for place in places}
-
-    async def close(self) -> None:
-        """Finish what is queued and close the database."""
-        await self._worker.close()
-        self._engine.dispose()
-
-    @property
-    def trouble(self) -> Refusal | None:
-        """What kept the last call from being carried out; None where nothing did."""
-        return self._worker.trouble
-
-    @property
-    def look(self) -> dict[str, Callable[[], Refusal | None]]:
-        """How its service's health is told of it."""
-        return {"archive": lambda: self.trouble}
-
-    async def _run(self, work: Callable[[Connection], R]) -> R:
-        return await self._worker.transact(work)
+        return {place: live[place] if place in live else kept[place] for place in places}
 
 
-def _row(kept: ArchiveEntry[Any]) -> dict[str, Any]:
-    return {
-        "collection": kept.kind.collection,
-        "name": kept.name,
-        "place": kept.place.encode(),
-        "party": kept.party,
-        "document": kept.message.SerializeToString(),
-    }
+async def move_from_file(path: Path, archive: Archive, kinds: Sequence[RecordKind[Any]]) -> None:
+    """Keep what an earlier version kept in a file of its own, and remove that file; a crash in between does it again.
+
+    Raises StoreCorrupt where the file is damaged.
+    """
+    if not await asyncio.to_thread(_is_sound, path):
+        return
+    by_collection = {kind.collection: kind for kind in kinds}
+    after = 0
+    while rows := await asyncio.to_thread(_rows, path, after):
+        known = [(by_collection[of], name, document) for _, of, name, document in rows if of in by_collection]
+        await archive.keep(*(Put(kind, name, kind.message.FromString(document)) for kind, name, document in known))
+        after = rows[-1][0]
+    for companion in (path, *(path.with_name(path.name + end) for end in COMPANIONS)):
+        companion.unlink(missing_ok=True)
 
 
-def _put(c: Connection, rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        where = (_documents.c.collection == row["collection"], _documents.c.name == row["name"])
-        c.execute(_documents.delete().where(*where))
-        c.execute(_documents.insert().values(row))
+def _is_sound(path: Path) -> bool:
+    must_be_sound(path, "the archive of an earlier version")
+    return path.exists()
 
 
-def _get(c: Connection, collection: str, name: str) -> Any:
-    where = (_documents.c.collection == collection, _documents.c.name == name)
-    return c.execute(select(_documents.c.document).where(*where)).scalar_one_or_none()
+def _rows(path: Path, after: int) -> list[tuple[int, str, str, bytes]]:
+    query = "SELECT rowid, collection, name, document FROM archived_documents WHERE rowid > ? ORDER BY rowid LIMIT ?"
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query, (after, MOVE_AT_ONCE)).fetchall()
 
 
-def _known(c: Connection, collection: str, names: Collection[str]) -> list[str]:
-    columns = _documents.c
-    query = select(columns.name).where(columns.collection == collection, columns.name.in_(names))
-    return list(c.execute(query).scalars())
-
-
-def _after(c: Connection, collection: str, party: str, after: bytes, most: int) -> list[Row[Any]]:
-    columns = _documents.c
-    query = select(columns.place, columns.document).where(columns.collection == collection, columns.place > after)
-    if party:
-        query = query.where(columns.party == party)
-    return list(c.execute(query.order_by(columns.place).limit(most)))
+def _place(kind: RecordKind[M], message: M) -> str:
+    [key] = next(index for index in kind.indexes if index.name == BY_PLACE).keys(message)
+    return str(key[0])

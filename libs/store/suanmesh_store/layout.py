@@ -29,7 +29,6 @@ from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
 from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.pool_pb2 import Pool
 from suanmesh.registry.v1.site_pb2 import Site
-from suanmesh.scheduler.v1.decision_pb2 import Decision
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.dataset_pb2 import Dataset
@@ -73,7 +72,6 @@ SITES = Kind("registry", "sites", Site)
 POOLS = Kind("registry", "pools", Pool)
 JOIN_TOKENS = Kind("registry", "join_tokens", JoinTokenRecord)
 JOBS = Kind("scheduler", "jobs", Job)
-DECISIONS = Kind("scheduler", "decisions", Decision)
 PLACEMENTS = Kind("scheduler", "placements", Placement)
 LINKS = Kind("network_orchestrator", "links", Link)
 BOOKINGS = Kind("network_orchestrator", "bookings", LinkBooking)
@@ -81,8 +79,12 @@ RESERVATIONS = Kind("network_orchestrator", "reservations", Reservation)
 LEDGER_MARKS = Kind("accounting", "ledger_marks", LedgerMark)
 DATASETS_BEFORE = Kind("transport", "datasets", Dataset)
 """Where datasets were before they were records."""
-TRANSPORT_MARKS = Kind("transport", "record_marks", StoreMark)
 TRANSFERS = Kind("transport", "transfers", Transfer)
+
+
+def record_marks(area: str) -> Kind[StoreMark]:
+    """Where the leader of an area says which records it leads with."""
+    return Kind(area, "record_marks", StoreMark)
 
 
 def written_by(area: str) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ QUICK_BYTES_MAX = 1 << 30
 _DAMAGES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PRIMARY_CODE = 0xFF
 """SQLite keeps the details of an error in the higher bits of its code."""
-_COMPANIONS = ("-wal", "-shm", "-journal")
+COMPANIONS = ("-wal", "-shm", "-journal")
+"""Endings of what SQLite keeps beside a file."""
 
 
 class StoreCorrupt(Exception):
@@ -81,7 +82,7 @@ def must_be_sound_at(url: str, what: str) -> None:
 def set_aside(path: Path) -> Path:
     """Rename a damaged file, and what SQLite keeps beside it, out of the way; only the last one set aside is kept."""
     aside = path.with_name(f"{path.name}.damaged")
-    for end in _COMPANIONS:
+    for end in COMPANIONS:
         path.with_name(path.name + end).unlink(missing_ok=True)
     path.replace(aside)
     return aside

@@ -1,4 +1,4 @@
-"""Transactions of a SQL database, one after the other on a thread of their own; its troubles come back as refusals."""
+"""Work on a SQL database, one piece after the other on a thread of its own; its troubles come back as refusals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Engine, exc
+from sqlalchemy import exc
 
 from suanmesh_kernel.refusals import Aborted, DataLoss, InvalidArgument, Refusal, Unavailable
 
@@ -115,32 +115,6 @@ class Worker:
         """Finish what is queued, and take nothing more."""
         self._closed = True
         await asyncio.to_thread(self._thread.shutdown)
-
-
-class Transactions(Worker):
-    """A worker for a database of SQLAlchemy's."""
-
-    def __init__(self, engine: Engine, what: str) -> None:
-        super().__init__(what)
-        self._engine = engine
-
-    async def transact(self, work: Callable[[Connection], R]) -> R:
-        """Do `work` in one transaction; it commits when `work` returns and leaves no trace when it raises."""
-
-        def done() -> R:
-            with self._engine.begin() as connection:
-                before = _changes(connection)
-                result = work(connection)
-                wrote = before is None or _changes(connection) != before
-            self.wrote = wrote
-            return result
-
-        return await self.run(done)
-
-
-def _changes(connection: Connection) -> int | None:
-    """How many rows SQLite has changed over this connection; None for another database."""
-    return getattr(connection.connection.driver_connection, "total_changes", None)
 
 
 def _kind(fault: Exception) -> str:

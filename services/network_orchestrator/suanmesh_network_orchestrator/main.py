@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2
 from suanmesh_chassis import FailureBackoff, Parts, Served, ServiceContext, run
+from suanmesh_chassis.records import lead_with, records_of
 from suanmesh_network_orchestrator.domain.probes import Probes
 from suanmesh_network_orchestrator.reconciler import Reconciler
-from suanmesh_network_orchestrator.repository import AREA, Repository
+from suanmesh_network_orchestrator.repository import AREA, KINDS, Repository
 from suanmesh_network_orchestrator.service import NetworkOrchestratorService, NetworkReads
 from suanmesh_network_orchestrator.settings import NetworkOrchestratorSettings
 from suanmesh_store import Store, open_mirror
@@ -28,15 +29,15 @@ async def build(context: ServiceContext[NetworkOrchestratorSettings]) -> Parts:
     store, settings = context.store, context.settings
     links, bookings, kept = [await open_mirror(store, kind) for kind in (LINKS, BOOKINGS, RESERVATIONS)]
     placements, transfers = await open_mirror(store, PLACEMENTS), await open_mirror(store, TRANSFERS)
-    archive = Archive(f"sqlite:///{context.data_dir / 'archive.sqlite'}")
-    context.closing.push_async_callback(archive.close)
+    records = records_of(context, settings.database, KINDS)
     probes = Probes(timedelta(seconds=settings.probe_lifetime_s))
 
-    def over(store: Store) -> Repository:
+    def over(store: Store, archive: Archive) -> Repository:
         return Repository(store, links, bookings, kept, archive, probes, context.clock)
 
     async def term(led: ServiceContext[NetworkOrchestratorSettings]) -> Parts:
-        repository = over(led.store)
+        _, archive = await lead_with(records, led, KINDS, instead=settings.lead_with)
+        repository = over(led.store, archive)
         reconciler = Reconciler(
             led.store, repository, kept, placements, transfers,
             resync_s=settings.resync_s, retention_s=settings.released_retention_s,
@@ -44,8 +45,6 @@ async def build(context: ServiceContext[NetworkOrchestratorSettings]) -> Parts:
         )  # fmt: skip
         return Parts([Served(SERVICE, NetworkOrchestratorService(repository, led.clock))], [reconciler.run])
 
-    return Parts(
-        servicers=[Served(SERVICE, NetworkReads(over(store)))],
-        tasks=[mirror.run for mirror in (links, bookings, kept, placements, transfers)],
-        term=term,
-    )
+    served = Served(SERVICE, NetworkReads(over(store, Archive(records))))
+    runs = [mirror.run for mirror in (links, bookings, kept, placements, transfers)]
+    return Parts([served], runs, components=records.components, term=term)

@@ -23,11 +23,14 @@ from suanmesh_network_orchestrator.domain.probes import Probe, Probes
 from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, Use, index_of
 from suanmesh_network_orchestrator.domain.topology import Link, Topology, topology
 from suanmesh_store import Author, Change, Conflict, Create, Delete, Held, Holds, Mirror, Store, Update
-from suanmesh_store.archive import Archive, ArchiveEntry
+from suanmesh_store.archive import Archive, listed
 from suanmesh_store.layout import BOOKINGS, LINKS, RESERVATIONS
+from suanmesh_store.records import Put
 from suanmesh_telemetry import names, span
 
 AREA = "network_orchestrator"
+ENDED_RESERVATIONS = listed("reservations", ReservationMessage, wire.place_of)
+KINDS = (ENDED_RESERVATIONS,)
 BOOKING_TRIES = 5
 """How often a hold is tried when bookings change under it."""
 
@@ -73,7 +76,7 @@ class Repository:
         """The next reservations by their place, live or archived, of one party or, where that is empty, of all."""
         kept = self._kept.values()
         live = {wire.place_of(held.message): held.message for held in kept if party in ("", held.message.party)}
-        return await self._archive.page(RESERVATIONS, live, party=party, after=after, most=most)
+        return await self._archive.page(ENDED_RESERVATIONS, live, party=party, after=after, most=most)
 
     def take_probes(self, probes: Iterable[Probe]) -> int:
         """Keep what was measured between ends that a link joins; answers how many were."""
@@ -143,9 +146,7 @@ class Repository:
         release_time = wire.reservation_from(held.message).release_time
         if release_time is not None and release_time + older_than <= self._clock.now():
             ended = held.message
-            await self._archive.keep(
-                ArchiveEntry(RESERVATIONS, name, ended, place=wire.place_of(ended), party=ended.party)
-            )
+            await self._archive.keep(Put(ENDED_RESERVATIONS, name, ended))
             await self._store.commit(Delete(held))
 
     async def _without_earlier(self, name: str, ask: Ask, attachment: str) -> Held[ReservationMessage] | None:

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 class NetworkOrchestratorSettings:
     """What the network orchestrator is told."""
 
+    database: str = ""
+    """Where ended reservations lie, as `postgresql://{user}@{host}/{database}`; empty: the data folder."""
+    lead_with: str = ""
+    """The records to lead with though others led the node before; what the others hold is lost."""
     resync_s: float = 5.0
     """How often every reservation is looked at again, seconds: the most a lost event can cost."""
     probe_lifetime_s: float = 60.0

@@ -16,10 +16,12 @@ from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_scheduler.record_kinds import ENDED_JOBS, ENDED_PLACEMENTS
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store import Change, Delete, Held, Store
-from suanmesh_store.archive import Archive, ArchiveEntry
-from suanmesh_store.layout import JOBS, PLACEMENTS, holds_of
+from suanmesh_store.archive import Archive
+from suanmesh_store.layout import holds_of
+from suanmesh_store.records import Put
 
 log = structlog.get_logger()
 
@@ -82,8 +84,8 @@ class Archiving:
                 return
         gone: list[Change] = [Delete(job), *map(Delete, placements)]
         await self._archive.keep(
-            ArchiveEntry(JOBS, job.name, job.message, place=wire.place_of(job.message), party=job.message.party),
-            *(ArchiveEntry(PLACEMENTS, each.name, each.message, party=each.message.party) for each in placements),
+            Put(ENDED_JOBS, job.name, job.message),
+            *(Put(ENDED_PLACEMENTS, each.name, each.message) for each in placements),
         )
         await self._store.commit(*gone)
 

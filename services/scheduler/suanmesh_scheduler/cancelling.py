@@ -10,10 +10,11 @@ from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.rates import Rate
 from suanmesh_scheduler.domain.states import JobState, job_moved
 from suanmesh_scheduler.queueing import Rates
+from suanmesh_scheduler.record_kinds import ENDED_JOBS
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store import Delete, Held, Store, Update
-from suanmesh_store.archive import Archive, ArchiveEntry
-from suanmesh_store.layout import JOBS
+from suanmesh_store.archive import Archive
+from suanmesh_store.records import Put
 from suanmesh_telemetry import names, span
 
 WHILE_WAITING = StateReason("CANCELLED", {"while": "PENDING"})
@@ -51,7 +52,7 @@ class Cancelling:
         wire.set_job_state(job, job_moved(wire.job_state(job), JobState.CANCELLED), WHILE_WAITING, self._clock.now())
         if job.attempt:
             return await self._updated(held, job, call)
-        await self._archive.keep(ArchiveEntry(JOBS, job.name, job, place=wire.place_of(job), party=job.party))
+        await self._archive.keep(Put(ENDED_JOBS, job.name, job))
         await self._store.commit(Delete(held), author=call.author())
         return job
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from suanmesh.scheduler.v1 import scheduler_service_pb2
 from suanmesh_chassis import Parts, Served, ServiceContext, run
+from suanmesh_chassis.records import lead_with, records_of
 from suanmesh_scheduler.assembly import lead
 from suanmesh_scheduler.mirrors import open_mirrors
 from suanmesh_scheduler.peers import MeshPeers
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reads import SchedulerReads
+from suanmesh_scheduler.record_kinds import KINDS
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store.archive import Archive
 
@@ -24,13 +26,13 @@ async def build(context: ServiceContext[SchedulerSettings], peers: Peers | None 
     """What any instance has, and its terms; the other areas are called over the mesh unless others are given."""
     mirrors = await open_mirrors(context.store)
     asked = peers or MeshPeers(context.mesh, context.clock, context.rng)
-    archive = Archive(f"sqlite:///{context.data_dir / 'archive.sqlite'}")
-    context.closing.push_async_callback(archive.close)
-    reads = SchedulerReads(context.store, mirrors, asked, archive)
+    records = records_of(context, context.settings.database, KINDS)
+    reads = SchedulerReads(context.store, mirrors, asked, Archive(records))
 
     async def term(led: ServiceContext[SchedulerSettings]) -> Parts:
         called = peers or MeshPeers(led.mesh, led.clock, led.rng)
+        _, archive = await lead_with(records, led, KINDS, instead=led.settings.lead_with)
         service, reconciler, archiving = lead(led, mirrors, called, archive)
         return Parts([Served(SERVICE, service)], [reconciler.run, archiving.run], led.store)
 
-    return Parts([Served(SERVICE, reads)], mirrors.runs, components=archive.look, term=term)
+    return Parts([Served(SERVICE, reads)], mirrors.runs, components=records.components, term=term)

@@ -17,9 +17,10 @@ from suanmesh_scheduler.domain.job_fields import FIELDS
 from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
+from suanmesh_scheduler.record_kinds import DECISIONS, ENDED_JOBS, ENDED_PLACEMENTS
 from suanmesh_store import Held, Store
 from suanmesh_store.archive import Archive
-from suanmesh_store.layout import DECISIONS, JOBS, PLACEMENTS
+from suanmesh_store.layout import JOBS, PLACEMENTS
 
 FILTERED_STEP = 500
 FILTERED_MAX = 10_000
@@ -60,7 +61,7 @@ class SchedulerReads:
         found: dict[str, job_pb2.Job] = {}
         step = most if keeps is None else FILTERED_STEP
         for _ in range(1 if keeps is None else FILTERED_MAX // FILTERED_STEP):
-            page = await self._archive.page(JOBS, messages, party=party, after=after, most=step)
+            page = await self._archive.page(ENDED_JOBS, messages, party=party, after=after, most=step)
             for place, job in page.items():
                 if keeps is None or keeps(wire.filtered_from(job)):
                     found[place] = shown(live[place]) if place in live else job
@@ -131,7 +132,7 @@ class SchedulerReads:
     async def _job(self, name: str, call: Call) -> job_pb2.Job:
         checked_name(name, "jobs")
         held = await self._store.get(JOBS, name)
-        job = shown(held) if held else await self._archive.get(JOBS, name)
+        job = shown(held) if held else await self._archive.get(ENDED_JOBS, name)
         if job is None or not _may_see(call, job.party):
             raise NotFound("JOB_UNKNOWN", f"no job {name}", name=name)
         return job
@@ -139,7 +140,7 @@ class SchedulerReads:
     async def _placement(self, name: str) -> placement_pb2.Placement | None:
         """A placement, live or archived."""
         held = await self._store.get(PLACEMENTS, name)
-        return held.message if held else await self._archive.get(PLACEMENTS, name)
+        return held.message if held else await self._archive.get(ENDED_PLACEMENTS, name)
 
 
 def _may_see(call: Call, party: str) -> bool:

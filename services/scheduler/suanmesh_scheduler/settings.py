@@ -9,6 +9,10 @@ from dataclasses import dataclass
 class SchedulerSettings:
     """Filled from `SUANMESH_SCHEDULER_<FIELD>`."""
 
+    database: str = ""
+    """Where decisions and ended jobs lie, as `postgresql://{user}@{host}/{database}`; empty: the data folder."""
+    lead_with: str = ""
+    """The records to lead with though others led the node before; what the others hold is lost."""
     resync_s: float = 3.0
     """How often jobs are looked at again even when nothing was heard to change, in seconds."""
     waiting_jobs_max: int = 32

@@ -25,6 +25,7 @@ from suanmesh_scheduler.domain.rates import Rate
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.queueing import Queue, Rates
+from suanmesh_scheduler.record_kinds import ENDED_JOBS
 from suanmesh_scheduler.rounds import Rounds
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.sharing import each, found
@@ -159,7 +160,7 @@ class Submitting:
             accounts = await each(self._peers.account, sorted({job.account for job in jobs}))
             datasets = await each(self._peers.dataset, sorted({part.dataset for job in jobs for part in job.inputs}))
         wanted = {f"jobs/{item.job_id}" for item in items.values() if item.job_id}
-        taken = {name for name in wanted if self._jobs.get(name)} | await self._archive.known(JOBS, wanted)
+        taken = {name for name in wanted if self._jobs.get(name)} | await self._archive.known(ENDED_JOBS, wanted)
         outcomes: list[Outcome] = []
         now, trace_id = self._clock.now(), current_trace_id()
         async for item, draft in _in_turns(zip(items.values(), drafts, strict=True)):

@@ -10,10 +10,11 @@ from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_job
 from suanmesh_scheduler.commits import commit_each
+from suanmesh_scheduler.record_kinds import DECISIONS
 from suanmesh_scheduler.sharing import each
 from suanmesh_store import Change, Held, Store, Update
-from suanmesh_store.archive import Archive, ArchiveEntry
-from suanmesh_store.layout import DECISIONS
+from suanmesh_store.archive import Archive
+from suanmesh_store.records import Put
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Decisions:
     async def keep(self, decisions: Sequence[decision_pb2.Decision]) -> None:
         """Keep decisions before what follows from them is committed."""
         if decisions:
-            await self._archive.keep(*(ArchiveEntry(DECISIONS, decision.name, decision) for decision in decisions))
+            await self._archive.keep(*(Put(DECISIONS, decision.name, decision) for decision in decisions))
 
     async def keep_unplaced(self, unplaced: Sequence[Unplaced]) -> tuple[int, dict[str, Refusal]]:
         """The revision of the last write, and by job what refused it."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from suanmesh.transport.v1 import transport_service_pb2
 from suanmesh_chassis import FailureBackoff, Parts, Served, ServiceContext
-from suanmesh_store.layout import TRANSPORT_MARKS
-from suanmesh_store.records import Records, take_lead
+from suanmesh_chassis.records import lead_with
+from suanmesh_store.records import Records
 from suanmesh_transport.data_plane import MeshDataPlane
-from suanmesh_transport.dataset_records import move_from_etcd
+from suanmesh_transport.dataset_records import KINDS, move_from_etcd
 from suanmesh_transport.mirrors import Kept
 from suanmesh_transport.reader import FileReader, reading_budget
 from suanmesh_transport.reconciler import Reconciler
@@ -34,12 +34,10 @@ class Reading:
 async def lead(reading: Reading, led: ServiceContext[TransportSettings]) -> Parts:
     """Take the lead with the records, and join what writes. Raises StoreCorrupt where they are not those that led."""
     settings, kept, records = led.settings, reading.kept, reading.records
-    fence = await take_lead(records, led.store, TRANSPORT_MARKS, led.clock, node=led.node, lead_with=settings.lead_with)
+    fence, _ = await lead_with(records, led, KINDS, instead=settings.lead_with)
     await move_from_etcd(led.store, records, fence)
-    repository, reader = (
-        reading.repository.over(led.store, fence),
-        FileReader(MeshDataPlane(led.mesh), reading_budget()),
-    )
+    repository = reading.repository.over(led.store, fence)
+    reader = FileReader(MeshDataPlane(led.mesh), reading_budget())
     service = TransportService(
         repository, kept.transfers, reading.office, reader, led.clock, led.rng,
         read_ticket_lifetime_s=settings.read_ticket_lifetime_s,

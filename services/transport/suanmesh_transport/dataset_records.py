@@ -9,6 +9,7 @@ from datetime import datetime
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh_store import Answered, Author, Conflict, Delete, Groups, Held, IdempotencyKey, IdempotencyRecord, Store
+from suanmesh_store.archive import listed
 from suanmesh_store.layout import DATASETS_BEFORE
 from suanmesh_store.records import ABSENT, Index, Put, Record, RecordKind, Records, Write, written
 from suanmesh_transport import wire
@@ -18,6 +19,8 @@ from suanmesh_transport.domain.datasets import Dataset, ReplicaState
 DATASETS: RecordKind[dataset_pb2.Dataset] = RecordKind(
     "datasets", dataset_pb2.Dataset, (Index("party", lambda dataset: [(dataset.party,)]),)
 )
+ENDED_TRANSFERS = listed("transfers", Transfer, wire.place_of)
+KINDS = (DATASETS, ENDED_TRANSFERS)
 MOVE_AT_ONCE = 200
 """Datasets of an earlier version that leave etcd together."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from suanmesh_chassis import Parts, Served, ServiceContext, run
+from suanmesh_chassis.records import records_of
 from suanmesh_store.archive import Archive
-from suanmesh_store.records import open_records
 from suanmesh_transport.assembly import SERVICE, Reading, lead
-from suanmesh_transport.dataset_records import DATASETS, DatasetRecords
+from suanmesh_transport.dataset_records import KINDS, DatasetRecords
 from suanmesh_transport.mirrors import open_kept
 from suanmesh_transport.repository import AREA, Repository
 from suanmesh_transport.service import TransportReads
@@ -25,13 +25,9 @@ async def build(context: ServiceContext[TransportSettings]) -> Parts:
     """Join what any instance has, and what its leader has besides."""
     settings, kept = context.settings, await open_kept(context.store)
     office = TicketOffice(context.signer, context.identity)
-    archive = Archive(f"sqlite:///{context.data_dir / 'archive.sqlite'}")
-    context.closing.push_async_callback(archive.close)
-    url = settings.database or f"sqlite:///{context.data_dir / 'records.sqlite'}"
-    records = open_records(url, AREA, [DATASETS], context.clock, context.rng)
-    context.closing.push_async_callback(records.close)
+    records = records_of(context, settings.database, KINDS)
     reads = Repository(
-        context.store, kept, DatasetRecords(records, kept.copies), archive, office, context.clock,
+        context.store, kept, DatasetRecords(records, kept.copies), Archive(records), office, context.clock,
         ticket_lifetime_s=settings.ticket_lifetime_s, caps=settings.caps(),
     )  # fmt: skip
     served = Served(SERVICE, TransportReads(reads, kept.transfers))

@@ -31,11 +31,12 @@ from suanmesh_store import (
     Store,
     Update,
 )
-from suanmesh_store.archive import Archive, ArchiveEntry
+from suanmesh_store.archive import Archive
 from suanmesh_store.layout import PARTIES, PLACEMENTS, SITES, TRANSFERS
+from suanmesh_store.records import Put
 from suanmesh_telemetry import current_traceparent, elsewhere, names, span
 from suanmesh_transport import wire
-from suanmesh_transport.dataset_records import DatasetRecords
+from suanmesh_transport.dataset_records import ENDED_TRANSFERS, DatasetRecords
 from suanmesh_transport.domain import datasets, transfers
 from suanmesh_transport.domain.caps import Caps, require_datasets, require_transfers
 from suanmesh_transport.domain.datasets import Dataset
@@ -101,7 +102,8 @@ class Repository:
     def over(self, store: Store, fence: int) -> Repository:
         """The same over a store that is fenced by a term, and with the fence of that term for records."""
         other = copy(self)
-        other._store, other._datasets, other._writing = store, self._datasets.led_by(fence), asyncio.Lock()
+        other._store, other._writing = store, asyncio.Lock()
+        other._datasets, other._archive = self._datasets.led_by(fence), self._archive.led_by(fence)
         other._followed = set()
         return other
 
@@ -117,7 +119,7 @@ class Repository:
         """The next transfers by their place, live or archived, of one party or, where that is empty, of all."""
         kept = self._transfers.values()
         live = {wire.place_of(held.message): held.message for held in kept if party in ("", held.message.party)}
-        return await self._archive.page(TRANSFERS, live, party=party, after=after, most=most)
+        return await self._archive.page(ENDED_TRANSFERS, live, party=party, after=after, most=most)
 
     async def shown(self, name: str, party: str, site: str = "") -> transfer_pb2.Transfer:
         """One transfer, live or archived.
@@ -256,7 +258,7 @@ class Repository:
             return
         if ended.placement and await self._is_open(ended.placement):
             return
-        await self._archive.keep(ArchiveEntry(TRANSFERS, name, ended, place=wire.place_of(ended), party=ended.party))
+        await self._archive.keep(Put(ENDED_TRANSFERS, name, ended))
         await self._store.commit(Delete(held))
         self._followed.discard(name)
 
@@ -272,7 +274,7 @@ class Repository:
     async def _found(self, name: str) -> transfer_pb2.Transfer | None:
         """A transfer, live or archived."""
         held = await self._store.get(TRANSFERS, name)
-        return held.message if held else await self._archive.get(TRANSFERS, name)
+        return held.message if held else await self._archive.get(ENDED_TRANSFERS, name)
 
     def _own_transfers(self, asked: Sequence[Asked | Outcome]) -> int:
         """How many transfers the user who asks has that serve no placement; those that ended count until archived."""

@@ -15,14 +15,16 @@ from sqlalchemy import create_engine, exc, text
 
 import suanmesh_etcd3
 from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_store import KeyspaceError
-from suanmesh_store.archive import Archive, ArchiveEntry
 from suanmesh_store.etcd import _troubles
 from suanmesh_store.keyspace import KeyspaceErrorKind
 from suanmesh_store.keyspace_errors import refusal_of as refusal_of_keyspace
-from suanmesh_store.layout import JOBS
+from suanmesh_store.records import Put, RecordKind, Write, open_records
 from suanmesh_store.transactions import DEFECTS, Worker, refusal_of
+
+JOBS = RecordKind("jobs", Job)
 
 REASONS = {"DISK_FULL", "NOT_READY", "STORE_CORRUPT", "CONFLICT", "DOCUMENT_TOO_LARGE"}
 
@@ -136,13 +138,13 @@ def test_every_trouble_is_a_refusal(trouble: KeyspaceErrorKind) -> None:
     assert isinstance(refusal_of_keyspace(KeyspaceError(trouble, "said")), Refusal)
 
 
-async def test_a_worker_that_is_closed_says_so(tmp_path: Path) -> None:
+async def test_a_worker_that_is_closed_says_so() -> None:
     """A caller whose leader has just changed asks the next one; INTERNAL would end the call."""
-    archive = Archive(f"sqlite:///{tmp_path}/a.sqlite")
-    await archive.close()
+    worker = Worker("the ledger")
+    await worker.close()
 
     with pytest.raises(Unavailable, match="NOT_READY"):
-        await archive.get(JOBS, "jobs/j")
+        await worker.run(list)
 
 
 @pytest.fixture
@@ -157,19 +159,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def test_a_disk_that_is_full_is_named_and_passes(small_disk: Path) -> None:
     """Whoever runs the node must learn that a disk is full, and need do no more than make room."""
-    archive = Archive(f"sqlite:///{small_disk}/a.sqlite")
+    records = open_records(f"sqlite:///{small_disk}/a", "scheduler", [JOBS], SystemClock(), system_rng)
     _fill(small_disk / "filler")
-    kept = ArchiveEntry(JOBS, "jobs/j", Job(name="jobs/j", display_name="x" * 100_000))
+    write = Write([Put(JOBS, "jobs/j", Job(name="jobs/j", display_name="x" * 100_000))])
 
     with pytest.raises(Unavailable, match="DISK_FULL"):
-        await archive.keep(kept)
-    assert archive.trouble is not None
+        await records.apply([write])
+    assert records.trouble is not None
     (small_disk / "filler").unlink()
-    await archive.keep(kept)
+    await records.apply([write])
 
-    assert archive.trouble is None
-    assert await archive.get(JOBS, "jobs/j") == kept.message
-    await archive.close()
+    assert records.trouble is None
+    assert list(await records.get_many(JOBS, ["jobs/j"])) == ["jobs/j"]
+    await records.close()
 
 
 def _fill(path: Path) -> None:

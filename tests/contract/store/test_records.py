@@ -12,10 +12,9 @@ from record_datasets import DATASETS, OTHERS, Open, a_dataset, answer_to, apply,
 from sqlalchemy import Engine, event
 
 from suanmesh.transport.v1.dataset_pb2 import Dataset
-from suanmesh.type.v1.store_mark_pb2 import StoreMark
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
-from suanmesh_store import AlreadyAnswered, Author, Conflict, Kind, MemoryStore, group_commit
+from suanmesh_store import AlreadyAnswered, Author, Conflict, MemoryStore, group_commit
 from suanmesh_store.records import (
     ABSENT,
     MemoryDatabase,
@@ -269,19 +268,16 @@ def test_a_refusal_is_raised_as_such() -> None:
         written(Conflict(("datasets/d",), name="datasets/d", expected="absent", found="x-1"))
 
 
-MARKS = Kind("transport", "record_marks", StoreMark)
-
-
 async def test_a_store_that_did_not_lead_before_does_not_lead_in_silence(clock: HandClock) -> None:
     """A standby whose folder is empty would take over with nothing, and nobody would be told."""
     store = MemoryStore("transport")
     led, empty = (MemoryRecords(clock, seeded_rng(n), MemoryDatabase(name)) for n, name in enumerate(("led", "empty")))
     for _ in range(2):
-        assert await take_lead(led, store, MARKS, clock, node="n", lead_with="") == 0
+        assert await take_lead(led, store, clock, node="n", lead_with="") == 0
     with pytest.raises(StoreCorrupt, match="SUANMESH_TRANSPORT_LEAD_WITH=empty"):
-        await take_lead(empty, store, MARKS, clock, node="n", lead_with="")
+        await take_lead(empty, store, clock, node="n", lead_with="")
     with pytest.raises(StoreCorrupt, match="of the node n, this is other"):
-        await take_lead(led, store, MARKS, clock, node="other", lead_with="")
-    await take_lead(empty, store, MARKS, clock, node="n", lead_with="empty")
+        await take_lead(led, store, clock, node="other", lead_with="")
+    await take_lead(empty, store, clock, node="n", lead_with="empty")
     with pytest.raises(StoreCorrupt, match="those that led n before, empty"):
-        await take_lead(led, store, MARKS, clock, node="n", lead_with="")
+        await take_lead(led, store, clock, node="n", lead_with="")

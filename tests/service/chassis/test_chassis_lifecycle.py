@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import pytest
 
+from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_chassis import Call, Parts, Served, ServiceContext
 from suanmesh_chassis.discovery import Directory
 from suanmesh_chassis.probe import PROBE_SERVICE, Probe, Probes
@@ -23,9 +24,8 @@ from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk import InstanceState
 from suanmesh_sdk.status import RemoteDefect
 from suanmesh_store import MemoryKeyspace, MemoryStore
-from suanmesh_store.archive import Archive
 from suanmesh_store.keyspace import KeyspaceError, KeyspaceErrorKind, Listing
-from suanmesh_store.layout import JOBS
+from suanmesh_store.records import RecordKind, Records, open_records
 from tests.service.chassis.town import Town, begun
 
 
@@ -227,11 +227,14 @@ async def test_a_leader_that_cannot_begin_lets_another_one_lead(town: Town, conn
         assert (await connect(at=leader.address).unary("Read", "hello")).text.endswith("hello")
 
 
-class Historian:
-    """Answers from an archive that is closed with the term, as accounting and the scheduler do."""
+HISTORY = RecordKind("jobs", Job)
 
-    def __init__(self, archive: Archive, probes: Probes) -> None:
-        self._archive = archive
+
+class Historian:
+    """Answers from records that are closed with the term."""
+
+    def __init__(self, records: Records, probes: Probes) -> None:
+        self._records = records
         self._probes = probes
 
     def __getattr__(self, method: str) -> Any:
@@ -241,9 +244,9 @@ class Historian:
         if request.text == "many":
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(3):
-                    tasks.create_task(self._archive.get(JOBS, "jobs/j"))
+                    tasks.create_task(self._records.get_many(HISTORY, ["jobs/j"]))
         for _ in range(5):
-            await self._archive.get(JOBS, "jobs/j")
+            await self._records.get_many(HISTORY, ["jobs/j"])
         return Probe(text="read")
 
 
@@ -254,9 +257,9 @@ async def test_a_change_of_lead_under_load_breaks_nothing(town: Town, connect: A
 
     async def build(context: ServiceContext[None]) -> Parts:
         town.contexts.append(context)
-        archive = Archive(f"sqlite:///{tmp_path}/a.sqlite")
-        context.closing.push_async_callback(archive.close)
-        servicer = Historian(archive, town.probes)
+        records = open_records(f"sqlite:///{tmp_path}/a", "registry", [HISTORY], context.clock, context.rng)
+        context.closing.push_async_callback(records.close)
+        servicer = Historian(records, town.probes)
         return Parts([Served(PROBE_SERVICE, servicer)], requests=town.probes)
 
     async def ask(client: Any, what: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 from suanmesh.scheduler.v1 import placement_pb2
@@ -17,9 +16,10 @@ from suanmesh_scheduler.unplaced import Decisions
 from suanmesh_store import Create
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import PLACEMENTS
+from suanmesh_store.records import MemoryRecords
 
 
-async def test_a_term_begins_when_the_last_commits_are_seen(world: Any, tmp_path: Path) -> None:
+async def test_a_term_begins_when_the_last_commits_are_seen(world: Any) -> None:
     """A leader whose mirrors are a moment behind would sell the cores that its predecessor has just sold."""
     store, clock = world.store, world.clock
     mirrors = await open_mirrors(store)
@@ -30,7 +30,7 @@ async def test_a_term_begins_when_the_last_commits_are_seen(world: Any, tmp_path
     leg.per_task.cpu_milli = 4000
     await store.commit(Create(PLACEMENTS, live.name, live))
     snapshots = SnapshotReader(mirrors, world.peers, clock, Circuits(clock))
-    decisions = Decisions(store, archive := Archive(f"sqlite:///{tmp_path / 'archive.sqlite'}"))
+    decisions = Decisions(store, Archive(MemoryRecords(clock, seeded_rng(2))))
     rounds = Rounds(store, mirrors, snapshots, world.peers, decisions, clock, seeded_rng(3), SchedulerSettings())
     assert mirrors.placements.get(live.name) is None
 
@@ -40,4 +40,3 @@ async def test_a_term_begins_when_the_last_commits_are_seen(world: Any, tmp_path
     assert mirrors.placements.get(live.name) is not None
     assert [booked.placement for booked in mirrors.bookings.of("sites/near/pools/cpu")] == [live.name]
     following.cancel()
-    await archive.close()

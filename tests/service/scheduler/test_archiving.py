@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_chassis import FailureBackoff
-from suanmesh_kernel.clock import HandClock
+from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.mirrors import open_mirrors
+from suanmesh_scheduler.record_kinds import ENDED_JOBS
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store import Create, MemoryStore, Update
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import JOBS
+from suanmesh_store.records import MemoryRecords
 
 
-async def test_a_job_that_cannot_be_moved_does_not_keep_the_others(tmp_path: Path) -> None:
+async def test_a_job_that_cannot_be_moved_does_not_keep_the_others() -> None:
     """One stubborn job would let etcd fill up with all that ended after it, or end the scheduler."""
     clock = HandClock()
     store = MemoryStore("scheduler", clock=clock)
@@ -28,7 +29,7 @@ async def test_a_job_that_cannot_be_moved_does_not_keep_the_others(tmp_path: Pat
     overtaken = (await store.snapshot(JOBS)).held[0]
     await store.commit(Update(overtaken, overtaken.message))
     clock.advance(4000)
-    archive = Archive(f"sqlite:///{tmp_path / 'archive.sqlite'}")
+    archive = Archive(MemoryRecords(clock, seeded_rng(1)))
     archiving = Archiving(
         store, mirrors, archive, clock, SchedulerSettings(sweep_s=0), FailureBackoff("archive job", clock)
     )
@@ -38,5 +39,4 @@ async def test_a_job_that_cannot_be_moved_does_not_keep_the_others(tmp_path: Pat
         await anext(store.watch(JOBS, revision))
         sweeping.cancel()
     assert [held.name for held in (await store.snapshot(JOBS)).held] == ["jobs/a"]
-    assert await archive.get(JOBS, "jobs/b") is not None
-    await archive.close()
+    assert await archive.get(ENDED_JOBS, "jobs/b") is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from google.rpc import code_pb2
@@ -27,6 +26,7 @@ from suanmesh_scheduler.testing import FakePeers
 from suanmesh_store import AlreadyAnswered, IdempotencyKey, MemoryStore
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import JOBS
+from suanmesh_store.records import MemoryRecords
 
 JobOf = Callable[..., job_pb2.Job]
 ITEMS = 4
@@ -131,14 +131,12 @@ def test_every_item_has_one_effect_and_in_the_end_its_answer(
     attempts: list[tuple[frozenset[int], str, bool]], refused: frozenset[int]
 ) -> None:
     """Money is held for each job: one too many is paid for, one too few is missed."""
-    with TemporaryDirectory() as folder:
-        asyncio.run(_replayed(attempts, refused, Archive(f"sqlite:///{folder}/archive.sqlite")))
+    asyncio.run(_replayed(attempts, refused))
 
 
-async def _replayed(
-    attempts: list[tuple[frozenset[int], str, bool]], refused: frozenset[int], archive: Archive
-) -> None:
+async def _replayed(attempts: list[tuple[frozenset[int], str, bool]], refused: frozenset[int]) -> None:
     clock = HandClock()
+    archive = Archive(MemoryRecords(clock, seeded_rng(3)))
     store = Cut("scheduler", clock=clock, rng=seeded_rng(1))
     peers = Away(store.of("accounting"), store.of("network_orchestrator"), store.of("transport"))
     peers.accounts["accounts/a"] = account_pb2.Account(name="accounts/a", party="parties/acme")
@@ -160,7 +158,6 @@ async def _replayed(
             assert not found or settled == {i: found[i] for i in settled}
             settled |= found
     following.cancel()
-    await archive.close()
     assert len(settled) == ITEMS
     assert len((await store.snapshot(JOBS)).held) == ITEMS - len(refused)
 

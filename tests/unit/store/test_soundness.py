@@ -13,7 +13,8 @@ from suanmesh_accounting.ledger import open_ledger
 from suanmesh_agent.journal import Journal
 from suanmesh_gateway.domain.traces import Span
 from suanmesh_gateway.trace_store import TraceStore
-from suanmesh_store.archive import Archive
+from suanmesh_kernel.clock import HandClock, seeded_rng
+from suanmesh_store.records import open_records
 from suanmesh_store.soundness import StoreCorrupt, damage_among, damage_of, set_aside
 
 PAGE = 4096
@@ -46,7 +47,7 @@ def another_file(path: Path) -> None:
 
 DAMAGES = [no_header, cut_short, a_page_of_zeros, another_file]
 HARD: dict[str, Callable[[Path], object]] = {
-    "archive": lambda path: Archive(f"sqlite:///{path}"),
+    "records": lambda path: open_records(f"sqlite:///{path}", "scheduler", [], HandClock(), seeded_rng(1)),
     "ledger": lambda path: open_ledger(f"sqlite:///{path}"),
     "journal": Journal,
 }
