@@ -13,7 +13,7 @@ URGENT = ""
 """The queue of work that waits for none of the others."""
 URGENT_MAX = 1_000
 """Urgent commands that share a transaction."""
-IN_TURN_MAX = 250
+IN_TURN_MAX = 500
 """Other commands that share a transaction: urgent work that comes meanwhile waits for no more of them."""
 
 

@@ -44,7 +44,7 @@ T = TypeVar("T")
 PAYLOAD_TYPE = usage_pb2.UsageRecord.DESCRIPTOR.full_name
 EPOCH = re.compile(r"[a-z0-9]{1,63}")
 """Without hyphens, so that no two sites can name a charge alike."""
-TOGETHER_MAX = 250
+TOGETHER_MAX = 500
 """Records stored in one transaction: a hold that comes in between does not wait for a whole batch."""
 SITE_UNDER_WAY_MAX = 2
 """Parts of batches that a site has under way, each of TOGETHER_MAX records: one is checked while one is stored."""
