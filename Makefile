@@ -77,7 +77,7 @@ layers: setup ## Check who may import whom
 	@$(BIN)/lint-imports --no-cache
 
 bench: setup ## Measure one area, a file of bench/: make bench AREA=dispatch
-	@PYTHONPATH=tests $(BIN)/python bench/$(AREA).py
+	@PYTHONPATH=tests:bench $(BIN)/python -P bench/$(AREA).py
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	@$(BIN)/python deploy/lock.py
