@@ -33,7 +33,8 @@ doctor: setup ## Say what this machine lacks
 	@$(BIN)/suan doctor
 
 test: setup ## Run every test but the long fault combinations and attacks
-	@$(BIN)/python -m pytest -m "not faults and not attack"
+	@$(BIN)/python -m pytest -m "not faults and not attack" -n 2 --dist loadfile --ignore tests/mesh
+	@$(BIN)/python -m pytest -m "not faults and not attack" tests/mesh
 
 test-faults: setup ## Run every combination of victim and step
 	@$(BIN)/python -m pytest -m faults tests/mesh
