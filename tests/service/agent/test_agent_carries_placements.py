@@ -49,7 +49,7 @@ async def test_usage_adds_up_and_is_numbered_without_gaps(world: FakeSite) -> No
         assert world.engine.running() == []
     records = [world.accounting.records[number] for number in sorted(world.accounting.records)]
     assert [record.sequence for record in records] == list(range(1, len(records) + 1))
-    assert len(records) >= 3
+    assert len(records) >= 2
     assert final.sequence == len(records)
     for earlier, later in pairwise(records):
         assert earlier.end_time.ToNanoseconds() == later.start_time.ToNanoseconds()
