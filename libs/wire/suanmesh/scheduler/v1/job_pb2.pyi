@@ -171,8 +171,8 @@ class Job(message.Message):
     """For optimistic concurrency (AIP-154)."""
     priority: builtins.int
     """Which of its party's jobs is decided first, -100 to 100; 0 is usual. Of those that wait for the same round the higher
-    goes first, of equal ones what was submitted first; jobs of other parties keep their turn. A job that is placed is
-    not moved for one of higher priority.
+    goes first, of equal ones what was submitted first, but that jobs which ask for the same are decided together; jobs
+    of other parties keep their turn. A job that is placed is not moved for one of higher priority.
     """
     @builtins.property
     def task(self) -> TaskSpec:
