@@ -18,7 +18,7 @@ from scenario.play import play
 
 
 def main() -> int:
-    """Measure one hour; the exit status."""
+    """Measure one world; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--world", default="hour", choices=story.names())
@@ -26,8 +26,8 @@ def main() -> int:
     world = story.read(chosen.world)
     begun_s, cpu_s = time.perf_counter(), time.process_time()
     outcome = play(world, chosen.seed)
-    tell("simulated_hour_wall", time.perf_counter() - begun_s, "s")
-    tell("simulated_hour_cpu", time.process_time() - cpu_s, "CPU-s")
+    tell(f"{chosen.world}_wall", time.perf_counter() - begun_s, "s")
+    tell(f"{chosen.world}_cpu", time.process_time() - cpu_s, "CPU-s")
     tell("simulated", outcome.simulated_s, "virtual s")
     tell("jobs", outcome.jobs, "jobs")
     tell("events", outcome.events, "events")
