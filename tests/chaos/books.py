@@ -167,8 +167,8 @@ def data(facts: Facts) -> Violations:
     wanted |= {name: ("", sha256) for name, sha256 in facts.expected_outputs.items()}
     for name, (digest, sha256) in wanted.items():
         found = facts.datasets.get(name)
-        if found is None or found.trouble:
-            wrong.append(f"DATASET_UNREADABLE: {name}: {found.trouble if found else 'it was not read'}")
+        if found is None or found.error:
+            wrong.append(f"DATASET_UNREADABLE: {name}: {found.error if found else 'it was not read'}")
         elif (digest and found.digest != digest) or found.sha256 != sha256:
             wrong.append(f"DATASET_CHANGED: {name} is {found.digest}")
     for moving in facts.journal.moving:
@@ -194,7 +194,7 @@ def processes(facts: Facts) -> Violations:
 
 def answers(facts: Facts) -> Violations:
     """No client is answered with a defect, no log tells of one, and everything comes to rest."""
-    wrong = [f"ANSWER_{t.code}: {t.client}: {t.what}: {t.reason}: {t.message}" for t in facts.journal.troubles]
+    wrong = [f"ANSWER_{t.code}: {t.client}: {t.what}: {t.reason}: {t.message}" for t in facts.journal.errors]
     wrong += [f"LOG: {line}" for line in facts.log_defects]
     return wrong + [f"NOT_QUIET: {what}" for what in facts.unquiet]
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from chaos.records import Answered, Asked, Cancelled, Journal, Moving, Published, Seen, Trouble
+from chaos.records import Answered, Asked, CallError, Cancelled, Journal, Moving, Published, Seen
 from chaos.tasks import KINDS, task_job
 from suanmesh.scheduler.v1 import job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
@@ -252,8 +252,8 @@ class Client:
 
     def _note(self, refusal: Refusal, what: str) -> None:
         if refusal.code in NEVER:
-            trouble = Trouble(self.name, what, refusal.code, refusal.reason, refusal.message[:300], time.time())
-            self._journal.troubles.append(trouble)
+            error = CallError(self.name, what, refusal.code, refusal.reason, refusal.message[:300], time.time())
+            self._journal.errors.append(error)
 
     def _next(self, what: str) -> str:
         self._made += 1

@@ -180,7 +180,7 @@ async def _read(operator: Mesh, name: str, path: str) -> Dataset:
     until = time.monotonic() + AWAY_S_MAX
     while True:
         found = await _read_once(operator, name, path)
-        if not found.trouble.startswith("UNAVAILABLE") or time.monotonic() > until:
+        if not found.error.startswith("UNAVAILABLE") or time.monotonic() > until:
             return found
         await asyncio.sleep(LOOK_S)
 

@@ -131,7 +131,7 @@ class Dataset:
     name: str
     digest: str
     sha256: str
-    trouble: str = ""
+    error: str = ""
 
 
 @dataclass

@@ -65,7 +65,7 @@ class Moving:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class CallError:
     """An answer that no client may ever get."""
 
     client: str
@@ -86,7 +86,7 @@ class Journal:
     seen: list[Seen] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
     moving: list[Moving] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
+    errors: list[CallError] = field(default_factory=list)
     repeats: Counter[str] = field(default_factory=Counter)
     """Calls made again, by the reason of the refusal before."""
     refusals: Counter[str] = field(default_factory=Counter)

@@ -46,7 +46,7 @@ MOVE = Move("sites/a", "sites/b", "placements/p")
 class World(Protocol):
     """The ports, and what the rest of a node does that they tell of."""
 
-    tokens: ports.Tokens
+    tokens: ports.HoldTokens
 
     async def mesh(self) -> ports.Mesh:
         """The port, once everything below has been written."""

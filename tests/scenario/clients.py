@@ -8,7 +8,7 @@ from random import Random
 from typing import TypeVar
 
 from chaos.clients import NEVER, PASSING, PASSING_REASONS
-from chaos.records import Answered, Asked, Cancelled, Journal, Seen, Trouble
+from chaos.records import Answered, Asked, CallError, Cancelled, Journal, Seen
 
 from scenario.story import World
 from suanmesh.scheduler.v1 import job_pb2
@@ -121,7 +121,7 @@ class Client:
     def _note(self, refusal: Refusal, what: str) -> None:
         if refusal.code in NEVER:
             told = refusal.message[:300]
-            self._journal.troubles.append(Trouble("alice", what, refusal.code, refusal.reason, told, self._now()))
+            self._journal.errors.append(CallError("alice", what, refusal.code, refusal.reason, told, self._now()))
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

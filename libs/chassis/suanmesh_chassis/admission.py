@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from suanmesh_chassis.assertion import METADATA_KEY, Assertions
 from suanmesh_chassis.call import Caller
 from suanmesh_chassis.identity import Certificates
-from suanmesh_chassis.methods import Method
+from suanmesh_chassis.methods import ServedMethod
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import DeadlineExceeded, InvalidArgument, PermissionDenied, Unauthenticated
 
@@ -51,7 +51,7 @@ class Admission:
         caller = self._certificates.caller(context.auth_context())
         return self._assertions.caller(caller, headers.assertion) if headers.assertion else caller
 
-    def require_role(self, method: Method, caller: Caller) -> None:
+    def require_role(self, method: ServedMethod, caller: Caller) -> None:
         """Raises Unauthenticated or PermissionDenied where `caller` may not call `method`."""
         if not (method.roles & caller.roles or "anyone" in method.roles):
             wanted = ", ".join(sorted(method.roles))
@@ -61,7 +61,7 @@ class Admission:
             message = f"{method.name} is for {wanted}; {caller.principal} is {held}"
             raise PermissionDenied("ROLE_DENIED", message, roles=wanted, held=held)
 
-    def deadline(self, method: Method, context: Any) -> float | None:
+    def deadline(self, method: ServedMethod, context: Any) -> float | None:
         """When the call must have ended, on the monotonic clock; only long streams may have no end."""
         left = context.time_remaining()
         if left is None:

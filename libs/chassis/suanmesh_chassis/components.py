@@ -39,13 +39,13 @@ class Components:
         """Once: log what has changed, and tell it."""
         reasons = {}
         for name, look in self._looks.items():
-            trouble = look()
-            reasons[name] = trouble.reason if trouble is not None else ""
-            if trouble is not None and self._reasons.get(name, "") != trouble.reason:
-                log.error("component in trouble", component=name, reason=trouble.reason, message=trouble.message)
-            elif trouble is None and self._reasons.get(name):
+            fault = look()
+            reasons[name] = fault.reason if fault is not None else ""
+            if fault is not None and self._reasons.get(name, "") != fault.reason:
+                log.error("component has a fault", component=name, reason=fault.reason, message=fault.message)
+            elif fault is None and self._reasons.get(name):
                 log.info("component well again", component=name)
-            COMPONENT_SERVING.labels(name).set(trouble is None)
+            COMPONENT_SERVING.labels(name).set(fault is None)
         if reasons != self._reasons:
             self._reasons = reasons
             self._tell({name: not reason for name, reason in reasons.items()})

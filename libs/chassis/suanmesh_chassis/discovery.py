@@ -11,7 +11,7 @@ import structlog
 from suanmesh.type.v1 import instance_pb2
 from suanmesh_kernel.refusals import FailedPrecondition, Unavailable
 from suanmesh_sdk import Instance, InstanceState
-from suanmesh_store import Store, Token
+from suanmesh_store import LeasedKey, Store
 from suanmesh_store.layout import instance_key, instances_of
 from suanmesh_store.ports import RoundLease
 
@@ -68,7 +68,7 @@ class Directory:
                     self._take(key, token)
                 self._tell()
 
-    def _take(self, key: str, token: Token | None) -> None:
+    def _take(self, key: str, token: LeasedKey | None) -> None:
         if token is None:
             self._records.pop(key, None)
         else:

@@ -22,7 +22,7 @@ from suanmesh_chassis.signing import Signer, key_id
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.status import MESH_DOMAIN
-from suanmesh_store import Store, Token
+from suanmesh_store import LeasedKey, Store
 from suanmesh_store.layout import KEYS, keys_of, signing_key
 
 log = structlog.get_logger()
@@ -124,9 +124,9 @@ class KeyRing:
             try:
                 async with asyncio.timeout(ASK_S):
                     found = await self._store.get_token(self._place(wanted))
-            except (TimeoutError, Refusal) as trouble:
+            except (TimeoutError, Refusal) as error:
                 self._silent_until = self._clock.monotonic() + ASK_S
-                log.warning("keys interrupted", message=str(trouble) or "etcd does not answer")
+                log.warning("keys interrupted", message=str(error) or "etcd does not answer")
                 return
             if found is not None:
                 self._take(found.key, found)
@@ -161,7 +161,7 @@ class KeyRing:
                 for key, token in batch.changes:
                     self._take(key, token)
 
-    def _take(self, key: str, token: Token | None) -> None:
+    def _take(self, key: str, token: LeasedKey | None) -> None:
         before = self._by_key.pop(key, None)
         if before is not None:
             self._by_id.pop(before.key_id, None)

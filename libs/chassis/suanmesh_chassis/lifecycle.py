@@ -22,7 +22,7 @@ from suanmesh_sdk.status import MESH_DOMAIN
 from suanmesh_store import NOT_LEADING, Keyspace, KeyspaceError, Leadership
 from suanmesh_store.layout import election_key
 from suanmesh_store.store import KeyspaceStore
-from suanmesh_store.transactions import trouble_of
+from suanmesh_store.transactions import fault_of
 
 S = TypeVar("S")
 
@@ -181,8 +181,8 @@ class Lifecycle(Generic[S]):
         while True:
             try:
                 return await self._keys.campaign(election_key(self._process.area), address.encode(), ttl_s)
-            except KeyspaceError as trouble:
-                log.warning("campaign interrupted", reason=trouble.kind.value, message=str(trouble))
+            except KeyspaceError as error:
+                log.warning("campaign interrupted", reason=error.kind.value, message=str(error))
             await asyncio.sleep(CAMPAIGN_PAUSE_S)
 
     async def _known(self, stop: asyncio.Event) -> None:
@@ -266,7 +266,7 @@ def _passing(failure: Exception, area: str) -> Refusal | None:
     """What kept a service from being built, where it may be had later and is no defect."""
     if isinstance(failure, Unavailable):
         return failure
-    return trouble_of(failure, f"the store of {area}")
+    return fault_of(failure, f"the store of {area}")
 
 
 async def _first(*events: asyncio.Event) -> None:
@@ -287,5 +287,5 @@ async def _farewell(last: Awaitable[None]) -> None:
     try:
         async with asyncio.timeout(FAREWELL_S):
             await last
-    except (TimeoutError, Refusal, KeyspaceError) as trouble:
-        log.warning("farewell cut short", message=str(trouble))
+    except (TimeoutError, Refusal, KeyspaceError) as error:
+        log.warning("farewell cut short", message=str(error))

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NoReturn
 
 from suanmesh_chassis.call import Caller
-from suanmesh_chassis.occupancy import UNBOUNDED, Bounds, CallerClass, Holder, Obstacle, Occupancy
+from suanmesh_chassis.occupancy import UNBOUNDED, Bounds, CallerClass, ExceededBound, Holder, Occupancy
 from suanmesh_chassis.pace import Pace
 from suanmesh_chassis.patience import Patience
 from suanmesh_chassis.settings import Common
@@ -161,7 +161,7 @@ def probe_bytes(largest: int) -> Bounds:
     return Bounds(PROBES_PER_CALLER_MAX * largest, largest, 2 * largest, reserved=reserved)
 
 
-def refuse_bytes(obstacle: Obstacle, holder: Holder, bounds: Bounds) -> NoReturn:
+def refuse_bytes(obstacle: ExceededBound, holder: Holder, bounds: Bounds) -> NoReturn:
     """Raises what `obstacle` means for bytes in flight."""
     _refuse(obstacle, holder, "BYTES_OF_CALLER_MAX", bounds, "bytes under way")
 
@@ -182,11 +182,11 @@ def _of_one(anyone: int) -> dict[CallerClass, int]:
     return {CallerClass.SERVICE: UNBOUNDED, CallerClass.ANYONE: max(1, anyone // 2)}
 
 
-def _refuse(obstacle: Obstacle, holder: Holder, reason: str, bounds: Bounds, what: str) -> NoReturn:
-    if obstacle in (Obstacle.TOTAL, Obstacle.CLASS):
+def _refuse(obstacle: ExceededBound, holder: Holder, reason: str, bounds: Bounds, what: str) -> NoReturn:
+    if obstacle in (ExceededBound.TOTAL, ExceededBound.CLASS):
         message = f"this instance has as many {what} as it takes"
         raise Unavailable("PROCESS_FULL", message, retry_delay_s=FULL_DELAY_S, of=holder.klass.value)
-    of_party = obstacle is Obstacle.PARTY
+    of_party = obstacle is ExceededBound.PARTY
     limit, who = (bounds.per_party, holder.party) if of_party else (bounds.of_one(holder.klass), holder.caller)
     message = f"{who} has as many {what} as one may: {limit}"
     raise ResourceExhausted(reason, message, retry_delay_s=CALLER_DELAY_S, limit=limit, of=who)

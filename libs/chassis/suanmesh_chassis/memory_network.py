@@ -103,8 +103,8 @@ class MemoryNetwork:
         if listening is None:
             refused = "Failed to connect to remote host: connect: Connection refused (111)"
             call.broken(NOT_CONNECTED.format(address, refused))
-        elif trouble := listening.handshake_trouble(server_name, tls):
-            call.broken(NOT_CONNECTED.format(address, trouble))
+        elif fault := listening.handshake_fault(server_name, tls):
+            call.broken(NOT_CONNECTED.format(address, fault))
         else:
             self._ports += 1
             call.service = Service(listening.handler, listening.calls, f"ipv4:127.0.0.1:{self._ports}", tls.certificate)
@@ -266,7 +266,7 @@ class _MemoryListening:
         self._names = _dns_names(tls.certificate)
         self._closed = closed
 
-    def handshake_trouble(self, server_name: str, client: _ClientTls) -> str:
+    def handshake_fault(self, server_name: str, client: _ClientTls) -> str:
         """Why the two do not trust each other; empty where they do."""
         if client.ca != self._ca or server_name not in self._names:
             return "Tls handshake failed: CERTIFICATE_VERIFY_FAILED"

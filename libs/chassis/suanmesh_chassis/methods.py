@@ -29,7 +29,7 @@ class Shape(Enum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Method:
+class ServedMethod:
     """One method as the wrapper needs it."""
 
     name: str
@@ -62,12 +62,12 @@ class BadServicer(Exception):
     """A servicer does not fit its descriptor: a defect found before anything is served."""
 
 
-def table(parts: Iterable[Served | Forwarded], *, led: bool | None = None) -> dict[str, Method]:
+def table(parts: Iterable[Served | Forwarded], *, led: bool | None = None) -> dict[str, ServedMethod]:
     """All methods by path, or those that only the leader serves, or those that any instance does.
 
     Raises BadServicer where one of them lacks its handler or part of its semantics, or has two.
     """
-    methods: dict[str, Method] = {}
+    methods: dict[str, ServedMethod] = {}
     for part in parts:
         for descriptor in part.descriptor.methods:
             semantics = _semantics(part, descriptor)
@@ -107,7 +107,7 @@ def _is_led(service: ServiceDescriptor, descriptor: MethodDescriptor, semantics:
 
 def _method(
     part: Served | Forwarded, service: ServiceDescriptor, descriptor: MethodDescriptor, semantics: Semantics
-) -> Method:
+) -> ServedMethod:
     name = f"{service.full_name}/{descriptor.name}"
     effect = Effect.Name(semantics.effect).removeprefix("EFFECT_")
     if not semantics.roles or effect == "UNSPECIFIED" or not semantics.ownership:
@@ -124,7 +124,7 @@ def _method(
     except UnboundedField as error:
         raise BadServicer(f"{name}: {error}") from error
     shape = _shape(descriptor)
-    return Method(
+    return ServedMethod(
         name=name,
         shape=shape,
         request=message_factory.GetMessageClass(descriptor.input_type),

@@ -39,7 +39,7 @@ class Holder(NamedTuple):
     """`parties/{p}` a user acts for, or empty."""
 
 
-class Obstacle(Enum):
+class ExceededBound(Enum):
     """Which bound is in the way."""
 
     CALLER = "caller"
@@ -99,20 +99,20 @@ class Occupancy:
         self._by_class = {klass: _OfClass(bounds, klass) for klass in CallerClass}
         self._unused = sum(bounds.reserved.values())
 
-    def obstacle(self, holder: Holder, amount: int = 1) -> Obstacle | None:
+    def obstacle(self, holder: Holder, amount: int = 1) -> ExceededBound | None:
         """Why `holder` cannot take `amount` more now; None where it can."""
         klass, caller, party = holder
         of = self._by_class[klass]
         if self._by_caller.get(caller, 0) + amount > of.per_caller:
-            return Obstacle.CALLER
+            return ExceededBound.CALLER
         if party and klass is CallerClass.USER and self._by_party.get(party, 0) + amount > self.bounds.per_party:
-            return Obstacle.PARTY
+            return ExceededBound.PARTY
         if of.taken + amount > of.most:
-            return Obstacle.CLASS
+            return ExceededBound.CLASS
         kept_for_others = self._unused - of.unused
-        return Obstacle.TOTAL if self.taken + amount + kept_for_others > self.bounds.total else None
+        return ExceededBound.TOTAL if self.taken + amount + kept_for_others > self.bounds.total else None
 
-    def take(self, holder: Holder, amount: int = 1) -> Obstacle | None:
+    def take(self, holder: Holder, amount: int = 1) -> ExceededBound | None:
         """Take `amount` for `holder`, or take nothing and say why."""
         obstacle = self.obstacle(holder, amount)
         if obstacle is None:

@@ -11,7 +11,7 @@ from google.protobuf import empty_pb2
 
 from suanmesh_chassis import methods
 from suanmesh_chassis.limits import Pool
-from suanmesh_chassis.methods import Method, Shape
+from suanmesh_chassis.methods import ServedMethod, Shape
 from suanmesh_chassis.network import Listening, Network, TlsFiles
 from suanmesh_chassis.parts import Forwarded, Listener, Served
 from suanmesh_chassis.serving import Rules
@@ -102,13 +102,13 @@ class Server:
         await asyncio.gather(*(each.stop(grace_s) for each in self._listening))
 
 
-def _handlers(rules: Rules, table: Mapping[str, Method]) -> dict[str, Any]:
+def _handlers(rules: Rules, table: Mapping[str, ServedMethod]) -> dict[str, Any]:
     return {path: wrapped(rules, method) for path, method in table.items()}
 
 
-def _unknown() -> Method:
+def _unknown() -> ServedMethod:
     """A method we know nothing of, as far as the wrapper needs it; one name for all, since names become labels."""
-    return Method(
+    return ServedMethod(
         name=names.METHOD_OTHER,
         shape=Shape.BIDI,
         request=empty_pb2.Empty,

@@ -21,7 +21,7 @@ from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.identity import NOBODY
 from suanmesh_chassis.limits import Limits, holder_of
 from suanmesh_chassis.localize import localize, may_name_a_node
-from suanmesh_chassis.methods import Method
+from suanmesh_chassis.methods import ServedMethod
 from suanmesh_chassis.parts import Requests
 from suanmesh_chassis.patience import Patience
 from suanmesh_chassis.share import Share
@@ -100,7 +100,7 @@ class Serving:
         "method",
     )
 
-    def __init__(self, rules: Rules, method: Method, context: Any) -> None:
+    def __init__(self, rules: Rules, method: ServedMethod, context: Any) -> None:
         self._begun = time.perf_counter()
         self._rules = rules
         self._term = rules.term

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from suanmesh_chassis.limits import Limits, Pool, refuse_bytes
-from suanmesh_chassis.occupancy import Holder, Obstacle
+from suanmesh_chassis.occupancy import ExceededBound, Holder
 
 UNCOUNTED_BYTES = 4096
 """A message of at most a page is not counted once it is read, nor such an answer: counting costs a call more than
@@ -44,7 +44,7 @@ class Share:
             async with asyncio.timeout(self.reading.arrival.seconds):
                 await turns.take(holder, amount)
         except TimeoutError:
-            obstacle = turns.occupancy.obstacle(holder, amount) or Obstacle.CALLER
+            obstacle = turns.occupancy.obstacle(holder, amount) or ExceededBound.CALLER
             refuse_bytes(obstacle, holder, turns.occupancy.bounds)
         self._bytes += amount
         if self._over:  # the call ended while its message was waiting

@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict, deque
 from typing import NamedTuple
 
-from suanmesh_chassis.occupancy import Holder, Obstacle, Occupancy
+from suanmesh_chassis.occupancy import ExceededBound, Holder, Occupancy
 
 
 class _Waiter(NamedTuple):
@@ -32,10 +32,10 @@ class Turns:
         """How many wait now."""
         return sum(map(len, self._waiting.values()))
 
-    def try_take(self, holder: Holder, amount: int) -> Obstacle | None:
+    def try_take(self, holder: Holder, amount: int) -> ExceededBound | None:
         """Take `amount` now, or take nothing and say why; whoever waits has not been passed."""
         if self._waiting and holder.caller in self._waiting:
-            return Obstacle.CALLER
+            return ExceededBound.CALLER
         return self.occupancy.take(holder, amount)
 
     async def take(self, holder: Holder, amount: int) -> None:

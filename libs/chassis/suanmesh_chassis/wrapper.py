@@ -19,7 +19,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from suanmesh_chassis.methods import Method, Shape
+from suanmesh_chassis.methods import ServedMethod, Shape
 from suanmesh_chassis.parts import RawForwarder
 from suanmesh_chassis.serving import Rules, Serving
 from suanmesh_chassis.streams import Streams
@@ -31,7 +31,7 @@ TURNS_MAX = 4
 Act = Callable[[Serving], Awaitable[bytes | None]]
 
 
-def wrapped(rules: Rules, method: Method) -> Any:
+def wrapped(rules: Rules, method: ServedMethod) -> Any:
     """The handler that gRPC calls for `method`: bytes in, bytes out."""
     act = _ACTS[method.shape] if method.forwarder is None else _FORWARDING[method.shape]
 
@@ -60,7 +60,7 @@ def wrapped(rules: Rules, method: Method) -> Any:
     return grpc.stream_unary_rpc_method_handler(serve)
 
 
-def refusing(rules: Rules, method: Method, refusal: Refusal, *, whoever: bool = False) -> Any:
+def refusing(rules: Rules, method: ServedMethod, refusal: Refusal, *, whoever: bool = False) -> Any:
     """A handler that answers every call of `method` with `refusal`, whatever its kind; `whoever` calls is not asked."""
 
     async def refuse(serving: Serving) -> None:

@@ -77,7 +77,7 @@ def status_of(arguments: list[str], environment: dict[str, str]) -> int:
 def _done(arguments: list[str], environment: dict[str, str], lang: str) -> int:
     """Not by click's own `main`, which takes it upon itself what a closed pipe means."""
     try:
-        usage.check_encoding(arguments)
+        usage.require_encoding(arguments)
         if instruction := environment.get(COMPLETE):
             return shell_complete(suan, {"obj": environment}, NAME, COMPLETE, instruction)
         with suan.make_context(NAME, list(arguments), obj=environment) as ctx:

@@ -60,7 +60,7 @@ def flagged_language(arguments: Sequence[str]) -> str:
     return ""
 
 
-def check_encoding(arguments: Sequence[str]) -> None:
+def require_encoding(arguments: Sequence[str]) -> None:
     """Raises Misuse for what cannot be sent: names and filters travel as UTF-8."""
     for argument in arguments:
         try:

@@ -29,9 +29,9 @@ from suanmesh_etcd3.leases import Lease, LeaseKeeper
 from suanmesh_etcd3.tracing import client_span, traced
 from suanmesh_etcd3.values import (
     Key,
+    KeyRange,
     KeyValue,
     Page,
-    Snapshot,
     Status,
     TxnResult,
     guards_itself,
@@ -125,7 +125,7 @@ class Client:
             raise OutcomeUnknown("an answer was lost, and the conditions no longer hold")
         return TxnResult(answer.succeeded, answer.header.revision, tuple(op_result(r) for r in answer.responses))
 
-    async def snapshot(self, prefix: Key, *, page: int = 5000, revision: int = 0) -> Snapshot:
+    async def snapshot(self, prefix: Key, *, page: int = 5000, revision: int = 0) -> KeyRange:
         """All keys that begin with `prefix`, in pages, at one revision; started over when that is compacted away."""
         for _ in range(SNAPSHOT_RESTARTS_MAX):
             try:
@@ -135,7 +135,7 @@ class Client:
                     raise
         raise Unavailable("the snapshot's revision was compacted away again and again")
 
-    async def _snapshot(self, prefix: bytes, page: int, revision: int) -> Snapshot:
+    async def _snapshot(self, prefix: bytes, page: int, revision: int) -> KeyRange:
         found: list[KeyValue] = []
         start, end, more = prefix, prefix_end(prefix), True
         while more:
@@ -145,7 +145,7 @@ class Client:
             found.extend(key_value(kv) for kv in answer.kvs)
             more = answer.more
             start = found[-1].key + b"\0" if found else start
-        return Snapshot(revision, tuple(found))
+        return KeyRange(revision, tuple(found))
 
     async def page(self, prefix: Key, *, after: Key = b"", limit: int, revision: int = 0) -> Page:
         """The first `limit` keys that begin with `prefix` and come behind `after`, as of `revision` or as of now.
@@ -236,7 +236,7 @@ class Client:
 
     # Calls
 
-    async def read(self, method: ep.Method, request: Any, operation: str, key: bytes) -> Any:
+    async def read(self, method: ep.Rpc, request: Any, operation: str, key: bytes) -> Any:
         """Ask until a member answers; for calls that change nothing. Raises Unavailable when the time is up."""
         if not traced():
             return await self._attempts(method, request, repeatable=True, lost=None)
@@ -245,7 +245,7 @@ class Client:
 
     async def write(
         self,
-        method: ep.Method,
+        method: ep.Rpc,
         request: Any,
         operation: str,
         key: bytes,
@@ -260,7 +260,7 @@ class Client:
         with client_span(operation, key):
             return await self._attempts(method, request, repeatable=repeatable, lost=lost)
 
-    async def _attempts(self, method: ep.Method, request: Any, *, repeatable: bool, lost: list[bool] | None) -> Any:
+    async def _attempts(self, method: ep.Rpc, request: Any, *, repeatable: bool, lost: list[bool] | None) -> Any:
         deadline = self.clock.monotonic() + self.timeout_s
         attempt, left = 0, self.timeout_s
         while True:
@@ -269,7 +269,7 @@ class Client:
                 timeout = min(left, ATTEMPT_S_MAX) if repeatable else left
                 answer = await endpoint.calls[method.path](request, timeout=timeout)
             except grpc.aio.AioRpcError as error:
-                trouble = self._judge(error, endpoint, repeatable, lost)
+                failure = self._judge(error, endpoint, repeatable, lost)
             else:
                 if endpoint.failures:
                     self.endpoints.answered(endpoint)
@@ -281,7 +281,7 @@ class Client:
             left = deadline - self.clock.monotonic()
             if left <= 0:
                 ending = OutcomeUnknown if lost else Unavailable
-                raise ending(f"no answer in {self.timeout_s} s; the last of {attempt} attempts: {trouble}")
+                raise ending(f"no answer in {self.timeout_s} s; the last of {attempt} attempts: {failure}")
 
     async def look_at_history(self) -> None:
         """Ask for the revision now and then: a client that only watches a restored store would wait for good."""
@@ -304,12 +304,12 @@ class Client:
                 raise OutcomeUnknown(f"an answer was lost, and then: {error.details()}") from error
             raise error_of(error) from error
         self.endpoints.failed(endpoint)
-        trouble = f"{endpoint.address}: {error.code().name}: {error.details()}"
+        failure = f"{endpoint.address}: {error.code().name}: {error.details()}"
         if verdict is Verdict.UNKNOWN and lost is not None:
             lost.append(True)
             if not repeatable:
-                raise OutcomeUnknown(trouble) from error
-        return trouble
+                raise OutcomeUnknown(failure) from error
+        return failure
 
 
 def _writes(operations: Sequence[pb.RequestOp]) -> bool:

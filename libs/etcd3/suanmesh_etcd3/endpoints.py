@@ -49,7 +49,7 @@ class Tls:
     server_name: str = ""
 
 
-class Method(NamedTuple):
+class Rpc(NamedTuple):
     """One method of etcd's API."""
 
     path: str
@@ -57,25 +57,25 @@ class Method(NamedTuple):
     stream: bool = False
 
 
-RANGE = Method("/etcdserverpb.KV/Range", pb.RangeResponse)
-PUT = Method("/etcdserverpb.KV/Put", pb.PutResponse)
-DELETE_RANGE = Method("/etcdserverpb.KV/DeleteRange", pb.DeleteRangeResponse)
-TXN = Method("/etcdserverpb.KV/Txn", pb.TxnResponse)
-COMPACT = Method("/etcdserverpb.KV/Compact", pb.CompactionResponse)
-WATCH = Method("/etcdserverpb.Watch/Watch", pb.WatchResponse, stream=True)
-LEASE_GRANT = Method("/etcdserverpb.Lease/LeaseGrant", pb.LeaseGrantResponse)
-LEASE_REVOKE = Method("/etcdserverpb.Lease/LeaseRevoke", pb.LeaseRevokeResponse)
-LEASE_KEEP_ALIVE = Method("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse, stream=True)
-LEASE_TIME_TO_LIVE = Method("/etcdserverpb.Lease/LeaseTimeToLive", pb.LeaseTimeToLiveResponse)
-MEMBER_LIST = Method("/etcdserverpb.Cluster/MemberList", pb.MemberListResponse)
-STATUS = Method("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
-AUTH_ENABLE = Method("/etcdserverpb.Auth/AuthEnable", pb.AuthEnableResponse)
-AUTH_USER_ADD = Method("/etcdserverpb.Auth/UserAdd", pb.AuthUserAddResponse)
-AUTH_USER_GRANT_ROLE = Method("/etcdserverpb.Auth/UserGrantRole", pb.AuthUserGrantRoleResponse)
-AUTH_ROLE_ADD = Method("/etcdserverpb.Auth/RoleAdd", pb.AuthRoleAddResponse)
-AUTH_ROLE_GET = Method("/etcdserverpb.Auth/RoleGet", pb.AuthRoleGetResponse)
-AUTH_ROLE_GRANT_PERMISSION = Method("/etcdserverpb.Auth/RoleGrantPermission", pb.AuthRoleGrantPermissionResponse)
-AUTH_ROLE_REVOKE_PERMISSION = Method("/etcdserverpb.Auth/RoleRevokePermission", pb.AuthRoleRevokePermissionResponse)
+RANGE = Rpc("/etcdserverpb.KV/Range", pb.RangeResponse)
+PUT = Rpc("/etcdserverpb.KV/Put", pb.PutResponse)
+DELETE_RANGE = Rpc("/etcdserverpb.KV/DeleteRange", pb.DeleteRangeResponse)
+TXN = Rpc("/etcdserverpb.KV/Txn", pb.TxnResponse)
+COMPACT = Rpc("/etcdserverpb.KV/Compact", pb.CompactionResponse)
+WATCH = Rpc("/etcdserverpb.Watch/Watch", pb.WatchResponse, stream=True)
+LEASE_GRANT = Rpc("/etcdserverpb.Lease/LeaseGrant", pb.LeaseGrantResponse)
+LEASE_REVOKE = Rpc("/etcdserverpb.Lease/LeaseRevoke", pb.LeaseRevokeResponse)
+LEASE_KEEP_ALIVE = Rpc("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse, stream=True)
+LEASE_TIME_TO_LIVE = Rpc("/etcdserverpb.Lease/LeaseTimeToLive", pb.LeaseTimeToLiveResponse)
+MEMBER_LIST = Rpc("/etcdserverpb.Cluster/MemberList", pb.MemberListResponse)
+STATUS = Rpc("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
+AUTH_ENABLE = Rpc("/etcdserverpb.Auth/AuthEnable", pb.AuthEnableResponse)
+AUTH_USER_ADD = Rpc("/etcdserverpb.Auth/UserAdd", pb.AuthUserAddResponse)
+AUTH_USER_GRANT_ROLE = Rpc("/etcdserverpb.Auth/UserGrantRole", pb.AuthUserGrantRoleResponse)
+AUTH_ROLE_ADD = Rpc("/etcdserverpb.Auth/RoleAdd", pb.AuthRoleAddResponse)
+AUTH_ROLE_GET = Rpc("/etcdserverpb.Auth/RoleGet", pb.AuthRoleGetResponse)
+AUTH_ROLE_GRANT_PERMISSION = Rpc("/etcdserverpb.Auth/RoleGrantPermission", pb.AuthRoleGrantPermissionResponse)
+AUTH_ROLE_REVOKE_PERMISSION = Rpc("/etcdserverpb.Auth/RoleRevokePermission", pb.AuthRoleRevokePermissionResponse)
 
 METHODS = (
     RANGE,
@@ -110,7 +110,7 @@ class Endpoint:
         self.sick_until = 0.0
         self.failures = 0
 
-    def _callable(self, method: Method) -> Any:
+    def _callable(self, method: Rpc) -> Any:
         make = self.channel.stream_stream if method.stream else self.channel.unary_unary
         return make(method.path, request_serializer=_serialized, response_deserializer=method.answer.FromString)
 

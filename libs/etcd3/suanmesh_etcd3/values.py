@@ -182,7 +182,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class KeyRange:
     """Keys under a prefix, sorted, all at one revision."""
 
     revision: int

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 
-from suanmesh_kernel.filter_terms import And, Comparison, Not, Or, Term, invalid, parsed
+from suanmesh_kernel.filter_terms import And, Comparison, Expression, Not, Or, invalid, parsed
 
 Value = str | int
 """A text or the name of a choice; a number, a flag as 0 or 1, a time in microseconds since 1970."""
@@ -148,7 +148,7 @@ def meets(value: Value, condition: Condition) -> bool:
             return len(text) >= len(head) + len(tail) and text.startswith(head) and text.endswith(tail)
 
 
-def _predicate(term: Term, fields: Mapping[str, Field]) -> Keeps:
+def _predicate(term: Expression, fields: Mapping[str, Field]) -> Keeps:
     match term:
         case And(parts):
             every = tuple(_predicate(part, fields) for part in parts)

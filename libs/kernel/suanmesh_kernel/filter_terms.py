@@ -50,27 +50,27 @@ class Comparison:
 class And:
     """All of them hold."""
 
-    parts: tuple[Term, ...]
+    parts: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
     """At least one of them holds."""
 
-    parts: tuple[Term, ...]
+    parts: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
     """It does not hold."""
 
-    part: Term
+    part: Expression
 
 
-Term = Comparison | And | Or | Not
+Expression = Comparison | And | Or | Not
 
 
-def parsed(text: str) -> Term:
+def parsed(text: str) -> Expression:
     """The tree of `text`; an empty filter is an `And` of nothing, which always holds.
 
     Raises InvalidArgument (`FILTER_INVALID`) with the fact `column`.
@@ -93,37 +93,37 @@ def invalid(column: int, problem: str) -> InvalidArgument:
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class _Lexeme:
     kind: str
     text: str
     column: int
 
 
-def _tokens(text: str) -> list[_Token]:
+def _tokens(text: str) -> list[_Lexeme]:
     tokens, position = [], 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
             raise invalid(position + 1, f"cannot read {text[position : position + 20]!r}")
         if match.lastgroup != "space":
-            tokens.append(_Token(match.lastgroup, match.group(), position + 1))
+            tokens.append(_Lexeme(match.lastgroup, match.group(), position + 1))
         position = match.end()
-    tokens.append(_Token("end", "the end", len(text) + 1))
+    tokens.append(_Lexeme("end", "the end", len(text) + 1))
     return tokens
 
 
 class _Reader:
     """Recursive descent over the tokens, bounded in depth and number of comparisons."""
 
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[_Lexeme]) -> None:
         self._tokens = tokens
         self._at = 0
         self._comparisons = 0
 
-    def peek(self) -> _Token:
+    def peek(self) -> _Lexeme:
         return self._tokens[self._at]
 
-    def _take(self) -> _Token:
+    def _take(self) -> _Lexeme:
         token = self._tokens[self._at]
         self._at += token.kind != "end"
         return token
@@ -133,19 +133,19 @@ class _Reader:
         self._at += taken
         return taken
 
-    def expression(self, depth: int) -> Term:
+    def expression(self, depth: int) -> Expression:
         parts = [self._either(depth)]
         while self._takes("word", "AND"):
             parts.append(self._either(depth))
         return parts[0] if len(parts) == 1 else And(tuple(parts))
 
-    def _either(self, depth: int) -> Term:
+    def _either(self, depth: int) -> Expression:
         parts = [self._term(depth)]
         while self._takes("word", "OR"):
             parts.append(self._term(depth))
         return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
-    def _term(self, depth: int) -> Term:
+    def _term(self, depth: int) -> Expression:
         if depth > DEPTH_MAX:
             raise invalid(self.peek().column, f"nested deeper than {DEPTH_MAX}")
         if self._takes("word", "NOT") or self._takes("minus", "-"):
@@ -157,15 +157,15 @@ class _Reader:
             raise invalid(self.peek().column, f"expected a closing parenthesis, not {self.peek().text!r}")
         return inner
 
-    def _comparison(self) -> Term:
+    def _comparison(self) -> Expression:
         field = self._take()
         if field.kind != "word" or field.text in ("AND", "OR", "NOT"):
             raise invalid(field.column, f"expected a field, not {field.text!r}")
         if field.text.startswith("-"):
-            return Not(self._compared(_Token("word", field.text[1:], field.column + 1)))
+            return Not(self._compared(_Lexeme("word", field.text[1:], field.column + 1)))
         return self._compared(field)
 
-    def _compared(self, field: _Token) -> Comparison:
+    def _compared(self, field: _Lexeme) -> Comparison:
         if not _PATH.fullmatch(field.text):
             raise invalid(field.column, f"{field.text!r} is not a field's name")
         operator, value = self._take(), self._take()

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from suanmesh_store.layout import M
 from suanmesh_store.records import Index, Put, RecordKind, Records, Write, written
-from suanmesh_store.soundness import COMPANIONS, must_be_sound
+from suanmesh_store.soundness import COMPANIONS, require_sound
 
 P = TypeVar("P", bound=Any)
 """A message with a `party`."""
@@ -93,7 +93,7 @@ async def move_from_file(path: Path, archive: Archive, kinds: Sequence[RecordKin
 
 
 def _is_sound(path: Path) -> bool:
-    must_be_sound(path, "the archive of an earlier version")
+    require_sound(path, "the archive of an earlier version")
     return path.exists()
 
 

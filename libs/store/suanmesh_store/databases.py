@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 
-from suanmesh_store.soundness import must_be_sound_at
+from suanmesh_store.soundness import require_sound_at
 
 READERS = 2
 """Queries of one process that a database answers at the same time."""
@@ -57,7 +57,7 @@ def open_engines(url: str, what: str, *, application: str, schema: str = "") -> 
     """
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme == "sqlite":
-        must_be_sound_at(url, what)
+        require_sound_at(url, what)
         _make_private(url)
         return Engines(_sqlite(url, "BEGIN IMMEDIATE"), _sqlite(url, "BEGIN"))
     if scheme == "postgresql":

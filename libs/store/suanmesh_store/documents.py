@@ -13,7 +13,7 @@ from suanmesh.type.v1.document_pb2 import Document, RequestRecord
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_store.keyspace import Entry
 from suanmesh_store.layout import Kind, M
-from suanmesh_store.values import Author, Held, IdempotencyRecord, Token
+from suanmesh_store.values import Author, Held, IdempotencyRecord, LeasedKey
 
 DOCUMENT_BYTES_MAX = 8 * 1024
 """A larger one belongs into the owner's archive (architecture, decision 7)."""
@@ -151,9 +151,9 @@ def request_record(idempotency: IdempotencyRecord) -> bytes:
     ).SerializeToString()
 
 
-def token(entry: Entry) -> Token:
+def token(entry: Entry) -> LeasedKey:
     """A bare key as its reader sees it."""
-    return Token(entry.key, entry.value, entry.create_revision, entry.mod_revision, entry.lease)
+    return LeasedKey(entry.key, entry.value, entry.create_revision, entry.mod_revision, entry.lease)
 
 
 def current_traceparent() -> str:

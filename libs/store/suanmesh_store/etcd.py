@@ -109,7 +109,7 @@ class EtcdTerm:
 
     async def resign(self) -> None:
         """Let the next one lead at once."""
-        with _troubles():
+        with _as_keyspace_errors():
             await self.elected.resign()
 
 
@@ -122,25 +122,25 @@ class EtcdKeyspace:
 
     async def get(self, key: str) -> Entry | None:
         """One key as it is now."""
-        with _troubles():
+        with _as_keyspace_errors():
             found = await self._client.get(key)
         return None if found is None else _entry(found)
 
     async def get_many(self, keys: Sequence[str]) -> list[Entry | None]:
         """Some keys at one revision, in their order."""
-        with _troubles():
+        with _as_keyspace_errors():
             result = await self._client.txn([], [Op.get(key) for key in keys])
         return [_read(response) for response in result.responses]
 
     async def scan(self, prefix: str) -> Listing:
         """All keys under a prefix at one revision."""
-        with _troubles():
+        with _as_keyspace_errors():
             snapshot = await self._client.snapshot(prefix)
         return Listing(snapshot.revision, [_entry(kv) for kv in snapshot.kvs])
 
     async def page(self, prefix: str, after: str, limit: int) -> Listing:
         """The first `limit` keys under a prefix behind one, as they are now."""
-        with _troubles():
+        with _as_keyspace_errors():
             page = await self._client.page(prefix, after=after, limit=limit)
         return Listing(page.revision, [_entry(kv) for kv in page.kvs], page.more)
 
@@ -148,7 +148,7 @@ class EtcdKeyspace:
         """Do all writes if all comparisons hold, else read what is there."""
         conditions = [_condition(compare) for compare in compares]
         otherwise = [Op.get(compare.key) for compare in compares]
-        with _troubles():
+        with _as_keyspace_errors():
             result = await self._client.txn(conditions, [_operation(write) for write in writes], otherwise)
         if result.succeeded:
             return Outcome(True, result.revision, {})
@@ -160,7 +160,7 @@ class EtcdKeyspace:
     ) -> AsyncGenerator[Events, None]:
         """Whole revisions in order, none lost, none twice."""
         remembered = {key.encode(): revision for key, revision in (known or {}).items()}
-        with _troubles():
+        with _as_keyspace_errors():
             async with aclosing(self._client.watch(prefix, after_revision=after_revision, known=remembered)) as batches:
                 async for batch in batches:
                     yield Events(batch.revision, [_change(event) for event in batch.events])
@@ -168,7 +168,7 @@ class EtcdKeyspace:
     async def lease(self, ttl_s: float, *, kept: bool) -> EtcdLease:
         """A new lease, kept alive or not; etcd counts in whole seconds, at least one."""
         whole_s = max(1, math.ceil(ttl_s))
-        with _troubles():
+        with _as_keyspace_errors():
             if kept:
                 lease = await self._client.lease(whole_s)
                 return EtcdLease(self._client, lease.id, math.inf, lease)
@@ -178,7 +178,7 @@ class EtcdKeyspace:
 
     async def campaign(self, prefix: str, value: bytes, ttl_s: float) -> EtcdTerm:
         """Wait until this candidate leads."""
-        with _troubles():
+        with _as_keyspace_errors():
             elected = await Election(self._client, prefix, value, max(1, math.ceil(ttl_s))).campaign()
         return EtcdTerm(elected.key.decode(), elected)
 
@@ -197,7 +197,7 @@ async def elect(client: Client, area: str, address: str, ttl_s: float) -> EtcdTe
 
 
 @contextmanager
-def _troubles() -> Iterator[None]:
+def _as_keyspace_errors() -> Iterator[None]:
     try:
         yield
     except Unavailable as error:

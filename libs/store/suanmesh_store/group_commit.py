@@ -81,7 +81,7 @@ class GroupCommit:
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
-        self.trouble: Refusal | None = None
+        self.fault: Refusal | None = None
         """What kept the last transaction from being made, until another one has written; None for nothing."""
 
     async def submit(self, commands: Sequence[Any], queue: str = URGENT) -> list[Any]:
@@ -178,8 +178,8 @@ class GroupCommit:
                     continue
                 self.note(refusal)
                 raise refusal or fault from fault
-            if wrote or (self.trouble is not None and self.trouble.reason != "DISK_FULL"):
-                self.trouble = None
+            if wrote or (self.fault is not None and self.fault.reason != "DISK_FULL"):
+                self.fault = None
             return live, results
         raise Aborted("CONFLICT", f"others keep changing {self._what}; try again", domain="mesh.suanmesh")
 
@@ -192,7 +192,7 @@ class GroupCommit:
 
     def note(self, refusal: Refusal | None) -> None:
         """Take note of what kept a transaction from being made."""
-        self.trouble = refusal if isinstance(refusal, Unavailable | DataLoss) else None
+        self.fault = refusal if isinstance(refusal, Unavailable | DataLoss) else None
 
     def _enter_commit(self, live: list[Submission]) -> None:
         """From here on nobody can withdraw. Raises CallerGone where somebody has."""

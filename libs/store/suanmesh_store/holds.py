@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_store.layout import HOLDS, hold_key
 from suanmesh_store.ports import RoundLease, Store
-from suanmesh_store.values import Confirm, Conflict, Token
+from suanmesh_store.values import Confirm, Conflict, LeasedKey
 
 Place = tuple[str, int]
 """A placement, and which of its holds."""
@@ -133,7 +133,7 @@ def _lease_of(attachment: str) -> int:
     return lease
 
 
-def _token_of(standing: Token) -> str:
+def _token_of(standing: LeasedKey) -> str:
     return f"{standing.create_revision}/{standing.key.removeprefix(HOLDS)}"
 
 

@@ -8,22 +8,22 @@ from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Unavai
 from suanmesh_store.keyspace import KeyspaceError, KeyspaceErrorKind
 
 
-def refusal_of(trouble: KeyspaceError) -> Unavailable | FailedPrecondition | InvalidArgument:
-    """What a caller is told about trouble with the keyspace."""
+def refusal_of(error: KeyspaceError) -> Unavailable | FailedPrecondition | InvalidArgument:
+    """What a caller is told about an error of the keyspace."""
     domain: dict[str, Any] = {"domain": "mesh.suanmesh"}
-    match trouble.kind:
+    match error.kind:
         case KeyspaceErrorKind.UNREACHABLE:
-            return Unavailable("NOT_READY", f"etcd cannot be reached: {trouble}", **domain)
+            return Unavailable("NOT_READY", f"etcd cannot be reached: {error}", **domain)
         case KeyspaceErrorKind.UNKNOWN:
             return outcome_unknown()
         case KeyspaceErrorKind.LEASE_GONE:
             return FailedPrecondition("LEASE_GONE", "the lease is gone, and what was attached to it")
         case KeyspaceErrorKind.FULL:
-            return Unavailable("DISK_FULL", f"etcd is out of space: {trouble}", **domain)
+            return Unavailable("DISK_FULL", f"etcd is out of space: {error}", **domain)
         case KeyspaceErrorKind.REFUSED:
-            return Unavailable("NOT_READY", f"etcd refuses it: {trouble}", **domain)
+            return Unavailable("NOT_READY", f"etcd refuses it: {error}", **domain)
         case KeyspaceErrorKind.TOO_LARGE:
-            return InvalidArgument("DOCUMENT_TOO_LARGE", f"too much for one transaction: {trouble}", **domain)
+            return InvalidArgument("DOCUMENT_TOO_LARGE", f"too much for one transaction: {error}", **domain)
 
 
 def outcome_unknown() -> Unavailable:

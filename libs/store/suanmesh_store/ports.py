@@ -18,10 +18,10 @@ from suanmesh_store.values import (
     Held,
     IdempotencyKey,
     IdempotencyRecord,
-    Snapshot,
-    Token,
-    TokenBatch,
-    Tokens,
+    LeasedKey,
+    LeasedKeyBatch,
+    LeasedKeys,
+    Listing,
 )
 
 
@@ -110,7 +110,7 @@ class Store(Protocol):
     async def get_many(self, kind: Kind[M], names: Iterable[str]) -> dict[str, Held[M]]:
         """Those of some documents that are there, by name, as they are now: a few hundred are read at one revision."""
 
-    async def snapshot(self, kind: Kind[M], under: str = "") -> Snapshot[M]:
+    async def snapshot(self, kind: Kind[M], under: str = "") -> Listing[M]:
         """All documents whose name begins with `under`, sorted by name, all at one revision."""
 
     def scan(self, kind: Kind[M], *, under: str = "", after: str = "", limit: int = 0) -> AsyncGenerator[Held[M], None]:
@@ -161,21 +161,21 @@ class Store(Protocol):
         Raises FailedPrecondition (`LEASE_GONE`), Conflict where another stands, Unavailable as `commit` does.
         """
 
-    async def get_token(self, key: str) -> Token | None:
+    async def get_token(self, key: str) -> LeasedKey | None:
         """One bare key as it is now."""
 
-    async def get_tokens(self, keys: Iterable[str]) -> dict[str, Token]:
+    async def get_tokens(self, keys: Iterable[str]) -> dict[str, LeasedKey]:
         """Those of some bare keys that are there, by key, as they are now."""
 
     async def delete_tokens(self, keys: Iterable[str]) -> None:
         """Remove bare keys, a few hundred in a transaction; removing an absent one changes nothing."""
 
-    async def tokens(self, prefix: str) -> Tokens:
+    async def tokens(self, prefix: str) -> LeasedKeys:
         """All bare keys under a prefix, at one revision."""
 
     def watch_tokens(
-        self, prefix: str, after_revision: int, known: Iterable[Token] = ()
-    ) -> AsyncGenerator[TokenBatch, None]:
+        self, prefix: str, after_revision: int, known: Iterable[LeasedKey] = ()
+    ) -> AsyncGenerator[LeasedKeyBatch, None]:
         """What becomes of the bare keys under a prefix after a revision; `known` as for `watch`."""
 
     async def bulk_put(self, kind: Kind[M], items: Iterable[tuple[str, M]], *, author: Author | None = None) -> int:

@@ -58,7 +58,7 @@ def damage_of(path: Path, *, whole: bool = True) -> str:
     return "" if verdict == "ok" else str(verdict).replace("\n", " ")
 
 
-def must_be_sound(path: Path, what: str) -> None:
+def require_sound(path: Path, what: str) -> None:
     """Raises StoreCorrupt where the store `what`, kept in `path`, is damaged; an absent one will be made."""
     try:
         small = not path.is_file() or path.stat().st_size <= QUICK_BYTES_MAX
@@ -72,11 +72,11 @@ def must_be_sound(path: Path, what: str) -> None:
         )
 
 
-def must_be_sound_at(url: str, what: str) -> None:
-    """`must_be_sound` for a database by its SQLAlchemy URL; a server looks after its own files."""
+def require_sound_at(url: str, what: str) -> None:
+    """`require_sound` for a database by its SQLAlchemy URL; a server looks after its own files."""
     scheme, _, path = url.partition(":///")
     if scheme.startswith("sqlite") and path:
-        must_be_sound(Path(path), what)
+        require_sound(Path(path), what)
 
 
 def set_aside(path: Path) -> Path:

@@ -44,10 +44,10 @@ from suanmesh_store.values import (
     Held,
     IdempotencyKey,
     IdempotencyRecord,
-    Snapshot,
-    Token,
-    TokenBatch,
-    Tokens,
+    LeasedKey,
+    LeasedKeyBatch,
+    LeasedKeys,
+    Listing,
 )
 
 REQUEST_MEMORY_S = 3600
@@ -104,8 +104,8 @@ class KeyspaceStore:
         """One document as it is now."""
         try:
             entry = await self._keys.get(kind.key(name))
-        except KeyspaceError as trouble:
-            raise refusal_of(trouble) from trouble
+        except KeyspaceError as error:
+            raise refusal_of(error) from error
         return None if entry is None else documents.decoded(kind, entry)
 
     async def get_each(self, *places: tuple[Kind[Any], str]) -> list[Held[Any] | None]:
@@ -119,13 +119,13 @@ class KeyspaceStore:
         found = await self._entries([kind.key(name) for name in names])
         return {held.name: held for held in (documents.decoded(kind, entry) for entry in found.values())}
 
-    async def snapshot(self, kind: Kind[M], under: str = "") -> Snapshot[M]:
+    async def snapshot(self, kind: Kind[M], under: str = "") -> Listing[M]:
         """All documents whose name begins with `under`, at one revision."""
         try:
             listing = await self._keys.scan(kind.key(under))
-        except KeyspaceError as trouble:
-            raise refusal_of(trouble) from trouble
-        return Snapshot(listing.revision, tuple(documents.decoded(kind, entry) for entry in listing.entries))
+        except KeyspaceError as error:
+            raise refusal_of(error) from error
+        return Listing(listing.revision, tuple(documents.decoded(kind, entry) for entry in listing.entries))
 
     async def scan(
         self, kind: Kind[M], *, under: str = "", after: str = "", limit: int = 0
@@ -136,8 +136,8 @@ class KeyspaceStore:
             most = int(min(left, SCAN_PAGE))
             try:
                 page = await self._keys.page(kind.key(under), behind, most)
-            except KeyspaceError as trouble:
-                raise refusal_of(trouble) from trouble
+            except KeyspaceError as error:
+                raise refusal_of(error) from error
             for entry in page.entries:
                 yield documents.decoded(kind, entry)
             if not page.more:
@@ -176,16 +176,16 @@ class KeyspaceStore:
         """What was answered to a request before."""
         try:
             entry = await self._keys.get(request_key(self._area, key.principal, key.request_id))
-        except KeyspaceError as trouble:
-            raise refusal_of(trouble) from trouble
+        except KeyspaceError as error:
+            raise refusal_of(error) from error
         return None if entry is None else Answered(RequestRecord.FromString(entry.value), entry.mod_revision)
 
     async def open_lease(self, ttl_s: float, *, kept: bool = False) -> RoundLease:
         """A new lease."""
         try:
             return await self._keys.lease(ttl_s, kept=kept)
-        except KeyspaceError as trouble:
-            raise refusal_of(trouble) from trouble
+        except KeyspaceError as error:
+            raise refusal_of(error) from error
 
     async def put_token(self, key: str, value: bytes, lease_id: int, *, must_not_exist: bool = True) -> int:
         """Attach a bare key to a lease."""
@@ -207,15 +207,15 @@ class KeyspaceStore:
         puts = tuple(Put(key, value, lease_id) for key, value in tokens.items())
         return await self._apply(Plan(_fenced(compares, fence), puts, (), fence=fence), None)
 
-    async def get_token(self, key: str) -> Token | None:
+    async def get_token(self, key: str) -> LeasedKey | None:
         """One bare key as it is now."""
         try:
             entry = await self._keys.get(key)
-        except KeyspaceError as trouble:
-            raise refusal_of(trouble) from trouble
+        except KeyspaceError as error:
+            raise refusal_of(error) from error
         return None if entry is None else documents.token(entry)
 
-    async def get_tokens(self, keys: Iterable[str]) -> dict[str, Token]:
+    async def get_tokens(self, keys: Iterable[str]) -> dict[str, LeasedKey]:
         """Those of some bare keys that are there, by key."""
         return {key: documents.token(entry) for key, entry in (await self._entries(list(keys))).items()}
 
@@ -225,17 +225,17 @@ class KeyspaceStore:
             fence = await self._fence()
             await self._apply(Plan(_fenced((), fence), tuple(map(Remove, some)), (), fence=fence), None)
 
-    async def tokens(self, prefix: str) -> Tokens:
+    async def tokens(self, prefix: str) -> LeasedKeys:
         """All bare keys under a prefix, at one revision."""
         try:
             listing = await self._keys.scan(prefix)
-        except KeyspaceError as trouble:
-            raise refusal_of(trouble) from trouble
-        return Tokens(listing.revision, tuple(documents.token(entry) for entry in listing.entries))
+        except KeyspaceError as error:
+            raise refusal_of(error) from error
+        return LeasedKeys(listing.revision, tuple(documents.token(entry) for entry in listing.entries))
 
     async def watch_tokens(
-        self, prefix: str, after_revision: int, known: Iterable[Token] = ()
-    ) -> AsyncGenerator[TokenBatch, None]:
+        self, prefix: str, after_revision: int, known: Iterable[LeasedKey] = ()
+    ) -> AsyncGenerator[LeasedKeyBatch, None]:
         """What becomes of the bare keys under a prefix."""
         keys = {standing.key: standing.mod_revision for standing in known}
         async with aclosing(self._watched(prefix, after_revision, keys)) as events:
@@ -243,7 +243,7 @@ class KeyspaceStore:
                 changes = tuple(
                     (key, None if entry is None else documents.token(entry)) for key, entry in event.changes
                 )
-                yield TokenBatch(event.revision, changes)
+                yield LeasedKeyBatch(event.revision, changes)
 
     async def bulk_put(self, kind: Kind[M], items: Iterable[tuple[str, M]], *, author: Author | None = None) -> int:
         """Create many documents, packed and pipelined."""
@@ -280,8 +280,8 @@ class KeyspaceStore:
             async with aclosing(self._keys.watch(prefix, after_revision, known)) as events:
                 async for event in events:
                     yield event
-        except KeyspaceError as trouble:
-            raise refusal_of(trouble) from trouble
+        except KeyspaceError as error:
+            raise refusal_of(error) from error
 
     async def _entries(self, keys: list[str]) -> dict[str, Entry]:
         """What there is at some keys, by key."""
@@ -289,8 +289,8 @@ class KeyspaceStore:
         for some in _cut(keys):
             try:
                 found += await self._keys.get_many(some)
-            except KeyspaceError as trouble:
-                raise refusal_of(trouble) from trouble
+            except KeyspaceError as error:
+                raise refusal_of(error) from error
         return {entry.key: entry for entry in found if entry is not None}
 
     async def _packs(self, kind: Kind[M], items: Iterable[tuple[str, M]], author: Author | None) -> AsyncIterator[Plan]:
@@ -322,13 +322,13 @@ class KeyspaceStore:
         for attempt in range(UNKNOWN_TRIES + 1):
             try:
                 outcome = await self._keys.txn(step.compares, step.writes)
-            except KeyspaceError as trouble:
-                if trouble.kind is KeyspaceErrorKind.LEASE_GONE and idempotency is not None and attempt == 0:
+            except KeyspaceError as error:
+                if error.kind is KeyspaceErrorKind.LEASE_GONE and idempotency is not None and attempt == 0:
                     self._request_lease = 0  # the answers' lease may be the one that is gone
                     step = await self._with_idempotency(base, idempotency)
                     continue
-                if trouble.kind is not KeyspaceErrorKind.UNKNOWN and not unknown:
-                    raise refusal_of(trouble) from trouble
+                if error.kind is not KeyspaceErrorKind.UNKNOWN and not unknown:
+                    raise refusal_of(error) from error
                 unknown = True
                 await asyncio.sleep(UNKNOWN_PAUSE_S * 2**attempt)
             else:

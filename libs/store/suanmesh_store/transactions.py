@@ -1,4 +1,4 @@
-"""Work on a SQL database, one piece after the other on a thread of its own; its troubles come back as refusals."""
+"""Work on a SQL database, one piece after the other on a thread of its own; its faults come back as refusals."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def refusal_of(fault: Exception, what: str) -> Refusal | None:
     return None
 
 
-def trouble_of(failure: Exception, what: str) -> Unavailable | None:
+def fault_of(failure: Exception, what: str) -> Unavailable | None:
     """What keeps `what` from being opened for now, such as a full disk; None for damage, and for anything else."""
     if not isinstance(failure, exc.SQLAlchemyError | sqlite3.Error | OSError):
         return None
@@ -90,7 +90,7 @@ class Worker:
         self._closed = False
         self.wrote = False
         """Set by work that has written: a disk is full until then, however much is read from it meanwhile."""
-        self.trouble: Refusal | None = None
+        self.fault: Refusal | None = None
         """What kept a transaction from being made, until another one has shown that it has passed; None for nothing."""
 
     async def run(self, work: Callable[[], R]) -> R:
@@ -103,11 +103,11 @@ class Worker:
             refusal = refusal_of(fault, self._what)
             if refusal is None:
                 raise
-            self.trouble = refusal if isinstance(refusal, Unavailable | DataLoss) else None
+            self.fault = refusal if isinstance(refusal, Unavailable | DataLoss) else None
             self.wrote = False
             raise refusal from fault
-        if self.wrote or (self.trouble is not None and self.trouble.reason != "DISK_FULL"):
-            self.trouble = None
+        if self.wrote or (self.fault is not None and self.fault.reason != "DISK_FULL"):
+            self.fault = None
         self.wrote = False
         return done
 

@@ -143,7 +143,7 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot(Generic[M]):
+class Listing(Generic[M]):
     """Documents sorted by name, all read at one revision."""
 
     revision: int
@@ -167,7 +167,7 @@ class Batch(Generic[M]):
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class LeasedKey:
     """A bare key on a lease: a hold, a mark of life, a discovery record."""
 
     key: str
@@ -178,19 +178,19 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class LeasedKeys:
     """Bare keys sorted, all read at one revision."""
 
     revision: int
-    tokens: tuple[Token, ...]
+    tokens: tuple[LeasedKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class TokenBatch:
+class LeasedKeyBatch:
     """What became of bare keys in one or more whole revisions, in order; None where one is gone."""
 
     revision: int
-    changes: tuple[tuple[str, Token | None], ...]
+    changes: tuple[tuple[str, LeasedKey | None], ...]
 
 
 class Conflict(Aborted):

@@ -9,7 +9,7 @@ from suanmesh.accounting.v1 import usage_pb2
 from suanmesh_accounting import wire
 from suanmesh_accounting.domain.commands import Command, MoveHold, PlaceHold
 from suanmesh_accounting.domain.ledger import Hold, HoldState
-from suanmesh_accounting.ports import Ledger, Tokens, accepted
+from suanmesh_accounting.ports import HoldTokens, Ledger, accepted
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name, last
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Refusal
@@ -19,7 +19,7 @@ from suanmesh_store import NewHold
 class Holding:
     """Promises money to placements."""
 
-    def __init__(self, ledger: Ledger, tokens: Tokens, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, tokens: HoldTokens, clock: Clock) -> None:
         self._ledger = ledger
         self._tokens = tokens
         self._clock = clock

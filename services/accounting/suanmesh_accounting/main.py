@@ -42,5 +42,5 @@ async def build(context: ServiceContext[AccountingSettings]) -> Parts:
         servicers=[Served(accounting_service_pb2.DESCRIPTOR.services_by_name["AccountingService"], service)],
         tasks=[reconciler.run, sites.run],
         requests=service,
-        components={"ledger": lambda: ledger.trouble},
+        components={"ledger": lambda: ledger.fault},
     )

@@ -54,7 +54,7 @@ EXPIRE_MAX = 500
 
 Taken = pb.UsageCharges | Refusal
 """What became of a record."""
-Work = tuple[str, str, str]
+Subject = tuple[str, str, str]
 """Of which trace, placement and site a record is."""
 
 
@@ -149,7 +149,7 @@ class Metering:
             payable = dict.fromkeys(work for work in works if work[1] in known.held)
             charging = {work: spans.enter_context(_charging(*work)) for work in payable}
             results = await self._ledger.apply(commands)
-            charges: Counter[Work] = Counter()
+            charges: Counter[Subject] = Counter()
             for work, result in zip(works, results, strict=True):
                 charges[work] += 0 if isinstance(result, Refusal) else len(result)
             for work, told in charging.items():

@@ -58,7 +58,7 @@ class Marks(Protocol):
         """From now on it is this one."""
 
 
-class Tokens(Protocol):
+class HoldTokens(Protocol):
     """The tokens that stand for holds; the store's `Holds` is one."""
 
     async def put_many(self, holds: Sequence[NewHold]) -> list[str | Refusal]:

@@ -13,7 +13,7 @@ from suanmesh_accounting.domain.commands import ForgetAnswers, MoveHold
 from suanmesh_accounting.domain.ledger import Finals, Hold, HoldState, next_state
 from suanmesh_accounting.domain.queries import FinalUsage, StandingHolds
 from suanmesh_accounting.metering import Metering
-from suanmesh_accounting.ports import Ledger, Mesh, Tokens, accepted
+from suanmesh_accounting.ports import HoldTokens, Ledger, Mesh, accepted
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.wire import microseconds, moment
 from suanmesh_chassis import FailureBackoff
@@ -40,7 +40,7 @@ class HoldReconciler:
         self,
         ledger: Ledger,
         mesh: Mesh,
-        tokens: Tokens,
+        tokens: HoldTokens,
         clock: Clock,
         settings: AccountingSettings,
         backoff: FailureBackoff,

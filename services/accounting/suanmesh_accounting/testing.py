@@ -41,7 +41,7 @@ class FakeToken:
 
 
 class FakeTokens:
-    """`Tokens`, on attachments that a test opens and ends."""
+    """`HoldTokens`, on attachments that a test opens and ends."""
 
     def __init__(self) -> None:
         self._count = count(1)

@@ -18,7 +18,7 @@ from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent import wire
 from suanmesh_agent.domain.pacing import CHUNK_BYTES_MAX, Pace
 from suanmesh_agent.domain.tasks import TaskKey
-from suanmesh_agent.domain.tickets import Ticket, check_ticket
+from suanmesh_agent.domain.tickets import Ticket, require_ticket
 from suanmesh_agent.ports import Engine, TransportPort
 from suanmesh_agent.replicas import Replicas
 from suanmesh_chassis.bounds import require_within
@@ -77,7 +77,7 @@ class Tickets:
             ticket = wire.ticket_from(claim)
         except (DecodeError, InvalidArgument) as error:
             raise PermissionDenied("TICKET_INVALID", "the ticket cannot be read", field="ticket") from error
-        check_ticket(ticket, site=self._site, reader=reader, now=self._clock.now())
+        require_ticket(ticket, site=self._site, reader=reader, now=self._clock.now())
         return ticket
 
     async def _key(self, key_id: str) -> bytes | None:

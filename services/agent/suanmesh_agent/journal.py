@@ -14,7 +14,7 @@ from pathlib import Path
 from suanmesh_agent.domain.metering import Amounts, MeterMark
 from suanmesh_agent.domain.stages import Stage, follows
 from suanmesh_chassis.private import FILE_MODE
-from suanmesh_store.soundness import must_be_sound
+from suanmesh_store.soundness import require_sound
 
 _BUSY_MS = 10_000
 _TABLES = """
@@ -80,7 +80,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Open or create the file. Raises StoreCorrupt where it is damaged."""
-        must_be_sound(path, "the agent's journal")
+        require_sound(path, "the agent's journal")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=FILE_MODE)
         self._writer, self._reader = _opened(path), _opened(path)

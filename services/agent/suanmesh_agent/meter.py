@@ -16,7 +16,7 @@ from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.type.v1 import money_pb2, signed_pb2
 from suanmesh_agent import recovery
-from suanmesh_agent.domain.metering import Amounts, Held, HeldBack, MeterMark, amounts, set_back
+from suanmesh_agent.domain.metering import Allotment, Amounts, HeldBack, MeterMark, amounts, set_back
 from suanmesh_agent.domain.tasks import TaskLook
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import AccountingPort
@@ -78,7 +78,7 @@ class Meter:
         self._known = 0
 
     async def record_tasks(
-        self, placement: str, looks: Sequence[tuple[int, TaskLook]], held: Held, *, traceparent: str
+        self, placement: str, looks: Sequence[tuple[int, TaskLook]], held: Allotment, *, traceparent: str
     ) -> None:
         """Write down what tasks have used since the last time; the last record of one that is over is final.
 
@@ -92,7 +92,7 @@ class Meter:
         await self._journal.commit(write)
         self._wake.set()
 
-    def _record_task(self, placement: str, task: int, look: TaskLook, held: Held, traceparent: str) -> None:
+    def _record_task(self, placement: str, task: int, look: TaskLook, held: Allotment, traceparent: str) -> None:
         mark = self._journal.meter(placement, task)
         if look.start_time is None or (mark and mark.final):
             return

@@ -132,9 +132,9 @@ def open_engine(settings: AgentSettings) -> ProcessEngine:
             permission=settings.data_dir / PERMISSION,
             processes=settings.task_processes,
         )
-        if not (trouble := engine.trouble()):
+        if not (fault := engine.fault()):
             break
-        log.warning("tasks run with less protection", message=trouble)
+        log.warning("tasks run with less protection", message=fault)
     if not engine.capabilities().walled:
         strangers = "run" if settings.run_strangers_unsandboxed else "are refused"
         log.warning("tasks run without a sandbox", message=f"tasks of other parties {strangers}")
@@ -202,7 +202,7 @@ async def serve(
         endpoint = settings.data_endpoint or address
         try:
             async with asyncio.TaskGroup() as tasks:
-                work = Work(
+                work = SiteLoops(
                     process, settings, rng, mesh, journal, engine, replicas, transport, offers, endpoint, permission
                 )
                 kept = [tasks.create_task(each) for each in work.parts()]
@@ -216,7 +216,7 @@ async def serve(
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class SiteLoops:
     """What an agent does at the same time."""
 
     process: Process

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
-from suanmesh_agent.domain.metering import Held
+from suanmesh_agent.domain.metering import Allotment
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec
 from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.domain.work import Work
@@ -36,10 +36,10 @@ def work_from(placement: placement_pb2.Placement) -> Work:
     )
 
 
-def held_of(placement: placement_pb2.Placement) -> Held:
+def held_of(placement: placement_pb2.Placement) -> Allotment:
     """What one task of a placement holds while it runs."""
     ask = placement.work.ask
-    return Held(memory_bytes=ask.memory_bytes, device_milli=1000 * sum(device.count for device in ask.devices))
+    return Allotment(memory_bytes=ask.memory_bytes, device_milli=1000 * sum(device.count for device in ask.devices))
 
 
 def task_of(placement: placement_pb2.Placement, index: int, inputs: tuple[tuple[str, Path], ...]) -> TaskSpec:

@@ -20,7 +20,7 @@ class Forwarder:
     def __init__(self, mesh: Mesh, minter: Minter, services: Sequence[ServiceDescriptor]) -> None:
         self._minter = minter
         self._routes = {
-            f"{service.full_name}/{method.name}": _Route(mesh, service, method)
+            f"{service.full_name}/{method.name}": _ForwardedMethod(mesh, service, method)
             for service in services
             for method in service.methods
         }
@@ -45,11 +45,11 @@ class Forwarder:
         finally:
             answers.cancel()
 
-    def _vouched(self, route: _Route, call: Call) -> _Vouched:
+    def _vouched(self, route: _ForwardedMethod, call: Call) -> _Vouched:
         return (self._minter.metadata(call.caller, route.area),)
 
 
-class _Route:
+class _ForwardedMethod:
     """Where one method is served, and in which of the four kinds."""
 
     __slots__ = ("answers_stream", "area", "asks_stream", "callable")

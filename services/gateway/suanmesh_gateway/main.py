@@ -23,7 +23,7 @@ async def build(context: ServiceContext[GatewaySettings]) -> Parts:
         servicers=[*own, *(Forwarded(service, forwarder) for service in FORWARDED)],
         tasks=[Sweeper(store, settings, context.clock).run],
         extra_listeners=[Listener(settings.enrol_listen, client_certificate=False)],
-        components={"traces": lambda: store.trouble},
+        components={"traces": lambda: store.fault},
     )
 
 

@@ -81,9 +81,9 @@ class TraceStore:
         return await self._run(lambda: self._sweep(began_before_ns, spans_max))
 
     @property
-    def trouble(self) -> Refusal | None:
+    def fault(self) -> Refusal | None:
         """What kept the last call from being carried out; None where nothing did."""
-        return self._thread.trouble
+        return self._thread.fault
 
     async def close(self) -> None:
         """Finish what was begun."""

@@ -18,7 +18,7 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgument, Refusal
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain import declaration, reservations
-from suanmesh_network_orchestrator.domain.paths import Obstacle, find_path
+from suanmesh_network_orchestrator.domain.paths import NoPath, find_path
 from suanmesh_network_orchestrator.domain.probes import Probe, Probes
 from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, Use, index_of
 from suanmesh_network_orchestrator.domain.topology import Link, Topology, topology
@@ -169,7 +169,7 @@ class Repository:
             bookings = {held.name: held for held in (await self._store.snapshot(BOOKINGS)).held}
             reserved = {name: held.message.reserved_bps for name, held in bookings.items()}
             found = find_path(self._topology(reserved), ask.query)
-            if isinstance(found, Obstacle):
+            if isinstance(found, NoPath):
                 raise reservations.refusal_for(ask, found)
             reservation = reservations.held(ask, found, self._clock.now())
             booked = wire.reservation_to(reservation)

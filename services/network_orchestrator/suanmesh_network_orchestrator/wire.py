@@ -9,7 +9,7 @@ from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.money import Price
 from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import invalid_field
-from suanmesh_network_orchestrator.domain.paths import Obstacle, Path, Query
+from suanmesh_network_orchestrator.domain.paths import NoPath, Path, Query
 from suanmesh_network_orchestrator.domain.probes import RTT_US_MAX, Probe
 from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, require_valid_ask
 from suanmesh_network_orchestrator.domain.topology import Link, LinkClass
@@ -116,7 +116,7 @@ def path_from(message: reservation_pb2.Path) -> Path:
     )
 
 
-def result_to(found: Path | Obstacle) -> network_orchestrator_service_pb2.PathResult:
+def result_to(found: Path | NoPath) -> network_orchestrator_service_pb2.PathResult:
     """What was found for one query."""
     if isinstance(found, Path):
         return _wire.PathResult(path=path_to(found))

@@ -19,7 +19,7 @@ from suanmesh_registry.domain.liveness import Bounds, Liveness
 from suanmesh_registry.domain.pools import settled
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.presence import Presence
-from suanmesh_store import Held, Store, Tokens, Update, WorkQueue
+from suanmesh_store import Held, LeasedKeys, Store, Update, WorkQueue
 from suanmesh_store.layout import ALIVE
 
 log = structlog.get_logger()
@@ -90,7 +90,7 @@ class LivenessReconciler:
                 self._again.add(name)
                 log.info("site put off", site=name, reason=refusal.reason)
 
-    async def read_leases(self) -> Tokens:
+    async def read_leases(self) -> LeasedKeys:
         """Learn which agents have a lease; returns what was read."""
         tokens = await self._store.tokens(ALIVE)
         before, self._leased = self._leased, {f"sites/{last(token.key)}" for token in tokens.tokens}

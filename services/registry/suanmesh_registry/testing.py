@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_kernel.filter_fields import FieldKind
-from suanmesh_kernel.filter_terms import And, Comparison, Not, Or, Term
+from suanmesh_kernel.filter_terms import And, Comparison, Expression, Not, Or
 from suanmesh_registry.catalogue import fields
 from suanmesh_registry.fields import choices
 
@@ -39,13 +39,13 @@ class Found:
     state: pool_pb2.PoolState | None = None
 
 
-def searched(term: Term, rows: Iterable[Found], *, after: str = "", limit: int) -> list[str]:
+def searched(term: Expression, rows: Iterable[Found], *, after: str = "", limit: int) -> list[str]:
     """What a search answers, found by looking at every row in turn."""
     kept = (row.pool.name for row in rows if row.site is not None and row.pool.name > after and keeps(term, row))
     return sorted(kept)[:limit]
 
 
-def keeps(term: Term, row: Found) -> bool:
+def keeps(term: Expression, row: Found) -> bool:
     """Whether a filter keeps a row."""
     match term:
         case And(parts):

@@ -13,7 +13,7 @@ from suanmesh_kernel.names import last
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN, rate_for, ways_home
-from suanmesh_scheduler.domain.values import Route
+from suanmesh_scheduler.domain.values import PlannedTransfer
 from suanmesh_scheduler.ports import Hold, Peers
 from suanmesh_scheduler.sharing import found
 from suanmesh_store import Change, Held, Store, Update, attachment_of, confirmed
@@ -97,7 +97,7 @@ class Delivery:
         results = (await self._peers.find_paths(queries)).results
         paths = {t: wire.path_from(r.path) for t, r in zip(sizes, results, strict=True) if r.HasField("path")}
         homes = [
-            Route(target, path, sizes[target], rate_for(path.available_bps, sizes[target], RESULT_BPS_MIN))
+            PlannedTransfer(target, path, sizes[target], rate_for(path.available_bps, sizes[target], RESULT_BPS_MIN))
             for target, path in paths.items()
         ]
         return dict.fromkeys(sizes, RESULT_BPS_MIN) | {home.end: home.rate_bps for home in ways_home(homes)}

@@ -180,7 +180,7 @@ class Repository:
                 has = await self._datasets.count(fresh.party, self._caps.party_datasets)
                 require_datasets(fresh.party, has, self._caps)
             after = fresh if standing is None else datasets.republished(standing, fresh, self._clock.now())
-            datasets.check_residency(after, site, () if place is None else place.residency)
+            datasets.require_residency(after, site, () if place is None else place.residency)
             await self._store.commit(guards=consent)
             answer = idempotency(wire.dataset_to(after))
             return self._datasets.shown(await self._datasets.keep(after, record, author, answer))
@@ -313,7 +313,7 @@ class Repository:
         party = item.party or await self._party_of(ask.placement) or dataset.party
         if dataset.complete_at(ask.target):
             return wire.transfer_to(transfers.arrived_before(ask, dataset, party, now), None, current_traceparent())
-        datasets.check_residency(dataset, ask.target, target.residency)
+        datasets.require_residency(dataset, ask.target, target.residency)
         source = await self.source_of(dataset, wanted=ask.source, other_than=ask.target)
         transfer = transfers.made(ask, dataset, source, party, now)
         ticket = self._office.for_transfer(transfer, target.agent, now + self._ticket_lifetime)
@@ -375,7 +375,7 @@ def _check_publisher(
         raise InvalidArgument("FIELD_INVALID", problem, field="dataset.party")
     if not placement:
         publishers = party.message.publishers
-        datasets.check_publisher(fresh, standing, site, site_party=site_party, publishers=publishers)
+        datasets.require_publisher(fresh, standing, site, site_party=site_party, publishers=publishers)
         return [party]
     if maker is None or (maker.message.site, maker.message.party) != (site, fresh.party):
         raise PermissionDenied("NOT_OWNER", f"{placement} is not one of {site} for {fresh.party}", name=placement)

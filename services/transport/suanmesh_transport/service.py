@@ -147,7 +147,7 @@ class TransportService(TransportReads):
             return refusal_of(earlier.error) if earlier.HasField("error") else earlier.transfer
         try:
             ask = wire.ask_from(item, sortable_id(self._clock.now(), self._rng))
-            transfers.check_ask(ask, by_service=call.is_("service"))
+            transfers.require_valid_ask(ask, by_service=call.is_("service"))
         except InvalidArgument as refusal:
             return refusal
         return Asked(ask, _party(call), item.traceparent)

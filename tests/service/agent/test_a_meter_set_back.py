@@ -10,7 +10,7 @@ import pytest
 
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.type.v1 import money_pb2
-from suanmesh_agent.domain.metering import Held, amounts
+from suanmesh_agent.domain.metering import Allotment, amounts
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.testing import FakeSite, State, a_placement
 
@@ -68,7 +68,7 @@ class Restored:
         """Every job has one final record, and its records come to what its task used."""
         for name in names:
             (look,) = await self.world.engine.inspect([TaskKey(name.removeprefix("placements/"), 0)])
-            used = amounts(look.usage, Held(2**26, 0))
+            used = amounts(look.usage, Allotment(2**26, 0))
             assert [record.final for record in self.of(name)].count(True) == 1, name
             assert self.charged(name)[money_pb2.METER_CPU_US] == used.cpu_us, name
             assert self.charged(name)[money_pb2.METER_MEMORY_MIB_S] == used.memory_mib_s, name

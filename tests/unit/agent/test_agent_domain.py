@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suanmesh_agent.domain.endings import ending
-from suanmesh_agent.domain.metering import Amounts, Held, amounts
+from suanmesh_agent.domain.metering import Allotment, Amounts, amounts
 from suanmesh_agent.domain.pacing import CATCH_UP_S, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Pace, chunk_bytes
 from suanmesh_agent.domain.stages import Stage, follows
 from suanmesh_agent.domain.tasks import TaskLook, TaskState, Usage
-from suanmesh_agent.domain.tickets import Ticket, check_ticket
+from suanmesh_agent.domain.tickets import Ticket, require_ticket
 from suanmesh_agent.domain.work import Work, is_inner_path, objection
 from suanmesh_agent.settings import Devices
 from suanmesh_kernel.quantities import Capacity, Device
@@ -30,7 +30,7 @@ TICKET = Ticket("transfers/t", "datasets/d", "00", "sites/a", "spiffe://n/site/b
 )
 def test_intervals_add_up_to_the_whole(steps: list[tuple[int, int]], memory_bytes: int) -> None:
     """However often a run is read, its bill is that of one reading at the end."""
-    held = Held(memory_bytes=memory_bytes, device_milli=1500)
+    held = Allotment(memory_bytes=memory_bytes, device_milli=1500)
     cpu_us = elapsed_us = 0
     before = summed = Amounts()
     for more_cpu, more_time in steps:
@@ -63,7 +63,7 @@ def test_chunks_are_small_enough_for_an_even_rate(rate_bps: int) -> None:
 
 def test_a_good_ticket_opens() -> None:
     """The one case in which data is handed out."""
-    check_ticket(TICKET, site="sites/a", reader="spiffe://n/site/b/agent", now=NOW)
+    require_ticket(TICKET, site="sites/a", reader="spiffe://n/site/b/agent", now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_good_ticket_opens() -> None:
 def test_any_other_ticket_does_not(site: str, reader: str, after_s: int) -> None:
     """Somebody else's ticket, another site's, and one whose time has come are worth the same: nothing."""
     with pytest.raises(PermissionDenied, match="ticket"):
-        check_ticket(TICKET, site=site, reader=reader, now=NOW + timedelta(seconds=after_s))
+        require_ticket(TICKET, site=site, reader=reader, now=NOW + timedelta(seconds=after_s))
 
 
 @pytest.mark.parametrize("path", ["", "/", "/etc", "..", "a/../../b", ".", "a\0b"])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from chaos import books
 from chaos.facts import Account, Change, Charge, Dataset, Facts, Hold, Job, Ledger, Posting, Process, Run, Usage
-from chaos.records import Answered, Asked, Cancelled, Journal, Moving, Published, Seen, Trouble
+from chaos.records import Answered, Asked, CallError, Cancelled, Journal, Moving, Published, Seen
 
 STATES = ("COMMITTED", "ACCEPTED", "RUNNING", "DELIVERING", "DONE")
 HISTORY = ("PENDING", "PLACED", "RUNNING", "DELIVERING", "DONE")
@@ -136,7 +136,7 @@ WRONG: list[tuple[str, Break]] = [
     ("ENDED_BY_ITSELF", lambda f: f.deaths.append("scheduler with 1")),
     ("FDS_LEAKED", lambda f: f.after.append(Process("scheduler", 7, 95, 300))),
     ("MEMORY_GROWN", lambda f: f.after.append(Process("scheduler", 7, 400, 42))),
-    ("ANSWER_INTERNAL", lambda f: f.journal.troubles.append(Trouble("alice", "submit", "INTERNAL", "X", "", 1.0))),
+    ("ANSWER_INTERNAL", lambda f: f.journal.errors.append(CallError("alice", "submit", "INTERNAL", "X", "", 1.0))),
     ("LOG", lambda f: f.log_defects.append("scheduler.log: work failed")),
     ("NOT_QUIET", lambda f: f.unquiet.append("jobs/j1 is RUNNING")),
 ]  # fmt: skip

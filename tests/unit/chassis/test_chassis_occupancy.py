@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from suanmesh_chassis.call import Caller
 from suanmesh_chassis.identity import agent_id, caller_of, service_id, user_id
 from suanmesh_chassis.limits import Limits, Pool, calls, holder_of, in_flight, streams
-from suanmesh_chassis.occupancy import UNBOUNDED, Bounds, CallerClass, Holder, Obstacle, Occupancy
+from suanmesh_chassis.occupancy import UNBOUNDED, Bounds, CallerClass, ExceededBound, Holder, Occupancy
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.share import Share
 from suanmesh_kernel.refusals import ResourceExhausted, Unavailable
@@ -159,7 +159,7 @@ def test_whatever_is_set_everybody_can_send_one_message(message: int, total: int
         assert reading.message_bytes_max <= reading.message_bytes_core
         assert occupancy.obstacle(holder, reading.message_bytes_core) is None
     for made in (calls(common), streams(common)):
-        assert Occupancy(made).obstacle(ANN) in (None, Obstacle.TOTAL)
+        assert Occupancy(made).obstacle(ANN) in (None, ExceededBound.TOTAL)
 
 
 def test_answers_that_nobody_reads_are_bounded() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh_chassis.occupancy import Bounds, CallerClass, Holder, Obstacle, Occupancy
+from suanmesh_chassis.occupancy import Bounds, CallerClass, ExceededBound, Holder, Occupancy
 from suanmesh_chassis.pace import CALLERS_MAX, Pace
 from suanmesh_chassis.turns import Turns
 
@@ -34,7 +34,7 @@ async def test_who_has_all_he_may_waits_alone() -> None:
     await turns.take(ANN, 10)
     first, second = await started(turns, ANN, 6), await started(turns, ANN, 4)
     await turns.take(BOB, 10)
-    assert (turns.waiting, turns.try_take(ANN, 0)) == (2, Obstacle.CALLER)
+    assert (turns.waiting, turns.try_take(ANN, 0)) == (2, ExceededBound.CALLER)
 
     turns.give_back(ANN, 6)
     await ended(first)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suanmesh_kernel.money import INT64_MAX, Price
-from suanmesh_network_orchestrator.domain.paths import Missing, Obstacle, Path, Query, find_path
+from suanmesh_network_orchestrator.domain.paths import Missing, NoPath, Path, Query, find_path
 from suanmesh_network_orchestrator.domain.topology import MIB, Link, LinkClass, Topology, edge, topology
 
 ENDS = [f"sites/{letter}" for letter in "abcdef"]
@@ -75,7 +75,7 @@ def test_the_path_found_is_the_best_of_all(drawn: list[tuple[str, str, int, int,
         explained(declared, query, found)
 
 
-def explained(declared: list[Link], query: Query, obstacle: Obstacle) -> None:
+def explained(declared: list[Link], query: Query, obstacle: NoPath) -> None:
     """The numbers of an obstacle are true: changed by just that much, the answer changes."""
     connected = brute_force(declared, Query(query.source, query.target))
     wide = brute_force(declared, Query(query.source, query.target, query.min_bandwidth_bps))
@@ -87,7 +87,7 @@ def explained(declared: list[Link], query: Query, obstacle: Obstacle) -> None:
         assert isinstance(find_path(topology(declared, {}, {}), relaxed), Path)
         if obstacle.least_latency_us > 1:
             tighter = Query(query.source, query.target, query.min_bandwidth_bps, obstacle.least_latency_us - 1)
-            assert isinstance(find_path(topology(declared, {}, {}), tighter), Obstacle)
+            assert isinstance(find_path(topology(declared, {}, {}), tighter), NoPath)
     else:
         assert wide is None
         assert obstacle.available_bps < query.min_bandwidth_bps
@@ -130,14 +130,14 @@ def test_what_is_reserved_is_gone_and_the_obstacle_names_the_link() -> None:
     """A second job over a full link must be told which link is full and what it has left."""
     net = a_topology(a_link("wide", "a", "c", capacity_bps=1000), a_link("thin", "c", "b"), reserved={"links/thin": 70})
     answer = find_path(net, Query("sites/a", "sites/b", min_bandwidth_bps=31))
-    assert answer == Obstacle(Missing.BANDWIDTH, link="links/thin", available_bps=30)
+    assert answer == NoPath(Missing.BANDWIDTH, link="links/thin", available_bps=30)
     assert isinstance(find_path(net, Query("sites/a", "sites/b", min_bandwidth_bps=30)), Path)
 
 
 def test_a_link_lowered_below_what_it_carries_has_nothing_left() -> None:
     """An owner who declares a damaged line smaller must not see a negative bandwidth promised."""
     net = a_topology(a_link("l", "a", "b", capacity_bps=10), reserved={"links/l": 25})
-    assert find_path(net, Query("sites/a", "sites/b", 1)) == Obstacle(Missing.BANDWIDTH, "links/l", 0)
+    assert find_path(net, Query("sites/a", "sites/b", 1)) == NoPath(Missing.BANDWIDTH, "links/l", 0)
 
 
 def test_the_worse_of_declared_and_measured_latency_counts() -> None:
@@ -146,7 +146,7 @@ def test_the_worse_of_declared_and_measured_latency_counts() -> None:
     slow = topology(declared, {}, {("sites/a", "sites/b"): 5000})
     quick = topology(declared, {}, {("sites/a", "sites/b"): 10})
     bound = Query("sites/a", "sites/b", max_latency_us=2000)
-    assert find_path(slow, bound) == Obstacle(Missing.LATENCY, least_latency_us=2500)
+    assert find_path(slow, bound) == NoPath(Missing.LATENCY, least_latency_us=2500)
     assert isinstance(find_path(quick, Query("sites/a", "sites/b", max_latency_us=1000)), Path)
 
 

@@ -10,7 +10,7 @@ import pytest
 from suanmesh_kernel.money import Price
 from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument
 from suanmesh_network_orchestrator.domain.declaration import require_changeable, require_declarable
-from suanmesh_network_orchestrator.domain.paths import Missing, Obstacle, Path
+from suanmesh_network_orchestrator.domain.paths import Missing, NoPath, Path
 from suanmesh_network_orchestrator.domain.probes import Probe, Probes
 from suanmesh_network_orchestrator.domain.reservations import (
     TRANSITIONS,
@@ -104,12 +104,12 @@ def test_a_hold_that_makes_no_sense_is_refused_by_field(field: str, value: objec
 
 def test_a_refusal_carries_the_numbers() -> None:
     """The scheduler's obstacle quotes them, and so does the user's screen."""
-    full = refusal_for(ASK, Obstacle(Missing.BANDWIDTH, "links/l2", available_bps=30))
+    full = refusal_for(ASK, NoPath(Missing.BANDWIDTH, "links/l2", available_bps=30))
     assert (full.code, full.reason) == ("RESOURCE_EXHAUSTED", "BANDWIDTH_EXHAUSTED")
     assert full.facts == {"link": "links/l2", "available_bps": "30", "needed_bps": "100"}
-    slow = refusal_for(replace(ASK, max_latency_us=5), Obstacle(Missing.LATENCY, least_latency_us=9))
+    slow = refusal_for(replace(ASK, max_latency_us=5), NoPath(Missing.LATENCY, least_latency_us=9))
     assert (slow.code, slow.reason, slow.facts["least_latency_us"]) == ("FAILED_PRECONDITION", "NO_PATH", "9")
-    assert refusal_for(ASK, Obstacle(Missing.DISCONNECTED)).reason == "NO_PATH"
+    assert refusal_for(ASK, NoPath(Missing.DISCONNECTED)).reason == "NO_PATH"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh_kernel.filter_fields import Between, Equal, Field, FieldKind, Present
-from suanmesh_kernel.filter_terms import And, Comparison, Not, Or, Term
+from suanmesh_kernel.filter_terms import And, Comparison, Expression, Not, Or
 from suanmesh_registry.catalogue import Catalogue, fields
 from suanmesh_registry.domain.columns import WASTE_MIN, Table
 from suanmesh_registry.domain.filters import planned
@@ -115,7 +115,7 @@ class World:
 
 
 @st.composite
-def comparisons(draw: st.DrawFn) -> Term:
+def comparisons(draw: st.DrawFn) -> Expression:
     """A comparison that the field allows, with a value that may be there."""
     path = draw(PATHS)
     asked = fields()[path]
@@ -136,15 +136,15 @@ def comparisons(draw: st.DrawFn) -> Term:
     return Comparison(path, draw(st.sampled_from(signs)), value, True, 0, 0)
 
 
-def terms() -> st.SearchStrategy[Term]:
-    def grown(inner: st.SearchStrategy[Term]) -> st.SearchStrategy[Term]:
+def terms() -> st.SearchStrategy[Expression]:
+    def grown(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
         parts = st.lists(inner, min_size=2, max_size=3).map(tuple)
         return st.one_of(inner.map(Not), parts.map(And), parts.map(Or))
 
     return st.one_of(st.just(And(())), st.recursive(comparisons(), grown, max_leaves=6))
 
 
-def written(term: Term, *, inside: str = "") -> str:
+def written(term: Expression, *, inside: str = "") -> str:
     """The filter that stands for a term, with no more parentheses than AIP-160 needs: OR binds tighter than AND."""
     match term:
         case And(parts):
@@ -163,7 +163,7 @@ def written(term: Term, *, inside: str = "") -> str:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(STEPS, max_size=25), st.lists(terms(), min_size=1, max_size=4), st.integers(1, 12), POOL_NAMES)
 def test_a_search_finds_what_a_walk_finds(
-    steps: Sequence[tuple[str, str, Any]], asked: Sequence[Term], limit: int, after: str
+    steps: Sequence[tuple[str, str, Any]], asked: Sequence[Expression], limit: int, after: str
 ) -> None:
     """A pool that a search leaves out earns nothing; one that it wrongly tells of is placed on in vain."""
     world = World()

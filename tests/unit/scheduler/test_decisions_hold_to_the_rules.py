@@ -24,10 +24,10 @@ from suanmesh_scheduler.domain.values import (
     Need,
     Offer,
     Path,
+    PlannedTransfer,
     Pool,
     Quote,
     Result,
-    Route,
     Situation,
     Verdict,
 )
@@ -114,7 +114,10 @@ def test_the_way_home_counts() -> None:
 def test_ways_home_over_one_link_can_all_be_held() -> None:
     """Two results that are each given the whole of the link they share would wait for each other for ever."""
     path = Path(("links/up", "links/x"), 10, 10**8)
-    homes = [Route(f"sites/{end}", replace(path, links=("links/up", f"links/{end}")), 2**30, 10**8) for end in "bcd"]
+    homes = [
+        PlannedTransfer(f"sites/{end}", replace(path, links=("links/up", f"links/{end}")), 2**30, 10**8)
+        for end in "bcd"
+    ]
     rates = [home.rate_bps for home in ways_home(homes)]
 
     assert sum(rates) <= 10**8
@@ -305,7 +308,7 @@ def test_a_placement_lies_on_a_bounded_number_of_hosts() -> None:
 def test_routes_over_one_link_stay_within_it(drawn: list[tuple[int, int, set[str]]], least: int) -> None:
     """The second hold over the link would be refused again and again, and the job never start."""
     routes = [
-        Route(f"sites/{i}", Path(tuple(sorted(over)), 1, bps), size, bps)
+        PlannedTransfer(f"sites/{i}", Path(tuple(sorted(over)), 1, bps), size, bps)
         for i, (bps, size, over) in enumerate(drawn)
         if bps >= least
     ]

@@ -15,9 +15,9 @@ from suanmesh_transport.domain.datasets import (
     Dataset,
     Replica,
     ReplicaState,
-    check_residency,
     published,
     republished,
+    require_residency,
     with_replica,
 )
 from suanmesh_transport.domain.transfers import (
@@ -32,10 +32,10 @@ from suanmesh_transport.domain.transfers import (
     Transfer,
     arrived_before,
     cancelled,
-    check_ask,
     chosen_source,
     made,
     reported,
+    require_valid_ask,
     settled,
 )
 
@@ -165,10 +165,10 @@ def test_data_that_is_there_already_does_not_move() -> None:
 def test_a_user_cannot_move_data_at_the_cost_of_a_placement(field: str) -> None:
     """An account or a reservation named by a stranger must not pay."""
     own = replace(ASK, placement="", reservation="", account="", purpose=Purpose.COPY)
-    check_ask(own, by_service=False)
-    check_ask(ASK, by_service=True)
+    require_valid_ask(own, by_service=False)
+    require_valid_ask(ASK, by_service=True)
     with pytest.raises(InvalidArgument) as caught:
-        check_ask(replace(own, **{field: "x/y"}), by_service=False)
+        require_valid_ask(replace(own, **{field: "x/y"}), by_service=False)
     assert caught.value.facts["field"] == field
 
 
@@ -183,7 +183,7 @@ def test_a_user_cannot_move_data_at_the_cost_of_a_placement(field: str) -> None:
 def test_what_a_transfer_is_for_is_said_with_its_placement(ask: Ask) -> None:
     """A result that passes for an input is not waited for, and its carrier is not paid."""
     with pytest.raises(InvalidArgument) as caught:
-        check_ask(ask, by_service=True)
+        require_valid_ask(ask, by_service=True)
     assert caught.value.facts["field"] == "purpose"
 
 
@@ -238,8 +238,8 @@ def test_data_stays_within_its_jurisdictions(allowed: tuple[str, ...], lies_in: 
     """A copy outside of the law's reach cannot be called back."""
     dataset = replace(DATASET, residency=allowed)
     if fine:
-        check_residency(dataset, "sites/b", lies_in)
+        require_residency(dataset, "sites/b", lies_in)
         return
     with pytest.raises(FailedPrecondition) as caught:
-        check_residency(dataset, "sites/b", lies_in)
+        require_residency(dataset, "sites/b", lies_in)
     assert caught.value.reason == "RESIDENCY_DENIED"

@@ -92,7 +92,7 @@ class MemoryRecords:
         self._rng = rng
         self._database = database or MemoryDatabase()
         self._closed = False
-        self.trouble: Refusal | None = None
+        self.fault: Refusal | None = None
 
     async def apply(self, writes: Sequence[Write], *, fence: int = 0) -> list[Outcome]:
         """Make writes in one transaction."""

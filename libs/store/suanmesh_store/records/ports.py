@@ -70,7 +70,7 @@ class Records(Protocol):
         """
 
     @property
-    def trouble(self) -> Refusal | None:
+    def fault(self) -> Refusal | None:
         """What kept the last transaction from being made; None where nothing did."""
 
     async def close(self) -> None:

@@ -125,14 +125,14 @@ class SqlRecords:
             raise claimed
 
     @property
-    def trouble(self) -> Refusal | None:
+    def fault(self) -> Refusal | None:
         """What kept the last transaction from being made."""
-        return self._group.trouble
+        return self._group.fault
 
     @property
     def components(self) -> Mapping[str, Callable[[], Refusal | None]]:
         """How the health of its service is told of it."""
-        return {"records": lambda: self.trouble}
+        return {"records": lambda: self.fault}
 
     async def close(self) -> None:
         """Finish what is under way and close the database."""

@@ -44,9 +44,9 @@ class SqlLedger:
         return await self._readers.read(lambda connection: answered(connection, query))
 
     @property
-    def trouble(self) -> Refusal | None:
+    def fault(self) -> Refusal | None:
         """What kept the last transaction from being made; None where nothing did."""
-        return self._group.trouble
+        return self._group.fault
 
     async def close(self) -> None:
         """Finish what is under way and close the database."""

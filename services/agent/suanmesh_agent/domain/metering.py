@@ -14,7 +14,7 @@ HELD_BACK_S_MAX = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Allotment:
     """What one task holds from its start to its end, used or not."""
 
     memory_bytes: int
@@ -94,7 +94,7 @@ def squared(mark: MeterMark, charged: MeterMark | None, begun_ns: int) -> tuple[
     return after, None if due.amounts == Amounts() and not due.final else due
 
 
-def amounts(usage: Usage, held: Held) -> Amounts:
+def amounts(usage: Usage, held: Allotment) -> Amounts:
     """Cumulative amounts of a task. Each is rounded down once over the whole run, so that intervals add up to it."""
     return Amounts(
         cpu_us=usage.cpu_us,

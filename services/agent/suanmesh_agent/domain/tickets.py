@@ -21,7 +21,7 @@ class Ticket:
     rate_bps: int
 
 
-def check_ticket(ticket: Ticket, *, site: str, reader: str, now: datetime) -> None:
+def require_ticket(ticket: Ticket, *, site: str, reader: str, now: datetime) -> None:
     """Raise PermissionDenied (`TICKET_INVALID`) unless `reader` may read the ticket's dataset at `site` at `now`."""
     if ticket.source != site:
         raise _invalid(f"is for {ticket.source}, this is {site}")

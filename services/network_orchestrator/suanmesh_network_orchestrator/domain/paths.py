@@ -41,7 +41,7 @@ class Missing(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class NoPath:
     """Why there is no path, with the number that would have to change."""
 
     missing: Missing
@@ -50,7 +50,7 @@ class Obstacle:
     least_latency_us: int = 0
 
 
-def find_path(topology: Topology, query: Query) -> Path | Obstacle:
+def find_path(topology: Topology, query: Query) -> Path | NoPath:
     """The cheapest path within both bounds, then the fastest, then the shortest, then by names of its links."""
     if query.source == query.target:
         return Path((), 0, INT64_MAX, "", 0)
@@ -99,15 +99,15 @@ def _fastest(topology: Topology, query: Query, min_bandwidth_bps: int) -> tuple[
     return None
 
 
-def _obstacle(topology: Topology, query: Query) -> Obstacle:
+def _obstacle(topology: Topology, query: Query) -> NoPath:
     if _fastest(topology, query, 0) is None:
-        return Obstacle(Missing.DISCONNECTED)
+        return NoPath(Missing.DISCONNECTED)
     fastest_wide = _fastest(topology, query, query.min_bandwidth_bps)
     if fastest_wide is not None:
-        return Obstacle(Missing.LATENCY, least_latency_us=_latency_us(fastest_wide))
+        return NoPath(Missing.LATENCY, least_latency_us=_latency_us(fastest_wide))
     widest = _widest(topology, query)
     narrowest = _narrowest(widest)
-    return Obstacle(Missing.BANDWIDTH, link=narrowest.name, available_bps=narrowest.available_bps)
+    return NoPath(Missing.BANDWIDTH, link=narrowest.name, available_bps=narrowest.available_bps)
 
 
 def _widest(topology: Topology, query: Query) -> tuple[Edge, ...]:

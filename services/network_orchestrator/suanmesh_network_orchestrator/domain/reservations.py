@@ -9,7 +9,7 @@ from enum import Enum
 
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import FailedPrecondition, ResourceExhausted, invalid_field
-from suanmesh_network_orchestrator.domain.paths import Missing, Obstacle, Path, Query
+from suanmesh_network_orchestrator.domain.paths import Missing, NoPath, Path, Query
 
 HOLD_INDEX_MAX = 63
 """Inputs of a placement come from at most 32 sites, and its results go to as many."""
@@ -148,7 +148,7 @@ def require_valid_ask(ask: Ask, *, field: str) -> None:
         raise invalid_field(f"{field}.target", "a path joins two different sites")
 
 
-def refusal_for(ask: Ask, obstacle: Obstacle) -> FailedPrecondition | ResourceExhausted:
+def refusal_for(ask: Ask, obstacle: NoPath) -> FailedPrecondition | ResourceExhausted:
     """The obstacle as an answer to a hold."""
     ends = f"from {ask.source} to {ask.target}"
     if obstacle.missing is Missing.BANDWIDTH:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from suanmesh_kernel.filter_fields import Condition, Field, condition_of
-from suanmesh_kernel.filter_terms import And, Comparison, Not, Or, Term, parsed
+from suanmesh_kernel.filter_terms import And, Comparison, Expression, Not, Or, parsed
 from suanmesh_registry.domain.columns import Mask
 
 
@@ -37,7 +37,7 @@ def planned(text: str, fields: Mapping[str, Field]) -> Filter:
     return _filter(parsed(text), fields)
 
 
-def _filter(term: Term, fields: Mapping[str, Field]) -> Filter:
+def _filter(term: Expression, fields: Mapping[str, Field]) -> Filter:
     match term:
         case And(()):
             return lambda columns: np.ones(columns.rows, np.bool_)

@@ -19,9 +19,9 @@ from suanmesh_scheduler.domain.values import (
     Obstacle,
     Offer,
     Path,
+    PlannedTransfer,
     Pool,
     Quote,
-    Route,
     Situation,
     Verdict,
     told,
@@ -99,7 +99,7 @@ def rate_for(available_bps: int, size: int, least_bps: int) -> int:
     return max(1, min(available_bps, useful))
 
 
-def _routes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Route, ...], Obstacle | None]:
+def _routes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[PlannedTransfer, ...], Obstacle | None]:
     """How every input gets there, grouped by source; the first that cannot is the obstacle."""
     by_source: dict[str, int] = {}
     for need in job.needs:
@@ -114,14 +114,14 @@ def _routes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Route
         path = situation.paths.get((source, pool.site), Blocked("disconnected"))
         if isinstance(path, Blocked):
             return (), obstacles.of_path(path, job, source, pool.site)
-        routes.append(Route(source, path, size, rate_for(path.available_bps, size, job.min_bandwidth_bps)))
+        routes.append(PlannedTransfer(source, path, size, rate_for(path.available_bps, size, job.min_bandwidth_bps)))
     together = shared(routes, job.min_bandwidth_bps)
     if isinstance(together, Blocked):
         return (), obstacles.of_path(together, job, together.link, pool.site)
     return together, None
 
 
-def _homes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Route, ...], Obstacle | None]:
+def _homes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[PlannedTransfer, ...], Obstacle | None]:
     """How results get to where they are wanted, grouped by target, were they as large as they may be."""
     by_target: dict[str, int] = {}
     for result in job.results:
@@ -132,11 +132,11 @@ def _homes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Route,
         path = situation.homes.get((pool.site, target), Blocked("disconnected"))
         if isinstance(path, Blocked):
             return (), obstacles.of_path(path, replace(job, min_bandwidth_bps=RESULT_BPS_MIN), pool.site, target)
-        homes.append(Route(target, path, size, rate_for(path.available_bps, size, RESULT_BPS_MIN)))
+        homes.append(PlannedTransfer(target, path, size, rate_for(path.available_bps, size, RESULT_BPS_MIN)))
     return tuple(replace(home, rate_bps=max(RESULT_BPS_MIN, home.rate_bps)) for home in ways_home(homes)), None
 
 
-def ways_home(homes: Sequence[Route]) -> tuple[Route, ...]:
+def ways_home(homes: Sequence[PlannedTransfer]) -> tuple[PlannedTransfer, ...]:
     """Routes of results with rates that can be held together: a link they share is parted among them."""
     together = shared(homes, 1)
     return tuple(homes) if isinstance(together, Blocked) else together
@@ -165,7 +165,7 @@ def _offer(job: JobSpec, pool: Pool, situation: Situation) -> tuple[Offer, Quote
     return offer, quote
 
 
-def _transfer_micros(routes: tuple[Route, ...]) -> int:
+def _transfer_micros(routes: tuple[PlannedTransfer, ...]) -> int:
     """What moving inputs and results costs by the links' prices, rounded up: it is a bound, not a bill."""
     return told(sum(-(-route.bytes * route.path.price_micros_per_mib // MEBIBYTE) for route in routes))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from suanmesh_scheduler.domain.values import Blocked, Route
+from suanmesh_scheduler.domain.values import Blocked, PlannedTransfer
 
 
-def shared(routes: Sequence[Route], least_bps: int) -> tuple[Route, ...] | Blocked:
+def shared(routes: Sequence[PlannedTransfer], least_bps: int) -> tuple[PlannedTransfer, ...] | Blocked:
     """The routes with rates that fit together: each has the least rate, the rest goes by what each could use.
 
     Of a link no more is known than what its widest path has left; together they stay within that. Blocked where a link

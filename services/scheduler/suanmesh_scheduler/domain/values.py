@@ -217,7 +217,7 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class PlannedTransfer:
     """How the inputs from one source reach a candidate, or results one target: `end` is that other site."""
 
     end: str
@@ -256,9 +256,9 @@ class Candidate:
     variant: int = 0
     slots: tuple[tuple[str, int], ...] = ()
     """How many tasks run at a time on which host."""
-    routes: tuple[Route, ...] = ()
+    routes: tuple[PlannedTransfer, ...] = ()
     """How the inputs get there."""
-    homes: tuple[Route, ...] = ()
+    homes: tuple[PlannedTransfer, ...] = ()
     """How the results get to where they are wanted."""
     compute_micros: int | None = None
     transfer_micros: int | None = None

@@ -83,7 +83,7 @@ def published(dataset_id: str, given: Dataset, site: str, now: datetime) -> Data
     return with_replica(fresh, site, ReplicaState.COMPLETE, now)
 
 
-def check_publisher(
+def require_publisher(
     fresh: Dataset, standing: Dataset | None, site: str, *, site_party: str, publishers: Iterable[str]
 ) -> None:
     """Raise PermissionDenied (`NOT_OWNER`) unless `site` may publish `fresh` of its own accord."""
@@ -125,7 +125,7 @@ def with_replica(dataset: Dataset, site: str, state: ReplicaState, now: datetime
     return replace(dataset, replicas=_sorted([*others, Replica(site, state, now)]))
 
 
-def check_residency(dataset: Dataset, target: str, residency: tuple[str, ...]) -> None:
+def require_residency(dataset: Dataset, target: str, residency: tuple[str, ...]) -> None:
     """Raises FailedPrecondition (`RESIDENCY_DENIED`) where data at `target` would lie outside of what is allowed."""
     if dataset.residency and not (residency and set(residency) <= set(dataset.residency)):
         raise FailedPrecondition(

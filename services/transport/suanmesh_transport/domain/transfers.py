@@ -235,7 +235,7 @@ def settled(
     return transfer
 
 
-def check_ask(ask: Ask, *, by_service: bool) -> None:
+def require_valid_ask(ask: Ask, *, by_service: bool) -> None:
     """Raises InvalidArgument (`FIELD_INVALID`)."""
     if not 0 <= ask.rate_bps <= RATE_BPS_MAX:
         raise _invalid("rate_bps", f"{ask.rate_bps} is not within 0 to {RATE_BPS_MAX}")

@@ -30,7 +30,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Fence:
+class CgroupFiles:
     """What the shim needs of a task's groups: where to enter, where to read."""
 
     join: tuple[str, ...]
@@ -45,7 +45,7 @@ class Fence:
 class Hierarchy(Protocol):
     """One version of control groups below a root."""
 
-    def make(self, group: str, bounds: Bounds) -> Fence:
+    def make(self, group: str, bounds: Bounds) -> CgroupFiles:
         """Make the group with its bounds; making it again changes nothing. Raises OSError."""
 
     def folders(self, group: str) -> Iterator[Path]:
@@ -69,7 +69,7 @@ class Cgroups:
             self.remove("probe")
         return True
 
-    def make(self, task: str, bounds: Bounds) -> Fence:
+    def make(self, task: str, bounds: Bounds) -> CgroupFiles:
         """Make the task's groups with their bounds. Raises OSError."""
         return self._hierarchy.make(f"{_PARENT}/{self._site}/{task}", bounds)
 
@@ -86,7 +86,7 @@ class CgroupV1:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def make(self, group: str, bounds: Bounds) -> Fence:
+    def make(self, group: str, bounds: Bounds) -> CgroupFiles:
         """As `Hierarchy`."""
         cpu, cpuacct, memory, pids = self.folders(group)
         for controller, folder in zip(_V1_CONTROLLERS, (cpu, cpuacct, memory, pids), strict=True):
@@ -101,7 +101,7 @@ class CgroupV1:
                 (memory / "memory.memsw.limit_in_bytes").write_text(str(bounds.memory_bytes))
         if bounds.processes:
             (pids / "pids.max").write_text(str(bounds.processes))
-        return Fence(
+        return CgroupFiles(
             # `tasks` moves one thread, and so need not keep every process of the host from forking meanwhile.
             join=tuple(str(folder / "tasks") for folder in (cpu, cpuacct, memory, pids)),
             members=tuple(str(folder / "cgroup.procs") for folder in (cpu, cpuacct, memory, pids)),
@@ -121,7 +121,7 @@ class CgroupV2:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def make(self, group: str, bounds: Bounds) -> Fence:
+    def make(self, group: str, bounds: Bounds) -> CgroupFiles:
         """As `Hierarchy`."""
         (folder,) = self.folders(group)
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ class CgroupV2:
                 (folder / "memory.swap.max").write_text("0")
         if bounds.processes:
             (folder / "pids.max").write_text(str(bounds.processes))
-        return Fence(
+        return CgroupFiles(
             join=(str(folder / "cgroup.procs"),),
             members=(str(folder / "cgroup.procs"),),
             cpu_file=str(folder / "cpu.stat"),

@@ -28,7 +28,7 @@ from suanmesh_agent.engines.process.confinement import IMAGE, SCRATCH_PARTS
 from suanmesh_agent.engines.process.fork_server import ForkServer
 from suanmesh_agent.engines.process.kept_log import KeptLog
 from suanmesh_agent.engines.process.layout import Confined, Layout
-from suanmesh_agent.engines.process.probe import trouble
+from suanmesh_agent.engines.process.probe import fault
 from suanmesh_agent.engines.process.processes import kill
 from suanmesh_agent.engines.process.sandbox import Sandbox
 from suanmesh_agent.engines.process.task_folders import TaskFolders, read_facts
@@ -85,9 +85,9 @@ class ProcessEngine:
         """As `Engine`."""
         return Capabilities(walled=self._layout.sandbox is not None)
 
-    def trouble(self) -> str:
+    def fault(self) -> str:
         """What keeps tasks from running here; empty where nothing does. Runs one."""
-        return trouble(self._layout, self._fork_server)
+        return fault(self._layout, self._fork_server)
 
     def close(self) -> None:
         """End what only the agent needs; tasks go on."""

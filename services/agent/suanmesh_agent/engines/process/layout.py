@@ -10,13 +10,13 @@ from typing import Any
 
 from suanmesh_agent.domain.tasks import PROCESSES_MAX, SCRATCH_BYTES_UNASKED, TaskKey, TaskSpec, UserRange
 from suanmesh_agent.engines.process import images
-from suanmesh_agent.engines.process.cgroups import Bounds, Cgroups, Fence
+from suanmesh_agent.engines.process.cgroups import Bounds, CgroupFiles, Cgroups
 from suanmesh_agent.engines.process.confinement import SCRATCH_PARTS
 from suanmesh_agent.engines.process.sandbox import INSIDE, Places, Sandbox, with_variables
 
 RUN_FOLDER = Path("/run/suanmesh")
 """Where an agent with root keeps the users of tasks, and where their mounts lie; the same for all agents of a host."""
-_NO_FENCE = Fence(join=(), members=(), cpu_file="", oom_file="", pids_file="")
+_NO_CGROUP = CgroupFiles(join=(), members=(), cpu_file="", oom_file="", pids_file="")
 _PRLIMIT = Path("/usr/bin/prlimit")
 _BLOCK_BYTES = 4096
 _SANDBOX_PROCESSES, _SPARE_PROCESSES = 2, 16
@@ -106,7 +106,7 @@ class Layout:
     def _shim_spec(self, spec: TaskSpec) -> dict[str, Any]:
         home, places = self.home(spec.key), self._places(spec)
         walls = Path("bwrap" if self.confined else self.sandbox.program).name if self.sandbox else ""
-        fence = self._fence(spec)
+        fence = self._cgroup_files(spec)
         counted = bool(fence.pids_file or self.confined)
         command = with_variables(spec.command, spec.variables)
         if self.sandbox and not counted and _PRLIMIT.exists():  # in the sandbox's user namespace only its own count
@@ -168,9 +168,9 @@ class Layout:
             limits["RLIMIT_FSIZE"] = spec.scratch_bytes + _BLOCK_BYTES
         return limits
 
-    def _fence(self, spec: TaskSpec) -> Fence:
+    def _cgroup_files(self, spec: TaskSpec) -> CgroupFiles:
         if self.cgroups is None:
-            return _NO_FENCE
+            return _NO_CGROUP
         bounds = Bounds(spec.cpu_milli, spec.memory_bytes, self._processes)
         return self.cgroups.make(f"{spec.key.placement}-{spec.key.index}", bounds)
 

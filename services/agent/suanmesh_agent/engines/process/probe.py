@@ -18,7 +18,7 @@ _PROBE_S = 15
 _SCRATCH_BYTES = 1 << 20
 
 
-def trouble(layout: Layout, fork_server: ForkServer) -> str:
+def fault(layout: Layout, fork_server: ForkServer) -> str:
     """What keeps a task from running under `layout`; empty where nothing does. Takes a fraction of a second."""
     layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".probe-", dir=layout.folder.parent) as name:

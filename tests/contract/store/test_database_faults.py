@@ -18,7 +18,7 @@ from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_store import KeyspaceError
-from suanmesh_store.etcd import _troubles
+from suanmesh_store.etcd import _as_keyspace_errors
 from suanmesh_store.keyspace import KeyspaceErrorKind
 from suanmesh_store.keyspace_errors import refusal_of as refusal_of_keyspace
 from suanmesh_store.records import Put, RecordKind, Write, open_records
@@ -126,16 +126,16 @@ def _kinds(kind: type[Exception]) -> Iterator[type[Exception]]:
 def test_every_error_of_etcd_is_trouble(kind: type[Exception]) -> None:
     """An error of etcd that nobody foresaw would end the process that meets it."""
     fault = kind() if kind is suanmesh_etcd3.Compacted else kind("said")
-    with pytest.raises(KeyspaceError) as caught, _troubles():
+    with pytest.raises(KeyspaceError) as caught, _as_keyspace_errors():
         raise fault
 
     assert isinstance(refusal_of_keyspace(caught.value), Refusal)
 
 
-@pytest.mark.parametrize("trouble", list(KeyspaceErrorKind))
-def test_every_trouble_is_a_refusal(trouble: KeyspaceErrorKind) -> None:
+@pytest.mark.parametrize("error", list(KeyspaceErrorKind))
+def test_every_error_is_a_refusal(error: KeyspaceErrorKind) -> None:
     """The same for what the store says of a keyspace."""
-    assert isinstance(refusal_of_keyspace(KeyspaceError(trouble, "said")), Refusal)
+    assert isinstance(refusal_of_keyspace(KeyspaceError(error, "said")), Refusal)
 
 
 async def test_a_worker_that_is_closed_says_so() -> None:
@@ -165,11 +165,11 @@ async def test_a_disk_that_is_full_is_named_and_passes(small_disk: Path) -> None
 
     with pytest.raises(Unavailable, match="DISK_FULL"):
         await records.apply([write])
-    assert records.trouble is not None
+    assert records.fault is not None
     (small_disk / "filler").unlink()
     await records.apply([write])
 
-    assert records.trouble is None
+    assert records.fault is None
     assert list(await records.get_many(JOBS, ["jobs/j"])) == ["jobs/j"]
     await records.close()
 
