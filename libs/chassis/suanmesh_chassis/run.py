@@ -15,6 +15,7 @@ from typing import TypeVar
 import structlog
 
 from suanmesh_chassis.ca import server_name
+from suanmesh_chassis.event_loop import run_on_loop
 from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.lifecycle import Lifecycle
 from suanmesh_chassis.memory import give_memory_back
@@ -84,7 +85,7 @@ def main(
         return EXIT_SETTINGS
     if arguments:
         return 0
-    return asyncio.run(_serve(area, common, own, build, edge=edge))
+    return run_on_loop(_serve(area, common, own, build, edge=edge))
 
 
 async def _serve(
