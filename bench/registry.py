@@ -34,15 +34,15 @@ PAGE = 50
 WALKS = 3
 """How many of the searches are also made by the walk, which takes seconds for each."""
 FILTERS = (
-    'architecture = "x86_64" AND phase = ACTIVE AND free.cpu_milli >= 16000 AND engines : "cuda12" '
+    'architecture = "x86_64" AND phase = ACTIVE AND free.cpu_milli >= 16000 AND runtimes : "cuda12" '
     'AND site.residency : "cn"',
     'host_capacity.devices.class : "gpu" AND host_capacity.devices.model : "H*" AND free.memory_bytes >= 34359738368 '
     "AND site.liveness = ALIVE AND generation > 2",
     'architecture = "aarch64" AND site.city_code = "520100" AND site.pue_milli < 1200 AND capabilities.quantity : '
     '"tasks_walled_off" AND create_time >= "2023-12-01"',
-    '(architecture = "x86_64" OR engines : "bash") AND NOT phase = ACTIVE AND party : "9" AND free.cpu_milli < 9000',
+    '(architecture = "x86_64" OR runtimes : "bash") AND NOT phase = ACTIVE AND party : "9" AND free.cpu_milli < 9000',
     'name : "site-049" AND architecture = "x86_64" AND phase = ACTIVE AND free.cpu_milli > 1 AND party = "parties/p8"',
-    'architecture = "riscv64" AND phase = ACTIVE AND free.cpu_milli > 1 AND engines : "bash" AND site.residency : "eu"',
+    'architecture = "riscv64" AND phase = ACTIVE AND free.cpu_milli > 1 AND runtimes:"bash" AND site.residency : "eu"',
 )
 
 

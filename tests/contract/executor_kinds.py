@@ -20,7 +20,7 @@ from suanmesh_agent.engines.process.sandbox import Sandbox
 from suanmesh_agent.task_run import until_over
 from suanmesh_local import tools
 
-ENGINE = (Path(sys.prefix), Path(sys.base_prefix))
+RUNTIMES = (Path(sys.prefix), Path(sys.base_prefix))
 KINDS = ["plain", "cgroups", "sandbox", "sandbox-cgroups", "sandbox-folder"]
 
 
@@ -68,7 +68,7 @@ def make_executor(kind: str, folder: Path, permission: Path | None = None, **mor
     sandbox = cgroups = confined = None
     if "sandbox" in kind:
         program = _bwrap()
-        sandbox = Sandbox(program, ENGINE) if program else None
+        sandbox = Sandbox(program, RUNTIMES) if program else None
         if sandbox is None or not sandbox.usable():
             pytest.skip("no bubblewrap here")
     if "cgroups" in kind:
@@ -76,12 +76,12 @@ def make_executor(kind: str, folder: Path, permission: Path | None = None, **mor
         if not cgroups.usable():
             pytest.skip("no control groups here")
     if os.geteuid() == 0:
-        confined = Confined(UserRange(), ENGINE, "" if "folder" in kind else images.formatter())
+        confined = Confined(UserRange(), RUNTIMES, "" if "folder" in kind else images.formatter())
     elif "folder" in kind:
         pytest.skip("without root, scratch is a folder in every kind")
     path = (Path(sys.prefix) / "bin",)
     walls = {"sandbox": sandbox, "cgroups": cgroups, "confined": confined}
-    return ProcessExecutor(folder, engine_path=path, permission=permission, **walls, **more)
+    return ProcessExecutor(folder, runtime_path=path, permission=permission, **walls, **more)
 
 
 def a_task(code: str, **fields: object) -> TaskSpec:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from executor_kinds import ENGINE, ProcessExecutor, a_task, log_says, make_executor
+from executor_kinds import RUNTIMES, ProcessExecutor, a_task, log_says, make_executor
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskState
 from suanmesh_agent.engines.process.processes import memory_bytes
@@ -291,7 +291,7 @@ async def test_a_sandboxed_task_sees_its_own_folders_only(executor: ProcessExecu
         "assert socket.if_nameindex() == [(1, 'lo')], socket.if_nameindex()\n"
         "assert all(int(p) < 10 for p in os.listdir('/proc') if p.isdigit())\n"
     )
-    code = code.replace("not os.path.exists('/root') and ", "") if str(ENGINE[1]).startswith("/root") else code
+    code = code.replace("not os.path.exists('/root') and ", "") if str(RUNTIMES[1]).startswith("/root") else code
     task = a_task(code, inputs=(("in", replica),))
     await executor.start(task)
     look = await executor.over(task.key)

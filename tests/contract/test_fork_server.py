@@ -155,7 +155,7 @@ def _lives(pid: int) -> bool:
 
 async def test_a_fork_server_ends_with_its_agent(tmp_path: Path) -> None:
     """Every restart of an agent would else leave a process behind."""
-    executor = ProcessExecutor(tmp_path / "tasks", sandbox=None, cgroups=None, engine_path=(Path("/usr/bin"),))
+    executor = ProcessExecutor(tmp_path / "tasks", sandbox=None, cgroups=None, runtime_path=(Path("/usr/bin"),))
     task = a_task("", command=("true",))
     await executor.start(task)
     await executor.over(task.key)

@@ -200,7 +200,7 @@ GUESSES = {
     "target": "sites/shanghai",
     "currency": "CNY",
     "price_book": "priceBooks/shanghai",
-    "engine": "python3",
+    "runtime": "python3",
     "command": "python3",
     "dataset": "datasets/none",
     "mount": "in/data",

@@ -33,7 +33,7 @@ account: accounts/demo
 ask: {cpu_milli: 100, memory_bytes: 64MiB}
 package:
   variants:
-    - {engine: python3, command: [python3, -c, "import time; print('up', flush=True); time.sleep(600)"]}
+    - {runtime: python3, command: [python3, -c, "import time; print('up', flush=True); time.sleep(600)"]}
 max_duration_s: 900
 """
 

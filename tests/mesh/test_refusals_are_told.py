@@ -32,7 +32,7 @@ MIB = 1 << 20
 GOOD = """
 account: accounts/demo
 ask: {cpu_milli: 100, memory_bytes: 64MiB}
-package: {variants: [{engine: python3, command: [python3, -V]}]}
+package: {variants: [{runtime: python3, command: [python3, -V]}]}
 max_duration_s: 10
 """
 

@@ -107,7 +107,7 @@ class SiteProcess:
             host=self._place.site,
             architecture="x86_64",
             capacity=self._capacity,
-            engines=("python3",),
+            runtimes=("python3",),
             simulated=True,
             walled=True,
             sha256_bytes_per_s=RATE_BYTES_PER_S,

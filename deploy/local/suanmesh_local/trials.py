@@ -27,7 +27,7 @@ def job(code: str, *, cpu_milli: int = 200, inputs: Sequence[str] = (), outputs:
         package=job_pb2.Package(
             variants=[
                 job_pb2.Variant(
-                    engine="python3",
+                    runtime="python3",
                     command=["python3", "task.py"],
                     artefacts=[job_pb2.Artefact(path="task.py", content=code.encode())],
                 )

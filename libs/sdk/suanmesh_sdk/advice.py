@@ -66,8 +66,8 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "DISK_FAULT": Text("The site's disk does not take what arrives.", "站点的磁盘无法写入到达的数据。"),
     "DISK_FULL": Text("The site's disk has no room for it.", "站点的磁盘没有空间。"),
     "DONE": Text("Everything has run, and the results are where they are wanted.", "已全部运行，结果已送达。"),
-    "ENGINE_MISSING": Text(
-        "The site does not have the engine {engine}, which it offered.", "站点没有所报的引擎 {engine}。"
+    "RUNTIME_MISSING": Text(
+        "The site does not have the runtime {runtime}, which it offered.", "站点没有所报的运行环境 {runtime}。"
     ),
     "EXIT_STATUS": Text(
         "Task {task} ended with status {exit_status}; read its log.",

@@ -46,10 +46,10 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
         Text("Add a variant for that architecture.", "增加该架构的变体。"),
         (Text("no variant runs on {architecture}", "没有可在 {architecture} 上运行的变体"),),
     ),
-    "ENGINE": ObstacleText(
-        Text("The pool offers none of the engines the package needs.", "资源池不提供程序包所需的任何引擎。"),
-        Text("Name an engine the pool has, such as `process`.", "改用资源池具有的引擎，例如 `process`。"),
-        (Text("{resource} offers none of {engines}", "{resource} 不提供 {engines}"),),
+    "RUNTIME": ObstacleText(
+        Text("The pool offers none of the runtimes the package needs.", "资源池不提供程序包所需的任何运行环境。"),
+        Text("Name a runtime the pool has, such as `python3`.", "改用资源池具有的运行环境，例如 `python3`。"),
+        (Text("{resource} offers none of {runtimes}", "{resource} 不提供 {runtimes}"),),
     ),
     "CPU": ObstacleText(
         Text("No host, or not enough hosts, have that many cores free.", "没有主机，或没有足够的主机，空出这么多核。"),

@@ -38,7 +38,7 @@ class Inventory:
     host: str
     architecture: str
     capacity: Capacity
-    engines: tuple[str, ...]
+    runtimes: tuple[str, ...]
     simulated: bool
     walled: bool
     """Whether a task sees nothing of the host but what is its own."""
@@ -48,7 +48,7 @@ class Inventory:
 
 
 def take_stock(settings: AgentSettings, now: datetime, *, walled: bool) -> Inventory:
-    """Read the host and measure it; takes a fraction of a second. The engine knows whether tasks are walled off."""
+    """Read the host and measure it; takes a fraction of a second. The runtime knows whether tasks are walled off."""
     cores = psutil.cpu_count() or 1
     memory = psutil.virtual_memory().total
     free = shutil.disk_usage(settings.data_dir).free
@@ -63,7 +63,7 @@ def take_stock(settings: AgentSettings, now: datetime, *, walled: bool) -> Inven
         host=re.sub(r"[^a-z0-9-]+", "-", platform.node().lower()).strip("-")[:63] or "host",
         architecture=_ARCHITECTURES.get(machine, machine),
         capacity=capacity,
-        engines=_engines(settings.engine_prefix),
+        runtimes=_runtimes(settings.runtime_prefix),
         simulated=bool(settings.devices),
         walled=walled,
         sha256_bytes_per_s=_best_rate(lambda data: hashlib.sha256(data).digest()),
@@ -80,7 +80,7 @@ def descriptor(settings: AgentSettings, found: Inventory, generation: int) -> po
         architecture=found.architecture,
         hosts=[pool_pb2.Host(name=found.host)],
         host_capacity=capacity_to(found.capacity),
-        engines=found.engines,
+        runtimes=found.runtimes,
         generation=generation,
         capacity_origin=capacity_pb2.ORIGIN_SIMULATED if found.simulated else capacity_pb2.ORIGIN_PROBED,
     )
@@ -101,7 +101,7 @@ def descriptor(settings: AgentSettings, found: Inventory, generation: int) -> po
     return made
 
 
-def _engines(prefix: Path) -> tuple[str, ...]:
+def _runtimes(prefix: Path) -> tuple[str, ...]:
     """Interpreters a task finds under their own names in the environment it may read."""
     found = sorted(
         path.name for path in (prefix / "bin").glob("python3*") if re.fullmatch(r"python3(\.\d+)?", path.name)

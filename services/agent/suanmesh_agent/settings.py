@@ -69,7 +69,7 @@ class AgentSettings:
     """Price book of the on-demand offer, `priceBooks/{book}`; empty offers nothing."""
     max_duration_s: int = 0
     """Longest run of one placement under the offer in seconds; 0 for no bound."""
-    engine_prefix: Path = Path(sys.prefix)
+    runtime_prefix: Path = Path(sys.prefix)
     """Python environment tasks find as `python3`; they may read it whole."""
     bwrap: str = "bwrap"
     """The bubblewrap program. Where it is not found or does not work, only tasks of the site's own party run."""

@@ -25,7 +25,7 @@ from suanmesh_agent.engines.process.cgroups import Cgroups
 from suanmesh_agent.engines.process.confinement import SCRATCH_PARTS
 from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.engines.process.layout import Confined
-from suanmesh_agent.engines.process.sandbox import Sandbox, engine_folders
+from suanmesh_agent.engines.process.sandbox import Sandbox, runtime_folders
 from suanmesh_agent.engines.process.users import ids_given_out
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.health import Health
@@ -84,9 +84,9 @@ class SiteOffers:
         return Admission(self.found.walled, self.journal.fact(OWN_PARTY) or "", self.strangers_unsandboxed)
 
     @property
-    def engines(self) -> tuple[str, ...]:
+    def runtimes(self) -> tuple[str, ...]:
         """Interpreters by their names."""
-        return self.found.engines
+        return self.found.runtimes
 
     @property
     def capacity(self) -> Capacity:
@@ -126,7 +126,7 @@ def open_engine(settings: AgentSettings) -> ProcessEngine:
             settings.data_dir / "tasks",
             sandbox=sandbox,
             cgroups=cgroups,
-            engine_path=(settings.engine_prefix / "bin",),
+            runtime_path=(settings.runtime_prefix / "bin",),
             confined=confined,
             lives_with=settings.lives_with,
             permission=settings.data_dir / PERMISSION,
@@ -143,9 +143,9 @@ def open_engine(settings: AgentSettings) -> ProcessEngine:
 
 def _walls(settings: AgentSettings) -> list[tuple[Sandbox | None, Confined | None]]:
     """What to run tasks in, the best first: with root also users of their own, and file systems for their scratch."""
-    engines = engine_folders(settings.engine_prefix)
+    runtimes = runtime_folders(settings.runtime_prefix)
     bwrap = shutil.which(settings.bwrap)
-    sandboxes: list[Sandbox | None] = [Sandbox(bwrap, engines)] if bwrap else []
+    sandboxes: list[Sandbox | None] = [Sandbox(bwrap, runtimes)] if bwrap else []
     sandboxes.append(None)
     if os.geteuid() != 0:
         return [(sandbox, None) for sandbox in sandboxes]
@@ -153,7 +153,7 @@ def _walls(settings: AgentSettings) -> list[tuple[Sandbox | None, Confined | Non
     if clash := users.clash(ids_given_out()):
         raise InvalidArgument("FIELD_INVALID", f"the user ids for tasks: {clash}", field="task_user_first")
     formatters = [program for program in (images.formatter(),) if program] + [""]
-    confined = [Confined(users, engines, formatter) for formatter in formatters]
+    confined = [Confined(users, runtimes, formatter) for formatter in formatters]
     return [(sandbox, each) for sandbox in sandboxes for each in confined] + [(None, None)]
 
 

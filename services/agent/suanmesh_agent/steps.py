@@ -58,7 +58,7 @@ class Offers(Protocol):
     """What the site has to give."""
 
     @property
-    def engines(self) -> tuple[str, ...]:
+    def runtimes(self) -> tuple[str, ...]:
         """Interpreters by their names."""
 
     @property
@@ -278,7 +278,7 @@ class Steps:
             wire.work_from(placement),
             capacity=self._offers.capacity,
             taken=self._offers.taken(but=placement.name),
-            engines=self._offers.engines,
+            runtimes=self._offers.runtimes,
         )
 
     async def _all_over(self, carried: Carried, keys: list[TaskKey]) -> None:

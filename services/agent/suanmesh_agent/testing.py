@@ -95,7 +95,7 @@ class FakeOffers:
     """Two cores, and what of them the journal says is taken."""
 
     journal: Journal
-    engines: tuple[str, ...] = ("python3",)
+    runtimes: tuple[str, ...] = ("python3",)
     capacity: Capacity = field(default_factory=lambda: Capacity(2000, 2**30, 2**30))
     admission: Admission = field(default_factory=lambda: Admission(walled=False, own_party=OWN_PARTY))
 
@@ -126,7 +126,7 @@ class FakeSite:
             self.folder / "tasks",
             sandbox=None,
             cgroups=None,
-            engine_path=(Path(sys.prefix) / "bin",),
+            runtime_path=(Path(sys.prefix) / "bin",),
             permission=self.permission.path,
         )
         meter = Meter(site, journal, self.accounting, PlainSigner(), clock, seeded_rng(1))
@@ -182,7 +182,7 @@ def a_placement(code: str, name: str = "placements/p1", **fields: object) -> pla
     )
     work = placement.work
     work.ask.cpu_milli, work.ask.memory_bytes = 1000, 2**28
-    work.variant.engine = "python3"
+    work.variant.runtime = "python3"
     work.variant.command.extend(["python3", "-c", code])
     work.outputs.add(output_id="result", mount="out")
     work.count, work.max_duration_s = 1, 60

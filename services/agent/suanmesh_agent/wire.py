@@ -29,7 +29,7 @@ def work_from(placement: placement_pb2.Placement) -> Work:
         artefacts=tuple((artefact.path, artefact.content) for artefact in work.variant.artefacts),
         inputs=tuple((given.dataset, given.mount) for given in work.inputs),
         outputs=tuple((made.output_id, made.mount) for made in work.outputs),
-        engine=work.variant.engine,
+        runtime=work.variant.runtime,
         max_duration_s=work.max_duration_s,
         at_once=sum(run.tasks for leg in placement.legs for run in leg.hosts) or max(1, work.count),
         keep_going=work.on_failure == job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING,

@@ -143,7 +143,7 @@ def some_pool(name: str, chance: random.Random) -> pool_pb2.Pool:
         architecture=chance.choice(("x86_64", "aarch64")),
         hosts=[pool_pb2.Host(name=f"h{number}") for number in range(chance.randint(1, 4))],
         host_capacity=some_capacity(chance, share=1),
-        engines=chance.sample(("python3.11", "python3.12", "bash", "cuda12"), 2),
+        runtimes=chance.sample(("python3.11", "python3.12", "bash", "cuda12"), 2),
         generation=chance.randint(1, 9),
         phase=chance.choice(pool_pb2.Pool.Phase.values()[1:]),
         offers=[

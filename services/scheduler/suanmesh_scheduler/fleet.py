@@ -57,7 +57,7 @@ class Fleet:
             architecture=pool.architecture,
             hosts=_with_disk(free_hosts(pool.name, capacities, self._bookings.of(pool.name)), state),
             offers=tuple(Offer(o.name, o.price_book, o.max_duration_s) for o in pool.offers),
-            engines=frozenset(pool.engines),
+            runtimes=frozenset(pool.runtimes),
             capabilities={c.quantity: c.value for c in pool.capabilities},
             residency=frozenset(site.residency) if site else frozenset(),
             active=pool.phase == pool_pb2.Pool.PHASE_ACTIVE,

@@ -51,7 +51,7 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec
         account=job.account,
         count=max(1, job.task.count),
         gang=job.task.gang,
-        variants=tuple(Variant(v.architecture, v.engine) for v in job.package.variants),
+        variants=tuple(Variant(v.architecture, v.runtime) for v in job.package.variants),
         needs=tuple(needs),
         results=tuple(Result(output.deliver_to, output.max_bytes) for output in job.outputs if output.deliver_to),
         allow_sites=frozenset(limits.allow_sites),

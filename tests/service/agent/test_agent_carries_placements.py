@@ -79,7 +79,7 @@ def told(report: TaskReport) -> str:
     [
         ({"cpu": 3000}, "CAPACITY_TAKEN (missing 1000, quantity cpu_milli)"),
         ({"memory": 2**31}, "CAPACITY_TAKEN (missing 1073741824, quantity memory_bytes)"),
-        ({"engine": "matlab"}, "ENGINE_MISSING (engine matlab)"),
+        ({"runtime": "matlab"}, "RUNTIME_MISSING (runtime matlab)"),
         ({"mount": "../../etc"}, "PATH_INVALID (path ../../etc)"),
     ],
 )
@@ -90,7 +90,7 @@ async def test_what_does_not_fit_is_refused_with_the_numbers(
     placement = a_placement("pass")
     placement.work.ask.cpu_milli = int(str(fields.get("cpu", 1000)))
     placement.work.ask.memory_bytes = int(str(fields.get("memory", 2**28)))
-    placement.work.variant.engine = str(fields.get("engine", "python3"))
+    placement.work.variant.runtime = str(fields.get("runtime", "python3"))
     placement.work.outputs[0].mount = str(fields.get("mount", "out"))
     world.scheduler.put(placement)
     async with world.agent():

@@ -46,7 +46,7 @@ class Site:
         self.replicas = Replicas(folder)
         self.manifest = self.replicas.take_in({"": write_numbers(folder / "data", 2, 6 * MIB)})
         self.signer = Signer(new_signing_key(), service_id(NODE, "transport"))
-        self.engine = ProcessEngine(folder / "tasks", sandbox=None, cgroups=None, engine_path=())
+        self.engine = ProcessEngine(folder / "tasks", sandbox=None, cgroups=None, runtime_path=())
         self.transport = FakeTransport()
         self.transport.ticket_key.key_id = self.signer.key_id
         self.transport.ticket_key.public_key = self.signer.public_key

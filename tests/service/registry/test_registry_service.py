@@ -112,7 +112,7 @@ class Agent:
             architecture="x86_64",
             hosts=[pool_pb2.Host(name="h")],
             host_capacity=capacity_pb2.Capacity(cpu_milli=cpu_milli, memory_bytes=1 << 30),
-            engines=["python3.11"],
+            runtimes=["python3.11"],
             generation=generation,
             capacity_origin=capacity_pb2.ORIGIN_PROBED,
         )

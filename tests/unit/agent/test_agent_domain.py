@@ -92,9 +92,9 @@ def test_devices_are_counted() -> None:
     """A card is given to one task at a time."""
     gpus = Capacity(4000, 2**30, 0, (Device("gpu", "x", 2),))
     taken = Capacity(devices=(Device("gpu", "x", 1),))
-    no = objection(a_work(Capacity(devices=(Device("gpu", "x", 2),))), capacity=gpus, taken=taken, engines=["python3"])
+    no = objection(a_work(Capacity(devices=(Device("gpu", "x", 2),))), capacity=gpus, taken=taken, runtimes=["python3"])
     assert no == StateReason("CAPACITY_TAKEN", {"quantity": "gpu", "missing": "1"})
-    assert not objection(a_work(Capacity(1000)), capacity=gpus, taken=taken, engines=["python3"])
+    assert not objection(a_work(Capacity(1000)), capacity=gpus, taken=taken, runtimes=["python3"])
 
 
 def test_the_cause_is_told_not_the_consequence() -> None:
@@ -139,7 +139,7 @@ def test_a_job_in_waves_takes_only_the_room_of_one_wave() -> None:
     work = replace(a_work(Capacity(500, 1, 1)), count=1000, at_once=4)
 
     assert work.capacity == Capacity(2000, 4, 4)
-    assert not objection(work, capacity=Capacity(2000, 4, 4), taken=Capacity(0, 0, 0), engines=["python3"])
+    assert not objection(work, capacity=Capacity(2000, 4, 4), taken=Capacity(0, 0, 0), runtimes=["python3"])
 
 
 def a_work(task: Capacity) -> Work:

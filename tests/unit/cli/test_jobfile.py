@@ -29,7 +29,7 @@ ask:
     - {class: gpu, any_of_models: [A100, H100], count: 1}
 package:
   variants:
-    - engine: python3.11
+    - runtime: python3.11
       command: [python3, train.py, "1"]
       artefacts:
         - {path: train.py, file: ./code/train.py}

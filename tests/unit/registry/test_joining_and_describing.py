@@ -36,7 +36,7 @@ def a_descriptor(**changes: object) -> Descriptor:
         architecture="x86_64",
         hosts=(Host("h1"), Host("h2", Capacity(500, 100, 10))),
         host_capacity=Capacity(1000, 200, 20),
-        engines=("python3.11",),
+        runtimes=("python3.11",),
         capabilities=(Capability("sha256_bytes_per_s", 10, "B/s"),),
         offers=("sites/a/pools/main/offers/standard",),
         generation=1,
@@ -177,7 +177,7 @@ def test_a_wrong_site_is_refused_by_field(changes: dict[str, object], field: str
         {"host_capacity": Capacity(1, 1, 1, tuple(Device("gpu", f"A{n}", 1) for n in range(17)))},
         {"capabilities": (Capability("q", -1, "u"),)},
         {"offers": ("sites/b/pools/main/offers/o",)},
-        {"engines": ("python 3",)},
+        {"runtimes": ("python 3",)},
     ],
 )
 def test_a_descriptor_that_cannot_be_true_is_refused(changes: dict[str, object]) -> None:

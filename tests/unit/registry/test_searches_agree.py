@@ -36,7 +36,7 @@ DEVICES = st.fixed_dictionaries(
 )
 CAPACITIES = st.fixed_dictionaries({"cpu_milli": NUMBERS, "devices": some(DEVICES)})
 POOLS_DRAWN = st.fixed_dictionaries(
-    {"architecture": TEXTS, "engines": some(TEXTS.filter(bool)), "generation": NUMBERS, "phase": ORIGINS},
+    {"architecture": TEXTS, "runtimes": some(TEXTS.filter(bool)), "generation": NUMBERS, "phase": ORIGINS},
     optional={
         "host_capacity": CAPACITIES,
         "hosts": some(st.fixed_dictionaries({"name": TEXTS}, optional={"capacity": CAPACITIES})),
@@ -62,7 +62,7 @@ PATHS = st.sampled_from(
     [
         path
         for path in fields()
-        if path.rpartition(".")[2] in ("name", "architecture", "engines", "generation", "phase", "cpu_milli", "value")
+        if path.rpartition(".")[2] in ("name", "architecture", "runtimes", "generation", "phase", "cpu_milli", "value")
         or path.endswith((".class", "shareable", "count", "_time", "residency", "city_code", "liveness", "pue_milli"))
     ]
 )

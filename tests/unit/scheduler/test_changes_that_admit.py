@@ -233,7 +233,7 @@ def test_a_later_deadline_leaves_time_to_ask_for_it() -> None:
     ("job", "fields", "code"),
     [
         (replace(JOB, variants=(Variant("aarch64"),)), {}, "ARCHITECTURE"),
-        (replace(JOB, variants=(Variant(engine="r"),)), {}, "ENGINE"),
+        (replace(JOB, variants=(Variant(runtime="r"),)), {}, "RUNTIME"),
         (replace(JOB, refused_by=frozenset({"sites/a"})), {}, "REFUSED_BY_SITE"),
         (JOB, {"active": False}, "POOL_PHASE"),
         (JOB, {"alive": False}, "SITE_NOT_ALIVE"),

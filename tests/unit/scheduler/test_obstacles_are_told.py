@@ -61,7 +61,7 @@ def there(**fields: object) -> Situation:
 MOVING = replace(JOB, needs=(NEED,), max_latency_us=7)
 CASES: dict[str, tuple[JobSpec, Situation, str, str]] = {
     "architecture": (replace(JOB, variants=(Variant("aarch64"),)), SITUATION, "ARCHITECTURE", "x86_64"),
-    "engine": (replace(JOB, variants=(Variant(engine="r"),)), SITUATION, "ENGINE", "none of r"),
+    "runtime": (replace(JOB, variants=(Variant(runtime="r"),)), SITUATION, "RUNTIME", "none of r"),
     "cores": (asking(cpu_milli=5000), SITUATION, "CPU", "no host of sites/a/pools/p has more than 4000"),
     "cores of the nearest": (
         replace(JOB, ask=Ask(5000, 1 << 21)), there(hosts=(HOST, NARROW)), "CPU", "h of sites/a/pools/p comes nearest",

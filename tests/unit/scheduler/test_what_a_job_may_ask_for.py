@@ -11,7 +11,7 @@ from suanmesh_scheduler.checking import require_names, require_valid
 
 
 def _job() -> job_pb2.Job:
-    variant = job_pb2.Variant(engine="python3", command=["python3", "-V"])
+    variant = job_pb2.Variant(runtime="python3", command=["python3", "-V"])
     return job_pb2.Job(
         account="accounts/demo",
         ask=job_pb2.Ask(cpu_milli=1, memory_bytes=1),

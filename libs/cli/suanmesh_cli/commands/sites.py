@@ -189,7 +189,7 @@ def pool_facts(pool: Pool) -> list[tuple[str, str]]:
         ("hosts", ", ".join(host.name for host in pool.hosts)),
         ("a host holds", capacity(pool.host_capacity)),
         ("origin", Origin.Name(pool.capacity_origin).removeprefix("ORIGIN_")),
-        ("engines", ", ".join(pool.engines)),
+        ("runtimes", ", ".join(pool.runtimes)),
         ("capabilities", "; ".join(measured)),
         ("prices", ", ".join(offer.price_book for offer in pool.offers)),
         ("generation", str(pool.generation)),

@@ -25,7 +25,7 @@ class Work:
     """Dataset and mount of each."""
     outputs: tuple[tuple[str, str], ...]
     """Id and mount of each."""
-    engine: str
+    runtime: str
     max_duration_s: int
     at_once: int
     """How many tasks the placement has room for at a time; more of them run in waves."""
@@ -53,12 +53,12 @@ class Admission:
         return StateReason("SANDBOX_MISSING", {"party": party})
 
 
-def objection(work: Work, *, capacity: Capacity, taken: Capacity, engines: Iterable[str]) -> StateReason:
+def objection(work: Work, *, capacity: Capacity, taken: Capacity, runtimes: Iterable[str]) -> StateReason:
     """Why a site with `capacity`, of which `taken` is taken, does not take `work`; nothing when it does."""
     if not work.command:
         return StateReason("COMMAND_MISSING")
-    if work.engine and work.engine not in engines:
-        return StateReason("ENGINE_MISSING", {"engine": work.engine})
+    if work.runtime and work.runtime not in runtimes:
+        return StateReason("RUNTIME_MISSING", {"runtime": work.runtime})
     for path in (*(path for path, _ in work.artefacts), *(m for _, m in work.inputs), *(m for _, m in work.outputs)):
         if not is_inner_path(path):
             return StateReason("PATH_INVALID", {"path": path})

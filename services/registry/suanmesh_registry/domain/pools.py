@@ -22,7 +22,7 @@ DEVICE_COUNT_MAX = 1000
 DEVICE_MEMORY_BYTES_MAX = 2**42
 CAPABILITIES_MAX = 32
 OFFERS_MAX = 8
-ENGINES_MAX = 32
+RUNTIMES_MAX = 32
 _WORD = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._+-]{0,63}")
 
 
@@ -73,7 +73,7 @@ class Descriptor:
     architecture: str
     hosts: tuple[Host, ...]
     host_capacity: Capacity
-    engines: tuple[str, ...]
+    runtimes: tuple[str, ...]
     capabilities: tuple[Capability, ...]
     offers: tuple[str, ...]
     generation: int
@@ -101,8 +101,8 @@ def checked(descriptor: Descriptor) -> Descriptor:
     _check(descriptor.origin_known, "capacity_origin", "say where the capacity comes from")
     _check(_WORD.fullmatch(descriptor.architecture), "architecture", "is a word such as x86_64")
     _check_hosts(descriptor)
-    _check(len(descriptor.engines) <= ENGINES_MAX, "engines", f"at most {ENGINES_MAX}")
-    _check(all(_WORD.fullmatch(engine) for engine in descriptor.engines), "engines", "are words such as python3.11")
+    _check(len(descriptor.runtimes) <= RUNTIMES_MAX, "runtimes", f"at most {RUNTIMES_MAX}")
+    _check(all(_WORD.fullmatch(runtime) for runtime in descriptor.runtimes), "runtimes", "are words such as python3.11")
     _check_capabilities(descriptor.capabilities)
     _check_offers(descriptor)
     return descriptor

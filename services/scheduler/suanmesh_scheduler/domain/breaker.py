@@ -18,7 +18,7 @@ BACKOFF_S_MAX = 960
 WINDOW_S = 1800
 """A fault is forgotten when none has followed it for so long."""
 SITE_FAULTS = frozenset({
-    "AGENT_DEFECT", "DISK_FAULT", "DISK_FULL", "ENGINE_MISSING", "NOT_ACCEPTED", "STATE_LOST", "TASK_NOT_STARTED",
+    "AGENT_DEFECT", "DISK_FAULT", "DISK_FULL", "RUNTIME_MISSING", "NOT_ACCEPTED", "STATE_LOST", "TASK_NOT_STARTED",
 })  # fmt: skip
 """Codes of ends, before a task began, that are the site's doing; not the job's, and not that others were faster."""
 

@@ -127,6 +127,6 @@ def _same_but_hosts(one: Pool, other: Pool) -> bool:
     return (
         (one.site, one.architecture, one.offers) == (other.site, other.architecture, other.offers)
         and (one.active, one.alive, one.failing) == (other.active, other.alive, other.failing)
-        and (one.trouble, one.engines, one.residency) == (other.trouble, other.engines, other.residency)
+        and (one.trouble, one.runtimes, one.residency) == (other.trouble, other.runtimes, other.residency)
         and one.capabilities == other.capabilities
     )

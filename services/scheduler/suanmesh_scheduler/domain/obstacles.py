@@ -122,14 +122,16 @@ def _package(job: JobSpec, pool: Pool) -> Obstacle | None:
         return None
     if not any(v.architecture in ("", pool.architecture) for v in job.variants):
         return Obstacle("ARCHITECTURE", resource=pool.name, facts={"architecture": pool.architecture})
-    engines = ", ".join(sorted({v.engine for v in job.variants}))
-    return Obstacle("ENGINE", resource=pool.name, facts={"engines": engines})
+    runtimes = ", ".join(sorted({v.runtime for v in job.variants}))
+    return Obstacle("RUNTIME", resource=pool.name, facts={"runtimes": runtimes})
 
 
 def variant_for(job: JobSpec, pool: Pool) -> int | None:
     """Index of the first variant that runs on the pool."""
     for index, variant in enumerate(job.variants):
-        if variant.architecture in ("", pool.architecture) and (not variant.engine or variant.engine in pool.engines):
+        if variant.architecture in ("", pool.architecture) and (
+            not variant.runtime or variant.runtime in pool.runtimes
+        ):
             return index
     return None
 

@@ -45,7 +45,7 @@ class Variant:
     """Where one form of the package runs; empty means anywhere."""
 
     architecture: str = ""
-    engine: str = ""
+    runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Pool:
     architecture: str
     hosts: tuple[Host, ...]
     offers: tuple[Offer, ...]
-    engines: frozenset[str] = frozenset()
+    runtimes: frozenset[str] = frozenset()
     capabilities: Mapping[str, int] = field(default_factory=dict)
     residency: frozenset[str] = frozenset()
     active: bool = True
@@ -149,7 +149,7 @@ class Pool:
             self.architecture,
             hosts,
             self.offers,
-            self.engines,
+            self.runtimes,
             self.capabilities,
             self.residency,
             self.active,

@@ -29,7 +29,7 @@ from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__
 from suanmesh.type.v1 import state_reason_pb2 as suanmesh_dot_type_dot_v1_dot_state__reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/registry/v1/pool.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1fsuanmesh/type/v1/capacity.proto\x1a\x1dsuanmesh/type/v1/signed.proto\x1a#suanmesh/type/v1/state_reason.proto\"\x86\x07\n\x04Pool\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12%\n\nidentifier\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\nidentifier\x12\x1b\n\x05party\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12(\n\x0c\x61rchitecture\x18\x04 \x01(\tB\x04\xc8\xda\x18@R\x0c\x61rchitecture\x12\x36\n\x05hosts\x18\x05 \x03(\x0b\x32\x1a.suanmesh.registry.v1.HostB\x04\xd0\xda\x18@R\x05hosts\x12?\n\rhost_capacity\x18\x06 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x0chostCapacity\x12\"\n\x07\x65ngines\x18\x07 \x03(\tB\x08\xc8\xda\x18@\xd0\xda\x18 R\x07\x65ngines\x12J\n\x0c\x63\x61pabilities\x18\x08 \x03(\x0b\x32 .suanmesh.registry.v1.CapabilityB\x04\xd0\xda\x18 R\x0c\x63\x61pabilities\x12\x39\n\x06offers\x18\t \x03(\x0b\x32\x1b.suanmesh.registry.v1.OfferB\x04\xd0\xda\x18\x08R\x06offers\x12\x1e\n\ngeneration\x18\n \x01(\x03R\ngeneration\x12\x36\n\x05phase\x18\x0b \x01(\x0e\x32 .suanmesh.registry.v1.Pool.PhaseR\x05phase\x12\x45\n\x11signed_descriptor\x18\x0c \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x10signedDescriptor\x12;\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x19\n\x04\x65tag\x18\x0e \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\x12\x41\n\x0f\x63\x61pacity_origin\x18\x0f \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x0e\x63\x61pacityOrigin\"\x96\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPHASE_VERIFYING\x10\x01\x12\x10\n\x0cPHASE_ACTIVE\x10\x02\x12\x11\n\rPHASE_SUSPECT\x10\x03\x12\x15\n\x11PHASE_QUARANTINED\x10\x04\x12\x12\n\x0ePHASE_DRAINING\x10\x05\x12\x11\n\rPHASE_RETIRED\x10\x06\"Y\n\x04Host\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x36\n\x08\x63\x61pacity\x18\x02 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x08\x63\x61pacity\"\xcf\x01\n\nCapability\x12 \n\x08quantity\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x08quantity\x12\x14\n\x05value\x18\x02 \x01(\x03R\x05value\x12\x18\n\x04unit\x18\x03 \x01(\tB\x04\xc8\xda\x18@R\x04unit\x12\x30\n\x06origin\x18\x04 \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x06origin\x12=\n\x0cmeasure_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bmeasureTime\"\xf8\x01\n\x05Offer\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x34\n\x04kind\x18\x02 \x01(\x0e\x32 .suanmesh.registry.v1.Offer.KindR\x04kind\x12$\n\nprice_book\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tpriceBook\x12$\n\x0emax_duration_s\x18\x04 \x01(\x03R\x0cmaxDurationS\"R\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_ON_DEMAND\x10\x01\x12\r\n\tKIND_SPOT\x10\x02\x12\x11\n\rKIND_RESERVED\x10\x03\"\xdc\x03\n\x0ePoolDescriptor\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12(\n\x0c\x61rchitecture\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x0c\x61rchitecture\x12\x36\n\x05hosts\x18\x03 \x03(\x0b\x32\x1a.suanmesh.registry.v1.HostB\x04\xd0\xda\x18@R\x05hosts\x12?\n\rhost_capacity\x18\x04 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x0chostCapacity\x12\"\n\x07\x65ngines\x18\x05 \x03(\tB\x08\xc8\xda\x18@\xd0\xda\x18 R\x07\x65ngines\x12J\n\x0c\x63\x61pabilities\x18\x06 \x03(\x0b\x32 .suanmesh.registry.v1.CapabilityB\x04\xd0\xda\x18 R\x0c\x63\x61pabilities\x12\x39\n\x06offers\x18\x07 \x03(\x0b\x32\x1b.suanmesh.registry.v1.OfferB\x04\xd0\xda\x18\x08R\x06offers\x12\x1e\n\ngeneration\x18\x08 \x01(\x03R\ngeneration\x12\x41\n\x0f\x63\x61pacity_origin\x18\t \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x0e\x63\x61pacityOrigin\"\xeb\x01\n\tPoolState\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12.\n\x04\x66ree\x18\x02 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x04\x66ree\x12\x1d\n\nload_milli\x18\x03 \x01(\x03R\tloadMilli\x12=\n\x0cobserve_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bobserveTime\x12\x35\n\x06reason\x18\x05 \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x06reasonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/registry/v1/pool.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1fsuanmesh/type/v1/capacity.proto\x1a\x1dsuanmesh/type/v1/signed.proto\x1a#suanmesh/type/v1/state_reason.proto\"\x88\x07\n\x04Pool\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12%\n\nidentifier\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\nidentifier\x12\x1b\n\x05party\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12(\n\x0c\x61rchitecture\x18\x04 \x01(\tB\x04\xc8\xda\x18@R\x0c\x61rchitecture\x12\x36\n\x05hosts\x18\x05 \x03(\x0b\x32\x1a.suanmesh.registry.v1.HostB\x04\xd0\xda\x18@R\x05hosts\x12?\n\rhost_capacity\x18\x06 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x0chostCapacity\x12$\n\x08runtimes\x18\x07 \x03(\tB\x08\xc8\xda\x18@\xd0\xda\x18 R\x08runtimes\x12J\n\x0c\x63\x61pabilities\x18\x08 \x03(\x0b\x32 .suanmesh.registry.v1.CapabilityB\x04\xd0\xda\x18 R\x0c\x63\x61pabilities\x12\x39\n\x06offers\x18\t \x03(\x0b\x32\x1b.suanmesh.registry.v1.OfferB\x04\xd0\xda\x18\x08R\x06offers\x12\x1e\n\ngeneration\x18\n \x01(\x03R\ngeneration\x12\x36\n\x05phase\x18\x0b \x01(\x0e\x32 .suanmesh.registry.v1.Pool.PhaseR\x05phase\x12\x45\n\x11signed_descriptor\x18\x0c \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x10signedDescriptor\x12;\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x19\n\x04\x65tag\x18\x0e \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\x12\x41\n\x0f\x63\x61pacity_origin\x18\x0f \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x0e\x63\x61pacityOrigin\"\x96\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPHASE_VERIFYING\x10\x01\x12\x10\n\x0cPHASE_ACTIVE\x10\x02\x12\x11\n\rPHASE_SUSPECT\x10\x03\x12\x15\n\x11PHASE_QUARANTINED\x10\x04\x12\x12\n\x0ePHASE_DRAINING\x10\x05\x12\x11\n\rPHASE_RETIRED\x10\x06\"Y\n\x04Host\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x36\n\x08\x63\x61pacity\x18\x02 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x08\x63\x61pacity\"\xcf\x01\n\nCapability\x12 \n\x08quantity\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x08quantity\x12\x14\n\x05value\x18\x02 \x01(\x03R\x05value\x12\x18\n\x04unit\x18\x03 \x01(\tB\x04\xc8\xda\x18@R\x04unit\x12\x30\n\x06origin\x18\x04 \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x06origin\x12=\n\x0cmeasure_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bmeasureTime\"\xf8\x01\n\x05Offer\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x34\n\x04kind\x18\x02 \x01(\x0e\x32 .suanmesh.registry.v1.Offer.KindR\x04kind\x12$\n\nprice_book\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tpriceBook\x12$\n\x0emax_duration_s\x18\x04 \x01(\x03R\x0cmaxDurationS\"R\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_ON_DEMAND\x10\x01\x12\r\n\tKIND_SPOT\x10\x02\x12\x11\n\rKIND_RESERVED\x10\x03\"\xde\x03\n\x0ePoolDescriptor\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12(\n\x0c\x61rchitecture\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x0c\x61rchitecture\x12\x36\n\x05hosts\x18\x03 \x03(\x0b\x32\x1a.suanmesh.registry.v1.HostB\x04\xd0\xda\x18@R\x05hosts\x12?\n\rhost_capacity\x18\x04 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x0chostCapacity\x12$\n\x08runtimes\x18\x05 \x03(\tB\x08\xc8\xda\x18@\xd0\xda\x18 R\x08runtimes\x12J\n\x0c\x63\x61pabilities\x18\x06 \x03(\x0b\x32 .suanmesh.registry.v1.CapabilityB\x04\xd0\xda\x18 R\x0c\x63\x61pabilities\x12\x39\n\x06offers\x18\x07 \x03(\x0b\x32\x1b.suanmesh.registry.v1.OfferB\x04\xd0\xda\x18\x08R\x06offers\x12\x1e\n\ngeneration\x18\x08 \x01(\x03R\ngeneration\x12\x41\n\x0f\x63\x61pacity_origin\x18\t \x01(\x0e\x32\x18.suanmesh.type.v1.OriginR\x0e\x63\x61pacityOrigin\"\xeb\x01\n\tPoolState\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12.\n\x04\x66ree\x18\x02 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x04\x66ree\x12\x1d\n\nload_milli\x18\x03 \x01(\x03R\tloadMilli\x12=\n\x0cobserve_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bobserveTime\x12\x35\n\x06reason\x18\x05 \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x06reasonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,8 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POOL'].fields_by_name['architecture']._serialized_options = b'\310\332\030@'
   _globals['_POOL'].fields_by_name['hosts']._loaded_options = None
   _globals['_POOL'].fields_by_name['hosts']._serialized_options = b'\320\332\030@'
-  _globals['_POOL'].fields_by_name['engines']._loaded_options = None
-  _globals['_POOL'].fields_by_name['engines']._serialized_options = b'\310\332\030@\320\332\030 '
+  _globals['_POOL'].fields_by_name['runtimes']._loaded_options = None
+  _globals['_POOL'].fields_by_name['runtimes']._serialized_options = b'\310\332\030@\320\332\030 '
   _globals['_POOL'].fields_by_name['capabilities']._loaded_options = None
   _globals['_POOL'].fields_by_name['capabilities']._serialized_options = b'\320\332\030 '
   _globals['_POOL'].fields_by_name['offers']._loaded_options = None
@@ -70,8 +70,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POOLDESCRIPTOR'].fields_by_name['architecture']._serialized_options = b'\310\332\030@'
   _globals['_POOLDESCRIPTOR'].fields_by_name['hosts']._loaded_options = None
   _globals['_POOLDESCRIPTOR'].fields_by_name['hosts']._serialized_options = b'\320\332\030@'
-  _globals['_POOLDESCRIPTOR'].fields_by_name['engines']._loaded_options = None
-  _globals['_POOLDESCRIPTOR'].fields_by_name['engines']._serialized_options = b'\310\332\030@\320\332\030 '
+  _globals['_POOLDESCRIPTOR'].fields_by_name['runtimes']._loaded_options = None
+  _globals['_POOLDESCRIPTOR'].fields_by_name['runtimes']._serialized_options = b'\310\332\030@\320\332\030 '
   _globals['_POOLDESCRIPTOR'].fields_by_name['capabilities']._loaded_options = None
   _globals['_POOLDESCRIPTOR'].fields_by_name['capabilities']._serialized_options = b'\320\332\030 '
   _globals['_POOLDESCRIPTOR'].fields_by_name['offers']._loaded_options = None
@@ -79,19 +79,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POOLSTATE'].fields_by_name['name']._loaded_options = None
   _globals['_POOLSTATE'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
   _globals['_POOL']._serialized_start=223
-  _globals['_POOL']._serialized_end=1125
-  _globals['_POOL_PHASE']._serialized_start=975
-  _globals['_POOL_PHASE']._serialized_end=1125
-  _globals['_HOST']._serialized_start=1127
-  _globals['_HOST']._serialized_end=1216
-  _globals['_CAPABILITY']._serialized_start=1219
-  _globals['_CAPABILITY']._serialized_end=1426
-  _globals['_OFFER']._serialized_start=1429
-  _globals['_OFFER']._serialized_end=1677
-  _globals['_OFFER_KIND']._serialized_start=1595
-  _globals['_OFFER_KIND']._serialized_end=1677
-  _globals['_POOLDESCRIPTOR']._serialized_start=1680
-  _globals['_POOLDESCRIPTOR']._serialized_end=2156
-  _globals['_POOLSTATE']._serialized_start=2159
-  _globals['_POOLSTATE']._serialized_end=2394
+  _globals['_POOL']._serialized_end=1127
+  _globals['_POOL_PHASE']._serialized_start=977
+  _globals['_POOL_PHASE']._serialized_end=1127
+  _globals['_HOST']._serialized_start=1129
+  _globals['_HOST']._serialized_end=1218
+  _globals['_CAPABILITY']._serialized_start=1221
+  _globals['_CAPABILITY']._serialized_end=1428
+  _globals['_OFFER']._serialized_start=1431
+  _globals['_OFFER']._serialized_end=1679
+  _globals['_OFFER_KIND']._serialized_start=1597
+  _globals['_OFFER_KIND']._serialized_end=1679
+  _globals['_POOLDESCRIPTOR']._serialized_start=1682
+  _globals['_POOLDESCRIPTOR']._serialized_end=2160
+  _globals['_POOLSTATE']._serialized_start=2163
+  _globals['_POOLSTATE']._serialized_end=2398
 # @@protoc_insertion_point(module_scope)

@@ -74,7 +74,7 @@ class Pool(message.Message):
     ARCHITECTURE_FIELD_NUMBER: builtins.int
     HOSTS_FIELD_NUMBER: builtins.int
     HOST_CAPACITY_FIELD_NUMBER: builtins.int
-    ENGINES_FIELD_NUMBER: builtins.int
+    RUNTIMES_FIELD_NUMBER: builtins.int
     CAPABILITIES_FIELD_NUMBER: builtins.int
     OFFERS_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
@@ -108,8 +108,8 @@ class Pool(message.Message):
         """What a host holds unless it says otherwise."""
 
     @builtins.property
-    def engines(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Software a job's package may name as its engine, such as `python3.11`."""
+    def runtimes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Software a job's package may name as its runtime, such as `python3.11`."""
 
     @builtins.property
     def capabilities(self) -> containers.RepeatedCompositeFieldContainer[Capability]:
@@ -136,7 +136,7 @@ class Pool(message.Message):
         architecture: builtins.str = ...,
         hosts: abc.Iterable[Host] | None = ...,
         host_capacity: capacity_pb2.Capacity | None = ...,
-        engines: abc.Iterable[builtins.str] | None = ...,
+        runtimes: abc.Iterable[builtins.str] | None = ...,
         capabilities: abc.Iterable[Capability] | None = ...,
         offers: abc.Iterable[Offer] | None = ...,
         generation: builtins.int = ...,
@@ -148,7 +148,7 @@ class Pool(message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "host_capacity", b"host_capacity", "signed_descriptor", b"signed_descriptor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity_origin", b"capacity_origin", "create_time", b"create_time", "engines", b"engines", "etag", b"etag", "generation", b"generation", "host_capacity", b"host_capacity", "hosts", b"hosts", "identifier", b"identifier", "name", b"name", "offers", b"offers", "party", b"party", "phase", b"phase", "signed_descriptor", b"signed_descriptor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity_origin", b"capacity_origin", "create_time", b"create_time", "etag", b"etag", "generation", b"generation", "host_capacity", b"host_capacity", "hosts", b"hosts", "identifier", b"identifier", "name", b"name", "offers", b"offers", "party", b"party", "phase", b"phase", "runtimes", b"runtimes", "signed_descriptor", b"signed_descriptor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,7 +287,7 @@ class PoolDescriptor(message.Message):
     ARCHITECTURE_FIELD_NUMBER: builtins.int
     HOSTS_FIELD_NUMBER: builtins.int
     HOST_CAPACITY_FIELD_NUMBER: builtins.int
-    ENGINES_FIELD_NUMBER: builtins.int
+    RUNTIMES_FIELD_NUMBER: builtins.int
     CAPABILITIES_FIELD_NUMBER: builtins.int
     OFFERS_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
@@ -309,7 +309,7 @@ class PoolDescriptor(message.Message):
         """See `Pool`."""
 
     @builtins.property
-    def engines(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+    def runtimes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """See `Pool`."""
 
     @builtins.property
@@ -327,7 +327,7 @@ class PoolDescriptor(message.Message):
         architecture: builtins.str = ...,
         hosts: abc.Iterable[Host] | None = ...,
         host_capacity: capacity_pb2.Capacity | None = ...,
-        engines: abc.Iterable[builtins.str] | None = ...,
+        runtimes: abc.Iterable[builtins.str] | None = ...,
         capabilities: abc.Iterable[Capability] | None = ...,
         offers: abc.Iterable[Offer] | None = ...,
         generation: builtins.int = ...,
@@ -335,7 +335,7 @@ class PoolDescriptor(message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["host_capacity", b"host_capacity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity_origin", b"capacity_origin", "engines", b"engines", "generation", b"generation", "host_capacity", b"host_capacity", "hosts", b"hosts", "name", b"name", "offers", b"offers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity_origin", b"capacity_origin", "generation", b"generation", "host_capacity", b"host_capacity", "hosts", b"hosts", "name", b"name", "offers", b"offers", "runtimes", b"runtimes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

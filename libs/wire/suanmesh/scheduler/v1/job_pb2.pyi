@@ -521,16 +521,16 @@ class Variant(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     ARCHITECTURE_FIELD_NUMBER: builtins.int
-    ENGINE_FIELD_NUMBER: builtins.int
+    RUNTIME_FIELD_NUMBER: builtins.int
     COMMAND_FIELD_NUMBER: builtins.int
     ARTEFACTS_FIELD_NUMBER: builtins.int
     architecture: builtins.str
     """Instruction set; empty for any."""
-    engine: builtins.str
-    """Engine the pool must offer, such as `python3.11`; empty for any."""
+    runtime: builtins.str
+    """Runtime the pool must offer, such as `python3.11`; empty for any."""
     @builtins.property
     def command(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Command with its arguments; an engine's interpreter goes by its own name."""
+        """Command with its arguments; the interpreter of a runtime goes by its own name."""
 
     @builtins.property
     def artefacts(self) -> containers.RepeatedCompositeFieldContainer[Artefact]:
@@ -540,13 +540,13 @@ class Variant(message.Message):
         self,
         *,
         architecture: builtins.str = ...,
-        engine: builtins.str = ...,
+        runtime: builtins.str = ...,
         command: abc.Iterable[builtins.str] | None = ...,
         artefacts: abc.Iterable[Artefact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "artefacts", b"artefacts", "command", b"command", "engine", b"engine"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "artefacts", b"artefacts", "command", b"command", "runtime", b"runtime"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -113,8 +113,8 @@ class _ObstacleCodeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ObstacleC
     """Never used."""
     OBSTACLE_CODE_ARCHITECTURE: _ObstacleCode.ValueType  # 1
     """No variant of the package runs on the pool's architecture."""
-    OBSTACLE_CODE_ENGINE: _ObstacleCode.ValueType  # 2
-    """The pool offers none of the engines the package needs."""
+    OBSTACLE_CODE_RUNTIME: _ObstacleCode.ValueType  # 2
+    """The pool offers none of the runtimes the package needs."""
     OBSTACLE_CODE_CPU: _ObstacleCode.ValueType  # 3
     """No host, or not enough hosts, have that many cores free."""
     OBSTACLE_CODE_MEMORY: _ObstacleCode.ValueType  # 4
@@ -171,8 +171,8 @@ OBSTACLE_CODE_UNSPECIFIED: ObstacleCode.ValueType  # 0
 """Never used."""
 OBSTACLE_CODE_ARCHITECTURE: ObstacleCode.ValueType  # 1
 """No variant of the package runs on the pool's architecture."""
-OBSTACLE_CODE_ENGINE: ObstacleCode.ValueType  # 2
-"""The pool offers none of the engines the package needs."""
+OBSTACLE_CODE_RUNTIME: ObstacleCode.ValueType  # 2
+"""The pool offers none of the runtimes the package needs."""
 OBSTACLE_CODE_CPU: ObstacleCode.ValueType  # 3
 """No host, or not enough hosts, have that many cores free."""
 OBSTACLE_CODE_MEMORY: ObstacleCode.ValueType  # 4

@@ -3,7 +3,7 @@
 Everything lies in mounts of the shim's own, on `<run>/stage`, where the task's user may go and nobody else sees it:
 
     stage/scratch/{work,tmp,shm}   on the task's own file system where there can be one, else from its folder
-    stage/engine-<n>, stage/bwrap  the interpreters and the sandbox, which may lie where only root may go
+    stage/runtime-<n>, stage/bwrap  the interpreters and the sandbox, which may lie where only root may go
 
 They go with the last process in them, whatever ended it. Only scratch is the task's own: the rest stays for the next
 task of the shim. Standard library only.
@@ -41,7 +41,7 @@ class Mounts:
 
     def make(self, facts: dict[str, Any]) -> None:
         """Mount what `facts` names, in mounts of this process, unless that has been done. Raises OSError."""
-        wanted = (facts["stage"], facts["program"], *facts["engines"])
+        wanted = (facts["stage"], facts["program"], *facts["runtimes"])
         if wanted == self._made_for:
             return
         if self._made_for:
@@ -52,9 +52,9 @@ class Mounts:
         stage.mkdir(mode=0o711, parents=True, exist_ok=True)
         syscalls.mount("tmpfs", str(stage), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, _STAGE_OPTIONS)
         (stage / "scratch").mkdir(mode=0o711)
-        for index, folder in enumerate(facts["engines"]):
-            (stage / f"engine-{index}").mkdir()
-            syscalls.bind(folder, str(stage / f"engine-{index}"), read_only=True)
+        for index, folder in enumerate(facts["runtimes"]):
+            (stage / f"runtime-{index}").mkdir()
+            syscalls.bind(folder, str(stage / f"runtime-{index}"), read_only=True)
         if facts["program"]:
             (stage / "bwrap").touch()
             syscalls.bind(facts["program"], str(stage / "bwrap"), read_only=True)
@@ -171,11 +171,11 @@ class Confinement:
         self._mounts.append(target)
 
     def _enter_unsandboxed(self) -> None:
-        """Without a sandbox the task sees the host: but /tmp and /dev/shm are its own, and engines can be reached."""
+        """Without a sandbox the task sees the host: but /tmp and /dev/shm are its own, and runtimes can be reached."""
         syscalls.bind(f"{self._scratch}/tmp", "/tmp")
         syscalls.bind(f"{self._scratch}/shm", "/dev/shm")
-        for index, name in enumerate(self._facts["engines"]):
-            _make_reachable(Path(name), str(self._stage / f"engine-{index}"))
+        for index, name in enumerate(self._facts["runtimes"]):
+            _make_reachable(Path(name), str(self._stage / f"runtime-{index}"))
 
 
 def _copy_tree(source: Path, target: Path, user: int) -> None:

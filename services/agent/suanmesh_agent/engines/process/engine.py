@@ -58,7 +58,7 @@ class ProcessEngine:
         *,
         sandbox: Sandbox | None,
         cgroups: Cgroups | None,
-        engine_path: tuple[Path, ...],
+        runtime_path: tuple[Path, ...],
         confined: Confined | None = None,
         lives_with: int = 0,
         permission: Path | None = None,
@@ -70,7 +70,7 @@ class ProcessEngine:
         self._folder = folder.absolute()
         self._cgroups = cgroups
         permitted = str(permission.resolve()) if permission else ""
-        self._layout = Layout(self._folder, engine_path, sandbox, cgroups, confined, lives_with, permitted, processes)
+        self._layout = Layout(self._folder, runtime_path, sandbox, cgroups, confined, lives_with, permitted, processes)
         self._fork_server = ForkServer(self._folder)
         self._tasks = TaskFolders(self._folder)
         self._events = Events()

@@ -27,7 +27,7 @@ class Confined:
     """What an agent with root gives each task: a user, and mounts that its user can reach."""
 
     users: UserRange
-    engine_folders: tuple[Path, ...]
+    runtime_folders: tuple[Path, ...]
     formatter: str = ""
     """The program that makes the file systems of scratch; without one, scratch is a folder that is watched."""
     run_folder: Path = RUN_FOLDER
@@ -53,7 +53,7 @@ class Layout:
     """Tasks below `folder`, within what the host has."""
 
     folder: Path
-    engine_path: tuple[Path, ...]
+    runtime_path: tuple[Path, ...]
     sandbox: Sandbox | None
     cgroups: Cgroups | None
     confined: Confined | None
@@ -153,7 +153,7 @@ class Layout:
             "formatter": self.confined.formatter,
             "templates": str(self.confined.templates_folder),
             "program": self.sandbox.program if self.sandbox else "",
-            "engines": [str(folder) for folder in self.confined.engine_folders],
+            "runtimes": [str(folder) for folder in self.confined.runtime_folders],
             "inputs": [[mount, str(folder.absolute())] for mount, folder in spec.inputs],
         }
 
@@ -177,7 +177,7 @@ class Layout:
     def _environment(self, spec: TaskSpec, places: Places) -> dict[str, str]:
         threads = str(max(1, spec.cpu_milli // 1000))
         return {
-            "PATH": ":".join([*(str(path) for path in self.engine_path), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "PATH": ":".join([*(str(path) for path in self.runtime_path), "/usr/local/bin", "/usr/bin", "/bin"]),
             "HOME": INSIDE if self.sandbox else str(places.work),
             **({} if self.sandbox else {"TMPDIR": str(places.tmp)}),
             "LANG": "C.UTF-8",

@@ -1,4 +1,4 @@
-"""The sandbox of a task: bubblewrap with nothing but the system, the engine, and the task's own folders."""
+"""The sandbox of a task: bubblewrap with nothing but the system, the runtimes, and the task's own folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PROC_HIDDEN = ("kcore", "keys", "key-users", "kallsyms", "kmsg", "timer_list", 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where on the host a task's folders lie; `stage` where they lie on the shim's, with program and engines."""
+    """Where on the host a task's folders lie; `stage` where they lie on the shim's, with program and runtimes."""
 
     scratch: Path
     """Folder of `work`, `tmp` and `shm`."""
@@ -48,14 +48,14 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """bubblewrap at `program`; `engine_folders` are the interpreters' folders a task may read besides the system's."""
+    """bubblewrap at `program`; `runtime_folders` are the interpreters' folders a task may read besides the system's."""
 
     program: str
-    engine_folders: tuple[Path, ...]
+    runtime_folders: tuple[Path, ...]
 
     def usable(self) -> bool:
         """Whether it can make a sandbox here; found out by making one."""
-        probe = [self.program, *_walls(), *self._engines(None), "/usr/bin/env", "true"]
+        probe = [self.program, *_walls(), *self._runtimes(None), "/usr/bin/env", "true"]
         try:
             return subprocess.run(probe, capture_output=True, timeout=_PROBE_S, check=False).returncode == 0
         except (OSError, subprocess.TimeoutExpired):
@@ -65,7 +65,7 @@ class Sandbox:
         """The command line that runs `command` inside, work, /tmp and /dev/shm writable, inputs read-only."""
         program = str(places.stage / "bwrap") if places.stage else self.program
         mounts = ["--bind", str(places.work), INSIDE, "--bind", str(places.tmp), "/tmp"]
-        mounts += self._engines(places.stage)  # after /tmp, which would cover one that lies there
+        mounts += self._runtimes(places.stage)  # after /tmp, which would cover one that lies there
         mounts += ["--bind", str(places.shm), "/dev/shm", "--remount-ro", "/dev"]
         for mount, folder in places.inputs:
             mounts += ["--ro-bind", str(folder), f"{INSIDE}/{mount}"]
@@ -73,10 +73,10 @@ class Sandbox:
             mounts += ["--seccomp", str(SECCOMP_FD)]
         return [program, *_walls(), *mounts, "--remount-ro", "/", "--chdir", INSIDE, "--", *command]
 
-    def _engines(self, stage: Path | None) -> list[str]:
+    def _runtimes(self, stage: Path | None) -> list[str]:
         binds = []
-        for index, folder in enumerate(self.engine_folders):
-            binds += ["--ro-bind", str(stage / f"engine-{index}") if stage else str(folder), str(folder)]
+        for index, folder in enumerate(self.runtime_folders):
+            binds += ["--ro-bind", str(stage / f"runtime-{index}") if stage else str(folder), str(folder)]
         return binds
 
 
@@ -90,7 +90,7 @@ def with_variables(command: tuple[str, ...], variables: Iterable[tuple[str, str]
     return ("/usr/bin/env", *given, *apart, *command) if given else command
 
 
-def engine_folders(prefix: Path) -> tuple[Path, ...]:
+def runtime_folders(prefix: Path) -> tuple[Path, ...]:
     """Folders an interpreter at `prefix` needs: its own, and the one it was made from."""
     program = (prefix / "bin" / "python3").resolve()
     base = program.parent.parent
