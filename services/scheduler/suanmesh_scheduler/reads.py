@@ -130,12 +130,16 @@ class SchedulerReads:
                 yield pb.ReadJobLogsResponse(content=content)
 
     async def _job(self, name: str, call: Call) -> job_pb2.Job:
+        return (await self._job_and_held(name, call))[0]
+
+    async def _job_and_held(self, name: str, call: Call) -> tuple[job_pb2.Job, Held[job_pb2.Job] | None]:
+        """A job as users see it, and what was read of it to change it; None for one that is archived."""
         checked_name(name, "jobs")
         held = await self._store.get(JOBS, name)
         job = shown(held) if held else await self._archive.get(ENDED_JOBS, name)
         if job is None or not _may_see(call, job.party):
             raise NotFound("JOB_UNKNOWN", f"no job {name}", name=name)
-        return job
+        return job, held
 
     async def _placement(self, name: str) -> placement_pb2.Placement | None:
         """A placement, live or archived."""

@@ -16,13 +16,12 @@ from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
-from suanmesh_scheduler.reads import SchedulerReads, shown
+from suanmesh_scheduler.reads import SchedulerReads
 from suanmesh_scheduler.reporting import TURNS_MAX, Reporting, Taken
 from suanmesh_scheduler.submitting import Submitting
 from suanmesh_sdk.status import status_of
 from suanmesh_store import Conflict, Store
 from suanmesh_store.archive import Archive
-from suanmesh_store.layout import JOBS
 
 ITEMS_MAX = 100
 
@@ -66,18 +65,17 @@ class SchedulerService(SchedulerReads):
 
     async def _cancelled(self, request: pb.CancelJobRequest, call: Call) -> job_pb2.Job:
         """Ask once for the end; the reconciler brings it about."""
-        job = await self._job(request.name, call)
+        job, held = await self._job_and_held(request.name, call)
         state = wire.job_state(job)
         if state is JobState.CANCELLED:
             return job
-        held = await self._store.get(JOBS, request.name)
         if held is None or state in JOB_ENDS:
             raise FailedPrecondition("JOB_ENDED", f"{job.name} is {state} already", name=job.name, state=state)
         if request.etag and request.etag != held.etag:
             message = f"{job.name} has changed since it was read"
             raise Aborted("ETAG_STALE", message, name=job.name, etag=held.etag)
         if held.message.cancel_requested:
-            return shown(held)
+            return job
         return await self._cancelling.cancel(held, call)
 
 

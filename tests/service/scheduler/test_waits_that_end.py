@@ -6,11 +6,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import job_pb2
+from suanmesh_kernel.refusals import FailedPrecondition
 from suanmesh_scheduler.domain.breaker import SETBACK_S
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store.layout import SITES
+from suanmesh_store import MemoryStore
+from suanmesh_store.layout import JOBS, SITES
 
 Job = job_pb2.Job
 JobOf = Callable[..., job_pb2.Job]
@@ -53,3 +57,27 @@ async def test_a_site_that_comes_back_is_tried_again(scheduler: Any) -> None:
     await scheduler.change(SITES, "sites/near", lambda s: setattr(s, "liveness", site_pb2.Site.LIVENESS_ALIVE))
     scheduler.clock.advance(SETBACK_S + 1)
     assert (await scheduler.placed()).name != first.name
+
+
+async def test_a_cancellation_that_comes_as_the_job_ends_is_refused(
+    scheduler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was told that a job is being cancelled would find it failed: one of both answers is wrong."""
+    await scheduler.submit()
+    await scheduler.placed()
+    get = MemoryStore.get
+    overtaken: list[str] = []
+
+    async def overtaking(self: MemoryStore, kind: Any, name: str) -> Any:
+        """The job ends right after it was read for the cancellation."""
+        found = await get(self, kind, name)
+        if kind is JOBS and not overtaken:
+            overtaken.append(name)
+            await scheduler.change(JOBS, name, lambda job: setattr(job, "state", Job.STATE_FAILED))
+        return found
+
+    monkeypatch.setattr(MemoryStore, "get", overtaking)
+    with pytest.raises(FailedPrecondition) as refusal:
+        await scheduler.cancel()
+    assert refusal.value.reason == "JOB_ENDED"
+    assert not (await scheduler.job()).cancel_requested
