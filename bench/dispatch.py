@@ -4,7 +4,8 @@ A node of three sites on this machine, as `suan dev` starts it: calls go through
 are durable; tasks run in the sandbox that this host offers. Prints one JSON object a line, {"name", "value", "unit"}:
 tasks a second of one job of many, then jobs a second of many jobs of one task, from the submission until the last is
 done and nothing is held for it any more, which is when all is charged; and for both the processor seconds that each
-task, or job, took of all processes of the node together, the tasks themselves included. A task is `true`.
+task, or job, took of all processes of the node together, the tasks themselves included, and those of each program
+(`cpu_per_job_scheduler`). A task is `true`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable
+from collections import Counter
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
@@ -49,11 +51,11 @@ async def main(tasks: int, jobs: int) -> None:
             if tasks:
                 took_s, cpu_s = await measured(array(user, "array", tasks))
                 tell("tasks_end_to_end", tasks / took_s, "tasks/s")
-                tell("cpu_per_task", cpu_s / tasks, "CPU-s")
+                tell_shares("cpu_per_task", cpu_s, tasks)
             if jobs:
                 took_s, cpu_s = await measured(many(user, jobs))
                 tell("jobs_end_to_end", jobs / took_s, "jobs/s")
-                tell("cpu_per_job", cpu_s / jobs, "CPU-s")
+                tell_shares("cpu_per_job", cpu_s, jobs)
 
 
 def become_subreaper() -> None:
@@ -111,31 +113,54 @@ def small_job() -> job_pb2.Job:
     return described
 
 
-async def measured(act: Awaitable[None]) -> tuple[float, float]:
-    """Seconds that `act` takes, and processor seconds of all processes of the node meanwhile."""
-    cpu_s, begun = cpu_seconds(), time.monotonic()
+async def measured(act: Awaitable[None]) -> tuple[float, Counter[str]]:
+    """Seconds that `act` takes, and processor seconds of each program of the node meanwhile."""
+    before, begun = cpu_seconds(), time.monotonic()
     async with asyncio.timeout(WAIT_S_MAX):
         await act
-    return time.monotonic() - begun, cpu_seconds() - cpu_s
+    took_s, after = time.monotonic() - begun, cpu_seconds()
+    after.subtract(before)
+    return took_s, after
 
 
-def cpu_seconds() -> float:
-    """What all processes below this one have used, those that ended too: they were reaped below, or not at all."""
-    parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
+def cpu_seconds() -> Counter[str]:
+    """What all processes below this one have used by program, those that ended too: they were reaped below, or not at
+    all. What has ended counts as its parent's, and a shim is its agent's or ours."""
+    processes: dict[int, tuple[int, str, int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            parents[int(entry.name)] = int(fields[1])
-            ticks[int(entry.name)] = sum(int(field) for field in fields[11:15])
+            ticks = sum(int(field) for field in fields[11:15])
+            processes[int(entry.name)] = (int(fields[1]), program(words), ticks)
     ours, grown = {os.getpid()}, True
     while grown:
-        more = {pid for pid, parent in parents.items() if parent in ours} - ours
+        more = {pid for pid, (parent, _, _) in processes.items() if parent in ours} - ours
         ours, grown = ours | more, bool(more)
-    return sum(ticks[pid] for pid in ours if pid != os.getpid()) / _TICKS_PER_S
+    used: Counter[str] = Counter()
+    for pid in ours - {os.getpid()}:
+        _, name, ticks = processes[pid]
+        used[name] += ticks / _TICKS_PER_S
+    return used
+
+
+def program(words: Sequence[bytes]) -> str:
+    """What a command line runs: `scheduler`, `agent`, `etcd`, or `tasks` for what tasks and their shims are."""
+    for word in words[:2]:
+        name = word.decode(errors="replace").rpartition("/")[2]
+        if name.startswith("suanmesh-") or name == "etcd":
+            return name.removeprefix("suanmesh-").replace("-", "_")
+    return "tasks"
+
+
+def tell_shares(name: str, cpu_s: Counter[str], count: int) -> None:
+    """Processor seconds for each of `count`, of all programs and of each."""
+    tell(name, sum(cpu_s.values()) / count, "CPU-s")
+    for each, seconds in cpu_s.most_common():
+        tell(f"{name}_{each}", seconds / count, "CPU-s")
 
 
 def tell(name: str, value: float, unit: str) -> None:
