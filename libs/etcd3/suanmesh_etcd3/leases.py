@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
 RENEWALS_PER_TTL = 3
 MARGIN = 0.1
 """Part of the time to live by which a lease counts as lost early, for what clocks and scheduling may differ."""
-TICK_S = 0.1
 REOPEN_S = 0.2
 STREAM_SILENT_S_MAX = 1.5
 SILENT_PER_TTL = 4
@@ -48,9 +50,10 @@ class Lease:
         """Whether the lease can be counted on at this moment."""
         return not self.lost.is_set() and self._keeper.monotonic() < self.deadline
 
-    def due(self, now: float) -> bool:
-        """Whether a keep-alive is to be sent."""
-        return now - self._sent >= self.ttl_s / RENEWALS_PER_TTL
+    @property
+    def due(self) -> float:
+        """When the next keep-alive is to be sent."""
+        return self._sent + self.ttl_s / RENEWALS_PER_TTL
 
     def sending(self, now: float) -> float:
         """Note that a keep-alive is being sent."""
@@ -69,7 +72,8 @@ class LeaseKeeper:
         self._client = client
         self._leases: dict[int, Lease] = {}
         self._in_flight: dict[int, list[float]] = {}
-        self._some = asyncio.Event()
+        self._more = asyncio.Event()
+        """Set, and replaced, when there is a lease more."""
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
 
@@ -93,7 +97,8 @@ class LeaseKeeper:
         sent = self.monotonic()
         lease = Lease(self, await self._client.grant(ttl_s), ttl_s, sent)
         self._leases[lease.id] = lease
-        self._some.set()
+        more, self._more = self._more, asyncio.Event()
+        more.set()
         return lease
 
     async def revoke(self, lease: Lease) -> None:
@@ -113,21 +118,26 @@ class LeaseKeeper:
         self._leases.pop(lease.id, None)
         self._in_flight.pop(lease.id, None)
         lease.lost.set()
-        if not self._leases:
-            self._some.clear()
 
     async def _expire(self) -> None:
         """Tell the leases that are past their deadline, even when nothing is heard."""
         while True:
-            await self._some.wait()
             now = self.monotonic()
             for lease in [lease for lease in self._leases.values() if now >= lease.deadline]:
                 self._drop(lease)
-            await asyncio.sleep(TICK_S)
+            await self._until(lease.deadline for lease in self._leases.values())
+
+    async def _until(self, moments: Iterable[float]) -> None:
+        """Wait until the first of some moments, or until there is a lease more."""
+        wait_s = min(moments, default=math.inf) - self.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if wait_s == math.inf else wait_s):
+                await self._more.wait()
 
     async def _keep(self) -> None:
         while True:
-            await self._some.wait()
+            while not self._leases:
+                await self._more.wait()
             endpoint = self._client.endpoints.pick()
             call = endpoint.calls[ep.LEASE_KEEP_ALIVE.path](metadata=HAS_LEADER)
             self._in_flight.clear()
@@ -144,22 +154,19 @@ class LeaseKeeper:
     async def _send(self, call: Any) -> None:
         while True:
             now = self.monotonic()
-            for lease in [lease for lease in self._leases.values() if lease.due(now) or not self._known(lease)]:
+            for lease in [lease for lease in self._leases.values() if lease.due <= now or not self._known(lease)]:
                 self._in_flight.setdefault(lease.id, []).append(lease.sending(now))
                 async with asyncio.timeout(STREAM_SILENT_S_MAX):
                     await call.write(pb.LeaseKeepAliveRequest(ID=lease.id))
-            if any(self._overdue(lease, now) for lease in self._leases.values()):
+            overdue = [self._overdue(lease) for lease in self._leases.values()]
+            if any(moment <= now for moment in overdue):
                 raise TimeoutError
-            await asyncio.sleep(TICK_S)
+            await self._until([lease.due for lease in self._leases.values()] + overdue)
 
-    def _overdue(self, lease: Lease, now: float) -> bool:
-        """Whether the member has owed the answer to a keep-alive for too long."""
+    def _overdue(self, lease: Lease) -> float:
+        """When the member will have owed the answer to a keep-alive for too long."""
         owed = self._in_flight.get(lease.id)
-        return (
-            owed is not None
-            and len(owed) > 0
-            and now - owed[0] > min(STREAM_SILENT_S_MAX, lease.ttl_s / SILENT_PER_TTL)
-        )
+        return owed[0] + min(STREAM_SILENT_S_MAX, lease.ttl_s / SILENT_PER_TTL) if owed else math.inf
 
     def _known(self, lease: Lease) -> bool:
         """Whether this stream has carried the lease before; the first thing a new stream does is to renew them all."""
