@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -110,11 +111,10 @@ class ProcessKeys:
         """End a lease of the process; where that cannot be asked for it lapses, as with etcd."""
         if lease in self._leases:
             self._leases.remove(lease)
-        try:
-            await self._reach()
-        except KeyspaceError:
+        if lease.alive:
             lease.silence()
-        else:
+        with suppress(KeyspaceError):
+            await self._reach()
             await lease.revoke()
 
     async def _reach(self) -> None:

@@ -45,6 +45,9 @@ from suanmesh_kernel.clock import Clock, SystemClock
 
 ATTEMPT_S_MAX = 2.0
 """Longest wait for one member's answer to something that may be asked again."""
+LEASE_ATTEMPT_S_MAX = 0.5
+"""The same for the begin and the end of a lease, for which whoever is to lead waits: while the members elect their own
+leader they drop in silence what they are asked."""
 BACKOFF_S = (0.02, 0.05, 0.1, 0.2, 0.4)
 SNAPSHOT_RESTARTS_MAX = 5
 HISTORY_EVERY_S = 2.0
@@ -179,12 +182,16 @@ class Client:
 
     async def grant(self, ttl_s: int) -> int:
         """Make a lease that nobody keeps alive; answers its number."""
-        answer = await self.write(ep.LEASE_GRANT, pb.LeaseGrantRequest(TTL=ttl_s), "lease_grant", b"", repeatable=True)
+        request = pb.LeaseGrantRequest(TTL=ttl_s)
+        answer = await self.write(
+            ep.LEASE_GRANT, request, "lease_grant", b"", repeatable=True, attempt_s=LEASE_ATTEMPT_S_MAX
+        )
         return int(answer.ID)
 
     async def revoke(self, lease_id: int) -> None:
         """End a lease and delete its keys. Raises LeaseNotFound."""
-        await self.write(ep.LEASE_REVOKE, pb.LeaseRevokeRequest(ID=lease_id), "lease_revoke", b"")
+        request = pb.LeaseRevokeRequest(ID=lease_id)
+        await self.write(ep.LEASE_REVOKE, request, "lease_revoke", b"", repeatable=True, attempt_s=LEASE_ATTEMPT_S_MAX)
 
     async def time_to_live(self, lease_id: int) -> int:
         """Seconds a lease has left; -1 when it is gone."""
@@ -251,22 +258,34 @@ class Client:
         key: bytes,
         *,
         repeatable: bool = False,
+        attempt_s: float = ATTEMPT_S_MAX,
         lost: list[bool] | None = None,
     ) -> Any:
-        """Ask once, and again only if it was surely not carried out or is `repeatable`; notes `lost` answers."""
+        """Ask once, and again only if it was surely not carried out or is `repeatable`; notes `lost` answers.
+
+        What is repeatable is asked again where no answer came within `attempt_s`.
+        """
         lost = [] if lost is None else lost
         if not traced():
-            return await self._attempts(method, request, repeatable=repeatable, lost=lost)
+            return await self._attempts(method, request, repeatable=repeatable, attempt_s=attempt_s, lost=lost)
         with client_span(operation, key):
-            return await self._attempts(method, request, repeatable=repeatable, lost=lost)
+            return await self._attempts(method, request, repeatable=repeatable, attempt_s=attempt_s, lost=lost)
 
-    async def _attempts(self, method: ep.Rpc, request: Any, *, repeatable: bool, lost: list[bool] | None) -> Any:
+    async def _attempts(
+        self,
+        method: ep.Rpc,
+        request: Any,
+        *,
+        repeatable: bool,
+        attempt_s: float = ATTEMPT_S_MAX,
+        lost: list[bool] | None,
+    ) -> Any:
         deadline = self.clock.monotonic() + self.timeout_s
         attempt, left = 0, self.timeout_s
         while True:
             endpoint, before = self.endpoints.pick(), self.history.seen()
             try:
-                timeout = min(left, ATTEMPT_S_MAX) if repeatable else left
+                timeout = min(left, attempt_s) if repeatable else left
                 answer = await endpoint.calls[method.path](request, timeout=timeout)
             except grpc.aio.AioRpcError as error:
                 failure = self._judge(error, endpoint, repeatable, lost)

@@ -119,6 +119,7 @@ class EtcdKeyspace:
     def __init__(self, client: Client) -> None:
         """Use this client for everything."""
         self._client = client
+        self._led: dict[str, Elected] = {}
 
     async def get(self, key: str) -> Entry | None:
         """One key as it is now."""
@@ -177,9 +178,16 @@ class EtcdKeyspace:
         return EtcdLease(self._client, number, sent + whole_s * (1 - LEASE_MARGIN), None)
 
     async def campaign(self, prefix: str, value: bytes, ttl_s: float) -> EtcdTerm:
-        """Wait until this candidate leads."""
+        """Wait until this candidate leads. What it led before, it gives up first.
+
+        A term that its own clock calls lost may stand in etcd for long: a new leader of the cluster begins by
+        prolonging every lease.
+        """
         with _as_keyspace_errors():
+            if earlier := self._led.pop(prefix, None):
+                await earlier.resign()
             elected = await Election(self._client, prefix, value, max(1, math.ceil(ttl_s))).campaign()
+        self._led[prefix] = elected
         return EtcdTerm(elected.key.decode(), elected)
 
 

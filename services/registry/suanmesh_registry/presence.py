@@ -16,8 +16,10 @@ from suanmesh_registry.catalogue import Catalogue
 from suanmesh_store import RoundLease, Store, WorkQueue
 from suanmesh_store.layout import alive_key
 
-CLOSE_S = 2.0
-"""How long etcd is waited for at the end of a term; leases that are not ended by then lapse."""
+CLOSE_S = 0.2
+"""How long etcd is waited for at the end of a term; leases that are not ended by then lapse. Where the lead was lost
+etcd was not to be reached, and all writes wait for this instance: it gives up its key in etcd when the term has ended.
+"""
 
 
 @dataclass(slots=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
 from suanmesh_etcd3 import Client, Compare, Election, Op, Session, connect
 from suanmesh_local.etcd import EtcdCluster
+from suanmesh_store.etcd import EtcdKeyspace
 
 TTL_S = 2
 
@@ -113,6 +115,26 @@ async def test_candidates_follow_each_other_in_order_and_each_waits_for_one(
     assert leadership.alive
     assert leadership.fence > first.fence
     await leadership.resign()
+
+
+async def test_a_lead_in_doubt_stands_in_nobodys_way(door: Any, other: Client, prefix: str) -> None:
+    """When the cluster changes its leader the one before is prolonged in etcd: writes wait for a lead nobody has."""
+    async with connect([door.address]) as client:
+        keys = EtcdKeyspace(client)
+        doubted = await keys.campaign(prefix, b"", 8)
+        door.deaf = True
+        await doubted.lost.wait()
+        standing = await other.get(doubted.key)
+        assert standing is not None
+        left_s = await other.time_to_live(standing.lease)
+        door.deaf = False
+        door.drop()
+
+        async with asyncio.timeout(left_s / 2):
+            again = await keys.campaign(prefix, b"", 8)
+
+        assert again.fence > doubted.fence
+        await again.resign()
 
 
 async def test_a_leader_that_was_replaced_can_write_nothing(client: Client, other: Client, prefix: str) -> None:
