@@ -14,6 +14,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,8 @@ class Books:
         self.charges: list[usage_pb2.Charge] = []
         for name in self.accounts:
             self.charges += await _all(a.GetBill, accounting.GetBillRequest(account=name), "charges")
-        stored = await _all(a.ListUsage, accounting.ListUsageRequest(), "usage")
-        self.signed = [each.record for each in stored]
-        parsed = [usage_pb2.UsageRecord.FromString(signed.payload) for signed in self.signed]
+        self.stored: list[usage_pb2.StoredUsage] = await _all(a.ListUsage, accounting.ListUsageRequest(), "usage")
+        parsed = [usage_pb2.UsageRecord.FromString(each.record) for each in self.stored]
         self.records = {_reference(record): record for record in parsed}
         self.holds: list[usage_pb2.Hold] = await _all(a.ListHolds, accounting.ListHoldsRequest(), "holds")
         self.postings: list[account_pb2.Posting] = await _all(
@@ -95,14 +95,11 @@ class Books:
         """What sites say is signed by them, numbered without gaps, and nobody has two ends."""
         numbers: dict[tuple[str, str], list[int]] = defaultdict(list)
         finals: Counter[tuple[str, str, int]] = Counter()
-        for signed in self.signed:
-            record = usage_pb2.UsageRecord.FromString(signed.payload)
+        for stored in self.stored:
+            record = usage_pb2.UsageRecord.FromString(stored.record)
             numbers[record.site, record.epoch].append(record.sequence)
             finals[record.placement, record.transfer, record.task] += record.final
-            try:
-                key = Ed25519PublicKey.from_public_bytes(self.keys[record.site])
-                key.verify(signed.signature, signed.payload_type.encode() + b"\0" + signed.payload)
-            except InvalidSignature:
+            if not _is_signed(stored, self.keys[record.site]):
                 yield f"{_reference(record)}: not signed by {record.site}"
         for (site, epoch), seen in numbers.items():
             if sorted(seen) != list(range(1, len(seen) + 1)):
@@ -189,15 +186,19 @@ class Books:
                 yield f"{hold.name}: {waived[hold.placement]} micros are waived with {left} left"
 
     def _of_postings(self) -> Iterator[str]:
-        """Every entry and every currency sums to zero; balances are their postings; every charge is posted once."""
+        """Every entry and every currency sums to zero; balances are their postings.
+
+        An entry that charges name moves what they are worth, from whom they charge to whom they pay.
+        """
         entries: Counter[tuple[str, str]] = Counter()
         balances: Counter[str] = Counter()
         currencies: Counter[str] = Counter()
-        posted: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        charged: Counter[tuple[str, str]] = Counter()
+        posted: Counter[tuple[str, str]] = Counter()
         for posting in self.postings:
             entries[posting.entry, posting.currency] += posting.amount_micros
             balances[posting.account] += posting.amount_micros
-            posted[posting.charge].append((posting.account, posting.amount_micros))
+            posted[posting.entry, posting.account] += posting.amount_micros
         yield from (f"{entry}: sums to {total}" for entry, total in entries.items() if total)
         for name, account in self.accounts.items():
             currencies[account.currency] += account.balance_micros
@@ -205,10 +206,13 @@ class Books:
                 yield f"{name}: has {account.balance_micros}, its postings add up to {balances[name]}"
         yield from (f"{currency}: sums to {total}" for currency, total in currencies.items() if total)
         for charge in self.charges:
-            sides = [(charge.account, -charge.amount_micros), (charge.payee, charge.amount_micros)]
-            if sorted(posted.pop(charge.name, [])) != (sorted(sides) if charge.amount_micros else []):
-                yield f"{charge.name}: is not posted once"
-        yield from (f"{charge}: is posted but on no bill" for charge in posted if charge)
+            charged[charge.entry, charge.account] -= charge.amount_micros
+            charged[charge.entry, charge.payee] += charge.amount_micros
+        funding = {name for name, account in self.accounts.items() if account.kind == account_pb2.Account.KIND_FUNDING}
+        paid_in = {entry for entry, account in posted if account in funding}
+        for side in sorted(charged.keys() | posted.keys()):
+            if side[0] not in paid_in and charged[side] != posted[side]:
+                yield f"{side[0]}: moves {posted[side]} on {side[1]}, its charges are worth {charged[side]}"
 
 
 def _prices(
@@ -221,6 +225,33 @@ def _prices(
         if link.HasField("price"):
             exact = {int(link.price.meter): Fraction(link.price.amount_micros, link.price.per_quantity)}
             yield f"{link.name}@declared", (link.owner, exact)
+
+
+def _is_signed(stored: usage_pb2.StoredUsage, site_key: bytes) -> bool:
+    """Whether the record is what the site signed, or one of the batch that it signed."""
+    signed = stored.batch
+    try:
+        key = Ed25519PublicKey.from_public_bytes(site_key)
+        key.verify(signed.signature, signed.payload_type.encode() + b"\0" + signed.payload)
+    except InvalidSignature:
+        return False
+    if signed.payload_type == usage_pb2.UsageRecord.DESCRIPTOR.full_name:
+        return signed.payload == stored.record
+    batch = usage_pb2.UsageBatch.FromString(signed.payload)
+    return stored.leaf_index < batch.tree_size and _root(stored, batch.tree_size) == batch.root_hash
+
+
+def _root(stored: usage_pb2.StoredUsage, tree_size: int) -> bytes:
+    """Where the audit path leads from the record (RFC 6962, 2.1.1)."""
+    node = sha256(b"\0" + stored.record).digest()
+    index, last, path = stored.leaf_index, tree_size - 1, iter(stored.audit_path)
+    while last > 0:
+        if index % 2:
+            node = sha256(b"\1" + next(path, b"") + node).digest()
+        elif index < last:
+            node = sha256(b"\1" + node + next(path, b"")).digest()
+        index, last = index // 2, last // 2
+    return node
 
 
 def _leads(links: list[link_pb2.Link], source: str, target: str) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
-from chaos.facts import Facts, Run, Usage
+from chaos.facts import Facts, Ledger, Run, Usage
 from suanmesh_scheduler.domain.states import (
     JOB_ENDS,
     JOB_TRANSITIONS,
@@ -151,13 +151,7 @@ def money(facts: Facts) -> Violations:
     wrong += [f"CHARGE_WITHOUT_HOLD: {placement} for {amount}" for placement, amount in charged.items()]
     lines = Counter((charge.usage, charge.meter, charge.price_version) for charge in ledger.charges)
     wrong += [f"CHARGED_TWICE: {' '.join(line)}" for line, times in lines.items() if times > 1]
-    posted_charges = Counter(posting.charge for posting in ledger.postings if posting.charge)
-    wrong += [
-        f"CHARGE_NOT_POSTED: {charge.name} has {posted_charges[charge.name]} postings"
-        for charge in ledger.charges
-        if posted_charges[charge.name] != (2 if charge.amount_micros else 0)
-    ]
-    return wrong + _usage(ledger.usage, facts)
+    return wrong + _posted(ledger) + _usage(ledger.usage, facts)
 
 
 def data(facts: Facts) -> Violations:
@@ -270,6 +264,18 @@ def _sightings(facts: Facts) -> Violations:
         for name, state in sorted(seen)
         if final.get(name) != state
     ]
+
+
+def _posted(ledger: Ledger) -> Violations:
+    """What an entry moves is what the charges that name it are worth."""
+    sides: Counter[tuple[str, str]] = Counter()
+    for charge in ledger.charges:
+        sides[charge.entry, charge.account] -= charge.amount_micros
+        sides[charge.entry, charge.payee] += charge.amount_micros
+    named = {entry for entry, _ in sides}
+    posted = Counter({(p.entry, p.account): p.amount_micros for p in ledger.postings if p.entry in named})
+    differ = {side for side in sides.keys() | posted.keys() if sides[side] != posted[side]}
+    return [f"CHARGES_NOT_POSTED: {entry} on {account}" for entry, account in sorted(differ)]
 
 
 def _usage(usage: Iterable[Usage], facts: Facts) -> Violations:

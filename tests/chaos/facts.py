@@ -64,7 +64,6 @@ class Posting:
     account: str
     amount_micros: int
     currency: str
-    charge: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +86,9 @@ class Charge:
     price_version: str
     placement: str
     amount_micros: int
+    account: str
+    payee: str
+    entry: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ import psutil
 from chaos.facts import Account, Charge, Hold, Ledger, Posting, Usage
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.type.v1 import money_pb2
-from suanmesh.type.v1.signed_pb2 import Signed
 
 LINE_LENGTH_MAX = 400
 DEFECT_EVENTS = ("work failed", "handler failed", "process failed")
@@ -26,10 +25,10 @@ def ledger_of(file: Path) -> Ledger:
             "SELECT a.name, a.currency, a.balance_micros, COALESCE((SELECT SUM(h.amount_micros - h.charged_micros)"
             " FROM holds h WHERE h.account = a.name AND h.state != 'RELEASED'), 0) FROM accounts a"
         )
-        postings = db.execute("SELECT entry, account, amount_micros, currency, charge FROM postings")
+        postings = db.execute("SELECT entry, account, amount_micros, currency FROM postings")
         holds = db.execute("SELECT name, placement, state, amount_micros, charged_micros FROM holds")
         charges = db.execute("SELECT document FROM charges")
-        usage = db.execute("SELECT signed, ratable FROM usage")
+        usage = db.execute("SELECT record, ratable FROM usage")
         return Ledger(
             tuple(Account(*row) for row in accounts),
             tuple(Posting(*row) for row in postings),
@@ -92,11 +91,14 @@ def left_behind(folder: Path, placements: Iterable[str]) -> list[str]:
 def _charge(document: bytes) -> Charge:
     charge = usage_pb2.Charge.FromString(document)
     meter = money_pb2.Meter.Name(charge.meter)
-    return Charge(charge.name, charge.usage, meter, charge.price_version, charge.placement, charge.amount_micros)
+    return Charge(
+        charge.name, charge.usage, meter, charge.price_version, charge.placement, charge.amount_micros, charge.account,
+        charge.payee, charge.entry,
+    )  # fmt: skip
 
 
-def _usage(signed: bytes, ratable: bool) -> Usage:
-    record = usage_pb2.UsageRecord.FromString(Signed.FromString(signed).payload)
+def _usage(raw: bytes, ratable: bool) -> Usage:
+    record = usage_pb2.UsageRecord.FromString(raw)
     return Usage(
         f"{record.site}/{record.epoch}/{record.sequence}", record.placement, record.transfer, record.task,
         record.start_time.ToMicroseconds(), record.end_time.ToMicroseconds(), record.final, ratable,

@@ -19,6 +19,7 @@ from suanmesh_accounting.domain.prices import Reading
 from suanmesh_accounting.domain.quarantine import Room
 from suanmesh_accounting.ledger.sql import SqlLedger
 from suanmesh_accounting.ports import Ledger, accepted
+from suanmesh_kernel.merkle import leaf_hashes
 from suanmesh_kernel.refusals import Refusal
 
 ALL = q.Cut(10_000, "", "")
@@ -53,12 +54,30 @@ def hold_of(placement: str, amount: int, *, account: str = ACME, position: int =
 def usage_of(
     sequence: int, placement: str, quantity: int, *, committed: bool = True, room: Room = MANY_ROOM, **more: Any
 ) -> c.RecordUsage:
+    """A batch of one record."""
     facts = {"site": "sites/a", "epoch": "e", "transfer": "", "task": 0, "final": False}
+    says = facts | more | {"sequence": sequence, "placement": f"placements/{placement}"}
+    record = repr((says, quantity)).encode()
     readings = (Reading(METER_CPU_US, quantity),)
-    measured = c.Measured(**(facts | more), sequence=sequence, placement=f"placements/{placement}", readings=readings)
-    payload = repr(measured).encode()
-    signed = Signed(payload=payload).SerializeToString()
-    return c.RecordUsage(measured, signed, payload, None, committed, room, record_us=3)
+    measured = c.Measured(**says, readings=readings, record=record, leaf_index=0)
+    batch = c.SignedBatch(Signed(payload=record).SerializeToString(), b"".join(leaf_hashes([record])))
+    moved = frozenset({measured.placement} if committed else ())
+    return c.RecordUsage(measured.site, (measured,), batch, {}, moved, room, record_us=3)
+
+
+def batch_of(*commands: c.RecordUsage) -> c.RecordUsage:
+    """The records of batches of one as one batch; what holds for the first holds for all."""
+    records = [command.measured[0] for command in commands]
+    measured = tuple(record._replace(leaf_index=index) for index, record in enumerate(records))
+    leaves = b"".join(leaf_hashes(record.record for record in records))
+    committed = frozenset[str]().union(*(command.committed for command in commands))
+    batch = c.SignedBatch(Signed(payload=leaves[:32]).SerializeToString(), leaves)
+    return replace(commands[0], measured=measured, batch=batch, committed=committed)
+
+
+async def used(ledger: Ledger, *records: c.RecordUsage) -> list[c.Outcome]:
+    """What became of records, each in a batch of its own, all in one transaction."""
+    return [outcome for outcomes in await ledger.apply(records) for outcome in accepted(outcomes)]
 
 
 async def account_named(ledger: Ledger, name: str = ACME) -> Account:

@@ -6,8 +6,11 @@ import random
 from typing import Any
 
 import pytest
-from ledger_commands import ALL, OpenLedger, account_named, assert_sound, found, hold_of, usage_of
+from ledger_commands import ALL, BOOK, OpenLedger, account_named, assert_sound, batch_of, found, hold_of, usage_of
 
+from suanmesh.accounting.v1.price_book_pb2 import PriceBook
+from suanmesh.accounting.v1.usage_pb2 import Charge
+from suanmesh.type.v1.money_pb2 import METER_CPU_US, Price
 from suanmesh_accounting.domain import commands as c
 from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.ledger import Account, Hold, HoldState
@@ -55,13 +58,55 @@ def _happening(seed: int, account: str, turn: int) -> c.Command[Any]:
 
 def _outcome(result: object, account: str) -> str:
     """What became of a command, without whose it was."""
-    who = account.removeprefix("accounts/")
+    if isinstance(result, tuple):
+        return " ".join(_outcome(each, account) if isinstance(each, Refusal) else f"{each}" for each in result)
     if isinstance(result, Refusal):
         return result.reason
     if isinstance(result, Account):
         return f"{result.balance_micros} {result.held_micros}"
-    return f"{_facts(result)}" if isinstance(result, Hold) else repr(result).replace(f"-{who}-", "-")
+    return f"{_facts(result)}" if isinstance(result, Hold) else repr(result)
 
 
 def _facts(hold: Hold) -> tuple[object, ...]:
     return hold.name[-3:], hold.amount_micros, hold.charged_micros, hold.state, hold.committed
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_bill_does_not_tell_how_usage_was_divided_into_batches(opening: OpenLedger, seed: int) -> None:
+    """A site that was cut off sends at once what another sends a record at a time: the same is owed, to the micro."""
+    ledger = opening()
+    await found(ledger, *ACCOUNTS, credit=300)
+    third = PriceBook(name=BOOK, party="parties/a", currency="CNY")
+    third.prices.append(Price(meter=METER_CPU_US, amount_micros=2, per_quantity=3))
+    await ledger.apply([c.PublishBook(BOOK, third.SerializeToString())])
+    for account in ACCOUNTS:
+        who = account.removeprefix("accounts/")
+        dice = random.Random(seed)
+        for placement in range(3):
+            await ledger.apply([hold_of(f"{who}{placement}", dice.randint(5, 40), account=account)])
+        records = [_record(dice, number, who) for number in range(1, 60)]
+        while records:
+            count = 1 if account == ACCOUNTS[0] else dice.randint(1, 30)
+            await ledger.apply([batch_of(*records[:count])])
+            del records[:count]
+    bills = [(await ledger.page(q.Bill(ALL, account, "", "", 0, 2**62))).charges.items for account in ACCOUNTS]
+    lines = [[_line(Charge.FromString(document)) for document in bill] for bill in bills]
+    assert len(lines[0]) > 30
+    assert any(waived for _, _, waived, *_ in lines[0])
+    assert lines[0] == lines[1]
+    await assert_sound(ledger)
+
+
+ACCOUNTS = ("accounts/whole", "accounts/apart")
+
+
+def _record(dice: random.Random, number: int, who: str) -> c.RecordUsage:
+    """Of one of six tasks; now and then one that was sent before."""
+    sequence = number if dice.random() < 0.8 else max(1, number - dice.randint(1, 5))
+    own = random.Random(sequence)
+    return usage_of(sequence, f"{who}{own.randrange(3)}", own.randint(0, 9), task=own.randrange(2), epoch=who)
+
+
+def _line(charge: Charge) -> tuple[object, ...]:
+    carried = charge.remainder_in, charge.remainder_out
+    return charge.usage.rpartition("/")[2], charge.amount_micros, charge.waived_micros, *carried

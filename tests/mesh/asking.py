@@ -28,6 +28,7 @@ from suanmesh_chassis.ca import NodeCa, agent_server_name, server_name, write_id
 from suanmesh_chassis.identity import agent_id, service_id, user_id
 from suanmesh_chassis.signing import load_signer
 from suanmesh_kernel.clock import SystemClock
+from suanmesh_kernel.merkle import leaf_hashes, root_hash
 from suanmesh_local import trials, world
 from suanmesh_local.node import NODE, Node
 from tests.mesh.calling import STREAM_S, Answer, RawCaller
@@ -112,10 +113,12 @@ class World:
 Row = Callable[[World, Identity], Message]
 
 
-def _record(w: World, who: Identity) -> usage_pb2.UsageRecord:
-    return usage_pb2.UsageRecord(
-        site=f"sites/{HOME}", epoch=who.name.replace("-", ""), sequence=1, placement=w.job.placement, task=0, final=True
-    )
+def _usage(w: World, who: Identity) -> accounting.RecordUsageRequest:
+    site, epoch = f"sites/{HOME}", who.name.replace("-", "")
+    record = usage_pb2.UsageRecord(site=site, epoch=epoch, sequence=1, placement=w.job.placement, task=0, final=True)
+    raw = record.SerializeToString(deterministic=True)
+    batch = usage_pb2.UsageBatch(site=site, tree_size=1, root_hash=root_hash(leaf_hashes([raw])))
+    return accounting.RecordUsageRequest(batch=w.signed(who, batch), records=[raw])
 
 
 def _harmless_submit(w: World, who: Identity) -> Message:
@@ -205,9 +208,7 @@ ROWS: dict[str, Row] = {
         items=[accounting.QuoteAsk(price_book=f"priceBooks/{HOME}")]
     ),
     "PlaceHolds": lambda w, who: accounting.PlaceHoldsRequest(items=[accounting.HoldAsk()]),
-    "RecordUsage": lambda w, who: accounting.RecordUsageRequest(
-        items=[accounting.UsageItem(record=w.signed(who, _record(w, who)))]
-    ),
+    "RecordUsage": _usage,
     "GetMeteringState": lambda w, who: accounting.GetMeteringStateRequest(works=[w.job.placement]),
     "GetBill": lambda w, who: accounting.GetBillRequest(account="accounts/demo"),
     "ListUsage": lambda w, who: accounting.ListUsageRequest(page_size=100),

@@ -12,6 +12,7 @@ import pytest
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh_chassis.signing import Signer, load_signer
+from suanmesh_kernel.merkle import leaf_hashes, root_hash
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.node import NODE, Node
 from suanmesh_sdk import Mesh
@@ -28,7 +29,6 @@ MIB = 1 << 20
 LEDGER_GROWTH_MAX = 8 * MIB
 """Room for the quarantine of one site, its indexes, and the log of writes."""
 TEXT = 256
-PAYLOAD = usage_pb2.UsageRecord.DESCRIPTOR.full_name
 
 
 async def test_usage_of_placements_that_never_were(node: Node) -> None:
@@ -84,10 +84,14 @@ async def _asked_for_bills(user: Mesh) -> list[float]:
 
 
 async def _sent(mesh: Mesh, signer: Signer, first: int, *, text: int = TEXT) -> Counter[str]:
-    records = [_record(first + number, text) for number in range(1, BATCH + 1)]
-    items = [pb.UsageItem(record=signer.sign(PAYLOAD, record.SerializeToString())) for record in records]
-    results = (await mesh.accounting.RecordUsage(pb.RecordUsageRequest(items=items), timeout=30)).results
-    return Counter(refusal_of(result.error).reason if result.HasField("error") else "TAKEN" for result in results)
+    records = [_record(first + number, text).SerializeToString() for number in range(1, BATCH + 1)]
+    batch = usage_pb2.UsageBatch(site=f"sites/{SITE}", tree_size=BATCH, root_hash=root_hash(leaf_hashes(records)))
+    signed = signer.sign(usage_pb2.UsageBatch.DESCRIPTOR.full_name, batch.SerializeToString())
+    answer = await mesh.accounting.RecordUsage(pb.RecordUsageRequest(batch=signed, records=records), timeout=30)
+    reasons: Counter[str] = Counter()
+    for refused in answer.refusals:
+        reasons[refusal_of(refused.error).reason] += len(refused.records)
+    return reasons + Counter(TAKEN=len(records) - reasons.total())
 
 
 def _record(number: int, text: int) -> usage_pb2.UsageRecord:

@@ -77,7 +77,7 @@ async def test_what_strangers_asked_had_no_effect(place: World) -> None:
         usage = await alice.accounting.ListUsage(accounting.ListUsageRequest(page_size=100))
 
     assert job.state == job_pb2.Job.STATE_RUNNING
-    records = [usage_pb2.UsageRecord.FromString(each.record.payload) for each in usage.usage]
+    records = [usage_pb2.UsageRecord.FromString(each.record) for each in usage.usage]
     assert [record for record in records if record.epoch == "agentabroad"] == []
 
 

@@ -59,7 +59,7 @@ async def _records(mesh: Mesh, job: str) -> list[usage_pb2.UsageRecord]:
     async with asyncio.timeout(20):
         while True:
             answer = await mesh.accounting.ListUsage(accounting.ListUsageRequest(job=job, page_size=1000))
-            records = [usage_pb2.UsageRecord.FromString(stored.record.payload) for stored in answer.usage]
+            records = [usage_pb2.UsageRecord.FromString(stored.record) for stored in answer.usage]
             if any(record.final and not record.transfer for record in records):
                 return records
             await asyncio.sleep(trials.LOOK_AGAIN_S)

@@ -109,7 +109,7 @@ async def _usage_until(
     async with asyncio.timeout(20):
         while True:
             answer = await mesh.accounting.ListUsage(accounting.ListUsageRequest(job=job, page_size=1000))
-            records = [usage_pb2.UsageRecord.FromString(stored.record.payload) for stored in answer.usage]
+            records = [usage_pb2.UsageRecord.FromString(stored.record) for stored in answer.usage]
             if enough(records):
                 return records
             await asyncio.sleep(trials.LOOK_AGAIN_S)

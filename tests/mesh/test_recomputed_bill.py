@@ -105,7 +105,15 @@ def _invented(books: Any) -> None:
 
 
 def _unsigned(books: Any) -> None:
-    books.signed[0].payload += usage_pb2.UsageRecord(final=True).SerializeToString()
+    books.stored[0].record += usage_pb2.UsageRecord(task=1).SerializeToString()
+
+
+def _of_another_batch(books: Any) -> None:
+    books.stored[0].leaf_index += 1
+
+
+def _posted_elsewhere(books: Any) -> None:
+    books.charges[0].entry = "charges/none"
 
 
 def _unbalanced(books: Any) -> None:
@@ -123,6 +131,8 @@ def _unbalanced(books: Any) -> None:
         _forgotten,
         _invented,
         _unsigned,
+        _of_another_batch,
+        _posted_elsewhere,
         _unbalanced,
     ],
 )

@@ -210,7 +210,7 @@ async def _usage_of_both(mesh: Mesh, job: str) -> list[usage_pb2.UsageRecord]:
     async with asyncio.timeout(60):
         while True:
             answer = await mesh.accounting.ListUsage(accounting.ListUsageRequest(job=job, page_size=1000))
-            records = [usage_pb2.UsageRecord.FromString(stored.record.payload) for stored in answer.usage]
+            records = [usage_pb2.UsageRecord.FromString(stored.record) for stored in answer.usage]
             if len({record.placement for record in records if record.final}) == 2:
                 return records
             await asyncio.sleep(trials.LOOK_AGAIN_S)

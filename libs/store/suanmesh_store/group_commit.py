@@ -84,13 +84,14 @@ class GroupCommit:
         self.fault: Refusal | None = None
         """What kept the last transaction from being made, until another one has written; None for nothing."""
 
-    async def submit(self, commands: Sequence[Any], queue: str = URGENT) -> list[Any]:
+    async def submit(self, commands: Sequence[Any], queue: str = URGENT, weight: int | None = None) -> list[Any]:
         """Carry out commands, all in one transaction. Raises refusals in place of the database's errors.
 
         Commands in a `queue` other than URGENT take turns with those of other queues, and are carried out in order.
+        `weight` says how many they are as good as; None for as many as there are.
         """
         submission = Submission(commands, asyncio.get_running_loop().create_future())
-        self._take(submission, queue)
+        self._take(submission, queue, len(commands) if weight is None else weight)
         try:
             return await submission.told
         except asyncio.CancelledError:
@@ -103,8 +104,7 @@ class GroupCommit:
         await self._idle.wait()
         await asyncio.to_thread(self._thread.shutdown)
 
-    def _take(self, submission: Submission, queue: str) -> None:
-        more = len(submission.commands)
+    def _take(self, submission: Submission, queue: str, more: int) -> None:
         if self._closed:
             message = f"{self._what} is closed, this instance leads no more"
             raise Unavailable("NOT_READY", message, domain="mesh.suanmesh")

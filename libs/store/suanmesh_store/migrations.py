@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Inspector, MetaData, Table, insert, inspect, select
+from sqlalchemy import BigInteger, Column, Connection, Inspector, MetaData, Row, Table, insert, inspect, select, text
 
 from suanmesh_store.soundness import StoreCorrupt
 
 Step = Callable[[Connection], None]
 """What makes a version out of the one before; one that has been released is never changed."""
+ROWS_MAX = 1000
+"""Rows in memory at a time."""
 
 
 def version_table(metadata: MetaData) -> Table:
@@ -44,3 +47,25 @@ def bring_up(
     numbers.create(connection, checkfirst=True)
     connection.execute(numbers.delete())
     connection.execute(insert(numbers).values(version=len(steps)))
+
+
+def made_anew(
+    connection: Connection,
+    table: Table,
+    indexes: Sequence[str],
+    changed: Callable[[Connection, Row[Any]], dict[str, Any]],
+) -> None:
+    """Make a table as it is to be, with each of its rows changed, in their order, and under new numbers.
+
+    `indexes` are those that the table has had: their names are needed again.
+    """
+    before, number = f"{table.name}_before", 0
+    for index in indexes:
+        connection.exec_driver_sql(f"DROP INDEX {index}")
+    connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO {before}")
+    table.create(connection)
+    some = text(f"SELECT * FROM {before} WHERE id > :number ORDER BY id LIMIT {ROWS_MAX}")
+    while rows := connection.execute(some, {"number": number}).all():
+        connection.execute(insert(table), [changed(connection, row) for row in rows])
+        number = rows[-1].id
+    connection.exec_driver_sql(f"DROP TABLE {before}")

@@ -1,4 +1,4 @@
-"""Taking usage in: the signatures, what others know of the work, then one transaction that stores and rates.
+"""Taking usage in: the signature, what others know of the work, then one transaction that stores and rates.
 
 A site has a bounded part of it under way at a time, however many calls it sends. Signatures are checked and refusals
 put into words by a thread of their own, so that whoever asks meanwhile waits for neither.
@@ -7,7 +7,6 @@ put into words by a thread of their own, so that whoever asks meanwhile waits fo
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,23 +15,19 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
-from google.protobuf.message import DecodeError
 from opentelemetry.trace import Span
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1 import usage_pb2
-from suanmesh.type.v1 import signed_pb2
 from suanmesh_accounting import wire
-from suanmesh_accounting.domain.commands import ExpireUsage, Measured, RecordUsage
+from suanmesh_accounting.domain.commands import ExpireUsage, Measured, Outcome, RecordUsage, SignedBatch
 from suanmesh_accounting.domain.ledger import HoldState, Move
 from suanmesh_accounting.domain.quarantine import Room
 from suanmesh_accounting.domain.queries import HoldStates, PayableQuarantine, QuarantineSize
 from suanmesh_accounting.ports import Ledger, Mesh, accepted
-from suanmesh_chassis.bounds import require_within
-from suanmesh_chassis.signing import verify
+from suanmesh_accounting.signed_usage import answer_of, claims_of
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal, ResourceExhausted, Unavailable
-from suanmesh_sdk.status import status_of
 from suanmesh_store import WorkQueue
 from suanmesh_telemetry import current_traceparent, names, span
 from suanmesh_telemetry.metrics import QUARANTINE_EXPIRED, QUARANTINE_REFUSED, QUARANTINED
@@ -41,30 +36,15 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-PAYLOAD_TYPE = usage_pb2.UsageRecord.DESCRIPTOR.full_name
-EPOCH = re.compile(r"[a-z0-9]{1,63}")
-"""Without hyphens, so that no two sites can name a charge alike."""
-TOGETHER_MAX = 500
-"""Records stored in one transaction: a hold that comes in between does not wait for a whole batch."""
 SITE_UNDER_WAY_MAX = 2
-"""Parts of batches that a site has under way, each of TOGETHER_MAX records: one is checked while one is stored."""
-
+"""Batches that a site has under way: one is checked while one is stored."""
+LOOK_AGAIN_MAX = 500
+"""Records of the quarantine looked at in one pass."""
 EXPIRE_MAX = 500
 """Records dropped in one pass; more of them wait for the next."""
 
-Taken = pb.UsageCharges | Refusal
-"""What became of a record."""
-Subject = tuple[str, str, str]
-"""Of which trace, placement and site a record is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A record whose signature is right: what it says, as it was signed, and the trace of what it measured."""
-
-    measured: Measured
-    signed: signed_pb2.Signed
-    traceparent: str
+Subject = tuple[str, str]
+"""Of which trace and placement a record is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,28 +72,32 @@ class Metering:
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._closed = False
 
-    async def record(self, items: Sequence[pb.UsageItem], site: str) -> list[pb.UsageResult]:
-        """Take in what the agent of `site` sent. Each record stands or falls by itself, in order."""
-        turn = self._turns.setdefault(site, asyncio.Semaphore(SITE_UNDER_WAY_MAX))
-        results: list[pb.UsageResult] = []
-        for start in range(0, len(items), TOGETHER_MAX):
-            async with turn:
-                results += await self._record(items[start : start + TOGETHER_MAX], site)
-        return results
+    async def record(self, request: pb.RecordUsageRequest, site: str) -> pb.RecordUsageResponse:
+        """Take in what the agent of `site` sent. Each record stands or falls by itself.
 
-    async def _record(self, items: Sequence[pb.UsageItem], site: str) -> list[pb.UsageResult]:
+        Raises InvalidArgument (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`) where nothing of it can be believed.
+        """
+        traces = list(request.traceparents) or [""] * len(request.records)
+        if len(traces) != len(request.records):
+            problem = f"traceparents: {len(traces)} are not one for each of {len(request.records)} records"
+            raise InvalidArgument("FIELD_INVALID", problem, field="traceparents")
+        async with self._turns.setdefault(site, asyncio.Semaphore(SITE_UNDER_WAY_MAX)):
+            outcomes = await self._record(request, traces, site)
+            if full := sum(isinstance(each, ResourceExhausted) for each in outcomes):
+                QUARANTINE_REFUSED.inc(full)
+                log.warning("usage quarantine full", site=site, dropped=full)
+            return await self._in_thread(lambda: answer_of(outcomes))
+
+    async def _record(self, request: pb.RecordUsageRequest, traces: Sequence[str], site: str) -> list[Outcome]:
         key = self._mesh.signing_key(site)
-        claims = await self._in_thread(lambda: [_claimed(item, site, key) for item in items])
-        good = [claim for claim in claims if isinstance(claim, Claim)]
-        applied = iter(await self._apply(good))
-        self.finals.add({claim.measured.placement for claim in good if claim.measured.final})
-        taken = [next(applied) if isinstance(claim, Claim) else claim for claim in claims]
-        if full := sum(isinstance(each, ResourceExhausted) for each in taken):
-            QUARANTINE_REFUSED.inc(full)
-            log.warning("usage quarantine full", site=site, dropped=full)
-        return await self._in_thread(lambda: [_result(each) for each in taken])
+        claims = await self._in_thread(lambda: claims_of(request, site, key))
+        good = tuple(claim for claim in claims.records if not isinstance(claim, Refusal))
+        subjects = [(traces[each.leaf_index], each.placement) for each in good]
+        applied = iter(await self._apply({site: good}, claims.batch, subjects))
+        self.finals.add({each.placement for each in good if each.final})
+        return [claim if isinstance(claim, Refusal) else next(applied) for claim in claims.records]
 
-    async def _in_thread(self, work: Callable[[], list[T]]) -> list[T]:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._closed:
             raise Unavailable("NOT_READY", "usage is taken in by another instance", domain="mesh.suanmesh")
         return await asyncio.get_running_loop().run_in_executor(self._checking, work)
@@ -125,9 +109,13 @@ class Metering:
 
     async def look_again(self, after: int) -> int:
         """Rate records in quarantine whose placement has a hold by now; where to go on, 0 at the end."""
-        found = await self._ledger.page(PayableQuarantine(after, TOGETHER_MAX))
-        await self._apply([_claim_in(kept.signed) for kept in found])
-        return found[-1].id if len(found) == TOGETHER_MAX else 0
+        found = await self._ledger.page(PayableQuarantine(after, LOOK_AGAIN_MAX))
+        of_site: dict[str, tuple[Measured, ...]] = {}
+        for kept in found:
+            measured = wire.measured_from(kept.record, usage_pb2.UsageRecord.FromString(kept.record), 0)
+            of_site[measured.site] = (*of_site.get(measured.site, ()), measured)
+        await self._apply(of_site, None, [("", each.placement) for records in of_site.values() for each in records])
+        return found[-1].id if len(found) == LOOK_AGAIN_MAX else 0
 
     async def expire(self) -> None:
         """Drop some of the records that lay in quarantine for too long, and tell of how many are there."""
@@ -139,33 +127,30 @@ class Metering:
         size: int = await self._ledger.page(QuarantineSize())
         QUARANTINED.set(size)
 
-    async def _apply(self, claims: Sequence[Claim]) -> list[Taken]:
+    async def _apply(
+        self, of_site: Mapping[str, tuple[Measured, ...]], batch: SignedBatch | None, subjects: Sequence[Subject]
+    ) -> list[Outcome]:
         """Store and charge records in one transaction, under a span for each trace and placement that has a hold."""
-        known = await self._known([claim.measured for claim in claims])
+        if not subjects:
+            return []
+        known = await self._known([each for records in of_site.values() for each in records])
         now_us = wire.microseconds(self._clock.now())
-        commands = [self._command(claim, known, now_us) for claim in claims]
-        works = [(claim.traceparent, claim.measured.placement, claim.measured.site) for claim in claims]
+        commands = [
+            RecordUsage(site, records, batch, known.moves, known.committed, self._room, now_us)
+            for site, records in of_site.items()
+        ]
+        sites = [site for site, records in of_site.items() for _ in records]
         with ExitStack() as spans:
-            payable = dict.fromkeys(work for work in works if work[1] in known.held)
-            charging = {work: spans.enter_context(_charging(*work)) for work in payable}
-            results = await self._ledger.apply(commands)
+            payable = {subject: site for subject, site in zip(subjects, sites, strict=True) if subject[1] in known.held}
+            charging = {each: spans.enter_context(_charging(*each, site)) for each, site in payable.items()}
+            applied = await self._ledger.apply(commands)
+            outcomes = [outcome for outcomes in applied for outcome in accepted(outcomes)]
             charges: Counter[Subject] = Counter()
-            for work, result in zip(works, results, strict=True):
-                charges[work] += 0 if isinstance(result, Refusal) else len(result)
-            for work, told in charging.items():
-                told.set_attribute("suanmesh.records", charges[work])
-        return [result if isinstance(result, Refusal) else pb.UsageCharges(charges=result) for result in results]
-
-    def _command(self, claim: Claim, known: Known, now_us: int) -> RecordUsage:
-        return RecordUsage(
-            measured=claim.measured,
-            signed=claim.signed.SerializeToString(),
-            payload=claim.signed.payload,
-            move=known.moves.get(claim.measured.transfer),
-            committed=claim.measured.placement in known.committed,
-            room=self._room,
-            record_us=now_us,
-        )
+            for subject, outcome in zip(subjects, outcomes, strict=True):
+                charges[subject] += 0 if isinstance(outcome, Refusal) else outcome.lines
+            for subject, told in charging.items():
+                told.set_attribute("suanmesh.records", charges[subject])
+        return outcomes
 
     async def _known(self, measured: Sequence[Measured]) -> Known:
         """Ask once for each transfer, and for each placement whose commit accounting has not seen.
@@ -178,47 +163,6 @@ class Metering:
         unseen = [name for name, state in states.items() if state is HoldState.HELD]
         committed = frozenset(await self._mesh.standing(unseen)) if unseen else frozenset()
         return Known(moves, frozenset(states), committed)
-
-
-def _claimed(item: pb.UsageItem, site: str, key: bytes | None) -> Claim | Refusal:
-    """What a site says, where it can be believed; `key` is its public one, None where it has none."""
-    try:
-        measured = _verified(item.record, site, key)
-    except InvalidArgument as refusal:
-        return refusal
-    return Claim(measured, item.record, item.traceparent)
-
-
-def _verified(signed: signed_pb2.Signed, site: str, key: bytes | None) -> Measured:
-    if signed.payload_type != PAYLOAD_TYPE or key is None or not verify(signed, key):
-        message = f"the record is not signed with the key {site} registered"
-        raise InvalidArgument("USAGE_SIGNATURE_INVALID", message, field="record.signature", name=site)
-    try:
-        record = usage_pb2.UsageRecord.FromString(signed.payload)
-    except DecodeError as error:
-        raise InvalidArgument("FIELD_INVALID", "the record cannot be parsed", field="record.payload") from error
-    require_within(record, field="record.payload")
-    if record.site != site:
-        message = f"{site} cannot sign for {record.site}"
-        raise InvalidArgument("USAGE_SIGNATURE_INVALID", message, field="record.site", name=site)
-    if not EPOCH.fullmatch(record.epoch):
-        problem = "an epoch is 1 to 63 lower-case letters and digits"
-        raise InvalidArgument("FIELD_INVALID", problem, field="record.epoch")
-    if record.sequence < 1:
-        raise InvalidArgument("FIELD_INVALID", "records are numbered from 1", field="record.sequence")
-    return wire.measured_from(record)
-
-
-def _result(taken: Taken) -> pb.UsageResult:
-    if isinstance(taken, Refusal):
-        return pb.UsageResult(error=status_of(taken, area="accounting"))
-    return pb.UsageResult(charges=taken)
-
-
-def _claim_in(signed: bytes) -> Claim:
-    """A stored record as a claim; its signature was checked when it came."""
-    message = signed_pb2.Signed.FromString(signed)
-    return Claim(wire.measured_from(usage_pb2.UsageRecord.FromString(message.payload)), message, "")
 
 
 @contextmanager

@@ -106,21 +106,21 @@ class AccountingService:
         return pb.ListPriceBooksResponse(price_books=books, next_page_token=page.next_page_token)
 
     async def QuoteBatch(self, request: pb.QuoteBatchRequest, call: Call) -> pb.QuoteBatchResponse:
-        _check_count(request.items, BATCH_MAX)
+        _require_count(request.items, BATCH_MAX)
         expire_time = self._clock.now() + self._quote_valid
         books = await self._ledger.page(q.BooksInForce(frozenset(ask.price_book for ask in request.items)))
         return pb.QuoteBatchResponse(results=[_quoted(books, ask, expire_time) for ask in request.items])
 
     async def PlaceHolds(self, request: pb.PlaceHoldsRequest, call: Call) -> pb.PlaceHoldsResponse:
-        _check_count(request.items, HOLDS_MAX)
+        _require_count(request.items, HOLDS_MAX)
         placed = await self._holding.place(request.items)
         return pb.PlaceHoldsResponse(results=[_hold_result(each) for each in placed])
 
     async def RecordUsage(self, request: pb.RecordUsageRequest, call: Call) -> pb.RecordUsageResponse:
-        _check_count(request.items, BATCH_MAX)
+        _require_count(request.records, BATCH_MAX, "records")
         site, now_s = call.site, self._clock.monotonic()
-        self._allowances[site] = spent(site, self._allowances.get(site), len(request.items), now_s, self._pace)
-        return pb.RecordUsageResponse(results=await self._metering.record(request.items, call.site))
+        self._allowances[site] = spent(site, self._allowances.get(site), len(request.records), now_s, self._pace)
+        return await self._metering.record(request, call.site)
 
     async def GetMeteringState(self, request: pb.GetMeteringStateRequest, call: Call) -> pb.MeteringState:
         works = tuple(request.works)
@@ -193,9 +193,9 @@ def _answered(record: bytes) -> Answered:
     return Answered(document_pb2.RequestRecord.FromString(record))
 
 
-def _check_count(items: Sequence[object], most: int) -> None:
+def _require_count(items: Sequence[object], most: int, field: str = "items") -> None:
     if not 1 <= len(items) <= most:
-        raise InvalidArgument("FIELD_INVALID", f"items: {len(items)} are not 1 to {most}", field="items")
+        raise InvalidArgument("FIELD_INVALID", f"{field}: {len(items)} are not 1 to {most}", field=field)
 
 
 def _own_party(call: Call) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,7 +12,7 @@ from suanmesh.type.v1 import money_pb2, signed_pb2
 from suanmesh_accounting.domain.commands import Measured
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posted
 from suanmesh_accounting.domain.prices import Book, LinkTariff, MeterPrice, RatedLine, Reading
-from suanmesh_accounting.domain.queries import KeptUsage, MeterUsage
+from suanmesh_accounting.domain.queries import MeterUsage, ProvedUsage
 from suanmesh_kernel.money import Price, is_currency
 from suanmesh_kernel.refusals import invalid_field
 
@@ -77,29 +78,34 @@ def posting_to(posted: Posted) -> account_pb2.Posting:
         account=posted.account,
         amount_micros=posted.amount_micros,
         currency=posted.currency,
-        charge=posted.charge,
         post_time=timestamp(posted.post_us),
     )
 
 
-def usage_to(kept: KeptUsage) -> usage_pb2.StoredUsage:
+def usage_to(proved: ProvedUsage) -> usage_pb2.StoredUsage:
     """A stored record as its message."""
     return usage_pb2.StoredUsage(
-        record=signed_pb2.Signed.FromString(kept.signed), record_time=timestamp(kept.record_us)
+        record=proved.record,
+        batch=signed_pb2.Signed.FromString(proved.signed),
+        leaf_index=proved.leaf_index,
+        audit_path=proved.audit_path,
+        record_time=timestamp(proved.record_us),
     )
 
 
-def measured_from(record: usage_pb2.UsageRecord) -> Measured:
-    """What a usage record says."""
+def measured_from(raw: bytes, record: usage_pb2.UsageRecord, leaf_index: int) -> Measured:
+    """What a usage record says that was parsed from `raw`."""
     return Measured(
-        site=record.site,
-        epoch=record.epoch,
-        sequence=record.sequence,
-        placement=record.placement,
-        transfer=record.transfer,
-        task=record.task,
-        final=record.final,
-        readings=tuple(readings_from(list(record.readings), "readings")),
+        record.site,
+        record.epoch,
+        record.sequence,
+        record.placement,
+        record.transfer,
+        record.task,
+        record.final,
+        tuple(readings_from(record.readings, "readings")),
+        raw,
+        leaf_index,
     )
 
 
@@ -107,8 +113,8 @@ def metering_state_to(found: MeterUsage) -> accounting_service_pb2.MeteringState
     """What is stored of a site's meter, with the sums of what it metered of each work."""
     state = accounting_service_pb2.MeteringState(last_epoch=found.last_epoch, last_sequence=found.last_sequence)
     sums: dict[tuple[str, int], accounting_service_pb2.MeteredWork] = {}
-    for signed in found.signed:
-        record = usage_pb2.UsageRecord.FromString(signed_pb2.Signed.FromString(signed).payload)
+    for raw in found.records:
+        record = usage_pb2.UsageRecord.FromString(raw)
         key = (record.transfer or record.placement, record.task)
         if key not in sums:
             sums[key] = state.works.add(work=key[0], task=key[1])
@@ -176,14 +182,15 @@ def price_from(message: money_pb2.Price, field: str) -> Price:
     return Price(message.amount_micros, message.per_quantity)
 
 
-def readings_from(messages: list[usage_pb2.MeterReading], field: str) -> list[Reading]:
+def readings_from(messages: Iterable[usage_pb2.MeterReading], field: str) -> list[Reading]:
     """Readings; refuses a negative quantity and a second reading of a meter."""
-    if len({reading.meter for reading in messages}) != len(messages):
+    readings = [Reading(message.meter, message.quantity) for message in messages]
+    if len({reading.meter for reading in readings}) != len(readings):
         raise invalid_field(field, "two readings of one meter")
-    for i, reading in enumerate(messages):
+    for i, reading in enumerate(readings):
         if reading.quantity < 0:
             raise invalid_field(f"{field}[{i}].quantity", f"{reading.quantity} is negative")
-    return [Reading(reading.meter, reading.quantity) for reading in messages]
+    return readings
 
 
 def tariffs_from(messages: list[accounting_service_pb2.LinkPrice]) -> list[LinkTariff]:

@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 
+from google.protobuf.message import DecodeError
+
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting_pb
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.scheduler.v1 import placement_pb2
@@ -13,7 +15,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
 from suanmesh.type.v1 import signed_pb2
-from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Refusal, Unavailable
 from suanmesh_sdk.status import status_of
 
 State = placement_pb2.Placement
@@ -196,23 +198,27 @@ class FakeAccounting:
         """What is stored by sequence number, of the newest epoch that has it."""
         return {sequence: record for (_, sequence), record in self.stored.items()}
 
-    async def record_usage(self, items: list[accounting_pb.UsageItem]) -> list[accounting_pb.UsageResult]:
-        """Take records; one that stands with other content is refused."""
+    async def record_usage(self, request: accounting_pb.RecordUsageRequest) -> list[Refusal | None]:
+        """Take records; one that stands with other content, or cannot be read, is refused."""
         self.calls += 1
         if self.down:
             raise Unavailable("NOT_READY", "accounting is away")
         if self.defects:
             raise self.defects.pop()
-        results = []
-        for item in items:
-            record = usage_pb2.UsageRecord.FromString(item.record.payload)
-            standing = self.stored.setdefault((record.epoch, record.sequence), record)
-            self.taken += standing == record
-            conflict = AlreadyExists("USAGE_CONFLICT", "another record stands", name=str(record.sequence))
-            error = status_of(conflict, area="accounting") if standing != record else None
-            results.append(accounting_pb.UsageResult(error=error, charges=None if error else _CHARGES))
+        refusals = [self._refusal_of(raw) for raw in request.records]
         self._board.tell()
-        return results
+        return refusals
+
+    def _refusal_of(self, raw: bytes) -> Refusal | None:
+        try:
+            record = usage_pb2.UsageRecord.FromString(raw)
+        except DecodeError:
+            return InvalidArgument("FIELD_INVALID", "the record cannot be parsed", field="records")
+        standing = self.stored.setdefault((record.epoch, record.sequence), record)
+        if standing != record:
+            return AlreadyExists("USAGE_CONFLICT", "another record stands", name=str(record.sequence))
+        self.taken += 1
+        return None
 
     async def metering_state(self, epoch: str, works: list[str]) -> accounting_pb.MeteringState:
         """The last record, and what was metered of `works`."""
@@ -240,9 +246,6 @@ class FakeAccounting:
                 if wanted(record):
                     return record
             await changed.wait()
-
-
-_CHARGES = accounting_pb.UsageCharges()
 
 
 def _merged(works: Iterable[accounting_pb.MeteredWork]) -> list[accounting_pb.MeteredWork]:

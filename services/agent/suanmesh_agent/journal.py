@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_agent.domain.metering import Amounts, MeterMark
 from suanmesh_agent.domain.stages import Stage, follows
 from suanmesh_chassis.private import FILE_MODE
@@ -23,7 +24,8 @@ CREATE TABLE IF NOT EXISTS placements (name TEXT PRIMARY KEY, message BLOB NOT N
 CREATE TABLE IF NOT EXISTS meters (
   placement TEXT, task INTEGER, cpu_us INTEGER, memory_mib_s INTEGER, device_milli_s INTEGER, end_ns INTEGER,
   final INTEGER, PRIMARY KEY (placement, task)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS usage (sequence INTEGER PRIMARY KEY, record BLOB NOT NULL, traceparent TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS usage_records (
+  sequence INTEGER PRIMARY KEY, record BLOB NOT NULL, traceparent TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS transfers (
   name TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, bytes_received INTEGER NOT NULL DEFAULT 0,
   chunks_again INTEGER NOT NULL DEFAULT 0, end_ns INTEGER NOT NULL DEFAULT 0);
@@ -85,6 +87,7 @@ class Journal:
         path.touch(mode=FILE_MODE)
         self._writer, self._reader = _opened(path), _opened(path)
         self._writer.executescript(_TABLES)
+        _take_over_signed_usage(self._writer)
         self._lock = threading.RLock()
         self._writing = 0
         self._waiting: deque[_Step] = deque()
@@ -220,7 +223,7 @@ class Journal:
         with self.together():
             self.remember("epoch", epoch)
             self.remember("sequence", "0")
-            self._db.execute("DELETE FROM usage")
+            self._db.execute("DELETE FROM usage_records")
 
     @property
     def sequence(self) -> int:
@@ -235,19 +238,19 @@ class Journal:
             return number
 
     def add_usage(self, sequence: int, record: bytes, traceparent: str) -> None:
-        """Keep a signed record until it is acknowledged."""
+        """Keep a record until it is acknowledged."""
         with self.together():
-            self._db.execute("INSERT INTO usage VALUES (?, ?, ?)", (sequence, record, traceparent))
+            self._db.execute("INSERT INTO usage_records VALUES (?, ?, ?)", (sequence, record, traceparent))
 
     def unsent_usage(self, limit: int, after: int = 0) -> list[tuple[int, bytes, str]]:
         """The oldest records with a sequence beyond `after` that have not been acknowledged."""
-        query = "SELECT * FROM usage WHERE sequence > ? ORDER BY sequence LIMIT ?"
+        query = "SELECT * FROM usage_records WHERE sequence > ? ORDER BY sequence LIMIT ?"
         return self._db.execute(query, (after, limit)).fetchall()
 
     def acknowledge_usage(self, sequences: Iterable[int]) -> None:
         """Forget records that accounting has."""
         with self.together():
-            self._db.executemany("DELETE FROM usage WHERE sequence = ?", [(number,) for number in sequences])
+            self._db.executemany("DELETE FROM usage_records WHERE sequence = ?", [(number,) for number in sequences])
             self._forget_meters()
 
     def begin_transfer(self, name: str, start_ns: int) -> TransferMark:
@@ -314,12 +317,24 @@ class Journal:
 
     def _forget_meters(self) -> None:
         """Forget meters nobody asks for any more: what is on its way may have to be told anew from them."""
-        if self._db.execute("SELECT 1 FROM usage LIMIT 1").fetchone() is None:
+        if self._db.execute("SELECT 1 FROM usage_records LIMIT 1").fetchone() is None:
             kept = "SELECT name FROM placements UNION SELECT name FROM transfers"
             self._db.execute(f"DELETE FROM meters WHERE placement NOT IN ({kept})")
 
     def _count(self, transfer: str, column: str, more: int) -> None:
         self._db.execute(f"UPDATE transfers SET {column} = {column} + ? WHERE name = ?", (more, transfer))
+
+
+def _take_over_signed_usage(db: sqlite3.Connection) -> None:
+    """Records on their way were once kept as they were signed, each by itself: what was signed is what is sent."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'usage'").fetchone() is None:
+        return
+    rows = db.execute("SELECT sequence, record, traceparent FROM usage").fetchall()
+    db.execute("BEGIN IMMEDIATE")
+    records = [(sequence, Signed.FromString(signed).payload, traceparent) for sequence, signed, traceparent in rows]
+    db.executemany("INSERT OR IGNORE INTO usage_records VALUES (?, ?, ?)", records)
+    db.execute("DROP TABLE usage")
+    db.execute("COMMIT")
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
 from suanmesh_agent.batching import Batcher
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk import Mesh
+from suanmesh_sdk.status import refusal_of
 
 if TYPE_CHECKING:
     from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
@@ -85,10 +86,12 @@ class AccountingOverMesh:
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
 
-    async def record_usage(self, items: list[accounting_pb.UsageItem]) -> list[accounting_pb.UsageResult]:
-        """Hand over signed usage."""
-        answer = await self._mesh.accounting.RecordUsage(accounting_pb.RecordUsageRequest(items=items))
-        return list(answer.results)
+    async def record_usage(self, request: accounting_pb.RecordUsageRequest) -> list[Refusal | None]:
+        """Hand over a signed batch."""
+        answer = await self._mesh.accounting.RecordUsage(request)
+        refused = accounting_pb.RecordUsageResponse.OUTCOME_REFUSED
+        why = {index: refusal_of(each.error) for each in answer.refusals for index in each.records}
+        return [why[index] if outcome == refused else None for index, outcome in enumerate(answer.outcomes)]
 
     async def metering_state(self, epoch: str, works: list[str]) -> accounting_pb.MeteringState:
         """What is stored of this site's meter."""

@@ -1,4 +1,4 @@
-"""The site's meter: usage written down durably, signed, numbered without gaps, and sent until it is acknowledged."""
+"""The site's meter: usage written down durably, numbered without gaps, and sent in signed batches until it is taken."""
 
 from __future__ import annotations
 
@@ -23,25 +23,27 @@ from suanmesh_agent.ports import AccountingPort
 from suanmesh_agent.recovery import readings_of
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock, Rng
-from suanmesh_kernel.refusals import Refusal
-from suanmesh_sdk.status import refusal_of
+from suanmesh_kernel.merkle import leaf_hashes, root_hash
+from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_telemetry import current_traceparent, names, span
 
 log = structlog.get_logger()
 
-BATCH_RECORDS = 200
+BATCH_RECORDS = 500
 RETRY_S = 1.0
-_PAYLOAD_TYPE = usage_pb2.UsageRecord.DESCRIPTOR.full_name
+_PAYLOAD_TYPE = usage_pb2.UsageBatch.DESCRIPTOR.full_name
 _PASSING = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL"))
 """Codes of answers that leave it open whether the record was taken."""
 _FULL = "RESOURCE_EXHAUSTED"
 """Code of an answer that says that the record was not taken for want of room, and may be later."""
 _LEFT = _PASSING | {_FULL}
+_INVALID = "FIELD_INVALID"
+"""Reason of an answer to a call that one record of it makes no call of the contract."""
 _CONFLICT = "USAGE_CONFLICT"
 """Reason of an answer that says that the mesh has another record of that number: this journal was set back."""
 
 Row = tuple[int, bytes, str]
-"""A signed record on its way: its sequence, its bytes, the trace it belongs to."""
+"""A record on its way: its sequence, its bytes, the trace it belongs to."""
 
 
 class Signs(Protocol):
@@ -160,12 +162,11 @@ class Meter:
             self._journal.set_meter(*meter, mark)
 
     def _keep(self, record: usage_pb2.UsageRecord, times_ns: tuple[int, int], traceparent: str) -> None:
-        """Number, sign and keep a record, within a step of the journal."""
+        """Number and keep a record, within a step of the journal."""
         record.site, record.epoch, record.sequence = self._site, self._epoch, self._journal.next_sequence()
         record.start_time.FromNanoseconds(times_ns[0])
         record.end_time.FromNanoseconds(times_ns[1])
-        signed = self._signer.sign(_PAYLOAD_TYPE, record.SerializeToString(deterministic=True))
-        self._journal.add_usage(record.sequence, signed.SerializeToString(), traceparent)
+        self._journal.add_usage(record.sequence, record.SerializeToString(deterministic=True), traceparent)
 
     async def recall(self, work: str) -> None:
         """Learn from the mesh what was metered of a placement this site has no memory of. Raises Refusal."""
@@ -200,6 +201,9 @@ class Meter:
             try:
                 await self._send_rows(rows)
             except Refusal as refusal:
+                if refusal.reason == _INVALID and len(rows) > 1:
+                    await send_singly()
+                    return
                 log.info("usage put off", reason=refusal.reason, message=refusal.message)
                 put_off = True
 
@@ -216,15 +220,14 @@ class Meter:
 
     async def _send_rows(self, rows: list[Row]) -> None:
         """Every job's trace shows its own usage, whatever goes with it in one call."""
-        items: list[pb.UsageItem] = []
+        request = pb.RecordUsageRequest(records=[row[1] for row in rows])
+        request.batch.CopyFrom(self._signed(request.records))
         with ExitStack() as stack:
             for traceparent, group in groupby(rows, key=lambda row: row[2]):
-                own = list(group)
-                stack.enter_context(span(names.METER_USAGE, parent=traceparent, records=len(own), site=self._site))
-                here = current_traceparent()
-                items += [pb.UsageItem(record=signed_pb2.Signed.FromString(row[1]), traceparent=here) for row in own]
-            results = await self._accounting.record_usage(items)
-        refusals = [refusal_of(result.error) if result.HasField("error") else None for result in results]
+                count = len(list(group))
+                stack.enter_context(span(names.METER_USAGE, parent=traceparent, records=count, site=self._site))
+                request.traceparents.extend([current_traceparent()] * count)
+            refusals = await self._taken(request)
         if any(no is not None and no.reason == _CONFLICT for no in refusals):
             self._conflict, self._compared = True, False
         taken = [row[0] for row, no in zip(rows, refusals, strict=True) if no is None or not _stays(no)]
@@ -239,6 +242,21 @@ class Meter:
         passing = next((no for no in refusals if no is not None and no.code != _FULL and _stays(no)), None)
         if passing:
             raise passing
+
+    async def _taken(self, request: pb.RecordUsageRequest) -> list[Refusal | None]:
+        """Why each record was refused; a call of one that the contract does not know is refused as that record."""
+        try:
+            return await self._accounting.record_usage(request)
+        except InvalidArgument as refusal:
+            if refusal.reason != _INVALID or len(request.records) > 1:
+                raise
+            return [refusal]
+
+    def _signed(self, records: Sequence[bytes]) -> signed_pb2.Signed:
+        """Vouch for records, in their order."""
+        root = root_hash(leaf_hashes(records))
+        batch = usage_pb2.UsageBatch(site=self._site, tree_size=len(records), root_hash=root)
+        return self._signer.sign(_PAYLOAD_TYPE, batch.SerializeToString(deterministic=True))
 
 
 def _stays(refusal: Refusal) -> bool:

@@ -12,6 +12,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
 from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec
+from suanmesh_kernel.refusals import Refusal
 
 
 class TaskNotStarted(RuntimeError):
@@ -141,8 +142,8 @@ class TransportPort(Protocol):
 class AccountingPort(Protocol):
     """What the agent calls of `AccountingService`."""
 
-    async def record_usage(self, items: list[accounting_pb.UsageItem]) -> list[accounting_pb.UsageResult]:
-        """Hand over signed usage, at most 1000 records."""
+    async def record_usage(self, request: accounting_pb.RecordUsageRequest) -> list[Refusal | None]:
+        """Hand over a signed batch of at most 1000 records; why each was refused, None for one that is stored."""
 
     async def metering_state(self, epoch: str, works: list[str]) -> accounting_pb.MeteringState:
         """What is stored of this site's meter: the last record, and what was metered of at most 100 works."""

@@ -11,7 +11,7 @@ from itertools import islice
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1 import usage_pb2
-from suanmesh.type.v1 import money_pb2, signed_pb2
+from suanmesh.type.v1 import money_pb2
 from suanmesh_agent.domain.metering import Amounts, MeterMark, squared
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import AccountingPort
@@ -24,7 +24,7 @@ Key = tuple[str, int]
 """A placement and the index of its task, or a transfer and 0."""
 Times = tuple[int, int]
 Write = Callable[[usage_pb2.UsageRecord, Times, str], None]
-"""Number, sign and keep a record of an interval, with the trace it belongs to."""
+"""Number and keep a record of an interval, with the trace it belongs to."""
 
 
 async def charged(accounting: AccountingPort, epoch: str, works: Iterable[str]) -> dict[Key, MeterMark]:
@@ -91,8 +91,8 @@ def _square_transfer(pending: _Pending, known: MeterMark | None, write: Write) -
 
 def _unsent(journal: Journal) -> dict[Key, _Pending]:
     found: dict[Key, _Pending] = {}
-    for _, signed, traceparent in journal.unsent_usage(journal.sequence):
-        record = usage_pb2.UsageRecord.FromString(signed_pb2.Signed.FromString(signed).payload)
+    for _, raw, traceparent in journal.unsent_usage(journal.sequence):
+        record = usage_pb2.UsageRecord.FromString(raw)
         found.setdefault((record.transfer or record.placement, record.task), []).append((record, traceparent))
     return found
 

@@ -17,15 +17,17 @@ from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_TRANSFER_BYTES, Price
-from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_accounting.main import build
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_chassis import Common, ServiceContext, Signer
 from suanmesh_chassis.identity import agent_id, service_id, user_id
 from suanmesh_chassis.signing import new_signing_key
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
+from suanmesh_kernel import merkle
 from suanmesh_kernel.clock import HandClock, seeded_rng
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import Mesh
+from suanmesh_sdk.status import refusal_of
 from suanmesh_store import Create, Kind, Update, attachment_of, confirmed
 from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS, M
 from suanmesh_store.store import KeyspaceStore
@@ -36,6 +38,8 @@ SETTINGS = AccountingSettings(resync_s=0.05, quarantine_records_max=100, usage_b
 MIB = 1 << 20
 State = usage_pb2.Hold.State
 Stores = Callable[[str], KeyspaceStore]
+Told = str | Refusal
+"""What became of a usage record: the name of an outcome, or why it was refused."""
 
 
 @dataclass
@@ -169,20 +173,31 @@ class Books:
         facts = {"epoch": "e1", "sequence": self.sequences[site], "readings": readings, "final": False}
         return usage_pb2.UsageRecord(site=f"sites/{site}", placement=f"placements/{placement}", **(facts | more))
 
-    def signed(self, record: usage_pb2.UsageRecord, *, by: str = "") -> Signed:
-        signer = self.signers[by or record.site.removeprefix("sites/")]
-        return signer.sign(usage_pb2.UsageRecord.DESCRIPTOR.full_name, record.SerializeToString(deterministic=True))
+    def batch(self, site: str, *records: usage_pb2.UsageRecord | bytes, by: str = "") -> pb.RecordUsageRequest:
+        """Records as a site signs them together, or `by` another."""
+        raw = [each if isinstance(each, bytes) else each.SerializeToString(deterministic=True) for each in records]
+        batch = usage_pb2.UsageBatch(
+            site=f"sites/{site}", tree_size=len(raw), root_hash=merkle.root_hash(merkle.leaf_hashes(raw))
+        )
+        signed = self.signers[by or site].sign(usage_pb2.UsageBatch.DESCRIPTOR.full_name, batch.SerializeToString())
+        return pb.RecordUsageRequest(batch=signed, records=raw)
 
-    async def send(self, site: str, *records: Signed) -> list[pb.UsageResult]:
-        """As the agent of a site does it."""
-        items = [pb.UsageItem(record=record) for record in records]
-        return list((await self.agent(site).accounting.RecordUsage(pb.RecordUsageRequest(items=items))).results)
+    async def send(self, site: str, *records: usage_pb2.UsageRecord | bytes) -> list[Told]:
+        """As the agent of a site does it: what became of each record."""
+        answer = await self.agent(site).accounting.RecordUsage(self.batch(site, *records))
+        told: list[Told] = [pb.RecordUsageResponse.Outcome.Name(each) for each in answer.outcomes]
+        for refused in answer.refusals:
+            for index in refused.records:
+                assert told[index] == "OUTCOME_REFUSED"
+                told[index] = refusal_of(refused.error)
+        assert "OUTCOME_REFUSED" not in told
+        return told
 
-    async def use(self, site: str, placement: str, cpu: int = 0, **more: object) -> pb.UsageResult:
+    async def use(self, site: str, placement: str, cpu: int = 0, **more: object) -> Told:
         """One more record of a site, signed and sent."""
-        return (await self.send(site, self.signed(self.record(site, placement, cpu, **more))))[0]
+        return (await self.send(site, self.record(site, placement, cpu, **more)))[0]
 
-    async def moved(self, site: str, placement: str, transfer: str, size: int) -> pb.UsageResult:
+    async def moved(self, site: str, placement: str, transfer: str, size: int) -> Told:
         """The record of a transfer that a site has received."""
         readings = [usage_pb2.MeterReading(meter=METER_TRANSFER_BYTES, quantity=size)]
         return await self.use(site, placement, readings=readings, transfer=f"transfers/{transfer}", final=True)

@@ -83,17 +83,26 @@ async def test_an_account_that_is_opened_again_is_the_same_one(books: Any) -> No
 
 @pytest.mark.parametrize(
     ("call", "item", "most"),
-    [("QuoteBatch", pb.QuoteAsk, 1000), ("PlaceHolds", pb.HoldAsk, 100), ("RecordUsage", pb.UsageItem, 1000)],
+    [("QuoteBatch", pb.QuoteAsk, 1000), ("PlaceHolds", pb.HoldAsk, 100)],
 )
 async def test_a_batch_has_a_bound(books: Any, call: str, item: Any, most: int) -> None:
     """One caller with a huge batch would keep every other one waiting for the books."""
-    mesh = books.agent("a") if call == "RecordUsage" else books.scheduler
-    method, request_of = getattr(mesh.accounting, call), getattr(pb, f"{call}Request")
+    method, request_of = getattr(books.scheduler.accounting, call), getattr(pb, f"{call}Request")
     assert len((await method(request_of(items=[item()] * most))).results) == most
     for count in (0, most + 1):
         with pytest.raises(Refusal) as refused:
             await method(request_of(items=[item()] * count))
         assert (refused.value.reason, refused.value.facts["field"]) == ("FIELD_INVALID", "items")
+
+
+async def test_a_batch_of_usage_has_a_bound(books: Any) -> None:
+    """One site with a huge batch would keep every other one waiting for the books."""
+    assert len(await books.send("a", *[books.record("a", "p")] * 1000)) == 1000
+    for records in ([], [b""] * 1001, [b"x" * 1201]):
+        with pytest.raises(Refusal) as refused:
+            await books.send("a", *records)
+        field = refused.value.facts["field"].partition("[")[0]
+        assert (refused.value.reason, field) == ("FIELD_INVALID", "records")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +219,7 @@ async def test_a_party_opens_no_more_accounts_than_it_may(books: Any, monkeypatc
     assert refused.value.facts == {"name": "parties/acme", "most": "1"}
     await books.open_account("a-own", party="a-power")
     await books.place("p", 10)
-    assert not (await books.use("a", "p", 5)).HasField("error")
+    assert await books.use("a", "p", 5) == "OUTCOME_STORED"
 
 
 async def test_price_books_and_their_versions_are_bounded(books: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,6 @@ from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.accounting.v1.price_book_pb2 import PriceBook
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_MEMORY_MIB_S, Price
-from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_accounting.domain.commands import CreditAccount, OpenAccount, PublishBook
 from suanmesh_accounting.domain.ledger import Account, AccountKind, PlacementStatus
 from suanmesh_accounting.domain.queries import Accounts, Bill, Cut, Holds, Postings, StandingHolds, Usage
@@ -32,6 +31,7 @@ from suanmesh_accounting.wire import microseconds
 from suanmesh_chassis import FailureBackoff, Signer
 from suanmesh_chassis.signing import new_signing_key
 from suanmesh_kernel.clock import HandClock
+from suanmesh_kernel.merkle import leaf_hashes, root_hash
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition, Refusal, ResourceExhausted
 
 SITE = "sites/a"
@@ -138,8 +138,10 @@ class Shop:
             site=SITE, epoch="e", sequence=self.sequence, placement=f"placements/{number}", readings=readings,
             final=final,
         )  # fmt: skip
-        signed = SIGNER.sign(usage_pb2.UsageRecord.DESCRIPTOR.full_name, record.SerializeToString())
-        await self.metering.record([pb.UsageItem(record=signed)], SITE)
+        raw = record.SerializeToString()
+        batch = usage_pb2.UsageBatch(site=SITE, tree_size=1, root_hash=root_hash(leaf_hashes([raw])))
+        signed = SIGNER.sign(usage_pb2.UsageBatch.DESCRIPTOR.full_name, batch.SerializeToString())
+        await self.metering.record(pb.RecordUsageRequest(batch=signed, records=[raw]), SITE)
 
 
 @asynccontextmanager
@@ -199,8 +201,8 @@ async def _assert_held(ledger: Ledger, accounts: dict[str, Account]) -> None:
 
 async def _assert_recomputes(ledger: Ledger, accounts: dict[str, Account]) -> None:
     """Every charge is its record's reading at the price, less what was waived; a hold covers its charges."""
-    signed = [Signed.FromString(kept.signed) for kept in (await ledger.page(Usage(ALL, "", ""))).items]
-    records = [usage_pb2.UsageRecord.FromString(each.payload) for each in signed]
+    stored = (await ledger.page(Usage(ALL, "", ""))).items
+    records = [usage_pb2.UsageRecord.FromString(each.record) for each in stored]
     by_reference = {f"{record.site}/{record.epoch}/{record.sequence}": record for record in records}
     spent: Counter[str] = Counter()
     used: dict[tuple[str, int], Fraction] = defaultdict(Fraction)

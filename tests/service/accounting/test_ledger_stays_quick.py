@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, create_engine, insert
 
-from suanmesh_accounting.domain.commands import Measured, MoveHold, RecordUsage
+from suanmesh_accounting.domain.commands import Measured, MoveHold, RecordUsage, SignedBatch
 from suanmesh_accounting.domain.ledger import HoldState
 from suanmesh_accounting.domain.quarantine import Room
 from suanmesh_accounting.domain.queries import HoldStates, StandingHolds
@@ -36,8 +36,8 @@ def move(c: Connection) -> object:
 
 
 def record(c: Connection) -> object:
-    measured = Measured("sites/a", "e", 1, "placements/none", "", 0, False, ())
-    return carry_out(c, [RecordUsage(measured, b"", b"", None, False, ROOM, 1)], {})
+    measured = Measured("sites/a", "e", 10_000, "placements/none", "", 0, False, (), b"", 0)
+    return carry_out(c, [RecordUsage("sites/a", (measured,), SignedBatch(b"", b""), {}, frozenset(), ROOM, 1)], {})
 
 
 @pytest.mark.parametrize("look_up", [standing, states, move, record])
@@ -81,6 +81,7 @@ def _hold(number: int, state: HoldState) -> dict[str, object]:
 
 def _usage(number: int) -> dict[str, object]:
     return {
-        "site": "sites/b", "epoch": "e", "sequence": number, "placement": f"placements/{number}", "job": "jobs/j",
-        "party": "parties/a", "task": 0, "transfer": "", "final": False, "ratable": True, "signed": b"", "record_us": 1,
+        "site": "sites/a", "epoch": "e", "sequence": number, "placement": f"placements/{number}", "task": 0,
+        "transfer": "", "final": False, "ratable": True, "lines": 1, "record": b"", "batch": 1, "leaf_index": 0,
+        "record_us": 1,
     }  # fmt: skip

@@ -9,32 +9,33 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
-from suanmesh.accounting.v1.usage_pb2 import Hold, UsageRecord
+from suanmesh.accounting.v1.usage_pb2 import Hold, UsageBatch, UsageRecord
 from suanmesh.type.v1.money_pb2 import METER_TRANSFER_BYTES, Price
-from suanmesh_kernel.refusals import InvalidArgument
-from suanmesh_sdk.status import refusal_of
+from suanmesh_chassis.signing import verify
+from suanmesh_kernel import merkle
+from suanmesh_kernel.refusals import InvalidArgument, Refusal
 
 MIB = 1 << 20
 COMMITTED, RELEASED = Hold.STATE_COMMITTED, Hold.STATE_RELEASED
 
 
-def reason(result: pb.UsageResult) -> str:
-    return refusal_of(result.error).reason if result.HasField("error") else ""
+def reason(told: str | Refusal) -> str:
+    return told.reason if isinstance(told, Refusal) else ""
 
 
 async def stored(books: Any, **facts: str) -> list[UsageRecord]:
     answer = await books.operator.accounting.ListUsage(pb.ListUsageRequest(page_size=1000, **facts))
-    return [UsageRecord.FromString(each.record.payload) for each in answer.usage]
+    return [UsageRecord.FromString(each.record) for each in answer.usage]
 
 
 async def test_a_charge_names_all_that_stands_behind_it(books: Any) -> None:
     """Whoever checks a bill must come from a line to the measurement, the price, the decision and the trace."""
     trace = "0af7651916cd43dd8448eb211c80319c"
     await books.place("p", 100, decision="jobs/p/decisions/1", traceparent=f"00-{trace}-b7ad6b7169203331-01")
-    result = await books.use("a", "p", 40)
+    assert await books.use("a", "p", 40) == "OUTCOME_STORED"
     bill = await books.bill()
     [charge] = bill.charges
-    assert list(result.charges.charges) == [charge.name]
+    assert charge.name == charge.entry == "charges/a-e1-1-0"
     assert (charge.account, charge.payee, charge.usage) == (
         "accounts/acme",
         "accounts/a-power-income-cny",
@@ -127,9 +128,9 @@ async def test_what_was_moved_pays_the_links_of_its_own_way(books: Any) -> None:
 async def test_a_record_sent_again_counts_once(books: Any) -> None:
     """An agent that lost the answer sends the record again, for days if need be."""
     await books.place("p", 100)
-    record = books.signed(books.record("a", "p", 40))
-    first = await books.send("a", record)
-    assert await books.send("a", record, record) == first * 2
+    record = books.record("a", "p", 40)
+    assert await books.send("a", record) == ["OUTCOME_STORED"]
+    assert await books.send("a", record, record) == ["OUTCOME_DUPLICATE"] * 2
     assert (await books.bill()).total_micros == 40
     assert len(await stored(books)) == 1
 
@@ -139,7 +140,7 @@ async def test_other_content_under_the_same_number_is_refused(books: Any) -> Non
     await books.place("p", 100)
     await books.use("a", "p", 40)
     result = await books.use("a", "p", 50, sequence=1)
-    assert (refusal_of(result.error).code, reason(result)) == ("ALREADY_EXISTS", "USAGE_CONFLICT")
+    assert (result.code, result.reason) == ("ALREADY_EXISTS", "USAGE_CONFLICT")
     assert (await books.bill()).total_micros == 40
 
 
@@ -148,47 +149,89 @@ async def test_no_site_can_take_the_name_of_anothers_charge(books: Any) -> None:
     await books.place("mine", 100)
     await books.place("theirs", 100, site="sites/a-b")
     squatting = await books.use("a", "mine", 5, epoch="b-e1")
-    assert (reason(squatting), refusal_of(squatting.error).facts["field"]) == ("FIELD_INVALID", "record.epoch")
+    assert (reason(squatting), squatting.facts["field"]) == ("FIELD_INVALID", "records.epoch")
     assert reason(await books.use("a-b", "theirs", 5)) == ""
 
 
 async def test_every_record_of_a_batch_stands_or_falls_by_itself(books: Any) -> None:
     """One bad record must not keep the others of a site from being paid, nor shift their answers."""
     await books.place("p", 100)
-    good = [books.signed(books.record("a", "p", used)) for used in (1, 2)]
-    forged = books.signed(books.record("a", "p", 3), by="b")
-    foreign = books.signed(books.record("b", "p", 4))
-    tampered = books.signed(books.record("a", "p", 5))
-    tampered.payload += UsageRecord(final=True).SerializeToString()
-    unnumbered = books.signed(books.record("a", "p", 6, sequence=0))
-    negative = books.signed(books.record("a", "p", -7))
-    twice = books.record("a", "p", 8)
-    twice.readings.add(meter=twice.readings[0].meter, quantity=8)
-    doubled = books.signed(twice)
-    beyond = books.signed(books.record("a", "p", 2**62))
-    unreadable = books.signers["a"].sign(UsageRecord.DESCRIPTOR.full_name, b"\xff")
-    other_type = books.signers["a"].sign("suanmesh.registry.v1.Pool", good[0].payload)
+    good = [books.record("a", "p", used) for used in (1, 2)]
+    foreign = books.record("b", "p", 4)
+    unnumbered = books.record("a", "p", 6, sequence=0)
+    negative = books.record("a", "p", -7)
+    doubled = books.record("a", "p", 8)
+    doubled.readings.add(meter=doubled.readings[0].meter, quantity=8)
+    beyond = books.record("a", "p", 2**62)
+    long = books.record("a", "p" * 300, 9)
 
-    wrongs = (unnumbered, negative, doubled, beyond, unreadable)
-    batch = (forged, good[0], foreign, tampered, *wrongs, other_type, good[1])
-    results = await books.send("a", *batch)
+    wrongs = (unnumbered, negative, doubled, beyond, b"\xff", long)
+    results = await books.send("a", good[0], foreign, *wrongs, good[1])
 
-    unsigned, wrong = "USAGE_SIGNATURE_INVALID", "FIELD_INVALID"
     assert [reason(result) for result in results] == [
-        unsigned, "", unsigned, unsigned, *[wrong] * len(wrongs), unsigned, "",
+        "", "USAGE_SIGNATURE_INVALID", *["FIELD_INVALID"] * len(wrongs), "",
     ]  # fmt: skip
-    assert {refusal_of(r.error).code for r in results if reason(r)} == {"INVALID_ARGUMENT"}
+    assert {result.code for result in results if reason(result)} == {"INVALID_ARGUMENT"}
     assert (await books.bill()).total_micros == 3
     assert len(await stored(books)) == 2
+
+
+async def test_nothing_is_taken_of_a_batch_that_its_site_has_not_signed(books: Any) -> None:
+    """Whoever gets between a site and its bill could else add, leave out, alter or reorder what is paid."""
+    await books.place("p", 100)
+    first, second, third = (books.record("a", "p", used) for used in (1, 2, 3))
+    right = books.batch("a", first, second)
+    altered = [books.batch("a", first, second) for _ in range(5)]
+    altered[0].records.append(third.SerializeToString(deterministic=True))
+    del altered[1].records[1:]
+    altered[2].records[0] += UsageRecord(final=True).SerializeToString()
+    altered[3].records.reverse()
+    altered[4].batch.payload_type = UsageRecord.DESCRIPTOR.full_name
+    forged = [books.batch("a", first, by="b"), books.batch("b", first), pb.RecordUsageRequest(records=right.records)]
+
+    for request in (*altered, *forged):
+        with pytest.raises(InvalidArgument, match="USAGE_SIGNATURE_INVALID"):
+            await books.agent("a").accounting.RecordUsage(request)
+
+    assert await stored(books) == []
+    answer = await books.agent("a").accounting.RecordUsage(right)
+    assert list(answer.outcomes) == [pb.RecordUsageResponse.OUTCOME_STORED] * 2
+    assert (await books.bill()).total_micros == 3
+
+
+async def test_a_customer_can_prove_its_own_usage_and_sees_no_others(books: Any) -> None:
+    """Who pays must be able to show that the site has signed for it, without learning what the site's others did."""
+    await books.place("p", 100)
+    await books.open_account("rival", party="rival", credit=100)
+    await books.place("q", 100, account="accounts/rival")
+    records = [books.record("a", placement, 1) for placement in "pqqqp"]
+    await books.send("a", *records[:3])
+    await books.send("a", *records)
+
+    mine = (await books.user.accounting.ListUsage(pb.ListUsageRequest())).usage
+
+    assert [UsageRecord.FromString(each.record).sequence for each in mine] == [1, 5]
+    for each, index, size in zip(mine, (0, 4), (3, 5), strict=True):
+        batch = UsageBatch.FromString(each.batch.payload)
+        assert verify(each.batch, books.signers["a"].public_key)
+        assert (batch.site, batch.tree_size, each.leaf_index) == ("sites/a", size, index)
+        [leaf] = merkle.leaf_hashes([each.record])
+        assert merkle.root_of_path(leaf, index, size, each.audit_path) == batch.root_hash
+    assert b"placements/q" not in b"".join(each.SerializeToString() for each in mine)
 
 
 async def test_a_batch_of_any_size_is_answered_in_order(books: Any) -> None:
     """An agent that was cut off for a day comes back with all it has, and forgets what is answered as taken."""
     await books.place("p", 1000)
-    records = [books.signed(books.record("a", "p", 1)) for _ in range(120)]
-    results = await books.send("a", *records)
-    assert [list(r.charges.charges) for r in results] == [[f"charges/a-e1-{n}-0"] for n in range(1, 121)]
-    assert (await books.bill()).total_micros == 120
+    records = [books.record("a", "p", 1) for _ in range(120)]
+    await books.send("a", *records[:40:2])
+    told = await books.send("a", *records)
+    assert told == ["OUTCOME_DUPLICATE", "OUTCOME_STORED"] * 20 + ["OUTCOME_STORED"] * 80
+    bill = await books.bill()
+    assert bill.total_micros == 120
+    assert {charge.usage for charge in bill.charges} == {f"sites/a/e1/{n}" for n in range(1, 121)}
+    assert len({charge.entry for charge in bill.charges}) == 2
+    await books.assert_balanced()
 
 
 async def test_what_no_hold_pays_for_is_kept_and_charged_to_nobody(books: Any) -> None:
@@ -205,8 +248,7 @@ async def test_what_no_hold_pays_for_is_kept_and_charged_to_nobody(books: Any) -
         await books.moved("a", "p", "other", MIB),
         await books.moved("a", "p", "unknown", MIB),
     ]
-    refusals = [refusal_of(result.error) for result in results]
-    assert {(refusal.code, refusal.reason) for refusal in refusals} == {("FAILED_PRECONDITION", "USAGE_NOT_RATABLE")}
+    assert {(refusal.code, refusal.reason) for refusal in results} == {("FAILED_PRECONDITION", "USAGE_NOT_RATABLE")}
     assert (await books.bill()).total_micros == 0
     assert len(await stored(books)) == len(results)
 

@@ -11,6 +11,7 @@ import pytest
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1.usage_pb2 import UsageRecord
+from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.journal import Journal
@@ -18,8 +19,7 @@ from suanmesh_agent.meter import Meter
 from suanmesh_agent.placements import Placements
 from suanmesh_agent.testing import FakeAccounting, FakeSite, State, a_placement
 from suanmesh_content.manifest import DEPTH_MAX
-from suanmesh_kernel.refusals import ResourceExhausted
-from suanmesh_sdk.status import status_of
+from suanmesh_kernel.refusals import Refusal, ResourceExhausted
 
 NAME = "placements/p1"
 OTHER = "placements/p2"
@@ -268,10 +268,24 @@ async def test_a_defect_over_one_record_of_a_call_leaves_the_others_theirs(world
             journal.add_usage(poisoned, b"\xff", placement.traceparent)
         world.accounting.down = False
         final = await world.accounting.has(lambda record: record.final)
-        await left_to_send(journal, [poisoned])
+        await left_to_send(journal, [])
     assert final.sequence == poisoned - 1 > 1
     assert sorted(world.accounting.records) == list(range(1, poisoned))
     assert world.accounting.taken == poisoned - 1
+
+
+async def test_usage_that_was_kept_as_it_was_signed_is_sent(world: FakeSite) -> None:
+    """A site that is brought up to date with usage on its way is owed that usage."""
+    record = UsageRecord(site="sites/a", epoch="e", sequence=1, placement=NAME)
+    signed = Signed(payload=record.SerializeToString(), signature=b"s").SerializeToString()
+    old = sqlite3.connect(world.folder / "agent.db")
+    with old:
+        old.execute("CREATE TABLE usage (sequence INTEGER PRIMARY KEY, record BLOB, traceparent TEXT)")
+        old.execute("INSERT INTO usage VALUES (1, ?, '')", (signed,))
+    old.close()
+    async with world.agent() as journal:
+        assert await world.accounting.has(lambda sent: sent.placement == NAME) == record
+        await left_to_send(journal, [])
 
 
 async def left_to_send(journal: Journal, sequences: list[int]) -> None:
@@ -287,13 +301,13 @@ class FullAccounting(FakeAccounting):
         super().__init__()
         self.no_room_for = no_room_for
 
-    async def record_usage(self, items: list[pb.UsageItem]) -> list[pb.UsageResult]:
+    async def record_usage(self, request: pb.RecordUsageRequest) -> list[Refusal | None]:
         """Take those there is room for."""
-        full = status_of(ResourceExhausted("QUARANTINE_FULL", "no room"), area="accounting")
-        numbers = [UsageRecord.FromString(item.record.payload).sequence for item in items]
-        fitting = [item for item, number in zip(items, numbers, strict=True) if number not in self.no_room_for]
-        taken = iter(await super().record_usage(fitting))
-        return [pb.UsageResult(error=full) if number in self.no_room_for else next(taken) for number in numbers]
+        numbers = [UsageRecord.FromString(raw).sequence for raw in request.records]
+        fitting = [raw for raw, number in zip(request.records, numbers, strict=True) if number not in self.no_room_for]
+        taken = iter(await super().record_usage(pb.RecordUsageRequest(records=fitting)))
+        full = ResourceExhausted("QUARANTINE_FULL", "no room")
+        return [full if number in self.no_room_for else next(taken) for number in numbers]
 
 
 async def test_usage_that_accounting_has_no_room_for_is_kept_and_holds_up_nothing(

@@ -12,7 +12,7 @@ from chaos.records import Answered, Asked, CallError, Cancelled, Journal, Moving
 
 STATES = ("COMMITTED", "ACCEPTED", "RUNNING", "DELIVERING", "DONE")
 HISTORY = ("PENDING", "PLACED", "RUNNING", "DELIVERING", "DONE")
-FIRST_CHARGE = ("sites/a/e/1", "CPU", "b@1", "placements/p1", 10)
+FIRST_CHARGE = ("sites/a/e/1", "CPU", "b@1", "placements/p1", 10, "a/c", "a/p", "e2")
 Break = Callable[[Facts], None]
 
 
@@ -43,10 +43,10 @@ def a_right_ledger() -> Ledger:
     return Ledger(
         accounts=(Account("a/c", "CNY", 90, 0), Account("a/p", "CNY", 10, 0), Account("a/f", "CNY", -100, 0)),
         postings=(
-            Posting("e1", "a/c", 100, "CNY", ""),
-            Posting("e1", "a/f", -100, "CNY", ""),
-            Posting("e2", "a/c", -10, "CNY", "charges/1"),
-            Posting("e2", "a/p", 10, "CNY", "charges/1"),
+            Posting("e1", "a/c", 100, "CNY"),
+            Posting("e1", "a/f", -100, "CNY"),
+            Posting("e2", "a/c", -10, "CNY"),
+            Posting("e2", "a/p", 10, "CNY"),
         ),
         holds=(Hold("holds/p1-0", "placements/p1", "RELEASED", 50, 10),),
         charges=(Charge("charges/1", *FIRST_CHARGE),),
@@ -123,7 +123,7 @@ WRONG: list[tuple[str, Break]] = [
     ("HOLD_CHARGES_DIFFER", _ledger(holds=(Hold("holds/p1-0", "placements/p1", "RELEASED", 50, 9),))),
     ("CHARGE_WITHOUT_HOLD", _ledger(holds=())),
     ("CHARGED_TWICE", _ledger(charges=(Charge("charges/2", *FIRST_CHARGE), Charge("charges/1", *FIRST_CHARGE)))),
-    ("CHARGE_NOT_POSTED", _ledger(postings=a_right_ledger().postings[:2])),
+    ("CHARGES_NOT_POSTED", _ledger(postings=a_right_ledger().postings[:2])),
     ("USAGE_TWICE", _usage(a_right_ledger().usage[0])),
     ("USAGE_OVERLAPS", _usage(Usage("sites/a/f/1", "placements/p1", "", 0, 1_500_000, 3_000_000, False, True))),
     ("USAGE_FINAL_TWICE", _usage(Usage("sites/a/f/1", "placements/p1", "", 0, 2_000_000, 3_000_000, True, True))),

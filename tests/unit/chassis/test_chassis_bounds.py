@@ -12,16 +12,21 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from suanmesh.accounting.v1 import usage_pb2
-from suanmesh.accounting.v1.accounting_service_pb2 import RecordUsageRequest
 from suanmesh.registry.v1 import pool_pb2
-from suanmesh.registry.v1.registry_service_pb2 import GetSiteRequest, SearchPoolsRequest
+from suanmesh.registry.v1.registry_service_pb2 import GetSiteRequest, RegisterPoolsRequest, SearchPoolsRequest
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_chassis.bounds import OURS, checker, limits, require_within
 from suanmesh_kernel.refusals import InvalidArgument
 
 WIRE = Path(__file__).resolve().parents[3] / "libs" / "wire"
-SIGNED = (usage_pb2.UsageRecord, pool_pb2.PoolDescriptor, transfer_pb2.TransferTicket, signed_pb2.CallerAssertion)
+SIGNED = (
+    usage_pb2.UsageBatch,
+    usage_pb2.UsageRecord,
+    pool_pb2.PoolDescriptor,
+    transfer_pb2.TransferTicket,
+    signed_pb2.CallerAssertion,
+)
 
 
 class Spot(NamedTuple):
@@ -110,16 +115,16 @@ def test_every_bound_holds_to_the_byte_and_to_the_item() -> None:
 
 def test_the_refusal_says_where_and_how_much() -> None:
     """A caller with a thousand items could not tell which to mend."""
-    request = RecordUsageRequest()
+    request = RegisterPoolsRequest()
     for _ in range(4):
-        request.items.add()
-    request.items[3].record.key_id = "k" * 300
+        request.descriptors.add()
+    request.descriptors[3].key_id = "k" * 300
 
     with pytest.raises(InvalidArgument) as refused:
         require_within(request)
 
     assert refused.value.reason == "FIELD_INVALID"
-    assert refused.value.facts == {"field": "items[3].record.key_id", "bytes": "300", "max_bytes": "256"}
+    assert refused.value.facts == {"field": "descriptors[3].key_id", "bytes": "300", "max_bytes": "256"}
 
 
 def test_bytes_are_counted_not_characters() -> None:
@@ -169,7 +174,8 @@ def _set_items(holder: Any, field: FieldDescriptor, count: int) -> None:
         for _ in range(count):
             values.add()
     else:
-        values.extend(["x"] * count if field.type == FieldDescriptor.TYPE_STRING else [1] * count)
+        one = {FieldDescriptor.TYPE_STRING: "x", FieldDescriptor.TYPE_BYTES: b"x"}
+        values.extend([one.get(field.type, 1)] * count)
 
 
 def _set_bytes(holder: Any, field: FieldDescriptor, size: int) -> None:

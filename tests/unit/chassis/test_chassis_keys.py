@@ -122,7 +122,7 @@ def test_a_certificate_that_expires_on_an_open_connection_ends_its_rights() -> N
 def test_a_signature_holds_for_exactly_these_bytes() -> None:
     """Usage is money: one byte changed must not be paid."""
     signer = Signer(new_signing_key(), "spiffe://demo/site/east/agent")
-    signed = signer.sign("suanmesh.accounting.v1.UsageRecord", b"4 seconds")
+    signed = signer.sign("suanmesh.accounting.v1.UsageBatch", b"4 seconds")
 
     assert verify(signed, signer.public_key)
     for changed in (

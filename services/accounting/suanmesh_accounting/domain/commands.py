@@ -10,6 +10,7 @@ from suanmesh_accounting.domain.lead import Identity
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState, Move
 from suanmesh_accounting.domain.prices import Reading
 from suanmesh_accounting.domain.quarantine import Room
+from suanmesh_kernel.refusals import Refusal
 
 R = TypeVar("R")
 
@@ -91,7 +92,7 @@ class MoveHold(Command[None]):
 
 
 class Measured(NamedTuple):
-    """What a usage record says; `site`, `epoch` and `sequence` identify it."""
+    """What a usage record says; `site`, `epoch` and `sequence` identify it. `record` is it verbatim."""
 
     site: str
     epoch: str
@@ -101,6 +102,9 @@ class Measured(NamedTuple):
     task: int
     final: bool
     readings: tuple[Reading, ...]
+    record: bytes
+    leaf_index: int
+    """Which leaf of its batch it is."""
 
     @property
     def reference(self) -> str:
@@ -108,22 +112,43 @@ class Measured(NamedTuple):
         return f"{self.site}/{self.epoch}/{self.sequence}"
 
 
-@dataclass(frozen=True, slots=True)
-class RecordUsage(Command[tuple[str, ...]]):
-    """Store a record whose signature is right, once, and charge it to the hold that pays for it; gives the charges.
+class Recorded(NamedTuple):
+    """A record that is charged: in how many lines, and whether it was before it came."""
 
-    `signed` is the record verbatim with its signature, `payload` the part of it that was signed; `move` what is known
-    of its transfer; `committed` says that its placement was. Where no hold pays for it, it is kept in quarantine as
-    `room` allows, and refused with FailedPrecondition (`USAGE_NOT_RATABLE`), or with ResourceExhausted
-    (`QUARANTINE_FULL`) where there is no room. Other content under its number is refused with AlreadyExists
-    (`USAGE_CONFLICT`), what no book can hold with InvalidArgument (`FIELD_INVALID`).
+    lines: int
+    again: bool
+
+
+Outcome = Recorded | Refusal
+"""What became of a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBatch:
+    """What a site has signed (`type.v1.Signed` of a UsageBatch), and the hashes of all leaves, one after the other."""
+
+    signed: bytes
+    leaves: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecordUsage(Command[tuple[Outcome, ...]]):
+    """Store the records of a batch that a site has signed, each once, and charge each to the hold that pays for it.
+
+    Each record stands or falls by itself. Where no hold pays for one, it is kept in quarantine as `room` allows, and
+    refused with FailedPrecondition (`USAGE_NOT_RATABLE`), or with ResourceExhausted (`QUARANTINE_FULL`) where there is
+    no room. Other content under its number is refused with AlreadyExists (`USAGE_CONFLICT`), what no book can hold with
+    InvalidArgument (`FIELD_INVALID`).
     """
 
-    measured: Measured
-    signed: bytes
-    payload: bytes
-    move: Move | None
-    committed: bool
+    site: str
+    measured: tuple[Measured, ...]
+    batch: SignedBatch | None
+    """None for records that are in quarantine already."""
+    moves: Mapping[str, Move | None]
+    """What is known of their transfers."""
+    committed: frozenset[str]
+    """Those of their placements that are known to be committed."""
     room: Room
     record_us: int
 

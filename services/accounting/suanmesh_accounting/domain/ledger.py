@@ -77,13 +77,12 @@ class Posting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A posting in the books: of which entry, for which charge if for one, and when."""
+    """A posting in the books: of which entry, and when."""
 
     entry: str
     account: str
     amount_micros: int
     currency: str
-    charge: str
     post_us: int
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -85,16 +85,18 @@ class Books(Query[Page[StoredBook]]):
 
 
 @dataclass(frozen=True, slots=True)
-class KeptUsage:
-    """A record as it was signed (`type.v1.Signed`), and when it came."""
+class ProvedUsage:
+    """A record, the signed batch it came in (`type.v1.Signed`), its way to the batch's root hash, and when it came."""
 
-    id: int
+    record: bytes
     signed: bytes
+    leaf_index: int
+    audit_path: Sequence[bytes]
     record_us: int
 
 
 @dataclass(frozen=True, slots=True)
-class Usage(Query[Page[KeptUsage]]):
+class Usage(Query[Page[ProvedUsage]]):
     """Usage records in the order they came; an empty job or party means all."""
 
     cut: Cut
@@ -166,7 +168,15 @@ class FinalUsage(Query[Mapping[str, Finals]]):
 
 
 @dataclass(frozen=True, slots=True)
-class PayableQuarantine(Query[tuple[KeptUsage, ...]]):
+class QuarantinedRecord:
+    """A record in quarantine."""
+
+    id: int
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PayableQuarantine(Query[tuple[QuarantinedRecord, ...]]):
     """Records in quarantine whose placement has been committed by now, by id beyond `after`."""
 
     after: int
@@ -184,7 +194,7 @@ class MeterUsage:
 
     last_epoch: str
     last_sequence: int
-    signed: tuple[bytes, ...]
+    records: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

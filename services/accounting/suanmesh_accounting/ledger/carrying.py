@@ -87,16 +87,15 @@ _ACTS: dict[type, Callable[[Session, Any], Any]] = {
 
 def _load(session: Session, commands: Sequence[c.Command[Any]]) -> None:
     """Read in a few queries what the commands will look at."""
-    names, placements, numbers = set(), set(), []
-    for command in commands:
-        if isinstance(command, c.RecordUsage):
-            measured = command.measured
-            placements.add(measured.placement)
-            numbers.append((measured.site, measured.epoch, measured.sequence))
-        elif isinstance(command, c.PlaceHold | c.MoveHold):
-            names.add(command.name)
-    session.load_accounts({command.account for command in commands if isinstance(command, c.PlaceHold)})
-    session.load_holds(names, {*placements, *(x.placement for x in commands if isinstance(x, c.PlaceHold))})
-    session.load_usage(numbers)
-    used = [(session.hold_of(x.measured.placement), x.measured) for x in commands if isinstance(x, c.RecordUsage)]
-    session.remainders.load({work_of(hold, measured) for hold, measured in used if hold is not None})
+    names = {command.name for command in commands if isinstance(command, c.PlaceHold | c.MoveHold)}
+    asks = [command for command in commands if isinstance(command, c.PlaceHold)]
+    used = [measured for command in commands if isinstance(command, c.RecordUsage) for measured in command.measured]
+    session.load_accounts({ask.account for ask in asks})
+    session.load_holds(names, {measured.placement for measured in used} | {ask.placement for ask in asks})
+    session.usage.load([measured[:3] for measured in used])
+    works = set()
+    for measured in used:
+        hold = session.hold_of(measured.placement)
+        if hold is not None:
+            works.add(work_of(hold, measured))
+    session.remainders.load(works)

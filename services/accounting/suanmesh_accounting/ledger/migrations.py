@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Inspector
+from typing import Any
 
+from sqlalchemy import Connection, Inspector, Row, insert, text
+
+from suanmesh.accounting.v1.usage_pb2 import Charge
+from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_accounting.ledger import tables as t
-from suanmesh_store.migrations import Step
+from suanmesh_store.migrations import Step, made_anew
 
 
 def unnumbered(tables: Inspector) -> int:
@@ -35,4 +39,35 @@ def _carry_on(connection: Connection) -> None:
     t.identity.create(connection, checkfirst=True)
 
 
-STEPS: tuple[Step, ...] = (_as_it_was, _count_held, _carry_on)
+def _batch_usage(connection: Connection) -> None:
+    """Version 4: usage comes in batches; a record that was signed by itself is one. Charges name their entries."""
+    t.usage_batches.create(connection)
+    connection.exec_driver_sql("CREATE INDEX holds_by_job ON holds (job)")
+    connection.exec_driver_sql("ALTER TABLE postings DROP COLUMN charge")
+    made_anew(connection, t.usage, ("usage_by_quarantine", "usage_by_job", "usage_by_placement"), _batched)
+    made_anew(connection, t.charges, ("charges_by_usage", "charges_by_account"), _with_entry)
+
+
+def _batched(connection: Connection, row: Row[Any]) -> dict[str, Any]:
+    """A record with a batch of its own."""
+    batch = insert(t.usage_batches).values(signed=row.signed, leaves=b"", kept=1).returning(t.usage_batches.c.id)
+    lines = "SELECT COUNT(*) FROM charges WHERE usage = :usage"
+    usage = f"{row.site}/{row.epoch}/{row.sequence}"
+    return {
+        **{name: getattr(row, name) for name in ("site", "epoch", "sequence", "placement", "task", "transfer")},
+        **{name: getattr(row, name) for name in ("final", "ratable", "record_us")},
+        "lines": connection.execute(text(lines), {"usage": usage}).scalar_one(),
+        "record": Signed.FromString(row.signed).payload,
+        "batch": connection.execute(batch).scalar_one(),
+        "leaf_index": 0,
+    }
+
+
+def _with_entry(_: Connection, row: Row[Any]) -> dict[str, Any]:
+    """A charge that names its entry, which had its name."""
+    entry = Charge(entry=row.name if row.amount_micros else "").SerializeToString()
+    kept = {name: getattr(row, name) for name in ("account", "job", "amount_micros", "create_us")}
+    return {**kept, "document": row.document + entry}
+
+
+STEPS: tuple[Step, ...] = (_as_it_was, _count_held, _carry_on, _batch_usage)

@@ -58,7 +58,7 @@ def credit_account(session: Session, command: CreditAccount) -> Account:
     if amount > most:
         problem = f"amount_micros: {amount} is more than the books can hold; at most {most} can be added"
         raise InvalidArgument("FIELD_INVALID", problem, field="amount_micros")
-    session.post(entry(funding, command.name, amount, currency), command.entry, "", command.post_us)
+    session.post(entry(funding, command.name, amount, currency), command.entry, command.post_us)
     session.move_money(funding, balance_micros=-amount)
     session.move_money(command.name, balance_micros=amount)
     return existing(session, command.name)

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, case, exists, fun
 from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.ledger import Account, Finals, Hold, HoldState
 from suanmesh_accounting.ledger import tables as t
-from suanmesh_accounting.ledger.rows import account_of, book_of, hold_of, posted_of, usage_of
+from suanmesh_accounting.ledger.proving import proved_usage
+from suanmesh_accounting.ledger.rows import account_of, book_of, hold_of, posted_of
 from suanmesh_kernel import pages
 from suanmesh_kernel.refusals import NotFound
 
@@ -72,11 +73,17 @@ def _newest() -> Select[Any]:
     return select(t.price_books).join(newest, (newest.c.name == columns.name) & (newest.c.version == columns.version))
 
 
-def _usage(c: Connection, query: q.Usage) -> q.Page[q.KeptUsage]:
+def _usage(c: Connection, query: q.Usage) -> q.Page[q.ProvedUsage]:
     found = _by_id(t.usage, query.cut)
-    found = found.where(t.usage.c.job == query.job) if query.job else found
-    found = found.where(t.usage.c.party == query.party) if query.party else found
-    return _page(c, found, query.cut, _id, usage_of)
+    if query.job or query.party:
+        paid = select(t.holds.c.placement)
+        paid = paid.where(t.holds.c.job == query.job) if query.job else paid
+        if query.party:
+            own = select(t.accounts.c.name).where(t.accounts.c.party == query.party)
+            paid = paid.where(t.holds.c.account.in_(own))
+        found = found.where(t.usage.c.ratable.is_(True), t.usage.c.placement.in_(paid))
+    page = _page(c, found, query.cut, _id, lambda row: row)
+    return q.Page(tuple(proved_usage(c, page.items)), page.next_page_token)
 
 
 def _bill(c: Connection, query: q.Bill) -> q.BillPage:
@@ -158,15 +165,16 @@ def _final_usage(c: Connection, query: q.FinalUsage) -> dict[str, Finals]:
     }
 
 
-def _payable_quarantine(c: Connection, query: q.PayableQuarantine) -> tuple[q.KeptUsage, ...]:
+def _payable_quarantine(c: Connection, query: q.PayableQuarantine) -> tuple[q.QuarantinedRecord, ...]:
     u = t.usage.c
     payable = exists().where(t.holds.c.placement == u.placement, t.holds.c.committed.is_(True))
-    found = select(t.usage).where(u.ratable.is_(False), u.id > query.after, payable)
-    return tuple(map(usage_of, c.execute(found.order_by(u.id).limit(query.limit))))
+    found = select(u.id, u.record).where(t.in_quarantine, u.id > query.after, payable)
+    rows = c.execute(found.order_by(u.id).limit(query.limit))
+    return tuple(q.QuarantinedRecord(row.id, row.record) for row in rows)
 
 
 def _quarantine_size(c: Connection, _: q.QuarantineSize) -> int:
-    return int(c.execute(select(func.count()).where(t.usage.c.ratable.is_(False))).scalar_one())
+    return int(c.execute(select(func.count()).where(t.in_quarantine)).scalar_one())
 
 
 def _usage_of_meter(c: Connection, query: q.UsageOfMeter) -> q.MeterUsage:
@@ -175,8 +183,8 @@ def _usage_of_meter(c: Connection, query: q.UsageOfMeter) -> q.MeterUsage:
     last = c.execute(select(u.epoch).where(mine).order_by(u.id.desc()).limit(1)).scalar()
     sequence = c.execute(select(func.max(u.sequence)).where(mine, u.epoch == query.epoch)).scalar()
     about = or_(u.placement.in_(query.works), u.transfer.in_(query.works))
-    signed = c.execute(select(u.signed).where(mine, about).order_by(u.id)).scalars() if query.works else ()
-    return q.MeterUsage(last or "", sequence or 0, tuple(signed))
+    records = c.execute(select(u.record).where(mine, about).order_by(u.id)).scalars() if query.works else ()
+    return q.MeterUsage(last or "", sequence or 0, tuple(records))
 
 
 def _answer_to(c: Connection, query: q.AnswerTo) -> bytes | None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState, Posted
-from suanmesh_accounting.domain.queries import KeptUsage, StoredBook
+from suanmesh_accounting.domain.queries import StoredBook
 
 
 def account_of(row: Row[Any]) -> Account:
@@ -45,12 +45,7 @@ def hold_of(row: Row[Any]) -> Hold:
 
 def posted_of(row: Row[Any]) -> Posted:
     """A row of `postings`."""
-    return Posted(row.entry, row.account, row.amount_micros, row.currency, row.charge, row.post_us)
-
-
-def usage_of(row: Row[Any]) -> KeptUsage:
-    """A row of `usage`, of which only what was signed is told."""
-    return KeptUsage(row.id, row.signed, row.record_us)
+    return Posted(row.entry, row.account, row.amount_micros, row.currency, row.post_us)
 
 
 def book_of(row: Row[Any]) -> StoredBook:

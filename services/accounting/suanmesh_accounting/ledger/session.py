@@ -6,36 +6,27 @@ where money is spent only if it is still there; holds and usage change only if t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, replace
 from itertools import chain, count
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, func, select, update
 
-from suanmesh_accounting.domain.commands import Request
+from suanmesh_accounting.domain.commands import Request, SignedBatch
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posting
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.hold_charges import HoldCharges
 from suanmesh_accounting.ledger.remainders import Remainders
 from suanmesh_accounting.ledger.rows import account_of, hold_of
+from suanmesh_accounting.ledger.usage_rows import UsageRows
 from suanmesh_accounting.ledger.writing import Tracked, change_rows, insert_rows
 from suanmesh_kernel.money import INT64_MAX
 from suanmesh_kernel.names import last
+from suanmesh_store import bulk_rows
 
-Number = tuple[str, str, int]
-"""Site, epoch and sequence of a usage record."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A usage record that is in the ledger; its id is 0 while it is new in this transaction."""
-
-    id: int
-    ratable: bool
-    signed: bytes
-    charges: tuple[str, ...]
+CHARGE_COLUMNS = ("account", "job", "amount_micros", "create_us", "document")
 
 
 class Session:
@@ -51,17 +42,20 @@ class Session:
         """By account, what was added to its balance and to what is held of it since its `now`."""
         self._holds: dict[str, Tracked[Hold] | None] = {}
         self._holds_of: dict[str, list[str]] = {}
-        self._usage: dict[Number, Stored] = {}
-        self._looked_up: set[Number] = set()
+        self.usage = UsageRows(connection)
+        self.charges: list[tuple[Any, ...]] = []
+        """Rows of charges that are new, as CHARGE_COLUMNS."""
         self.remainders = Remainders(connection)
         self.charging: dict[str, HoldCharges] = {}
         """By placement, the holds whose usage is being charged: what was spent of them is not in the books yet."""
-        self._rated: list[dict[str, Any]] = []
         self._new: dict[Table, list[dict[str, Any]]] = {}
         self._found: dict[tuple[str, str, str], str] = {}
         self._answers: dict[Request, bytes | None] = {}
         self.in_force: dict[str, int] = {}
         self.apart: dict[str, tuple[int, int]] = {}
+        """By site, the records in its quarantine and their bytes."""
+        self.apart_batch: SignedBatch | None = None
+        """The batch that was last counted there."""
         self.changed = False
 
     # Accounts
@@ -140,7 +134,7 @@ class Session:
         names = chain([wanted], (f"{wanted}-{number}" for number in count(2)))
         return next(name for name in names if self.account(name) is None)
 
-    def post(self, sides: Iterable[Posting], entry: str, charge: str, now_us: int) -> None:
+    def post(self, sides: Iterable[Posting], entry: str, now_us: int) -> None:
         """Write the postings of one entry; whoever moves the money posts it."""
         rows = self._new.setdefault(t.postings, [])
         for account, amount_micros, currency in sides:
@@ -150,7 +144,6 @@ class Session:
                     "amount_micros": amount_micros,
                     "currency": currency,
                     "entry": entry,
-                    "charge": charge,
                     "post_us": now_us,
                 }
             )
@@ -219,55 +212,6 @@ class Session:
         names.append(hold.name)
         names.sort(key=lambda name: found.now.position if (found := self._holds[name]) else 0)
 
-    # Usage
-
-    def load_usage(self, numbers: Collection[Number]) -> None:
-        """Read which of those records are stored, all at once."""
-        unseen = [number for number in numbers if number not in self._looked_up]
-        self._looked_up.update(unseen)
-        by_meter: dict[tuple[str, str], list[int]] = {}
-        for site, epoch, sequence in unseen:
-            by_meter.setdefault((site, epoch), []).append(sequence)
-        u = t.usage.c
-        for (site, epoch), sequences in by_meter.items():
-            query = select(u.id, u.sequence, u.ratable, u.signed).where(
-                u.site == site, u.epoch == epoch, u.sequence.in_(sequences)
-            )
-            rows = self.connection.execute(query).all()
-            charges = self._charges_of({f"{site}/{epoch}/{row.sequence}" for row in rows if row.ratable})
-            for row in rows:
-                names = tuple(charges.get(f"{site}/{epoch}/{row.sequence}", ()))
-                self._usage[site, epoch, row.sequence] = Stored(row.id, row.ratable, row.signed, names)
-
-    def _charges_of(self, references: set[str]) -> Mapping[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        if references:
-            made = t.charges.c
-            query = select(made.usage, made.name).where(made.usage.in_(references)).order_by(made.id)
-            for usage, name in self.connection.execute(query):
-                found.setdefault(usage, []).append(name)
-        return found
-
-    def stored(self, number: Number) -> Stored | None:
-        """A record that is stored; None where it is not."""
-        if number not in self._looked_up:
-            self.load_usage((number,))
-        return self._usage.get(number)
-
-    def keep_usage(self, number: Number, row: dict[str, Any], charges: tuple[str, ...]) -> None:
-        """Store a record, or let it leave quarantine."""
-        before = self._usage.get(number)
-        if before is None:
-            self.add(t.usage, row)
-        elif before.id:
-            self._rated.append({"b_id": before.id, "job": row["job"], "party": row["party"]})
-        else:
-            kept = next(
-                each for each in self._new[t.usage] if (each["site"], each["epoch"], each["sequence"]) == number
-            )
-            kept.update(row)
-        self._usage[number] = Stored(before.id if before else 0, row["ratable"], row["signed"], charges)
-
     # Answers
 
     def answer_to(self, request: Request) -> bytes | None:
@@ -307,7 +251,8 @@ class Session:
         self._new[t.accounts] = [asdict(found.now) for found in accounts if found.before is None]
         self._new[t.holds] = [asdict(found.now) for found in holds if found.before is None]
         wrote = [insert_rows(self.connection, table, self._new.get(table, ())) for table in t.metadata.sorted_tables]
-        wrote.append(change_rows(self.connection, _RATE_USAGE, self._rated))
+        wrote.append(bulk_rows.insert_rows(self.connection, t.charges, CHARGE_COLUMNS, self.charges))
+        wrote.append(self.usage.flush())
         self.remainders.flush()
         changes = [_change_of(found.before, found.now) for found in holds if found.before is not None]
         wrote.append(change_rows(self.connection, _CHANGE_HOLD, changes))
@@ -365,9 +310,4 @@ _CHANGE_HOLD = (
         t.holds.c.create_us == bindparam("b_create"),
     )
     .values({name: bindparam(name) for name in _HOLD_CHANGES})
-)
-_RATE_USAGE = (
-    update(t.usage)
-    .where(t.usage.c.id == bindparam("b_id"), t.usage.c.ratable.is_(False))
-    .values(ratable=True, job=bindparam("job"), party=bindparam("party"))
 )

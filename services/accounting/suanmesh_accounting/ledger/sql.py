@@ -37,7 +37,9 @@ class SqlLedger:
 
     async def apply(self, commands: Sequence[Command[R]]) -> list[R | Refusal]:
         """Carry out commands in one transaction; each stands or falls by itself."""
-        return await self._group.submit(commands, _queue_of(commands[0])) if commands else []
+        if not commands:
+            return []
+        return await self._group.submit(commands, _queue_of(commands[0]), sum(map(_weight_of, commands)))
 
     async def page(self, query: Query[R]) -> R:
         """What the query asks for, of one moment."""
@@ -66,5 +68,10 @@ class SqlLedger:
 def _queue_of(command: Command[Any]) -> str:
     """Where a caller's commands wait: those of usage by its site, so that no site's delays another's or any hold."""
     if isinstance(command, RecordUsage):
-        return command.measured.site
+        return command.site
     return HOUSEKEEPING if isinstance(command, ExpireUsage | ForgetAnswers) else URGENT
+
+
+def _weight_of(command: Command[Any]) -> int:
+    """How many commands it is as good as."""
+    return len(command.measured) if isinstance(command, RecordUsage) else 1

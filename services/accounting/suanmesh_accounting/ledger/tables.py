@@ -48,7 +48,6 @@ postings = Table(
     Column("account", Text, nullable=False),
     Column("amount_micros", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
-    Column("charge", Text, nullable=False),
     Column("post_us", BigInteger, nullable=False),
     Index("postings_by_account", "account"),
 )
@@ -81,6 +80,16 @@ holds = Table(
     UniqueConstraint("placement", "position"),
     Index("holds_by_state", "state"),
     Index("holds_by_account", "account", "state"),
+    Index("holds_by_job", "job"),
+)
+
+usage_batches = Table(
+    "usage_batches",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("signed", LargeBinary, nullable=False),
+    Column("leaves", LargeBinary, nullable=False),  # hashes of all records that were signed, also of those not kept
+    Column("kept", Integer, nullable=False),  # how many rows of `usage` came in it
 )
 
 usage = Table(
@@ -91,19 +100,20 @@ usage = Table(
     Column("epoch", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("placement", Text, nullable=False),
-    Column("job", Text, nullable=False),
-    Column("party", Text, nullable=False),
     Column("task", Integer, nullable=False),
     Column("transfer", Text, nullable=False),
     Column("final", Boolean, nullable=False),
     Column("ratable", Boolean, nullable=False),
-    Column("signed", LargeBinary, nullable=False),
+    Column("lines", Integer, nullable=False),  # charges made of it
+    Column("record", LargeBinary, nullable=False),
+    Column("batch", BigInteger, nullable=False),
+    Column("leaf_index", Integer, nullable=False),
     Column("record_us", BigInteger, nullable=False),
     UniqueConstraint("site", "epoch", "sequence"),
     Index("usage_by_placement", "placement"),
-    Index("usage_by_quarantine", "ratable", "site"),
-    Index("usage_by_job", "job"),
 )
+in_quarantine = usage.c.ratable.is_(False)
+Index("usage_in_quarantine", usage.c.site, sqlite_where=in_quarantine, postgresql_where=in_quarantine)
 
 remainders = Table(
     "remainders",
@@ -118,15 +128,12 @@ charges = Table(
     "charges",
     metadata,
     Column("id", Serial, primary_key=True, autoincrement=True),
-    Column("name", Text, nullable=False, unique=True),
     Column("account", Text, nullable=False),
     Column("job", Text, nullable=False),
-    Column("usage", Text, nullable=False),
     Column("amount_micros", BigInteger, nullable=False),
     Column("create_us", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),
     Index("charges_by_account", "account"),
-    Index("charges_by_usage", "usage"),
 )
 
 requests = Table(

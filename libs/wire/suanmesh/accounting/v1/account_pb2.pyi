@@ -101,18 +101,15 @@ class Posting(message.Message):
     ACCOUNT_FIELD_NUMBER: builtins.int
     AMOUNT_MICROS_FIELD_NUMBER: builtins.int
     CURRENCY_FIELD_NUMBER: builtins.int
-    CHARGE_FIELD_NUMBER: builtins.int
     POST_TIME_FIELD_NUMBER: builtins.int
     entry: builtins.str
-    """Entry both sides share."""
+    """Entry it is a side of; charges name the entry they are posted with."""
     account: builtins.str
     """`accounts/{account}`."""
     amount_micros: builtins.int
     """10^-6 of the currency; positive credits the account."""
     currency: builtins.str
     """ISO 4217 code."""
-    charge: builtins.str
-    """Charge behind it, `charges/{charge}`; empty for money paid in."""
     @builtins.property
     def post_time(self) -> timestamp_pb2.Timestamp:
         """When it was posted."""
@@ -124,11 +121,10 @@ class Posting(message.Message):
         account: builtins.str = ...,
         amount_micros: builtins.int = ...,
         currency: builtins.str = ...,
-        charge: builtins.str = ...,
         post_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["post_time", b"post_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "charge", b"charge", "currency", b"currency", "entry", b"entry", "post_time", b"post_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "currency", b"currency", "entry", b"entry", "post_time", b"post_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from google.rpc import status_pb2 as status_pb2
 from suanmesh.accounting.v1 import account_pb2 as account_pb2
 from suanmesh.accounting.v1 import price_book_pb2 as price_book_pb2
@@ -553,45 +554,31 @@ class RecordUsageRequest(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
-    ITEMS_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
+    RECORDS_FIELD_NUMBER: builtins.int
+    TRACEPARENTS_FIELD_NUMBER: builtins.int
     @builtins.property
-    def items(self) -> containers.RepeatedCompositeFieldContainer[UsageItem]:
-        """1 to 1000 records."""
+    def batch(self) -> signed_pb2.Signed:
+        """Signed UsageBatch of the records."""
+
+    @builtins.property
+    def records(self) -> containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """1 to 1000 serialized UsageRecords, in the order in which they were signed. One that is sent again has the same bytes."""
+
+    @builtins.property
+    def traceparents(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """W3C trace contexts of the measured work, one for each record, empty for none; or no entry at all."""
 
     def __init__(
         self,
         *,
-        items: abc.Iterable[UsageItem] | None = ...,
+        batch: signed_pb2.Signed | None = ...,
+        records: abc.Iterable[builtins.bytes] | None = ...,
+        traceparents: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["items", b"items"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-@typing.final
-class UsageItem(message.Message):
-    """One signed record."""
-
-    DESCRIPTOR: descriptor.Descriptor
-
-    RECORD_FIELD_NUMBER: builtins.int
-    TRACEPARENT_FIELD_NUMBER: builtins.int
-    traceparent: builtins.str
-    """W3C trace context of the measured work; empty for none."""
-    @builtins.property
-    def record(self) -> signed_pb2.Signed:
-        """Signed UsageRecord."""
-
-    def __init__(
-        self,
-        *,
-        record: signed_pb2.Signed | None = ...,
-        traceparent: builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["record", b"record"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["record", b"record", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "records", b"records", "traceparents", b"traceparents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -601,19 +588,80 @@ class RecordUsageResponse(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
-    RESULTS_FIELD_NUMBER: builtins.int
+    class _Outcome:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OutcomeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[RecordUsageResponse._Outcome.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        OUTCOME_UNSPECIFIED: RecordUsageResponse._Outcome.ValueType  # 0
+        """Never used."""
+        OUTCOME_STORED: RecordUsageResponse._Outcome.ValueType  # 1
+        """It is stored and charged."""
+        OUTCOME_DUPLICATE: RecordUsageResponse._Outcome.ValueType  # 2
+        """It was stored and charged before."""
+        OUTCOME_REFUSED: RecordUsageResponse._Outcome.ValueType  # 3
+        """It was refused."""
+
+    class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
+        """What became of a record."""
+
+    OUTCOME_UNSPECIFIED: RecordUsageResponse.Outcome.ValueType  # 0
+    """Never used."""
+    OUTCOME_STORED: RecordUsageResponse.Outcome.ValueType  # 1
+    """It is stored and charged."""
+    OUTCOME_DUPLICATE: RecordUsageResponse.Outcome.ValueType  # 2
+    """It was stored and charged before."""
+    OUTCOME_REFUSED: RecordUsageResponse.Outcome.ValueType  # 3
+    """It was refused."""
+
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    REFUSALS_FIELD_NUMBER: builtins.int
     @builtins.property
-    def results(self) -> containers.RepeatedCompositeFieldContainer[UsageResult]:
+    def outcomes(self) -> containers.RepeatedScalarFieldContainer[RecordUsageResponse.Outcome.ValueType]:
         """One for each record, in order."""
+
+    @builtins.property
+    def refusals(self) -> containers.RepeatedCompositeFieldContainer[RefusedUsage]:
+        """Why records were refused; those for the same reason together."""
 
     def __init__(
         self,
         *,
-        results: abc.Iterable[UsageResult] | None = ...,
+        outcomes: abc.Iterable[RecordUsageResponse.Outcome.ValueType] | None = ...,
+        refusals: abc.Iterable[RefusedUsage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["outcomes", b"outcomes", "refusals", b"refusals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RefusedUsage(message.Message):
+    """Records that were refused for one reason."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def records(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Their places in the request, from 0."""
+
+    @builtins.property
+    def error(self) -> status_pb2.Status:
+        """The reason."""
+
+    def __init__(
+        self,
+        *,
+        records: abc.Iterable[builtins.int] | None = ...,
+        error: status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["error", b"error", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -710,58 +758,6 @@ class MeteredWork(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time", "final", b"final", "readings", b"readings", "task", b"task", "work", b"work"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-@typing.final
-class UsageResult(message.Message):
-    """What became of one record."""
-
-    DESCRIPTOR: descriptor.Descriptor
-
-    CHARGES_FIELD_NUMBER: builtins.int
-    ERROR_FIELD_NUMBER: builtins.int
-    @builtins.property
-    def charges(self) -> UsageCharges:
-        """What it was rated to."""
-
-    @builtins.property
-    def error(self) -> status_pb2.Status:
-        """Why it was not."""
-
-    def __init__(
-        self,
-        *,
-        charges: UsageCharges | None = ...,
-        error: status_pb2.Status | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["charges", b"charges", "error", b"error", "result", b"result"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["charges", b"charges", "error", b"error", "result", b"result"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = typing.Literal["charges", "error"]  # noqa: Y015
-    _WhichOneofArgType_result: _TypeAlias = typing.Literal["result", b"result"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
-
-@typing.final
-class UsageCharges(message.Message):
-    """Charges of one record."""
-
-    DESCRIPTOR: descriptor.Descriptor
-
-    CHARGES_FIELD_NUMBER: builtins.int
-    @builtins.property
-    def charges(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Names of the charges; empty when everything in it is free."""
-
-    def __init__(
-        self,
-        *,
-        charges: abc.Iterable[builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["charges", b"charges"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -204,16 +204,18 @@ class AccountingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RecordUsage(self, request, context):
-        """Stores signed usage and rates it at once. Each record is answered by itself, in order; a record that was stored
-        before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges say what was
-        waived.
+        """Stores a signed batch of usage records and rates them at once. Each record is answered by itself, in order; one that
+        was stored before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges
+        say what was waived.
 
         Errors:
-        * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): no record, or too many.
+        * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`): these are not the records that the site has signed; nothing of it
+        was taken.
         * `RESOURCE_EXHAUSTED` (`USAGE_TOO_FAST`): nothing of it was taken; the answer says when to come again.
 
-        Errors, per item:
-        * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).
+        Errors, per record:
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`; `USAGE_SIGNATURE_INVALID`: it is another site's).
         * `ALREADY_EXISTS` (`USAGE_CONFLICT`).
         * `FAILED_PRECONDITION` (`USAGE_NOT_RATABLE`): kept for a while for the operator, charged to nobody until a hold
         pays for it.
@@ -245,7 +247,7 @@ class AccountingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListUsage(self, request, context):
-        """Lists stored usage records with their signatures, oldest first, for whoever wants to recompute a bill.
+        """Lists stored usage records with what proves them, oldest first, for whoever wants to recompute a bill.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -75,16 +75,18 @@ class AccountingServiceStub:
       * `ABORTED` (`CONFLICT`): the hold stands with another attachment.
     """
     RecordUsage: aio.UnaryUnaryMultiCallable[accounting_service_pb2.RecordUsageRequest, accounting_service_pb2.RecordUsageResponse]
-    """Stores signed usage and rates it at once. Each record is answered by itself, in order; a record that was stored
-    before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges say what was
-    waived.
+    """Stores a signed batch of usage records and rates them at once. Each record is answered by itself, in order; one that
+    was stored before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges
+    say what was waived.
 
     Errors:
-      * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): no record, or too many.
+      * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`): these are not the records that the site has signed; nothing of it
+        was taken.
       * `RESOURCE_EXHAUSTED` (`USAGE_TOO_FAST`): nothing of it was taken; the answer says when to come again.
 
-    Errors, per item:
-      * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).
+    Errors, per record:
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`; `USAGE_SIGNATURE_INVALID`: it is another site's).
       * `ALREADY_EXISTS` (`USAGE_CONFLICT`).
       * `FAILED_PRECONDITION` (`USAGE_NOT_RATABLE`): kept for a while for the operator, charged to nobody until a hold
         pays for it.
@@ -104,7 +106,7 @@ class AccountingServiceStub:
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
     """
     ListUsage: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListUsageRequest, accounting_service_pb2.ListUsageResponse]
-    """Lists stored usage records with their signatures, oldest first, for whoever wants to recompute a bill."""
+    """Lists stored usage records with what proves them, oldest first, for whoever wants to recompute a bill."""
     ListPostings: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListPostingsRequest, accounting_service_pb2.ListPostingsResponse]
     """Lists postings, oldest first."""
     ListHolds: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListHoldsRequest, accounting_service_pb2.ListHoldsResponse]
@@ -222,16 +224,18 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         request: accounting_service_pb2.RecordUsageRequest,
         context: aio.ServicerContext[accounting_service_pb2.RecordUsageRequest, abc.Awaitable[accounting_service_pb2.RecordUsageResponse]],
     ) -> abc.Awaitable[accounting_service_pb2.RecordUsageResponse]:
-        """Stores signed usage and rates it at once. Each record is answered by itself, in order; a record that was stored
-        before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges say what was
-        waived.
+        """Stores a signed batch of usage records and rates them at once. Each record is answered by itself, in order; one that
+        was stored before is acknowledged and counts once. What a placement is charged never exceeds its hold; the charges
+        say what was waived.
 
         Errors:
-          * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): no record, or too many.
+          * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`): these are not the records that the site has signed; nothing of it
+            was taken.
           * `RESOURCE_EXHAUSTED` (`USAGE_TOO_FAST`): nothing of it was taken; the answer says when to come again.
 
-        Errors, per item:
-          * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`).
+        Errors, per record:
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`; `USAGE_SIGNATURE_INVALID`: it is another site's).
           * `ALREADY_EXISTS` (`USAGE_CONFLICT`).
           * `FAILED_PRECONDITION` (`USAGE_NOT_RATABLE`): kept for a while for the operator, charged to nobody until a hold
             pays for it.
@@ -269,7 +273,7 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         request: accounting_service_pb2.ListUsageRequest,
         context: aio.ServicerContext[accounting_service_pb2.ListUsageRequest, abc.Awaitable[accounting_service_pb2.ListUsageResponse]],
     ) -> abc.Awaitable[accounting_service_pb2.ListUsageResponse]:
-        """Lists stored usage records with their signatures, oldest first, for whoever wants to recompute a bill."""
+        """Lists stored usage records with what proves them, oldest first, for whoever wants to recompute a bill."""
 
     @abc_1.abstractmethod
     def ListPostings(

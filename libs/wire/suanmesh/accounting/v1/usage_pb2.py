@@ -28,13 +28,17 @@ from suanmesh.type.v1 import money_pb2 as suanmesh_dot_type_dot_v1_dot_money__pb
 from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"suanmesh/accounting/v1/usage.proto\x12\x16suanmesh.accounting.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1csuanmesh/type/v1/money.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"\x8c\x03\n\x0bUsageRecord\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1a\n\x05\x65poch\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x05\x65poch\x12\x1a\n\x08sequence\x18\x03 \x01(\x03R\x08sequence\x12#\n\tplacement\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12!\n\x08transfer\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08transfer\x12\x12\n\x04task\x18\x06 \x01(\x05R\x04task\x12\x39\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x46\n\x08readings\x18\t \x03(\x0b\x32$.suanmesh.accounting.v1.MeterReadingB\x04\xd0\xda\x18\x10R\x08readings\x12\x14\n\x05\x66inal\x18\n \x01(\x08R\x05\x66inal\"Y\n\x0cMeterReading\x12-\n\x05meter\x18\x01 \x01(\x0e\x32\x17.suanmesh.type.v1.MeterR\x05meter\x12\x1a\n\x08quantity\x18\x02 \x01(\x03R\x08quantity\"\x83\x01\n\x0bStoredUsage\x12\x37\n\x06record\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedB\x05\xc8\xda\x18\x80 R\x06record\x12;\n\x0brecord_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrecordTime\"\x97\x05\n\x06\x43harge\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1f\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12\x1b\n\x05payee\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05payee\x12\x17\n\x03job\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12#\n\tplacement\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12!\n\x08\x64\x65\x63ision\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08\x64\x65\x63ision\x12\x1b\n\x05usage\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05usage\x12-\n\x05meter\x18\x08 \x01(\x0e\x32\x17.suanmesh.type.v1.MeterR\x05meter\x12\x1a\n\x08quantity\x18\t \x01(\x03R\x08quantity\x12-\n\x05price\x18\n \x01(\x0b\x32\x17.suanmesh.type.v1.PriceR\x05price\x12*\n\rprice_version\x18\x0b \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0cpriceVersion\x12#\n\ramount_micros\x18\x0c \x01(\x03R\x0c\x61mountMicros\x12#\n\rwaived_micros\x18\x10 \x01(\x03R\x0cwaivedMicros\x12!\n\x0cremainder_in\x18\x11 \x01(\x03R\x0bremainderIn\x12#\n\rremainder_out\x18\x12 \x01(\x03R\x0cremainderOut\x12 \n\x08\x63urrency\x18\r \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12\x1f\n\x08trace_id\x18\x0e \x01(\tB\x04\xc8\xda\x18@R\x07traceId\x12;\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x9c\x03\n\x04Hold\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1f\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12#\n\tplacement\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x17\n\x03job\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12#\n\ramount_micros\x18\x05 \x01(\x03R\x0c\x61mountMicros\x12%\n\x0e\x63harged_micros\x18\x06 \x01(\x03R\rchargedMicros\x12\x38\n\x05state\x18\x07 \x01(\x0e\x32\".suanmesh.accounting.v1.Hold.StateR\x05state\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_HELD\x10\x01\x12\x13\n\x0fSTATE_COMMITTED\x10\x02\x12\x12\n\x0eSTATE_RELEASED\x10\x03\"\xfd\x01\n\x04\x42ill\x12\x1f\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12 \n\x08\x63urrency\x18\x02 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12?\n\x07\x63harges\x18\x03 \x03(\x0b\x32\x1e.suanmesh.accounting.v1.ChargeB\x05\xd0\xda\x18\xe8\x07R\x07\x63harges\x12!\n\x0ctotal_micros\x18\x04 \x01(\x03R\x0btotalMicros\x12-\n\x0fnext_page_token\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\x12\x1f\n\x0bheld_micros\x18\x06 \x01(\x03R\nheldMicrosb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"suanmesh/accounting/v1/usage.proto\x12\x16suanmesh.accounting.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1csuanmesh/type/v1/money.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"g\n\nUsageBatch\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1b\n\ttree_size\x18\x02 \x01(\x05R\x08treeSize\x12!\n\troot_hash\x18\x03 \x01(\x0c\x42\x04\xc8\xda\x18 R\x08rootHash\"\x8c\x03\n\x0bUsageRecord\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1a\n\x05\x65poch\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x05\x65poch\x12\x1a\n\x08sequence\x18\x03 \x01(\x03R\x08sequence\x12#\n\tplacement\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12!\n\x08transfer\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08transfer\x12\x12\n\x04task\x18\x06 \x01(\x05R\x04task\x12\x39\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x46\n\x08readings\x18\t \x03(\x0b\x32$.suanmesh.accounting.v1.MeterReadingB\x04\xd0\xda\x18\x10R\x08readings\x12\x14\n\x05\x66inal\x18\n \x01(\x08R\x05\x66inal\"Y\n\x0cMeterReading\x12-\n\x05meter\x18\x01 \x01(\x0e\x32\x17.suanmesh.type.v1.MeterR\x05meter\x12\x1a\n\x08quantity\x18\x02 \x01(\x03R\x08quantity\"\xe8\x01\n\x0bStoredUsage\x12\x1d\n\x06record\x18\x01 \x01(\x0c\x42\x05\xc8\xda\x18\xb0\tR\x06record\x12\x35\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedB\x05\xc8\xda\x18\x80\x10R\x05\x62\x61tch\x12\x1d\n\nleaf_index\x18\x03 \x01(\x05R\tleafIndex\x12\'\n\naudit_path\x18\x04 \x03(\x0c\x42\x08\xc8\xda\x18 \xd0\xda\x18\nR\tauditPath\x12;\n\x0brecord_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrecordTime\"\xb4\x05\n\x06\x43harge\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1f\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12\x1b\n\x05payee\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05payee\x12\x17\n\x03job\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12#\n\tplacement\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12!\n\x08\x64\x65\x63ision\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08\x64\x65\x63ision\x12\x1b\n\x05usage\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05usage\x12-\n\x05meter\x18\x08 \x01(\x0e\x32\x17.suanmesh.type.v1.MeterR\x05meter\x12\x1a\n\x08quantity\x18\t \x01(\x03R\x08quantity\x12-\n\x05price\x18\n \x01(\x0b\x32\x17.suanmesh.type.v1.PriceR\x05price\x12*\n\rprice_version\x18\x0b \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0cpriceVersion\x12#\n\ramount_micros\x18\x0c \x01(\x03R\x0c\x61mountMicros\x12#\n\rwaived_micros\x18\x10 \x01(\x03R\x0cwaivedMicros\x12!\n\x0cremainder_in\x18\x11 \x01(\x03R\x0bremainderIn\x12#\n\rremainder_out\x18\x12 \x01(\x03R\x0cremainderOut\x12\x1b\n\x05\x65ntry\x18\x13 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05\x65ntry\x12 \n\x08\x63urrency\x18\r \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12\x1f\n\x08trace_id\x18\x0e \x01(\tB\x04\xc8\xda\x18@R\x07traceId\x12;\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x9c\x03\n\x04Hold\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1f\n\x07\x61\x63\x63ount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12#\n\tplacement\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x17\n\x03job\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12#\n\ramount_micros\x18\x05 \x01(\x03R\x0c\x61mountMicros\x12%\n\x0e\x63harged_micros\x18\x06 \x01(\x03R\rchargedMicros\x12\x38\n\x05state\x18\x07 \x01(\x0e\x32\".suanmesh.accounting.v1.Hold.StateR\x05state\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_HELD\x10\x01\x12\x13\n\x0fSTATE_COMMITTED\x10\x02\x12\x12\n\x0eSTATE_RELEASED\x10\x03\"\xfd\x01\n\x04\x42ill\x12\x1f\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12 \n\x08\x63urrency\x18\x02 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63urrency\x12?\n\x07\x63harges\x18\x03 \x03(\x0b\x32\x1e.suanmesh.accounting.v1.ChargeB\x05\xd0\xda\x18\xe8\x07R\x07\x63harges\x12!\n\x0ctotal_micros\x18\x04 \x01(\x03R\x0btotalMicros\x12-\n\x0fnext_page_token\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\x12\x1f\n\x0bheld_micros\x18\x06 \x01(\x03R\nheldMicrosb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.accounting.v1.usage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_USAGEBATCH'].fields_by_name['site']._loaded_options = None
+  _globals['_USAGEBATCH'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
+  _globals['_USAGEBATCH'].fields_by_name['root_hash']._loaded_options = None
+  _globals['_USAGEBATCH'].fields_by_name['root_hash']._serialized_options = b'\310\332\030 '
   _globals['_USAGERECORD'].fields_by_name['site']._loaded_options = None
   _globals['_USAGERECORD'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
   _globals['_USAGERECORD'].fields_by_name['epoch']._loaded_options = None
@@ -46,7 +50,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGERECORD'].fields_by_name['readings']._loaded_options = None
   _globals['_USAGERECORD'].fields_by_name['readings']._serialized_options = b'\320\332\030\020'
   _globals['_STOREDUSAGE'].fields_by_name['record']._loaded_options = None
-  _globals['_STOREDUSAGE'].fields_by_name['record']._serialized_options = b'\310\332\030\200 '
+  _globals['_STOREDUSAGE'].fields_by_name['record']._serialized_options = b'\310\332\030\260\t'
+  _globals['_STOREDUSAGE'].fields_by_name['batch']._loaded_options = None
+  _globals['_STOREDUSAGE'].fields_by_name['batch']._serialized_options = b'\310\332\030\200\020'
+  _globals['_STOREDUSAGE'].fields_by_name['audit_path']._loaded_options = None
+  _globals['_STOREDUSAGE'].fields_by_name['audit_path']._serialized_options = b'\310\332\030 \320\332\030\n'
   _globals['_CHARGE'].fields_by_name['name']._loaded_options = None
   _globals['_CHARGE'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
   _globals['_CHARGE'].fields_by_name['account']._loaded_options = None
@@ -63,6 +71,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHARGE'].fields_by_name['usage']._serialized_options = b'\310\332\030\200\002'
   _globals['_CHARGE'].fields_by_name['price_version']._loaded_options = None
   _globals['_CHARGE'].fields_by_name['price_version']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CHARGE'].fields_by_name['entry']._loaded_options = None
+  _globals['_CHARGE'].fields_by_name['entry']._serialized_options = b'\310\332\030\200\002'
   _globals['_CHARGE'].fields_by_name['currency']._loaded_options = None
   _globals['_CHARGE'].fields_by_name['currency']._serialized_options = b'\310\332\030\020'
   _globals['_CHARGE'].fields_by_name['trace_id']._loaded_options = None
@@ -83,18 +93,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BILL'].fields_by_name['charges']._serialized_options = b'\320\332\030\350\007'
   _globals['_BILL'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_BILL'].fields_by_name['next_page_token']._serialized_options = b'\310\332\030\200\010'
-  _globals['_USAGERECORD']._serialized_start=188
-  _globals['_USAGERECORD']._serialized_end=584
-  _globals['_METERREADING']._serialized_start=586
-  _globals['_METERREADING']._serialized_end=675
-  _globals['_STOREDUSAGE']._serialized_start=678
-  _globals['_STOREDUSAGE']._serialized_end=809
-  _globals['_CHARGE']._serialized_start=812
-  _globals['_CHARGE']._serialized_end=1475
-  _globals['_HOLD']._serialized_start=1478
-  _globals['_HOLD']._serialized_end=1890
-  _globals['_HOLD_STATE']._serialized_start=1803
-  _globals['_HOLD_STATE']._serialized_end=1890
-  _globals['_BILL']._serialized_start=1893
-  _globals['_BILL']._serialized_end=2146
+  _globals['_USAGEBATCH']._serialized_start=187
+  _globals['_USAGEBATCH']._serialized_end=290
+  _globals['_USAGERECORD']._serialized_start=293
+  _globals['_USAGERECORD']._serialized_end=689
+  _globals['_METERREADING']._serialized_start=691
+  _globals['_METERREADING']._serialized_end=780
+  _globals['_STOREDUSAGE']._serialized_start=783
+  _globals['_STOREDUSAGE']._serialized_end=1015
+  _globals['_CHARGE']._serialized_start=1018
+  _globals['_CHARGE']._serialized_end=1710
+  _globals['_HOLD']._serialized_start=1713
+  _globals['_HOLD']._serialized_end=2125
+  _globals['_HOLD_STATE']._serialized_start=2038
+  _globals['_HOLD_STATE']._serialized_end=2125
+  _globals['_BILL']._serialized_start=2128
+  _globals['_BILL']._serialized_end=2381
 # @@protoc_insertion_point(module_scope)

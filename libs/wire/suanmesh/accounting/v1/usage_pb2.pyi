@@ -23,9 +23,40 @@ else:
 DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
+class UsageBatch(message.Message):
+    """What a site vouches for of the usage records that it sends together; payload of a Signed by the site's agent. So one
+    signature is enough for all of them, and each can be proved by itself: whoever is shown one record and its audit path
+    learns nothing of the others.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: builtins.int
+    TREE_SIZE_FIELD_NUMBER: builtins.int
+    ROOT_HASH_FIELD_NUMBER: builtins.int
+    site: builtins.str
+    """`sites/{site}` that measured."""
+    tree_size: builtins.int
+    """How many records there are, 1 to 1000."""
+    root_hash: builtins.bytes
+    """Hash of the Merkle tree whose leaves are the serialized records in their order (RFC 6962, 2.1, with SHA-256)."""
+    def __init__(
+        self,
+        *,
+        site: builtins.str = ...,
+        tree_size: builtins.int = ...,
+        root_hash: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["root_hash", b"root_hash", "site", b"site", "tree_size", b"tree_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class UsageRecord(message.Message):
-    """What a site measured in one interval; payload of a Signed by the site's agent. `site`, `epoch` and `sequence`
-    together identify a record: it counts once however often it is sent.
+    """What a site measured in one interval. `site`, `epoch` and `sequence` together identify a record: it counts once however
+    often it is sent, in whatever batch.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -112,15 +143,28 @@ class MeterReading(message.Message):
 
 @typing.final
 class StoredUsage(message.Message):
-    """A usage record as stored, with what became of it."""
+    """A usage record as stored, with what proves that its site vouches for it."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     RECORD_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
+    LEAF_INDEX_FIELD_NUMBER: builtins.int
+    AUDIT_PATH_FIELD_NUMBER: builtins.int
     RECORD_TIME_FIELD_NUMBER: builtins.int
+    record: builtins.bytes
+    """The serialized UsageRecord, verbatim."""
+    leaf_index: builtins.int
+    """Which leaf of the batch's tree it is, from 0."""
     @builtins.property
-    def record(self) -> signed_pb2.Signed:
-        """The record, verbatim."""
+    def batch(self) -> signed_pb2.Signed:
+        """The signed UsageBatch it came in. A record of a ledger that knew of no batches was signed by itself: then this is the
+        signed UsageRecord, and there is no path.
+        """
+
+    @builtins.property
+    def audit_path(self) -> containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """The hashes that lead from the record to the root, the lowest first (RFC 6962, 2.1.1)."""
 
     @builtins.property
     def record_time(self) -> timestamp_pb2.Timestamp:
@@ -129,12 +173,15 @@ class StoredUsage(message.Message):
     def __init__(
         self,
         *,
-        record: signed_pb2.Signed | None = ...,
+        record: builtins.bytes = ...,
+        batch: signed_pb2.Signed | None = ...,
+        leaf_index: builtins.int = ...,
+        audit_path: abc.Iterable[builtins.bytes] | None = ...,
         record_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["record", b"record", "record_time", b"record_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["record", b"record", "record_time", b"record_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["audit_path", b"audit_path", "batch", b"batch", "leaf_index", b"leaf_index", "record", b"record", "record_time", b"record_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -159,6 +206,7 @@ class Charge(message.Message):
     WAIVED_MICROS_FIELD_NUMBER: builtins.int
     REMAINDER_IN_FIELD_NUMBER: builtins.int
     REMAINDER_OUT_FIELD_NUMBER: builtins.int
+    ENTRY_FIELD_NUMBER: builtins.int
     CURRENCY_FIELD_NUMBER: builtins.int
     TRACE_ID_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
@@ -196,6 +244,10 @@ class Charge(message.Message):
     """What rounding has left over here, for the next line. It is no more than half a 10^-6 of the currency, so that all
     lines of a task, meter and price together are worth what was used, however often it was reported.
     """
+    entry: builtins.str
+    """Entry it is posted with, as are others of the placement that were rated together; empty where the account pays
+    nothing.
+    """
     currency: builtins.str
     """ISO 4217 code."""
     trace_id: builtins.str
@@ -226,13 +278,14 @@ class Charge(message.Message):
         waived_micros: builtins.int = ...,
         remainder_in: builtins.int = ...,
         remainder_out: builtins.int = ...,
+        entry: builtins.str = ...,
         currency: builtins.str = ...,
         trace_id: builtins.str = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "create_time", b"create_time", "currency", b"currency", "decision", b"decision", "job", b"job", "meter", b"meter", "name", b"name", "payee", b"payee", "placement", b"placement", "price", b"price", "price_version", b"price_version", "quantity", b"quantity", "remainder_in", b"remainder_in", "remainder_out", b"remainder_out", "trace_id", b"trace_id", "usage", b"usage", "waived_micros", b"waived_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "amount_micros", b"amount_micros", "create_time", b"create_time", "currency", b"currency", "decision", b"decision", "entry", b"entry", "job", b"job", "meter", b"meter", "name", b"name", "payee", b"payee", "placement", b"placement", "price", b"price", "price_version", b"price_version", "quantity", b"quantity", "remainder_in", b"remainder_in", "remainder_out", b"remainder_out", "trace_id", b"trace_id", "usage", b"usage", "waived_micros", b"waived_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

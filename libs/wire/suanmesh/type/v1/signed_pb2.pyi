@@ -30,7 +30,7 @@ class Signed(message.Message):
     KEY_ID_FIELD_NUMBER: builtins.int
     SIGNATURE_FIELD_NUMBER: builtins.int
     payload_type: builtins.str
-    """Full name of the payload's message, such as `suanmesh.accounting.v1.UsageRecord`."""
+    """Full name of the payload's message, such as `suanmesh.accounting.v1.UsageBatch`."""
     payload: builtins.bytes
     """The serialized payload."""
     key_id: builtins.str

@@ -1,0 +1,120 @@
+"""The usage records that a transaction has read and changed, and the batches they came in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from suanmesh_accounting.domain.commands import Measured, SignedBatch
+from suanmesh_accounting.ledger import tables as t
+from suanmesh_accounting.ledger.writing import change_rows
+from suanmesh_store import bulk_rows
+
+Number = tuple[str, str, int]
+"""Site, epoch and sequence of a usage record."""
+
+
+@dataclass(slots=True)
+class Stored:
+    """A usage record that is in the ledger; its id is 0 while it is new in this transaction."""
+
+    id: int
+    record: bytes
+    ratable: bool
+    lines: int
+
+
+@dataclass(slots=True)
+class _New:
+    """A record that is new in this transaction."""
+
+    measured: Measured
+    stored: Stored
+    batch: SignedBatch
+    record_us: int
+
+
+class UsageRows:
+    """Usage as one transaction sees and changes it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stored: dict[Number, Stored | None] = {}
+        self._new: list[_New] = []
+        self._rated: list[Stored] = []
+
+    def load(self, numbers: Collection[Number]) -> None:
+        """Read which of those records are stored, all at once."""
+        by_meter: dict[tuple[str, str], list[int]] = {}
+        for number in numbers:
+            if number not in self._stored:
+                self._stored[number] = None
+                by_meter.setdefault(number[:2], []).append(number[2])
+        u = t.usage.c
+        for (site, epoch), sequences in by_meter.items():
+            mine = u.site == site, u.epoch == epoch
+            last = self._connection.execute(
+                select(u.sequence).where(*mine).order_by(u.sequence.desc()).limit(1)
+            ).scalar()
+            asked = [sequence for sequence in sequences if sequence <= (last or 0)]
+            query = select(u.id, u.sequence, u.record, u.ratable, u.lines).where(*mine, u.sequence.in_(asked))
+            for row in self._connection.execute(query) if asked else ():
+                self._stored[site, epoch, row.sequence] = Stored(row.id, row.record, row.ratable, row.lines)
+
+    def stored(self, number: Number) -> Stored | None:
+        """A record that is stored; None where it is not."""
+        if number not in self._stored:
+            self.load((number,))
+        return self._stored[number]
+
+    def keep(
+        self, number: Number, measured: Measured, batch: SignedBatch, *, ratable: bool, lines: int, record_us: int
+    ) -> None:
+        """Store a record that is not stored."""
+        stored = self._stored[number] = Stored(0, measured.record, ratable, lines)
+        self._new.append(_New(measured, stored, batch, record_us))
+
+    def rate(self, stored: Stored, lines: int) -> None:
+        """Let a record leave quarantine."""
+        stored.ratable, stored.lines = True, lines
+        if stored.id:
+            self._rated.append(stored)
+
+    def flush(self) -> bool:
+        """Write all that has changed; gives whether anything has. Raises Stale."""
+        ids = self._batches()
+        rows = [
+            (*each.measured[:7], each.stored.ratable, each.stored.lines, each.measured.record, ids[id(each.batch)],
+             each.measured.leaf_index, each.record_us)
+            for each in self._new
+        ]  # fmt: skip
+        wrote = bulk_rows.insert_rows(self._connection, t.usage, _COLUMNS, rows)
+        rated: list[dict[str, Any]] = [{"b_id": each.id, "lines": each.lines} for each in self._rated]
+        return change_rows(self._connection, _RATE, rated) or wrote
+
+    def _batches(self) -> dict[int, int]:
+        """Write the batches that new records came in; the number of each by the identity of its value."""
+        kept = Counter(id(each.batch) for each in self._new)
+        batches = {id(each.batch): each.batch for each in self._new}
+        return {
+            place: self._connection.execute(
+                _BATCH, {"signed": b.signed, "leaves": b.leaves, "kept": kept[place]}
+            ).scalar_one()
+            for place, b in batches.items()
+        }
+
+
+_COLUMNS = (
+    "site", "epoch", "sequence", "placement", "transfer", "task", "final", "ratable", "lines", "record", "batch",
+    "leaf_index", "record_us",
+)  # fmt: skip
+_BATCH = insert(t.usage_batches).returning(t.usage_batches.c.id)
+_RATE = (
+    update(t.usage)
+    .where(t.usage.c.id == bindparam("b_id"), t.in_quarantine)
+    .values(ratable=True, lines=bindparam("lines"))
+)
