@@ -8,19 +8,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suanmesh_chassis.private import write_private
+from suanmesh_kernel.clock import system_rng
+
+KERNELS_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+FIRST_PORT, LAST_PORT = 10_000, 65_535
+"""Below lie the ports of well-known servers."""
+TRIES_MAX = 100_000
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different ports that nobody listens on now."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
+    """So many different ports that nobody listens on now.
+
+    None is of those that the kernel gives to outgoing connections: any program's connection could be on a server's
+    port when the server starts again.
+    """
+    found: list[int] = []
+    first, last = _served_ports()
+    for _ in range(TRIES_MAX):
+        if len(found) == count:
+            return found
+        port = first + int.from_bytes(system_rng(4), "big") % (last - first + 1)
+        if port not in found and _is_free(port):
+            found.append(port)
+    raise OSError(f"no {count} free ports found within {first} to {last}")
+
+
+def _served_ports() -> tuple[int, int]:
+    """The first and the last port that a server may have: the larger part beside the kernel's range."""
     try:
-        for each in sockets:
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+        low, high = map(int, KERNELS_RANGE.read_text().split())
+    except (OSError, ValueError):
+        low, high = 32768, 60999
+    return max((FIRST_PORT, low - 1), (high + 1, LAST_PORT), key=lambda ports: ports[1] - ports[0])
 
 
 def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:

@@ -1,0 +1,28 @@
+"""Ports that a node takes are its own from one start to the next."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+
+from suanmesh_local.ports import KERNELS_RANGE, free_ports
+
+
+def test_no_outgoing_connection_can_take_a_servers_port() -> None:
+    """A server that starts again would find its port in the hands of any program's connection."""
+    low, high = map(int, KERNELS_RANGE.read_text().split())
+    ports = free_ports(50)
+    assert len(set(ports)) == 50
+    assert not [port for port in ports if low <= port <= high]
+
+
+def test_a_port_that_is_taken_is_not_given() -> None:
+    """Two nodes on one machine would be told the same."""
+    with ExitStack() as stack:
+        taken = set()
+        for port in free_ports(50):
+            listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+            taken.add(port)
+        assert not taken & set(free_ports(2000))
