@@ -5,6 +5,8 @@ Prints one JSON object a line, {"name", "value", "unit", "state"}:
 - `round_rate`: jobs that `decide_round` decides in a second of one processor: 5,000 jobs of 50 classes over 10,000
   hosts, each seeing what those before it took. The first round knows nothing yet (`round_rate_first`); the later ones
   find the fleet as it was at first.
+- `round_rate_full`: the same of one job a class where no host has room: with the change that would admit each.
+- `round_rate_moving`: the same of 500 jobs of 50 classes that move data over links they share.
 - `durable_cpu`: processor time of this process for each job of `durable_rate`, clients and stand-in included.
 - `durable_rate`: jobs a second from the first submission until a watcher has seen the placement of the last. The
   scheduler as its main builds it, behind the real wrapper, over etcd with fsync; four clients submit batches of a
@@ -15,13 +17,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import statistics
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path as FilePath
 from random import Random
 
 from suanmesh.accounting.v1 import account_pb2
@@ -44,7 +48,7 @@ from suanmesh_kernel.refusals import NotFound, Refusal
 from suanmesh_local.etcd import EtcdCluster
 from suanmesh_scheduler.domain.classes import Classes
 from suanmesh_scheduler.domain.round import Turn, decide_round
-from suanmesh_scheduler.domain.values import Ask, Host, JobSpec, Offer, Pool, Quote, Situation
+from suanmesh_scheduler.domain.values import Ask, Host, JobSpec, Need, Offer, Path, Pool, Quote, Situation
 from suanmesh_scheduler.main import build
 from suanmesh_scheduler.ports import Hold
 from suanmesh_scheduler.settings import SchedulerSettings
@@ -57,6 +61,7 @@ ROUNDS = 5
 POOLS_MADE = 100
 HOSTS_OF_POOL = 100
 CLASSES = 50
+MOVING = 500
 BATCH = 100
 CLIENTS = 4
 SITES_MADE = 10
@@ -115,7 +120,7 @@ class Owners:
         yield b""
 
 
-async def durable(jobs: int, folder: Path) -> float:
+async def durable(jobs: int, folder: FilePath) -> float:
     """Jobs a second, submitted to seen placed."""
     async with (
         EtcdCluster(folder) as cluster,
@@ -211,15 +216,39 @@ def a_job(number: int) -> job_pb2.Job:
 def rounds(jobs: int) -> None:
     """Decide rounds of one snapshot, each job seeing what those before it took; nothing is read, held or kept."""
     turns = many_turns(jobs)
-    classes = Classes()
-    rates = []
-    for _ in range(ROUNDS + 1):
-        begun = time.process_time()
-        decided = decide_round(turns, classes)
-        rates.append(jobs / (time.process_time() - begun))
-        assert all(each.verdict.chosen is not None for each in decided)
+    rates = rates_of(turns, fits=True)
     tell("round_rate_first", rates[0], "jobs/cpu-s", "in memory")
     tell("round_rate", statistics.median(rates[1:]), "jobs/cpu-s", "in memory")
+    larger = {turn.job: replace(turn.job, ask=replace(turn.job.ask, cpu_milli=100_000)) for turn in turns[:CLASSES]}
+    full = [replace(turn, job=larger[turn.job]) for turn in turns[:CLASSES]]
+    tell("round_rate_full", statistics.median(rates_of(full, fits=False)[1:]), "jobs/cpu-s", "in memory")
+    moving = [moved(turn) for turn in turns[:CLASSES]] * (MOVING // CLASSES)
+    tell("round_rate_moving", statistics.median(rates_of(moving, fits=True)), "jobs/cpu-s", "in memory")
+
+
+def rates_of(turns: Sequence[Turn], *, fits: bool) -> list[float]:
+    """Jobs decided in a second of one processor, round by round.
+
+    Every round begins with nothing to collect: a full collection, of all that earlier rounds have left, takes as long
+    as a round, and comes with every second one.
+    """
+    classes, rates = Classes(), []
+    for _ in range(ROUNDS + 1):
+        gc.collect()
+        begun = time.process_time()
+        decided = decide_round(turns, classes)
+        rates.append(len(turns) / (time.process_time() - begun))
+        assert all((each.verdict.chosen is not None) is fits for each in decided)
+    return rates
+
+
+def moved(turn: Turn) -> Turn:
+    """The same of a job that reads what one site has, over a link to each of the others."""
+    sites = [pool.site for pool in turn.situation.pools]
+    source = sites[turn.job.ask.cpu_milli // 1000 % len(sites)]
+    paths = {(source, site): Path((f"{source}-{site}",), 1000, 10**12, 1) for site in sites}
+    need = Need("datasets/d", 10**8, frozenset({source}))
+    return Turn(replace(turn.job, needs=(need,)), replace(turn.situation, paths=paths))
 
 
 def many_turns(jobs: int) -> list[Turn]:
@@ -250,7 +279,7 @@ async def main() -> None:
     parser.add_argument("--jobs", type=int, default=5000)
     rounds(5000)
     with tempfile.TemporaryDirectory() as folder:
-        tell("durable_rate", await durable(parser.parse_args().jobs, Path(folder)), "jobs/s", "durable")
+        tell("durable_rate", await durable(parser.parse_args().jobs, FilePath(folder)), "jobs/s", "durable")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
-from suanmesh_kernel.quantities import Capacity
 from suanmesh_scheduler.domain.decide import verdict_in_order, verdict_of, weigh
+from suanmesh_scheduler.domain.fitting import slots
+from suanmesh_scheduler.domain.fleet import Fleet
 from suanmesh_scheduler.domain.obstacles import of_cost
-from suanmesh_scheduler.domain.values import NUMBER_MAX, Ask, Candidate, JobSpec, Pool, Situation, Verdict
+from suanmesh_scheduler.domain.rooms import EACH_HOST, RoomLookup
+from suanmesh_scheduler.domain.values import NUMBER_MAX, Candidate, JobSpec, Pool, Situation, Verdict
 
 CLASSES_MAX = 200
 """Classes that are kept from one round to the next; beyond it the one used longest ago is weighed anew."""
@@ -30,24 +32,44 @@ class JobClass:
         self._names: list[str] = []
         self._rejected: list[Candidate] = []
         self._dearest = 0
+        self._seen = (0, 0)
 
-    def see_all(self, pools: Iterable[Pool], situation: Situation) -> None:
-        """These are all pools there are."""
-        names = set()
-        for pool in pools:
-            names.add(pool.name)
-            self.see(pool, situation)
-        for gone in self._known.keys() - names:
-            self._leave_out(self._known.pop(gone)[1])
+    def see_all(self, fleet: Fleet, situation: Situation) -> None:
+        """Weigh the pools of the fleet that are new or have changed, and leave out those that have gone."""
+        number, removals = self._seen
+        changed = [pool for pool in fleet.changed_after(number) if not self._carry_over(pool)]
+        self._weigh(changed, situation, fleet.room_for(self._job) if changed else EACH_HOST)
+        if removals != fleet.removals:
+            for gone in self._known.keys() - fleet.pools.keys():
+                self._leave_out(self._known.pop(gone)[1])
+        self._seen = (fleet.number, fleet.removals)
 
-    def see(self, pool: Pool, situation: Situation) -> None:
-        """Weigh a pool that is new or has changed."""
+    def see(self, pools: Iterable[Pool], situation: Situation) -> None:
+        """Weigh a few pools that have changed."""
+        self._weigh([pool for pool in pools if not self._carry_over(pool)], situation, EACH_HOST)
+
+    def weigh_anew(self, pools: Sequence[Pool], situation: Situation) -> None:
+        """Weigh a few pools to which the ways have changed."""
+        self._weigh(pools, situation, EACH_HOST)
+
+    def _carry_over(self, pool: Pool) -> bool:
+        """Whether the candidate is known, or comes of the one before, since only its hosts are others."""
         known = self._known.get(pool.name)
-        if known is not None and known[0] is pool:
-            return
-        candidate = _with_other_hosts(self._job, known, pool) if known is not None else None
+        if known is None or known[0] is pool:
+            return known is not None
+        candidate = _with_other_hosts(self._job, known, pool)
         if candidate is None:
-            candidate = weigh(self._job, pool, replace(situation, free_micros=NUMBER_MAX))
+            return False
+        self._replace(pool, candidate)
+        return True
+
+    def _weigh(self, pools: Sequence[Pool], situation: Situation, lookup: RoomLookup) -> None:
+        rich = replace(situation, free_micros=NUMBER_MAX) if pools else situation
+        for pool in pools:
+            self._replace(pool, weigh(self._job, pool, rich, lookup))
+
+    def _replace(self, pool: Pool, candidate: Candidate) -> None:
+        known = self._known.get(pool.name)
         self._known[pool.name] = (pool, candidate)
         if known is None or known[1] is not candidate:
             if known is not None:
@@ -83,9 +105,10 @@ class JobClass:
 
 
 class Classes:
-    """The classes of the rounds so far: what has not changed since the last round is not weighed again."""
+    """The fleet and the classes of the rounds so far: what has not changed since the last is not weighed again."""
 
     def __init__(self) -> None:
+        self.fleet = Fleet()
         self._classes: OrderedDict[Hashable, JobClass] = OrderedDict()
 
     def of(self, key: Hashable, job: JobSpec) -> JobClass:
@@ -97,30 +120,15 @@ class Classes:
         return found
 
 
-def is_simple(job: JobSpec) -> bool:
-    """Whether one task is all there is, and takes no cards: the first host with room for it is its place."""
-    return job.count == 1 and not job.ask.devices
-
-
-def fits_on(ask: Ask, free: Capacity) -> bool:
-    """Whether a task without cards finds room; a measure of which it takes nothing does not bind."""
-    return (
-        free.cpu_milli >= ask.cpu_milli
-        and free.memory_bytes >= ask.memory_bytes
-        and (not ask.scratch_bytes or free.scratch_bytes >= ask.scratch_bytes)
-    )
-
-
 def _with_other_hosts(job: JobSpec, known: tuple[Pool, Candidate], pool: Pool) -> Candidate | None:
     """The candidate of a pool of which only the hosts have changed; None where it is to be weighed anew."""
     before, candidate = known
-    if not (is_simple(job) and candidate.slots and _same_but_hosts(before, pool)):
+    if job.count > 1 or job.ask.devices or not candidate.slots or not _same_but_hosts(before, pool):
         return None
-    for host in pool.hosts:
-        if fits_on(job.ask, host.free):
-            slots = ((host.name, 1),)
-            return candidate if candidate.slots == slots else replace(candidate, slots=slots)
-    return None
+    placed = slots(job.ask, pool.hosts, 1)
+    if not placed:
+        return None
+    return candidate if candidate.slots == placed else replace(candidate, slots=placed)
 
 
 def _same_but_hosts(one: Pool, other: Pool) -> bool:

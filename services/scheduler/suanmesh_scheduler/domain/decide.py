@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_scheduler.domain import obstacles
-from suanmesh_scheduler.domain.fitting import room, slots
+from suanmesh_scheduler.domain.fitting import room
+from suanmesh_scheduler.domain.rooms import EACH_HOST, RoomLookup
 from suanmesh_scheduler.domain.sharing import shared
 from suanmesh_scheduler.domain.values import (
     Blocked,
@@ -57,20 +58,21 @@ def verdict_in_order(fitting: list[Candidate], rejected: list[Candidate]) -> Ver
     return Verdict((*fitting, *rejected), _reason(fitting, len(fitting) + len(rejected)))
 
 
-def weigh(job: JobSpec, pool: Pool, situation: Situation) -> Candidate:
+def weigh(job: JobSpec, pool: Pool, situation: Situation, lookup: RoomLookup = EACH_HOST) -> Candidate:
     """Weigh one pool. Price, path and transfer are reckoned even where an obstacle stands in the way."""
     routes, blocked = _routes(job, pool, situation)
     homes, stranded = _homes(job, pool, situation)
     blocked = blocked or stranded
     offer, quote = _offer(job, pool, situation)
-    obstacle = obstacles.of_pool(job, pool) or blocked
-    placed = slots(job.ask, pool.hosts, job.count)
+    placed = lookup.slots(job, pool)
+    obstacle = obstacles.of_pool(job, pool) or lookup.lack(job, pool, placed) or obstacles.of_offers(job, pool)
+    obstacle = obstacle or blocked
     if quote is None:
         missing = Obstacle("NO_PRICE", resource=pool.name)
         return Candidate(pool.name, pool.site, routes=routes, homes=homes, slots=placed, obstacle=obstacle or missing)
     transfer_micros = None if blocked else _transfer_micros((*routes, *homes))
     waves = -(-job.count // max(1, room(placed)))
-    moving_ms = sum(max((route.transfer_ms for route in ways), default=0) for ways in (routes, homes))
+    moving_ms = sum(max(route.transfer_ms for route in ways) for ways in (routes, homes) if ways)
     finish_ms = told(moving_ms + waves * job.max_duration_s * 1000)
     cost = None if transfer_micros is None else quote.compute_micros + transfer_micros
     if obstacle is None and cost is not None:
@@ -101,6 +103,8 @@ def rate_for(available_bps: int, size: int, least_bps: int) -> int:
 
 def _routes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[PlannedTransfer, ...], Obstacle | None]:
     """How every input gets there, grouped by source; the first that cannot is the obstacle."""
+    if not job.needs:
+        return (), None
     by_source: dict[str, int] = {}
     for need in job.needs:
         if pool.site in need.sites:
@@ -123,6 +127,8 @@ def _routes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[Plann
 
 def _homes(job: JobSpec, pool: Pool, situation: Situation) -> tuple[tuple[PlannedTransfer, ...], Obstacle | None]:
     """How results get to where they are wanted, grouped by target, were they as large as they may be."""
+    if not job.results:
+        return (), None
     by_target: dict[str, int] = {}
     for result in job.results:
         if result.target != pool.site:

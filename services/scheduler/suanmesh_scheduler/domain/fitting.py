@@ -10,15 +10,19 @@ from suanmesh_scheduler.domain.values import Ask, DeviceAsk, Host
 MEASURES = ("cpu_milli", "memory_bytes", "scratch_bytes")
 HOSTS_MAX = 16
 """Hosts of one placement."""
+Slots = tuple[tuple[str, int], ...]
+"""How many tasks run at a time on which host."""
 
 
-def slots(ask: Ask, hosts: Iterable[Host], most: int) -> tuple[tuple[str, int], ...]:
+def slots(ask: Ask, hosts: Iterable[Host], most: int) -> Slots:
     """First fit: so many tasks on each host in turn, `most` on `HOSTS_MAX` hosts at the most.
 
     All take the cards that the first of them takes, so that one amount a task says what a placement holds.
     """
+    if not ask.devices:
+        return _first_host(ask, hosts) if most == 1 else _first_fit(_bare(ask), hosts, most)
     left = tuple(hosts)
-    best: tuple[tuple[str, int], ...] = ()
+    best: Slots = ()
     seen: set[Capacity] = set()
     for index, host in enumerate(left):
         one = one_task(ask, host.free)
@@ -33,7 +37,7 @@ def slots(ask: Ask, hosts: Iterable[Host], most: int) -> tuple[tuple[str, int], 
     return best
 
 
-def room(found: Iterable[tuple[str, int]]) -> int:
+def room(found: Slots) -> int:
     """How many tasks run at a time."""
     return sum(count for _, count in found)
 
@@ -67,7 +71,12 @@ def taken(ask: Ask, host: Host) -> Capacity:
 
 def fitting(one: Capacity, free: Capacity) -> int:
     """How many times `one` goes into what is free; a measure of which it takes nothing does not bind."""
-    bounds = [max(0, getattr(free, measure)) // getattr(one, measure) for measure in MEASURES if getattr(one, measure)]
+    measures = (
+        (free.cpu_milli, one.cpu_milli),
+        (free.memory_bytes, one.memory_bytes),
+        (free.scratch_bytes, one.scratch_bytes),
+    )
+    bounds = [max(0, left) // needed for left, needed in measures if needed]
     for card in one.devices:
         same = (c.count for c in free.devices if (c.device_class, c.model) == (card.device_class, card.model))
         bounds.append(max(0, sum(same)) // card.count)
@@ -88,7 +97,7 @@ def serves(card: Device, ask: DeviceAsk) -> bool:
     )
 
 
-def _first_fit(one: Capacity, hosts: Iterable[Host], most: int) -> tuple[tuple[str, int], ...]:
+def _first_fit(one: Capacity, hosts: Iterable[Host], most: int) -> Slots:
     found: list[tuple[str, int]] = []
     left = most
     for host in hosts:
@@ -99,6 +108,24 @@ def _first_fit(one: Capacity, hosts: Iterable[Host], most: int) -> tuple[tuple[s
         if not left or len(found) == HOSTS_MAX:
             break
     return tuple(found)
+
+
+def _first_host(ask: Ask, hosts: Iterable[Host]) -> Slots:
+    """First fit of one task without cards."""
+    cpu_milli, memory_bytes, scratch_bytes = ask.cpu_milli, ask.memory_bytes, ask.scratch_bytes
+    for host in hosts if cpu_milli or memory_bytes or scratch_bytes else ():
+        free = host.free
+        if (
+            (free.cpu_milli >= cpu_milli or not cpu_milli)
+            and (free.memory_bytes >= memory_bytes or not memory_bytes)
+            and (free.scratch_bytes >= scratch_bytes or not scratch_bytes)
+        ):
+            return ((host.name, 1),)
+    return ()
+
+
+def _bare(ask: Ask) -> Capacity:
+    return Capacity(ask.cpu_milli, ask.memory_bytes, ask.scratch_bytes)
 
 
 def _least_wanted(card: Device, ask: Ask) -> tuple[int, int, str]:

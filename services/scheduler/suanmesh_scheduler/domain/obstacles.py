@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import combinations
 
 from suanmesh_kernel.quantities import Capacity
-from suanmesh_scheduler.domain.fitting import MEASURES, room, serves, slots
+from suanmesh_scheduler.domain.fitting import MEASURES, Slots, room, serves
 from suanmesh_scheduler.domain.values import Ask, Blocked, JobSpec, Obstacle, Pool, Situation
 
 CODES = {"cpu_milli": "CPU", "memory_bytes": "MEMORY", "scratch_bytes": "SCRATCH"}
@@ -42,16 +41,18 @@ class Lack:
 
 
 def of_pool(job: JobSpec, pool: Pool) -> Obstacle | None:
-    """What about the pool itself stands in the way."""
-    looks: tuple[Callable[[JobSpec, Pool], Obstacle | None], ...] = (
-        _permission,
-        _health,
-        _package,
-        _capability,
-        _room,
-        _duration,
-    )
-    return next((obstacle for look in looks if (obstacle := look(job, pool)) is not None), None)
+    """What about the pool itself stands in the way, however much room it has."""
+    return _permission(job, pool) or _health(job, pool) or _package(job, pool) or _capability(job, pool)
+
+
+def of_offers(job: JobSpec, pool: Pool) -> Obstacle | None:
+    """Whether the pool can be had for so long."""
+    bounds = [offer.max_duration_s for offer in pool.offers]
+    if not bounds:
+        return Obstacle("NO_OFFER", resource=pool.name)
+    if any(bound == 0 or bound >= job.max_duration_s for bound in bounds):
+        return None
+    return Obstacle("DURATION", job.max_duration_s, max(bounds), pool.name)
 
 
 def of_path(blocked: Blocked, job: JobSpec, source: str, target: str) -> Obstacle:
@@ -144,10 +145,10 @@ def _capability(job: JobSpec, pool: Pool) -> Obstacle | None:
     return None
 
 
-def _room(job: JobSpec, pool: Pool) -> Obstacle | None:
+def of_room(job: JobSpec, pool: Pool, placed: Slots) -> Obstacle | None:
     """Too little room: names a measure no host has enough of, else what the nearest host lacks, else the gang's."""
     wanted = job.count if job.gang else 1
-    found = room(slots(job.ask, pool.hosts, job.count))
+    found = room(placed)
     if found >= wanted:
         return None
     if found:
@@ -185,15 +186,6 @@ def _gang(job: JobSpec, pool: Pool, wanted: int, found: int) -> Obstacle:
     _, binding = min(alone, key=lambda pair: pair[0])
     facts = {**binding.facts, "tasks": str(wanted), "tasks_fit": str(found), "per_task": str(binding.needed)}
     return Obstacle(binding.code, wanted * binding.needed, found * binding.needed, pool.name, facts)
-
-
-def _duration(job: JobSpec, pool: Pool) -> Obstacle | None:
-    bounds = [offer.max_duration_s for offer in pool.offers]
-    if not bounds:
-        return Obstacle("NO_OFFER", resource=pool.name)
-    if any(bound == 0 or bound >= job.max_duration_s for bound in bounds):
-        return None
-    return Obstacle("DURATION", job.max_duration_s, max(bounds), pool.name)
 
 
 def moment(at: datetime) -> str:

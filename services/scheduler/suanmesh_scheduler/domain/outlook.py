@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from suanmesh_kernel.reasons import NO_REASON, StateReason
@@ -13,18 +14,24 @@ PASSING = frozenset({"NO_REPLICA", "BANDWIDTH"})
 """Data that moves may arrive, and a link that is full may become free."""
 
 
-def with_outlook(verdict: Verdict, job: JobSpec, situation: Situation) -> Verdict:
-    """Say of a verdict that admits nothing where that will last: not even the idle mesh could take the job."""
-    if verdict.chosen is not None or not situation.pools or _may_fit(job, situation):
+def with_outlook(
+    verdict: Verdict, job: JobSpec, situation: Situation, idle_fits: Iterable[Pool] | None = None
+) -> Verdict:
+    """Say of a verdict that admits nothing where that will last: not even the idle mesh could take the job.
+
+    `idle_fits` are the pools of the situation that may have room when idle; all of them where it is not known.
+    """
+    pools = situation.pools if idle_fits is None else idle_fits
+    if verdict.chosen is not None or not situation.pools or _may_fit(job, pools, situation):
         return verdict
     return replace(verdict, reason=verdict.reason.after(NEVER_FITS))
 
 
-def _may_fit(job: JobSpec, situation: Situation) -> bool:
+def _may_fit(job: JobSpec, pools: Iterable[Pool], situation: Situation) -> bool:
     """Whether some pool would take it were all that passes by itself over: load, failures, full links, low balances."""
     willing = replace(job, refused_by=frozenset())
     idle = replace(situation, free_micros=NUMBER_MAX)
-    obstacles = (weigh(willing, _idle(pool), idle).obstacle for pool in situation.pools)
+    obstacles = (weigh(willing, _idle(pool), idle).obstacle for pool in pools)
     return any(obstacle is None or obstacle.code in PASSING for obstacle in obstacles)
 
 

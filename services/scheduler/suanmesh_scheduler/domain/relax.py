@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from suanmesh_scheduler.domain.decide import weigh
 from suanmesh_scheduler.domain.fitting import MEASURES, room, slots
 from suanmesh_scheduler.domain.obstacles import moment
+from suanmesh_scheduler.domain.rooms import EACH_HOST, RoomLookup, greatest
 from suanmesh_scheduler.domain.values import AdmittingChange, Candidate, JobSpec, Pool, Situation, Verdict
 
 GRACE = timedelta(seconds=60)
@@ -18,35 +19,44 @@ WHOLE = 1.0
 ROOM_CODES = frozenset({"CPU", "MEMORY", "SCRATCH", "DEVICE"})
 
 
+_Changed = Callable[[], tuple[JobSpec, Situation]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """One change and what job and situation are then."""
+    """One change, and what job and situation are then."""
 
     field: str
     before: str
     after: str
     size: float
-    job: JobSpec
-    situation: Situation
+    changed: _Changed
 
 
-def with_change(verdict: Verdict, job: JobSpec, situation: Situation) -> Verdict:
+def with_change(verdict: Verdict, job: JobSpec, situation: Situation, lookup: RoomLookup = EACH_HOST) -> Verdict:
     """Add to a verdict that admits nothing the smallest change that would; ties go to the pool that then wins."""
     if verdict.chosen is not None:
         return verdict
     pools = {pool.name: pool for pool in situation.pools}
+    tries = [
+        (attempt, pool)
+        for candidate in verdict.candidates
+        for pool in (pools[candidate.pool],)
+        for attempt in _tries(job, pool, candidate, situation, lookup)
+    ]
     found: list[tuple[float, tuple[int, int, int, str], str, AdmittingChange]] = []
-    for candidate in verdict.candidates:
-        pool = pools[candidate.pool]
-        for attempt in _tries(job, pool, candidate, situation):
-            weighed = weigh(attempt.job, pool, attempt.situation)
-            if weighed.obstacle is None:
-                change = AdmittingChange(attempt.field, attempt.before, attempt.after, pool.name)
-                found.append((attempt.size, weighed.rank, attempt.field, change))
+    for attempt, pool in sorted(tries, key=lambda each: each[0].size):
+        if found and attempt.size > found[0][0]:
+            break
+        changed_job, changed_situation = attempt.changed()
+        weighed = weigh(changed_job, pool, changed_situation)
+        if weighed.obstacle is None:
+            change = AdmittingChange(attempt.field, attempt.before, attempt.after, pool.name)
+            found.append((attempt.size, weighed.rank, attempt.field, change))
     return replace(verdict, change=min(found, key=lambda f: f[:3])[3]) if found else verdict
 
 
-def _tries(job: JobSpec, pool: Pool, candidate: Candidate, situation: Situation) -> Iterator[_Try]:
+def _tries(job: JobSpec, pool: Pool, candidate: Candidate, situation: Situation, lookup: RoomLookup) -> Iterator[_Try]:
     """What may be changed about the obstacle that stands in the way."""
     obstacle = candidate.obstacle
     if obstacle is None:
@@ -54,18 +64,17 @@ def _tries(job: JobSpec, pool: Pool, candidate: Candidate, situation: Situation)
     needed, available = obstacle.needed or 0, obstacle.available or 0
     match obstacle.code:
         case code if code in ROOM_CODES:
-            yield from _smaller(job, pool, situation)
+            yield from _smaller(job, pool, situation, lookup)
         case "CAPABILITY":
             yield from _capability(job, pool, situation)
         case "BUDGET":
-            relaxed = replace(job, budget_micros=needed)
-            yield _number("constraints.budget_micros", available, needed, relaxed, situation)
+            yield _number("constraints.budget_micros", available, needed, _with(job, situation, budget_micros=needed))
         case "BALANCE":
             kept = situation.held_micros
             richer = replace(situation, free_micros=needed)
-            yield _number(f"{job.account}.balance_micros", available + kept, needed + kept, job, richer)
+            yield _number(f"{job.account}.balance_micros", available + kept, needed + kept, lambda: (job, richer))
         case "DURATION":
-            yield _number("max_duration_s", needed, available, replace(job, max_duration_s=available), situation)
+            yield _number("max_duration_s", needed, available, _with(job, situation, max_duration_s=available))
         case "DEADLINE" | "DEADLINE_PASSED":
             yield from _in_time(job, candidate, situation)
         case "BANDWIDTH" | "LATENCY":
@@ -73,32 +82,26 @@ def _tries(job: JobSpec, pool: Pool, candidate: Candidate, situation: Situation)
         case "SITE_DENIED":
             yield _allowed(job, pool, situation)
         case "RESIDENCY" if job.residency and pool.residency:
-            more = job.residency | {min(pool.residency)}
-            yield _names("constraints.residency", job.residency, more, replace(job, residency=more), situation)
+            yield _names("residency", job, job.residency | {min(pool.residency)}, situation)
 
 
-def _smaller(job: JobSpec, pool: Pool, situation: Situation) -> Iterator[_Try]:
+def _smaller(job: JobSpec, pool: Pool, situation: Situation, lookup: RoomLookup) -> Iterator[_Try]:
     """Ask for less of one measure, as little less as some host has room for, or for a smaller gang."""
     for measure in MEASURES:
-        asked = getattr(job.ask, measure)
-        frees = {getattr(host.free, measure) for host in pool.hosts}
-        shares = {free // together for free in frees for together in range(1, (job.count if job.gang else 1) + 1)}
-        make = _with_measure(job, measure)
-        most = _most([v for v in shares if 0 < v < asked], make, pool)
-        if most is not None:
-            yield _number(f"ask.{measure}", asked, most, make(most), situation)
+        largest = lookup.largest(job, pool, measure)
+        if largest is not None:
+            changed = _with_ask(job, situation, **{measure: largest})
+            yield _number(f"ask.{measure}", getattr(job.ask, measure), largest, changed)
     for index, device in enumerate(job.ask.devices):
-        make = _with_cards(job, index)
-        most = _most(range(1, device.count), make, pool)
+        fewer = _with_cards(job, index)
+        most = greatest(range(1, device.count), fewer, pool)
         if most is not None:
-            yield _number(f"ask.devices[{index}].count", device.count, most, make(most), situation)
-    fitting = room(slots(job.ask, pool.hosts, job.count))
-    if job.gang and 0 < fitting < job.count:
-        yield _number("task.count", job.count, fitting, replace(job, count=fitting), situation)
-
-
-def _with_measure(job: JobSpec, measure: str) -> Callable[[int], JobSpec]:
-    return lambda value: replace(job, ask=replace(job.ask, **{measure: value}))  # type: ignore[arg-type]
+            changed = _with_ask(job, situation, devices=fewer(most).ask.devices)
+            yield _number(f"ask.devices[{index}].count", device.count, most, changed)
+    if job.gang:
+        fitting = room(slots(job.ask, pool.hosts, job.count))
+        if 0 < fitting < job.count:
+            yield _number("task.count", job.count, fitting, _with(job, situation, count=fitting))
 
 
 def _with_cards(job: JobSpec, index: int) -> Callable[[int], JobSpec]:
@@ -110,31 +113,14 @@ def _with_cards(job: JobSpec, index: int) -> Callable[[int], JobSpec]:
     return fewer
 
 
-def _fits(job: JobSpec, pool: Pool) -> bool:
-    return room(slots(job.ask, pool.hosts, job.count)) >= (job.count if job.gang else 1)
-
-
-def _most(values: Sequence[int], make: Callable[[int], JobSpec], pool: Pool) -> int | None:
-    """The greatest value with which the job fits; it fits with all that are less."""
-    ordered = sorted(values)
-    low, high = 0, len(ordered)
-    while low < high:
-        middle = (low + high) // 2
-        if _fits(make(ordered[middle]), pool):
-            low = middle + 1
-        else:
-            high = middle
-    return ordered[low - 1] if low else None
-
-
 def _capability(job: JobSpec, pool: Pool, situation: Situation) -> Iterator[_Try]:
     for index, (quantity, least) in enumerate(job.ask.min_capability):
         value = pool.capabilities.get(quantity, 0)
         if value < least:
             lower = list(job.ask.min_capability)
             lower[index] = (quantity, value)
-            relaxed = replace(job, ask=replace(job.ask, min_capability=tuple(lower)))
-            yield _number(f"ask.min_capability[{index}].value", least, value, relaxed, situation)
+            changed = _with_ask(job, situation, min_capability=tuple(lower))
+            yield _number(f"ask.min_capability[{index}].value", least, value, changed)
 
 
 def _in_time(job: JobSpec, candidate: Candidate, situation: Situation) -> Iterator[_Try]:
@@ -147,28 +133,36 @@ def _in_time(job: JobSpec, candidate: Candidate, situation: Situation) -> Iterat
     left_ms = (job.deadline - situation.now) // timedelta(milliseconds=1)
     size = (candidate.finish_ms - left_ms) / max(abs(left_ms), 1)
     before, after = moment(job.deadline), moment(later)
-    yield _Try("constraints.deadline", before, after, size, replace(job, deadline=later), situation)
+    yield _Try("constraints.deadline", before, after, size, _with(job, situation, deadline=later))
 
 
 def _path(job: JobSpec, pool: Pool, situation: Situation) -> Iterator[_Try]:
     """Ask for less bandwidth, or allow more latency, with the paths as they were found under that bound."""
     for opening in situation.openings.get(pool.site, ()):
-        relaxed = replace(job, **{opening.field: opening.value})  # type: ignore[arg-type]
         opened = replace(situation, paths={**situation.paths, **opening.paths})
-        yield _number(f"constraints.{opening.field}", getattr(job, opening.field), opening.value, relaxed, opened)
+        changed = _with(job, opened, **{opening.field: opening.value})
+        yield _number(f"constraints.{opening.field}", getattr(job, opening.field), opening.value, changed)
 
 
 def _allowed(job: JobSpec, pool: Pool, situation: Situation) -> _Try:
     if pool.site in job.deny_sites:
-        left = job.deny_sites - {pool.site}
-        return _names("constraints.deny_sites", job.deny_sites, left, replace(job, deny_sites=left), situation)
-    more = job.allow_sites | {pool.site}
-    return _names("constraints.allow_sites", job.allow_sites, more, replace(job, allow_sites=more), situation)
+        return _names("deny_sites", job, job.deny_sites - {pool.site}, situation)
+    return _names("allow_sites", job, job.allow_sites | {pool.site}, situation)
 
 
-def _number(field: str, before: int, after: int, job: JobSpec, situation: Situation) -> _Try:
-    return _Try(field, str(before), str(after), abs(after - before) / max(abs(before), 1), job, situation)
+def _number(field: str, before: int, after: int, changed: _Changed) -> _Try:
+    return _Try(field, str(before), str(after), abs(after - before) / max(abs(before), 1), changed)
 
 
-def _names(field: str, before: frozenset[str], after: frozenset[str], job: JobSpec, situation: Situation) -> _Try:
-    return _Try(field, ", ".join(sorted(before)), ", ".join(sorted(after)), WHOLE, job, situation)
+def _names(field: str, job: JobSpec, after: frozenset[str], situation: Situation) -> _Try:
+    before = ", ".join(sorted(getattr(job, field)))
+    changed = _with(job, situation, **{field: after})
+    return _Try(f"constraints.{field}", before, ", ".join(sorted(after)), WHOLE, changed)
+
+
+def _with(job: JobSpec, situation: Situation, **fields: object) -> _Changed:
+    return lambda: (replace(job, **fields), situation)  # type: ignore[arg-type]
+
+
+def _with_ask(job: JobSpec, situation: Situation, **fields: object) -> _Changed:
+    return lambda: (replace(job, ask=replace(job.ask, **fields)), situation)  # type: ignore[arg-type]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_scheduler.domain.classes import Classes, JobClass
-from suanmesh_scheduler.domain.decide import verdict_of, weigh
 from suanmesh_scheduler.domain.fitting import taken
+from suanmesh_scheduler.domain.fleet import Fleet
 from suanmesh_scheduler.domain.outlook import with_outlook
 from suanmesh_scheduler.domain.relax import with_change
 from suanmesh_scheduler.domain.values import Blocked, Candidate, Host, JobSpec, Path, Pool, Situation, Verdict
@@ -44,7 +44,7 @@ NOT_YET = Decided(Verdict(()))
 class _Taken:
     """What the placements of the round so far take of hosts, links and accounts."""
 
-    pools: dict[str, Pool]
+    fleet: Fleet
     """All pools as they are by now."""
     link_bps: Counter[str] = field(default_factory=Counter)
     account_micros: Counter[str] = field(default_factory=Counter)
@@ -56,23 +56,21 @@ def decide_round(turns: Sequence[Turn], classes: Classes | None = None) -> list[
     Same turns: the same answer, to the bit. `classes` are those of earlier rounds: they change nothing but the time.
     """
     classes = classes or Classes()
-    so_far = _Taken({pool.name: pool for turn in turns[:1] for pool in turn.situation.pools})
+    for turn in turns[:1]:
+        classes.fleet.take_in(turn.situation.pools)
+    so_far = _Taken(classes.fleet)
     grouped: dict[tuple[int, Hashable], list[int]] = {}  # by priority, too: else a class went before what precedes it
     quotes: dict[int, Hashable] = {}
     for index, turn in enumerate(turns):
         grouped.setdefault((turn.job.priority, _equal_in(turn, quotes)), []).append(index)
     decided: list[Decided] = [NOT_YET] * len(turns)
     for (_, key), members in grouped.items():
-        first = turns[members[0]]
-        if first.job.needs or first.job.results:
-            for index in members:
-                decided[index] = _decide_moving(turns[index], so_far)
-        else:
-            lasting = first.job.deadline is None  # else what was weighed holds for this moment only
-            job_class = classes.of(key, first.job) if lasting else JobClass(first.job)
-            answers = _decide_class(job_class, [turns[index] for index in members], so_far)
-            for index, answer in zip(members, answers, strict=True):
-                decided[index] = answer
+        first = turns[members[0]].job
+        lasting = first.deadline is None and not first.needs and not first.results
+        job_class = classes.of(key, first) if lasting else JobClass(first)  # else it holds for this moment only
+        answers = _decide_class(job_class, [turns[index] for index in members], so_far)
+        for index, answer in zip(members, answers, strict=True):
+            decided[index] = answer
     return decided
 
 
@@ -86,9 +84,9 @@ def _equal_in(turn: Turn, quotes: dict[int, Hashable]) -> Hashable:
 
 
 def _decide_class(job_class: JobClass, turns: Sequence[Turn], so_far: _Taken) -> Iterator[Decided]:
-    """Jobs that move no data: only hosts and balance change between them."""
-    situation = turns[0].situation
-    job_class.see_all(so_far.pools.values(), situation)
+    """Jobs of one class: between them change hosts, the balance, and ways where they move data."""
+    fleet, now = so_far.fleet, _with_ways(turns[0], so_far)
+    job_class.see_all(fleet, now)
     unplaced: Decided | None = None
     for turn in turns:
         if unplaced is not None:  # nothing was taken since
@@ -101,36 +99,32 @@ def _decide_class(job_class: JobClass, turns: Sequence[Turn], so_far: _Taken) ->
             yield unplaced
             continue
         per_task, changed = _take(turn.job, verdict.chosen, so_far)
-        for name in changed:
-            job_class.see(so_far.pools[name], situation)
+        if verdict.chosen.routes:
+            before, now = now, _with_ways(turn, so_far)
+            narrower = {pair[1] for pair, way in now.paths.items() if way != before.paths[pair]}
+            job_class.weigh_anew([pool for pool in fleet.pools.values() if pool.site in narrower], now)
+        job_class.see(changed, now)
         yield Decided(verdict, per_task)
 
 
-def _decide_moving(turn: Turn, so_far: _Taken) -> Decided:
-    """A job that moves data: what others took of the ways changes every candidate."""
-    situation = _seen(turn, so_far)
-    verdict = verdict_of([weigh(turn.job, pool, situation) for pool in situation.pools])
-    if verdict.chosen is None:
-        return _unplaced(verdict, turn, so_far)
-    return Decided(verdict, _take(turn.job, verdict.chosen, so_far)[0])
-
-
 def _unplaced(verdict: Verdict, turn: Turn, so_far: _Taken) -> Decided:
-    situation = _seen(turn, so_far)
-    told = with_outlook(with_change(verdict, turn.job, situation), turn.job, situation)
+    job, fleet, spent_micros = turn.job, so_far.fleet, so_far.account_micros[turn.job.account]
+    ways = _with_ways(turn, so_far)
+    situation = replace(
+        ways,
+        pools=tuple(fleet.pools.values()),
+        free_micros=ways.free_micros - spent_micros,
+        held_micros=ways.held_micros + spent_micros,
+    )
+    told = with_change(verdict, job, situation, fleet.room_for(job))
+    told = with_outlook(told, job, situation, fleet.fits_idle(job))
     return Decided(told, overtaken=situation.paths != turn.situation.paths)
 
 
-def _seen(turn: Turn, so_far: _Taken) -> Situation:
-    """The situation as the turns before leave it."""
-    now, spent_micros = turn.situation, so_far.account_micros[turn.job.account]
-    return replace(
-        now,
-        pools=tuple(so_far.pools.values()),
-        paths=_narrowed(now.paths, so_far.link_bps, turn.job.min_bandwidth_bps),
-        free_micros=now.free_micros - spent_micros,
-        held_micros=now.held_micros + spent_micros,
-    )
+def _with_ways(turn: Turn, so_far: _Taken) -> Situation:
+    """The situation with the ways as the turns before leave them."""
+    paths = _narrowed(turn.situation.paths, so_far.link_bps, turn.job.min_bandwidth_bps)
+    return turn.situation if paths is turn.situation.paths else replace(turn.situation, paths=paths)
 
 
 def _narrowed(paths: Ways, link_bps: Mapping[str, int], least_bps: int) -> Ways:
@@ -150,16 +144,17 @@ def _less(way: Path | Blocked, link_bps: Mapping[str, int], least_bps: int) -> P
     return replace(way, available_bps=left_bps) if used_bps else way
 
 
-def _take(job: JobSpec, chosen: Candidate, so_far: _Taken) -> tuple[Capacity, list[str]]:
-    """Book a candidate: what each task takes, and the names of the pools that are others by that."""
-    pool = so_far.pools[chosen.pool]
+def _take(job: JobSpec, chosen: Candidate, so_far: _Taken) -> tuple[Capacity, list[Pool]]:
+    """Book a candidate: what each task takes, and the pools that are others by that."""
+    pools = so_far.fleet.pools
+    pool = pools[chosen.pool]
     per_task, hosts = _booked(job, chosen, pool)
-    so_far.pools[pool.name] = pool.with_hosts(hosts)
-    changed = [pool.name]
-    for other in so_far.pools.values() if pool.on_trial else ():
-        if other.site == pool.site:  # one is sent to try it
-            so_far.pools[other.name] = replace(other, failing=pool.on_trial)
-            changed.append(other.name)
+    changed = [pool.with_hosts(hosts)]
+    if pool.on_trial:  # one is sent to try the site
+        others = [changed[0], *(other for other in pools.values() if other.site == pool.site and other is not pool)]
+        changed = [replace(other, failing=pool.on_trial) for other in others]
+    for other in changed:
+        so_far.fleet.put(other)
     for route in chosen.routes:
         so_far.link_bps.update(dict.fromkeys(route.path.links, route.rate_bps))
     so_far.account_micros[job.account] += chosen.cost_micros or 0
