@@ -40,12 +40,13 @@ from suanmesh_accounting.main import build
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_chassis import Common, ServiceContext, Signer
 from suanmesh_chassis.identity import agent_id, service_id
-from suanmesh_chassis.signing import new_signing_key
-from suanmesh_chassis.testing import NODE, OPERATOR, LoopbackNode
+from suanmesh_chassis.signing import new_signing_key, window_to
+from suanmesh_chassis.testing import NODE, OPERATOR, LoopbackNode, lasting_key
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.merkle import leaf_hashes, root_hash
 from suanmesh_sdk import Mesh, Tls
 from suanmesh_sdk.resolver import OneAddress
+from suanmesh_sdk.values import timestamp
 from suanmesh_store import Create, MemoryKeyspace, MemoryStore, attachment_of, confirmed
 from suanmesh_store.layout import PLACEMENTS, SITES
 
@@ -75,7 +76,8 @@ async def accounting(folder: Path, database: str, site: Signer) -> AsyncIterator
     """An accounting with money and committed placements, and its address."""
     keys = MemoryKeyspace(SystemClock())
     stores = {area: MemoryStore(area, keys=keys) for area in ("accounting", "registry", "scheduler")}
-    await stores["registry"].commit(Create(SITES, "sites/a", Site(name="sites/a", signing_key=site.public_key)))
+    key = window_to(lasting_key(site))
+    await stores["registry"].commit(Create(SITES, "sites/a", Site(name="sites/a", signing_keys=[key])))
     async with LoopbackNode(folder, sample_reads=0.0) as node:
         process = node.process("accounting")
         context = ServiceContext(
@@ -155,7 +157,8 @@ def signed_batches(site: Signer, records: int) -> list[pb.RecordUsageRequest]:
 def signed_batch(site: Signer, records: Sequence[bytes]) -> pb.RecordUsageRequest:
     """A call with some records, as an agent makes it."""
     root = root_hash(leaf_hashes(records))
-    batch = usage_pb2.UsageBatch(site="sites/a", tree_size=len(records), root_hash=root)
+    at = timestamp(SystemClock().now())
+    batch = usage_pb2.UsageBatch(site="sites/a", tree_size=len(records), root_hash=root, sign_time=at)
     signed = site.sign(usage_pb2.UsageBatch.DESCRIPTOR.full_name, batch.SerializeToString())
     return pb.RecordUsageRequest(batch=signed, records=records)
 

@@ -28,10 +28,13 @@ from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as
 from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
+from suanmesh.type.v1 import signed_pb2
 from suanmesh_cli import config
 from suanmesh_sdk import Mesh, Tls, connect
 
 PAGE = 1000
+CLOCKS_S = 300
+"""How far the clocks of a site and of accounting may be apart, seconds."""
 Prices = dict[str, tuple[str, dict[int, Fraction]]]
 """By price version: who earns, and the exact price of one unit of each meter."""
 
@@ -60,7 +63,7 @@ class Books:
         """Read all of it."""
         a, n = mesh.accounting, mesh.network_orchestrator
         sites = await _all(mesh.registry.ListSites, registry.ListSitesRequest(), "sites")
-        self.keys = {site.name: site.signing_key for site in sites}
+        self.keys = {(site.name, _id(key)): key for site in sites for key in site.signing_keys}
         self.accounts: dict[str, account_pb2.Account] = {
             account.name: account
             for account in await _all(a.ListAccounts, accounting.ListAccountsRequest(), "accounts")
@@ -99,7 +102,7 @@ class Books:
             record = usage_pb2.UsageRecord.FromString(stored.record)
             numbers[record.site, record.epoch].append(record.sequence)
             finals[record.placement, record.transfer, record.task] += record.final
-            if not _is_signed(stored, self.keys[record.site]):
+            if not _is_signed(stored, self.keys.get((record.site, stored.batch.key_id))):
                 yield f"{_reference(record)}: not signed by {record.site}"
         for (site, epoch), seen in numbers.items():
             if sorted(seen) != list(range(1, len(seen) + 1)):
@@ -227,17 +230,25 @@ def _prices(
             yield f"{link.name}@declared", (link.owner, exact)
 
 
-def _is_signed(stored: usage_pb2.StoredUsage, site_key: bytes) -> bool:
-    """Whether the record is what the site signed, or one of the batch that it signed."""
+def _id(key: signed_pb2.SigningKey) -> str:
+    return f"{key.identity}#{sha256(key.public_key).hexdigest()[:16]}"
+
+
+def _is_signed(stored: usage_pb2.StoredUsage, site_key: signed_pb2.SigningKey | None) -> bool:
+    """Whether the record is what the site signed, or one of the batch that it signed, in the time of its key."""
     signed = stored.batch
+    if site_key is None:
+        return False
     try:
-        key = Ed25519PublicKey.from_public_bytes(site_key)
+        key = Ed25519PublicKey.from_public_bytes(site_key.public_key)
         key.verify(signed.signature, signed.payload_type.encode() + b"\0" + signed.payload)
     except InvalidSignature:
         return False
     if signed.payload_type == usage_pb2.UsageRecord.DESCRIPTOR.full_name:
         return signed.payload == stored.record
     batch = usage_pb2.UsageBatch.FromString(signed.payload)
+    if batch.sign_time.seconds > site_key.valid_until.seconds + CLOCKS_S:
+        return False
     return stored.leaf_index < batch.tree_size and _root(stored, batch.tree_size) == batch.root_hash
 
 

@@ -17,8 +17,11 @@ from suanmesh_accounting import ports
 from suanmesh_accounting.domain.ledger import Move, PlacementStatus
 from suanmesh_accounting.etcd import EtcdMesh
 from suanmesh_accounting.testing import FakeMesh, FakeTokens
+from suanmesh_chassis.signing import Signer, new_signing_key, window_to
+from suanmesh_chassis.testing import lasting_key
 from suanmesh_etcd3 import connect
 from suanmesh_kernel.clock import SystemClock, system_rng
+from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition, Refusal
 from suanmesh_local.etcd import EtcdCluster
 from suanmesh_store import (
@@ -51,8 +54,8 @@ class World(Protocol):
     async def mesh(self) -> ports.Mesh:
         """The port, once everything below has been written."""
 
-    async def enrol(self, site: str, key: bytes) -> None:
-        """As the registry does it."""
+    async def register(self, site: str, *keys: KeyWindow) -> None:
+        """As the registry does it: the site has these keys from now on."""
 
     async def move(self, transfer: str, move: Move) -> None:
         """As transport does it."""
@@ -86,8 +89,8 @@ class FakeWorld:
     async def mesh(self) -> ports.Mesh:
         return self._mesh
 
-    async def enrol(self, site: str, key: bytes) -> None:
-        self._mesh.keys[site] = key
+    async def register(self, site: str, *keys: KeyWindow) -> None:
+        self._mesh.keys[site] = list(keys)
 
     async def move(self, transfer: str, move: Move) -> None:
         self._mesh.moves[transfer] = move
@@ -128,8 +131,10 @@ class StoreWorld:
         store = self._stores["accounting"]
         return EtcdMesh(store, await open_mirror(store, SITES))
 
-    async def enrol(self, site: str, key: bytes) -> None:
-        await self._stores["registry"].commit(Create(SITES, site, Site(name=site, signing_key=key)))
+    async def register(self, site: str, *keys: KeyWindow) -> None:
+        held = await self._stores["registry"].get(SITES, site)
+        message = Site(name=site, signing_keys=map(window_to, keys))
+        await self._stores["registry"].commit(Create(SITES, site, message) if held is None else Update(held, message))
 
     async def move(self, transfer: str, move: Move) -> None:
         message = Transfer(name=transfer, source=move.source, target=move.target, placement=move.placement)
@@ -260,12 +265,22 @@ async def test_a_confirmed_token_stands_until_it_is_dropped(world: World) -> Non
         assert not await world.tokens.standing([PLACE])
 
 
-async def test_only_an_enrolled_site_has_a_key(world: World) -> None:
+async def test_only_an_enrolled_site_has_keys(world: World) -> None:
     """Usage signed by nobody known must not be paid."""
-    await world.enrol("sites/a", b"key")
+    key = lasting_key(Signer(new_signing_key(), "spiffe://n/site/a/agent"))
+    await world.register("sites/a", key)
     mesh = await world.mesh()
-    assert mesh.signing_key("sites/a") == b"key"
-    assert mesh.signing_key("sites/b") is None
+    assert await mesh.signing_keys("sites/a", ()) == {key.key_id: key}
+    assert await mesh.signing_keys("sites/b", (key.key_id,)) == {}
+
+
+async def test_a_key_is_known_as_soon_as_it_is_registered(world: World) -> None:
+    """A site signs with its next key at once: what a mirror has not seen yet must not cost it its usage."""
+    before, after = (lasting_key(Signer(new_signing_key(), "spiffe://n/site/a/agent")) for _ in range(2))
+    await world.register("sites/a", before)
+    mesh = await world.mesh()
+    await world.register("sites/a", before, after)
+    assert await mesh.signing_keys("sites/a", (after.key_id,)) == {before.key_id: before, after.key_id: after}
 
 
 async def test_a_transfer_says_whose_it_is(world: World) -> None:

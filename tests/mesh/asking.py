@@ -118,7 +118,16 @@ def _usage(w: World, who: Identity) -> accounting.RecordUsageRequest:
     record = usage_pb2.UsageRecord(site=site, epoch=epoch, sequence=1, placement=w.job.placement, task=0, final=True)
     raw = record.SerializeToString(deterministic=True)
     batch = usage_pb2.UsageBatch(site=site, tree_size=1, root_hash=root_hash(leaf_hashes([raw])))
+    batch.sign_time.GetCurrentTime()
     return accounting.RecordUsageRequest(batch=w.signed(who, batch), records=[raw])
+
+
+def _rotation(w: World) -> signed_pb2.Signed:
+    """The first site's own key once more, as its agent has signed it and anybody may have seen it."""
+    home = w.node.folder / "sites" / HOME / "identity"
+    signer = load_signer(home / "signing.key", agent_id(NODE, HOME))
+    rotation = site_pb2.SigningKeyRotation(site=f"sites/{HOME}", public_key=signer.public_key)
+    return signer.sign(rotation.DESCRIPTOR.full_name, rotation.SerializeToString())
 
 
 def _harmless_submit(w: World, who: Identity) -> Message:
@@ -140,6 +149,7 @@ ROWS: dict[str, Row] = {
     "EnrolSite": lambda w, who: registry.EnrolSiteRequest(token="x.y", site_id="new"),
     "GetSite": lambda w, who: registry.GetSiteRequest(name=f"sites/{HOME}"),
     "ListSites": lambda w, who: registry.ListSitesRequest(),
+    "RotateSigningKey": lambda w, who: registry.RotateSigningKeyRequest(rotation=_rotation(w)),
     "RegisterPools": lambda w, who: registry.RegisterPoolsRequest(descriptors=[w.pool.signed_descriptor]),
     "GetPool": lambda w, who: registry.GetPoolRequest(name=w.pool.name),
     "SearchPools": lambda w, who: registry.SearchPoolsRequest(),

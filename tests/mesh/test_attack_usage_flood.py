@@ -86,6 +86,7 @@ async def _asked_for_bills(user: Mesh) -> list[float]:
 async def _sent(mesh: Mesh, signer: Signer, first: int, *, text: int = TEXT) -> Counter[str]:
     records = [_record(first + number, text).SerializeToString() for number in range(1, BATCH + 1)]
     batch = usage_pb2.UsageBatch(site=f"sites/{SITE}", tree_size=BATCH, root_hash=root_hash(leaf_hashes(records)))
+    batch.sign_time.GetCurrentTime()
     signed = signer.sign(usage_pb2.UsageBatch.DESCRIPTOR.full_name, batch.SerializeToString())
     answer = await mesh.accounting.RecordUsage(pb.RecordUsageRequest(batch=signed, records=records), timeout=30)
     reasons: Counter[str] = Counter()

@@ -29,7 +29,7 @@ MARKS = (b"parties/demo", b"accounts/demo", b"jobs/secret", b"datasets/secret")
 OWN = semantics_pb2.OWNERSHIP_OWN
 NOT_FOR_ROLE = {"ROLE_DENIED"}
 HIDDEN_CODES = {"NOT_FOUND", "PERMISSION_DENIED"}
-NOT_SIGNED = {"DESCRIPTOR_SIGNATURE_INVALID", "USAGE_SIGNATURE_INVALID"}
+NOT_SIGNED = {"DESCRIPTOR_SIGNATURE_INVALID", "SIGNING_KEY_INVALID", "USAGE_SIGNATURE_INVALID"}
 """What a site says is signed; in another's name it is no word of that site's."""
 CODE_NAMES = {5: "NOT_FOUND", 7: "PERMISSION_DENIED", 16: "UNAUTHENTICATED"}
 

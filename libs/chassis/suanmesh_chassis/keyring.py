@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -18,8 +17,9 @@ from google.protobuf.message import DecodeError
 
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_chassis.identity import service_id
-from suanmesh_chassis.signing import Signer, key_id
+from suanmesh_chassis.signing import Signer, key_id, window_from
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.status import MESH_DOMAIN
 from suanmesh_store import LeasedKey, Store
@@ -58,21 +58,7 @@ class Keys(Protocol):
         """Ask for a key that is not known yet, for a bounded time; `find` says what came of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A key and its time."""
-
-    key_id: str
-    public_key: bytes
-    valid_from: datetime
-    valid_until: datetime
-
-    def good(self, now: datetime) -> bool:
-        """Whether `now` is within."""
-        return self.valid_from <= now < self.valid_until
-
-
-def surplus(windows: Mapping[str, Window], now: datetime) -> list[str]:
+def surplus(windows: Mapping[str, KeyWindow], now: datetime) -> list[str]:
     """Which of the keys of one area are to be removed: those past their time, then those that end first."""
     past = [name for name, window in windows.items() if window.valid_until <= now]
     left = sorted(windows.keys() - set(past), key=lambda name: (windows[name].valid_until, name), reverse=True)
@@ -86,8 +72,8 @@ class KeyRing:
         self._store = store
         self._node = node
         self._clock = clock
-        self._by_key: dict[str, Window] = {}
-        self._by_id: dict[str, Window] = {}
+        self._by_key: dict[str, KeyWindow] = {}
+        self._by_id: dict[str, KeyWindow] = {}
         self._absent: dict[str, float] = {}
         self._asking = asyncio.Lock()
         self._silent_until = -1.0
@@ -135,7 +121,7 @@ class KeyRing:
                     self._absent.clear()
                 self._absent[wanted] = self._clock.monotonic()
 
-    def of(self, area: str) -> dict[str, Window]:
+    def of(self, area: str) -> dict[str, KeyWindow]:
         """The keys of an area known now, by their place in etcd."""
         return {key: window for key, window in self._by_key.items() if key.startswith(keys_of(area))}
 
@@ -170,7 +156,7 @@ class KeyRing:
             self._by_key[key] = self._by_id[window.key_id] = window
             self._absent.pop(window.key_id, None)
 
-    def _read(self, key: str, value: bytes) -> Window | None:
+    def _read(self, key: str, value: bytes) -> KeyWindow | None:
         """What a record says; None where it does not say it of a service that may write at this place."""
         try:
             said = signed_pb2.SigningKey.FromString(value)
@@ -180,7 +166,7 @@ class KeyRing:
         named = key_id(said.identity, said.public_key)
         if said.identity != service_id(self._node, area) or named != f"{said.identity}#{fingerprint}":
             return None
-        return Window(named, said.public_key, said.valid_from.ToDatetime(UTC), said.valid_until.ToDatetime(UTC))
+        return window_from(said)
 
 
 class PublishedKey:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from datetime import UTC
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from suanmesh.type.v1 import signed_pb2
+from suanmesh_kernel.key_windows import KeyWindow
 
 KEYS_KEPT_MAX = 1024
 """Public keys kept ready: as many as sites and services sign to one process in turn."""
@@ -35,6 +38,25 @@ class Signer:
 def key_id(identity: str, public_key: bytes) -> str:
     """How a key is named: who signs, and the first 16 hex digits of the SHA-256 of the raw public key."""
     return f"{identity}#{hashlib.sha256(public_key).hexdigest()[:16]}"
+
+
+def window_from(key: signed_pb2.SigningKey) -> KeyWindow:
+    """A key as it is kept, with its time."""
+    named = key_id(key.identity, key.public_key)
+    return KeyWindow(named, key.public_key, key.valid_from.ToDatetime(UTC), key.valid_until.ToDatetime(UTC))
+
+
+def window_to(window: KeyWindow) -> signed_pb2.SigningKey:
+    """A key as it is to be kept."""
+    key = signed_pb2.SigningKey(identity=window.key_id.rpartition("#")[0], public_key=window.public_key)
+    key.valid_from.FromDatetime(window.valid_from)
+    key.valid_until.FromDatetime(window.valid_until)
+    return key
+
+
+def windows_by_id(keys: Iterable[signed_pb2.SigningKey]) -> dict[str, KeyWindow]:
+    """Keys with their times, by key id."""
+    return {window.key_id: window for window in map(window_from, keys)}
 
 
 def verify(signed: signed_pb2.Signed, public_key: bytes) -> bool:

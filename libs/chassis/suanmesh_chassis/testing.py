@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -20,6 +21,7 @@ from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer, new_signing_key
 from suanmesh_kernel.clock import Clock, SystemClock, system_rng
 from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_sdk import Resolver, Tls
 from suanmesh_sdk.mesh import Mesh
 from suanmesh_sdk.resolver import OneAddress
@@ -31,6 +33,12 @@ NODE = "test"
 USER = user_id(NODE, "acme", "ann")
 OPERATOR = user_id(NODE, "operator", "olga")
 ANY_PORT = Listener("127.0.0.1:0")
+
+
+def lasting_key(signer: Signer) -> KeyWindow:
+    """The key of a signer, good at every time a test has."""
+    century = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+    return KeyWindow(signer.key_id, signer.public_key, *century)
 
 
 async def parts_of_leader(build: Callable[[ServiceContext[S]], Awaitable[Parts]], context: ServiceContext[S]) -> Parts:

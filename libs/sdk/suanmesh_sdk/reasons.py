@@ -70,6 +70,10 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "SITES_TOO_MANY": "该主体的站点数将超过上限",
         "JOIN_TOKENS_TOO_MANY": "该主体的加入令牌数将超过上限，过期一天后即被清除",
         "PARTIES_TOO_MANY": "本节点的主体数将超过上限",
+        "DESCRIPTOR_KEY_LAPSED": "描述所用的签名密钥不在有效期内",
+        "SIGNING_KEY_INVALID": "签名密钥须由所属站点的代理用该密钥自身签名提交",
+        "SIGNING_KEY_LAPSED": "该签名密钥曾登记且已过期，请另行生成",
+        "SIGNING_KEYS_TOO_MANY": "站点的签名密钥数已达上限，过期一周后才会清除",
     },
     "scheduler": {
         "FIELD_INVALID": "作业的字段缺失或不合规定",
@@ -127,6 +131,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "USAGE_TOO_FAST": "该站点上报用量过快，请保留记录并在给定时间后重发",
         "QUARANTINE_FULL": "该站点无预留支付的用量记录已达暂存上限，请保留并稍后重发",
         "CURRENCY_MISMATCH": "价格所用的货币与账户的货币不同",
+        "USAGE_KEY_LAPSED": "站点的该签名密钥不在有效期内，请改用接替它的密钥签名",
         "USAGE_CONFLICT": "同一站点、计量期与序号的记录已存在且内容不同",
     },
     "agent": {

@@ -128,6 +128,7 @@ LOG_KEYS: Final[dict[str, str]] = {
     "reservation": "name of the reservation",
     "transfer": "name of the transfer",
     "site": "name of the site",
+    "key_id": "who signs, and with which key",
     "pool": "name of the pool",
     "sequence": "sequence number within a stream",
     "work": "kind of work that failed",

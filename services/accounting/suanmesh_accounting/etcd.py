@@ -10,9 +10,11 @@ from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_accounting.domain.ledger import Move, PlacementStatus
+from suanmesh_chassis.signing import windows_by_id
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_store import Create, Mirror, Store, Update
-from suanmesh_store.layout import LEDGER_MARKS, PLACEMENTS, TRANSFERS
+from suanmesh_store.layout import LEDGER_MARKS, PLACEMENTS, SITES, TRANSFERS
 
 MARK = "ledger"
 TERMINAL = frozenset(
@@ -38,10 +40,14 @@ class EtcdMesh:
         self._store = store
         self._sites = sites
 
-    def signing_key(self, site: str) -> bytes | None:
-        """The key registered at enrolment."""
+    async def signing_keys(self, site: str, wanted: Collection[str]) -> Mapping[str, KeyWindow]:
+        """From the mirror, and from etcd where a key is too new for it."""
         held = self._sites.get(site)
-        return held.message.signing_key if held else None
+        keys = windows_by_id(held.message.signing_keys) if held else {}
+        if all(each in keys for each in wanted):
+            return keys
+        held = await self._store.get(SITES, site)
+        return windows_by_id(held.message.signing_keys) if held else {}
 
     async def move_of(self, transfer: str) -> Move | None:
         """Read from etcd: a small transfer ends before any mirror has seen it."""

@@ -75,7 +75,8 @@ class Metering:
     async def record(self, request: pb.RecordUsageRequest, site: str) -> pb.RecordUsageResponse:
         """Take in what the agent of `site` sent. Each record stands or falls by itself.
 
-        Raises InvalidArgument (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`) where nothing of it can be believed.
+        Raises InvalidArgument (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`) and FailedPrecondition (`USAGE_KEY_LAPSED`)
+        where nothing of it can be believed.
         """
         traces = list(request.traceparents) or [""] * len(request.records)
         if len(traces) != len(request.records):
@@ -89,8 +90,10 @@ class Metering:
             return await self._in_thread(lambda: answer_of(outcomes))
 
     async def _record(self, request: pb.RecordUsageRequest, traces: Sequence[str], site: str) -> list[Outcome]:
-        key = self._mesh.signing_key(site)
-        claims = await self._in_thread(lambda: claims_of(request, site, key))
+        signed = request.batch.key_id
+        key = (await self._mesh.signing_keys(site, (signed,))).get(signed)
+        now = self._clock.now()
+        claims = await self._in_thread(lambda: claims_of(request, site, key, now))
         good = tuple(claim for claim in claims.records if not isinstance(claim, Refusal))
         subjects = [(traces[each.leaf_index], each.placement) for each in good]
         applied = iter(await self._apply({site: good}, claims.batch, subjects))

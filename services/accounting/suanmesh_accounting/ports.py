@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from suanmesh_accounting.domain.commands import Command
 from suanmesh_accounting.domain.ledger import Move, PlacementStatus
 from suanmesh_accounting.domain.queries import Query
+from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store.holds import NewHold, Place
 
@@ -35,8 +36,11 @@ class Ledger(Protocol):
 class Mesh(Protocol):
     """What the rest of the node knows of sites, transfers and placements."""
 
-    def signing_key(self, site: str) -> bytes | None:
-        """The raw Ed25519 public key registered for the site; None when the site is unknown."""
+    async def signing_keys(self, site: str, wanted: Collection[str]) -> Mapping[str, KeyWindow]:
+        """The signing keys of a site with their times, by key id; none when the site is unknown.
+
+        Those `wanted` are there if they were registered before the call, however lately.
+        """
 
     async def move_of(self, transfer: str) -> Move | None:
         """From where to where the transfer goes, and for which placement; None when it is unknown."""

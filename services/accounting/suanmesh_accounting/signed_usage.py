@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from google.protobuf.message import DecodeError
 
@@ -15,7 +16,8 @@ from suanmesh_accounting.domain.commands import Measured, Outcome, SignedBatch
 from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.signing import verify
 from suanmesh_kernel import merkle
-from suanmesh_kernel.refusals import InvalidArgument, Refusal
+from suanmesh_kernel.key_windows import KeyWindow
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Refusal
 from suanmesh_sdk.status import status_of
 
 PAYLOAD_TYPE = usage_pb2.UsageBatch.DESCRIPTOR.full_name
@@ -33,14 +35,15 @@ class Claims:
     records: Sequence[Measured | Refusal]
 
 
-def claims_of(request: pb.RecordUsageRequest, site: str, key: bytes | None) -> Claims:
-    """What a site says, where it can be believed; `key` is its public one, None where it has none.
+def claims_of(request: pb.RecordUsageRequest, site: str, key: KeyWindow | None, now: datetime) -> Claims:
+    """What a site says, where it can be believed; `key` is the one the batch names, None where the site has no such.
 
-    Raises InvalidArgument (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`) where nothing of it can.
+    Raises InvalidArgument (`USAGE_SIGNATURE_INVALID`, `FIELD_INVALID`), FailedPrecondition (`USAGE_KEY_LAPSED`) where
+    nothing of it can.
     """
     signed, records = request.batch, list(request.records)
-    if signed.payload_type != PAYLOAD_TYPE or key is None or not verify(signed, key):
-        raise _unsigned(f"the batch is not signed with the key {site} registered", "batch.signature", site)
+    if signed.payload_type != PAYLOAD_TYPE or key is None or not verify(signed, key.public_key):
+        raise _unsigned(f"the batch is not signed with a key {site} registered", "batch.signature", site)
     try:
         batch = usage_pb2.UsageBatch.FromString(signed.payload)
     except DecodeError as error:
@@ -48,11 +51,24 @@ def claims_of(request: pb.RecordUsageRequest, site: str, key: bytes | None) -> C
     require_within(batch, field="batch.payload")
     if batch.site != site:
         raise _unsigned(f"{site} cannot sign for {batch.site}", "batch.payload.site", site)
+    _require_good(key, batch, now)
     leaves = merkle.leaf_hashes(records)
     if (batch.tree_size, batch.root_hash) != (len(records), merkle.root_hash(leaves)):
         raise _unsigned(f"these are not the {batch.tree_size} records that {site} has signed", "records", site)
     claims = [_claimed(raw, site, index) for index, raw in enumerate(records)]
     return Claims(SignedBatch(signed.SerializeToString(), b"".join(leaves)), claims)
+
+
+def _require_good(key: KeyWindow, batch: usage_pb2.UsageBatch, now: datetime) -> None:
+    """Raises FailedPrecondition (`USAGE_KEY_LAPSED`) where the key does not vouch for what was signed at that time."""
+    try:
+        signed = batch.sign_time.ToDatetime(UTC) if batch.HasField("sign_time") else None
+    except (OverflowError, ValueError):
+        signed = None
+    if signed is None:
+        raise InvalidArgument("FIELD_INVALID", "the batch was signed at no time", field="batch.payload.sign_time")
+    if fault := key.fault(signed, now):
+        raise FailedPrecondition("USAGE_KEY_LAPSED", f"the batch is refused: {fault.value}", key_id=key.key_id)
 
 
 def answer_of(outcomes: Iterable[Outcome]) -> pb.RecordUsageResponse:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from suanmesh_accounting.domain.ledger import Move, PlacementStatus
+from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgument, Refusal
 from suanmesh_store.holds import NewHold, Place
 
@@ -15,13 +16,13 @@ from suanmesh_store.holds import NewHold, Place
 class FakeMesh:
     """`Mesh`: a test writes the fields."""
 
-    keys: dict[str, bytes] = field(default_factory=dict)
+    keys: dict[str, list[KeyWindow]] = field(default_factory=dict)
     moves: dict[str, Move] = field(default_factory=dict)
     statuses: dict[str, PlacementStatus] = field(default_factory=dict)
 
-    def signing_key(self, site: str) -> bytes | None:
-        """A key a test has put there."""
-        return self.keys.get(site)
+    async def signing_keys(self, site: str, wanted: Collection[str]) -> dict[str, KeyWindow]:
+        """The keys a test has put there."""
+        return {key.key_id: key for key in self.keys.get(site, [])}
 
     async def move_of(self, transfer: str) -> Move | None:
         """A transfer a test has put there."""

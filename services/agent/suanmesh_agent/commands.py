@@ -18,6 +18,7 @@ from suanmesh_agent.enrolment import enrol, is_enrolled
 from suanmesh_agent.mesh import TransportOverMesh
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.settings import AgentSettings
+from suanmesh_agent.signing_keys import SiteSigner
 from suanmesh_agent.turns import Turns
 from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.private import keep_private, private_folder
@@ -61,6 +62,13 @@ def publish(folder: Path, dataset: str, party: str, residency: tuple[str, ...]) 
     """Make FOLDER a dataset with its first replica at this site, whether the agent runs or not."""
     common, settings = _settings()
     sys.exit(_guarded(_publish(common, settings, folder, dataset, party, residency)))
+
+
+@agent.command("rotate-key")
+def rotate_key() -> None:
+    """Sign with a new key from now on, whether the agent runs or not; it does so by itself before its key lapses."""
+    common, settings = _settings()
+    sys.exit(_guarded(_rotate_key(common, settings)))
 
 
 @agent.command("stop-tasks")
@@ -114,6 +122,15 @@ async def _publish(
         journal.close()
         await process.close()
     print(f"{name} {manifest.digest} {manifest.size_bytes} bytes in {len(manifest.files)} files")
+
+
+async def _rotate_key(common: Common, settings: AgentSettings) -> None:
+    process = _process(common, settings)
+    try:
+        async with site_of.mesh_of(process, settings) as mesh:
+            print(await site_of.key_rotation(process, settings, mesh, SiteSigner(process.signer)).renew())
+    finally:
+        await process.close()
 
 
 def _process(common: Common, settings: AgentSettings) -> Process:

@@ -49,8 +49,9 @@ async def spend_token(mesh: Mesh, settings: AgentSettings, folder: Path) -> site
     request = pb.EnrolSiteRequest(
         token=settings.join_token,
         site_id=settings.site,
-        site=_site(settings, load_signer(folder / "signing.key", "").public_key),
+        site=_site(settings),
         csr_der=_signing_request(key, settings.site),
+        signing_key=load_signer(folder / "signing.key", "").public_key,
     )
     answer = await mesh.registry.EnrolSite(request)
     write_private(folder / "ca.pem", answer.ca_pem)
@@ -114,7 +115,7 @@ def _signing_request(key: ec.EllipticCurvePrivateKey, site: str) -> bytes:
     return request.public_bytes(serialization.Encoding.DER)
 
 
-def _site(settings: AgentSettings, signing_key: bytes) -> site_pb2.Site:
+def _site(settings: AgentSettings) -> site_pb2.Site:
     site = site_pb2.Site(
         display_name=settings.display_name,
         city_code=settings.city_code,
@@ -122,7 +123,6 @@ def _site(settings: AgentSettings, signing_key: bytes) -> site_pb2.Site:
         longitude_microdegrees=settings.longitude_microdegrees,
         residency=settings.residency,
         data_endpoint=settings.data_endpoint,
-        signing_key=signing_key,
     )
     if settings.pue_milli:
         site.pue_milli = settings.pue_milli

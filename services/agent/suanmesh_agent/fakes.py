@@ -191,6 +191,10 @@ class FakeAccounting:
         self.down = False
         self.defects: list[Exception] = []
         """Raised by the next calls, one each."""
+        self.good_key = ""
+        """The one key whose batches are taken; empty for any."""
+        self.refused = asyncio.Event()
+        """Set once a batch came with another."""
         self._board = Board()
 
     @property
@@ -205,6 +209,9 @@ class FakeAccounting:
             raise Unavailable("NOT_READY", "accounting is away")
         if self.defects:
             raise self.defects.pop()
+        if self.good_key not in ("", request.batch.key_id):
+            self.refused.set()
+            raise FailedPrecondition("USAGE_KEY_LAPSED", "its key has lapsed", key_id=request.batch.key_id)
         refusals = [self._refusal_of(raw) for raw in request.records]
         self._board.tell()
         return refusals
@@ -266,6 +273,9 @@ def _merged(works: Iterable[accounting_pb.MeteredWork]) -> list[accounting_pb.Me
 class PlainSigner:
     """Signs with nothing, for tests that do not look at signatures."""
 
+    def __init__(self, key_id: str = "") -> None:
+        self.key_id = key_id
+
     def sign(self, payload_type: str, payload: bytes) -> signed_pb2.Signed:
         """The payload, unsigned."""
-        return signed_pb2.Signed(payload_type=payload_type, payload=payload)
+        return signed_pb2.Signed(payload_type=payload_type, payload=payload, key_id=self.key_id)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting_pb
 from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
+from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
+from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent.batching import Batcher
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk import Mesh
@@ -45,6 +47,22 @@ class SchedulerOverMesh:
     async def _report(self, reports: list[scheduler_pb.TaskReport]) -> list[scheduler_pb.TaskReportResult]:
         answer = await self._mesh.scheduler.ReportTasks(scheduler_pb.ReportTasksRequest(reports=reports))
         return list(answer.results)
+
+
+class RegistryOverMesh:
+    """`SiteRegistry`."""
+
+    def __init__(self, mesh: Mesh, site: str) -> None:
+        self._mesh = mesh
+        self._site = site
+
+    async def get_site(self) -> site_pb2.Site:
+        """Look the site up."""
+        return await self._mesh.registry.GetSite(registry_pb.GetSiteRequest(name=self._site))
+
+    async def rotate_signing_key(self, rotation: signed_pb2.Signed) -> site_pb2.Site:
+        """Have a key registered."""
+        return await self._mesh.registry.RotateSigningKey(registry_pb.RotateSigningKeyRequest(rotation=rotation))
 
 
 class TransportOverMesh:

@@ -25,6 +25,7 @@ from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.merkle import leaf_hashes, root_hash
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
+from suanmesh_sdk.values import timestamp
 from suanmesh_telemetry import current_traceparent, names, span
 
 log = structlog.get_logger()
@@ -255,7 +256,9 @@ class Meter:
     def _signed(self, records: Sequence[bytes]) -> signed_pb2.Signed:
         """Vouch for records, in their order."""
         root = root_hash(leaf_hashes(records))
-        batch = usage_pb2.UsageBatch(site=self._site, tree_size=len(records), root_hash=root)
+        batch = usage_pb2.UsageBatch(
+            site=self._site, tree_size=len(records), root_hash=root, sign_time=timestamp(self._clock.now())
+        )
         return self._signer.sign(_PAYLOAD_TYPE, batch.SerializeToString(deterministic=True))
 
 

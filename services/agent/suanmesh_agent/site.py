@@ -31,7 +31,13 @@ from suanmesh_agent.following import Pauses
 from suanmesh_agent.health import Health
 from suanmesh_agent.inventory import Inventory, descriptor, take_stock
 from suanmesh_agent.journal import Journal
-from suanmesh_agent.mesh import AccountingOverMesh, DataPathOverMesh, SchedulerOverMesh, TransportOverMesh
+from suanmesh_agent.mesh import (
+    AccountingOverMesh,
+    DataPathOverMesh,
+    RegistryOverMesh,
+    SchedulerOverMesh,
+    TransportOverMesh,
+)
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements, taken_capacity
@@ -40,6 +46,7 @@ from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.reports import LinkProbes, StateReports
 from suanmesh_agent.service import AgentService
 from suanmesh_agent.settings import AgentSettings
+from suanmesh_agent.signing_keys import KeyRotation, SiteSigner
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.steps import Steps
 from suanmesh_agent.task_run import until_over
@@ -164,6 +171,13 @@ async def mesh_of(process: Process, settings: AgentSettings) -> AsyncIterator[Me
         yield mesh
 
 
+def key_rotation(process: Process, settings: AgentSettings, mesh: Mesh, signer: SiteSigner) -> KeyRotation:
+    """What looks after the key that the site signs with."""
+    site = f"sites/{settings.site}"
+    registry = RegistryOverMesh(mesh, site)
+    return KeyRotation(site, process.identity, identity_folder(settings), signer, registry, process.clock)
+
+
 async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asyncio.Event) -> None:
     """Be the site's agent until `stop` is set."""
     engine = open_engine(settings)
@@ -184,7 +198,7 @@ async def serve(
     permission = RunPermission(settings.data_dir / PERMISSION, process.clock)
     offers = SiteOffers(journal, found, settings.run_strangers_unsandboxed)
     async with mesh_of(process, settings) as mesh:
-        site = f"sites/{settings.site}"
+        site, signer = f"sites/{settings.site}", SiteSigner(process.signer)
         replicas = Replicas(settings.data_dir)
         replicas.sweep(process.clock.now().timestamp() - IMPORT_S_MAX)
         if not journal.fact(_REPLICAS_SHUT):
@@ -203,8 +217,9 @@ async def serve(
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = SiteLoops(
-                    process, settings, rng, mesh, journal, engine, replicas, transport, offers, endpoint, permission
-                )
+                    process, settings, rng, mesh, signer, journal, engine, replicas, transport, offers, endpoint,
+                    permission,
+                )  # fmt: skip
                 kept = [tasks.create_task(each) for each in work.parts()]
                 await stop.wait()
                 for task in kept:
@@ -223,6 +238,7 @@ class SiteLoops:
     settings: AgentSettings
     rng: Rng
     mesh: Mesh
+    signer: SiteSigner
     journal: Journal
     engine: Engine
     replicas: Replicas
@@ -234,7 +250,7 @@ class SiteLoops:
     def parts(self) -> list[Coroutine[None, None, None]]:
         """Each runs for good."""
         site, clock, journal = f"sites/{self.settings.site}", self.process.clock, self.journal
-        meter = Meter(site, journal, AccountingOverMesh(self.mesh), self.process.signer, clock, self.rng)
+        meter = Meter(site, journal, AccountingOverMesh(self.mesh), self.signer, clock, self.rng)
         turns = Turns()
         transfers = Transfers(
             site,
@@ -254,6 +270,7 @@ class SiteLoops:
             transfers.run(),
             self._carry(site, self._placements(site, meter, turns)),
             self._register(pool),
+            key_rotation(self.process, self.settings, self.mesh, self.signer).run(),
             StateReports(
                 self.mesh,
                 pool,
@@ -303,10 +320,11 @@ class SiteLoops:
 
     async def _register(self, pool: str) -> None:
         """Say what the site has, until it is taken. A refusal that stays is a setting to be mended: it is logged."""
-        signed = self.process.signer.sign(_DESCRIPTOR_TYPE, self._descriptor().SerializeToString(deterministic=True))
+        described = self._descriptor().SerializeToString(deterministic=True)
         pauses = Pauses()
         while True:
             try:
+                signed = self.signer.sign(_DESCRIPTOR_TYPE, described)
                 await self.mesh.registry.RegisterPools(registry_pb.RegisterPoolsRequest(descriptors=[signed]))
             except Refusal as refusal:
                 log.warning("pool not registered", pool=pool, reason=refusal.reason, message=refusal.message)

@@ -16,6 +16,7 @@ from suanmesh_registry.reconciler import LivenessReconciler
 from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.service import Dependencies, RegistryService
 from suanmesh_registry.settings import RegistrySettings
+from suanmesh_registry.signing_keys import SigningKeys
 from suanmesh_store import Store
 
 
@@ -52,9 +53,11 @@ def lead(
     bounds, caps, mirrors, catalogue = settings.bounds(), settings.caps(), replica.mirrors, replica.catalogue
     presence = Presence(store, clock, catalogue, lease_s=settings.alive_lease_s, silence_s=settings.report_silence_s)
     liveness = LivenessReconciler(store, mirrors, catalogue, presence, bounds, clock, tick_s=settings.tick_s)
-    enrolment = Enrolment(node, store, mirrors, Certifier(ca, node, settings.certificate_days), clock, caps)
+    certifier, key_days = Certifier(ca, node, settings.certificate_days), settings.signing_key_days
+    enrolment = Enrolment(node, store, mirrors, certifier, clock, caps, key_days)
     registrar = Registrar(store, mirrors, node, clock, rng, caps)
-    given = Dependencies(store, clock, mirrors, catalogue, presence, enrolment, registrar, bounds, caps)
+    keys = SigningKeys(store, clock, key_days)
+    given = Dependencies(store, clock, mirrors, catalogue, presence, enrolment, registrar, keys, bounds, caps)
     return Registry(mirrors, catalogue, presence, liveness, RegistryService(given))
 
 

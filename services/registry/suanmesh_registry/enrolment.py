@@ -8,11 +8,13 @@ from suanmesh.registry.v1 import party_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
 from suanmesh_chassis import Call
+from suanmesh_chassis.identity import agent_id
+from suanmesh_chassis.signing import key_id
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import AlreadyExists
 from suanmesh_registry import wire
 from suanmesh_registry.certificates import Certifier
-from suanmesh_registry.domain import parties, sites, tokens
+from suanmesh_registry.domain import parties, signing_keys, sites, tokens
 from suanmesh_registry.domain.caps import Caps, require_sites, require_tokens
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.reads import party_of, site_of
@@ -34,6 +36,8 @@ class Enrolment:
     certifier: Certifier
     clock: Clock
     caps: Caps
+    signing_key_days: float
+    """How long a site's first signing key is good."""
 
     async def issue(self, held: Held[party_pb2.Party], ttl_s: int, call: Call) -> pb.JoinToken:
         """A token for a site of the party; the same for the same request, which nobody has to keep for that.
@@ -58,9 +62,12 @@ class Enrolment:
         if held is None:
             raise tokens.invalid()
         token, now = wire.token_from(held.message), self.clock.now()
-        site = sites.enrolled(request.site_id, wire.site_from(request.site), token.party, self.node, now)
+        agent = agent_id(self.node, request.site_id)
+        named = key_id(agent, request.signing_key)
+        key = signing_keys.fresh(named, request.signing_key, now, self.signing_key_days)
+        site = sites.enrolled(request.site_id, wire.site_from(request.site), token.party, agent, key, now)
         certificate = self.certifier.certified(site.name, request.csr_der)
-        digest = tokens.keys_digest(certificate.public_key, site.signing_key)
+        digest = tokens.keys_digest(certificate.public_key, key.public_key)
         spent = tokens.spent(token, bearer, site.name, digest, now)
         enrolled = await (site_of(self.store, site.name) if spent is token else self._enrolled(held, spent, site, call))
         return pb.EnrolSiteResponse(

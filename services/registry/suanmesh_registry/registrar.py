@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_chassis import verify
+from suanmesh_chassis.signing import windows_by_id
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import compute_resource_identifier, sortable_id
 from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
 from suanmesh_registry import wire
 from suanmesh_registry.domain import pools, sites
 from suanmesh_registry.domain.caps import Caps, require_pools
@@ -49,10 +51,14 @@ class Registrar:
     ) -> list[Held[pool_pb2.Pool]]:
         """The pools as recorded, in the order of their descriptors.
 
-        Raises InvalidArgument (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`), PermissionDenied (`NOT_OWNER`),
-        ResourceExhausted (`POOLS_TOO_MANY`), Conflict.
+        Raises InvalidArgument (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`), FailedPrecondition
+        (`DESCRIPTOR_KEY_LAPSED`), PermissionDenied (`NOT_OWNER`), ResourceExhausted (`POOLS_TOO_MANY`), Conflict.
         """
-        claims = {message.name: (message, signed) for signed in descriptors for message in [_checked(site, signed)]}
+        claims = {
+            message.name: (message, signed)
+            for signed in descriptors
+            for message in [_checked(site, signed, self._clock.now())]
+        }
         if len(claims) != len(descriptors):
             raise InvalidArgument("FIELD_INVALID", "descriptors: one for each pool", field="descriptors")
         has = self._mirrors.pools_of[site.name]
@@ -105,10 +111,15 @@ class Registrar:
         )
 
 
-def _checked(site: Held[site_pb2.Site], signed: signed_pb2.Signed) -> pool_pb2.PoolDescriptor:
-    if not verify(signed, site.message.signing_key):
+def _checked(site: Held[site_pb2.Site], signed: signed_pb2.Signed, now: datetime) -> pool_pb2.PoolDescriptor:
+    key = windows_by_id(site.message.signing_keys).get(signed.key_id)
+    if key is None or not verify(signed, key.public_key):
         raise InvalidArgument(
-            "DESCRIPTOR_SIGNATURE_INVALID", f"descriptors: not signed with the key of {site.name}", field="descriptors"
+            "DESCRIPTOR_SIGNATURE_INVALID", f"descriptors: not signed with a key of {site.name}", field="descriptors"
+        )
+    if fault := key.fault(now, now):
+        raise FailedPrecondition(
+            "DESCRIPTOR_KEY_LAPSED", f"descriptors: {fault.value}", key_id=signed.key_id, field="descriptors"
         )
     message = wire.signed_descriptor(signed)
     sites.require_pool_of(site.name, message.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from suanmesh.registry.v1 import party_pb2
+from suanmesh.registry.v1 import party_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
@@ -22,6 +22,7 @@ from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.presence import Presence
 from suanmesh_registry.reads import RegistryReads, party_of, site_of
 from suanmesh_registry.registrar import Registrar
+from suanmesh_registry.signing_keys import SigningKeys
 from suanmesh_store import Conflict, Create, Held, Store, Update
 from suanmesh_store.layout import PARTIES
 
@@ -40,6 +41,7 @@ class Dependencies:
     presence: Presence
     enrolment: Enrolment
     registrar: Registrar
+    signing_keys: SigningKeys
     bounds: Bounds
     caps: Caps
 
@@ -89,6 +91,9 @@ class RegistryService(RegistryReads):
 
     async def EnrolSite(self, request: pb.EnrolSiteRequest, call: Call) -> pb.EnrolSiteResponse:
         return await self._enrolment.enrol(request, call)
+
+    async def RotateSigningKey(self, request: pb.RotateSigningKeyRequest, call: Call) -> site_pb2.Site:
+        return wire.shown(await self._given.signing_keys.rotated(request.rotation, call))
 
     async def RegisterPools(self, request: pb.RegisterPoolsRequest, call: Call) -> pb.RegisterPoolsResponse:
         if not 1 <= len(request.descriptors) <= DESCRIPTORS_MAX:

@@ -19,6 +19,8 @@ class RegistrySettings:
     """Folder with ca.key and ca.pem of the node's certificate authority."""
     certificate_days: float = 90
     """How long an agent's certificate is valid, days."""
+    signing_key_days: float = 90
+    """How long a signing key of a site is good, days; its agent registers the next after two thirds of it."""
     alive_lease_s: float = 5
     """TTL of an agent's lease once this process no longer keeps it, seconds."""
     report_silence_s: float = 5

@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from suanmesh.registry.v1 import join_token_pb2, party_pb2, pool_pb2, site_pb2
 from suanmesh.type.v1 import capacity_pb2, signed_pb2
 from suanmesh_chassis.bounds import require_within
+from suanmesh_chassis.signing import window_from, window_to
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_registry.domain.liveness import Liveness
@@ -101,7 +102,7 @@ def site_to(site: Site) -> site_pb2.Site:
         pue_milli=site.pue_milli,
         agent=site.agent,
         data_endpoint=site.data_endpoint,
-        signing_key=site.signing_key,
+        signing_keys=map(window_to, site.signing_keys),
         liveness=liveness_to(site.liveness),
         create_time=timestamp(site.create_time),
     )
@@ -120,7 +121,7 @@ def site_from(site: site_pb2.Site) -> Site:
         pue_milli=site.pue_milli if site.HasField("pue_milli") else None,
         agent=site.agent,
         data_endpoint=site.data_endpoint,
-        signing_key=site.signing_key,
+        signing_keys=tuple(map(window_from, site.signing_keys)),
         liveness=liveness_from(site.liveness),
         create_time=moment(site.create_time),
     )

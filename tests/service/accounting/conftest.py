@@ -21,13 +21,14 @@ from suanmesh_accounting.main import build
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_chassis import Common, ServiceContext, Signer
 from suanmesh_chassis.identity import agent_id, service_id, user_id
-from suanmesh_chassis.signing import new_signing_key
-from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
+from suanmesh_chassis.signing import new_signing_key, window_to
+from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode, lasting_key
 from suanmesh_kernel import merkle
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.status import refusal_of
+from suanmesh_sdk.values import timestamp
 from suanmesh_store import Create, Kind, Update, attachment_of, confirmed
 from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS, M
 from suanmesh_store.store import KeyspaceStore
@@ -176,9 +177,8 @@ class Books:
     def batch(self, site: str, *records: usage_pb2.UsageRecord | bytes, by: str = "") -> pb.RecordUsageRequest:
         """Records as a site signs them together, or `by` another."""
         raw = [each if isinstance(each, bytes) else each.SerializeToString(deterministic=True) for each in records]
-        batch = usage_pb2.UsageBatch(
-            site=f"sites/{site}", tree_size=len(raw), root_hash=merkle.root_hash(merkle.leaf_hashes(raw))
-        )
+        root, at = merkle.root_hash(merkle.leaf_hashes(raw)), timestamp(self.clock.now())
+        batch = usage_pb2.UsageBatch(site=f"sites/{site}", tree_size=len(raw), root_hash=root, sign_time=at)
         signed = self.signers[by or site].sign(usage_pb2.UsageBatch.DESCRIPTOR.full_name, batch.SerializeToString())
         return pb.RecordUsageRequest(batch=signed, records=raw)
 
@@ -244,7 +244,7 @@ async def running(folder: Path, stores: Stores, signers: Mapping[str, Signer]) -
     clock, registry = HandClock(), stores("registry")
     for site, signer in signers.items():
         if await registry.get(SITES, f"sites/{site}") is None:
-            message = Site(name=f"sites/{site}", signing_key=signer.public_key)
+            message = Site(name=f"sites/{site}", signing_keys=[window_to(lasting_key(signer))])
             await registry.commit(Create(SITES, message.name, message))
     async with LoopbackNode(folder) as node:
         process = node.process(AREA)

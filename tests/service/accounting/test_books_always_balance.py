@@ -30,9 +30,11 @@ from suanmesh_accounting.testing import FakeMesh, FakeTokens
 from suanmesh_accounting.wire import microseconds
 from suanmesh_chassis import FailureBackoff, Signer
 from suanmesh_chassis.signing import new_signing_key
+from suanmesh_chassis.testing import lasting_key
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.merkle import leaf_hashes, root_hash
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition, Refusal, ResourceExhausted
+from suanmesh_sdk.values import timestamp
 
 SITE = "sites/a"
 SIGNER = Signer(new_signing_key(), "spiffe://test/site/a/agent")
@@ -139,7 +141,8 @@ class Shop:
             final=final,
         )  # fmt: skip
         raw = record.SerializeToString()
-        batch = usage_pb2.UsageBatch(site=SITE, tree_size=1, root_hash=root_hash(leaf_hashes([raw])))
+        root, at = root_hash(leaf_hashes([raw])), timestamp(self.clock.now())
+        batch = usage_pb2.UsageBatch(site=SITE, tree_size=1, root_hash=root, sign_time=at)
         signed = SIGNER.sign(usage_pb2.UsageBatch.DESCRIPTOR.full_name, batch.SerializeToString())
         await self.metering.record(pb.RecordUsageRequest(batch=signed, records=[raw]), SITE)
 
@@ -147,7 +150,7 @@ class Shop:
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Shop]:
     ledger, mesh, tokens, clock = open_ledger(f"sqlite:///{folder}/l"), FakeMesh(), FakeTokens(), HandClock()
-    mesh.keys[SITE] = SIGNER.public_key
+    mesh.keys[SITE] = [lasting_key(SIGNER)]
     metering = Metering(ledger, mesh, clock, AccountingSettings().room())
     backoff = FailureBackoff("settle hold", clock)
     reconciler = HoldReconciler(ledger, mesh, tokens, clock, AccountingSettings(), backoff, metering)

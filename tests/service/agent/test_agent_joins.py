@@ -83,7 +83,7 @@ async def test_an_agent_joins_with_a_token(node: LoopbackNode, tmp_path: Path) -
     for name in ("key.pem", "signing.key"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
     assert servicer.requests[0].site.city_code == "520100"
-    assert len(servicer.requests[0].site.signing_key) == 32
+    assert len(servicer.requests[0].signing_key) == 32
 
 
 async def test_a_repeat_shows_the_same_keys(node: LoopbackNode, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ async def test_a_repeat_shows_the_same_keys(node: LoopbackNode, tmp_path: Path) 
     await enrol(settings, NODE, tmp_path / "identity")
     first, second = (x509.load_der_x509_csr(request.csr_der) for request in servicer.requests)
     assert first.public_key() == second.public_key()
-    assert servicer.requests[0].site.signing_key == servicer.requests[1].site.signing_key
+    assert servicer.requests[0].signing_key == servicer.requests[1].signing_key
 
 
 async def test_a_stranger_in_the_middle_does_not_get_the_token(node: LoopbackNode, tmp_path: Path) -> None:

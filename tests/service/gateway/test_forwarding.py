@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from suanmesh.accounting.v1 import accounting_service_pb2
 from suanmesh.gateway.v1 import gateway_service_pb2
-from suanmesh.registry.v1 import party_pb2, registry_service_pb2, site_pb2
+from suanmesh.registry.v1 import party_pb2, registry_service_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.scheduler.v1 import scheduler_service_pb2
 from suanmesh_chassis import Forwarded, Listener, Served
@@ -263,6 +263,6 @@ async def enrolled(town: Town) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     csr_der = csr.public_bytes(serialization.Encoding.DER)
-    request = pb.EnrolSiteRequest(token=token, site_id="a", site=site_pb2.Site(signing_key=b"k" * 32), csr_der=csr_der)
+    request = pb.EnrolSiteRequest(token=token, site_id="a", signing_key=b"k" * 32, csr_der=csr_der)
     async with connect(town.enrol_address, tls=Tls(ca=town.node.ca.pem), node=NODE) as mesh:
         return (await mesh.registry.EnrolSite(request)).site.agent

@@ -103,8 +103,9 @@ class Agent:
         self.csr_der = request.public_bytes(serialization.Encoding.DER)
 
     def enrolment(self, token: str) -> pb.EnrolSiteRequest:
-        site = site_pb2.Site(display_name=self.site, signing_key=self.signer.public_key)
-        return pb.EnrolSiteRequest(token=token, site_id=self.site, site=site, csr_der=self.csr_der)
+        site = site_pb2.Site(display_name=self.site)
+        key = self.signer.public_key
+        return pb.EnrolSiteRequest(token=token, site_id=self.site, site=site, csr_der=self.csr_der, signing_key=key)
 
     def descriptor(self, generation: int = 1, cpu_milli: int = 2000, pool: str = "main") -> signed_pb2.Signed:
         message = pool_pb2.PoolDescriptor(

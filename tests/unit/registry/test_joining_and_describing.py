@@ -17,12 +17,14 @@ from suanmesh_kernel.refusals import (
     PermissionDenied,
     Unauthenticated,
 )
-from suanmesh_registry.domain import parties, pools, sites, tokens
+from suanmesh_registry.domain import parties, pools, signing_keys, sites, tokens
 from suanmesh_registry.domain.liveness import Liveness
 from suanmesh_registry.domain.pools import Capability, Descriptor, Host, Observed, Phase
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = tokens.keys_digest(b"tls", b"signing")
+AGENT = "spiffe://demo/site/a/agent"
+KEY = signing_keys.fresh(f"{AGENT}#k", b"k" * 32, NOW, 90)
 
 
 def a_token(ttl_s: int = 60) -> tuple[tokens.JoinToken, tokens.ShownToken]:
@@ -47,7 +49,7 @@ def a_descriptor(**changes: object) -> Descriptor:
 
 def a_site(**changes: object) -> sites.Site:
     whole = sites.Site(
-        "", "", "A", "520100", 26_000_000, 106_000_000, ("cn",), 1_200, "", "", b"k" * 32, Liveness.SUSPECT, NOW
+        "", "", "A", "520100", 26_000_000, 106_000_000, ("cn",), 1_200, "", "", (), Liveness.SUSPECT, NOW
     )
     return replace(whole, **changes)  # type: ignore[arg-type]
 
@@ -131,10 +133,11 @@ def test_a_site_begins_suspect_and_gets_what_the_service_sets() -> None:
         name="sites/evil", party="parties/rich", agent="spiffe://demo/service/registry", liveness=Liveness.ALIVE
     )
 
-    site = sites.enrolled("a", asked, "parties/p", "demo", NOW)
+    site = sites.enrolled("a", asked, "parties/p", AGENT, KEY, NOW)
 
     assert (site.name, site.party, site.agent) == ("sites/a", "parties/p", "spiffe://demo/site/a/agent")
     assert site.liveness is Liveness.SUSPECT
+    assert site.signing_keys == (KEY,)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,6 @@ def test_a_site_begins_suspect_and_gets_what_the_service_sets() -> None:
         ({"longitude_microdegrees": -180_000_001}, "site.longitude_microdegrees"),
         ({"residency": ("CN!",)}, "site.residency"),
         ({"pue_milli": 900}, "site.pue_milli"),
-        ({"signing_key": b"short"}, "site.signing_key"),
         ({"data_endpoint": "nowhere"}, "site.data_endpoint"),
         ({"data_endpoint": "host:70000"}, "site.data_endpoint"),
     ],
@@ -153,7 +155,7 @@ def test_a_site_begins_suspect_and_gets_what_the_service_sets() -> None:
 def test_a_wrong_site_is_refused_by_field(changes: dict[str, object], field: str) -> None:
     """A typing error in a folder of settings must be told to who made it."""
     with pytest.raises(InvalidArgument) as caught:
-        sites.enrolled("a", a_site(**changes), "parties/p", "demo", NOW)
+        sites.enrolled("a", a_site(**changes), "parties/p", AGENT, KEY, NOW)
 
     assert caught.value.facts["field"] == field
 

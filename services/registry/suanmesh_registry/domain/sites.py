@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied
 from suanmesh_registry.domain.liveness import Liveness
 from suanmesh_registry.domain.parties import checked_display_name
 
-SIGNING_KEY_BYTES = 32
 RESIDENCY_LABELS_MAX = 16
 _RESIDENCY = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _CITY_CODE = re.compile(r"[0-9]{6}")
@@ -32,26 +32,26 @@ class Site:
     pue_milli: int | None
     agent: str
     data_endpoint: str
-    signing_key: bytes
+    signing_keys: tuple[KeyWindow, ...]
     liveness: Liveness
     create_time: datetime
 
 
-def enrolled(site_id: str, asked: Site, party: str, node: str, now: datetime) -> Site:
-    """The site as recorded when its agent spends a join token of `party`.
+def enrolled(site_id: str, asked: Site, party: str, agent: str, key: KeyWindow, now: datetime) -> Site:
+    """The site as recorded when its `agent` spends a join token of `party` and brings its first `key`.
 
     It begins SUSPECT: nothing is placed there until its agent is heard. Raises InvalidArgument (`FIELD_INVALID`).
     """
     checked_id(site_id, field="site_id")
     checked_display_name(asked.display_name, field="site.display_name")
     _check_place(asked)
-    _check(len(asked.signing_key) == SIGNING_KEY_BYTES, "signing_key", f"must be {SIGNING_KEY_BYTES} raw bytes")
     checked_endpoint(asked.data_endpoint, field="site.data_endpoint")
     return replace(
         asked,
         name=f"sites/{site_id}",
         party=party,
-        agent=f"spiffe://{node}/site/{site_id}/agent",
+        agent=agent,
+        signing_keys=(key,),
         liveness=Liveness.SUSPECT,
         create_time=now,
     )

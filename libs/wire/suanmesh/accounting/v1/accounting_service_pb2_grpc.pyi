@@ -83,6 +83,8 @@ class AccountingServiceStub:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): no record, or too many.
       * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`): these are not the records that the site has signed; nothing of it
         was taken.
+      * `FAILED_PRECONDITION` (`USAGE_KEY_LAPSED`): the batch was not signed in the window of its key, or comes more than
+        a week after it; sign it with the key in use.
       * `RESOURCE_EXHAUSTED` (`USAGE_TOO_FAST`): nothing of it was taken; the answer says when to come again.
 
     Errors, per record:
@@ -232,6 +234,8 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): no record, or too many.
           * `INVALID_ARGUMENT` (`USAGE_SIGNATURE_INVALID`): these are not the records that the site has signed; nothing of it
             was taken.
+          * `FAILED_PRECONDITION` (`USAGE_KEY_LAPSED`): the batch was not signed in the window of its key, or comes more than
+            a week after it; sign it with the key in use.
           * `RESOURCE_EXHAUSTED` (`USAGE_TOO_FAST`): nothing of it was taken; the answer says when to come again.
 
         Errors, per record:

@@ -52,6 +52,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: there are as many price books, or versions of this one, as may be; `most` says how many."""
     REASON_USAGE_TOO_FAST: _Reason.ValueType  # 14
     """RESOURCE_EXHAUSTED: the site sends usage faster than it may; keep the records and send them again after the delay."""
+    REASON_USAGE_KEY_LAPSED: _Reason.ValueType  # 15
+    """FAILED_PRECONDITION: the key `key_id` of the site is outside its window; sign the batch with the one that has taken its place."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why accounting refused."""
@@ -86,3 +88,5 @@ REASON_PRICE_BOOKS_TOO_MANY: Reason.ValueType  # 13
 """RESOURCE_EXHAUSTED: there are as many price books, or versions of this one, as may be; `most` says how many."""
 REASON_USAGE_TOO_FAST: Reason.ValueType  # 14
 """RESOURCE_EXHAUSTED: the site sends usage faster than it may; keep the records and send them again after the delay."""
+REASON_USAGE_KEY_LAPSED: Reason.ValueType  # 15
+"""FAILED_PRECONDITION: the key `key_id` of the site is outside its window; sign the batch with the one that has taken its place."""

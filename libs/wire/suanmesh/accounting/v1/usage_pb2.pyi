@@ -34,22 +34,28 @@ class UsageBatch(message.Message):
     SITE_FIELD_NUMBER: builtins.int
     TREE_SIZE_FIELD_NUMBER: builtins.int
     ROOT_HASH_FIELD_NUMBER: builtins.int
+    SIGN_TIME_FIELD_NUMBER: builtins.int
     site: builtins.str
     """`sites/{site}` that measured."""
     tree_size: builtins.int
     """How many records there are, 1 to 1000."""
     root_hash: builtins.bytes
     """Hash of the Merkle tree whose leaves are the serialized records in their order (RFC 6962, 2.1, with SHA-256)."""
+    @builtins.property
+    def sign_time(self) -> timestamp_pb2.Timestamp:
+        """When it was signed, by the site's clock: within the window of the key it is signed with."""
+
     def __init__(
         self,
         *,
         site: builtins.str = ...,
         tree_size: builtins.int = ...,
         root_hash: builtins.bytes = ...,
+        sign_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["sign_time", b"sign_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["root_hash", b"root_hash", "site", b"site", "tree_size", b"tree_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["root_hash", b"root_hash", "sign_time", b"sign_time", "site", b"site", "tree_size", b"tree_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!suanmesh/registry/v1/reason.proto\x12\x14suanmesh.registry.v1*\xd7\x03\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_PARTY_UNKNOWN\x10\x01\x12\x17\n\x13REASON_PARTY_EXISTS\x10\x02\x12\x1d\n\x19REASON_PARTY_NOT_APPROVED\x10\x03\x12\x1d\n\x19REASON_JOIN_TOKEN_INVALID\x10\x04\x12\x16\n\x12REASON_CSR_INVALID\x10\x05\x12\x17\n\x13REASON_SITE_UNKNOWN\x10\x06\x12\x16\n\x12REASON_SITE_EXISTS\x10\x07\x12\x17\n\x13REASON_POOL_UNKNOWN\x10\x08\x12\'\n#REASON_DESCRIPTOR_SIGNATURE_INVALID\x10\t\x12\x14\n\x10REASON_NOT_OWNER\x10\x0b\x12\x18\n\x14REASON_FIELD_INVALID\x10\x0c\x12\x15\n\x11REASON_ETAG_STALE\x10\r\x12\x19\n\x15REASON_POOLS_TOO_MANY\x10\x0e\x12\x19\n\x15REASON_SITES_TOO_MANY\x10\x0f\x12\x1f\n\x1bREASON_JOIN_TOKENS_TOO_MANY\x10\x10\x12\x1b\n\x17REASON_PARTIES_TOO_MANY\x10\x11\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!suanmesh/registry/v1/reason.proto\x12\x14suanmesh.registry.v1*\xda\x04\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_PARTY_UNKNOWN\x10\x01\x12\x17\n\x13REASON_PARTY_EXISTS\x10\x02\x12\x1d\n\x19REASON_PARTY_NOT_APPROVED\x10\x03\x12\x1d\n\x19REASON_JOIN_TOKEN_INVALID\x10\x04\x12\x16\n\x12REASON_CSR_INVALID\x10\x05\x12\x17\n\x13REASON_SITE_UNKNOWN\x10\x06\x12\x16\n\x12REASON_SITE_EXISTS\x10\x07\x12\x17\n\x13REASON_POOL_UNKNOWN\x10\x08\x12\'\n#REASON_DESCRIPTOR_SIGNATURE_INVALID\x10\t\x12\x14\n\x10REASON_NOT_OWNER\x10\x0b\x12\x18\n\x14REASON_FIELD_INVALID\x10\x0c\x12\x15\n\x11REASON_ETAG_STALE\x10\r\x12\x19\n\x15REASON_POOLS_TOO_MANY\x10\x0e\x12\x19\n\x15REASON_SITES_TOO_MANY\x10\x0f\x12\x1f\n\x1bREASON_JOIN_TOKENS_TOO_MANY\x10\x10\x12\x1b\n\x17REASON_PARTIES_TOO_MANY\x10\x11\x12 \n\x1cREASON_DESCRIPTOR_KEY_LAPSED\x10\x12\x12\x1e\n\x1aREASON_SIGNING_KEY_INVALID\x10\x13\x12\x1d\n\x19REASON_SIGNING_KEY_LAPSED\x10\x14\x12 \n\x1cREASON_SIGNING_KEYS_TOO_MANY\x10\x15\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.registry.v1.reason
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REASON']._serialized_start=60
-  _globals['_REASON']._serialized_end=531
+  _globals['_REASON']._serialized_end=662
 # @@protoc_insertion_point(module_scope)

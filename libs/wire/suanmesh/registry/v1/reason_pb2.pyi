@@ -56,6 +56,14 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: the party would have more join tokens than it may have; they are forgotten a day after they lapse."""
     REASON_PARTIES_TOO_MANY: _Reason.ValueType  # 17
     """RESOURCE_EXHAUSTED: the node would have more parties than it may have."""
+    REASON_DESCRIPTOR_KEY_LAPSED: _Reason.ValueType  # 18
+    """FAILED_PRECONDITION: the key `key_id` that the descriptor is signed with is outside its window."""
+    REASON_SIGNING_KEY_INVALID: _Reason.ValueType  # 19
+    """INVALID_ARGUMENT: a signing key must come signed with itself, by the agent of the site that it is for."""
+    REASON_SIGNING_KEY_LAPSED: _Reason.ValueType  # 20
+    """FAILED_PRECONDITION: the signing key was registered before, and has lapsed at `valid_until`."""
+    REASON_SIGNING_KEYS_TOO_MANY: _Reason.ValueType  # 21
+    """RESOURCE_EXHAUSTED: the site has as many signing keys as are kept, at most `most`; the oldest is let go a week after it lapsed."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the registry refused."""
@@ -94,3 +102,11 @@ REASON_JOIN_TOKENS_TOO_MANY: Reason.ValueType  # 16
 """RESOURCE_EXHAUSTED: the party would have more join tokens than it may have; they are forgotten a day after they lapse."""
 REASON_PARTIES_TOO_MANY: Reason.ValueType  # 17
 """RESOURCE_EXHAUSTED: the node would have more parties than it may have."""
+REASON_DESCRIPTOR_KEY_LAPSED: Reason.ValueType  # 18
+"""FAILED_PRECONDITION: the key `key_id` that the descriptor is signed with is outside its window."""
+REASON_SIGNING_KEY_INVALID: Reason.ValueType  # 19
+"""INVALID_ARGUMENT: a signing key must come signed with itself, by the agent of the site that it is for."""
+REASON_SIGNING_KEY_LAPSED: Reason.ValueType  # 20
+"""FAILED_PRECONDITION: the signing key was registered before, and has lapsed at `valid_until`."""
+REASON_SIGNING_KEYS_TOO_MANY: Reason.ValueType  # 21
+"""RESOURCE_EXHAUSTED: the site has as many signing keys as are kept, at most `most`; the oldest is let go a week after it lapsed."""

@@ -218,15 +218,18 @@ class EnrolSiteRequest(message.Message):
     SITE_ID_FIELD_NUMBER: builtins.int
     SITE_FIELD_NUMBER: builtins.int
     CSR_DER_FIELD_NUMBER: builtins.int
+    SIGNING_KEY_FIELD_NUMBER: builtins.int
     token: builtins.str
     """The token, whole."""
     site_id: builtins.str
     """Last part of the site's name: lower-case letters, digits and hyphens, 1 to 63."""
     csr_der: builtins.bytes
     """PKCS#10 signing request in DER, over P-256."""
+    signing_key: builtins.bytes
+    """First Ed25519 key of the site, raw 32 bytes."""
     @builtins.property
     def site(self) -> site_pb2.Site:
-        """The site; name, party, agent, liveness and times are ignored."""
+        """The site; name, party, agent, keys, liveness and times are ignored."""
 
     def __init__(
         self,
@@ -235,10 +238,11 @@ class EnrolSiteRequest(message.Message):
         site_id: builtins.str = ...,
         site: site_pb2.Site | None = ...,
         csr_der: builtins.bytes = ...,
+        signing_key: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["site", b"site"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["csr_der", b"csr_der", "site", b"site", "site_id", b"site_id", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["csr_der", b"csr_der", "signing_key", b"signing_key", "site", b"site", "site_id", b"site_id", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,6 +273,28 @@ class EnrolSiteResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["site", b"site"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["ca_pem", b"ca_pem", "certificate_pem", b"certificate_pem", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RotateSigningKeyRequest(message.Message):
+    """Request of RotateSigningKey."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROTATION_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def rotation(self) -> signed_pb2.Signed:
+        """A SigningKeyRotation, signed with the key that it brings."""
+
+    def __init__(
+        self,
+        *,
+        rotation: signed_pb2.Signed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["rotation", b"rotation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["rotation", b"rotation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

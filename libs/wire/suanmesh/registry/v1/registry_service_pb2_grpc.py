@@ -69,6 +69,11 @@ class RegistryServiceStub(object):
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteResponse.FromString,
                 _registered_method=True)
+        self.RotateSigningKey = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/RotateSigningKey',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RotateSigningKeyRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.FromString,
+                _registered_method=True)
         self.GetSite = channel.unary_unary(
                 '/suanmesh.registry.v1.RegistryService/GetSite',
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.GetSiteRequest.SerializeToString,
@@ -183,6 +188,21 @@ class RegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateSigningKey(self, request, context):
+        """Registers another signing key of the calling agent's site. Those it had stay good for an hour at most, so that what
+        was being signed is finished in it, and what was signed in their windows may arrive for a week. A key that is
+        registered and good already changes nothing.
+
+        Errors:
+        * `INVALID_ARGUMENT` (`SIGNING_KEY_INVALID`): the rotation is not signed with the key it brings, or another site's.
+        * `FAILED_PRECONDITION` (`SIGNING_KEY_LAPSED`): the key was registered before and has lapsed; make another.
+        * `RESOURCE_EXHAUSTED` (`SIGNING_KEYS_TOO_MANY`): those of the last week are kept.
+        * `NOT_FOUND` (`SITE_UNKNOWN`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSite(self, request, context):
         """Returns one site.
 
@@ -205,6 +225,7 @@ class RegistryServiceServicer(object):
         an older or equal generation changes nothing.
 
         Errors:
+        * `FAILED_PRECONDITION` (`DESCRIPTOR_KEY_LAPSED`): register another key, and sign it with that.
         * `INVALID_ARGUMENT` (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`): a host has at most 10^5 cores, 2^46 bytes
         of memory, 2^50 of scratch, and of each of 16 kinds 1000 cards of 2^42 bytes.
         * `PERMISSION_DENIED` (`NOT_OWNER`): the pool is another site's.
@@ -289,6 +310,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.EnrolSite,
                     request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteRequest.FromString,
                     response_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteResponse.SerializeToString,
+            ),
+            'RotateSigningKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateSigningKey,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RotateSigningKeyRequest.FromString,
+                    response_serializer=suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.SerializeToString,
             ),
             'GetSite': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSite,
@@ -490,6 +516,33 @@ class RegistryService(object):
             '/suanmesh.registry.v1.RegistryService/EnrolSite',
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteRequest.SerializeToString,
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateSigningKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/RotateSigningKey',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RotateSigningKeyRequest.SerializeToString,
+            suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.FromString,
             options,
             channel_credentials,
             insecure,

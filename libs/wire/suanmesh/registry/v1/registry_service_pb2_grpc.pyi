@@ -68,6 +68,17 @@ class RegistryServiceStub:
       * `RESOURCE_EXHAUSTED` (`SITES_TOO_MANY`).
       * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
     """
+    RotateSigningKey: aio.UnaryUnaryMultiCallable[registry_service_pb2.RotateSigningKeyRequest, site_pb2.Site]
+    """Registers another signing key of the calling agent's site. Those it had stay good for an hour at most, so that what
+    was being signed is finished in it, and what was signed in their windows may arrive for a week. A key that is
+    registered and good already changes nothing.
+
+    Errors:
+      * `INVALID_ARGUMENT` (`SIGNING_KEY_INVALID`): the rotation is not signed with the key it brings, or another site's.
+      * `FAILED_PRECONDITION` (`SIGNING_KEY_LAPSED`): the key was registered before and has lapsed; make another.
+      * `RESOURCE_EXHAUSTED` (`SIGNING_KEYS_TOO_MANY`): those of the last week are kept.
+      * `NOT_FOUND` (`SITE_UNKNOWN`).
+    """
     GetSite: aio.UnaryUnaryMultiCallable[registry_service_pb2.GetSiteRequest, site_pb2.Site]
     """Returns one site.
 
@@ -81,6 +92,7 @@ class RegistryServiceStub:
     an older or equal generation changes nothing.
 
     Errors:
+      * `FAILED_PRECONDITION` (`DESCRIPTOR_KEY_LAPSED`): register another key, and sign it with that.
       * `INVALID_ARGUMENT` (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`): a host has at most 10^5 cores, 2^46 bytes
         of memory, 2^50 of scratch, and of each of 16 kinds 1000 cards of 2^42 bytes.
       * `PERMISSION_DENIED` (`NOT_OWNER`): the pool is another site's.
@@ -203,6 +215,23 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         """
 
     @abc_1.abstractmethod
+    def RotateSigningKey(
+        self,
+        request: registry_service_pb2.RotateSigningKeyRequest,
+        context: aio.ServicerContext[registry_service_pb2.RotateSigningKeyRequest, abc.Awaitable[site_pb2.Site]],
+    ) -> abc.Awaitable[site_pb2.Site]:
+        """Registers another signing key of the calling agent's site. Those it had stay good for an hour at most, so that what
+        was being signed is finished in it, and what was signed in their windows may arrive for a week. A key that is
+        registered and good already changes nothing.
+
+        Errors:
+          * `INVALID_ARGUMENT` (`SIGNING_KEY_INVALID`): the rotation is not signed with the key it brings, or another site's.
+          * `FAILED_PRECONDITION` (`SIGNING_KEY_LAPSED`): the key was registered before and has lapsed; make another.
+          * `RESOURCE_EXHAUSTED` (`SIGNING_KEYS_TOO_MANY`): those of the last week are kept.
+          * `NOT_FOUND` (`SITE_UNKNOWN`).
+        """
+
+    @abc_1.abstractmethod
     def GetSite(
         self,
         request: registry_service_pb2.GetSiteRequest,
@@ -232,6 +261,7 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         an older or equal generation changes nothing.
 
         Errors:
+          * `FAILED_PRECONDITION` (`DESCRIPTOR_KEY_LAPSED`): register another key, and sign it with that.
           * `INVALID_ARGUMENT` (`DESCRIPTOR_SIGNATURE_INVALID`, `FIELD_INVALID`): a host has at most 10^5 cores, 2^46 bytes
             of memory, 2^50 of scratch, and of each of 16 kinds 1000 cards of 2^42 bytes.
           * `PERMISSION_DENIED` (`NOT_OWNER`): the pool is another site's.

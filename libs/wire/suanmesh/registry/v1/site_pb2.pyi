@@ -9,14 +9,15 @@ from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
+from suanmesh.type.v1 import signed_pb2 as signed_pb2
 import builtins as builtins
 import sys
 import typing as typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
 
@@ -63,7 +64,7 @@ class Site(message.Message):
     PUE_MILLI_FIELD_NUMBER: builtins.int
     AGENT_FIELD_NUMBER: builtins.int
     DATA_ENDPOINT_FIELD_NUMBER: builtins.int
-    SIGNING_KEY_FIELD_NUMBER: builtins.int
+    SIGNING_KEYS_FIELD_NUMBER: builtins.int
     LIVENESS_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
@@ -85,8 +86,6 @@ class Site(message.Message):
     """SPIFFE id of the agent; set at enrolment."""
     data_endpoint: builtins.str
     """`host:port` of the site's data plane; empty where it has none."""
-    signing_key: builtins.bytes
-    """Ed25519 public key the agent signs descriptors and usage with, raw 32 bytes; set at enrolment."""
     liveness: Site.Liveness.ValueType
     """Whether the agent is heard of; set by the service from the agent's lease."""
     etag: builtins.str
@@ -94,6 +93,12 @@ class Site(message.Message):
     @builtins.property
     def residency(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Jurisdictions the site's data lies in, such as `cn`."""
+
+    @builtins.property
+    def signing_keys(self) -> containers.RepeatedCompositeFieldContainer[signed_pb2.SigningKey]:
+        """Ed25519 keys that the agent signs descriptors and usage with, the newest last; windows are set by the service. Those
+        that are over stay for a while, so that what they signed can be checked.
+        """
 
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
@@ -112,15 +117,39 @@ class Site(message.Message):
         pue_milli: builtins.int | None = ...,
         agent: builtins.str = ...,
         data_endpoint: builtins.str = ...,
-        signing_key: builtins.bytes = ...,
+        signing_keys: abc.Iterable[signed_pb2.SigningKey] | None = ...,
         liveness: Site.Liveness.ValueType = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli", "create_time", b"create_time", "pue_milli", b"pue_milli"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli", "agent", b"agent", "city_code", b"city_code", "create_time", b"create_time", "data_endpoint", b"data_endpoint", "display_name", b"display_name", "etag", b"etag", "latitude_microdegrees", b"latitude_microdegrees", "liveness", b"liveness", "longitude_microdegrees", b"longitude_microdegrees", "name", b"name", "party", b"party", "pue_milli", b"pue_milli", "residency", b"residency", "signing_key", b"signing_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli", "agent", b"agent", "city_code", b"city_code", "create_time", b"create_time", "data_endpoint", b"data_endpoint", "display_name", b"display_name", "etag", b"etag", "latitude_microdegrees", b"latitude_microdegrees", "liveness", b"liveness", "longitude_microdegrees", b"longitude_microdegrees", "name", b"name", "party", b"party", "pue_milli", b"pue_milli", "residency", b"residency", "signing_keys", b"signing_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__pue_milli: _TypeAlias = typing.Literal["pue_milli"]  # noqa: Y015
     _WhichOneofArgType__pue_milli: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pue_milli) -> _WhichOneofReturnType__pue_milli | None: ...
+
+@typing.final
+class SigningKeyRotation(message.Message):
+    """What an agent signs, with the key itself, to have that key registered for its site."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: builtins.int
+    site: builtins.str
+    """`sites/{site}`."""
+    public_key: builtins.bytes
+    """Raw Ed25519 public key, 32 bytes."""
+    def __init__(
+        self,
+        *,
+        site: builtins.str = ...,
+        public_key: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["public_key", b"public_key", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
