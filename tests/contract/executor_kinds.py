@@ -63,12 +63,14 @@ def _bwrap() -> str | None:
         return None
 
 
-def make_executor(kind: str, folder: Path, permission: Path | None = None, **more: Any) -> ProcessExecutor:
+def make_executor(
+    kind: str, folder: Path, permission: Path | None = None, runtimes: tuple[Path, ...] = RUNTIMES, **more: Any
+) -> ProcessExecutor:
     """As root each task has a user and a file system of its own; with "folder", scratch is a folder all the same."""
     sandbox = cgroups = confined = None
-    if "sandbox" in kind:
+    if "sandbox" in kind and os.geteuid() != 0:
         program = _bwrap()
-        sandbox = Sandbox(program, RUNTIMES) if program else None
+        sandbox = Sandbox(program, runtimes) if program else None
         if sandbox is None or not sandbox.usable():
             pytest.skip("no bubblewrap here")
     if "cgroups" in kind:
@@ -76,7 +78,7 @@ def make_executor(kind: str, folder: Path, permission: Path | None = None, **mor
         if not cgroups.usable():
             pytest.skip("no control groups here")
     if os.geteuid() == 0:
-        confined = Confined(UserRange(), RUNTIMES, "" if "folder" in kind else images.formatter())
+        confined = Confined(UserRange(), runtimes, "" if "folder" in kind else images.formatter(), "sandbox" in kind)
     elif "folder" in kind:
         pytest.skip("without root, scratch is a folder in every kind")
     path = (Path(sys.prefix) / "bin",)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -297,6 +298,26 @@ async def test_a_sandboxed_task_sees_its_own_folders_only(executor: ProcessExecu
     look = await executor.over(task.key)
     assert look.succeeded, executor.read_log(task.key, 0, 1000)
     assert (replica / "kept").read_text() == "as it is"
+
+
+@pytest.mark.parametrize("kind", ["sandbox"])
+async def test_an_interpreter_below_tmp_is_not_covered(kind: str, tmp_path: Path) -> None:
+    """A checkout in /tmp has its environment there: a task's own /tmp must not hide what it runs with."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        tool = _a_tool(Path(name, "runtime"))
+        executor = make_executor(kind, tmp_path / "tasks", runtimes=(tool.parent,))
+        task = a_task("", command=(str(tool),))
+        await executor.start(task)
+        await executor.over(task.key)
+        assert executor.read_log(task.key, 0, 1000)[1] == b"as well\n"
+
+
+def _a_tool(folder: Path) -> Path:
+    folder.mkdir(mode=0o755)
+    tool = folder / "tool"
+    tool.write_text("#!/bin/sh\ntouch /tmp/mine && echo as well\n")
+    tool.chmod(0o755)
+    return tool
 
 
 class Unwatched:

@@ -72,7 +72,7 @@ class AgentSettings:
     runtime_prefix: Path = Path(sys.prefix)
     """Python environment tasks find as `python3`; they may read it whole."""
     bwrap: str = "bwrap"
-    """The bubblewrap program. Where it is not found or does not work, only tasks of the site's own party run."""
+    """The bubblewrap program, for an agent without root. Where it does not work, only tasks of the site's party run."""
     run_strangers_unsandboxed: bool = False
     """Whether tasks of other parties run where there is no sandbox: they can then read and change what this agent's
     user can, keys and other people's data included."""

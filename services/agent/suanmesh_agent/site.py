@@ -151,17 +151,15 @@ def open_engine(settings: AgentSettings) -> ProcessEngine:
 def _walls(settings: AgentSettings) -> list[tuple[Sandbox | None, Confined | None]]:
     """What to run tasks in, the best first: with root also users of their own, and file systems for their scratch."""
     runtimes = runtime_folders(settings.runtime_prefix)
-    bwrap = shutil.which(settings.bwrap)
-    sandboxes: list[Sandbox | None] = [Sandbox(bwrap, runtimes)] if bwrap else []
-    sandboxes.append(None)
     if os.geteuid() != 0:
-        return [(sandbox, None) for sandbox in sandboxes]
+        bwrap = shutil.which(settings.bwrap)
+        return [(Sandbox(bwrap, runtimes), None), (None, None)] if bwrap else [(None, None)]
     users = UserRange(settings.task_user_first, settings.task_users)
     if clash := users.clash(ids_given_out()):
         raise InvalidArgument("FIELD_INVALID", f"the user ids for tasks: {clash}", field="task_user_first")
     formatters = [program for program in (images.formatter(),) if program] + [""]
-    confined = [Confined(users, runtimes, formatter) for formatter in formatters]
-    return [(sandbox, each) for sandbox in sandboxes for each in confined] + [(None, None)]
+    confined = [Confined(users, runtimes, each, walled) for walled in (True, False) for each in formatters]
+    return [*((None, each) for each in confined), (None, None)]
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from suanmesh_agent.domain.tasks import UserRange
 from suanmesh_agent.domain.work import Admission
 from suanmesh_agent.engines.process import images, seccomp
 from suanmesh_agent.engines.process.cgroups import Bounds, CgroupV2
-from suanmesh_agent.engines.process.sandbox import Places, Sandbox
+from suanmesh_agent.engines.process.users import end_remains, lease_user
 
 ALLOWED = 0
 X86_64, AARCH64 = 0xC000003E, 0xC00000B7
@@ -146,12 +147,14 @@ def _run(program: bytes, architecture: int, number: int, arguments: tuple[int, .
         at += if_true if holds else if_false
 
 
-@pytest.mark.parametrize("stage", [None, Path("/run/suanmesh/stage")])
-def test_an_interpreter_below_tmp_is_not_covered(stage: Path | None) -> None:
-    """A checkout in /tmp has its environment there: a task's own /tmp must not hide what it runs with."""
-    engine = "/tmp/checkout/.venv"
-    command = Sandbox("bwrap", (Path(engine),)).wrapped(["true"], Places(Path("/scratch"), stage=stage))
-
-    targets = [command[at + 2] for at, word in enumerate(command) if word in ("--bind", "--ro-bind")]
-
-    assert targets.index(engine) > targets.index("/tmp")
+def test_a_user_whose_shim_was_killed_is_another_tasks_once_nothing_of_it_runs(tmp_path: Path) -> None:
+    """Who sees no process of the host but its own cannot know that the user's earlier task has ended."""
+    user = 2**31 - 5  # nobody's
+    _, lease = lease_user(tmp_path, user, 1, alone=True)
+    os.close(lease)  # as the kernel does for a shim that is killed
+    with pytest.raises(OSError, match="all 1 users"):
+        lease_user(tmp_path, user, 1, alone=True)
+    end_remains(tmp_path, user)
+    again, lease = lease_user(tmp_path, user, 1, alone=True)
+    os.close(lease)
+    assert again == user

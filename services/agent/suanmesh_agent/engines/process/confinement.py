@@ -3,7 +3,8 @@
 Everything lies in mounts of the shim's own, on `<run>/stage`, where the task's user may go and nobody else sees it:
 
     stage/scratch/{work,tmp,shm}   on the task's own file system where there can be one, else from its folder
-    stage/runtime-<n>, stage/bwrap  the interpreters and the sandbox, which may lie where only root may go
+    stage/runtime-<n>              the interpreters, which may lie where only root may go
+    stage/root                     what a walled task finds as its root
 
 They go with the last process in them, whatever ended it. Only scratch is the task's own: the rest stays for the next
 task of the shim. Standard library only.
@@ -19,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from suanmesh_agent.engines.process import images, syscalls
+from suanmesh_agent.engines.process import images, syscalls, walls
 from suanmesh_agent.engines.process.scratch_folders import take_back
 from suanmesh_agent.engines.process.users import kill_all_of, lease_user, mark_unused
 
@@ -41,13 +42,15 @@ class Mounts:
 
     def make(self, facts: dict[str, Any]) -> None:
         """Mount what `facts` names, in mounts of this process, unless that has been done. Raises OSError."""
-        wanted = (facts["stage"], facts["program"], *facts["runtimes"])
+        wanted = (facts["stage"], facts["walled"], *facts["runtimes"])
         if wanted == self._made_for:
             return
         if self._made_for:
             syscalls.unmount(str(self._made_for[0]), syscalls.MNT_DETACH)
         else:
             syscalls.unshare_mounts()
+            if facts["walled"]:  # then this is the first process of a namespace, and is to see those in it
+                syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
         stage = Path(facts["stage"])
         stage.mkdir(mode=0o711, parents=True, exist_ok=True)
         syscalls.mount("tmpfs", str(stage), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, _STAGE_OPTIONS)
@@ -55,9 +58,9 @@ class Mounts:
         for index, folder in enumerate(facts["runtimes"]):
             (stage / f"runtime-{index}").mkdir()
             syscalls.bind(folder, str(stage / f"runtime-{index}"), read_only=True)
-        if facts["program"]:
-            (stage / "bwrap").touch()
-            syscalls.bind(facts["program"], str(stage / "bwrap"), read_only=True)
+        if facts["walled"]:
+            (stage / "root").mkdir()
+            walls.build(str(stage / "root"), _runtimes(facts))
         self._made_for = wanted
 
 
@@ -81,7 +84,8 @@ class Confinement:
     def enter(self, mounts: Mounts) -> None:
         """Lease a user and lay everything out for it. Raises OSError."""
         users = Path(self._facts["users_folder"])
-        self.user, self._lease = lease_user(users, self._facts["first_user"], self._facts["users"])
+        first, count, alone = self._facts["first_user"], self._facts["users"], self._facts["walled"]
+        self.user, self._lease = lease_user(users, first, count, alone=alone)
         mounts.make(self._facts)
         if self.bounded:
             self._lay_out_image()
@@ -94,13 +98,10 @@ class Confinement:
         adjusted = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         os.write(adjusted, _OOM_SCORE_ADJ)
         os.close(adjusted)
-        syscalls.unshare_mounts()
-        if self._facts[
-            "program"
-        ]:  # the sandbox shows nothing of it, and reads the list of all mounts for each it makes
-            with contextlib.suppress(OSError):
-                syscalls.unmount("/sys", syscalls.MNT_DETACH)
+        if self._facts["walled"]:
+            walls.enter(str(self._stage / "root"), self._scratch, _runtimes(self._facts))
         else:
+            syscalls.unshare_mounts()
             self._enter_unsandboxed()
         with contextlib.suppress(OSError):  # the first number the kernel does not know
             for capability in range(_CAPABILITIES_MAX):
@@ -174,8 +175,13 @@ class Confinement:
         """Without a sandbox the task sees the host: but /tmp and /dev/shm are its own, and runtimes can be reached."""
         syscalls.bind(f"{self._scratch}/tmp", "/tmp")
         syscalls.bind(f"{self._scratch}/shm", "/dev/shm")
-        for index, name in enumerate(self._facts["runtimes"]):
-            _make_reachable(Path(name), str(self._stage / f"runtime-{index}"))
+        for name, staged in _runtimes(self._facts):
+            _make_reachable(Path(name), staged)
+
+
+def _runtimes(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """The folders of interpreters, each as it is named and where it is staged."""
+    return [(name, f"{facts['stage']}/runtime-{index}") for index, name in enumerate(facts["runtimes"])]
 
 
 def _copy_tree(source: Path, target: Path, user: int) -> None:

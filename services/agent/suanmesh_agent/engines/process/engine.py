@@ -70,8 +70,8 @@ class ProcessEngine:
         self._folder = folder.absolute()
         self._cgroups = cgroups
         permitted = str(permission.resolve()) if permission else ""
-        self._layout = Layout(self._folder, runtime_path, sandbox, cgroups, confined, lives_with, permitted, processes)
-        self._fork_server = ForkServer(self._folder)
+        self._layout = Layout(self._folder, runtime_path, sandbox, cgroups, confined, permitted, processes)
+        self._fork_server = ForkServer(self._folder, lives_with, apart=self._layout.apart)
         self._tasks = TaskFolders(self._folder)
         self._events = Events()
         self._ends: dict[TaskKey, int] = {}
@@ -83,7 +83,7 @@ class ProcessEngine:
 
     def capabilities(self) -> Capabilities:
         """As `Engine`."""
-        return Capabilities(walled=self._layout.sandbox is not None)
+        return Capabilities(walled=self._layout.walled)
 
     def fault(self) -> str:
         """What keeps tasks from running here; empty where nothing does. Runs one."""

@@ -26,9 +26,13 @@ _START = (
 class ForkServer:
     """The agent's side. Threads may share it."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is that of the tasks, named on the command line for who looks at the processes of the host."""
-        self._folder = folder
+    def __init__(self, folder: Path, lives_with: int = 0, *, apart: bool = False) -> None:
+        """`folder` is that of the tasks, named on the command line for who looks at the processes of the host.
+
+        Tasks end when the process `lives_with` has ended; 0 is nobody. With `apart` each shim is the first process of a
+        namespace, which needs root.
+        """
+        self._folder, self._lives_with, self._apart = folder, lives_with, apart
         self._lock = threading.Lock()
         self._channel: socket.socket | None = None
         self._end: Callable[[], object] = lambda: None
@@ -75,9 +79,10 @@ class ForkServer:
     def _begin(self) -> socket.socket:
         self._end()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        told = [str(self._folder), str(theirs.fileno()), str(self._lives_with), "apart" if self._apart else "beside"]
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), str(self._folder), str(theirs.fileno())],
+                [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), *told],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={},  # nothing of the agent's: it has secrets there

@@ -42,7 +42,7 @@ class GroupFiles:
                     pids.update(map(int, _read(file).split()))
                 finally:
                     os.close(file)
-        return pids
+        return pids - {0}  # what is not of this namespace of processes
 
     def cpu_us(self) -> int | None:
         """Processor time of all that has ever been in them; None where nobody counts it."""

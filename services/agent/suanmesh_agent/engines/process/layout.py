@@ -12,7 +12,8 @@ from suanmesh_agent.domain.tasks import PROCESSES_MAX, SCRATCH_BYTES_UNASKED, Ta
 from suanmesh_agent.engines.process import images
 from suanmesh_agent.engines.process.cgroups import Bounds, CgroupFiles, Cgroups
 from suanmesh_agent.engines.process.confinement import SCRATCH_PARTS
-from suanmesh_agent.engines.process.sandbox import INSIDE, Places, Sandbox, with_variables
+from suanmesh_agent.engines.process.sandbox import Places, Sandbox, with_variables
+from suanmesh_agent.engines.process.walls import INSIDE
 
 RUN_FOLDER = Path("/run/suanmesh")
 """Where an agent with root keeps the users of tasks, and where their mounts lie; the same for all agents of a host."""
@@ -30,6 +31,8 @@ class Confined:
     runtime_folders: tuple[Path, ...]
     formatter: str = ""
     """The program that makes the file systems of scratch; without one, scratch is a folder that is watched."""
+    walled: bool = True
+    """Whether walls are put around a task."""
     run_folder: Path = RUN_FOLDER
 
     @property
@@ -57,9 +60,18 @@ class Layout:
     sandbox: Sandbox | None
     cgroups: Cgroups | None
     confined: Confined | None
-    lives_with: int = 0
     permission: str = ""
     processes: int = PROCESSES_MAX
+
+    @property
+    def walled(self) -> bool:
+        """Whether tasks are walled off: by bubblewrap, or by what an agent with root does for itself."""
+        return self.sandbox is not None or self.apart
+
+    @property
+    def apart(self) -> bool:
+        """Whether each shim is the first process of a namespace."""
+        return self.confined is not None and self.confined.walled
 
     @property
     def _processes(self) -> int:
@@ -96,7 +108,7 @@ class Layout:
 
     def _offer_input(self, target: Path, folder: Path) -> None:
         """A mount point where there are mounts, else a link to the replica."""
-        if self.sandbox or self.confined:
+        if self.walled or self.confined:
             target.mkdir(parents=True, exist_ok=True)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,17 +117,13 @@ class Layout:
 
     def _shim_spec(self, spec: TaskSpec) -> dict[str, Any]:
         home, places = self.home(spec.key), self._places(spec)
-        walls = Path("bwrap" if self.confined else self.sandbox.program).name if self.sandbox else ""
         fence = self._cgroup_files(spec)
         counted = bool(fence.pids_file or self.confined)
-        command = with_variables(spec.command, spec.variables)
-        if self.sandbox and not counted and _PRLIMIT.exists():  # in the sandbox's user namespace only its own count
-            command = (str(_PRLIMIT), f"--nproc={self.processes}", "--", *command)
         return {
-            "argv": self.sandbox.wrapped(command, places) if self.sandbox else list(command),
-            "cwd": str(places.work),
+            "argv": self._command(spec, places, counted=counted),
+            "cwd": INSIDE if self.apart else str(places.work),
             "env": self._environment(spec, places),
-            "sandbox": walls,
+            "sandbox": Path(self.sandbox.program).name if self.sandbox else "",
             "confine": self._confine(spec),
             "limits": self._limits(spec),
             "max_duration_s": spec.max_duration_s,
@@ -131,14 +139,22 @@ class Layout:
             "cpu_file": fence.cpu_file,
             "oom_file": fence.oom_file,
             "pids_file": fence.pids_file,
-            "lives_with": self.lives_with,
             "permission": self.permission,
         }
+
+    def _command(self, spec: TaskSpec, places: Places, *, counted: bool) -> list[str]:
+        """What the shim is to start: nothing of the job's is to steer what builds its walls."""
+        if self.sandbox is None:
+            return list(spec.command)
+        command = with_variables(spec.command, spec.variables)
+        if not counted and _PRLIMIT.exists():  # in the sandbox's user namespace only its own count
+            command = (str(_PRLIMIT), f"--nproc={self.processes}", "--", *command)
+        return self.sandbox.wrapped(command, places)
 
     def _places(self, spec: TaskSpec) -> Places:
         """Where the task's folders lie for who starts it; what the shim has mounted already is no input to mount."""
         if self.confined:
-            return Places(self.confined.stage / "scratch", stage=self.confined.stage)
+            return Places(self.confined.stage / "scratch")
         return Places(self.home(spec.key), inputs=spec.inputs)
 
     def _confine(self, spec: TaskSpec) -> dict[str, Any] | None:
@@ -152,7 +168,7 @@ class Layout:
             "users": self.confined.users.count,
             "formatter": self.confined.formatter,
             "templates": str(self.confined.templates_folder),
-            "program": self.sandbox.program if self.sandbox else "",
+            "walled": self.confined.walled,
             "runtimes": [str(folder) for folder in self.confined.runtime_folders],
             "inputs": [[mount, str(folder.absolute())] for mount, folder in spec.inputs],
         }
@@ -178,12 +194,13 @@ class Layout:
         threads = str(max(1, spec.cpu_milli // 1000))
         return {
             "PATH": ":".join([*(str(path) for path in self.runtime_path), "/usr/local/bin", "/usr/bin", "/bin"]),
-            "HOME": INSIDE if self.sandbox else str(places.work),
-            **({} if self.sandbox else {"TMPDIR": str(places.tmp)}),
+            "HOME": INSIDE if self.walled else str(places.work),
+            **({} if self.walled else {"TMPDIR": str(places.tmp)}),
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
             **dict(spec.environment),
+            **({} if self.sandbox else dict(spec.variables)),
         }

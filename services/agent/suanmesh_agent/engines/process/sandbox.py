@@ -1,4 +1,4 @@
-"""The sandbox of a task: bubblewrap with nothing but the system, the runtimes, and the task's own folders."""
+"""The sandbox of a task without root: bubblewrap with nothing but the system, the runtimes, and the task's folders."""
 
 from __future__ import annotations
 
@@ -10,25 +10,18 @@ from pathlib import Path
 
 from suanmesh_agent.engines.process import seccomp
 from suanmesh_agent.engines.process.shim import SECCOMP_FD
-
-INSIDE = "/task"
-"""Where a sandboxed task finds its working folder."""
+from suanmesh_agent.engines.process.walls import ETC, INSIDE, PROC_HIDDEN, PROC_READ_ONLY, SYSTEM
 
 _PROBE_S = 10
-_SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64")
-_ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "passwd", "group", "nsswitch.conf")
-_PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "asound", "driver", "mtrr")
-_PROC_HIDDEN = ("kcore", "keys", "key-users", "kallsyms", "kmsg", "timer_list", "sched_debug", "latency_stats")
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where on the host a task's folders lie; `stage` where they lie on the shim's, with program and runtimes."""
+    """Where on the host a task's folders lie."""
 
     scratch: Path
     """Folder of `work`, `tmp` and `shm`."""
     inputs: tuple[tuple[str, Path], ...] = ()
-    stage: Path | None = None
 
     @property
     def work(self) -> Path:
@@ -55,7 +48,7 @@ class Sandbox:
 
     def usable(self) -> bool:
         """Whether it can make a sandbox here; found out by making one."""
-        probe = [self.program, *_walls(), *self._runtimes(None), "/usr/bin/env", "true"]
+        probe = [self.program, *_walls(), *self._runtimes(), "/usr/bin/env", "true"]
         try:
             return subprocess.run(probe, capture_output=True, timeout=_PROBE_S, check=False).returncode == 0
         except (OSError, subprocess.TimeoutExpired):
@@ -63,21 +56,17 @@ class Sandbox:
 
     def wrapped(self, command: Iterable[str], places: Places) -> list[str]:
         """The command line that runs `command` inside, work, /tmp and /dev/shm writable, inputs read-only."""
-        program = str(places.stage / "bwrap") if places.stage else self.program
         mounts = ["--bind", str(places.work), INSIDE, "--bind", str(places.tmp), "/tmp"]
-        mounts += self._runtimes(places.stage)  # after /tmp, which would cover one that lies there
+        mounts += self._runtimes()  # after /tmp, which would cover one that lies there
         mounts += ["--bind", str(places.shm), "/dev/shm", "--remount-ro", "/dev"]
         for mount, folder in places.inputs:
             mounts += ["--ro-bind", str(folder), f"{INSIDE}/{mount}"]
         if seccomp.program():
             mounts += ["--seccomp", str(SECCOMP_FD)]
-        return [program, *_walls(), *mounts, "--remount-ro", "/", "--chdir", INSIDE, "--", *command]
+        return [self.program, *_walls(), *mounts, "--remount-ro", "/", "--chdir", INSIDE, "--", *command]
 
-    def _runtimes(self, stage: Path | None) -> list[str]:
-        binds = []
-        for index, folder in enumerate(self.runtime_folders):
-            binds += ["--ro-bind", str(stage / f"runtime-{index}") if stage else str(folder), str(folder)]
-        return binds
+    def _runtimes(self) -> list[str]:
+        return [word for folder in self.runtime_folders for word in ("--ro-bind", str(folder), str(folder))]
 
 
 def with_variables(command: tuple[str, ...], variables: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -104,13 +93,13 @@ def _walls() -> tuple[str, ...]:
     walls += ["--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--die-with-parent", "--new-session"]
     walls += ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev"]
     walls += _covered()
-    for name in _SYSTEM:
+    for name in SYSTEM:
         path = Path("/", name)
         if path.is_symlink():
             walls += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             walls += ["--ro-bind", str(path), str(path)]
-    for name in _ETC:
+    for name in ETC:
         walls += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     return tuple(walls)
 
@@ -118,10 +107,10 @@ def _walls() -> tuple[str, ...]:
 def _covered() -> list[str]:
     """What /proc has of the whole machine: to be read at most."""
     covers = []
-    for name in _PROC_READ_ONLY:
+    for name in PROC_READ_ONLY:
         if Path("/proc", name).exists():
             covers += ["--ro-bind", f"/proc/{name}", f"/proc/{name}"]
-    for name in _PROC_HIDDEN:
+    for name in PROC_HIDDEN:
         if Path("/proc", name).exists():
             covers += ["--ro-bind", "/dev/null", f"/proc/{name}"]
     return covers

@@ -35,7 +35,6 @@ from suanmesh_agent.engines.process.processes import (
     has_children,
     kill,
     memory_bytes,
-    open_pidfd,
     short_name,
 )
 from suanmesh_agent.engines.process.scratch_folders import exceeds, take_back
@@ -64,7 +63,14 @@ _BOUNDS = {"oom": "OUT_OF_MEMORY", "pids": "PROCESSES_EXCEEDED"}
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def run(folder: Path, starter: int, mounts: Mounts) -> bool:
+class Host:
+    """What a shim knows of its host: its own number there, and a handle on the process that tasks end with."""
+
+    def __init__(self, pid: int, outlived: int | None) -> None:
+        self.pid, self.outlived = pid, outlived
+
+
+def run(folder: Path, starter: int, mounts: Mounts, host: Host) -> bool:
     """Run the task of `folder` to its end, unless it runs or has ended; `starter` is let go once it runs.
 
     Answers whether nothing is left of the task in this process but open files, so that it may run another.
@@ -74,7 +80,7 @@ def run(folder: Path, starter: int, mounts: Mounts) -> bool:
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     spec = json.loads((folder / "spec.json").read_text())
     try:
-        return Run(folder, spec).to_the_end(starter, mounts)
+        return Run(folder, spec, host).to_the_end(starter, mounts)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.set_wakeup_fd(-1)
@@ -96,8 +102,8 @@ def _lock(path: Path) -> bool:
 class Run:
     """One run of one task."""
 
-    def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, spec: dict[str, Any], host: Host) -> None:
+        self._folder, self._host = folder, host
         self._spec = spec
         self._log = Log(Path(spec["log_folder"]), spec["log_bytes"])
         self._failure = ""
@@ -110,7 +116,6 @@ class Run:
         self._groups = GroupFiles(spec)
         self._permit = Permit(spec.get("permission", ""))
         self._checking = self._cleared = False
-        self._outlived = open_pidfd(spec["lives_with"]) if spec["lives_with"] else None
         facts = spec["confine"]
         self._confinement = Confinement(facts, spec["scratch_bytes"]) if facts else None
 
@@ -125,7 +130,7 @@ class Run:
         output_reader, output_writer = os.pipe2(os.O_CLOEXEC)
         self._start_ns, self._start = time.time_ns(), time.monotonic()
         user = self._confinement.user if self._confinement else 0
-        _write(self._folder / "started.json", {"pid": os.getpid(), "start_unix_ns": self._start_ns, "user": user})
+        _write(self._folder / "started.json", {"pid": self._host.pid, "start_unix_ns": self._start_ns, "user": user})
         if self._permit.over_s() >= 0:
             self._failure, self._cleared = "FENCED", not has_children()
             clean = self._leave()
@@ -196,13 +201,13 @@ class Run:
         poll = select.poll()
         poll.register(output, select.POLLIN)
         poll.register(wake, select.POLLIN)
-        if self._outlived is not None:
-            poll.register(self._outlived, select.POLLIN)
+        if self._host.outlived is not None:
+            poll.register(self._host.outlived, select.POLLIN)
         while self._status is None:
             for fd, _ in poll.poll(TICK_S * 1000):
                 if fd == wake:
                     os.read(wake, 4096)
-                elif fd == self._outlived:
+                elif fd == self._host.outlived:
                     poll.unregister(fd)
                     self._end("CANCELLED")
                 elif not self._copy(output):

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from suanmesh_agent.engines.process import seccomp, shim, syscalls
 from suanmesh_agent.engines.process.confinement import Mounts
+from suanmesh_agent.engines.process.processes import open_pidfd
 
 PROCESS_NAME = "suanmesh-shim"
 """What `ps` and `top` call a shim; its command line is the fork server's."""
@@ -41,6 +42,8 @@ def serve() -> int:
     """Have a task run for each message, until the agent has gone."""
     agent = socket.socket(fileno=int(sys.argv[2]))
     agent.set_inheritable(False)
+    lives_with, apart = int(sys.argv[3]), sys.argv[4] == "apart"
+    outlived = open_pidfd(lives_with) if lives_with else None  # a shim in a namespace of its own does not find it
     wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_writer)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -48,7 +51,7 @@ def serve() -> int:
     os.chdir("/")
     seccomp.program()  # made once for all
     gc.freeze()  # pages that shims share are not written to by a collection
-    shims = _Shims(agent, (wake_reader, wake_writer))
+    shims = _Shims(agent, (wake_reader, wake_writer), outlived, apart=apart)
     while True:
         ready = shims.wait()
         asked = ready.pop(agent.fileno(), 0)
@@ -77,8 +80,9 @@ class _Request:
 class _Shims:
     """The shims that live, each with its end of a socket here, and which of them have no task."""
 
-    def __init__(self, agent: socket.socket, own: tuple[int, ...]) -> None:
-        self._agent, self._own = agent, own
+    def __init__(self, agent: socket.socket, own: tuple[int, ...], outlived: int | None, *, apart: bool) -> None:
+        self._agent, self._own, self._outlived = agent, own, outlived
+        self._namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC) if apart else None
         self._channels: dict[int, socket.socket] = {}
         self._idle: dict[int, float] = {}
         self._poll = select.poll()
@@ -104,7 +108,10 @@ class _Shims:
                 self._end(handle)
             else:
                 return request.close()
-        self._fork(request)
+        try:
+            self._fork(request)
+        except OSError as fault:
+            os.write(request.told[0], str(fault).encode())
         return request.close()
 
     def hear(self, handle: int) -> None:
@@ -120,13 +127,17 @@ class _Shims:
 
     def _fork(self, request: _Request) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if self._namespace is not None:
+            syscalls.unshare(syscalls.CLONE_NEWPID)
         if os.fork() == 0:
             signal.set_wakeup_fd(-1)
             for handle in self._own:
                 os.close(handle)
             for channel in (self._agent, ours, *self._channels.values()):
                 channel.close()
-            _be_shim(theirs, request)
+            _be_shim(theirs, request, self._outlived)
+        if self._namespace is not None:
+            syscalls.set_namespace(self._namespace, syscalls.CLONE_NEWPID)
         theirs.close()
         self._channels[ours.fileno()] = ours
         self._poll.register(ours, select.POLLIN)
@@ -166,24 +177,26 @@ def _reap(wake: int) -> None:
             pass
 
 
-def _be_shim(channel: socket.socket, first: _Request) -> None:
+def _be_shim(channel: socket.socket, first: _Request, outlived: int | None) -> None:
     """In a shim's process: run one task after the other to its end, as long as nothing of the last one is left."""
     status, request, mounts = 1, first, Mounts()
     try:
+        host = shim.Host(int(os.readlink("/proc/self")), outlived)  # noqa: PTH115 - the number it has on the host
         os.setsid()
         syscalls.set_name(PROCESS_NAME)
         for handle in (1, 2):
             os.dup2(0, handle)
-        kept = {0, 1, 2, channel.fileno()}
+        kept = {0, 1, 2, channel.fileno(), *([] if outlived is None else [outlived])}
         for _ in range(TASKS_MAX):
-            starter = request.told[0]
+            starter, waiting = request.told
             os.dup2(starter, 2)  # until the task runs, what goes wrong is told to the starter
-            clean = shim.run(Path(os.fsdecode(request.task)), starter, mounts)
+            clean = shim.run(Path(os.fsdecode(request.task)), starter, mounts, host)
             os.dup2(0, 2)
-            _close_all_but(kept)
+            _close_all_but({*kept, waiting})
             if not clean:
                 break
-            channel.send(_IDLE)
+            channel.send(_IDLE)  # who waits for the end finds this shim idle then
+            os.close(waiting)
             following = _receive(channel)
             if following is None:
                 break

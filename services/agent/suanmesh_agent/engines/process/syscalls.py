@@ -10,19 +10,22 @@ import signal
 import struct
 from pathlib import Path
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_NOATIME = 1, 2, 4, 32, 1024
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_NOATIME = 1, 2, 4, 8, 32, 1024
 MS_BIND, MS_REC, MS_SLAVE = 4096, 16384, 1 << 19
 MNT_DETACH = 2
-CLONE_NEWNS = 0x20000
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
+CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 15, 22, 24
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 SECCOMP_MODE_FILTER = 2
 
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
 _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
-_OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _MOUNT_ATTR_IDMAP = 1, 4, 0x100000
-_MOUNT_ATTR_READ = 1 | 2 | 4
-"""Read-only, nosuid, nodev."""
+_OPEN_TREE_CLONE, _AT_RECURSIVE, _MOVE_MOUNT_F_EMPTY_PATH, _MOUNT_ATTR_IDMAP = 1, 0x8000, 4, 0x100000
+_MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
+READ = _MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
+"""Attributes of a mount that is only to be read from."""
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "loongarch64": 41}.get(os.uname().machine, -1)
 _CLONE_NEWUSER = 0x10000000
 _MOUNT_ATTR = struct.Struct("=4Q")
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
@@ -54,10 +57,19 @@ def bind(source: str, target: str, *, read_only: bool = False) -> None:
 
 def bind_as(source: str, target: str, users: int) -> None:
     """Make `source` appear read-only at `target`, what is root's in it owned by the user that `users` maps root to."""
-    tree = _checked(_libc.syscall(_OPEN_TREE, _AT_FDCWD, source.encode(), _OPEN_TREE_CLONE | os.O_CLOEXEC))
+    _bind(source, target, _MOUNT_ATTR.pack(_MOUNT_ATTR_IDMAP | READ, 0, 0, users))
+
+
+def bind_tree(source: str, target: str, attributes: int) -> None:
+    """Make `source` and all that is mounted below it appear at `target`, each with `attributes`."""
+    _bind(source, target, _MOUNT_ATTR.pack(attributes, 0, 0, 0), _AT_RECURSIVE)
+
+
+def _bind(source: str, target: str, attributes: bytes, recursive: int = 0) -> None:
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | recursive
+    tree = _checked(_libc.syscall(_OPEN_TREE, _AT_FDCWD, source.encode(), flags))
     try:
-        attributes = _MOUNT_ATTR.pack(_MOUNT_ATTR_IDMAP | _MOUNT_ATTR_READ, 0, 0, users)
-        _checked(_libc.syscall(_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, len(attributes)))
+        _checked(_libc.syscall(_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH | recursive, attributes, len(attributes)))
         place = target.encode()
         _checked(_libc.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, place, _MOVE_MOUNT_F_EMPTY_PATH))
     finally:
@@ -89,9 +101,24 @@ def unmount(target: str, flags: int = 0) -> None:
     _checked(_libc.umount2(target.encode(), flags))
 
 
+def unshare(kinds: int) -> None:
+    """Give this process namespaces of its own; one of processes is for those that it starts."""
+    _checked(_libc.unshare(kinds))
+
+
+def set_namespace(handle: int, kind: int) -> None:
+    """setns(2)."""
+    _checked(_libc.setns(handle, kind))
+
+
+def pivot_root(root: str, old: str) -> None:
+    """pivot_root(2)."""
+    _checked(_libc.syscall(_PIVOT_ROOT, root.encode(), old.encode()))
+
+
 def unshare_mounts() -> None:
     """Give this process mounts of its own: what the host unmounts goes here too, what is mounted here stays here."""
-    _checked(_libc.unshare(CLONE_NEWNS))
+    unshare(CLONE_NEWNS)
     mount("", "/", flags=MS_SLAVE | MS_REC)
 
 

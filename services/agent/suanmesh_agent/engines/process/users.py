@@ -20,10 +20,11 @@ _KILL_ROUNDS, _KILL_PAUSE_S = 100, 0.01
 """What is killed takes a moment to be gone, and may have forked in it."""
 
 
-def lease_user(folder: Path, first: int, count: int) -> tuple[int, int]:
+def lease_user(folder: Path, first: int, count: int, *, alone: bool = False) -> tuple[int, int]:
     """A user id that no live task has, and the handle that holds it. Raises OSError where all are taken.
 
-    What still runs of the user's earlier task is killed, unless its shim has seen to it that nothing does.
+    What still runs of the user's earlier task is killed, unless its shim has seen to it that nothing does. Who is
+    `alone` in a namespace of processes cannot do that, and leaves such a user to others.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     begin = int.from_bytes(os.urandom(4), "little")
@@ -33,8 +34,9 @@ def lease_user(folder: Path, first: int, count: int) -> tuple[int, int]:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             mark = os.pread(lock, 1, 0)
+            unused = mark == _UNUSED or (new and not mark)
             os.pwrite(lock, _USED, 0)
-            if mark == _UNUSED or (new and not mark) or not kill_all_of(user):
+            if unused or not (alone or kill_all_of(user)):
                 return user, lock
         os.close(lock)
     raise OSError(f"all {count} users for tasks are taken")
@@ -61,7 +63,7 @@ def end_remains(folder: Path, user: int) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for _ in range(_KILL_ROUNDS):
                 if not kill_all_of(user):
-                    return
+                    return mark_unused(lock)
                 time.sleep(_KILL_PAUSE_S)
         finally:
             os.close(lock)
