@@ -43,7 +43,10 @@ class Book:
 
     def price_of(self, meter: int) -> Price | None:
         """The meter's price, None where it is free."""
-        return next((p.price for p in self.prices if p.meter == meter), None)
+        for priced in self.prices:
+            if priced.meter == meter:
+                return priced.price
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +90,12 @@ def compute_lines(readings: Iterable[Reading], book: Book, carried: Mapping[Rate
 
     `carried` is what rounding has left over of the same task so far.
     """
+    version, payee = book.reference, book.party
     lines = []
     for reading in readings:
         price = book.price_of(reading.meter)
-        if price is None or reading.quantity == 0:
-            continue
-        lines.append(_line(reading, price, book.reference, book.party, carried))
+        if price is not None and reading.quantity:
+            lines.append(_line(reading, price, version, payee, carried))
     return lines
 
 

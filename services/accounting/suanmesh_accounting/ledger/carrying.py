@@ -92,10 +92,7 @@ def _load(session: Session, commands: Sequence[c.Command[Any]]) -> None:
     used = [measured for command in commands if isinstance(command, c.RecordUsage) for measured in command.measured]
     session.load_accounts({ask.account for ask in asks})
     session.load_holds(names, {measured.placement for measured in used} | {ask.placement for ask in asks})
-    session.usage.load([measured[:3] for measured in used])
-    works = set()
-    for measured in used:
-        hold = session.hold_of(measured.placement)
-        if hold is not None:
-            works.add(work_of(hold, measured))
-    session.remainders.load(works)
+    session.usage.load(used)
+    works = {(measured.placement, measured.transfer, measured.task) for measured in used}
+    holds = ((session.hold_of(placement), transfer, task) for placement, transfer, task in works)
+    session.remainders.load({work_of(hold, transfer, task) for hold, transfer, task in holds if hold is not None})

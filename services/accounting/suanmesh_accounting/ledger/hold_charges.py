@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from suanmesh.accounting.v1 import usage_pb2
@@ -17,6 +18,8 @@ from suanmesh_accounting.wire import price_to, tariffs_from, timestamp
 if TYPE_CHECKING:
     from suanmesh_accounting.ledger.session import Session
 
+Prices = Callable[[str, int], Book]
+"""A version of a price book. Raises NotFound (`PRICE_UNKNOWN`)."""
 Kind = tuple[int, str, str]
 """Which lines of a hold differ in their amounts only: meter, price, and payee's party."""
 
@@ -27,20 +30,14 @@ class HoldCharges:
     """
 
     def __init__(
-        self,
-        session: Session,
-        hold: Hold,
-        account: Account,
-        left_micros: int,
-        book: Callable[[HoldAsk], Book],
-        now_us: int,
+        self, session: Session, hold: Hold, account: Account, left_micros: int, prices: Prices, now_us: int
     ) -> None:
-        """`left_micros` is what may still be charged; `book` gives the prices that the hold has fixed."""
+        """`left_micros` is what may still be charged."""
         self.hold = hold
+        self._prices = prices
         self._session = session
         self._currency = account.currency
         self._ask = HoldAsk.FromString(hold.ask)
-        self._book = book
         self._left_micros = left_micros
         self._now_us = now_us
         self._entry = ""
@@ -53,11 +50,11 @@ class HoldCharges:
 
         Raises Refusal before it has changed anything.
         """
-        work = work_of(self.hold, measured)
+        work = work_of(self.hold, measured.transfer, measured.task)
         lines = self._lines(measured, move, work)
         shares = within([line.amount_micros for line in lines], self._left_micros)
-        site = measured.site.removeprefix("sites/")
-        stem = f"charges/{site}-{measured.epoch}-{measured.sequence}"
+        reference = measured.reference
+        stem = "charges/" + reference.removeprefix("sites/").replace("/", "-")
         for position, (line, share) in enumerate(zip(lines, shares, strict=True)):
             payee, alike = self._alike_of(line)
             name, charged = f"{stem}-{position}", share.charged_micros
@@ -67,7 +64,7 @@ class HoldCharges:
                 self._left_micros -= charged
             own = usage_pb2.Charge(
                 name=name,
-                usage=measured.reference,
+                usage=reference,
                 quantity=line.quantity,
                 amount_micros=charged,
                 waived_micros=share.waived_micros,
@@ -99,11 +96,16 @@ class HoldCharges:
         """
         carried = self._session.remainders.of(work)
         if not measured.transfer:
-            return compute_lines(measured.readings, self._book(self._ask), carried)
+            return compute_lines(measured.readings, self._book, carried)
         moved = sum(r.quantity for r in measured.readings if r.meter == money_pb2.METER_TRANSFER_BYTES)
         ends = (move.source, move.target) if move else None
         crossed = [priced for priced in self._ask.link_prices if (priced.source, priced.target) == ends]
         return transfer_lines(money_pb2.METER_TRANSFER_BYTES, moved, tariffs_from(crossed), carried)
+
+    @cached_property
+    def _book(self) -> Book:
+        """The prices that the hold has fixed. Raises NotFound (`PRICE_UNKNOWN`)."""
+        return self._prices(self._ask.price_book, self.hold.price_version)
 
     def _alike_of(self, line: RatedLine) -> tuple[str, bytes]:
         """The payee of a line, and the fields of its charge that it has in common with those of its kind."""
@@ -129,6 +131,6 @@ class HoldCharges:
         return found
 
 
-def work_of(hold: Hold, measured: Measured) -> str:
+def work_of(hold: Hold, transfer: str, task: int) -> str:
     """The task or transfer of a hold whose lines are rounded together."""
-    return f"{hold.name}/{measured.transfer or measured.task}"
+    return f"{hold.name}/{transfer or task}"

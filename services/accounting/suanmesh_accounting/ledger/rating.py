@@ -8,10 +8,8 @@ from functools import partial
 
 from sqlalchemy import func, select
 
-from suanmesh.accounting.v1.accounting_service_pb2 import HoldAsk
 from suanmesh_accounting.domain.commands import ExpireUsage, Measured, Outcome, Recorded, RecordUsage
 from suanmesh_accounting.domain.ledger import Hold, HoldState, chargeable
-from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.domain.quarantine import require_room
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.hold_charges import HoldCharges
@@ -38,8 +36,7 @@ def _recorded(session: Session, command: RecordUsage, measured: Measured) -> Out
     """Raises Refusal before it has changed anything."""
     charging = session.charging.get(measured.placement)
     hold = charging.hold if charging is not None else _hold_of(session, command, measured)
-    number = measured[:3]
-    standing = session.usage.stored(number)
+    standing = session.usage.stored(measured)
     if standing is not None and standing.record != measured.record:
         message = f"another record {measured.reference} stands already"
         raise AlreadyExists("USAGE_CONFLICT", message, name=measured.reference)
@@ -56,8 +53,7 @@ def _recorded(session: Session, command: RecordUsage, measured: Measured) -> Out
         session.usage.rate(standing, lines)
     else:
         assert command.batch is not None
-        now_us = command.record_us
-        session.usage.keep(number, measured, command.batch, ratable=True, lines=lines, record_us=now_us)
+        session.usage.keep(measured, command.batch, command.record_us, ratable=True, lines=lines)
     if hold.state is HoldState.RELEASED:
         session.settle()  # what it may still be charged depends on what all others have taken from the account
     return Recorded(lines, again=False)
@@ -108,7 +104,7 @@ def _put_apart(session: Session, command: RecordUsage, measured: Measured) -> No
         size_bytes += len(batch.signed) + len(batch.leaves)
     require_room(site, records=records, size_bytes=total, more_bytes=size_bytes, room=command.room)
     session.apart[site], session.apart_batch = (records + 1, total + size_bytes), batch
-    session.usage.keep(measured[:3], measured, batch, ratable=False, lines=0, record_us=command.record_us)
+    session.usage.keep(measured, batch, command.record_us, ratable=False, lines=0)
 
 
 def _kept_apart(session: Session, site: str) -> tuple[int, int]:
@@ -124,11 +120,7 @@ def _kept_apart(session: Session, site: str) -> tuple[int, int]:
 
 def _charging(session: Session, hold: Hold, now_us: int) -> HoldCharges:
     account = existing(session, hold.account)
-    prices = partial(_prices_of, session, hold.price_version)
-    charging = HoldCharges(session, hold, account, chargeable(hold, account.free_micros), prices, now_us)
+    left_micros = chargeable(hold, account.free_micros)
+    charging = HoldCharges(session, hold, account, left_micros, partial(book_of, session), now_us)
     session.charging[hold.placement] = charging
     return charging
-
-
-def _prices_of(session: Session, version: int, ask: HoldAsk) -> Book:
-    return book_of(session, ask.price_book, version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +28,8 @@ class Stored:
     lines: int
 
 
-@dataclass(slots=True)
-class _New:
-    """A record that is new in this transaction."""
-
-    measured: Measured
-    stored: Stored
-    batch: SignedBatch
-    record_us: int
+_New = tuple[Measured, Stored, SignedBatch, int]
+"""A record that is new in this transaction, the batch it came in, and when."""
 
 
 class UsageRows:
@@ -43,17 +37,15 @@ class UsageRows:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._stored: dict[Number, Stored | None] = {}
+        self._stored: dict[Number, Stored] = {}
         self._new: list[_New] = []
         self._rated: list[Stored] = []
 
-    def load(self, numbers: Collection[Number]) -> None:
-        """Read which of those records are stored, all at once."""
+    def load(self, measured: Iterable[Measured]) -> None:
+        """Read which of those records are stored: what is beyond the last of a meter is not, and need not be asked."""
         by_meter: dict[tuple[str, str], list[int]] = {}
-        for number in numbers:
-            if number not in self._stored:
-                self._stored[number] = None
-                by_meter.setdefault(number[:2], []).append(number[2])
+        for record in measured:
+            by_meter.setdefault((record.site, record.epoch), []).append(record.sequence)
         u = t.usage.c
         for (site, epoch), sequences in by_meter.items():
             mine = u.site == site, u.epoch == epoch
@@ -65,18 +57,14 @@ class UsageRows:
             for row in self._connection.execute(query) if asked else ():
                 self._stored[site, epoch, row.sequence] = Stored(row.id, row.record, row.ratable, row.lines)
 
-    def stored(self, number: Number) -> Stored | None:
-        """A record that is stored; None where it is not."""
-        if number not in self._stored:
-            self.load((number,))
-        return self._stored[number]
+    def stored(self, measured: Measured) -> Stored | None:
+        """What stands under the number of a record that was loaded; None where nothing does."""
+        return self._stored.get(measured[:3])
 
-    def keep(
-        self, number: Number, measured: Measured, batch: SignedBatch, *, ratable: bool, lines: int, record_us: int
-    ) -> None:
+    def keep(self, measured: Measured, batch: SignedBatch, record_us: int, *, ratable: bool, lines: int) -> None:
         """Store a record that is not stored."""
-        stored = self._stored[number] = Stored(0, measured.record, ratable, lines)
-        self._new.append(_New(measured, stored, batch, record_us))
+        stored = self._stored[measured[:3]] = Stored(0, measured.record, ratable, lines)
+        self._new.append((measured, stored, batch, record_us))
 
     def rate(self, stored: Stored, lines: int) -> None:
         """Let a record leave quarantine."""
@@ -88,24 +76,30 @@ class UsageRows:
         """Write all that has changed; gives whether anything has. Raises Stale."""
         ids = self._batches()
         rows = [
-            (*each.measured[:7], each.stored.ratable, each.stored.lines, each.measured.record, ids[id(each.batch)],
-             each.measured.leaf_index, each.record_us)
-            for each in self._new
-        ]  # fmt: skip
+            (
+                *measured[:7],
+                stored.ratable,
+                stored.lines,
+                measured.record,
+                ids[id(batch)],
+                measured.leaf_index,
+                record_us,
+            )
+            for measured, stored, batch, record_us in self._new
+        ]
         wrote = bulk_rows.insert_rows(self._connection, t.usage, _COLUMNS, rows)
         rated: list[dict[str, Any]] = [{"b_id": each.id, "lines": each.lines} for each in self._rated]
         return change_rows(self._connection, _RATE, rated) or wrote
 
     def _batches(self) -> dict[int, int]:
         """Write the batches that new records came in; the number of each by the identity of its value."""
-        kept = Counter(id(each.batch) for each in self._new)
-        batches = {id(each.batch): each.batch for each in self._new}
-        return {
-            place: self._connection.execute(
-                _BATCH, {"signed": b.signed, "leaves": b.leaves, "kept": kept[place]}
-            ).scalar_one()
-            for place, b in batches.items()
-        }
+        kept = Counter(id(batch) for _, _, batch, _ in self._new)
+        batches = {id(batch): batch for _, _, batch, _ in self._new}
+        ids = {}
+        for place, batch in batches.items():
+            row = {"signed": batch.signed, "leaves": batch.leaves, "kept": kept[place]}
+            ids[place] = self._connection.execute(_BATCH, row).scalar_one()
+        return ids
 
 
 _COLUMNS = (
