@@ -6,14 +6,32 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
+from sqlalchemy.exc import DBAPIError
+
+COPIED_MIN = 20
+"""Fewer rows than this are as fast as statements, which take one exchange and not three."""
 
 
 def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
     """Write rows as they are: they hold nothing that a driver would have to be told of. Gives whether there are any."""
     if rows:
-        dialect = connection.dialect
-        mark = "?" if dialect.paramstyle == "qmark" else "%s"
-        names = ", ".join(map(dialect.identifier_preparer.quote, columns))
-        values = ", ".join([mark] * len(columns))
-        connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({values})", list(rows))
+        names = ", ".join(map(connection.dialect.identifier_preparer.quote, columns))
+        if connection.dialect.name == "postgresql" and len(rows) >= COPIED_MIN:
+            _copy(connection, f"COPY {table.name} ({names}) FROM STDIN", rows)
+        else:
+            mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+            marks = ", ".join([mark] * len(columns))
+            connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", list(rows))
     return bool(rows)
+
+
+def _copy(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """PostgreSQL takes a stream of rows for far less than as many statements. Raises what a statement would raise."""
+    errors: type[Exception] = connection.dialect.loaded_dbapi.Error
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except errors as error:
+        raise DBAPIError.instance(statement, None, error, errors, dialect=connection.dialect) from error
