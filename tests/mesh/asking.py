@@ -23,7 +23,7 @@ from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
-from suanmesh.type.v1 import money_pb2, signed_pb2
+from suanmesh.type.v1 import money_pb2, signed_pb2, trust_pb2
 from suanmesh_chassis.ca import NodeCa, agent_server_name, server_name, write_identity
 from suanmesh_chassis.identity import agent_id, service_id, user_id
 from suanmesh_chassis.signing import load_signer
@@ -149,6 +149,8 @@ ROWS: dict[str, Row] = {
     "EnrolSite": lambda w, who: registry.EnrolSiteRequest(token="x.y", site_id="new"),
     "GetSite": lambda w, who: registry.GetSiteRequest(name=f"sites/{HOME}"),
     "ListSites": lambda w, who: registry.ListSitesRequest(),
+    "GetTrustBundle": lambda w, who: registry.GetTrustBundleRequest(),
+    "SetNodeTrust": lambda w, who: registry.SetNodeTrustRequest(trust=trust_pb2.NodeTrust(name="nodes/nobody")),
     "RotateSigningKey": lambda w, who: registry.RotateSigningKeyRequest(rotation=_rotation(w)),
     "RegisterPools": lambda w, who: registry.RegisterPoolsRequest(descriptors=[w.pool.signed_descriptor]),
     "GetPool": lambda w, who: registry.GetPoolRequest(name=w.pool.name),

@@ -6,6 +6,7 @@ for half its lifetime, and taken that long before it was issued. Beyond that, ca
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -65,8 +66,9 @@ class Minter:
 class Assertions:
     """Checks assertions for one service; each is verified once."""
 
-    def __init__(self, node: str, area: str, keys: Keys, clock: Clock) -> None:
+    def __init__(self, node: str, area: str, keys: Keys, clock: Clock, peers: Collection[str] = ()) -> None:
         self._node = node
+        self._peers = peers
         self._area = area
         self._gateway = service_id(node, "gateway")
         self._keys = keys
@@ -116,7 +118,7 @@ class Assertions:
             raise _invalid("it is not signed by a gateway of this node")
         if claim.audience != self._area:
             raise _invalid(f"it is meant for {claim.audience[:64]!r}")
-        caller = caller_of(claim.principal, self._node) if claim.principal else Caller()
+        caller = caller_of(claim.principal, self._node, self._peers) if claim.principal else Caller()
         if set(claim.roles) != caller.roles or claim.party != caller.party:
             raise _invalid("its roles are not those of its principal")
         expires = claim.expire_time.ToDatetime(UTC)

@@ -26,7 +26,7 @@ class Caller:
     site: str = ""
     """`sites/{s}` an agent speaks for; empty for anybody else."""
     roles: frozenset[str] = frozenset()
-    """`user`, `operator`, `agent`, `service`; `anyone` is implied."""
+    """`user`, `operator`, `agent`, `service`, or `peer` for a service of another node; `anyone` is implied."""
 
 
 @dataclass(slots=True, eq=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
 
 from suanmesh_chassis.call import Caller
+from suanmesh_chassis.trust import Trust
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import ID_PATTERN
 from suanmesh_kernel.refusals import Unauthenticated
@@ -33,11 +34,22 @@ def user_id(node: str, party: str, user: str) -> str:
     return f"spiffe://{node}/party/{party}/user/{user}"
 
 
-def caller_of(principal: str, node: str) -> Caller:
-    """Who a SPIFFE id of `node` names. Raises Unauthenticated (`IDENTITY_MISSING`) where it names nobody."""
+def service_area(principal: str, node: str) -> str:
+    """The area of the service of `node` that a SPIFFE id names; empty where it names none."""
+    kind, _, area = principal.removeprefix(f"spiffe://{node}/").partition("/")
+    return area if principal.startswith("spiffe://") and kind == "service" and _is_area(area) else ""
+
+
+def caller_of(principal: str, node: str, peers: Collection[str] = ()) -> Caller:
+    """Who a SPIFFE id of `node`, or of a service of one of its `peers`, names.
+
+    Raises Unauthenticated (`IDENTITY_MISSING`) where it names nobody.
+    """
     trust_domain, _, path = principal.removeprefix("spiffe://").partition("/")
+    if trust_domain in peers and service_area(principal, trust_domain):
+        return Caller(principal, roles=frozenset(("peer",)))
     match path.split("/") if principal.startswith("spiffe://") and trust_domain == node else []:
-        case ["service", area] if area.replace("_", "").isalpha():
+        case ["service", area] if _is_area(area):
             return Caller(principal, roles=frozenset(("service",)))
         case ["site", site, "agent"] if ID_PATTERN.fullmatch(site):
             return Caller(principal, site=f"sites/{site}", roles=frozenset(("agent",)))
@@ -46,6 +58,10 @@ def caller_of(principal: str, node: str) -> Caller:
             roles = ("user", "operator") if name == OPERATOR_PARTY else ("user",)
             return Caller(principal, party=name, roles=frozenset(roles))
     raise Unauthenticated("IDENTITY_MISSING", f"{principal[:200]!r} names nobody of node {node}", node=node)
+
+
+def _is_area(text: str) -> bool:
+    return text.replace("_", "").isalpha()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +73,17 @@ class _Known:
 class Certificates:
     """Reads the caller off the certificate of a connection; each certificate is parsed once."""
 
-    def __init__(self, node: str, clock: Clock) -> None:
+    def __init__(self, node: str, trust: Trust, clock: Clock) -> None:
         self._node = node
+        self._trust = trust
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
 
     def caller(self, auth_context: Mapping[str, Iterable[bytes]]) -> Caller:
         """Who is at the other end; NOBODY where no certificate was asked for.
 
-        Raises Unauthenticated (`IDENTITY_MISSING`) where the certificate names nobody of this node, or has expired
-        since the connection was made.
+        Raises Unauthenticated (`IDENTITY_MISSING`) where the certificate names nobody who is believed, is issued by
+        another node's authority, or has expired since the connection was made.
         """
         pem = next(iter(auth_context.get("x509_pem_cert", ())), b"")
         if not pem:
@@ -83,7 +100,8 @@ class Certificates:
         ids = spiffe_ids(certificate)
         if len(ids) != 1:
             raise Unauthenticated("IDENTITY_MISSING", f"the certificate holds {len(ids)} SPIFFE ids, not one")
-        known = _Known(caller_of(ids[0], self._node), certificate.not_valid_after_utc)
+        caller = caller_of(ids[0], self._node, self._trust.peers)
+        known = _Known(caller, self._trust.until(certificate, caller.principal, self._clock.now()))
         if len(self._known) >= _KNOWN_CERTIFICATES_MAX:
             self._known.clear()
         self._known[pem] = known

@@ -38,6 +38,7 @@ _CLASSES = (
     ("agent", CallerClass.AGENT),
     ("operator", CallerClass.OPERATOR),
     ("user", CallerClass.USER),
+    ("peer", CallerClass.USER),
 )
 """By role; whoever has several is counted by the first."""
 

@@ -39,6 +39,8 @@ class TlsFiles:
     certificate: bytes
     key: bytes
     ca: bytes
+    peers: bytes = b""
+    """Authorities of other nodes whose services may call."""
 
     @classmethod
     def load(cls, folder: Path) -> TlsFiles:
@@ -48,7 +50,7 @@ class TlsFiles:
     def server_credentials(self, *, client_certificate: bool) -> grpc.ServerCredentials:
         """With a client certificate asked for, a caller without a valid one does not get through the handshake."""
         chain = self.certificate + self.ca
-        roots = self.ca if client_certificate else None
+        roots = self.ca + self.peers if client_certificate else None
         return grpc.ssl_server_credentials([(self.key, chain)], roots, require_client_auth=client_certificate)
 
 

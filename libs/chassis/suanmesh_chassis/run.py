@@ -24,6 +24,7 @@ from suanmesh_chassis.parts import Parts, ServiceContext
 from suanmesh_chassis.private import keep_private, private_folder, tighten
 from suanmesh_chassis.process import open_process
 from suanmesh_chassis.settings import Common, load
+from suanmesh_chassis.trust import load_trust
 from suanmesh_etcd3 import Tls as EtcdTls
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.clock import SystemClock, system_rng
@@ -79,8 +80,8 @@ def main(
     try:
         common = load(Common, "SUANMESH_", environment)
         own = load(settings, f"SUANMESH_{area.upper()}_", environment)
-        TlsFiles.load(common.tls_dir)
-    except (Refusal, OSError) as problem:
+        load_trust(common.tls_dir, common.node, TlsFiles.load(common.tls_dir).ca)
+    except (Refusal, OSError, ValueError) as problem:
         print(f"settings: {problem}", file=sys.stderr)
         return EXIT_SETTINGS
     if arguments:

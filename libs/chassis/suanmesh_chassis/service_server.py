@@ -17,6 +17,7 @@ from suanmesh_chassis.probes import Probes
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.server import Router, Server
 from suanmesh_chassis.serving import Rules
+from suanmesh_chassis.trust import Trust
 from suanmesh_kernel.refusals import Refusal, Unavailable
 
 
@@ -31,8 +32,9 @@ class ServiceServer:
     def __init__(self, process: Process, keys: Keys | None = None, not_yet: Callable[[], Refusal] = not_ready) -> None:
         """Without `keys` nobody passes callers on to this process, as is the case for an agent."""
         common = process.common
-        certificates = Certificates(common.node, process.clock)
-        assertions = Assertions(common.node, process.area, keys or FixedKeys(), process.clock)
+        trust = process.trust or Trust(common.node, process.tls.ca)
+        certificates = Certificates(common.node, trust, process.clock)
+        assertions = Assertions(common.node, process.area, keys or FixedKeys(), process.clock, trust.peers)
         admission = Admission(certificates, assertions, process.clock)
         limits, stall = Limits(common), Patience(common.stream_stall_s)
         self._rules, self._term_rules, self._probe_rules = (

@@ -34,6 +34,7 @@ from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.dataset_pb2 import Dataset
 from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh.type.v1.store_mark_pb2 import StoreMark
+from suanmesh.type.v1.trust_pb2 import NodeTrust
 
 M = TypeVar("M", bound=Message)
 
@@ -71,6 +72,7 @@ PARTIES = Kind("registry", "parties", Party)
 SITES = Kind("registry", "sites", Site)
 POOLS = Kind("registry", "pools", Pool)
 JOIN_TOKENS = Kind("registry", "join_tokens", JoinTokenRecord)
+TRUSTED_NODES = Kind("registry", "trusted_nodes", NodeTrust)
 JOBS = Kind("scheduler", "jobs", Job)
 PLACEMENTS = Kind("scheduler", "placements", Placement)
 LINKS = Kind("network_orchestrator", "links", Link)

@@ -17,6 +17,7 @@ from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.service import Dependencies, RegistryService
 from suanmesh_registry.settings import RegistrySettings
 from suanmesh_registry.signing_keys import SigningKeys
+from suanmesh_registry.trusted_nodes import TrustedNodes
 from suanmesh_store import Store
 
 
@@ -56,8 +57,8 @@ def lead(
     certifier, key_days = Certifier(ca, node, settings.certificate_days), settings.signing_key_days
     enrolment = Enrolment(node, store, mirrors, certifier, clock, caps, key_days)
     registrar = Registrar(store, mirrors, node, clock, rng, caps)
-    keys = SigningKeys(store, clock, key_days)
-    given = Dependencies(store, clock, mirrors, catalogue, presence, enrolment, registrar, keys, bounds, caps)
+    keys, nodes = SigningKeys(store, clock, key_days), TrustedNodes(node, store, ca, clock)
+    given = Dependencies(store, clock, mirrors, catalogue, presence, enrolment, registrar, keys, nodes, bounds, caps)
     return Registry(mirrors, catalogue, presence, liveness, RegistryService(given))
 
 

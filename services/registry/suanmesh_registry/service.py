@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from suanmesh.registry.v1 import party_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
+from suanmesh.type.v1 import trust_pb2
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock
@@ -23,6 +24,7 @@ from suanmesh_registry.presence import Presence
 from suanmesh_registry.reads import RegistryReads, party_of, site_of
 from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.signing_keys import SigningKeys
+from suanmesh_registry.trusted_nodes import TrustedNodes
 from suanmesh_store import Conflict, Create, Held, Store, Update
 from suanmesh_store.layout import PARTIES
 
@@ -42,6 +44,7 @@ class Dependencies:
     enrolment: Enrolment
     registrar: Registrar
     signing_keys: SigningKeys
+    trusted_nodes: TrustedNodes
     bounds: Bounds
     caps: Caps
 
@@ -91,6 +94,12 @@ class RegistryService(RegistryReads):
 
     async def EnrolSite(self, request: pb.EnrolSiteRequest, call: Call) -> pb.EnrolSiteResponse:
         return await self._enrolment.enrol(request, call)
+
+    async def GetTrustBundle(self, request: pb.GetTrustBundleRequest, call: Call) -> trust_pb2.TrustBundle:
+        return await self._given.trusted_nodes.bundle()
+
+    async def SetNodeTrust(self, request: pb.SetNodeTrustRequest, call: Call) -> trust_pb2.NodeTrust:
+        return await self._given.trusted_nodes.set(request.trust, call)
 
     async def RotateSigningKey(self, request: pb.RotateSigningKeyRequest, call: Call) -> site_pb2.Site:
         return wire.shown(await self._given.signing_keys.rotated(request.rotation, call))

@@ -16,6 +16,7 @@ from suanmesh.type.v1 import signed_pb2
 from suanmesh_chassis.ca import NodeCa, write_identity
 from suanmesh_chassis.identity import Certificates, agent_id, caller_of, service_id, spiffe_ids, user_id
 from suanmesh_chassis.signing import Signer, load_signer, new_signing_key, verify
+from suanmesh_chassis.trust import Trust
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import InvalidArgument, Unauthenticated
 
@@ -109,8 +110,9 @@ def test_a_strange_spiffe_id_is_nobody(principal: str) -> None:
 def test_a_certificate_that_expires_on_an_open_connection_ends_its_rights() -> None:
     """A connection may live for months; its certificate must not live as long."""
     clock = HandClock()
-    issued = NodeCa.create("demo", clock).issue(user_id("demo", "acme", "ann"), days=1)
-    certificates = Certificates("demo", clock)
+    ca = NodeCa.create("demo", clock)
+    issued = ca.issue(user_id("demo", "acme", "ann"), days=1)
+    certificates = Certificates("demo", Trust("demo", ca.pem), clock)
     presented = {"x509_pem_cert": [issued.certificate]}
 
     assert certificates.caller(presented).party == "parties/acme"

@@ -64,6 +64,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """FAILED_PRECONDITION: the signing key was registered before, and has lapsed at `valid_until`."""
     REASON_SIGNING_KEYS_TOO_MANY: _Reason.ValueType  # 21
     """RESOURCE_EXHAUSTED: the site has as many signing keys as are kept, at most `most`; the oldest is let go a week after it lapsed."""
+    REASON_NODES_TOO_MANY: _Reason.ValueType  # 22
+    """RESOURCE_EXHAUSTED: the node believes as many others as it may; `most` says how many that is."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the registry refused."""
@@ -110,3 +112,5 @@ REASON_SIGNING_KEY_LAPSED: Reason.ValueType  # 20
 """FAILED_PRECONDITION: the signing key was registered before, and has lapsed at `valid_until`."""
 REASON_SIGNING_KEYS_TOO_MANY: Reason.ValueType  # 21
 """RESOURCE_EXHAUSTED: the site has as many signing keys as are kept, at most `most`; the oldest is let go a week after it lapsed."""
+REASON_NODES_TOO_MANY: Reason.ValueType  # 22
+"""RESOURCE_EXHAUSTED: the node believes as many others as it may; `most` says how many that is."""

@@ -29,9 +29,10 @@ from suanmesh.registry.v1 import site_pb2 as suanmesh_dot_registry_dot_v1_dot_si
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_semantics__pb2
 from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__pb2
+from suanmesh.type.v1 import trust_pb2 as suanmesh_dot_type_dot_v1_dot_trust__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+suanmesh/registry/v1/registry_service.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a suanmesh/registry/v1/party.proto\x1a\x1fsuanmesh/registry/v1/pool.proto\x1a\x1fsuanmesh/registry/v1/site.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"\x93\x01\n\x12\x43reatePartyRequest\x12 \n\x08party_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07partyId\x12\x31\n\x05party\x18\x02 \x01(\x0b\x32\x1b.suanmesh.registry.v1.PartyR\x05party\x12(\n\nrequest_id\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\",\n\x0fGetPartyRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"[\n\x12ListPartiesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x82\x01\n\x13ListPartiesResponse\x12<\n\x07parties\x18\x01 \x03(\x0b\x32\x1b.suanmesh.registry.v1.PartyB\x05\xd0\xda\x18\xe8\x07R\x07parties\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"w\n\x14SetPublishersRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12)\n\npublishers\x18\x02 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18\x64R\npublishers\x12\x19\n\x04\x65tag\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"t\n\x16\x43reateJoinTokenRequest\x12\x1b\n\x05party\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x13\n\x05ttl_s\x18\x02 \x01(\x03R\x04ttlS\x12(\n\nrequest_id\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\"e\n\tJoinToken\x12\x1b\n\x05token\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x04R\x05token\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\xc7\x01\n\x10\x45nrolSiteRequest\x12\x1b\n\x05token\x18\x01 \x01(\tB\x05\xc8\xda\x18\xc0\x0cR\x05token\x12\x1e\n\x07site_id\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06siteId\x12.\n\x04site\x18\x03 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12\x1f\n\x07\x63sr_der\x18\x04 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x06\x63srDer\x12%\n\x0bsigning_key\x18\x05 \x01(\x0c\x42\x04\xc8\xda\x18@R\nsigningKey\"\x93\x01\n\x11\x45nrolSiteResponse\x12.\n\x04site\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12/\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x0e\x63\x65rtificatePem\x12\x1d\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x05\x63\x61Pem\"O\n\x17RotateSigningKeyRequest\x12\x34\n\x08rotation\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x08rotation\"+\n\x0eGetSiteRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"Y\n\x10ListSitesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"{\n\x11ListSitesResponse\x12\x37\n\x05sites\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteB\x05\xd0\xda\x18\xe8\x07R\x05sites\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"X\n\x14RegisterPoolsRequest\x12@\n\x0b\x64\x65scriptors\x18\x01 \x03(\x0b\x32\x18.suanmesh.type.v1.SignedB\x04\xd0\xda\x18\x64R\x0b\x64\x65scriptors\"O\n\x15RegisterPoolsResponse\x12\x36\n\x05pools\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolB\x04\xd0\xda\x18\x64R\x05pools\"+\n\x0eGetPoolRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"~\n\x12SearchPoolsRequest\x12!\n\x06\x66ilter\x18\x01 \x01(\tB\t\xc8\xda\x18\xc0>\xd8\xda\x18\x01R\x06\x66ilter\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x82\x01\n\x13SearchPoolsResponse\x12<\n\x05pools\x18\x01 \x03(\x0b\x32\x1f.suanmesh.registry.v1.FoundPoolB\x05\xd0\xda\x18\xe8\x07R\x05pools\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\xb3\x01\n\tFoundPool\x12.\n\x04pool\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.PoolR\x04pool\x12\x35\n\x05state\x18\x02 \x01(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateR\x05state\x12?\n\x08liveness\x18\x03 \x01(\x0e\x32#.suanmesh.registry.v1.Site.LivenessR\x08liveness\"A\n\x11WatchPoolsRequest\x12,\n\x0cresume_token\x18\x01 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"\xdf\x02\n\x12WatchPoolsResponse\x12\x41\n\x04kind\x18\x01 \x01(\x0e\x32-.suanmesh.registry.v1.WatchPoolsResponse.KindR\x04kind\x12\x38\n\x05pools\x18\x02 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolB\x06\xd0\xda\x18\xa0\x8d\x06R\x05pools\x12\x38\n\x05sites\x18\x03 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteB\x06\xd0\xda\x18\xa0\x8d\x06R\x05sites\x12%\n\x07\x64\x65leted\x18\x04 \x03(\tB\x0b\xc8\xda\x18\x80\x02\xd0\xda\x18\xa0\x8d\x06R\x07\x64\x65leted\x12,\n\x0cresume_token\x18\x05 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"=\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_RESET\x10\x01\x12\x0f\n\x0bKIND_CHANGE\x10\x02\"\x99\x01\n\x12ReportStateRequest\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12;\n\x05pools\x18\x02 \x03(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateB\x04\xd0\xda\x18\x64R\x05pools\x12*\n\rdata_endpoint\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x03R\x0c\x64\x61taEndpoint\"O\n\x13ReportStateResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12\x1c\n\nrun_for_ms\x18\x02 \x01(\x03R\x08runForMs2\xa4\x0c\n\x0fRegistryService\x12\x65\n\x0b\x43reateParty\x12(.suanmesh.registry.v1.CreatePartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x03\x18\x01 \x01(\x02\x12\x61\n\x08GetParty\x12%.suanmesh.registry.v1.GetPartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12t\n\x0bListParties\x12(.suanmesh.registry.v1.ListPartiesRequest\x1a).suanmesh.registry.v1.ListPartiesResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x03\x05\x10\x01\x18\x01 \x01(\x01\x12j\n\rSetPublishers\x12*.suanmesh.registry.v1.SetPublishersRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x02\x18\x01 \x02(\x02\x12q\n\x0f\x43reateJoinToken\x12,.suanmesh.registry.v1.CreateJoinTokenRequest\x1a\x1f.suanmesh.registry.v1.JoinToken\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x03\x18\x01 \x01(\x02\x12m\n\tEnrolSite\x12&.suanmesh.registry.v1.EnrolSiteRequest\x1a\'.suanmesh.registry.v1.EnrolSiteResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x01\x10\x02\x18\x01 \x01(\x02\x12n\n\x10RotateSigningKey\x12-.suanmesh.registry.v1.RotateSigningKeyRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12_\n\x07GetSite\x12$.suanmesh.registry.v1.GetSiteRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12p\n\tListSites\x12&.suanmesh.registry.v1.ListSitesRequest\x1a\'.suanmesh.registry.v1.ListSitesResponse\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12y\n\rRegisterPools\x12*.suanmesh.registry.v1.RegisterPoolsRequest\x1a+.suanmesh.registry.v1.RegisterPoolsResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12_\n\x07GetPool\x12$.suanmesh.registry.v1.GetPoolRequest\x1a\x1a.suanmesh.registry.v1.Pool\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12u\n\x0bSearchPools\x12(.suanmesh.registry.v1.SearchPoolsRequest\x1a).suanmesh.registry.v1.SearchPoolsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x01(\x02\x12t\n\nWatchPools\x12\'.suanmesh.registry.v1.WatchPoolsRequest\x1a(.suanmesh.registry.v1.WatchPoolsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x04\x18\x01 \x01(\x01\x30\x01\x12w\n\x0bReportState\x12(.suanmesh.registry.v1.ReportStateRequest\x1a).suanmesh.registry.v1.ReportStateResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x02(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+suanmesh/registry/v1/registry_service.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a suanmesh/registry/v1/party.proto\x1a\x1fsuanmesh/registry/v1/pool.proto\x1a\x1fsuanmesh/registry/v1/site.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\x1a\x1csuanmesh/type/v1/trust.proto\"\x93\x01\n\x12\x43reatePartyRequest\x12 \n\x08party_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07partyId\x12\x31\n\x05party\x18\x02 \x01(\x0b\x32\x1b.suanmesh.registry.v1.PartyR\x05party\x12(\n\nrequest_id\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\",\n\x0fGetPartyRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"[\n\x12ListPartiesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x82\x01\n\x13ListPartiesResponse\x12<\n\x07parties\x18\x01 \x03(\x0b\x32\x1b.suanmesh.registry.v1.PartyB\x05\xd0\xda\x18\xe8\x07R\x07parties\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"w\n\x14SetPublishersRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12)\n\npublishers\x18\x02 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18\x64R\npublishers\x12\x19\n\x04\x65tag\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"t\n\x16\x43reateJoinTokenRequest\x12\x1b\n\x05party\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x13\n\x05ttl_s\x18\x02 \x01(\x03R\x04ttlS\x12(\n\nrequest_id\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\"e\n\tJoinToken\x12\x1b\n\x05token\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x04R\x05token\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\xc7\x01\n\x10\x45nrolSiteRequest\x12\x1b\n\x05token\x18\x01 \x01(\tB\x05\xc8\xda\x18\xc0\x0cR\x05token\x12\x1e\n\x07site_id\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06siteId\x12.\n\x04site\x18\x03 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12\x1f\n\x07\x63sr_der\x18\x04 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x06\x63srDer\x12%\n\x0bsigning_key\x18\x05 \x01(\x0c\x42\x04\xc8\xda\x18@R\nsigningKey\"\x93\x01\n\x11\x45nrolSiteResponse\x12.\n\x04site\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12/\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x0e\x63\x65rtificatePem\x12\x1d\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x05\x63\x61Pem\"O\n\x17RotateSigningKeyRequest\x12\x34\n\x08rotation\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x08rotation\"\x17\n\x15GetTrustBundleRequest\"H\n\x13SetNodeTrustRequest\x12\x31\n\x05trust\x18\x01 \x01(\x0b\x32\x1b.suanmesh.type.v1.NodeTrustR\x05trust\"+\n\x0eGetSiteRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"Y\n\x10ListSitesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"{\n\x11ListSitesResponse\x12\x37\n\x05sites\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteB\x05\xd0\xda\x18\xe8\x07R\x05sites\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"X\n\x14RegisterPoolsRequest\x12@\n\x0b\x64\x65scriptors\x18\x01 \x03(\x0b\x32\x18.suanmesh.type.v1.SignedB\x04\xd0\xda\x18\x64R\x0b\x64\x65scriptors\"O\n\x15RegisterPoolsResponse\x12\x36\n\x05pools\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolB\x04\xd0\xda\x18\x64R\x05pools\"+\n\x0eGetPoolRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"~\n\x12SearchPoolsRequest\x12!\n\x06\x66ilter\x18\x01 \x01(\tB\t\xc8\xda\x18\xc0>\xd8\xda\x18\x01R\x06\x66ilter\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x82\x01\n\x13SearchPoolsResponse\x12<\n\x05pools\x18\x01 \x03(\x0b\x32\x1f.suanmesh.registry.v1.FoundPoolB\x05\xd0\xda\x18\xe8\x07R\x05pools\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\xb3\x01\n\tFoundPool\x12.\n\x04pool\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.PoolR\x04pool\x12\x35\n\x05state\x18\x02 \x01(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateR\x05state\x12?\n\x08liveness\x18\x03 \x01(\x0e\x32#.suanmesh.registry.v1.Site.LivenessR\x08liveness\"A\n\x11WatchPoolsRequest\x12,\n\x0cresume_token\x18\x01 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"\xdf\x02\n\x12WatchPoolsResponse\x12\x41\n\x04kind\x18\x01 \x01(\x0e\x32-.suanmesh.registry.v1.WatchPoolsResponse.KindR\x04kind\x12\x38\n\x05pools\x18\x02 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolB\x06\xd0\xda\x18\xa0\x8d\x06R\x05pools\x12\x38\n\x05sites\x18\x03 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteB\x06\xd0\xda\x18\xa0\x8d\x06R\x05sites\x12%\n\x07\x64\x65leted\x18\x04 \x03(\tB\x0b\xc8\xda\x18\x80\x02\xd0\xda\x18\xa0\x8d\x06R\x07\x64\x65leted\x12,\n\x0cresume_token\x18\x05 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"=\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_RESET\x10\x01\x12\x0f\n\x0bKIND_CHANGE\x10\x02\"\x99\x01\n\x12ReportStateRequest\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12;\n\x05pools\x18\x02 \x03(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateB\x04\xd0\xda\x18\x64R\x05pools\x12*\n\rdata_endpoint\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x03R\x0c\x64\x61taEndpoint\"O\n\x13ReportStateResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12\x1c\n\nrun_for_ms\x18\x02 \x01(\x03R\x08runForMs2\xfe\r\n\x0fRegistryService\x12\x65\n\x0b\x43reateParty\x12(.suanmesh.registry.v1.CreatePartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x03\x18\x01 \x01(\x02\x12\x61\n\x08GetParty\x12%.suanmesh.registry.v1.GetPartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12t\n\x0bListParties\x12(.suanmesh.registry.v1.ListPartiesRequest\x1a).suanmesh.registry.v1.ListPartiesResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x03\x05\x10\x01\x18\x01 \x01(\x01\x12j\n\rSetPublishers\x12*.suanmesh.registry.v1.SetPublishersRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x02\x18\x01 \x02(\x02\x12q\n\x0f\x43reateJoinToken\x12,.suanmesh.registry.v1.CreateJoinTokenRequest\x1a\x1f.suanmesh.registry.v1.JoinToken\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x03\x18\x01 \x01(\x02\x12m\n\tEnrolSite\x12&.suanmesh.registry.v1.EnrolSiteRequest\x1a\'.suanmesh.registry.v1.EnrolSiteResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x01\x10\x02\x18\x01 \x01(\x02\x12n\n\x10RotateSigningKey\x12-.suanmesh.registry.v1.RotateSigningKeyRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12o\n\x0eGetTrustBundle\x12+.suanmesh.registry.v1.GetTrustBundleRequest\x1a\x1d.suanmesh.type.v1.TrustBundle\"\x11\xaa\xd4\x18\r\n\x03\x03\x05\x06\x10\x01\x18\x01 \x01(\x02\x12g\n\x0cSetNodeTrust\x12).suanmesh.registry.v1.SetNodeTrustRequest\x1a\x1b.suanmesh.type.v1.NodeTrust\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x02\x18\x01 \x01(\x02\x12_\n\x07GetSite\x12$.suanmesh.registry.v1.GetSiteRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12p\n\tListSites\x12&.suanmesh.registry.v1.ListSitesRequest\x1a\'.suanmesh.registry.v1.ListSitesResponse\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12y\n\rRegisterPools\x12*.suanmesh.registry.v1.RegisterPoolsRequest\x1a+.suanmesh.registry.v1.RegisterPoolsResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12_\n\x07GetPool\x12$.suanmesh.registry.v1.GetPoolRequest\x1a\x1a.suanmesh.registry.v1.Pool\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12u\n\x0bSearchPools\x12(.suanmesh.registry.v1.SearchPoolsRequest\x1a).suanmesh.registry.v1.SearchPoolsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x01(\x02\x12t\n\nWatchPools\x12\'.suanmesh.registry.v1.WatchPoolsRequest\x1a(.suanmesh.registry.v1.WatchPoolsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x04\x18\x01 \x01(\x01\x30\x01\x12w\n\x0bReportState\x12(.suanmesh.registry.v1.ReportStateRequest\x1a).suanmesh.registry.v1.ReportStateResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x02(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -124,6 +125,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTRYSERVICE'].methods_by_name['EnrolSite']._serialized_options = b'\252\324\030\013\n\001\001\020\002\030\001 \001(\002'
   _globals['_REGISTRYSERVICE'].methods_by_name['RotateSigningKey']._loaded_options = None
   _globals['_REGISTRYSERVICE'].methods_by_name['RotateSigningKey']._serialized_options = b'\252\324\030\013\n\001\004\020\002\030\001 \002(\002'
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetTrustBundle']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetTrustBundle']._serialized_options = b'\252\324\030\r\n\003\003\005\006\020\001\030\001 \001(\002'
+  _globals['_REGISTRYSERVICE'].methods_by_name['SetNodeTrust']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['SetNodeTrust']._serialized_options = b'\252\324\030\013\n\001\003\020\002\030\001 \001(\002'
   _globals['_REGISTRYSERVICE'].methods_by_name['GetSite']._loaded_options = None
   _globals['_REGISTRYSERVICE'].methods_by_name['GetSite']._serialized_options = b'\252\324\030\016\n\004\002\003\004\005\020\001\030\001 \001(\001'
   _globals['_REGISTRYSERVICE'].methods_by_name['ListSites']._loaded_options = None
@@ -138,54 +143,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTRYSERVICE'].methods_by_name['WatchPools']._serialized_options = b'\252\324\030\r\n\003\002\003\005\020\004\030\001 \001(\001'
   _globals['_REGISTRYSERVICE'].methods_by_name['ReportState']._loaded_options = None
   _globals['_REGISTRYSERVICE'].methods_by_name['ReportState']._serialized_options = b'\252\324\030\013\n\001\004\020\004\030\001 \002(\002'
-  _globals['_CREATEPARTYREQUEST']._serialized_start=299
-  _globals['_CREATEPARTYREQUEST']._serialized_end=446
-  _globals['_GETPARTYREQUEST']._serialized_start=448
-  _globals['_GETPARTYREQUEST']._serialized_end=492
-  _globals['_LISTPARTIESREQUEST']._serialized_start=494
-  _globals['_LISTPARTIESREQUEST']._serialized_end=585
-  _globals['_LISTPARTIESRESPONSE']._serialized_start=588
-  _globals['_LISTPARTIESRESPONSE']._serialized_end=718
-  _globals['_SETPUBLISHERSREQUEST']._serialized_start=720
-  _globals['_SETPUBLISHERSREQUEST']._serialized_end=839
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=841
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=957
-  _globals['_JOINTOKEN']._serialized_start=959
-  _globals['_JOINTOKEN']._serialized_end=1060
-  _globals['_ENROLSITEREQUEST']._serialized_start=1063
-  _globals['_ENROLSITEREQUEST']._serialized_end=1262
-  _globals['_ENROLSITERESPONSE']._serialized_start=1265
-  _globals['_ENROLSITERESPONSE']._serialized_end=1412
-  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_start=1414
-  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_end=1493
-  _globals['_GETSITEREQUEST']._serialized_start=1495
-  _globals['_GETSITEREQUEST']._serialized_end=1538
-  _globals['_LISTSITESREQUEST']._serialized_start=1540
-  _globals['_LISTSITESREQUEST']._serialized_end=1629
-  _globals['_LISTSITESRESPONSE']._serialized_start=1631
-  _globals['_LISTSITESRESPONSE']._serialized_end=1754
-  _globals['_REGISTERPOOLSREQUEST']._serialized_start=1756
-  _globals['_REGISTERPOOLSREQUEST']._serialized_end=1844
-  _globals['_REGISTERPOOLSRESPONSE']._serialized_start=1846
-  _globals['_REGISTERPOOLSRESPONSE']._serialized_end=1925
-  _globals['_GETPOOLREQUEST']._serialized_start=1927
-  _globals['_GETPOOLREQUEST']._serialized_end=1970
-  _globals['_SEARCHPOOLSREQUEST']._serialized_start=1972
-  _globals['_SEARCHPOOLSREQUEST']._serialized_end=2098
-  _globals['_SEARCHPOOLSRESPONSE']._serialized_start=2101
-  _globals['_SEARCHPOOLSRESPONSE']._serialized_end=2231
-  _globals['_FOUNDPOOL']._serialized_start=2234
-  _globals['_FOUNDPOOL']._serialized_end=2413
-  _globals['_WATCHPOOLSREQUEST']._serialized_start=2415
-  _globals['_WATCHPOOLSREQUEST']._serialized_end=2480
-  _globals['_WATCHPOOLSRESPONSE']._serialized_start=2483
-  _globals['_WATCHPOOLSRESPONSE']._serialized_end=2834
-  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_start=2773
-  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_end=2834
-  _globals['_REPORTSTATEREQUEST']._serialized_start=2837
-  _globals['_REPORTSTATEREQUEST']._serialized_end=2990
-  _globals['_REPORTSTATERESPONSE']._serialized_start=2992
-  _globals['_REPORTSTATERESPONSE']._serialized_end=3071
-  _globals['_REGISTRYSERVICE']._serialized_start=3074
-  _globals['_REGISTRYSERVICE']._serialized_end=4646
+  _globals['_CREATEPARTYREQUEST']._serialized_start=329
+  _globals['_CREATEPARTYREQUEST']._serialized_end=476
+  _globals['_GETPARTYREQUEST']._serialized_start=478
+  _globals['_GETPARTYREQUEST']._serialized_end=522
+  _globals['_LISTPARTIESREQUEST']._serialized_start=524
+  _globals['_LISTPARTIESREQUEST']._serialized_end=615
+  _globals['_LISTPARTIESRESPONSE']._serialized_start=618
+  _globals['_LISTPARTIESRESPONSE']._serialized_end=748
+  _globals['_SETPUBLISHERSREQUEST']._serialized_start=750
+  _globals['_SETPUBLISHERSREQUEST']._serialized_end=869
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=871
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=987
+  _globals['_JOINTOKEN']._serialized_start=989
+  _globals['_JOINTOKEN']._serialized_end=1090
+  _globals['_ENROLSITEREQUEST']._serialized_start=1093
+  _globals['_ENROLSITEREQUEST']._serialized_end=1292
+  _globals['_ENROLSITERESPONSE']._serialized_start=1295
+  _globals['_ENROLSITERESPONSE']._serialized_end=1442
+  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_start=1444
+  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_end=1523
+  _globals['_GETTRUSTBUNDLEREQUEST']._serialized_start=1525
+  _globals['_GETTRUSTBUNDLEREQUEST']._serialized_end=1548
+  _globals['_SETNODETRUSTREQUEST']._serialized_start=1550
+  _globals['_SETNODETRUSTREQUEST']._serialized_end=1622
+  _globals['_GETSITEREQUEST']._serialized_start=1624
+  _globals['_GETSITEREQUEST']._serialized_end=1667
+  _globals['_LISTSITESREQUEST']._serialized_start=1669
+  _globals['_LISTSITESREQUEST']._serialized_end=1758
+  _globals['_LISTSITESRESPONSE']._serialized_start=1760
+  _globals['_LISTSITESRESPONSE']._serialized_end=1883
+  _globals['_REGISTERPOOLSREQUEST']._serialized_start=1885
+  _globals['_REGISTERPOOLSREQUEST']._serialized_end=1973
+  _globals['_REGISTERPOOLSRESPONSE']._serialized_start=1975
+  _globals['_REGISTERPOOLSRESPONSE']._serialized_end=2054
+  _globals['_GETPOOLREQUEST']._serialized_start=2056
+  _globals['_GETPOOLREQUEST']._serialized_end=2099
+  _globals['_SEARCHPOOLSREQUEST']._serialized_start=2101
+  _globals['_SEARCHPOOLSREQUEST']._serialized_end=2227
+  _globals['_SEARCHPOOLSRESPONSE']._serialized_start=2230
+  _globals['_SEARCHPOOLSRESPONSE']._serialized_end=2360
+  _globals['_FOUNDPOOL']._serialized_start=2363
+  _globals['_FOUNDPOOL']._serialized_end=2542
+  _globals['_WATCHPOOLSREQUEST']._serialized_start=2544
+  _globals['_WATCHPOOLSREQUEST']._serialized_end=2609
+  _globals['_WATCHPOOLSRESPONSE']._serialized_start=2612
+  _globals['_WATCHPOOLSRESPONSE']._serialized_end=2963
+  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_start=2902
+  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_end=2963
+  _globals['_REPORTSTATEREQUEST']._serialized_start=2966
+  _globals['_REPORTSTATEREQUEST']._serialized_end=3119
+  _globals['_REPORTSTATERESPONSE']._serialized_start=3121
+  _globals['_REPORTSTATERESPONSE']._serialized_end=3200
+  _globals['_REGISTRYSERVICE']._serialized_start=3203
+  _globals['_REGISTRYSERVICE']._serialized_end=4993
 # @@protoc_insertion_point(module_scope)

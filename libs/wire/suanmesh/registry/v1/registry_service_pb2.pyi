@@ -13,6 +13,7 @@ from suanmesh.registry.v1 import party_pb2 as party_pb2
 from suanmesh.registry.v1 import pool_pb2 as pool_pb2
 from suanmesh.registry.v1 import site_pb2 as site_pb2
 from suanmesh.type.v1 import signed_pb2 as signed_pb2
+from suanmesh.type.v1 import trust_pb2 as trust_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -295,6 +296,43 @@ class RotateSigningKeyRequest(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["rotation", b"rotation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["rotation", b"rotation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetTrustBundleRequest(message.Message):
+    """Request of GetTrustBundle."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetNodeTrustRequest(message.Message):
+    """Request of SetNodeTrust."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TRUST_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def trust(self) -> trust_pb2.NodeTrust:
+        """The entry; with its etag it must be the one that was read."""
+
+    def __init__(
+        self,
+        *,
+        trust: trust_pb2.NodeTrust | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["trust", b"trust"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,6 +7,7 @@ from suanmesh.registry.v1 import party_pb2 as suanmesh_dot_registry_dot_v1_dot_p
 from suanmesh.registry.v1 import pool_pb2 as suanmesh_dot_registry_dot_v1_dot_pool__pb2
 from suanmesh.registry.v1 import registry_service_pb2 as suanmesh_dot_registry_dot_v1_dot_registry__service__pb2
 from suanmesh.registry.v1 import site_pb2 as suanmesh_dot_registry_dot_v1_dot_site__pb2
+from suanmesh.type.v1 import trust_pb2 as suanmesh_dot_type_dot_v1_dot_trust__pb2
 
 GRPC_GENERATED_VERSION = '1.74.0'
 GRPC_VERSION = grpc.__version__
@@ -73,6 +74,16 @@ class RegistryServiceStub(object):
                 '/suanmesh.registry.v1.RegistryService/RotateSigningKey',
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RotateSigningKeyRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.FromString,
+                _registered_method=True)
+        self.GetTrustBundle = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/GetTrustBundle',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.GetTrustBundleRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_type_dot_v1_dot_trust__pb2.TrustBundle.FromString,
+                _registered_method=True)
+        self.SetNodeTrust = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/SetNodeTrust',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetNodeTrustRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_type_dot_v1_dot_trust__pb2.NodeTrust.FromString,
                 _registered_method=True)
         self.GetSite = channel.unary_unary(
                 '/suanmesh.registry.v1.RegistryService/GetSite',
@@ -203,6 +214,28 @@ class RegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTrustBundle(self, request, context):
+        """Returns whom the node believes: itself, with its authority and the keys that its services sign with at the moment, and
+        the nodes that the operator has named. Other nodes take in what is said of this one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetNodeTrust(self, request, context):
+        """Says what is believed of another node; what was said before is replaced. An entry without authorities and keys ends
+        it. Services read the bundle when they start, from `trust.json` beside their certificate.
+
+        Errors:
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): the node is this one, an authority is none or has no time, a key is none of
+        a service of that node.
+        * `RESOURCE_EXHAUSTED` (`NODES_TOO_MANY`).
+        * `ABORTED` (`ETAG_STALE`): the entry has changed since it was read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSite(self, request, context):
         """Returns one site.
 
@@ -315,6 +348,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.RotateSigningKey,
                     request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RotateSigningKeyRequest.FromString,
                     response_serializer=suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.SerializeToString,
+            ),
+            'GetTrustBundle': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTrustBundle,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.GetTrustBundleRequest.FromString,
+                    response_serializer=suanmesh_dot_type_dot_v1_dot_trust__pb2.TrustBundle.SerializeToString,
+            ),
+            'SetNodeTrust': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetNodeTrust,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetNodeTrustRequest.FromString,
+                    response_serializer=suanmesh_dot_type_dot_v1_dot_trust__pb2.NodeTrust.SerializeToString,
             ),
             'GetSite': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSite,
@@ -543,6 +586,60 @@ class RegistryService(object):
             '/suanmesh.registry.v1.RegistryService/RotateSigningKey',
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RotateSigningKeyRequest.SerializeToString,
             suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTrustBundle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/GetTrustBundle',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.GetTrustBundleRequest.SerializeToString,
+            suanmesh_dot_type_dot_v1_dot_trust__pb2.TrustBundle.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetNodeTrust(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/SetNodeTrust',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetNodeTrustRequest.SerializeToString,
+            suanmesh_dot_type_dot_v1_dot_trust__pb2.NodeTrust.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ from suanmesh.registry.v1 import party_pb2 as party_pb2
 from suanmesh.registry.v1 import pool_pb2 as pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_service_pb2
 from suanmesh.registry.v1 import site_pb2 as site_pb2
+from suanmesh.type.v1 import trust_pb2 as trust_pb2
 import abc as abc_1
 
 
@@ -78,6 +79,20 @@ class RegistryServiceStub:
       * `FAILED_PRECONDITION` (`SIGNING_KEY_LAPSED`): the key was registered before and has lapsed; make another.
       * `RESOURCE_EXHAUSTED` (`SIGNING_KEYS_TOO_MANY`): those of the last week are kept.
       * `NOT_FOUND` (`SITE_UNKNOWN`).
+    """
+    GetTrustBundle: aio.UnaryUnaryMultiCallable[registry_service_pb2.GetTrustBundleRequest, trust_pb2.TrustBundle]
+    """Returns whom the node believes: itself, with its authority and the keys that its services sign with at the moment, and
+    the nodes that the operator has named. Other nodes take in what is said of this one.
+    """
+    SetNodeTrust: aio.UnaryUnaryMultiCallable[registry_service_pb2.SetNodeTrustRequest, trust_pb2.NodeTrust]
+    """Says what is believed of another node; what was said before is replaced. An entry without authorities and keys ends
+    it. Services read the bundle when they start, from `trust.json` beside their certificate.
+
+    Errors:
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): the node is this one, an authority is none or has no time, a key is none of
+        a service of that node.
+      * `RESOURCE_EXHAUSTED` (`NODES_TOO_MANY`).
+      * `ABORTED` (`ETAG_STALE`): the entry has changed since it was read.
     """
     GetSite: aio.UnaryUnaryMultiCallable[registry_service_pb2.GetSiteRequest, site_pb2.Site]
     """Returns one site.
@@ -229,6 +244,32 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
           * `FAILED_PRECONDITION` (`SIGNING_KEY_LAPSED`): the key was registered before and has lapsed; make another.
           * `RESOURCE_EXHAUSTED` (`SIGNING_KEYS_TOO_MANY`): those of the last week are kept.
           * `NOT_FOUND` (`SITE_UNKNOWN`).
+        """
+
+    @abc_1.abstractmethod
+    def GetTrustBundle(
+        self,
+        request: registry_service_pb2.GetTrustBundleRequest,
+        context: aio.ServicerContext[registry_service_pb2.GetTrustBundleRequest, abc.Awaitable[trust_pb2.TrustBundle]],
+    ) -> abc.Awaitable[trust_pb2.TrustBundle]:
+        """Returns whom the node believes: itself, with its authority and the keys that its services sign with at the moment, and
+        the nodes that the operator has named. Other nodes take in what is said of this one.
+        """
+
+    @abc_1.abstractmethod
+    def SetNodeTrust(
+        self,
+        request: registry_service_pb2.SetNodeTrustRequest,
+        context: aio.ServicerContext[registry_service_pb2.SetNodeTrustRequest, abc.Awaitable[trust_pb2.NodeTrust]],
+    ) -> abc.Awaitable[trust_pb2.NodeTrust]:
+        """Says what is believed of another node; what was said before is replaced. An entry without authorities and keys ends
+        it. Services read the bundle when they start, from `trust.json` beside their certificate.
+
+        Errors:
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): the node is this one, an authority is none or has no time, a key is none of
+            a service of that node.
+          * `RESOURCE_EXHAUSTED` (`NODES_TOO_MANY`).
+          * `ABORTED` (`ETAG_STALE`): the entry has changed since it was read.
         """
 
     @abc_1.abstractmethod

@@ -39,6 +39,8 @@ class _RoleEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Role.ValueType], 
     """The agent of a site: spiffe://<node>/site/<s>/agent."""
     ROLE_SERVICE: _Role.ValueType  # 5
     """A service of the node: spiffe://<node>/service/<area>."""
+    ROLE_PEER: _Role.ValueType  # 6
+    """A service of another node that is in the trust bundle: spiffe://<other>/service/<area>."""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
     """Who may call a method."""
@@ -55,6 +57,8 @@ ROLE_AGENT: Role.ValueType  # 4
 """The agent of a site: spiffe://<node>/site/<s>/agent."""
 ROLE_SERVICE: Role.ValueType  # 5
 """A service of the node: spiffe://<node>/service/<area>."""
+ROLE_PEER: Role.ValueType  # 6
+"""A service of another node that is in the trust bundle: spiffe://<other>/service/<area>."""
 
 class _Effect:
     ValueType = typing.NewType("ValueType", builtins.int)
