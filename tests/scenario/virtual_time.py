@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 from itertools import count
 from typing import Any, TypeVar
 
@@ -43,25 +46,52 @@ class NumberedTask(asyncio.Task[Any]):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """The loop. It has no files and no sockets: what a process is to say to another goes through memory."""
+    """The loop. It has no files and no sockets: what a process is to say to another goes through memory.
+
+    Of two timers for the same moment the one that was set first goes first.
+    """
+
+    _ready: deque[asyncio.Handle]
 
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
-        self._selector = self
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._timer_numbers = count()
         self.set_task_factory(_numbered)
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._now
 
-    def select(self, timeout: float | None) -> list[Any]:
-        """Wait, as the base class sees it: jump to the next timer. Raises Deadlock where there is none."""
-        if timeout is None:
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As the base class; a timer that is cancelled stays among the others until its moment has come."""
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heappush(self._timers, (when, next(self._timer_numbers), timer))
+        return timer
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+        """As the base class, which looks for mistakes besides."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def _run_once(self) -> None:
+        """Call what is ready; where nothing is, jump to the next timer. Raises Deadlock where there is none."""
+        ready, timers = self._ready, self._timers
+        while timers and (timers[0][2].cancelled() or timers[0][0] <= self._now or not ready):
+            when, _, timer = heappop(timers)
+            if not timer.cancelled():
+                self._now = max(self._now, when)
+                ready.append(timer)
+        if not ready and not self._stopping:
             raise Deadlock(f"all wait for each other at {self._now:.3f} s:\n" + "\n".join(waiting(self)))
-        if timeout > 0:
-            self._now = max(self._now, self._scheduled[0].when())
-        return []
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
 
     def run_in_executor(self, executor: Executor | None, func: Callable[..., R], *args: Any) -> asyncio.Future[R]:
         """Call `func` in a turn of its own; unless the future is cancelled before that."""
@@ -71,9 +101,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     async def shutdown_default_executor(self) -> None:
         """Nothing: there is none."""
-
-    def _process_events(self, event_list: list[Any]) -> None:
-        """None come."""
 
     def _write_to_self(self) -> None:
         """Nobody sleeps who would have to be woken."""

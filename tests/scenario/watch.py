@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from chaos.books import placement_next
 from chaos.facts import Change
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event
 
 from scenario.findings import Findings
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
@@ -25,16 +26,16 @@ from suanmesh_store.layout import JOBS, PLACEMENTS
 from suanmesh_store.memory import MemoryKeyspace
 
 _JOB, _PLACEMENT = job_pb2.Job.State, placement_pb2.Placement.State
-UNBALANCED = text(
-    "SELECT entry, currency, SUM(amount_micros) FROM postings WHERE id > :seen"
+UNBALANCED = (
+    "SELECT entry, currency, SUM(amount_micros) FROM postings WHERE id > ?"
     " GROUP BY entry, currency HAVING SUM(amount_micros) != 0"
 )
-OVERSPENT = text(
+OVERSPENT = (
     "SELECT name, balance_micros - held_micros FROM accounts WHERE kind != 'FUNDING' AND balance_micros < held_micros"
 )
-OVERCHARGED = text("SELECT name, charged_micros - amount_micros FROM holds WHERE charged_micros > amount_micros")
-READY = text("SELECT 1 FROM sqlite_master WHERE name = 'postings'")
-LAST = text("SELECT COALESCE(MAX(id), 0) FROM postings")
+OVERCHARGED = "SELECT name, charged_micros - amount_micros FROM holds WHERE charged_micros > amount_micros"
+READY = "SELECT 1 FROM sqlite_master WHERE name = 'postings'"
+LAST = "SELECT COALESCE(MAX(id), 0) FROM postings"
 
 
 class WatchedKeyspace(MemoryKeyspace):
@@ -62,7 +63,8 @@ class WatchedKeyspace(MemoryKeyspace):
                 self._placement(revision, PLACEMENTS.name(key), entry)
             elif key.startswith(JOBS.prefix):
                 self._job(JOBS.name(key), entry)
-        self._room()
+        if any(key.startswith(PLACEMENTS.prefix) for key, _ in changes):
+            self._room()
 
     def _job(self, name: str, entry: Entry | None) -> None:
         before = self._jobs.get(name)
@@ -110,22 +112,23 @@ class WatchedKeyspace(MemoryKeyspace):
 def watched_ledgers(findings: Findings) -> Iterator[None]:
     """Look at every transaction of a ledger right before it commits."""
     seen: dict[str, int] = {}
-    changed: dict[str, int] = {}
 
     def look(connection: Connection) -> None:
-        url = str(connection.engine.url)
-        changes = getattr(connection.connection.driver_connection, "total_changes", 0)
-        if not url.endswith("ledger.sqlite") or changed.get(url) == changes or not connection.execute(READY).first():
+        database = connection.engine.url.database or ""
+        if not database.endswith("ledger.sqlite"):
             return
-        changed[url] = changes
+        raw: Any = connection.connection.driver_connection  # statements of the library take ten times as long
+        if raw.total_changes == connection.info.get("looked_at", 0) or not raw.execute(READY).fetchone():
+            return
+        connection.info["looked_at"] = raw.total_changes
         findings.events += 1
-        for entry, currency, amount in connection.execute(UNBALANCED, {"seen": seen.get(url, 0)}):
+        for entry, currency, amount in raw.execute(UNBALANCED, (seen.get(database, 0),)):
             findings.add(f"ENTRY_UNBALANCED: {entry} sums to {amount} {currency}")
-        for account, free in connection.execute(OVERSPENT):
+        for account, free in raw.execute(OVERSPENT):
             findings.add(f"OVERSPENT: {account} has {free} micros free")
-        for hold, beyond in connection.execute(OVERCHARGED):
+        for hold, beyond in raw.execute(OVERCHARGED):
             findings.add(f"CHARGED_BEYOND_HOLD: {hold} by {beyond} micros")
-        seen[url] = int(connection.execute(LAST).scalar_one())
+        [seen[database]] = raw.execute(LAST).fetchone()
 
     event.listen(Engine, "commit", look)
     try:
