@@ -56,9 +56,10 @@ class HoldReconciler:
         self._looked_at = 0
 
     async def run(self) -> None:
-        """Settle all standing holds and forget old answers, and at once those whose final usage has come."""
+        """Settle all standing holds, at once those whose final usage has come, and drop what has had its time."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_finals())
+            tasks.create_task(self._keep_house())
             while True:
                 await self._put_off_where_away(self._look)
                 await asyncio.sleep(self._settings.resync_s)
@@ -69,6 +70,12 @@ class HoldReconciler:
             placements = frozenset(self._metering.finals.take_many(TOGETHER_MAX))
             await self._put_off_where_away(partial(self._look_at, StandingHolds(placements)))
 
+    async def _keep_house(self) -> None:
+        """Each pass takes the pen of the ledger, mostly for nothing: so it is rarer than a look at the holds."""
+        while True:
+            await self._backoff.run("housekeeping", self._drop_what_is_old)
+            await asyncio.sleep(self._settings.housekeeping_s)
+
     async def _put_off_where_away(self, look: Callable[[], Awaitable[None]]) -> None:
         try:
             await look()
@@ -77,7 +84,6 @@ class HoldReconciler:
 
     async def _look(self) -> None:
         await self._look_at(StandingHolds())
-        await self.forget()
         await self._backoff.run("quarantine", self._look_into_quarantine)
 
     async def _look_at(self, which: StandingHolds) -> None:
@@ -88,9 +94,15 @@ class HoldReconciler:
     async def _look_into_quarantine(self) -> None:
         try:
             self._looked_at = await self._metering.look_again(self._looked_at)
-            await self._metering.expire()
         except (Unavailable, Aborted) as refusal:
             log.info("quarantine put off", reason=refusal.reason)
+
+    async def _drop_what_is_old(self) -> None:
+        try:
+            await self.forget()
+            await self._metering.expire()
+        except (Unavailable, Aborted) as refusal:
+            log.info("housekeeping put off", reason=refusal.reason)
 
     async def _settle_each(self, holds: Sequence[Hold]) -> None:
         """Settle some together; a defect is looked for by halves, so that the hold that has it stops no other."""

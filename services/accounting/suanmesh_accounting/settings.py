@@ -19,6 +19,8 @@ class AccountingSettings:
     """The ledger to lead with though another one led the node before; what the other holds is lost."""
     resync_s: float = 2.0
     """How often holds are compared with placements even when nothing was heard, in seconds."""
+    housekeeping_s: float = 20.0
+    """How often answers and records in quarantine that have had their time are dropped, in seconds."""
     late_usage_s: float = 30.0
     """How long after a placement's end its hold waits for missing final usage, in seconds."""
     quote_valid_s: int = 60

@@ -35,7 +35,9 @@ from suanmesh_store.store import KeyspaceStore
 
 AREA = "accounting"
 PATIENCE_S = 10.0
-SETTINGS = AccountingSettings(resync_s=0.05, quarantine_records_max=100, usage_burst=3000, usage_records_per_s=1.0)
+SETTINGS = AccountingSettings(
+    resync_s=0.05, housekeeping_s=0.05, quarantine_records_max=100, usage_burst=3000, usage_records_per_s=1.0
+)
 MIB = 1 << 20
 State = usage_pb2.Hold.State
 Stores = Callable[[str], KeyspaceStore]
