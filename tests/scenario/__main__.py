@@ -7,12 +7,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from scenario import story
 from scenario.play import Outcome, play
 
 SHOWN_MAX = 8
+BRIEF_MAX = 200
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,16 +43,32 @@ def _one(name: str, seed: int) -> int:
 
 
 def _many(runs: list[tuple[str, int]], workers: int) -> int:
-    begun, bad, events, simulated_s = time.monotonic(), 0, 0, 0.0
+    """Play runs side by side; each that finds something wrong has a line as soon as it is over."""
+    begun, events, simulated_s, wrong = time.monotonic(), 0, 0.0, list[str]()
     with ProcessPoolExecutor(workers) as pool:
-        for (name, seed), outcome in zip(runs, pool.map(_played, runs), strict=True):
+        played = {pool.submit(_played, run): run for run in runs}
+        for future in as_completed(played):
+            (name, seed), outcome = played[future], future.result()
             events, simulated_s = events + outcome.events, simulated_s + outcome.simulated_s
             if outcome.violations:
-                bad += 1
-                _tell(name, seed, outcome)
+                wrong.append(f"{name} {seed}")
+                print(f"{_again(name, seed)}  # {_briefly(outcome)}", flush=True)
     took_s = time.monotonic() - begun
-    print(f"{len(runs)} runs, {simulated_s / 3600:.1f} simulated hours in {took_s:.0f} s, {events} events, {bad} wrong")
-    return 1 if bad else 0
+    print(f"{len(runs)} runs, {simulated_s / 3600:.1f} simulated hours in {took_s:.0f} s, {events} events")
+    print(f"{len(wrong)} wrong: {', '.join(sorted(wrong))}" if wrong else "none wrong")
+    return 1 if wrong else 0
+
+
+def _briefly(outcome: Outcome) -> str:
+    """The first violation, on one line; what ended a run says it last."""
+    lines = outcome.violations[0].strip().splitlines()
+    first = lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
+    more = len(outcome.violations) - 1
+    return first[:BRIEF_MAX] + (f" and {more} more" if more else "")
+
+
+def _again(name: str, seed: int) -> str:
+    return f"make test-scenarios WORLD={name} SEED={seed}"
 
 
 def _played(one: tuple[str, int]) -> Outcome:
@@ -72,7 +89,7 @@ def _tell(name: str, seed: int, outcome: Outcome) -> None:
         print(f"{name}, seed {seed}: and {len(outcome.violations) - SHOWN_MAX} more")
     told = f"{outcome.jobs} jobs, {outcome.events} events, {outcome.simulated_s:.0f} s"
     if outcome.violations:
-        print(f"{name}, seed {seed}: {told}; again: make test-scenarios WORLD={name} SEED={seed}")
+        print(f"{name}, seed {seed}: {told}; again: {_again(name, seed)}")
     else:
         print(f"{name}, seed {seed}: {told}; all is right")
 
