@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -42,6 +42,8 @@ ASK_S = 1.0
 ABSENT_MAX = 1024
 READ_MAX = 1024
 """Most keys that are remembered; a service that was taken over may write any number."""
+LOOK_S = 60.0
+"""How often windows that end are looked for, seconds; what else becomes of keys is told."""
 _RETRY_S = 0.5
 
 
@@ -77,6 +79,7 @@ class KeyRing:
         self._absent: dict[str, float] = {}
         self._asking = asyncio.Lock()
         self._silent_until = -1.0
+        self._turn = asyncio.Event()
         self.following = False
         """Whether all keys have been read, and changes are told since."""
 
@@ -125,6 +128,14 @@ class KeyRing:
         """The keys of an area known now, by their place in etcd."""
         return {key: window for key, window in self._by_key.items() if key.startswith(keys_of(area))}
 
+    def turn(self) -> asyncio.Event:
+        """Set at the next change of what is known."""
+        return self._turn
+
+    def _tell(self) -> None:
+        self._turn.set()
+        self._turn = asyncio.Event()
+
     def _known(self, wanted: str) -> bool:
         window = self._by_id.get(wanted)
         if window is not None and window.good(self._clock.now()):
@@ -142,10 +153,12 @@ class KeyRing:
         for each in listing.tokens:
             self._take(each.key, each)
         self.following = True
+        self._tell()
         async with aclosing(self._store.watch_tokens(KEYS, listing.revision, listing.tokens)) as batches:
             async for batch in batches:
                 for key, token in batch.changes:
                     self._take(key, token)
+                self._tell()
 
     def _take(self, key: str, token: LeasedKey | None) -> None:
         before = self._by_key.pop(key, None)
@@ -179,12 +192,14 @@ class PublishedKey:
         self._identity = identity
         self._clock = clock
         self._place = signing_key(store.area, signer.key_id.rpartition("#")[2])
+        self._withdrawn = False
         self.done = asyncio.Event()
         """Set once the key is in etcd."""
 
     async def run(self) -> None:
-        """Keep it there, and remove those of the area that are past their time."""
-        while True:
+        """Keep it there until it is withdrawn, and remove those of the area that are past their time."""
+        while not self._withdrawn:
+            turn, pause_s = self._ring.turn(), LOOK_S
             try:
                 if self._due():
                     await self._put(WINDOW_S)
@@ -193,10 +208,14 @@ class PublishedKey:
                     await self._remove(surplus(self._ring.of(self._store.area), self._clock.now()))
             except Unavailable as refusal:
                 log.warning("keys interrupted", reason=refusal.reason, message=refusal.message)
-            await asyncio.sleep(_RETRY_S)
+                pause_s = _RETRY_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await turn.wait()
 
     async def withdraw(self) -> None:
         """Let the key be good only for what has just been signed with it, unless another instance has the same one."""
+        self._withdrawn = True
         await self._put(AFTERLIFE_S)
 
     def _due(self) -> bool:

@@ -159,6 +159,18 @@ async def test_a_key_is_good_for_its_window_and_gone_after_it(town: Town) -> Non
     assert [key.public_key for key in await town.published()] == [new.public_key]
 
 
+async def test_a_key_that_etcd_has_lost_is_published_again_at_once(town: Town) -> None:
+    """After etcd was restored from an older copy every call of a service that began since would be a stranger's."""
+    async with town.gateway() as signer:
+        store = MemoryStore("gateway", keys=town.keys)
+        listing = await store.tokens(keys_of("gateway"))
+        async with asyncio.timeout(10), aclosing(store.watch_tokens(keys_of("gateway"), listing.revision)) as batches:
+            await store.delete_tokens([token.key for token in listing.tokens])
+            while not any(token is not None for _, token in (await anext(batches)).changes):
+                pass
+        assert [key.public_key for key in await town.published()] == [signer.public_key]
+
+
 async def test_the_number_of_keys_has_a_bound(town: Town) -> None:
     """Gateways that crash in a loop, each with a new key, would fill etcd."""
     for number in range(KEYS_MAX + 5):
