@@ -44,7 +44,7 @@ LAPSE_S = 0.001
 
 
 class MemoryLease:
-    """A lease; a kept one is renewed whenever the twin looks at the clock, until it is silenced."""
+    """A lease; a kept one stands until it is silenced, as if each of its keep-alives arrived."""
 
     def __init__(self, keys: MemoryKeyspace, number: int, ttl_s: float, kept: bool) -> None:
         """Begin now."""
@@ -67,14 +67,10 @@ class MemoryLease:
 
     def silence(self) -> None:
         """Let it lapse as if its owner had been stopped: no keep-alive arrives from here on."""
-        self.refresh(self._keys.clock.monotonic())
-        self._kept = False
-        self._keys.look_in(self.ttl_s)
-
-    def refresh(self, now: float) -> None:
-        """Keep it alive if it is kept."""
         if self._kept:
-            self.deadline = now + self.ttl_s
+            self._kept = False
+            self.deadline = self._keys.clock.monotonic() + self.ttl_s
+            self._keys.let_lapse(self)
 
     async def __aenter__(self) -> Self:
         """The lease itself."""
@@ -116,6 +112,8 @@ class _Space:
     order: SortedNames = field(default_factory=SortedNames)
     history: list[tuple[int, list[tuple[str, Entry | None]]]] = field(default_factory=list)
     leases: dict[int, MemoryLease] = field(default_factory=dict)
+    lapsing: dict[int, MemoryLease] = field(default_factory=dict)
+    """Those of the leases that nobody keeps."""
     revision: int = 1
     compacted: int = 0
     next_lease: int = 1000
@@ -199,7 +197,7 @@ class MemoryKeyspace:
         lease = MemoryLease(self, self._space.next_lease, ttl_s, kept)
         self._space.leases[lease.id] = lease
         if not kept:
-            self.look_in(ttl_s)
+            self.let_lapse(lease)
         return lease
 
     async def campaign(self, prefix: str, value: bytes, ttl_s: float) -> MemoryTerm:
@@ -219,22 +217,22 @@ class MemoryKeyspace:
             raise
 
     def tick(self) -> None:
-        """Look at the clock: renew what is kept, end what has lapsed."""
+        """Look at the clock: end what has lapsed."""
         now = self.clock.monotonic()
-        for lease in list(self._space.leases.values()):
-            lease.refresh(now)
-            if lease.deadline <= now:
-                self.end(lease)
+        for lease in [each for each in self._space.lapsing.values() if each.deadline <= now]:
+            self.end(lease)
 
-    def look_in(self, seconds: float) -> None:
-        """Look at the clock when so much has passed, where its time is the loop's."""
+    def let_lapse(self, lease: MemoryLease) -> None:
+        """End a lease at its deadline; where the clock's time is the loop's, somebody looks at it then."""
+        self._space.lapsing[lease.id] = lease
         if self._on_loop_time:
-            asyncio.get_running_loop().call_later(seconds + LAPSE_S, self.tick)
+            asyncio.get_running_loop().call_later(lease.ttl_s + LAPSE_S, self.tick)
 
     def end(self, lease: MemoryLease) -> None:
         """End a lease and remove what is attached to it."""
         if self._space.leases.pop(lease.id, None) is None:
             return
+        self._space.lapsing.pop(lease.id, None)
         lease.lost.set()
         attached = [entry.key for entry in self._space.entries.values() if entry.lease == lease.id]
         if attached:
