@@ -141,6 +141,11 @@ class ProcessLease:
         """Whether it still stands."""
         return self._lease.alive
 
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set once it is over."""
+        return self._lease.lost
+
     async def revoke(self) -> None:
         """End it now."""
         await self._keys.revoke(self._lease)

@@ -30,8 +30,8 @@ class Components:
         self._reasons: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
+        """Until cancelled, or at once where there are none."""
+        while self._looks:
             self.look()
             await asyncio.sleep(LOOK_S)
 

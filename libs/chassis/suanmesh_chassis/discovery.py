@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import structlog
 
 from suanmesh.type.v1 import instance_pb2
+from suanmesh_chassis.waiting import first_of
 from suanmesh_kernel.refusals import FailedPrecondition, Unavailable
 from suanmesh_sdk import Instance, InstanceState
 from suanmesh_store import LeasedKey, Store
@@ -107,9 +108,8 @@ class Registration:
                 log.warning("registration interrupted", reason=refusal.reason, message=refusal.message)
                 self._lease = None
                 await asyncio.sleep(_RETRY_S)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(_RETRY_S, self._ttl_s / 3)):
-                    await self._changed.wait()
+            else:
+                await first_of(self._changed, self._lease.lost)
 
     def tell(self, *, leader: bool, state: Record.State.ValueType = Record.STATE_ACTIVE) -> None:
         """Say what has changed; others see it as soon as etcd tells them."""

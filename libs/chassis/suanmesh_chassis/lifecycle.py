@@ -16,6 +16,7 @@ from suanmesh_chassis.keyring import KeyRing, PublishedKey
 from suanmesh_chassis.parts import Listener, Parts, ServiceContext
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.service_server import ServiceServer
+from suanmesh_chassis.waiting import first_of
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.status import MESH_DOMAIN
@@ -97,7 +98,7 @@ class Lifecycle(Generic[S]):
             registration.tell(leader=False)
             if parts.term is None:
                 log.info("serving")
-                await _first(stop)
+                await first_of(stop)
             while parts.term is not None and not stop.is_set():
                 leadership = await self._lead(address, stop)
                 if leadership is not None:
@@ -128,7 +129,7 @@ class Lifecycle(Generic[S]):
                 running = self._run(tasks, parts, "term")
                 registration.tell(leader=True)
                 log.info("serving")
-                await _first(stop, leadership.lost)
+                await first_of(stop, leadership.lost)
                 await (self._hand_over(registration, leadership) if stop.is_set() else self._server.end_term())
                 for task in running:
                     task.cancel()
@@ -190,7 +191,7 @@ class Lifecycle(Generic[S]):
         of its own would arrive.
         """
         for event in (self._directory.ready, self._published.done):
-            await _first(event, stop)
+            await first_of(event, stop)
 
     async def _built(self, build: Callable[[ServiceContext[S]], Awaitable[Parts]], closing: AsyncExitStack) -> Parts:
         parts = await build(self._service_context(NOT_LEADING, closing))
@@ -267,15 +268,6 @@ def _passing(failure: Exception, area: str) -> Refusal | None:
     if isinstance(failure, Unavailable):
         return failure
     return fault_of(failure, f"the store of {area}")
-
-
-async def _first(*events: asyncio.Event) -> None:
-    """Return when one of them is set."""
-    async with asyncio.TaskGroup() as tasks:
-        waits = [tasks.create_task(event.wait()) for event in events]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for each in waits:
-            each.cancel()
 
 
 async def _ran(task: Callable[[], Awaitable[None]]) -> None:

@@ -62,6 +62,7 @@ class EtcdLease:
         self._deadline = deadline
         self._kept = kept
         self.id = number
+        self.lost = asyncio.Event() if kept is None else kept.lost
 
     @property
     def alive(self) -> bool:
@@ -71,6 +72,7 @@ class EtcdLease:
     async def revoke(self) -> None:
         """End it; where etcd cannot be asked it ends by itself."""
         self._deadline = -math.inf
+        self.lost.set()
         with suppress(EtcdError):
             await (self._client.revoke(self.id) if self._kept is None else self._kept.revoke())
 

@@ -36,6 +36,10 @@ class RoundLease(Protocol):
     def alive(self) -> bool:
         """Whether it surely still stands; told by the monotonic clock, without asking."""
 
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set as soon as one that is kept may be over, and as soon as one is revoked."""
+
     async def revoke(self) -> None:
         """End it now. Ending it twice changes nothing."""
 

@@ -37,6 +37,9 @@ class World(Protocol):
     async def lapse(self, lease: RoundLease) -> None:
         """Let a lease that is not kept run out."""
 
+    async def end_lease(self, lease: RoundLease) -> None:
+        """Take a kept lease away without its holder having a say."""
+
     async def end_term(self, term: Leadership) -> None:
         """Take a term away without its holder having a say, as its lease running out does."""
 
@@ -62,10 +65,14 @@ class MemoryWorld:
         self.clock.advance(lease.ttl_s)
         self.keys.tick()
 
+    async def end_lease(self, lease: RoundLease) -> None:
+        assert isinstance(lease, MemoryLease)
+        lease.silence()
+        await self.lapse(lease)
+
     async def end_term(self, term: Leadership) -> None:
         assert isinstance(term, MemoryTerm)
-        term.lease.silence()
-        await self.lapse(term.lease)
+        await self.end_lease(term.lease)
 
     async def compact(self) -> None:
         self.keys.compact()
@@ -89,6 +96,9 @@ class EtcdWorld:
         revision = await self.client.put(PROBE, b"", lease=lease.id)
         async with aclosing(self.client.watch(PROBE, after_revision=revision)) as gone:
             await anext(gone)
+
+    async def end_lease(self, lease: RoundLease) -> None:
+        await self.client.revoke(lease.id)
 
     async def end_term(self, term: Leadership) -> None:
         await self.client.revoke(int(term.key.rsplit("/", 1)[-1], 16))

@@ -147,6 +147,19 @@ async def test_a_kept_lease_lives_until_it_is_revoked(world: Any) -> None:
     assert await registry.get_token("/suanmesh/registry/alive/a") is None
 
 
+async def test_whoever_holds_a_lease_learns_of_its_end(world: Any) -> None:
+    """A process that does not hear that its mark of life is gone stays unknown to all others."""
+    registry = world.store("registry")
+    lease = await registry.open_lease(ROUND_S, kept=True)
+    assert not lease.lost.is_set()
+
+    await world.end_lease(lease)
+
+    async with asyncio.timeout(10):
+        await lease.lost.wait()
+    assert not lease.alive
+
+
 async def test_a_document_on_a_lease_stays_on_it_when_updated(world: Any) -> None:
     """A document that should vanish with its owner must not become permanent by being written."""
     store = world.store("scheduler")
