@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from chaos.facts import Run
 
+from scenario.virtual_time import LoopClock
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
 from suanmesh_agent.engines.memory import SIMULATE, MemoryEngine, _Task
 from suanmesh_agent.ports import TaskNotStarted
@@ -38,7 +39,7 @@ class NotingEngine(MemoryEngine):
         if fault is None and (known is None or begins > 1):
             now = self.clock.monotonic()
             name = f"placements/{spec.key.placement}"
-            wall = self.clock.now().timestamp()
+            wall = LoopClock().now().timestamp()
             self.runs[spec.key] = Run(name, spec.key.index, self._site, now, now, wall, begins)
         return fault
 

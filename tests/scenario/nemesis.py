@@ -119,6 +119,8 @@ class Nemesis:
         match fault.kind:
             case "cut":
                 await self._cut_off(fault.whom, lasts_s)
+            case "compact":
+                self._node.keys.compact()
             case "mute":
                 self._node.services[fault.whom].fall_silent()
             case _:

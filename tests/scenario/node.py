@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from random import Random
 from types import TracebackType
 from typing import Any, Self
 
@@ -42,6 +43,8 @@ from suanmesh_transport.settings import TransportSettings
 GATEWAY, ENROL = "127.0.0.1:7000", "127.0.0.1:7001"
 ETCD = "etcd"
 """The host that the keyspace is at."""
+SECOND = "2"
+"""What the second instance of a service has behind its name."""
 LOOK_AGAIN_S = 0.5
 READY_S_MAX = 120.0
 
@@ -57,6 +60,7 @@ class SimulatedNode:
         self, folder: Path, seed: int, *, sites: int = 3, cores: int = 4, liar: str = "",
         links: Links | None = None, keys_delay_s: Callable[[], float] = lambda: 0.0,
         keys_fault: Callable[[str], str] = lambda area: "",
+        standbys: Sequence[str] = (), clocks_off_s: float = 0.0,
     ) -> None:  # fmt: skip
         self.folder = folder
         self.clock = LoopClock()
@@ -68,11 +72,12 @@ class SimulatedNode:
         self.keys = WatchedKeyspace(self.clock, self.findings, room)
         self._keys_delay_s, self._keys_fault = keys_delay_s, keys_fault
         authority().save(folder / "ca")
-        self.services = {area: self._service(area) for area in _BUILDS}
+        self._clocks = Random(f"{seed} clocks")
+        self._clocks_off_s = clocks_off_s
+        self.services = {area: self._service(area, area) for area in _BUILDS}
+        self.services |= {f"{area}{SECOND}": self._service(area, f"{area}{SECOND}") for area in standbys}
         self.sites = {
-            place.site: SiteProcess(
-                place, number, cores, folder / place.site, self.network, self.clock, self.rng, lies=place.site == liar
-            )
+            place.site: self._site(place, number, cores, lies=place.site == liar)
             for number, place in enumerate(self.places)
         }
         self._meshes: list[Mesh] = []
@@ -109,17 +114,24 @@ class SimulatedNode:
         supervised = [each.supervised for each in (*self.services.values(), *self.sites.values())]
         return [f"{each.name} died of {fault!r}" for each in supervised for fault in each.faults]
 
-    def _service(self, area: str) -> ServiceProcess:
+    def _own_clock(self) -> LoopClock:
+        return LoopClock(off_s=self._clocks.uniform(-self._clocks_off_s, self._clocks_off_s))
+
+    def _service(self, area: str, name: str) -> ServiceProcess:
+        """Instances of one service share its folder, as they share a database."""
         build, settings = _BUILDS[area]
-        name = "gateway" if area == "gateway" else area
         host = Host(name, service_id(NODE, area), (server_name(NODE, area),), self.folder / area, self.network)
         listen = GATEWAY if area == "gateway" else "127.0.0.1:0"
 
         def keys() -> ProcessKeys:
             cut = partial(self.network.is_cut, name, ETCD)
-            return ProcessKeys(self.keys, self._keys_delay_s, partial(self._keys_fault, area), cut)
+            return ProcessKeys(self.keys, self._keys_delay_s, partial(self._keys_fault, name), cut)
 
-        return ServiceProcess(area, host, listen, build, settings(self.folder), self.clock, self.rng, keys)
+        return ServiceProcess(area, host, listen, build, settings(self.folder), self._own_clock(), self.rng, keys)
+
+    def _site(self, place: world.Place, number: int, cores: int, *, lies: bool) -> SiteProcess:
+        folder, clock = self.folder / place.site, self._own_clock()
+        return SiteProcess(place, number, cores, folder, self.network, clock, self.rng, lies=lies)
 
     def _mesh(self, host: str, tls: Tls, address: str) -> Mesh:
         dial = self.network.of(host).dial(tls, read_ahead_bytes=None)

@@ -14,7 +14,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from scenario.keyspace import ProcessKeys
-from scenario.virtual_time import BEGIN
+from scenario.virtual_time import BEGIN, LoopClock
 from suanmesh_chassis.ca import Issued, NodeCa
 from suanmesh_chassis.lifecycle import Lifecycle
 from suanmesh_chassis.memory_network import MemoryNetwork
@@ -131,16 +131,16 @@ class ServiceProcess:
     """One instance of a service."""
 
     def __init__(
-        self, area: str, host: Host, listen: str, build: Any, settings: Any, clock: Clock, rng: Rng,
+        self, area: str, host: Host, listen: str, build: Any, settings: Any, clock: LoopClock, rng: Rng,
         keys: Callable[[], ProcessKeys],
     ) -> None:  # fmt: skip
         self.area = area
         self.host = host
+        self.clock = clock
         self.supervised = Supervised(host.name)
         self._listen = listen
         self._build = build
         self._settings = settings
-        self._clock = clock
         self._rng = rng
         self._open_keys = keys
         self._keys: ProcessKeys | None = None
@@ -149,7 +149,7 @@ class ServiceProcess:
         """A new process of it."""
         rng = seeded_rng(int.from_bytes(self._rng(8), "big"))
         keys = self._keys = self._open_keys()
-        process = self.host.process(self.area, self._clock, rng, listen=self._listen)
+        process = self.host.process(self.area, self.clock, rng, listen=self._listen)
         lifecycle = Lifecycle(process, keys, self._settings, rng, edge=self.area == "gateway")
 
         async def live(stop: asyncio.Event) -> None:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 WORLDS = Path(__file__).parent / "worlds"
-KINDS = ("kill", "restart", "cut", "mute")
+KINDS = ("kill", "restart", "cut", "mute", "compact")
 LEAD_S = 5.0
 """No fault comes before the first jobs are on their way."""
 
@@ -49,6 +49,8 @@ class Faults:
     """Told to stop, and started again."""
     mute: tuple[str, ...] = ()
     """Their keep-alives do not arrive: leases and leads lapse."""
+    compact: tuple[str, ...] = ()
+    """`etcd`, which forgets its history."""
     cut: tuple[str, ...] = ()
     """Pairs of hosts, `a-b`, between which nothing passes."""
     kill_at_write: str = ""
@@ -70,6 +72,10 @@ class World:
     """Share of jobs whose task fails."""
     cancelled: float = 0.1
     """Share of jobs that are cancelled."""
+    clocks_off_s: float = 0.0
+    """How far the clock of a host may be off, before or behind the time."""
+    standbys: tuple[str, ...] = ()
+    """Services that run twice; the second instance of one is called as it with a 2."""
     liar: str = ""
     """A site whose tasks say that they used a hundred times as much."""
     links: Links = Links()

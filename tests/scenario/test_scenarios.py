@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scenario import story
+from scenario.node import SECOND
 from scenario.story import plan, read
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -36,8 +37,10 @@ def test_a_world_says_what_it_is_about(name: str) -> None:
     assert plan(world, 3) == plan(world, 3)
     known = {"gateway", "registry", "accounting", "network_orchestrator", "transport", "scheduler"}
     known |= {"shanghai", "wuhu", "guiyang", "etcd"}
+    known |= {f"{area}{SECOND}" for area in world.standbys}
     faults = world.faults
-    named = {*faults.kill, *faults.restart, *faults.mute, *(end for pair in faults.cut for end in pair.split("-"))}
+    ends = {end for pair in faults.cut for end in pair.split("-")}
+    named = {*faults.kill, *faults.restart, *faults.mute, *faults.compact, *world.standbys, *ends}
     assert {*named, world.liar, faults.kill_at_write} - {""} <= known
 
 

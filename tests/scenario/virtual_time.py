@@ -107,10 +107,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 class LoopClock:
-    """`Clock` on the time of the loop that runs."""
+    """`Clock` on the time of the loop that runs; one that is `off` says so much more than it is, seconds."""
 
-    def __init__(self, begin: datetime = BEGIN) -> None:
-        self._begin = begin
+    def __init__(self, begin: datetime = BEGIN, off_s: float = 0.0) -> None:
+        self.off_s = off_s
+        self._begin = begin + timedelta(seconds=off_s)
 
     def now(self) -> datetime:
         """The begin, and what has passed since."""
