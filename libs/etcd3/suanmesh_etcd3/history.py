@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +19,8 @@ class History:
         """Grows whenever the server turns out to have another history."""
         self.revision = 0
         """The newest that was seen."""
-        self.replaced = asyncio.Event()
-        """Set, and replaced by a new one, when the history is another."""
+        self.streams: set[Any] = set()
+        """Calls that are cancelled when the history is another: who reads from one asks for `number` then."""
         self.tell: Callable[[], None] = lambda: None
         """Called then."""
         self._cluster = 0
@@ -46,6 +45,6 @@ class History:
         self.number += 1
         self._cluster, self.revision = header.cluster_id, header.revision
         self.tell()
-        self.replaced.set()
-        self.replaced = asyncio.Event()
+        for stream in self.streams:
+            stream.cancel()
         return True

@@ -95,6 +95,7 @@ class Watch:
     async def _stream(self) -> AsyncGenerator[Batch, None]:
         endpoint = self._client.endpoints.pick()
         call = endpoint.calls[ep.WATCH.path](metadata=HAS_LEADER)
+        self._client.history.streams.add(call)
         try:
             await self._begin(call)
             self._client.endpoints.answered(endpoint)
@@ -111,6 +112,7 @@ class Watch:
                 raise error_of(error) from error
             raise _StreamEnded from error
         finally:
+            self._client.history.streams.discard(call)
             call.cancel()
 
     async def _begin(self, call: Any) -> None:
@@ -154,18 +156,15 @@ class Watch:
 
     async def _read(self, call: Any) -> Any:
         """The next answer. Raises _HistoryReplaced when the server turns out to have another history."""
-        if self._client.history.number != self._history:
-            raise _HistoryReplaced
-        reading = asyncio.ensure_future(call.read())  # noqa: TID251 - raced with an event, and ended here
-        replaced = asyncio.ensure_future(self._client.history.replaced.wait())  # noqa: TID251 - the same
-        try:
-            await asyncio.wait((reading, replaced), return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                raise _HistoryReplaced
-            return reading.result()
-        finally:
-            reading.cancel()
-            replaced.cancel()
+        history = self._client.history
+        if history.number == self._history:
+            try:
+                return await call.read()
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if history.number == self._history or (task is not None and task.cancelling()):
+                    raise
+        raise _HistoryReplaced
 
     async def _relist(self, reason: str) -> Reset:
         self._history = self._client.history.number
