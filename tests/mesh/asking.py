@@ -182,8 +182,12 @@ ROWS: dict[str, Row] = {
     "ReservePaths": lambda w, who: network.ReservePathsRequest(items=[network.PathAsk()]),
     "ListReservations": lambda w, who: network.ListReservationsRequest(page_size=1000),
     # transport
-    "CreateDataset": lambda w, who: transport.CreateDatasetRequest(
-        dataset_id="made", dataset=dataset_pb2.Dataset(party="parties/demo", digest="0" * 64, bytes=1, files=1)
+    "CreateDatasets": lambda w, who: transport.CreateDatasetsRequest(
+        items=[
+            transport.DatasetAsk(
+                dataset_id="made", dataset=dataset_pb2.Dataset(party="parties/demo", digest="0" * 64, bytes=1, files=1)
+            )
+        ]
     ),
     "GetDataset": lambda w, who: transport.GetDatasetRequest(name="datasets/secret"),
     "ListDatasets": lambda w, who: transport.ListDatasetsRequest(page_size=1000),

@@ -39,7 +39,7 @@ EXPECTED: Tree = {
             "run task": {},
             "meter usage": {"RecordUsage": {}},
             "rate usage": {"charge account": {}},
-            "deliver outputs": {"CreateDataset": {}},
+            "deliver outputs": {"CreateDatasets": {}},
             "hold delivery": {"ReservePaths": {"etcd.txn": {}}, "etcd.lease_grant": {}, "etcd.txn": {}},
             "settle placement": {"etcd.txn": {}},
             "settle job": {"etcd.txn": {}},

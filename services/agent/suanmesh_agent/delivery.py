@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import tempfile
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
@@ -88,13 +87,8 @@ class Delivery:
             files=len(manifest.files),
             residency=residency,
         )
-        request = pb.CreateDatasetRequest(
-            dataset_id=dataset_id,
-            dataset=dataset,
-            placement=placement,
-            request_id=_request_id(self._site, dataset_id, manifest.digest, placement, party, *residency),
-        )
-        stored = await self._transport.create_dataset(request)
+        ask = pb.DatasetAsk(dataset_id=dataset_id, dataset=dataset, placement=placement)
+        stored = await self._transport.create_dataset(ask)
         await self._journal.commit(partial(self._journal.name_dataset, stored.name, manifest.digest))
         self._replicas.announce()
         return stored.name
@@ -151,8 +145,3 @@ def _checking_size(
                 yield 0
     if output.max_bytes and size > output.max_bytes:
         raise OutputTooLarge(output.output_id, size, output.max_bytes)
-
-
-def _request_id(*parts: str) -> str:
-    """The same for the same replica under the same name, so that a restart repeats the call it made before."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

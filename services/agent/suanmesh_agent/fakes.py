@@ -101,7 +101,6 @@ class FakeTransport:
     def __init__(self) -> None:
         self.datasets: dict[str, dataset_pb2.Dataset] = {}
         self.transfers: dict[str, transfer_pb2.Transfer] = {}
-        self._bodies: dict[str, bytes] = {}
         self.reports: list[transport_pb.TransferReport] = []
         self.ticket_key = transport_pb.TicketKey()
         self.ticket_keys_asked = 0
@@ -151,19 +150,16 @@ class FakeTransport:
         self._board.tell()
         return transport_pb.TransferResult(transfer=transfer)
 
-    async def create_dataset(self, request: transport_pb.CreateDatasetRequest) -> dataset_pb2.Dataset:
-        """Name a dataset; the name is taken where it has other content, the request id where it had another body."""
+    async def create_dataset(self, ask: transport_pb.DatasetAsk) -> dataset_pb2.Dataset:
+        """Name a dataset; the name is taken where it has other content."""
         if self.defect:
             raise self.defect
-        body = request.SerializeToString()
-        if request.request_id and self._bodies.setdefault(request.request_id, body) != body:
-            raise InvalidArgument("REQUEST_ID_REUSED", "the id was used before with another body", field="request_id")
-        name = f"datasets/{request.dataset_id}"
+        name = f"datasets/{ask.dataset_id}"
         held = self.datasets.get(name)
-        if held is not None and held.digest != request.dataset.digest:
+        if held is not None and held.digest != ask.dataset.digest:
             raise AlreadyExists("DATASET_EXISTS", f"{name} has other content", name=name)
         stored = dataset_pb2.Dataset()
-        stored.CopyFrom(request.dataset)
+        stored.CopyFrom(ask.dataset)
         stored.name = name
         self.datasets[name] = stored
         return stored

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 
 REPORTS_MAX = 100
-"""Reports of one call."""
+"""Reports, or datasets, of one call."""
 FETCH_S = 120.0
 """What one request for chunks may take, its pacing included; asked for again after that."""
 
@@ -71,6 +71,7 @@ class TransportOverMesh:
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
         self._reports = Batcher(self._report, items_max=REPORTS_MAX, size=transport_pb.TransferReport.ByteSize)
+        self._datasets = Batcher(self._create, items_max=REPORTS_MAX, size=transport_pb.DatasetAsk.ByteSize)
 
     async def watch_transfers(self, site: str) -> AsyncIterator[transport_pb.WatchTransfersResponse]:
         """Batches until the stream breaks."""
@@ -85,9 +86,16 @@ class TransportOverMesh:
         answer = await self._mesh.transport.ReportTransfers(transport_pb.ReportTransfersRequest(reports=reports))
         return list(answer.results)
 
-    async def create_dataset(self, request: transport_pb.CreateDatasetRequest) -> dataset_pb2.Dataset:
-        """Publish a dataset."""
-        return await self._mesh.transport.CreateDataset(request)
+    async def create_dataset(self, ask: transport_pb.DatasetAsk) -> dataset_pb2.Dataset:
+        """Publish a dataset, in one call with others that are published meanwhile."""
+        result = await self._datasets.ask(ask)
+        if result.HasField("error"):
+            raise refusal_of(result.error)
+        return result.dataset
+
+    async def _create(self, asks: list[transport_pb.DatasetAsk]) -> list[transport_pb.DatasetResult]:
+        answer = await self._mesh.transport.CreateDatasets(transport_pb.CreateDatasetsRequest(items=asks))
+        return list(answer.results)
 
     async def get_dataset(self, name: str) -> dataset_pb2.Dataset:
         """Look one up."""

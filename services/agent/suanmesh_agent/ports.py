@@ -129,7 +129,7 @@ class TransportPort(Protocol):
     async def report_transfer(self, report: transport_pb.TransferReport) -> transport_pb.TransferResult:
         """Report one transfer."""
 
-    async def create_dataset(self, request: transport_pb.CreateDatasetRequest) -> dataset_pb2.Dataset:
+    async def create_dataset(self, ask: transport_pb.DatasetAsk) -> dataset_pb2.Dataset:
         """Publish a dataset whose replica lies here."""
 
     async def get_dataset(self, name: str) -> dataset_pb2.Dataset:

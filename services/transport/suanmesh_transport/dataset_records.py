@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from datetime import datetime
 
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1.transfer_pb2 import Transfer
-from suanmesh_store import Answered, Author, Conflict, Delete, Groups, Held, IdempotencyKey, IdempotencyRecord, Store
+from suanmesh_store import Author, Conflict, Delete, Groups, Held, Store
 from suanmesh_store.archive import listed
 from suanmesh_store.layout import DATASETS_BEFORE
 from suanmesh_store.records import ABSENT, Index, Put, Record, RecordKind, Records, Write, written
@@ -40,13 +40,13 @@ class DatasetRecords:
         other._fence = fence
         return other
 
-    async def lookup(self, key: IdempotencyKey) -> Answered | None:
-        """What was answered to a request before."""
-        return await self._records.lookup(key)
-
     async def get(self, name: str) -> Record[dataset_pb2.Dataset] | None:
         """One of them."""
-        return (await self._records.get_many(DATASETS, [name])).get(name)
+        return (await self.get_many([name])).get(name)
+
+    async def get_many(self, names: Collection[str]) -> dict[str, Record[dataset_pb2.Dataset]]:
+        """Those of the names that stand."""
+        return await self._records.get_many(DATASETS, names)
 
     async def page(self, party: str, after: str, most: int) -> dict[str, dataset_pb2.Dataset]:
         """The next by name, of one party or, where that is empty, of all."""
@@ -59,15 +59,17 @@ class DatasetRecords:
         return await self._records.count(DATASETS, "party", (party,), most=most)
 
     async def keep(
-        self, dataset: Dataset, over: Record[dataset_pb2.Dataset] | None, author: Author,
-        remember: IdempotencyRecord | None = None,
-    ) -> Record[dataset_pb2.Dataset]:  # fmt: skip
-        """Keep a dataset in the place of what was read. Raises Conflict, AlreadyAnswered."""
-        expected = ABSENT if over is None else over.etag
-        change = Put(DATASETS, dataset.name, wire.dataset_to(dataset), expected)
-        [outcome] = await self._records.apply([Write([change], remember, author)], fence=self._fence)
-        record: Record[dataset_pb2.Dataset] = written(outcome).records[0]
-        return record
+        self, changed: Sequence[Dataset], over: Mapping[str, Record[dataset_pb2.Dataset]], author: Author
+    ) -> dict[str, Record[dataset_pb2.Dataset]]:
+        """Keep datasets in the place of what was read, all in one transaction; as they stand then. Raises Conflict."""
+        etags = [over[each.name].etag if each.name in over else ABSENT for each in changed]
+        puts = [
+            Put(DATASETS, each.name, wire.dataset_to(each), etag) for each, etag in zip(changed, etags, strict=True)
+        ]
+        if not puts:
+            return {}
+        [outcome] = await self._records.apply([Write(puts, None, author)], fence=self._fence)
+        return {record.name: record for record in written(outcome).records}
 
     async def add_replica(self, name: str, site: str, now: datetime) -> None:
         """Keep that the whole of a dataset lies at a site; told twice it changes nothing. Raises Conflict."""

@@ -12,7 +12,6 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 
-from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_kernel.clock import Clock
@@ -24,7 +23,6 @@ from suanmesh_store import (
     Change,
     Create,
     Delete,
-    Guard,
     Held,
     IdempotencyKey,
     IdempotencyRecord,
@@ -32,16 +30,17 @@ from suanmesh_store import (
     Update,
 )
 from suanmesh_store.archive import Archive
-from suanmesh_store.layout import PARTIES, PLACEMENTS, SITES, TRANSFERS
+from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS
 from suanmesh_store.records import Put
 from suanmesh_telemetry import current_traceparent, elsewhere, names, span
 from suanmesh_transport import wire
 from suanmesh_transport.dataset_records import ENDED_TRANSFERS, DatasetRecords
 from suanmesh_transport.domain import datasets, transfers
-from suanmesh_transport.domain.caps import Caps, require_datasets, require_transfers
+from suanmesh_transport.domain.caps import Caps, require_transfers
 from suanmesh_transport.domain.datasets import Dataset
 from suanmesh_transport.domain.transfers import Ask, Place, Report, Transfer
 from suanmesh_transport.mirrors import Kept
+from suanmesh_transport.publishing import Publishing
 from suanmesh_transport.tickets import TicketOffice
 
 AREA = "transport"
@@ -90,6 +89,7 @@ class Repository:
         self._store = store
         self._archive = archive
         self._datasets = datasets
+        self._kept = kept
         self._transfers = kept.transfers
         self._placements = kept.placements
         self._office = office
@@ -109,7 +109,11 @@ class Repository:
 
     async def lookup(self, key: IdempotencyKey) -> Answered | None:
         """What was answered to a request before."""
-        return await self._store.lookup(key) or await self._datasets.lookup(key)
+        return await self._store.lookup(key)
+
+    def publishing(self) -> Publishing:
+        """What takes in datasets, in turn with every other write of this process."""
+        return Publishing(self._store, self._kept, self._datasets, self._clock, self._caps, self._writing)
 
     async def datasets(self, party: str, after: str, most: int) -> dict[str, dataset_pb2.Dataset]:
         """The next datasets by name, of one party or, where that is empty, of all."""
@@ -157,33 +161,6 @@ class Repository:
         """A site to read the dataset from. Raises FailedPrecondition (`NO_REPLICA`, `SITE_NOT_REACHABLE`)."""
         places = {site: place for site in dataset.complete_sites if (place := await self.place(site)) is not None}
         return transfers.chosen_source(dataset, places, wanted=wanted, other_than=other_than)
-
-    async def publish(
-        self, dataset_id: str, given: Dataset, site: str, placement: str,
-        idempotency: Callable[[dataset_pb2.Dataset], IdempotencyRecord], author: Author,
-    ) -> dataset_pb2.Dataset:  # fmt: skip
-        """Keep a dataset whose replica is complete at `site`, or add the replica to the one that stands.
-
-        Raises AlreadyExists (`DATASET_EXISTS`), InvalidArgument (`FIELD_INVALID`), PermissionDenied (`NOT_OWNER`),
-        FailedPrecondition (`RESIDENCY_DENIED`), ResourceExhausted (`DATASETS_TOO_MANY`).
-        """
-        fresh = datasets.published(dataset_id, given, site, self._clock.now())
-        async with self._writing:
-            record = await self._datasets.get(fresh.name)
-            standing = None if record is None else wire.dataset_from(record.message)
-            made_by = ((PLACEMENTS, placement),) if placement else ()
-            there, *deciding = await self._store.get_each((SITES, site), (PARTIES, fresh.party), *made_by)
-            place = None if there is None else wire.place_from(there.message)
-            site_party = "" if place is None else place.party
-            consent = _check_publisher(fresh, standing, site, placement, site_party, *deciding)
-            if standing is None and not placement:  # what a job has made is bounded with the jobs
-                has = await self._datasets.count(fresh.party, self._caps.party_datasets)
-                require_datasets(fresh.party, has, self._caps)
-            after = fresh if standing is None else datasets.republished(standing, fresh, self._clock.now())
-            datasets.require_residency(after, site, () if place is None else place.residency)
-            await self._store.commit(guards=consent)
-            answer = idempotency(wire.dataset_to(after))
-            return self._datasets.shown(await self._datasets.keep(after, record, author, answer))
 
     async def make(
         self,
@@ -355,33 +332,6 @@ class Repository:
     async def _is_open(self, placement: str) -> bool:
         held = await self._store.get(PLACEMENTS, placement)
         return held is not None and held.message.state not in _ENDED_PLACEMENTS
-
-
-def _check_publisher(
-    fresh: Dataset,
-    standing: Dataset | None,
-    site: str,
-    placement: str,
-    site_party: str,
-    party: Held[Party] | None,
-    maker: Held[Placement] | None = None,
-) -> list[Guard]:
-    """A site publishes what a placement at it makes, and else what its owner lets it publish.
-
-    Answers what says so, which must still stand right before the dataset is kept.
-    """
-    if party is None:
-        problem = f"dataset.party: there is no {fresh.party}"
-        raise InvalidArgument("FIELD_INVALID", problem, field="dataset.party")
-    if not placement:
-        publishers = party.message.publishers
-        datasets.require_publisher(fresh, standing, site, site_party=site_party, publishers=publishers)
-        return [party]
-    if maker is None or (maker.message.site, maker.message.party) != (site, fresh.party):
-        raise PermissionDenied("NOT_OWNER", f"{placement} is not one of {site} for {fresh.party}", name=placement)
-    if fresh.name not in wire.datasets_made(maker.message):
-        raise PermissionDenied("NOT_OWNER", f"{placement} does not make {fresh.name}", name=placement)
-    return [party, maker]
 
 
 def _unknown(name: str) -> NotFound:

@@ -18,7 +18,8 @@ from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal
 from suanmesh_sdk.status import refusal_of, status_of
 from suanmesh_store import Mirror
 from suanmesh_transport import wire
-from suanmesh_transport.domain import transfers
+from suanmesh_transport.domain import datasets, transfers
+from suanmesh_transport.publishing import Publication, Published
 from suanmesh_transport.reader import FileReader
 from suanmesh_transport.repository import AREA, Asked, Outcome, Repository
 from suanmesh_transport.tickets import TicketOffice
@@ -88,20 +89,19 @@ class TransportService(TransportReads):
         read_ticket_lifetime_s: float,
     ) -> None:
         super().__init__(repository, kept)
+        self._publishing = repository.publishing()
         self._office = office
         self._reader = reader
         self._clock = clock
         self._rng = rng
         self._read_lifetime = timedelta(seconds=read_ticket_lifetime_s)
 
-    async def CreateDataset(self, request: pb.CreateDatasetRequest, call: Call) -> dataset_pb2.Dataset:
-        """Publish a dataset whose first replica lies at the calling agent's site."""
-        if request.placement:
-            checked_name(request.placement, "placements", field="placement")
-        given = wire.dataset_given(request.dataset, call.site, self._clock.now())
-        return await self._repository.publish(
-            request.dataset_id, given, call.site, request.placement, call.idempotency, call.author()
-        )
+    async def CreateDatasets(self, request: pb.CreateDatasetsRequest, call: Call) -> pb.CreateDatasetsResponse:
+        """Publish datasets whose first replicas lie at the calling agent's site."""
+        _check_count(request.items, "items")
+        asked = [self._publication(item, call.site) for item in request.items]
+        outcomes = await self._publishing.publish(asked, call.site, call.author())
+        return pb.CreateDatasetsResponse(results=[_dataset_result(outcome) for outcome in outcomes])
 
     async def CreateTransfers(self, request: pb.CreateTransfersRequest, call: Call) -> pb.CreateTransfersResponse:
         """Make transfers, each with its ticket."""
@@ -140,6 +140,15 @@ class TransportService(TransportReads):
         """Return the public key tickets are signed with."""
         return self._office.key
 
+    def _publication(self, item: pb.DatasetAsk, site: str) -> Publication | InvalidArgument:
+        try:
+            if item.placement:
+                checked_name(item.placement, "placements", field="placement")
+            given = wire.dataset_given(item.dataset, site, self._clock.now())
+            return Publication(datasets.published(item.dataset_id, given, site, self._clock.now()), item.placement)
+        except InvalidArgument as refusal:
+            return refusal
+
     def _asked(self, index: int, item: pb.TransferAsk, call: Call) -> Asked | Outcome:
         """What one item wants, or what became of it when the same request came before."""
         earlier = call.earlier.get(index)
@@ -160,6 +169,12 @@ class TransportService(TransportReads):
             )
         except Refusal as refusal:
             return pb.TransferResult(error=status_of(refusal, area=AREA))
+
+
+def _dataset_result(outcome: Published) -> pb.DatasetResult:
+    if isinstance(outcome, Refusal):
+        return pb.DatasetResult(error=status_of(outcome, area=AREA))
+    return pb.DatasetResult(dataset=outcome)
 
 
 def _party(call: Call) -> str:

@@ -283,8 +283,8 @@ async def test_work_is_cleared_up_and_the_log_stays(world: FakeSite) -> None:
         assert not journal.placements()
 
 
-def a_dataset(name: str, digest: str) -> pb.CreateDatasetRequest:
-    return pb.CreateDatasetRequest(dataset_id=name, dataset=dataset_pb2.Dataset(party="parties/acme", digest=digest))
+def a_dataset(name: str, digest: str) -> pb.DatasetAsk:
+    return pb.DatasetAsk(dataset_id=name, dataset=dataset_pb2.Dataset(party="parties/acme", digest=digest))
 
 
 @pytest.mark.parametrize("path", ["out", "算" * 100])

@@ -26,7 +26,8 @@ from suanmesh_content import Manifest, chunk_digest, manifest_to, read_folder
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.refusals import NotFound, PermissionDenied
 from suanmesh_sdk import Mesh
-from suanmesh_store import Create, Kind, MemoryStore, Update
+from suanmesh_sdk.status import refusal_of
+from suanmesh_store import Create, Delete, Kind, MemoryStore, Update
 from suanmesh_store.layout import PARTIES, PLACEMENTS, SITES, M
 from suanmesh_transport.main import build
 from suanmesh_transport.settings import TransportSettings
@@ -129,8 +130,12 @@ class Movers:
             party=facts["party"], digest=facts["digest"], bytes=manifest.size_bytes, files=len(manifest.files),
             residency=facts["residency"],
         )  # fmt: skip
-        request = pb.CreateDatasetRequest(dataset_id=dataset_id, dataset=dataset, placement=facts["placement"])
-        return await self.agent(site).transport.CreateDataset(request)
+        ask = pb.DatasetAsk(dataset_id=dataset_id, dataset=dataset, placement=facts["placement"])
+        request = pb.CreateDatasetsRequest(items=[ask])
+        [result] = (await self.agent(site).transport.CreateDatasets(request)).results
+        if result.HasField("error"):
+            raise refusal_of(result.error)
+        return result.dataset
 
     async def transfer(self, target: str = "b", *, by: Mesh | None = None, **more: object) -> pb.TransferResult:
         kind = transfer_pb2.Transfer
@@ -188,6 +193,13 @@ class Movers:
                 if {replica.site: replica.state for replica in dataset.replicas} == expected:
                     return
                 await asyncio.sleep(0)
+
+    async def gone(self, placement: str) -> None:
+        """The scheduler has archived it."""
+        scheduler = self.store.of("scheduler")
+        held = await scheduler.get(PLACEMENTS, f"placements/{placement}")
+        await scheduler.commit(Delete(held))
+        await self.until(PLACEMENTS, held.name, lambda message: message is None)
 
     async def publishers(self, party: str, *sites: str) -> None:
         """As the registry writes them."""

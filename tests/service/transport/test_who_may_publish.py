@@ -8,8 +8,12 @@ import pytest
 
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import transport_service_pb2 as pb
+from suanmesh.transport.v1.dataset_pb2 import Dataset
 from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk.status import refusal_of
 
+ROOM = 8
+"""Datasets that the party of these tests may have, as the fixture sets it."""
 GET = pb.GetDatasetRequest(name="datasets/digits")
 
 
@@ -98,3 +102,43 @@ async def test_an_agent_knows_of_what_its_placements_read_and_make(opened: Any) 
         await movers.until_seen(lambda: site.GetDataset(GET))
         assert (await site.GetDataset(pb.GetDatasetRequest(name="datasets/j-result"))).digest
         assert (await site.GetTransfer(pb.GetTransferRequest(name=made.name))).name == made.name
+
+
+async def test_datasets_published_together_stand_or_fall_each_by_itself(opened: Any) -> None:
+    """One task of a site that left what cannot be published would take the results of all others with it."""
+    async with opened() as movers:
+        await movers.place("p1", Placement.STATE_DELIVERING, site="a")
+        digest = movers.agent_a.manifest.digest
+
+        def ask(name: str, *, digest: str = digest, party: str = "parties/acme", placement: str = "") -> pb.DatasetAsk:
+            given = Dataset(party=party, digest=digest, bytes=1, files=1)
+            return pb.DatasetAsk(dataset_id=name, dataset=given, placement=placement)
+
+        items = [
+            ask("j-result", placement="placements/p1"),
+            ask("more-0"),
+            ask("more-0"),
+            ask("more-0", digest="0" * 64),
+            ask("strange", party="parties/nobody"),
+            ask("strange", placement="placements/p1"),
+            ask("not a name"),
+            *(ask(f"more-{number}") for number in range(ROOM + 1)),
+        ]
+        request = pb.CreateDatasetsRequest(items=items)
+        for _ in range(2):
+            results = (await movers.agent("a").transport.CreateDatasets(request)).results
+            assert [refusal_of(each.error).reason if each.HasField("error") else "" for each in results] == [
+                "", "", "", "DATASET_EXISTS", "FIELD_INVALID", "NOT_OWNER", "FIELD_INVALID",
+                *[""] * ROOM, "DATASETS_TOO_MANY",
+            ]  # fmt: skip
+
+
+async def test_what_is_published_again_is_answered_also_when_its_placement_is_gone(opened: Any) -> None:
+    """An agent whose answer was lost would ask for ever, and never deliver."""
+    async with opened() as movers:
+        await movers.place("p1", Placement.STATE_DELIVERING, site="a")
+        first = await movers.publish("j-result", placement="placements/p1")
+        await movers.gone("p1")
+        again = await movers.publish("j-result", placement="placements/p1")
+        assert again == first
+        assert await refused(movers.publish("j-log", placement="placements/p1")) == ("PERMISSION_DENIED", "NOT_OWNER")

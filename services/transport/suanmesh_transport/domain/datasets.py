@@ -56,6 +56,10 @@ class Dataset:
         replica = self.replica_at(site)
         return replica is not None and replica.state is ReplicaState.COMPLETE
 
+    def is_the_same_as(self, other: Dataset) -> bool:
+        """Whether the other has the same content and owner."""
+        return (self.digest, self.party) == (other.digest, other.party)
+
     @property
     def complete_sites(self) -> tuple[str, ...]:
         """Sites that have the whole of it, by name."""
@@ -104,7 +108,7 @@ def republished(standing: Dataset, given: Dataset, now: datetime) -> Dataset:
 
     Raises AlreadyExists (`DATASET_EXISTS`) where the name has other content or another owner.
     """
-    if (standing.digest, standing.party) != (given.digest, given.party):
+    if not standing.is_the_same_as(given):
         raise AlreadyExists(
             "DATASET_EXISTS",
             f"{standing.name} is taken by other content",

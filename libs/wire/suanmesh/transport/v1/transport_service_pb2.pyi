@@ -23,21 +23,40 @@ else:
 DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
-class CreateDatasetRequest(message.Message):
-    """Request of CreateDataset."""
+class CreateDatasetsRequest(message.Message):
+    """Request of CreateDatasets."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def items(self) -> containers.RepeatedCompositeFieldContainer[DatasetAsk]:
+        """1 to 100 items."""
+
+    def __init__(
+        self,
+        *,
+        items: abc.Iterable[DatasetAsk] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DatasetAsk(message.Message):
+    """One dataset to publish."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     DATASET_ID_FIELD_NUMBER: builtins.int
     DATASET_FIELD_NUMBER: builtins.int
     PLACEMENT_FIELD_NUMBER: builtins.int
-    REQUEST_ID_FIELD_NUMBER: builtins.int
     dataset_id: builtins.str
     """Last part of the name: lower-case letters, digits and hyphens, 1 to 63."""
     placement: builtins.str
     """Placement that made it, `placements/{placement}`; empty for one published at the site."""
-    request_id: builtins.str
-    """Makes the call idempotent (AIP-155)."""
     @builtins.property
     def dataset(self) -> dataset_pb2.Dataset:
         """The dataset: digest, bytes, files, residency; `party` names the owner the site acts for."""
@@ -48,13 +67,64 @@ class CreateDatasetRequest(message.Message):
         dataset_id: builtins.str = ...,
         dataset: dataset_pb2.Dataset | None = ...,
         placement: builtins.str = ...,
-        request_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "dataset_id", b"dataset_id", "placement", b"placement", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "dataset_id", b"dataset_id", "placement", b"placement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CreateDatasetsResponse(message.Message):
+    """Answer of CreateDatasets."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def results(self) -> containers.RepeatedCompositeFieldContainer[DatasetResult]:
+        """One for each item, in order."""
+
+    def __init__(
+        self,
+        *,
+        results: abc.Iterable[DatasetResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DatasetResult(message.Message):
+    """What became of one item."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def dataset(self) -> dataset_pb2.Dataset:
+        """The dataset."""
+
+    @builtins.property
+    def error(self) -> status_pb2.Status:
+        """Why there is none."""
+
+    def __init__(
+        self,
+        *,
+        dataset: dataset_pb2.Dataset | None = ...,
+        error: status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "error", b"error", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "error", b"error", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = typing.Literal["dataset", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 @typing.final
 class GetDatasetRequest(message.Message):

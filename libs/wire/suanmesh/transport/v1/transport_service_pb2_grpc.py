@@ -38,10 +38,10 @@ class TransportServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
-        self.CreateDataset = channel.unary_unary(
-                '/suanmesh.transport.v1.TransportService/CreateDataset',
-                request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.CreateDatasetRequest.SerializeToString,
-                response_deserializer=suanmesh_dot_transport_dot_v1_dot_dataset__pb2.Dataset.FromString,
+        self.CreateDatasets = channel.unary_unary(
+                '/suanmesh.transport.v1.TransportService/CreateDatasets',
+                request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.CreateDatasetsRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.CreateDatasetsResponse.FromString,
                 _registered_method=True)
         self.GetDataset = channel.unary_unary(
                 '/suanmesh.transport.v1.TransportService/GetDataset',
@@ -100,13 +100,16 @@ class TransportServiceServicer(object):
     agent to agent.
     """
 
-    def CreateDataset(self, request, context):
-        """Publishes a dataset whose first replica is complete at a site: by the site's agent, which has read the bytes. The
+    def CreateDatasets(self, request, context):
+        """Publishes datasets whose first replica is complete at a site: by the site's agent, which has read the bytes. The
         same name and digest again is answered with what stands, and adds the replica. A site publishes what a placement
         at it has made; without a placement, for its own party, for a party that names it among its publishers, or what it
-        holds a complete replica of already.
+        holds a complete replica of already. Each item is answered by itself; repeating one changes nothing.
 
         Errors:
+        * `ABORTED` (`CONFLICT`): an owner has changed whom it lets publish meanwhile; nothing was published.
+
+        Errors, per item:
         * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
         * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`): never for what a placement has made.
         * `INVALID_ARGUMENT` (`FIELD_INVALID`).
@@ -220,10 +223,10 @@ class TransportServiceServicer(object):
 
 def add_TransportServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'CreateDataset': grpc.unary_unary_rpc_method_handler(
-                    servicer.CreateDataset,
-                    request_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.CreateDatasetRequest.FromString,
-                    response_serializer=suanmesh_dot_transport_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            'CreateDatasets': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDatasets,
+                    request_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.CreateDatasetsRequest.FromString,
+                    response_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.CreateDatasetsResponse.SerializeToString,
             ),
             'GetDataset': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDataset,
@@ -289,7 +292,7 @@ class TransportService(object):
     """
 
     @staticmethod
-    def CreateDataset(request,
+    def CreateDatasets(request,
             target,
             options=(),
             channel_credentials=None,
@@ -302,9 +305,9 @@ class TransportService(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/suanmesh.transport.v1.TransportService/CreateDataset',
-            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.CreateDatasetRequest.SerializeToString,
-            suanmesh_dot_transport_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            '/suanmesh.transport.v1.TransportService/CreateDatasets',
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.CreateDatasetsRequest.SerializeToString,
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.CreateDatasetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,13 +20,16 @@ class TransportServiceStub:
     """
 
     def __init__(self, channel: aio.Channel) -> None: ...
-    CreateDataset: aio.UnaryUnaryMultiCallable[transport_service_pb2.CreateDatasetRequest, dataset_pb2.Dataset]
-    """Publishes a dataset whose first replica is complete at a site: by the site's agent, which has read the bytes. The
+    CreateDatasets: aio.UnaryUnaryMultiCallable[transport_service_pb2.CreateDatasetsRequest, transport_service_pb2.CreateDatasetsResponse]
+    """Publishes datasets whose first replica is complete at a site: by the site's agent, which has read the bytes. The
     same name and digest again is answered with what stands, and adds the replica. A site publishes what a placement
     at it has made; without a placement, for its own party, for a party that names it among its publishers, or what it
-    holds a complete replica of already.
+    holds a complete replica of already. Each item is answered by itself; repeating one changes nothing.
 
     Errors:
+      * `ABORTED` (`CONFLICT`): an owner has changed whom it lets publish meanwhile; nothing was published.
+
+    Errors, per item:
       * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
       * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`): never for what a placement has made.
       * `INVALID_ARGUMENT` (`FIELD_INVALID`).
@@ -96,17 +99,20 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
     """
 
     @abc_1.abstractmethod
-    def CreateDataset(
+    def CreateDatasets(
         self,
-        request: transport_service_pb2.CreateDatasetRequest,
-        context: aio.ServicerContext[transport_service_pb2.CreateDatasetRequest, abc.Awaitable[dataset_pb2.Dataset]],
-    ) -> abc.Awaitable[dataset_pb2.Dataset]:
-        """Publishes a dataset whose first replica is complete at a site: by the site's agent, which has read the bytes. The
+        request: transport_service_pb2.CreateDatasetsRequest,
+        context: aio.ServicerContext[transport_service_pb2.CreateDatasetsRequest, abc.Awaitable[transport_service_pb2.CreateDatasetsResponse]],
+    ) -> abc.Awaitable[transport_service_pb2.CreateDatasetsResponse]:
+        """Publishes datasets whose first replica is complete at a site: by the site's agent, which has read the bytes. The
         same name and digest again is answered with what stands, and adds the replica. A site publishes what a placement
         at it has made; without a placement, for its own party, for a party that names it among its publishers, or what it
-        holds a complete replica of already.
+        holds a complete replica of already. Each item is answered by itself; repeating one changes nothing.
 
         Errors:
+          * `ABORTED` (`CONFLICT`): an owner has changed whom it lets publish meanwhile; nothing was published.
+
+        Errors, per item:
           * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
           * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`): never for what a placement has made.
           * `INVALID_ARGUMENT` (`FIELD_INVALID`).
