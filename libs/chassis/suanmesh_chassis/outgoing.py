@@ -10,7 +10,7 @@ from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import ClientCall
 from suanmesh_telemetry import names
 from suanmesh_telemetry.metrics import CLIENT_DURATIONS
-from suanmesh_telemetry.rpc import CallSpans, end_span
+from suanmesh_telemetry.rpc import CallSpans, end_span, passed_on
 
 
 class TracedCalls:
@@ -22,20 +22,25 @@ class TracedCalls:
     def begin(self, method: str, effect: str) -> ClientCall:
         """A call of `method` begins."""
         span, traceparent = self._spans.call(method, effect)
-        return _Traced(method, span, traceparent)
+        return _Traced(method, span, traceparent, passed_on(method) if span is None else None)
 
 
 class _Traced:
-    __slots__ = ("_begun", "_method", "_span", "headers")
+    __slots__ = ("_begun", "_method", "_passed_on", "_span", "headers")
 
-    def __init__(self, method: str, span: Span | None, traceparent: str) -> None:
+    def __init__(self, method: str, span: Span | None, traceparent: str, passed_on: Span | None) -> None:
         self._begun = time.perf_counter()
         self._method = method
         self._span = span
+        self._passed_on = passed_on
         self.headers: tuple[tuple[str, str], ...] = (("traceparent", traceparent),) if traceparent else ()
 
     def end(self, code: str, *, address: str, attempts: int, refusal: Refusal | None) -> None:
         trace_id = ""
+        if self._passed_on is not None:
+            trace_id = format_trace_id(self._passed_on.get_span_context().trace_id)
+            self._passed_on.set_attribute(names.PASSED_ON_TO, address)
+            self._passed_on.set_attribute(names.ATTEMPTS, attempts)
         if self._span is not None:
             trace_id = format_trace_id(self._span.get_span_context().trace_id)
             host, _, port = address.rpartition(":")

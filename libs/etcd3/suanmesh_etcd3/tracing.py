@@ -26,19 +26,15 @@ def client_span(operation: str, key: bytes) -> Iterator[None]:
         "db.operation.name": operation,
         "db.query.summary": f"{operation} {_collection(key)}",
     }
-    with _tracer.start_as_current_span(
-        f"etcd.{operation}",
-        kind=SpanKind.CLIENT,
-        attributes=attributes,
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        try:
-            yield
-        except EtcdError as error:
-            span.set_attribute("error.type", type(error).__name__)
-            span.set_status(Status(StatusCode.ERROR, str(error)))
-            raise
+    span = _tracer.start_span(f"etcd.{operation}", kind=SpanKind.CLIENT, attributes=attributes)
+    try:
+        yield
+    except EtcdError as error:
+        span.set_attribute("error.type", type(error).__name__)
+        span.set_status(Status(StatusCode.ERROR, str(error)))
+        raise
+    finally:
+        span.end()
 
 
 def _collection(key: bytes) -> str:

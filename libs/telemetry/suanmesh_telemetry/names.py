@@ -58,6 +58,7 @@ ATTRIBUTES: Final[dict[str, str]] = {
     "suanmesh.request_id": "the call's request_id",
     "suanmesh.reason": "reason of the refusal",
     "suanmesh.attempts": "attempts a call took, the first included",
+    "suanmesh.passed_on_to": "address of the instance to which the gateway passed a call on",
     "suanmesh.job": "name of the job",
     "suanmesh.placement": "name of the placement",
     "suanmesh.site": "name of the site",
@@ -87,6 +88,7 @@ PRINCIPAL: Final = "suanmesh.principal"
 PARTY: Final = "suanmesh.party"
 REQUEST_ID: Final = "suanmesh.request_id"
 ATTEMPTS: Final = "suanmesh.attempts"
+PASSED_ON_TO: Final = "suanmesh.passed_on_to"
 LAYER: Final = "suanmesh.layer"
 METHOD_OTHER: Final = "_OTHER"
 

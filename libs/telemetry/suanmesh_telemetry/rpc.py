@@ -25,8 +25,8 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import AttributeValue
 
 from suanmesh_telemetry import names
-from suanmesh_telemetry.callspans import CallTracerProvider, KeptSpan, UnkeptSpan
-from suanmesh_telemetry.spans import SAMPLED, is_unsampled, span_context_of, traceparent_of
+from suanmesh_telemetry.kept_spans import KeptSpan, KeptTracerProvider, UnkeptSpan, below
+from suanmesh_telemetry.spans import is_unsampled, span_context_of, traceparent_of
 
 MUTATING = frozenset(("KEYED", "IDEMPOTENT"))
 SERVER_ERRORS = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"))
@@ -35,9 +35,6 @@ SERVER_ERRORS = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INT
 
 _SPAN_KEY: str = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 """Under which OpenTelemetry keeps the current span; asked for once, since each call sets one."""
-
-_bits = random.getrandbits
-"""As the SDK makes its ids."""
 
 
 class CallSpans:
@@ -58,14 +55,17 @@ class CallSpans:
         return served
 
     def call(self, method: str, effect: str) -> tuple[Span | None, str]:
-        """The CLIENT span of a call, or None where the trace is not kept; and the traceparent to send."""
+        """The CLIENT span of a call, and the traceparent to send.
+
+        None where the trace is not kept, and where the call that is served is passed on: it has one span here.
+        """
         if effect == "STREAM":
             return None, ""
         around = otel_context.get_current().get(_SPAN_KEY)
         if isinstance(around, UnkeptSpan):
             return None, around.traceparent
         if isinstance(around, Span) and (current := around.get_span_context()).is_valid:
-            if not current.trace_flags.sampled:
+            if not current.trace_flags.sampled or _is_passed_on(around, method):
                 return None, traceparent_of(current)
             made = _begun(method, effect, current, SpanKind.CLIENT)
         elif self._kept(effect, None):
@@ -97,6 +97,17 @@ class CallSpans:
         return f"00-{bits(128) or 1:032x}-{bits(64) or 1:016x}-00"
 
 
+def passed_on(method: str) -> Span | None:
+    """The span of the call being served where a call of `method` only passes that on, and it is kept."""
+    around = otel_context.get_current().get(_SPAN_KEY)
+    return around if isinstance(around, Span) and _is_passed_on(around, method) else None
+
+
+def _is_passed_on(around: Span, method: str) -> bool:
+    """Whether `around` is the span of a call of the same method that is served."""
+    return isinstance(around, KeptSpan) and around.kind is SpanKind.SERVER and around.name == method
+
+
 def traceparent_of_span(span: Span) -> str:
     """W3C traceparent of `span`; empty where it has none."""
     return span.traceparent if isinstance(span, UnkeptSpan) else traceparent_of(span.get_span_context())
@@ -116,13 +127,11 @@ def end_span(span: Span, code: str, reason: str, *, errors: frozenset[str] | Non
 
 def _begun(method: str, effect: str, parent: SpanContext | None, kind: SpanKind) -> Span:
     provider = trace.get_tracer_provider()
-    if not isinstance(provider, CallTracerProvider):
+    if not isinstance(provider, KeptTracerProvider):
         return INVALID_SPAN if parent is None else NonRecordingSpan(parent)
-    trace_id = parent.trace_id if parent is not None else _bits(128) or 1
-    context = SpanContext(trace_id, _bits(64) or 1, is_remote=False, trace_flags=SAMPLED)
     attributes: dict[str, AttributeValue] = {
         names.RPC_SYSTEM_NAME: "grpc",
         names.RPC_METHOD: method,
         names.EFFECT: effect,
     }
-    return KeptSpan(provider.exporter, method, context, parent, kind, attributes)
+    return KeptSpan(provider.exporter, method, below(parent), parent, kind, attributes)

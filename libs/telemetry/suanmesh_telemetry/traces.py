@@ -10,26 +10,22 @@ from dataclasses import dataclass
 
 import grpc
 from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import Link, SpanKind, TraceState
-from opentelemetry.util.types import Attributes
 
 from suanmesh_telemetry import names
-from suanmesh_telemetry.callspans import CallTracerProvider
+from suanmesh_telemetry.kept_spans import KeptTracerProvider
 from suanmesh_telemetry.metrics import SPANS_DROPPED
 
 QUEUE_SPANS_MAX = 8192
 BATCH_SPANS_MAX = 512
-SCHEDULE_DELAY_MS = 500
+SCHEDULE_DELAY_MS = 1_000
+"""How late a span is shown at most: each export costs both ends a call, however few spans are in it."""
 EXPORT_TIMEOUT_S = 5
 FLUSH_BOUND_S = 3.0
-ATTRIBUTE_LENGTH_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +39,6 @@ class OtlpTarget:
     ca: bytes
     certificate: bytes
     key: bytes
-
-
-class KeptSampler(Sampler):
-    """A child follows its parent, and what has none is not kept: kept traces begin with calls, see `CallSpans`."""
-
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
-    ) -> SamplingResult:
-        """Whether the span is recorded."""
-        parent = trace.get_current_span(parent_context).get_span_context()
-        kept = parent.is_valid and parent.trace_flags.sampled
-        return SamplingResult(Decision.RECORD_AND_SAMPLE if kept else Decision.DROP, attributes)
-
-    def get_description(self) -> str:
-        """Its name."""
-        return "KeptSampler"
 
 
 class _Counted(BatchSpanProcessor):
@@ -159,7 +132,6 @@ def install(area: str, instance: str, processor: SpanProcessor) -> Tracing:
     """Have `processor` take every span of the process."""
     attributes = {"service.name": area, "service.instance.id": instance, names.LAYER: names.LAYERS.get(area, "")}
     resource = Resource(attributes)
-    limits = SpanLimits(max_attribute_length=ATTRIBUTE_LENGTH_MAX)
-    provider = CallTracerProvider(resource, processor, KeptSampler(), limits)
+    provider = KeptTracerProvider(resource, processor)
     trace.set_tracer_provider(provider)
     return Tracing(provider)

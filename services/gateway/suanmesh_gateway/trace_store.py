@@ -37,8 +37,8 @@ CREATE TABLE IF NOT EXISTS spans (
 _OLDEST = "SELECT trace_id, start_ns, spans FROM traces ORDER BY start_ns, trace_id"
 _ADD_SPAN = "INSERT OR IGNORE INTO spans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_TO_TRACE = """
-INSERT INTO traces VALUES (?1, ?2, ?3, 1) ON CONFLICT (trace_id) DO UPDATE SET
-    start_ns = min(start_ns, ?2), end_ns = max(end_ns, ?3), spans = spans + 1
+INSERT INTO traces VALUES (?1, ?2, ?3, ?4) ON CONFLICT (trace_id) DO UPDATE SET
+    start_ns = min(start_ns, ?2), end_ns = max(end_ns, ?3), spans = spans + ?4
 """
 _LIST = """
 SELECT trace_id, start_ns, end_ns, spans, (
@@ -130,13 +130,17 @@ class TraceStore:
         return self._opened
 
     def _add(self, spans: Sequence[Span]) -> None:
+        by_trace: dict[str, list[Span]] = {}
+        for span in spans:
+            by_trace.setdefault(span.trace_id, []).append(span)
         with self._connection as connection:
-            for span in spans:
-                row = connection.execute("SELECT spans FROM traces WHERE trace_id = ?", (span.trace_id,)).fetchone()
-                if row is not None and row[0] >= self._trace_spans_max:
-                    continue
-                if connection.execute(_ADD_SPAN, _row(span)).rowcount:
-                    connection.execute(_ADD_TO_TRACE, (span.trace_id, span.start_ns, span.end_ns))
+            for trace_id, found in by_trace.items():
+                row = connection.execute("SELECT spans FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
+                taken = found[: max(0, self._trace_spans_max - (0 if row is None else row[0]))]
+                added = connection.executemany(_ADD_SPAN, map(_row, taken)).rowcount
+                if added > 0:
+                    begin_ns, end_ns = min(each.start_ns for each in taken), max(each.end_ns for each in taken)
+                    connection.execute(_ADD_TO_TRACE, (trace_id, begin_ns, end_ns, added))
 
     def _trace(self, trace_id: str) -> list[Span]:
         query = "SELECT * FROM spans WHERE trace_id = ? ORDER BY start_ns, span_id"

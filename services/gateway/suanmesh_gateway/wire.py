@@ -23,6 +23,11 @@ EXPORT_SPANS_MAX = 5_000
 """Spans of one export; an exporter of ours sends 512."""
 VALUES_MAX = 64
 """Values shown of a list."""
+_KINDS = {
+    number: name.removeprefix("SPAN_KIND_")
+    for name, number in otlp.Span.SpanKind.items()
+    if number != otlp.Span.SPAN_KIND_UNSPECIFIED
+}
 _IDS = (16, 8)
 _PARENT = (0, 8)
 
@@ -92,8 +97,7 @@ def _span_to(span: Span) -> trace_pb2.Span:
 
 
 def _kind(value: otlp.Span.SpanKind.ValueType) -> str:
-    known = value in otlp.Span.SpanKind.values() and value != otlp.Span.SPAN_KIND_UNSPECIFIED
-    return otlp.Span.SpanKind.Name(value).removeprefix("SPAN_KIND_") if known else "INTERNAL"
+    return _KINDS.get(value, "INTERNAL")
 
 
 def _attributes(pairs: Iterable[KeyValue]) -> dict[str, str]:

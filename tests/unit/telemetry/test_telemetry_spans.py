@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -91,6 +92,34 @@ def test_the_kept_share_of_reads_is_the_one_that_was_set() -> None:
     kept = sum(spans.call("a.B/Get", "READ")[0] is not None for _ in range(2000))
 
     assert 150 <= kept <= 250
+
+
+def test_a_call_that_is_passed_on_has_one_span_where_it_passes() -> None:
+    """Half of what the gateway tells of a job would say the same twice, and every span costs three processes work."""
+    spans = CallSpans(0.0, Random(1))
+
+    def served() -> tuple[str, list[bool]]:
+        around = spans.serve("a.B/Set", "KEYED", PARENT)
+        passed, header = spans.call("a.B/Set", "KEYED")
+        other, _ = spans.call("a.C/Set", "KEYED")
+        around.end()
+        return header, [passed is None, other is None]
+
+    header, none_made = copy_context().run(served)
+
+    (ended,) = recorded_spans()
+    assert header == f"00-{'a' * 32}-{ended.context.span_id:016x}-01"
+    assert none_made == [True, False]
+
+
+def test_a_text_of_a_span_is_bounded() -> None:
+    """What a caller sent must not fill the trace store."""
+    with span(names.DECIDE_JOB, parent=PARENT, job="x" * 10_000) as told:
+        told.set_attribute(names.REASON, "y" * 10_000)
+        told.set_attributes({names.PARTY: "z" * 10_000})
+
+    (ended,) = recorded_spans()
+    assert [len(str(value)) for value in (ended.attributes or {}).values()] == [1_000] * 3
 
 
 def test_every_name_has_a_text() -> None:
