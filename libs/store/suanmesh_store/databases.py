@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 
 from suanmesh_store.soundness import require_sound_at
+from suanmesh_store.sqlite_files import HARD, make_private
 
 READERS = 2
 """Queries of one process that a database answers at the same time."""
-BUSY_MS = 5_000
-"""How long a transaction of SQLite waits for that of another process, milliseconds."""
 CONNECT_S = 5
 """How long a connection to PostgreSQL may take to be made, seconds."""
 WAIT_S = 5
 """How long a transaction of PostgreSQL waits for those of others, seconds."""
 QUERY_S = 30
 """How long one statement of PostgreSQL may take, seconds."""
-FILE_MODE = 0o600
 _TABLES_LOCK = 0x5355_414E
 """Whoever makes tables holds this advisory lock, so that two that start at once make them once."""
 
@@ -58,18 +55,11 @@ def open_engines(url: str, what: str, *, application: str, schema: str = "") -> 
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme == "sqlite":
         require_sound_at(url, what)
-        _make_private(url)
+        make_private(Path(make_url(url).database or ""))
         return Engines(_sqlite(url, "BEGIN IMMEDIATE"), _sqlite(url, "BEGIN"))
     if scheme == "postgresql":
         return _postgres(url, application, schema)
     raise ValueError(f"{what} lies at sqlite:///... or at postgresql://..., not at {scheme}://...")
-
-
-def _make_private(url: str) -> None:
-    """Let a new file be its owner's alone from its first byte on; SQLite gives its companions the same mode."""
-    path = Path(make_url(url).database or "")
-    with suppress(OSError):  # whoever opens it says what keeps it from being made, or it is there
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
 
 
 def _sqlite(url: str, begin: str) -> Engine:
@@ -81,7 +71,7 @@ def _sqlite(url: str, begin: str) -> Engine:
 
 def _made_durable(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # else Python begins transactions late and ends them at a savepoint
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}"):
+    for pragma in HARD:
         connection.execute(f"PRAGMA {pragma}")
 
 

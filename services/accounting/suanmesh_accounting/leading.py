@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from suanmesh_accounting.domain.commands import ClaimLedger
-from suanmesh_accounting.domain.lead import obstacle
 from suanmesh_accounting.ports import Ledger, Marks, accepted
+from suanmesh_store.leading import lead_fault
 from suanmesh_store.soundness import StoreCorrupt
 
 
@@ -17,7 +17,7 @@ async def take_lead(ledger: Ledger, marks: Marks, *, node: str, name: str, lead_
     [claimed] = await ledger.apply([ClaimLedger(node, name)])
     own = accepted(claimed)
     led_before = await marks.led_before()
-    if problem := obstacle(own, node, led_before, lead_with):
+    if problem := lead_fault("the ledger", own.ledger, own.node, node, led_before, lead_with, area="accounting"):
         raise StoreCorrupt(problem)
     if led_before != own.ledger:
         await marks.lead(own.ledger)

@@ -14,10 +14,8 @@ from pathlib import Path
 from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_agent.domain.metering import Amounts, MeterMark
 from suanmesh_agent.domain.stages import Stage, follows
-from suanmesh_chassis.private import FILE_MODE
-from suanmesh_store.soundness import require_sound
+from suanmesh_store.sqlite_files import open_hard
 
-_BUSY_MS = 10_000
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS placements (name TEXT PRIMARY KEY, message BLOB NOT NULL, stage TEXT NOT NULL);
@@ -82,10 +80,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Open or create the file. Raises StoreCorrupt where it is damaged."""
-        require_sound(path, "the agent's journal")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=FILE_MODE)
-        self._writer, self._reader = _opened(path), _opened(path)
+        self._writer, self._reader = (open_hard(path, "the agent's journal") for _ in range(2))
         self._writer.executescript(_TABLES)
         _take_over_signed_usage(self._writer)
         self._lock = threading.RLock()
@@ -335,11 +330,3 @@ def _take_over_signed_usage(db: sqlite3.Connection) -> None:
     db.executemany("INSERT OR IGNORE INTO usage_records VALUES (?, ?, ?)", records)
     db.execute("DROP TABLE usage")
     db.execute("COMMIT")
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    return db

@@ -13,6 +13,7 @@ import structlog
 from suanmesh_gateway.domain.traces import Span, Summary
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store.soundness import is_damage, set_aside
+from suanmesh_store.sqlite_files import open_soft
 from suanmesh_store.transactions import Worker
 
 T = TypeVar("T")
@@ -20,9 +21,6 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _SCHEMA = """
-PRAGMA auto_vacuum = INCREMENTAL;
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS traces (
     trace_id TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, spans INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -119,14 +117,7 @@ class TraceStore:
     @property
     def _connection(self) -> sqlite3.Connection:
         if self._opened is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            opened = sqlite3.connect(self._path, check_same_thread=False)
-            try:
-                opened.executescript(_SCHEMA)
-            except sqlite3.Error:
-                opened.close()
-                raise
-            self._opened = opened
+            self._opened = open_soft(self._path, _SCHEMA)
         return self._opened
 
     def _add(self, spans: Sequence[Span]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from suanmesh_accounting.domain.lead import Identity
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, HoldState, Move
 from suanmesh_accounting.domain.prices import Reading
 from suanmesh_accounting.domain.quarantine import Room
@@ -170,7 +169,15 @@ class ForgetAnswers(Command[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimLedger(Command[Identity]):
+class LedgerIdentity:
+    """What a ledger says of itself: the node it was made for, and a name that no other ledger has."""
+
+    node: str
+    ledger: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimLedger(Command[LedgerIdentity]):
     """Give a ledger that has none its identity; gives the one it has."""
 
     node: str

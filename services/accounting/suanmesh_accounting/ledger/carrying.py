@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Connection, select, tuple_
 
 from suanmesh_accounting.domain import commands as c
-from suanmesh_accounting.domain.lead import Identity
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.hold_charges import work_of
@@ -64,12 +63,12 @@ def _forget(session: Session, command: c.ForgetAnswers) -> None:
     session.execute(t.requests.delete().where(tuple_(*key).in_(old)))
 
 
-def _claim(session: Session, command: c.ClaimLedger) -> Identity:
+def _claim(session: Session, command: c.ClaimLedger) -> c.LedgerIdentity:
     row = session.connection.execute(select(t.identity)).first()
     if row is not None:
-        return Identity(row.node, row.ledger)
+        return c.LedgerIdentity(row.node, row.ledger)
     session.add(t.identity, {"id": 1, "node": command.node, "ledger": command.name})
-    return Identity(command.node, command.name)
+    return c.LedgerIdentity(command.node, command.name)
 
 
 _ACTS: dict[type, Callable[[Session, Any], Any]] = {
