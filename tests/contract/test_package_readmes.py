@@ -1,4 +1,4 @@
-"""The examples in the README of each library run as they stand there."""
+"""The examples in the README of each package run as they stand there."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ from suanmesh_sdk import Tls
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LIBRARIES = ("chassis", "content", "etcd3", "kernel", "sdk", "store", "telemetry")
+PACKAGES = sorted(path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("[ls]*/*/README.md"))
+"""`libs/<library>` and `services/<area>`."""
 WITHIN_S = 20
 
 
-@pytest.fixture(params=LIBRARIES)
-def library(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=PACKAGES)
+def package(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def given(library: str, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
+def given(package: str, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
     """What an example finds there: the names in capital letters."""
-    found: dict[str, Any] = {"FOLDER": tmp_path, "__name__": library}
-    if library == "etcd3":
+    found: dict[str, Any] = {"FOLDER": tmp_path, "__name__": package}
+    if package == "libs/etcd3":
         cluster: EtcdCluster = request.getfixturevalue("etcd_cluster")
         found["ENDPOINTS"] = cluster.endpoints
-    if library == "sdk":
+    if package == "libs/sdk":
         found |= {"NOBODY": f"127.0.0.1:{free_ports(1)[0]}", "TLS": _a_users(tmp_path)}
     return found
 
 
-async def test_the_example_runs(library: str, given: dict[str, Any]) -> None:
+async def test_the_example_runs(package: str, given: dict[str, Any]) -> None:
     """A newcomer types what is shown; an example that fails teaches that the rest is not true either."""
-    page = ROOT / "libs" / library / "README.md"
+    page = ROOT / package / "README.md"
     examples = EXAMPLE.findall(page.read_text())
 
     assert examples
