@@ -26,6 +26,7 @@ from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_agent.site import PERMISSION, open_engine
 from suanmesh_agent.task_run import until_over
+from suanmesh_chassis.event_loop import run_on_loop
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_local import tools
 
@@ -91,7 +92,7 @@ def run_bare(count: int) -> None:
 def used_s() -> float:
     """Processor seconds of this process, of those it has reaped, and of all below it."""
     reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + reaped.ru_utime + reaped.ru_stime + cpu_seconds()
+    return time.process_time() + reaped.ru_utime + reaped.ru_stime + cpu_seconds().total()
 
 
 if __name__ == "__main__":
@@ -99,4 +100,4 @@ if __name__ == "__main__":
     parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    sys.exit(asyncio.run(main(options.tasks, options.rounds)))
+    sys.exit(run_on_loop(main(options.tasks, options.rounds)))

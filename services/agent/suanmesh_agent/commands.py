@@ -20,6 +20,7 @@ from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_agent.signing_keys import SiteSigner
 from suanmesh_agent.turns import Turns
+from suanmesh_chassis.event_loop import run_on_loop
 from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.private import keep_private, private_folder
 from suanmesh_chassis.process import Process, open_process
@@ -158,7 +159,7 @@ def _settings() -> tuple[Common, AgentSettings]:
 
 def _guarded(work: Coroutine[None, None, None]) -> int:
     try:
-        asyncio.run(work)
+        run_on_loop(work)
     except (Refusal, OSError) as problem:
         print(f"suanmesh-agent: {problem}", file=sys.stderr)
         return EXIT_FAILED

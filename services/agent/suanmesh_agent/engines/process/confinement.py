@@ -12,7 +12,6 @@ task of the shim. Standard library only.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
@@ -30,7 +29,6 @@ IMAGE = "scratch.img"
 _STAGE_OPTIONS = "size=1m,mode=711"
 _OOM_SCORE_ADJ = b"500"
 """Where the host itself runs short, tasks go before what runs the site."""
-_CAPABILITIES_MAX = 64
 _BUSY_S_MAX, _PAUSE_S = 5.0, 0.005
 
 
@@ -48,6 +46,7 @@ class Mounts:
         if self._made_for:
             syscalls.unmount(str(self._made_for[0]), syscalls.MNT_DETACH)
         else:
+            syscalls.give_up_capabilities()
             syscalls.unshare_mounts()
             if facts["walled"]:  # then this is the first process of a namespace, and is to see those in it
                 syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
@@ -103,9 +102,6 @@ class Confinement:
         else:
             syscalls.unshare_mounts()
             self._enter_unsandboxed()
-        with contextlib.suppress(OSError):  # the first number the kernel does not know
-            for capability in range(_CAPABILITIES_MAX):
-                syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
         os.setgroups([])
         os.setresgid(self.user, self.user, self.user)
         os.setresuid(self.user, self.user, self.user)

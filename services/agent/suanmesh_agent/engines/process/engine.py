@@ -283,8 +283,7 @@ class ProcessEngine:
 
     def idle_placements(self) -> list[str]:
         """Those that have working folders, and no task that runs."""
-        busy = {key.placement for key in self.running()}
-        return [name for name in self.placements() if name not in busy and self._tasks.has_work(name)]
+        return [name for name in self.placements() if self._tasks.has_work(name) and not self._running(name)]
 
     def ended_placements(self) -> list[str]:
         """Those whose working folders are gone, the newest first."""
@@ -292,7 +291,10 @@ class ProcessEngine:
 
     def running(self) -> list[TaskKey]:
         """Every task that runs now."""
-        keys = [TaskKey(name, int(home.name)) for name in self.placements() for home in self._tasks.homes(name)]
+        return [key for name in self.placements() for key in self._running(name)]
+
+    def _running(self, placement: str) -> list[TaskKey]:
+        keys = [TaskKey(placement, int(home.name)) for home in self._tasks.homes(placement)]
         return [key for key in keys if self._tasks.look(key).state is TaskState.RUNNING]
 
     def _end_remains(self, key: TaskKey) -> None:

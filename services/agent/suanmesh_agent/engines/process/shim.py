@@ -130,7 +130,7 @@ class Run:
         output_reader, output_writer = os.pipe2(os.O_CLOEXEC)
         self._start_ns, self._start = time.time_ns(), time.monotonic()
         user = self._confinement.user if self._confinement else 0
-        _write(self._folder / "started.json", {"pid": self._host.pid, "start_unix_ns": self._start_ns, "user": user})
+        _write(self._folder, "started", {"pid": self._host.pid, "start_unix_ns": self._start_ns, "user": user})
         if self._permit.over_s() >= 0:
             self._failure, self._cleared = "FENCED", not has_children()
             clean = self._leave()
@@ -339,7 +339,7 @@ class Run:
         return {"cpu_us": self._cpu_us, "elapsed_us": int((time.monotonic() - self._start) * 1e6)}
 
     def _keep_usage(self) -> None:
-        _write(self._folder / "usage.json", self._usage())
+        _write(self._folder, "usage", self._usage())
 
     def _judge(self) -> None:
         """Say which bound a task that failed by itself had hit."""
@@ -368,7 +368,7 @@ class Run:
             "start_unix_ns": self._start_ns,
             "end_unix_ns": time.time_ns(),
         }
-        _write(self._folder / "exit.json", facts | self._usage())
+        _write(self._folder, "exit", facts | self._usage())
 
 
 def _ended_cpu_us() -> int:
@@ -377,14 +377,14 @@ def _ended_cpu_us() -> int:
     return int((ended.ru_utime + ended.ru_stime) * 1e6)
 
 
-def _write(path: Path, facts: dict[str, Any]) -> None:
-    draft = path.with_suffix(".new")
-    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+def _write(folder: Path, name: str, facts: dict[str, Any]) -> None:
+    path = f"{folder}/{name}.json"
+    file = os.open(draft := f"{folder}/{name}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     os.write(file, json.dumps(facts).encode())
-    if path.name == "exit.json":
+    if name == "exit":
         os.fsync(file)
     os.close(file)
-    draft.replace(path)
+    os.replace(draft, path)  # noqa: PTH105 - for every task again and again
 
 
 def _let_go(starter: int) -> None:

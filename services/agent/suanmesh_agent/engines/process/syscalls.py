@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -36,6 +37,7 @@ _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE = 0x4C82, 0x4C0A
 _LO_FLAGS_READ_ONLY, _LO_FLAGS_AUTOCLEAR = 1, 4
 _LOOP_CONFIG = struct.Struct("=II 5Q 4I 64s64s32s2Q 8Q")
 _LOOP_TRIES = 64
+_CAPABILITIES_MAX = 64
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -125,6 +127,13 @@ def unshare_mounts() -> None:
 def prctl(option: int, value: int) -> None:
     """prctl(2) with one argument."""
     _checked(_libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)))
+
+
+def give_up_capabilities() -> None:
+    """No program that this process and all it starts will run has any; the process itself keeps those it has."""
+    with contextlib.suppress(OSError):  # the first number the kernel does not know
+        for capability in range(_CAPABILITIES_MAX):
+            prctl(PR_CAPBSET_DROP, capability)
 
 
 def set_name(name: str) -> None:

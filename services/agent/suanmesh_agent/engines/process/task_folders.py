@@ -25,6 +25,7 @@ class TaskFolders:
         self._folder = folder
         self._ended: dict[TaskKey, TaskLook] = {}
         self._begun: dict[str, set[int]] = {}
+        self._cleared: set[str] = set()
 
     def home(self, key: TaskKey) -> Path:
         """The task's folder."""
@@ -37,9 +38,12 @@ class TaskFolders:
 
     def placements(self) -> list[str]:
         """Every placement something is kept of, the newest first."""
-        if not self._folder.is_dir():
+        try:
+            with os.scandir(self._folder) as found:
+                aged = [(_age(entry), entry.name) for entry in found]
+        except FileNotFoundError:
             return []
-        return sorted((path.name for path in self._folder.iterdir()), reverse=True, key=self._age)
+        return [name for _, name in sorted(aged, reverse=True)]
 
     def begun(self, placement: str) -> set[int]:
         """Tasks that this agent, or one before it, has laid out."""
@@ -53,6 +57,7 @@ class TaskFolders:
     def begin(self, key: TaskKey) -> None:
         """A task is being laid out."""
         self._begun[key.placement] = self.begun(key.placement) | {key.index}
+        self._cleared.discard(key.placement)
 
     def look(self, key: TaskKey) -> TaskLook:
         """Read how it stands from what the shim keeps on disk; what has ended is read once."""
@@ -94,18 +99,27 @@ class TaskFolders:
 
     def drop(self, placement: str) -> None:
         """Remember nothing of a placement whose folder is gone."""
+        self._cleared.discard(placement)
         for index in self._begun.pop(placement, ()):
             self.drop_ending(TaskKey(placement, index))
 
     def has_work(self, placement: str) -> bool:
-        """Whether a working folder of it is left."""
-        return any(os.path.lexists(home / "work") for home in self.homes(placement))
+        """Whether a working folder of it is left. Where every task has ended and none is, that is looked at once."""
+        if placement in self._cleared:
+            return False
+        homes = self.homes(placement)
+        if any(os.path.lexists(home / "work") for home in homes):
+            return True
+        if homes and all((home / "shim" / "exit.json").exists() for home in homes):
+            self._cleared.add(placement)
+        return False
 
-    def _age(self, placement: str) -> float:
-        try:
-            return (self._folder / placement).stat().st_mtime
-        except FileNotFoundError:  # removed while it was being listed
-            return 0.0
+
+def _age(entry: os.DirEntry[str]) -> float:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:  # removed while it was being listed
+        return 0.0
 
 
 def read_facts(path: str | Path) -> dict[str, Any] | None:
