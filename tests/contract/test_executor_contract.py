@@ -312,6 +312,18 @@ async def test_an_interpreter_below_tmp_is_not_covered(kind: str, tmp_path: Path
         assert executor.read_log(task.key, 0, 1000)[1] == b"as well\n"
 
 
+async def test_a_task_ends_with_the_process_it_lives_with(kind: str, tmp_path: Path) -> None:
+    """A node that is tried on a laptop must leave nothing that runs on, whatever ended its launcher."""
+    launcher = await asyncio.create_subprocess_exec("sleep", "300")
+    executor = make_executor(kind, tmp_path / "tasks", lives_with=launcher.pid)
+    task = a_task("import time; print('ready', flush=True); time.sleep(300)")
+    await executor.start(task)
+    await log_says(executor, task.key, b"ready")
+    launcher.kill()
+    await launcher.wait()
+    assert (await executor.over(task.key)).failure == "CANCELLED"
+
+
 def _a_tool(folder: Path) -> Path:
     folder.mkdir(mode=0o755)
     tool = folder / "tool"

@@ -107,9 +107,7 @@ class Steps:
         steps = {
             Stage.SEEN: self._take,
             Stage.ACCEPTED: self._stage,
-            Stage.STAGED: self._started,
             Stage.STARTED: self._run,
-            Stage.ENDED: self._meter_end,
             Stage.METERED: self._hand_over,
         }
         return await self._until_taken(carried, partial(steps[stage], carried), stage)
@@ -166,22 +164,16 @@ class Steps:
             return Stage.ACCEPTED
 
     async def _stage(self, carried: Carried) -> Stage:
+        """Wait for the inputs. That the tasks may run then is written down before the first is started."""
         placement = carried.placement
         with span(names.STAGE_INPUTS, parent=placement.traceparent, placement=placement.name, site=placement.site):
             while not carried.to_stop:
                 missing = await self._staging.missing(wire.work_from(placement))
                 if not missing:
-                    return Stage.STAGED
+                    return Stage.STARTED
                 await self._staging.wait_for_news(carried.changed)
             await self._report(carried, State.STATE_CANCELLED)
             return Stage.REPORTED
-
-    async def _started(self, carried: Carried) -> Stage:
-        """From here on the tasks may run: that is written down before the first is started."""
-        if carried.to_stop:
-            await self._report(carried, State.STATE_CANCELLED)
-            return Stage.REPORTED
-        return Stage.STARTED
 
     async def _run(self, carried: Carried) -> Stage:
         keys = self._keys(carried.placement)
@@ -193,10 +185,7 @@ class Steps:
             await self._all_over(carried, keys)
             for task in beside:
                 task.cancel()
-        return Stage.ENDED
-
-    async def _meter_end(self, carried: Carried) -> Stage:
-        await self._record(carried.placement, self._keys(carried.placement))
+        await self._record(carried.placement, keys)
         return Stage.METERED
 
     async def _hand_over(self, carried: Carried) -> Stage:

@@ -257,7 +257,7 @@ async def test_a_result_keeps_to_the_bound_its_way_was_priced_by(world: FakeSite
     assert told(report) == (too_large if end == State.STATE_FAILED else "")
 
 
-@pytest.mark.parametrize("killed_at", [Stage.ACCEPTED, Stage.STARTED, Stage.ENDED, Stage.METERED, Stage.REPORTED])
+@pytest.mark.parametrize("killed_at", [Stage.ACCEPTED, Stage.STARTED, Stage.METERED, Stage.REPORTED])
 async def test_an_agent_killed_at_any_stage_goes_on(world: FakeSite, killed_at: Stage) -> None:
     """A crash of the agent costs nobody a run: the task runs once, is metered once, and is delivered."""
     code = "import time; open('out/runs', 'a').write('x'); time.sleep(0.5)"

@@ -83,7 +83,7 @@ async def test_an_output_of_any_shape_fails_its_placement_alone(world: FakeSite,
 
 
 @pytest.mark.parametrize("where", ["out", "."])
-@pytest.mark.parametrize("stage", [Stage.ENDED, Stage.METERED, Stage.REPORTED])
+@pytest.mark.parametrize("stage", [Stage.METERED, Stage.REPORTED])
 async def test_an_agent_that_comes_back_to_such_a_placement_stays(world: FakeSite, where: str, stage: Stage) -> None:
     """A journal that kills whoever reads it would cost the site until somebody edits it by hand."""
     world.scheduler.put(a_placement(DIG.format(where=where, **DEEP)))

@@ -124,7 +124,7 @@ def test_stages_only_go_forward() -> None:
     """A placement that has ended must never be run again."""
     assert follows(Stage.SEEN, Stage.ACCEPTED)
     assert not any(follows(Stage.REPORTED, stage) for stage in Stage)
-    assert not follows(Stage.ENDED, Stage.STARTED)
+    assert not follows(Stage.METERED, Stage.STARTED)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '[{"class": "gpu"}]', '[{"class": "gpu", "count": 1, "speed": 3}]'])

@@ -15,24 +15,18 @@ class Stage(Enum):
     """Read off the watch, not answered."""
     ACCEPTED = "accepted"
     """Taken: its capacity is kept free for it."""
-    STAGED = "staged"
-    """Every input is here, verified."""
     STARTED = "started"
-    """Its tasks have been started."""
-    ENDED = "ended"
-    """Its tasks are over, whatever came of them."""
+    """Every input is here, verified: its tasks may run from here on."""
     METERED = "metered"
-    """Its final usage is written down."""
+    """Its tasks are over, whatever came of them, and their final usage is written down."""
     REPORTED = "reported"
     """The mesh knows its end; nothing is left to do but to clear up."""
 
 
 _FOLLOWING: dict[Stage, frozenset[Stage]] = {
     Stage.SEEN: frozenset({Stage.ACCEPTED, Stage.REPORTED}),
-    Stage.ACCEPTED: frozenset({Stage.STAGED, Stage.REPORTED}),
-    Stage.STAGED: frozenset({Stage.STARTED, Stage.REPORTED}),
-    Stage.STARTED: frozenset({Stage.ENDED, Stage.REPORTED}),
-    Stage.ENDED: frozenset({Stage.METERED, Stage.REPORTED}),
+    Stage.ACCEPTED: frozenset({Stage.STARTED, Stage.REPORTED}),
+    Stage.STARTED: frozenset({Stage.METERED, Stage.REPORTED}),
     Stage.METERED: frozenset({Stage.REPORTED}),
     Stage.REPORTED: frozenset(),
 }
@@ -44,5 +38,5 @@ def follows(now: Stage, then: Stage) -> bool:
     return then in _FOLLOWING[now]
 
 
-HOLDING = frozenset({Stage.ACCEPTED, Stage.STAGED, Stage.STARTED})
+HOLDING = frozenset({Stage.ACCEPTED, Stage.STARTED})
 """Stages in which a placement's capacity is taken."""
