@@ -5,11 +5,13 @@ from __future__ import annotations
 from suanmesh_store.records.kinds import Field, Index, Key, RecordKind
 from suanmesh_store.records.leading import take_lead
 from suanmesh_store.records.memory import MemoryDatabase, MemoryRecords
+from suanmesh_store.records.mirror import RecordChange, RecordMirror, open_record_mirror
 from suanmesh_store.records.opening import open_records
 from suanmesh_store.records.ports import PAGE_MAX, Records
 from suanmesh_store.records.sql import SqlRecords
 from suanmesh_store.records.values import (
     ABSENT,
+    Commit,
     Feed,
     Identity,
     Outcome,
@@ -24,6 +26,7 @@ from suanmesh_store.records.values import (
 __all__ = [
     "ABSENT",
     "PAGE_MAX",
+    "Commit",
     "Feed",
     "Field",
     "Identity",
@@ -34,12 +37,15 @@ __all__ = [
     "Outcome",
     "Put",
     "Record",
+    "RecordChange",
     "RecordKind",
+    "RecordMirror",
     "Records",
     "Remove",
     "SqlRecords",
     "Write",
     "Written",
+    "open_record_mirror",
     "open_records",
     "take_lead",
     "written",

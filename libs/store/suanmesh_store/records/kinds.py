@@ -86,5 +86,6 @@ def digest_of(kinds: Iterable[RecordKind[Any]]) -> str:
 
 def _encoded(field: Field) -> bytes:
     if isinstance(field, str):
-        return _TEXT + field.encode().replace(b"\x00", _ESCAPED) + _END
+        text = field.encode()
+        return _TEXT + (text.replace(b"\x00", _ESCAPED) if b"\x00" in text else text) + _END
     return _INTEGER + (field + (1 << 63)).to_bytes(8, "big")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, insort
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import Any
 
@@ -25,7 +25,7 @@ from suanmesh_store.records.transaction import (
     Transaction,
     encode,
 )
-from suanmesh_store.records.values import Feed, Identity, Outcome, Record, Write, feed_of
+from suanmesh_store.records.values import Commit, Feed, Identity, Outcome, Record, Write, feed_of
 from suanmesh_store.values import Answered, IdempotencyKey
 
 _BY_NAME = ""
@@ -91,6 +91,7 @@ class MemoryRecords:
         self._clock = clock
         self._rng = rng
         self._database = database or MemoryDatabase()
+        self._followers: list[Callable[[Commit], None]] = []
         self._closed = False
         self.fault: Refusal | None = None
 
@@ -103,7 +104,10 @@ class MemoryRecords:
             transaction.carry_out(write) if isinstance(write, EncodedWrite) else write for write in ready
         ]
         if transaction.changes.sequence != self._database.sequence:
+            commit = Commit(self._database.sequence, transaction.changes.sequence, transaction.changes.records)
             self._database.keep(transaction.changes)
+            for follower in self._followers:
+                follower(commit)
         return outcomes
 
     async def get_many(self, kind: RecordKind[M], names: Collection[str]) -> dict[str, Record[M]]:
@@ -139,6 +143,15 @@ class MemoryRecords:
         ]
         changed += [(r.sequence, r.name, None) for r in data.removals.get(collection, ()) if r.sequence > after]
         return feed_of(changed, data.sequence, limit)
+
+    async def newest(self) -> int:
+        """The sequence of the last change."""
+        self._require_open()
+        return self._database.sequence
+
+    def tell(self, follower: Callable[[Commit], None]) -> None:
+        """Call it with what each transaction leaves."""
+        self._followers.append(follower)
 
     async def moved(self, after: int) -> int:
         """Wait until something has changed."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store.layout import M
 from suanmesh_store.records.kinds import Key, RecordKind
-from suanmesh_store.records.values import Feed, Identity, Outcome, Record, Write
+from suanmesh_store.records.values import Commit, Feed, Identity, Outcome, Record, Write
 from suanmesh_store.values import Answered, IdempotencyKey
 
 PAGE_MAX = 1_001
@@ -51,6 +51,15 @@ class Records(Protocol):
 
     async def feed(self, kind: RecordKind[M], after: int, *, limit: int) -> Feed[M]:
         """What has changed after a sequence; 0 is before every change. Intermediate states of a record are left out."""
+
+    async def newest(self) -> int:
+        """The sequence of the last change, of whatever kind and by whatever process."""
+
+    def tell(self, follower: Callable[[Commit], None]) -> None:
+        """Call `follower` with what each transaction of this process has left, in order, before its writers go on.
+
+        It is no feed: what others write is not in it, and a transaction whose outcome was not learnt may be missing.
+        """
 
     async def moved(self, after: int) -> int:
         """Wait until something has changed after a sequence, in whatever process, and give the newest sequence."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -18,8 +19,8 @@ from suanmesh_store.records import queries
 from suanmesh_store.records.kinds import Key, RecordKind, bounds, digest_of
 from suanmesh_store.records.rows import read_record
 from suanmesh_store.records.statements import Statements
-from suanmesh_store.records.transaction import Claim, EncodedWrite, Transaction, encode
-from suanmesh_store.records.values import Feed, Identity, Outcome, Record, Write, Written, feed_of
+from suanmesh_store.records.transaction import Claim, EncodedWrite, Transaction, commit_of, encode
+from suanmesh_store.records.values import Commit, Feed, Identity, Outcome, Record, Write, Written, feed_of
 from suanmesh_store.values import Answered, IdempotencyKey
 
 R = TypeVar("R")
@@ -41,6 +42,9 @@ class SqlRecords:
         self._rng = rng
         self._group = GroupCommit(self._transact, WHAT)
         self._readers = Readers(engines.reading, WHAT, self._group.note)
+        self._followers: list[Callable[[Commit], None]] = []
+        self._untold: deque[Commit] = deque()
+        """What followers are to be told; filled by the thread that writes, emptied on the loop."""
         self._newest = 0
         self._moved = asyncio.Event()
         self._looking = asyncio.Lock()
@@ -51,6 +55,7 @@ class SqlRecords:
         ready = [encode(write, traceparent, fence) for write in writes]
         sound = [write for write in ready if isinstance(write, EncodedWrite)]
         outcomes = iter(await self._group.submit(sound) if sound else ())
+        self._tell_followers()
         results: list[Outcome] = [next(outcomes) if isinstance(each, EncodedWrite) else each for each in ready]
         self._advance(max((each.sequence for each in results if isinstance(each, Written)), default=0))
         return results
@@ -94,6 +99,14 @@ class SqlRecords:
         changes += [(removal.sequence, removal.name, None) for removal in changed.removals]
         return feed_of(changes, changed.sequence, limit)
 
+    async def newest(self) -> int:
+        """The sequence of the last change."""
+        return await self._readers.read(queries.newest)
+
+    def tell(self, follower: Callable[[Commit], None]) -> None:
+        """Call it with what each transaction leaves."""
+        self._followers.append(follower)
+
     async def moved(self, after: int) -> int:
         """Wait until something has changed; one of those who wait looks for all."""
         while self._newest <= after:
@@ -101,7 +114,7 @@ class SqlRecords:
                 if self._newest > after:
                     break
                 moved = self._moved
-                self._advance(await self._readers.read(queries.newest))
+                self._advance(await self.newest())
                 if self._newest <= after:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(POLL_S):
@@ -157,7 +170,15 @@ class SqlRecords:
             ]
             wrote = self._statements.write(connection, standing, transaction.changes)
             before_commit()
+        if wrote:
+            self._untold.append(commit_of(standing, transaction.changes))
         return results, wrote
+
+    def _tell_followers(self) -> None:
+        while self._untold:
+            commit = self._untold.popleft()
+            for follower in self._followers:
+                follower(commit)
 
     def _advance(self, sequence: int) -> None:
         """Wake those who wait for a change."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from suanmesh_store.bulk_rows import insert_rows
+from suanmesh_store.bulk_rows import insert_rows, update_rows
 from suanmesh_store.records import tables as t
 from suanmesh_store.records.kinds import RecordKind
 from suanmesh_store.records.ports import REMOVALS_MAX, too_old
@@ -16,7 +16,8 @@ from suanmesh_store.records.transaction import Changes, Name, Standing
 
 PRUNE_EVERY = 1_000
 """Removals of a kind after which those that are too many are forgotten."""
-_CHANGEABLE = tuple(field for field in Row._fields if field not in ("collection", "name"))
+_PLACE = Row._fields[:2]
+_CHANGEABLE = Row._fields[2:]
 
 
 class Statements:
@@ -45,11 +46,10 @@ class Statements:
     def _write_rows(self, c: Connection, standing: Standing, changes: Changes) -> None:
         rows = changes.rows.items()
         new = [row for place, row in rows if row is not None and place not in standing.rows]
-        changed = [_parameters(row) for place, row in rows if row is not None and place in standing.rows]
+        changed = [(*row[2:], *row[:2]) for place, row in rows if row is not None and place in standing.rows]
         gone = [_place(place) for place, row in rows if row is None and place in standing.rows]
         insert_rows(c, t.records, Row._fields, new)
-        if changed:
-            c.execute(_CHANGE, changed)
+        update_rows(c, t.records, _CHANGEABLE, _PLACE, changed)
         if gone:
             c.execute(_REMOVE, gone)
 
@@ -102,19 +102,10 @@ def _write_answers(c: Connection, standing: Standing, changes: Changes) -> None:
     c.execute(delete(t.requests).where(t.requests.c.create_us < too_old(changes.now_us)))
 
 
-def _parameters(row: Row) -> dict[str, Any]:
-    return {f"b_{field}": value for field, value in row._asdict().items()}
-
-
 def _place(place: Name) -> dict[str, Any]:
     return {"b_collection": place[0], "b_name": place[1]}
 
 
-_CHANGE = (
-    update(t.records)
-    .where(t.records.c.collection == bindparam("b_collection"), t.records.c.name == bindparam("b_name"))
-    .values({field: bindparam(f"b_{field}") for field in _CHANGEABLE})
-)
 _REMOVE = delete(t.records).where(
     t.records.c.collection == bindparam("b_collection"), t.records.c.name == bindparam("b_name")
 )

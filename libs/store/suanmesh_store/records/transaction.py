@@ -14,7 +14,18 @@ from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_store.documents import request_record
 from suanmesh_store.records.rows import Kept, Removal, Row, record_of
-from suanmesh_store.records.values import ABSENT, Identity, Outcome, Put, Record, Remove, Write, Written, not_leading
+from suanmesh_store.records.values import (
+    ABSENT,
+    Commit,
+    Identity,
+    Outcome,
+    Put,
+    Record,
+    Remove,
+    Write,
+    Written,
+    not_leading,
+)
 from suanmesh_store.values import AlreadyAnswered, Answered, Conflict, IdempotencyRecord
 
 RECORD_BYTES_MAX = 1024 * 1024
@@ -77,6 +88,7 @@ class Changes:
     sequence: int
     now_us: int
     rows: dict[Name, Row | None] = field(default_factory=dict)
+    records: dict[Name, Record[Any] | None] = field(default_factory=dict)
     keys: dict[Name, frozenset[tuple[str, bytes]]] = field(default_factory=dict)
     requests: dict[Request, Kept] = field(default_factory=dict)
     removals: list[Removal] = field(default_factory=list)
@@ -84,7 +96,7 @@ class Changes:
 
 def encode(write: Write, traceparent: str, fence: int) -> EncodedWrite | Refusal:
     """The bytes of a write, or why it cannot be kept."""
-    author = write.author
+    author, traceparent = write.author, traceparent if write.traceparent is None else write.traceparent
     try:
         changes = tuple(map(_encoded, write.changes))
     except InvalidArgument as refusal:
@@ -96,6 +108,11 @@ def encode(write: Write, traceparent: str, fence: int) -> EncodedWrite | Refusal
 def request_of(remember: IdempotencyRecord) -> Request:
     """Which request an answer is kept for."""
     return remember.key.principal, remember.key.request_id
+
+
+def commit_of(standing: Standing, changes: Changes) -> Commit:
+    """What followers are told of a transaction."""
+    return Commit(standing.sequence, changes.sequence, changes.records)
 
 
 class Transaction:
@@ -152,7 +169,7 @@ class Transaction:
         if change.message is None:
             if before is not None:
                 self.changes.sequence += 1
-                self._keep(change, None)
+                self._keep(change, None, None)
                 self.changes.removals.append(Removal(*change.place, self.changes.sequence))
             return None
         self.changes.sequence += 1
@@ -168,14 +185,16 @@ class Transaction:
             update_us=self.changes.now_us,
             writer_fence=write.fence,
         )
-        self._keep(change, row)
-        return record_of(row, change.message, self._now)
+        record = record_of(row, change.message, self._now)
+        self._keep(change, row, record)
+        return record
 
     def _row(self, place: Name) -> Row | None:
         return self.changes.rows[place] if place in self.changes.rows else self._standing.rows.get(place)
 
-    def _keep(self, change: Encoded, row: Row | None) -> None:
+    def _keep(self, change: Encoded, row: Row | None, record: Record[Any] | None) -> None:
         self.changes.rows[change.place] = row
+        self.changes.records[change.place] = record
         self.changes.keys[change.place] = change.keys
 
 

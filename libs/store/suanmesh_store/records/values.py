@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -19,7 +19,7 @@ ABSENT = ""
 
 @dataclass(frozen=True, slots=True)
 class Record(Generic[M]):
-    """A record as it was read. The message is the reader's own."""
+    """A record as it was read. The message is the reader's own, unless it is from a mirror: then change a `draft`."""
 
     name: str
     message: M
@@ -36,6 +36,12 @@ class Record(Generic[M]):
     def etag(self) -> str:
         """The uid with the record's own counter, so that a recreated record has another one."""
         return f"{self.uid}-{self.version}"
+
+    def draft(self) -> M:
+        """A copy of the message, to change and to write back."""
+        copy = type(self.message)()
+        copy.CopyFrom(self.message)
+        return copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,8 @@ class Write:
     changes: Sequence[Put[Any] | Remove]
     remember: IdempotencyRecord | None = None
     author: Author | None = None
+    traceparent: str | None = None
+    """The trace that it is part of; None for that of the caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,20 @@ class Written:
 
     sequence: int
     records: tuple[Record[Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a transaction of this process has left: all that has changed after one sequence, up to another."""
+
+    after: int
+    sequence: int
+    changes: Mapping[tuple[str, str], Record[Any] | None]
+    """By collection and name; None where it was removed."""
+
+    def of(self, kind: RecordKind[M]) -> list[tuple[str, Record[M] | None]]:
+        """Those of one kind."""
+        return [(name, record) for (collection, name), record in self.changes.items() if collection == kind.collection]
 
 
 Outcome = Written | Refusal | AlreadyAnswered
