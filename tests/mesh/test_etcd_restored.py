@@ -17,6 +17,8 @@ from suanmesh_sdk import Mesh
 pytestmark = pytest.mark.mesh
 
 PLACED_S_MAX = 90.0
+LOST = ("lost", "lost-next", "lost-last")
+"""So many that the node's own writes do not bring etcd's revision back to where it was before anybody has looked."""
 
 
 @pytest.mark.attack
@@ -29,7 +31,8 @@ async def test_jobs_are_placed_after_etcd_was_restored_from_an_older_copy(tmp_pa
         await asyncio.to_thread(etcd.stop)
         shutil.copytree(etcd.folder / "data", tmp_path / "copy")
         etcd.start()
-        await _done(mesh, "lost")
+        for job_id in LOST:
+            await _done(mesh, job_id)
         await asyncio.to_thread(etcd.stop)
         shutil.rmtree(etcd.folder / "data")
         shutil.copytree(tmp_path / "copy", etcd.folder / "data")

@@ -12,8 +12,8 @@ from suanmesh_chassis.memory_call import Fate
 
 SILENT_AFTER_S = 3.0
 """How long a process may be cut off from the keyspace before the keep-alives that are missing count."""
-WRITES_MAX = 120
-"""A run has about so many writes of the scheduler."""
+WRITES_MAX = 200
+"""A run has about so many writes of the scheduler, into the keyspace and into its records."""
 DEAD_S = (0.5, 8.0)
 _LOSSES = (Fate.REQUEST_LOST, Fate.ANSWER_LOST)
 
@@ -63,13 +63,19 @@ class SeededKeys:
         least, most = self._keys.delay_ms
         return self._chance.uniform(least, most) / 1000
 
-    def fault(self, area: str) -> str:
-        """What befalls the next write of an area."""
+    def death(self, area: str) -> str:
+        """Whether the writer of the next write of an area dies of it, and how: empty where it does not."""
         if self.armed and area == self._victim:
             self._write -= 1
             if not self._write:
                 asyncio.get_running_loop().call_soon(self.strike, area)
                 return "unreachable" if self._before else "unknown"
+        return ""
+
+    def fault(self, area: str) -> str:
+        """What befalls the next write of an area into the keyspace."""
+        if death := self.death(area):
+            return death
         drawn = self._chance.random()
         if self.calm or drawn >= self._keys.unreachable + self._keys.unknown:
             return ""

@@ -23,7 +23,7 @@ from scenario.nemesis import Nemesis, SeededKeys, SeededLinks
 from scenario.node import SimulatedNode
 from scenario.story import World, plan
 from scenario.virtual_time import Deadlock, run
-from scenario.watch import watched_ledgers
+from scenario.watch import watched_databases
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
@@ -70,7 +70,7 @@ async def _played(world: World, seed: int, folder: Path, tell: Tell) -> Outcome:
         keys_delay_s=keys.delay_s, keys_fault=keys.fault, standbys=world.standbys, clocks_off_s=world.clocks_off_s,
     )  # fmt: skip
     facts = Facts(Journal())
-    with watched_ledgers(node.findings), _telling_defects(node.findings):
+    with watched_databases(node.findings, keys.death), _telling_defects(node.findings):
         async with node:
             operator = node.mesh("operator", "olga")
             client = Client(world, seed, node.mesh(local.CONSUMER, "alice"), facts.journal, node.clock)

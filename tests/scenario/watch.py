@@ -1,15 +1,17 @@
-"""What must hold after every write, looked at after every write: of documents in the keyspace, and of the ledger."""
+"""What must hold after every write, looked at after every write: of placements, of jobs, and of the ledger."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from chaos.books import placement_next
 from chaos.facts import Change
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
 
 from scenario.findings import Findings
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
@@ -22,7 +24,7 @@ from suanmesh_scheduler.domain.states import (
     PlacementState,
 )
 from suanmesh_store.keyspace import Entry, Write
-from suanmesh_store.layout import JOBS, PLACEMENTS
+from suanmesh_store.layout import PLACEMENTS
 from suanmesh_store.memory import MemoryKeyspace
 
 _JOB, _PLACEMENT = job_pb2.Job.State, placement_pb2.Placement.State
@@ -34,6 +36,10 @@ OVERSPENT = (
     "SELECT name, balance_micros - held_micros FROM accounts WHERE kind != 'FUNDING' AND balance_micros < held_micros"
 )
 OVERCHARGED = "SELECT name, charged_micros - amount_micros FROM holds WHERE charged_micros > amount_micros"
+CHANGED_JOBS = (
+    "SELECT name, sequence, payload FROM records WHERE collection = 'jobs' AND sequence > ? ORDER BY sequence"
+)
+JOBS_READY = "SELECT 1 FROM sqlite_master WHERE name = 'records'"
 READY = "SELECT 1 FROM sqlite_master WHERE name = 'postings'"
 LAST = "SELECT COALESCE(MAX(id), 0) FROM postings"
 
@@ -47,7 +53,6 @@ class WatchedKeyspace(MemoryKeyspace):
         self.changes: list[Change] = []
         self._findings = findings
         self._capacity_milli = capacity_milli
-        self._jobs: dict[str, JobState] = {}
         self._placements: dict[str, PlacementState] = {}
         self._taken: dict[str, tuple[str, int]] = {}
 
@@ -61,21 +66,8 @@ class WatchedKeyspace(MemoryKeyspace):
         for key, entry in changes:
             if key.startswith(PLACEMENTS.prefix):
                 self._placement(revision, PLACEMENTS.name(key), entry)
-            elif key.startswith(JOBS.prefix):
-                self._job(JOBS.name(key), entry)
         if any(key.startswith(PLACEMENTS.prefix) for key, _ in changes):
             self._room()
-
-    def _job(self, name: str, entry: Entry | None) -> None:
-        before = self._jobs.get(name)
-        if entry is None:
-            self._jobs.pop(name, None)
-            return
-        job = job_pb2.Job.FromString(Document.FromString(entry.value).payload)
-        now = JobState(_JOB.Name(job.state).removeprefix("STATE_"))
-        if before is not None and before is not now and now not in JOB_TRANSITIONS[before]:
-            self._findings.add(f"JOB_TRANSITION: {name} went from {before} to {now}")
-        self._jobs[name] = now
 
     def _placement(self, revision: int, name: str, entry: Entry | None) -> None:
         before = self._placements.get(name)
@@ -108,27 +100,65 @@ class WatchedKeyspace(MemoryKeyspace):
                 self._findings.add(f"OVERSOLD: {site} has {self._capacity_milli[site]} milli-cores, {milli} are taken")
 
 
+class WatchedJobs:
+    """The jobs of a simulated node, every change of which is looked at as it is written."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._seen = 0
+        self._jobs: dict[str, JobState] = {}
+
+    def look(self, raw: Any) -> None:
+        """Look at what a transaction of the scheduler's records has changed."""
+        for name, sequence, payload in raw.execute(CHANGED_JOBS, (self._seen,)):
+            self._seen, before = sequence, self._jobs.get(name)
+            now = JobState(_JOB.Name(job_pb2.Job.FromString(payload).state).removeprefix("STATE_"))
+            if before is not None and before is not now and now not in JOB_TRANSITIONS[before]:
+                self._findings.add(f"JOB_TRANSITION: {name} went from {before} to {now}")
+            self._jobs[name] = now
+
+
+class WatchedLedger:
+    """The ledger of a simulated node."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._seen = 0
+
+    def look(self, raw: Any) -> None:
+        """Look at what a transaction leaves, and at the entries it has made."""
+        for entry, currency, amount in raw.execute(UNBALANCED, (self._seen,)):
+            self._findings.add(f"ENTRY_UNBALANCED: {entry} sums to {amount} {currency}")
+        for account, free in raw.execute(OVERSPENT):
+            self._findings.add(f"OVERSPENT: {account} has {free} micros free")
+        for hold, beyond in raw.execute(OVERCHARGED):
+            self._findings.add(f"CHARGED_BEYOND_HOLD: {hold} by {beyond} micros")
+        [self._seen] = raw.execute(LAST).fetchone()
+
+
 @contextmanager
-def watched_ledgers(findings: Findings) -> Iterator[None]:
-    """Look at every transaction of a ledger right before it commits."""
-    seen: dict[str, int] = {}
+def watched_databases(findings: Findings, death: Callable[[str], str] = lambda area: "") -> Iterator[None]:
+    """Look at every transaction of a ledger, and of the scheduler's records, right before it commits.
+
+    `death` says whether the scheduler dies of a transaction, as `SeededKeys` has it: `unreachable` undoes it.
+    """
+    jobs, ledger = WatchedJobs(findings), WatchedLedger(findings)
 
     def look(connection: Connection) -> None:
         database = connection.engine.url.database or ""
-        if not database.endswith("ledger.sqlite"):
+        is_jobs = database.endswith("scheduler/records.sqlite")
+        if not (is_jobs or database.endswith("ledger.sqlite")):
             return
         raw: Any = connection.connection.driver_connection  # statements of the library take ten times as long
-        if raw.total_changes == connection.info.get("looked_at", 0) or not raw.execute(READY).fetchone():
+        if raw.total_changes == connection.info.get("looked_at", 0):
+            return
+        if not raw.execute(JOBS_READY if is_jobs else READY).fetchone():
             return
         connection.info["looked_at"] = raw.total_changes
         findings.events += 1
-        for entry, currency, amount in raw.execute(UNBALANCED, (seen.get(database, 0),)):
-            findings.add(f"ENTRY_UNBALANCED: {entry} sums to {amount} {currency}")
-        for account, free in raw.execute(OVERSPENT):
-            findings.add(f"OVERSPENT: {account} has {free} micros free")
-        for hold, beyond in raw.execute(OVERCHARGED):
-            findings.add(f"CHARGED_BEYOND_HOLD: {hold} by {beyond} micros")
-        [seen[database]] = raw.execute(LAST).fetchone()
+        if is_jobs and death("scheduler") == "unreachable":
+            raise OperationalError("COMMIT", None, sqlite3.OperationalError("its process died"))
+        (jobs if is_jobs else ledger).look(raw)
 
     event.listen(Engine, "commit", look)
     try:

@@ -29,7 +29,6 @@ from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
 from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.pool_pb2 import Pool
 from suanmesh.registry.v1.site_pb2 import Site
-from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.dataset_pb2 import Dataset
 from suanmesh.transport.v1.transfer_pb2 import Transfer
@@ -73,7 +72,6 @@ SITES = Kind("registry", "sites", Site)
 POOLS = Kind("registry", "pools", Pool)
 JOIN_TOKENS = Kind("registry", "join_tokens", JoinTokenRecord)
 TRUSTED_NODES = Kind("registry", "trusted_nodes", NodeTrust)
-JOBS = Kind("scheduler", "jobs", Job)
 PLACEMENTS = Kind("scheduler", "placements", Placement)
 LINKS = Kind("network_orchestrator", "links", Link)
 BOOKINGS = Kind("network_orchestrator", "bookings", LinkBooking)

@@ -1,35 +1,33 @@
-"""Moves what ended long ago to the archive, behind the same Get and List."""
+"""Moves placements that ended long ago from etcd to the records, behind the same Get."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from functools import partial
 
 import structlog
 
-from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.record_kinds import ENDED_JOBS, ENDED_PLACEMENTS
+from suanmesh_scheduler.record_kinds import ENDED_PLACEMENTS
 from suanmesh_scheduler.settings import SchedulerSettings
-from suanmesh_store import Change, Delete, Held, Store
+from suanmesh_store import Delete, Held, Store
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import holds_of
 from suanmesh_store.records import Put
 
 log = structlog.get_logger()
 
-Placements = Sequence[Held[placement_pb2.Placement]]
+Placement = Held[placement_pb2.Placement]
 
 
 class Archiving:
-    """Sweeps ended jobs out of etcd, each with the placements of all its attempts."""
+    """Sweeps ended placements out of etcd once their jobs tell of their ends."""
 
     def __init__(
         self,
@@ -56,39 +54,32 @@ class Archiving:
             await self._sweep()
 
     async def _sweep(self) -> None:
-        """Move each job whose time has come; one that cannot be moved now waits for the next sweep."""
+        """Move each placement whose time has come; one that cannot be moved now waits for the next sweep."""
         before = self._clock.now() - self._retention
-        placements: dict[str, list[Held[placement_pb2.Placement]]] = {}
-        for placement in self._placements.values():
-            placements.setdefault(placement.message.job, []).append(placement)
-        for job in self._jobs.values():
-            if not _ended(job.message, before):
-                continue
-            await self._backoff.run(job.name, partial(self._move_or_put_off, job, placements.get(job.name, [])))
+        for held in self._placements.values():
+            message = held.message
+            if message.HasField("end_time") and message.end_time.ToDatetime(UTC) < before and self._is_told(message):
+                await self._backoff.run(held.name, partial(self._move_or_put_off, held))
 
-    async def _move_or_put_off(self, job: Held[job_pb2.Job], placements: Placements) -> None:
+    def _is_told(self, placement: placement_pb2.Placement) -> bool:
+        """Whether its job has gone on from it."""
+        job = self._jobs.get(placement.job)
+        return job is None or not (job.message.placement == placement.name or wire.tells_not(job.message, placement))
+
+    async def _move_or_put_off(self, placement: Placement) -> None:
         try:
-            await self._move(job, placements)
+            await self._move(placement)
         except Refusal as refusal:
-            log.info("archiving put off", job=job.name, reason=refusal.reason, message=refusal.message)
+            log.info("archiving put off", placement=placement.name, reason=refusal.reason, message=refusal.message)
 
-    async def _move(self, job: Held[job_pb2.Job], placements: Placements) -> None:
+    async def _move(self, placement: Placement) -> None:
         """Keep, then delete: a crash in between leaves both, and the next sweep does it again.
 
         An ended placement is the order to release: while a hold of it stands, the hold's owner has still to read it.
         """
-        for placement in placements:
-            standing = (await self._store.tokens(holds_of(placement.name))).tokens
-            if standing:
-                log.info("archiving put off", job=job.name, message=f"{standing[0].key} still stands")
-                return
-        gone: list[Change] = [Delete(job), *map(Delete, placements)]
-        await self._archive.keep(
-            Put(ENDED_JOBS, job.name, job.message),
-            *(Put(ENDED_PLACEMENTS, each.name, each.message) for each in placements),
-        )
-        await self._store.commit(*gone)
-
-
-def _ended(job: job_pb2.Job, before: datetime) -> bool:
-    return wire.job_state(job) in JOB_ENDS and job.end_time.ToDatetime(UTC) < before
+        standing = (await self._store.tokens(holds_of(placement.name))).tokens
+        if standing:
+            log.info("archiving put off", placement=placement.name, message=f"{standing[0].key} still stands")
+            return
+        await self._archive.keep(Put(ENDED_PLACEMENTS, placement.name, placement.message))
+        await self._store.commit(Delete(placement))

@@ -7,6 +7,7 @@ from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.delivery import Delivery
+from suanmesh_scheduler.jobs import Jobs
 from suanmesh_scheduler.lifecycle import Lifecycle
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
@@ -18,25 +19,24 @@ from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.snapshot import SnapshotReader
 from suanmesh_scheduler.submitting import Submitting
 from suanmesh_scheduler.transitions import Transitions
-from suanmesh_scheduler.unplaced import Decisions
 from suanmesh_store.archive import Archive
 
 
 def lead(
-    context: ServiceContext[SchedulerSettings], mirrors: Mirrors, peers: Peers, archive: Archive
+    context: ServiceContext[SchedulerSettings], mirrors: Mirrors, peers: Peers, jobs: Jobs, archive: Archive
 ) -> tuple[SchedulerService, Reconciler, Archiving]:
     """What takes jobs, and what brings them to their ends, for as long as the house's term lasts."""
     store, clock, rng, settings = context.store, context.clock, context.rng, context.settings
     snapshots = SnapshotReader(mirrors, peers, clock, circuits := Circuits(clock))
-    rounds = Rounds(store, mirrors, snapshots, peers, Decisions(store, archive), clock, rng, settings)
+    rounds = Rounds(store, mirrors, snapshots, peers, jobs, clock, rng, settings)
     delivery = Delivery(store, peers, settings.round_lease_s)
-    lifecycle = Lifecycle(store, peers, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivery)
-    transitions = Transitions(store, mirrors)
+    lifecycle = Lifecycle(store, jobs, peers, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivery)
+    transitions = Transitions(store, jobs, mirrors)
     backoff, turns = FailureBackoff("settle job", clock), FailureBackoff("settle jobs together", clock)
-    reconciler = Reconciler(store, mirrors, rounds, lifecycle, transitions, circuits, clock, settings, backoff, turns)
-    reporting = Reporting(store, mirrors, lifecycle, transitions, clock)
-    archiving = Archiving(store, mirrors, archive, clock, settings, FailureBackoff("archive job", clock))
-    submitting = Submitting(store, mirrors, rounds, peers, archive, clock, rng, settings)
-    cancelling = Cancelling(store, archive, clock, settings)
-    service = SchedulerService(store, mirrors, submitting, cancelling, reporting, peers, archive)
+    reconciler = Reconciler(jobs, mirrors, rounds, lifecycle, transitions, circuits, clock, settings, backoff, turns)
+    reporting = Reporting(store, jobs, mirrors, lifecycle, transitions, clock)
+    archiving = Archiving(store, mirrors, archive, clock, settings, FailureBackoff("archive placement", clock))
+    submitting = Submitting(jobs, mirrors, rounds, peers, clock, rng, settings)
+    cancelling = Cancelling(jobs, mirrors.attempts, clock, settings)
+    service = SchedulerService(store, mirrors, submitting, cancelling, reporting, peers, jobs, archive)
     return service, reconciler, archiving

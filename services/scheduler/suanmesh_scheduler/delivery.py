@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
-from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.names import last
@@ -42,27 +42,27 @@ class Delivery:
         self._lease_s = lease_s
 
     @staticmethod
-    def wanted(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:
+    def wanted(placement: placement_pb2.Placement) -> bool:
         """Whether a result is wanted elsewhere than where it was made."""
-        made = zip(job.output_datasets, placement.work.outputs, strict=False)
+        made = zip(placement.output_datasets, placement.work.outputs, strict=False)
         return any(output.deliver_to not in ("", placement.site) for _, output in made)
 
-    async def step(self, job: job_pb2.Job, placement: Held[placement_pb2.Placement]) -> None:
+    async def step(self, placement: Held[placement_pb2.Placement]) -> None:
         """Hold the ways home, or where they are held make the transfers of what is `wanted` elsewhere.
 
         Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`) as long as a link on the way is full, FailedPrecondition
         (`NO_PATH`, `LEASE_GONE`), and what transport refuses.
         """
-        parcels = await self._parcels(job, placement.message)
+        parcels = await self._parcels(placement.message)
         if placement.message.output_routes:
             await self._send(placement, parcels)
         else:
             traceparent = placement.traceparent
-            with span(names.HOLD_DELIVERY, parent=traceparent, job=job.name, placement=placement.name):
+            with span(names.HOLD_DELIVERY, parent=traceparent, job=placement.message.job, placement=placement.name):
                 await self._hold(placement, parcels)
 
-    async def _parcels(self, job: job_pb2.Job, placement: placement_pb2.Placement) -> list[Parcel]:
-        pairs = enumerate(zip(job.output_datasets, placement.work.outputs, strict=False))
+    async def _parcels(self, placement: placement_pb2.Placement) -> list[Parcel]:
+        pairs = enumerate(zip(placement.output_datasets, placement.work.outputs, strict=False))
         return [
             Parcel(index, dataset, (await self._peers.dataset(dataset)).bytes, output.deliver_to)
             for index, (dataset, output) in pairs

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2
+from suanmesh.scheduler.v1 import decision_pb2
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler.domain.values import Candidate, JobSpec
+from suanmesh_scheduler.jobs import Job
 from suanmesh_scheduler.ports import Hold, Peers
-from suanmesh_store import Held
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """A job for which something fits, and what it will be placed as."""
 
-    job: Held[job_pb2.Job]
+    job: Job
     spec: JobSpec
     candidate: Candidate
     per_task: Capacity

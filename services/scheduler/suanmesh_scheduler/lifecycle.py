@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
@@ -22,17 +21,24 @@ from suanmesh_scheduler.commits import Part
 from suanmesh_scheduler.delivery import Delivery
 from suanmesh_scheduler.domain import lifecycle as steps
 from suanmesh_scheduler.domain.lifecycle import UNDELIVERED, Call, next_step
-from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, PlacementState, job_moved, placement_moved
+from suanmesh_scheduler.domain.states import (
+    JOB_ENDS,
+    PLACEMENT_ENDS,
+    JobState,
+    PlacementState,
+    job_moved,
+    placement_moved,
+)
+from suanmesh_scheduler.jobs import Change, Job, Jobs
 from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_scheduler.placements import tell_place
 from suanmesh_scheduler.ports import Peers
 from suanmesh_sdk.state_reasons import reason_from, reason_to
-from suanmesh_store import Change, Held, Store, Update
+from suanmesh_store import Held, Store, Update
 from suanmesh_store.layout import PLACEMENTS
 from suanmesh_telemetry import names, span
 
 FAILED_TRANSFERS = frozenset({transfer_pb2.Transfer.STATE_FAILED, transfer_pb2.Transfer.STATE_CANCELLED})
-Moved = tuple[Held[job_pb2.Job], job_pb2.Job]
-"""A job as it was read, and as it is to be written."""
 STEPS_MAX = 8
 """Steps of a job that are written at once: more than the states it has."""
 
@@ -41,8 +47,8 @@ STEPS_MAX = 8
 class Course:
     """A job and its placement, as they were read and as they are to be written."""
 
-    job: Held[job_pb2.Job] | None
-    """None where it is no more, or has gone on to another placement."""
+    job: Job | None
+    """None where it is no more, or has gone on to another placement: this one is brought to its end."""
     placement: Held[placement_pb2.Placement]
     new_job: job_pb2.Job
     new_placement: placement_pb2.Placement
@@ -52,20 +58,19 @@ class Course:
     """The step to take once all this is written."""
 
     @property
-    def job_moved(self) -> Moved | None:
-        """The job, where it is to be written."""
-        return None if self.job is None or self.new_job == self.job.message else (self.job, self.new_job)
+    def job_moved(self) -> Change | None:
+        """The job, where it is to be written; from its placement on its trace goes on from the commit."""
+        if self.job is None or self.new_job == self.job.message:
+            return None
+        given = self.placement.message
+        job = self.job if self.job.message.placement == given.name else replace(self.job, traceparent=given.traceparent)
+        return job, self.new_job
 
     def part(self) -> Part:
-        """What is written together; the job never goes on from a placement that has changed since."""
-        part: list[Change | Held[Any]] = []
-        if self.job_moved is not None:
-            part.append(Update(*self.job_moved))
-        if self.new_placement != self.placement.message:
-            part.append(Update(self.placement, self.new_placement))
-        elif part:
-            part.append(self.placement)
-        return [*part, *([self.site] if self.site is not None and part else [])]
+        """What is written of the placement; the job follows it."""
+        if self.new_placement == self.placement.message:
+            return []
+        return [Update(self.placement, self.new_placement), *([self.site] if self.site is not None else [])]
 
 
 class Lifecycle:
@@ -74,6 +79,7 @@ class Lifecycle:
     def __init__(
         self,
         store: Store,
+        jobs: Jobs,
         peers: Peers,
         mirrors: Mirrors,
         clock: Clock,
@@ -82,6 +88,7 @@ class Lifecycle:
         delivery: Delivery,
     ) -> None:
         self._store = store
+        self._jobs = jobs
         self._peers = peers
         self._delivery = delivery
         self._placements = mirrors.placements
@@ -91,52 +98,65 @@ class Lifecycle:
         self._accept_max = timedelta(seconds=accept_s_max)
         self._deliver_max = timedelta(seconds=deliver_s_max)
 
-    def course(self, job: Held[job_pb2.Job] | None, placement: Held[placement_pb2.Placement]) -> Course:
-        """Both as they were read, to go on from; the job only where this is still its placement."""
-        if job is None or job.message.placement != placement.name:
-            return Course(None, placement, job_pb2.Job(), placement.draft())
-        return Course(job, placement, job.draft(), placement.draft())
+    def course(self, job: Job | None, placement: Held[placement_pb2.Placement]) -> Course:
+        """Both as they were read, to go on from; the job only where this is its placement, or none is any more."""
+        if job is not None and (_ended(job.message) or _its_own(job.message, placement.message)):
+            return Course(job, placement, job.draft(), placement.draft())
+        gone = job_pb2.Job(state=job_pb2.Job.STATE_CANCELLED)
+        return Course(None, placement, gone, placement.draft())
 
     def go_on(self, course: Course) -> Course:
         """Take every step that can be taken without asking anybody; nothing is written."""
         for _ in range(STEPS_MAX):
-            if course.new_job.placement != course.new_placement.name:
+            job, placement = course.new_job, course.new_placement
+            if not _ended(job) and not _its_own(job, placement):
                 break
-            step = next_step(_job_facts(course.new_job), self._facts(course.new_placement), self._world(course))
+            if not _ended(job) and job.placement != placement.name:
+                tell_place(job, placement)
+            step = next_step(_job_facts(job), self._facts(placement), self._world(course))
             if step is None or isinstance(step, Call):
                 course.call = step
                 break
             self._take(step, course)
         return course
 
-    async def placement_of(self, job: Held[job_pb2.Job]) -> Held[placement_pb2.Placement]:
-        """The placement of a job. Raises NotFound (`PLACEMENT_UNKNOWN`)."""
+    async def placement_of(self, job: Job) -> Held[placement_pb2.Placement] | None:
+        """The placement that a job tells of; None where etcd does not know it, put back to an older copy."""
         placement = self._placements.get(job.message.placement)
-        if placement is None:  # the jobs' mirror may be ahead of the placements'
-            placement = await self._store.get(PLACEMENTS, job.message.placement)
-        if placement is None:
-            raise NotFound("PLACEMENT_UNKNOWN", f"{job.name} has lost {job.message.placement}", name=job.name)
-        return placement
+        return await self._store.get(PLACEMENTS, job.message.placement) if placement is None else placement
 
-    async def ask(self, job: Held[job_pb2.Job]) -> None:
+    async def ask(self, job: Job) -> None:
         """Take a step for which others are asked, if that is the next."""
         placement = await self.placement_of(job)
+        if placement is None:
+            await self._place_anew(job)
+            return
         match self._call(job, placement):
             case Call.STAGE:
                 await self._stage(placement)
             case Call.DELIVER:
                 await self._send_off(job, placement)
 
-    async def fail(self, job: Held[job_pb2.Job], reason: StateReason) -> None:
+    async def _place_anew(self, job: Job) -> None:
+        """The job waits again: what it was given is forgotten, and an agent that still runs it is told to stop."""
+        changed = job.draft()
+        changed.placement, changed.attempt = "", max(0, job.message.attempt - 1)
+        state = job_moved(wire.job_state(changed), JobState.PENDING)
+        reason = StateReason("PLACEMENT_UNKNOWN", {"name": job.message.placement})
+        wire.set_job_state(changed, state, reason, self._clock.now())
+        with told([(job, changed)]):
+            await self._jobs.put_one(job, changed)
+
+    async def fail(self, job: Job, reason: StateReason) -> None:
         """End a job's placement for a reason of our own; the next step ends the job."""
         placement = await self._store.get(PLACEMENTS, job.message.placement)
         if placement is not None and wire.placement_state(placement.message) not in PLACEMENT_ENDS:
             await self._move(placement, PlacementState.FAILED, reason)
 
-    def _call(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> Call | None:
+    def _call(self, job: Job, placement: Held[placement_pb2.Placement]) -> Call | None:
         """The step to ask others for; None where there is none, or another is to be written first."""
         course = self.go_on(self.course(job, placement))
-        return None if course.part() else course.call
+        return None if course.part() or course.job_moved else course.call
 
     def _take(self, step: steps.Step, course: Course) -> None:
         now, job = self._clock.now(), course.new_job
@@ -153,6 +173,9 @@ class Lifecycle:
                 if step.refused:
                     job.refused_by.append(course.new_placement.site)
                 job.attempt -= step.uncounted
+                if course.new_placement.output_datasets:
+                    del job.output_datasets[:]
+                    job.output_datasets.extend(course.new_placement.output_datasets)
                 wire.set_job_state(job, job_moved(wire.job_state(job), step.to), step.reason, now)
                 if step.unplaced:
                     job.placement = ""
@@ -175,13 +198,13 @@ class Lifecycle:
             site_lost=site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST,
             failed_input=self._failure("TRANSFER_FAILED", placement.input_transfers),
             failed_output=self._failure(UNDELIVERED, placement.output_transfers),
-            results=self._results(course.new_job, placement),
+            results=self._results(placement),
             accept_max=self._accept_max,
         )
 
-    def _results(self, job: job_pb2.Job, placement: placement_pb2.Placement) -> steps.Results:
+    def _results(self, placement: placement_pb2.Placement) -> steps.Results:
         made = placement.output_transfers
-        if not made and self._delivery.wanted(job, placement):
+        if not made and self._delivery.wanted(placement):
             return steps.Results.UNSENT
         return steps.Results.DONE if all(map(self._done, made)) else steps.Results.UNDER_WAY
 
@@ -217,10 +240,10 @@ class Lifecycle:
             await self._move(placement, PlacementState.FAILED, StateReason.of(refusal))
             return None
 
-    async def _send_off(self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement]) -> None:
+    async def _send_off(self, job: Job, placement: Held[placement_pb2.Placement]) -> None:
         """Take the next step towards the results' transfers."""
         try:
-            await self._delivery.step(job.message, placement)
+            await self._delivery.step(placement)
         except ResourceExhausted as refusal:
             await self._wait_for_way(job, placement, refusal)
         except (FailedPrecondition, InvalidArgument, NotFound) as refusal:
@@ -229,7 +252,7 @@ class Lifecycle:
             await self._move(placement, PlacementState.FAILED, StateReason(UNDELIVERED, cause=StateReason.of(refusal)))
 
     async def _wait_for_way(
-        self, job: Held[job_pb2.Job], placement: Held[placement_pb2.Placement], refusal: ResourceExhausted
+        self, job: Job, placement: Held[placement_pb2.Placement], refusal: ResourceExhausted
     ) -> None:
         """Say what the results wait for; the next looks at the job ask again, for no longer than there is patience."""
         if self._clock.now() - job.message.history[-1].time.ToDatetime(UTC) > self._deliver_max:
@@ -239,7 +262,7 @@ class Lifecycle:
         changed.state_reason.CopyFrom(reason_to(StateReason("WAITS_FOR_PATH", cause=StateReason.of(refusal))))
         bound_job(changed)
         if changed.state_reason != job.message.state_reason:
-            await self._store.commit(Update(job, changed))
+            await self._jobs.put_one(job, changed)
 
     async def _move(
         self,
@@ -267,13 +290,22 @@ class Lifecycle:
 
 
 @contextmanager
-def told(moved: Iterable[Moved | None]) -> Iterator[None]:
+def told(moved: Iterable[Change | None]) -> Iterator[None]:
     """A span for each job that goes on, in its own trace; calls made inside are told in that of the last."""
     with ExitStack() as spans:
         for held, job in filter(None, moved):
             state = wire.job_state(job)
             spans.enter_context(span(names.SETTLE_JOB, parent=held.traceparent, job=held.name, state=state))
         yield
+
+
+def _ended(job: job_pb2.Job) -> bool:
+    return wire.job_state(job) in JOB_ENDS
+
+
+def _its_own(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:
+    """Whether a placement is the job's last, told of by the job or not yet."""
+    return job.placement == placement.name or wire.tells_not(job, placement)
 
 
 def _job_facts(job: job_pb2.Job) -> steps.JobFacts:

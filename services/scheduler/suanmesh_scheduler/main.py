@@ -6,6 +6,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2
 from suanmesh_chassis import Parts, Served, ServiceContext, run
 from suanmesh_chassis.records import lead_with, records_of
 from suanmesh_scheduler.assembly import lead
+from suanmesh_scheduler.jobs import Jobs
 from suanmesh_scheduler.mirrors import open_mirrors
 from suanmesh_scheduler.peers import MeshPeers
 from suanmesh_scheduler.ports import Peers
@@ -24,15 +25,17 @@ def main() -> None:
 
 async def build(context: ServiceContext[SchedulerSettings], peers: Peers | None = None) -> Parts:
     """What any instance has, and its terms; the other areas are called over the mesh unless others are given."""
-    mirrors = await open_mirrors(context.store)
-    asked = peers or MeshPeers(context.mesh, context.clock, context.rng)
     records = records_of(context, context.settings.database, KINDS)
-    reads = SchedulerReads(context.store, mirrors, asked, Archive(records))
+    mirrors = await open_mirrors(context.store, records)
+    asked = peers or MeshPeers(context.mesh, context.clock, context.rng)
+    jobs = Jobs(records, mirrors.jobs)
+    reads = SchedulerReads(context.store, mirrors, asked, jobs, Archive(records))
 
     async def term(led: ServiceContext[SchedulerSettings]) -> Parts:
         called = peers or MeshPeers(led.mesh, led.clock, led.rng)
-        _, archive = await lead_with(records, led, KINDS, instead=led.settings.lead_with)
-        service, reconciler, archiving = lead(led, mirrors, called, archive)
-        return Parts([Served(SERVICE, service)], [reconciler.run, archiving.run], led.store)
+        fence, archive = await lead_with(records, led, KINDS, instead=led.settings.lead_with)
+        await mirrors.jobs.catch_up()
+        service, reconciler, archiving = lead(led, mirrors, called, jobs.led_by(fence), archive)
+        return Parts([Served(SERVICE, service)], [reconciler.run, archiving.run], jobs)
 
     return Parts([Served(SERVICE, reads)], mirrors.runs, components=records.components, term=term)

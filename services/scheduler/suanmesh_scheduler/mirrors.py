@@ -11,9 +11,10 @@ from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.bookings import Booked
-from suanmesh_scheduler.domain.states import JOB_ENDS
-from suanmesh_store import Changed, Mirror, Store, Tally, open_mirror
-from suanmesh_store.layout import JOBS, PLACEMENTS, POOLS, SITES, TRANSFERS
+from suanmesh_scheduler.record_kinds import JOBS, LIVE
+from suanmesh_store import Changed, Held, Mirror, Store, open_mirror
+from suanmesh_store.layout import PLACEMENTS, POOLS, SITES, TRANSFERS
+from suanmesh_store.records import RecordChange, RecordMirror, Records, open_record_mirror
 
 
 class Bookings:
@@ -46,19 +47,79 @@ class Bookings:
         return self._versions[pool]
 
 
+class Attempts:
+    """The last placement that each job was given, whether it has ended or not; a projection of their mirror."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, Held[placement_pb2.Placement]]] = {}
+        self._jobs: dict[str, str] = {}
+
+    def apply(self, changes: Sequence[Changed[placement_pb2.Placement]]) -> None:
+        """Take in what changed."""
+        for change in changes:
+            if change.held is None:
+                self._forget(change.name)
+                continue
+            placement = change.held.message
+            number, last = wire.decision_number(placement.decision), self._last.get(placement.job)
+            if last is None or number >= last[0]:
+                self._last[placement.job] = (number, change.held)
+                self._jobs[change.name] = placement.job
+
+    def last(self, job: str) -> Held[placement_pb2.Placement] | None:
+        """That of a job; None where it has none, or it has moved out of etcd."""
+        found = self._last.get(job)
+        return None if found is None else found[1]
+
+    def untold(self, job: job_pb2.Job) -> bool:
+        """Whether the job was given a place that it does not tell of yet."""
+        found = self._last.get(job.name)
+        return found is not None and wire.tells_not(job, found[1].message)
+
+    def _forget(self, placement: str) -> None:
+        job = self._jobs.pop(placement, "")
+        if (last := self._last.get(job)) is not None and last[1].name == placement:
+            del self._last[job]
+
+
+class LiveJobs:
+    """How many jobs of each party have not ended; a projection of their mirror."""
+
+    def __init__(self, live: RecordMirror[job_pb2.Job]) -> None:
+        self._live = live
+        self._parties: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()
+        live.project(self._apply)
+
+    def __getitem__(self, party: str) -> int:
+        return self._counts[party]
+
+    def _apply(self, changes: Sequence[RecordChange[job_pb2.Job]]) -> None:
+        for name, _ in changes:
+            held, before = self._live.get(name), self._parties.pop(name, "")
+            if before:
+                self._counts[before] -= 1
+                if not self._counts[before]:
+                    del self._counts[before]
+            if held is not None:
+                self._parties[name] = held.message.party
+                self._counts[held.message.party] += 1
+
+
 @dataclass(frozen=True, slots=True)
 class Mirrors:
     """Loaded mirrors; `runs` keeps them so."""
 
-    jobs: Mirror[job_pb2.Job]
+    jobs: RecordMirror[job_pb2.Job]
+    """Those that have not ended."""
     placements: Mirror[placement_pb2.Placement]
     pools: Mirror[pool_pb2.Pool]
     sites: Mirror[site_pb2.Site]
     transfers: Mirror[transfer_pb2.Transfer]
-    live_jobs_of: Tally[job_pb2.Job]
-    """How many jobs of a party have not ended."""
+    live_jobs_of: LiveJobs
     bookings: Bookings
     """What live placements hold."""
+    attempts: Attempts
 
     @property
     def runs(self) -> list[Callable[[], Awaitable[None]]]:
@@ -67,16 +128,18 @@ class Mirrors:
         return [mirror.run for mirror in mirrors]
 
 
-async def open_mirrors(store: Store) -> Mirrors:
+async def open_mirrors(store: Store, records: Records) -> Mirrors:
     """All of them, loaded."""
-    jobs, placements = await open_mirror(store, JOBS), await open_mirror(store, PLACEMENTS)
+    jobs, placements = await open_record_mirror(records, JOBS, LIVE), await open_mirror(store, PLACEMENTS)
     placements.project(bookings := Bookings())
+    placements.project(attempts := Attempts())
     return Mirrors(
         jobs=jobs,
         placements=placements,
         pools=await open_mirror(store, POOLS),
         sites=await open_mirror(store, SITES),
         transfers=await open_mirror(store, TRANSFERS),
-        live_jobs_of=jobs.counted_by(lambda job: "" if wire.job_state(job) in JOB_ENDS else job.party),
+        live_jobs_of=LiveJobs(jobs),
         bookings=bookings,
+        attempts=attempts,
     )

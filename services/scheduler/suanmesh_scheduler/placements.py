@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
-from suanmesh.scheduler.v1 import placement_pb2
-from suanmesh_kernel.reasons import StateReason
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.domain.states import JobState, job_moved
 from suanmesh_scheduler.holding import Chosen, Holds
 from suanmesh_sdk.state_reasons import reason_from, reason_to
 from suanmesh_sdk.values import capacity_to
-from suanmesh_store import Change, Create, Update, confirmed
+from suanmesh_store import Change, Create, confirmed
 from suanmesh_store.layout import PLACEMENTS
+
+CHOSEN = "CHOSEN"
+"""Why a placement was committed."""
 
 
 def changes_of(chosen: Chosen, holds: Holds, *, traceparent: str, fence: int, now: datetime) -> list[Change]:
-    """One placement's part of a commit: every hold stands, and the job is as it was read."""
-    job = chosen.job.draft()
-    job.decision = chosen.decision.name
-    job.placement = chosen.placement
-    job.attempt += 1
+    """One placement's part of a commit: every hold stands. It is the fact of which its job tells afterwards."""
     placement = _placement(chosen, holds)
     placement.create_time.FromDatetime(now)
-    placement.traceparent, placement.attempt, placement.fence = traceparent, job.attempt, fence
-    reason = reason_from(placement.state_reason)
+    placement.traceparent, placement.attempt, placement.fence = traceparent, chosen.job.message.attempt + 1, fence
     bound_placement(placement)
-    wire.set_job_state(job, job_moved(wire.job_state(job), JobState.PLACED), reason, now)
-    return [
-        *(confirmed(hold.token) for hold in holds.all),
-        Create(PLACEMENTS, chosen.placement, placement),
-        Update(chosen.job, job),
-    ]
+    return [*(confirmed(hold.token) for hold in holds.all), Create(PLACEMENTS, chosen.placement, placement)]
+
+
+def tell_place(job: job_pb2.Job, placement: placement_pb2.Placement) -> None:
+    """Let a job that waits tell of the place that it was given: told again it comes to the same."""
+    job.decision, job.placement, job.attempt = placement.decision, placement.name, placement.attempt
+    reason = reason_from(placement.state_reason)
+    given = placement.create_time.ToDatetime(UTC)
+    state = job_moved(wire.job_state(job), JobState.PLACED)
+    wire.set_job_state(job, state, reason if reason.code == CHOSEN else NO_REASON, given)
 
 
 def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
@@ -46,7 +48,7 @@ def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
         legs=[placement_pb2.Leg(pool=candidate.pool, hosts=runs, per_task=capacity_to(chosen.per_task))],
         holds=[hold.name for hold in holds.all],
         state=placement_pb2.Placement.STATE_COMMITTED,
-        state_reason=reason_to(StateReason("CHOSEN", {"pool": candidate.pool, "cost_micros": cost})),
+        state_reason=reason_to(StateReason(CHOSEN, {"pool": candidate.pool, "cost_micros": cost})),
         decision=chosen.decision.name,
         account=job.account,
         reservation=holds.paths[0].name if holds.paths else "",

@@ -14,13 +14,15 @@ from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound, PermissionDenied
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.job_fields import FIELDS
+from suanmesh_scheduler.domain.job_pages import Part, part_of
 from suanmesh_scheduler.domain.states import JOB_ENDS
+from suanmesh_scheduler.jobs import Job, Jobs, shown
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
-from suanmesh_scheduler.record_kinds import DECISIONS, ENDED_JOBS, ENDED_PLACEMENTS
-from suanmesh_store import Held, Store
+from suanmesh_scheduler.record_kinds import ENDED_PLACEMENTS
+from suanmesh_store import Store
 from suanmesh_store.archive import Archive
-from suanmesh_store.layout import JOBS, PLACEMENTS
+from suanmesh_store.layout import PLACEMENTS
 
 FILTERED_STEP = 500
 FILTERED_MAX = 10_000
@@ -30,65 +32,63 @@ FILTERED_MAX = 10_000
 class SchedulerReads:
     """The calls that change nothing."""
 
-    def __init__(self, store: Store, mirrors: Mirrors, peers: Peers, archive: Archive) -> None:
+    def __init__(self, store: Store, mirrors: Mirrors, peers: Peers, jobs: Jobs, archive: Archive) -> None:
         self._store = store
-        self._jobs = mirrors.jobs
+        self._jobs = jobs
+        self._live = mirrors.jobs
         self._placements = mirrors.placements
         self._sites = mirrors.sites
         self._peers = peers
         self._archive = archive
 
     async def GetJob(self, request: pb.GetJobRequest, call: Call) -> job_pb2.Job:
-        return await self._job(request.name, call)
+        return shown(await self._job(request.name, call))
 
     async def ListJobs(self, request: pb.ListJobsRequest, call: Call) -> pb.ListJobsResponse:
         size = pages.checked_size(request.page_size)
         scope = f"{call.method} {call.party} {request.filter}"
         keeps = predicate(request.filter, FIELDS) if request.filter else None
+        part = part_of(request.filter, "" if call.is_("operator") or call.is_("service") else call.party)
         after = pages.after(request.page_token, scope)
-        jobs, seen = await self._jobs_after(after, size + 1, keeps, call)
+        jobs, seen = await self._jobs_after(after, size + 1, keeps, part)
         places, token = pages.cut(jobs, size, scope)
         token = token or (pages.token(seen, scope) if seen else "")
         return pb.ListJobsResponse(jobs=[jobs[place] for place in places], next_page_token=token)
 
     async def _jobs_after(
-        self, after: str, most: int, keeps: Keeps | None, call: Call
+        self, after: str, most: int, keeps: Keeps | None, part: Part
     ) -> tuple[dict[str, job_pb2.Job], str]:
         """The next jobs that are kept, by place, and up to where they were looked at where that is not the end."""
-        party = "" if call.is_("operator") or call.is_("service") else call.party
-        live = {wire.place_of(h.message): h for h in self._jobs.values() if _may_see(call, h.message.party)}
-        messages = {place: held.message for place, held in live.items()}
         found: dict[str, job_pb2.Job] = {}
         step = most if keeps is None else FILTERED_STEP
         for _ in range(1 if keeps is None else FILTERED_MAX // FILTERED_STEP):
-            page = await self._archive.page(ENDED_JOBS, messages, party=party, after=after, most=step)
-            for place, job in page.items():
-                if keeps is None or keeps(wire.filtered_from(job)):
-                    found[place] = shown(live[place]) if place in live else job
+            page = await self._jobs.page(part, after=after, most=step)
+            found |= {
+                wire.place_of(job.message): shown(job)
+                for job in page
+                if keeps is None or keeps(wire.filtered_from(job.message))
+            }
             if len(page) < step or len(found) >= most:
                 return found, ""
-            after = max(page)
+            after = wire.place_of(page[-1].message)
         return found, after
 
     async def WatchJob(self, request: pb.WatchJobRequest, call: Call) -> AsyncIterator[job_pb2.Job]:
-        with self._jobs.following_one(request.name) as changed:
+        with self._live.following_one(request.name) as changed:
             job = await self._job(request.name, call)
-            yield job
-            if (held := await self._store.get(JOBS, request.name)) is not None:
-                await self._jobs.wait_for(held.mod_revision)  # else what the mirror tells next may be older
-            while wire.job_state(job) not in JOB_ENDS:
+            yield shown(job)
+            while wire.job_state(job.message) not in JOB_ENDS:
                 await changed.take()
-                held = self._jobs.get(request.name)
-                now = shown(held) if held else await self._job(request.name, call)
-                if now.etag != job.etag:
-                    job = now
-                    yield job
+                standing = self._live.get(request.name) or await self._job(request.name, call)
+                if standing.sequence > job.sequence:
+                    job = standing
+                    yield shown(job)
 
     async def GetDecision(self, request: pb.GetDecisionRequest, call: Call) -> decision_pb2.Decision:
         name = request.name
         job = await self._job(name.partition("/decisions/")[0], call)
-        name = job.decision if name.endswith("/decisions/-") else name
-        found = await self._archive.get(DECISIONS, name)
+        name = job.message.decision if name.endswith("/decisions/-") else name
+        found = await self._jobs.decision(name)
         if found is None:
             raise NotFound("DECISION_UNKNOWN", f"no decision {request.name}", name=request.name)
         return found
@@ -119,7 +119,8 @@ class SchedulerReads:
 
     async def ReadJobLogs(self, request: pb.ReadJobLogsRequest, call: Call) -> AsyncIterator[pb.ReadJobLogsResponse]:
         job = await self._job(request.name, call)
-        placement = await self._placement(job.placement) if job.placement else None
+        given = job.message.placement
+        placement = await self._placement(given) if given else None
         site = self._sites.get(placement.site) if placement else None
         if placement is None or site is None or not site.message.data_endpoint:
             raise FailedPrecondition("LOG_NOT_READY", f"no task of {job.name} has started", name=job.name)
@@ -129,17 +130,11 @@ class SchedulerReads:
             async for content in pieces:
                 yield pb.ReadJobLogsResponse(content=content)
 
-    async def _job(self, name: str, call: Call) -> job_pb2.Job:
-        return (await self._job_and_held(name, call))[0]
-
-    async def _job_and_held(self, name: str, call: Call) -> tuple[job_pb2.Job, Held[job_pb2.Job] | None]:
-        """A job as users see it, and what was read of it to change it; None for one that is archived."""
-        checked_name(name, "jobs")
-        held = await self._store.get(JOBS, name)
-        job = shown(held) if held else await self._archive.get(ENDED_JOBS, name)
-        if job is None or not _may_see(call, job.party):
+    async def _job(self, name: str, call: Call) -> Job:
+        job = await self._jobs.get(checked_name(name, "jobs"))
+        if job is None or not _may_see(call, job.message.party):
             raise NotFound("JOB_UNKNOWN", f"no job {name}", name=name)
-        return job, held
+        return job
 
     async def _placement(self, name: str) -> placement_pb2.Placement | None:
         """A placement, live or archived."""
@@ -149,10 +144,3 @@ class SchedulerReads:
 
 def _may_see(call: Call, party: str) -> bool:
     return call.is_("operator") or call.is_("service") or call.party == party
-
-
-def shown(held: Held[job_pb2.Job]) -> job_pb2.Job:
-    """A job as users see it."""
-    job = held.draft()
-    job.etag = held.etag
-    return job

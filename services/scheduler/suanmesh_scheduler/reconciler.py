@@ -22,19 +22,21 @@ from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.commits import Part
 from suanmesh_scheduler.domain.states import FOR_A_PERSON, JOB_ENDS, JobState, job_moved, wait_reason
 from suanmesh_scheduler.domain.waiting_queue import Precedence, WaitingQueue, in_precedence
-from suanmesh_scheduler.lifecycle import Course, Lifecycle, Moved, told
+from suanmesh_scheduler.jobs import Change, Job, Jobs
+from suanmesh_scheduler.lifecycle import Course, Lifecycle, told
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.rounds import Outcome, Rounds
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.transitions import Transitions
 from suanmesh_sdk.state_reasons import reason_from, reason_to
-from suanmesh_store import Conflict, Held, Store, Update, WorkQueue
-from suanmesh_store.layout import JOBS
+from suanmesh_store import Conflict, WorkQueue
 
 log = structlog.get_logger()
 
 SETTLED_MAX = 100
 """Jobs whose steps are taken and committed together."""
+PUT_OFF_S = 0.2
+"""How long a round waits whose mirrors could not be brought up to date."""
 
 
 class Reconciler:
@@ -42,7 +44,7 @@ class Reconciler:
 
     def __init__(
         self,
-        store: Store,
+        jobs: Jobs,
         mirrors: Mirrors,
         rounds: Rounds,
         lifecycle: Lifecycle,
@@ -54,8 +56,9 @@ class Reconciler:
         turns: FailureBackoff,
     ) -> None:
         """`backoff` is for jobs, `turns` for what many take together."""
-        self._store = store
-        self._jobs = mirrors.jobs
+        self._jobs = jobs
+        self._live = mirrors.jobs
+        self._attempts = mirrors.attempts
         self._placements = mirrors.placements
         self._transfers = mirrors.transfers
         self._rounds = rounds
@@ -84,14 +87,16 @@ class Reconciler:
                 tasks.create_task(self._work())
 
     async def _follow_jobs(self) -> None:
-        async for name in self._jobs.changes():
-            held = self._jobs.get(name)
-            waits = held is not None and _waits(held.message)
-            if held is not None and waits:
-                self._in_turn.stand(wire.precedence_of(held.message), held.message.party)
+        async for name in self._live.changes():
+            job = self._waits(name)
+            if job is not None:
+                self._in_turn.stand(wire.precedence_of(job.message), job.message.party)
             else:
                 self._in_turn.leave(name)
-            (self._waiting if waits else self._queue).add([name])
+            if job is not None:
+                self._waiting.add([name])
+            elif not self._is_followed(name):
+                self._queue.add([name])
 
     async def _follow_placements(self) -> None:
         """Where one was just placed there may be room for the next, and where one ended there is."""
@@ -114,7 +119,7 @@ class Reconciler:
                 self._queue.add([held.message.job])
 
     async def _resync(self) -> None:
-        """Look again, lest an event was missed or the world around a job changed.
+        """Look again, lest an event was missed, a write refused, or the world around a job changed.
 
         A look at a job that waits asks every other area: a few of them have their turn at a time, and only as far as
         there is nothing else left to look at.
@@ -122,8 +127,9 @@ class Reconciler:
         while True:
             await asyncio.sleep(self._settings.resync_s)
             self._waiting.add(self._in_turn.next(self._settings.waiting_jobs_max - len(self._waiting)))
-            placed = [held for held in self._jobs.values() if held.message.placement]
-            self._queue.add([held.name for held in placed if wire.job_state(held.message) not in JOB_ENDS])
+            self._queue.add([job.name for job in self._live.values() if job.message.placement])
+            placed = (held.message for held in self._placements.values())
+            self._queue.add([each.job for each in placed if not each.HasField("end_time")])
 
     async def _place(self) -> None:
         """Rounds, one after another, of all that waits by then."""
@@ -133,15 +139,16 @@ class Reconciler:
                 await self._rounds.caught_up()
             except Unavailable as refusal:
                 log.warning("round put off", reason=refusal.reason, message=refusal.message)
+                await asyncio.sleep(PUT_OFF_S)
                 continue
-            held = (self._jobs.get(name) for name in self._waiting.take_many(self._settings.round_jobs_max))
-            jobs = [job for job in held if job is not None and _waits(job.message)]
+            names = self._waiting.take_many(self._settings.round_jobs_max)
+            jobs = [job for name in names if (job := self._waits(name)) is not None]
             overdue = {job.name for job in jobs if _is_overdue(job.message, self._clock.now())}
             self._queue.add(overdue)
             jobs = [job for job in jobs if job.name not in overdue and not self._backoff.parked_s(job.name)]
             await self._place_each(in_precedence(jobs, _party_of, _precedence_of))
 
-    async def _place_each(self, jobs: Sequence[Held[job_pb2.Job]]) -> None:
+    async def _place_each(self, jobs: Sequence[Job]) -> None:
         """One round; a defect in it is looked for by halves, so that the job that has it stops no other."""
         if len(jobs) == 1:
             name = jobs[0].name
@@ -150,7 +157,7 @@ class Reconciler:
             await self._place_each(jobs[: len(jobs) // 2])
             await self._place_each(jobs[len(jobs) // 2 :])
 
-    async def _place_or_put_off(self, jobs: Sequence[Held[job_pb2.Job]]) -> None:
+    async def _place_or_put_off(self, jobs: Sequence[Job]) -> None:
         try:
             outcome = await self._rounds.place(jobs)
         except Refusal as refusal:
@@ -188,28 +195,43 @@ class Reconciler:
         """Take the steps of some jobs with one commit; by job, what refused it."""
         async with self._transitions.turn():
             parts: dict[str, Part] = {}
-            moved: list[Moved | None] = []
-            for held in filter(None, map(self._jobs.get, names)):
-                if wire.job_state(held.message) in JOB_ENDS or self._backoff.parked_s(held.name):
-                    continue
-                if held.message.placement:
-                    course = self._course(held)
-                    part, went = (course.part(), course.job_moved) if course is not None else ([], None)
-                    if not part and (course is None or course.call is not None):
-                        self._calling.add([held.name])
-                else:
-                    ended = self._ended_waiting(held)
-                    part, went = ([Update(held, ended)], (held, ended)) if ended is not None else ([], None)
-                if part:
-                    parts[held.name] = part
-                    moved.append(went)
-            with told(moved):
-                return await self._transitions.commit(parts)
+            changes: dict[str, Change] = {}
+            calling: list[str] = []
+            for name, job in (await self._to_settle(names)).items():
+                course = self._course(name, job)
+                ended = None if job is None or course is not None else self._ended_waiting(job)
+                if course is not None:
+                    self._lifecycle.go_on(course)
+                    if part := course.part():
+                        parts[name] = part
+                moved = course.job_moved if course is not None else ended
+                if moved is not None:
+                    changes[name] = moved
+                if name not in parts and _has_to_call(job, course):
+                    calling.append(name)
+            with told(changes.values()):
+                refused = await self._transitions.commit(parts, changes)
+            self._calling.add([name for name in calling if name not in refused])
+            return refused
 
-    def _course(self, held: Held[job_pb2.Job]) -> Course | None:
-        """The course of a job that has a place; None where its placement is not seen yet."""
-        placement = self._placements.get(held.message.placement)
-        return None if placement is None else self._lifecycle.go_on(self._lifecycle.course(held, placement))
+    async def _to_settle(self, names: Sequence[str]) -> dict[str, Job | None]:
+        """Jobs that have not ended, and those that have while a placement of theirs lives; None for what is gone."""
+        names = [name for name in names if not self._backoff.parked_s(name)]
+        live = {name: job for name in names if (job := self._live.get(name)) is not None}
+        last = {name: self._attempts.last(name) for name in names if name not in live}
+        left = [name for name, held in last.items() if held and not held.message.HasField("end_time")]
+        ended = await self._jobs.get_many(left)
+        return {**live, **{name: ended.get(name) for name in left}}
+
+    def _course(self, name: str, job: Job | None) -> Course | None:
+        """The course of a job that has a place; None where it waits, or its placement is not seen yet."""
+        if job is not None and job.message.placement and wire.job_state(job.message) not in JOB_ENDS:
+            placement = self._placements.get(job.message.placement)
+        elif job is None or wire.job_state(job.message) in JOB_ENDS or self._attempts.untold(job.message):
+            placement = self._attempts.last(name)
+        else:
+            return None
+        return None if placement is None else self._lifecycle.course(job, placement)
 
     async def _work(self) -> None:
         while True:
@@ -218,11 +240,11 @@ class Reconciler:
 
     async def _ask_or_put_off(self, name: str) -> None:
         """Take a step for which others are asked: where the mirrors are behind its commit fails, and it comes again."""
-        held = self._jobs.get(name)
-        if held is None or not held.message.placement or wire.job_state(held.message) in JOB_ENDS:
+        job = self._live.get(name)
+        if job is None or not job.message.placement:
             return
         try:
-            await self._lifecycle.ask(held)
+            await self._lifecycle.ask(job)
         except Refusal as refusal:
             await self._put_off(name, refusal)
 
@@ -230,8 +252,7 @@ class Reconciler:
         """Look at a job again: at once where it was overtaken, else in its turn; tell it what needs a person."""
         if isinstance(refusal, Conflict):
             log.info("job decided anew", job=name, message=refusal.message)
-            held = self._jobs.get(name)
-            (self._waiting if held is not None and _waits(held.message) else self._queue).add([name])
+            (self._queue if self._waits(name) is None else self._waiting).add([name])
         elif refusal.reason == "DOCUMENT_TOO_LARGE":
             await self._give_up(name, refusal)
         else:
@@ -245,51 +266,64 @@ class Reconciler:
         await self._tell_on_job(name, StateReason("DEFECT", {"defect": type(defect).__name__}))
 
     async def _tell_on_job(self, name: str, reason: StateReason) -> None:
-        held = await self._store.get(JOBS, name)
-        if held is not None and wire.job_state(held.message) not in JOB_ENDS:
-            job = held.draft()
-            job.state_reason.CopyFrom(reason_to(reason))
-            bound_job(job)
-            if job.state_reason != held.message.state_reason:
-                await self._store.commit(Update(held, job))
+        job = await self._jobs.get(name)
+        if job is not None and wire.job_state(job.message) not in JOB_ENDS:
+            changed = job.draft()
+            changed.state_reason.CopyFrom(reason_to(reason))
+            bound_job(changed)
+            if changed.state_reason != job.message.state_reason:
+                await self._jobs.put_one(job, changed)
 
-    def _ended_waiting(self, held: Held[job_pb2.Job]) -> job_pb2.Job | None:
+    def _waits(self, name: str) -> Job | None:
+        """A job that waits for a place; None where it has one, told or not, or is to end."""
+        job = self._live.get(name)
+        waits = job is not None and not (job.message.placement or job.message.cancel_requested)
+        return job if job is not None and waits and not self._attempts.untold(job.message) else None
+
+    def _is_followed(self, name: str) -> bool:
+        """Whether a job goes by its placement alone: whoever has written it has taken every step there was."""
+        job = self._live.get(name)
+        return job is not None and bool(job.message.placement) and not job.message.cancel_requested
+
+    def _ended_waiting(self, job: Job) -> Change | None:
         """A job at its end that waited for a place; None where it may go on waiting."""
-        job = held.message
-        if job.cancel_requested:
-            return self._at_end(held, JobState.CANCELLED, WHILE_WAITING)
-        if _is_overdue(job, self._clock.now()):
-            missed = StateReason("DEADLINE_MISSED", {"deadline": job.constraints.deadline.ToJsonString()})
-            return self._at_end(held, JobState.FAILED, missed.after(reason_from(job.state_reason)))
+        if job.message.placement:
+            return None
+        if job.message.cancel_requested:
+            return self._at_end(job, JobState.CANCELLED, WHILE_WAITING)
+        if _is_overdue(job.message, self._clock.now()):
+            missed = StateReason("DEADLINE_MISSED", {"deadline": job.message.constraints.deadline.ToJsonString()})
+            return self._at_end(job, JobState.FAILED, missed.after(reason_from(job.message.state_reason)))
         return None
 
     async def _give_up(self, name: str, refusal: Refusal) -> None:
         """What has no room in a document never will have: the job fails, its placement first."""
         log.info("job given up", job=name, reason=refusal.reason, message=refusal.message)
-        held = await self._store.get(JOBS, name)
-        if held is not None and held.message.placement:
-            await self._lifecycle.fail(held, StateReason.of(refusal))
-        elif held is not None:
-            job = self._at_end(held, JobState.FAILED, StateReason.of(refusal))
-            with told([(held, job)]):
-                await self._store.commit(Update(held, job))
+        job = await self._jobs.get(name)
+        if job is not None and job.message.placement:
+            await self._lifecycle.fail(job, StateReason.of(refusal))
+        elif job is not None and wire.job_state(job.message) not in JOB_ENDS:
+            change = self._at_end(job, JobState.FAILED, StateReason.of(refusal))
+            with told([change]):
+                await self._jobs.put_one(*change)
 
-    def _at_end(self, held: Held[job_pb2.Job], state: JobState, reason: StateReason) -> job_pb2.Job:
-        job = held.draft()
-        wire.set_job_state(job, job_moved(wire.job_state(job), state), reason, self._clock.now())
-        return job
-
-
-def _party_of(held: Held[job_pb2.Job]) -> str:
-    return held.message.party
+    def _at_end(self, job: Job, state: JobState, reason: StateReason) -> Change:
+        changed = job.draft()
+        wire.set_job_state(changed, job_moved(wire.job_state(changed), state), reason, self._clock.now())
+        return job, changed
 
 
-def _precedence_of(held: Held[job_pb2.Job]) -> Precedence:
-    return wire.precedence_of(held.message)
+def _has_to_call(job: Job | None, course: Course | None) -> bool:
+    """Whether others are to be asked for the next step, or for a placement that is not seen yet."""
+    return course.call is not None if course is not None else job is not None and bool(job.message.placement)
 
 
-def _waits(job: job_pb2.Job) -> bool:
-    return not (job.placement or job.cancel_requested) and wire.job_state(job) not in JOB_ENDS
+def _party_of(job: Job) -> str:
+    return job.message.party
+
+
+def _precedence_of(job: Job) -> Precedence:
+    return wire.precedence_of(job.message)
 
 
 def _is_overdue(job: job_pb2.Job, now: datetime) -> bool:

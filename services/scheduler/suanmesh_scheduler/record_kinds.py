@@ -1,13 +1,26 @@
-"""What the scheduler keeps as records: every decision, and jobs with their placements once they have ended."""
+"""What the scheduler keeps as records: jobs and decisions from the first moment, placements once they have ended."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
 from suanmesh_scheduler import wire
-from suanmesh_store.archive import listed
-from suanmesh_store.records import RecordKind
+from suanmesh_scheduler.domain.states import JOB_ENDS
+from suanmesh_store.records import Index, Key, RecordKind
 
+_ENDS = frozenset(job_pb2.Job.State.Value(f"STATE_{end}") for end in JOB_ENDS)
+
+
+def _live(job: job_pb2.Job) -> Sequence[Key]:
+    return () if job.state in _ENDS else ((job.party, wire.place_of(job)),)
+
+
+BY_PLACE: Index[job_pb2.Job] = Index("place", lambda job: [(wire.place_of(job),)])
+BY_PARTY: Index[job_pb2.Job] = Index("party", lambda job: [(job.party, wire.place_of(job))])
+LIVE: Index[job_pb2.Job] = Index("live", _live)
+
+JOBS = RecordKind("jobs", job_pb2.Job, (BY_PLACE, BY_PARTY, LIVE))
 DECISIONS = RecordKind("decisions", decision_pb2.Decision)
-ENDED_JOBS = listed("jobs", job_pb2.Job, wire.place_of)
 ENDED_PLACEMENTS = RecordKind("placements", placement_pb2.Placement)
-KINDS = (DECISIONS, ENDED_JOBS, ENDED_PLACEMENTS)
+KINDS = (DECISIONS, JOBS, ENDED_PLACEMENTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from suanmesh.scheduler.v1 import placement_pb2
@@ -14,12 +14,13 @@ from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.checking import LOG
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, REPORTABLE, PlacementState, placement_moved, reached
+from suanmesh_scheduler.jobs import Job, Jobs
 from suanmesh_scheduler.lifecycle import Course, Lifecycle, told
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.transitions import Transitions
 from suanmesh_sdk.state_reasons import reason_from
-from suanmesh_store import Conflict, Held, Kind, Mirror, Store
-from suanmesh_store.layout import JOBS, PLACEMENTS, M
+from suanmesh_store import Conflict, Held, Store
+from suanmesh_store.layout import PLACEMENTS
 
 REPORTS_MAX = 100
 """Reports taken in together."""
@@ -42,9 +43,10 @@ class Reporting:
     """Moves placements as their agents say, as far as the table allows, and their jobs with them."""
 
     def __init__(
-        self, store: Store, mirrors: Mirrors, lifecycle: Lifecycle, transitions: Transitions, clock: Clock
+        self, store: Store, jobs: Jobs, mirrors: Mirrors, lifecycle: Lifecycle, transitions: Transitions, clock: Clock
     ) -> None:
         self._store = store
+        self._jobs = jobs
         self._mirrors = mirrors
         self._lifecycle = lifecycle
         self._transitions = transitions
@@ -85,22 +87,27 @@ class Reporting:
     async def _attempt(self, asked: Sequence[Asked]) -> None:
         """Take in reports as the mirrors show their placements; what was committed a moment ago etcd shows first."""
         named = dict.fromkeys(each.report.placement for each in asked)
-        placements = await self._read(self._mirrors.placements, PLACEMENTS, named)
-        jobs_of = dict.fromkeys(held.message.job for held in placements.values())
-        jobs = await self._read(self._mirrors.jobs, JOBS, jobs_of)
+        placements = await self._placements_of(named)
+        jobs = await self._jobs_of(dict.fromkeys(held.message.job for held in placements.values()))
         courses = {name: self._lifecycle.course(jobs.get(held.message.job), held) for name, held in placements.items()}
         answers = [self._reported(each, courses) for each in asked]
         parts = {name: part for name, course in courses.items() if (part := self._lifecycle.go_on(course).part())}
-        with told(course.job_moved for course in courses.values()):
-            refused = await self._transitions.commit(parts)
+        moved = {name: change for name, course in courses.items() if (change := course.job_moved)}
+        with told(moved.values()):
+            refused = await self._transitions.commit(parts, moved)
         for each, answer in zip(asked, answers, strict=True):
             name = each.report.placement
             each.taken = answer or refused.get(name) or courses[name].new_placement
 
-    async def _read(self, mirror: Mirror[M], kind: Kind[M], wanted: Iterable[str]) -> dict[str, Held[M]]:
-        found = {name: held for name in wanted if (held := mirror.get(name)) is not None}
+    async def _placements_of(self, wanted: Collection[str]) -> dict[str, Held[placement_pb2.Placement]]:
+        found = {name: held for name in wanted if (held := self._mirrors.placements.get(name)) is not None}
         missing = [name for name in wanted if name not in found]
-        return found | (await self._store.get_many(kind, missing) if missing else {})
+        return found | (await self._store.get_many(PLACEMENTS, missing) if missing else {})
+
+    async def _jobs_of(self, wanted: Collection[str]) -> dict[str, Job]:
+        found = {name: job for name in wanted if (job := self._mirrors.jobs.get(name)) is not None}
+        missing = [name for name in wanted if name not in found]
+        return found | (await self._jobs.get_many(missing) if missing else {})
 
     def _reported(self, asked: Asked, courses: Mapping[str, Course]) -> Refusal | None:
         """Bring a placement to where its report says; why not, where it is refused."""
@@ -135,8 +142,8 @@ class Reporting:
             reason, ended = reason_from(report.reason), moved in PLACEMENT_ENDS
             wire.set_placement_state(placement, moved, reason, self._clock.now(), ended=ended)
             if report.output_datasets:  # named in the same transaction that says they are there
-                del course.new_job.output_datasets[:]
-                course.new_job.output_datasets.extend(report.output_datasets)
+                del placement.output_datasets[:]
+                placement.output_datasets.extend(report.output_datasets)
 
 
 def _reported_state(report: pb.TaskReport, work: placement_pb2.Work) -> PlacementState:

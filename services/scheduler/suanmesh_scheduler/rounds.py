@@ -17,18 +17,21 @@ from suanmesh_scheduler.commits import commit_each
 from suanmesh_scheduler.domain.classes import Classes
 from suanmesh_scheduler.domain.round import Decided, Turn, decide_round
 from suanmesh_scheduler.holding import Chosen, Holding, Holds
+from suanmesh_scheduler.jobs import Job, Jobs
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placements import changes_of
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.snapshot import Snapshot, SnapshotReader
-from suanmesh_scheduler.unplaced import Decisions, Unplaced
-from suanmesh_store import Held, Store, attachment_of
-from suanmesh_store.layout import PLACEMENTS
+from suanmesh_scheduler.unplaced import Unplaced, keep_unplaced
+from suanmesh_store import Conflict, Store, attachment_of
+from suanmesh_store.layout import PLACEMENTS, holds_of
 from suanmesh_telemetry import Span, ended_span, names, span, traceparent_of
 
 MIRROR_S_MAX = 5.0
 """How long the mirrors may be behind what was committed last."""
+DOUBT_PAUSE_S = 0.2
+"""How long to wait until a commit whose outcome is not known is looked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class _Round:
     """What a round has decided."""
 
     links: Mapping[str, link_pb2.Link]
+    made: wire.Made = field(default_factory=dict)
     chosen: list[Chosen] = field(default_factory=list)
     unplaced: list[Unplaced] = field(default_factory=list)
     outcome: Outcome = field(default_factory=Outcome)
@@ -64,7 +68,7 @@ class Rounds:
         mirrors: Mirrors,
         snapshots: SnapshotReader,
         peers: Peers,
-        decisions: Decisions,
+        jobs: Jobs,
         clock: Clock,
         rng: Rng,
         settings: SchedulerSettings,
@@ -73,14 +77,15 @@ class Rounds:
         self._mirrors = mirrors
         self._snapshots = snapshots
         self._holding = Holding(peers)
-        self._decisions = decisions
+        self._jobs = jobs
         self._clock = clock
         self._rng = rng
         self._lease_s = settings.round_lease_s
         self._fence = store.leadership.fence if store.leadership else 0
         self._classes = Classes()
         self._placed: int | None = None
-        self._told = 0
+        self._in_doubt: list[str] = []
+        """Placements of a commit whose outcome is not known."""
 
     async def plan(self, jobs: Sequence[job_pb2.Job]) -> list[decision_pb2.Decision | Refusal]:
         """What would be decided now of each alone; stores nothing."""
@@ -88,42 +93,50 @@ class Rounds:
             return []
         snapshot = await self._snapshots.read(jobs)
         return [
-            turn if isinstance(turn, Refusal) else self._decision(job, decide_round([turn])[0], snapshot.revisions)
+            turn if isinstance(turn, Refusal) else self._decision(job, decide_round([turn])[0], snapshot.revisions, {})
             for job, turn in zip(jobs, snapshot.turns, strict=True)
         ]
 
     async def caught_up(self) -> None:
         """Wait until the mirrors show what the last round committed, before the first one what earlier leaders have.
 
-        Raises Unavailable (`NOT_READY`).
+        A commit whose outcome is not known can succeed as long as its holds stand. Raises Unavailable (`NOT_READY`).
         """
         try:
             async with asyncio.timeout(MIRROR_S_MAX):
+                while self._in_doubt:
+                    if await self._may_come(self._in_doubt[-1]):
+                        await asyncio.sleep(DOUBT_PAUSE_S)
+                    else:
+                        self._in_doubt.pop()
                 if self._placed is None:  # no earlier leader can commit any more: this term has begun
                     standing = (await self._store.snapshot(PLACEMENTS)).held
                     self._placed = max((held.mod_revision for held in standing), default=0)
                 await self._mirrors.placements.wait_for(self._placed)
-                await self._mirrors.jobs.wait_for(self._told)
         except TimeoutError:
             raise Unavailable("NOT_READY", "the scheduler's mirrors are behind", domain="mesh.suanmesh") from None
 
-    async def place(self, waiting: Sequence[Held[job_pb2.Job]]) -> Outcome:
+    async def place(self, waiting: Sequence[Job]) -> Outcome:
         """Decide jobs that wait, in order, and commit what fits. Raises what stands in the way of all of them.
 
-        Call `caught_up` before the jobs are read.
+        Call `caught_up` before the jobs are read; a round that is tried again must see what the first has committed.
         """
+        await self.caught_up()
         decided = await self._decide(waiting)
         outcome = decided.outcome
         outcome.refused.update(await self._commit(decided))
         if any(chosen.job.name in outcome.refused for chosen in decided.chosen):
             outcome.again.update(each.job.name for each in decided.unplaced)  # there may be room for them after all
             return outcome
-        revision, refused = await self._decisions.keep_unplaced(decided.unplaced)
-        self._told = max(self._told, revision)
-        outcome.refused.update(refused)
+        outcome.refused.update(await keep_unplaced(self._jobs, decided.unplaced))
         return outcome
 
-    async def _decide(self, waiting: Sequence[Held[job_pb2.Job]]) -> _Round:
+    async def _may_come(self, placement: str) -> bool:
+        """Whether a placement that is not there may be committed yet."""
+        standing = (await self._store.tokens(holds_of(placement))).tokens
+        return bool(standing) and await self._store.get(PLACEMENTS, placement) is None
+
+    async def _decide(self, waiting: Sequence[Job]) -> _Round:
         """A job that waits is decided in round after round: besides the first, whose trace tells of the calls, only
         those that get a place have a span of it."""
         begun = self._clock.now()
@@ -144,8 +157,8 @@ class Rounds:
                 ended_span(names.DECIDE_JOB, begun, self._clock.now(), parent=parent, job=job, candidates=pools)
         return round_
 
-    def _sort(self, held: Held[job_pb2.Job], turn: Turn, decided: Decided, snapshot: Snapshot, round_: _Round) -> None:
-        decision = self._decision(held.message, decided, snapshot.revisions)
+    def _sort(self, held: Job, turn: Turn, decided: Decided, snapshot: Snapshot, round_: _Round) -> None:
+        decision = self._decision(held.message, decided, snapshot.revisions, round_.made)
         decision.name = _next_name(held.message)
         chosen = decided.verdict.chosen
         if chosen is not None:
@@ -156,8 +169,10 @@ class Rounds:
         else:
             round_.unplaced.append(Unplaced(held, decision))
 
-    def _decision(self, job: job_pb2.Job, decided: Decided, revisions: decision_pb2.Revisions) -> decision_pb2.Decision:
-        decision = wire.decision_to(decided.verdict)
+    def _decision(
+        self, job: job_pb2.Job, decided: Decided, revisions: decision_pb2.Revisions, made: wire.Made
+    ) -> decision_pb2.Decision:
+        decision = wire.decision_to(decided.verdict, made)
         decision.read.CopyFrom(revisions)
         decision.job = job.name
         decision.trace_id = job.trace_id
@@ -182,7 +197,8 @@ class Rounds:
     async def _commit_held(self, held: Sequence[tuple[Chosen, Holds]]) -> dict[str, Refusal]:
         if not held:
             return {}
-        await self._decisions.keep([chosen.decision for chosen, _ in held])
+        await self._jobs.keep_decisions([chosen.decision for chosen, _ in held])
+        held, overtaken = self._still_waiting(held)
         with _spans(names.COMMIT_PLACEMENT, [chosen.job for chosen, _ in held]) as traced:
             now, parents = self._clock.now(), _traceparents(traced)
             parts = {
@@ -191,18 +207,34 @@ class Rounds:
                 )
                 for chosen, holds in held
             }
+            self._in_doubt = [chosen.placement for chosen, _ in held]
+            placed, self._placed = self._placed or 0, None
             revision, stale = await commit_each(self._store, parts)
-        self._placed, self._told = max(self._placed or 0, revision), max(self._told, revision)
-        return stale
+            self._placed, self._in_doubt = max(placed, revision), []
+        return overtaken | stale
+
+    def _still_waiting(
+        self, held: Sequence[tuple[Chosen, Holds]]
+    ) -> tuple[list[tuple[Chosen, Holds]], dict[str, Refusal]]:
+        """Those whose jobs are as they were decided, and the others: why commit what is ended at once?"""
+        stays: list[tuple[Chosen, Holds]] = []
+        gone: dict[str, Refusal] = {}
+        for chosen, holds in held:
+            job = self._mirrors.jobs.get(chosen.job.name)
+            if job is not None and job.etag == chosen.job.etag and not self._mirrors.attempts.untold(job.message):
+                stays.append((chosen, holds))
+            else:
+                found = job.etag if job else "ended"
+                gone[chosen.job.name] = Conflict({}, name=chosen.job.name, expected=chosen.job.etag, found=found)
+        return stays, gone
 
 
 def _next_name(job: job_pb2.Job) -> str:
-    number = int(job.decision.rsplit("/", 1)[-1]) + 1 if job.decision else 1
-    return f"{job.name}/decisions/{number}"
+    return f"{job.name}/decisions/{wire.decision_number(job.decision) + 1}"
 
 
 @contextmanager
-def _spans(name: str, jobs: Sequence[Held[job_pb2.Job]]) -> Iterator[Mapping[str, Span]]:
+def _spans(name: str, jobs: Sequence[Job]) -> Iterator[Mapping[str, Span]]:
     """A span in the trace of each job, by job; calls made inside are told in the trace of the first."""
     with ExitStack() as stack:
         yield {

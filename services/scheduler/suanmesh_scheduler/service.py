@@ -14,6 +14,7 @@ from suanmesh_kernel.refusals import (
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
+from suanmesh_scheduler.jobs import Jobs, shown
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reads import SchedulerReads
@@ -37,9 +38,10 @@ class SchedulerService(SchedulerReads):
         cancelling: Cancelling,
         reporting: Reporting,
         peers: Peers,
+        jobs: Jobs,
         archive: Archive,
     ) -> None:
-        super().__init__(store, mirrors, peers, archive)
+        super().__init__(store, mirrors, peers, jobs, archive)
         self._submitting = submitting
         self._cancelling = cancelling
         self._reporting = reporting
@@ -65,18 +67,18 @@ class SchedulerService(SchedulerReads):
 
     async def _cancelled(self, request: pb.CancelJobRequest, call: Call) -> job_pb2.Job:
         """Ask once for the end; the reconciler brings it about."""
-        job, held = await self._job_and_held(request.name, call)
-        state = wire.job_state(job)
+        job = await self._job(request.name, call)
+        state = wire.job_state(job.message)
         if state is JobState.CANCELLED:
-            return job
-        if held is None or state in JOB_ENDS:
+            return shown(job)
+        if state in JOB_ENDS:
             raise FailedPrecondition("JOB_ENDED", f"{job.name} is {state} already", name=job.name, state=state)
-        if request.etag and request.etag != held.etag:
+        if request.etag and request.etag != job.etag:
             message = f"{job.name} has changed since it was read"
-            raise Aborted("ETAG_STALE", message, name=job.name, etag=held.etag)
-        if held.message.cancel_requested:
-            return job
-        return await self._cancelling.cancel(held, call)
+            raise Aborted("ETAG_STALE", message, name=job.name, etag=job.etag)
+        if job.message.cancel_requested:
+            return shown(job)
+        return await self._cancelling.cancel(job, call)
 
 
 def _report_result(taken: Taken) -> pb.TaskReportResult:

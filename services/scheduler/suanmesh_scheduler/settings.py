@@ -10,7 +10,7 @@ class SchedulerSettings:
     """Filled from `SUANMESH_SCHEDULER_<FIELD>`."""
 
     database: str = ""
-    """Where decisions and ended jobs lie, as `postgresql://{user}@{host}/{database}`; empty: the data folder."""
+    """Where jobs and what belongs to them lie, as `postgresql://{user}@{host}/{database}`; empty: the data folder."""
     lead_with: str = ""
     """The records to lead with though others led the node before; what the others hold is lost."""
     resync_s: float = 3.0
@@ -42,8 +42,8 @@ class SchedulerSettings:
     deliver_s_max: float = 86_400.0
     """How long results may wait for a way home, in seconds."""
     retention_s: float = 3600.0
-    """How long an ended job stays in etcd before it moves to the archive, in seconds."""
+    """How long an ended placement stays in etcd before it moves to the records, in seconds."""
     sweep_s: float = 60.0
-    """How often ended jobs are looked through for those that move, in seconds."""
+    """How often ended placements are looked through for those that move, in seconds."""
     parallel_jobs_max: int = 16
     """Jobs looked at at the same time."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 
@@ -22,19 +21,17 @@ from suanmesh_scheduler.bounding import require_size
 from suanmesh_scheduler.checking import fill_in, require_deadline, require_names, require_valid
 from suanmesh_scheduler.domain.admission import Bounds, Pace
 from suanmesh_scheduler.domain.rates import Rate
+from suanmesh_scheduler.jobs import Jobs
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.queueing import Queue, Rates
-from suanmesh_scheduler.record_kinds import ENDED_JOBS
 from suanmesh_scheduler.rounds import Rounds
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.sharing import each, found
 from suanmesh_sdk import deadlines
 from suanmesh_sdk.status import refusal_of, status_of
 from suanmesh_sdk.values import timestamp
-from suanmesh_store import Conflict, Create, Store
-from suanmesh_store.archive import Archive
-from suanmesh_store.layout import JOBS
+from suanmesh_store import Conflict
 from suanmesh_telemetry import current_trace_id
 
 AREA = "scheduler"
@@ -46,8 +43,6 @@ LOOK_UP_S_MAX = 5.0
 """Longest time for all look-ups of a batch; what is not known by then is left to a repeat."""
 LOOK_UP_SHARE = 0.7
 """Part of the time left that look-ups may take: what they found is to be kept and answered."""
-MIRROR_S_MAX = 1.0
-"""How long an answer waits for the mirror to show its jobs, so that whoever reads them next finds them."""
 TURN_ITEMS = 10
 """Items checked before other calls have their turn."""
 Outcome = job_pb2.Job | Refusal
@@ -64,21 +59,18 @@ class Submitting:
 
     def __init__(
         self,
-        store: Store,
+        jobs: Jobs,
         mirrors: Mirrors,
         rounds: Rounds,
         peers: Peers,
-        archive: Archive,
         clock: Clock,
         rng: Rng,
         settings: SchedulerSettings,
     ) -> None:
-        self._store = store
-        self._jobs = mirrors.jobs
+        self._jobs = jobs
         self._sites = mirrors.sites
         self._rounds = rounds
         self._peers = peers
-        self._archive = archive
         self._clock = clock
         self._rng = rng
         self._live_jobs_max = settings.live_jobs_max
@@ -137,18 +129,11 @@ class Submitting:
 
     async def _keep(self, news: Mapping[int, Outcome], earlier: Mapping[int, Outcome], call: Call) -> None:
         """One transaction for all jobs, and the record of what is settled; nothing where nothing is."""
-        made = [Create(JOBS, job.name, job) for job in news.values() if isinstance(job, job_pb2.Job)]
+        made = [job for job in news.values() if isinstance(job, job_pb2.Job)]
         if made or any(isinstance(outcome, Refusal) and is_final(outcome.code) for outcome in news.values()):
             both = {**earlier, **news}
             remembered = pb.SubmitJobsResponse(results=[_remembered(both[i]) for i in sorted(both)])
-            committed = await self._store.commit(*made, remember=call.idempotency(remembered), author=call.author())
-            if made:
-                await self._shown(committed.revision)
-
-    async def _shown(self, revision: int) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(MIRROR_S_MAX):
-                await self._jobs.wait_for(revision)
+            await self._jobs.submit(made, call.idempotency(remembered), call.author())
 
     async def _checked(self, items: Mapping[int, pb.SubmitJob], call: Call) -> list[Outcome]:
         """The jobs as they would be kept, or why not; what they name is looked up once for all of them."""
@@ -160,7 +145,7 @@ class Submitting:
             accounts = await each(self._peers.account, sorted({job.account for job in jobs}))
             datasets = await each(self._peers.dataset, sorted({part.dataset for job in jobs for part in job.inputs}))
         wanted = {f"jobs/{item.job_id}" for item in items.values() if item.job_id}
-        taken = {name for name in wanted if self._jobs.get(name)} | await self._archive.known(ENDED_JOBS, wanted)
+        taken = set(await self._jobs.get_many(wanted))
         outcomes: list[Outcome] = []
         now, trace_id = self._clock.now(), current_trace_id()
         async for item, draft in _in_turns(zip(items.values(), drafts, strict=True)):
@@ -263,7 +248,7 @@ def _as_before(item: pb.SubmitJob, entry: object) -> Outcome:
 
 
 def _unless_taken(outcome: Outcome, conflict: Conflict) -> Outcome:
-    taken = isinstance(outcome, job_pb2.Job) and JOBS.key(outcome.name) in conflict.keys
+    taken = isinstance(outcome, job_pb2.Job) and outcome.name in conflict.keys
     return _taken(outcome.name) if taken and isinstance(outcome, job_pb2.Job) else outcome
 
 

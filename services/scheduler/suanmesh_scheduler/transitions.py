@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_scheduler.commits import Parts, commit_each
+from suanmesh_scheduler.jobs import Change, Jobs
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_store import Committed, Conflict, Store
-from suanmesh_store.layout import JOBS, PLACEMENTS
+from suanmesh_store.layout import PLACEMENTS
 
 MIRROR_S_MAX = 5.0
 """How long the mirrors may be behind what was committed last."""
@@ -21,14 +21,16 @@ class Transitions:
     """Turns at the states of jobs and placements.
 
     Whoever has the turn sees in the mirrors all that was written in turns before. What is written outside, such as a
-    new placement or a request to cancel, makes the commit of what it overtook fail, and of that alone.
+    new placement or a request to cancel, makes the commit of what it overtook fail, and of that alone. Placements are
+    committed first: what they say is what their jobs then tell, also after a crash in between.
     """
 
-    def __init__(self, store: Store, mirrors: Mirrors) -> None:
+    def __init__(self, store: Store, jobs: Jobs, mirrors: Mirrors) -> None:
         self._store = store
+        self._jobs = jobs
         self._mirrors = mirrors
         self._lock = asyncio.Lock()
-        self._written: Counter[str] = Counter()
+        self._written = 0
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None, None]:
@@ -41,25 +43,27 @@ class Transitions:
         """Wait until the mirrors show what was committed in turns. Raises Unavailable (`NOT_READY`)."""
         try:
             async with asyncio.timeout(MIRROR_S_MAX):
-                await self._mirrors.placements.wait_for(self._written[PLACEMENTS.prefix])
-                await self._mirrors.jobs.wait_for(self._written[JOBS.prefix])
+                await self._mirrors.placements.wait_for(self._written)
         except TimeoutError:
             raise Unavailable("NOT_READY", "the scheduler's mirrors are behind", domain="mesh.suanmesh") from None
 
-    async def commit(self, parts: Parts) -> dict[str, Refusal]:
-        """Write parts, for who has the turn; by part what refused it. Raises what `commit_each` raises."""
+    async def commit(self, parts: Parts, changes: Mapping[str, Change]) -> dict[str, Refusal]:
+        """Write parts and then the jobs that go on by them, by the same names; what refused which.
+
+        A job whose part is refused is left alone. One that is refused itself follows later: its placement is the fact.
+        Raises what `commit_each` raises, and what `Jobs.put` does.
+        """
         _, refused = await commit_each(self._store, parts, self._note)
         for refusal in refused.values():
             if isinstance(refusal, Conflict):
                 self._overtaken(refusal)
-        return refused
+        followed = {change[0].name: change for name, change in changes.items() if name not in refused}
+        return refused | await self._jobs.put(followed)
 
     def _overtaken(self, conflict: Conflict) -> None:
-        """The next turn begins when the mirrors show what was written in between."""
-        for kind in (PLACEMENTS, JOBS):
-            found = [revision for key, revision in conflict.revisions.items() if key.startswith(kind.prefix)]
-            self._written[kind.prefix] = max([self._written[kind.prefix], *found])
+        """The next turn begins when the mirror shows what was written in between."""
+        found = [revision for key, revision in conflict.revisions.items() if key.startswith(PLACEMENTS.prefix)]
+        self._written = max([self._written, *found])
 
     def _note(self, committed: Committed) -> None:
-        for held in committed.held:
-            self._written[held.kind.prefix] = committed.revision
+        self._written = max(self._written, committed.revision)

@@ -38,6 +38,8 @@ from suanmesh_sdk.state_reasons import facts_to, reason_to
 from suanmesh_sdk.values import capacity_from, timestamp
 
 BANDWIDTH_BPS_MIN = 1_000_000
+Made = dict[int, tuple[Candidate, decision_pb2.Candidate]]
+"""Messages by the identity of the candidates, which are kept beside them."""
 CANDIDATES_MAX = 20
 """Candidates a decision lists; the others it counts."""
 
@@ -119,6 +121,16 @@ def place_of(job: job_pb2.Job) -> str:
     return pages.newest_first(job.create_time.ToMicroseconds(), job.name)
 
 
+def decision_number(decision: str) -> int:
+    """Which of its job's decisions one is, by its name; 0 for none."""
+    return int(decision.rsplit("/", 1)[-1]) if decision else 0
+
+
+def tells_not(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:
+    """Whether a placement is of a later decision than the job tells of: it was committed, and the job is to follow."""
+    return decision_number(placement.decision) > decision_number(job.decision)
+
+
 def job_state(job: job_pb2.Job) -> JobState:
     """Where a job stands."""
     return JobState(job_pb2.Job.State.Name(job.state).removeprefix("STATE_"))
@@ -150,10 +162,14 @@ def set_placement_state(
     bound_placement(placement)
 
 
-def decision_to(verdict: Verdict) -> decision_pb2.Decision:
-    """A verdict as its message, with a short list of its candidates."""
+def decision_to(verdict: Verdict, made: Made | None = None) -> decision_pb2.Decision:
+    """A verdict as its message, with a short list of its candidates.
+
+    `made` keeps the messages of candidates, so that equal jobs of a round share theirs.
+    """
+    made = {} if made is None else made
     decision = decision_pb2.Decision(
-        candidates=[candidate_to(c) for c in shortlist(verdict.candidates, CANDIDATES_MAX)],
+        candidates=[_once(candidate, made) for candidate in shortlist(verdict.candidates, CANDIDATES_MAX)],
         candidate_count=len(verdict.candidates),
         chosen=verdict.chosen.pool if verdict.chosen else "",
         runner_up=verdict.runner_up.pool if verdict.runner_up else "",
@@ -164,6 +180,13 @@ def decision_to(verdict: Verdict) -> decision_pb2.Decision:
     if verdict.change is not None:
         decision.admitting_change.CopyFrom(_change_to(verdict.change))
     return decision
+
+
+def _once(candidate: Candidate, made: Made) -> decision_pb2.Candidate:
+    known = made.get(id(candidate))
+    if known is None:
+        known = made[id(candidate)] = candidate, candidate_to(candidate)
+    return known[1]
 
 
 def candidate_to(candidate: Candidate) -> decision_pb2.Candidate:

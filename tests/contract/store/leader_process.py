@@ -16,7 +16,10 @@ from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store import Create, Leadership, Store
 from suanmesh_store.etcd import EtcdStore, elect
-from suanmesh_store.layout import JOBS
+from suanmesh_store.layout import Kind
+
+JOBS = Kind("scheduler", "jobs", Job)
+"""A kind as any."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,11 @@ from suanmesh_store import (
     Unchanged,
     Update,
 )
-from suanmesh_store.layout import JOBS, PLACEMENTS, SITES, hold_key
+from suanmesh_store.layout import PLACEMENTS, SITES, Kind, hold_key
 from suanmesh_store.store import KEYS_AT_ONCE, SCAN_PAGE
+
+JOBS = Kind("scheduler", "jobs", Job)
+"""A kind as any."""
 
 ANNA = Author("spiffe://demo/party/lab/user/anna", "r-1")
 SUBMIT = IdempotencyKey(ANNA.principal, ANNA.request_id, "/suanmesh.scheduler.v1.SchedulerService/SubmitJobs")

@@ -20,7 +20,10 @@ from suanmesh_kernel.refusals import Unavailable
 from suanmesh_local.etcd import EtcdCluster
 from suanmesh_store import Create, Held, Leadership, Store, Update, open_mirror
 from suanmesh_store.etcd import EtcdStore, elect
-from suanmesh_store.layout import JOBS, election_key
+from suanmesh_store.layout import Kind, election_key
+
+JOBS = Kind("scheduler", "jobs", Job)
+"""A kind as any."""
 
 WRITES = 300
 

@@ -13,7 +13,10 @@ from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, Unavailable
 from suanmesh_store import Conflict, Create, Holds, Leadership, Update, attachment_of, confirmed
-from suanmesh_store.layout import HOLDS, JOBS, PLACEMENTS, election_key, hold_key, holds_of
+from suanmesh_store.layout import HOLDS, PLACEMENTS, Kind, election_key, hold_key, holds_of
+
+JOBS = Kind("scheduler", "jobs", Job)
+"""A kind as any."""
 
 MONEY = hold_key("placements/p", "accounting", 0)
 PATH = hold_key("placements/p", "network_orchestrator", 0)

@@ -10,7 +10,10 @@ from typing import Any
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh_store import Create, Delete, Held, Mirror, Update, open_mirror
-from suanmesh_store.layout import JOBS, PLACEMENTS
+from suanmesh_store.layout import PLACEMENTS, Kind
+
+JOBS = Kind("scheduler", "jobs", Job)
+"""A kind as any."""
 
 
 def a_job(name: str, account: str = "") -> Job:

@@ -14,8 +14,11 @@ from suanmesh_chassis.methods import BadServicer
 from suanmesh_kernel.refusals import Unavailable
 from suanmesh_sdk import InstanceState
 from suanmesh_store import Create
-from suanmesh_store.layout import JOBS
+from suanmesh_store.layout import Kind
 from tests.service.chassis.town import Town, begun
+
+JOBS = Kind("scheduler", "jobs", Job)
+"""A kind as any."""
 
 
 async def test_any_instance_answers_what_is_declared_so(town: Town, connect: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,17 +20,20 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_chassis import Common, ServiceContext
 from suanmesh_chassis.identity import agent_id
+from suanmesh_chassis.records import FILE
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode, parts_of_leader
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.reasons import StateReason
-from suanmesh_kernel.refusals import NotFound
+from suanmesh_scheduler import wire
 from suanmesh_scheduler.main import build
+from suanmesh_scheduler.record_kinds import JOBS, KINDS
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.testing import FakePeers, Wire
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.state_reasons import reason_to, words
 from suanmesh_store import Create, Kind, MemoryStore, Update
-from suanmesh_store.layout import HOLDS, JOBS, PLACEMENTS, POOLS, SITES, TRANSFERS, M
+from suanmesh_store.layout import HOLDS, PLACEMENTS, POOLS, SITES, TRANSFERS, M
+from suanmesh_store.records import Put, Records, Write, open_records, written
 
 PATIENCE_S = 10.0
 GIB = 1 << 30
@@ -45,6 +48,8 @@ class World:
     clock: HandClock
     peers: FakePeers
     node: LoopbackNode
+    records: Records
+    """Those of the scheduler, as another process opens them."""
     address: str = ""
 
     @property
@@ -78,6 +83,17 @@ class World:
         message.CopyFrom(held.message)
         how(message)
         await owner.commit(Update(held, message))
+
+    async def change_job(self, name: str, how: Callable[[job_pb2.Job], None]) -> None:
+        """Change a job as the scheduler would."""
+        job = (await self.records.get_many(JOBS, [name]))[name]
+        how(job.message)
+        [outcome] = await self.records.apply([Write([Put(JOBS, name, job.message, job.etag)])])
+        written(outcome)
+
+    async def jobs_kept(self) -> list[job_pb2.Job]:
+        """All jobs there are."""
+        return [record.message for record in await self.records.page(JOBS, limit=1000)]
 
     async def lose(self, site: str) -> None:
         await self.change(SITES, f"sites/{site}", lambda s: setattr(s, "liveness", Site.LIVENESS_LOST))
@@ -153,14 +169,27 @@ class World:
         def there(job: job_pb2.Job) -> bool:
             return job.state == state and reason in words(job.state_reason)
 
-        with suppress(NotFound):  # an ended job may be in the archive by now
-            if there(job := await self.job(name)):
-                return job
-        return await self.until(JOBS, name, there)
+        return await self.until_told(name, there)
+
+    async def until_told(self, name: str, holds: Callable[[job_pb2.Job], bool]) -> job_pb2.Job:
+        """Wait until a job is as it should be."""
+        async with asyncio.timeout(PATIENCE_S):
+            async for job in self.user.scheduler.WatchJob(pb.WatchJobRequest(name=name)):
+                if holds(job):
+                    return job
+        raise AssertionError(f"{name} has ended otherwise")
 
     async def placed(self, name: str = "jobs/j", *, site: str = "") -> placement_pb2.Placement:
-        """The placement a job gets, at `site` if that is given."""
-        where = f"sites/{site}" if site else ""
+        """The placement a job gets, at `site` if that is given, once the job tells of it."""
+        placement = await self._placed(name, f"sites/{site}" if site else "")
+        await self.until_told(name, lambda job: not wire.tells_not(job, placement))
+        return placement
+
+    async def given(self, name: str = "jobs/j") -> placement_pb2.Placement:
+        """The placement a job gets, whether the job tells of it or not."""
+        return await self._placed(name, "")
+
+    async def _placed(self, name: str, where: str) -> placement_pb2.Placement:
         async with asyncio.timeout(PATIENCE_S):
             snapshot = await self.store.snapshot(PLACEMENTS)
             for held in snapshot.held:
@@ -199,6 +228,12 @@ class World:
         await self.deliver(placement)
         return placement
 
+    async def report_all_the_way(self, placement: placement_pb2.Placement) -> None:
+        """Report a run without inputs and outputs from its beginning to its good end."""
+        await self.report(placement, Placement.STATE_ACCEPTED)
+        await self.report(placement, Placement.STATE_RUNNING)
+        await self.report(placement, Placement.STATE_DELIVERING, output_datasets=["datasets/j-log"])
+
     async def deliver(self, placement: placement_pb2.Placement) -> None:
         made = ["datasets/j-out", "datasets/j-log"]
         await self.report(placement, Placement.STATE_DELIVERING, output_datasets=made)
@@ -219,13 +254,13 @@ class World:
         return await self.until_job(Job.STATE_DONE)
 
     async def archived(self, name: str) -> None:
-        """Let so much time pass that a job moves out of etcd, and wait until it has."""
+        """Let so much time pass that a placement moves out of etcd, and wait until it has."""
         self.clock.advance(4000)
         async with asyncio.timeout(PATIENCE_S):
-            snapshot = await self.store.snapshot(JOBS)
+            snapshot = await self.store.snapshot(PLACEMENTS)
             if all(held.name != name for held in snapshot.held):
                 return
-            async for batch in self.store.watch(JOBS, snapshot.revision):
+            async for batch in self.store.watch(PLACEMENTS, snapshot.revision):
                 if any(change.name == name and change.held is None for change in batch.changes):
                     return
 
@@ -274,7 +309,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         name="accounts/a", party="parties/acme", balance_micros=1_000_000
     )
     async with LoopbackNode(tmp_path) as node:
-        world = World(store, clock, peers, node)
+        records = open_records(f"sqlite:///{tmp_path}/{FILE}", "scheduler", KINDS, clock, seeded_rng(3))
+        world = World(store, clock, peers, node, records)
         await world.add_site("near", price=2)
         await world.add_site("far", price=3)
         await world.add_site("data", price=1, cpu_milli=100)
@@ -282,6 +318,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         world.add_wire("data", "far", latency_us=900)
         world.add_dataset("in", "data")
         yield world
+        await records.close()
 
 
 Running = Callable[..., AbstractAsyncContextManager[World]]

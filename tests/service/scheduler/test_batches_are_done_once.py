@@ -19,14 +19,14 @@ from suanmesh_chassis.call import Caller
 from suanmesh_chassis.testing import USER
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unavailable
+from suanmesh_scheduler.jobs import Jobs
 from suanmesh_scheduler.mirrors import open_mirrors
+from suanmesh_scheduler.record_kinds import JOBS
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.submitting import Submitting
 from suanmesh_scheduler.testing import FakePeers
 from suanmesh_store import AlreadyAnswered, IdempotencyKey, MemoryStore
-from suanmesh_store.archive import Archive
-from suanmesh_store.layout import JOBS
-from suanmesh_store.records import MemoryRecords
+from suanmesh_store.records import MemoryRecords, Records
 
 JobOf = Callable[..., job_pb2.Job]
 ITEMS = 4
@@ -54,7 +54,7 @@ async def test_a_repeat_does_what_there_was_no_time_for(scheduler: Any, job_of: 
     assert again.results[0] == first.results[0]
     assert [result.job.name for result in again.results] == ["jobs/j0", "jobs/j1", "jobs/j2"]
     assert await scheduler.user.scheduler.SubmitJobs(request) == again
-    assert len((await scheduler.store.snapshot(JOBS)).held) == 3
+    assert len(await scheduler.jobs_kept()) == 3
 
 
 async def test_a_batch_of_nothing_but_delays_is_not_remembered(scheduler: Any, job_of: JobOf) -> None:
@@ -83,7 +83,7 @@ async def test_a_batch_of_the_largest_jobs_has_room(scheduler: Any, job_of: JobO
     items = [pb.SubmitJob(job=job) for _ in range(100)]
     answer = await scheduler.user.scheduler.SubmitJobs(pb.SubmitJobsRequest(items=items, request_id="large"))
     assert all(result.HasField("job") for result in answer.results)
-    kept = await scheduler.store.lookup(IdempotencyKey(USER, "large", METHOD))
+    kept = await scheduler.records.lookup(IdempotencyKey(USER, "large", METHOD))
     assert kept.record.ByteSize() < 100 * 160
 
 
@@ -103,16 +103,16 @@ class Away(FakePeers):
         return await super().dataset(name)
 
 
-class Cut(MemoryStore):
-    """A store whose commits may be cut off before or after they have an effect."""
+class Cut(MemoryRecords):
+    """Records whose writes may be cut off before or after they have an effect."""
 
     cut = ""
 
-    async def commit(self, *changes: Any, **more: Any) -> Any:
+    async def apply(self, writes: Any, *, fence: int = 0) -> Any:
         await asyncio.sleep(0)
         if self.cut == "before":
             raise Unavailable("NOT_READY", "cut off", domain="mesh.suanmesh")
-        done = await super().commit(*changes, **more)
+        done = await super().apply(writes, fence=fence)
         if self.cut == "after":
             raise Unavailable("OUTCOME_UNKNOWN", "cut off", domain="mesh.suanmesh")
         return done
@@ -136,36 +136,35 @@ def test_every_item_has_one_effect_and_in_the_end_its_answer(
 
 async def _replayed(attempts: list[tuple[frozenset[int], str, bool]], refused: frozenset[int]) -> None:
     clock = HandClock()
-    archive = Archive(MemoryRecords(clock, seeded_rng(3)))
-    store = Cut("scheduler", clock=clock, rng=seeded_rng(1))
+    store = MemoryStore("scheduler", clock=clock, rng=seeded_rng(1))
+    records = Cut(clock, seeded_rng(3))
     peers = Away(store.of("accounting"), store.of("network_orchestrator"), store.of("transport"))
     peers.accounts["accounts/a"] = account_pb2.Account(name="accounts/a", party="parties/acme")
     for i in range(ITEMS):
         peers.datasets[f"datasets/d{i}"] = dataset_pb2.Dataset(
             party="parties/other" if i in refused else "parties/acme"
         )
-    mirrors = await open_mirrors(store)
-    following = asyncio.create_task(mirrors.jobs.run())
+    mirrors = await open_mirrors(store, records)
+    jobs = Jobs(records, mirrors.jobs)
     submitting = Submitting(
-        store, mirrors, None, peers, archive, clock, seeded_rng(2), SchedulerSettings(),  # type: ignore[arg-type]
+        jobs, mirrors, None, peers, clock, seeded_rng(2), SchedulerSettings(),  # type: ignore[arg-type]
     )  # fmt: skip
     settled: dict[int, bytes] = {}
     for away, cut, twice in [*attempts, (frozenset(), "", False)]:
-        peers.away, store.cut = frozenset(f"datasets/d{i}" for i in away), cut
+        peers.away, records.cut = frozenset(f"datasets/d{i}" for i in away), cut
         clock.advance(1)
-        for answer in await asyncio.gather(*(_asked(submitting, store, clock) for _ in range(2 if twice else 1))):
+        for answer in await asyncio.gather(*(_asked(submitting, records, clock) for _ in range(2 if twice else 1))):
             found = {i: entry.SerializeToString() for i, entry in batches.settled(answer).items()}
             assert not found or settled == {i: found[i] for i in settled}
             settled |= found
-    following.cancel()
     assert len(settled) == ITEMS
-    assert len((await store.snapshot(JOBS)).held) == ITEMS - len(refused)
+    assert len(await records.page(JOBS, limit=ITEMS)) == len(mirrors.jobs) == ITEMS - len(refused)
 
 
-async def _asked(submitting: Submitting, store: MemoryStore, clock: HandClock) -> pb.SubmitJobsResponse:
+async def _asked(submitting: Submitting, records: Records, clock: HandClock) -> pb.SubmitJobsResponse:
     """As the chassis asks: with what is remembered, again where another way was faster; empty where it was cut off."""
     key = IdempotencyKey("ann", "r", METHOD)
-    answered = await store.lookup(key)
+    answered = await records.lookup(key)
     while True:
         earlier = {} if answered is None else batches.settled(pb.SubmitJobsResponse.FromString(answered.record.answer))
         call = Call(

@@ -15,8 +15,8 @@ from suanmesh_kernel.refusals import FailedPrecondition, Unavailable
 from suanmesh_scheduler.domain.states import tells_trouble
 from suanmesh_sdk.obstacles import obstacle_words
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store import Create, Holds, Update
-from suanmesh_store.layout import JOBS, PLACEMENTS, POOLS
+from suanmesh_store import Create, Holds
+from suanmesh_store.layout import PLACEMENTS, POOLS
 
 Job = job_pb2.Job
 JobOf = Callable[..., job_pb2.Job]
@@ -99,15 +99,15 @@ async def test_submitting_again_makes_no_second_job(scheduler: Any, job_of: JobO
     first = await scheduler.submit_raw(job_of(), "", request_id="one")
     again = await scheduler.submit_raw(job_of(), "", request_id="one")
     assert again == first
-    assert len((await scheduler.store.snapshot(JOBS)).held) == 1
+    assert len(await scheduler.jobs_kept()) == 1
 
 
 async def test_a_plan_stores_nothing(scheduler: Any, job_of: JobOf) -> None:
     """A dry run that holds money or a place would hurt everybody who comes after it."""
-    before = (await scheduler.store.snapshot(JOBS)).revision
+    before = await scheduler.records.newest()
     result = (await scheduler.submit_raw(job_of(inputs=["in"]), validate_only=True)).results[0]
     assert result.decision.chosen == "sites/near/pools/cpu"
-    assert (await scheduler.store.snapshot(JOBS)).revision == before
+    assert await scheduler.records.newest() == before
     assert "hold_money" not in scheduler.peers.calls
 
 
@@ -183,7 +183,7 @@ async def test_placements_fill_a_site_and_never_more(scheduler: Any) -> None:
         await scheduler.submit(f"j{number}", cpu_milli=2000)
     placed = 0
     for number in range(7):
-        job = await scheduler.until(JOBS, f"jobs/j{number}", lambda j: j.placement or j.state_reason.code == "NO_PLACE")
+        job = await scheduler.until_told(f"jobs/j{number}", lambda j: j.placement or j.state_reason.code == "NO_PLACE")
         placed += bool(job.placement)
     sites = [held.message.site for held in (await scheduler.store.snapshot(PLACEMENTS)).held]
     assert placed == 4
@@ -352,15 +352,16 @@ async def test_a_document_that_cannot_fit_ends_the_job(scheduler: Any) -> None:
     await scheduler.change(POOLS, "sites/near/pools/cpu", lambda p: (p.hosts.pop(), p.hosts.extend(hosts)))
     await scheduler.submit(cpu_milli=9000)
     await scheduler.until_job(Job.STATE_PENDING, reason="NO_PLACE")
-    held = await scheduler.store.get(JOBS, "jobs/j")
-    bloated = job_pb2.Job()
-    bloated.CopyFrom(held.message)
-    bloated.ask.cpu_milli = 4000
-    bloated.task.count, bloated.task.gang = 16, True
-    bloated.inputs.extend(job_pb2.Input(dataset=f"datasets/{n:060d}", mount=f"in/{n}") for n in range(86))
-    for each in bloated.inputs:
+    inputs = [job_pb2.Input(dataset=f"datasets/{n:060d}", mount=f"in/{n}") for n in range(86)]
+    for each in inputs:
         scheduler.add_dataset(each.dataset.removeprefix("datasets/"), "near", "far")
-    await scheduler.store.commit(Update(held, bloated))
+
+    def bloat(job: job_pb2.Job) -> None:
+        job.ask.cpu_milli = 4000
+        job.task.count, job.task.gang = 16, True
+        job.inputs.extend(inputs)
+
+    await scheduler.change_job("jobs/j", bloat)
     await scheduler.until_job(Job.STATE_FAILED, reason="DOCUMENT_TOO_LARGE")
 
 

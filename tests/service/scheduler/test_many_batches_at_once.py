@@ -13,7 +13,6 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler.domain.admission import DELAY_MIN_S
 from suanmesh_scheduler.testing import FakePeers
-from suanmesh_store.layout import JOBS
 
 JobOf = Callable[..., job_pb2.Job]
 NOWHERE = 99_000
@@ -51,7 +50,7 @@ async def test_batches_beyond_the_queue_are_refused_at_once_and_done_later(
             answers = await asyncio.gather(*taken)
         answers += await asyncio.gather(*(call(a_batch(job_of, 20), timeout=30) for _ in range(12)))
         assert all(result.HasField("job") for answer in answers for result in answer.results)
-        assert len((await world.store.snapshot(JOBS)).held) == 14 * 20
+        assert len(await world.jobs_kept()) == 14 * 20
 
 
 def _after(go_on: asyncio.Event, asked: asyncio.Semaphore) -> Any:

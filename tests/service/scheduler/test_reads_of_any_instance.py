@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -13,40 +12,44 @@ from suanmesh_chassis import Call
 from suanmesh_chassis.identity import caller_of
 from suanmesh_chassis.testing import NODE, OPERATOR
 from suanmesh_kernel.clock import HandClock, seeded_rng
+from suanmesh_scheduler.jobs import Jobs
 from suanmesh_scheduler.mirrors import open_mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reads import SchedulerReads
-from suanmesh_store import Batch, Create, Held, Kind, MemoryStore, Update
+from suanmesh_scheduler.record_kinds import JOBS
+from suanmesh_store import MemoryStore
 from suanmesh_store.archive import Archive
-from suanmesh_store.layout import JOBS, M
-from suanmesh_store.records import MemoryRecords
+from suanmesh_store.records import Feed, MemoryDatabase, MemoryRecords, Put, Records, Write
 
 
-class HaltingStore(MemoryStore):
-    """Tells what it watches no further than the first change, until it may go on."""
+class HaltingRecords(MemoryRecords):
+    """Those of a standby, whose feed stops behind the first change until it may go on."""
 
-    def __init__(self, area: str, **given: Any) -> None:
-        super().__init__(area, **given)
-        self.may_go_on = asyncio.Event()
+    halting = False
 
-    async def watch(
-        self, kind: Kind[M], after_revision: int, known: Iterable[Held[M]] = ()
-    ) -> AsyncGenerator[Batch[M], None]:
-        async with aclosing(super().watch(kind, after_revision, known)) as batches:
-            async for batch in batches:
-                yield batch
-                await self.may_go_on.wait()
+    async def feed(self, kind: Any, after: int, *, limit: int) -> Feed[Any]:
+        if not self.halting:
+            return await super().feed(kind, after, limit=limit)
+        self.halting = False
+        return Feed(self.first, ((self.seen.name, self.seen),), more=True)
+
+    async def halt(self) -> None:
+        """Let the next look at the feed find what stands by now, however late it comes."""
+        self.seen = (await self.get_many(JOBS, ["jobs/j"]))["jobs/j"]
+        self.first, self.halting = self.seen.sequence, True
 
 
 async def test_a_watched_job_never_goes_back() -> None:
     """Whoever waits for a job would see it run, wait again, and run: and take it for a second attempt."""
-    clock = HandClock()
-    store = HaltingStore("scheduler", clock=clock, rng=seeded_rng(1))
-    held = (await store.commit(Create(JOBS, "jobs/j", Job(name="jobs/j", state=Job.STATE_PENDING)))).held[0]
-    mirrors, archive = await open_mirrors(store), Archive(MemoryRecords(clock, seeded_rng(2)))
-    placed = (await store.commit(Update(held, Job(name="jobs/j", state=Job.STATE_PLACED)))).held[0]
-    held = (await store.commit(Update(placed, Job(name="jobs/j", state=Job.STATE_RUNNING)))).held[0]
-    reads = SchedulerReads(store, mirrors, cast(Peers, None), archive)
+    clock, database = HandClock(), MemoryDatabase()
+    leader, standby = MemoryRecords(clock, seeded_rng(1), database), HaltingRecords(clock, seeded_rng(2), database)
+    await written(leader, Job.STATE_PENDING)
+    mirrors = await open_mirrors(MemoryStore("scheduler", clock=clock), standby)
+    await written(leader, Job.STATE_PLACED)
+    await standby.halt()
+    await written(leader, Job.STATE_RUNNING)
+    jobs = Jobs(standby, mirrors.jobs)
+    reads = SchedulerReads(cast(Any, None), mirrors, cast(Peers, None), jobs, Archive(standby))
     call = Call("m", caller_of(OPERATOR, NODE), "", "", b"", "peer", None, clock)
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
@@ -54,13 +57,15 @@ async def test_a_watched_job_never_goes_back() -> None:
             seen = [await anext(watch)]
             following = tasks.create_task(anext(watch))
             running = tasks.create_task(mirrors.jobs.run())
-            await mirrors.jobs.wait_for(placed.mod_revision)
             for _ in range(10):
                 await asyncio.sleep(0)
-            store.may_go_on.set()
-            await mirrors.jobs.wait_for(held.mod_revision)
-            await store.commit(Update(held, Job(name="jobs/j", state=Job.STATE_DONE)))
+            await written(leader, Job.STATE_DONE)
             seen.append(await following)
         running.cancel()
 
     assert [job.state for job in seen] == [Job.STATE_RUNNING, Job.STATE_DONE]
+
+
+async def written(records: Records, state: Job.State.ValueType) -> None:
+    """The leader brings the job to a state."""
+    await records.apply([Write([Put(JOBS, "jobs/j", Job(name="jobs/j", state=state))])])

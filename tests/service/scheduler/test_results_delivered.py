@@ -9,7 +9,7 @@ from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, ResourceExhausted
 from suanmesh_sdk.state_reasons import words
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store.layout import JOBS, TRANSFERS
+from suanmesh_store.layout import TRANSFERS
 
 Job, Placement, Transfer = job_pb2.Job, placement_pb2.Placement, transfer_pb2.Transfer
 
@@ -39,7 +39,7 @@ async def test_a_defect_on_the_way_home_is_told_until_it_has_passed(scheduler: A
     await scheduler.deliver(placement)
     await scheduler.until_job(Job.STATE_DELIVERING, reason="DEFECT")
     scheduler.clock.advance(5)
-    await scheduler.until(JOBS, "jobs/j", lambda job: job.state == Job.STATE_DELIVERING and not job.state_reason.code)
+    await scheduler.until_told("jobs/j", lambda job: job.state == Job.STATE_DELIVERING and not job.state_reason.code)
     job = await scheduler.finish(placement, Job.STATE_DELIVERING)
     assert [step.state for step in job.history].count(Job.STATE_DELIVERING) == 1
 
@@ -101,7 +101,7 @@ async def test_a_delivery_that_cannot_be_asked_for_ends_the_job(scheduler: Any) 
 async def test_results_that_cannot_arrive_end_the_job_without_another_run(scheduler: Any) -> None:
     """It would stay DELIVERING for ever, or be run and paid for again and again for a site that is gone."""
     placement = await scheduler.bring(Job.STATE_DELIVERING)
-    await scheduler.change(JOBS, "jobs/j", lambda j: setattr(j, "max_attempts", 3))
+    await scheduler.change_job("jobs/j", lambda j: setattr(j, "max_attempts", 3))
     stem = placement.name.removeprefix("placements/")
 
     def lose(message: transfer_pb2.Transfer) -> None:

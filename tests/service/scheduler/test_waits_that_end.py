@@ -12,9 +12,9 @@ from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_kernel.refusals import FailedPrecondition
 from suanmesh_scheduler.domain.breaker import SETBACK_S
+from suanmesh_scheduler.jobs import Jobs
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store import MemoryStore
-from suanmesh_store.layout import JOBS, SITES
+from suanmesh_store.layout import SITES
 
 Job = job_pb2.Job
 JobOf = Callable[..., job_pb2.Job]
@@ -65,18 +65,18 @@ async def test_a_cancellation_that_comes_as_the_job_ends_is_refused(
     """Who was told that a job is being cancelled would find it failed: one of both answers is wrong."""
     await scheduler.submit()
     await scheduler.placed()
-    get = MemoryStore.get
+    get = Jobs.get
     overtaken: list[str] = []
 
-    async def overtaking(self: MemoryStore, kind: Any, name: str) -> Any:
+    async def overtaking(self: Jobs, name: str) -> Any:
         """The job ends right after it was read for the cancellation."""
-        found = await get(self, kind, name)
-        if kind is JOBS and not overtaken:
+        found = await get(self, name)
+        if not overtaken:
             overtaken.append(name)
-            await scheduler.change(JOBS, name, lambda job: setattr(job, "state", Job.STATE_FAILED))
+            await scheduler.change_job(name, lambda job: setattr(job, "state", Job.STATE_FAILED))
         return found
 
-    monkeypatch.setattr(MemoryStore, "get", overtaking)
+    monkeypatch.setattr(Jobs, "get", overtaking)
     with pytest.raises(FailedPrecondition) as refusal:
         await scheduler.cancel()
     assert refusal.value.reason == "JOB_ENDED"

@@ -100,7 +100,19 @@ def test_every_step_leads_along_the_tables_and_they_come_to_a_stand(
 @given(jobs, placements, worlds)
 def test_what_has_ended_takes_no_step(job: JobFacts, placement: PlacementFacts, world: World) -> None:
     """A bill that was sent would change."""
-    assert next_step(replace(job, state=J.DONE), placement, world) is None
+    ended = replace(job, state=J.DONE), replace(placement, state=P.DONE)
+    assert next_step(*ended, world) is None
+
+
+@given(placements)
+def test_a_placement_of_a_job_that_has_ended_comes_to_its_end(placement: PlacementFacts) -> None:
+    """Who took a job back while it was given a place would pay for its run."""
+    cancelled = JobFacts(J.CANCELLED)
+    while step := next_step(cancelled, placement, World()):
+        assert not isinstance(step, Call)
+        cancelled, placement = taken(cancelled, placement, step)
+    assert cancelled == JobFacts(J.CANCELLED)
+    assert placement.state in PLACEMENT_ENDS or placement.stop_requested
 
 
 def test_a_job_without_results_elsewhere_is_done_when_its_tasks_are() -> None:

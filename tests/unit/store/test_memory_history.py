@@ -6,8 +6,11 @@ from contextlib import aclosing
 
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_store import Create, Delete, MemoryStore
-from suanmesh_store.layout import JOBS
+from suanmesh_store.layout import Kind
 from suanmesh_store.memory import HISTORY_MAX
+
+JOBS = Kind("scheduler", "jobs", Job)
+"""A kind as any."""
 
 
 async def test_history_is_bounded_and_a_watch_from_before_it_is_still_told_all() -> None:

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_store import Changed, Create, Delete, Groups, Held, MemoryStore, Mirror, Tally, Update, open_mirror
-from suanmesh_store.layout import JOBS
+from suanmesh_store.layout import Kind
 from suanmesh_store.projections import MERGE_MIN, SortedNames
+
+JOBS = Kind("scheduler", "jobs", Job)
+"""A kind as any."""
 
 NAMES = st.sampled_from([f"jobs/{letter}" for letter in "abcdef"])
 STEPS = st.lists(st.tuples(NAMES, st.sampled_from(["", "x", "y", None])), max_size=30)

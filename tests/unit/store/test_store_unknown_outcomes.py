@@ -24,8 +24,11 @@ from suanmesh_store import (
     store,
 )
 from suanmesh_store.keyspace import Compare, Outcome, Write
-from suanmesh_store.layout import JOBS, hold_key
+from suanmesh_store.layout import Kind, hold_key
 from suanmesh_store.memory import MemoryStore
+
+JOBS = Kind("scheduler", "jobs", Job)
+"""A kind as any."""
 
 UNKNOWN = KeyspaceError(KeyspaceErrorKind.UNKNOWN, "the connection broke")
 Step = Callable[[Callable[[], Awaitable[Outcome]]], Awaitable[Outcome]]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_scheduler.domain.states import (
     JOB_ENDS,
+    JOB_TRANSITIONS,
     PLACEMENT_ENDS,
     JobState,
     PlacementState,
@@ -118,13 +119,11 @@ Step = MoveJob | ForgetTrouble | MovePlacement | StopPlacement | Call
 
 def next_step(job: JobFacts, placement: PlacementFacts, world: World) -> Step | None:
     """The one step to take now; None where there is nothing to do but wait."""
-    if job.state in JOB_ENDS:
-        return None
     if placement.state in PLACEMENT_ENDS:
-        return _ended(job, placement)
+        return None if job.state in JOB_ENDS else _ended(job, placement)
     if world.site_lost:
         return MovePlacement(PlacementState.LOST, StateReason("SITE_LOST", {"site": placement.site}))
-    if job.cancel_requested:
+    if job.cancel_requested or job.state in JOB_ENDS:  # it ended while the placement was committed
         return _cancelled(placement)
     if placement.state is PlacementState.COMMITTED and placement.age > world.accept_max:
         return MovePlacement(PlacementState.EXPIRED, StateReason("NOT_ACCEPTED", {"site": placement.site}))
@@ -145,9 +144,9 @@ def _cancelled(placement: PlacementFacts) -> Step | None:
 
 
 def _followed(job: JobFacts, state: PlacementState) -> Step | None:
-    """The job goes where its placement is; a defect that has passed is not told any more."""
+    """The job goes where its placement is, and never back; a defect that has passed is not told any more."""
     target = job_state_of(state, attempts_left=True)
-    if job.state is not target:
+    if target in JOB_TRANSITIONS[job.state]:
         return MoveJob(target)
     return ForgetTrouble() if tells_trouble(job.reason.code) else None
 

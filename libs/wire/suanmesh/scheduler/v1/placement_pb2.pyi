@@ -120,6 +120,7 @@ class Placement(message.Message):
     ROUTES_FIELD_NUMBER: builtins.int
     OUTPUT_ROUTES_FIELD_NUMBER: builtins.int
     OUTPUT_TRANSFERS_FIELD_NUMBER: builtins.int
+    OUTPUT_DATASETS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`placements/{placement}`."""
     job: builtins.str
@@ -190,6 +191,10 @@ class Placement(message.Message):
     def output_transfers(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Transfers that bring its results to where they are wanted, `transfers/{transfer}`."""
 
+    @builtins.property
+    def output_datasets(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What its outputs have become and then its log, `datasets/{dataset}`, in the order of the outputs; empty before."""
+
     def __init__(
         self,
         *,
@@ -217,10 +222,11 @@ class Placement(message.Message):
         routes: abc.Iterable[InputRoute] | None = ...,
         output_routes: abc.Iterable[OutputRoute] | None = ...,
         output_transfers: abc.Iterable[builtins.str] | None = ...,
+        output_datasets: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "state_reason", b"state_reason", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "input_transfers", b"input_transfers", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "output_routes", b"output_routes", "output_transfers", b"output_transfers", "party", b"party", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "input_transfers", b"input_transfers", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "output_datasets", b"output_datasets", "output_routes", b"output_routes", "output_transfers", b"output_transfers", "party", b"party", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
