@@ -45,16 +45,3 @@ class Pauses:
         """Wait, and longer the next time."""
         pause_s, self._next_s = self._next_s, min(PAUSE_MAX_S, self._next_s * 2)
         await asyncio.sleep(pause_s)
-
-
-async def first_of(*events: asyncio.Event) -> None:
-    """Wait for any of them."""
-    async with asyncio.TaskGroup() as tasks:
-        waits = [tasks.create_task(_waited(event)) for event in events]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-
-
-async def _waited(event: asyncio.Event) -> None:
-    await event.wait()

@@ -22,6 +22,7 @@ from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import AccountingPort
 from suanmesh_agent.recovery import readings_of
 from suanmesh_chassis import FailureBackoff
+from suanmesh_chassis.waiting import first_of
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.merkle import leaf_hashes, root_hash
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
@@ -32,6 +33,8 @@ log = structlog.get_logger()
 
 BATCH_RECORDS = 500
 RETRY_S = 1.0
+GATHER_S = 3.0
+"""How long usage of tasks that go on waits for that of others, seconds: it is signed, sent and stored by the batch."""
 _PAYLOAD_TYPE = usage_pb2.UsageBatch.DESCRIPTOR.full_name
 _PASSING = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL"))
 """Codes of answers that leave it open whether the record was taken."""
@@ -66,6 +69,9 @@ class Meter:
         self._signer = signer
         self._clock = clock
         self._wake = asyncio.Event()
+        """Something is written down that is to be sent at once."""
+        self._more = asyncio.Event()
+        """Something is written down."""
         self._held_back = HeldBack()
         self._rounds = FailureBackoff("send usage", clock)
         self._groups = FailureBackoff(
@@ -93,7 +99,7 @@ class Meter:
                 self._record_task(placement, task, look, held, traceparent)
 
         await self._journal.commit(write)
-        self._wake.set()
+        (self._wake if any(look.over for _, look in looks) else self._more).set()
 
     def _record_task(self, placement: str, task: int, look: TaskLook, held: Allotment, traceparent: str) -> None:
         mark = self._journal.meter(placement, task)
@@ -126,6 +132,7 @@ class Meter:
     async def _send_round(self) -> None:
         """Send what is there, then wait until more is, or for a while where something stayed."""
         self._wake.clear()
+        self._more.clear()
         if not self._compared and not await self._could_compare():
             return
         after = self._held_back.passed_over(self._clock.monotonic())
@@ -135,8 +142,16 @@ class Meter:
             if not await self._send(batch):
                 break
             after = batch[-1][0]
+        if self._journal.unsent_usage(1):
+            await self._wait_to_send_at_once(RETRY_S)
+        else:
+            await first_of(self._wake, self._more)
+            await self._wait_to_send_at_once(GATHER_S)
+
+    async def _wait_to_send_at_once(self, seconds_max: float) -> None:
+        """A hold waits for the final records of its placement, and nobody for any other."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_S if self._journal.unsent_usage(1) else None):
+            async with asyncio.timeout(seconds_max):
                 await self._wake.wait()
 
     async def _could_compare(self) -> bool:

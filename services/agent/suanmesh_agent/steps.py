@@ -17,12 +17,13 @@ from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.domain.work import Admission, objection
-from suanmesh_agent.following import Pauses, first_of
+from suanmesh_agent.following import Pauses
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.ports import Engine, SchedulerPort, TaskNotStarted
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.task_run import TaskRun, until_over
+from suanmesh_chassis.waiting import first_of
 from suanmesh_content import FolderError, ManifestError
 from suanmesh_kernel.names import last
 from suanmesh_kernel.quantities import Capacity
