@@ -54,15 +54,27 @@ class Delivery:
         self._replicas = replicas
         self._turns = turns
 
+    async def results(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> list[str]:
+        """Publish each output of `tasks`, where there are any, and the log, side by side; names, the log's last.
+
+        Raises what `outputs` and `log` raise, once both are over: the log of a run is there however its outputs are.
+        """
+        outputs, log = await asyncio.gather(self.outputs(placement, tasks), self.log(placement), return_exceptions=True)
+        if isinstance(log, BaseException):
+            raise log
+        if isinstance(outputs, BaseException):
+            raise outputs
+        return [*outputs, log]
+
     async def outputs(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> list[str]:
-        """Publish each output of `tasks`; names of the datasets, in the job's order.
+        """Publish each output of `tasks`, where there are any; names of the datasets, in the job's order.
 
         One task's folder is the dataset; of several tasks, each has its folder `task-<index>` in it.
         Raises FolderError and ManifestError where a task left something that cannot be data, and OutputTooLarge.
         """
         made = []
         work = wire.work_from(placement)
-        for output in placement.work.outputs:
+        for output in placement.work.outputs if tasks else ():
             manifest = await self._turns.run(self._taking_in(work, output, tasks))
             made.append(await self._published(placement, output.output_id, manifest))
         return made

@@ -202,9 +202,7 @@ class Steps:
         with span(names.DELIVER_OUTPUTS, parent=placement.traceparent, placement=placement.name, site=placement.site):
             made: list[str] = []
             try:
-                made.append(await self._delivery.log(placement))
-                if how.delivered:
-                    made[:0] = await self._delivery.outputs(placement, how.delivered)
+                made = await self._delivery.results(placement, how.delivered)
             except (FolderError, ManifestError) as fault:
                 how = _failed("OUTPUT_INVALID", fault)
             except OutputTooLarge as fault:
