@@ -8,7 +8,7 @@ from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2
 from suanmesh_chassis import FailureBackoff, Parts, Served, ServiceContext, run
 from suanmesh_chassis.records import lead_with, records_of
 from suanmesh_network_orchestrator.domain.probes import Probes
-from suanmesh_network_orchestrator.reconciler import Reconciler
+from suanmesh_network_orchestrator.reconciler import Reconciler, grouped
 from suanmesh_network_orchestrator.repository import AREA, KINDS, Repository
 from suanmesh_network_orchestrator.service import NetworkOrchestratorService, NetworkReads
 from suanmesh_network_orchestrator.settings import NetworkOrchestratorSettings
@@ -28,6 +28,7 @@ async def build(context: ServiceContext[NetworkOrchestratorSettings]) -> Parts:
     """Join what any instance has, and what its leader has besides."""
     store, settings = context.store, context.settings
     links, bookings, kept = [await open_mirror(store, kind) for kind in (LINKS, BOOKINGS, RESERVATIONS)]
+    by_placement = grouped(kept)
     placements, transfers = await open_mirror(store, PLACEMENTS), await open_mirror(store, TRANSFERS)
     records = records_of(context, settings.database, KINDS)
     probes = Probes(timedelta(seconds=settings.probe_lifetime_s))
@@ -39,7 +40,7 @@ async def build(context: ServiceContext[NetworkOrchestratorSettings]) -> Parts:
         _, archive = await lead_with(records, led, KINDS, instead=settings.lead_with)
         repository = over(led.store, archive)
         reconciler = Reconciler(
-            led.store, repository, kept, placements, transfers,
+            led.store, repository, kept, by_placement, placements, transfers,
             resync_s=settings.resync_s, retention_s=settings.released_retention_s,
             backoff=FailureBackoff("settle reservation", led.clock),
         )  # fmt: skip

@@ -16,9 +16,9 @@ from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_network_orchestrator import wire
-from suanmesh_network_orchestrator.domain.reservations import HOLD_INDEX_MAX, Reservation, State, Use, reservation_name
+from suanmesh_network_orchestrator.domain.reservations import Reservation, State, Use, reservation_name
 from suanmesh_network_orchestrator.repository import AREA, Repository
-from suanmesh_store import Mirror, Store, WorkQueue
+from suanmesh_store import Groups, Mirror, Store, WorkQueue
 from suanmesh_store.layout import HOLDS
 
 log = structlog.get_logger()
@@ -38,6 +38,7 @@ class Reconciler:
         store: Store,
         repository: Repository,
         kept: Mirror[ReservationMessage],
+        by_placement: Groups[ReservationMessage],
         placements: Mirror[Placement],
         transfers: Mirror[Transfer],
         *,
@@ -45,11 +46,13 @@ class Reconciler:
         retention_s: float,
         backoff: FailureBackoff,
     ) -> None:
+        """`by_placement` is what `grouped` made of `kept`."""
         self._store = store
         self._repository = repository
         self._kept = kept
         self._placements = placements
         self._transfers = transfers
+        self._by_placement = by_placement
         self._resync_s = resync_s
         self._retention = timedelta(seconds=retention_s)
         self._tokens: set[str] = set()
@@ -134,12 +137,18 @@ class Reconciler:
             self._queue.add(self._kept.names())
 
     def _of_placement(self, placement: str) -> Iterable[str]:
-        possible = (reservation_name(placement, index) for index in range(HOLD_INDEX_MAX + 1))
-        return [name for name in possible if self._kept.get(name) is not None]
+        return list(self._by_placement[placement])
 
     def _of_transfer(self, transfer: str) -> Iterable[str]:
         held = self._transfers.get(transfer)
         return [held.message.reservation] if held is not None and held.message.reservation else []
+
+
+def grouped(kept: Mirror[ReservationMessage]) -> Groups[ReservationMessage]:
+    """The reservations of a mirror by their placements."""
+    groups: Groups[ReservationMessage] = Groups(lambda held: held.message.placement)
+    kept.project(groups)
+    return groups
 
 
 def _moves(placement: Placement, reservation: Reservation) -> bool:
