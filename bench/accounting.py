@@ -87,9 +87,11 @@ async def accounting(folder: Path, database: str, site: Signer) -> AsyncIterator
             data_dir=folder,
         )  # fmt: skip
         parts = await build(context)
+        assert parts.term is not None
+        led = await parts.term(context)
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(task()) for task in parts.tasks]
-            address = await node.serve(process, parts.servicers, requests=parts.requests)
+            background = [tasks.create_task(task()) for task in (*parts.tasks, *led.tasks)]
+            address = await node.serve(process, led.servicers, requests=led.requests)
             await found(node, address, stores["scheduler"])
             yield node, address
             for task in background:

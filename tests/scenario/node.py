@@ -20,7 +20,6 @@ from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
 from suanmesh_accounting import main as accounting
 from suanmesh_accounting.settings import AccountingSettings
-from suanmesh_chassis import led
 from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.identity import service_id, user_id
 from suanmesh_chassis.memory_network import Links, MemoryNetwork
@@ -166,7 +165,7 @@ class SimulatedNode:
 _BUILDS: dict[str, tuple[Any, Callable[[Path], Any]]] = {
     "gateway": (gateway.build, lambda _: GatewaySettings(enrol_listen=ENROL)),
     "registry": (registry.build, lambda folder: RegistrySettings(ca_dir=folder / "ca")),
-    "accounting": (led(accounting.build), lambda _: AccountingSettings()),
+    "accounting": (accounting.build, lambda _: AccountingSettings()),
     "network_orchestrator": (network_orchestrator.build, lambda _: NetworkOrchestratorSettings()),
     "transport": (transport.build, lambda _: TransportSettings()),
     "scheduler": (scheduler.build, lambda _: SchedulerSettings()),

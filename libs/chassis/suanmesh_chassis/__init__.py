@@ -2,7 +2,7 @@
 
 from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.failure_backoff import FailureBackoff
-from suanmesh_chassis.parts import Forwarded, Listener, Parts, RawForwarder, Requests, Served, ServiceContext, led
+from suanmesh_chassis.parts import Forwarded, Listener, Parts, RawForwarder, Requests, Served, ServiceContext
 from suanmesh_chassis.run import run
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer, verify
@@ -20,7 +20,6 @@ __all__ = [
     "Served",
     "ServiceContext",
     "Signer",
-    "led",
     "run",
     "verify",
 ]

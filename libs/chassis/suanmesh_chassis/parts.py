@@ -125,12 +125,3 @@ class ServiceContext(Generic[S]):
     data_dir: Path
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     """Closed after the last call and the last task have ended, and where building fails half way."""
-
-
-def led(term: Callable[[ServiceContext[S]], Awaitable[Parts]]) -> Callable[[ServiceContext[S]], Awaitable[Parts]]:
-    """The `build` of a service of which the leader serves everything."""
-
-    async def build(_: ServiceContext[S]) -> Parts:
-        return Parts(term=term)
-
-    return build

@@ -15,10 +15,17 @@ from suanmesh_store.holds import NewHold, Place
 R = TypeVar("R")
 
 
-class Ledger(Protocol):
+class LedgerReads(Protocol):
+    """What can be asked of the ledger. Raises Unavailable (`NOT_READY`, `PROCESS_FULL`), DataLoss (`STORE_CORRUPT`)."""
+
+    async def page(self, query: Query[R]) -> R:
+        """What the query asks for, of one moment that is no older than what any `apply` returned before the call."""
+
+
+class Ledger(LedgerReads, Protocol):
     """Accounts, prices, holds, usage, charges and the answers to requests. Several processes may write at once.
 
-    Both methods raise Unavailable (`NOT_READY`, `DISK_FULL`, `PROCESS_FULL`) and DataLoss (`STORE_CORRUPT`).
+    `apply` raises Unavailable (`NOT_READY`, `DISK_FULL`, `PROCESS_FULL`) and DataLoss (`STORE_CORRUPT`).
     """
 
     async def apply(self, commands: Sequence[Command[R]]) -> list[R | Refusal]:
@@ -28,9 +35,6 @@ class Ledger(Protocol):
         is cancelled while it waits leaves no trace, unless the transaction was being committed by then. Raises Aborted
         (`CONFLICT`) where others keep changing what the commands need.
         """
-
-    async def page(self, query: Query[R]) -> R:
-        """What the query asks for, of one moment that is no older than what any `apply` returned before the call."""
 
 
 class Mesh(Protocol):

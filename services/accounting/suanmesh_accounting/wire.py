@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,6 +19,12 @@ from suanmesh_kernel.refusals import invalid_field
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LINK_PRICES_MAX = 4_000
 """In one ask; lines of the largest amount for each of them still sum up within 64 bits."""
+
+
+def require_count(items: Sequence[object], most: int, field: str = "items") -> None:
+    """Refuse a call of no item, or of too many."""
+    if not 1 <= len(items) <= most:
+        raise invalid_field(field, f"{len(items)} are not 1 to {most}")
 
 
 def timestamp(us: int) -> Timestamp:

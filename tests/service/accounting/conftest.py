@@ -256,9 +256,11 @@ async def running(folder: Path, stores: Stores, signers: Mapping[str, Signer]) -
             identity=process.identity, leadership=None, data_dir=folder,
         )  # fmt: skip
         parts = await build(context)
+        assert parts.term is not None
+        led = await parts.term(context)
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(task()) for task in parts.tasks]
-            address = await node.serve(process, parts.servicers, requests=parts.requests)
+            background = [tasks.create_task(task()) for task in (*parts.tasks, *led.tasks)]
+            address = await node.serve(process, led.servicers, requests=led.requests)
             try:
                 yield Books(stores, clock, address, node, signers)
             finally:

@@ -19,7 +19,6 @@ from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.type.v1.instance_pb2 import Instance
 from suanmesh_accounting.main import build
 from suanmesh_accounting.settings import AccountingSettings
-from suanmesh_chassis import led
 from suanmesh_chassis.lifecycle import Lifecycle
 from suanmesh_chassis.testing import OPERATOR, LoopbackNode
 from suanmesh_kernel.clock import system_rng
@@ -47,7 +46,7 @@ async def test_a_full_disk_is_named_watched_and_passes(small_disk: Path) -> None
         lifecycle: Lifecycle[AccountingSettings] = Lifecycle(
             node.process("accounting"), keys, AccountingSettings(resync_s=0.1), system_rng
         )
-        living = tasks.create_task(lifecycle.live(led(build), stop))
+        living = tasks.create_task(lifecycle.live(build, stop))
         address = await _leader(MemoryStore("registry", keys=keys))
         mesh, channel = node.mesh(address, caller=OPERATOR), _channel(node, address)
         ledger = health_pb2.HealthCheckRequest(service="accounting.ledger")

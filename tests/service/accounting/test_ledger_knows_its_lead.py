@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.etcd import LedgerMarks
-from suanmesh_accounting.leading import take_lead
+from suanmesh_accounting.leading import MARK_GOOD_S, LedgerThatLeads, take_lead
 from suanmesh_accounting.ledger import open_ledger
 from suanmesh_kernel.clock import HandClock
+from suanmesh_kernel.refusals import Unavailable
 from suanmesh_store.soundness import StoreCorrupt
 from suanmesh_store.store import KeyspaceStore
 
@@ -67,3 +69,32 @@ async def test_a_ledger_leads_no_other_node(lead: Lead) -> None:
     await lead("one")
     with pytest.raises(StoreCorrupt, match="made for the node home:"):
         await lead("one", node="away", lead_with="l0")
+
+
+async def test_an_instance_tells_of_the_ledger_that_leads_and_of_no_other(
+    tmp_path: Path, stores: Callable[[str], KeyspaceStore], lead: Lead
+) -> None:
+    """A customer who asks a standby with another folder must not be told that the account has nothing in it."""
+    clock = HandClock()
+    ledgers = {name: open_ledger(f"sqlite:///{tmp_path}/{name}") for name in ("one", "other")}
+    marks = LedgerMarks(stores("accounting"), clock)
+    standby = {name: LedgerThatLeads(ledger, marks, "home", clock) for name, ledger in ledgers.items()}
+    away = LedgerThatLeads(ledgers["one"], marks, "away", clock)
+    query = q.Accounts(q.cut_of(10, "", "test"), "")
+
+    async def told(reads: LedgerThatLeads) -> bool:
+        try:
+            return (await reads.page(query)).items == ()
+        except Unavailable:
+            return False
+
+    assert not await told(standby["one"])
+    await lead("one")
+    assert [await told(reads) for reads in (standby["one"], standby["other"], away)] == [True, False, False]
+    with pytest.raises(StoreCorrupt):
+        await lead("other")
+    await lead("other", lead_with="l1")
+    clock.advance(MARK_GOOD_S)
+    assert [await told(reads) for reads in (standby["one"], standby["other"], away)] == [False, True, False]
+    for ledger in ledgers.values():
+        await ledger.close()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from suanmesh.scheduler.v1.job_pb2 import Job
-from suanmesh_chassis import led
+from suanmesh_chassis import Parts, ServiceContext
 from suanmesh_chassis.methods import BadServicer
 from suanmesh_kernel.refusals import Unavailable
 from suanmesh_sdk import InstanceState
@@ -66,8 +66,11 @@ async def test_what_any_instance_has_cannot_write(town: Town) -> None:
 async def test_what_every_instance_should_serve_is_not_left_to_the_leader(town: Town) -> None:
     """Callers send such a method to any instance: half of the calls would be refused."""
 
+    async def build(_: ServiceContext[Any]) -> Parts:
+        return Parts(term=town.build)
+
     async def lived() -> None:
-        async with town.living(led(town.build), leads=False):
+        async with town.living(build, leads=False):
             await asyncio.Event().wait()
 
     with pytest.raises(ExceptionGroup) as caught:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from suanmesh_accounting.domain.commands import Request
+from suanmesh_accounting.domain.commands import LedgerIdentity, Request
 from suanmesh_accounting.domain.ledger import Account, Finals, Hold, HoldState, Posted
 from suanmesh_kernel import pages
 
@@ -204,6 +204,11 @@ class UsageOfMeter(Query[MeterUsage]):
     site: str
     epoch: str
     works: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnIdentity(Query[LedgerIdentity | None]):
+    """What the ledger says of itself; None where it has not led yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from sqlalchemy import Connection, select, tuple_
 
 from suanmesh_accounting.domain import commands as c
 from suanmesh_accounting.domain.prices import Book
+from suanmesh_accounting.domain.queries import OwnIdentity
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.hold_charges import work_of
 from suanmesh_accounting.ledger.paying import credit_account, move_hold, open_account, place_hold, publish_book
 from suanmesh_accounting.ledger.rating import expire_usage, record_usage
+from suanmesh_accounting.ledger.reading import answered
 from suanmesh_accounting.ledger.session import Session
 from suanmesh_kernel.refusals import Refusal
 
@@ -64,9 +66,8 @@ def _forget(session: Session, command: c.ForgetAnswers) -> None:
 
 
 def _claim(session: Session, command: c.ClaimLedger) -> c.LedgerIdentity:
-    row = session.connection.execute(select(t.identity)).first()
-    if row is not None:
-        return c.LedgerIdentity(row.node, row.ledger)
+    if (own := answered(session.connection, OwnIdentity())) is not None:
+        return own
     session.add(t.identity, {"id": 1, "node": command.node, "ledger": command.name})
     return c.LedgerIdentity(command.node, command.name)
 

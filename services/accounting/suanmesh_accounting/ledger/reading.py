@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, exists, func, literal, or_, select, tuple_
 
 from suanmesh_accounting.domain import queries as q
+from suanmesh_accounting.domain.commands import LedgerIdentity
 from suanmesh_accounting.domain.ledger import Account, Finals, Hold, HoldState
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.proving import proved_usage
@@ -187,6 +188,11 @@ def _usage_of_meter(c: Connection, query: q.UsageOfMeter) -> q.MeterUsage:
     return q.MeterUsage(last or "", sequence or 0, tuple(records))
 
 
+def _own_identity(c: Connection, _: q.OwnIdentity) -> LedgerIdentity | None:
+    row = c.execute(select(t.identity)).first()
+    return None if row is None else LedgerIdentity(row.node, row.ledger)
+
+
 def _answer_to(c: Connection, query: q.AnswerTo) -> bytes | None:
     columns, request = t.requests.c, query.request
     found = select(columns.record).where(
@@ -233,5 +239,6 @@ _READERS: dict[type, Callable[[Connection, Any], Any]] = {
     q.PayableQuarantine: _payable_quarantine,
     q.QuarantineSize: _quarantine_size,
     q.UsageOfMeter: _usage_of_meter,
+    q.OwnIdentity: _own_identity,
     q.AnswerTo: _answer_to,
 }
