@@ -31,6 +31,11 @@ CREATE TABLE IF NOT EXISTS chunks (
   transfer TEXT, number INTEGER, verified INTEGER NOT NULL, PRIMARY KEY (transfer, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS datasets (name TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
 """
+_STAGES = """
+UPDATE placements SET stage = 'accepted' WHERE stage = 'staged';
+UPDATE placements SET stage = 'started' WHERE stage = 'ended';
+"""
+"""Earlier versions wrote two stages more, each before a step that may be taken again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Open or create the file. Raises StoreCorrupt where it is damaged."""
         self._writer, self._reader = (open_hard(path, "the agent's journal") for _ in range(2))
-        self._writer.executescript(_TABLES)
+        self._writer.executescript(_TABLES + _STAGES)
         _take_over_signed_usage(self._writer)
         self._lock = threading.RLock()
         self._writing = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -270,6 +272,21 @@ async def test_an_agent_killed_at_any_stage_goes_on(world: FakeSite, killed_at: 
         assert runs.read_text() == "x"
     assert [record.final for record in world.accounting.records.values()].count(True) == 1
     assert sorted(world.accounting.records) == list(range(1, len(world.accounting.records) + 1))
+
+
+@pytest.mark.parametrize(
+    ("written", "reached"), [(Stage.ACCEPTED, "staged"), (Stage.STARTED, "started"), (Stage.STARTED, "ended")]
+)
+async def test_a_journal_of_an_earlier_version_is_gone_on_with(world: FakeSite, written: Stage, reached: str) -> None:
+    """A site that takes a new version while jobs run must neither stop at its own journal nor run them again."""
+    world.scheduler.put(a_placement("open('out/runs', 'a').write('x')"))
+    await world.killed_at(written)
+    with closing(sqlite3.connect(world.folder / "agent.db")) as db, db:
+        db.execute("UPDATE placements SET stage = ?", (reached,))
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        runs = world.replicas.files(world.transport.datasets["datasets/j1-result"].digest) / "runs"
+        assert runs.read_text() == "x"
 
 
 async def test_work_is_cleared_up_and_the_log_stays(world: FakeSite) -> None:
