@@ -61,6 +61,12 @@ gen: setup ## Generate libs/wire and the docs tables
 check-gen: gen ## Fail if what is committed differs from what is generated
 	@git diff --exit-code --stat -- libs/wire docs
 
+check-breaking: setup ## Fail if the contracts break what the last release promised; before the first there is nothing to break
+	@$(BIN)/python protos/generate.py google && $(BIN)/python protos/check_breaking.py
+
+keep-contracts: setup ## Keep the contracts as what the release that is being made promises
+	@$(BIN)/python protos/generate.py google && $(BIN)/python protos/check_breaking.py keep
+
 check-elsewhere: setup ## Compile the contracts for C++ and TypeScript; needs g++, node and the package registries
 	@$(BIN)/python protos/compile_elsewhere.py
 
@@ -86,4 +92,4 @@ lock: ## Write requirements.lock anew from pyproject.toml
 clean: ## Remove everything that was built
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup demo dev doctor test test-faults test-attack test-chaos test-scenarios check test-quick gen check-gen check-elsewhere fmt lint types layers bench lock clean
+.PHONY: help setup demo dev doctor test test-faults test-attack test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere fmt lint types layers bench lock clean

@@ -230,7 +230,7 @@ async def test_each_of_many_tokens_stands_or_falls_by_itself(world: World) -> No
     answers = await world.tokens.put_many([holds[0], again, *holds[1:]])
 
     reasons = [answer.reason if isinstance(answer, Refusal) else "" for answer in answers]
-    assert reasons == ["CONFLICT", "", "", "LEASE_GONE", "FIELD_INVALID"]
+    assert reasons == ["CONFLICT", "", "", "HOLD_LAPSED", "FIELD_INVALID"]
     assert answers[1] == first != answers[2]
     places = [(f"placements/{letter}", 0) for letter in "pqrst"]
     assert await world.tokens.standing(places) == {*places[:3]}
@@ -249,7 +249,7 @@ async def test_a_token_goes_with_its_round(world: World) -> None:
     await put(world, attachment)
     await world.end_round(attachment)
     assert not await world.tokens.standing([PLACE])
-    with pytest.raises(FailedPrecondition, match="LEASE_GONE"):
+    with pytest.raises(FailedPrecondition, match="HOLD_LAPSED"):
         await put(world, attachment)
 
 

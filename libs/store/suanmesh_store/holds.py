@@ -62,7 +62,7 @@ class Holds:
         """Hold for as long as what `attachment` names; gives the tokens, the same for a hold that stands with it.
 
         Those of one attachment are put with one transaction. Each is refused by itself: FailedPrecondition
-        (`LEASE_GONE`), Aborted (`CONFLICT`) where the hold stands with another attachment, InvalidArgument
+        (`HOLD_LAPSED`), Aborted (`CONFLICT`) where the hold stands with another attachment, InvalidArgument
         (`FIELD_INVALID`) for an attachment that no store gave out, Unavailable as `Store.commit` raises it.
         """
         answers: dict[int, str | Refusal] = {}

@@ -17,7 +17,7 @@ def refusal_of(error: KeyspaceError) -> Unavailable | FailedPrecondition | Inval
         case KeyspaceErrorKind.UNKNOWN:
             return outcome_unknown()
         case KeyspaceErrorKind.LEASE_GONE:
-            return FailedPrecondition("LEASE_GONE", "the lease is gone, and what was attached to it")
+            return FailedPrecondition("HOLD_LAPSED", "what it was to be attached to is over")
         case KeyspaceErrorKind.FULL:
             return Unavailable("DISK_FULL", f"etcd is out of space: {error}", **domain)
         case KeyspaceErrorKind.REFUSED:

@@ -134,7 +134,7 @@ class Store(Protocol):
         """Apply every change or none, in one transaction, only if nothing it relies on has changed.
 
         Raises Conflict (an Aborted `CONFLICT`), AlreadyAnswered, Unavailable (`NOT_LEADER`, `NOT_READY`,
-        `OUTCOME_UNKNOWN`), InvalidArgument (`DOCUMENT_TOO_LARGE`), FailedPrecondition (`LEASE_GONE`).
+        `OUTCOME_UNKNOWN`), InvalidArgument (`DOCUMENT_TOO_LARGE`), FailedPrecondition (`HOLD_LAPSED`).
         """
 
     def watch(
@@ -162,7 +162,7 @@ class Store(Protocol):
         """Attach a bare key to a lease and return its mod_revision.
 
         Putting the same value on the same lease again returns the revision of the one that stands.
-        Raises FailedPrecondition (`LEASE_GONE`), Conflict where another stands, Unavailable as `commit` does.
+        Raises FailedPrecondition (`HOLD_LAPSED`), Conflict where another stands, Unavailable as `commit` does.
         """
 
     async def get_token(self, key: str) -> LeasedKey | None:

@@ -72,7 +72,7 @@ class HoldTokens(Protocol):
     async def put_many(self, holds: Sequence[NewHold]) -> list[str | Refusal]:
         """Put the tokens of holds with their attachments, or find those that stand there, in order.
 
-        Each is refused by itself: FailedPrecondition (`LEASE_GONE`), Aborted (`CONFLICT`) where it stands with another
+        Each is refused by itself: FailedPrecondition (`HOLD_LAPSED`), Aborted (`CONFLICT`) where it stands with another
         attachment, InvalidArgument (`FIELD_INVALID`), Unavailable (`NOT_READY`, `NOT_LEADER`, `OUTCOME_UNKNOWN`).
         """
 

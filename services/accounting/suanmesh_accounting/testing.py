@@ -75,7 +75,7 @@ class FakeTokens:
         if not hold.attachment:
             return InvalidArgument("FIELD_INVALID", "attachment: '' is not one", field="attachment")
         if hold.attachment not in self._open:
-            return FailedPrecondition("LEASE_GONE", f"{hold.attachment} is over")
+            return FailedPrecondition("HOLD_LAPSED", f"{hold.attachment} is over")
         if standing is not None:
             message = f"{hold.placement} holds with another attachment"
             return Aborted("CONFLICT", message, domain="mesh.suanmesh", name=hold.placement)

@@ -96,7 +96,7 @@ class Repository:
     async def reserve(self, ask: Ask, attachment: str, author: Author) -> tuple[Reservation, str]:
         """Hold bandwidth for as long as the attachment stands; answers the reservation and the hold's token.
 
-        Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`), FailedPrecondition (`NO_PATH`, `LEASE_GONE`), Aborted
+        Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`), FailedPrecondition (`NO_PATH`, `HOLD_LAPSED`), Aborted
         (`CONFLICT`), InvalidArgument (`FIELD_INVALID`).
         """
         name = reservations.reservation_name(ask.placement, ask.index)
@@ -106,7 +106,7 @@ class Repository:
                 held = await self._book(ask, held, author)
             reservation = wire.reservation_from(held.message)
             if reservation.state is State.RELEASED:
-                raise FailedPrecondition("LEASE_GONE", f"{name} was given back already", name=name)
+                raise FailedPrecondition("HOLD_LAPSED", f"{name} was given back already", name=name)
             try:
                 return reservation, await self._holds.put(ask.placement, ask.index, name.encode(), attachment)
             except (FailedPrecondition, InvalidArgument):

@@ -44,6 +44,8 @@ def require_valid(job: job_pb2.Job) -> None:
     _parameters(job.task)
     _environment(job.environment)
     _labels(job.labels)
+    if job.queue:
+        checked_id(job.queue, field="queue")
     _within("priority", job.priority, PRIORITY_MIN, PRIORITY_MAX)
     _within("max_attempts", job.max_attempts, 0, ATTEMPTS_MAX)
     _within("max_duration_s", job.max_duration_s, 1, DURATION_S_MAX)

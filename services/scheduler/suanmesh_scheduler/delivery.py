@@ -51,7 +51,7 @@ class Delivery:
         """Hold the ways home, or where they are held make the transfers of what is `wanted` elsewhere.
 
         Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`) as long as a link on the way is full, FailedPrecondition
-        (`NO_PATH`, `LEASE_GONE`), and what transport refuses.
+        (`NO_PATH`, `HOLD_LAPSED`), and what transport refuses.
         """
         parcels = await self._parcels(placement.message)
         if placement.message.output_routes:

@@ -247,7 +247,7 @@ class Lifecycle:
         except ResourceExhausted as refusal:
             await self._wait_for_way(job, placement, refusal)
         except (FailedPrecondition, InvalidArgument, NotFound) as refusal:
-            if refusal.reason == "LEASE_GONE":
+            if refusal.reason == "HOLD_LAPSED":
                 raise
             await self._move(placement, PlacementState.FAILED, StateReason(UNDELIVERED, cause=StateReason.of(refusal)))
 

@@ -90,7 +90,7 @@ class Reconciler:
         async for name in self._live.changes():
             job = self._waits(name)
             if job is not None:
-                self._in_turn.stand(wire.precedence_of(job.message), job.message.party)
+                self._in_turn.stand(wire.precedence_of(job.message), wire.queue_of(job.message))
             else:
                 self._in_turn.leave(name)
             if job is not None:
@@ -146,7 +146,7 @@ class Reconciler:
             overdue = {job.name for job in jobs if _is_overdue(job.message, self._clock.now())}
             self._queue.add(overdue)
             jobs = [job for job in jobs if job.name not in overdue and not self._backoff.parked_s(job.name)]
-            await self._place_each(in_precedence(jobs, _party_of, _precedence_of))
+            await self._place_each(in_precedence(jobs, _queue_of, _precedence_of))
 
     async def _place_each(self, jobs: Sequence[Job]) -> None:
         """One round; a defect in it is looked for by halves, so that the job that has it stops no other."""
@@ -318,8 +318,8 @@ def _has_to_call(job: Job | None, course: Course | None) -> bool:
     return course.call is not None if course is not None else job is not None and bool(job.message.placement)
 
 
-def _party_of(job: Job) -> str:
-    return job.message.party
+def _queue_of(job: Job) -> tuple[str, str]:
+    return wire.queue_of(job.message)
 
 
 def _precedence_of(job: Job) -> Precedence:

@@ -71,14 +71,19 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec
     )
 
 
+def queue_of(job: job_pb2.Job) -> tuple[str, str]:
+    """Whose jobs it waits with: its party and the queue of that."""
+    return job.party, job.queue
+
+
 def precedence_of(job: job_pb2.Job) -> Precedence:
-    """Whether it goes before other jobs of its party."""
+    """Whether it goes before other jobs of its queue."""
     return Precedence.of(job.priority, job.create_time.ToMicroseconds(), job.name)
 
 
 def filtered_from(job: job_pb2.Job) -> dict[str, Value]:
     """What a filter reads of a job; see `domain/job_fields`."""
-    texts = {name: getattr(job, name) for name in ("name", "party", "account", "display_name", "placement")}
+    texts = {name: getattr(job, name) for name in ("name", "party", "account", "display_name", "placement", "queue")}
     texts["state_reason.code"] = job.state_reason.code
     texts |= {f"{LABELS}.{key}": value for key, value in job.labels.items()}
     times = {name: getattr(job, name).ToMicroseconds() for name in ("create_time", "end_time") if job.HasField(name)}

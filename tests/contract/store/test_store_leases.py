@@ -87,7 +87,7 @@ async def test_holds_evaporate_with_their_round(world: Any) -> None:
     assert batch.changes == ((MONEY, None),)
     with pytest.raises(FailedPrecondition) as refused:
         await money.put_token(PATH, b"1", lease.id)
-    assert refused.value.reason == "LEASE_GONE"
+    assert refused.value.reason == "HOLD_LAPSED"
 
 
 async def test_no_commit_over_a_hold_that_is_gone(world: Any) -> None:

@@ -82,7 +82,7 @@ async def test_a_hold_whose_token_cannot_be_put_is_given_back(opened: Any) -> No
         await founded(books)
         lease = await books.stores("scheduler").open_lease(60)
         await lease.revoke()
-        assert refusal_of((await books.hold("p", 700, attachment_of(lease))).error).reason == "LEASE_GONE"
+        assert refusal_of((await books.hold("p", 700, attachment_of(lease))).error).reason == "HOLD_LAPSED"
         assert (await books.account()).held_micros == 0
         again = (await books.hold("p", 600, await books.lease())).hold
         assert (again.hold.state, again.hold.amount_micros) == (HELD, 600)
@@ -228,7 +228,7 @@ async def test_a_placement_that_is_over_holds_no_money_again(books: Any) -> None
     await books.end("p")
     await books.until("p", RELEASED)
     result = await books.hold("p", 100, await books.lease())
-    assert refusal_of(result.error).reason == "LEASE_GONE"
+    assert refusal_of(result.error).reason == "HOLD_LAPSED"
     assert (await books.holds())["p"].charged_micros == 100
 
 

@@ -78,7 +78,7 @@ async def test_a_hold_evaporates_with_its_lease(opened: Any, link: Any) -> None:
         await net.until_reservation("p1", RELEASED)
         assert await net.booked() == {"links/ab": 0}
         refusal = refusal_of((await net.reserve("p1", 700, attachment_of(lease))).error)
-        assert (refusal.code, refusal.reason) == ("FAILED_PRECONDITION", "LEASE_GONE")
+        assert (refusal.code, refusal.reason) == ("FAILED_PRECONDITION", "HOLD_LAPSED")
         async with await net.store.open_lease(10) as lease:
             anew = (await net.reserve("p1", 600, attachment_of(lease))).hold.reservation
             assert (anew.state, anew.rate_bps, await net.booked()) == (HELD, 600, {"links/ab": 600})
@@ -90,7 +90,7 @@ async def test_a_hold_on_a_lease_that_is_gone_books_nothing(opened: Any, link: A
         await net.declare(link("ab", "a", "b", 1000))
         lease = await net.store.open_lease(10)
         await lease.revoke()
-        assert refusal_of((await net.reserve("p1", 700, attachment_of(lease))).error).reason == "LEASE_GONE"
+        assert refusal_of((await net.reserve("p1", 700, attachment_of(lease))).error).reason == "HOLD_LAPSED"
         assert await net.booked() == {"links/ab": 0}
 
 

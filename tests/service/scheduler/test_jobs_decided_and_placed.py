@@ -276,7 +276,7 @@ async def test_a_full_link_is_named(scheduler: Any) -> None:
 
 async def test_a_refused_hold_leaves_nothing_behind(scheduler: Any) -> None:
     """Bandwidth held for a job that was never placed would be lost to everybody else."""
-    scheduler.peers.refusals["hold_money"] = [FailedPrecondition("LEASE_GONE", "too late")]
+    scheduler.peers.refusals["hold_money"] = [FailedPrecondition("HOLD_LAPSED", "too late")]
     await scheduler.submit(inputs=["in"])
     placement = await scheduler.placed()
     assert await scheduler.peers.standing("links/data-near") == placement.routes[0].rate_bps

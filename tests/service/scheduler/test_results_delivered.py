@@ -80,7 +80,7 @@ async def test_results_that_no_link_leads_home_end_the_job(scheduler: Any) -> No
 async def test_a_way_home_whose_lease_lapsed_is_held_anew(scheduler: Any) -> None:
     """A hiccup of etcd between the hold and its commit must cost a moment, not the results."""
     placement = await scheduler.bring(Job.STATE_RUNNING)
-    scheduler.peers.refusals["hold_paths"] = [FailedPrecondition("LEASE_GONE", "the lease has lapsed")]
+    scheduler.peers.refusals["hold_paths"] = [FailedPrecondition("HOLD_LAPSED", "the lease has lapsed")]
     await scheduler.deliver(placement)
     await scheduler.finish(placement, Job.STATE_DELIVERING)
     await scheduler.nothing_held()

@@ -17,7 +17,7 @@ from suanmesh_scheduler.domain.job_fields import FIELDS
 
 
 def a_job(**fields: Any) -> job_pb2.Job:
-    job = job_pb2.Job(name="jobs/j", account="accounts/a", state=job_pb2.Job.STATE_FAILED, priority=5)
+    job = job_pb2.Job(name="jobs/j", account="accounts/a", state=job_pb2.Job.STATE_FAILED, priority=5, queue="night")
     job.labels.update({"team": "vision", "run": "7"})
     job.create_time.FromDatetime(datetime(2026, 1, 1, tzinfo=UTC))
     job.state_reason.code = "EXIT_STATUS"
@@ -47,6 +47,7 @@ def kept(text: str, job: job_pb2.Job) -> bool:
         ("state_reason.code = EXIT_STATUS", True),
         ("display_name:*", False),
         ("attempt = 0", True),
+        ("queue = night AND NOT queue = day", True),
     ],
 )
 def test_a_filter_keeps_what_it_says(text: str, answer: bool) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_scheduler.domain.waiting_queue import Precedence, WaitingQueue, in_precedence
+from suanmesh_scheduler.wire import precedence_of
+from suanmesh_scheduler.wire import queue_of as queue_of_job
 
 
 def queue_of(*names: str) -> WaitingQueue:
@@ -60,3 +63,11 @@ def test_priority_orders_a_partys_jobs_and_nobody_elses(drawn: list[tuple[str, i
         mine = [precedence for owner, precedence in ordered if owner == party]
         assert mine == sorted(precedence for owner, precedence in items if owner == party)
         assert [-p.below for p in mine] == sorted((-p.below for p in mine), reverse=True)
+
+
+def test_priority_counts_within_a_queue_of_a_party() -> None:
+    """A group that calls all its jobs urgent would keep the other groups of its party waiting."""
+    said = [("day", 0), ("night", 9), ("day", 5), ("night", 0)]
+    waiting = [Job(name=f"jobs/{n}", party="parties/p", queue=q, priority=p) for n, (q, p) in enumerate(said)]
+    ordered = in_precedence(waiting, queue_of_job, precedence_of)
+    assert [job.name for job in ordered] == ["jobs/2", "jobs/1", "jobs/0", "jobs/3"]

@@ -49,6 +49,18 @@ def test_a_priority_has_bounds(priority: int) -> None:
     assert refused.value.facts["field"] == "priority"
 
 
+@pytest.mark.parametrize("queue", ["Night", "a b", "-a", "a" * 64])
+def test_a_queue_has_an_id(queue: str) -> None:
+    """Two spellings of one queue would be two queues."""
+    job = _job()
+    job.queue = "night"
+    require_valid(job)
+    job.queue = queue
+    with pytest.raises(InvalidArgument) as refused:
+        require_valid(job)
+    assert refused.value.facts["field"] == "queue"
+
+
 @pytest.mark.parametrize("key", ["", "Team", "1st", "a-b", "a.b", "_a", "a" * 64])
 def test_a_label_has_a_key_that_a_filter_can_name(key: str) -> None:
     """Jobs could be labelled so that nobody finds them again."""

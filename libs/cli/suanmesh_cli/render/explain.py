@@ -95,6 +95,7 @@ def job_facts(job: Job, lang: str = "en") -> list[tuple[str, str]]:
         ("because", because(job.state_reason, lang)),
         ("account", job.account),
         ("labels", ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))),
+        ("queue", job.queue),
         ("priority", str(job.priority or "")),
         ("environment", ", ".join(f"{name}={value!r}" for name, value in sorted(job.environment.items()))),
         ("parameters", ", ".join(each.name for each in job.task.parameters)),

@@ -63,7 +63,7 @@ class PublishBook(Command[int]):
 class PlaceHold(Command[Hold]):
     """Promise money to a placement, or give the hold that stands for it.
 
-    One that was given back before its commit is made anew. Refused with FailedPrecondition (`LEASE_GONE`) for one that
+    One that was given back before its commit is made anew. Refused with FailedPrecondition (`HOLD_LAPSED`) for one that
     was committed: its placement is over, and what it was charged counts against what it held. Else with NotFound
     (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), FailedPrecondition (`CURRENCY_MISMATCH`) and ResourceExhausted
     (`BALANCE_INSUFFICIENT`).

@@ -91,7 +91,7 @@ def place_hold(session: Session, command: PlaceHold) -> Hold:
     if standing is not None and standing.state is not HoldState.RELEASED:
         return standing
     if standing is not None and standing.committed:
-        raise FailedPrecondition("LEASE_GONE", f"{command.name} was given back already", name=command.name)
+        raise FailedPrecondition("HOLD_LAPSED", f"{command.name} was given back already", name=command.name)
     account = existing(session, command.account)
     book = book_of(session, command.price_book, version_in_force(session, command.price_book))
     require_payable(account, book.currency)
@@ -120,7 +120,7 @@ def move_hold(session: Session, command: MoveHold) -> None:
     """Bring a hold to its next state."""
     hold = session.hold(command.name)
     if hold is None:
-        raise FailedPrecondition("LEASE_GONE", f"no hold {command.name}", name=command.name)
+        raise FailedPrecondition("HOLD_LAPSED", f"no hold {command.name}", name=command.name)
     move_on(session, hold, command.to)
 
 

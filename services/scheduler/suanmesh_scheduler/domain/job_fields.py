@@ -9,7 +9,7 @@ from suanmesh_scheduler.domain.states import JobState
 
 LABELS = "labels"
 FIELDS: Final[dict[str, Field]] = {
-    **{name: Field(FieldKind.TEXT) for name in ("name", "party", "account", "display_name", "placement")},
+    **{name: Field(FieldKind.TEXT) for name in ("name", "party", "account", "display_name", "placement", "queue")},
     **{name: Field(FieldKind.NUMBER) for name in ("priority", "attempt")},
     **{name: Field(FieldKind.TIME) for name in ("create_time", "end_time")},
     "state": Field(FieldKind.CHOICE, choices=frozenset(JobState)),

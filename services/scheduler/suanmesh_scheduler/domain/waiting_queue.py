@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Precedence:
-    """Which job of one party goes before another: the higher priority, then what was submitted first."""
+    """Which job of one queue goes before another: the higher priority, then what was submitted first."""
 
     below: int
     """Priority, negated."""
@@ -27,44 +27,44 @@ class Precedence:
 
 
 class WaitingQueue:
-    """Names in the order in which their turn comes, and beside it the first of each party."""
+    """Names in the order in which their turn comes, and beside it the first of each queue of a party."""
 
     def __init__(self) -> None:
         """Empty."""
-        self._names: dict[str, tuple[str, Precedence]] = {}
-        self._of_party: dict[str, list[Precedence]] = {}
+        self._names: dict[str, tuple[Hashable, Precedence]] = {}
+        self._of_queue: dict[Hashable, list[Precedence]] = {}
 
-    def stand(self, precedence: Precedence, party: str) -> None:
+    def stand(self, precedence: Precedence, queue: Hashable) -> None:
         """Put a job at the end; one that stands in it keeps its place."""
         if precedence.name not in self._names:
-            self._names[precedence.name] = (party, precedence)
-            insort(self._of_party.setdefault(party, []), precedence)
+            self._names[precedence.name] = (queue, precedence)
+            insort(self._of_queue.setdefault(queue, []), precedence)
 
     def leave(self, name: str) -> None:
         """Take a job out, where it stands in it."""
-        party, precedence = self._names.pop(name, ("", None))
+        queue, precedence = self._names.pop(name, ("", None))
         if precedence is not None:
-            own = self._of_party[party]
+            own = self._of_queue[queue]
             del own[bisect_left(own, precedence)]
             if not own:
-                del self._of_party[party]
+                del self._of_queue[queue]
 
     def next(self, most: int) -> list[str]:
         """Those whose turn it is, at most so many and none where that is negative; they go to the end.
 
-        With each comes the first of its party, whoever's turn it is: else it would wait behind jobs of lower priority.
+        With each comes the first of its queue, whoever's turn it is: else it would wait behind jobs of lower priority.
         """
         names = list(islice(self._names, max(0, most)))
         for name in names:
             self._names[name] = self._names.pop(name)
-        firsts = (self._of_party[self._names[name][0]][0].name for name in names)
+        firsts = (self._of_queue[self._names[name][0]][0].name for name in names)
         return list(dict.fromkeys((*names, *firsts)))
 
 
-def in_precedence(items: Sequence[T], party: Callable[[T], str], precedence: Callable[[T], Precedence]) -> list[T]:
-    """The same items, each party's in the order of their precedence, in the places that the party has among them."""
-    own: dict[str, list[T]] = {}
+def in_precedence(items: Sequence[T], queue: Callable[[T], Hashable], precedence: Callable[[T], Precedence]) -> list[T]:
+    """The same items, each queue's in the order of their precedence, in the places that the queue has among them."""
+    own: dict[Hashable, list[T]] = {}
     for item in items:
-        own.setdefault(party(item), []).append(item)
+        own.setdefault(queue(item), []).append(item)
     turns = {name: iter(sorted(theirs, key=precedence)) for name, theirs in own.items()}
-    return [next(turns[party(item)]) for item in items]
+    return [next(turns[queue(item)]) for item in items]

@@ -195,7 +195,7 @@ class AccountingServiceServicer(object):
         Errors, per item:
         * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
         * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
-        * `FAILED_PRECONDITION` (`LEASE_GONE`): also when the placement is over, and its hold was given back.
+        * `FAILED_PRECONDITION` (`HOLD_LAPSED`): also when the placement is over, and its hold was given back.
         * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
         * `ABORTED` (`CONFLICT`): the hold stands with another attachment.
         """

@@ -70,7 +70,7 @@ class AccountingServiceStub:
     Errors, per item:
       * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
-      * `FAILED_PRECONDITION` (`LEASE_GONE`): also when the placement is over, and its hold was given back.
+      * `FAILED_PRECONDITION` (`HOLD_LAPSED`): also when the placement is over, and its hold was given back.
       * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
       * `ABORTED` (`CONFLICT`): the hold stands with another attachment.
     """
@@ -215,7 +215,7 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         Errors, per item:
           * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
-          * `FAILED_PRECONDITION` (`LEASE_GONE`): also when the placement is over, and its hold was given back.
+          * `FAILED_PRECONDITION` (`HOLD_LAPSED`): also when the placement is over, and its hold was given back.
           * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
           * `ABORTED` (`CONFLICT`): the hold stands with another attachment.
         """

@@ -34,8 +34,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """NOT_FOUND: no price book of that name, or no price for the pool."""
     REASON_BALANCE_INSUFFICIENT: _Reason.ValueType  # 5
     """RESOURCE_EXHAUSTED: the balance less what is held does not cover the amount; `missing_micros` says by how much."""
-    REASON_LEASE_GONE: _Reason.ValueType  # 6
-    """FAILED_PRECONDITION: the placement's lease is gone."""
+    REASON_HOLD_LAPSED: _Reason.ValueType  # 6
+    """FAILED_PRECONDITION: the round that the hold was made in is over, or it was given back already."""
     REASON_USAGE_SIGNATURE_INVALID: _Reason.ValueType  # 7
     """INVALID_ARGUMENT: the record's signature does not match the site's registered key."""
     REASON_USAGE_NOT_RATABLE: _Reason.ValueType  # 8
@@ -70,8 +70,8 @@ REASON_PRICE_UNKNOWN: Reason.ValueType  # 4
 """NOT_FOUND: no price book of that name, or no price for the pool."""
 REASON_BALANCE_INSUFFICIENT: Reason.ValueType  # 5
 """RESOURCE_EXHAUSTED: the balance less what is held does not cover the amount; `missing_micros` says by how much."""
-REASON_LEASE_GONE: Reason.ValueType  # 6
-"""FAILED_PRECONDITION: the placement's lease is gone."""
+REASON_HOLD_LAPSED: Reason.ValueType  # 6
+"""FAILED_PRECONDITION: the round that the hold was made in is over, or it was given back already."""
 REASON_USAGE_SIGNATURE_INVALID: Reason.ValueType  # 7
 """INVALID_ARGUMENT: the record's signature does not match the site's registered key."""
 REASON_USAGE_NOT_RATABLE: Reason.ValueType  # 8

@@ -310,7 +310,7 @@ class Hold(message.Message):
         STATE_UNSPECIFIED: Hold._State.ValueType  # 0
         """Never used."""
         STATE_HELD: Hold._State.ValueType  # 1
-        """Tied to the placement's lease."""
+        """Tied to the round of the scheduler that it was made in."""
         STATE_COMMITTED: Hold._State.ValueType  # 2
         """The placement is committed."""
         STATE_RELEASED: Hold._State.ValueType  # 3
@@ -322,7 +322,7 @@ class Hold(message.Message):
     STATE_UNSPECIFIED: Hold.State.ValueType  # 0
     """Never used."""
     STATE_HELD: Hold.State.ValueType  # 1
-    """Tied to the placement's lease."""
+    """Tied to the round of the scheduler that it was made in."""
     STATE_COMMITTED: Hold.State.ValueType  # 2
     """The placement is committed."""
     STATE_RELEASED: Hold.State.ValueType  # 3

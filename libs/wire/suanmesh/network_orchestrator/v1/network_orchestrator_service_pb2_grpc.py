@@ -116,7 +116,7 @@ class NetworkOrchestratorServiceServicer(object):
 
         Errors, per item:
         * `RESOURCE_EXHAUSTED` (`BANDWIDTH_EXHAUSTED`): the link is named; find another path or wait.
-        * `FAILED_PRECONDITION` (`NO_PATH`, `LEASE_GONE`).
+        * `FAILED_PRECONDITION` (`NO_PATH`, `HOLD_LAPSED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

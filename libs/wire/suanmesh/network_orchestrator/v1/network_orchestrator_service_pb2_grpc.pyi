@@ -44,7 +44,7 @@ class NetworkOrchestratorServiceStub:
 
     Errors, per item:
       * `RESOURCE_EXHAUSTED` (`BANDWIDTH_EXHAUSTED`): the link is named; find another path or wait.
-      * `FAILED_PRECONDITION` (`NO_PATH`, `LEASE_GONE`).
+      * `FAILED_PRECONDITION` (`NO_PATH`, `HOLD_LAPSED`).
     """
     ListReservations: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ListReservationsRequest, network_orchestrator_service_pb2.ListReservationsResponse]
     """Lists reservations, those that hold bandwidth first. Users see those of their own party; one that is given back stays
@@ -111,7 +111,7 @@ class NetworkOrchestratorServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors, per item:
           * `RESOURCE_EXHAUSTED` (`BANDWIDTH_EXHAUSTED`): the link is named; find another path or wait.
-          * `FAILED_PRECONDITION` (`NO_PATH`, `LEASE_GONE`).
+          * `FAILED_PRECONDITION` (`NO_PATH`, `HOLD_LAPSED`).
         """
 
     @abc_1.abstractmethod

@@ -32,8 +32,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: no path has the bandwidth left; `link` names the narrowest, `available_bps` what it has."""
     REASON_NO_PATH: _Reason.ValueType  # 4
     """FAILED_PRECONDITION: no path joins the two ends within the latency bound."""
-    REASON_LEASE_GONE: _Reason.ValueType  # 5
-    """FAILED_PRECONDITION: the placement's lease is gone."""
+    REASON_HOLD_LAPSED: _Reason.ValueType  # 5
+    """FAILED_PRECONDITION: the round that the hold was made in is over, or it was given back already."""
     REASON_NOT_OWNER: _Reason.ValueType  # 6
     """PERMISSION_DENIED: the report is about another site's links."""
     REASON_LINKS_TOO_MANY: _Reason.ValueType  # 7
@@ -52,8 +52,8 @@ REASON_BANDWIDTH_EXHAUSTED: Reason.ValueType  # 3
 """RESOURCE_EXHAUSTED: no path has the bandwidth left; `link` names the narrowest, `available_bps` what it has."""
 REASON_NO_PATH: Reason.ValueType  # 4
 """FAILED_PRECONDITION: no path joins the two ends within the latency bound."""
-REASON_LEASE_GONE: Reason.ValueType  # 5
-"""FAILED_PRECONDITION: the placement's lease is gone."""
+REASON_HOLD_LAPSED: Reason.ValueType  # 5
+"""FAILED_PRECONDITION: the round that the hold was made in is over, or it was given back already."""
 REASON_NOT_OWNER: Reason.ValueType  # 6
 """PERMISSION_DENIED: the report is about another site's links."""
 REASON_LINKS_TOO_MANY: Reason.ValueType  # 7

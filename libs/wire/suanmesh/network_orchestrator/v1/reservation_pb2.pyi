@@ -73,7 +73,7 @@ class Reservation(message.Message):
         STATE_UNSPECIFIED: Reservation._State.ValueType  # 0
         """Never used."""
         STATE_HELD: Reservation._State.ValueType  # 1
-        """Tied to the placement's lease."""
+        """Tied to the round of the scheduler that it was made in."""
         STATE_COMMITTED: Reservation._State.ValueType  # 2
         """The placement is committed."""
         STATE_RELEASED: Reservation._State.ValueType  # 3
@@ -85,7 +85,7 @@ class Reservation(message.Message):
     STATE_UNSPECIFIED: Reservation.State.ValueType  # 0
     """Never used."""
     STATE_HELD: Reservation.State.ValueType  # 1
-    """Tied to the placement's lease."""
+    """Tied to the round of the scheduler that it was made in."""
     STATE_COMMITTED: Reservation.State.ValueType  # 2
     """The placement is committed."""
     STATE_RELEASED: Reservation.State.ValueType  # 3

@@ -142,6 +142,7 @@ class Job(message.Message):
     ETAG_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
+    QUEUE_FIELD_NUMBER: builtins.int
     ENVIRONMENT_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`jobs/{job}`."""
@@ -170,9 +171,13 @@ class Job(message.Message):
     etag: builtins.str
     """For optimistic concurrency (AIP-154)."""
     priority: builtins.int
-    """Which of its party's jobs is decided first, -100 to 100; 0 is usual. Of those that wait for the same round the higher
+    """Which of the jobs of its party's queue is decided first, -100 to 100; 0 is usual. Of those that wait for the same round the higher
     goes first, of equal ones what was submitted first, but that jobs which ask for the same are decided together; jobs
     of other parties keep their turn. A job that is placed is not moved for one of higher priority.
+    """
+    queue: builtins.str
+    """Queue of its party that it waits in, an id; empty for the one without a name. Queues take turns, whatever the
+    priorities of their jobs are; they come into being with the first job that names them.
     """
     @builtins.property
     def task(self) -> TaskSpec:
@@ -270,11 +275,12 @@ class Job(message.Message):
         etag: builtins.str = ...,
         labels: abc.Mapping[builtins.str, builtins.str] | None = ...,
         priority: builtins.int = ...,
+        queue: builtins.str = ...,
         environment: abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "constraints", b"constraints", "create_time", b"create_time", "end_time", b"end_time", "objective", b"objective", "package", b"package", "state_reason", b"state_reason", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "environment", b"environment", "etag", b"etag", "history", b"history", "inputs", b"inputs", "labels", b"labels", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "priority", b"priority", "refused_by", b"refused_by", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "environment", b"environment", "etag", b"etag", "history", b"history", "inputs", b"inputs", "labels", b"labels", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "priority", b"priority", "queue", b"queue", "refused_by", b"refused_by", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
