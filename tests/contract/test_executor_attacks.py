@@ -50,7 +50,7 @@ for folder, _, names in os.walk('/proc/sys'):
     for name in names: fails(f'{folder}/{name}', os.open, f'{folder}/{name}', os.O_WRONLY)
 """,
     "proc": """
-for name in ('sysrq-trigger', 'irq/default_smp_affinity', 'self/oom_score_adj/../../../sysrq-trigger'):
+for name in ('sysrq-trigger', 'irq/default_smp_affinity', 'pressure/io', 'self/oom_score_adj/../../../sysrq-trigger'):
     fails(name, os.open, f'/proc/{name}', os.O_WRONLY)
 for name in ('kcore', 'kmsg', 'keys', 'kallsyms'): fails(name, os.open, f'/proc/{name}', os.O_RDONLY)
 if os.path.exists('/sys/kernel') or os.path.exists('/boot'): sys.exit('breach: /sys')
@@ -86,6 +86,10 @@ if ctypes.get_errno() != 1: sys.exit('breach: not denied')
     "sockets": """
 import socket
 for family in (socket.AF_VSOCK, socket.AF_PACKET, 38): fails(f'family {family}', socket.socket, family, socket.SOCK_RAW)
+for protocol in range(1, 32): fails(f'netlink {protocol}', socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+for family in range(2, 46):
+    made = libc.socketpair(family, 1, 0, (ctypes.c_int * 2)())
+    if made != -1 or ctypes.get_errno() != 97: sys.exit(f'breach: a pair of family {family} is tried')
 """,
     "system files": """
 for name in ('/x', '/usr/x', '/etc/x', '/dev/x', '/proc/x', '/etc/passwd'):

@@ -76,7 +76,12 @@ def test_a_range_that_is_taken_has_no_id_of_others(first: int, count: int, other
         ("x86_64", X86_64, 56, (THREAD,), ALLOWED),
         ("x86_64", X86_64, 56, (NEWUSER | 17,), errno.EPERM),
         ("x86_64", X86_64, 41, (1,), ALLOWED),  # socket, AF_UNIX
-        ("x86_64", X86_64, 41, (16,), ALLOWED),  # AF_NETLINK
+        ("x86_64", X86_64, 41, (10, 1), ALLOWED),  # AF_INET6
+        ("x86_64", X86_64, 41, (16, 3, 0), ALLOWED),  # AF_NETLINK, NETLINK_ROUTE
+        ("x86_64", X86_64, 41, (16, 3, 15), errno.EPROTONOSUPPORT),  # NETLINK_KOBJECT_UEVENT
+        ("x86_64", X86_64, 53, (1,), ALLOWED),  # socketpair, AF_UNIX
+        ("x86_64", X86_64, 53, (30,), errno.EAFNOSUPPORT),  # AF_TIPC
+        ("x86_64", X86_64, 54, (), ALLOWED),  # setsockopt
         ("x86_64", X86_64, 41, (40,), errno.EAFNOSUPPORT),  # AF_VSOCK
         ("x86_64", X86_64, 16, (0, 0x5401), ALLOWED),  # TCGETS
         ("x86_64", X86_64, 16, (0, 0x5412), errno.EPERM),  # TIOCSTI
@@ -88,6 +93,8 @@ def test_a_range_that_is_taken_has_no_id_of_others(first: int, count: int, other
         ("aarch64", AARCH64, 220, (NEWUSER | 17,), errno.EPERM),
         ("aarch64", AARCH64, 198, (2,), ALLOWED),
         ("aarch64", AARCH64, 198, (38,), errno.EAFNOSUPPORT),
+        ("aarch64", AARCH64, 198, (16, 2, 16), errno.EPROTONOSUPPORT),  # NETLINK_GENERIC
+        ("aarch64", AARCH64, 199, (30,), errno.EAFNOSUPPORT),
         ("aarch64", AARCH64, 29, (0, 0x541C), errno.EPERM),  # TIOCLINUX
         ("aarch64", AARCH64, 280, (), errno.EPERM),  # bpf
         ("aarch64", 0x40000028, 21, (), errno.ENOSYS),  # of 32-bit ARM

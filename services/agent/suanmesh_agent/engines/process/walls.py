@@ -20,7 +20,7 @@ INSIDE = "/task"
 """Where a walled task finds its working folder."""
 SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64")
 ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "passwd", "group", "nsswitch.conf")
-PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "asound", "driver", "mtrr")
+PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "asound", "driver", "mtrr", "pressure")
 PROC_HIDDEN = ("kcore", "keys", "key-users", "kallsyms", "kmsg", "timer_list", "sched_debug", "latency_stats")
 
 _PLACES = (("work", INSIDE), ("tmp", "/tmp"), ("shm", "/dev/shm"))
