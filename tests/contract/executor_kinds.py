@@ -15,7 +15,7 @@ from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, UserRange
 from suanmesh_agent.engines.process import images
 from suanmesh_agent.engines.process.cgroups import Cgroups
 from suanmesh_agent.engines.process.engine import ProcessEngine
-from suanmesh_agent.engines.process.layout import Confined
+from suanmesh_agent.engines.process.layout import RUN_FOLDER, Confined
 from suanmesh_agent.engines.process.sandbox import Sandbox
 from suanmesh_agent.task_run import until_over
 from suanmesh_local import tools
@@ -64,7 +64,13 @@ def _bwrap() -> str | None:
 
 
 def make_executor(
-    kind: str, folder: Path, permission: Path | None = None, runtimes: tuple[Path, ...] = RUNTIMES, **more: Any
+    kind: str,
+    folder: Path,
+    permission: Path | None = None,
+    runtimes: tuple[Path, ...] = RUNTIMES,
+    run_folder: Path = RUN_FOLDER,
+    users: UserRange = UserRange(),  # noqa: B008 - cannot change
+    **more: Any,
 ) -> ProcessExecutor:
     """As root each task has a user and a file system of its own; with "folder", scratch is a folder all the same."""
     sandbox = cgroups = confined = None
@@ -78,7 +84,8 @@ def make_executor(
         if not cgroups.usable():
             pytest.skip("no control groups here")
     if os.geteuid() == 0:
-        confined = Confined(UserRange(), runtimes, "" if "folder" in kind else images.formatter(), "sandbox" in kind)
+        formatter = "" if "folder" in kind else images.formatter()
+        confined = Confined(users, runtimes, formatter, walled="sandbox" in kind, run_folder=run_folder)
     elif "folder" in kind:
         pytest.skip("without root, scratch is a folder in every kind")
     path = (Path(sys.prefix) / "bin",)

@@ -15,7 +15,7 @@ from suanmesh_agent.domain.tasks import UserRange
 from suanmesh_agent.domain.work import Admission
 from suanmesh_agent.engines.process import images, seccomp
 from suanmesh_agent.engines.process.cgroups import Bounds, CgroupV2
-from suanmesh_agent.engines.process.users import end_remains, lease_user
+from suanmesh_agent.engines.process.users import end_remains, lease_user, mark_used
 
 ALLOWED = 0
 X86_64, AARCH64 = 0xC000003E, 0xC00000B7
@@ -158,6 +158,7 @@ def test_a_user_whose_shim_was_killed_is_another_tasks_once_nothing_of_it_runs(t
     """Who sees no process of the host but its own cannot know that the user's earlier task has ended."""
     user = 2**31 - 5  # nobody's
     _, lease = lease_user(tmp_path, user, 1, alone=True)
+    mark_used(lease)
     os.close(lease)  # as the kernel does for a shim that is killed
     with pytest.raises(OSError, match="all 1 users"):
         lease_user(tmp_path, user, 1, alone=True)

@@ -21,7 +21,7 @@ from typing import Any
 
 from suanmesh_agent.engines.process import images, syscalls, walls
 from suanmesh_agent.engines.process.scratch_folders import take_back
-from suanmesh_agent.engines.process.users import kill_all_of, lease_user, mark_unused
+from suanmesh_agent.engines.process.users import kill_all_of, lease_user, mark_unused, mark_used
 
 WORK = "work"
 SCRATCH_PARTS = (WORK, "tmp", "shm")
@@ -73,6 +73,7 @@ class Confinement:
         self._stage = Path(facts["stage"])
         self._scratch = str(self._stage / "scratch")
         self._mounts: list[str] = []
+        self._inputs: list[int] = []
         self._before = (0, 0)
 
     @property
@@ -91,6 +92,7 @@ class Confinement:
         else:
             self._lay_out_folders()
         self._offer_inputs()
+        mark_used(self._lease)
 
     def become(self) -> None:
         """In the task's process: be its user, with nothing left of root's. Raises OSError."""
@@ -105,6 +107,7 @@ class Confinement:
         os.setgroups([])
         os.setresgid(self.user, self.user, self.user)
         os.setresuid(self.user, self.user, self.user)
+        syscalls.drop_capabilities()
 
     def exceeded(self) -> bool:
         """Whether the task has used more of its file system than it may; that holds little more."""
@@ -119,10 +122,13 @@ class Confinement:
         mounts are gone.
         """
         give_up = time.monotonic() + _BUSY_S_MAX
-        while not cleared and kill_all_of(self.user) and time.monotonic() < give_up:
+        while not (cleared := cleared or not kill_all_of(self.user)) and time.monotonic() < give_up:
             time.sleep(_PAUSE_S)
         if cleared:
             mark_unused(self._lease)
+        for handle in self._inputs:  # not by name: a task may have moved what is above it, and put a link there
+            syscalls.unmount(f"/proc/self/fd/{handle}", syscalls.MNT_DETACH)
+            os.close(handle)
         gone = [_unmount(target, give_up) for target in reversed(self._mounts)]
         if not self.bounded:
             for part in SCRATCH_PARTS:
@@ -158,8 +164,7 @@ class Confinement:
         mapped = syscalls.map_root_to(self.user)
         for mount, folder in self._facts["inputs"]:
             target = f"{self._scratch}/work/{mount}"
-            syscalls.bind_as(folder, target, mapped)
-            self._mounts.append(target)
+            self._inputs.append(syscalls.bind_as(folder, target, mapped))
         os.close(mapped)
 
     def _bind(self, source: str, target: str, *, read_only: bool = False) -> None:

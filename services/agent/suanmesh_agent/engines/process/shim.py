@@ -22,6 +22,7 @@ import resource
 import select
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,10 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Host:
-    """What a shim knows of its host: its own number there, and a handle on the process that tasks end with."""
+    """Its own number on it, who tasks end with, and whether all others in its namespace of processes are a task's."""
 
-    def __init__(self, pid: int, outlived: int | None) -> None:
-        self.pid, self.outlived = pid, outlived
+    def __init__(self, pid: int, outlived: int | None, *, alone: bool) -> None:
+        self.pid, self.outlived, self.alone = pid, outlived, alone
 
 
 def run(folder: Path, starter: int, mounts: Mounts, host: Host) -> bool:
@@ -241,8 +242,7 @@ class Run:
         if over_s >= 0:
             self._end("FENCED", FENCE_GRACE_S)
         if over_s >= FENCE_GRACE_S:
-            for pid in self._members():
-                kill(pid, signal.SIGKILL)
+            self._kill(self._members())
         self._checking = False
 
     def _check_members(self) -> None:
@@ -265,8 +265,7 @@ class Run:
         if now - self._start >= self._spec["max_duration_s"]:
             self._end("TIMED_OUT")
         if now >= self._kill_at:
-            for pid in self._members():
-                kill(pid, signal.SIGKILL)
+            self._kill(self._members())
 
     def _end(self, failure: str, grace_s: float = TERM_GRACE_S) -> None:
         """Begin to end the task, once, for the first reason that came up."""
@@ -280,6 +279,11 @@ class Run:
                 kill(pid, signal.SIGKILL)
             elif short_name(pid) != self._spec["sandbox"]:
                 kill(pid, signal.SIGTERM)
+
+    def _kill(self, members: Iterable[int]) -> None:
+        """Kill the task: alone in a namespace at one blow, which no fork gets away from."""
+        for pid in (-1,) if self._host.alone else members:
+            kill(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -299,8 +303,7 @@ class Run:
             if not members and not has_children():
                 self._cleared = True
                 return
-            for pid in members:
-                kill(pid, signal.SIGKILL)
+            self._kill(members)
             if select.select([wake], [], [], REAP_PAUSE_S)[0]:
                 os.read(wake, 4096)
 

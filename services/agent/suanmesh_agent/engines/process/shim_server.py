@@ -127,20 +127,28 @@ class _Shims:
 
     def _fork(self, request: _Request) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        if self._namespace is not None:
-            syscalls.unshare(syscalls.CLONE_NEWPID)
-        if os.fork() == 0:
+        if self._fork_apart() == 0:
             signal.set_wakeup_fd(-1)
             for handle in self._own:
                 os.close(handle)
             for channel in (self._agent, ours, *self._channels.values()):
                 channel.close()
             _be_shim(theirs, request, self._outlived)
-        if self._namespace is not None:
-            syscalls.set_namespace(self._namespace, syscalls.CLONE_NEWPID)
         theirs.close()
         self._channels[ours.fileno()] = ours
         self._poll.register(ours, select.POLLIN)
+
+    def _fork_apart(self) -> int:
+        """As `os.fork`; where shims are apart, the child is the first process of a namespace."""
+        if self._namespace is None:
+            return os.fork()
+        server = os.getpid()
+        syscalls.unshare(syscalls.CLONE_NEWPID)
+        try:
+            return os.fork()
+        finally:
+            if os.getpid() == server:  # also where there was no room for a process: the next is to begin from here
+                syscalls.set_namespace(self._namespace, syscalls.CLONE_NEWPID)
 
     def _end(self, handle: int) -> None:
         """A shim without a task ends when its socket does; one that has ended is let go."""
@@ -181,7 +189,8 @@ def _be_shim(channel: socket.socket, first: _Request, outlived: int | None) -> N
     """In a shim's process: run one task after the other to its end, as long as nothing of the last one is left."""
     status, request, mounts = 1, first, Mounts()
     try:
-        host = shim.Host(int(os.readlink("/proc/self")), outlived)  # noqa: PTH115 - the number it has on the host
+        pid = int(os.readlink("/proc/self"))  # noqa: PTH115 - the number it has on the host
+        host = shim.Host(pid, outlived, alone=os.getpid() == 1)
         os.setsid()
         syscalls.set_name(PROCESS_NAME)
         for handle in (1, 2):

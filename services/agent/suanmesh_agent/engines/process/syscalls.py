@@ -39,6 +39,9 @@ _LOOP_CONFIG = struct.Struct("=II 5Q 4I 64s64s32s2Q 8Q")
 _LOOP_TRIES = 64
 _CAPABILITIES_MAX = 64
 
+_CAPABILITIES_HEADER = struct.pack("=Ii", 0x20080522, 0)
+"""Version 3, of this process."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -57,25 +60,30 @@ def bind(source: str, target: str, *, read_only: bool = False) -> None:
     mount("", target, flags=MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | (MS_RDONLY if read_only else 0))
 
 
-def bind_as(source: str, target: str, users: int) -> None:
-    """Make `source` appear read-only at `target`, what is root's in it owned by the user that `users` maps root to."""
-    _bind(source, target, _MOUNT_ATTR.pack(_MOUNT_ATTR_IDMAP | READ, 0, 0, users))
+def bind_as(source: str, target: str, users: int) -> int:
+    """Make `source` appear read-only at `target`, what is root's in it owned by the user that `users` maps root to.
+
+    Answers a handle on that mount, wherever it is moved.
+    """
+    return _bound(source, target, _MOUNT_ATTR.pack(_MOUNT_ATTR_IDMAP | READ, 0, 0, users))
 
 
 def bind_tree(source: str, target: str, attributes: int) -> None:
     """Make `source` and all that is mounted below it appear at `target`, each with `attributes`."""
-    _bind(source, target, _MOUNT_ATTR.pack(attributes, 0, 0, 0), _AT_RECURSIVE)
+    os.close(_bound(source, target, _MOUNT_ATTR.pack(attributes, 0, 0, 0), _AT_RECURSIVE))
 
 
-def _bind(source: str, target: str, attributes: bytes, recursive: int = 0) -> None:
+def _bound(source: str, target: str, attributes: bytes, recursive: int = 0) -> int:
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | recursive
     tree = _checked(_libc.syscall(_OPEN_TREE, _AT_FDCWD, source.encode(), flags))
     try:
         _checked(_libc.syscall(_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH | recursive, attributes, len(attributes)))
         place = target.encode()
         _checked(_libc.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, place, _MOVE_MOUNT_F_EMPTY_PATH))
-    finally:
+    except BaseException:
         os.close(tree)
+        raise
+    return tree
 
 
 def map_root_to(user: int) -> int:
@@ -134,6 +142,11 @@ def give_up_capabilities() -> None:
     with contextlib.suppress(OSError):  # the first number the kernel does not know
         for capability in range(_CAPABILITIES_MAX):
             prctl(PR_CAPBSET_DROP, capability)
+
+
+def drop_capabilities() -> None:
+    """Have none, permitted, effective or inheritable, whatever was left of them by a change of user."""
+    _checked(_libc.capset(_CAPABILITIES_HEADER, bytes(24)))
 
 
 def set_name(name: str) -> None:

@@ -21,8 +21,9 @@ _KILL_ROUNDS, _KILL_PAUSE_S = 100, 0.01
 
 
 def lease_user(folder: Path, first: int, count: int, *, alone: bool = False) -> tuple[int, int]:
-    """A user id that no live task has, and the handle that holds it. Raises OSError where all are taken.
+    """A user id that no live task has, and the handle that holds it; `mark_used` before anything runs of it.
 
+    Raises OSError where all are taken.
     What still runs of the user's earlier task is killed, unless its shim has seen to it that nothing does. Who is
     `alone` in a namespace of processes cannot do that, and leaves such a user to others.
     """
@@ -35,8 +36,8 @@ def lease_user(folder: Path, first: int, count: int, *, alone: bool = False) -> 
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             mark = os.pread(lock, 1, 0)
             unused = mark == _UNUSED or (new and not mark)
-            os.pwrite(lock, _USED, 0)
             if unused or not (alone or kill_all_of(user)):
+                mark_unused(lock)
                 return user, lock
         os.close(lock)
     raise OSError(f"all {count} users for tasks are taken")
@@ -48,6 +49,11 @@ def _open(path: Path) -> tuple[int, bool]:
     with contextlib.suppress(FileExistsError):
         return os.open(path, flags | os.O_EXCL, 0o600), True
     return os.open(path, flags, 0o600), False
+
+
+def mark_used(lock: int) -> None:
+    """Something may run of the user that `lock` holds, until `mark_unused`."""
+    os.pwrite(lock, _USED, 0)
 
 
 def mark_unused(lock: int) -> None:
