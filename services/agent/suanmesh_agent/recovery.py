@@ -38,21 +38,30 @@ async def charged(accounting: AccountingPort, epoch: str, works: Iterable[str]) 
 
 
 async def square(journal: Journal, accounting: AccountingPort, epoch: str, write: Write) -> None:
-    """Begin `epoch`, and write down in it what the mesh has not been told. One step of the journal; safe to repeat."""
+    """Begin `epoch`, and write down in it what the mesh has not been told. One step of the journal; safe to repeat.
+
+    What the journal knows of and has not metered may have been charged all the same.
+    """
     known: dict[Key, MeterMark] = {}
     asked: set[str] = set()
-    while new := {work for work, _, _ in journal.meters()} - asked:
+    while new := _works(journal) - asked:
         known |= await charged(accounting, epoch, new)
         asked |= new
     with journal.together():
         unsent = _unsent(journal)
         journal.begin_epoch(epoch)
+        for key in known.keys() - {(work, task) for work, task, _ in journal.meters()}:
+            journal.set_meter(*key, known[key])
         for work, task, mark in journal.meters():
             pending = unsent.get((work, task), [])
             if work.startswith(_TRANSFERS):
                 _square_transfer(pending, known.get((work, task)), write)
             else:
                 _square_task(journal, (work, task), mark, pending, known.get((work, task)), write)
+
+
+def _works(journal: Journal) -> set[str]:
+    return {work for work, _, _ in journal.meters()} | {name for name, _, _ in journal.placements()}
 
 
 def readings_of(used: Amounts) -> list[usage_pb2.MeterReading]:
