@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
 from random import Random
 
 from scenario.node import ETCD, SimulatedNode
@@ -92,6 +93,7 @@ class Nemesis:
         self._revivals: list[asyncio.Task[None]] = []
         self._down: dict[str, int] = {}
         self._cut: dict[tuple[str, str], int] = {}
+        self._copies = count()
 
     async def run(self, faults: list[Fault]) -> None:
         """Do all of it; returns once every fault is over."""
@@ -127,6 +129,8 @@ class Nemesis:
                 await self._cut_off(fault.whom, lasts_s)
             case "compact":
                 self._node.keys.compact()
+            case "set_back":
+                await self._set_back(fault.whom, lasts_s)
             case "mute":
                 self._node.services[fault.whom].fall_silent()
             case _:
@@ -140,6 +144,18 @@ class Nemesis:
         await asyncio.sleep(seconds)
         self._down[name] -= 1
         if not self._down[name]:
+            process.start()
+
+    async def _set_back(self, site: str, seconds: float) -> None:
+        process = self._node.sites[site]
+        if (kept := process.copy_of_journal(next(self._copies))) is None:
+            return
+        await asyncio.sleep(seconds)
+        self._down[site] = self._down.get(site, 0) + 1
+        await process.kill()
+        process.set_journal_back(kept)
+        self._down[site] -= 1
+        if not self._down[site]:
             process.start()
 
     async def _cut_off(self, pair: str, seconds: float) -> None:

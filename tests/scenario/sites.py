@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from scenario.engines import NotingEngine
@@ -78,6 +80,25 @@ class SiteProcess:
         """As on SIGKILL; what runs goes on."""
         self.host.network.crash(self.host.name)
         await self.supervised.kill()
+
+    def copy_of_journal(self, number: int) -> Path | None:
+        """A copy of all that the agent's journal has now; None where there is none yet."""
+        if not self._journal.exists():
+            return None
+        kept = self._folder / f"copy-{number}.db"
+        with closing(sqlite3.connect(self._journal)) as connection:
+            connection.execute("VACUUM INTO ?", (str(kept),))
+        return kept
+
+    def set_journal_back(self, kept: Path) -> None:
+        """Let the journal be what a copy is, while the agent is down."""
+        for path in self._folder.glob(f"{self._journal.name}*"):
+            path.unlink()
+        kept.rename(self._journal)
+
+    @property
+    def _journal(self) -> Path:
+        return self._folder / "agent.db"
 
     @property
     def _identity(self) -> Path:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 WORLDS = Path(__file__).parent / "worlds"
-KINDS = ("kill", "restart", "cut", "mute", "compact")
+KINDS = ("kill", "restart", "cut", "mute", "compact", "set_back")
 LEAD_S = 5.0
 """No fault comes before the first jobs are on their way."""
 
@@ -49,6 +49,8 @@ class Faults:
     """Told to stop, and started again."""
     mute: tuple[str, ...] = ()
     """Their keep-alives do not arrive: leases and leads lapse."""
+    set_back: tuple[str, ...] = ()
+    """Sites whose agents go on from what their journals were when the fault began."""
     compact: tuple[str, ...] = ()
     """`etcd`, which forgets its history."""
     cut: tuple[str, ...] = ()

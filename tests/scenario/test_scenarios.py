@@ -40,7 +40,7 @@ def test_a_world_says_what_it_is_about(name: str) -> None:
     known |= {f"{area}{SECOND}" for area in world.standbys}
     faults = world.faults
     ends = {end for pair in faults.cut for end in pair.split("-")}
-    named = {*faults.kill, *faults.restart, *faults.mute, *faults.compact, *world.standbys, *ends}
+    named = {*faults.kill, *faults.restart, *faults.mute, *faults.compact, *faults.set_back, *world.standbys, *ends}
     assert {*named, world.liar, faults.kill_at_write} - {""} <= known
 
 
