@@ -33,6 +33,7 @@ from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh.registry.v1 import pool_pb2, site_pb2
+from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.scheduler.v1 import job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
@@ -75,11 +76,12 @@ class Owners:
 
     def __init__(self, store: Store, pools: Sequence[str]) -> None:
         self._holds = Holds(store)
-        self._pools = {pool: pool_pb2.PoolState(name=pool) for pool in pools}
+        self._pools = [pool_pb2.PoolState(name=pool) for pool in pools]
         self._account = account_pb2.Account(name="accounts/a", party="parties/acme", balance_micros=1 << 60)
 
-    async def reported_pools(self) -> dict[str, pool_pb2.PoolState]:
-        return self._pools
+    async def pool_states(self, resume_token: str) -> registry.ReadPoolStatesResponse:
+        states = () if resume_token else self._pools
+        return registry.ReadPoolStatesResponse(reset=not resume_token, states=states, resume_token="1")
 
     async def account(self, name: str) -> account_pb2.Account:
         return self._account
@@ -153,7 +155,7 @@ async def durable(jobs: int, folder: FilePath) -> float:
     return jobs / took_s
 
 
-async def describe_sites(registry: Store) -> list[str]:
+async def describe_sites(store: Store) -> list[str]:
     """Sites with one pool of hosts each, and room for every job."""
     names = []
     for number in range(SITES_MADE):
@@ -164,7 +166,7 @@ async def describe_sites(registry: Store) -> list[str]:
             offers=[pool_pb2.Offer(name=f"{pool}/offers/o", price_book=f"priceBooks/b{number}")],
             host_capacity=capacity_pb2.Capacity(cpu_milli=128_000, memory_bytes=512 * GIB, scratch_bytes=GIB),
         )  # fmt: skip
-        await registry.commit(
+        await store.commit(
             Create(SITES, site, site_pb2.Site(name=site, liveness=site_pb2.Site.LIVENESS_ALIVE)),
             Create(POOLS, pool, document),
         )

@@ -155,6 +155,7 @@ ROWS: dict[str, Row] = {
     "RegisterPools": lambda w, who: registry.RegisterPoolsRequest(descriptors=[w.pool.signed_descriptor]),
     "GetPool": lambda w, who: registry.GetPoolRequest(name=w.pool.name),
     "SearchPools": lambda w, who: registry.SearchPoolsRequest(),
+    "ReadPoolStates": lambda w, who: registry.ReadPoolStatesRequest(),
     "WatchPools": lambda w, who: registry.WatchPoolsRequest(),
     "ReportState": lambda w, who: registry.ReportStateRequest(
         sequence=1, pools=[pool_pb2.PoolState(name=w.pool.name)], data_endpoint=w.site.data_endpoint

@@ -29,7 +29,7 @@ SPANS_S_MAX = 20.0
 Tree = Mapping[str, "Tree"]
 EXPECTED: Tree = {
     "SubmitJobs": {
-        "decide job": {"SearchPools": {}, "FindPaths": {}, "QuoteBatch": {}},
+        "decide job": {"ReadPoolStates": {}, "FindPaths": {}, "QuoteBatch": {}},
         "hold placement": {"etcd.lease_grant": {}, "ReservePaths": {"etcd.txn": {}}, "PlaceHolds": {"etcd.txn": {}}},
         "commit placement": {
             "etcd.txn": {},

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from suanmesh_chassis.ca import NodeCa
 from suanmesh_kernel.clock import Clock, Rng
+from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_registry.catalogue import Catalogue
 from suanmesh_registry.certificates import Certifier
 from suanmesh_registry.enrolment import Enrolment
@@ -58,7 +59,10 @@ def lead(
     enrolment = Enrolment(node, store, mirrors, certifier, clock, caps, key_days)
     registrar = Registrar(store, mirrors, node, clock, rng, caps)
     keys, nodes = SigningKeys(store, clock, key_days), TrustedNodes(node, store, ca, clock)
-    given = Dependencies(store, clock, mirrors, catalogue, presence, enrolment, registrar, keys, nodes, bounds, caps)
+    term = sortable_id(clock.now(), rng)
+    given = Dependencies(
+        store, clock, mirrors, catalogue, presence, enrolment, registrar, keys, nodes, bounds, caps, term
+    )
     return Registry(mirrors, catalogue, presence, liveness, RegistryService(given))
 
 

@@ -19,6 +19,7 @@ from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_kernel.filter_fields import Condition, Field
 from suanmesh_kernel.names import parent
+from suanmesh_registry.domain.change_log import ChangeLog
 from suanmesh_registry.domain.columns import Mask, Table, widened
 from suanmesh_registry.domain.filters import Filter
 from suanmesh_registry.domain.rows import Order, Rows
@@ -48,6 +49,8 @@ class Catalogue:
         self._site_of = np.zeros(0, np.int32)
         self._site_there = np.zeros(0, np.bool_)
         self._states: dict[str, pool_pb2.PoolState] = {}
+        self.reported = ChangeLog()
+        """Which pools have another state than before, as far as it tells more than load and time."""
         self._order = Order()
         sites.project(_Fed(self._take_sites))
         pools.project(_Fed(self._take_pools))
@@ -66,6 +69,8 @@ class Catalogue:
         changed = False
         for state in states:
             before, self._states[state.name] = self._states.get(state.name), state
+            if before is None or not _same_free(before, state) or before.reason != state.reason:
+                self.reported.changed(state.name)
             if before is not None and _same_free(before, state):
                 continue
             changed = True
@@ -77,7 +82,10 @@ class Catalogue:
     def forget(self, names: Iterable[str]) -> None:
         """Nothing is known any more of what these have free: their agent is not heard."""
         for name in names:
-            if self._states.pop(name, None) is not None and (row := self._pool_rows.get(name)) is not None:
+            if self._states.pop(name, None) is None:
+                continue
+            self.reported.gone(name)
+            if (row := self._pool_rows.get(name)) is not None:
                 self._of_free.table.clear(row)
 
     def state(self, pool: str) -> pool_pb2.PoolState | None:

@@ -24,6 +24,7 @@ from suanmesh_registry.presence import Presence
 from suanmesh_registry.reads import RegistryReads, party_of, site_of
 from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.signing_keys import SigningKeys
+from suanmesh_registry.states import states_after
 from suanmesh_registry.trusted_nodes import TrustedNodes
 from suanmesh_store import Conflict, Create, Held, Store, Update
 from suanmesh_store.layout import PARTIES
@@ -47,6 +48,8 @@ class Dependencies:
     trusted_nodes: TrustedNodes
     bounds: Bounds
     caps: Caps
+    term: str
+    """What no other term of the registry is called."""
 
 
 class RegistryService(RegistryReads):
@@ -120,6 +123,9 @@ class RegistryService(RegistryReads):
         for name in names:
             self._show(name, answer.pools.add())
         return answer
+
+    async def ReadPoolStates(self, request: pb.ReadPoolStatesRequest, call: Call) -> pb.ReadPoolStatesResponse:
+        return states_after(self._catalogue, self._given.term, request.resume_token)
 
     async def ReportState(
         self, requests: AsyncIterator[pb.ReportStateRequest], call: Call

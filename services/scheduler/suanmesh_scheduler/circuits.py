@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC
 
 import structlog
@@ -56,6 +57,11 @@ class Circuits:
             if circuit.retry_time is not None:
                 message = f"{circuit.faults} runs in a row have failed before they began"
                 log.warning("site keeps failing", site=site, reason=str(reason), message=message)
+
+    @property
+    def sites(self) -> Collection[str]:
+        """Those that have failed: what is said of one of them may change with time alone."""
+        return self._circuits.keys()
 
     def failing(self, site: str) -> Failing | None:
         """Why the site is not to be sent anything now; None where it may be."""

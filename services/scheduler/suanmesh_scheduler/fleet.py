@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
@@ -12,6 +12,8 @@ from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.domain.bookings import free_hosts
 from suanmesh_scheduler.domain.values import Host, Offer, Pool
 from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_scheduler.ports import Peers
+from suanmesh_scheduler.reports import Reports
 from suanmesh_sdk.state_reasons import reason_from
 from suanmesh_sdk.values import capacity_from
 from suanmesh_store import Held
@@ -20,18 +22,49 @@ from suanmesh_store import Held
 class Fleet:
     """All pools; rounds weigh anew only those that are other objects than before."""
 
-    def __init__(self, mirrors: Mirrors, circuits: Circuits) -> None:
-        self._pools = mirrors.pools
+    def __init__(self, mirrors: Mirrors, circuits: Circuits, peers: Peers) -> None:
+        self._documents = mirrors.pools
         self._sites = mirrors.sites
-        self._circuits = circuits
         self._bookings = mirrors.bookings
+        self._circuits = circuits
+        self._reports = Reports(peers)
+        self._seen = (0, 0, 0)
+        """Revisions of pools and sites, and the number of the bookings, up to which pools are made."""
+        self._stale: set[str] = set()
         self._made: dict[str, tuple[Hashable, Pool]] = {}
+        self._of_site: dict[str, set[str]] = {}
 
-    def pools(self, reported: Mapping[str, pool_pb2.PoolState]) -> tuple[Pool, ...]:
-        """All pools with what live placements leave of them and what their agents report."""
-        made = {held.name: self._of(held, reported.get(held.name)) for held in self._pools.values()}
-        self._made = made
-        return tuple(pool for _, pool in made.values())
+    async def pools(self) -> tuple[Pool, ...]:
+        """All pools with what live placements leave of them and what their agents report by now.
+
+        Raises what the registry refuses.
+        """
+        self._stale |= self._changed(await self._reports.changed())
+        for name in sorted(self._stale):
+            self._make(name)
+        self._stale.clear()
+        return tuple(pool for _, pool in self._made.values())
+
+    def _changed(self, reported: Iterable[str]) -> set[str]:
+        """Names of the pools of which anything is different."""
+        pools, sites, number = self._seen
+        by_document, by_site = self._documents.changed_after(pools), self._sites.changed_after(sites)
+        booked = self._bookings.changed_after(number)
+        self._seen = (self._documents.revision, self._sites.revision, self._bookings.number)
+        if by_document is None or by_site is None:
+            return {*self._documents.names(), *self._made}
+        of_sites = {name for site in (*by_site, *self._circuits.sites) for name in self._of_site.get(site, ())}
+        return {*reported, *by_document, *booked, *of_sites}
+
+    def _make(self, name: str) -> None:
+        site = parent(name)
+        held = self._documents.get(name)
+        if held is None:
+            self._made.pop(name, None)
+            self._of_site.get(site, set()).discard(name)
+            return
+        self._of_site.setdefault(site, set()).add(name)
+        self._made[name] = self._of(held, self._reports.get(name))
 
     def _of(self, held: Held[pool_pb2.Pool], state: pool_pb2.PoolState | None) -> tuple[Hashable, Pool]:
         site_name = parent(held.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
@@ -23,20 +24,23 @@ class Bookings:
     def __init__(self) -> None:
         self._of_placement: dict[str, list[Booked]] = {}
         self._of_pool: dict[str, dict[str, Booked]] = {}
-        self._versions: Counter[str] = Counter()
+        self.number = 0
+        """Of the last change."""
+        self._numbers: dict[str, int] = {}
+        """By pool: its last change, in the order of these."""
 
     def apply(self, changes: Sequence[Changed[placement_pb2.Placement]]) -> None:
         """Take in what changed; a placement that has ended holds nothing."""
         for change in changes:
             for booked in self._of_placement.pop(change.name, ()):
                 self._of_pool[booked.pool].pop(change.name, None)
-                self._versions[booked.pool] += 1
+                self._note(booked.pool)
             live = wire.booked_from([change.held.message]) if change.held is not None else []
             if live:
                 self._of_placement[change.name] = live
             for booked in live:
                 self._of_pool.setdefault(booked.pool, {})[change.name] = booked
-                self._versions[booked.pool] += 1
+                self._note(booked.pool)
 
     def of(self, pool: str) -> list[Booked]:
         """What is booked on a pool."""
@@ -44,7 +48,16 @@ class Bookings:
 
     def version(self, pool: str) -> int:
         """Another number for every change of what is booked on it."""
-        return self._versions[pool]
+        return self._numbers.get(pool, 0)
+
+    def changed_after(self, number: int) -> list[str]:
+        """Pools on which something else is booked than was by the change of that number."""
+        return list(takewhile(lambda pool: self._numbers[pool] > number, reversed(self._numbers)))
+
+    def _note(self, pool: str) -> None:
+        self.number += 1
+        self._numbers.pop(pool, None)
+        self._numbers[pool] = self.number
 
 
 class Attempts:

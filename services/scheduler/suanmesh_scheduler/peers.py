@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from suanmesh.accounting.v1 import account_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.agent.v1 import agent_service_pb2 as agent
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
-from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
@@ -34,13 +33,13 @@ class MeshPeers:
         self._mesh = mesh
         self._clock = clock
         self._rng = rng
-        self._reported: Shared[Mapping[str, pool_pb2.PoolState]] = Shared()
         self._accounts: Shared[account_pb2.Account] = Shared()
         self._links: Shared[Sequence[link_pb2.Link]] = Shared()
 
-    async def reported_pools(self) -> Mapping[str, pool_pb2.PoolState]:
-        """Soft state, by pool; decisions under way at once share one look."""
-        return await self._reported.read((), self._reported_pools)
+    async def pool_states(self, resume_token: str) -> registry.ReadPoolStatesResponse:
+        """Soft state, as far as it has changed."""
+        request = registry.ReadPoolStatesRequest(resume_token=resume_token)
+        return await self._mesh.registry.ReadPoolStates(request)
 
     async def account(self, name: str) -> account_pb2.Account:
         """One account."""
@@ -113,17 +112,6 @@ class MeshPeers:
         timeout = FOLLOW_S_MAX if follow else None
         async for piece in self._mesh.agent(address, site=site).ReadLog(request, timeout=timeout):
             yield piece.content
-
-    async def _reported_pools(self) -> Mapping[str, pool_pb2.PoolState]:
-        states: dict[str, pool_pb2.PoolState] = {}
-        token = ""
-        while True:
-            request = registry.SearchPoolsRequest(page_size=PAGE, page_token=token)
-            answer = await self._mesh.registry.SearchPools(request)
-            states.update({found.pool.name: found.state for found in answer.pools if found.HasField("state")})
-            token = answer.next_page_token
-            if not token:
-                return states
 
     async def _all_links(self) -> Sequence[link_pb2.Link]:
         links: list[link_pb2.Link] = []

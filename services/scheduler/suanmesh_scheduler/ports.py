@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from suanmesh.accounting.v1 import account_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
-from suanmesh.registry.v1 import pool_pb2
+from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.refusals import Refusal
@@ -29,8 +29,8 @@ class Hold:
 class Peers(Protocol):
     """Calls to the other areas. Every method may raise a Refusal."""
 
-    async def reported_pools(self) -> Mapping[str, pool_pb2.PoolState]:
-        """What agents report of their pools, by name."""
+    async def pool_states(self, resume_token: str) -> registry.ReadPoolStatesResponse:
+        """What agents report of their pools, as far as it has changed since a token; all of it where it is empty."""
 
     async def account(self, name: str) -> account_pb2.Account:
         """One account. Raises NotFound."""

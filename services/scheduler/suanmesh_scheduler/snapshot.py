@@ -71,14 +71,14 @@ class SnapshotReader:
         self._mirrors = mirrors
         self._peers = peers
         self._clock = clock
-        self._fleet = Fleet(mirrors, circuits)
+        self._fleet = Fleet(mirrors, circuits, peers)
 
     async def read(self, jobs: Sequence[job_pb2.Job]) -> Snapshot:
         """Everything that the jobs are decided from. Raises what the other areas refuse for all of them."""
         own = await self._own(jobs)
         specs = [_spec(job, own, self._clock.now()) for job in jobs]
         known = [spec for spec in specs if isinstance(spec, JobSpec)]
-        pools = self._fleet.pools(await self._peers.reported_pools())
+        pools = await self._fleet.pools()
         ways = await find_ways(self._peers, known, (pool.site for pool in pools))
         world = _World(pools, self._clock.now(), ways, await self._quotes(known, pools))
         turns = tuple(

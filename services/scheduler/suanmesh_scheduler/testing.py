@@ -11,6 +11,7 @@ from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.network_orchestrator.v1 import link_pb2, reservation_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh.registry.v1 import pool_pb2
+from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import capacity_pb2, money_pb2
@@ -71,11 +72,12 @@ class FakePeers:
     calls: list[str] = field(default_factory=list)
     logs: dict[str, bytes] = field(default_factory=dict)
 
-    async def reported_pools(self) -> dict[str, pool_pb2.PoolState]:
-        """What a test has put there."""
-        self._called("reported_pools")
+    async def pool_states(self, resume_token: str) -> registry.ReadPoolStatesResponse:
+        """What a test has put there: all of it each time, as of a registry whose leader is always another."""
+        self._called("pool_states")
         plenty = capacity_pb2.Capacity(scratch_bytes=1 << 50)
-        return {pool: self.reports.get(pool, pool_pb2.PoolState(name=pool, free=plenty)) for pool in self.reporting}
+        states = [self.reports.get(pool, pool_pb2.PoolState(name=pool, free=plenty)) for pool in self.reporting]
+        return registry.ReadPoolStatesResponse(reset=True, states=states)
 
     async def account(self, name: str) -> account_pb2.Account:
         """The account with what stands held of it."""

@@ -557,6 +557,68 @@ class FoundPool(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ReadPoolStatesRequest(message.Message):
+    """Request of ReadPoolStates."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
+    resume_token: builtins.str
+    """From the answer before; empty for all states."""
+    def __init__(
+        self,
+        *,
+        resume_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReadPoolStatesResponse(message.Message):
+    """Answer of ReadPoolStates."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESET_FIELD_NUMBER: builtins.int
+    STATES_FIELD_NUMBER: builtins.int
+    SILENT_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
+    MORE_FIELD_NUMBER: builtins.int
+    reset: builtins.bool
+    """Forget every state: all there are follow, in this answer and in those it is continued by. So it is for an empty
+    token, one of an earlier leader, and one that is too old.
+    """
+    resume_token: builtins.str
+    """Where to resume."""
+    more: builtins.bool
+    """Whether more has changed by now: to be asked for at once with the token."""
+    @builtins.property
+    def states(self) -> containers.RepeatedCompositeFieldContainer[pool_pb2.PoolState]:
+        """States that have changed."""
+
+    @builtins.property
+    def silent(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Pools, `sites/{site}/pools/{pool}`, of which nothing is known any more: their agent is not heard."""
+
+    def __init__(
+        self,
+        *,
+        reset: builtins.bool = ...,
+        states: abc.Iterable[pool_pb2.PoolState] | None = ...,
+        silent: abc.Iterable[builtins.str] | None = ...,
+        resume_token: builtins.str = ...,
+        more: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["more", b"more", "reset", b"reset", "resume_token", b"resume_token", "silent", b"silent", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class WatchPoolsRequest(message.Message):
     """Request of WatchPools."""
 

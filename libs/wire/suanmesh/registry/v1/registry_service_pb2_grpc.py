@@ -110,6 +110,11 @@ class RegistryServiceStub(object):
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SearchPoolsRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SearchPoolsResponse.FromString,
                 _registered_method=True)
+        self.ReadPoolStates = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/ReadPoolStates',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ReadPoolStatesRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ReadPoolStatesResponse.FromString,
+                _registered_method=True)
         self.WatchPools = channel.unary_stream(
                 '/suanmesh.registry.v1.RegistryService/WatchPools',
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.WatchPoolsRequest.SerializeToString,
@@ -290,6 +295,14 @@ class RegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadPoolStates(self, request, context):
+        """Returns what agents report of their pools, as far as it has changed since `resume_token`: `free` and `reason`; load
+        and time are as they were then. Asked again with the token of the answer before, it costs what has changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchPools(self, request, context):
         """Streams what changes in sites and pools after `resume_token`; a RESET says that the token is too old and that a
         full snapshot follows. Who reads slowly is told less often: of several changes of a site or pool only the last.
@@ -383,6 +396,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.SearchPools,
                     request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SearchPoolsRequest.FromString,
                     response_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SearchPoolsResponse.SerializeToString,
+            ),
+            'ReadPoolStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadPoolStates,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ReadPoolStatesRequest.FromString,
+                    response_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ReadPoolStatesResponse.SerializeToString,
             ),
             'WatchPools': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchPools,
@@ -775,6 +793,33 @@ class RegistryService(object):
             '/suanmesh.registry.v1.RegistryService/SearchPools',
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SearchPoolsRequest.SerializeToString,
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SearchPoolsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadPoolStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/ReadPoolStates',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ReadPoolStatesRequest.SerializeToString,
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ReadPoolStatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

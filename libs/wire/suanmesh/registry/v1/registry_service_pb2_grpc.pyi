@@ -127,6 +127,10 @@ class RegistryServiceStub:
     Errors:
       * `INVALID_ARGUMENT` (`FILTER_INVALID`): `column` says where.
     """
+    ReadPoolStates: aio.UnaryUnaryMultiCallable[registry_service_pb2.ReadPoolStatesRequest, registry_service_pb2.ReadPoolStatesResponse]
+    """Returns what agents report of their pools, as far as it has changed since `resume_token`: `free` and `reason`; load
+    and time are as they were then. Asked again with the token of the answer before, it costs what has changed.
+    """
     WatchPools: aio.UnaryStreamMultiCallable[registry_service_pb2.WatchPoolsRequest, registry_service_pb2.WatchPoolsResponse]
     """Streams what changes in sites and pools after `resume_token`; a RESET says that the token is too old and that a
     full snapshot follows. Who reads slowly is told less often: of several changes of a site or pool only the last.
@@ -333,6 +337,16 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `INVALID_ARGUMENT` (`FILTER_INVALID`): `column` says where.
+        """
+
+    @abc_1.abstractmethod
+    def ReadPoolStates(
+        self,
+        request: registry_service_pb2.ReadPoolStatesRequest,
+        context: aio.ServicerContext[registry_service_pb2.ReadPoolStatesRequest, abc.Awaitable[registry_service_pb2.ReadPoolStatesResponse]],
+    ) -> abc.Awaitable[registry_service_pb2.ReadPoolStatesResponse]:
+        """Returns what agents report of their pools, as far as it has changed since `resume_token`: `free` and `reason`; load
+        and time are as they were then. Asked again with the token of the answer before, it costs what has changed.
         """
 
     @abc_1.abstractmethod
