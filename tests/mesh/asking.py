@@ -166,6 +166,9 @@ ROWS: dict[str, Row] = {
     "ListJobs": lambda w, who: scheduler.ListJobsRequest(page_size=100),
     "WatchJob": lambda w, who: scheduler.WatchJobRequest(name=w.job.name),
     "CancelJob": lambda w, who: scheduler.CancelJobRequest(name=w.ended.name),
+    "ExplainCandidate": lambda w, who: scheduler.ExplainCandidateRequest(
+        name=f"{w.job.name}/decisions/-", pool=w.pool.name
+    ),
     "GetDecision": lambda w, who: scheduler.GetDecisionRequest(name=f"{w.job.name}/decisions/-"),
     "GetPlacement": lambda w, who: scheduler.GetPlacementRequest(name=w.job.placement),
     "WatchPlacements": lambda w, who: scheduler.WatchPlacementsRequest(site=f"sites/{HOME}"),

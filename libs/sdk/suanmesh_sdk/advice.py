@@ -123,6 +123,16 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "Task {task} had more processes and threads than the site allows.",
         "任务 {task} 的进程和线程数超过站点允许的上限。",
     ),
+    "REVISIONS_PAST": Text(
+        "What the decision read is not kept, and has changed since: registry {registry_before} → {registry_now}, "
+        "scheduler {scheduler_before} → {scheduler_now}, network {network_before} → {network_now}.",
+        "裁决所读的状态未保留，此后已变：登记 {registry_before} → {registry_now}，"
+        "调度 {scheduler_before} → {scheduler_now}，网络 {network_before} → {network_now}。",
+    ),
+    "REVISIONS_STAND": Text(
+        "The documents stand as the decision read them; what agents report, balances and prices are those of now.",
+        "文档与裁决所读一致；代理所报的状态、余额与价格为当前值。",
+    ),
     "SANDBOX_MISSING": Text("The site has no sandbox for tasks of {party}.", "站点没有可供 {party} 的任务使用的沙箱。"),
     "SCRATCH_EXCEEDED": Text(
         "Task {task} wrote more bytes or files than the scratch disk the job asked for holds.",

@@ -90,6 +90,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "DECISION_UNKNOWN": "没有此裁决",
         "LOG_NOT_READY": "作业还没有日志",
         "SITE_UNKNOWN": "输出要交付到的站点不存在",
+        "POOL_UNKNOWN": "没有此资源池，不是候选",
         "JOBS_TOO_MANY": "该主体尚未结束的作业已达上限",
         "QUEUE_FULL": "排队的作业过多，无法在给定时间内完成，请按所示时间后重试",
         "RATE_EXCEEDED": "该主体提交或取消作业过于频繁，请按所示时间后重试",

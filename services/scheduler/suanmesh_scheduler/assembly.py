@@ -7,6 +7,7 @@ from suanmesh_scheduler.archiving import Archiving
 from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.delivery import Delivery
+from suanmesh_scheduler.explaining import Explaining
 from suanmesh_scheduler.jobs import Jobs
 from suanmesh_scheduler.lifecycle import Lifecycle
 from suanmesh_scheduler.mirrors import Mirrors
@@ -38,5 +39,7 @@ def lead(
     archiving = Archiving(store, mirrors, archive, clock, settings, FailureBackoff("archive placement", clock))
     submitting = Submitting(jobs, mirrors, rounds, peers, clock, rng, settings)
     cancelling = Cancelling(jobs, mirrors.attempts, clock, settings)
-    service = SchedulerService(store, mirrors, submitting, cancelling, reporting, peers, jobs, archive)
+    service = SchedulerService(
+        store, mirrors, submitting, cancelling, reporting, Explaining(snapshots), peers, jobs, archive
+    )
     return service, reconciler, archiving

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from suanmesh.scheduler.v1 import job_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_chassis import Call
+from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import (
     Aborted,
     FailedPrecondition,
@@ -14,6 +15,7 @@ from suanmesh_kernel.refusals import (
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.cancelling import Cancelling
 from suanmesh_scheduler.domain.states import JOB_ENDS, JobState
+from suanmesh_scheduler.explaining import Explaining
 from suanmesh_scheduler.jobs import Jobs, shown
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
@@ -37,6 +39,7 @@ class SchedulerService(SchedulerReads):
         submitting: Submitting,
         cancelling: Cancelling,
         reporting: Reporting,
+        explaining: Explaining,
         peers: Peers,
         jobs: Jobs,
         archive: Archive,
@@ -45,6 +48,7 @@ class SchedulerService(SchedulerReads):
         self._submitting = submitting
         self._cancelling = cancelling
         self._reporting = reporting
+        self._explaining = explaining
 
     async def SubmitJobs(self, request: pb.SubmitJobsRequest, call: Call) -> pb.SubmitJobsResponse:
         _within("items", len(request.items))
@@ -59,6 +63,13 @@ class SchedulerService(SchedulerReads):
             except Conflict:
                 continue
         return await self._cancelled(request, call)
+
+    async def ExplainCandidate(
+        self, request: pb.ExplainCandidateRequest, call: Call
+    ) -> decision_pb2.CandidateExplanation:
+        pool = checked_name(request.pool, "sites", "pools", field="pool")
+        decision = await self.GetDecision(pb.GetDecisionRequest(name=request.name), call)
+        return await self._explaining.explain(decision, (await self._job(decision.job, call)).message, pool)
 
     async def ReportTasks(self, request: pb.ReportTasksRequest, call: Call) -> pb.ReportTasksResponse:
         _within("reports", len(request.reports))

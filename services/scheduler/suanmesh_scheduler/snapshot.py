@@ -86,7 +86,7 @@ class SnapshotReader:
             for job, spec in zip(jobs, specs, strict=True)
         )
         revisions = decision_pb2.Revisions(
-            registry=self._mirrors.pools.revision,
+            registry=max(self._mirrors.pools.revision, self._mirrors.sites.revision),
             scheduler=self._mirrors.placements.revision,
             network_orchestrator=ways.revision,
         )

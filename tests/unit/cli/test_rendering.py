@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from suanmesh.accounting.v1.account_pb2 import Account
 from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
 from suanmesh.gateway.v1.trace_pb2 import Span, Trace
-from suanmesh.scheduler.v1.decision_pb2 import AdmittingChange, Candidate, Decision, Obstacle, ObstacleCount
+from suanmesh.scheduler.v1.decision_pb2 import (
+    AdmittingChange,
+    Candidate,
+    CandidateExplanation,
+    Decision,
+    Obstacle,
+    ObstacleCount,
+)
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_CPU
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, Price
@@ -62,6 +69,20 @@ def test_a_decision_shows_every_candidate_with_its_numbers() -> None:
         assert part in shown
     assert "CPU: a task needs 4000 milli-cores, no host of sites/b/pools/p has more than 1000 free" in shown
     assert "CPU: 每个任务需要 4000 毫核，sites/b/pools/p 的主机最多空闲 1000" in text_of(explain.decision(made, "zh"))
+
+
+def test_one_candidate_says_of_when_it_is() -> None:
+    """Numbers of now, taken for those of the decision, would show a winner that should have lost."""
+    told = CandidateExplanation(
+        decision="jobs/j/decisions/1", candidate=SMALL, basis=CandidateExplanation.BASIS_NOW,
+        reason=StateReason(code="REVISIONS_STAND"),
+    )  # fmt: skip
+    shown = text_of(explain.candidate(told))
+    for part in ("b/p", "CPU: a task needs 4000", "jobs/j/decisions/1", "as of now", "REVISIONS_STAND: The documents"):
+        assert part in shown
+    assert "当前状况" in text_of(explain.candidate(told, "zh"))
+    told.basis = CandidateExplanation.BASIS_DECISION
+    assert "as it was decided" in text_of(explain.candidate(told))
 
 
 def test_why_it_stands_there_is_said_in_the_readers_language() -> None:

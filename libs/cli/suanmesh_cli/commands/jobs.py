@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from suanmesh.scheduler.v1.decision_pb2 import Decision
+from suanmesh.scheduler.v1.decision_pb2 import CandidateExplanation, Decision
 from suanmesh.scheduler.v1.job_pb2 import Job, Parameter
 from suanmesh.scheduler.v1.placement_pb2 import TaskResult
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     CancelJobRequest,
+    ExplainCandidateRequest,
     GetDecisionRequest,
     GetJobRequest,
     GetPlacementRequest,
@@ -132,11 +133,19 @@ async def show(session: Session, name: str) -> None:
 
 @job.command("explain")
 @click.argument("name")
+@click.option(
+    "--pool", default="", help="Only this pool, such as `hefei/cpu`, also where the decision does not list it."
+)
 @command
-async def explain(session: Session, name: str) -> None:
+async def explain(session: Session, name: str, pool: str) -> None:
     """Say why the job NAME went where it went, or why it waits."""
     async with session.mesh() as mesh:
         wanted = f"{full_name('jobs', name)}/decisions/-"
+        if pool:
+            asked = ExplainCandidateRequest(name=wanted, pool=_pool_name(pool))
+            told = await mesh.scheduler.ExplainCandidate(asked, timeout=session.timeout_s)
+            _show_candidate(session, told)
+            return
         made = await mesh.scheduler.GetDecision(GetDecisionRequest(name=wanted), timeout=session.timeout_s)
     _show_decision(session, made)
 
@@ -194,6 +203,20 @@ def _show(session: Session, found: Job) -> None:
         return output.facts(rendering.job_facts(found, session.lang))
 
     output.show_one(session.output, found, rendered)
+
+
+def _pool_name(pool: str) -> str:
+    site, _, last = pool.partition("/")
+    return pool if site == "sites" else f"sites/{site}/pools/{last}"
+
+
+def _show_candidate(session: Session, told: CandidateExplanation) -> None:
+    def rendered() -> RenderableType:
+        from suanmesh_cli.render import explain as rendering
+
+        return rendering.candidate(told, session.lang)
+
+    output.show_one(session.output, told, rendered)
 
 
 def _show_decision(session: Session, made: Decision) -> int:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from suanmesh.scheduler.v1.decision_pb2 import Candidate, Decision
+from suanmesh.scheduler.v1.decision_pb2 import Candidate, CandidateExplanation, Decision
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.reason_pb2 import ObstacleCode
 from suanmesh_cli import units
@@ -41,6 +41,10 @@ WORDS = {
         "change": "would fit with",
         "obstacles": "obstacles",
         "nothing": "none",
+        "decision": "decision",
+        "basis": "basis",
+        "as_decided": "as it was decided",
+        "as_of_now": "as of now",
     },
     "zh": {
         "chosen": "选中",
@@ -50,6 +54,10 @@ WORDS = {
         "change": "最小改动",
         "obstacles": "障碍",
         "nothing": "无",
+        "decision": "裁决",
+        "basis": "依据",
+        "as_decided": "裁决当时",
+        "as_of_now": "当前状况",
     },
 }
 RIGHT = frozenset((2, 3, 4, 5, 7, 8, 9, 10))
@@ -70,6 +78,15 @@ def decision(made: Decision, lang: str = "en", currency: str = "") -> Renderable
     if made.HasField("admitting_change"):
         lines.append((words["change"], _change(made, lang)))
     return Group(candidates(made, lang), Text(""), pairs(lines))
+
+
+def candidate(told: CandidateExplanation, lang: str = "en") -> RenderableType:
+    """One candidate's row, then its decision and what it is of."""
+    words = WORDS[lang]
+    alone = Decision(candidates=[told.candidate], candidate_count=1)
+    basis = words["as_decided"] if told.basis == CandidateExplanation.BASIS_DECISION else words["as_of_now"]
+    lines = [(words["decision"], told.decision), (words["basis"], basis), (words["reason"], because(told.reason, lang))]
+    return Group(candidates(alone, lang), Text(""), pairs(lines))
 
 
 def candidates(made: Decision, lang: str = "en") -> Table:

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from suanmesh.scheduler.v1 import reason_pb2 as reason_pb2
 from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
@@ -256,6 +257,71 @@ class Candidate(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__score_micros) -> _WhichOneofReturnType__score_micros | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__transfer_micros) -> _WhichOneofReturnType__transfer_micros | None: ...
+
+@typing.final
+class CandidateExplanation(message.Message):
+    """One candidate of a decision: as it was decided, or reckoned anew where the decision only counts it."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    class _Basis:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _BasisEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[CandidateExplanation._Basis.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        BASIS_UNSPECIFIED: CandidateExplanation._Basis.ValueType  # 0
+        """Never used."""
+        BASIS_DECISION: CandidateExplanation._Basis.ValueType  # 1
+        """The decision, which lists it."""
+        BASIS_NOW: CandidateExplanation._Basis.ValueType  # 2
+        """What stands now, the job's own placement included."""
+
+    class Basis(_Basis, metaclass=_BasisEnumTypeWrapper):
+        """What a candidate may be of."""
+
+    BASIS_UNSPECIFIED: CandidateExplanation.Basis.ValueType  # 0
+    """Never used."""
+    BASIS_DECISION: CandidateExplanation.Basis.ValueType  # 1
+    """The decision, which lists it."""
+    BASIS_NOW: CandidateExplanation.Basis.ValueType  # 2
+    """What stands now, the job's own placement included."""
+
+    DECISION_FIELD_NUMBER: builtins.int
+    CANDIDATE_FIELD_NUMBER: builtins.int
+    BASIS_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    READ_FIELD_NUMBER: builtins.int
+    decision: builtins.str
+    """Decision it belongs to, `jobs/{job}/decisions/{n}`."""
+    basis: CandidateExplanation.Basis.ValueType
+    """What the candidate is of."""
+    @builtins.property
+    def candidate(self) -> Candidate:
+        """The candidate with its numbers, or its obstacle."""
+
+    @builtins.property
+    def reason(self) -> state_reason_pb2.StateReason:
+        """With `BASIS_NOW`: why it is not told as of the decision, `REVISIONS_PAST` or `REVISIONS_STAND`."""
+
+    @builtins.property
+    def read(self) -> Revisions:
+        """State it was made from: that of the decision, or what stands now."""
+
+    def __init__(
+        self,
+        *,
+        decision: builtins.str = ...,
+        candidate: Candidate | None = ...,
+        basis: CandidateExplanation.Basis.ValueType = ...,
+        reason: state_reason_pb2.StateReason | None = ...,
+        read: Revisions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["candidate", b"candidate", "read", b"read", "reason", b"reason"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["basis", b"basis", "candidate", b"candidate", "decision", b"decision", "read", b"read", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class Obstacle(message.Message):

@@ -60,6 +60,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: the party submits or cancels more jobs in a time than it may, `of` says which; nothing was begun.
     RetryInfo says when to come again.
     """
+    REASON_POOL_UNKNOWN: _Reason.ValueType  # 17
+    """NOT_FOUND: no pool of that name, so it is no candidate."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the scheduler refused a call."""
@@ -102,6 +104,8 @@ REASON_RATE_EXCEEDED: Reason.ValueType  # 16
 """RESOURCE_EXHAUSTED: the party submits or cancels more jobs in a time than it may, `of` says which; nothing was begun.
 RetryInfo says when to come again.
 """
+REASON_POOL_UNKNOWN: Reason.ValueType  # 17
+"""NOT_FOUND: no pool of that name, so it is no candidate."""
 
 class _ObstacleCode:
     ValueType = typing.NewType("ValueType", builtins.int)

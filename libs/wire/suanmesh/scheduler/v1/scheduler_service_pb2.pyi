@@ -280,6 +280,30 @@ class GetDecisionRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ExplainCandidateRequest(message.Message):
+    """Request of ExplainCandidate."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    POOL_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Decision, `jobs/{job}/decisions/{n}`; `-` as n means the newest."""
+    pool: builtins.str
+    """Candidate, `sites/{site}/pools/{pool}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        pool: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "pool", b"pool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class GetPlacementRequest(message.Message):
     """Request of GetPlacement."""
 

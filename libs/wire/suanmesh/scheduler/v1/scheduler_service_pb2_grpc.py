@@ -69,6 +69,11 @@ class SchedulerServiceStub(object):
                 request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.GetDecisionRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_scheduler_dot_v1_dot_decision__pb2.Decision.FromString,
                 _registered_method=True)
+        self.ExplainCandidate = channel.unary_unary(
+                '/suanmesh.scheduler.v1.SchedulerService/ExplainCandidate',
+                request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ExplainCandidateRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_scheduler_dot_v1_dot_decision__pb2.CandidateExplanation.FromString,
+                _registered_method=True)
         self.GetPlacement = channel.unary_unary(
                 '/suanmesh.scheduler.v1.SchedulerService/GetPlacement',
                 request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.GetPlacementRequest.SerializeToString,
@@ -168,6 +173,17 @@ class SchedulerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainCandidate(self, request, context):
+        """Returns one candidate of a decision: as it was decided where the decision lists it, else reckoned anew from what
+        stands now. What a decision was made from is not kept: where it has changed since, the answer says so.
+
+        Errors:
+        * `NOT_FOUND` (`JOB_UNKNOWN`, `DECISION_UNKNOWN`, `POOL_UNKNOWN`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPlacement(self, request, context):
         """Returns one placement, of any attempt of a job, ended or not.
 
@@ -240,6 +256,11 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.GetDecision,
                     request_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.GetDecisionRequest.FromString,
                     response_serializer=suanmesh_dot_scheduler_dot_v1_dot_decision__pb2.Decision.SerializeToString,
+            ),
+            'ExplainCandidate': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainCandidate,
+                    request_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ExplainCandidateRequest.FromString,
+                    response_serializer=suanmesh_dot_scheduler_dot_v1_dot_decision__pb2.CandidateExplanation.SerializeToString,
             ),
             'GetPlacement': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPlacement,
@@ -426,6 +447,33 @@ class SchedulerService(object):
             '/suanmesh.scheduler.v1.SchedulerService/GetDecision',
             suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.GetDecisionRequest.SerializeToString,
             suanmesh_dot_scheduler_dot_v1_dot_decision__pb2.Decision.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainCandidate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.scheduler.v1.SchedulerService/ExplainCandidate',
+            suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ExplainCandidateRequest.SerializeToString,
+            suanmesh_dot_scheduler_dot_v1_dot_decision__pb2.CandidateExplanation.FromString,
             options,
             channel_credentials,
             insecure,

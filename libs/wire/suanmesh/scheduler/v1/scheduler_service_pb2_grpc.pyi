@@ -68,6 +68,13 @@ class SchedulerServiceStub:
     Errors:
       * `NOT_FOUND` (`DECISION_UNKNOWN`).
     """
+    ExplainCandidate: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.ExplainCandidateRequest, decision_pb2.CandidateExplanation]
+    """Returns one candidate of a decision: as it was decided where the decision lists it, else reckoned anew from what
+    stands now. What a decision was made from is not kept: where it has changed since, the answer says so.
+
+    Errors:
+      * `NOT_FOUND` (`JOB_UNKNOWN`, `DECISION_UNKNOWN`, `POOL_UNKNOWN`).
+    """
     GetPlacement: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.GetPlacementRequest, placement_pb2.Placement]
     """Returns one placement, of any attempt of a job, ended or not.
 
@@ -178,6 +185,19 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `NOT_FOUND` (`DECISION_UNKNOWN`).
+        """
+
+    @abc_1.abstractmethod
+    def ExplainCandidate(
+        self,
+        request: scheduler_service_pb2.ExplainCandidateRequest,
+        context: aio.ServicerContext[scheduler_service_pb2.ExplainCandidateRequest, abc.Awaitable[decision_pb2.CandidateExplanation]],
+    ) -> abc.Awaitable[decision_pb2.CandidateExplanation]:
+        """Returns one candidate of a decision: as it was decided where the decision lists it, else reckoned anew from what
+        stands now. What a decision was made from is not kept: where it has changed since, the answer says so.
+
+        Errors:
+          * `NOT_FOUND` (`JOB_UNKNOWN`, `DECISION_UNKNOWN`, `POOL_UNKNOWN`).
         """
 
     @abc_1.abstractmethod
