@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +92,29 @@ async def test_capabilities_are_not_passed_on(lone: ProcessExecutor) -> None:
     await lone.over(task.key)
     said = lone.read_log(task.key, 0, 10_000)[1].decode()
     assert "CapInh:\t0000000000000000" in said
+
+
+SEEN = """
+import sys
+from pathlib import Path
+from suanmesh_agent.engines.process import syscalls
+folder, shared = Path(sys.argv[1]), 1 << 20
+syscalls.unshare_mounts()
+for name in ('source', 'target'): (folder / name).mkdir()
+syscalls.mount('tmpfs', str(folder / 'source'), 'tmpfs')
+syscalls.mount('', str(folder / 'source'), flags=shared)
+(folder / 'source' / 'share').mkdir()
+syscalls.bind_tree(str(folder / 'source'), str(folder / 'target'), syscalls.READ)
+syscalls.mount('tmpfs', str(folder / 'source' / 'share'), 'tmpfs')
+(folder / 'source' / 'share' / 'letter').touch()
+print(list((folder / 'target' / 'share').iterdir()))
+"""
+
+
+def test_what_the_host_mounts_later_is_not_shown(tmp_path: Path) -> None:
+    """A disk that its admin mounts below /usr, for all users to write to, a stranger's task must not write to."""
+    seen = subprocess.run([sys.executable, "-c", SEEN, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert seen.stdout == "[]\n"
 
 
 async def test_a_site_that_had_no_room_for_a_process_starts_the_next(tmp_path: Path) -> None:

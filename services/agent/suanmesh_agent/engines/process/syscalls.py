@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_NOATIME = 1, 2, 4, 8, 32, 1024
-MS_BIND, MS_REC, MS_SLAVE = 4096, 16384, 1 << 19
+MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE = 4096, 16384, 1 << 18, 1 << 19
 MNT_DETACH = 2
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
@@ -65,12 +65,15 @@ def bind_as(source: str, target: str, users: int) -> int:
 
     Answers a handle on that mount, wherever it is moved.
     """
-    return _bound(source, target, _MOUNT_ATTR.pack(_MOUNT_ATTR_IDMAP | READ, 0, 0, users))
+    return _bound(source, target, _MOUNT_ATTR.pack(_MOUNT_ATTR_IDMAP | READ, 0, MS_PRIVATE, users))
 
 
 def bind_tree(source: str, target: str, attributes: int) -> None:
-    """Make `source` and all that is mounted below it appear at `target`, each with `attributes`."""
-    os.close(_bound(source, target, _MOUNT_ATTR.pack(attributes, 0, 0, 0), _AT_RECURSIVE))
+    """Make `source` and all that is mounted below it appear at `target`, each with `attributes`.
+
+    What is mounted there later does not: it would appear with attributes of its own.
+    """
+    os.close(_bound(source, target, _MOUNT_ATTR.pack(attributes, 0, MS_PRIVATE, 0), _AT_RECURSIVE))
 
 
 def _bound(source: str, target: str, attributes: bytes, recursive: int = 0) -> int:
