@@ -22,6 +22,7 @@ def test_a_port_that_is_taken_is_not_given() -> None:
         taken = set()
         for port in free_ports(50):
             listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as every server of ours does
             listener.bind(("127.0.0.1", port))
             listener.listen()
             taken.add(port)
