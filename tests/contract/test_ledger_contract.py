@@ -102,6 +102,7 @@ async def test_a_hold_that_stands_is_given_again_and_one_given_back_is_made_anew
     assert (again.amount_micros, again.state, again.create_us) == (600, HoldState.HELD, 9)
     await one(ledger, c.MoveHold(first.name, HoldState.COMMITTED))
     await one(ledger, c.MoveHold(first.name, HoldState.RELEASED))
+    await one(ledger, c.MoveHold(first.name, HoldState.COMMITTED, seen=HoldState.HELD))  # by a look that came late
     assert await refused(ledger, hold_of("p", 600)) == "HOLD_LAPSED"
     assert (await account_named(ledger)).held_micros == 0
     await assert_sound(ledger)

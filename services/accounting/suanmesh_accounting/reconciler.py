@@ -130,7 +130,7 @@ class HoldReconciler:
         if released:
             await self._tokens.drop(released)
         if moves:
-            for moved in await self._ledger.apply([MoveHold(hold.name, state) for hold, state in moves]):
+            for moved in await self._ledger.apply([MoveHold(hold.name, state, hold.state) for hold, state in moves]):
                 accepted(moved)
 
     async def _moves(self, holds: Sequence[Hold]) -> list[tuple[Hold, HoldState]]:

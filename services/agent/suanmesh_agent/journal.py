@@ -159,7 +159,9 @@ class Journal:
         return str(row[0]) if row else None
 
     def remember(self, key: str, value: str) -> None:
-        """Remember a single value."""
+        """Remember a single value; what is remembered already is not written, which a full disk would refuse."""
+        if self.fact(key) == value:
+            return
         with self.together():
             self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
 

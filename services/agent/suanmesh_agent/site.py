@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -318,14 +319,17 @@ class SiteLoops:
 
     async def _register(self, pool: str) -> None:
         """Say what the site has, until it is taken. A refusal that stays is a setting to be mended: it is logged."""
-        described = self._descriptor().SerializeToString(deterministic=True)
+        described = b""
         pauses = Pauses()
         while True:
             try:
+                described = described or self._descriptor().SerializeToString(deterministic=True)
                 signed = self.signer.sign(_DESCRIPTOR_TYPE, described)
                 await self.mesh.registry.RegisterPools(registry_pb.RegisterPoolsRequest(descriptors=[signed]))
             except Refusal as refusal:
                 log.warning("pool not registered", pool=pool, reason=refusal.reason, message=refusal.message)
+            except sqlite3.OperationalError as fault:  # such as a full disk, which ending the process would not empty
+                log.warning("pool not registered", pool=pool, reason="JOURNAL_FAULT", message=str(fault))
             else:
                 log.info("pool registered", pool=pool)
                 return

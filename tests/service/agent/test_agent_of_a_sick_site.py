@@ -6,6 +6,7 @@ import errno
 import shutil
 import sqlite3
 from collections import namedtuple
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,4 +74,16 @@ def test_what_is_wrong_is_told_and_forgotten_when_it_is_mended(tmp_path: Path, m
     clock.advance(60)
     monkeypatch.setattr(journal, "remember", broken)
     assert health.reason().code == "JOURNAL_FAULT"
+    journal.close()
+
+
+def test_what_is_remembered_already_needs_no_disk(tmp_path: Path) -> None:
+    """An agent that starts again on a full disk, at the port that it had, would end and leave its tasks alone."""
+    journal = Journal(tmp_path / "agent.db")
+    journal.remember("data_port", "4711")
+    with closing(sqlite3.connect(tmp_path / "agent.db")) as other:
+        other.execute("BEGIN IMMEDIATE")  # nobody else can write
+        journal.remember("data_port", "4711")
+        with pytest.raises(sqlite3.OperationalError):
+            journal.remember("data_port", "4712")
     journal.close()

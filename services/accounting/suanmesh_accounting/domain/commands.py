@@ -84,10 +84,14 @@ class PlaceHold(Command[Hold]):
 
 @dataclass(frozen=True, slots=True)
 class MoveHold(Command[None]):
-    """Bring a hold that is known to be there to its next state; one that is there already stays."""
+    """Bring a hold that is known to be there to its next state; one that is there already stays.
+
+    Where `seen` is given and the hold is in another state, it has been moved meanwhile: it stays, to be judged anew.
+    """
 
     name: str
     to: HoldState
+    seen: HoldState | None = None
 
 
 class Measured(NamedTuple):

@@ -117,11 +117,12 @@ def place_hold(session: Session, command: PlaceHold) -> Hold:
 
 
 def move_hold(session: Session, command: MoveHold) -> None:
-    """Bring a hold to its next state."""
+    """Bring a hold to its next state, unless it has been moved since it was seen."""
     hold = session.hold(command.name)
     if hold is None:
         raise FailedPrecondition("HOLD_LAPSED", f"no hold {command.name}", name=command.name)
-    move_on(session, hold, command.to)
+    if command.seen in (None, hold.state):
+        move_on(session, hold, command.to)
 
 
 def move_on(session: Session, hold: Hold, to: HoldState) -> Hold:
