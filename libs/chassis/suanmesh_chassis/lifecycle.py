@@ -264,7 +264,10 @@ class Lifecycle(Generic[S]):
 
 
 def _passing(failure: Exception, area: str) -> Refusal | None:
-    """What kept a service from being built, where it may be had later and is no defect."""
+    """What kept a service from being built, where it may be had later and is no defect; of a group the first such."""
+    if isinstance(failure, ExceptionGroup):
+        found = [_passing(each, area) for each in failure.exceptions]
+        return found[0] if all(found) else None
     if isinstance(failure, Unavailable):
         return failure
     return fault_of(failure, f"the store of {area}")

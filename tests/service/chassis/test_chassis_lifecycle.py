@@ -186,6 +186,7 @@ async def test_a_process_that_has_lost_its_lead_ends_its_term_and_begins_another
         (sqlite3_error("database or disk is full", sqlite3.SQLITE_FULL), "DISK_FULL"),
         (sqlite3_error("disk I/O error", sqlite3.SQLITE_IOERR_WRITE), "NOT_READY"),
         (Unavailable("NOT_READY", "etcd cannot be reached"), "NOT_READY"),
+        (ExceptionGroup("mirrors", [Unavailable("NOT_READY", "etcd cannot be reached")] * 2), "NOT_READY"),
     ],
 )
 async def test_a_process_that_cannot_begin_says_why_and_begins_later(
