@@ -86,7 +86,9 @@ class ProcessKeys:
     async def watch(
         self, prefix: str, after_revision: int, known: Mapping[str, int] | None = None
     ) -> AsyncGenerator[Events, None]:
-        """As the keyspace does; what happens while it is cut off is told afterwards."""
+        """As the keyspace does; it asks on as etcd's client does, and what happened meanwhile is told afterwards."""
+        while self._cut() and not self._dead:  # noqa: ASYNC110 - time has to pass, nobody tells
+            await asyncio.sleep(CALL_S_MAX)
         await self._reach()
         async for events in self._keys.watch(prefix, after_revision, known):
             while self._cut() or self._dead:  # noqa: ASYNC110 - time has to pass, nobody tells
