@@ -105,7 +105,7 @@ async def _quiet(node: SimulatedNode, operator: Mesh) -> list[str]:
 
 
 async def _stirring(node: SimulatedNode, operator: Mesh) -> list[str]:
-    """What has not come to rest: jobs, money, bandwidth, tokens, tasks."""
+    """What has not come to rest: jobs, money, bandwidth, tokens, usage, tasks."""
     jobs = await all_of(operator.scheduler.ListJobs, scheduler.ListJobsRequest(page_size=PAGE), "jobs")
     described = [_job(job) for job in jobs]
     found = [f"{job.name} is {job.state}: {job.reason}" for job in described if job.state not in JOB_ENDS]
@@ -115,6 +115,9 @@ async def _stirring(node: SimulatedNode, operator: Mesh) -> list[str]:
     kept = await all_of(net.ListReservations, network.ListReservationsRequest(page_size=PAGE), "reservations")
     found += [f"{each.name} is reserved" for each in kept if each.state != reservation_pb2.Reservation.STATE_RELEASED]
     found += [entry.key for entry in (await node.keys.scan(HOLDS)).entries]
+    found += [
+        f"{site}: {unsent} records of usage" for site, each in node.sites.items() if (unsent := each.unsent_usage())
+    ]
     return found + [f"{site}: {key} runs" for site, each in node.sites.items() for key in each.engine.running()]
 
 

@@ -96,6 +96,13 @@ class SiteProcess:
             path.unlink()
         kept.rename(self._journal)
 
+    def unsent_usage(self) -> int:
+        """Records of usage that accounting has not taken yet."""
+        if not self._journal.exists():
+            return 0
+        with closing(sqlite3.connect(self._journal)) as connection:
+            return int(connection.execute("SELECT COUNT(*) FROM usage_records").fetchone()[0])
+
     @property
     def _journal(self) -> Path:
         return self._folder / "agent.db"
