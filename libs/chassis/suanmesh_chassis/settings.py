@@ -56,7 +56,7 @@ class Common:
     """How long one message may take to arrive, seconds."""
     bytes_max: int = 48 * 1024 * 1024
     """Most bytes of messages in flight, of all callers together."""
-    bytes_per_caller_max: int = 12 * 1024 * 1024
+    bytes_per_caller_max: int = 8 * 1024 * 1024
     """Most bytes of messages in flight of one caller; never less than one message may have."""
     calls_max: int = 1024
     """Most calls under way that are answered once; parts are kept for agents, operators and services."""
