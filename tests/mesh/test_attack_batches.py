@@ -16,6 +16,7 @@ from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import trials
 from suanmesh_local.node import Node
 from suanmesh_sdk import Mesh
+from suanmesh_sdk.status import refusal_of
 from tests.mesh.flooding import under_attack
 
 pytestmark = [pytest.mark.mesh, pytest.mark.attack, pytest.mark.timeout(300)]
@@ -108,6 +109,8 @@ async def _circle(user: Mesh, job: job_pb2.Job, until: float, circles: Counter[s
             items = [pb.SubmitJob(job=job) for _ in range(10)]
             answer = await user.scheduler.SubmitJobs(pb.SubmitJobsRequest(items=items), timeout=10)
             for result in answer.results:
+                if result.HasField("error"):
+                    raise refusal_of(result.error)
                 await user.scheduler.CancelJob(pb.CancelJobRequest(name=result.job.name), timeout=10)
                 circles["done"] += 1
         except Refusal as refusal:
