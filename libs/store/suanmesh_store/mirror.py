@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from typing import Generic
 
+from suanmesh_store.followed import Followed
 from suanmesh_store.layout import Kind, M
 from suanmesh_store.ports import Store
 from suanmesh_store.projections import Projection, SortedNames, Tally
 from suanmesh_store.values import Batch, Changed, Held
-from suanmesh_store.work_queue import WorkQueue
 
 REMOVALS_MAX = 10_000
 """Removed documents a mirror remembers; a reader that knows less than the oldest of them reads everything anew."""
 
 
-class Mirror(Generic[M]):
+class Mirror(Followed, Generic[M]):
     """A copy of all documents of a kind, at one revision at a time. Open it with `open_mirror`, start `run` as a task.
 
     What it hands out is shared: copy a message before changing it.
@@ -26,14 +26,12 @@ class Mirror(Generic[M]):
 
     def __init__(self, store: Store, kind: Kind[M]) -> None:
         """Empty until it is loaded."""
+        super().__init__()
         self._store = store
         self._kind = kind
         self._held: dict[str, Held[M]] = {}
         self._revision = 0
         self._loaded = asyncio.Event()
-        self._moved = asyncio.Event()
-        self._queues: list[WorkQueue] = []
-        self._queues_of: dict[str, list[WorkQueue]] = {}
         self._projections: list[Projection[M]] = []
         self._order = SortedNames()
         self._since = 0
@@ -114,48 +112,13 @@ class Mirror(Generic[M]):
             async for batch in batches:
                 self._apply(batch)
 
-    async def changes(self, *, existing: bool = True) -> AsyncGenerator[str, None]:
-        """Names of what changed, for one consumer; begins with all there are unless told otherwise.
-
-        It tells where to look, not what happened: several changes of one document may come as one.
-        """
-        queue = WorkQueue(self._order.after() if existing else ())
-        self._queues.append(queue)
-        try:
-            while True:
-                yield await queue.take()
-        finally:
-            self._queues.remove(queue)
-
-    @contextmanager
-    def following(self, queue: WorkQueue | None = None) -> Iterator[WorkQueue]:
-        """What changes from now on, for a consumer that first reads what there is and that ends one day.
-
-        One that follows several mirrors gives its own `queue` to each.
-        """
-        queue = WorkQueue() if queue is None else queue
-        self._queues.append(queue)
-        try:
-            yield queue
-        finally:
-            self._queues.remove(queue)
-
-    @contextmanager
-    def following_one(self, name: str) -> Iterator[WorkQueue]:
-        """As `following`, of one document: however many follow others, a change wakes only who waits for it."""
-        queue = WorkQueue()
-        self._queues_of.setdefault(name, []).append(queue)
-        try:
-            yield queue
-        finally:
-            self._queues_of[name].remove(queue)
-            if not self._queues_of[name]:
-                del self._queues_of[name]
+    def changes(self, *, existing: bool = True) -> AsyncGenerator[str, None]:
+        """Names of what changed, for one consumer; begins with all there are unless told otherwise."""
+        return self._names(self._order.after if existing else tuple)
 
     async def wait_for(self, revision: int) -> None:
         """Wait until a write of its kind at this revision is seen, so that one reads what one wrote."""
-        while self._revision < revision:
-            await self._moved.wait()
+        await self._until(lambda: self._revision >= revision)
 
     def _apply(self, batch: Batch[M]) -> None:
         for change in batch.changes:
@@ -173,14 +136,7 @@ class Mirror(Generic[M]):
         self._keep(changes)
         for projection in self._projections:
             projection.apply(changes)
-        names = [change.name for change in changes]
-        for queue in self._queues:
-            queue.add(names)
-        for name in names if self._queues_of else ():
-            for queue in self._queues_of.get(name, ()):
-                queue.add((name,))
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+        self._tell([change.name for change in changes])
 
     def _keep(self, changes: Sequence[Changed[M]]) -> None:
         last = {change.name: change.held for change in changes}

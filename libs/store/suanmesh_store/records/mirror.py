@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Generic
 
 import structlog
 
 from suanmesh_kernel.refusals import Refusal
+from suanmesh_store.followed import Followed
 from suanmesh_store.layout import M
 from suanmesh_store.records.kinds import Index, RecordKind
 from suanmesh_store.records.ports import Records
 from suanmesh_store.records.values import Commit, Record
-from suanmesh_store.work_queue import WorkQueue
 
 log = structlog.get_logger()
 
@@ -27,7 +26,7 @@ RecordChange = tuple[str, Record[M] | None]
 """A name, and the record as it stands now, in the index or not; None where it was removed."""
 
 
-class RecordMirror(Generic[M]):
+class RecordMirror(Followed, Generic[M]):
     """A copy of the records of a kind that stand in an index. Open it with `open_record_mirror`, start `run` as a task.
 
     What this process writes it shows before the writer goes on; what others write it learns of from the feed. Names of
@@ -36,17 +35,15 @@ class RecordMirror(Generic[M]):
 
     def __init__(self, records: Records, kind: RecordKind[M], index: Index[M]) -> None:
         """Empty until it is loaded."""
+        super().__init__()
         self._records = records
         self._kind = kind
         self._index = index
         self._held: dict[str, Record[M]] = {}
         self._sequence = 0
         self._reading = asyncio.Lock()
-        self._moved = asyncio.Event()
         self._later: list[Commit] = []
         """What was written while the feed was read: it may follow upon that."""
-        self._queues: list[WorkQueue] = []
-        self._queues_of: dict[str, list[WorkQueue]] = {}
         self._projections: list[Callable[[Sequence[RecordChange[M]]], None]] = []
         records.tell(self._follow)
 
@@ -72,30 +69,9 @@ class RecordMirror(Generic[M]):
         projection([(name, record) for name, record in self._held.items()])
         self._projections.append(projection)
 
-    async def changes(self) -> AsyncGenerator[str, None]:
-        """Names of what changed, for one consumer; begins with all there are.
-
-        It tells where to look, not what happened: several changes of one record may come as one.
-        """
-        queue = WorkQueue(self._held)
-        self._queues.append(queue)
-        try:
-            while True:
-                yield await queue.take()
-        finally:
-            self._queues.remove(queue)
-
-    @contextmanager
-    def following_one(self, name: str) -> Iterator[WorkQueue]:
-        """What changes of one record from now on, in the index or not."""
-        queue = WorkQueue()
-        self._queues_of.setdefault(name, []).append(queue)
-        try:
-            yield queue
-        finally:
-            self._queues_of[name].remove(queue)
-            if not self._queues_of[name]:
-                del self._queues_of[name]
+    def changes(self) -> AsyncGenerator[str, None]:
+        """Names of what changed, for one consumer; begins with all there are."""
+        return self._names(lambda: self._held)
 
     async def run(self) -> None:
         """Follow all changes until cancelled; where it is refused it asks again."""
@@ -112,8 +88,7 @@ class RecordMirror(Generic[M]):
 
     async def reached(self, sequence: int) -> None:
         """Wait until every change up to a sequence is shown."""
-        while self._sequence < sequence:
-            await self._moved.wait()
+        await self._until(lambda: self._sequence >= sequence)
 
     async def load(self) -> None:
         """Read everything there is."""
@@ -167,14 +142,7 @@ class RecordMirror(Generic[M]):
                 self._held.pop(name, None)
         for projection in self._projections:
             projection(changes)
-        names = [name for name, _ in changes]
-        for queue in self._queues:
-            queue.add(names)
-        for name in names if self._queues_of else ():
-            for queue in self._queues_of.get(name, ()):
-                queue.add((name,))
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+        self._tell([name for name, _ in changes])
 
 
 async def open_record_mirror(records: Records, kind: RecordKind[M], index: Index[M]) -> RecordMirror[M]:
