@@ -1,7 +1,7 @@
 """Clearing up after placements that have ended: best effort, and tried again until it is done.
 
 What is to be removed is read off the disk, so that nothing is forgotten over a restart: working folders of placements
-that the journal does not hold and that run no more, and the logs of the oldest.
+that are not held and that run no more, and the logs of the oldest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from functools import partial
 
 import structlog
 
-from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Engine
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
@@ -32,9 +31,15 @@ class Clearing:
     """Removes what ended placements leave behind, beside everything else."""
 
     def __init__(
-        self, journal: Journal, engine: Engine, clock: Clock, *, pause_s: float = PAUSE_S, again_s: float = AGAIN_S
+        self,
+        held: Callable[[], set[str]],
+        engine: Engine,
+        clock: Clock,
+        *,
+        pause_s: float = PAUSE_S,
+        again_s: float = AGAIN_S,
     ) -> None:
-        self._journal = journal
+        self._held = held
         self._engine = engine
         self._backoff = FailureBackoff("clear up placement", clock)
         self._pause_s = pause_s
@@ -58,7 +63,7 @@ class Clearing:
                 continue
 
     async def _clear(self) -> None:
-        kept = {last(name) for name, _, _ in self._journal.placements()}
+        kept = {last(name) for name in self._held()}
         for placement in self._engine.idle_placements():
             if placement not in kept:
                 await self._backoff.run(placement, partial(self._drop, placement, self._engine.forget_work))

@@ -71,7 +71,9 @@ class Placements:
         self._scheduler = scheduler
         self._journal = journal
         self._steps = steps
-        self._clearing = Clearing(journal, engine, clock)
+        self._clearing = Clearing(self._held, engine, clock)
+        self._told = asyncio.Event()
+        """The mesh has said once which placements there are: what is neither theirs nor in the journal is nobody's."""
         self._taking = FailureBackoff("take placement", clock)
         self._carrying = FailureBackoff("carry placement", clock)
         self._winding_up = FailureBackoff("wind up placement", clock, pause_max_s=WIND_UP_PAUSE_S_MAX)
@@ -81,7 +83,7 @@ class Placements:
     async def run(self) -> None:
         """Take up what was begun, then follow the mesh for good."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._clearing.run())
+            tasks.create_task(self._clear_up())
             for name, message, _ in self._journal.placements():
                 await self._taking.run(name, partial(self._take_up, message, tasks))
 
@@ -90,12 +92,21 @@ class Placements:
                     await self._taking.run(placement.name, partial(self._look_at, placement, tasks))
                 if batch.snapshot:
                     await self._taking.run(_SNAPSHOT, partial(self._let_go, {each.name for each in batch.placements}))
+                    self._told.set()
 
             await follow("WatchPlacements", lambda: self._scheduler.watch_placements(self._site), take)
 
     def taken(self, *, but: str = "") -> Capacity:
         """What the placements that are held here take together."""
         return taken_capacity(self._journal, but=but)
+
+    async def _clear_up(self) -> None:
+        """A journal that was set back knows less than the mesh of what has still to be delivered from here."""
+        await self._told.wait()
+        await self._clearing.run()
+
+    def _held(self) -> set[str]:
+        return {name for name, _, _ in self._journal.placements()} | self._carried.keys()
 
     async def _take_up(self, message: bytes, tasks: asyncio.TaskGroup) -> None:
         self._carry(placement_pb2.Placement.FromString(message), tasks)

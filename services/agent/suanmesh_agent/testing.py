@@ -114,6 +114,7 @@ class FakeSite:
         self.accounting = FakeAccounting()
         self.run_for_s = 3600.0
         """What an agent is permitted at its start."""
+        self._rng = seeded_rng(1)
 
     @asynccontextmanager
     async def agent(self, kind: type[Journal] = Journal) -> AsyncIterator[Journal]:
@@ -129,7 +130,7 @@ class FakeSite:
             runtime_path=(Path(sys.prefix) / "bin",),
             permission=self.permission.path,
         )
-        meter = Meter(site, journal, self.accounting, PlainSigner(), clock, seeded_rng(1))
+        meter = Meter(site, journal, self.accounting, PlainSigner(), clock, self._rng)
         self.delivery = Delivery(site, self.transport, self.engine, journal, self.replicas, Turns())
         steps = Steps(
             offers=FakeOffers(journal),

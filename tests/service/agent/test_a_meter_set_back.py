@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.type.v1 import money_pb2
 from suanmesh_agent.domain.metering import Allotment, amounts
 from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.engines.process.engine import ProcessEngine
+from suanmesh_agent.task_run import until_over
 from suanmesh_agent.testing import FakeSite, State, a_placement
 
 BURN = "import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\n"
@@ -33,14 +36,24 @@ class Restored:
             for name in names:
                 await self.ended(name)
 
-    def begin(self, name: str, seconds: float) -> None:
-        placement = a_placement(BURN.format(seconds=seconds), name)
+    def begin(self, name: str, seconds: float, until: Path | None = None) -> None:
+        """A task that burns, and then goes on for as long as the file `until` is missing."""
+        code = BURN.format(seconds=seconds)
+        if until is not None:
+            code += f"import pathlib\nwhile not pathlib.Path({str(until)!r}).exists(): time.sleep(0.01)\n"
+        placement = a_placement(code, name)
         placement.job, placement.work.ask.memory_bytes = name.replace("placements/", "jobs/"), 2**26
         self.world.scheduler.put(placement)
 
     async def ended(self, name: str) -> None:
         await self.world.scheduler.reported(name, State.STATE_DELIVERING)
         await self.world.accounting.has(lambda record: record.placement == name and record.final)
+
+    async def let_end(self, name: str, gate: Path) -> None:
+        """Let the task end while no agent is there."""
+        gate.touch()  # noqa: ASYNC240 - one local file
+        with closing(ProcessEngine(self.world.folder / "tasks", sandbox=None, cgroups=None, runtime_path=())) as engine:
+            await until_over(engine, [TaskKey(name.removeprefix("placements/"), 0)])
 
     def keep_copy(self) -> None:
         """As a backup does it, also of an agent that runs."""
@@ -158,15 +171,23 @@ async def test_a_job_the_copy_knows_nothing_of_is_ended_and_charged_once(site: R
     await site.require_charged_once("placements/before", "placements/forgotten")
 
 
-async def test_a_job_that_had_only_just_begun_goes_on_and_is_charged_once(site: Restored) -> None:
-    """The mesh has not heard yet that it runs, and the restored journal knows nothing of it: it is found running."""
+@pytest.mark.parametrize("ended", [False, True], ids=["it runs on", "it ended meanwhile"])
+async def test_a_job_that_had_only_just_begun_is_delivered_and_charged_once(site: Restored, ended: bool) -> None:
+    """The mesh has not heard yet that it runs, and the restored journal knows nothing of it; it is found all the same.
+
+    What it made was cleared up as nobody's where it had ended before the mesh named it.
+    """
+    gate = site.world.folder / "gate"
     await site.runs("placements/before")
     site.keep_copy()
     async with site.world.agent():
-        site.begin("placements/begun", 1.5)
+        site.begin("placements/begun", 0.5, until=gate)
         await site.world.accounting.has(lambda record: record.placement == "placements/begun")
+    if ended:
+        await site.let_end("placements/begun", gate)
     site.world.scheduler.placements["placements/begun"].state = State.STATE_ACCEPTED
     site.bring_back()
     async with site.world.agent():
+        gate.touch()
         await site.ended("placements/begun")
     await site.require_charged_once("placements/before", "placements/begun")
