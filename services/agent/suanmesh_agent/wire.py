@@ -7,12 +7,14 @@ from pathlib import Path
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
+from suanmesh_agent.domain.endings import reason_of
 from suanmesh_agent.domain.metering import Allotment
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec
 from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.domain.work import Work
 from suanmesh_kernel.names import last
 from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_sdk.state_reasons import reason_to
 
 
 def work_from(placement: placement_pb2.Placement) -> Work:
@@ -76,7 +78,9 @@ def _variables(work: placement_pb2.Work, index: int) -> dict[str, str]:
 
 def result_to(index: int, look: TaskLook) -> placement_pb2.TaskResult:
     """What became of one task."""
-    result = placement_pb2.TaskResult(index=index, failure=failure_of(look))
+    result = placement_pb2.TaskResult(index=index)
+    if look.over and not look.succeeded:
+        result.state_reason.CopyFrom(reason_to(reason_of(index, look)))
     if look.exit_status is not None:
         result.exit_status = look.exit_status
     if look.start_time is not None:
@@ -84,15 +88,6 @@ def result_to(index: int, look: TaskLook) -> placement_pb2.TaskResult:
     if look.end_time is not None:
         result.end_time.FromDatetime(look.end_time)
     return result
-
-
-def failure_of(look: TaskLook) -> str:
-    """Code of what went wrong with a task; empty when nothing did, or nothing has yet."""
-    if not look.over or look.succeeded:
-        return ""
-    if look.failure:
-        return look.failure
-    return "EXIT_STATUS" if look.exit_status else "TASK_LOST"
 
 
 def ticket_from(message: transfer_pb2.TransferTicket) -> Ticket:

@@ -14,7 +14,8 @@ PAYLOAD_BYTES_MAX = DOCUMENT_BYTES_MAX - 512
 REASON_BYTES_MAX = 256
 STEP_BYTES_MAX = 112
 """Of a reason in a job's history."""
-FAILURE_BYTES_MAX = 64
+TASK_REASON_BYTES_MAX = 80
+"""Of a reason of one task."""
 HISTORY_MAX = 30
 HISTORY_SURE = 6
 """Steps of its history that every job has room for."""
@@ -26,11 +27,6 @@ SOURCE_BYTES = 250
 TRANSFER_BYTES = 46
 FIXED_BYTES = 900
 """The other fields that are written after a job was submitted."""
-
-
-def clipped(text: str, most: int) -> str:
-    """The beginning of a text, at most so many bytes of UTF-8."""
-    return text.encode()[:most].decode(errors="ignore")
 
 
 def bound_job(job: job_pb2.Job) -> None:
@@ -46,7 +42,7 @@ def bound_placement(placement: placement_pb2.Placement) -> None:
     """Shorten reasons, and leave out tasks until the placement fits: those that ended well, then the last."""
     shorten(placement.state_reason, REASON_BYTES_MAX)
     for task in placement.tasks:
-        task.failure = clipped(task.failure, FAILURE_BYTES_MAX)
+        shorten(task.state_reason, TASK_REASON_BYTES_MAX)
     if placement.ByteSize() > PAYLOAD_BYTES_MAX:
         telling = [task for task in placement.tasks if not _well(task)]
         del placement.tasks[:]
@@ -88,4 +84,4 @@ def _size(job: job_pb2.Job, field: str) -> int:
 
 
 def _well(task: placement_pb2.TaskResult) -> bool:
-    return task.HasField("exit_status") and task.exit_status == 0 and not task.failure
+    return task.HasField("exit_status") and task.exit_status == 0 and not task.state_reason.code

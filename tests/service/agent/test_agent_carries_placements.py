@@ -16,6 +16,7 @@ from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh.type.v1 import money_pb2
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.testing import FakeSite, State, a_placement
+from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_sdk.state_reasons import reason_from
 
 NAME = "placements/p1"
@@ -144,7 +145,7 @@ async def test_one_failed_task_of_a_gang_stops_the_others(world: FakeSite) -> No
     async with world.agent():
         report = await world.scheduler.reported(NAME, State.STATE_FAILED)
     assert told(report) == "EXIT_STATUS (exit_status 5, task 1)"
-    assert [task.failure for task in report.tasks] == ["CANCELLED", "EXIT_STATUS"]
+    assert [task.state_reason.code for task in report.tasks] == ["CANCELLED", "EXIT_STATUS"]
 
 
 async def test_a_failed_task_leaves_the_others_their_results_where_they_keep_going(world: FakeSite) -> None:
@@ -159,7 +160,8 @@ async def test_a_failed_task_leaves_the_others_their_results_where_they_keep_goi
         results = {path.parent.name: path.read_text() for path in made.rglob("n")}
     assert told(report) == "EXIT_STATUS (exit_status 1, failed 1, task 1, tasks 3)"
     assert list(report.output_datasets) == ["datasets/j1-result", "datasets/j1-log"]
-    assert [(task.exit_status, task.failure) for task in report.tasks] == [(0, ""), (1, "EXIT_STATUS"), (0, "")]
+    failed = StateReason("EXIT_STATUS", {"task": "1", "exit_status": "1"})
+    assert [reason_from(task.state_reason) for task in report.tasks] == [NO_REASON, failed, NO_REASON]
     assert results == {"task-0": "0", "task-2": "2"}
 
 

@@ -292,11 +292,14 @@ async def test_a_list_of_jobs(oracle: Any, run: Run) -> None:
 
 async def test_the_tasks_of_a_job(oracle: Any, run: Run) -> None:
     """Of a thousand tasks somebody looks for the one that failed."""
-    failed = TaskResult(index=1, exit_status=3, failure="EXIT_STATUS")
+    failed = TaskResult(index=1, exit_status=3)
+    failed.state_reason.code = "EXIT_STATUS"
+    failed.state_reason.facts.update(task="1", exit_status="3")
     oracle.answers["GetJob"] = Job(name="jobs/x", placement="placements/p")
     oracle.answers["GetPlacement"] = Placement(tasks=[TaskResult(index=0, exit_status=0), failed])
     lines = (await run("job", "tasks", "x")).stdout.splitlines()
-    assert [line.split() for line in lines[1:]] == [["0", "0"], ["1", "3", "EXIT_STATUS"]]
+    assert lines[1].split() == ["0", "0"]
+    assert lines[2].split(maxsplit=2) == ["1", "3", "EXIT_STATUS: Task 1 ended with status 3; read its log"]
     oracle.answers["GetJob"].task.parameters.add(name="SEED", values=["5", "8"])
     lines = (await run("job", "tasks", "x")).stdout.splitlines()
     assert [line.split()[-1] for line in lines] == ["PARAMETERS", "SEED=5", "SEED=8"]

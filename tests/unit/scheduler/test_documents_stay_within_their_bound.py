@@ -17,12 +17,12 @@ from suanmesh_scheduler.bounding import (
     PAYLOAD_BYTES_MAX,
     REFUSALS_MAX,
     bound_placement,
-    clipped,
     require_size,
 )
 from suanmesh_scheduler.checking import require_valid
 from suanmesh_scheduler.domain.fitting import HOSTS_MAX
 from suanmesh_scheduler.domain.states import JobState, PlacementState
+from suanmesh_sdk import state_reasons
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LONG = "x" * 63
@@ -84,7 +84,7 @@ def placed(job: job_pb2.Job) -> placement_pb2.Placement:
         )
     )  # fmt: skip
     for index in range(count):
-        task = placement.tasks.add(index=index, exit_status=1, failure="OUT_OF_MEMORY" * 20)
+        task = placement.tasks.add(index=index, exit_status=1, state_reason=state_reasons.reason_to(LONG_REASON))
         task.start_time.FromDatetime(NOW)
         task.end_time.FromDatetime(NOW)
     wire.set_placement_state(placement, PlacementState.FAILED, LONG_REASON, NOW, ended=True)
@@ -136,11 +136,6 @@ def test_of_a_thousand_tasks_those_that_failed_are_kept() -> None:
         placement.tasks[-1].end_time.FromDatetime(NOW)
     bound_placement(placement)
     assert [(task.index, task.exit_status) for task in placement.tasks] == [(777, 3)]
-
-
-def test_text_is_cut_between_characters() -> None:
-    """Half a Chinese character is no text at all, and nothing can read the document any more."""
-    assert clipped("原因原因", 7) == "原因"
 
 
 def _with(change: Callable[[job_pb2.Job], object]) -> job_pb2.Job:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 TASK_COLUMNS: output.Columns = (
     ("TASK", lambda task: str(task.index)),
     ("EXIT", lambda task: str(task.exit_status) if task.HasField("exit_status") else ""),
-    ("FAILURE", lambda task: task.failure),
     ("STARTED", lambda task: units.moment(task.start_time)),
     ("ENDED", lambda task: units.moment(task.end_time)),
 )
@@ -115,9 +114,9 @@ async def tasks(session: Session, name: str) -> None:
                 GetPlacementRequest(name=found.placement), timeout=session.timeout_s
             )
             results = list(placed.tasks)
-    columns = TASK_COLUMNS
+    columns = (*TASK_COLUMNS, ("BECAUSE", lambda task: because(task.state_reason, session.lang)))
     if found.task.parameters:
-        columns = (*TASK_COLUMNS, ("PARAMETERS", partial(_values, list(found.task.parameters))))
+        columns = (*columns, ("PARAMETERS", partial(_values, list(found.task.parameters))))
     output.show_list(session.output, "tasks", results, columns)
 
 

@@ -49,14 +49,15 @@ def ending(looks: Sequence[TaskLook], *, stop_requested: bool, keep_going: bool 
     well = tuple(index for index, look in enumerate(looks) if look.succeeded)
     if not failed:
         return Ending(delivered=well)
-    reason = _reason(*min(failed, key=lambda pair: (pair[1].failure == "CANCELLED", pair[0])))
+    reason = reason_of(*min(failed, key=lambda pair: (pair[1].failure == "CANCELLED", pair[0])))
     if not keep_going or reason.code in _OF_THE_SITE:
         return Ending(reason)
     counted = {**reason.facts, "failed": str(len(failed)), "tasks": str(len(looks))}
     return Ending(StateReason(reason.code, counted), delivered=well)
 
 
-def _reason(index: int, look: TaskLook) -> StateReason:
+def reason_of(index: int, look: TaskLook) -> StateReason:
+    """Why one task did not do what it should."""
     task = {"task": str(index)}
     if look.failure:
         return StateReason(look.failure, task)

@@ -436,13 +436,11 @@ class TaskResult(message.Message):
     EXIT_STATUS_FIELD_NUMBER: builtins.int
     START_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
-    FAILURE_FIELD_NUMBER: builtins.int
+    STATE_REASON_FIELD_NUMBER: builtins.int
     index: builtins.int
     """Index from 0."""
     exit_status: builtins.int
     """Exit status; absent while it runs, 128 + signal when a signal ended it."""
-    failure: builtins.str
-    """Why it failed, such as `OUT_OF_MEMORY` or `TIMED_OUT`; empty when it did not."""
     @builtins.property
     def start_time(self) -> timestamp_pb2.Timestamp:
         """When it started."""
@@ -451,6 +449,10 @@ class TaskResult(message.Message):
     def end_time(self) -> timestamp_pb2.Timestamp:
         """When it ended."""
 
+    @builtins.property
+    def state_reason(self) -> state_reason_pb2.StateReason:
+        """Why it failed, such as `OUT_OF_MEMORY` or `EXIT_STATUS`; says nothing of a task that did not."""
+
     def __init__(
         self,
         *,
@@ -458,11 +460,11 @@ class TaskResult(message.Message):
         exit_status: builtins.int | None = ...,
         start_time: timestamp_pb2.Timestamp | None = ...,
         end_time: timestamp_pb2.Timestamp | None = ...,
-        failure: builtins.str = ...,
+        state_reason: state_reason_pb2.StateReason | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_exit_status", b"_exit_status", "end_time", b"end_time", "exit_status", b"exit_status", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_exit_status", b"_exit_status", "end_time", b"end_time", "exit_status", b"exit_status", "start_time", b"start_time", "state_reason", b"state_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_exit_status", b"_exit_status", "end_time", b"end_time", "exit_status", b"exit_status", "failure", b"failure", "index", b"index", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_exit_status", b"_exit_status", "end_time", b"end_time", "exit_status", b"exit_status", "index", b"index", "start_time", b"start_time", "state_reason", b"state_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_status: _TypeAlias = typing.Literal["exit_status"]  # noqa: Y015
     _WhichOneofArgType__exit_status: _TypeAlias = typing.Literal["_exit_status", b"_exit_status"]  # noqa: Y015
