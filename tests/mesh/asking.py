@@ -215,6 +215,7 @@ ROWS: dict[str, Row] = {
     "GetAccount": lambda w, who: accounting.GetAccountRequest(name="accounts/demo"),
     "ListAccounts": lambda w, who: accounting.ListAccountsRequest(page_size=1000),
     "CreditAccount": lambda w, who: accounting.CreditAccountRequest(name="accounts/demo", amount_micros=1),
+    "CloseAccount": lambda w, who: accounting.CloseAccountRequest(name="accounts/operator-funding-cny"),
     "PublishPriceBook": lambda w, who: accounting.PublishPriceBookRequest(
         price_book_id="made",
         price_book=price_book_pb2.PriceBook(
@@ -231,6 +232,7 @@ ROWS: dict[str, Row] = {
     "RecordUsage": _usage,
     "GetMeteringState": lambda w, who: accounting.GetMeteringStateRequest(works=[w.job.placement]),
     "GetBill": lambda w, who: accounting.GetBillRequest(account="accounts/demo"),
+    "SummarizeCharges": lambda w, who: accounting.SummarizeChargesRequest(account="accounts/demo", group_by=1),
     "ListUsage": lambda w, who: accounting.ListUsageRequest(page_size=100),
     "ListPostings": lambda w, who: accounting.ListPostingsRequest(),
     "ListHolds": lambda w, who: accounting.ListHoldsRequest(page_size=100),

@@ -13,13 +13,13 @@ from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.prices import compute_lines, transfer_lines
 from suanmesh_accounting.ports import LedgerReads
 from suanmesh_accounting.settings import AccountingSettings
+from suanmesh_accounting.summing import period_of, summarized
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, Refusal
 from suanmesh_sdk.status import status_of
 
-FAR_US = 2**62
 QUOTES_MAX = 1000
 
 
@@ -44,8 +44,9 @@ class AccountingReads:
         return pb.ListAccountsResponse(accounts=accounts, next_page_token=page.next_page_token)
 
     async def ListPriceBooks(self, request: pb.ListPriceBooksRequest, call: Call) -> pb.ListPriceBooksResponse:
-        cut = q.cut_of(request.page_size, request.page_token, f"{call.method} {request.all_versions}")
-        page = await self._ledger.page(q.Books(cut, request.all_versions))
+        scope = f"{call.method} {request.all_versions} {request.price_book}"
+        cut = q.cut_of(request.page_size, request.page_token, scope)
+        page = await self._ledger.page(q.Books(cut, request.all_versions, request.price_book))
         books = [wire.book_message(book.document, book.version) for book in page.items]
         return pb.ListPriceBooksResponse(price_books=books, next_page_token=page.next_page_token)
 
@@ -56,8 +57,7 @@ class AccountingReads:
         return pb.QuoteBatchResponse(results=[_quoted(books, ask, expire_time) for ask in request.items])
 
     async def GetBill(self, request: pb.GetBillRequest, call: Call) -> usage_pb2.Bill:
-        start = wire.checked_us(request.start_time, "start_time") if request.HasField("start_time") else 0
-        end = wire.checked_us(request.end_time, "end_time") if request.HasField("end_time") else FAR_US
+        start, end = period_of(request)
         scope = f"{call.method} {request.account} {request.job} {start} {end}"
         cut = q.cut_of(request.page_size or pages.PAGE_SIZE_MAX, request.page_token, scope)
         bill = await self._ledger.page(q.Bill(cut, request.account, _own_party(call), request.job, start, end))
@@ -69,6 +69,9 @@ class AccountingReads:
             held_micros=bill.held_micros,
             next_page_token=bill.charges.next_page_token,
         )
+
+    async def SummarizeCharges(self, request: pb.SummarizeChargesRequest, call: Call) -> pb.SummarizeChargesResponse:
+        return await summarized(self._ledger, request, call, _own_party(call))
 
     async def ListUsage(self, request: pb.ListUsageRequest, call: Call) -> pb.ListUsageResponse:
         cut = q.cut_of(request.page_size, request.page_token, f"{call.method} {call.party} {request.job}")

@@ -71,6 +71,11 @@ class AccountingService(AccountingReads):
         command = c.CreditAccount(request.name, request.amount_micros, entry, OPERATOR, self._now_us())
         return await self._once(call, command, wire.account_to)
 
+    async def CloseAccount(self, request: pb.CloseAccountRequest, call: Call) -> account_pb2.Account:
+        entry = f"closures/{sortable_id(self._clock.now(), self._rng)}"
+        command = c.CloseAccount(request.name, entry, OPERATOR, self._now_us())
+        return await self._once(call, command, wire.account_to)
+
     async def PublishPriceBook(self, request: pb.PublishPriceBookRequest, call: Call) -> price_book_pb2.PriceBook:
         book = price_book_pb2.PriceBook()
         book.CopyFrom(request.price_book)

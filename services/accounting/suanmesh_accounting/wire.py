@@ -60,6 +60,7 @@ def account_to(account: Account) -> account_pb2.Account:
         balance_micros=account.balance_micros,
         held_micros=account.held_micros,
         create_time=timestamp(account.create_us),
+        close_time=timestamp(account.close_us) if account.close_us else None,
     )
 
 

@@ -16,7 +16,15 @@ from suanmesh_chassis import Call
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.names import checked_id
-from suanmesh_kernel.refusals import AlreadyExists, NotFound, PermissionDenied, Refusal, ResourceExhausted, is_final
+from suanmesh_kernel.refusals import (
+    AlreadyExists,
+    FailedPrecondition,
+    NotFound,
+    PermissionDenied,
+    Refusal,
+    ResourceExhausted,
+    is_final,
+)
 from suanmesh_scheduler.bounding import require_size
 from suanmesh_scheduler.checking import fill_in, require_deadline, require_names, require_valid
 from suanmesh_scheduler.domain.admission import Bounds, Pace
@@ -217,10 +225,15 @@ def _party_of(
     datasets: Mapping[str, dataset_pb2.Dataset | Refusal],
     call: Call,
 ) -> str:
-    """Whose job it is. Raises what its account or an input was refused with, PermissionDenied, NotFound."""
+    """Whose job it is. Raises what its account or an input was refused with, PermissionDenied, NotFound,
+    FailedPrecondition.
+    """
     account = found(accounts[job.account])
     if account.party != call.party and not call.is_("operator"):
         raise PermissionDenied("NOT_OWNER", f"{job.account} is not an account of {call.party}", name=job.account)
+    if account.HasField("close_time"):
+        closed = f"{job.account} is closed"
+        raise FailedPrecondition("ACCOUNT_CLOSED", closed, name=job.account)
     for part in job.inputs:
         if found(datasets[part.dataset]).party != account.party:
             message = f"there is no dataset {part.dataset}"

@@ -15,14 +15,23 @@ from sqlalchemy import create_engine, inspect
 from suanmesh.accounting.v1.usage_pb2 import Charge, UsageRecord
 from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_accounting.domain.commands import ExpireUsage, Recorded, RecordUsage, SignedBatch
-from suanmesh_accounting.domain.queries import AccountNamed, Bill, Cut, Postings, StandingHolds, Usage
+from suanmesh_accounting.domain.queries import (
+    AccountNamed,
+    Bill,
+    ChargeGroup,
+    Cut,
+    Postings,
+    StandingHolds,
+    SummedCharges,
+    Usage,
+)
 from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.settings import AccountingSettings
 from suanmesh_accounting.wire import measured_from
 from suanmesh_chassis.signing import verify
 from suanmesh_store.soundness import StoreCorrupt
 
-FIRST, THIRD = ((Path(__file__).parent / f"ledger_of_version_{number}.sql").read_text() for number in (1, 3))
+FIRST, THIRD, FOURTH = ((Path(__file__).parent / f"ledger_of_version_{number}.sql").read_text() for number in (1, 3, 4))
 SITE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32))).public_key().public_bytes_raw()
 """Of the site whose usage is in the third."""
 ALL = Cut(100, "", "")
@@ -93,7 +102,25 @@ async def test_usage_goes_on_in_an_old_ledger(tmp_path: Path) -> None:
     await ledger.close()
 
 
-@pytest.mark.parametrize("old", [FIRST, THIRD], ids=["1", "3"])
+@pytest.mark.parametrize("old", [THIRD, FOURTH], ids=["3", "4"])
+async def test_what_was_charged_before_is_summed_with_the_rest(tmp_path: Path, old: str) -> None:
+    """The report of a year in which the program was brought up to date must have both halves of it."""
+    with edited(tmp_path / "old") as connection:
+        connection.executescript(old)
+    ledger = open_ledger(f"sqlite:///{tmp_path}/old")
+    bill = await ledger.page(Bill(ALL, "accounts/acme", "", "", 0, 2**62))
+    charges = [Charge.FromString(document) for document in bill.charges.items]
+    assert bill.total_micros == sum(charge.amount_micros for charge in charges) == 100
+    for group, key in ((ChargeGroup.SITE, "sites/a"), (ChargeGroup.METER, 1)):
+        summed = await ledger.page(SummedCharges(ALL, "accounts/acme", "", group, 0, 2**62, 0))
+        [one] = summed.sums.items
+        waived = sum(charge.waived_micros for charge in charges)
+        assert (one.key, one.charges, one.amount_micros, one.waived_micros) == (key, len(charges), 100, waived)
+    assert (await ledger.page(AccountNamed("accounts/acme"))).close_us == 0
+    await ledger.close()
+
+
+@pytest.mark.parametrize("old", [FIRST, THIRD, FOURTH], ids=["1", "3", "4"])
 async def test_an_old_ledger_becomes_like_a_new_one(tmp_path: Path, old: str) -> None:
     """A table or index that only new ledgers have is missed at night, by one customer."""
     with edited(tmp_path / "old") as connection:

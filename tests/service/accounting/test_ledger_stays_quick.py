@@ -48,7 +48,9 @@ async def test_what_is_over_costs_nothing(tmp_path: Path, look_up: Callable[[Con
     engine = create_engine(url)
     with engine.begin() as c:
         account = {"name": "accounts/a", "party": "parties/a", "currency": "CNY", "kind": "CONSUMER"}
-        c.execute(insert(t.accounts), account | {"balance_micros": 100, "held_micros": 21, "create_us": 1})
+        c.execute(
+            insert(t.accounts), account | {"balance_micros": 100, "held_micros": 21, "create_us": 1, "close_us": 0}
+        )
         c.execute(insert(t.holds), [_hold(number, HoldState.HELD) for number in range(3)])
         c.execute(insert(t.usage), [_usage(number) for number in range(3)])
         young = _work(c, look_up)

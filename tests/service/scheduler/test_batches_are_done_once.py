@@ -25,6 +25,7 @@ from suanmesh_scheduler.record_kinds import JOBS
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.submitting import Submitting
 from suanmesh_scheduler.testing import FakePeers
+from suanmesh_sdk.status import refusal_of
 from suanmesh_store import AlreadyAnswered, IdempotencyKey, MemoryStore
 from suanmesh_store.records import MemoryRecords, Records
 
@@ -74,6 +75,13 @@ async def test_a_final_answer_stays(scheduler: Any, job_of: JobOf) -> None:
     scheduler.peers.accounts["accounts/later"] = account_pb2.Account(name=job.account, party="parties/acme")
     assert await scheduler.submit_raw(job, "", request_id="once") == first
     assert first.results[0].error.code == code_pb2.NOT_FOUND
+
+
+async def test_a_job_on_a_closed_account_is_refused_at_once(scheduler: Any, job_of: JobOf) -> None:
+    """It would wait for ever for money that was paid out."""
+    scheduler.peers.accounts["accounts/a"].close_time.GetCurrentTime()
+    answer = await scheduler.submit_raw(job_of(), "", request_id="closed")
+    assert refusal_of(answer.results[0].error).reason == "ACCOUNT_CLOSED"
 
 
 async def test_a_batch_of_the_largest_jobs_has_room(scheduler: Any, job_of: JobOf) -> None:

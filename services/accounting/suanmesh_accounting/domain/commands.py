@@ -49,6 +49,20 @@ class CreditAccount(Command[Account]):
 
 
 @dataclass(frozen=True, slots=True)
+class CloseAccount(Command[Account]):
+    """Pay out what an account has left, against the funding account of its currency, and close it for good.
+
+    Refused with NotFound (`ACCOUNT_UNKNOWN`), InvalidArgument (`FIELD_INVALID`: a funding account), and
+    FailedPrecondition (`ACCOUNT_CLOSED`, `ACCOUNT_IN_USE`).
+    """
+
+    name: str
+    entry: str
+    operator: str
+    post_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class PublishBook(Command[int]):
     """Put the next version of a price book into force; gives its number. `document` is a PriceBook.
 

@@ -97,6 +97,8 @@ class Account:
     balance_micros: int
     held_micros: int
     create_us: int
+    close_us: int = 0
+    """When it was closed; 0 while it is open."""
 
     @property
     def free_micros(self) -> int:
@@ -162,6 +164,28 @@ def require_free(account: Account, amount_micros: int) -> None:
             available_micros=free,
             needed_micros=amount_micros,
             currency=currency,
+        )
+
+
+def require_open(account: Account) -> None:
+    """Refuse to move money of an account that is closed. Raises FailedPrecondition (`ACCOUNT_CLOSED`)."""
+    if account.close_us:
+        raise FailedPrecondition("ACCOUNT_CLOSED", f"{account.name} is closed", name=account.name)
+
+
+def require_closable(account: Account) -> None:
+    """Refuse to close an account that is still needed.
+
+    Raises FailedPrecondition: `ACCOUNT_CLOSED`; `ACCOUNT_IN_USE` while holds promise money of it, or it owes any.
+    """
+    require_open(account)
+    if account.held_micros or account.balance_micros < 0:
+        raise FailedPrecondition(
+            "ACCOUNT_IN_USE",
+            f"{account.name} has {account.held_micros} micros held of {account.balance_micros}",
+            name=account.name,
+            held_micros=account.held_micros,
+            balance_micros=account.balance_micros,
         )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from suanmesh_accounting.domain.commands import LedgerIdentity, Request
 from suanmesh_accounting.domain.ledger import Account, Finals, Hold, HoldState, Posted
 from suanmesh_kernel import pages
 
+DAY_US = 86_400_000_000
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -78,10 +80,11 @@ class BooksInForce(Query[Mapping[str, StoredBook]]):
 
 @dataclass(frozen=True, slots=True)
 class Books(Query[Page[StoredBook]]):
-    """Price books by name: those in force, or every version there has been by age."""
+    """Price books by name: those in force, or every version there has been by age; an empty name means all books."""
 
     cut: Cut
     all_versions: bool
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,54 @@ class Bill(Query[BillPage]):
     job: str
     start_us: int
     end_us: int
+
+
+class ChargeGroup(StrEnum):
+    """What charges are summed by."""
+
+    JOB = "JOB"
+    DAY = "DAY"
+    SITE = "SITE"
+    METER = "METER"
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeSum:
+    """Charges that have something in common: a job, a site, a meter's number, or a day since 1970."""
+
+    key: str | int
+    charges: int
+    amount_micros: int
+    waived_micros: int
+    first_us: int
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeSums:
+    """Some sums, and what all of them come to, all of one moment."""
+
+    account: Account
+    sums: Page[ChargeSum]
+    charges: int
+    total_micros: int
+    waived_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class SummedCharges(Query[ChargeSums]):
+    """The charges of an account rated from `start_us` on and before `end_us`, summed by their group in its order.
+
+    Days begin `offset_us` before those of UTC. Raises NotFound (`ACCOUNT_UNKNOWN`) as `Bill` does.
+    """
+
+    cut: Cut
+    account: str
+    party: str
+    group: ChargeGroup
+    start_us: int
+    end_us: int
+    offset_us: int
 
 
 @dataclass(frozen=True, slots=True)

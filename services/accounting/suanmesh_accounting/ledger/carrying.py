@@ -12,7 +12,14 @@ from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.domain.queries import OwnIdentity
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.hold_charges import work_of
-from suanmesh_accounting.ledger.paying import credit_account, move_hold, open_account, place_hold, publish_book
+from suanmesh_accounting.ledger.paying import (
+    close_account,
+    credit_account,
+    move_hold,
+    open_account,
+    place_hold,
+    publish_book,
+)
 from suanmesh_accounting.ledger.rating import expire_usage, record_usage
 from suanmesh_accounting.ledger.reading import answered
 from suanmesh_accounting.ledger.session import Session
@@ -75,6 +82,7 @@ def _claim(session: Session, command: c.ClaimLedger) -> c.LedgerIdentity:
 _ACTS: dict[type, Callable[[Session, Any], Any]] = {
     c.OpenAccount: open_account,
     c.CreditAccount: credit_account,
+    c.CloseAccount: close_account,
     c.PublishBook: publish_book,
     c.PlaceHold: place_hold,
     c.MoveHold: move_hold,

@@ -73,7 +73,8 @@ class HoldCharges:
                 entry=self._entry if charged else "",
             )
             document = alike + own.SerializeToString()  # fields of a message may come in any order
-            self._session.charges.append((self.hold.account, self.hold.job, charged, self._now_us, document))
+            sums = (measured.site, line.meter, charged, share.waived_micros)
+            self._session.charges.append((self.hold.account, self.hold.job, *sums, self._now_us, document))
             self._session.remainders.carry(work, line.rate, line.remainder_out)
         return len(lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Inspector, Row, insert, text
+from sqlalchemy import Connection, Inspector, Row, insert, inspect, text
 
 from suanmesh.accounting.v1.usage_pb2 import Charge
 from suanmesh.type.v1.signed_pb2 import Signed
@@ -66,8 +66,22 @@ def _batched(connection: Connection, row: Row[Any]) -> dict[str, Any]:
 def _with_entry(_: Connection, row: Row[Any]) -> dict[str, Any]:
     """A charge that names its entry, which had its name."""
     entry = Charge(entry=row.name if row.amount_micros else "").SerializeToString()
+    return _summable(row, row.document + entry)
+
+
+def _sum_charges(connection: Connection) -> None:
+    """Version 5: charges can be summed by what they are for, and accounts can be closed."""
+    connection.exec_driver_sql("ALTER TABLE accounts ADD COLUMN close_us BIGINT NOT NULL DEFAULT 0")
+    if "site" not in {column["name"] for column in inspect(connection).get_columns(t.charges.name)}:
+        made_anew(connection, t.charges, ("charges_by_account",), lambda _, row: _summable(row, row.document))
+
+
+def _summable(row: Row[Any], document: bytes) -> dict[str, Any]:
+    """A charge with what it is summed by beside its document."""
+    charge = Charge.FromString(document)
     kept = {name: getattr(row, name) for name in ("account", "job", "amount_micros", "create_us")}
-    return {**kept, "document": row.document + entry}
+    site = charge.usage.rpartition("/")[0].rpartition("/")[0]
+    return {**kept, "site": site, "meter": charge.meter, "waived_micros": charge.waived_micros, "document": document}
 
 
-STEPS: tuple[Step, ...] = (_as_it_was, _count_held, _carry_on, _batch_usage)
+STEPS: tuple[Step, ...] = (_as_it_was, _count_held, _carry_on, _batch_usage, _sum_charges)

@@ -6,7 +6,14 @@ from dataclasses import replace
 
 from sqlalchemy import func, select
 
-from suanmesh_accounting.domain.commands import CreditAccount, MoveHold, OpenAccount, PlaceHold, PublishBook
+from suanmesh_accounting.domain.commands import (
+    CloseAccount,
+    CreditAccount,
+    MoveHold,
+    OpenAccount,
+    PlaceHold,
+    PublishBook,
+)
 from suanmesh_accounting.domain.ledger import (
     Account,
     AccountKind,
@@ -14,7 +21,9 @@ from suanmesh_accounting.domain.ledger import (
     HoldState,
     entry,
     moved_on,
+    require_closable,
     require_free,
+    require_open,
     require_payable,
 )
 from suanmesh_accounting.domain.prices import Book
@@ -52,6 +61,7 @@ def credit_account(session: Session, command: CreditAccount) -> Account:
     currency = existing(session, command.name).currency
     funding = session.account_for(command.operator, AccountKind.FUNDING, currency, command.post_us)
     session.lock_accounts({funding, command.name})
+    require_open(existing(session, command.name))
     most = BALANCE_MICROS_MAX - max(
         existing(session, command.name).balance_micros, -existing(session, funding).balance_micros
     )
@@ -62,6 +72,22 @@ def credit_account(session: Session, command: CreditAccount) -> Account:
     session.move_money(funding, balance_micros=-amount)
     session.move_money(command.name, balance_micros=amount)
     return existing(session, command.name)
+
+
+def close_account(session: Session, command: CloseAccount) -> Account:
+    """Pay out what an account has, and close it."""
+    account = existing(session, command.name)
+    if account.kind is AccountKind.FUNDING:
+        raise InvalidArgument("FIELD_INVALID", f"name: {command.name} is where money comes from", field="name")
+    funding = session.account_for(command.operator, AccountKind.FUNDING, account.currency, command.post_us)
+    session.lock_accounts({funding, command.name})
+    account = existing(session, command.name)
+    require_closable(account)
+    if left := account.balance_micros:
+        session.post(entry(command.name, funding, left, account.currency), command.entry, command.post_us)
+        session.move_money(command.name, balance_micros=-left)
+        session.move_money(funding, balance_micros=left)
+    return session.close_account(command.name, command.post_us)
 
 
 def publish_book(session: Session, command: PublishBook) -> int:
@@ -93,6 +119,7 @@ def place_hold(session: Session, command: PlaceHold) -> Hold:
     if standing is not None and standing.committed:
         raise FailedPrecondition("HOLD_LAPSED", f"{command.name} was given back already", name=command.name)
     account = existing(session, command.account)
+    require_open(account)
     book = book_of(session, command.price_book, version_in_force(session, command.price_book))
     require_payable(account, book.currency)
     require_free(account, command.amount_micros)

@@ -54,12 +54,13 @@ def _books_in_force(c: Connection, query: q.BooksInForce) -> dict[str, q.StoredB
 
 def _books(c: Connection, query: q.Books) -> q.Page[q.StoredBook]:
     columns = t.price_books.c
+    only = [columns.name == query.name] if query.name else []
     if not query.all_versions:
-        found = _newest().where(columns.name > query.cut.after).order_by(columns.name)
+        found = _newest().where(columns.name > query.cut.after, *only).order_by(columns.name)
         return _page(c, found, query.cut, lambda row: str(row.name), book_of)
     name, _, version = query.cut.after.rpartition("@")
     place = tuple_(columns.name, columns.version)
-    found = select(t.price_books).where(place > tuple_(literal(name), literal(pages.as_number(version))))
+    found = select(t.price_books).where(place > tuple_(literal(name), literal(pages.as_number(version))), *only)
     return _page(c, found.order_by(columns.name, columns.version), query.cut, _version_place, book_of)
 
 
@@ -88,16 +89,55 @@ def _usage(c: Connection, query: q.Usage) -> q.Page[q.ProvedUsage]:
 
 
 def _bill(c: Connection, query: q.Bill) -> q.BillPage:
-    account = _account(c, q.AccountNamed(query.account))
-    if query.party not in ("", account.party):
-        raise _no_account(query.account)
+    account = _account_of(c, query.account, query.party)
     made = t.charges.c
-    owed = [made.account == account.name, made.create_us >= query.start_us, made.create_us < query.end_us]
+    owed = _charged(account.name, query.start_us, query.end_us)
     owed += [made.job == query.job] if query.job else []
     charges = _page(c, _by_id(t.charges, query.cut).where(*owed), query.cut, _id, lambda row: bytes(row.document))
     total = c.execute(select(func.sum(made.amount_micros)).where(*owed)).scalar_one() or 0
     held = _held_for(c, account.name, query.job) if query.job else account.held_micros
     return q.BillPage(account, charges, int(total), held)
+
+
+def _account_of(c: Connection, name: str, party: str) -> Account:
+    account = _account(c, q.AccountNamed(name))
+    if party not in ("", account.party):
+        raise _no_account(name)
+    return account
+
+
+def _charged(account: str, start_us: int, end_us: int) -> list[ColumnElement[bool]]:
+    made = t.charges.c
+    return [made.account == account, made.create_us >= start_us, made.create_us < end_us]
+
+
+def _summed_charges(c: Connection, query: q.SummedCharges) -> q.ChargeSums:
+    made = t.charges.c
+    account = _account_of(c, query.account, query.party)
+    charged = _charged(account.name, query.start_us, query.end_us)
+    key: ColumnElement[Any] = {
+        q.ChargeGroup.JOB: made.job,
+        q.ChargeGroup.SITE: made.site,
+        q.ChargeGroup.METER: made.meter,
+        q.ChargeGroup.DAY: (made.create_us + query.offset_us) // q.DAY_US,
+    }[query.group]
+    counted = (
+        func.count(),
+        func.coalesce(func.sum(made.amount_micros), 0),
+        func.coalesce(func.sum(made.waived_micros), 0),
+    )
+    total = c.execute(select(*counted).where(*charged)).one()
+    named = query.group in (q.ChargeGroup.JOB, q.ChargeGroup.SITE)
+    after = query.cut.after if named else pages.as_number(query.cut.after)
+    beyond = [key > after] if query.cut.after else []
+    sums = select(key.label("key"), *counted, func.min(made.create_us), func.max(made.create_us))
+    sums = sums.where(*charged, *beyond).group_by(key).order_by(key)
+    page = _page(c, sums, query.cut, lambda row: row[0] if named else f"{row[0]:0{pages.NUMBER_DIGITS}d}", _sum_of)
+    return q.ChargeSums(account, page, *map(int, total))
+
+
+def _sum_of(row: Row[Any]) -> q.ChargeSum:
+    return q.ChargeSum(row[0], *map(int, row[1:]))
 
 
 def _held_for(c: Connection, account: str, job: str) -> int:
@@ -231,6 +271,7 @@ _READERS: dict[type, Callable[[Connection, Any], Any]] = {
     q.Books: _books,
     q.Usage: _usage,
     q.Bill: _bill,
+    q.SummedCharges: _summed_charges,
     q.Postings: _postings,
     q.Holds: _holds,
     q.StandingHolds: _standing_holds,

@@ -20,6 +20,7 @@ def account_of(row: Row[Any]) -> Account:
         balance_micros=row.balance_micros,
         held_micros=row.held_micros,
         create_us=row.create_us,
+        close_us=row.close_us,
     )
 
 

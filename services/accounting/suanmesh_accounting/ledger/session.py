@@ -26,7 +26,7 @@ from suanmesh_kernel.money import INT64_MAX
 from suanmesh_kernel.names import last
 from suanmesh_store import bulk_rows
 
-CHARGE_COLUMNS = ("account", "job", "amount_micros", "create_us", "document")
+CHARGE_COLUMNS = ("account", "job", "site", "meter", "amount_micros", "waived_micros", "create_us", "document")
 
 
 class Session:
@@ -103,6 +103,19 @@ class Session:
             found.before = found.now = fresh
             self.move_money(row.name, balance_micros=balance, held_micros=held)
 
+    def close_account(self, name: str, now_us: int) -> Account:
+        """Let nothing more come to an account or go from it; it is locked."""
+        account = self.account(name)
+        assert account is not None
+        self.execute(update(t.accounts).where(t.accounts.c.name == name).values(close_us=now_us))
+        found = self._accounts[name]
+        assert found is not None
+        found.now = replace(account, close_us=now_us)
+        if found.before is not None:
+            found.before = replace(found.before, close_us=now_us)
+        self._found.pop((account.party, account.kind, account.currency), None)
+        return found.now
+
     def move_money(self, account: str, *, balance_micros: int = 0, held_micros: int = 0) -> None:
         """Add to what an account has, and to what its holds promise."""
         moved = self._moved.get(account)
@@ -117,7 +130,10 @@ class Session:
         if key not in self._found:
             columns = t.accounts.c
             query = select(func.min(columns.name)).where(
-                columns.party == party, columns.kind == kind, columns.currency == currency
+                columns.party == party,
+                columns.kind == kind,
+                columns.currency == currency,
+                columns.close_us == 0,
             )
             name = self.connection.execute(query).scalar()
             if name is None:
@@ -269,6 +285,7 @@ def _difference(before: Account, now: Account) -> dict[str, object]:
     spends = now.kind is not AccountKind.FUNDING and now.free_micros < before.free_micros
     return {
         "b_name": now.name,
+        "b_close": now.close_us,
         "b_balance": now.balance_micros - before.balance_micros,
         "b_held": now.held_micros - before.held_micros,
         "b_spent": before.free_micros - now.free_micros,
@@ -293,6 +310,7 @@ _MOVE_MONEY = (
     update(t.accounts)
     .where(
         t.accounts.c.name == bindparam("b_name"),
+        t.accounts.c.close_us == bindparam("b_close"),
         t.accounts.c.balance_micros - t.accounts.c.held_micros - bindparam("b_spent") >= bindparam("b_least"),
     )
     .values(
@@ -300,7 +318,7 @@ _MOVE_MONEY = (
         held_micros=t.accounts.c.held_micros + bindparam("b_held"),
     )
 )
-"""Money is spent only if it is still there: another writer may have promised it since it was read."""
+"""Money is spent only if it is still there: another writer may have promised it or paid it out since it was read."""
 _CHANGE_HOLD = (
     update(t.holds)
     .where(

@@ -37,6 +37,7 @@ accounts = Table(
     Column("balance_micros", BigInteger, nullable=False),
     Column("held_micros", BigInteger, nullable=False),
     Column("create_us", BigInteger, nullable=False),
+    Column("close_us", BigInteger, nullable=False),  # 0 while it is open
     Index("accounts_by_party", "party", "kind", "currency"),
 )
 
@@ -130,10 +131,13 @@ charges = Table(
     Column("id", Serial, primary_key=True, autoincrement=True),
     Column("account", Text, nullable=False),
     Column("job", Text, nullable=False),
+    Column("site", Text, nullable=False),  # that measured
+    Column("meter", Integer, nullable=False),
     Column("amount_micros", BigInteger, nullable=False),
+    Column("waived_micros", BigInteger, nullable=False),
     Column("create_us", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),
-    Index("charges_by_account", "account"),
+    Index("charges_by_time", "account", "create_us"),
 )
 
 requests = Table(

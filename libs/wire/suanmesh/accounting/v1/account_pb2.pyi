@@ -58,6 +58,7 @@ class Account(message.Message):
     BALANCE_MICROS_FIELD_NUMBER: builtins.int
     HELD_MICROS_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    CLOSE_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`accounts/{account}`."""
     party: builtins.str
@@ -74,6 +75,10 @@ class Account(message.Message):
     def create_time(self) -> timestamp_pb2.Timestamp:
         """When it was opened."""
 
+    @builtins.property
+    def close_time(self) -> timestamp_pb2.Timestamp:
+        """When it was closed; absent while it is open. A closed account takes no money, pays for no job, and keeps its name."""
+
     def __init__(
         self,
         *,
@@ -84,10 +89,11 @@ class Account(message.Message):
         balance_micros: builtins.int = ...,
         held_micros: builtins.int = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
+        close_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["close_time", b"close_time", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_micros", b"balance_micros", "create_time", b"create_time", "currency", b"currency", "held_micros", b"held_micros", "kind", b"kind", "name", b"name", "party", b"party"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_micros", b"balance_micros", "close_time", b"close_time", "create_time", b"create_time", "currency", b"currency", "held_micros", b"held_micros", "kind", b"kind", "name", b"name", "party", b"party"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -155,6 +155,30 @@ class CreditAccountRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class CloseAccountRequest(message.Message):
+    """Request of CloseAccount."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`accounts/{account}`."""
+    request_id: builtins.str
+    """Makes the call idempotent (AIP-155)."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class PublishPriceBookRequest(message.Message):
     """Request of PublishPriceBook."""
 
@@ -193,22 +217,26 @@ class ListPriceBooksRequest(message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     ALL_VERSIONS_FIELD_NUMBER: builtins.int
+    PRICE_BOOK_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most this many, 1 to 1000; 0 means 100."""
     page_token: builtins.str
     """From the answer before."""
     all_versions: builtins.bool
     """Also the versions that are no longer in force, oldest first within a book."""
+    price_book: builtins.str
+    """Only this book, `priceBooks/{book}`; empty for all."""
     def __init__(
         self,
         *,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
         all_versions: builtins.bool = ...,
+        price_book: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["all_versions", b"all_versions", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["all_versions", b"all_versions", "page_size", b"page_size", "page_token", b"page_token", "price_book", b"price_book"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -804,6 +832,191 @@ class GetBillRequest(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "end_time", b"end_time", "job", b"job", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SummarizeChargesRequest(message.Message):
+    """Request of SummarizeCharges."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    class _GroupBy:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _GroupByEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[SummarizeChargesRequest._GroupBy.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        GROUP_BY_UNSPECIFIED: SummarizeChargesRequest._GroupBy.ValueType  # 0
+        """Never used."""
+        GROUP_BY_JOB: SummarizeChargesRequest._GroupBy.ValueType  # 1
+        """The job they are for."""
+        GROUP_BY_DAY: SummarizeChargesRequest._GroupBy.ValueType  # 2
+        """The day they were rated on."""
+        GROUP_BY_SITE: SummarizeChargesRequest._GroupBy.ValueType  # 3
+        """The site that measured; for what was moved, the one that received it."""
+        GROUP_BY_METER: SummarizeChargesRequest._GroupBy.ValueType  # 4
+        """What was measured."""
+
+    class GroupBy(_GroupBy, metaclass=_GroupByEnumTypeWrapper):
+        """What charges are summed by."""
+
+    GROUP_BY_UNSPECIFIED: SummarizeChargesRequest.GroupBy.ValueType  # 0
+    """Never used."""
+    GROUP_BY_JOB: SummarizeChargesRequest.GroupBy.ValueType  # 1
+    """The job they are for."""
+    GROUP_BY_DAY: SummarizeChargesRequest.GroupBy.ValueType  # 2
+    """The day they were rated on."""
+    GROUP_BY_SITE: SummarizeChargesRequest.GroupBy.ValueType  # 3
+    """The site that measured; for what was moved, the one that received it."""
+    GROUP_BY_METER: SummarizeChargesRequest.GroupBy.ValueType  # 4
+    """What was measured."""
+
+    ACCOUNT_FIELD_NUMBER: builtins.int
+    GROUP_BY_FIELD_NUMBER: builtins.int
+    START_TIME_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
+    UTC_OFFSET_MIN_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    account: builtins.str
+    """The account."""
+    group_by: SummarizeChargesRequest.GroupBy.ValueType
+    """What to sum by."""
+    utc_offset_min: builtins.int
+    """By how many minutes the days of GROUP_BY_DAY begin before those of UTC, -1080 to 1080: 480 for China."""
+    page_size: builtins.int
+    """At most so many sums, 1 to 1000; 0 means 100."""
+    page_token: builtins.str
+    """From the answer before."""
+    @builtins.property
+    def start_time(self) -> timestamp_pb2.Timestamp:
+        """Only charges rated from then on; absent for all."""
+
+    @builtins.property
+    def end_time(self) -> timestamp_pb2.Timestamp:
+        """Only charges rated before then; absent for all."""
+
+    def __init__(
+        self,
+        *,
+        account: builtins.str = ...,
+        group_by: SummarizeChargesRequest.GroupBy.ValueType = ...,
+        start_time: timestamp_pb2.Timestamp | None = ...,
+        end_time: timestamp_pb2.Timestamp | None = ...,
+        utc_offset_min: builtins.int = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "end_time", b"end_time", "group_by", b"group_by", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "utc_offset_min", b"utc_offset_min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SummarizeChargesResponse(message.Message):
+    """Answer of SummarizeCharges. All of it is of one moment."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: builtins.int
+    CURRENCY_FIELD_NUMBER: builtins.int
+    SUMS_FIELD_NUMBER: builtins.int
+    CHARGES_FIELD_NUMBER: builtins.int
+    TOTAL_MICROS_FIELD_NUMBER: builtins.int
+    WAIVED_MICROS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    account: builtins.str
+    """The account."""
+    currency: builtins.str
+    """ISO 4217 code."""
+    charges: builtins.int
+    """How many charges there are on all pages."""
+    total_micros: builtins.int
+    """What the account pays for them on all pages, in 10^-6 of the currency."""
+    waived_micros: builtins.int
+    """What it does not pay of them on all pages, because the holds did not cover it; in 10^-6 of the currency."""
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def sums(self) -> containers.RepeatedCompositeFieldContainer[ChargeSum]:
+        """The sums of one page."""
+
+    def __init__(
+        self,
+        *,
+        account: builtins.str = ...,
+        currency: builtins.str = ...,
+        sums: abc.Iterable[ChargeSum] | None = ...,
+        charges: builtins.int = ...,
+        total_micros: builtins.int = ...,
+        waived_micros: builtins.int = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "charges", b"charges", "currency", b"currency", "next_page_token", b"next_page_token", "sums", b"sums", "total_micros", b"total_micros", "waived_micros", b"waived_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ChargeSum(message.Message):
+    """Charges that have something in common."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    DAY_FIELD_NUMBER: builtins.int
+    SITE_FIELD_NUMBER: builtins.int
+    METER_FIELD_NUMBER: builtins.int
+    CHARGES_FIELD_NUMBER: builtins.int
+    AMOUNT_MICROS_FIELD_NUMBER: builtins.int
+    WAIVED_MICROS_FIELD_NUMBER: builtins.int
+    FIRST_TIME_FIELD_NUMBER: builtins.int
+    LAST_TIME_FIELD_NUMBER: builtins.int
+    job: builtins.str
+    """`jobs/{job}`."""
+    site: builtins.str
+    """`sites/{site}`."""
+    meter: money_pb2.Meter.ValueType
+    """What was measured."""
+    charges: builtins.int
+    """How many they are."""
+    amount_micros: builtins.int
+    """What the account pays for them, in 10^-6 of the currency."""
+    waived_micros: builtins.int
+    """What it does not pay of them, in 10^-6 of the currency."""
+    @builtins.property
+    def day(self) -> timestamp_pb2.Timestamp:
+        """When the day began."""
+
+    @builtins.property
+    def first_time(self) -> timestamp_pb2.Timestamp:
+        """When the first of them was rated."""
+
+    @builtins.property
+    def last_time(self) -> timestamp_pb2.Timestamp:
+        """When the last of them was rated."""
+
+    def __init__(
+        self,
+        *,
+        job: builtins.str = ...,
+        day: timestamp_pb2.Timestamp | None = ...,
+        site: builtins.str = ...,
+        meter: money_pb2.Meter.ValueType = ...,
+        charges: builtins.int = ...,
+        amount_micros: builtins.int = ...,
+        waived_micros: builtins.int = ...,
+        first_time: timestamp_pb2.Timestamp | None = ...,
+        last_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["day", b"day", "first_time", b"first_time", "job", b"job", "key", b"key", "last_time", b"last_time", "meter", b"meter", "site", b"site"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount_micros", b"amount_micros", "charges", b"charges", "day", b"day", "first_time", b"first_time", "job", b"job", "key", b"key", "last_time", b"last_time", "meter", b"meter", "site", b"site", "waived_micros", b"waived_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_key: _TypeAlias = typing.Literal["job", "day", "site", "meter"]  # noqa: Y015
+    _WhichOneofArgType_key: _TypeAlias = typing.Literal["key", b"key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_key) -> _WhichOneofReturnType_key | None: ...
 
 @typing.final
 class ListUsageRequest(message.Message):

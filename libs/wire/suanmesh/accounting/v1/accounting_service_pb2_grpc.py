@@ -59,6 +59,11 @@ class AccountingServiceStub(object):
                 request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.CreditAccountRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.FromString,
                 _registered_method=True)
+        self.CloseAccount = channel.unary_unary(
+                '/suanmesh.accounting.v1.AccountingService/CloseAccount',
+                request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.CloseAccountRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.FromString,
+                _registered_method=True)
         self.PublishPriceBook = channel.unary_unary(
                 '/suanmesh.accounting.v1.AccountingService/PublishPriceBook',
                 request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.PublishPriceBookRequest.SerializeToString,
@@ -93,6 +98,11 @@ class AccountingServiceStub(object):
                 '/suanmesh.accounting.v1.AccountingService/GetBill',
                 request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.GetBillRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_accounting_dot_v1_dot_usage__pb2.Bill.FromString,
+                _registered_method=True)
+        self.SummarizeCharges = channel.unary_unary(
+                '/suanmesh.accounting.v1.AccountingService/SummarizeCharges',
+                request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SummarizeChargesRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SummarizeChargesResponse.FromString,
                 _registered_method=True)
         self.ListUsage = channel.unary_unary(
                 '/suanmesh.accounting.v1.AccountingService/ListUsage',
@@ -149,6 +159,19 @@ class AccountingServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`): the amount is not positive.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseAccount(self, request, context):
+        """Closes an account for good: what it has left is paid out, against the funding account of its currency. Its bill and
+        its postings stay.
+
+        Errors:
+        * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`): a funding account cannot be closed.
+        * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`): it is closed already.
+        * `FAILED_PRECONDITION` (`ACCOUNT_IN_USE`): holds promise money of it, or it owes any.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -248,6 +271,17 @@ class AccountingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SummarizeCharges(self, request, context):
+        """Sums the charges of an account in a period by job, day, site or meter, in the order of these, and all of them.
+
+        Errors:
+        * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListUsage(self, request, context):
         """Lists stored usage records with what proves them, oldest first, for whoever wants to recompute a bill.
         """
@@ -292,6 +326,11 @@ def add_AccountingServiceServicer_to_server(servicer, server):
                     request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.CreditAccountRequest.FromString,
                     response_serializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.SerializeToString,
             ),
+            'CloseAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseAccount,
+                    request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.CloseAccountRequest.FromString,
+                    response_serializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.SerializeToString,
+            ),
             'PublishPriceBook': grpc.unary_unary_rpc_method_handler(
                     servicer.PublishPriceBook,
                     request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.PublishPriceBookRequest.FromString,
@@ -326,6 +365,11 @@ def add_AccountingServiceServicer_to_server(servicer, server):
                     servicer.GetBill,
                     request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.GetBillRequest.FromString,
                     response_serializer=suanmesh_dot_accounting_dot_v1_dot_usage__pb2.Bill.SerializeToString,
+            ),
+            'SummarizeCharges': grpc.unary_unary_rpc_method_handler(
+                    servicer.SummarizeCharges,
+                    request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SummarizeChargesRequest.FromString,
+                    response_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SummarizeChargesResponse.SerializeToString,
             ),
             'ListUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUsage,
@@ -452,6 +496,33 @@ class AccountingService(object):
             target,
             '/suanmesh.accounting.v1.AccountingService/CreditAccount',
             suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.CreditAccountRequest.SerializeToString,
+            suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.accounting.v1.AccountingService/CloseAccount',
+            suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.CloseAccountRequest.SerializeToString,
             suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.FromString,
             options,
             channel_credentials,
@@ -642,6 +713,33 @@ class AccountingService(object):
             '/suanmesh.accounting.v1.AccountingService/GetBill',
             suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.GetBillRequest.SerializeToString,
             suanmesh_dot_accounting_dot_v1_dot_usage__pb2.Bill.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SummarizeCharges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.accounting.v1.AccountingService/SummarizeCharges',
+            suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SummarizeChargesRequest.SerializeToString,
+            suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SummarizeChargesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,15 @@ class AccountingServiceStub:
     Errors:
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`): the amount is not positive.
     """
+    CloseAccount: aio.UnaryUnaryMultiCallable[accounting_service_pb2.CloseAccountRequest, account_pb2.Account]
+    """Closes an account for good: what it has left is paid out, against the funding account of its currency. Its bill and
+    its postings stay.
+
+    Errors:
+      * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`): a funding account cannot be closed.
+      * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`): it is closed already.
+      * `FAILED_PRECONDITION` (`ACCOUNT_IN_USE`): holds promise money of it, or it owes any.
+    """
     PublishPriceBook: aio.UnaryUnaryMultiCallable[accounting_service_pb2.PublishPriceBookRequest, price_book_pb2.PriceBook]
     """Puts a new version of a price book into force.
 
@@ -107,6 +116,13 @@ class AccountingServiceStub:
     Errors:
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
     """
+    SummarizeCharges: aio.UnaryUnaryMultiCallable[accounting_service_pb2.SummarizeChargesRequest, accounting_service_pb2.SummarizeChargesResponse]
+    """Sums the charges of an account in a period by job, day, site or meter, in the order of these, and all of them.
+
+    Errors:
+      * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+    """
     ListUsage: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListUsageRequest, accounting_service_pb2.ListUsageResponse]
     """Lists stored usage records with what proves them, oldest first, for whoever wants to recompute a bill."""
     ListPostings: aio.UnaryUnaryMultiCallable[accounting_service_pb2.ListPostingsRequest, accounting_service_pb2.ListPostingsResponse]
@@ -162,6 +178,21 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`): the amount is not positive.
+        """
+
+    @abc_1.abstractmethod
+    def CloseAccount(
+        self,
+        request: accounting_service_pb2.CloseAccountRequest,
+        context: aio.ServicerContext[accounting_service_pb2.CloseAccountRequest, abc.Awaitable[account_pb2.Account]],
+    ) -> abc.Awaitable[account_pb2.Account]:
+        """Closes an account for good: what it has left is paid out, against the funding account of its currency. Its bill and
+        its postings stay.
+
+        Errors:
+          * `NOT_FOUND` (`ACCOUNT_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`): a funding account cannot be closed.
+          * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`): it is closed already.
+          * `FAILED_PRECONDITION` (`ACCOUNT_IN_USE`): holds promise money of it, or it owes any.
         """
 
     @abc_1.abstractmethod
@@ -269,6 +300,19 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
+        """
+
+    @abc_1.abstractmethod
+    def SummarizeCharges(
+        self,
+        request: accounting_service_pb2.SummarizeChargesRequest,
+        context: aio.ServicerContext[accounting_service_pb2.SummarizeChargesRequest, abc.Awaitable[accounting_service_pb2.SummarizeChargesResponse]],
+    ) -> abc.Awaitable[accounting_service_pb2.SummarizeChargesResponse]:
+        """Sums the charges of an account in a period by job, day, site or meter, in the order of these, and all of them.
+
+        Errors:
+          * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`).
         """
 
     @abc_1.abstractmethod

@@ -54,6 +54,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: the site sends usage faster than it may; keep the records and send them again after the delay."""
     REASON_USAGE_KEY_LAPSED: _Reason.ValueType  # 15
     """FAILED_PRECONDITION: the key `key_id` of the site is outside its window; sign the batch with the one that has taken its place."""
+    REASON_ACCOUNT_CLOSED: _Reason.ValueType  # 16
+    """FAILED_PRECONDITION: the account `name` is closed."""
+    REASON_ACCOUNT_IN_USE: _Reason.ValueType  # 17
+    """FAILED_PRECONDITION: the account `name` cannot be closed while holds promise money of it, or while it owes any."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why accounting refused."""
@@ -90,3 +94,7 @@ REASON_USAGE_TOO_FAST: Reason.ValueType  # 14
 """RESOURCE_EXHAUSTED: the site sends usage faster than it may; keep the records and send them again after the delay."""
 REASON_USAGE_KEY_LAPSED: Reason.ValueType  # 15
 """FAILED_PRECONDITION: the key `key_id` of the site is outside its window; sign the batch with the one that has taken its place."""
+REASON_ACCOUNT_CLOSED: Reason.ValueType  # 16
+"""FAILED_PRECONDITION: the account `name` is closed."""
+REASON_ACCOUNT_IN_USE: Reason.ValueType  # 17
+"""FAILED_PRECONDITION: the account `name` cannot be closed while holds promise money of it, or while it owes any."""

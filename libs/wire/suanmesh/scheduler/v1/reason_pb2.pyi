@@ -62,6 +62,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """
     REASON_POOL_UNKNOWN: _Reason.ValueType  # 17
     """NOT_FOUND: no pool of that name, so it is no candidate."""
+    REASON_ACCOUNT_CLOSED: _Reason.ValueType  # 21
+    """FAILED_PRECONDITION: the account `name` is closed."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the scheduler refused a call."""
@@ -106,6 +108,8 @@ RetryInfo says when to come again.
 """
 REASON_POOL_UNKNOWN: Reason.ValueType  # 17
 """NOT_FOUND: no pool of that name, so it is no candidate."""
+REASON_ACCOUNT_CLOSED: Reason.ValueType  # 21
+"""FAILED_PRECONDITION: the account `name` is closed."""
 
 class _ObstacleCode:
     ValueType = typing.NewType("ValueType", builtins.int)

@@ -34,6 +34,7 @@ class SchedulerServiceStub:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`, `SITE_UNKNOWN`).
       * `PERMISSION_DENIED` (`NOT_OWNER`): the account is another party's.
+      * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`).
       * `ALREADY_EXISTS` (`JOB_EXISTS`).
       * `RESOURCE_EXHAUSTED` (`JOBS_TOO_MANY`): the party has as many jobs that have not ended as it may have.
     """
@@ -122,6 +123,7 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`, `SITE_UNKNOWN`).
           * `PERMISSION_DENIED` (`NOT_OWNER`): the account is another party's.
+          * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`).
           * `ALREADY_EXISTS` (`JOB_EXISTS`).
           * `RESOURCE_EXHAUSTED` (`JOBS_TOO_MANY`): the party has as many jobs that have not ended as it may have.
         """
