@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from suanmesh_cli.terminal import safe
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_kernel.texts import Text
 
@@ -67,8 +68,8 @@ def described(refusal: Refusal, lang: str) -> str:
     from suanmesh_sdk.reasons import help_url
 
     chinese = lang == "zh"
-    lines = [f"{ERROR.of(lang)}: {refusal.code} {refusal.reason}: {_text(refusal, lang)}"]
-    lines += [f"  {key} = {value}" for key, value in refusal.facts.items() if value]
+    lines = [safe(f"{ERROR.of(lang)}: {refusal.code} {refusal.reason}: {_text(refusal, lang)}")]
+    lines += [safe(f"  {key} = {value}") for key, value in refusal.facts.items() if value]
     fix = FIX_BY_REASON.get(refusal.reason) or BY_CODE.get(refusal.code)
     if fix:
         lines.append(f"  {'处置' if chinese else 'fix'}: {fix.of(lang)}")
@@ -79,7 +80,7 @@ def described(refusal: Refusal, lang: str) -> str:
 def failed(fault: OSError, lang: str) -> str:
     """A file that cannot be read or written, or standard output that takes no more, on one line."""
     where = f"{fault.filename}: " if fault.filename else ""
-    return f"{ERROR.of(lang)}: {where}{fault.strerror or fault}"
+    return safe(f"{ERROR.of(lang)}: {where}{fault.strerror or fault}")
 
 
 def _text(refusal: Refusal, lang: str) -> str:

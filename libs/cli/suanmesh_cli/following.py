@@ -24,19 +24,38 @@ REOPEN_S = 0.5
 MANIFEST_BYTES_MAX = 16 * 1024 * 1024
 
 
-async def until_ended(
-    mesh: Mesh, name: str, on_change: Callable[[Job], None], *, timeout_s: float | None = None
-) -> Job:
+class Outage:
+    """A service that does not answer for a while: one line when it begins, one when it is over."""
+
+    def __init__(self, lang: str) -> None:
+        self._lang = lang
+        self._lasts = False
+
+    def begun(self, refusal: Refusal) -> None:
+        """Say so, once."""
+        if not self._lasts:
+            said = Text(f"{refusal.reason}: no answer; asking on", f"{refusal.reason}：没有应答，继续询问")
+            output.note(said.of(self._lang))
+        self._lasts = True
+
+    def over(self) -> None:
+        """Say so, where it had begun."""
+        if self._lasts:
+            output.note(Text("it answers again", "已恢复应答").of(self._lang))
+        self._lasts = False
+
+
+async def until_ended(mesh: Mesh, name: str, on_change: Callable[[Job], None], *, lang: str = "en") -> Job:
     """The job as it ended; `on_change` sees each new state. A broken stream is opened again.
 
-    Raises DeadlineExceeded (`STILL_RUNNING`) after `timeout_s`.
+    Whoever stops waiting, by Ctrl-C or because time ran out, is told that the job goes on and how to come back.
     """
     try:
-        async with asyncio.timeout(timeout_s):
-            return await _until_ended(mesh, name, on_change)
-    except TimeoutError:
-        runs = Text(f"{name} has not ended after {timeout_s:g} s", f"{name} 在 {timeout_s:g} 秒后仍未结束")
-        raise refused(DeadlineExceeded, "STILL_RUNNING", runs, name=name) from None
+        return await _until_ended(mesh, name, on_change, Outage(lang))
+    except asyncio.CancelledError:
+        back = f"suan job wait {name.removeprefix('jobs/')}"
+        output.note(Text(f"{name} goes on; come back with `{back}`", f"{name} 仍在继续；用 `{back}` 回来").of(lang))
+        raise
 
 
 def say_change(job: Job, lang: str = "en") -> None:
@@ -61,11 +80,12 @@ async def log(mesh: Mesh, name: str, *, follow: bool, task: int) -> AsyncIterato
             yield content
 
 
-async def _until_ended(mesh: Mesh, name: str, on_change: Callable[[Job], None]) -> Job:
+async def _until_ended(mesh: Mesh, name: str, on_change: Callable[[Job], None], outage: Outage) -> Job:
     last: tuple[int, bytes] | None = None
     while True:
         try:
             async for job in mesh.scheduler.WatchJob(WatchJobRequest(name=name)):
+                outage.over()
                 stands = (job.state, job.state_reason.SerializeToString(deterministic=True))
                 if stands != last:
                     last = stands
@@ -73,7 +93,7 @@ async def _until_ended(mesh: Mesh, name: str, on_change: Callable[[Job], None]) 
                 if job.state in ENDED:
                     return job
         except (Unavailable, DeadlineExceeded) as refusal:
-            output.note(f"{refusal.reason}: following {name} again")
+            outage.begun(refusal)
         await asyncio.sleep(REOPEN_S)
 
 

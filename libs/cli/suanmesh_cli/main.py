@@ -11,6 +11,7 @@ from click.shell_completion import shell_complete
 
 from suanmesh_cli import errors, usage
 from suanmesh_cli.lazy import LazyGroup
+from suanmesh_cli.terminal import has_chinese, lend_stand_ins
 
 NAME = "suan"
 COMPLETE = "_SUAN_COMPLETE"
@@ -45,9 +46,23 @@ EPILOG = (
 )
 
 
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        click.echo(metadata.version("suanmesh"))
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup, lazy=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-def suan() -> None:
+@click.option("--context", "context_name", default="", metavar="NAME", help="Context to use, see `suan ctx list`.")
+@click.option("--lang", type=click.Choice(("en", "zh")), default=None, help="Language of texts; by locale.")
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print it.")
+@click.pass_context
+def suan(ctx: click.Context, context_name: str, lang: str | None) -> None:
     """Use an Internet of Computing: find a place for a job, run it there, pay for what was used."""
+    told = {"SUANMESH_CONTEXT": context_name, "SUANMESH_LANG": lang or ""}
+    ctx.obj = (ctx.obj or {}) | {name: value for name, value in told.items() if value}
 
 
 def main() -> None:
@@ -59,7 +74,8 @@ def main() -> None:
 
 def status_of(arguments: list[str], environment: dict[str, str]) -> int:
     """Do what the arguments say; whatever goes wrong has been said on standard error."""
-    lang = usage.language(environment, usage.flagged_language(arguments))
+    lend_stand_ins()
+    lang = usage.language(environment, usage.flagged_language(arguments)) if has_chinese(sys.stderr) else "en"
     try:
         status = _done(arguments, environment, lang)
         sys.stdout.flush()

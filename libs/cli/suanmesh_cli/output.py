@@ -2,106 +2,205 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import click
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
+
+from suanmesh_cli import terminal
+from suanmesh_kernel.texts import UNSHOWABLE, Text
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from google.protobuf.message import Message
 
-Columns = Sequence[tuple[str, Callable[[Any], str]]]
-PIPED_WIDTH = 500
-"""Columns of a line that goes into a pipe: wide enough that nothing is cut or wrapped."""
+    from suanmesh_cli.layout import Column
+    from suanmesh_cli.values import Cell
+
+FORMS = ("table", "wide", "json", "yaml", "name", "jsonl", "csv")
 
 
-def show_list(output: str, key: str, items: Sequence[Message], columns: Columns, **extra: object) -> None:
-    """Print a list: as a table of `columns`, or as `{key: [...]}` with `extra` beside it."""
-    if output == "name":
-        for item in items:
-            click.echo(getattr(item, "name", ""))
-    elif output in ("json", "yaml"):
-        show_data(output, {key: [as_data(item) for item in items], **extra})
+@dataclass(frozen=True, slots=True)
+class View:
+    """How answers are to be printed: what `-o` and the options beside it say, and what they are printed to."""
+
+    form: str = "table"
+    lang: str = "en"
+    columns: tuple[str, ...] = ()
+    """Titles of the only columns to show, in this order; empty for all."""
+    sort: tuple[str, ...] = ()
+    """Titles to sort by, the first the most; with `-` before it from the largest down."""
+    query: str = ""
+    """JMESPath expression over the answer as data."""
+    headers: bool = True
+    utc: bool = False
+    terminal: terminal.Terminal = field(default_factory=terminal.Terminal)
+
+    @property
+    def for_people(self) -> bool:
+        """Whether it is read rather than parsed."""
+        return self.form in ("table", "wide") and not self.query
+
+    @property
+    def width(self) -> int | None:
+        """Cells of a line; None for lines as long as they are."""
+        return None if self.form == "wide" else self.terminal.width
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """Zone of the times shown; None for this machine's."""
+        return UTC if self.utc else None
+
+    def words(self, cell: Cell) -> str:
+        """A value as people read it, on one line, safe to print."""
+        from suanmesh_cli.values import words
+
+        return self.terminal.shown(words(cell, self.lang, self.zone))
+
+    def bold(self, text: str) -> str:
+        """`text`, to stand out where there are colours."""
+        return click.style(text, bold=True) if self.terminal.colour else text
+
+
+def show_list(
+    view: View,
+    key: str,
+    items: Sequence[Message],
+    columns: Sequence[Column],
+    *,
+    footer: Sequence[Cell] | None = None,
+    name: Callable[[Any], str] = lambda item: str(getattr(item, "name", "")),
+    **extra: object,
+) -> None:
+    """Print a list: as a table of `columns`, or as `{key: [...]}` with `extra` beside it.
+
+    `footer` is a last row of the table, as long as `columns`; `name` is what `-o name` prints of an item.
+    Raises Misuse for a column there is none of.
+    """
+    from suanmesh_cli import tables
+
+    ordered = tables.ordered(view, items, columns)
+    if view.form == "csv" and not view.query:
+        print_csv(tables.exported(view, ordered, columns))
+    elif view.for_people:
+        print_lines(tables.table(view, ordered, columns, footer=footer))
     else:
-        console().print(table(items, columns))
+        data = [as_data(item) for item in ordered]
+        show_data(view, {key: data, **extra}, names=[name(item) for item in ordered], each=data)
 
 
-def show_one(output: str, item: Message, rendered: Callable[[], RenderableType], *, zeros: bool = False) -> None:
+def show_one(view: View, item: Message, rendered: Callable[[], Iterable[str]], *, zeros: bool = False) -> None:
     """Print one message: as `rendered` makes it readable, or as data, with `zeros` also the fields that are empty."""
-    if output == "name":
-        click.echo(getattr(item, "name", ""))
-    elif output in ("json", "yaml"):
-        show_data(output, as_data(item, zeros=zeros))
+    if view.for_people or (view.form == "csv" and not view.query):
+        print_lines(rendered())
     else:
-        console().print(rendered())
+        show_data(view, as_data(item, zeros=zeros), names=[getattr(item, "name", "")])
+
+
+def facts(view: View, pairs: Iterable[tuple[str, Cell]]) -> list[str]:
+    """Names and values, one a line; empty values are left out."""
+    from suanmesh_cli import layout, titles
+
+    told = [(titles.fact(name, view.lang), view.words(value)) for name, value in pairs]
+    return layout.facts(((view.terminal.shown(name), value) for name, value in told), view.width, view.bold)
 
 
 def as_data(item: Message, *, zeros: bool = False) -> dict[str, Any]:
     """Proto3 JSON under the contract's own field names."""
+    from google.protobuf.json_format import MessageToDict
+
     return MessageToDict(item, preserving_proto_field_name=True, always_print_fields_with_no_presence=zeros)
 
 
-def show_data(output: str, data: object) -> None:
-    """Print plain data."""
-    if output == "yaml":
-        import yaml
-
-        click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+def show_data(view: View, data: Any, *, names: Sequence[str] = (), each: Sequence[Any] | None = None) -> None:
+    """Print plain data, or what the query finds in it; `names` for `-o name`, `each` one a line for `-o jsonl`."""
+    if view.query:
+        found = _queried(view.query, data)
+        if isinstance(found, str) and view.form not in ("json", "yaml", "jsonl"):
+            click.echo(view.terminal.shown(found))
+        else:
+            _print_data(view, found)
+    elif view.form == "name":
+        print_lines(map(terminal.safe, names))
     else:
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        _print_data(view, each if view.form == "jsonl" and each is not None else data)
 
 
-def table(items: Sequence[Any], columns: Columns) -> RenderableType:
-    """A table without frames: easy on the eye, and on `awk`."""
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for title, _ in columns:
-        right = title.endswith(("COST", "AMOUNT", "BALANCE", "HELD", "BYTES", "DURATION", "QUANTITY"))
-        made.add_column(title, justify="right" if right else "left", no_wrap=True)
-    for item in items:
-        made.add_row(*(Text(value(item)) for _, value in columns))
-    return made
+def print_lines(lines: Iterable[str]) -> None:
+    """Print text that has been made safe."""
+    for line in lines:
+        click.echo(line, color=True)  # there are none but those of `View.bold`, which asks the terminal
 
 
-def facts(pairs: Sequence[tuple[str, str]]) -> RenderableType:
-    """Names and values, one a line; empty values are left out."""
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    made.add_column(style="bold", no_wrap=True)
-    made.add_column(overflow="fold")
-    for name, value in pairs:
-        if value:
-            made.add_row(name, Text(value))
-    return made
+def print_csv(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows after RFC 4180, with line feeds; control characters escaped."""
+    made = io.StringIO()
+    csv.writer(made, lineterminator="\n").writerows([terminal.safe(cell) for cell in row] for row in rows)
+    click.echo(made.getvalue(), nl=False)
 
 
-def console(file: Any = None) -> Console:
-    """A console on standard output that neither wraps nor colours what goes into a pipe."""
-    from rich.console import Console
-
-    class Plain(Console):
-        def on_broken_pipe(self) -> None:
-            """Leave it to `main`, as for everything else that is printed, where rich would exit with 1."""
-            raise  # noqa: PLE0704 - rich calls this where it handles the BrokenPipeError
-
-    stream = file or sys.stdout
-    width = None if stream.isatty() else PIPED_WIDTH
-    return Plain(file=stream, width=width, highlight=False, soft_wrap=False)
+def print_log(piece: bytes, log: terminal.LogText, *, final: bool = False) -> None:
+    """Print a piece of a log: as it is into a file or a pipe, made safe on a terminal."""
+    if sys.stdout.isatty():
+        sys.stdout.write(log.text_of(piece, final=final))
+        sys.stdout.flush()
+    else:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
 
 
 def note(text: str) -> None:
-    """Tell a person something that is no data."""
-    click.echo(text, err=True)
+    """Tell a person something that is no data, on one line."""
+    click.echo(terminal.safe(text), err=True)
 
 
-def note_more(shown: int) -> None:
+def note_more(view: View, shown: int) -> None:
     """Tell a person that a list is longer than what is shown of it."""
-    note(f"the first {shown} are shown, there are more 只显示前 {shown} 项，其余未显示")
+    note(
+        Text(
+            f"the first {shown} are shown, there are more: --limit shows more",
+            f"只显示前 {shown} 项，其余未显示：可用 --limit 显示更多",
+        ).of(view.lang)
+    )
+
+
+def _queried(query: str, data: object) -> Any:
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    from suanmesh_cli.usage import Misuse
+
+    try:
+        return jmespath.search(query, data)
+    except JMESPathError as wrong:
+        told = str(wrong).splitlines()[0]
+        raise Misuse(Text(f"--query: {told}", f"--query 有误：{told}")) from None
+
+
+def _print_data(view: View, data: Any) -> None:
+    if view.form == "yaml":
+        import yaml
+
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=view.terminal.unicode)
+        if UNSHOWABLE.search(text.replace("\n", "")):
+            text = yaml.safe_dump(data, sort_keys=False)
+        click.echo(text, nl=False)
+    elif view.form == "jsonl":
+        for each in data if isinstance(data, list) else [data]:
+            click.echo(_json(view, each))
+    elif view.form == "name" and isinstance(data, list):
+        for each in data:
+            click.echo(terminal.safe(each) if isinstance(each, str) else _json(view, each))
+    else:
+        click.echo(_json(view, data, indent=2))
+
+
+def _json(view: View, data: object, indent: int | None = None) -> str:
+    """JSON whose texts hold nothing that commands a terminal, nor what its encoding lacks."""
+    text = json.dumps(data, indent=indent, ensure_ascii=not view.terminal.unicode)
+    return "\n".join(UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line) for line in text.split("\n"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from suanmesh_cli import config, errors, output
-from suanmesh_cli.usage import Seconds, language
+from suanmesh_cli import config, errors, output, terminal
+from suanmesh_cli.texts import refusal as refused
+from suanmesh_cli.usage import Duration, Misuse, language
 from suanmesh_kernel.names import ABROAD
-from suanmesh_kernel.refusals import Refusal
+from suanmesh_kernel.refusals import DeadlineExceeded, Refusal
+from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
 
-FORMATS = ("table", "json", "yaml", "name")
+Run = Callable[..., Awaitable[int | None]]
+Wrapped = Callable[..., None]
+
 ITEMS_MAX = 10_000
-"""Most items a list shows."""
+"""Most items a list shows where no limit is given."""
+PAGE_ITEMS = 1000
+CALL_S = 10.0
+"""Longest one call may take where no time is given."""
+PEOPLE = ("table", "wide", "csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +38,22 @@ class Session:
     """One invocation of `suan`."""
 
     environment: Mapping[str, str]
-    output: str
-    context_name: str
-    lang: str
-    timeout_s: float
+    view: output.View
+    context_name: str = ""
+    bound_s: float | None = None
+    """How long the whole command may take; None for as long as it takes."""
+    limit: int = 0
+    """Most items of a list; 0 for ITEMS_MAX."""
+
+    @property
+    def lang(self) -> str:
+        """`en` or `zh`."""
+        return self.view.lang
+
+    @property
+    def timeout_s(self) -> float:
+        """How long one call may take."""
+        return CALL_S if self.bound_s is None else self.bound_s
 
     @property
     def context(self) -> config.Context:
@@ -50,56 +71,157 @@ class Session:
         return connect(context.gateway, tls=tls, node=context.node)
 
 
-def command(run: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
-    """An async function `(session, ...)` as a command with the shared options; it may return an exit status."""
+def command(run: Run) -> Wrapped:
+    """An async function `(session, ...)` as a command that acts, with the options all share; it may return a status."""
 
-    @click.option("-o", "--output", type=click.Choice(FORMATS), default="table", help="How to print the answer.")
+    @click.option("-o", "--output", type=click.Choice(output.FORMS), default="table", help="How to print the answer.")
+    @click.option("--query", default="", metavar="JMESPATH", help="Print only what this finds in the answer as data.")
+    @click.option("--utc", is_flag=True, help="Times in UTC; in this machine's zone without.")
     @click.option("--context", "context_name", default="", metavar="NAME", help="Context to use, see `suan ctx`.")
     @click.option("--lang", type=click.Choice(("en", "zh")), default=None, help="Language of texts; by locale.")
     @click.option(
-        "--timeout", "timeout_s", type=Seconds(), default=10.0, show_default=True, help="Seconds a call may take."
+        "--timeout",
+        "bound_s",
+        type=Duration(),
+        default=None,
+        help="Longest the whole command may take, such as 90, 5m or 2h; else 10 s a call, a wait any time.",
     )
     @functools.wraps(run)
-    def wrapped(output: str, context_name: str, lang: str | None, timeout_s: float, **given: Any) -> None:
+    def wrapped(**given: Any) -> None:
         ctx = click.get_current_context()
-        environment = ctx.find_root().obj or {}
-        session = Session(environment, output, context_name, language(environment, lang or ""), timeout_s)
-        try:
-            status = asyncio.run(_awaited(run(session, **given)))
-        except Refusal as refusal:
-            click.echo(errors.described(refusal, session.lang), err=True)
-            status = errors.exit_status(refusal)
-        ctx.exit(status or 0)
+        ctx.exit(_status(_session(ctx, given), run, given))
 
     return wrapped
 
 
-async def _awaited(running: Awaitable[int | None]) -> int | None:
-    return await running
+def listing(run: Run) -> Wrapped:
+    """An async function as a command that lists: with the options of `command`, `--watch`, and those of tables."""
+
+    @click.option("--columns", type=Titles(), default="", metavar="A,B", help="Only these columns, in this order.")
+    @click.option("--sort", type=Titles(), default="", metavar="A,-B", help="Sort what is listed; `-` for descending.")
+    @click.option("--no-headers", is_flag=True, help="Without the line of titles.")
+    @click.option("--limit", type=click.IntRange(0), default=0, help=f"Most to list; 0 for all, at most {ITEMS_MAX}.")
+    @functools.wraps(run)
+    def wrapped(*args: Any, **given: Any) -> Awaitable[int | None]:
+        return run(*args, **given)
+
+    return reading(wrapped)
 
 
-async def pages(call: Callable[..., Any], request: Any, field: str, timeout_s: float) -> AsyncIterator[Any]:
-    """Every item of a paged list, page by page, up to ITEMS_MAX; where there are more, a note says so."""
-    request.page_size = 1000
+def reading(run: Run) -> Wrapped:
+    """An async function as a command that shows something: with the options of `command`, and `--watch`."""
+
+    @click.option("-w", "--watch", is_flag=True, help="Show it again whenever it has changed, until Ctrl-C.")
+    @functools.wraps(run)
+    def wrapped(*args: Any, **given: Any) -> Awaitable[int | None]:
+        return run(*args, **given)
+
+    return command(wrapped)
+
+
+class Titles(click.ParamType[tuple[str, ...]]):
+    """Titles of columns, separated by commas."""
+
+    name = "titles"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The titles in their order."""
+        return value if isinstance(value, tuple) else tuple(each.strip() for each in value.split(",") if each.strip())
+
+
+async def pages(session: Session, call: Callable[..., Any], request: Any, field: str) -> AsyncIterator[Any]:
+    """Every item of a paged list, page by page, up to the session's limit; where there are more, a note says so."""
+    most = session.limit or ITEMS_MAX
     shown = 0
     while True:
-        answer = await call(request, timeout=timeout_s)
+        request.page_size = min(PAGE_ITEMS, most - shown)
+        answer = await call(request, timeout=session.timeout_s)
         for item in getattr(answer, field):
             yield item
         shown += len(getattr(answer, field))
         if not answer.next_page_token:
             return
-        if shown >= ITEMS_MAX:
-            output.note_more(shown)
+        if shown >= most:
+            output.note_more(session.view, shown)
             return
         request.page_token = answer.next_page_token
 
 
-async def listed(call: Callable[..., Any], request: Any, field: str, timeout_s: float) -> list[Any]:
+async def listed(session: Session, call: Callable[..., Any], request: Any, field: str) -> list[Any]:
     """`pages` as a list."""
-    return [item async for item in pages(call, request, field, timeout_s)]
+    return [item async for item in pages(session, call, request, field)]
+
+
+async def each_of(session: Session, names: tuple[str, ...], act: Callable[[str], Awaitable[int | None]]) -> int:
+    """Do the same for each of several names; one that is refused is told and keeps no other away.
+
+    The exit status is that of the first that did not go well.
+    """
+    statuses = []
+    for name in names:
+        try:
+            statuses.append(await act(name) or 0)
+        except Refusal as refusal:
+            if len(names) == 1:
+                raise
+            click.echo(errors.described(refusal, session.lang), err=True)
+            statuses.append(errors.exit_status(refusal))
+    return next((status for status in statuses if status), 0)
 
 
 def full_name(collection: str, given: str) -> str:
     """`jobs/x` for `x` and for `jobs/x`: people type the short form. What begins with `//<node>/` stays as it is."""
     return given if given.startswith((ABROAD, f"{collection}/")) else f"{collection}/{given}"
+
+
+def _session(ctx: click.Context, given: dict[str, Any]) -> Session:
+    """The session that the shared options, which are taken out of `given`, describe."""
+    environment = ctx.find_root().obj or {}
+    form, lang = given.pop("output"), given.pop("lang")
+    columns, no_headers = given.pop("columns", ()), given.pop("no_headers", False)
+    if columns and form not in PEOPLE:
+        raise Misuse(
+            Text(
+                "--columns is for -o table, wide and csv; use --query for data.",
+                "--columns 用于 -o table、wide 和 csv；数据请用 --query。",
+            ),
+            ctx,
+        )
+    chinese = terminal.has_chinese(sys.stdout)
+    view = output.View(
+        form=form,
+        lang=language(environment, lang or "") if chinese else "en",
+        columns=columns,
+        sort=given.pop("sort", ()),
+        query=given.pop("query"),
+        headers=not no_headers,
+        utc=given.pop("utc"),
+        terminal=terminal.found(sys.stdout, environment),
+    )
+    return Session(environment, view, given.pop("context_name"), given.pop("bound_s"), given.pop("limit", 0))
+
+
+def _status(session: Session, run: Run, given: dict[str, Any]) -> int:
+    """Run the command; a refusal is told, and decides the exit status."""
+    watch = given.pop("watch", False)
+    try:
+        return asyncio.run(_bounded(session, run, given, watch=watch)) or 0
+    except Refusal as refusal:
+        click.echo(errors.described(refusal, session.lang), err=True)
+        return errors.exit_status(refusal)
+
+
+async def _bounded(session: Session, run: Run, given: dict[str, Any], *, watch: bool) -> int | None:
+    try:
+        async with asyncio.timeout(session.bound_s):
+            if watch:
+                from suanmesh_cli.watching import watched
+
+                return await watched(session, lambda: run(session, **given))
+            return await run(session, **given)
+    except TimeoutError:
+        over = Text(
+            f"not ended after {session.bound_s:g} s; what was begun goes on",
+            f"{session.bound_s:g} 秒后仍未结束；已开始的仍在继续",
+        )
+        raise refused(DeadlineExceeded, "STILL_RUNNING", over) from None

@@ -21,7 +21,10 @@ OWN: Final[dict[str, tuple[str, Text]]] = {
     ),
     "STILL_RUNNING": (
         "DEADLINE_EXCEEDED",
-        Text("the job has not ended in the time given; it goes on", "作业在给定时间内尚未结束，仍在运行"),
+        Text(
+            "the command has not ended in the time given; what it began goes on",
+            "命令在给定时间内尚未结束；它所开始的仍在继续",
+        ),
     ),
     "TOOL_MISSING": ("FAILED_PRECONDITION", Text("a package is missing on this machine", "本机缺少软件包")),
 }

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 BYTES |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -83,13 +80,6 @@ def price(meter: int, amount_micros: int, per_quantity: int) -> str:
 def cores(cpu_milli: int) -> str:
     """Milli-cores as cores."""
     return f"{cpu_milli / 1000:g}"
-
-
-def moment(stamp: Timestamp) -> str:
-    """A time, in UTC to the second; empty where there is none."""
-    if not stamp.seconds:
-        return ""
-    return datetime.fromtimestamp(stamp.seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def short(name: str) -> str:

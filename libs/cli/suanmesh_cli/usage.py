@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from suanmesh_cli.errors import ERROR
 from suanmesh_kernel.texts import Text
 
 TIMEOUT_S_MAX = 30 * 86400.0
+UNITS_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)")
 
 
 class Misuse(click.UsageError):
@@ -30,18 +33,33 @@ class Lacking(click.ClickException):
         self.text = text
 
 
-class Seconds(click.FloatRange):
-    """A time to wait: more than nothing, and not for ever."""
+class Duration(click.ParamType[float]):
+    """A time to wait, in seconds or as `90s`, `5m`, `2h30m`: more than nothing, and not for ever."""
 
-    def __init__(self) -> None:
-        super().__init__(0, TIMEOUT_S_MAX, min_open=True)
+    name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number, which `nan` is none of."""
-        seconds = float(super().convert(value, param, ctx))
-        if math.isnan(seconds):
-            self.fail(f"{value!r} is not in the range {self._describe_range()}.", param, ctx)
+        """The seconds."""
+        seconds = value if isinstance(value, float) else _seconds(value)
+        if not 0 < seconds <= TIMEOUT_S_MAX:  # which `nan` is not either
+            raise Misuse(
+                Text(
+                    f"{value!r} is not a time of more than nothing and at most 30d, such as 90, 5m or 2h30m.",
+                    f"{value!r} 不是大于零、至多 30d 的时长，例如 90、5m、2h30m。",
+                ),
+                ctx,
+            )
         return seconds
+
+
+def _seconds(text: str) -> float:
+    """The seconds `text` stands for; `nan` where it stands for none."""
+    try:
+        return float(text)
+    except ValueError:
+        parts = _PART.findall(text)
+        whole = "".join(number + unit for number, unit in parts) == text.replace(" ", "")
+        return sum(float(number) * UNITS_S[unit] for number, unit in parts) if parts and whole else math.nan
 
 
 def language(environment: Mapping[str, str], flag: str = "") -> str:

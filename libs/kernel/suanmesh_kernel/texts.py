@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from typing import Final, NamedTuple
+
+UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""What no name shown to people may hold: control characters, which command a terminal; marks that turn the direction of
+writing, so that a text reads as another; breaks of lines; half characters."""
 
 
 class Text(NamedTuple):

@@ -6,7 +6,8 @@ import pytest
 
 from suanmesh.registry.v1.registry_service_pb2 import ListSitesRequest, ListSitesResponse
 from suanmesh.registry.v1.site_pb2 import Site
-from suanmesh_cli.session import ITEMS_MAX, listed
+from suanmesh_cli.output import View
+from suanmesh_cli.session import ITEMS_MAX, Session, listed
 
 
 class Sites:
@@ -27,7 +28,7 @@ class Sites:
 @pytest.mark.parametrize(("count", "noted"), [(2500, False), (ITEMS_MAX, False), (ITEMS_MAX + 1, True)])
 async def test_a_list_that_is_cut_says_so(count: int, noted: bool, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody who counts lines must not take a part for the whole."""
-    items = await listed(Sites(count).list, ListSitesRequest(), "sites", 5)
+    items = await listed(Session({}, View()), Sites(count).list, ListSitesRequest(), "sites")
 
     assert len(items) == min(count, ITEMS_MAX)
     said = capsys.readouterr()

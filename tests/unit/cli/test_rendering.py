@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 
 import pytest
@@ -24,9 +23,10 @@ from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_CPU
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, Price
 from suanmesh.type.v1.state_reason_pb2 import StateReason
-from suanmesh_cli import errors, following, output, units
+from suanmesh_cli import errors, following, units
 from suanmesh_cli.commands.data import safe
 from suanmesh_cli.commands.money import micros
+from suanmesh_cli.output import View
 from suanmesh_cli.render import bill, explain, trace
 from suanmesh_cli.render.states import because
 from suanmesh_kernel.refusals import BY_CODE, InvalidArgument, NotFound, Refusal
@@ -45,16 +45,17 @@ CHOSEN = StateReason(
 )
 
 
-def text_of(renderable: object) -> str:
-    stream = io.StringIO()
-    output.console(stream).print(renderable)
-    return stream.getvalue()
+VIEW, CHINESE = View(), View(lang="zh")
+
+
+def text_of(lines: list[str]) -> str:
+    return "\n".join(lines)
 
 
 def test_a_decision_shows_every_candidate_with_its_numbers() -> None:
     """A user who cannot see why the winner won does not trust it with money."""
     made = Decision(candidates=[CHEAP, SMALL], candidate_count=2, chosen=CHEAP.pool, reason=CHOSEN)
-    shown = text_of(explain.decision(made))
+    shown = text_of(explain.decision(VIEW, made))
     for part in (
         "a/p",
         "1.500000",
@@ -68,7 +69,9 @@ def test_a_decision_shows_every_candidate_with_its_numbers() -> None:
     ):
         assert part in shown
     assert "CPU: a task needs 4000 milli-cores, no host of sites/b/pools/p has more than 1000 free" in shown
-    assert "CPU: 每个任务需要 4000 毫核，sites/b/pools/p 的主机最多空闲 1000" in text_of(explain.decision(made, "zh"))
+    assert "CPU: 每个任务需要 4000 毫核，sites/b/pools/p 的主机最多空闲 1000" in text_of(
+        explain.decision(CHINESE, made)
+    )
 
 
 def test_one_candidate_says_of_when_it_is() -> None:
@@ -77,12 +80,12 @@ def test_one_candidate_says_of_when_it_is() -> None:
         decision="jobs/j/decisions/1", candidate=SMALL, basis=CandidateExplanation.BASIS_NOW,
         reason=StateReason(code="REVISIONS_STAND"),
     )  # fmt: skip
-    shown = text_of(explain.candidate(told))
+    shown = text_of(explain.candidate(VIEW, told))
     for part in ("b/p", "CPU: a task needs 4000", "jobs/j/decisions/1", "as of now", "REVISIONS_STAND: The documents"):
         assert part in shown
-    assert "当前状况" in text_of(explain.candidate(told, "zh"))
+    assert "当前状况" in text_of(explain.candidate(CHINESE, told))
     told.basis = CandidateExplanation.BASIS_DECISION
-    assert "as it was decided" in text_of(explain.candidate(told))
+    assert "as it was decided" in text_of(explain.candidate(VIEW, told))
 
 
 def test_why_it_stands_there_is_said_in_the_readers_language() -> None:
@@ -94,7 +97,7 @@ def test_why_it_stands_there_is_said_in_the_readers_language() -> None:
     assert because(unknown, "zh") == "DATASET_UNKNOWN: 输入所指的数据集不存在（name datasets/x）"
     assert because(StateReason(code="SOMETHING_NEW", facts={"detail": "x"}), "zh") == "SOMETHING_NEW: x"
     made = Decision(candidates=[CHEAP], candidate_count=1, chosen=CHEAP.pool, reason=CHOSEN)
-    assert "没有其他适合的资源池" in text_of(explain.decision(made, "zh"))
+    assert "没有其他适合的资源池" in text_of(explain.decision(CHINESE, made))
 
 
 def test_a_state_says_its_name_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +117,7 @@ def test_what_does_not_fit_shows_what_would() -> None:
         candidates=[SMALL], candidate_count=25, reason=StateReason(code="NO_PLACE", facts={"pools": "25"}),
         admitting_change=change, obstacle_counts=[ObstacleCount(code=OBSTACLE_CODE_CPU, count=25)],
     )  # fmt: skip
-    shown = text_of(explain.decision(made))
+    shown = text_of(explain.decision(VIEW, made))
     assert "nothing fits" in shown
     assert "NO_PLACE: None of 25 pools can take it now" in shown
     assert "ask.cpu_milli: 4000 → 1000 (sites/b/pools/p)" in shown
@@ -129,7 +132,7 @@ def test_every_charge_shows_its_price_and_its_trace() -> None:
         price=Price(meter=METER_CPU_US, amount_micros=720_000, per_quantity=3_600_000_000), trace_id="ab" * 16,
         price_version="priceBooks/acme@3",
     )  # fmt: skip
-    shown = text_of(bill.bill(Bill(account="accounts/a", currency="CNY", charges=[charge], total_micros=800)))
+    shown = text_of(bill.bill(VIEW, Bill(account="accounts/a", currency="CNY", charges=[charge], total_micros=800)))
     for part in ("4000000 cpu·µs", "0.720000 / core·h", "0.000800 CNY", "ab" * 16, "acme@3", "total"):
         assert part in shown
 
@@ -138,8 +141,8 @@ def test_what_was_waived_is_shown_where_something_was() -> None:
     """A payee must see what it bears; everybody else needs the column for the trace."""
     paid = Charge(meter=METER_CPU_US, amount_micros=800, currency="CNY")
     capped = Charge(meter=METER_CPU_US, amount_micros=3, waived_micros=797, currency="CNY")
-    assert "WAIVED" not in text_of(bill.bill(Bill(currency="CNY", charges=[paid])))
-    shown = text_of(bill.bill(Bill(currency="CNY", charges=[paid, capped])))
+    assert "WAIVED" not in text_of(bill.bill(VIEW, Bill(currency="CNY", charges=[paid])))
+    shown = text_of(bill.bill(VIEW, Bill(currency="CNY", charges=[paid, capped])))
     for part in ("WAIVED", "0.000000 CNY", "0.000003 CNY", "0.000797 CNY"):
         assert part in shown
 
@@ -152,7 +155,7 @@ def test_a_ledger_out_of_balance_says_so() -> None:
         Account(name="accounts/c", currency="EUR", balance_micros=1),
     ]
     assert bill.sums(accounts) == {"CNY": 0, "EUR": 1}
-    shown = text_of(bill.ledger(accounts))
+    shown = text_of(bill.ledger(VIEW, accounts))
     assert "sum 0.000000 CNY: balanced" in shown
     assert "sum 0.000001 EUR: OUT OF BALANCE" in shown
 
@@ -182,7 +185,7 @@ def test_a_trace_is_a_tree_in_the_order_of_time() -> None:
         (0, "lost", 40),
     ]
     assert len(trace.rows(trace.forest(spans), fold=False)) == 8
-    shown = text_of(trace.trace(Trace(name="traces/t", spans=spans, services=["gateway", "scheduler"])))
+    shown = text_of(trace.trace(VIEW, Trace(name="traces/t", spans=spans, services=["gateway", "scheduler"])))
     assert "8 spans, 2 services: gateway, scheduler" in shown
     assert "1 spans whose parent has not arrived" in shown
 

@@ -20,14 +20,13 @@ async def ctx(session: Session) -> None:
     origins = dict(used.origins)
     values = {field: getattr(used, field) for field in config.FIELDS if getattr(used, field)}
     known = config.load(config.files(session.environment, Path.cwd()))
-    if session.output == "name":
-        click.echo(used.name)
-    elif session.output == "table":
+    if session.view.for_people:
         rows = [(field, f"{value}  ({origins.get(field, '')})") for field, value in values.items()]
-        output.console().print(output.facts([("context", used.name), *rows, ("known", ", ".join(known.contexts))]))
+        told = [("context", used.name), *rows, ("known", ", ".join(known.contexts))]
+        output.print_lines(output.facts(session.view, told))
     else:
         data = {"name": used.name, **values, "origins": origins, "contexts": list(known.contexts)}
-        output.show_data(session.output, data)
+        output.show_data(session.view, data, names=[used.name])
 
 
 @click.command()

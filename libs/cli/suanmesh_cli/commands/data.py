@@ -16,38 +16,56 @@ from suanmesh.transport.v1.transport_service_pb2 import (
     ListTransfersRequest,
     ReadFileRequest,
 )
-from suanmesh_cli import following, output, units
+from suanmesh_cli import following, output, units, values
+from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
-from suanmesh_cli.render.states import because
-from suanmesh_cli.session import Session, command, full_name, listed
+from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
 from suanmesh_cli.texts import refusal
 from suanmesh_cli.usage import Misuse
+from suanmesh_cli.values import Facts
 from suanmesh_kernel.refusals import DataLoss, FailedPrecondition, InvalidArgument
 from suanmesh_kernel.texts import Text
 from suanmesh_sdk import Mesh
 
-DATASET_COLUMNS: output.Columns = (
-    ("DATASET", lambda dataset: dataset.name),
-    ("PARTY", lambda dataset: dataset.party),
-    ("FILES", lambda dataset: str(dataset.files)),
-    ("BYTES", lambda dataset: str(dataset.bytes)),
-    ("AT", lambda dataset: ",".join(units.short(each.site) for each in dataset.replicas if complete(each))),
-    ("DIGEST", lambda dataset: dataset.digest[:16]),
-    ("PUBLISHED", lambda dataset: units.moment(dataset.create_time)),
+
+def complete(replica: Replica) -> bool:
+    """Whether the whole dataset is there."""
+    return replica.state == Replica.STATE_COMPLETE
+
+
+def verified(transfer: Transfer) -> str:
+    """Whether the digest recomputed at the target is the dataset's."""
+    if transfer.state != Transfer.STATE_DONE:
+        return ""
+    return "yes" if transfer.receipt.digest == transfer.digest else "NO"
+
+
+DATASET_COLUMNS = (
+    Column("DATASET", lambda dataset: dataset.name),
+    Column("PARTY", lambda dataset: dataset.party, rank=3),
+    Column("FILES", lambda dataset: dataset.files, rank=2),
+    Column("BYTES", lambda dataset: values.size(dataset.bytes), rank=1),
+    Column(
+        "AT", lambda dataset: ",".join(units.short(each.site) for each in dataset.replicas if complete(each)), rank=1
+    ),
+    Column("DIGEST", lambda dataset: dataset.digest[:16], rank=4),
+    Column("PUBLISHED", lambda dataset: dataset.create_time, rank=2),
 )
-TRANSFER_COLUMNS: output.Columns = (
-    ("TRANSFER", lambda transfer: transfer.name),
-    ("DATASET", lambda transfer: transfer.dataset),
-    ("FROM", lambda transfer: units.short(transfer.source)),
-    ("TO", lambda transfer: units.short(transfer.target)),
-    ("STATE", lambda transfer: Transfer.State.Name(transfer.state).removeprefix("STATE_")),
-    ("BYTES", lambda transfer: f"{transfer.progress.bytes_done}/{transfer.bytes}"),
-    ("CHUNKS", lambda transfer: f"{transfer.progress.chunks_done}/{transfer.progress.chunks}"),
-    ("AGAIN", lambda transfer: str(transfer.progress.chunks_again)),
-    ("RATE", lambda transfer: units.rate(transfer.rate_bps) if transfer.rate_bps else "unpaced"),
-    ("VERIFIED", lambda transfer: verified(transfer)),  # noqa: PLW0108 - defined below
-    ("PURPOSE", lambda transfer: Transfer.Purpose.Name(transfer.purpose).removeprefix("PURPOSE_")),
-    ("FOR", lambda transfer: transfer.placement),
+TRANSFER_COLUMNS = (
+    Column("TRANSFER", lambda transfer: transfer.name),
+    Column("DATASET", lambda transfer: transfer.dataset, rank=2),
+    Column("FROM", lambda transfer: units.short(transfer.source), rank=1),
+    Column("TO", lambda transfer: units.short(transfer.target), rank=1),
+    Column("STATE", lambda transfer: Transfer.State.Name(transfer.state).removeprefix("STATE_")),
+    Column("DONE", lambda transfer: values.size(transfer.progress.bytes_done), rank=3),
+    Column("BYTES", lambda transfer: values.size(transfer.bytes), rank=1),
+    Column("CHUNKS", lambda transfer: f"{transfer.progress.chunks_done}/{transfer.progress.chunks}", rank=5),
+    Column("AGAIN", lambda transfer: transfer.progress.chunks_again, rank=5),
+    Column("RATE", lambda transfer: values.rate(transfer.rate_bps) if transfer.rate_bps else "unpaced", rank=4),
+    Column("VERIFIED", verified, rank=2),
+    Column("PURPOSE", lambda transfer: Transfer.Purpose.Name(transfer.purpose).removeprefix("PURPOSE_"), rank=4),
+    Column("FOR", lambda transfer: transfer.placement, rank=5),
+    Column("BECAUSE", lambda transfer: transfer.state_reason, rank=2, fold=True),
 )
 
 
@@ -57,23 +75,27 @@ def dataset() -> None:
 
 
 @dataset.command("list")
-@command
+@listing
 async def list_datasets(session: Session) -> None:
     """List your datasets by name."""
     async with session.mesh() as mesh:
-        found = await listed(mesh.transport.ListDatasets, ListDatasetsRequest(), "datasets", session.timeout_s)
-    output.show_list(session.output, "datasets", found, DATASET_COLUMNS)
+        found = await listed(session, mesh.transport.ListDatasets, ListDatasetsRequest(), "datasets")
+    output.show_list(session.view, "datasets", found, DATASET_COLUMNS)
 
 
 @dataset.command("show")
-@click.argument("name")
-@command
-async def show_dataset(session: Session, name: str) -> None:
-    """Show the dataset NAME and where it lies."""
+@click.argument("names", nargs=-1, required=True)
+@reading
+async def show_dataset(session: Session, names: tuple[str, ...]) -> int:
+    """Show the datasets NAMES and where they lie."""
     async with session.mesh() as mesh:
-        request = GetDatasetRequest(name=full_name("datasets", name))
-        found = await mesh.transport.GetDataset(request, timeout=session.timeout_s)
-    output.show_one(session.output, found, lambda: output.facts(dataset_facts(found)))
+
+        async def show(name: str) -> None:
+            request = GetDatasetRequest(name=full_name("datasets", name))
+            found = await mesh.transport.GetDataset(request, timeout=session.timeout_s)
+            output.show_one(session.view, found, lambda: output.facts(session.view, dataset_facts(found)))
+
+        return await each_of(session, names, show)
 
 
 @dataset.command("get")
@@ -110,13 +132,12 @@ def transfer() -> None:
 
 
 @transfer.command("list")
-@command
+@listing
 async def list_transfers(session: Session) -> None:
     """List your transfers, newest first."""
     async with session.mesh() as mesh:
-        found = await listed(mesh.transport.ListTransfers, ListTransfersRequest(), "transfers", session.timeout_s)
-    reason = ("BECAUSE", lambda transfer: because(transfer.state_reason, session.lang))
-    output.show_list(session.output, "transfers", found, (*TRANSFER_COLUMNS, reason))
+        found = await listed(session, mesh.transport.ListTransfers, ListTransfersRequest(), "transfers")
+    output.show_list(session.view, "transfers", found, TRANSFER_COLUMNS)
 
 
 async def fetch(mesh: Mesh, dataset: str, file: ManifestFile, folder: Path) -> None:
@@ -164,19 +185,7 @@ def safe(path: str) -> PurePosixPath:
     return PurePosixPath(path)
 
 
-def complete(replica: Replica) -> bool:
-    """Whether the whole dataset is there."""
-    return replica.state == Replica.STATE_COMPLETE
-
-
-def verified(transfer: Transfer) -> str:
-    """Whether the digest recomputed at the target is the dataset's."""
-    if transfer.state != Transfer.STATE_DONE:
-        return ""
-    return "yes" if transfer.receipt.digest == transfer.digest else "NO"
-
-
-def dataset_facts(dataset: Dataset) -> list[tuple[str, str]]:
+def dataset_facts(dataset: Dataset) -> Facts:
     """What is known of a dataset."""
     lying = (f"{each.site} {Replica.State.Name(each.state).removeprefix('STATE_')}" for each in dataset.replicas)
     return [
@@ -184,8 +193,8 @@ def dataset_facts(dataset: Dataset) -> list[tuple[str, str]]:
         ("party", dataset.party),
         ("digest", dataset.digest),
         ("bytes", f"{dataset.bytes} ({units.size(dataset.bytes)})"),
-        ("files", str(dataset.files)),
+        ("files", dataset.files),
         ("residency", ", ".join(dataset.residency)),
         ("replicas", ", ".join(lying)),
-        ("published", units.moment(dataset.create_time)),
+        ("published", dataset.create_time),
     ]

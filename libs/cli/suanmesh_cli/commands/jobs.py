@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -24,27 +22,28 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     SubmitJobsRequest,
 )
 from suanmesh_cli import following, output, units
+from suanmesh_cli.commands.sites import pool_name
+from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
-from suanmesh_cli.render.states import because
-from suanmesh_cli.session import Session, command, full_name, listed
+from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
+from suanmesh_cli.terminal import LogText
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-TASK_COLUMNS: output.Columns = (
-    ("TASK", lambda task: str(task.index)),
-    ("EXIT", lambda task: str(task.exit_status) if task.HasField("exit_status") else ""),
-    ("STARTED", lambda task: units.moment(task.start_time)),
-    ("ENDED", lambda task: units.moment(task.end_time)),
+TASK_COLUMNS = (
+    Column("TASK", lambda task: task.index),
+    Column("EXIT", lambda task: task.exit_status if task.HasField("exit_status") else ""),
+    Column("STARTED", lambda task: task.start_time, rank=2),
+    Column("ENDED", lambda task: task.end_time, rank=1),
+    Column("BECAUSE", lambda task: task.state_reason, fold=True),
 )
-COLUMNS: output.Columns = (
-    ("JOB", lambda job: job.name),
-    ("STATE", lambda job: Job.State.Name(job.state).removeprefix("STATE_")),
-    ("ACCOUNT", lambda job: job.account),
-    ("PRIORITY", lambda job: str(job.priority or "")),
-    ("SUBMITTED", lambda job: units.moment(job.create_time)),
-    ("ENDED", lambda job: units.moment(job.end_time)),
-    ("NAME", lambda job: job.display_name),
+COLUMNS = (
+    Column("JOB", lambda job: job.name),
+    Column("STATE", lambda job: Job.State.Name(job.state).removeprefix("STATE_")),
+    Column("ACCOUNT", lambda job: job.account, rank=4),
+    Column("PRIORITY", lambda job: job.priority or "", rank=5),
+    Column("SUBMITTED", lambda job: job.create_time, rank=2),
+    Column("ENDED", lambda job: job.end_time, rank=3),
+    Column("NAME", lambda job: job.display_name, rank=1),
+    Column("BECAUSE", lambda job: job.state_reason, fold=True),
 )
 NOTHING_FITS = 6
 TASK_INDEX_MAX = 2**31 - 1
@@ -81,28 +80,27 @@ async def submit(session: Session, file: Path, job_id: str, dry_run: bool, wait:
             _show(session, result.job)
             return 0
         output.note(f"submitted {result.job.name}")
-        ended = await following.until_ended(mesh, result.job.name, _say_change(session))
+        ended = await following.until_ended(mesh, result.job.name, _say_change(session), lang=session.lang)
     _show(session, ended)
     return 0 if ended.state == Job.STATE_DONE else 1
 
 
 @job.command("list")
 @click.argument("filter_", metavar="FILTER", default="")
-@command
+@listing
 async def list_jobs(session: Session, filter_: str) -> None:
     """List your jobs, newest first.
 
     FILTER keeps some of them, such as 'labels.team = "vision" AND state = "FAILED"'.
     """
     async with session.mesh() as mesh:
-        jobs = await listed(mesh.scheduler.ListJobs, ListJobsRequest(filter=filter_), "jobs", session.timeout_s)
-    reason = ("BECAUSE", lambda job: because(job.state_reason, session.lang))
-    output.show_list(session.output, "jobs", jobs, (*COLUMNS, reason))
+        jobs = await listed(session, mesh.scheduler.ListJobs, ListJobsRequest(filter=filter_), "jobs")
+    output.show_list(session.view, "jobs", jobs, COLUMNS)
 
 
 @job.command("tasks")
 @click.argument("name")
-@command
+@listing
 async def tasks(session: Session, name: str) -> None:
     """List what became of each task of the job NAME in its newest attempt."""
     async with session.mesh() as mesh:
@@ -114,20 +112,24 @@ async def tasks(session: Session, name: str) -> None:
                 GetPlacementRequest(name=found.placement), timeout=session.timeout_s
             )
             results = list(placed.tasks)
-    columns = (*TASK_COLUMNS, ("BECAUSE", lambda task: because(task.state_reason, session.lang)))
+    columns: tuple[Column, ...] = TASK_COLUMNS
     if found.task.parameters:
-        columns = (*columns, ("PARAMETERS", partial(_values, list(found.task.parameters))))
-    output.show_list(session.output, "tasks", results, columns)
+        columns = (*TASK_COLUMNS, Column("PARAMETERS", partial(_values, list(found.task.parameters))))
+    output.show_list(session.view, "tasks", results, columns)
 
 
 @job.command("show")
-@click.argument("name")
-@command
-async def show(session: Session, name: str) -> None:
-    """Show the job NAME."""
+@click.argument("names", nargs=-1, required=True)
+@reading
+async def show(session: Session, names: tuple[str, ...]) -> int:
+    """Show the jobs NAMES."""
     async with session.mesh() as mesh:
-        found = await mesh.scheduler.GetJob(GetJobRequest(name=full_name("jobs", name)), timeout=session.timeout_s)
-    _show(session, found)
+
+        async def show_job(name: str) -> None:
+            wanted = GetJobRequest(name=full_name("jobs", name))
+            _show(session, await mesh.scheduler.GetJob(wanted, timeout=session.timeout_s))
+
+        return await each_of(session, names, show_job)
 
 
 @job.command("explain")
@@ -135,13 +137,13 @@ async def show(session: Session, name: str) -> None:
 @click.option(
     "--pool", default="", help="Only this pool, such as `hefei/cpu`, also where the decision does not list it."
 )
-@command
+@reading
 async def explain(session: Session, name: str, pool: str) -> None:
     """Say why the job NAME went where it went, or why it waits."""
     async with session.mesh() as mesh:
         wanted = f"{full_name('jobs', name)}/decisions/-"
         if pool:
-            asked = ExplainCandidateRequest(name=wanted, pool=_pool_name(pool))
+            asked = ExplainCandidateRequest(name=wanted, pool=pool_name(pool))
             told = await mesh.scheduler.ExplainCandidate(asked, timeout=session.timeout_s)
             _show_candidate(session, told)
             return
@@ -155,36 +157,43 @@ async def explain(session: Session, name: str, pool: str) -> None:
 @click.option("--task", type=click.IntRange(0, TASK_INDEX_MAX), default=0, show_default=True, help="Index of the task.")
 @command
 async def logs(session: Session, name: str, follow: bool, task: int) -> None:
-    """Print what the job's task wrote."""
+    """Print what the job's task wrote; escape what would command a terminal, where it goes to one."""
+    shown = LogText()
     async with session.mesh() as mesh:
         async for piece in following.log(mesh, full_name("jobs", name), follow=follow, task=task):
-            sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+            output.print_log(piece, shown)
+        output.print_log(b"", shown, final=True)
 
 
 @job.command("cancel")
-@click.argument("name")
+@click.argument("names", nargs=-1, required=True)
 @click.option("--etag", default="", help="Only if this is still the job's etag.")
 @command
-async def cancel(session: Session, name: str, etag: str) -> None:
-    """Ask to end the job NAME."""
-    request = CancelJobRequest(name=full_name("jobs", name), etag=etag)
+async def cancel(session: Session, names: tuple[str, ...], etag: str) -> int:
+    """Ask to end the jobs NAMES."""
     async with session.mesh() as mesh:
-        asked = await mesh.scheduler.CancelJob(request, timeout=session.timeout_s)
-    _show(session, asked)
+
+        async def cancel_job(name: str) -> None:
+            request = CancelJobRequest(name=full_name("jobs", name), etag=etag)
+            _show(session, await mesh.scheduler.CancelJob(request, timeout=session.timeout_s))
+
+        return await each_of(session, names, cancel_job)
 
 
 @job.command("wait")
-@click.argument("name")
+@click.argument("names", nargs=-1, required=True)
 @command
-async def wait(session: Session, name: str) -> int:
-    """Wait until the job NAME has ended; --timeout bounds the wait (exit status 7)."""
+async def wait(session: Session, names: tuple[str, ...]) -> int:
+    """Wait until the jobs NAMES have ended, however long it takes; --timeout bounds the wait (exit status 7)."""
     async with session.mesh() as mesh:
-        ended = await following.until_ended(
-            mesh, full_name("jobs", name), _say_change(session), timeout_s=session.timeout_s
-        )
-    _show(session, ended)
-    return 0 if ended.state == Job.STATE_DONE else 1
+
+        async def wait_for(name: str) -> int:
+            changed = _say_change(session)
+            ended = await following.until_ended(mesh, full_name("jobs", name), changed, lang=session.lang)
+            _show(session, ended)
+            return 0 if ended.state == Job.STATE_DONE else 1
+
+        return await each_of(session, names, wait_for)
 
 
 def _values(parameters: Sequence[Parameter], task: TaskResult) -> str:
@@ -196,33 +205,28 @@ def _say_change(session: Session) -> Callable[[Job], None]:
 
 
 def _show(session: Session, found: Job) -> None:
-    def rendered() -> RenderableType:
+    def rendered() -> list[str]:
         from suanmesh_cli.render import explain as rendering
 
-        return output.facts(rendering.job_facts(found, session.lang))
+        return output.facts(session.view, rendering.job_facts(session.view, found))
 
-    output.show_one(session.output, found, rendered)
-
-
-def _pool_name(pool: str) -> str:
-    site, _, last = pool.partition("/")
-    return pool if site == "sites" else f"sites/{site}/pools/{last}"
+    output.show_one(session.view, found, rendered)
 
 
 def _show_candidate(session: Session, told: CandidateExplanation) -> None:
-    def rendered() -> RenderableType:
+    def rendered() -> list[str]:
         from suanmesh_cli.render import explain as rendering
 
-        return rendering.candidate(told, session.lang)
+        return rendering.candidate(session.view, told)
 
-    output.show_one(session.output, told, rendered)
+    output.show_one(session.view, told, rendered)
 
 
 def _show_decision(session: Session, made: Decision) -> int:
-    def rendered() -> RenderableType:
+    def rendered() -> list[str]:
         from suanmesh_cli.render import explain as rendering
 
-        return rendering.decision(made, session.lang)
+        return rendering.decision(session.view, made)
 
-    output.show_one(session.output, made, rendered)
+    output.show_one(session.view, made, rendered)
     return 0 if made.chosen else NOTHING_FITS

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from suanmesh.accounting.v1.account_pb2 import Account
 from suanmesh.accounting.v1.accounting_service_pb2 import (
     CreditAccountRequest,
     GetAccountRequest,
@@ -19,32 +18,25 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
 from suanmesh.accounting.v1.usage_pb2 import Bill
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh_cli import output, units
+from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
-from suanmesh_cli.session import ITEMS_MAX, Session, command, full_name, listed
+from suanmesh_cli.render.bill import ACCOUNT_COLUMNS
+from suanmesh_cli.session import ITEMS_MAX, Session, command, each_of, full_name, listed, listing, reading
+from suanmesh_cli.tables import table
 from suanmesh_cli.texts import refusal
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
 from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from suanmesh_sdk import Mesh
 
-ACCOUNT_COLUMNS: output.Columns = (
-    ("ACCOUNT", lambda account: account.name),
-    ("PARTY", lambda account: account.party),
-    ("KIND", lambda account: Account.Kind.Name(account.kind).removeprefix("KIND_")),
-    ("BALANCE", lambda account: units.money(account.balance_micros, account.currency)),
-    ("HELD", lambda account: units.money(account.held_micros)),
-    ("OPENED", lambda account: units.moment(account.create_time)),
-)
-PRICE_COLUMNS: output.Columns = (
-    ("PRICE BOOK", lambda book: book.name),
-    ("VERSION", lambda book: str(book.version)),
-    ("PARTY", lambda book: book.party),
-    ("CURRENCY", lambda book: book.currency),
-    ("IN FORCE SINCE", lambda book: units.moment(book.effective_time)),
-    ("PRICES", lambda book: "; ".join(_price(each) for each in book.prices)),
+PRICE_COLUMNS = (
+    Column("PRICE BOOK", lambda book: book.name),
+    Column("VERSION", lambda book: book.version, rank=1),
+    Column("PARTY", lambda book: book.party, rank=3),
+    Column("CURRENCY", lambda book: book.currency, rank=1),
+    Column("IN FORCE SINCE", lambda book: book.effective_time, rank=2),
+    Column("PRICES", lambda book: "; ".join(_price(each) for each in book.prices), fold=True),
 )
 
 
@@ -54,23 +46,27 @@ def account() -> None:
 
 
 @account.command("list")
-@command
+@listing
 async def list_accounts(session: Session) -> None:
     """List your accounts by name."""
     async with session.mesh() as mesh:
-        found = await listed(mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts", session.timeout_s)
-    output.show_list(session.output, "accounts", found, ACCOUNT_COLUMNS)
+        found = await listed(session, mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts")
+    output.show_list(session.view, "accounts", found, ACCOUNT_COLUMNS)
 
 
 @account.command("show")
-@click.argument("name")
-@command
-async def show_account(session: Session, name: str) -> None:
-    """Show the account NAME."""
-    request = GetAccountRequest(name=full_name("accounts", name))
+@click.argument("names", nargs=-1, required=True)
+@reading
+async def show_account(session: Session, names: tuple[str, ...]) -> int:
+    """Show the accounts NAMES."""
     async with session.mesh() as mesh:
-        found = await mesh.accounting.GetAccount(request, timeout=session.timeout_s)
-    output.show_one(session.output, found, lambda: output.table([found], ACCOUNT_COLUMNS))
+
+        async def show(name: str) -> None:
+            request = GetAccountRequest(name=full_name("accounts", name))
+            found = await mesh.accounting.GetAccount(request, timeout=session.timeout_s)
+            output.show_one(session.view, found, lambda: table(session.view, [found], ACCOUNT_COLUMNS))
+
+        return await each_of(session, names, show)
 
 
 @account.command("credit")
@@ -85,7 +81,7 @@ async def credit(session: Session, name: str, amount: str, request_id: str) -> N
     )
     async with session.mesh() as mesh:
         credited = await mesh.accounting.CreditAccount(request, timeout=session.timeout_s)
-    output.show_one(session.output, credited, lambda: output.table([credited], ACCOUNT_COLUMNS))
+    output.show_one(session.view, credited, lambda: table(session.view, [credited], ACCOUNT_COLUMNS))
 
 
 @click.group(cls=Verbs)
@@ -94,12 +90,12 @@ def price() -> None:
 
 
 @price.command("list")
-@command
+@listing
 async def list_prices(session: Session) -> None:
     """List the price books in force."""
     async with session.mesh() as mesh:
-        found = await listed(mesh.accounting.ListPriceBooks, ListPriceBooksRequest(), "price_books", session.timeout_s)
-    output.show_list(session.output, "price_books", found, PRICE_COLUMNS)
+        found = await listed(session, mesh.accounting.ListPriceBooks, ListPriceBooksRequest(), "price_books")
+    output.show_list(session.view, "price_books", found, PRICE_COLUMNS)
 
 
 @click.group(cls=Verbs)
@@ -110,32 +106,32 @@ def bill() -> None:
 @bill.command("show")
 @click.option("--account", "account_name", default="", help="The account; by default the context's, or your only one.")
 @click.option("--job", "job_name", default="", help="Only what this job cost.")
-@command
+@reading
 async def show_bill(session: Session, account_name: str, job_name: str) -> None:
     """Show every charge with its unit price and its trace, and the sum."""
     job_name = full_name("jobs", job_name) if job_name else ""
     async with session.mesh() as mesh:
         owing = await _account(session, mesh, account_name, job_name)
-        owed = await _all_charges(mesh, GetBillRequest(account=owing, job=job_name), session.timeout_s)
+        owed = await _all_charges(session, mesh, GetBillRequest(account=owing, job=job_name))
 
-    def rendered() -> RenderableType:
+    def rendered() -> list[str]:
         from suanmesh_cli.render import bill as rendering
 
-        return rendering.bill(owed, session.lang)
+        return rendering.bill(session.view, owed)
 
-    output.show_one(session.output, owed, rendered, zeros=True)
+    output.show_one(session.view, owed, rendered, zeros=True)
 
 
-async def _all_charges(mesh: Mesh, request: GetBillRequest, timeout_s: float) -> Bill:
+async def _all_charges(session: Session, mesh: Mesh, request: GetBillRequest) -> Bill:
     """The bill with the charges of all its pages, up to ITEMS_MAX; where there are more, a note says so."""
-    owed = await mesh.accounting.GetBill(request, timeout=timeout_s)
+    owed = await mesh.accounting.GetBill(request, timeout=session.timeout_s)
     while owed.next_page_token and len(owed.charges) < ITEMS_MAX:
         request.page_token = owed.next_page_token
-        page = await mesh.accounting.GetBill(request, timeout=timeout_s)
+        page = await mesh.accounting.GetBill(request, timeout=session.timeout_s)
         owed.charges.extend(page.charges)
         owed.next_page_token = page.next_page_token
     if owed.next_page_token:
-        output.note_more(len(owed.charges))
+        output.note_more(session.view, len(owed.charges))
     return owed
 
 
@@ -145,7 +141,7 @@ def ledger() -> None:
 
 
 @ledger.command("show")
-@command
+@reading
 async def show_ledger(session: Session) -> int:
     """Show all balances; they sum to zero in each currency, or the exit status is 1 (operator)."""
     from suanmesh_cli.render import bill as rendering
@@ -153,13 +149,13 @@ async def show_ledger(session: Session) -> int:
     async with session.mesh() as mesh:
         # Only the operator may read postings. Anybody else sees some accounts, and some accounts prove nothing.
         await mesh.accounting.ListPostings(ListPostingsRequest(page_size=1), timeout=session.timeout_s)
-        found = await listed(mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts", session.timeout_s)
+        found = await listed(session, mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts")
     sums = rendering.sums(found)
-    if session.output == "table":
-        output.console().print(rendering.ledger(found, session.lang))
+    if session.view.for_people:
+        output.print_lines(rendering.ledger(session.view, found))
     else:
         balances = {currency: str(sum_) for currency, sum_ in sums.items()}
-        output.show_list(session.output, "accounts", found, ACCOUNT_COLUMNS, balance_micros=balances)
+        output.show_list(session.view, "accounts", found, ACCOUNT_COLUMNS, balance_micros=balances)
     return 1 if any(sums.values()) else 0
 
 
@@ -191,7 +187,7 @@ async def _account(session: Session, mesh: Mesh, given: str, job: str) -> str:
         return (await mesh.scheduler.GetJob(GetJobRequest(name=job), timeout=session.timeout_s)).account
     if session.context.account:
         return full_name("accounts", session.context.account)
-    found = await listed(mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts", session.timeout_s)
+    found = await listed(session, mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts")
     if len(found) != 1:
         names = ", ".join(each.name for each in found)
         which = Text(

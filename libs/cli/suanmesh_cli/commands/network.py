@@ -10,30 +10,45 @@ from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import (
     ListReservationsRequest,
 )
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation
-from suanmesh_cli import output, units
+from suanmesh_cli import output, units, values
+from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
-from suanmesh_cli.session import Session, command, listed
+from suanmesh_cli.session import Session, listed, listing
+from suanmesh_cli.values import Cell
 
-LINK_COLUMNS: output.Columns = (
-    ("LINK", lambda link: link.name),
-    ("FROM", lambda link: link.source),
-    ("TO", lambda link: link.target),
-    ("CLASS", lambda link: Link.Class.Name(getattr(link, "class")).removeprefix("CLASS_")),
-    ("CAPACITY", lambda link: units.rate(link.capacity_bps)),
-    ("RESERVED", lambda link: units.rate(link.state.reserved_bps)),
-    ("LATENCY", lambda link: units.duration_us(link.latency_us)),
-    ("PROBED RTT", lambda link: probed(link)),  # noqa: PLW0108 - defined below
-    ("PRICE", lambda link: price(link)),  # noqa: PLW0108 - defined below
-    ("OWNER", lambda link: link.owner),
+
+def probed(link: Link) -> Cell:
+    """The round-trip time the agents measured, or nothing."""
+    return values.duration_us(link.state.probed_rtt_us) if link.state.HasField("probed_rtt_us") else ""
+
+
+def price(link: Link) -> str:
+    """What moving data over the link costs."""
+    if not link.HasField("price"):
+        return "free"
+    return units.price(link.price.meter, link.price.amount_micros, link.price.per_quantity)
+
+
+LINK_COLUMNS = (
+    Column("LINK", lambda link: link.name),
+    Column("FROM", lambda link: link.source, rank=3),
+    Column("TO", lambda link: link.target, rank=3),
+    Column("CLASS", lambda link: Link.Class.Name(getattr(link, "class")).removeprefix("CLASS_"), rank=4),
+    Column("CAPACITY", lambda link: values.rate(link.capacity_bps), rank=1),
+    Column("RESERVED", lambda link: values.rate(link.state.reserved_bps), rank=1),
+    Column("LATENCY", lambda link: values.duration_us(link.latency_us), rank=2),
+    Column("PROBED RTT", probed, rank=2),
+    Column("PRICE", price),
+    Column("OWNER", lambda link: link.owner, rank=4),
 )
-RESERVATION_COLUMNS: output.Columns = (
-    ("RESERVATION", lambda held: held.name),
-    ("STATE", lambda held: Reservation.State.Name(held.state).removeprefix("STATE_")),
-    ("RATE", lambda held: units.rate(held.rate_bps)),
-    ("PATH", lambda held: " → ".join(units.short(link) for link in held.path.links)),
-    ("FOR", lambda held: held.placement),
-    ("MADE", lambda held: units.moment(held.create_time)),
-    ("RELEASED", lambda held: units.moment(held.release_time)),
+RESERVATION_COLUMNS = (
+    Column("RESERVATION", lambda held: held.name),
+    Column("STATE", lambda held: Reservation.State.Name(held.state).removeprefix("STATE_")),
+    Column("RATE", lambda held: values.rate(held.rate_bps), rank=1),
+    Column("PATH", lambda held: " → ".join(units.short(link) for link in held.path.links), rank=2),
+    Column("FOR", lambda held: held.placement, rank=3),
+    Column("MADE", lambda held: held.create_time, rank=3),
+    Column("RELEASED", lambda held: held.release_time, rank=4),
 )
 
 
@@ -43,12 +58,12 @@ def link() -> None:
 
 
 @link.command("list")
-@command
+@listing
 async def list_links(session: Session) -> None:
     """List the links with what they carry."""
     async with session.mesh() as mesh:
-        links = await listed(mesh.network_orchestrator.ListLinks, ListLinksRequest(), "links", session.timeout_s)
-    output.show_list(session.output, "links", links, LINK_COLUMNS)
+        links = await listed(session, mesh.network_orchestrator.ListLinks, ListLinksRequest(), "links")
+    output.show_list(session.view, "links", links, LINK_COLUMNS)
 
 
 @click.group(cls=Verbs)
@@ -57,22 +72,10 @@ def reservation() -> None:
 
 
 @reservation.command("list")
-@command
+@listing
 async def list_reservations(session: Session) -> None:
     """List reservations, those that hold bandwidth first."""
     async with session.mesh() as mesh:
         call = mesh.network_orchestrator.ListReservations
-        held = await listed(call, ListReservationsRequest(), "reservations", session.timeout_s)
-    output.show_list(session.output, "reservations", held, RESERVATION_COLUMNS)
-
-
-def probed(link: Link) -> str:
-    """The round-trip time the agents measured, or nothing."""
-    return units.duration_us(link.state.probed_rtt_us) if link.state.HasField("probed_rtt_us") else ""
-
-
-def price(link: Link) -> str:
-    """What moving data over the link costs."""
-    if not link.HasField("price"):
-        return "free"
-    return units.price(link.price.meter, link.price.amount_micros, link.price.per_quantity)
+        held = await listed(session, call, ListReservationsRequest(), "reservations")
+    output.show_list(session.view, "reservations", held, RESERVATION_COLUMNS)

@@ -6,24 +6,30 @@ import click
 
 from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.registry_service_pb2 import GetPartyRequest, SetPublishersRequest
-from suanmesh_cli import output, units
-from suanmesh_cli.session import Session, command, full_name
+from suanmesh_cli import output
+from suanmesh_cli.lazy import Verbs
+from suanmesh_cli.session import Session, command, each_of, full_name, reading
+from suanmesh_cli.values import Facts
 
 
-@click.group()
+@click.group(cls=Verbs)
 def party() -> None:
     """Parties: who takes part, and who may publish for them."""
 
 
 @party.command("show")
-@click.argument("name")
-@command
-async def show_party(session: Session, name: str) -> None:
-    """Show the party NAME."""
-    request = GetPartyRequest(name=full_name("parties", name))
+@click.argument("names", nargs=-1, required=True)
+@reading
+async def show_party(session: Session, names: tuple[str, ...]) -> int:
+    """Show the parties NAMES."""
     async with session.mesh() as mesh:
-        found = await mesh.registry.GetParty(request, timeout=session.timeout_s)
-    output.show_one(session.output, found, lambda: output.facts(party_facts(found)))
+
+        async def show(name: str) -> None:
+            request = GetPartyRequest(name=full_name("parties", name))
+            found = await mesh.registry.GetParty(request, timeout=session.timeout_s)
+            output.show_one(session.view, found, lambda: output.facts(session.view, party_facts(found)))
+
+        return await each_of(session, names, show)
 
 
 @party.command("publishers")
@@ -40,10 +46,10 @@ async def set_publishers(session: Session, name: str, add: tuple[str, ...], remo
         sites -= {full_name("sites", site) for site in remove}
         request = SetPublishersRequest(name=name, publishers=sorted(sites), etag=found.etag)
         found = await mesh.registry.SetPublishers(request, timeout=session.timeout_s)
-    output.show_one(session.output, found, lambda: output.facts(party_facts(found)))
+    output.show_one(session.view, found, lambda: output.facts(session.view, party_facts(found)))
 
 
-def party_facts(found: Party) -> list[tuple[str, str]]:
+def party_facts(found: Party) -> Facts:
     """What is known of a party."""
     return [
         ("party", found.name),
@@ -52,5 +58,5 @@ def party_facts(found: Party) -> list[tuple[str, str]]:
         ("state", Party.State.Name(found.state).removeprefix("STATE_")),
         ("currency", found.currency),
         ("publishers", ", ".join(found.publishers)),
-        ("registered", units.moment(found.create_time)),
+        ("registered", found.create_time),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from suanmesh.registry.v1.pool_pb2 import Pool
@@ -15,33 +17,34 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 )
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.type.v1.capacity_pb2 import Capacity, Origin
-from suanmesh_cli import output, units
+from suanmesh_cli import output, units, values
+from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
-from suanmesh_cli.render.states import because
-from suanmesh_cli.session import Session, command, full_name, listed
+from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
+from suanmesh_cli.values import Cell, Facts
 
-SITE_COLUMNS: output.Columns = (
-    ("SITE", lambda site: site.name),
-    ("PARTY", lambda site: site.party),
-    ("LIVENESS", lambda site: liveness(site.liveness)),
-    ("CITY", lambda site: site.city_code),
-    ("RESIDENCY", lambda site: ",".join(site.residency)),
-    ("DATA ENDPOINT", lambda site: site.data_endpoint),
-    ("NAME", lambda site: site.display_name),
+SITE_COLUMNS = (
+    Column("SITE", lambda site: site.name),
+    Column("PARTY", lambda site: site.party, rank=1),
+    Column("LIVENESS", lambda site: liveness(site.liveness)),
+    Column("CITY", lambda site: site.city_code, rank=2),
+    Column("RESIDENCY", lambda site: ",".join(site.residency), rank=3),
+    Column("DATA ENDPOINT", lambda site: site.data_endpoint, rank=4),
+    Column("NAME", lambda site: site.display_name, rank=1),
 )
-POOL_COLUMNS: output.Columns = (
-    ("POOL", lambda found: found.pool.name),
-    ("LIVENESS", lambda found: liveness(found.liveness)),
-    ("PHASE", lambda found: phase(found.pool)),
-    ("ARCH", lambda found: found.pool.architecture),
-    ("HOSTS", lambda found: str(len(found.pool.hosts))),
-    ("FREE CORES", lambda found: free(found, lambda capacity: units.cores(capacity.cpu_milli))),
-    ("FREE MEMORY", lambda found: free(found, lambda capacity: units.size(capacity.memory_bytes))),
-    ("DEVICES", lambda found: devices(found.pool.host_capacity)),
-    ("ORIGIN", lambda found: Origin.Name(found.pool.capacity_origin).removeprefix("ORIGIN_")),
-    ("PRICES", lambda found: ",".join(units.short(offer.price_book) for offer in found.pool.offers)),
-    ("TROUBLE", lambda found: found.state.reason.code),
-    ("IDENTIFIER", lambda found: found.pool.identifier),
+POOL_COLUMNS = (
+    Column("POOL", lambda found: found.pool.name),
+    Column("LIVENESS", lambda found: liveness(found.liveness)),
+    Column("PHASE", lambda found: phase(found.pool), rank=2),
+    Column("ARCH", lambda found: found.pool.architecture, rank=2),
+    Column("HOSTS", lambda found: len(found.pool.hosts), rank=3),
+    Column("FREE CORES", lambda found: free(found, cores)),
+    Column("FREE MEMORY", lambda found: free(found, lambda capacity: values.size(capacity.memory_bytes)), rank=1),
+    Column("DEVICES", lambda found: devices(found.pool.host_capacity), rank=1),
+    Column("ORIGIN", lambda found: Origin.Name(found.pool.capacity_origin).removeprefix("ORIGIN_"), rank=4),
+    Column("PRICES", lambda found: ",".join(units.short(offer.price_book) for offer in found.pool.offers), rank=4),
+    Column("TROUBLE", lambda found: found.state.reason.code, rank=1),
+    Column("IDENTIFIER", lambda found: found.pool.identifier, rank=5),
 )
 
 
@@ -51,26 +54,30 @@ def site() -> None:
 
 
 @site.command("list")
-@command
+@listing
 async def list_sites(session: Session) -> None:
     """List the sites by name."""
     async with session.mesh() as mesh:
-        sites = await listed(mesh.registry.ListSites, ListSitesRequest(), "sites", session.timeout_s)
-    output.show_list(session.output, "sites", sites, SITE_COLUMNS)
+        sites = await listed(session, mesh.registry.ListSites, ListSitesRequest(), "sites")
+    output.show_list(session.view, "sites", sites, SITE_COLUMNS)
 
 
 @site.command("show")
-@click.argument("name")
-@command
-async def show_site(session: Session, name: str) -> None:
-    """Show the site NAME."""
+@click.argument("names", nargs=-1, required=True)
+@reading
+async def show_site(session: Session, names: tuple[str, ...]) -> int:
+    """Show the sites NAMES."""
     async with session.mesh() as mesh:
-        found = await mesh.registry.GetSite(GetSiteRequest(name=full_name("sites", name)), timeout=session.timeout_s)
-        request = SearchPoolsRequest(filter=f'site.name = "{found.name}"')
-        pools = await listed(mesh.registry.SearchPools, request, "pools", session.timeout_s)
-    reasons = [each.state.reason for each in pools if each.state.reason.code]
-    troubles = [("trouble", because(reason, session.lang)) for reason in reasons]
-    output.show_one(session.output, found, lambda: output.facts(site_facts(found) + troubles))
+
+        async def show(name: str) -> None:
+            request = GetSiteRequest(name=full_name("sites", name))
+            found = await mesh.registry.GetSite(request, timeout=session.timeout_s)
+            wanted = SearchPoolsRequest(filter=f'site.name = "{found.name}"')
+            pools = await listed(session, mesh.registry.SearchPools, wanted, "pools")
+            troubles: Facts = [("trouble", each.state.reason) for each in pools if each.state.reason.code]
+            output.show_one(session.view, found, lambda: output.facts(session.view, site_facts(found) + troubles))
+
+        return await each_of(session, names, show)
 
 
 @site.command("token")
@@ -84,11 +91,11 @@ async def join_token(session: Session, party: str, ttl_s: int) -> None:
     request = CreateJoinTokenRequest(party=full_name("parties", party), ttl_s=ttl_s)
     async with session.mesh() as mesh:
         token = await mesh.registry.CreateJoinToken(request, timeout=session.timeout_s)
-    if session.output in ("table", "name"):
+    if session.view.for_people or session.view.form == "name":
         click.echo(token.token)
-        output.note(f"spend it before {units.moment(token.expire_time)}; it is not shown again")
+        output.note(f"spend it before {session.view.words(token.expire_time)}; it is not shown again")
     else:
-        output.show_data(session.output, output.as_data(token))
+        output.show_data(session.view, output.as_data(token))
 
 
 @click.group(cls=Verbs)
@@ -98,7 +105,7 @@ def pool() -> None:
 
 @pool.command("search")
 @click.argument("filter_", metavar="FILTER", default="")
-@command
+@listing
 async def search_pools(session: Session, filter_: str) -> None:
     """Find pools by their own fields, `free.*` and `site.*`.
 
@@ -106,22 +113,28 @@ async def search_pools(session: Session, filter_: str) -> None:
     """
     async with session.mesh() as mesh:
         request = SearchPoolsRequest(filter=filter_)
-        found = await listed(mesh.registry.SearchPools, request, "pools", session.timeout_s)
-    if session.output == "name":
-        for each in found:
-            click.echo(each.pool.name)
-        return
-    output.show_list(session.output, "pools", found, POOL_COLUMNS)
+        found = await listed(session, mesh.registry.SearchPools, request, "pools")
+    output.show_list(session.view, "pools", found, POOL_COLUMNS, name=lambda each: str(each.pool.name))
 
 
 @pool.command("show")
-@click.argument("name")
-@command
-async def show_pool(session: Session, name: str) -> None:
-    """Show the pool NAME (sites/SITE/pools/POOL)."""
+@click.argument("names", nargs=-1, required=True)
+@reading
+async def show_pool(session: Session, names: tuple[str, ...]) -> int:
+    """Show the pools NAMES, as `SITE/POOL` or sites/SITE/pools/POOL."""
     async with session.mesh() as mesh:
-        found = await mesh.registry.GetPool(GetPoolRequest(name=name), timeout=session.timeout_s)
-    output.show_one(session.output, found, lambda: output.facts(pool_facts(found)))
+
+        async def show(name: str) -> None:
+            found = await mesh.registry.GetPool(GetPoolRequest(name=pool_name(name)), timeout=session.timeout_s)
+            output.show_one(session.view, found, lambda: output.facts(session.view, pool_facts(found)))
+
+        return await each_of(session, names, show)
+
+
+def pool_name(given: str) -> str:
+    """`sites/a/pools/p` for `a/p`, as people type it and tables show it."""
+    site, _, last = given.partition("/")
+    return given if site == "sites" or not last else f"sites/{site}/pools/{last}"
 
 
 def liveness(value: Site.Liveness.ValueType) -> str:
@@ -134,11 +147,14 @@ def phase(pool: Pool) -> str:
     return Pool.Phase.Name(pool.phase).removeprefix("PHASE_")
 
 
-def free(found: FoundPool, shown: object) -> str:
+def free(found: FoundPool, shown: Callable[[Capacity], Cell]) -> Cell:
     """What is free as the agent sees it, or `?` while it has not said."""
-    if not found.HasField("state"):
-        return "?"
-    return str(shown(found.state.free)) if callable(shown) else ""
+    return shown(found.state.free) if found.HasField("state") else "?"
+
+
+def cores(capacity: Capacity) -> Cell:
+    """Milli-cores as cores."""
+    return values.Quantity(capacity.cpu_milli, units.cores(capacity.cpu_milli))
 
 
 def devices(capacity: Capacity) -> str:
@@ -156,7 +172,7 @@ def capacity(held: Capacity) -> str:
     return ", ".join([*parts, devices(held)] if held.devices else parts)
 
 
-def site_facts(site: Site) -> list[tuple[str, str]]:
+def site_facts(site: Site) -> Facts:
     """What is known of a site."""
     place = f"{site.latitude_microdegrees / 1e6:.4f} N, {site.longitude_microdegrees / 1e6:.4f} E"
     return [
@@ -170,11 +186,11 @@ def site_facts(site: Site) -> list[tuple[str, str]]:
         ("PUE", f"{site.pue_milli / 1000:g}" if site.HasField("pue_milli") else ""),
         ("agent", site.agent),
         ("data endpoint", site.data_endpoint),
-        ("enrolled", units.moment(site.create_time)),
+        ("enrolled", site.create_time),
     ]
 
 
-def pool_facts(pool: Pool) -> list[tuple[str, str]]:
+def pool_facts(pool: Pool) -> Facts:
     """What is known of a pool."""
     measured = (
         f"{each.quantity} = {each.value} {each.unit} ({Origin.Name(each.origin).removeprefix('ORIGIN_')})"
@@ -192,5 +208,5 @@ def pool_facts(pool: Pool) -> list[tuple[str, str]]:
         ("runtimes", ", ".join(pool.runtimes)),
         ("capabilities", "; ".join(measured)),
         ("prices", ", ".join(offer.price_book for offer in pool.offers)),
-        ("generation", str(pool.generation)),
+        ("generation", pool.generation),
     ]

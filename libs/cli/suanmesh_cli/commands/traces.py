@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import click
 
 from suanmesh.gateway.v1.gateway_service_pb2 import GetTraceRequest, ListTracesRequest
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
-from suanmesh_cli import output, units
+from suanmesh_cli import output, values
+from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
-from suanmesh_cli.session import Session, command, full_name
+from suanmesh_cli.session import Session, full_name, listed, listing, reading
 from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.texts import Text
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-COLUMNS: output.Columns = (
-    ("TRACE", lambda trace: trace.name),
-    ("ROOT", lambda trace: trace.root),
-    ("BEGAN", lambda trace: units.moment(trace.start_time)),
-    ("DURATION", lambda trace: units.duration_us(trace.duration_us)),
-    ("SPANS", lambda trace: str(trace.spans)),
+TRACES = 50
+"""How many are listed where no limit is given."""
+COLUMNS = (
+    Column("TRACE", lambda trace: trace.name),
+    Column("ROOT", lambda trace: trace.root, rank=2),
+    Column("BEGAN", lambda trace: trace.start_time, rank=1),
+    Column("DURATION", lambda trace: values.duration_us(trace.duration_us), rank=1),
+    Column("SPANS", lambda trace: trace.spans, rank=3),
 )
 
 
@@ -35,7 +35,7 @@ def trace() -> None:
 @click.argument("name", default="")
 @click.option("--job", "job_name", default="", help="The trace this job lives in.")
 @click.option("--all", "everything", is_flag=True, help="Every span: do not fold equal small ones.")
-@command
+@reading
 async def show(session: Session, name: str, job_name: str, everything: bool) -> None:
     """Show the span tree of a trace, or of a job."""
     if bool(name) == bool(job_name):
@@ -49,19 +49,19 @@ async def show(session: Session, name: str, job_name: str, everything: bool) -> 
             name = (await mesh.scheduler.GetJob(request, timeout=session.timeout_s)).trace_id
         found = await mesh.gateway.GetTrace(GetTraceRequest(name=full_name("traces", name)), timeout=session.timeout_s)
 
-    def rendered() -> RenderableType:
+    def rendered() -> list[str]:
         from suanmesh_cli.render import trace as rendering
 
-        return rendering.trace(found, fold=not everything)
+        return rendering.trace(session.view, found, fold=not everything)
 
-    output.show_one(session.output, found, rendered)
+    output.show_one(session.view, found, rendered)
 
 
 @trace.command("list")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many.")
-@command
-async def list_traces(session: Session, limit: int) -> None:
+@listing
+async def list_traces(session: Session) -> None:
     """List traces, newest first (operator)."""
+    session = session if session.limit else replace(session, limit=TRACES)
     async with session.mesh() as mesh:
-        answer = await mesh.gateway.ListTraces(ListTracesRequest(page_size=limit), timeout=session.timeout_s)
-    output.show_list(session.output, "traces", answer.traces, COLUMNS)
+        found = await listed(session, mesh.gateway.ListTraces, ListTracesRequest(), "traces")
+    output.show_list(session.view, "traces", found, COLUMNS)

@@ -2,48 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterable, Sequence
 
 from suanmesh.accounting.v1.account_pb2 import Account
 from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
-from suanmesh_cli import units
+from suanmesh_cli import units, values
+from suanmesh_cli.layout import Column
+from suanmesh_cli.output import View
+from suanmesh_cli.tables import table
+from suanmesh_cli.values import Cell, Quantity
 
 
-def bill(owed: Bill, lang: str = "en") -> RenderableType:
+def quantity(charge: Charge) -> Quantity:
+    """How much was used, in the unit it was metered in."""
+    return Quantity(charge.quantity, f"{charge.quantity} {units.METER_UNITS.get(charge.meter, '')}")
+
+
+def price(charge: Charge) -> str:
+    """What a unit costs."""
+    return units.price(charge.price.meter, charge.price.amount_micros, charge.price.per_quantity)
+
+
+COLUMNS = (
+    Column("METER", lambda charge: units.METERS.get(charge.meter, str(charge.meter))),
+    Column("QUANTITY", quantity, rank=1),
+    Column("UNIT PRICE", price, rank=2),
+    Column("AMOUNT", lambda charge: values.money(charge.amount_micros, charge.currency)),
+    Column("WAIVED", lambda charge: values.money(charge.waived_micros, charge.currency)),
+    Column("PAYEE", lambda charge: units.short(charge.payee), rank=2),
+    Column("JOB", lambda charge: units.short(charge.job)),
+    Column("PRICE VERSION", lambda charge: units.short(charge.price_version), rank=3),
+    Column("TRACE", lambda charge: charge.trace_id, rank=4),
+)
+ACCOUNT_COLUMNS = (
+    Column("ACCOUNT", lambda account: account.name),
+    Column("PARTY", lambda account: account.party, rank=2),
+    Column("KIND", lambda account: Account.Kind.Name(account.kind).removeprefix("KIND_"), rank=1),
+    Column("BALANCE", lambda account: values.money(account.balance_micros, account.currency)),
+    Column("HELD", lambda account: values.money(account.held_micros)),
+    Column("OPENED", lambda account: account.create_time, rank=3),
+)
+
+
+def bill(view: View, owed: Bill) -> list[str]:
     """The charges, and their sum; what was waived only where something was."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_footer=True)
-    total = "total" if lang == "en" else "合计"
-    table.add_column("METER", total, no_wrap=True)
-    table.add_column("QUANTITY", justify="right", no_wrap=True)
-    table.add_column("UNIT PRICE", no_wrap=True)
-    table.add_column("AMOUNT", units.money(owed.total_micros, owed.currency), justify="right", no_wrap=True)
     waived_micros = sum(charge.waived_micros for charge in owed.charges)
-    if waived_micros:
-        table.add_column("WAIVED", units.money(waived_micros, owed.currency), justify="right", no_wrap=True)
-    for title in ("PAYEE", "JOB", "PRICE VERSION", "TRACE"):
-        table.add_column(title, no_wrap=True)
-    for charge in owed.charges:
-        table.add_row(*(Text(cell) for cell in _cells(charge, with_waived=waived_micros > 0)))
-    return Group(Text(f"{owed.account}  {len(owed.charges)} " + ("charges" if lang == "en" else "行")), table)
+    columns = [column for column in COLUMNS if column.title != "WAIVED" or waived_micros]
+    sums: dict[str, Cell] = {
+        "METER": "total" if view.lang == "en" else "合计",
+        "AMOUNT": values.money(owed.total_micros, owed.currency),
+        "WAIVED": values.money(waived_micros, owed.currency),
+    }
+    head = f"{owed.account}  {len(owed.charges)} " + ("charges" if view.lang == "en" else "行")
+    footer = [sums.get(column.title, "") for column in columns]
+    return [view.words(head), *table(view, owed.charges, columns, footer=footer)]
 
 
-def ledger(accounts: Iterable[Account], lang: str = "en") -> RenderableType:
+def ledger(view: View, accounts: Sequence[Account]) -> list[str]:
     """Every balance, and for each currency that they sum to zero, or by how much they do not."""
-    accounts = list(accounts)
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for title in ("ACCOUNT", "PARTY", "KIND"):
-        table.add_column(title, no_wrap=True)
-    for title in ("BALANCE", "HELD"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for each in accounts:
-        kind = Account.Kind.Name(each.kind).removeprefix("KIND_")
-        balance, held = units.money(each.balance_micros, each.currency), units.money(each.held_micros)
-        table.add_row(*(Text(cell) for cell in (each.name, each.party, kind, balance, held)))
-    return Group(table, *(Text(_verdict(currency, sum_, lang)) for currency, sum_ in sums(accounts).items()))
+    told = [_verdict(currency, sum_, view.lang) for currency, sum_ in sums(accounts).items()]
+    return table(view, accounts, ACCOUNT_COLUMNS) + told
 
 
 def sums(accounts: Iterable[Account]) -> dict[str, int]:
@@ -59,18 +77,3 @@ def _verdict(currency: str, sum_micros: int, lang: str) -> str:
     if lang == "zh":
         return f"合计 {amount}：{'平衡' if sum_micros == 0 else '不平衡'}"
     return f"sum {amount}: {'balanced' if sum_micros == 0 else 'OUT OF BALANCE'}"
-
-
-def _cells(charge: Charge, *, with_waived: bool) -> list[str]:
-    unit = units.METER_UNITS.get(charge.meter, "")
-    return [
-        units.METERS.get(charge.meter, str(charge.meter)),
-        f"{charge.quantity} {unit}",
-        units.price(charge.price.meter, charge.price.amount_micros, charge.price.per_quantity),
-        units.money(charge.amount_micros, charge.currency),
-        *([units.money(charge.waived_micros, charge.currency)] if with_waived else []),
-        units.short(charge.payee),
-        units.short(charge.job),
-        units.short(charge.price_version),
-        charge.trace_id,
-    ]

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from suanmesh.scheduler.v1.decision_pb2 import Candidate, CandidateExplanation, Decision
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.reason_pb2 import ObstacleCode
-from suanmesh_cli import units
-from suanmesh_cli.render.states import because
+from suanmesh_cli import units, values
+from suanmesh_cli.layout import Column
+from suanmesh_cli.output import View, facts
+from suanmesh_cli.tables import table
+from suanmesh_cli.values import Cell, Facts
 from suanmesh_sdk.obstacles import obstacle_words
 
-TITLES = {
-    "en": (
-        "",
-        "POOL",
-        "COST",
-        "COMPUTE",
-        "MOVING",
-        "BYTES",
-        "PATH",
-        "RATE",
-        "LATENCY",
-        "TRANSFER",
-        "DONE IN",
-        "OBSTACLE",
-    ),
-    "zh": ("", "资源池", "总价", "计算", "搬运费", "字节", "通路", "速率", "时延", "搬运", "完成", "障碍"),
-}
 WORDS = {
     "en": {
         "chosen": "chosen",
@@ -45,6 +25,7 @@ WORDS = {
         "basis": "basis",
         "as_decided": "as it was decided",
         "as_of_now": "as of now",
+        "more": "... {} more",
     },
     "zh": {
         "chosen": "选中",
@@ -58,70 +39,88 @@ WORDS = {
         "basis": "依据",
         "as_decided": "裁决当时",
         "as_of_now": "当前状况",
+        "more": "……另有 {} 个",
     },
 }
-RIGHT = frozenset((2, 3, 4, 5, 7, 8, 9, 10))
 
 
-def decision(made: Decision, lang: str = "en", currency: str = "") -> RenderableType:
+def columns(made: Decision, lang: str) -> tuple[Column, ...]:
+    """What is shown of a candidate; `*` marks the winner and `2` the runner-up."""
+
+    def mark(each: Candidate) -> str:
+        return "*" if each.pool == made.chosen else "2" if each.pool == made.runner_up else ""
+
+    return (
+        Column("", mark),
+        Column("POOL", lambda each: each.pool.removeprefix("sites/").replace("/pools/", "/")),
+        Column("COST", lambda each: _money(each.cost_micros, there=each.HasField("cost_micros"))),
+        Column("COMPUTE", lambda each: _money(each.compute_micros, there=each.HasField("compute_micros")), rank=3),
+        Column("MOVING", lambda each: _money(each.transfer_micros, there=each.HasField("transfer_micros")), rank=3),
+        Column("BYTES", lambda each: values.size(each.transfer_bytes) if each.transfer_bytes else "", rank=2),
+        Column("PATH", lambda each: _path(each, lang), rank=2),
+        Column("RATE", lambda each: values.rate(each.rate_bps) if each.rate_bps else "", rank=4),
+        Column("LATENCY", lambda each: _duration(each.latency_us), rank=4),
+        Column("TRANSFER", lambda each: _duration(each.transfer_ms * 1000), rank=4),
+        Column("DONE IN", lambda each: _duration(each.finish_ms * 1000), rank=1),
+        Column("OBSTACLE", lambda each: _obstacle(each, lang), fold=True),
+    )
+
+
+def decision(view: View, made: Decision, currency: str = "") -> list[str]:
     """The candidates' table, then the choice with its reason and runner-up, or the smallest change that would admit."""
-    words = WORDS[lang]
-    lines: list[tuple[str, str]] = []
+    words = WORDS[view.lang]
+    lines: Facts = []
     if made.chosen:
         lines.append((words["chosen"], _cost_of(made, made.chosen, currency)))
         lines.append((words["runner_up"], _cost_of(made, made.runner_up, currency) if made.runner_up else "-"))
     else:
         lines.append((words["chosen"], words["none"]))
-    lines.append((words["reason"], because(made.reason, lang)))
+    lines.append((words["reason"], made.reason))
     if made.candidate_count > len(made.candidates):
         lines.append((words["obstacles"], _counts(made)))
     if made.HasField("admitting_change"):
-        lines.append((words["change"], _change(made, lang)))
-    return Group(candidates(made, lang), Text(""), pairs(lines))
+        lines.append((words["change"], _change(made, view.lang)))
+    return [*candidates(view, made), "", *facts(view, lines)]
 
 
-def candidate(told: CandidateExplanation, lang: str = "en") -> RenderableType:
+def candidate(view: View, told: CandidateExplanation) -> list[str]:
     """One candidate's row, then its decision and what it is of."""
-    words = WORDS[lang]
+    words = WORDS[view.lang]
     alone = Decision(candidates=[told.candidate], candidate_count=1)
     basis = words["as_decided"] if told.basis == CandidateExplanation.BASIS_DECISION else words["as_of_now"]
-    lines = [(words["decision"], told.decision), (words["basis"], basis), (words["reason"], because(told.reason, lang))]
-    return Group(candidates(alone, lang), Text(""), pairs(lines))
+    lines: Facts = [(words["decision"], told.decision), (words["basis"], basis), (words["reason"], told.reason)]
+    return [*candidates(view, alone), "", *facts(view, lines)]
 
 
-def candidates(made: Decision, lang: str = "en") -> Table:
-    """One row a candidate, best first; `*` marks the winner and `2` the runner-up."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for index, title in enumerate(TITLES[lang]):
-        table.add_column(title, justify="right" if index in RIGHT else "left", no_wrap=index != len(TITLES[lang]) - 1)
-    for each in made.candidates:
-        mark = "*" if each.pool == made.chosen else "2" if each.pool == made.runner_up else ""
-        table.add_row(mark, *(Text(cell) for cell in _cells(each, lang)), style="bold" if mark == "*" else "")
-    if made.candidate_count > len(made.candidates):
-        table.add_row("", f"... {made.candidate_count - len(made.candidates)} more")
-    return table
+def candidates(view: View, made: Decision) -> list[str]:
+    """One row a candidate, best first."""
+    lines = table(
+        view, made.candidates, columns(made, view.lang), stands_out=lambda each: bool(each.pool == made.chosen)
+    )
+    more = made.candidate_count - len(made.candidates)
+    return [*lines, view.words(WORDS[view.lang]["more"].format(more))] if more > 0 else lines
 
 
-def job_facts(job: Job, lang: str = "en") -> list[tuple[str, str]]:
+def job_facts(view: View, job: Job) -> Facts:
     """What is worth knowing of a job, in the order it is asked for."""
-    history = " → ".join(f"{state_name(change.state)} {units.moment(change.time)[11:]}" for change in job.history)
+    history = " → ".join(f"{state_name(each.state)} {view.words(each.time)[11:]}" for each in job.history)
     return [
         ("job", job.name),
         ("name", job.display_name),
         ("state", state_name(job.state)),
-        ("because", because(job.state_reason, lang)),
+        ("because", job.state_reason),
         ("account", job.account),
         ("labels", ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))),
         ("queue", job.queue),
-        ("priority", str(job.priority or "")),
+        ("priority", job.priority or ""),
         ("environment", ", ".join(f"{name}={value!r}" for name, value in sorted(job.environment.items()))),
         ("parameters", ", ".join(each.name for each in job.task.parameters)),
-        ("attempt", str(job.attempt or "")),
+        ("attempt", job.attempt or ""),
         ("decision", job.decision),
         ("placement", job.placement),
         ("outputs", ", ".join(job.output_datasets)),
-        ("submitted", units.moment(job.create_time)),
-        ("ended", units.moment(job.end_time)),
+        ("submitted", job.create_time),
+        ("ended", job.end_time),
         ("history", history),
         ("trace", job.trace_id),
     ]
@@ -132,33 +131,21 @@ def state_name(state: Job.State.ValueType) -> str:
     return Job.State.Name(state).removeprefix("STATE_")
 
 
-def pairs(lines: Iterable[tuple[str, str]]) -> Table:
-    """Names and values, one a line."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in lines:
-        if value:
-            table.add_row(name, Text(value))
-    return table
+def _money(micros: int, *, there: bool) -> Cell:
+    return values.money(micros) if there else ""
 
 
-def _cells(each: Candidate, lang: str) -> list[str]:
+def _duration(microseconds: int) -> Cell:
+    return values.duration_us(microseconds) if microseconds else ""
+
+
+def _path(each: Candidate, lang: str) -> str:
     here = "here" if lang == "en" else "本地"
-    path = " → ".join(units.short(link) for link in each.path) or (here if not each.HasField("obstacle") else "")
-    return [
-        each.pool.removeprefix("sites/").replace("/pools/", "/"),
-        units.money(each.cost_micros) if each.HasField("cost_micros") else "",
-        units.money(each.compute_micros) if each.HasField("compute_micros") else "",
-        units.money(each.transfer_micros) if each.HasField("transfer_micros") else "",
-        units.size(each.transfer_bytes) if each.transfer_bytes else "",
-        path,
-        units.rate(each.rate_bps) if each.rate_bps else "",
-        units.duration_us(each.latency_us) if each.latency_us else "",
-        units.duration_us(each.transfer_ms * 1000) if each.transfer_ms else "",
-        units.duration_us(each.finish_ms * 1000) if each.finish_ms else "",
-        obstacle_words(each.obstacle, lang) if each.HasField("obstacle") else "",
-    ]
+    return " → ".join(units.short(link) for link in each.path) or (here if not each.HasField("obstacle") else "")
+
+
+def _obstacle(each: Candidate, lang: str) -> str:
+    return obstacle_words(each.obstacle, lang) if each.HasField("obstacle") else ""
 
 
 def _cost_of(made: Decision, pool: str, currency: str) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from suanmesh.gateway.v1.trace_pb2 import Span, Trace
-from suanmesh_cli import units
+from suanmesh_cli import values
+from suanmesh_cli.layout import Column
+from suanmesh_cli.output import View
+from suanmesh_cli.tables import table
 
 FOLD_FROM = 3
 """So many equal childless siblings in a row become one line."""
@@ -37,22 +37,22 @@ class Row:
     error: str
 
 
-def trace(shown: Trace, *, fold: bool = True) -> RenderableType:
+COLUMNS = (
+    Column("SPAN", lambda row: "  " * row.depth + row.label),
+    Column("SERVICE", lambda row: row.service, rank=1),
+    Column("AT", lambda row: values.duration_us(row.offset_us), rank=2),
+    Column("DURATION", lambda row: values.duration_us(row.duration_us)),
+    Column("ERROR", lambda row: row.error, fold=True),
+)
+
+
+def trace(view: View, shown: Trace, *, fold: bool = True) -> list[str]:
     """The span tree with offsets and durations; equal small siblings folded unless told otherwise."""
     roots = forest(shown.spans)
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("SPAN", no_wrap=True)
-    table.add_column("SERVICE", no_wrap=True)
-    for title in ("AT", "DURATION"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("ERROR")
-    for row in rows(roots, fold=fold):
-        style = "red" if row.error else ""
-        cells = (units.duration_us(row.offset_us), units.duration_us(row.duration_us))
-        table.add_row(Text("  " * row.depth + row.label, style=style), row.service, *cells, Text(row.error))
     head = f"{shown.name}  {len(shown.spans)} spans, {len(shown.services)} services: {', '.join(shown.services)}"
-    notes = [] if len(roots) <= 1 else [Text(f"{len(roots) - 1} spans whose parent has not arrived", style="yellow")]
-    return Group(Text(head), table, *notes)
+    notes = [] if len(roots) <= 1 else [f"{len(roots) - 1} spans whose parent has not arrived"]
+    made = table(view, rows(roots, fold=fold), COLUMNS, stands_out=lambda row: bool(row.error))
+    return [view.words(head), *made, *notes]
 
 
 def forest(spans: Sequence[Span]) -> list[Branch]:

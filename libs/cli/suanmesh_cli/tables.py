@@ -1,0 +1,91 @@
+"""Items under columns: which are shown, in what order, and as what."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from suanmesh_cli import layout, titles, values
+from suanmesh_cli.layout import Column, Grid
+from suanmesh_cli.output import View
+from suanmesh_cli.usage import Misuse
+from suanmesh_cli.values import Cell
+from suanmesh_kernel.texts import Text
+
+T = TypeVar("T")
+
+
+def table(
+    view: View,
+    items: Sequence[Any],
+    columns: Sequence[Column],
+    *,
+    footer: Sequence[Cell] | None = None,
+    stands_out: Callable[[Any], bool] | None = None,
+) -> list[str]:
+    """The lines of a table without frames: easy on the eye, and on `awk`."""
+    kept = _kept(view, columns)
+    if footer is not None:
+        footer = [footer[columns.index(column)] for column in kept]
+    cells = [[column.value(item) for column in kept] for item in items]
+    grid = Grid(
+        titles=[view.terminal.shown(titles.title(column.title, view.lang)) for column in kept],
+        rows=[[view.words(cell) for cell in row] for row in cells],
+        ranks=[layout.KEPT if view.columns else column.rank for column in kept],
+        folds=[column.fold for column in kept],
+        rights=[any(values.is_number(row[index]) for row in cells) for index in range(len(kept))],
+        footer=None if footer is None else [view.words(cell) for cell in footer],
+        emphasised=frozenset(number for number, item in enumerate(items) if stands_out and stands_out(item)),
+    )
+    return layout.lines(grid, view.width, headers=view.headers, bold=view.bold)
+
+
+def ordered(view: View, items: Sequence[T], columns: Sequence[Column]) -> list[T]:
+    """The items as `--sort` wants them; as they came without."""
+    found = list(items)
+    for wanted in reversed(view.sort):
+        column = _named(wanted.removeprefix("-"), columns)
+        found.sort(key=_order(column), reverse=wanted.startswith("-"))
+    return found
+
+
+def exported(view: View, items: Sequence[Any], columns: Sequence[Column]) -> Iterator[list[str]]:
+    """A head and one row an item, for programs: titles in lower case with `_`, bare numbers, times in UTC."""
+    kept = _kept(view, columns)
+    if view.headers:
+        yield [key(column.title) for column in kept]
+    for item in items:
+        yield [values.exported(column.value(item), view.lang) for column in kept]
+
+
+def key(title: str) -> str:
+    """The name of a column on the command line and in CSV: `price_version` for `PRICE VERSION`."""
+    return title.lower().replace(" ", "_").replace("-", "_")
+
+
+def _order(column: Column) -> Callable[[Any], tuple[int, int | Decimal | str]]:
+    return lambda item: values.order(column.value(item))
+
+
+def _kept(view: View, columns: Sequence[Column]) -> Sequence[Column]:
+    return [_named(name, columns) for name in view.columns] if view.columns else columns
+
+
+def _named(name: str, columns: Sequence[Column]) -> Column:
+    known = {key(column.title): column for column in columns if column.title}
+    known_zh = {titles.title(column.title, "zh"): column for column in columns if column.title}
+    found = known.get(key(name)) or known_zh.get(name)
+    if found is None:
+        close = difflib.get_close_matches(key(name), known, n=1)
+        there_are = ", ".join(known)
+        raise Misuse(
+            Text(
+                f"There is no column {name!r}."
+                + (f" Did you mean {close[0]!r}?" if close else "")
+                + f" All: {there_are}",
+                f"没有列 {name!r}。" + (f"是否指 {close[0]!r}？" if close else "") + f"全部：{there_are}",
+            )
+        )
+    return found
