@@ -8,12 +8,13 @@ import shlex
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from executor_kinds import make_executor
 
-from suanmesh_agent.domain.tasks import TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
+from suanmesh_agent.domain.tasks import Artefact, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.engines.memory import MemoryEngine
 from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.ports import Engine
@@ -78,6 +79,19 @@ async def test_many_are_started_at_once_and_each_has_its_own_end(world: World) -
     assert [look.exit_status for look in looks] == list(range(MANY))
     assert {look.state for look in looks} == {TaskState.ENDED}
     assert all(look.start_time and look.end_time and look.start_time <= look.end_time for look in looks)
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "failure"),
+    [("./absent", 127, "COMMAND_NOT_FOUND"), ("./plain", 126, "COMMAND_NOT_EXECUTABLE"), ("./script", 0, "")],
+)
+async def test_a_command_that_cannot_be_started_has_a_failure_of_its_own(
+    world: World, program: str, status: int, failure: str
+) -> None:
+    """Who is told "exit status 1" looks for the fault in a program that never ran."""
+    artefacts = (Artefact("plain", b"#!/bin/sh\n"), Artefact("script", b"#!/bin/sh\n", executable=True))
+    (look,) = await world.run(replace(world.task(), command=(program,), artefacts=artefacts))
+    assert (look.state, look.exit_status, look.failure) == (TaskState.ENDED, status, failure)
 
 
 async def test_a_watch_begins_with_how_all_stand_and_ends_with_the_last_end(world: World) -> None:

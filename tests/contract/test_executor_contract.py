@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from executor_kinds import RUNTIMES, ProcessExecutor, a_task, log_says, make_executor
 
-from suanmesh_agent.domain.tasks import TaskKey, TaskState
+from suanmesh_agent.domain.tasks import Artefact, TaskKey, TaskState
 from suanmesh_agent.engines.process.processes import memory_bytes
 from suanmesh_agent.permission import RunPermission
 from suanmesh_content import FolderError
@@ -42,7 +42,7 @@ async def test_a_task_finds_artefacts_inputs_and_outputs(executor: ProcessExecut
         "numbers = map(int, open('in/data/numbers').read().split())\n"
         "print(sum(numbers), open('run/name').read(), file=open('out/sum', 'w'))"
     )
-    task = a_task(code, artefacts=(("run/name", b"six"),), inputs=(("in/data", replica),), outputs=("out",))
+    task = a_task(code, artefacts=(Artefact("run/name", b"six"),), inputs=(("in/data", replica),), outputs=("out",))
     await executor.start(task)
     assert (await executor.over(task.key)).succeeded
     assert (executor.output(task.key, "out") / "sum").read_text() == "6 six\n"
@@ -59,7 +59,8 @@ async def test_a_task_finds_the_variables_of_its_job(executor: ProcessExecutor) 
     assert said == "'a b=c\\n你好' 'elsewhere' '7' 'x'\n"
     odd = a_task("", variables=mine, command=("no=such", "program"))
     await executor.start(odd)
-    assert (await executor.over(odd.key)).exit_status == 127, "a name with = in it is still the program's"
+    look = await executor.over(odd.key)
+    assert (look.exit_status, look.failure) == (127, "COMMAND_NOT_FOUND"), "a name with = in it is still the program's"
 
 
 async def test_starting_twice_runs_once(executor: ProcessExecutor) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import select
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ class _Reader:
                 raise self._wrong(key_node, at, Text("given twice", "重复出现"))
             seen.add(key)
             if isinstance(message, Artefact) and key == "file":
-                message.content = self._file(value, at)
+                message.content, message.executable = self._file(value, at)
             elif not field and key in SET_BY_SERVICE:
                 raise self._wrong(key_node, at, Text("is set by the service", "由服务填写"))
             elif key not in fields:
@@ -249,10 +250,11 @@ class _Reader:
             raise self._wrong(node, at, _quoting(text, english, chinese)) from error
         return stamp
 
-    def _file(self, node: yaml.Node, at: str) -> bytes:
+    def _file(self, node: yaml.Node, at: str) -> tuple[bytes, bool]:
+        """What a file holds, and whether its owner may execute it."""
         named = self._path.parent / self._text(node, at)
         try:
-            return _content(named, ARTEFACT_BYTES_MAX, SILENCE_S_MAX)
+            return _content(named, ARTEFACT_BYTES_MAX, SILENCE_S_MAX), bool(named.stat().st_mode & stat.S_IXUSR)
         except (OSError, ValueError) as error:
             problem = _problem(error)
             raise self._wrong(node, at, Text(f"{named}: {problem.en}", f"{named}: {problem.zh}")) from error

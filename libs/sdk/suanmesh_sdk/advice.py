@@ -50,6 +50,15 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "站点已没有所报的容量：缺 {missing} {quantity}。",
     ),
     "CHOSEN": Text("{pool} was chosen, at {cost_micros} micros.", "已选定 {pool}，花费 {cost_micros} 微元。"),
+    "COMMAND_NOT_EXECUTABLE": Text(
+        "The command of task {task} is there and cannot be executed: a file that the job brings needs its execute bit, "
+        "a script its first line, a program the machine it was made for.",
+        "任务 {task} 的命令存在但无法执行：作业自带的文件要有可执行位，脚本要有首行，程序要与机器架构相符。",
+    ),
+    "COMMAND_NOT_FOUND": Text(
+        "The command of task {task} is not there; a name is looked for along PATH, a path from the working folder.",
+        "找不到任务 {task} 的命令：名称按 PATH 查找，路径从工作目录算起。",
+    ),
     "COMMAND_MISSING": Text("The package names nothing to run.", "程序包没有可运行的命令。"),
     "DEADLINE_MISSED": Text(
         "The deadline, {deadline}, passed while it waited for a place.",

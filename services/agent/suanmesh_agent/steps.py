@@ -204,16 +204,15 @@ class Steps:
             try:
                 made = await self._delivery.results(placement, how.delivered)
             except (FolderError, ManifestError) as fault:
-                how = _failed("OUTPUT_INVALID", fault)
+                how = how.undelivered(StateReason("OUTPUT_INVALID", {DETAIL: str(fault)}))
             except OutputTooLarge as fault:
-                how = Ending(StateReason("OUTPUT_TOO_LARGE", fault.facts))
+                how = how.undelivered(StateReason("OUTPUT_TOO_LARGE", fault.facts))
             except OSError as fault:  # rights taken away, a full disk: this placement's trouble, not the site's
-                how = _failed("OUTPUT_INVALID", fault.strerror or fault)
+                how = how.undelivered(StateReason("OUTPUT_INVALID", {DETAIL: str(fault.strerror or fault)}))
             except Refusal as refusal:
                 if refusal.code not in _STANDING_REFUSALS:
                     raise
-                refused = StateReason("OUTPUT_REFUSED", cause=StateReason.of(refusal))
-                how = Ending(refused) if how.delivered else how
+                how = how.undelivered(StateReason("OUTPUT_REFUSED", cause=StateReason.of(refusal)))
             if how.delivered:
                 await self._report(carried, State.STATE_DELIVERING, how.reason, made)
             elif how.cancelled:

@@ -9,7 +9,7 @@ from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_agent.domain.endings import reason_of
 from suanmesh_agent.domain.metering import Allotment
-from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec
+from suanmesh_agent.domain.tasks import Artefact, TaskKey, TaskLook, TaskSpec
 from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.domain.work import Work
 from suanmesh_kernel.names import last
@@ -28,7 +28,7 @@ def work_from(placement: placement_pb2.Placement) -> Work:
         task_capacity=Capacity(work.ask.cpu_milli, work.ask.memory_bytes, work.ask.scratch_bytes, devices),
         count=max(1, work.count),
         command=tuple(work.variant.command),
-        artefacts=tuple((artefact.path, artefact.content) for artefact in work.variant.artefacts),
+        artefacts=tuple(Artefact(each.path, each.content, each.executable) for each in work.variant.artefacts),
         inputs=tuple((given.dataset, given.mount) for given in work.inputs),
         outputs=tuple((made.output_id, made.mount) for made in work.outputs),
         runtime=work.variant.runtime,

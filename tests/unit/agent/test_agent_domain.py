@@ -109,13 +109,15 @@ def test_the_cause_is_told_not_the_consequence() -> None:
     assert ending([TaskLook(TaskState.ABSENT)], stop_requested=False).reason.code == "TASK_NOT_STARTED"
 
 
-def test_tasks_that_keep_going_leave_results() -> None:
+def test_tasks_that_end_well_leave_results() -> None:
     """Hours of nine tasks would be thrown away for the tenth; what a site has lost is run again as a whole."""
     well, failed = TaskLook(TaskState.ENDED, exit_status=0), TaskLook(TaskState.ENDED, exit_status=3)
     how = ending([well, failed, well], stop_requested=False, keep_going=True)
     facts = {"task": "1", "exit_status": "3", "failed": "1", "tasks": "3"}
     assert (how.reason, how.delivered) == (StateReason("EXIT_STATUS", facts), (0, 2))
-    assert ending([well, failed], stop_requested=False).delivered == ()
+    stopped, unbegun = TaskLook(TaskState.ENDED, exit_status=143, failure="CANCELLED"), TaskLook(TaskState.ABSENT)
+    how = ending([well, failed, stopped, unbegun], stop_requested=False)
+    assert (how.reason, how.delivered) == (StateReason("EXIT_STATUS", {**facts, "tasks": "4"}), (0,))
     assert ending([well, failed], stop_requested=True, keep_going=True).delivered == ()
     assert ending([well, TaskLook(TaskState.LOST)], stop_requested=False, keep_going=True).delivered == ()
 

@@ -64,6 +64,9 @@ def test_people_write_sizes_and_files_and_the_contract_gets_numbers_and_bytes(fo
     assert (job.constraints.min_bandwidth_bps, job.constraints.max_latency_us) == (50_000_000, 20_000)
     artefacts = job.package.variants[0].artefacts
     assert [(each.path, each.content) for each in artefacts] == [("train.py", b"print('hi')\n"), ("note.txt", b"hello")]
+    assert not any(each.executable for each in artefacts)
+    (folder / "code" / "train.py").chmod(0o755)
+    assert [each.executable for each in loaded(folder, WHOLE).package.variants[0].artefacts] == [True, False]
     assert getattr(job.ask.devices[0], "class") == "gpu"
     assert job.task.gang
     assert (dict(job.labels), job.priority) == ({"team": "vision", "run": "7"}, -5)

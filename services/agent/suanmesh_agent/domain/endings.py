@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from suanmesh_agent.domain.starts import UNSTARTABLE
 from suanmesh_agent.domain.tasks import TaskLook, TaskState
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 
@@ -21,6 +22,10 @@ class Ending:
     cancelled: bool = False
     delivered: tuple[int, ...] = ()
     """Tasks whose outputs are results: all of a run that ended well, none of most others."""
+
+    def undelivered(self, reason: StateReason) -> Ending:
+        """The same without results, for `reason`; what had failed the run before is still why."""
+        return Ending(self.reason or reason, self.cancelled)
 
     @property
     def fenced(self) -> bool:
@@ -40,8 +45,8 @@ _OF_THE_SITE = frozenset({FENCED, "TASK_NOT_STARTED", "TASK_LOST"})
 def ending(looks: Sequence[TaskLook], *, stop_requested: bool, keep_going: bool = False) -> Ending:
     """Judge tasks that are all over. A stop that was asked for wins; else the first failure that is not a consequence.
 
-    When one task of several fails, the others are stopped: their `CANCELLED` is a consequence, not a cause. Unless they
-    are to keep going: then what those that ended well have made is delivered.
+    When one task of several fails, the others are stopped unless they are to keep going: their `CANCELLED` is a
+    consequence, not a cause. What those that ended well have made is delivered, whatever the others did.
     """
     if stop_requested:
         return Ending(cancelled=True)
@@ -50,15 +55,18 @@ def ending(looks: Sequence[TaskLook], *, stop_requested: bool, keep_going: bool 
     if not failed:
         return Ending(delivered=well)
     reason = reason_of(*min(failed, key=lambda pair: (pair[1].failure == "CANCELLED", pair[0])))
-    if not keep_going or reason.code in _OF_THE_SITE:
+    if reason.code in _OF_THE_SITE or not (well or keep_going):
         return Ending(reason)
-    counted = {**reason.facts, "failed": str(len(failed)), "tasks": str(len(looks))}
+    by_themselves = sum(look.failure != "CANCELLED" and look.state is not TaskState.ABSENT for _, look in failed)
+    counted = {**reason.facts, "failed": str(by_themselves), "tasks": str(len(looks))}
     return Ending(StateReason(reason.code, counted), delivered=well)
 
 
 def reason_of(index: int, look: TaskLook) -> StateReason:
     """Why one task did not do what it should."""
     task = {"task": str(index)}
+    if look.failure in UNSTARTABLE.values():
+        return StateReason(look.failure, {**task, "exit_status": str(look.exit_status)})
     if look.failure:
         return StateReason(look.failure, task)
     if look.state is TaskState.ENDED:

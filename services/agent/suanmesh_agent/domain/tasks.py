@@ -54,12 +54,21 @@ class TaskKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Artefact:
+    """A small file that the job brings. Its path is relative to the task's working folder."""
+
+    path: str
+    content: bytes
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """What to run. Paths of `artefacts`, `inputs` and `outputs` are relative to the task's working folder."""
 
     key: TaskKey
     command: tuple[str, ...]
-    artefacts: tuple[tuple[str, bytes], ...] = ()
+    artefacts: tuple[Artefact, ...] = ()
     inputs: tuple[tuple[str, Path], ...] = ()
     outputs: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from suanmesh_agent.domain.tasks import Artefact
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 
@@ -20,7 +21,7 @@ class Work:
     task_capacity: Capacity
     count: int
     command: tuple[str, ...]
-    artefacts: tuple[tuple[str, bytes], ...]
+    artefacts: tuple[Artefact, ...]
     inputs: tuple[tuple[str, str], ...]
     """Dataset and mount of each."""
     outputs: tuple[tuple[str, str], ...]
@@ -59,7 +60,7 @@ def objection(work: Work, *, capacity: Capacity, taken: Capacity, runtimes: Iter
         return StateReason("COMMAND_MISSING")
     if work.runtime and work.runtime not in runtimes:
         return StateReason("RUNTIME_MISSING", {"runtime": work.runtime})
-    for path in (*(path for path, _ in work.artefacts), *(m for _, m in work.inputs), *(m for _, m in work.outputs)):
+    for path in (*(each.path for each in work.artefacts), *(m for _, m in work.inputs), *(m for _, m in work.outputs)):
         if not is_inner_path(path):
             return StateReason("PATH_INVALID", {"path": path})
     left = capacity.minus(taken).minus(work.capacity)

@@ -3,7 +3,8 @@
     ("simulate", "seconds=90", "exit=3", "log=no luck", "write=out/sum:42", "cpu_milli=500", "stop_seconds=2")
 
 All words are optional; `write` may come again. A task ends well at once where nothing else is said, or where its
-command is another. The same calls at the same times give the same events: nothing is random, and time is the clock's.
+command is another that can be started: one relative to its working folder only where the job has brought it.
+The same calls at the same times give the same events: nothing is random, and time is the clock's.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import os
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Any
 
 from suanmesh_agent.domain.endings import FENCED
+from suanmesh_agent.domain.starts import STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, UNSTARTABLE
 from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState, Usage
 from suanmesh_agent.engines.events import Events
 from suanmesh_agent.ports import TaskNotStarted
@@ -49,7 +52,7 @@ class Script:
 def script_of(spec: TaskSpec) -> Script:
     """As its command line says. Raises ValueError where that has a word that is none."""
     if spec.command[:1] != (SIMULATE,):
-        return Script()
+        return Script(exit=_start_status(spec))
     said: dict[str, Any] = {"write": ()}
     for word in spec.command[1:]:
         name, _, value = word.partition("=")
@@ -61,6 +64,19 @@ def script_of(spec: TaskSpec) -> Script:
         else:
             raise ValueError(f"a simulated task knows no {name!r}")
     return Script(**said)
+
+
+def _start_status(spec: TaskSpec) -> int:
+    """What the start of a command comes to: 0, or why it cannot be. What lies outside the working folder is there."""
+    path = PurePosixPath(spec.command[0])
+    if path.is_absolute() or "/" not in spec.command[0]:
+        return 0
+    brought = next((each for each in spec.artefacts if PurePosixPath(each.path) == path), None)
+    if brought is not None:
+        return 0 if brought.executable else STATUS_NOT_EXECUTABLE
+    inputs = [folder / path.relative_to(mount) for mount, folder in spec.inputs if path.is_relative_to(mount)]
+    found = next((each for each in inputs if each.is_file()), None)
+    return STATUS_NOT_FOUND if found is None else 0 if os.access(found, os.X_OK) else STATUS_NOT_EXECUTABLE
 
 
 _WORDS: dict[str, Callable[[str], Any]] = {
@@ -185,6 +201,8 @@ class MemoryEngine:
     def _end(self, task: _Task) -> None:
         seconds = task.end_s - task.begin_s
         status, used = _STATUS.get(task.failure, _KILLED) if task.failure else task.script.exit, _usage(task, seconds)
+        if not task.failure and task.spec.command[0] != SIMULATE:
+            task.failure = UNSTARTABLE.get(status, "")
         end_time = task.start_time + timedelta(seconds=seconds)
         task.over = TaskLook(TaskState.ENDED, used, status, task.failure, task.start_time, end_time)
         self._events.publish(TaskEvent(task.spec.key, task.over))

@@ -331,7 +331,7 @@ class TaskSpec(message.Message):
         ON_FAILURE_UNSPECIFIED: TaskSpec._OnFailure.ValueType  # 0
         """As STOP_ALL."""
         ON_FAILURE_STOP_ALL: TaskSpec._OnFailure.ValueType  # 1
-        """They are stopped, and the job has no results."""
+        """They are stopped. What those that had ended well have made is delivered, as with KEEP_GOING."""
         ON_FAILURE_KEEP_GOING: TaskSpec._OnFailure.ValueType  # 2
         """They go on. What those that end well have made is delivered, each task in its folder `task-<index>`; then the
         attempt ends FAILED for the first task that failed. Another attempt runs all tasks again.
@@ -343,7 +343,7 @@ class TaskSpec(message.Message):
     ON_FAILURE_UNSPECIFIED: TaskSpec.OnFailure.ValueType  # 0
     """As STOP_ALL."""
     ON_FAILURE_STOP_ALL: TaskSpec.OnFailure.ValueType  # 1
-    """They are stopped, and the job has no results."""
+    """They are stopped. What those that had ended well have made is delivered, as with KEEP_GOING."""
     ON_FAILURE_KEEP_GOING: TaskSpec.OnFailure.ValueType  # 2
     """They go on. What those that end well have made is delivered, each task in its folder `task-<index>`; then the
     attempt ends FAILED for the first task that failed. Another attempt runs all tasks again.
@@ -564,19 +564,23 @@ class Artefact(message.Message):
 
     PATH_FIELD_NUMBER: builtins.int
     CONTENT_FIELD_NUMBER: builtins.int
+    EXECUTABLE_FIELD_NUMBER: builtins.int
     path: builtins.str
     """Path relative to the task's working folder."""
     content: builtins.bytes
     """Its bytes, at most 5 KiB over all artefacts; larger code travels as an input dataset."""
+    executable: builtins.bool
+    """Whether the task finds it executable, as a script that it calls by its path must be."""
     def __init__(
         self,
         *,
         path: builtins.str = ...,
         content: builtins.bytes = ...,
+        executable: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "path", b"path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "executable", b"executable", "path", b"path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

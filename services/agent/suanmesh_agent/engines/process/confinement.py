@@ -193,13 +193,14 @@ def _copy_tree(source: Path, target: Path, user: int) -> None:
             _copy_tree(path, target / path.name, user)
         else:
             (target / path.name).write_bytes(path.read_bytes())
+            (target / path.name).chmod(path.stat().st_mode & 0o777)
             _give(target / path.name, user)
     _give(target, user)
 
 
 def _give(path: Path, user: int) -> None:
     os.chown(path, user, user)
-    path.chmod(0o700 if path.is_dir() else 0o600)
+    path.chmod(0o700 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o600)
 
 
 def _make_reachable(folder: Path, staged: str) -> None:

@@ -12,7 +12,7 @@ from suanmesh_agent.domain.tasks import PROCESSES_MAX, SCRATCH_BYTES_UNASKED, Ta
 from suanmesh_agent.engines.process import images
 from suanmesh_agent.engines.process.cgroups import Bounds, CgroupFiles, Cgroups
 from suanmesh_agent.engines.process.confinement import SCRATCH_PARTS
-from suanmesh_agent.engines.process.sandbox import Places, Sandbox, with_variables
+from suanmesh_agent.engines.process.sandbox import UNSTARTED_MARK, Places, Sandbox, started_inside
 from suanmesh_agent.engines.process.walls import INSIDE
 
 RUN_FOLDER = Path("/run/suanmesh")
@@ -98,10 +98,12 @@ class Layout:
         parts = [home / part for part in SCRATCH_PARTS] if self._in_folders else [work]
         for folder in (home / "shim", home / "log", *parts, *(work / mount for mount in spec.outputs)):
             folder.mkdir(parents=True, exist_ok=True)
-        for path, content in spec.artefacts:
-            target = work / path
+        for artefact in spec.artefacts:
+            target = work / artefact.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+            target.write_bytes(artefact.content)
+            if artefact.executable:
+                target.chmod(0o700)
         for mount, folder in spec.inputs:
             self._offer_input(work / mount, folder)
         (home / "shim" / "spec.json").write_text(json.dumps(self._shim_spec(spec)))
@@ -124,6 +126,7 @@ class Layout:
             "cwd": INSIDE if self.apart else str(places.work),
             "env": self._environment(spec, places),
             "sandbox": Path(self.sandbox.program).name if self.sandbox else "",
+            "unstarted_mark": str(places.tmp / UNSTARTED_MARK) if self.sandbox else "",
             "confine": self._confine(spec),
             "limits": self._limits(spec),
             "max_duration_s": spec.max_duration_s,
@@ -146,7 +149,7 @@ class Layout:
         """What the shim is to start: nothing of the job's is to steer what builds its walls."""
         if self.sandbox is None:
             return list(spec.command)
-        command = with_variables(spec.command, spec.variables)
+        command = started_inside(spec.command, spec.variables)
         if not counted and _PRLIMIT.exists():  # in the sandbox's user namespace only its own count
             command = (str(_PRLIMIT), f"--nproc={self.processes}", "--", *command)
         return self.sandbox.wrapped(command, places)

@@ -12,6 +12,9 @@ from suanmesh_agent.engines.process import seccomp
 from suanmesh_agent.engines.process.shim import SECCOMP_FD
 from suanmesh_agent.engines.process.walls import ETC, INSIDE, PROC_HIDDEN, PROC_READ_ONLY, SYSTEM
 
+UNSTARTED_MARK = ".suanmesh-not-started"
+"""A file in the task's /tmp that says that its command could not be started."""
+_START = f'trap ": > /tmp/{UNSTARTED_MARK}" EXIT; exec "$@"'
 _PROBE_S = 10
 
 
@@ -69,14 +72,14 @@ class Sandbox:
         return [word for folder in self.runtime_folders for word in ("--ro-bind", str(folder), str(folder))]
 
 
-def with_variables(command: tuple[str, ...], variables: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+def started_inside(command: tuple[str, ...], variables: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """The command line that runs `command` with variables of the job, which no program before it has.
 
-    With some of them, such as LD_PRELOAD, the job's code would run in what builds its walls, or before its bounds.
+    With some of them, such as LD_PRELOAD, the job's code would run in what builds its walls, or before its bounds. The
+    shell leaves a mark where it cannot start the command: bubblewrap says nothing of that but by its own status.
     """
     given = tuple(f"{name}={value}" for name, value in variables)
-    apart = ("/bin/sh", "-c", 'exec "$@"', "sh") if "=" in command[0] else ()  # env would take it for a variable
-    return ("/usr/bin/env", *given, *apart, *command) if given else command
+    return (*(("/usr/bin/env", *given) if given else ()), "/bin/sh", "-c", _START, "sh", *command)
 
 
 def runtime_folders(prefix: Path) -> tuple[Path, ...]:

@@ -39,6 +39,7 @@ from suanmesh_agent.engines.process.processes import (
     short_name,
 )
 from suanmesh_agent.engines.process.scratch_folders import exceeds, take_back
+from suanmesh_agent.engines.process.starting import STATUS_NOT_SHUT_IN, Starting, let_go
 from suanmesh_agent.engines.process.task_log import Log
 
 TICK_S = 0.1
@@ -138,12 +139,13 @@ class Run:
             self._keep_exit()
             return clean
         self._ended_before_us = _ended_cpu_us()
+        self._starting = Starting(self._spec)
         self._child = self._spawn(output_writer)
         os.close(output_writer)
         # A signal, because nothing the task does may make a look at the permission late: not a folder to be measured.
         signal.signal(signal.SIGALRM, lambda *_: self._check_permission())
         signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
-        _let_go(starter)
+        let_go(starter)
         self._watch(output_reader, wake_reader)
         self._clear_out(wake_reader)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -156,6 +158,7 @@ class Run:
     def _spawn(self, output: int) -> int:
         parent, pid = os.getpid(), os.fork()
         if pid:
+            self._starting.forked()
             return pid
         try:
             os.setsid()
@@ -168,11 +171,11 @@ class Run:
                 signal.signal(number, signal.SIG_DFL)
             self._shut_in(parent)
             os.chdir(self._spec["cwd"])
-            os.execvpe(self._spec["argv"][0], self._spec["argv"], self._spec["env"])
+            os._exit(self._starting.become())
         except OSError as fault:
-            os.write(2, f"cannot run {self._spec['argv'][0]}: {fault.strerror}\n".encode())
+            os.write(2, f"the site cannot shut the task in: {fault.strerror}\n".encode())
         finally:
-            os._exit(127)
+            os._exit(STATUS_NOT_SHUT_IN)
 
     def _shut_in(self, parent: int) -> None:
         """In the task's process: give up every privilege, now and for good."""
@@ -181,7 +184,7 @@ class Run:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user before would have undone it
         if os.getppid() != parent:
-            os._exit(127)
+            os._exit(STATUS_NOT_SHUT_IN)
         for name, bound in self._spec["limits"].items():
             number = getattr(resource, name)
             hard = resource.getrlimit(number)[1]
@@ -345,10 +348,11 @@ class Run:
         _write(self._folder, "usage", self._usage())
 
     def _judge(self) -> None:
-        """Say which bound a task that failed by itself had hit."""
+        """Say why a task that failed by itself did not start, or which bound it had hit."""
         if self._failure or self._status == 0:
             return
-        if self._outgrown():
+        self._failure = self._starting.failure(self._status)
+        if not self._failure and self._outgrown():
             self._failure = "SCRATCH_EXCEEDED"
         for name, failure in _BOUNDS.items():
             if not self._failure and self._groups.hit(name):
@@ -388,11 +392,3 @@ def _write(folder: Path, name: str, facts: dict[str, Any]) -> None:
         os.fsync(file)
     os.close(file)
     os.replace(draft, path)  # noqa: PTH105 - for every task again and again
-
-
-def _let_go(starter: int) -> None:
-    """Tell the starter that the task runs, and let go of its terminal and pipes."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(starter)

@@ -1,0 +1,44 @@
+"""What every executor promises of a command that cannot be started."""
+
+from __future__ import annotations
+
+import pytest
+from executor_kinds import ProcessExecutor, a_task
+
+from suanmesh_agent.domain.tasks import Artefact, TaskState
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "failure"),
+    [
+        (("no-such-program",), 127, "COMMAND_NOT_FOUND"),
+        (("./no/such/program",), 127, "COMMAND_NOT_FOUND"),
+        (("./plain",), 126, "COMMAND_NOT_EXECUTABLE"),
+        (("/usr",), 126, "COMMAND_NOT_EXECUTABLE"),
+        (("./script",), 0, ""),
+        (("./bare",), 0, ""),
+        (("sh", "-c", "exit 127"), 127, ""),
+        (("sh", "-c", "exit 126"), 126, ""),
+    ],
+)
+@pytest.mark.parametrize("variables", [(), (("SEED", "1"),)])
+async def test_a_command_that_cannot_be_started_is_told_from_one_that_failed(
+    executor: ProcessExecutor,
+    command: tuple[str, ...],
+    status: int,
+    failure: str,
+    variables: tuple[tuple[str, str], ...],
+) -> None:
+    """A user would else look in the program for what is wrong with its name or its execute bit."""
+    artefacts = (
+        Artefact("plain", b"#!/bin/sh\n"),
+        Artefact("script", b"#!/bin/sh\necho ran as $0\n", executable=True),
+        Artefact("bare", b"echo ran as $0\n", executable=True),
+    )
+    task = a_task("", command=command, artefacts=artefacts, variables=variables)
+    await executor.start(task)
+    look = await executor.over(task.key)
+    assert (look.state, look.exit_status, look.failure) == (TaskState.ENDED, status, failure)
+    said = executor.read_log(task.key, 0, 1000)[1].decode()
+    assert not failure or command[0] in said
+    assert status or said == f"ran as {command[0]}\n"
