@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -54,8 +54,9 @@ class Delivery:
         self._replicas = replicas
         self._turns = turns
 
-    async def results(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> list[str]:
-        """Publish each output of `tasks`, where there are any, and the log, side by side; names, the log's last.
+    async def results(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> dict[str, str]:
+        """Publish each output of `tasks`, where there are any, and the log, side by side; digests by names, the log's
+        last. The journal is not told yet which replicas they have: see `name`.
 
         Raises what `outputs` and `log` raise, once both are over: the log of a run is there however its outputs are.
         """
@@ -64,23 +65,30 @@ class Delivery:
             raise log
         if isinstance(outputs, BaseException):
             raise outputs
-        return [*outputs, log]
+        return outputs | log
 
-    async def outputs(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> list[str]:
-        """Publish each output of `tasks`, where there are any; names of the datasets, in the job's order.
+    def name(self, datasets: Mapping[str, str]) -> None:
+        """Write down which replicas datasets have, as a part of a step of the journal. A kill before costs nothing:
+        the mesh is asked then.
+        """
+        for name, digest in datasets.items():
+            self._journal.name_dataset(name, digest)
+
+    async def outputs(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> dict[str, str]:
+        """Publish each output of `tasks`, where there are any; digests by the datasets' names, in the job's order.
 
         One task's folder is the dataset; of several tasks, each has its folder `task-<index>` in it.
         Raises FolderError and ManifestError where a task left something that cannot be data, and OutputTooLarge.
         """
-        made = []
+        made: dict[str, str] = {}
         work = wire.work_from(placement)
         for output in placement.work.outputs if tasks else ():
             manifest = await self._turns.run(self._taking_in(work, output, tasks))
-            made.append(await self._published(placement, output.output_id, manifest))
+            made |= await self._published(placement, output.output_id, manifest)
         return made
 
-    async def log(self, placement: placement_pb2.Placement) -> str:
-        """Publish what the tasks wrote, one file each; name of the dataset."""
+    async def log(self, placement: placement_pb2.Placement) -> dict[str, str]:
+        """Publish what the tasks wrote, one file each; digest by the dataset's name."""
         with tempfile.TemporaryDirectory(prefix="suanmesh-log-") as name:
             folder = Path(name)
             work = wire.work_from(placement)
@@ -92,6 +100,13 @@ class Delivery:
         self, dataset_id: str, party: str, manifest: Manifest, *, residency: tuple[str, ...] = (), placement: str = ""
     ) -> str:
         """Name a replica of this site; the same name and content again changes nothing. Raises AlreadyExists."""
+        made = await self._create(dataset_id, party, manifest, residency=residency, placement=placement)
+        await self._journal.commit(partial(self.name, made))
+        return next(iter(made))
+
+    async def _create(
+        self, dataset_id: str, party: str, manifest: Manifest, *, residency: tuple[str, ...] = (), placement: str
+    ) -> dict[str, str]:
         dataset = dataset_pb2.Dataset(
             party=party,
             digest=manifest.digest,
@@ -101,19 +116,18 @@ class Delivery:
         )
         ask = pb.DatasetAsk(dataset_id=dataset_id, dataset=dataset, placement=placement)
         stored = await self._transport.create_dataset(ask)
-        await self._journal.commit(partial(self._journal.name_dataset, stored.name, manifest.digest))
         self._replicas.announce()
-        return stored.name
+        return {stored.name: manifest.digest}
 
-    async def _published(self, placement: placement_pb2.Placement, what: str, manifest: Manifest) -> str:
+    async def _published(self, placement: placement_pb2.Placement, what: str, manifest: Manifest) -> dict[str, str]:
         """Publish under the output's own name; where other content has taken that, under the attempt's."""
         job_id = last(placement.job)
         try:
             dataset_id = output_dataset_id(job_id, what)
-            return await self.publish(dataset_id, placement.party, manifest, placement=placement.name)
+            return await self._create(dataset_id, placement.party, manifest, placement=placement.name)
         except AlreadyExists:
             dataset_id = output_dataset_id(job_id, what, max(1, placement.attempt))
-            return await self.publish(dataset_id, placement.party, manifest, placement=placement.name)
+            return await self._create(dataset_id, placement.party, manifest, placement=placement.name)
 
     def _taking_in(self, work: Work, output: job_pb2.Output, tasks: Sequence[int]) -> Generator[int, None, Manifest]:
         """In steps; one placement takes in one output after the other."""

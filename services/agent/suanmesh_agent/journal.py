@@ -129,6 +129,7 @@ class Journal:
         self._waiting.append(step)
         async with self._turn:
             if not step.taken:
+                await asyncio.sleep(0)  # whoever has something to write in this turn of the loop writes with us
                 await asyncio.to_thread(self._take_waiting)
         if step.fault is not None:
             raise step.fault
@@ -177,6 +178,12 @@ class Journal:
         """Every placement that is kept."""
         rows = self._db.execute("SELECT name, message, stage FROM placements ORDER BY name").fetchall()
         return [(name, message, Stage(stage)) for name, message, stage in rows]
+
+    def messages_at(self, stages: Iterable[Stage]) -> list[tuple[str, bytes]]:
+        """The placements that are at one of `stages`."""
+        wanted = [stage.value for stage in stages]
+        query = f"SELECT name, message FROM placements WHERE stage IN ({', '.join('?' * len(wanted))}) ORDER BY name"
+        return self._db.execute(query, wanted).fetchall()
 
     def stage(self, name: str) -> Stage | None:
         """How far the agent is with a placement; None for one it does not know."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting_pb
 from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
@@ -24,8 +24,16 @@ if TYPE_CHECKING:
 
 REPORTS_MAX = 100
 """Reports, or datasets, of one call."""
+APART_S = 0.05
+"""Between two calls that report, or publish, where one follows the other."""
+Q = TypeVar("Q")
+A = TypeVar("A")
 FETCH_S = 120.0
 """What one request for chunks may take, its pacing included; asked for again after that."""
+
+
+def _batcher(call: Callable[[list[Q]], Awaitable[list[A]]], size: Callable[[Q], int]) -> Batcher[Q, A]:
+    return Batcher(call, items_max=REPORTS_MAX, size=size, apart_s=APART_S)
 
 
 class SchedulerOverMesh:
@@ -33,7 +41,7 @@ class SchedulerOverMesh:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
-        self._reports = Batcher(self._report, items_max=REPORTS_MAX, size=scheduler_pb.TaskReport.ByteSize)
+        self._reports = _batcher(self._report, scheduler_pb.TaskReport.ByteSize)
 
     async def watch_placements(self, site: str) -> AsyncIterator[scheduler_pb.WatchPlacementsResponse]:
         """Batches until the stream breaks."""
@@ -70,8 +78,8 @@ class TransportOverMesh:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
-        self._reports = Batcher(self._report, items_max=REPORTS_MAX, size=transport_pb.TransferReport.ByteSize)
-        self._datasets = Batcher(self._create, items_max=REPORTS_MAX, size=transport_pb.DatasetAsk.ByteSize)
+        self._reports = _batcher(self._report, transport_pb.TransferReport.ByteSize)
+        self._datasets = _batcher(self._create, transport_pb.DatasetAsk.ByteSize)
 
     async def watch_transfers(self, site: str) -> AsyncIterator[transport_pb.WatchTransfersResponse]:
         """Batches until the stream breaks."""

@@ -35,6 +35,8 @@ BATCH_RECORDS = 500
 RETRY_S = 1.0
 GATHER_S = 3.0
 """How long usage of tasks that go on waits for that of others, seconds: it is signed, sent and stored by the batch."""
+APART_S = 0.2
+"""Between two batches, where one follows the other."""
 _PAYLOAD_TYPE = usage_pb2.UsageBatch.DESCRIPTOR.full_name
 _PASSING = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL"))
 """Codes of answers that leave it open whether the record was taken."""
@@ -46,6 +48,8 @@ _INVALID = "FIELD_INVALID"
 _CONFLICT = "USAGE_CONFLICT"
 """Reason of an answer that says that the mesh has another record of that number: this journal was set back."""
 
+Looks = Sequence[tuple[int, TaskLook]]
+"""Tasks of one placement by their index, and how they stand."""
 Row = tuple[int, bytes, str]
 """A record on its way: its sequence, its bytes, the trace it belongs to."""
 
@@ -86,19 +90,21 @@ class Meter:
         self._compared, self._conflict = False, False
         self._known = 0
 
-    async def record_tasks(
-        self, placement: str, looks: Sequence[tuple[int, TaskLook]], held: Allotment, *, traceparent: str
-    ) -> None:
+    async def record_tasks(self, placement: str, looks: Looks, held: Allotment, *, traceparent: str) -> None:
         """Write down what tasks have used since the last time; the last record of one that is over is final.
 
         A second final record is never written, whatever is called how often.
         """
+        await self._journal.commit(partial(self.write_tasks, placement, looks, held, traceparent))
+        self.written(looks)
 
-        def write() -> None:
-            for task, look in looks:
-                self._record_task(placement, task, look, held, traceparent)
+    def write_tasks(self, placement: str, looks: Looks, held: Allotment, traceparent: str) -> None:
+        """`record_tasks` as a part of a step of the journal; call `written` once that is on disk."""
+        for task, look in looks:
+            self._record_task(placement, task, look, held, traceparent)
 
-        await self._journal.commit(write)
+    def written(self, looks: Looks) -> None:
+        """There is something to send: of tasks that are over at once."""
         (self._wake if any(look.over for _, look in looks) else self._more).set()
 
     def _record_task(self, placement: str, task: int, look: TaskLook, held: Allotment, traceparent: str) -> None:
@@ -131,6 +137,7 @@ class Meter:
 
     async def _send_round(self) -> None:
         """Send what is there, then wait until more is, or for a while where something stayed."""
+        begun = self._clock.monotonic()
         self._wake.clear()
         self._more.clear()
         if not self._compared and not await self._could_compare():
@@ -147,6 +154,7 @@ class Meter:
         else:
             await first_of(self._wake, self._more)
             await self._wait_to_send_at_once(GATHER_S)
+            await asyncio.sleep(max(0.0, begun + APART_S - self._clock.monotonic()))
 
     async def _wait_to_send_at_once(self, seconds_max: float) -> None:
         """A hold waits for the final records of its placement, and nobody for any other."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 import structlog
 
@@ -16,7 +16,7 @@ from suanmesh_agent.domain.stages import HOLDING, Stage
 from suanmesh_agent.following import follow
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Engine, SchedulerPort
-from suanmesh_agent.steps import Steps
+from suanmesh_agent.steps import Reached, Steps
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Capacity, total
@@ -25,6 +25,8 @@ log = structlog.get_logger()
 
 WIND_UP_TRIES = 3
 WIND_UP_PAUSE_S_MAX = 5.0
+PARSED_MAX = 1024
+"""Placements of which it is remembered what they take: it is asked for whenever another comes."""
 _SNAPSHOT = "snapshot"
 
 State = placement_pb2.Placement
@@ -134,7 +136,6 @@ class Placements:
 
     async def _go_on(self, carried: Carried) -> None:
         name = carried.placement.name
-        await self._journal.commit(partial(self._keep, carried.placement))
         while (stage := self._journal.stage(name) or Stage.SEEN) is not Stage.REPORTED:
             await self._reached(carried, await self._steps.step(carried, stage))
 
@@ -147,18 +148,17 @@ class Placements:
                 break
         await self._reached(carried, await self._steps.fail(carried, defect))
 
-    async def _reached(self, carried: Carried, stage: Stage) -> None:
+    async def _reached(self, carried: Carried, reached: Reached) -> None:
         placement = carried.placement
 
         def write() -> None:
-            self._keep(placement)
-            self._journal.go_on(placement.name, stage)
+            self._journal.keep_placement(placement.name, placement.SerializeToString())
+            self._journal.go_on(placement.name, reached.stage)
+            reached.write()
 
         await self._journal.commit(write)
-        log.info("placement went on", placement=placement.name, state=stage.value)
-
-    def _keep(self, placement: placement_pb2.Placement) -> None:
-        self._journal.keep_placement(placement.name, placement.SerializeToString())
+        reached.written()
+        log.info("placement went on", placement=placement.name, state=reached.stage.value)
 
     async def _let_go(self, standing: set[str]) -> None:
         """What the mesh does not name any more has ended while we were away."""
@@ -177,9 +177,9 @@ class Placements:
 
 def taken_capacity(journal: Journal, *, but: str = "") -> Capacity:
     """What the placements that hold capacity take together, `but` one."""
-    held = [
-        wire.work_from(placement_pb2.Placement.FromString(message)).capacity
-        for name, message, stage in journal.placements()
-        if stage in HOLDING and name != but
-    ]
-    return total(held)
+    return total(_capacity(message) for name, message in journal.messages_at(HOLDING) if name != but)
+
+
+@lru_cache(PARSED_MAX)
+def _capacity(message: bytes) -> Capacity:
+    return wire.work_from(placement_pb2.Placement.FromString(message)).capacity

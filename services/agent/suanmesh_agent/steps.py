@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.domain.work import Admission, objection
 from suanmesh_agent.following import Pauses
-from suanmesh_agent.meter import Meter
+from suanmesh_agent.meter import Looks, Meter
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.ports import Engine, SchedulerPort, TaskNotStarted
 from suanmesh_agent.staging import Staging
@@ -74,12 +75,21 @@ class Offers(Protocol):
         """What the placements held here take together, `but` one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The stage that a placement has come to, what is written down with it, and what is done once both are on disk."""
+
+    stage: Stage
+    write: Callable[[], None] = lambda: None
+    written: Callable[[], None] = lambda: None
+
+
 class StepDeferred(Exception):
     """The mesh has put the placement down as ended, or given it to others: stop, and report nothing more."""
 
 
 class Steps:
-    """Does the step that a stage asks for, and says which stage that reaches."""
+    """Does the step that a stage asks for, and says what that reaches."""
 
     def __init__(
         self,
@@ -103,7 +113,7 @@ class Steps:
         self._permission = permission
         self._start_faults: dict[str, TaskNotStarted] = {}
 
-    async def step(self, carried: Carried, stage: Stage) -> Stage:
+    async def step(self, carried: Carried, stage: Stage) -> Reached:
         """Do what `stage` asks for. A call that cannot be made now is made again later."""
         steps = {
             Stage.SEEN: self._take,
@@ -120,20 +130,20 @@ class Steps:
         await until_over(self._engine, keys)
         await self._record(carried.placement, keys)
 
-    async def fail(self, carried: Carried, defect: Exception) -> Stage:
+    async def fail(self, carried: Carried, defect: Exception) -> Reached:
         """Tell the mesh that a defect of ours has ended the placement; nothing that may meet it again is looked at."""
         reason = reason_to(StateReason("AGENT_DEFECT", {"defect": type(defect).__name__}))
 
-        async def tell() -> Stage:
+        async def tell() -> Reached:
             before = carried.placement.state in _BEFORE_THE_RUN
             state = State.STATE_CANCELLED if carried.to_stop else State.STATE_REFUSED if before else State.STATE_FAILED
             if not await self._tell(carried, pb.TaskReport(state=state, reason=reason)) and before:
                 await self._tell(carried, pb.TaskReport(state=State.STATE_FAILED, reason=reason))
-            return Stage.REPORTED
+            return Reached(Stage.REPORTED)
 
         return await self._until_taken(carried, tell, Stage.REPORTED)
 
-    async def _until_taken(self, carried: Carried, act: Callable[[], Awaitable[Stage]], stage: Stage) -> Stage:
+    async def _until_taken(self, carried: Carried, act: Callable[[], Awaitable[Reached]], stage: Stage) -> Reached:
         pauses = Pauses()
         while True:
             try:
@@ -144,39 +154,39 @@ class Steps:
                 log.info("step put off", placement=carried.placement.name, reason=refusal.reason, state=stage.value)
             await pauses.wait()
 
-    async def _take(self, carried: Carried) -> Stage:
+    async def _take(self, carried: Carried) -> Reached:
         placement = carried.placement
         with span(names.TAKE_PLACEMENT, parent=placement.traceparent, placement=placement.name, site=placement.site):
             if carried.to_stop:
                 await self._report(carried, State.STATE_CANCELLED)
-                return Stage.REPORTED
+                return Reached(Stage.REPORTED)
             if await self._begun(placement):
                 await self._meter.recall(placement.name)  # it ran before the journal was set back
             if placement.state not in _BEFORE_THE_RUN:
                 await self.wind_up(carried)  # what still runs of it from before the memory was lost
                 await self._report(carried, State.STATE_FAILED, StateReason("STATE_LOST"))
-                return Stage.REPORTED
+                return Reached(Stage.REPORTED)
             if no := self._objection(placement):
                 await self._report(carried, State.STATE_REFUSED, no)
-                return Stage.REPORTED
+                return Reached(Stage.REPORTED)
             epoch = self._permission.epoch
             await self._report(carried, State.STATE_ACCEPTED)
             carried.confirmed = epoch
-            return Stage.ACCEPTED
+            return Reached(Stage.ACCEPTED if placement.work.inputs else Stage.STARTED)
 
-    async def _stage(self, carried: Carried) -> Stage:
+    async def _stage(self, carried: Carried) -> Reached:
         """Wait for the inputs. That the tasks may run then is written down before the first is started."""
         placement = carried.placement
         with span(names.STAGE_INPUTS, parent=placement.traceparent, placement=placement.name, site=placement.site):
             while not carried.to_stop:
                 missing = await self._staging.missing(wire.work_from(placement))
                 if not missing:
-                    return Stage.STARTED
+                    return Reached(Stage.STARTED)
                 await self._staging.wait_for_news(carried.changed)
             await self._report(carried, State.STATE_CANCELLED)
-            return Stage.REPORTED
+            return Reached(Stage.REPORTED)
 
-    async def _run(self, carried: Carried) -> Stage:
+    async def _run(self, carried: Carried) -> Reached:
         keys = self._keys(carried.placement)
         async with asyncio.TaskGroup() as tasks:
             beside = [
@@ -186,10 +196,12 @@ class Steps:
             await self._all_over(carried, keys)
             for task in beside:
                 task.cancel()
-        await self._record(carried.placement, keys)
-        return Stage.METERED
+        placement, looks = carried.placement, await self._looks(keys)
+        held, parent = wire.held_of(placement), placement.traceparent
+        record = partial(self._meter.write_tasks, placement.name, looks, held, parent)
+        return Reached(Stage.METERED, record, partial(self._meter.written, looks))
 
-    async def _hand_over(self, carried: Carried) -> Stage:
+    async def _hand_over(self, carried: Carried) -> Reached:
         """Publish the log, and the outputs of a run that ended well, then report the end."""
         placement = carried.placement
         how = await self._ending(carried)
@@ -198,9 +210,9 @@ class Steps:
             how = _failed("LAYOUT_INVALID", fault)
         elif fault is not None and not await self._begun(placement):
             await self._report(carried, State.STATE_REFUSED, _failed(how.reason.code, fault).reason)
-            return self._forgotten(placement)
+            return self._forgotten(placement, {})
         with span(names.DELIVER_OUTPUTS, parent=placement.traceparent, placement=placement.name, site=placement.site):
-            made: list[str] = []
+            made: dict[str, str] = {}
             try:
                 made = await self._delivery.results(placement, how.delivered)
             except (FolderError, ManifestError) as fault:
@@ -214,19 +226,19 @@ class Steps:
                     raise
                 how = how.undelivered(StateReason("OUTPUT_REFUSED", cause=StateReason.of(refusal)))
             if how.delivered:
-                await self._report(carried, State.STATE_DELIVERING, how.reason, made)
+                await self._report(carried, State.STATE_DELIVERING, how.reason, tuple(made))
             elif how.cancelled:
                 await self._report(carried, State.STATE_CANCELLED)
             elif how.fenced:
                 await self._report(carried, State.STATE_LOST, how.reason)
             else:
                 await self._report(carried, State.STATE_FAILED, how.reason)
-        return self._forgotten(placement)
+        return self._forgotten(placement, made)
 
-    async def _put_down(self, carried: Carried) -> Stage:
+    async def _put_down(self, carried: Carried) -> Reached:
         """The mesh does not want to hear of it any more; nothing of it runs here in the stages that come to this."""
         log.info("placement put down by the mesh", placement=carried.placement.name)
-        return Stage.REPORTED
+        return Reached(Stage.REPORTED)
 
     async def _report(
         self,
@@ -337,19 +349,21 @@ class Steps:
             await self._record(placement, keys)
 
     async def _record(self, placement: placement_pb2.Placement, keys: list[TaskKey]) -> None:
-        looks = [(key.index, look) for key, look in zip(keys, await self._engine.inspect(keys), strict=True)]
         await self._meter.record_tasks(
-            placement.name, looks, wire.held_of(placement), traceparent=placement.traceparent
+            placement.name, await self._looks(keys), wire.held_of(placement), traceparent=placement.traceparent
         )
+
+    async def _looks(self, keys: list[TaskKey]) -> Looks:
+        return [(key.index, look) for key, look in zip(keys, await self._engine.inspect(keys), strict=True)]
 
     async def _ending(self, carried: Carried) -> Ending:
         looks = await self._engine.inspect(self._keys(carried.placement))
         keep_going = wire.work_from(carried.placement).keep_going
         return ending(looks, stop_requested=carried.to_stop, keep_going=keep_going)
 
-    def _forgotten(self, placement: placement_pb2.Placement) -> Stage:
+    def _forgotten(self, placement: placement_pb2.Placement, made: Mapping[str, str]) -> Reached:
         self._start_faults.pop(placement.name, None)
-        return Stage.REPORTED
+        return Reached(Stage.REPORTED, partial(self._delivery.name, made))
 
     async def _begun(self, placement: placement_pb2.Placement) -> bool:
         return any(look.start_time is not None for look in await self._engine.inspect(self._keys(placement)))

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from scenario.virtual_time import run
 
 from suanmesh_agent.batching import Batcher
 from suanmesh_agent.domain.stages import Stage
@@ -105,6 +106,26 @@ async def test_what_is_asked_during_a_call_goes_with_the_next() -> None:
     release.set()
     assert await asyncio.gather(*asked) == [0, 10, 20, 30, 40, 50]
     assert calls == [[0], [1, 2, 3, 4], [5]] or calls == [[0, 1, 2, 3], [4, 5]]
+
+
+def test_what_comes_one_after_the_other_goes_together() -> None:
+    """Placements are reported milliseconds apart, and each call costs every service on its way."""
+    calls: list[list[int]] = []
+
+    async def call(items: list[int]) -> list[int]:
+        calls.append(items)
+        return items
+
+    async def steadily() -> None:
+        batcher = Batcher(call, items_max=100, apart_s=0.055)
+        asked = []
+        for item in range(10):
+            asked.append(asyncio.create_task(batcher.ask(item)))
+            await asyncio.sleep(0.01)
+        assert await asyncio.gather(*asked) == list(range(10))
+
+    run(steadily())
+    assert calls == [[0], [1, 2, 3, 4, 5], [6, 7, 8, 9]]
 
 
 async def test_a_call_is_no_larger_than_it_may_be() -> None:

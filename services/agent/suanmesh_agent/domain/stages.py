@@ -24,13 +24,14 @@ class Stage(Enum):
 
 
 _FOLLOWING: dict[Stage, frozenset[Stage]] = {
-    Stage.SEEN: frozenset({Stage.ACCEPTED, Stage.REPORTED}),
+    Stage.SEEN: frozenset({Stage.ACCEPTED, Stage.STARTED, Stage.REPORTED}),
     Stage.ACCEPTED: frozenset({Stage.STARTED, Stage.REPORTED}),
     Stage.STARTED: frozenset({Stage.METERED, Stage.REPORTED}),
     Stage.METERED: frozenset({Stage.REPORTED}),
     Stage.REPORTED: frozenset(),
 }
-"""From everywhere to REPORTED: a defect of the agent's own may end a placement at any stage."""
+"""From everywhere to REPORTED: a defect of the agent's own may end a placement at any stage. What needs no inputs is
+STARTED as soon as it is taken."""
 
 
 def follows(now: Stage, then: Stage) -> bool:
