@@ -65,8 +65,13 @@ def open_engines(url: str, what: str, *, application: str, schema: str = "") -> 
 def _sqlite(url: str, begin: str) -> Engine:
     engine = create_engine(url)
     event.listen(engine, "connect", _made_durable)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    event.listen(engine, "begin", lambda connection: _begin(connection, begin))
     return engine
+
+
+def _begin(connection: Connection, statement: str) -> None:
+    driver: Any = connection.connection.driver_connection  # by SQLAlchemy it would take as long as a query
+    driver.execute(statement)
 
 
 def _made_durable(connection: Any, _record: Any) -> None:

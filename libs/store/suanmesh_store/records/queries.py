@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from suanmesh_store.records import tables as t
 from suanmesh_store.records.rows import Kept, Removal, Row
@@ -27,7 +27,7 @@ class Changed(NamedTuple):
 
 def locked_indexes(c: Connection) -> str:
     """Take the lock of whoever writes; which indexes the tables have."""
-    return str(c.execute(select(t.state.c.indexes).with_for_update()).scalar_one())
+    return str(c.execute(_LOCKED_INDEXES).scalar_one())
 
 
 def standing(c: Connection, writes: Iterable[EncodedWrite]) -> Standing:
@@ -43,20 +43,19 @@ def standing(c: Connection, writes: Iterable[EncodedWrite]) -> Standing:
 
 def identity(c: Connection) -> Identity:
     """Which store this is."""
-    return Identity(*c.execute(select(t.state.c.store, t.state.c.node, t.state.c.fence)).one())
+    return Identity(*c.execute(_IDENTITY).one())
 
 
 def newest(c: Connection) -> int:
     """The sequence of the last change."""
-    return int(c.execute(select(t.state.c.sequence)).scalar_one())
+    return int(c.execute(_NEWEST).scalar_one())
 
 
 def rows_of(c: Connection, collection: str, names: Collection[str]) -> list[Row]:
     """Records by their names."""
     found: list[Row] = []
     for some in _parts(sorted(names)):
-        query = select(*_ROW).where(t.records.c.collection == collection, t.records.c.name.in_(some))
-        found += [Row(*row) for row in c.execute(query)]
+        found += [Row(*row) for row in c.execute(_ROWS_OF, {"collection": collection, "names": some})]
     return found
 
 
@@ -109,16 +108,25 @@ def answers(c: Connection, requests: Iterable[Request]) -> dict[Request, Kept]:
     by_principal: dict[str, list[str]] = {}
     for principal, request_id in requests:
         by_principal.setdefault(principal, []).append(request_id)
-    columns = t.requests.c
     found: dict[Request, Kept] = {}
     for principal, ids in by_principal.items():
         for some in _parts(sorted(ids)):
-            query = select(columns.request_id, columns.record, columns.sequence, columns.create_us).where(
-                columns.principal == principal, columns.request_id.in_(some)
-            )
-            found |= {(principal, row[0]): Kept(*row[1:]) for row in c.execute(query)}
+            rows = c.execute(_ANSWERS, {"principal": principal, "ids": some})
+            found |= {(principal, row[0]): Kept(*row[1:]) for row in rows}
     return found
 
 
 def _parts(names: Sequence[str]) -> Iterable[Sequence[str]]:
     return (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE))
+
+
+_LOCKED_INDEXES = select(t.state.c.indexes).with_for_update()
+_IDENTITY = select(t.state.c.store, t.state.c.node, t.state.c.fence)
+_NEWEST = select(t.state.c.sequence)
+_ROWS_OF = select(*_ROW).where(
+    t.records.c.collection == bindparam("collection"), t.records.c.name.in_(bindparam("names", expanding=True))
+)
+_ANSWERS = select(t.requests.c.request_id, *(t.requests.c[field] for field in Kept._fields)).where(
+    t.requests.c.principal == bindparam("principal"),
+    t.requests.c.request_id.in_(bindparam("ids", expanding=True)),
+)

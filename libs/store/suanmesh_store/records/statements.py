@@ -40,7 +40,7 @@ class Statements:
         if changes.requests:
             _write_answers(c, standing, changes)
         node, fence = changes.identity.node, changes.identity.fence
-        c.execute(update(t.state).values(sequence=changes.sequence, node=node, fence=fence))
+        c.execute(_MOVE_ON, {"b_sequence": changes.sequence, "b_node": node, "b_fence": fence})
         return True
 
     def _write_rows(self, c: Connection, standing: Standing, changes: Changes) -> None:
@@ -99,7 +99,7 @@ def _write_answers(c: Connection, standing: Standing, changes: Changes) -> None:
     insert_rows(
         c, t.requests, ("principal", "request_id", *Kept._fields), [(*r, *kept) for r, kept in changes.requests.items()]
     )
-    c.execute(delete(t.requests).where(t.requests.c.create_us < too_old(changes.now_us)))
+    c.execute(_FORGET_ANSWERS, {"before_us": too_old(changes.now_us)})
 
 
 def _place(place: Name) -> dict[str, Any]:
@@ -116,4 +116,8 @@ _REMOVE_KEY = delete(t.keys).where(
 )
 _REMOVE_ANSWER = delete(t.requests).where(
     t.requests.c.principal == bindparam("b_principal"), t.requests.c.request_id == bindparam("b_request")
+)
+_FORGET_ANSWERS = delete(t.requests).where(t.requests.c.create_us < bindparam("before_us"))
+_MOVE_ON = update(t.state).values(
+    sequence=bindparam("b_sequence"), node=bindparam("b_node"), fence=bindparam("b_fence")
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from suanmesh_accounting.domain.commands import (
     CloseAccount,
@@ -172,8 +172,7 @@ def existing(session: Session, name: str) -> Account:
 def version_in_force(session: Session, name: str) -> int:
     """The newest version of a book; 0 where there is none."""
     if name not in session.in_force:
-        newest = select(func.max(t.price_books.c.version)).where(t.price_books.c.name == name)
-        session.in_force[name] = session.connection.execute(newest).scalar() or 0
+        session.in_force[name] = session.connection.execute(_NEWEST_VERSION, {"name": name}).scalar() or 0
     return session.in_force[name]
 
 
@@ -189,3 +188,6 @@ def book_of(session: Session, name: str, version: int) -> Book:
             raise NotFound("PRICE_UNKNOWN", f"no price book {name}", name=name)
         session.books[name, version] = stored_book(document, version)
     return session.books[name, version]
+
+
+_NEWEST_VERSION = select(func.max(t.price_books.c.version)).where(t.price_books.c.name == bindparam("name"))

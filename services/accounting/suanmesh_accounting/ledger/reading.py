@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, exists, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 
 from suanmesh_accounting.domain import queries as q
-from suanmesh_accounting.domain.commands import LedgerIdentity
+from suanmesh_accounting.domain.commands import LedgerIdentity, Request
 from suanmesh_accounting.domain.ledger import Account, Finals, Hold, HoldState
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.proving import proved_usage
@@ -30,7 +45,7 @@ def answered(connection: Connection, query: q.Query[R]) -> R:
 
 
 def _account(c: Connection, query: q.AccountNamed) -> Account:
-    row = c.execute(select(t.accounts).where(t.accounts.c.name == query.name)).first()
+    row = c.execute(_ACCOUNT, {"name": query.name}).first()
     if row is None:
         raise _no_account(query.name)
     return account_of(row)
@@ -48,7 +63,7 @@ def _accounts(c: Connection, query: q.Accounts) -> q.Page[Account]:
 
 
 def _books_in_force(c: Connection, query: q.BooksInForce) -> dict[str, q.StoredBook]:
-    rows = c.execute(_newest().where(t.price_books.c.name.in_(query.names))) if query.names else ()
+    rows = c.execute(_BOOKS_IN_FORCE, {"names": list(query.names)}) if query.names else ()
     return {row.name: book_of(row) for row in rows}
 
 
@@ -175,27 +190,20 @@ def _hold_order() -> ColumnElement[str]:
 
 
 def _standing_holds(c: Connection, query: q.StandingHolds) -> tuple[Hold, ...]:
-    columns = t.holds.c
-    found = select(t.holds).where(columns.state.in_(STANDING)).order_by(columns.create_us, columns.name)
-    found = found.where(columns.placement.in_(query.placements)) if query.placements else found
-    return tuple(map(hold_of, c.execute(found)))
+    if query.placements:
+        return tuple(map(hold_of, c.execute(_STANDING_HOLDS_OF, {"placements": list(query.placements)})))
+    return tuple(map(hold_of, c.execute(_STANDING_HOLDS)))
 
 
 def _hold_states(c: Connection, query: q.HoldStates) -> dict[str, HoldState]:
-    columns = t.holds.c
-    found = select(columns.placement, columns.state).where(columns.placement.in_(query.placements))
-    rows = c.execute(found.order_by(columns.position.desc())) if query.placements else ()
+    rows = c.execute(_HOLD_STATES, {"placements": list(query.placements)}) if query.placements else ()
     return {row.placement: HoldState(row.state) for row in rows}
 
 
 def _final_usage(c: Connection, query: q.FinalUsage) -> dict[str, Finals]:
-    u = t.usage.c
-    final = select(u.placement, u.task, u.transfer).where(
-        u.placement.in_(query.placements), u.final.is_(True), u.ratable.is_(True)
-    )
     tasks: dict[str, set[int]] = {}
     transfers: dict[str, set[str]] = {}
-    for row in c.execute(final) if query.placements else ():
+    for row in c.execute(_FINAL_USAGE, {"placements": list(query.placements)}) if query.placements else ():
         if row.transfer:
             transfers.setdefault(row.placement, set()).add(row.transfer)
         else:
@@ -207,10 +215,7 @@ def _final_usage(c: Connection, query: q.FinalUsage) -> dict[str, Finals]:
 
 
 def _payable_quarantine(c: Connection, query: q.PayableQuarantine) -> tuple[q.QuarantinedRecord, ...]:
-    u = t.usage.c
-    payable = exists().where(t.holds.c.placement == u.placement, t.holds.c.committed.is_(True))
-    found = select(u.id, u.record).where(t.in_quarantine, u.id > query.after, payable)
-    rows = c.execute(found.order_by(u.id).limit(query.limit))
+    rows = c.execute(_PAYABLE_QUARANTINE, {"after": query.after, "most": query.limit})
     return tuple(q.QuarantinedRecord(row.id, row.record) for row in rows)
 
 
@@ -234,13 +239,12 @@ def _own_identity(c: Connection, _: q.OwnIdentity) -> LedgerIdentity | None:
 
 
 def _answer_to(c: Connection, query: q.AnswerTo) -> bytes | None:
-    columns, request = t.requests.c, query.request
-    found = select(columns.record).where(
-        columns.principal == request.principal,
-        columns.method == request.method,
-        columns.request_id == request.request_id,
-    )
-    record: bytes | None = c.execute(found).scalar_one_or_none()
+    return answer_to(c, query.request)
+
+
+def answer_to(c: Connection, request: Request) -> bytes | None:
+    """The record of the answer once given to a request."""
+    record: bytes | None = c.execute(_ANSWER, asdict(request)).scalar_one_or_none()
     return record
 
 
@@ -264,6 +268,34 @@ def _each(place: Callable[[Row[Any]], str], rows: Iterable[Row[Any]]) -> Iterabl
     return (place(row) for row in rows)
 
 
+_PLACEMENTS: BindParameter[str] = bindparam("placements", expanding=True)
+_ACCOUNT = select(t.accounts).where(t.accounts.c.name == bindparam("name"))
+_BOOKS_IN_FORCE = _newest().where(t.price_books.c.name.in_(bindparam("names", expanding=True)))
+_STANDING_HOLDS = select(t.holds).where(t.holds.c.state.in_(STANDING)).order_by(t.holds.c.create_us, t.holds.c.name)
+_STANDING_HOLDS_OF = _STANDING_HOLDS.where(t.holds.c.placement.in_(_PLACEMENTS))
+_HOLD_STATES = (
+    select(t.holds.c.placement, t.holds.c.state)
+    .where(t.holds.c.placement.in_(_PLACEMENTS))
+    .order_by(t.holds.c.position.desc())
+)
+_FINAL_USAGE = select(t.usage.c.placement, t.usage.c.task, t.usage.c.transfer).where(
+    t.usage.c.placement.in_(_PLACEMENTS), t.usage.c.final.is_(True), t.usage.c.ratable.is_(True)
+)
+_PAYABLE_QUARANTINE = (
+    select(t.usage.c.id, t.usage.c.record)
+    .where(
+        t.in_quarantine,
+        t.usage.c.id > bindparam("after"),
+        exists().where(t.holds.c.placement == t.usage.c.placement, t.holds.c.committed.is_(True)),
+    )
+    .order_by(t.usage.c.id)
+    .limit(bindparam("most"))
+)
+_ANSWER = select(t.requests.c.record).where(
+    t.requests.c.principal == bindparam("principal"),
+    t.requests.c.method == bindparam("method"),
+    t.requests.c.request_id == bindparam("request_id"),
+)
 _READERS: dict[type, Callable[[Connection, Any], Any]] = {
     q.AccountNamed: _account,
     q.Accounts: _accounts,

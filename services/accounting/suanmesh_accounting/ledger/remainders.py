@@ -25,7 +25,7 @@ class Remainders:
         for work in unseen:
             self._before[work], self._now[work] = {}, {}
         if unseen:
-            for row in self._connection.execute(select(t.remainders).where(t.remainders.c.work.in_(unseen))):
+            for row in self._connection.execute(_OF_WORKS, {"works": list(unseen)}):
                 rate = row.meter, row.price_version
                 self._before[row.work][rate] = self._now[row.work][rate] = row.remainder
 
@@ -57,6 +57,7 @@ class Remainders:
         change_rows(self._connection, _CARRY, changed)
 
 
+_OF_WORKS = select(t.remainders).where(t.remainders.c.work.in_(bindparam("works", expanding=True)))
 _CARRY = (
     update(t.remainders)
     .where(

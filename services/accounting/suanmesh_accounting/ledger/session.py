@@ -11,13 +11,14 @@ from dataclasses import asdict, replace
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, func, select, update
+from sqlalchemy import BindParameter, Connection, Select, Table, bindparam, select, update
 
 from suanmesh_accounting.domain.commands import Request, SignedBatch
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posting
 from suanmesh_accounting.domain.prices import Book
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.hold_charges import HoldCharges
+from suanmesh_accounting.ledger.reading import answer_to
 from suanmesh_accounting.ledger.remainders import Remainders
 from suanmesh_accounting.ledger.rows import account_of, hold_of
 from suanmesh_accounting.ledger.usage_rows import UsageRows
@@ -63,8 +64,7 @@ class Session:
     def load_accounts(self, names: Iterable[str]) -> None:
         """Read accounts all at once."""
         missing = {name for name in names if name not in self._accounts}
-        for row in _among(self.connection, t.accounts, t.accounts.c.name, missing):
-            account = account_of(row)
+        for account in map(account_of, _among(self.connection, _ACCOUNTS, missing)):
             self._accounts[account.name] = Tracked(account, account)
         for name in missing:
             self._accounts.setdefault(name, None)
@@ -91,9 +91,7 @@ class Session:
 
     def lock_accounts(self, names: Collection[str]) -> None:
         """Read accounts again and let nobody else change them before this transaction is over."""
-        columns = t.accounts.c
-        query = select(t.accounts).where(columns.name.in_(names)).order_by(columns.name).with_for_update()
-        for row in self.connection.execute(query):
+        for row in _among(self.connection, _LOCK_ACCOUNTS, names):
             self.account(row.name)
             found, fresh = self._accounts[row.name], account_of(row)
             assert found is not None
@@ -128,19 +126,14 @@ class Session:
         """The account of a kind that a party keeps in a currency; opened when it is first needed."""
         key = (party, kind, currency)
         if key not in self._found:
-            columns = t.accounts.c
-            query = select(func.min(columns.name)).where(
-                columns.party == party,
-                columns.kind == kind,
-                columns.currency == currency,
-                columns.close_us == 0,
-            )
-            name = self.connection.execute(query).scalar()
-            if name is None:
+            row = self.connection.execute(_FIRST_ACCOUNT, {"party": party, "kind": kind, "currency": currency}).first()
+            if row is None:
                 self.open_account(Account(self._free_name(party, kind, currency), party, currency, kind, 0, 0, now_us))
             else:
-                self.load_accounts((name,))
-                self._found[key] = name
+                account = account_of(row)
+                if self._accounts.get(account.name) is None:
+                    self._accounts[account.name] = Tracked(account, account)
+                self._found[key] = account.name
         return self._found[key]
 
     def _free_name(self, party: str, kind: AccountKind, currency: str) -> str:
@@ -170,8 +163,7 @@ class Session:
         """Read holds all at once, by their names and by their placements, and the accounts that they are on."""
         unknown = {name for name in names if name not in self._holds}
         unseen = {placement for placement in placements if placement not in self._holds_of}
-        rows = _among(self.connection, t.holds, t.holds.c.name, unknown)
-        rows += _among(self.connection, t.holds, t.holds.c.placement, unseen)
+        rows = _among(self.connection, _HOLDS, unknown) + _among(self.connection, _HOLDS_OF, unseen)
         for hold in sorted(map(hold_of, rows), key=lambda hold: hold.position):
             if self._holds.get(hold.name) is None:
                 self._holds[hold.name] = Tracked(hold, hold)
@@ -233,13 +225,7 @@ class Session:
     def answer_to(self, request: Request) -> bytes | None:
         """The record of the answer once given to a request."""
         if request not in self._answers:
-            columns = t.requests.c
-            query = select(columns.record).where(
-                columns.principal == request.principal,
-                columns.method == request.method,
-                columns.request_id == request.request_id,
-            )
-            self._answers[request] = self.connection.execute(query).scalar_one_or_none()
+            self._answers[request] = answer_to(self.connection, request)
         return self._answers[request]
 
     def keep_answer(self, request: Request, record: bytes, now_us: int) -> None:
@@ -277,8 +263,8 @@ class Session:
         self.changed = self.changed or any(wrote)
 
 
-def _among(connection: Connection, table: Table, column: Any, values: Collection[str]) -> list[Any]:
-    return list(connection.execute(select(table).where(column.in_(values)))) if values else []
+def _among(connection: Connection, statement: Select[Any], values: Collection[str]) -> list[Any]:
+    return list(connection.execute(statement, {"values": list(values)})) if values else []
 
 
 def _difference(before: Account, now: Account) -> dict[str, object]:
@@ -306,6 +292,22 @@ def _change_of(before: Hold, now: Hold) -> dict[str, object]:
     return was | {name: getattr(now, name) for name in _HOLD_CHANGES}
 
 
+_VALUES: BindParameter[str] = bindparam("values", expanding=True)
+_ACCOUNTS = select(t.accounts).where(t.accounts.c.name.in_(_VALUES))
+_LOCK_ACCOUNTS = _ACCOUNTS.order_by(t.accounts.c.name).with_for_update()
+_FIRST_ACCOUNT = (
+    select(t.accounts)
+    .where(
+        t.accounts.c.party == bindparam("party"),
+        t.accounts.c.kind == bindparam("kind"),
+        t.accounts.c.currency == bindparam("currency"),
+        t.accounts.c.close_us == 0,
+    )
+    .order_by(t.accounts.c.name)
+    .limit(1)
+)
+_HOLDS = select(t.holds).where(t.holds.c.name.in_(_VALUES))
+_HOLDS_OF = select(t.holds).where(t.holds.c.placement.in_(_VALUES))
 _MOVE_MONEY = (
     update(t.accounts)
     .where(

@@ -46,15 +46,11 @@ class UsageRows:
         by_meter: dict[tuple[str, str], list[int]] = {}
         for record in measured:
             by_meter.setdefault((record.site, record.epoch), []).append(record.sequence)
-        u = t.usage.c
         for (site, epoch), sequences in by_meter.items():
-            mine = u.site == site, u.epoch == epoch
-            last = self._connection.execute(
-                select(u.sequence).where(*mine).order_by(u.sequence.desc()).limit(1)
-            ).scalar()
-            asked = [sequence for sequence in sequences if sequence <= (last or 0)]
-            query = select(u.id, u.sequence, u.record, u.ratable, u.lines).where(*mine, u.sequence.in_(asked))
-            for row in self._connection.execute(query) if asked else ():
+            meter = {"site": site, "epoch": epoch}
+            last = self._connection.execute(_LAST, meter).scalar() or 0
+            asked = [sequence for sequence in sequences if sequence <= last]
+            for row in self._connection.execute(_STORED, meter | {"sequences": asked}) if asked else ():
                 self._stored[site, epoch, row.sequence] = Stored(row.id, row.record, row.ratable, row.lines)
 
     def stored(self, measured: Measured) -> Stored | None:
@@ -106,6 +102,11 @@ _COLUMNS = (
     "site", "epoch", "sequence", "placement", "transfer", "task", "final", "ratable", "lines", "record", "batch",
     "leaf_index", "record_us",
 )  # fmt: skip
+_OF_METER = t.usage.c.site == bindparam("site"), t.usage.c.epoch == bindparam("epoch")
+_LAST = select(t.usage.c.sequence).where(*_OF_METER).order_by(t.usage.c.sequence.desc()).limit(1)
+_STORED = select(t.usage.c.id, t.usage.c.sequence, t.usage.c.record, t.usage.c.ratable, t.usage.c.lines).where(
+    *_OF_METER, t.usage.c.sequence.in_(bindparam("sequences", expanding=True))
+)
 _BATCH = insert(t.usage_batches).returning(t.usage_batches.c.id)
 _RATE = (
     update(t.usage)
