@@ -16,9 +16,9 @@ from google.protobuf.message import Message
 
 from suanmesh.type.v1 import bounds_pb2
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_kernel.texts import UNSHOWABLE
 
 OURS = "suanmesh."
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ZERO = re.compile("\0")
 
 
@@ -136,7 +136,7 @@ def _one(field: FieldDescriptor, declared: Limits, within: tuple[str, ...]) -> C
 
 
 def _text(most: int, *, free: bool) -> Check:
-    forbidden = _ZERO if free else _CONTROL
+    forbidden = _ZERO if free else UNSHOWABLE
 
     def check(value: str) -> Breach | None:
         if len(value) > most or (not value.isascii() and len(value.encode()) > most):

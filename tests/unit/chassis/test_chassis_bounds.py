@@ -14,6 +14,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1.registry_service_pb2 import GetSiteRequest, RegisterPoolsRequest, SearchPoolsRequest
+from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.scheduler_service_pb2 import SubmitJob, SubmitJobsRequest
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_chassis.bounds import OURS, checker, limits, require_within
@@ -134,11 +136,24 @@ def test_bytes_are_counted_not_characters() -> None:
     require_within(GetSiteRequest(name="算" * 85))
 
 
-@pytest.mark.parametrize("text", ["sites/a\nb", "sites/\x1b[2J", "sites/a\x00", "sites/\x85"])
+@pytest.mark.parametrize(
+    "text",
+    ["sites/a\nb", "sites/\x1b[2J", "sites/a\x00", "sites/\x85", "sites/a\u202eb", "sites/\u2066a", "sites/\u2028"],
+)
 def test_a_name_holds_no_control_character(text: str) -> None:
-    """It would forge lines in logs and on terminals, and PostgreSQL takes no U+0000 in a text."""
-    with pytest.raises(InvalidArgument, match=r"name: holds the control character U\+00"):
+    """It would forge lines in logs and on terminals, or read as another name; PostgreSQL takes no U+0000 in a text."""
+    with pytest.raises(InvalidArgument, match=r"name: holds the control character U\+[02]0"):
         require_within(GetSiteRequest(name=text))
+
+
+@pytest.mark.parametrize("text", ["a\tb\n\x1b[31mred\u202eevil", "\u200fx"])
+@pytest.mark.parametrize("where", ["display_name", "labels"])
+def test_what_people_call_a_job_commands_no_terminal(text: str, where: str) -> None:
+    """An operator lists the jobs of everybody; kubectl showed them what a pod's name told the terminal to do."""
+    named = Job(display_name=text) if where == "display_name" else Job(labels={"team": text})
+    with pytest.raises(InvalidArgument, match=rf"items\[0\]\.job\.{where}.*: holds the control character"):
+        require_within(SubmitJobsRequest(items=[SubmitJob(job=named)]))
+    require_within(SubmitJobsRequest(items=[SubmitJob(job=Job(environment={"A": "line\nline"}))]))
 
 
 def test_free_text_may_have_lines_and_names_any_script() -> None:

@@ -20,7 +20,9 @@ key and each value of a map.
 max_items: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.FieldOptions, builtins.int]
 """Most items of a repeated field, most entries of a map."""
 free_text: extension_dict._ExtensionFieldDescriptor[descriptor_pb2.FieldOptions, builtins.bool]
-"""Whether a string may hold line breaks and other control characters; none may hold U+0000. What is not free text, nor
-within a map, and begins with `//` is a resource name with its node, `//<node>/<path>`: of the node that is asked it
+"""Whether a string may hold line breaks, other control characters (U+0000-U+001F, U+007F-U+009F) and marks that turn
+the direction of writing or break lines (U+061C, U+200E-U+200F, U+2028-U+202E, U+2066-U+2069, U+FEFF); none may hold
+U+0000. Names that are shown to people are no free text: such a character commands a terminal, or makes one name read
+as another. What is not free text, nor within a map, and begins with `//` is a resource name with its node, `//<node>/<path>`: of the node that is asked it
 is taken for `<path>`, of another it is refused with NOT_FOUND (`NODE_UNKNOWN`).
 """
