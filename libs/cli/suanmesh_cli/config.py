@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,11 +46,10 @@ def files(environment: Mapping[str, str], here: Path) -> list[Path]:
     """The files that count, nearest first; `SUANMESH_CONFIG` names the only one."""
     if environment.get("SUANMESH_CONFIG"):
         return [Path(environment["SUANMESH_CONFIG"])]
-    home = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "/")) / ".config")
     candidates = [
         here / "suanmesh.toml",
         here / "build" / "dev" / "config.toml",
-        home / "suanmesh" / "config.toml",
+        user_file(environment),
         Path("/etc/xdg/suanmesh/config.toml"),
     ]
     return [path for path in candidates if path.is_file()]
@@ -74,6 +73,19 @@ def load(paths: list[Path]) -> Config:
     return Config(contexts, current, tuple(paths))
 
 
+def current_file(paths: Sequence[Path], environment: Mapping[str, str]) -> Path:
+    """The file that `use` and `add` write: the nearest there is, else the one in the home folder."""
+    return paths[0] if paths else user_file(environment)
+
+
+def user_file(environment: Mapping[str, str]) -> Path:
+    """The file of this user, or the only one that `SUANMESH_CONFIG` names."""
+    if environment.get("SUANMESH_CONFIG"):
+        return Path(environment["SUANMESH_CONFIG"])
+    home = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "/")) / ".config")
+    return home / "suanmesh" / "config.toml"
+
+
 def chosen(config: Config, environment: Mapping[str, str], name: str = "") -> Context:
     """The context to use: by flag, by `SUANMESH_CONTEXT`, or the file's current one; single values by `SUANMESH_*`.
 
@@ -81,29 +93,34 @@ def chosen(config: Config, environment: Mapping[str, str], name: str = "") -> Co
     """
     wanted = name or environment.get("SUANMESH_CONTEXT", "") or config.current
     if wanted and wanted not in config.contexts:
-        known = ", ".join(config.contexts)
-        unknown = Text(
-            f"there is no context {wanted!r}; known: {known or 'none'}",
-            f"没有上下文 {wanted!r}；已知：{known or '无'}",
-        )
-        raise refusal(FailedPrecondition, "CONTEXT_MISSING", unknown, name=wanted)
+        raise missing(wanted, config)
     context = config.contexts.get(wanted) or Context(name="environment")
     for field in FIELDS:
         value = environment.get(f"SUANMESH_{field.upper()}")
         if value:
             origins = (*(pair for pair in context.origins if pair[0] != field), (field, f"SUANMESH_{field.upper()}"))
             context = replace(context, **{field: value}, origins=origins)
-    missing = [field for field in ("gateway", "node", "ca") if not getattr(context, field)]
-    if missing:
-        lacking = ", ".join(missing)
+    lacking = [field for field in ("gateway", "node", "ca") if not getattr(context, field)]
+    if lacking:
+        fields = ", ".join(lacking)
         unknown = Text(
-            f"it is not known which mesh to talk to: no {lacking}; "
+            f"it is not known which mesh to talk to: no {fields}; "
             "start one with `suan dev`, or set SUANMESH_CONFIG to a file with contexts",
-            f"不知道要与哪个算网通信：缺少 {lacking}；"
+            f"不知道要与哪个算网通信：缺少 {fields}；"
             "可用 `suan dev` 启动一个，或把 SUANMESH_CONFIG 设为含有上下文的文件",
         )
-        raise refusal(FailedPrecondition, "CONTEXT_MISSING", unknown, field=missing[0])
+        raise refusal(FailedPrecondition, "CONTEXT_MISSING", unknown, field=lacking[0])
     return context
+
+
+def missing(name: str, config: Config) -> FailedPrecondition:
+    """The refusal where there is no context of that name."""
+    known = ", ".join(config.contexts)
+    unknown = Text(
+        f"there is no context {name!r}; known: {known or 'none'}",
+        f"没有上下文 {name!r}；已知：{known or '无'}",
+    )
+    return refusal(FailedPrecondition, "CONTEXT_MISSING", unknown, name=name)
 
 
 def _table(path: Path) -> dict[str, object]:

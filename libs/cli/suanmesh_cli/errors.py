@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from suanmesh_cli.terminal import safe
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_kernel.texts import Text
@@ -33,7 +35,9 @@ FIX_BY_REASON = {
         "use a context with the role, such as `--context operator`",
         "换用有此角色的上下文，例如 `--context operator`",
     ),
-    "CONTEXT_MISSING": Text("`suan ctx` shows what is known", "`suan ctx` 显示已知的上下文"),
+    "CONTEXT_EXISTS": Text("remove it first: `suan ctx rm`", "先删除它：`suan ctx rm`"),
+    "CONTEXT_IN_USE": Text("use another one first: `suan ctx use`", "先换用另一个：`suan ctx use`"),
+    "CONTEXT_MISSING": Text("`suan ctx list` shows what is known", "`suan ctx list` 显示已知的上下文"),
     "FILTER_INVALID": Text("correct the filter at the column named", "在所指的列改正过滤条件"),
     "JOB_UNKNOWN": Text("`suan job list` shows your jobs", "`suan job list` 列出你的作业"),
     "JOBS_TOO_MANY": Text("wait until some have ended, or cancel some", "等待部分作业结束，或取消部分作业"),
@@ -62,14 +66,16 @@ def exit_status(refusal: Refusal) -> int:
     return EXIT_STATUS.get(refusal.code, 1)
 
 
-def described(refusal: Refusal, lang: str) -> str:
-    """Code, reason and text; the facts; the nearest fix; where to read on."""
+def described(refusal: Refusal, lang: str, *, close: Sequence[str] = ()) -> str:
+    """Code, reason and text; the facts; names that may have been meant; the nearest fix; where to read on."""
     from suanmesh_sdk.advice import BY_CODE
     from suanmesh_sdk.reasons import help_url
 
     chinese = lang == "zh"
     lines = [safe(f"{ERROR.of(lang)}: {refusal.code} {refusal.reason}: {_text(refusal, lang)}")]
     lines += [safe(f"  {key} = {value}") for key, value in refusal.facts.items() if value]
+    if close:
+        lines.append(safe(f"  {'是否指' if chinese else 'did you mean'}: {', '.join(close)}"))
     fix = FIX_BY_REASON.get(refusal.reason) or BY_CODE.get(refusal.code)
     if fix:
         lines.append(f"  {'处置' if chinese else 'fix'}: {fix.of(lang)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from suanmesh.scheduler.v1.job_pb2 import Job
@@ -45,13 +45,13 @@ class Outage:
         self._lasts = False
 
 
-async def until_ended(mesh: Mesh, name: str, on_change: Callable[[Job], None], *, lang: str = "en") -> Job:
-    """The job as it ended; `on_change` sees each new state. A broken stream is opened again.
+async def until_ended(mesh: Mesh, name: str, *, lang: str = "en") -> Job:
+    """The job as it ended; each new state is said. A broken stream is opened again.
 
     Whoever stops waiting, by Ctrl-C or because time ran out, is told that the job goes on and how to come back.
     """
     try:
-        return await _until_ended(mesh, name, on_change, Outage(lang))
+        return await _until_ended(mesh, name, lang)
     except asyncio.CancelledError:
         back = f"suan job wait {name.removeprefix('jobs/')}"
         output.note(Text(f"{name} goes on; come back with `{back}`", f"{name} 仍在继续；用 `{back}` 回来").of(lang))
@@ -80,7 +80,8 @@ async def log(mesh: Mesh, name: str, *, follow: bool, task: int) -> AsyncIterato
             yield content
 
 
-async def _until_ended(mesh: Mesh, name: str, on_change: Callable[[Job], None], outage: Outage) -> Job:
+async def _until_ended(mesh: Mesh, name: str, lang: str) -> Job:
+    outage = Outage(lang)
     last: tuple[int, bytes] | None = None
     while True:
         try:
@@ -89,7 +90,7 @@ async def _until_ended(mesh: Mesh, name: str, on_change: Callable[[Job], None], 
                 stands = (job.state, job.state_reason.SerializeToString(deterministic=True))
                 if stands != last:
                     last = stands
-                    on_change(job)
+                    say_change(job, lang)
                 if job.state in ENDED:
                     return job
         except (Unavailable, DeadlineExceeded) as refusal:

@@ -11,6 +11,7 @@ from click.shell_completion import shell_complete
 
 from suanmesh_cli import errors, usage
 from suanmesh_cli.lazy import LazyGroup
+from suanmesh_cli.names import ContextName
 from suanmesh_cli.terminal import has_chinese, lend_stand_ins
 
 NAME = "suan"
@@ -35,7 +36,7 @@ COMMANDS = {
     "dev": ("suanmesh_cli.commands.local:dev", "Run a whole mesh on this machine."),
     "doctor": ("suanmesh_cli.commands.local:doctor", "Say what this machine lacks."),
     "node": ("suanmesh_cli.commands.local:node", "What a node keeps on this machine."),
-    "ctx": ("suanmesh_cli.commands.contexts:ctx", "Show which mesh is talked to, as whom."),
+    "ctx": ("suanmesh_cli.commands.contexts:ctx", "Contexts: which mesh is talked to, as whom."),
     "version": ("suanmesh_cli.commands.contexts:version", "Print the version."),
     "completion": ("suanmesh_cli.commands.contexts:completion", "Print the completion script of a shell."),
 }
@@ -55,7 +56,14 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--context", "context_name", default="", metavar="NAME", help="Context to use, see `suan ctx list`.")
+@click.option(
+    "--context",
+    "context_name",
+    type=ContextName(),
+    default="",
+    metavar="NAME",
+    help="Context to use, see `suan ctx list`.",
+)
 @click.option("--lang", type=click.Choice(("en", "zh")), default=None, help="Language of texts; by locale.")
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print it.")
 @click.pass_context

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from suanmesh_cli import config, errors, output, terminal
+from suanmesh_cli.names import ContextName
 from suanmesh_cli.texts import refusal as refused
 from suanmesh_cli.usage import Duration, Misuse, language
 from suanmesh_kernel.names import ABROAD
@@ -42,8 +43,8 @@ class Session:
     context_name: str = ""
     bound_s: float | None = None
     """How long the whole command may take; None for as long as it takes."""
-    limit: int = 0
-    """Most items of a list; 0 for ITEMS_MAX."""
+    limit: int | None = None
+    """Most items of a list; 0 for ITEMS_MAX, None where none was given."""
 
     @property
     def lang(self) -> str:
@@ -77,7 +78,14 @@ def command(run: Run) -> Wrapped:
     @click.option("-o", "--output", type=click.Choice(output.FORMS), default="table", help="How to print the answer.")
     @click.option("--query", default="", metavar="JMESPATH", help="Print only what this finds in the answer as data.")
     @click.option("--utc", is_flag=True, help="Times in UTC; in this machine's zone without.")
-    @click.option("--context", "context_name", default="", metavar="NAME", help="Context to use, see `suan ctx`.")
+    @click.option(
+        "--context",
+        "context_name",
+        type=ContextName(),
+        default="",
+        metavar="NAME",
+        help="Context to use, see `suan ctx`.",
+    )
     @click.option("--lang", type=click.Choice(("en", "zh")), default=None, help="Language of texts; by locale.")
     @click.option(
         "--timeout",
@@ -100,7 +108,7 @@ def listing(run: Run) -> Wrapped:
     @click.option("--columns", type=Titles(), default="", metavar="A,B", help="Only these columns, in this order.")
     @click.option("--sort", type=Titles(), default="", metavar="A,-B", help="Sort what is listed; `-` for descending.")
     @click.option("--no-headers", is_flag=True, help="Without the line of titles.")
-    @click.option("--limit", type=click.IntRange(0), default=0, help=f"Most to list; 0 for all, at most {ITEMS_MAX}.")
+    @click.option("--limit", type=click.IntRange(0), default=None, help="Most to list; 0 for all.")
     @functools.wraps(run)
     def wrapped(*args: Any, **given: Any) -> Awaitable[int | None]:
         return run(*args, **given)
@@ -164,8 +172,7 @@ async def each_of(session: Session, names: tuple[str, ...], act: Callable[[str],
         except Refusal as refusal:
             if len(names) == 1:
                 raise
-            click.echo(errors.described(refusal, session.lang), err=True)
-            statuses.append(errors.exit_status(refusal))
+            statuses.append(await tell(session, refusal))
     return next((status for status in statuses if status), 0)
 
 
@@ -198,17 +205,31 @@ def _session(ctx: click.Context, given: dict[str, Any]) -> Session:
         utc=given.pop("utc"),
         terminal=terminal.found(sys.stdout, environment),
     )
-    return Session(environment, view, given.pop("context_name"), given.pop("bound_s"), given.pop("limit", 0))
+    return Session(environment, view, given.pop("context_name"), given.pop("bound_s"), given.pop("limit", None))
 
 
 def _status(session: Session, run: Run, given: dict[str, Any]) -> int:
     """Run the command; a refusal is told, and decides the exit status."""
     watch = given.pop("watch", False)
+    return asyncio.run(_told(session, run, given, watch=watch)) or 0
+
+
+async def _told(session: Session, run: Run, given: dict[str, Any], *, watch: bool) -> int | None:
     try:
-        return asyncio.run(_bounded(session, run, given, watch=watch)) or 0
+        return await _bounded(session, run, given, watch=watch)
     except Refusal as refusal:
-        click.echo(errors.described(refusal, session.lang), err=True)
-        return errors.exit_status(refusal)
+        return await tell(session, refusal)
+
+
+async def tell(session: Session, refusal: Refusal) -> int:
+    """Say what was refused, and which names there are that are much like one that there is not; its exit status."""
+    close: Sequence[str] = []
+    if refusal.code == "NOT_FOUND" and refusal.facts.get("name"):
+        from suanmesh_cli.names import close_to
+
+        close = await close_to(session, str(refusal.facts["name"]))
+    click.echo(errors.described(refusal, session.lang, close=close), err=True)
+    return errors.exit_status(refusal)
 
 
 async def _bounded(session: Session, run: Run, given: dict[str, Any], *, watch: bool) -> int | None:

@@ -15,6 +15,14 @@ OWN: Final[dict[str, tuple[str, Text]]] = {
         "FAILED_PRECONDITION",
         Text("there are several accounts, or none, and none was named", "有多个账户或没有账户，而命令未指明用哪个"),
     ),
+    "CONTEXT_EXISTS": (
+        "ALREADY_EXISTS",
+        Text("a context of that name stands in the file", "文件中已有同名的上下文"),
+    ),
+    "CONTEXT_IN_USE": (
+        "FAILED_PRECONDITION",
+        Text("the file's current context cannot be removed", "文件的当前上下文不能删除"),
+    ),
     "CONTEXT_MISSING": (
         "FAILED_PRECONDITION",
         Text("it is not known which mesh to talk to, or as whom", "不知道要与哪个算网通信，或以何身份"),

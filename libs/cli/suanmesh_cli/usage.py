@@ -40,7 +40,7 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The seconds."""
-        seconds = value if isinstance(value, float) else _seconds(value)
+        seconds = value if isinstance(value, float) else seconds_of(value)
         if not 0 < seconds <= TIMEOUT_S_MAX:  # which `nan` is not either
             raise Misuse(
                 Text(
@@ -52,7 +52,7 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
     """The seconds `text` stands for; `nan` where it stands for none."""
     try:
         return float(text)

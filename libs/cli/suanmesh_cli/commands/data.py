@@ -19,6 +19,7 @@ from suanmesh.transport.v1.transport_service_pb2 import (
 from suanmesh_cli import following, output, units, values
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
+from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
 from suanmesh_cli.texts import refusal
 from suanmesh_cli.usage import Misuse
@@ -84,7 +85,7 @@ async def list_datasets(session: Session) -> None:
 
 
 @dataset.command("show")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", type=Name("datasets"), nargs=-1, required=True)
 @reading
 async def show_dataset(session: Session, names: tuple[str, ...]) -> int:
     """Show the datasets NAMES and where they lie."""
@@ -99,7 +100,7 @@ async def show_dataset(session: Session, names: tuple[str, ...]) -> int:
 
 
 @dataset.command("get")
-@click.argument("name")
+@click.argument("name", type=Name("datasets"))
 @click.argument("path", default="")
 @click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder to write all files into.")
 @command

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import click
 
-from suanmesh.scheduler.v1.decision_pb2 import CandidateExplanation, Decision
-from suanmesh.scheduler.v1.job_pb2 import Job, Parameter
+from suanmesh.scheduler.v1.job_pb2 import Parameter
 from suanmesh.scheduler.v1.placement_pb2 import TaskResult
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     CancelJobRequest,
@@ -17,15 +16,18 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     GetDecisionRequest,
     GetJobRequest,
     GetPlacementRequest,
-    ListJobsRequest,
     SubmitJob,
     SubmitJobsRequest,
 )
 from suanmesh_cli import following, output, units
+from suanmesh_cli.commands.job_copies import diff, rerun
+from suanmesh_cli.commands.job_lists import list_jobs
+from suanmesh_cli.commands.job_views import ended_status, show_candidate, show_decision, show_job
 from suanmesh_cli.commands.sites import pool_name
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
-from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
+from suanmesh_cli.names import Name
+from suanmesh_cli.session import Session, command, each_of, full_name, listing, reading
 from suanmesh_cli.terminal import LogText
 
 TASK_COLUMNS = (
@@ -35,17 +37,6 @@ TASK_COLUMNS = (
     Column("ENDED", lambda task: task.end_time, rank=1),
     Column("BECAUSE", lambda task: task.state_reason, fold=True),
 )
-COLUMNS = (
-    Column("JOB", lambda job: job.name),
-    Column("STATE", lambda job: Job.State.Name(job.state).removeprefix("STATE_")),
-    Column("ACCOUNT", lambda job: job.account, rank=4),
-    Column("PRIORITY", lambda job: job.priority or "", rank=5),
-    Column("SUBMITTED", lambda job: job.create_time, rank=2),
-    Column("ENDED", lambda job: job.end_time, rank=3),
-    Column("NAME", lambda job: job.display_name, rank=1),
-    Column("BECAUSE", lambda job: job.state_reason, fold=True),
-)
-NOTHING_FITS = 6
 TASK_INDEX_MAX = 2**31 - 1
 
 
@@ -75,31 +66,21 @@ async def submit(session: Session, file: Path, job_id: str, dry_run: bool, wait:
 
             raise refusal_of(result.error)
         if dry_run:
-            return _show_decision(session, result.decision)
+            return show_decision(session, result.decision)
         if not wait:
-            _show(session, result.job)
+            show_job(session, result.job)
             return 0
         output.note(f"submitted {result.job.name}")
-        ended = await following.until_ended(mesh, result.job.name, _say_change(session), lang=session.lang)
-    _show(session, ended)
-    return 0 if ended.state == Job.STATE_DONE else 1
+        ended = await following.until_ended(mesh, result.job.name, lang=session.lang)
+    return ended_status(session, ended)
 
 
-@job.command("list")
-@click.argument("filter_", metavar="FILTER", default="")
-@listing
-async def list_jobs(session: Session, filter_: str) -> None:
-    """List your jobs, newest first.
-
-    FILTER keeps some of them, such as 'labels.team = "vision" AND state = "FAILED"'.
-    """
-    async with session.mesh() as mesh:
-        jobs = await listed(session, mesh.scheduler.ListJobs, ListJobsRequest(filter=filter_), "jobs")
-    output.show_list(session.view, "jobs", jobs, COLUMNS)
+for each in (list_jobs, rerun, diff):
+    job.add_command(each)
 
 
 @job.command("tasks")
-@click.argument("name")
+@click.argument("name", type=Name("jobs"))
 @listing
 async def tasks(session: Session, name: str) -> None:
     """List what became of each task of the job NAME in its newest attempt."""
@@ -119,23 +100,26 @@ async def tasks(session: Session, name: str) -> None:
 
 
 @job.command("show")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", type=Name("jobs"), nargs=-1, required=True)
 @reading
 async def show(session: Session, names: tuple[str, ...]) -> int:
     """Show the jobs NAMES."""
     async with session.mesh() as mesh:
 
-        async def show_job(name: str) -> None:
+        async def show_named(name: str) -> None:
             wanted = GetJobRequest(name=full_name("jobs", name))
-            _show(session, await mesh.scheduler.GetJob(wanted, timeout=session.timeout_s))
+            show_job(session, await mesh.scheduler.GetJob(wanted, timeout=session.timeout_s))
 
-        return await each_of(session, names, show_job)
+        return await each_of(session, names, show_named)
 
 
 @job.command("explain")
-@click.argument("name")
+@click.argument("name", type=Name("jobs"))
 @click.option(
-    "--pool", default="", help="Only this pool, such as `hefei/cpu`, also where the decision does not list it."
+    "--pool",
+    type=Name("pools"),
+    default="",
+    help="Only this pool, such as `hefei/cpu`, also where the decision does not list it.",
 )
 @reading
 async def explain(session: Session, name: str, pool: str) -> None:
@@ -145,14 +129,14 @@ async def explain(session: Session, name: str, pool: str) -> None:
         if pool:
             asked = ExplainCandidateRequest(name=wanted, pool=pool_name(pool))
             told = await mesh.scheduler.ExplainCandidate(asked, timeout=session.timeout_s)
-            _show_candidate(session, told)
+            show_candidate(session, told)
             return
         made = await mesh.scheduler.GetDecision(GetDecisionRequest(name=wanted), timeout=session.timeout_s)
-    _show_decision(session, made)
+    show_decision(session, made)
 
 
 @job.command("logs")
-@click.argument("name")
+@click.argument("name", type=Name("jobs"))
 @click.option("-f", "--follow", is_flag=True, help="Go on until the tasks have ended.")
 @click.option("--task", type=click.IntRange(0, TASK_INDEX_MAX), default=0, show_default=True, help="Index of the task.")
 @command
@@ -166,7 +150,7 @@ async def logs(session: Session, name: str, follow: bool, task: int) -> None:
 
 
 @job.command("cancel")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", type=Name("jobs"), nargs=-1, required=True)
 @click.option("--etag", default="", help="Only if this is still the job's etag.")
 @command
 async def cancel(session: Session, names: tuple[str, ...], etag: str) -> int:
@@ -175,58 +159,24 @@ async def cancel(session: Session, names: tuple[str, ...], etag: str) -> int:
 
         async def cancel_job(name: str) -> None:
             request = CancelJobRequest(name=full_name("jobs", name), etag=etag)
-            _show(session, await mesh.scheduler.CancelJob(request, timeout=session.timeout_s))
+            show_job(session, await mesh.scheduler.CancelJob(request, timeout=session.timeout_s))
 
         return await each_of(session, names, cancel_job)
 
 
 @job.command("wait")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", type=Name("jobs"), nargs=-1, required=True)
 @command
 async def wait(session: Session, names: tuple[str, ...]) -> int:
     """Wait until the jobs NAMES have ended, however long it takes; --timeout bounds the wait (exit status 7)."""
     async with session.mesh() as mesh:
 
         async def wait_for(name: str) -> int:
-            changed = _say_change(session)
-            ended = await following.until_ended(mesh, full_name("jobs", name), changed, lang=session.lang)
-            _show(session, ended)
-            return 0 if ended.state == Job.STATE_DONE else 1
+            ended = await following.until_ended(mesh, full_name("jobs", name), lang=session.lang)
+            return ended_status(session, ended)
 
         return await each_of(session, names, wait_for)
 
 
 def _values(parameters: Sequence[Parameter], task: TaskResult) -> str:
     return ", ".join(f"{each.name}={each.values[task.index]}" for each in parameters if task.index < len(each.values))
-
-
-def _say_change(session: Session) -> Callable[[Job], None]:
-    return partial(following.say_change, lang=session.lang)
-
-
-def _show(session: Session, found: Job) -> None:
-    def rendered() -> list[str]:
-        from suanmesh_cli.render import explain as rendering
-
-        return output.facts(session.view, rendering.job_facts(session.view, found))
-
-    output.show_one(session.view, found, rendered)
-
-
-def _show_candidate(session: Session, told: CandidateExplanation) -> None:
-    def rendered() -> list[str]:
-        from suanmesh_cli.render import explain as rendering
-
-        return rendering.candidate(session.view, told)
-
-    output.show_one(session.view, told, rendered)
-
-
-def _show_decision(session: Session, made: Decision) -> int:
-    def rendered() -> list[str]:
-        from suanmesh_cli.render import explain as rendering
-
-        return rendering.decision(session.view, made)
-
-    output.show_one(session.view, made, rendered)
-    return 0 if made.chosen else NOTHING_FITS

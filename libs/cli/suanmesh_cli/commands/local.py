@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.usage import Lacking
 from suanmesh_kernel.texts import Text
 
@@ -47,7 +48,7 @@ def doctor(ctx: click.Context) -> None:
     ctx.exit(examination.main())
 
 
-@click.group()
+@click.group(cls=Verbs)
 def node() -> None:
     """What a node keeps on this machine."""
 

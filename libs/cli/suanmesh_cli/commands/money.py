@@ -20,6 +20,7 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh_cli import output, units
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
+from suanmesh_cli.names import Name
 from suanmesh_cli.render.bill import ACCOUNT_COLUMNS
 from suanmesh_cli.session import ITEMS_MAX, Session, command, each_of, full_name, listed, listing, reading
 from suanmesh_cli.tables import table
@@ -55,7 +56,7 @@ async def list_accounts(session: Session) -> None:
 
 
 @account.command("show")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", type=Name("accounts"), nargs=-1, required=True)
 @reading
 async def show_account(session: Session, names: tuple[str, ...]) -> int:
     """Show the accounts NAMES."""
@@ -70,7 +71,7 @@ async def show_account(session: Session, names: tuple[str, ...]) -> int:
 
 
 @account.command("credit")
-@click.argument("name")
+@click.argument("name", type=Name("accounts"))
 @click.argument("amount")
 @click.option("--request-id", default="", help="Repeat with the same one to credit no more than once.")
 @command
@@ -104,8 +105,14 @@ def bill() -> None:
 
 
 @bill.command("show")
-@click.option("--account", "account_name", default="", help="The account; by default the context's, or your only one.")
-@click.option("--job", "job_name", default="", help="Only what this job cost.")
+@click.option(
+    "--account",
+    "account_name",
+    type=Name("accounts"),
+    default="",
+    help="The account; by default the context's, or your only one.",
+)
+@click.option("--job", "job_name", type=Name("jobs"), default="", help="Only what this job cost.")
 @reading
 async def show_bill(session: Session, account_name: str, job_name: str) -> None:
     """Show every charge with its unit price and its trace, and the sum."""

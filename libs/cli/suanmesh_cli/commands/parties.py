@@ -8,6 +8,7 @@ from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.registry_service_pb2 import GetPartyRequest, SetPublishersRequest
 from suanmesh_cli import output
 from suanmesh_cli.lazy import Verbs
+from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, each_of, full_name, reading
 from suanmesh_cli.values import Facts
 
@@ -18,7 +19,7 @@ def party() -> None:
 
 
 @party.command("show")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", type=Name("parties"), nargs=-1, required=True)
 @reading
 async def show_party(session: Session, names: tuple[str, ...]) -> int:
     """Show the parties NAMES."""
@@ -33,9 +34,15 @@ async def show_party(session: Session, names: tuple[str, ...]) -> int:
 
 
 @party.command("publishers")
-@click.argument("name")
-@click.option("--add", multiple=True, metavar="SITE", help="Site that may publish datasets for it from now on.")
-@click.option("--remove", multiple=True, metavar="SITE", help="Site that may not any more.")
+@click.argument("name", type=Name("parties"))
+@click.option(
+    "--add",
+    type=Name("sites"),
+    multiple=True,
+    metavar="SITE",
+    help="Site that may publish datasets for it from now on.",
+)
+@click.option("--remove", type=Name("sites"), multiple=True, metavar="SITE", help="Site that may not any more.")
 @command
 async def set_publishers(session: Session, name: str, add: tuple[str, ...], remove: tuple[str, ...]) -> None:
     """Say which sites of others may publish datasets for the party NAME (its users, the operator)."""

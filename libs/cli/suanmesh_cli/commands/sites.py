@@ -20,6 +20,7 @@ from suanmesh.type.v1.capacity_pb2 import Capacity, Origin
 from suanmesh_cli import output, units, values
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
+from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
 from suanmesh_cli.values import Cell, Facts
 
@@ -63,7 +64,7 @@ async def list_sites(session: Session) -> None:
 
 
 @site.command("show")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", type=Name("sites"), nargs=-1, required=True)
 @reading
 async def show_site(session: Session, names: tuple[str, ...]) -> int:
     """Show the sites NAMES."""
@@ -81,7 +82,9 @@ async def show_site(session: Session, names: tuple[str, ...]) -> int:
 
 
 @site.command("token")
-@click.option("--party", required=True, help="Party the site will belong to, such as parties/acme.")
+@click.option(
+    "--party", type=Name("parties"), required=True, help="Party the site will belong to, such as parties/acme."
+)
 @click.option(
     "--ttl", "ttl_s", type=click.IntRange(1, 86400), default=3600, show_default=True, help="Seconds it lasts."
 )
@@ -118,7 +121,7 @@ async def search_pools(session: Session, filter_: str) -> None:
 
 
 @pool.command("show")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", type=Name("pools"), nargs=-1, required=True)
 @reading
 async def show_pool(session: Session, names: tuple[str, ...]) -> int:
     """Show the pools NAMES, as `SITE/POOL` or sites/SITE/pools/POOL."""

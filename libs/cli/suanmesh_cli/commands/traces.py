@@ -11,6 +11,7 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh_cli import output, values
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
+from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, full_name, listed, listing, reading
 from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.texts import Text
@@ -33,7 +34,7 @@ def trace() -> None:
 
 @trace.command("show")
 @click.argument("name", default="")
-@click.option("--job", "job_name", default="", help="The trace this job lives in.")
+@click.option("--job", "job_name", type=Name("jobs"), default="", help="The trace this job lives in.")
 @click.option("--all", "everything", is_flag=True, help="Every span: do not fold equal small ones.")
 @reading
 async def show(session: Session, name: str, job_name: str, everything: bool) -> None:
@@ -61,7 +62,7 @@ async def show(session: Session, name: str, job_name: str, everything: bool) -> 
 @listing
 async def list_traces(session: Session) -> None:
     """List traces, newest first (operator)."""
-    session = session if session.limit else replace(session, limit=TRACES)
+    session = replace(session, limit=TRACES) if session.limit is None else session
     async with session.mesh() as mesh:
         found = await listed(session, mesh.gateway.ListTraces, ListTracesRequest(), "traces")
     output.show_list(session.view, "traces", found, COLUMNS)

@@ -1,0 +1,117 @@
+"""`suan job list`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.scheduler_service_pb2 import ListJobsRequest
+from suanmesh_cli import output
+from suanmesh_cli.layout import Column
+from suanmesh_cli.names import Name
+from suanmesh_cli.session import Session, full_name, listed, listing
+from suanmesh_cli.usage import Misuse, seconds_of
+from suanmesh_kernel.clock import SystemClock
+from suanmesh_kernel.texts import Text
+
+COLUMNS = (
+    Column("JOB", lambda job: job.name),
+    Column("STATE", lambda job: Job.State.Name(job.state).removeprefix("STATE_")),
+    Column("ACCOUNT", lambda job: job.account, rank=4),
+    Column("PRIORITY", lambda job: job.priority or "", rank=5),
+    Column("SUBMITTED", lambda job: job.create_time, rank=2),
+    Column("ENDED", lambda job: job.end_time, rank=3),
+    Column("NAME", lambda job: job.display_name, rank=1),
+    Column("BECAUSE", lambda job: job.state_reason, fold=True),
+)
+JOBS = 100
+"""How many are listed where no limit is given."""
+STATES = [
+    name.removeprefix("STATE_") for name in Job.State.DESCRIPTOR.values_by_name if not name.endswith("UNSPECIFIED")
+]
+
+
+class Since(click.ParamType[datetime]):
+    """A moment: so long ago, such as `2h`, or a date or time after ISO 8601, in this machine's zone without another."""
+
+    name = "since"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The moment."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.fromisoformat(str(value)).astimezone(UTC)
+        except ValueError:
+            pass
+        seconds = seconds_of(str(value))
+        if not 0 <= seconds < 10**9:
+            raise Misuse(
+                Text(
+                    f"{value!r} is neither a time, such as 2026-11-29T08:00, nor how long ago, such as 2h.",
+                    f"{value!r} 既不是时间（如 2026-11-29、2026-11-29T08:00），也不是多久以前（如 2h）。",
+                ),
+                ctx,
+            )
+        return SystemClock().now() - timedelta(seconds=seconds)
+
+
+@click.command("list")
+@click.argument("filter_", metavar="FILTER", default="")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(STATES, case_sensitive=False),
+    multiple=True,
+    help="Only in this state; repeatable.",
+)
+@click.option(
+    "--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Only with this label; repeatable, all must hold."
+)
+@click.option("--account", type=Name("accounts"), default="", help="Only those this account pays for.")
+@click.option(
+    "--since", type=Since(), default=None, metavar="TIME", help="Only those submitted since, such as 2h or 2026-11-29."
+)
+@listing
+async def list_jobs(
+    session: Session,
+    filter_: str,
+    states: tuple[str, ...],
+    labels: tuple[str, ...],
+    account: str,
+    since: datetime | None,
+) -> None:
+    """List your jobs, newest first: 100, or as many as --limit says.
+
+    FILTER keeps some of them, such as 'labels.team = "vision" AND NOT state = DONE'. What it and the options keep is
+    found by the service; --sort orders what has been listed.
+    """
+    session = replace(session, limit=JOBS) if session.limit is None else session
+    wanted = filter_of(filter_, states, labels, account, since)
+    async with session.mesh() as mesh:
+        jobs = await listed(session, mesh.scheduler.ListJobs, ListJobsRequest(filter=wanted), "jobs")
+    output.show_list(session.view, "jobs", jobs, COLUMNS)
+
+
+def filter_of(given: str, states: Sequence[str], labels: Sequence[str], account: str, since: datetime | None) -> str:
+    """One filter that keeps what `given` and all the options keep."""
+    terms = [f"({given})"] if given else []
+    if states:
+        terms.append("(" + " OR ".join(f"state = {state}" for state in states) + ")")
+    for label in labels:
+        key, equals, value = label.partition("=")
+        terms.append(f"labels.{key} = {quoted(value)}" if equals else f"labels.{key}:*")
+    if account:
+        terms.append(f"account = {quoted(full_name('accounts', account))}")
+    if since is not None:
+        terms.append(f'create_time >= "{since.isoformat(timespec="seconds").replace("+00:00", "Z")}"')
+    return " AND ".join(terms) if len(terms) > 1 or not given else given
+
+
+def quoted(text: str) -> str:
+    """`text` as a filter writes it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

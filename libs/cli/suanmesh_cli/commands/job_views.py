@@ -1,0 +1,50 @@
+"""How the commands of jobs print a job, a decision and a candidate."""
+
+from __future__ import annotations
+
+from suanmesh.scheduler.v1.decision_pb2 import CandidateExplanation, Decision
+from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh_cli import output
+from suanmesh_cli.session import Session
+
+NOTHING_FITS = 6
+
+
+def show_job(session: Session, found: Job) -> None:
+    """Print a job."""
+
+    def rendered() -> list[str]:
+        from suanmesh_cli.render import explain as rendering
+
+        return output.facts(session.view, rendering.job_facts(session.view, found))
+
+    output.show_one(session.view, found, rendered)
+
+
+def ended_status(session: Session, ended: Job) -> int:
+    """Print a job that has ended; the exit status that says how."""
+    show_job(session, ended)
+    return 0 if ended.state == Job.STATE_DONE else 1
+
+
+def show_candidate(session: Session, told: CandidateExplanation) -> None:
+    """Print one candidate of a decision."""
+
+    def rendered() -> list[str]:
+        from suanmesh_cli.render import explain as rendering
+
+        return rendering.candidate(session.view, told)
+
+    output.show_one(session.view, told, rendered)
+
+
+def show_decision(session: Session, made: Decision) -> int:
+    """Print a decision; the exit status that says whether anything fits."""
+
+    def rendered() -> list[str]:
+        from suanmesh_cli.render import explain as rendering
+
+        return rendering.decision(session.view, made)
+
+    output.show_one(session.view, made, rendered)
+    return 0 if made.chosen else NOTHING_FITS
