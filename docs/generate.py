@@ -1,4 +1,5 @@
-"""Write docs/access.md, docs/errors.md, their Chinese twins and docs/telemetry.md from the contracts and the code.
+"""Write docs/access.md, docs/errors.md, docs/job-file.md, their Chinese twins, docs/telemetry.md and the schema of job
+files from the contracts and the code.
 
 `make gen` runs it; `make check-gen` fails where the pages differ from what it writes.
 """
@@ -11,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
+
+import job_reference
 
 from suanmesh.type.v1 import semantics_pb2
 from suanmesh_cli.texts import DOMAIN, OWN
@@ -42,6 +45,7 @@ def pages() -> dict[str, str]:
         "docs/errors.md": _page(_errors_en(reasons)),
         "docs/errors.zh-CN.md": _page(_errors_zh(reasons)),
         "docs/telemetry.md": _page(_telemetry()),
+        **job_reference.pages(ROOT),
     }
 
 

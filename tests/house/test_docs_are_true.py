@@ -166,6 +166,7 @@ def _generator(root: Path) -> ModuleType:
         spec = importlib.util.spec_from_file_location("generate", root / "docs" / "generate.py")
         assert spec is not None
         assert spec.loader is not None
+        sys.path.append(str(root / "docs"))  # for what it imports beside it
         sys.modules["generate"] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return sys.modules["generate"]

@@ -11,7 +11,7 @@ from suanmesh_cli.texts import refusal
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
 from suanmesh_kernel.texts import Text
 
-FIELDS = ("gateway", "node", "ca", "cert", "key", "account")
+FIELDS = ("gateway", "node", "ca", "cert", "key", "account", "queue")
 PATHS = ("ca", "cert", "key")
 
 
@@ -28,7 +28,9 @@ class Context:
     cert: str = ""
     key: str = ""
     account: str = ""
-    """Account that bills are shown of when none is given; may stay empty."""
+    """Account that bills are shown of, and that pays for a job, when none is given; may stay empty."""
+    queue: str = ""
+    """Queue that a job waits in when it names none; may stay empty."""
     origins: tuple[tuple[str, str], ...] = ()
     """Where each value came from."""
 

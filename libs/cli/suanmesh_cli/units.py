@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 
 BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 BYTES |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+BYTES |= {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 RATES = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9}
 SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 MICROSECONDS = {"us": 1, "µs": 1, "ms": 10**3, "s": 10**6}
@@ -25,15 +28,35 @@ PRICE_UNITS = {
 }
 
 
-def in_units(text: str, units: dict[str, int]) -> int | None:
-    """The whole number of base units `text` stands for, such as `1.5 GiB`; None where it stands for none."""
-    text = text.strip()
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZµ/ ")
-    unit = text[len(number) :].strip()
-    factor = units.get(unit) if unit else None
-    if factor is None or not number.replace(".", "", 1).isdecimal():
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-zµ]+(?:/[a-z]+)?)\s*", re.ASCII)
+
+
+def in_units(text: str, units: Mapping[str, int]) -> int | None:
+    """The whole number of base units `text` stands for, such as `1.5 GiB` or `2h30m`; None where it stands for none.
+
+    Parts of a text are given from the largest unit to the smallest, each once.
+    """
+    amount, end, last = Decimal(0), 0, 0
+    while end < len(text):
+        part = _PART.match(text, end)
+        factor = units.get(part[2]) if part else None
+        if part is None or factor is None or (last and factor >= last):
+            return None
+        amount, end, last = amount + Decimal(part[1]) * factor, part.end(), factor
+    return _whole(amount) if last and end == len(text) else None
+
+
+def times(text: str, factor: int) -> int | None:
+    """A decimal number such as `1.50` in base units, `factor` of which are one; None where that is not whole."""
+    if not _NUMBER.fullmatch(text):
         return None
-    amount = Decimal(number) * factor
+    return _whole(Decimal(text) * factor)
+
+
+_NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", re.ASCII)
+
+
+def _whole(amount: Decimal) -> int | None:
     return int(amount) if amount == int(amount) else None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from suanmesh.scheduler.v1.job_pb2 import Parameter
+from suanmesh.scheduler.v1.job_pb2 import Job, Parameter
 from suanmesh.scheduler.v1.placement_pb2 import TaskResult
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     CancelJobRequest,
@@ -48,14 +48,13 @@ def job() -> None:
 @job.command("submit")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--id", "job_id", default="", help="Last part of the job's name; chosen by the service without.")
+@click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="What stands at {{ KEY }} in the file.")
 @click.option("--dry-run", is_flag=True, help="Only decide, and show the candidates; nothing is stored.")
 @click.option("--wait", is_flag=True, help="Follow the job until it has ended; the exit status says how.")
 @command
-async def submit(session: Session, file: Path, job_id: str, dry_run: bool, wait: bool) -> int:
-    """Submit the job that the YAML FILE describes."""
-    from suanmesh_cli import jobfile
-
-    described = jobfile.load(file)
+async def submit(session: Session, file: Path, job_id: str, given: tuple[str, ...], dry_run: bool, wait: bool) -> int:
+    """Submit the job that the YAML FILE describes; - is standard input. `suan job schema` says what it may hold."""
+    described = _described(session, file, given)
     job_id = job_id or units.short(described.name)
     request = SubmitJobsRequest(items=[SubmitJob(job_id=job_id, job=described)], validate_only=dry_run)
     async with session.mesh() as mesh:
@@ -77,6 +76,14 @@ async def submit(session: Session, file: Path, job_id: str, dry_run: bool, wait:
 
 for each in (list_jobs, rerun, diff):
     job.add_command(each)
+
+
+@job.command("schema")
+def schema() -> None:
+    """Print the JSON schema of job files, for editors: `# yaml-language-server: $schema=job.schema.json`."""
+    from importlib.resources import files
+
+    click.echo(files("suanmesh_cli").joinpath("job.schema.json").read_text(), nl=False)
 
 
 @job.command("tasks")
@@ -176,6 +183,24 @@ async def wait(session: Session, names: tuple[str, ...]) -> int:
             return ended_status(session, ended)
 
         return await each_of(session, names, wait_for)
+
+
+def _described(session: Session, file: Path, given: Sequence[str]) -> Job:
+    """The job of a file, with what the context says where the file says nothing."""
+    from suanmesh_cli import jobfile
+
+    pairs = [each.partition("=") for each in given]
+    if wrong := next((key for key, equals, _ in pairs if not (key and equals)), None):
+        raise click.BadParameter(f"{wrong}: KEY=VALUE is expected", param_hint="--set")
+    described = jobfile.read(file, {key: value for key, _, value in pairs})
+    for note in described.notes:
+        output.note(note.of(session.lang))
+    found = described.job
+    if not (found.account and found.queue):
+        defaults = session.context
+        found.account = found.account or (full_name("accounts", defaults.account) if defaults.account else "")
+        found.queue = found.queue or defaults.queue
+    return found
 
 
 def _values(parameters: Sequence[Parameter], task: TaskResult) -> str:

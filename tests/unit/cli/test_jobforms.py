@@ -1,0 +1,252 @@
+"""Job files as people write them: short forms, templates, folders, and where what is wrong was written."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh.scheduler.v1.job_pb2 import Job, TaskSpec
+from suanmesh_cli import jobfile, units
+from suanmesh_cli.jobfields import SET_BY_SERVICE
+from suanmesh_cli.jobforms import SHORT
+from suanmesh_kernel.refusals import InvalidArgument
+
+SHORT_JOB = """\
+name: sweep
+account: demo
+labels: {team: vision}
+command: python3 train.py
+args: [--epochs, 3]
+runtime: python3
+files: [train.py]
+env: {MODEL: small}
+cpu: 1.5
+memory: 2Gi
+scratch: 512MiB
+budget: 1.50
+deadline: 2027-01-01T00:00:00Z
+max_duration: 2h30m
+array: {lr: [0.10, 0.01], seed: 1..3}
+on_failure: continue
+allow_sites: [hefei]
+"""
+LONG_JOB = """\
+name: sweep
+account: accounts/demo
+labels: {team: vision}
+package:
+  variants:
+    - command: [python3, train.py, --epochs, "3"]
+      runtime: python3
+      artefacts: [{path: train.py, file: train.py}]
+environment: {MODEL: small}
+ask: {cpu_milli: 1500, memory_bytes: 2147483648, scratch_bytes: 536870912}
+constraints: {budget_micros: 1500000, deadline: 2027-01-01T00:00:00Z, allow_sites: [sites/hefei]}
+max_duration_s: 9000
+task:
+  count: 6
+  on_failure: KEEP_GOING
+  parameters:
+    - {name: LR, values: ["0.10", "0.10", "0.10", "0.01", "0.01", "0.01"]}
+    - {name: SEED, values: ["1", "2", "3", "1", "2", "3"]}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "train.py").write_text("print('hi')\n")
+    return tmp_path
+
+
+def read(folder: Path, text: str, **values: str) -> jobfile.JobFile:
+    path = folder / "job.yaml"
+    path.write_text(text)
+    return jobfile.read(path, values)
+
+
+def refused(folder: Path, text: str, **values: str) -> str:
+    with pytest.raises(InvalidArgument) as caught:
+        read(folder, text, **values)
+    return str(caught.value).replace(f"{folder}/", "")
+
+
+def test_the_short_form_is_the_long_one(folder: Path) -> None:
+    """A unit or a value that is lost between both is paid for in money."""
+    assert read(folder, SHORT_JOB).job == read(folder, LONG_JOB).job
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("ask: {cpu: 500m}", "cpu_milli", 500),
+        ("ask: {cpu: 2}", "cpu_milli", 2000),
+        ("ask: {cpu: 0.5 cores}", "cpu_milli", 500),
+        ("cpu: 2", "cpu_milli", 2000),
+        ("ask: {cpu_milli: 2}", "cpu_milli", 2),
+        ("memory: 1.5GiB", "memory_bytes", 3 << 29),
+        ("memory: 1024", "memory_bytes", 1024),
+        ("memory: 1G", "memory_bytes", None),
+        ("cpu: 0.0001", "cpu_milli", None),
+        ("cpu: many", "cpu_milli", None),
+    ],
+)
+def test_quantities_are_those_that_people_mean(folder: Path, text: str, field: str, value: int | None) -> None:
+    """Two cores that become two thousandths wait for ever or run for ever."""
+    if value is None:
+        assert "job.yaml:1:" in refused(folder, text)
+    else:
+        assert getattr(read(folder, text).job.ask, field) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2h30m", 9000), ("90", 90), ("90s", 90), ("1d 2h", 93600), ("1.5h", 5400), ("30m2h", None), ("1h1h", None)],
+)
+def test_a_time_is_read_from_the_largest_unit_down(folder: Path, text: str, seconds: int | None) -> None:
+    """A typing error of a minute for an hour ends a run in its middle."""
+    if seconds is None:
+        assert "max_duration" in refused(folder, f"max_duration: {text}")
+    else:
+        assert read(folder, f"max_duration: {text}").job.max_duration_s == seconds
+
+
+@given(st.integers(0, 10**15))
+def test_money_is_exact(micros: int) -> None:
+    """A budget that is a float is wrong by a little, and somebody pays for it."""
+    assert units.times(f"{micros // 10**6}.{micros % 10**6:06d}", 10**6) == micros
+
+
+@given(st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=4), min_size=1, max_size=3))
+def test_a_sweep_is_every_combination_once(axes: list[list[int]]) -> None:
+    """A combination that is missing is noticed when the paper is written."""
+    names = ["a", "b", "c"][: len(axes)]
+    text = yaml.safe_dump({"array": dict(zip(names, axes, strict=True))}, sort_keys=False)
+    task = _task_of(text)
+    columns = [list(parameter.values) for parameter in task.parameters]
+    assert [parameter.name.lower() for parameter in task.parameters] == names
+    assert list(zip(*columns, strict=True)) == [tuple(map(str, each)) for each in itertools.product(*axes)]
+    assert task.count == len(columns[0])
+
+
+def _task_of(text: str) -> TaskSpec:
+    reader, writer = os.pipe()
+    os.write(writer, text.encode())
+    os.close(writer)
+    try:
+        return jobfile.load(Path(f"/dev/fd/{reader}")).task
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("array: {seed: 1..1001}", "job.yaml:1: array: makes 1001 tasks"),
+        ("account: a\narray: {a: 1..100, b: 1..100}", "job.yaml:2: array: makes 10000 tasks"),
+        ("array: {seed: many}", "job.yaml:1: array.seed: a list, or a range"),
+        ("array: {seed: 1..9..0}", "array.seed"),
+        ("array: {seed: []}", "array.seed"),
+        ("array: [1, 2]", "array: a mapping"),
+        ("array: {s: [1]}\ntask: {count: 3}", "task.count: given twice"),
+        ("cpu: 1\nask: {cpu_milli: 5}", "ask.cpu: given twice"),
+        ("env: {A: b}\nenvironment: {A: b}", "environment: given twice"),
+        ("env: {A: b}\nenv: {A: b}", "job.yaml:2: env: given twice"),
+        ("command: [a]\npackage: {variants: []}", "command: stands in the variants"),
+        ("args: [a]", "job.yaml:1: args: there is no command"),
+        ("command: 'a \"b'", "command: cannot be split"),
+        ("comand: a", "did you mean 'command'"),
+        ("ask: {memry: 1}", "did you mean 'memory'"),
+        ("budget: 1.0000001", "constraints.budget: '1.0000001' is no amount of money"),
+        ("budget: lots", "such as 1.50"),
+        ("budget: -1", "negative"),
+        ("constraints: {max_latency: 5}", "is no number with one of us"),
+        ("on_failure: restart", "STOP_ALL"),
+        ("files: [no.py]\ncommand: [a]", "No such file"),
+        ("command: [a]\nworkdir: nowhere", "job.yaml:2: workdir: No such file"),
+    ],
+)
+def test_a_mistake_in_a_short_form_is_named_where_it_stands(folder: Path, text: str, says: str) -> None:
+    """Who wrote the short form looks for the mistake there, not in a field that is not in the file."""
+    assert says in refused(folder, text)
+
+
+def test_what_is_set_gives_values_and_no_structure(folder: Path) -> None:
+    """A value with a colon or a quote would else change the job around it."""
+    text = "account: {{account}}\ncpu: {{ cpu | 1 }}\ncommand: [echo, '{{ word }}', '{{word}}-{{ cpu | 1 }}']\n"
+    job = read(folder, text, account="demo", word="a: [b]\n'c").job
+    assert (job.account, job.ask.cpu_milli) == ("accounts/demo", 1000)
+    assert list(job.package.variants[0].command) == ["echo", "a: [b]\n'c", "a: [b]\n'c-1"]
+    assert read(folder, text, account="a", word="w", cpu="2").job.ask.cpu_milli == 2000
+    assert read(folder, "task: {gang: {{gang}}}", gang="true").job.task.gang
+    assert "job.yaml:1: {{ account }}: has no value: give --set account=VALUE" in refused(folder, text)
+    assert "no place {{ colour }}" in refused(folder, text, account="a", word="w", colour="red")
+
+
+def test_standard_input_is_a_file(folder: Path) -> None:
+    """A script that makes job files need not name and remove one each."""
+    program = (
+        "from pathlib import Path; from suanmesh_cli import jobfile; print(jobfile.load(Path('-')).account, end='')"
+    )
+    given = subprocess.run(
+        [sys.executable, "-c", program], input=b"account: demo\n", capture_output=True, check=True, timeout=60
+    )
+    assert given.stdout == b"accounts/demo"
+
+
+def test_setup_runs_first_and_its_failure_is_the_tasks(folder: Path) -> None:
+    """A program without what it needs would run for hours before it finds that out."""
+    ran: list[tuple[int, str]] = []
+    for first in ("echo ready", "exit 3"):
+        file = read(folder, f"setup: [{first}]\ncommand: [sh, -c, 'echo $0', a b]\n")
+        command = list(file.job.package.variants[0].command)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        ran.append((done.returncode, done.stdout))
+    assert ran == [(0, "ready\na b\n"), (3, "")]
+    assert any("no network" in note.en for note in file.notes)
+
+
+def test_a_folder_goes_with_the_job_as_it_is(folder: Path) -> None:
+    """A script that lost its bit, or a link that was followed out of the folder, fails far away or tells too much."""
+    code = folder / "code"
+    (code / "data").mkdir(parents=True)
+    (code / "run.sh").write_text("#!/bin/sh\n")
+    (code / "run.sh").chmod(0o755)
+    (code / "data" / "notes.tmp").write_text("no")
+    (code / "data" / "keep.tmp").write_text("yes")
+    (code / ".suanignore").write_text("*.tmp\n!keep.tmp\n")
+    (code / ".git").mkdir()
+    (code / ".git" / "config").write_text("token")
+    (code / "inner").symlink_to("run.sh")
+    (code / "outer").symlink_to("/etc/passwd")
+    file = read(folder, "workdir: code\ncommand: ./run.sh\n")
+    found = {each.path: (each.content, each.executable) for each in file.job.package.variants[0].artefacts}
+    script = (b"#!/bin/sh\n", True)
+    assert found == {"run.sh": script, "inner": script, "data/keep.tmp": (b"yes", False)}
+    assert [note.en for note in file.notes] == ["workdir: left out, no files of it: outer"]
+
+
+def test_a_folder_that_is_too_large_says_what_is(folder: Path) -> None:
+    """ "Too large" alone sends its owner to look through ten thousand files."""
+    (folder / "model.bin").write_bytes(b"x" * 6000)
+    said = refused(folder, "workdir: .\ncommand: [python3, train.py]\n")
+    assert "job.yaml:1: workdir: 2 files of 6012 bytes" in said
+    assert "model.bin (6000)" in said
+    (folder / ".suanignore").write_text("*.bin\n")
+    (variant,) = read(folder, "workdir: .\ncommand: [python3, train.py]\n").job.package.variants
+    assert [each.path for each in variant.artefacts] == ["train.py"], "the job file itself stays at home"
+
+
+def test_every_short_form_and_field_is_in_the_schema() -> None:
+    """An editor would else mark as wrong what is right."""
+    schema = yaml.safe_load(Path(jobfile.__file__).with_name("job.schema.json").read_text())
+    fields = {field.name for field in Job.DESCRIPTOR.fields} - SET_BY_SERVICE
+    assert fields | SHORT | {"max_duration"} == set(schema["properties"])
+    assert all(each.get("description") for each in schema["properties"].values())
