@@ -27,6 +27,8 @@ from suanmesh_store.layout import PLACEMENTS
 FILTERED_STEP = 500
 FILTERED_MAX = 10_000
 """Jobs that one call looks at with a filter, so many at a time."""
+TOLD_MAX = 100
+"""Placements that an agent is told of in one message: what one commit writes, 800 KiB at most."""
 
 
 class SchedulerReads:
@@ -113,9 +115,11 @@ class SchedulerReads:
             ]
             yield pb.WatchPlacementsResponse(placements=live, snapshot=True)
             while True:
-                held = self._placements.get(await changed.take())
-                if held is not None and held.message.site == call.site:
-                    yield pb.WatchPlacementsResponse(placements=[held.message])
+                await changed.some()
+                news = [self._placements.get(name) for name in changed.take_many(TOLD_MAX)]
+                own = [held.message for held in news if held is not None and held.message.site == call.site]
+                if own:
+                    yield pb.WatchPlacementsResponse(placements=own)
 
     async def ReadJobLogs(self, request: pb.ReadJobLogsRequest, call: Call) -> AsyncIterator[pb.ReadJobLogsResponse]:
         job = await self._job(request.name, call)

@@ -241,6 +241,17 @@ async def test_an_agent_hears_of_its_placements_and_of_no_others(scheduler: Any)
     assert [p.job for p in change.placements] == ["jobs/second"]
 
 
+async def test_an_agent_hears_at_once_of_what_was_committed_together(scheduler: Any) -> None:
+    """A message for each would cost a site that takes a hundred jobs at a time a hundred calls of its journal."""
+    stream = aiter(scheduler.agent("near").scheduler.WatchPlacements(pb.WatchPlacementsRequest(site="sites/near")))
+    assert (await anext(stream)).snapshot
+    names = [f"many-{number}" for number in range(3)]
+    items = [pb.SubmitJob(job_id=each, job=job) for each, job in scheduler.jobs(*names, allow_sites=["sites/near"])]
+    await scheduler.user.scheduler.SubmitJobs(pb.SubmitJobsRequest(items=items))
+    told = await anext(stream)
+    assert sorted(placement.job for placement in told.placements) == [f"jobs/{name}" for name in names]
+
+
 async def test_a_site_that_is_only_suspected_keeps_its_job(scheduler: Any) -> None:
     """A short network trouble would throw away hours of work."""
     placement = await scheduler.bring(Job.STATE_RUNNING)
