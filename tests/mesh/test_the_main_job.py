@@ -42,7 +42,7 @@ EXPECTED: Tree = {
             "deliver outputs": {"CreateDatasets": {}},
             "hold delivery": {"ReservePaths": {"etcd.txn": {}}, "etcd.lease_grant": {}, "etcd.txn": {}},
             "settle placement": {"etcd.txn": {}},
-            "settle job": {"etcd.txn": {}},
+            "settle job": {},
         },
     }
 }

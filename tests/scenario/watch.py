@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 from chaos.books import placement_next
@@ -27,6 +28,8 @@ from suanmesh_store.keyspace import Entry, Write
 from suanmesh_store.layout import PLACEMENTS
 from suanmesh_store.memory import MemoryKeyspace
 
+Step = tuple[JobState, int]
+"""A state of a job, and when it was reached, in nanoseconds."""
 _JOB, _PLACEMENT = job_pb2.Job.State, placement_pb2.Placement.State
 UNBALANCED = (
     "SELECT entry, currency, SUM(amount_micros) FROM postings WHERE id > ?"
@@ -101,21 +104,35 @@ class WatchedKeyspace(MemoryKeyspace):
 
 
 class WatchedJobs:
-    """The jobs of a simulated node, every change of which is looked at as it is written."""
+    """The jobs of a simulated node, every change of which is looked at as it is written; it may be of several steps."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self._seen = 0
-        self._jobs: dict[str, JobState] = {}
+        self._last: dict[str, Step] = {}
 
     def look(self, raw: Any) -> None:
         """Look at what a transaction of the scheduler's records has changed."""
         for name, sequence, payload in raw.execute(CHANGED_JOBS, (self._seen,)):
-            self._seen, before = sequence, self._jobs.get(name)
-            now = JobState(_JOB.Name(job_pb2.Job.FromString(payload).state).removeprefix("STATE_"))
-            if before is not None and before is not now and now not in JOB_TRANSITIONS[before]:
-                self._findings.add(f"JOB_TRANSITION: {name} went from {before} to {now}")
-            self._jobs[name] = now
+            self._seen = sequence
+            steps = _steps(job_pb2.Job.FromString(payload))
+            last = self._last.get(name, steps[0])
+            if last not in steps:
+                self._findings.add(f"JOB_HISTORY: {name} does not tell any more that it was {last[0]}")
+            for (before, _), (now, _) in pairwise(steps[steps.index(last) :] if last in steps else [last, steps[-1]]):
+                if before is not now and now not in JOB_TRANSITIONS[before]:
+                    self._findings.add(f"JOB_TRANSITION: {name} went from {before} to {now}")
+            self._last[name] = steps[-1]
+
+
+def _steps(job: job_pb2.Job) -> list[Step]:
+    """The states that a job tells of, and when it reached them; it stands in the last."""
+    steps = [(_state(step.state), step.time.ToNanoseconds()) for step in job.history]
+    return steps if steps and steps[-1][0] is _state(job.state) else [*steps, (_state(job.state), 0)]
+
+
+def _state(state: job_pb2.Job.State.ValueType) -> JobState:
+    return JobState(_JOB.Name(state).removeprefix("STATE_"))
 
 
 class WatchedLedger:

@@ -192,11 +192,15 @@ class Reconciler:
             await self._put_off(name, why)
 
     async def _settle(self, names: Sequence[str]) -> dict[str, Refusal]:
-        """Take the steps of some jobs with one commit; by job, what refused it."""
+        """Take the steps of some jobs: their placements with one commit, then the jobs; by job, what refused it.
+
+        A job whose placement is refused is left alone. One that is refused itself follows later: its placement is the
+        fact.
+        """
+        parts: dict[str, Part] = {}
+        changes: dict[str, Change] = {}
+        calling: list[str] = []
         async with self._transitions.turn():
-            parts: dict[str, Part] = {}
-            changes: dict[str, Change] = {}
-            calling: list[str] = []
             for name, job in (await self._to_settle(names)).items():
                 course = self._course(name, job)
                 ended = None if job is None or course is not None else self._ended_waiting(job)
@@ -209,10 +213,12 @@ class Reconciler:
                     changes[name] = moved
                 if name not in parts and _has_to_call(job, course):
                     calling.append(name)
-            with told(changes.values()):
-                refused = await self._transitions.commit(parts, changes)
-            self._calling.add([name for name in calling if name not in refused])
-            return refused
+            refused = await self._transitions.commit(parts)
+        followed = {name: change for name, change in changes.items() if name not in refused}
+        with told(followed.values()):
+            refused |= await self._jobs.put(followed)
+        self._calling.add([name for name in calling if name not in refused])
+        return refused
 
     async def _to_settle(self, names: Sequence[str]) -> dict[str, Job | None]:
         """Jobs that have not ended, and those that have while a placement of theirs lives; None for what is gone."""

@@ -1,4 +1,4 @@
-"""Taking in what agents report of their placements, and what follows from it for their jobs."""
+"""Taking in what agents report of their placements. Their jobs follow: see `reconciler`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.checking import LOG
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, REPORTABLE, PlacementState, placement_moved, reached
 from suanmesh_scheduler.jobs import Job, Jobs
-from suanmesh_scheduler.lifecycle import Course, Lifecycle, told
+from suanmesh_scheduler.lifecycle import Course, Lifecycle
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.transitions import Transitions
 from suanmesh_sdk.state_reasons import reason_from
@@ -40,7 +40,7 @@ class Asked:
 
 
 class Reporting:
-    """Moves placements as their agents say, as far as the table allows, and their jobs with them."""
+    """Moves placements as their agents say, as far as the table allows, and as far as that takes them."""
 
     def __init__(
         self, store: Store, jobs: Jobs, mirrors: Mirrors, lifecycle: Lifecycle, transitions: Transitions, clock: Clock
@@ -92,9 +92,7 @@ class Reporting:
         courses = {name: self._lifecycle.course(jobs.get(held.message.job), held) for name, held in placements.items()}
         answers = [self._reported(each, courses) for each in asked]
         parts = {name: part for name, course in courses.items() if (part := self._lifecycle.go_on(course).part())}
-        moved = {name: change for name, course in courses.items() if (change := course.job_moved)}
-        with told(moved.values()):
-            refused = await self._transitions.commit(parts, moved)
+        refused = await self._transitions.commit(parts)
         for each, answer in zip(asked, answers, strict=True):
             name = each.report.placement
             each.taken = answer or refused.get(name) or courses[name].new_placement

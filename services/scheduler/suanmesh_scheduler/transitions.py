@@ -1,14 +1,13 @@
-"""Writes of jobs and placements, a turn at a time: read as new as the last write, decided, and committed together."""
+"""Writes of placements, a turn at a time: read as new as the last write, decided, and committed together."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_scheduler.commits import Parts, commit_each
-from suanmesh_scheduler.jobs import Change, Jobs
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_store import Committed, Conflict, Store
 from suanmesh_store.layout import PLACEMENTS
@@ -18,16 +17,15 @@ MIRROR_S_MAX = 5.0
 
 
 class Transitions:
-    """Turns at the states of jobs and placements.
+    """Turns at the states of placements.
 
     Whoever has the turn sees in the mirrors all that was written in turns before. What is written outside, such as a
-    new placement or a request to cancel, makes the commit of what it overtook fail, and of that alone. Placements are
-    committed first: what they say is what their jobs then tell, also after a crash in between.
+    new placement, makes the commit of what it overtook fail, and of that alone. Their jobs tell afterwards what they
+    say, beside the turns that come next, also after a crash in between.
     """
 
-    def __init__(self, store: Store, jobs: Jobs, mirrors: Mirrors) -> None:
+    def __init__(self, store: Store, mirrors: Mirrors) -> None:
         self._store = store
-        self._jobs = jobs
         self._mirrors = mirrors
         self._lock = asyncio.Lock()
         self._written = 0
@@ -47,18 +45,13 @@ class Transitions:
         except TimeoutError:
             raise Unavailable("NOT_READY", "the scheduler's mirrors are behind", domain="mesh.suanmesh") from None
 
-    async def commit(self, parts: Parts, changes: Mapping[str, Change]) -> dict[str, Refusal]:
-        """Write parts and then the jobs that go on by them, by the same names; what refused which.
-
-        A job whose part is refused is left alone. One that is refused itself follows later: its placement is the fact.
-        Raises what `commit_each` raises, and what `Jobs.put` does.
-        """
+    async def commit(self, parts: Parts) -> dict[str, Refusal]:
+        """Write parts; by name what refused which. Raises what `commit_each` raises."""
         _, refused = await commit_each(self._store, parts, self._note)
         for refusal in refused.values():
             if isinstance(refusal, Conflict):
                 self._overtaken(refusal)
-        followed = {change[0].name: change for name, change in changes.items() if name not in refused}
-        return refused | await self._jobs.put(followed)
+        return refused
 
     def _overtaken(self, conflict: Conflict) -> None:
         """The next turn begins when the mirror shows what was written in between."""
