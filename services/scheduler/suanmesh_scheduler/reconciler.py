@@ -25,6 +25,7 @@ from suanmesh_scheduler.domain.waiting_queue import Precedence, WaitingQueue, in
 from suanmesh_scheduler.jobs import Change, Job, Jobs
 from suanmesh_scheduler.lifecycle import Course, Lifecycle, told
 from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_scheduler.pacing import Pace
 from suanmesh_scheduler.rounds import Outcome, Rounds
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.transitions import Transitions
@@ -35,6 +36,10 @@ log = structlog.get_logger()
 
 SETTLED_MAX = 100
 """Jobs whose steps are taken and committed together."""
+SETTLED_EVERY_S = 0.05
+"""How soon after the last turn at steps the next begins, seconds."""
+PLACED_EVERY_S = 0.05
+"""How soon after the last round the next begins that is not full, seconds."""
 PUT_OFF_S = 0.2
 """How long a round waits whose mirrors could not be brought up to date."""
 
@@ -133,8 +138,10 @@ class Reconciler:
 
     async def _place(self) -> None:
         """Rounds, one after another, of all that waits by then."""
+        pace = Pace(PLACED_EVERY_S)
         while True:
             await self._waiting.some()
+            await pace.wait(full=len(self._waiting) >= self._settings.round_jobs_max)
             try:
                 await self._rounds.caught_up()
             except Unavailable as refusal:
@@ -169,8 +176,10 @@ class Reconciler:
 
     async def _settle_all(self) -> None:
         """Steps that need nobody else are taken by many jobs together."""
+        pace = Pace(SETTLED_EVERY_S)
         while True:
             await self._queue.some()
+            await pace.wait(full=len(self._queue) >= SETTLED_MAX)
             names = self._queue.take_many(SETTLED_MAX)
             await self._settle_each([name for name in names if not self._turns.parked_s(name)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, REPORTABLE, Placeme
 from suanmesh_scheduler.jobs import Job, Jobs
 from suanmesh_scheduler.lifecycle import Course, Lifecycle
 from suanmesh_scheduler.mirrors import Mirrors
+from suanmesh_scheduler.pacing import Pace
 from suanmesh_scheduler.transitions import Transitions
 from suanmesh_sdk.state_reasons import reason_from
 from suanmesh_store import Conflict, Held, Store
@@ -24,6 +26,8 @@ from suanmesh_store.layout import PLACEMENTS
 
 REPORTS_MAX = 100
 """Reports taken in together."""
+EVERY_S = 0.03
+"""How soon after the last reports the next are taken in, seconds: those of other sites come to it."""
 TURNS_MAX = 5
 """How often a write is tried that another writer overtakes."""
 Taken = placement_pb2.Placement | Refusal
@@ -52,6 +56,8 @@ class Reporting:
         self._transitions = transitions
         self._clock = clock
         self._waiting: list[Asked] = []
+        self._next = asyncio.Lock()
+        self._pace = Pace(EVERY_S)
 
     async def take(self, reports: Iterable[pb.TaskReport], site: str) -> list[Taken]:
         """Take in reports of the agent of `site`, in their order; what has been reached already changes nothing.
@@ -63,13 +69,21 @@ class Reporting:
         self._waiting += asked
         try:
             while any(each.taken is None for each in asked):
-                async with self._transitions.turn():
-                    await self._take(self._waiting[:REPORTS_MAX])
-                    self._waiting = [each for each in self._waiting if each.taken is None]
+                async with self._next:
+                    await self._take_next()
         finally:
             gone = set(map(id, asked))
             self._waiting = [each for each in self._waiting if id(each) not in gone]
         return [each.taken for each in asked if each.taken is not None]
+
+    async def _take_next(self) -> None:
+        """One turn, with all that waits when it begins; what waited here may have been taken in by the last one."""
+        if not self._waiting:
+            return
+        await self._pace.wait(full=len(self._waiting) >= REPORTS_MAX)
+        async with self._transitions.turn():
+            await self._take(self._waiting[:REPORTS_MAX])
+            self._waiting = [each for each in self._waiting if each.taken is None]
 
     async def _take(self, asked: Sequence[Asked]) -> None:
         left = [each for each in asked if each.taken is None]
