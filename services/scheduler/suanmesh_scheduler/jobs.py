@@ -52,8 +52,12 @@ class Jobs:
 
     async def decision(self, name: str) -> decision_pb2.Decision | None:
         """One decision."""
-        found = (await self._records.get_many(DECISIONS, [name])).get(name)
-        return None if found is None else found.message
+        return (await self.decisions([name])).get(name)
+
+    async def decisions(self, names: Collection[str]) -> dict[str, decision_pb2.Decision]:
+        """Those of the names that there are."""
+        found = await self._records.get_many(DECISIONS, names)
+        return {name: record.message for name, record in found.items()}
 
     async def submit(self, jobs: Sequence[job_pb2.Job], remember: IdempotencyRecord, author: Author) -> None:
         """Keep new jobs with the answer to their request, all or none. Raises Conflict with names, AlreadyAnswered."""

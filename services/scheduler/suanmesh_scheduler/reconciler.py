@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.reasons import StateReason
@@ -92,19 +92,19 @@ class Reconciler:
                 tasks.create_task(self._work())
 
     async def _follow_jobs(self) -> None:
+        """One that waits is decided when it begins to; that it is told why it waits changes nothing."""
         async for name in self._live.changes():
             job = self._waits(name)
             if job is not None:
-                self._in_turn.stand(wire.precedence_of(job.message), wire.queue_of(job.message))
-            else:
-                self._in_turn.leave(name)
-            if job is not None:
-                self._waiting.add([name])
-            elif not self._is_followed(name):
+                if self._in_turn.stand(wire.precedence_of(job.message), wire.queue_of(job.message)):
+                    self._waiting.add([name])
+                continue
+            self._in_turn.leave(name)
+            if not self._is_followed(name):
                 self._queue.add([name])
 
     async def _follow_placements(self) -> None:
-        """Where one was just placed there may be room for the next, and where one ended there is."""
+        """Where one ended there is room."""
         async for name in self._placements.changes():
             held = self._placements.get(name)
             if held is None:
@@ -112,7 +112,7 @@ class Reconciler:
             else:
                 self._circuits.note(held.message)
                 self._queue.add([held.message.job])
-                if held.message.HasField("end_time") or held.message.state == placement_pb2.Placement.STATE_COMMITTED:
+                if held.message.HasField("end_time"):
                     self._waiting.add(self._in_turn.next(1))
 
     async def _follow_transfers(self) -> None:
@@ -170,9 +170,18 @@ class Reconciler:
         except Refusal as refusal:
             outcome = Outcome(dict.fromkeys((job.name for job in jobs), refusal))
         self._waiting.add(outcome.again)
+        self._waiting.add(self._next_after(outcome))
         for job in jobs:
             if job.name in outcome.refused:
                 await self._put_off(job.name, outcome.refused[job.name])
+
+    def _next_after(self, outcome: Outcome) -> list[str]:
+        """Where some were placed there may be room for as many others, but for none like one that nothing fits."""
+        for name in outcome.placed:
+            self._in_turn.leave(name)  # it tells of its place some time later
+        next_ = filter(None, map(self._live.get, self._in_turn.next(len(outcome.placed))))
+        now = self._clock.now()
+        return [job.name for job in next_ if wire.likeness(job.message, now) not in outcome.full_for]
 
     async def _settle_all(self) -> None:
         """Steps that need nobody else are taken by many jobs together."""

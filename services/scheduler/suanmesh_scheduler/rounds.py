@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2
@@ -42,6 +42,10 @@ class Outcome:
     """By job: what stood in the way of writing what was decided of it."""
     again: set[str] = field(default_factory=set)
     """Jobs that nothing fits because of what this round took or meant to take: the next can tell."""
+    placed: tuple[str, ...] = ()
+    """Jobs that were given a place."""
+    full_for: frozenset[Hashable] = frozenset()
+    """The likeness of jobs that nothing fits, however much room there is for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +129,14 @@ class Rounds:
         decided = await self._decide(waiting)
         outcome = decided.outcome
         outcome.refused.update(await self._commit(decided))
-        if any(chosen.job.name in outcome.refused for chosen in decided.chosen):
+        placed = tuple(each.job.name for each in decided.chosen if each.job.name not in outcome.refused)
+        if len(placed) < len(decided.chosen):
             outcome.again.update(each.job.name for each in decided.unplaced)  # there may be room for them after all
-            return outcome
+            return replace(outcome, placed=placed)
         outcome.refused.update(await keep_unplaced(self._jobs, decided.unplaced))
-        return outcome
+        now = self._clock.now()
+        full_for = frozenset(wire.likeness(each.job.message, now) for each in decided.unplaced)
+        return replace(outcome, placed=placed, full_for=full_for)
 
     async def _may_come(self, placement: str) -> bool:
         """Whether a placement that is not there may be committed yet."""

@@ -10,7 +10,6 @@ from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_job
 from suanmesh_scheduler.jobs import Change, Job, Jobs
-from suanmesh_scheduler.sharing import each
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +22,20 @@ class Unplaced:
 
 async def keep_unplaced(jobs: Jobs, unplaced: Sequence[Unplaced]) -> dict[str, Refusal]:
     """Say on jobs why they wait, with the decisions that say something new; by job what refused it."""
-    lasts = await each(jobs.decision, (one.job.message.decision for one in unplaced if one.job.message.decision))
-    refused: dict[str, Refusal] = {}
+    try:
+        lasts = await jobs.decisions({one.job.message.decision for one in unplaced if one.job.message.decision})
+    except Refusal as refusal:
+        return dict.fromkeys((one.job.name for one in unplaced), refusal)
     decisions: dict[str, decision_pb2.Decision] = {}
     changes: dict[str, Change] = {}
     for one in unplaced:
         last = lasts.get(one.job.message.decision)
-        if isinstance(last, Refusal):
-            refused[one.job.name] = last
-            continue
         if last is None or not wire.same_answer(last, one.decision):
             decisions[one.job.name] = one.decision
         job = _waiting(one, one.decision.name if one.job.name in decisions else "")
         if job != one.job.message:
             changes[one.job.name] = (one.job, job)
-    return refused | await jobs.put(changes, decisions)
+    return await jobs.put(changes, decisions)
 
 
 def _waiting(unplaced: Unplaced, decision: str) -> job_pb2.Job:

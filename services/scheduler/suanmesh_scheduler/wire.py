@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime
 
 from google.protobuf.message import Message
@@ -69,6 +69,11 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec
         max_duration_s=job.max_duration_s,
         priority=job.priority,
     )
+
+
+def likeness(job: job_pb2.Job, now: datetime) -> Hashable:
+    """What jobs have in common of which one fits wherever the other does: all that a decision reads of them."""
+    return spec_from(job, (), now), tuple(part.dataset for part in job.inputs), job.attempt
 
 
 def queue_of(job: job_pb2.Job) -> tuple[str, str]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from suanmesh.registry.v1 import site_pb2
-from suanmesh.scheduler.v1 import job_pb2
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh_kernel.refusals import FailedPrecondition
 from suanmesh_scheduler.domain.breaker import SETBACK_S
 from suanmesh_scheduler.jobs import Jobs
 from suanmesh_sdk.status import refusal_of
 from suanmesh_store.layout import SITES
 
-Job = job_pb2.Job
+Job, Placement = job_pb2.Job, placement_pb2.Placement
+Running = Callable[..., AbstractAsyncContextManager[Any]]
 JobOf = Callable[..., job_pb2.Job]
 
 
@@ -46,6 +48,20 @@ async def test_what_can_never_run_says_so(scheduler: Any) -> None:
     assert not waits.state_reason.causes
     assert (await scheduler.decision("jobs/next")).reason == waits.state_reason
     assert (await scheduler.decision("jobs/huge")).reason == never.state_reason
+
+
+async def test_the_room_of_one_job_is_given_to_as_many_as_it_holds(running: Running) -> None:
+    """Where one large job has ended there is room for many small ones, which nothing else would call."""
+    async with running(resync_s=3600.0) as world:
+        await world.submit("large", cpu_milli=4000, allow_sites=["sites/near"])
+        large = await world.placed("jobs/large")
+        names = [f"small-{number}" for number in range(8)]
+        for name in names:
+            await world.submit(name, cpu_milli=500, allow_sites=["sites/near"])
+            await world.until_job(Job.STATE_PENDING, f"jobs/{name}", "NO_PLACE")
+        await world.report(large, Placement.STATE_FAILED, "TASK_FAILED: it was not large")
+        for name in names:
+            await world.placed(f"jobs/{name}")
 
 
 async def test_a_site_that_comes_back_is_tried_again(scheduler: Any) -> None:

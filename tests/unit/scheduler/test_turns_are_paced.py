@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from scenario.virtual_time import LoopClock, run
+
 from suanmesh_scheduler.pacing import Pace
 
 EVERY_S = 0.05

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.job_pb2 import Ask, Job
 from suanmesh_scheduler.domain.waiting_queue import Precedence, WaitingQueue, in_precedence
-from suanmesh_scheduler.wire import precedence_of
+from suanmesh_scheduler.wire import likeness, precedence_of
 from suanmesh_scheduler.wire import queue_of as queue_of_job
 
 
@@ -37,6 +39,8 @@ def test_who_has_a_place_leaves_and_who_changed_keeps_the_turn() -> None:
     queue.leave("b")
     queue.leave("x")
     assert queue.next(9) == ["a", "c"]
+    assert not queue.stand(Precedence.of(0, 0, "a"), "parties/a")
+    assert queue.stand(Precedence.of(0, 0, "b"), "parties/b")
 
 
 def test_the_first_of_a_party_comes_with_every_turn_of_its_party() -> None:
@@ -71,3 +75,16 @@ def test_priority_counts_within_a_queue_of_a_party() -> None:
     waiting = [Job(name=f"jobs/{n}", party="parties/p", queue=q, priority=p) for n, (q, p) in enumerate(said)]
     ordered = in_precedence(waiting, queue_of_job, precedence_of)
     assert [job.name for job in ordered] == ["jobs/2", "jobs/1", "jobs/0", "jobs/3"]
+
+
+def test_only_who_needs_the_same_is_passed_over() -> None:
+    """Behind a large job that nothing fits, a small one would wait although there is room for it."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    large = Job(name="jobs/a", account="accounts/a", ask=Ask(cpu_milli=4000), max_duration_s=60)
+    other, small, moving, again = Job(), Job(), Job(), Job()
+    for job in (other, small, moving, again):
+        job.CopyFrom(large)
+    other.name, small.ask.cpu_milli, again.attempt = "jobs/b", 500, 1
+    moving.inputs.add(dataset="datasets/d")
+    assert likeness(other, now) == likeness(large, now)
+    assert likeness(large, now) not in {likeness(job, now) for job in (small, moving, again)}

@@ -34,11 +34,13 @@ class WaitingQueue:
         self._names: dict[str, tuple[Hashable, Precedence]] = {}
         self._of_queue: dict[Hashable, list[Precedence]] = {}
 
-    def stand(self, precedence: Precedence, queue: Hashable) -> None:
-        """Put a job at the end; one that stands in it keeps its place."""
-        if precedence.name not in self._names:
-            self._names[precedence.name] = (queue, precedence)
-            insort(self._of_queue.setdefault(queue, []), precedence)
+    def stand(self, precedence: Precedence, queue: Hashable) -> bool:
+        """Put a job at the end, and say that it is new there; one that stands in it keeps its place."""
+        if precedence.name in self._names:
+            return False
+        self._names[precedence.name] = (queue, precedence)
+        insort(self._of_queue.setdefault(queue, []), precedence)
+        return True
 
     def leave(self, name: str) -> None:
         """Take a job out, where it stands in it."""
