@@ -109,7 +109,7 @@ def test_decisions_stay_short(repository: Repository) -> None:
     decisions = repository.under("docs/decisions/", ending=".md")
 
     assert decisions
-    assert [d.path for d in decisions if d.text.count("\n") > 40] == []
+    assert [d.path for d in decisions if d.text.count("\n") > 40 and not d.path.endswith("README.md")] == []
 
 
 def _verbs(repository: Repository) -> set[str]:
