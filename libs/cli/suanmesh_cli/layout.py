@@ -1,7 +1,7 @@
 """Tables and facts as lines of text: what a column is, and which columns a terminal has room for.
 
-A value is never cut. Where there is no room, columns of the highest rank go first; sentences fold, and where even that
-does not fit they stand on lines of their own below their row.
+A value is never cut. Where there is no room, columns of the highest rank go first; sentences fold. What even then does
+not fit stands on lines of its own below its row: sentences first, then the rightmost of the others.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def lines(grid: Grid, width: int | None, *, headers: bool = True, bold: Callable
     for number, row in enumerate(grid.rows):
         told = _row(row, grid, shown, widths)
         for index in below:
-            told += [BELOW + each for each in folded(row[index], (width or 0) - len(BELOW))] if row[index] else []
+            told += _below(grid.titles[index], row[index], (width or 0) - len(BELOW), sentence=grid.folds[index])
         made += map(bold, told) if number in grid.emphasised else told
     return made + (_row(grid.footer, grid, shown, widths) if grid.footer else [])
 
@@ -80,13 +80,15 @@ def fitting(natural: Sequence[int], grid: Grid, width: int | None) -> tuple[list
     def room_lacks(columns: Sequence[int]) -> bool:
         return sum(least[index] for index in columns) + len(GAP) * (len(columns) - 1) > width
 
-    while room_lacks(shown):
+    below: list[int] = []
+    while room_lacks(shown) and len(shown) > 1:
         lesser = [index for index in shown if grid.ranks[index] > KEPT]
-        if not lesser:
-            sentences = [index for index in shown if grid.folds[index]]
-            return [index for index in shown if index not in sentences], sentences
-        shown.remove(max(lesser, key=lambda index: (grid.ranks[index], index)))
-    return shown, []
+        if lesser:
+            shown.remove(max(lesser, key=lambda index: (grid.ranks[index], index)))
+        else:
+            below.append(max(shown[1:], key=lambda index: (grid.folds[index], index)))
+            shown.remove(below[-1])
+    return shown, sorted(below)
 
 
 def folded(text: str, width: int) -> list[str]:
@@ -112,6 +114,12 @@ def facts(pairs: Iterable[tuple[str, str]], width: int | None, bold: Callable[[s
         made.append(bold(_padded(name, left)) + GAP + first)
         made += [" " * left + GAP + line for line in more]
     return made
+
+
+def _below(title: str, value: str, width: int, *, sentence: bool) -> list[str]:
+    if not value:
+        return []
+    return [BELOW + line for line in folded(value if sentence or not title else f"{title}: {value}", width)]
 
 
 def _least(grid: Grid, index: int) -> int:

@@ -110,6 +110,14 @@ def facts(view: View, pairs: Iterable[tuple[str, Cell]]) -> list[str]:
     return layout.facts(((view.terminal.shown(name), value) for name, value in told), view.width, view.bold)
 
 
+def sentence(view: View, words: Cell) -> list[str]:
+    """A sentence, folded where the terminal is narrower."""
+    from suanmesh_cli import layout
+
+    told = view.words(words)
+    return [told] if view.width is None else layout.folded(told, view.width)
+
+
 def as_data(item: Message, *, zeros: bool = False) -> dict[str, Any]:
     """Proto3 JSON under the contract's own field names."""
     from google.protobuf.json_format import MessageToDict
@@ -156,7 +164,12 @@ def print_log(piece: bytes, log: terminal.LogText, *, final: bool = False) -> No
 
 def note(text: str) -> None:
     """Tell a person something that is no data, on one line."""
-    click.echo(terminal.safe(text), err=True)
+    warn(terminal.safe(text))
+
+
+def warn(text: str) -> None:
+    """Print lines that have been made safe on standard error."""
+    click.echo(terminal.shown_in(sys.stderr.encoding or "utf-8", text), err=True)
 
 
 def note_more(view: View, shown: int) -> None:

@@ -228,7 +228,7 @@ async def tell(session: Session, refusal: Refusal) -> int:
         from suanmesh_cli.names import close_to
 
         close = await close_to(session, str(refusal.facts["name"]))
-    click.echo(errors.described(refusal, session.lang, close=close), err=True)
+    output.warn(errors.described(refusal, session.lang, close=close))
     return errors.exit_status(refusal)
 
 

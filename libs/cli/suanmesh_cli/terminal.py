@@ -38,10 +38,7 @@ class Terminal:
 
     def shown(self, text: str) -> str:
         """`text` on one line, safe and in characters that there are."""
-        text = safe(text)
-        if self.unicode or text.isascii():
-            return text
-        return text.translate(_STAND_INS).encode(self.encoding, "replace").decode(self.encoding)
+        return shown_in(self.encoding, safe(text))
 
 
 def found(stream: TextIO, environment: dict[str, str]) -> Terminal:
@@ -53,6 +50,13 @@ def found(stream: TextIO, environment: dict[str, str]) -> Terminal:
     width = int(told) if told.isdecimal() and int(told) else os.get_terminal_size(stream.fileno()).columns
     colour = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
     return Terminal(width or 80, encoding, colour)
+
+
+def shown_in(encoding: str, text: str) -> str:
+    """`text` with a stand-in for each character that `encoding` lacks, and for those that are wider in some."""
+    if text.isascii() or is_unicode(encoding):
+        return text
+    return text.translate(_STAND_INS).encode(encoding, "replace").decode(encoding)
 
 
 def is_unicode(encoding: str) -> bool:

@@ -20,7 +20,7 @@ from suanmesh.type.v1.capacity_pb2 import Capacity, Origin
 from suanmesh_cli import output, units, values
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
-from suanmesh_cli.names import Name
+from suanmesh_cli.names import Name, short
 from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
 from suanmesh_cli.values import Cell, Facts
 
@@ -34,7 +34,7 @@ SITE_COLUMNS = (
     Column("NAME", lambda site: site.display_name, rank=1),
 )
 POOL_COLUMNS = (
-    Column("POOL", lambda found: found.pool.name),
+    Column("POOL", lambda found: short(found.pool.name)),
     Column("LIVENESS", lambda found: liveness(found.liveness)),
     Column("PHASE", lambda found: phase(found.pool), rank=2),
     Column("ARCH", lambda found: found.pool.architecture, rank=2),
@@ -44,7 +44,7 @@ POOL_COLUMNS = (
     Column("DEVICES", lambda found: devices(found.pool.host_capacity), rank=1),
     Column("ORIGIN", lambda found: Origin.Name(found.pool.capacity_origin).removeprefix("ORIGIN_"), rank=4),
     Column("PRICES", lambda found: ",".join(units.short(offer.price_book) for offer in found.pool.offers), rank=4),
-    Column("TROUBLE", lambda found: found.state.reason.code, rank=1),
+    Column("TROUBLE", lambda found: found.state.reason.code),
     Column("IDENTIFIER", lambda found: found.pool.identifier, rank=5),
 )
 

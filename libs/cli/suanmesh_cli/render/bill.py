@@ -8,7 +8,7 @@ from suanmesh.accounting.v1.account_pb2 import Account
 from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
 from suanmesh_cli import units, values
 from suanmesh_cli.layout import Column
-from suanmesh_cli.output import View
+from suanmesh_cli.output import View, sentence
 from suanmesh_cli.tables import table
 from suanmesh_cli.values import Cell, Quantity
 
@@ -55,7 +55,7 @@ def bill(view: View, owed: Bill) -> list[str]:
     }
     head = f"{owed.account}  {len(owed.charges)} " + ("charges" if view.lang == "en" else "行")
     footer = [sums.get(column.title, "") for column in columns]
-    return [view.words(head), *table(view, owed.charges, columns, footer=footer)]
+    return [*sentence(view, head), *table(view, owed.charges, columns, footer=footer)]
 
 
 def ledger(view: View, accounts: Sequence[Account]) -> list[str]:

@@ -7,6 +7,7 @@ from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.reason_pb2 import ObstacleCode
 from suanmesh_cli import units, values
 from suanmesh_cli.layout import Column
+from suanmesh_cli.names import short
 from suanmesh_cli.output import View, facts
 from suanmesh_cli.tables import table
 from suanmesh_cli.values import Cell, Facts
@@ -52,7 +53,7 @@ def columns(made: Decision, lang: str) -> tuple[Column, ...]:
 
     return (
         Column("", mark),
-        Column("POOL", lambda each: each.pool.removeprefix("sites/").replace("/pools/", "/")),
+        Column("POOL", lambda each: short(each.pool)),
         Column("COST", lambda each: _money(each.cost_micros, there=each.HasField("cost_micros"))),
         Column("COMPUTE", lambda each: _money(each.compute_micros, there=each.HasField("compute_micros")), rank=3),
         Column("MOVING", lambda each: _money(each.transfer_micros, there=each.HasField("transfer_micros")), rank=3),

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from suanmesh.gateway.v1.trace_pb2 import Span, Trace
 from suanmesh_cli import values
 from suanmesh_cli.layout import Column
-from suanmesh_cli.output import View
+from suanmesh_cli.output import View, sentence
 from suanmesh_cli.tables import table
 
 FOLD_FROM = 3
@@ -52,7 +52,7 @@ def trace(view: View, shown: Trace, *, fold: bool = True) -> list[str]:
     head = f"{shown.name}  {len(shown.spans)} spans, {len(shown.services)} services: {', '.join(shown.services)}"
     notes = [] if len(roots) <= 1 else [f"{len(roots) - 1} spans whose parent has not arrived"]
     made = table(view, rows(roots, fold=fold), COLUMNS, stands_out=lambda row: bool(row.error))
-    return [view.words(head), *made, *notes]
+    return [*sentence(view, head), *made, *notes]
 
 
 def forest(spans: Sequence[Span]) -> list[Branch]:

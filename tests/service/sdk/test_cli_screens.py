@@ -1,0 +1,97 @@
+"""`suan` on terminals, 80x24 and 160x50, English and Chinese, UTF-8 and GBK: what is on the screen, kept as text.
+
+`SUANMESH_REWRITE=1 pytest tests/service/sdk/test_cli_screens.py` writes them anew, to be read like code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from suanmesh_cli.units import money
+from suanmesh_kernel.texts import UNSHOWABLE
+from tests.service.sdk.busy_answers import ACCOUNTS, CANDIDATES, CHARGES, JOBS, POOL, answers
+
+SCREENS = Path(__file__).parent / "screens"
+COMMANDS = [
+    "job list", "job show x", "job explain x", "job tasks x", "pool search", "site list", "bill show --account demo",
+    "account list", "ledger show", "price list", "link list", "dataset list", "dataset show x", "transfer list",
+    "trace show t", "job show",
+]  # fmt: skip
+RUN = """
+import sys
+from suanmesh_cli.main import status_of
+import os
+for line in sys.argv[1:]:
+    print("$ suan", line, flush=True)
+    status_of(line.split(), dict(os.environ))
+"""
+SIZES = [(80, 24), (160, 50)]
+LOOKS = [("en", "utf-8"), ("zh", "utf-8"), ("en", "gbk"), ("zh", "gbk"), ("zh", "ascii")]
+
+
+def on_a_terminal(columns: int, rows: int, environment: dict[str, str]) -> bytes:
+    """What a process writes to a terminal of that size, standard error with it."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, *COMMANDS], stdin=slave, stdout=slave, stderr=slave, env=environment
+    )
+    os.close(slave)
+    written = b""
+    try:
+        while piece := os.read(master, 65536):
+            written += piece
+    except OSError:  # how Linux says that nobody has the other end any more
+        pass
+    os.close(master)
+    assert process.wait() == 0
+    return written
+
+
+@pytest.mark.parametrize(("columns", "rows"), SIZES)
+@pytest.mark.parametrize(("lang", "encoding"), LOOKS)
+async def test_a_screen_shows_every_name_state_and_amount_whole(
+    serve: Any, tls: Any, columns: int, rows: int, lang: str, encoding: str
+) -> None:
+    """At 80 columns bills had lost their amounts and lists their states; on GBK there was a traceback."""
+    oracle = await serve()
+    oracle.answers |= answers()
+    told = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
+    told |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
+    told |= {"SUANMESH_LANG": lang, "PYTHONIOENCODING": encoding, "TZ": "Asia/Shanghai", "NO_COLOR": "1"}
+    told |= {"PATH": "/usr/bin:/bin", "TERM": "xterm", "GRPC_VERBOSITY": "NONE"}
+    raw = await asyncio.to_thread(on_a_terminal, columns, rows, told)
+    shown = raw.replace(b"\r\n", b"\n").decode("utf-8" if encoding == "ascii" else encoding)
+
+    assert "Traceback" not in shown
+    assert not UNSHOWABLE.search(shown.replace("\n", ""))
+    assert encoding != "ascii" or shown.isascii()
+    for name in (JOBS[0].name, JOBS[1].name, POOL, ACCOUNTS[1].name, "guiyang-northern-hub/cpu-general-purpose"):
+        assert name in shown
+    for state in ("PENDING", "DELIVERING", "FAILED", "CPU: ", "NO_PLACE", "EXIT_STATUS", "HEARTBEAT_LATE"):
+        assert state in shown
+    amounts = [
+        CANDIDATES[1].cost_micros,
+        *(each.amount_micros for each in CHARGES),
+        ACCOUNTS[1].balance_micros,
+        123_456_789_017,
+    ]
+    assert all(money(amount) in shown for amount in amounts)
+    long = [line for line in shown.splitlines() if cell_len(line) > columns]
+    assert long == []
+    golden = SCREENS / f"{columns}x{rows}-{lang}-{encoding}.txt"
+    if os.environ.get("SUANMESH_REWRITE"):
+        golden.write_text(shown)
+    assert shown == golden.read_text()
