@@ -182,6 +182,19 @@ def _run(program: bytes, architecture: int, number: int, arguments: tuple[int, .
         at += if_true if holds else if_false
 
 
+def test_a_shim_goes_on_with_its_user_where_nobody_else_has_it(tmp_path: Path) -> None:
+    """A site that runs for years would else keep a file for each of its users, and make one at almost every start."""
+    first = 2**31 - 5  # nobody's
+    user, lease = lease_user(tmp_path, first, 4, alone=True)
+    os.close(lease)
+    again, lease = lease_user(tmp_path, first, 4, alone=True, before=user)
+    other, others_lease = lease_user(tmp_path, first, 4, alone=True, before=user)
+    for each in (lease, others_lease):
+        os.close(each)
+    assert again == user
+    assert other != user
+
+
 def test_a_user_whose_shim_was_killed_is_another_tasks_once_nothing_of_it_runs(tmp_path: Path) -> None:
     """Who sees no process of the host but its own cannot know that the user's earlier task has ended."""
     user = 2**31 - 5  # nobody's
