@@ -15,7 +15,6 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from fractions import Fraction
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -29,8 +28,8 @@ from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import signed_pb2
-from suanmesh_cli import config
-from suanmesh_sdk import Mesh, Tls, connect
+from suanmesh_client import contexts
+from suanmesh_sdk import Mesh
 
 PAGE = 1000
 CLOCKS_S = 300
@@ -41,9 +40,7 @@ Prices = dict[str, tuple[str, dict[int, Fraction]]]
 
 async def main() -> int:
     """Check the mesh of the current context."""
-    context = config.chosen(config.load(config.files(os.environ, Path.cwd())), os.environ)
-    tls = Tls(context.ca, context.cert or None, context.key or None)
-    async with connect(context.gateway, tls=tls, node=context.node) as mesh:
+    async with contexts.current(os.environ).mesh() as mesh:
         books = Books()
         await books.read(mesh)
     problems = list(books.problems())

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from scenario import story
-from scenario.node import SECOND
 from scenario.story import plan, read
+from suanmesh_fake.node import SECOND
 
 TESTS = Path(__file__).resolve().parents[1]
 FEW = [("crash-at-a-write", 1), ("crashes", 1), ("bad-network", 1)]

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from scenario.keyspace import ProcessKeys
 from scenario.virtual_time import LoopClock, run
 from suanmesh_chassis.ca import NodeCa
+from suanmesh_fake.keyspace import ProcessKeys
 from suanmesh_kernel.clock import seeded_rng
 from suanmesh_registry.assembly import assemble
 from suanmesh_registry.settings import RegistrySettings

@@ -62,7 +62,7 @@ def _with_current(document: TOMLDocument, name: str) -> TOMLDocument:
 
 
 def _read(path: Path) -> TOMLDocument:
-    """What stands there, which `config.load` has found to be TOML."""
+    """What stands there, which `contexts.load` has found to be TOML."""
     import tomlkit
 
     return tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()

@@ -7,15 +7,15 @@ import functools
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from suanmesh_cli import config, errors, output, terminal
+from suanmesh_cli import errors, output, terminal
 from suanmesh_cli.names import ContextName
 from suanmesh_cli.texts import refusal as refused
 from suanmesh_cli.usage import Duration, Misuse, language
+from suanmesh_client import contexts
 from suanmesh_kernel.names import ABROAD
 from suanmesh_kernel.refusals import DeadlineExceeded, Refusal
 from suanmesh_kernel.texts import Text
@@ -57,19 +57,13 @@ class Session:
         return CALL_S if self.bound_s is None else self.bound_s
 
     @property
-    def context(self) -> config.Context:
+    def context(self) -> contexts.Context:
         """The context to use. Raises FailedPrecondition where there is none."""
-        return config.chosen(
-            config.load(config.files(self.environment, Path.cwd())), self.environment, self.context_name
-        )
+        return contexts.current(self.environment, self.context_name)
 
     def mesh(self) -> Mesh:
         """The mesh the context names."""
-        from suanmesh_sdk import Tls, connect
-
-        context = self.context
-        tls = Tls(context.ca, context.cert or None, context.key or None)
-        return connect(context.gateway, tls=tls, node=context.node)
+        return self.context.mesh()
 
 
 def command(run: Run) -> Wrapped:

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
-from suanmesh_cli import config, output
+from suanmesh_cli import output
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import ContextName
 from suanmesh_cli.session import Session, command
 from suanmesh_cli.tables import table
 from suanmesh_cli.usage import Misuse
+from suanmesh_client import contexts
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.texts import Text
 
@@ -48,7 +49,7 @@ async def show_context(session: Session) -> None:
     """Show the context in use, where each value comes from, and which others there are."""
     used = session.context
     origins = dict(used.origins)
-    values = {field: getattr(used, field) for field in config.FIELDS if getattr(used, field)}
+    values = {field: getattr(used, field) for field in contexts.FIELDS if getattr(used, field)}
     known = _known(session)
     if session.view.for_people:
         rows = [(field, f"{value}  ({origins.get(field, '')})") for field, value in values.items()]
@@ -69,7 +70,7 @@ async def list_contexts(session: Session) -> None:
         rows = [(each, "*" if each.name == used else "") for each in known.contexts.values()]
         output.print_lines(table(session.view, rows, COLUMNS))
     else:
-        fields = ("name", *config.FIELDS)
+        fields = ("name", *contexts.FIELDS)
         data = [{field: getattr(each, field) for field in fields} for each in known.contexts.values()]
         output.show_data(session.view, {"contexts": data, "current": used}, names=list(known.contexts), each=data)
 
@@ -83,8 +84,8 @@ async def use_context(session: Session, name: str) -> None:
 
     known = _known(session)
     if name not in known.contexts:
-        raise config.missing(name, known)
-    path = config.current_file(known.files, session.environment)
+        raise contexts.missing(name, known)
+    path = contexts.current_file(known.files, session.environment)
     configfile.use(path, name)
     output.note(Text(f"{path}: current = {name}", f"{path}：当前上下文为 {name}").of(session.lang))
 
@@ -106,7 +107,7 @@ async def add_context(session: Session, name: str, account: str, **given: str | 
     if bool(given["cert"]) != bool(given["key"]):
         raise Misuse(Text("--cert and --key go together.", "--cert 与 --key 须同时给出。"))
     values = {field: value for field, value in (*given.items(), ("account", account)) if value}
-    path = config.user_file(session.environment)
+    path = contexts.user_file(session.environment)
     configfile.add(path, name, values)
     output.note(Text(f"{path}: added {name}", f"{path}：已添加 {name}").of(session.lang))
 
@@ -119,9 +120,9 @@ async def remove_context(session: Session, name: str) -> None:
     from suanmesh_cli import configfile
 
     known = _known(session)
-    path = next((path for path in known.files if name in config.load([path]).contexts), None)
+    path = next((path for path in known.files if name in contexts.load([path]).contexts), None)
     if path is None:
-        raise config.missing(name, known)
+        raise contexts.missing(name, known)
     configfile.remove(path, name)
     output.note(Text(f"{path}: removed {name}", f"{path}：已删除 {name}").of(session.lang))
 
@@ -143,5 +144,5 @@ def completion(shell: str) -> None:
     click.echo(made(root, {}, "suan", "_SUAN_COMPLETE").source())
 
 
-def _known(session: Session) -> config.Config:
-    return config.load(config.files(session.environment, Path.cwd()))
+def _known(session: Session) -> contexts.Config:
+    return contexts.load(contexts.files(session.environment, Path.cwd()))

@@ -151,6 +151,8 @@ class MemoryEngine:
     permitted_until: Callable[[], float] = lambda: float("inf")
     """Until when the site may run tasks, of the monotonic clock; tasks end then with failure `FENCED`."""
     start_fault: str = ""
+    acts: Callable[[TaskSpec], Script] = script_of
+    """What a task does; raises ValueError where its command says nothing that can be done."""
     _tasks: dict[TaskKey, _Task] = field(default_factory=dict)
     _events: Events = field(default_factory=Events)
     _emptied: set[str] = field(default_factory=set)
@@ -168,7 +170,7 @@ class MemoryEngine:
         if spec.key in self._tasks:
             return None
         try:
-            script = script_of(spec)
+            script = self.acts(spec)
         except ValueError as fault:
             return TaskNotStarted(str(fault), by_job=True)
         if script.refuse:

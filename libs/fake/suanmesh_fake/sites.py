@@ -1,16 +1,18 @@
-"""A site of a simulated node: the real agent over an engine in memory."""
+"""A site of a node within one process: the real agent over an engine in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
-from scenario.engines import NotingEngine
-from scenario.processes import NODE, Host, Supervised, authority
 from suanmesh_agent import enrolment
 from suanmesh_agent import site as agent
+from suanmesh_agent.engines.memory import MemoryEngine
 from suanmesh_agent.inventory import Inventory
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_chassis.ca import agent_server_name
@@ -19,6 +21,7 @@ from suanmesh_chassis.memory_network import MemoryNetwork
 from suanmesh_chassis.network import TlsFiles
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.signing import load_signer
+from suanmesh_fake.processes import NODE, Host, Supervised, authority
 from suanmesh_kernel.clock import Clock, Rng, seeded_rng
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_local import world
@@ -34,12 +37,13 @@ class SiteProcess:
 
     def __init__(
         self, place: world.Place, number: int, cores: int, folder: Path, network: MemoryNetwork, clock: Clock, rng: Rng,
-        *, lies: bool = False,
+        *, begin: datetime, engine: Callable[[str, Clock, Callable[[], float]], MemoryEngine],
     ) -> None:  # fmt: skip
+        """`engine` makes its engine of its site, its clock, and until when it may run tasks."""
         identity, names = agent_id(NODE, place.site), (agent_server_name(NODE, place.site),)
-        self.host = Host(place.site, identity, names, folder, network)
+        self.host = Host(begin, place.site, identity, names, folder, network)
         self.supervised = Supervised(place.site)
-        self.engine = NotingEngine(place.site, clock, self._permitted_until, lies=lies)
+        self.engine = engine(place.site, clock, self._permitted_until)
         self._place = place
         self._folder = folder
         self._capacity = Capacity(cores * 1000, cores * GIBIBYTE, cores * GIBIBYTE)
@@ -59,7 +63,7 @@ class SiteProcess:
 
     async def join(self, mesh: Mesh, token: str) -> None:
         """Spend a join token."""
-        settings = AgentSettings(**{**_fields(self.settings), "join_token": token})
+        settings = replace(self.settings, join_token=token)
         await enrolment.spend_token(mesh, settings, self._identity)
 
     def start(self) -> None:
@@ -114,7 +118,7 @@ class SiteProcess:
     def _process(self, rng: Rng) -> Process:
         made = self.host.process("agent", self._clock, rng)
         read = {name: (self._identity / name).read_bytes() for name in ("cert.pem", "key.pem")}
-        tls = TlsFiles(read["cert.pem"], read["key.pem"], authority().pem)
+        tls = TlsFiles(read["cert.pem"], read["key.pem"], authority(self.host.begin).pem)
         signer = load_signer(self._identity / "signing.key", self.host.identity)
         return Process(
             area=made.area,
@@ -146,7 +150,3 @@ class SiteProcess:
     def _permitted_until(self) -> float:
         """What the file says that the agent keeps for the shims of its tasks."""
         return int((self._folder / agent.PERMISSION).read_text().rpartition(" ")[2]) / 1e9
-
-
-def _fields(settings: AgentSettings) -> dict[str, object]:
-    return {name: getattr(settings, name) for name in AgentSettings.__dataclass_fields__}

@@ -1,10 +1,11 @@
-"""The processes of a node that is simulated: each is a task with its own keys, its own network, its own folder."""
+"""The processes of a node within one: each is a task with its own keys, its own network, its own folder."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -13,8 +14,6 @@ from typing import Any
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from scenario.keyspace import ProcessKeys
-from scenario.virtual_time import BEGIN, LoopClock
 from suanmesh_chassis.ca import Issued, NodeCa
 from suanmesh_chassis.lifecycle import Lifecycle
 from suanmesh_chassis.memory_network import MemoryNetwork
@@ -22,11 +21,12 @@ from suanmesh_chassis.network import TlsFiles
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer
+from suanmesh_fake.keyspace import ProcessKeys
 from suanmesh_kernel.clock import Clock, HandClock, Rng, seeded_rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_telemetry.rpc import CallSpans
 
-NODE = "sim"
+NODE = "node"
 END_S_MAX = 30.0
 """How long a process may take to end that was told to, or killed."""
 SEED_BYTES = 16
@@ -34,16 +34,16 @@ SEED_BYTES = 16
 Live = Callable[[asyncio.Event], Awaitable[None]]
 
 
-@lru_cache(maxsize=1)
-def authority() -> NodeCa:
-    """The authority of every simulated node: its keys decide nothing, and making them takes time."""
-    return NodeCa.create(NODE, HandClock(BEGIN))
+@lru_cache(maxsize=4)
+def authority(begin: datetime) -> NodeCa:
+    """The authority of every node that begins then: its keys decide nothing, and making them takes time."""
+    return NodeCa.create(NODE, HandClock(begin))
 
 
 @lru_cache(maxsize=256)
-def issued(identity: str, names: tuple[str, ...] = ()) -> Issued:
+def issued(begin: datetime, identity: str, names: tuple[str, ...] = ()) -> Issued:
     """Keys and certificate of an identity."""
-    return authority().issue(identity, names)
+    return authority(begin).issue(identity, names)
 
 
 class Supervised:
@@ -66,7 +66,8 @@ class Supervised:
         self._stop, self._killed = asyncio.Event(), False
         context = Context()
         context.run(structlog.contextvars.bind_contextvars, process=self.name)
-        self._task = asyncio.get_running_loop().create_task(self._guarded(live), name=self.name, context=context)
+        self._task = asyncio.get_running_loop().create_task(_lived(live, self._stop), name=self.name, context=context)
+        self._task.add_done_callback(self._note)
 
     async def stop(self) -> None:
         """Tell it to stop, and wait for its end."""
@@ -91,18 +92,24 @@ class Supervised:
                 raise TimeoutError(f"{self.name} does not end")
             self._task = None
 
-    async def _guarded(self, live: Live) -> None:
-        try:
-            await live(self._stop)
-        except Exception as fault:  # noqa: BLE001 - whatever ends a process by itself is a finding
-            if not self._killed:  # else it is what was left of it that failed
-                self.faults.append(fault)
+    def _note(self, task: asyncio.Task[None]) -> None:
+        """Whatever ends a process by itself is a finding; after a kill it is what was left of it that failed."""
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None and not self._killed:
+            self.faults.append(fault)
+
+
+async def _lived(live: Live, stop: asyncio.Event) -> None:
+    await live(stop)
 
 
 class Host:
     """What a process has of the world: certificates, chance, network, folder. Each start is a new process."""
 
-    def __init__(self, name: str, identity: str, names: tuple[str, ...], folder: Path, network: MemoryNetwork) -> None:
+    def __init__(
+        self, begin: datetime, name: str, identity: str, names: tuple[str, ...], folder: Path, network: MemoryNetwork
+    ) -> None:
+        self.begin = begin
         self.name = name
         self.identity = identity
         self.names = names
@@ -111,7 +118,7 @@ class Host:
 
     def process(self, area: str, clock: Clock, rng: Rng, **common: Any) -> Process:
         """A process that begins now."""
-        shown = issued(self.identity, self.names)
+        shown = issued(self.begin, self.identity, self.names)
         return Process(
             area=area,
             identity=self.identity,
@@ -131,7 +138,7 @@ class ServiceProcess:
     """One instance of a service."""
 
     def __init__(
-        self, area: str, host: Host, listen: str, build: Any, settings: Any, clock: LoopClock, rng: Rng,
+        self, area: str, host: Host, listen: str, build: Any, settings: Any, clock: Clock, rng: Rng,
         keys: Callable[[], ProcessKeys],
     ) -> None:  # fmt: skip
         self.area = area

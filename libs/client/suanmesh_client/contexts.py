@@ -6,10 +6,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from suanmesh_cli.texts import refusal
+from suanmesh_client.texts import refusal
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
 from suanmesh_kernel.texts import Text
+
+if TYPE_CHECKING:
+    from suanmesh_sdk import Mesh
 
 FIELDS = ("gateway", "node", "ca", "cert", "key", "account", "queue")
 PATHS = ("ca", "cert", "key")
@@ -33,6 +37,12 @@ class Context:
     """Queue that a job waits in when it names none; may stay empty."""
     origins: tuple[tuple[str, str], ...] = ()
     """Where each value came from."""
+
+    def mesh(self) -> Mesh:
+        """The mesh it names; nothing is sent before the first call."""
+        from suanmesh_sdk import Tls, connect
+
+        return connect(self.gateway, tls=Tls(self.ca, self.cert or None, self.key or None), node=self.node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,11 @@ def user_file(environment: Mapping[str, str]) -> Path:
         return Path(environment["SUANMESH_CONFIG"])
     home = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "/")) / ".config")
     return home / "suanmesh" / "config.toml"
+
+
+def current(environment: Mapping[str, str], name: str = "", here: Path | None = None) -> Context:
+    """The context that `suan` would use in the folder `here`, or in the current one. Raises as `load` and `chosen`."""
+    return chosen(load(files(environment, here or Path.cwd())), environment, name)
 
 
 def chosen(config: Config, environment: Mapping[str, str], name: str = "") -> Context:

@@ -31,8 +31,13 @@ class ProcessKeys:
     """`Keyspace` of one process. From `die` on nothing that the process still does has any effect."""
 
     def __init__(
-        self, keys: MemoryKeyspace, delay_s: Callable[[], float], fault: Fault, cut: Callable[[], bool]
+        self,
+        keys: MemoryKeyspace,
+        delay_s: Callable[[], float] = lambda: 0.0,
+        fault: Fault = lambda: "",
+        cut: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`delay_s` is how long a call takes, `cut` whether none gets through at all."""
         self._keys = keys
         self._delay_s = delay_s
         self._fault = fault

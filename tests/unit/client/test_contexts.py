@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from suanmesh_cli import config
 from suanmesh_cli.usage import language
+from suanmesh_client import contexts
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
 
 USER = """\
@@ -36,8 +36,8 @@ def test_the_nearest_file_counts_and_paths_are_relative_to_it(tmp_path: Path) ->
     home = written(tmp_path / "home" / ".config" / "suanmesh" / "config.toml", USER.replace("7000", "9999"))
     here = written(tmp_path / "work" / "build" / "dev" / "config.toml", USER)
     environment = {"HOME": str(tmp_path / "home")}
-    assert config.files(environment, tmp_path / "work") == [here, home]
-    context = config.chosen(config.load([here, home]), environment)
+    assert contexts.files(environment, tmp_path / "work") == [here, home]
+    context = contexts.chosen(contexts.load([here, home]), environment)
     assert (context.name, context.gateway) == ("user", "127.0.0.1:7000")
     assert context.ca == str(here.parent / "tls/ca.pem")
     assert context.key == "/abs/user.key"
@@ -45,15 +45,15 @@ def test_the_nearest_file_counts_and_paths_are_relative_to_it(tmp_path: Path) ->
 
 def test_one_file_can_be_named(tmp_path: Path) -> None:
     """A script must not depend on where it runs."""
-    assert config.files({"SUANMESH_CONFIG": "/x.toml", "HOME": "/"}, tmp_path) == [Path("/x.toml")]
+    assert contexts.files({"SUANMESH_CONFIG": "/x.toml", "HOME": "/"}, tmp_path) == [Path("/x.toml")]
 
 
 def test_flag_over_environment_over_file(tmp_path: Path) -> None:
     """Whoever says it last and nearest is obeyed, and can see who it was."""
-    loaded = config.load([written(tmp_path / "c.toml", USER)])
+    loaded = contexts.load([written(tmp_path / "c.toml", USER)])
     environment = {"SUANMESH_CONTEXT": "operator", "SUANMESH_GATEWAY": "10.0.0.1:1"}
-    assert config.chosen(loaded, environment).name == "operator"
-    chosen = config.chosen(loaded, environment, "user")
+    assert contexts.chosen(loaded, environment).name == "operator"
+    chosen = contexts.chosen(loaded, environment, "user")
     assert (chosen.name, chosen.gateway) == ("user", "10.0.0.1:1")
     assert dict(chosen.origins)["gateway"] == "SUANMESH_GATEWAY"
     assert dict(chosen.origins)["node"].endswith("c.toml")
@@ -62,16 +62,16 @@ def test_flag_over_environment_over_file(tmp_path: Path) -> None:
 def test_without_any_mesh_the_way_to_one_is_told() -> None:
     """The first command of a newcomer usually comes before the first mesh."""
     with pytest.raises(FailedPrecondition, match="suan dev"):
-        config.chosen(config.load([]), {})
+        contexts.chosen(contexts.load([]), {})
     with pytest.raises(FailedPrecondition, match="no context 'x'"):
-        config.chosen(config.load([]), {}, "x")
+        contexts.chosen(contexts.load([]), {}, "x")
 
 
 @pytest.mark.parametrize("text", ["[contexts", "contexts = 1", "[contexts]\na = 1", "[contexts.a]\ngatway = 'x'"])
 def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     """A typo in a configuration must not read as an unreachable server."""
     with pytest.raises(InvalidArgument, match=r"c\.toml"):
-        config.load([written(tmp_path / "c.toml", text)])
+        contexts.load([written(tmp_path / "c.toml", text)])
 
 
 @pytest.mark.parametrize(

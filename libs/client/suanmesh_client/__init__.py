@@ -1,0 +1,37 @@
+"""The mesh as a program uses it: describe a job, submit it, wait for it, fetch what it made, read the bill.
+
+    async with connect() as mesh:                       # the context that `suan` uses
+        job = await mesh.jobs.submit(Job(command=["python3", "-c", "print(42)"]))
+        await job.wait()
+
+`suanmesh_client.sync` has the same without `async`. `suanmesh_sdk` has every method of every contract.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from suanmesh_client.client import Client, connect
+    from suanmesh_client.descriptions import Input, Job, Output, sweep
+    from suanmesh_client.jobs import JobHandle
+
+__all__ = ["Client", "Input", "Job", "JobHandle", "Output", "connect", "sweep"]
+
+_WHERE = {
+    "Client": "client",
+    "connect": "client",
+    "Input": "descriptions",
+    "Job": "descriptions",
+    "Output": "descriptions",
+    "sweep": "descriptions",
+    "JobHandle": "jobs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when asked for: the command line reads its contexts without loading gRPC."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

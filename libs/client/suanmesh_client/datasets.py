@@ -1,0 +1,38 @@
+"""Datasets: named data that lies at sites."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from suanmesh.transport.v1 import dataset_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as pb
+from suanmesh_client.paging import pages
+
+if TYPE_CHECKING:
+    from suanmesh_client.client import Client
+
+
+class Datasets:
+    """Your datasets."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def show(self, name: str) -> dataset_pb2.Dataset:
+        """The dataset `name`, with or without `datasets/` before it."""
+        return await self._client.stubs.transport.GetDataset(pb.GetDatasetRequest(name=_full(name)))
+
+    async def list(self) -> AsyncIterator[dataset_pb2.Dataset]:
+        """Your datasets, by name."""
+        async for found in pages(self._client.stubs.transport.ListDatasets, pb.ListDatasetsRequest(), "datasets"):
+            yield found
+
+    async def read(self, name: str, path: str) -> AsyncIterator[bytes]:
+        """One file of a dataset, in pieces."""
+        async for piece in self._client.stubs.transport.ReadFile(pb.ReadFileRequest(dataset=_full(name), path=path)):
+            yield piece.content
+
+
+def _full(name: str) -> str:
+    return name if "/" in name else f"datasets/{name}"

@@ -1,0 +1,164 @@
+"""What is to be run, as a program says it; the contract is `suanmesh.scheduler.v1.Job`, which the mesh checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import product
+from pathlib import Path
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from suanmesh.scheduler.v1 import job_pb2
+from suanmesh_client.texts import refusal
+from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_kernel.texts import Text
+
+MIB = 1 << 20
+GIB = 1 << 30
+MICROS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A dataset that tasks find in their folder `mount`."""
+
+    dataset: str
+    mount: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What tasks leave in their folder `mount`: it becomes the dataset `{job}-{output_id}`."""
+
+    output_id: str
+    mount: str = ""
+    """As `output_id` where it is not said."""
+    deliver_to: str = ""
+    """`sites/{site}` it is to be brought to; it stays where it was made otherwise."""
+    max_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job: one command, run `tasks` times over, each with its parameters."""
+
+    command: Sequence[str]
+    runtime: str = "python3"
+    architecture: str = ""
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    """Small files the tasks find in their working folder: content, or where it is read; together 5 KiB."""
+    cores: float | Decimal = 1
+    """Of each task."""
+    memory_bytes: int = GIB
+    scratch_bytes: int = 0
+    tasks: int = 0
+    """As many as `parameters` have values where it is 0, else one."""
+    parameters: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    """By name the values of all tasks, as `sweep` makes them; tasks read `SUANMESH_PARAM_{NAME}`, in capitals."""
+    keep_going: bool = False
+    """Whether the other tasks go on where one fails."""
+    attempts: int = 1
+    max_duration: timedelta = timedelta(hours=1)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    inputs: Sequence[Input] = ()
+    outputs: Sequence[Output] = ()
+    account: str = ""
+    """Who pays; the context's account where it is not said."""
+    budget: Decimal | None = None
+    """The most it may cost, in the account's currency."""
+    deadline: datetime | None = None
+    """With a time zone; the job fails when it has not ended by then."""
+    allow_sites: Sequence[str] = ()
+    deny_sites: Sequence[str] = ()
+    residency: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    display_name: str = ""
+    priority: int = 0
+    queue: str = ""
+
+
+def sweep(**values: Sequence[object]) -> dict[str, list[object]]:
+    """Parameters of a job that tries every combination; the last one changes fastest.
+
+    `sweep(lr=[0.1, 0.01], seed=range(3))` are six tasks.
+    """
+    rows = list(product(*values.values()))
+    return {name: [row[index] for row in rows] for index, name in enumerate(values)}
+
+
+def to_message(job: Job, *, account: str = "") -> job_pb2.Job:
+    """The contract's job. `account` pays where the job names none.
+
+    Raises InvalidArgument (`FIELD_INVALID`) for what no message can carry; OSError where a file cannot be read.
+    """
+    message = job_pb2.Job(
+        account=job.account or account,
+        display_name=job.display_name,
+        max_duration_s=_whole("max_duration", Decimal(str(job.max_duration.total_seconds()))),
+        max_attempts=job.attempts,
+        labels=job.labels,
+        environment=job.environment,
+        priority=job.priority,
+        queue=job.queue,
+    )
+    message.ask.cpu_milli = _whole("cores", Decimal(str(job.cores)) * 1000)
+    message.ask.memory_bytes, message.ask.scratch_bytes = job.memory_bytes, job.scratch_bytes
+    variant = message.package.variants.add(
+        runtime=job.runtime, architecture=job.architecture, command=list(job.command)
+    )
+    for path, content in job.files.items():
+        executable = isinstance(content, Path) and bool(content.stat().st_mode & 0o100)
+        read = content.read_bytes() if isinstance(content, Path) else content
+        variant.artefacts.add(path=path, content=read, executable=executable)
+    _tasks(message.task, job)
+    for each in job.inputs:
+        message.inputs.add(dataset=each.dataset, mount=each.mount)
+    for out in job.outputs:
+        message.outputs.add(
+            output_id=out.output_id,
+            mount=out.mount or out.output_id,
+            deliver_to=out.deliver_to,
+            max_bytes=out.max_bytes,
+        )
+    _constrain(message.constraints, job)
+    return message
+
+
+def _tasks(task: job_pb2.TaskSpec, job: Job) -> None:
+    counts = {len(values) for values in job.parameters.values()}
+    if len(counts | ({job.tasks} if job.tasks else set())) > 1:
+        said = Text(
+            "every parameter needs one value for each task",
+            "每个参数都须为每个任务给出一个值",
+        )
+        raise refusal(InvalidArgument, "FIELD_INVALID", said, field="parameters")
+    task.count = job.tasks or next(iter(counts), 1)
+    task.on_failure = job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING if job.keep_going else job_pb2.TaskSpec.ON_FAILURE_STOP_ALL
+    for name, values in job.parameters.items():
+        task.parameters.add(name=name.upper(), values=[str(value) for value in values])
+
+
+def _constrain(constraints: job_pb2.Constraints, job: Job) -> None:
+    constraints.allow_sites.extend(job.allow_sites)
+    constraints.deny_sites.extend(job.deny_sites)
+    constraints.residency.extend(job.residency)
+    if job.budget is not None:
+        constraints.budget_micros = _whole("budget", job.budget * MICROS)
+    if job.deadline is not None:
+        if job.deadline.tzinfo is None:
+            said = Text("a deadline needs a time zone", "截止时间须带时区")
+            raise refusal(InvalidArgument, "FIELD_INVALID", said, field="deadline")
+        stamp = Timestamp()
+        stamp.FromDatetime(job.deadline)
+        constraints.deadline.CopyFrom(stamp)
+
+
+def _whole(name: str, value: Decimal) -> int:
+    """What the contract counts in whole units must be some."""
+    if value != int(value):
+        said = Text(f"{name}: finer than the mesh counts", f"{name}：比算网的计量单位更细")
+        raise refusal(InvalidArgument, "FIELD_INVALID", said, field=name)
+    return int(value)

@@ -1,0 +1,224 @@
+"""Jobs: submitted many at a time, followed until they have ended, their logs, results and bills."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from suanmesh.accounting.v1 import usage_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+from suanmesh_client.descriptions import Job, to_message
+from suanmesh_client.paging import pages
+from suanmesh_client.texts import refusal
+from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, Refusal, Unavailable
+from suanmesh_kernel.texts import Text
+from suanmesh_sdk.state_reasons import words
+from suanmesh_sdk.status import refusal_of
+
+if TYPE_CHECKING:
+    from suanmesh_client.client import Client
+
+ENDED = frozenset((job_pb2.Job.STATE_DONE, job_pb2.Job.STATE_FAILED, job_pb2.Job.STATE_CANCELLED))
+ITEMS_MAX = 100
+"""Jobs in one call of SubmitJobs."""
+REOPEN_S = 0.5
+"""Pause before a stream that broke is opened again."""
+
+
+class JobHandle:
+    """A job of the mesh: as it was last seen, and what can be done with it."""
+
+    def __init__(self, client: Client, message: job_pb2.Job) -> None:
+        self._client = client
+        self.message = message
+        """The contract's job as it was last seen; `refresh`, `wait` and `changes` bring it up to date."""
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self.state}>"
+
+    @property
+    def name(self) -> str:
+        """`jobs/{id}`."""
+        return self.message.name
+
+    @property
+    def state(self) -> str:
+        """`PENDING`, `PLACED`, `STAGING`, `RUNNING`, `DELIVERING`, `DONE`, `FAILED` or `CANCELLED`."""
+        return job_pb2.Job.State.Name(self.message.state).removeprefix("STATE_")
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will change no more."""
+        return self.message.state in ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it has ended well."""
+        return self.message.state == job_pb2.Job.STATE_DONE
+
+    def reason(self, lang: str = "en") -> str:
+        """Why it is in its state, in English or Chinese (`zh`); empty where there is nothing to say."""
+        return words(self.message.state_reason, lang)
+
+    async def refresh(self) -> None:
+        """See it as it is now."""
+        self.message = await self._client.stubs.scheduler.GetJob(pb.GetJobRequest(name=self.name))
+
+    async def changes(self) -> AsyncIterator[job_pb2.Job]:
+        """It as it is now, then anew whenever its state or the reason of it has changed, until it has ended.
+
+        A service that is away for a while is waited for.
+        """
+        last: tuple[int, bytes] | None = None
+        while True:
+            try:
+                async for job in self._client.stubs.scheduler.WatchJob(pb.WatchJobRequest(name=self.name)):
+                    stands = (job.state, job.state_reason.SerializeToString(deterministic=True))
+                    if stands != last:
+                        last, self.message = stands, job
+                        yield job
+                    if job.state in ENDED:
+                        return
+            except (Unavailable, DeadlineExceeded):
+                pass  # its job goes on meanwhile
+            await asyncio.sleep(REOPEN_S)
+
+    async def wait(
+        self,
+        timeout_s: float | None = None,
+        *,
+        check: bool = False,
+        on_change: Callable[[job_pb2.Job], None] | None = None,
+    ) -> JobHandle:
+        """Itself, once it has ended; `on_change` sees each state on the way.
+
+        Raises DeadlineExceeded (`STILL_RUNNING`) after `timeout_s`: the job goes on. With `check` raises
+        FailedPrecondition (`JOB_NOT_DONE`) where it has not ended well.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                async for job in self.changes():
+                    if on_change is not None:
+                        on_change(job)
+        except TimeoutError:
+            said = Text(
+                f"{self.name} has not ended after {timeout_s:g} s", f"{self.name} 在 {timeout_s:g} 秒后仍未结束"
+            )
+            raise refusal(DeadlineExceeded, "STILL_RUNNING", said, name=self.name) from None
+        if check and not self.succeeded:
+            said = Text(
+                f"{self.name} is {self.state}: {self.reason()}", f"{self.name} 为 {self.state}：{self.reason('zh')}"
+            )
+            raise refusal(FailedPrecondition, "JOB_NOT_DONE", said, name=self.name, state=self.state)
+        return self
+
+    async def cancel(self) -> None:
+        """Ask to end it; it has ended once `wait` says so."""
+        self.message = await self._client.stubs.scheduler.CancelJob(pb.CancelJobRequest(name=self.name))
+
+    async def logs(self, task: int = 0, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """What a task wrote, in pieces: from its site while it is there, else from where the log was delivered."""
+        sent = False
+        try:
+            request = pb.ReadJobLogsRequest(name=self.name, follow=follow, task=task)
+            async for piece in self._client.stubs.scheduler.ReadJobLogs(request):
+                sent = True
+                yield piece.content
+        except Refusal:
+            await self.refresh()
+            delivered = self.message.output_datasets[len(self.message.outputs) :]  # the log follows the outputs
+            if sent or not delivered:
+                raise
+            async for content in self._client.data.read(delivered[0], f"task-{task}.log"):
+                yield content
+
+    async def log(self, task: int = 0) -> str:
+        """All that a task wrote up to now."""
+        return b"".join([piece async for piece in self.logs(task)]).decode(errors="replace")
+
+    async def tasks(self) -> list[placement_pb2.TaskResult]:
+        """What became of each task in the newest attempt; empty before a site has taken it."""
+        await self.refresh()
+        if not self.message.placement:
+            return []
+        request = pb.GetPlacementRequest(name=self.message.placement)
+        return list((await self._client.stubs.scheduler.GetPlacement(request)).tasks)
+
+    async def decision(self) -> decision_pb2.Decision:
+        """Why it went where it went, or why it waits."""
+        request = pb.GetDecisionRequest(name=f"{self.name}/decisions/-")
+        return await self._client.stubs.scheduler.GetDecision(request)
+
+    def results(self) -> dict[str, str]:
+        """The datasets it has delivered, by the ids of its outputs."""
+        return {
+            out.output_id: name for out, name in zip(self.message.outputs, self.message.output_datasets, strict=False)
+        }
+
+    async def charges(self) -> list[usage_pb2.Charge]:
+        """What it has cost, charge by charge."""
+        return [charge async for charge in self._client.money.charges(self.message.account, job=self.name)]
+
+
+class Jobs:
+    """Your jobs."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def submit(self, job: Job | job_pb2.Job, *, job_id: str = "") -> JobHandle:
+        """Submit one job, under a name of the mesh's choice without `job_id`. Raises what refuses it."""
+        (submitted,) = await self.submit_many([job], job_ids=[job_id])
+        if isinstance(submitted, Refusal):
+            raise submitted
+        return submitted
+
+    async def submit_many(
+        self, jobs: Sequence[Job | job_pb2.Job], *, job_ids: Sequence[str] = ()
+    ) -> Sequence[JobHandle | Refusal]:
+        """Submit any number; for each the job, or the refusal it met: one that is refused keeps no other away."""
+        ids = [*job_ids, *[""] * (len(jobs) - len(job_ids))]
+        items = [pb.SubmitJob(job_id=each, job=await self._message(job)) for each, job in zip(ids, jobs, strict=True)]
+        answered: list[JobHandle | Refusal] = []
+        for begin in range(0, len(items), ITEMS_MAX):
+            request = pb.SubmitJobsRequest(items=items[begin : begin + ITEMS_MAX])
+            answer = await self._client.stubs.scheduler.SubmitJobs(request)
+            answered += [
+                refusal_of(each.error) if each.HasField("error") else JobHandle(self._client, each.job)
+                for each in answer.results
+            ]
+        return answered
+
+    async def decide(self, job: Job | job_pb2.Job) -> decision_pb2.Decision:
+        """Where it would go now, and for which reasons; nothing is stored."""
+        request = pb.SubmitJobsRequest(items=[pb.SubmitJob(job=await self._message(job))], validate_only=True)
+        result = (await self._client.stubs.scheduler.SubmitJobs(request)).results[0]
+        if result.HasField("error"):
+            raise refusal_of(result.error)
+        return result.decision
+
+    async def get(self, name: str) -> JobHandle:
+        """The job `name`, with or without `jobs/` before it."""
+        full = name if "/" in name else f"jobs/{name}"
+        return JobHandle(self._client, await self._client.stubs.scheduler.GetJob(pb.GetJobRequest(name=full)))
+
+    async def list(self, filter_: str = "") -> AsyncIterator[JobHandle]:
+        """Your jobs, the newest first; `filter_` keeps some, such as `labels.team = "vision"` (AIP-160)."""
+        request = pb.ListJobsRequest(filter=filter_)
+        async for message in pages(self._client.stubs.scheduler.ListJobs, request, "jobs"):
+            yield JobHandle(self._client, message)
+
+    async def _message(self, job: Job | job_pb2.Job) -> job_pb2.Job:
+        if isinstance(job, job_pb2.Job):
+            return job
+        return to_message(job, account=job.account or await self._client.money.account())
+
+
+async def wait_all(jobs: Sequence[JobHandle], timeout_s: float | None = None) -> None:
+    """Wait until all of `jobs` have ended. Raises DeadlineExceeded (`STILL_RUNNING`) for the first that has not."""
+    loop = asyncio.get_running_loop()
+    until = None if timeout_s is None else loop.time() + timeout_s
+    for job in jobs:
+        await job.wait(None if until is None else max(0.0, until - loop.time()))

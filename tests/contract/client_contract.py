@@ -1,0 +1,135 @@
+"""What a client promises to a program, on whatever mesh: `tests/service/client` runs it on the fake, `tests/mesh` on a
+node of real processes. A module that imports all of it has a fixture `mesh`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from suanmesh_agent.domain.tasks import TaskSpec
+from suanmesh_agent.engines.memory import Script
+from suanmesh_client import Client, Job, JobHandle, Output, sweep
+from suanmesh_client.jobs import wait_all
+from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Refusal
+
+HALF_A_CORE, MEMORY = 0.5, 64 << 20
+SUM = "import os; print('summed'); os.makedirs('out', exist_ok=True); open('out/sum', 'w').write('42')"
+FAIL = "raise SystemExit(3)"
+TELL = "import os; print(os.environ['SUANMESH_PARAM_LR'], os.environ['SUANMESH_PARAM_SEED'])"
+LONG = "import time; time.sleep(300)"
+
+
+def acts(task: TaskSpec) -> Script:
+    """What the commands of this suite do, for a mesh that runs no processes."""
+    given = dict(task.variables)
+    return {
+        SUM: Script(log="summed\n", write=(("out/sum", b"42"),)),
+        FAIL: Script(exit=3),
+        TELL: Script(log=f"{given.get('SUANMESH_PARAM_LR')} {given.get('SUANMESH_PARAM_SEED')}\n"),
+        LONG: Script(seconds=300),
+    }[task.command[-1]]
+
+
+def job(code: str, **fields: object) -> Job:
+    """A small job of Python code."""
+    return Job(**{"command": ["python3", "-c", code], "cores": HALF_A_CORE, "memory_bytes": MEMORY, **fields})
+
+
+async def test_a_job_is_run_delivered_and_charged(mesh: Client) -> None:
+    """The first program anybody writes."""
+    submitted = await mesh.jobs.submit(job(SUM, outputs=[Output("sum", "out")], display_name="sum"))
+    seen: list[int] = []
+    ended = await submitted.wait(60, check=True, on_change=lambda state: seen.append(state.state))
+
+    assert (ended.state, ended.succeeded, ended.ended) == ("DONE", True, True)
+    assert seen == sorted(seen)
+    assert await ended.log() == "summed\n"
+    dataset = ended.results()["sum"]
+    assert b"".join([piece async for piece in mesh.data.read(dataset, "sum")]) == b"42"
+    assert (await mesh.data.show(dataset)).files == 1
+    (task,) = await ended.tasks()
+    assert task.exit_status == 0
+    assert {charge.job for charge in await ended.charges()} <= {ended.name}
+    assert ended.name in [each.name async for each in mesh.jobs.list()]
+
+
+async def test_a_job_that_fails_says_why(mesh: Client) -> None:
+    """A script must be able to stop at it, and a person to read it."""
+    ended = await (await mesh.jobs.submit(job(FAIL))).wait(60)
+
+    assert (ended.state, ended.succeeded, ended.ended) == ("FAILED", False, True)
+    assert "EXIT_STATUS" in ended.reason()
+    assert ended.reason("zh") != ended.reason()
+    with pytest.raises(FailedPrecondition) as told:
+        await ended.wait(check=True)
+    assert told.value.reason == "JOB_NOT_DONE"
+
+
+async def test_a_sweep_gives_each_task_its_parameters(mesh: Client) -> None:
+    """Whoever compares the results must know which came of what."""
+    values = sweep(lr=[0.1, 0.01], seed=range(2))
+    ended = await (await mesh.jobs.submit(job(TELL, parameters=values))).wait(60, check=True)
+
+    logs = [(await ended.log(index)).strip() for index in range(len(await ended.tasks()))]
+    assert logs == ["0.1 0", "0.1 1", "0.01 0", "0.01 1"]
+
+
+async def test_one_that_is_refused_keeps_no_other_away(mesh: Client) -> None:
+    """Of a thousand jobs one is always wrong."""
+    good, bad, other = await mesh.jobs.submit_many([job(SUM), job(SUM, memory_bytes=-1), job(SUM)])
+
+    assert isinstance(bad, InvalidArgument)
+    assert not isinstance(good, Refusal)
+    assert not isinstance(other, Refusal)
+    await wait_all([good, other], 60)
+    assert good.succeeded
+    assert other.succeeded
+
+
+async def test_jobs_are_found_by_their_labels(mesh: Client) -> None:
+    """Names are the mesh's, labels are one's own."""
+    wanted = await mesh.jobs.submit(job(SUM, labels={"found_by": "label"}))
+    await mesh.jobs.submit(job(SUM, labels={"found_by": "nobody"}))
+
+    assert [each.name async for each in mesh.jobs.list('labels.found_by = "label"')] == [wanted.name]
+
+
+async def test_whoever_stops_waiting_stops_no_job(mesh: Client) -> None:
+    """The job is the mesh's; the program may end, and another may take it up."""
+    submitted = await mesh.jobs.submit(job(LONG, max_duration=timedelta(minutes=10)))
+    with pytest.raises(DeadlineExceeded) as told:
+        await submitted.wait(0.5)
+    assert told.value.reason == "STILL_RUNNING"
+
+    again: JobHandle = await mesh.jobs.get(submitted.name)
+    assert not again.ended
+    await again.cancel()
+    assert (await again.wait(60)).state == "CANCELLED"
+
+
+async def test_a_decision_without_a_job_stores_nothing(mesh: Client) -> None:
+    """Prices and places are compared before anything is begun."""
+    before = [each.name async for each in mesh.jobs.list()]
+    decision = await mesh.jobs.decide(job(SUM))
+
+    assert decision.chosen.startswith("sites/")
+    assert [each.name async for each in mesh.jobs.list()] == before
+
+
+async def test_what_is_not_there_is_refused_by_its_name(mesh: Client) -> None:
+    """A typing mistake must not read as an outage."""
+    with pytest.raises(NotFound) as told:
+        await mesh.jobs.get("nobody-submitted-this")
+    assert told.value.reason == "JOB_UNKNOWN"
+    with pytest.raises(NotFound):
+        await mesh.sites.get("nowhere")
+
+
+async def test_sites_accounts_and_pools_are_listed(mesh: Client) -> None:
+    """What a program picks from."""
+    assert await mesh.money.account() in [each.name async for each in mesh.money.accounts()]
+    sites = {each.name async for each in mesh.sites.list()}
+    assert sites
+    assert {"/".join(each.pool.name.split("/")[:2]) async for each in mesh.sites.search()} <= sites
