@@ -39,7 +39,7 @@ async def test_a_start_that_a_killed_fork_server_had_not_read_is_made_again(exec
     await executor.start(warm)
     os.kill(executor._fork_server.pid, signal.SIGSTOP)
     starting = asyncio.create_task(executor.start(task))
-    while not (executor._tasks.home(task.key) / "log").exists():  # noqa: ASYNC110 - a folder, made by a thread
+    while not (executor._tasks.home(task.key) / "shim" / "spec.json").exists():  # noqa: ASYNC110 - a folder, made by a thread
         await asyncio.sleep(0.01)
     os.kill(executor._fork_server.pid, signal.SIGKILL)
     await starting

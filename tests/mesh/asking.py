@@ -145,6 +145,13 @@ ROWS: dict[str, Row] = {
     "SetPublishers": lambda w, who: registry.SetPublishersRequest(
         name="parties/demo", publishers=[f"sites/{HOME}", f"sites/{SOURCE}"]
     ),
+    "SetSiteAdmission": lambda w, who: registry.SetSiteAdmissionRequest(
+        name=f"sites/{HOME}", admission=site_pb2.Site.ADMISSION_OPEN
+    ),
+    "RemoveSite": lambda w, who: registry.RemoveSiteRequest(name=f"sites/{HOME}"),
+    "SetPartyState": lambda w, who: registry.SetPartyStateRequest(
+        name="parties/demo", state=party_pb2.Party.STATE_APPROVED
+    ),
     "CreateJoinToken": lambda w, who: registry.CreateJoinTokenRequest(party=w.site.party),
     "EnrolSite": lambda w, who: registry.EnrolSiteRequest(token="x.y", site_id="new"),
     "GetSite": lambda w, who: registry.GetSiteRequest(name=f"sites/{HOME}"),
@@ -171,6 +178,7 @@ ROWS: dict[str, Row] = {
     ),
     "GetDecision": lambda w, who: scheduler.GetDecisionRequest(name=f"{w.job.name}/decisions/-"),
     "GetPlacement": lambda w, who: scheduler.GetPlacementRequest(name=w.job.placement),
+    "ListSitePlacements": lambda w, who: scheduler.ListSitePlacementsRequest(site=f"sites/{HOME}"),
     "WatchPlacements": lambda w, who: scheduler.WatchPlacementsRequest(site=f"sites/{HOME}"),
     "ReportTasks": lambda w, who: scheduler.ReportTasksRequest(
         reports=[scheduler.TaskReport(placement=w.job.placement, state=placement_pb2.Placement.STATE_RUNNING)]

@@ -37,6 +37,8 @@ CODE_NAMES = {5: "NOT_FOUND", 7: "PERMISSION_DENIED", 16: "UNAUTHENTICATED"}
 LISTS = {m.name for _, m in METHODS if semantics_of(m).ownership == OWN and m.name.startswith("List")} | {
     "GetMeteringState"  # lists of the works asked about those that the caller's own site has told of
 }
+OF_THE_SITES_PARTY = {"SetSiteAdmission", "RemoveSite"}
+"""Decided by the users of the party that runs the site, to whom the owner of what runs there is a stranger."""
 TOKEN_ALONE = {"EnrolSite"}
 """Answered UNAUTHENTICATED to everybody here: the token is what is judged, and ours is none."""
 
@@ -94,6 +96,7 @@ def _problem(who: Identity, method: MethodDescriptor, answer: Answer, *, direct:
     if method.name in TOKEN_ALONE:
         return "" if answer.reasons != NOT_FOR_ROLE else "is shut to whom it declares"
     owns = who.owns and not (method.name in BY_TICKET and "service" in who.roles)
+    owns = owns and not (method.name in OF_THE_SITES_PARTY and who.name == "owner")
     if declared.ownership == OWN and not owns:
         return _seen_by_stranger(method, answer)
     return _withheld(answer)

@@ -200,7 +200,7 @@ async def _ran_once(node: Node, mesh: Mesh, first: placement_pb2.Placement, job:
 def _signs(node: Node, placement: placement_pb2.Placement) -> tuple[float, float]:
     """The first and last sign of life of a placement's task, from its log at the site."""
     stem, site = placement.name.rpartition("/")[2], placement.site.rpartition("/")[2]
-    folder: Path = node.folder / "sites" / site / "tasks" / stem / "0" / "log"
+    folder: Path = node.folder / "sites" / site / "tasks" / stem / "0" / "shim"
     words = [float(line) for log in folder.glob("*.log") for line in log.read_text().split()]
     return min(words), max(words)
 

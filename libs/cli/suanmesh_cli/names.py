@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import difflib
-import importlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
-from suanmesh_client import contexts
 from suanmesh_kernel.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -52,6 +47,8 @@ class Name(click.ParamType[str]):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Those that begin so; none where the mesh does not answer at once."""
+        import asyncio
+
         from suanmesh_cli.output import View
         from suanmesh_cli.session import Session
 
@@ -77,6 +74,10 @@ class ContextName(click.ParamType[str]):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Those that begin so."""
+        from pathlib import Path
+
+        from suanmesh_client import contexts
+
         try:
             known = contexts.load(contexts.files(ctx.find_root().obj or {}, Path.cwd())).contexts
         except Refusal:
@@ -86,6 +87,8 @@ class ContextName(click.ParamType[str]):
 
 async def there_are(session: Session, collection: str) -> list[str]:
     """The full names of a collection, as far as its first page goes."""
+    import importlib
+
     area, method, field = LISTS[collection]
     module = importlib.import_module(f"suanmesh.{area}.v1.{area}_service_pb2")
     request = getattr(module, f"{method}Request")(page_size=NAMES_MAX)
@@ -96,6 +99,8 @@ async def there_are(session: Session, collection: str) -> list[str]:
 
 async def close_to(session: Session, name: str) -> Sequence[str]:
     """The names there are that are much like `name`, which there is not; the closest first."""
+    import difflib
+
     collection = "pools" if "/pools/" in name else name.partition("/")[0]
     if collection not in LISTS:
         return []

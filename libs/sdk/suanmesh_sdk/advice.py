@@ -95,6 +95,16 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "{placements} placements came to nothing, and no other site is tried.",
         "{placements} 次落位均未成功，不再尝试其他站点。",
     ),
+    "HOURS_CLOSED": Text("The site's owner takes work from {opens} on.", "站点所有者自 {opens} 起接纳作业。"),
+    "KIND_REFUSED": Text("The site's owner takes no work of the kind {kind}.", "站点所有者不接纳 {kind} 类作业。"),
+    "PARTY_NOT_ALLOWED": Text("The site's owner takes no work of {party}.", "站点所有者不接纳 {party} 的作业。"),
+    "PARTY_SHARE": Text(
+        "{party} may hold {share_milli}/1000 of the site at a time.",
+        "{party} 至多同时占用该站点的 {share_milli}/1000。",
+    ),
+    "SITE_CORDONED": Text("The site is cordoned.", "站点已封锁。"),
+    "SITE_DRAINING": Text("The site is being drained.", "站点正在排空。"),
+    "SITE_REMOVED": Text("The site has left for good.", "站点已永久退出。"),
     "JOURNAL_FAULT": Text("The site's agent cannot write its journal.", "站点代理无法写入日志簿。"),
     "LAYOUT_INVALID": Text(
         "The job's files cannot be laid out: its paths collide or are too long.",

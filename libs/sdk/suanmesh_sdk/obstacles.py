@@ -205,6 +205,45 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
             ),
         ),
     ),
+    "SITE_CORDONED": ObstacleText(
+        Text(
+            "The site takes nothing new: it is cordoned, drained or removed.",
+            "该站点不接纳新作业：已封锁、正在排空或已退出。",
+        ),
+        Text(
+            "Wait, or use another site; `suan site show` says what its owner noted.",
+            "等待，或使用其他站点；所有者的说明见 `suan site show`。",
+        ),
+        (Text("{resource} takes nothing new", "{resource} 不接纳新作业"),),
+    ),
+    "PARTY_NOT_ALLOWED": ObstacleText(
+        Text("The site's owner takes no work of the party.", "站点所有者不接纳该主体的作业。"),
+        Text("Use another site, or ask the site's owner.", "使用其他站点，或与站点所有者商议。"),
+        (Text("the owner of {resource} takes no work of {party}", "{resource} 的所有者不接纳 {party} 的作业"),),
+    ),
+    "HOURS_CLOSED": ObstacleText(
+        Text("The site's owner takes work at other hours.", "站点所有者只在其他时段接纳作业。"),
+        Text("Wait until the time that is named, or use another site.", "等到所述时间，或使用其他站点。"),
+        (Text("the owner of {resource} takes work from {opens} on", "{resource} 的所有者自 {opens} 起接纳作业"),),
+    ),
+    "KIND_REFUSED": ObstacleText(
+        Text("The site's owner takes no work of the kind.", "站点所有者不接纳此类作业。"),
+        Text("Use another site.", "使用其他站点。"),
+        (Text("the owner of {resource} takes no work of the kind {kind}", "{resource} 的所有者不接纳 {kind} 类作业"),),
+    ),
+    "PARTY_SHARE": ObstacleText(
+        Text(
+            "The party's work would hold more of the pool than its owner lets one party have.",
+            "该主体的作业将占用超出所有者允许单一主体占用的份额。",
+        ),
+        Text("Wait until some of its work has ended, or use another site.", "等待其部分作业结束，或使用其他站点。"),
+        (
+            Text(
+                "{party} may hold {share_milli}/1000 of {resource}: room for {available} more tasks, {needed} needed",
+                "{party} 至多占用 {resource} 的 {share_milli}/1000：还容得下 {available} 个任务，需要 {needed} 个",
+            ),
+        ),
+    ),
     "SITE_FAILING": ObstacleText(
         Text("The site failed several runs in a row before they began.", "此站点连续多次在运行开始之前失败。"),
         Text(

@@ -6,7 +6,9 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from suanmesh.registry.v1 import pool_pb2
 from suanmesh.type.v1 import capacity_pb2
+from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits, WeekWindow, WorkKind
 from suanmesh_kernel.quantities import Capacity, Device
 
 
@@ -35,3 +37,26 @@ def capacity_to(capacity: Capacity) -> capacity_pb2.Capacity:
         )
         setattr(card, "class", device.device_class)
     return message
+
+
+def limits_from(message: pool_pb2.OwnerLimits) -> OwnerLimits:
+    """What an owner refuses; a kind of work that is not known here is left out."""
+    if not message.ByteSize():
+        return NO_LIMITS
+    known = {pool_pb2.WorkKind.Value(f"WORK_KIND_{kind}"): kind for kind in WorkKind}
+    return OwnerLimits(
+        parties=frozenset(message.parties),
+        hours=tuple(WeekWindow(window.start_min, window.end_min) for window in message.hours),
+        refused_kinds=frozenset(known[kind] for kind in message.refused_kinds if kind in known),
+        party_share_milli=message.party_share_milli,
+    )
+
+
+def limits_to(limits: OwnerLimits) -> pool_pb2.OwnerLimits:
+    """The same as its message."""
+    return pool_pb2.OwnerLimits(
+        parties=sorted(limits.parties),
+        hours=[pool_pb2.WeekWindow(start_min=each.start_min, end_min=each.end_min) for each in limits.hours],
+        refused_kinds=[pool_pb2.WorkKind.Value(f"WORK_KIND_{kind}") for kind in sorted(limits.refused_kinds)],
+        party_share_milli=limits.party_share_milli,
+    )

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 LOGS_KEPT = 200
 """Ended placements whose logs stay at the site; those of older ones are in their datasets only."""
-PAUSE_S = 1.0
+PAUSE_S = 3.0
 """Between two looks at the disk: each reads every folder there is, and placements end many a second."""
 AGAIN_S = 300.0
 """What could not be removed is tried again after so long."""

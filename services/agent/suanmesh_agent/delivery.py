@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from suanmesh_kernel.names import last, output_dataset_id
 from suanmesh_kernel.refusals import AlreadyExists
 
 _LOG_PIECE_BYTES = 1024 * 1024
+_SMALL_LOG_BYTES = 4 * 1024 * 1024
+"""Of all tasks of a placement together: what is read into memory, and neither copied nor read again."""
 
 
 class OutputTooLarge(Exception):
@@ -89,12 +91,27 @@ class Delivery:
 
     async def log(self, placement: placement_pb2.Placement) -> dict[str, str]:
         """Publish what the tasks wrote, one file each; digest by the dataset's name."""
-        with tempfile.TemporaryDirectory(prefix="suanmesh-log-") as name:
-            folder = Path(name)
-            work = wire.work_from(placement)
-            await asyncio.to_thread(self._copy_logs, work, folder)
-            manifest = await self._turns.run(self._replicas.taking_in({"": files_of(folder)}))
+        work = wire.work_from(placement)
+        manifest = await asyncio.to_thread(self._small_log, work) or await self._large_log(work)
         return await self._published(placement, "log", manifest)
+
+    def _small_log(self, work: Work) -> Manifest | None:
+        """Taken in at one go; None where it is none."""
+        files, size = dict[str, bytes](), 0
+        for index in range(work.count):
+            pieces = []
+            for piece in _log_pieces(self._engine.open_log(TaskKey(work.placement, index))):
+                size += len(piece)
+                if size > _SMALL_LOG_BYTES:
+                    return None
+                pieces.append(piece)
+            files[_log_name(index)] = b"".join(pieces)
+        return self._replicas.keep(files)
+
+    async def _large_log(self, work: Work) -> Manifest:
+        with tempfile.TemporaryDirectory(prefix="suanmesh-log-") as name:
+            await asyncio.to_thread(self._copy_logs, work, Path(name))
+            return await self._turns.run(self._replicas.taking_in({"": files_of(Path(name))}))
 
     async def publish(
         self, dataset_id: str, party: str, manifest: Manifest, *, residency: tuple[str, ...] = (), placement: str = ""
@@ -143,20 +160,24 @@ class Delivery:
 
     def _copy_logs(self, work: Work, folder: Path) -> None:
         for index in range(work.count):
-            _copy_log(self._engine.open_log(TaskKey(work.placement, index)), folder / f"task-{index}.log")
+            with (folder / _log_name(index)).open("wb") as file:
+                file.writelines(_log_pieces(self._engine.open_log(TaskKey(work.placement, index))))
 
 
-def _copy_log(log: TaskLog | None, target: Path) -> None:
+def _log_name(index: int) -> str:
     """The file is there, and empty, also for a task that was never started."""
-    with target.open("wb") as file:
-        if log is None:
-            return
-        offset, piece = log.read(0, _LOG_PIECE_BYTES)
-        if offset:
-            file.write(f"[the first {offset} bytes were dropped]\n".encode())
-        while piece:
-            file.write(piece)
-            offset, piece = log.read(offset + len(piece), _LOG_PIECE_BYTES)
+    return f"task-{index}.log"
+
+
+def _log_pieces(log: TaskLog | None) -> Iterator[bytes]:
+    if log is None:
+        return
+    offset, piece = log.read(0, _LOG_PIECE_BYTES)
+    if offset:
+        yield f"[the first {offset} bytes were dropped]\n".encode()
+    while piece:
+        yield piece
+        offset, piece = log.read(offset + len(piece), _LOG_PIECE_BYTES)
 
 
 def _checking_size(

@@ -19,8 +19,9 @@ from blake3 import blake3
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_agent.settings import AgentSettings
+from suanmesh_kernel.owner_limits import NO_LIMITS
 from suanmesh_kernel.quantities import Capacity
-from suanmesh_sdk.values import capacity_to
+from suanmesh_sdk.values import capacity_to, limits_to
 
 BENCH_BYTES = 8 * 1024 * 1024
 BENCH_ROUNDS = 3
@@ -91,6 +92,8 @@ def descriptor(settings: AgentSettings, found: Inventory, generation: int) -> po
     ):
         capability = made.capabilities.add(quantity=quantity, value=value, unit=unit, origin=origin)
         capability.measure_time.FromDatetime(found.measured_at)
+    if settings.limits != NO_LIMITS:
+        made.limits.CopyFrom(limits_to(settings.limits))
     if settings.price_book:
         made.offers.add(
             name=f"{name}/offers/on-demand",

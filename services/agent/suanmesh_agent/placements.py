@@ -175,11 +175,14 @@ class Placements:
         self._clearing.wake()
 
 
-def taken_capacity(journal: Journal, *, but: str = "") -> Capacity:
-    """What the placements that hold capacity take together, `but` one."""
-    return total(_capacity(message) for name, message in journal.messages_at(HOLDING) if name != but)
+def taken_capacity(journal: Journal, *, but: str = "", party: str = "") -> Capacity:
+    """What the placements that hold capacity take together, `but` one; of one party only, where one is named."""
+    held = (_holder(message) for name, message in journal.messages_at(HOLDING) if name != but)
+    return total(capacity for whose, capacity in held if party in ("", whose))
 
 
 @lru_cache(PARSED_MAX)
-def _capacity(message: bytes) -> Capacity:
-    return wire.work_from(placement_pb2.Placement.FromString(message)).capacity
+def _holder(message: bytes) -> tuple[str, Capacity]:
+    """For whom a placement holds capacity, and how much."""
+    placement = placement_pb2.Placement.FromString(message)
+    return placement.party, wire.work_from(placement).capacity

@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
 
 import structlog
+from blake3 import blake3
 
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_agent.folder_files import files_of
@@ -22,6 +23,7 @@ from suanmesh_agent.ports import SourceFile
 from suanmesh_agent.trees import remove_tree
 from suanmesh_chassis.private import private_folder, write_private
 from suanmesh_content import (
+    ContentFile,
     FolderError,
     Manifest,
     copying,
@@ -108,6 +110,26 @@ class Replicas:
                 yield from _bringing(files, target / prefix)
             manifest = yield from reading_folder(target)
             yield from self.adopting(name, manifest)
+        finally:
+            self.discard(name)
+        return manifest
+
+    def keep(self, files: Mapping[str, bytes]) -> Manifest:
+        """Make small files a replica, by their paths; nothing is written where the same content is here already.
+
+        Raises ManifestError.
+        """
+        made = [ContentFile(path, len(content), blake3(content).digest()) for path, content in files.items()]
+        manifest = Manifest.of(made)
+        if self.has(manifest.digest):
+            return manifest
+        name = _import_name()
+        target = self.incoming(name)
+        try:
+            for path, content in files.items():
+                (target / path).parent.mkdir(parents=True, exist_ok=True)
+                write_private(target / path, content)
+            self.adopt(name, manifest)
         finally:
             self.discard(name)
         return manifest

@@ -10,6 +10,7 @@ from typing import Any
 
 from suanmesh_agent.domain.tasks import PROCESSES_MAX, USERS_COUNT, USERS_FIRST
 from suanmesh_chassis.settings import SECRET
+from suanmesh_kernel.owner_limits import SHARE_MILLI_MAX, OwnerLimits, WeekWindow, WorkKind, windows_of
 from suanmesh_kernel.quantities import Device
 from suanmesh_kernel.refusals import InvalidArgument
 
@@ -23,6 +24,22 @@ class Devices(tuple[Device, ...]):
             return super().__new__(cls, (_device(entry) for entry in json.loads(text or "[]")))
         except (TypeError, KeyError, AttributeError) as fault:
             raise ValueError(f"not a list of devices: {fault}") from fault
+
+
+class Hours(tuple[WeekWindow, ...]):
+    """Parts of a week, from text such as `mon-fri 18:00-08:00`, in UTC."""
+
+    def __new__(cls, text: str = "") -> Hours:
+        """Read the text. Raises ValueError."""
+        return super().__new__(cls, windows_of(text))
+
+
+class Kinds(frozenset[WorkKind]):
+    """Kinds of work, from text such as `array,data`."""
+
+    def __new__(cls, text: str = "") -> Kinds:
+        """Read the text. Raises ValueError."""
+        return super().__new__(cls, (WorkKind(word.strip().upper()) for word in text.split(",") if word.strip()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +86,15 @@ class AgentSettings:
     """Price book of the on-demand offer, `priceBooks/{book}`; empty offers nothing."""
     max_duration_s: int = 0
     """Longest run of one placement under the offer in seconds; 0 for no bound."""
+    allow_parties: tuple[str, ...] = ()
+    """Parties whose work is taken, separated by commas, such as `acme,beta`; empty for all. The site's own party is
+    bound by none of these limits."""
+    hours: Hours = field(default_factory=Hours)
+    """When work of others is taken, such as `mon-fri 18:00-08:00, sat-sun 0:00-24:00`, in UTC; empty for always."""
+    refuse_kinds: Kinds = field(default_factory=Kinds)
+    """Kinds of work of others that are not taken, separated by commas: array, devices, data."""
+    party_share_milli: int = 0
+    """Most that the work of one other party may hold at a time, in 1/1000 of the pool; 0 for no bound."""
     runtime_prefix: Path = Path(sys.prefix)
     """Python environment tasks find as `python3`; they may read it whole."""
     bwrap: str = "bwrap"
@@ -98,8 +124,16 @@ class AgentSettings:
     def __post_init__(self) -> None:
         if min(self.cpu_milli, self.memory_bytes, self.scratch_bytes, self.max_duration_s) < 0:
             raise InvalidArgument("FIELD_INVALID", "a capacity is not negative", field="cpu_milli")
+        if not 0 <= self.party_share_milli <= SHARE_MILLI_MAX:
+            raise InvalidArgument("FIELD_INVALID", f"a share is 0 to {SHARE_MILLI_MAX}", field="party_share_milli")
         if self.task_processes < 1:
             raise InvalidArgument("FIELD_INVALID", "a task is at least one process", field="task_processes")
+
+    @property
+    def limits(self) -> OwnerLimits:
+        """What the owner refuses to others."""
+        parties = frozenset(each if "/" in each else f"parties/{each}" for each in self.allow_parties)
+        return OwnerLimits(parties, tuple(self.hours), frozenset(self.refuse_kinds), self.party_share_milli)
 
 
 def _device(entry: dict[str, Any]) -> Device:

@@ -58,6 +58,7 @@ from suanmesh_chassis.process import Process
 from suanmesh_chassis.run import shut_folders
 from suanmesh_chassis.service_server import serve_alone
 from suanmesh_kernel.clock import Rng
+from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_sdk import Mesh
@@ -85,11 +86,13 @@ class SiteOffers:
     journal: Journal
     found: Inventory
     strangers_unsandboxed: bool
+    limits: OwnerLimits = NO_LIMITS
 
     @property
     def admission(self) -> Admission:
         """Whose tasks it runs."""
-        return Admission(self.found.walled, self.journal.fact(OWN_PARTY) or "", self.strangers_unsandboxed)
+        own = self.journal.fact(OWN_PARTY) or ""
+        return Admission(self.found.walled, own, self.strangers_unsandboxed, self.limits)
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -101,9 +104,9 @@ class SiteOffers:
         """All of it."""
         return self.found.capacity
 
-    def taken(self, *, but: str = "") -> Capacity:
-        """What the placements held here take together, `but` one."""
-        return taken_capacity(self.journal, but=but)
+    def taken(self, *, but: str = "", party: str = "") -> Capacity:
+        """What the placements held here take together, `but` one; of one party only, where one is named."""
+        return taken_capacity(self.journal, but=but, party=party)
 
     def free(self) -> Capacity:
         """What is left."""
@@ -195,7 +198,7 @@ async def serve(
     """Be the agent of a site that has `found` and runs its tasks on `engine`, until `stop` is set."""
     journal = open_journal(settings)
     permission = RunPermission(settings.data_dir / PERMISSION, process.clock)
-    offers = SiteOffers(journal, found, settings.run_strangers_unsandboxed)
+    offers = SiteOffers(journal, found, settings.run_strangers_unsandboxed, settings.limits)
     async with mesh_of(process, settings) as mesh:
         site, signer = f"sites/{settings.site}", SiteSigner(process.signer)
         replicas = Replicas(settings.data_dir)
@@ -295,6 +298,7 @@ class SiteLoops:
             meter=meter,
             meter_every_s=self.settings.meter_every_s,
             permission=self.permission,
+            clock=self.process.clock,
         )
         return Placements(
             site,

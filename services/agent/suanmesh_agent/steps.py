@@ -26,6 +26,7 @@ from suanmesh_agent.staging import Staging
 from suanmesh_agent.task_run import TaskRun, until_over
 from suanmesh_chassis.waiting import first_of
 from suanmesh_content import FolderError, ManifestError
+from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import last
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.reasons import DETAIL, NO_REASON, StateReason
@@ -71,8 +72,8 @@ class Offers(Protocol):
     def admission(self) -> Admission:
         """Whose tasks it runs."""
 
-    def taken(self, *, but: str = "") -> Capacity:
-        """What the placements held here take together, `but` one."""
+    def taken(self, *, but: str = "", party: str = "") -> Capacity:
+        """What the placements held here take together, `but` one; of one party only, where one is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ class Steps:
         meter: Meter,
         meter_every_s: float,
         permission: RunPermission,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._offers = offers
         self._scheduler = scheduler
         self._engine = engine
@@ -273,11 +276,18 @@ class Steps:
         return False
 
     def _objection(self, placement: placement_pb2.Placement) -> StateReason:
-        return self._offers.admission.objection(placement.party) or objection(
-            wire.work_from(placement),
-            capacity=self._offers.capacity,
-            taken=self._offers.taken(but=placement.name),
-            runtimes=self._offers.runtimes,
+        work, party, admission = wire.work_from(placement), placement.party, self._offers.admission
+        held, now = self._offers.taken(but=placement.name, party=party), self._clock.now()
+        limited = admission.limit(work, party, now, capacity=self._offers.capacity, held=held)
+        return (
+            admission.objection(party)
+            or limited
+            or objection(
+                work,
+                capacity=self._offers.capacity,
+                taken=self._offers.taken(but=placement.name),
+                runtimes=self._offers.runtimes,
+            )
         )
 
     async def _all_over(self, carried: Carried, keys: list[TaskKey]) -> None:

@@ -30,6 +30,7 @@ from suanmesh_agent.steps import Steps
 from suanmesh_agent.turns import Turns
 from suanmesh_content import Chunk, manifest_to
 from suanmesh_kernel.clock import SystemClock, seeded_rng
+from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import Refusal
 
@@ -99,9 +100,9 @@ class FakeOffers:
     capacity: Capacity = field(default_factory=lambda: Capacity(2000, 2**30, 2**30))
     admission: Admission = field(default_factory=lambda: Admission(walled=False, own_party=OWN_PARTY))
 
-    def taken(self, *, but: str = "") -> Capacity:
-        """What the placements held here take together, `but` one."""
-        return taken_capacity(self.journal, but=but)
+    def taken(self, *, but: str = "", party: str = "") -> Capacity:
+        """What the placements held here take together, `but` one; of one party only, where one is named."""
+        return taken_capacity(self.journal, but=but, party=party)
 
 
 class FakeSite:
@@ -114,7 +115,17 @@ class FakeSite:
         self.accounting = FakeAccounting()
         self.run_for_s = 3600.0
         """What an agent is permitted at its start."""
+        self.limits: OwnerLimits = NO_LIMITS
+        """What its owner refuses to others; with any, tasks of others run here without walls."""
         self._rng = seeded_rng(1)
+
+    def _admission(self) -> Admission:
+        return Admission(
+            walled=False,
+            own_party=OWN_PARTY,
+            strangers_unsandboxed=self.limits is not NO_LIMITS,
+            limits=self.limits,
+        )
 
     @asynccontextmanager
     async def agent(self, kind: type[Journal] = Journal) -> AsyncIterator[Journal]:
@@ -133,7 +144,7 @@ class FakeSite:
         meter = Meter(site, journal, self.accounting, PlainSigner(), clock, self._rng)
         self.delivery = Delivery(site, self.transport, self.engine, journal, self.replicas, Turns())
         steps = Steps(
-            offers=FakeOffers(journal),
+            offers=FakeOffers(journal, admission=self._admission()),
             scheduler=self.scheduler,
             engine=self.engine,
             staging=Staging(self.transport, journal, self.replicas),
@@ -141,6 +152,7 @@ class FakeSite:
             meter=meter,
             meter_every_s=0.2,
             permission=self.permission,
+            clock=clock,
         )
         placements = Placements(
             site, scheduler=self.scheduler, journal=journal, engine=self.engine, steps=steps, clock=clock

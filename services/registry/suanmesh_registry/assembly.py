@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from suanmesh_chassis.ca import NodeCa
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_registry.admission import SiteAdmission
 from suanmesh_registry.catalogue import Catalogue
 from suanmesh_registry.certificates import Certifier
 from suanmesh_registry.enrolment import Enrolment
@@ -61,7 +62,19 @@ def lead(
     keys, nodes = SigningKeys(store, clock, key_days), TrustedNodes(node, store, ca, clock)
     term = sortable_id(clock.now(), rng)
     given = Dependencies(
-        store, clock, mirrors, catalogue, presence, enrolment, registrar, keys, nodes, bounds, caps, term
+        store,
+        clock,
+        mirrors,
+        catalogue,
+        presence,
+        enrolment,
+        registrar,
+        keys,
+        nodes,
+        SiteAdmission(store, mirrors, clock),
+        bounds,
+        caps,
+        term,
     )
     return Registry(mirrors, catalogue, presence, liveness, RegistryService(given))
 

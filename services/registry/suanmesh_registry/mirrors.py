@@ -34,11 +34,16 @@ class Mirrors:
                 tasks.create_task(mirror.run())
 
 
+def _party_there(site: site_pb2.Site) -> str:
+    """Whose site it is; nobody's once it has left."""
+    return "" if site.admission == site_pb2.Site.ADMISSION_REMOVED else site.party
+
+
 async def open_mirrors(store: Store) -> Mirrors:
     """Mirrors that are loaded; their `run` is still to be started."""
     parties, tokens = await open_mirror(store, PARTIES), await open_mirror(store, JOIN_TOKENS)
     sites, pools = await open_mirror(store, SITES), await open_mirror(store, POOLS)
-    sites_of, tokens_of = sites.counted_by(lambda site: site.party), tokens.counted_by(lambda token: token.party)
+    sites_of, tokens_of = sites.counted_by(_party_there), tokens.counted_by(lambda token: token.party)
     pools_of = Groups[pool_pb2.Pool](lambda held: parent(held.name))
     pools.project(pools_of)
     return Mirrors(parties, tokens, sites, pools, sites_of, tokens_of, pools_of)

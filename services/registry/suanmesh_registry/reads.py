@@ -13,6 +13,7 @@ from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import NotFound
 from suanmesh_registry import wire
 from suanmesh_registry.domain import parties
+from suanmesh_registry.domain.admission import require_there
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.watch import watched
 from suanmesh_store import Held, Kind, Store
@@ -77,4 +78,11 @@ async def site_of(store: Store, name: str) -> Held[site_pb2.Site]:
     held = await store.get(SITES, name)
     if held is None:
         raise NotFound("SITE_UNKNOWN", f"there is no site {name}", name=name)
+    return held
+
+
+async def agents_site(store: Store, call: Call) -> Held[site_pb2.Site]:
+    """The site of the agent that calls. Raises NotFound (`SITE_UNKNOWN`), FailedPrecondition (`SITE_REMOVED`)."""
+    held = await site_of(store, call.site)
+    require_there(held.name, wire.admission_from(held.message))
     return held

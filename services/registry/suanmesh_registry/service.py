@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suanmesh.registry.v1 import party_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
@@ -14,14 +14,17 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name, parent
 from suanmesh_kernel.refusals import Aborted, AlreadyExists, InvalidArgument
 from suanmesh_registry import wire
+from suanmesh_registry.admission import SiteAdmission
 from suanmesh_registry.catalogue import Catalogue, fields
 from suanmesh_registry.domain import filters, parties, sites
+from suanmesh_registry.domain.admission import require_there
 from suanmesh_registry.domain.caps import Caps, require_parties
 from suanmesh_registry.domain.liveness import Bounds, Liveness, run_for_ms
+from suanmesh_registry.domain.parties import PartyState
 from suanmesh_registry.enrolment import Enrolment
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.presence import Presence
-from suanmesh_registry.reads import RegistryReads, party_of, site_of
+from suanmesh_registry.reads import RegistryReads, agents_site, party_of, site_of
 from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.signing_keys import SigningKeys
 from suanmesh_registry.states import states_after
@@ -46,6 +49,7 @@ class Dependencies:
     registrar: Registrar
     signing_keys: SigningKeys
     trusted_nodes: TrustedNodes
+    admission: SiteAdmission
     bounds: Bounds
     caps: Caps
     term: str
@@ -66,6 +70,8 @@ class RegistryService(RegistryReads):
         party = parties.registered(
             request.party_id, wire.party_kind(asked.kind), asked.display_name, asked.currency, self._given.clock.now()
         )
+        if asked.state == party_pb2.Party.STATE_PENDING:
+            party = replace(party, state=PartyState.PENDING)
         answer = wire.party_to(party)
         require_parties(party.name, len(known) + (known.get(party.name) is None), self._given.caps)
         creation = Create(PARTIES, party.name, answer)
@@ -91,6 +97,25 @@ class RegistryService(RegistryReads):
         stored: Held[party_pb2.Party] = committed.held[0]
         return wire.shown(stored)
 
+    async def SetPartyState(self, request: pb.SetPartyStateRequest, call: Call) -> party_pb2.Party:
+        state = parties.checked_state(wire.party_state(request.state))
+        held = await party_of(self._store, checked_name(request.name, "parties"))
+        standing = wire.party_from(held.message)
+        if standing.state is state:
+            return wire.shown(held)
+        if request.etag not in ("", held.etag):
+            raise Aborted("ETAG_STALE", f"{held.name} has changed since it was read", name=held.name, etag=held.etag)
+        party = wire.party_to(replace(standing, state=state))
+        committed = await self._store.commit(Update(held, party), author=call.author())
+        stored: Held[party_pb2.Party] = committed.held[0]
+        return wire.shown(stored)
+
+    async def SetSiteAdmission(self, request: pb.SetSiteAdmissionRequest, call: Call) -> site_pb2.Site:
+        return wire.shown(await self._given.admission.set(request, call))
+
+    async def RemoveSite(self, request: pb.RemoveSiteRequest, call: Call) -> site_pb2.Site:
+        return wire.shown(await self._given.admission.remove(request.name, call))
+
     async def CreateJoinToken(self, request: pb.CreateJoinTokenRequest, call: Call) -> pb.JoinToken:
         held = await party_of(self._store, checked_name(request.party, "parties", field="party"))
         return await self._enrolment.issue(held, request.ttl_s, call)
@@ -110,7 +135,7 @@ class RegistryService(RegistryReads):
     async def RegisterPools(self, request: pb.RegisterPoolsRequest, call: Call) -> pb.RegisterPoolsResponse:
         if not 1 <= len(request.descriptors) <= DESCRIPTORS_MAX:
             raise InvalidArgument("FIELD_INVALID", f"descriptors: 1 to {DESCRIPTORS_MAX}", field="descriptors")
-        site = await site_of(self._store, call.site)
+        site = await agents_site(self._store, call)
         held = await self._given.registrar.registered(site, request.descriptors, call.author())
         return pb.RegisterPoolsResponse(pools=[wire.shown(each) for each in held])
 
@@ -130,7 +155,7 @@ class RegistryService(RegistryReads):
     async def ReportState(
         self, requests: AsyncIterator[pb.ReportStateRequest], call: Call
     ) -> AsyncIterator[pb.ReportStateResponse]:
-        await site_of(self._store, call.site)
+        await agents_site(self._store, call)
         highest = 0
         async for report in requests:
             if report.sequence > highest:
@@ -141,6 +166,8 @@ class RegistryService(RegistryReads):
     async def _hear(self, report: pb.ReportStateRequest, site: str) -> None:
         if len(report.pools) > STATES_MAX:
             raise InvalidArgument("FIELD_INVALID", f"pools: at most {STATES_MAX}", field="pools")
+        if (held := self._mirrors.sites.get(site)) is not None:
+            require_there(site, wire.admission_from(held.message))
         for state in report.pools:
             sites.require_pool_of(site, state.name)
         endpoint = sites.checked_endpoint(report.data_endpoint, field="data_endpoint")

@@ -13,7 +13,7 @@ from suanmesh_chassis.signing import key_id, window_from, window_to
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_registry.domain import signing_keys
-from suanmesh_registry.reads import site_of
+from suanmesh_registry.reads import agents_site
 from suanmesh_store import Held, Store, Update
 
 ROTATION_TYPE = site_pb2.SigningKeyRotation.DESCRIPTOR.full_name
@@ -30,10 +30,10 @@ class SigningKeys:
     async def rotated(self, signed: signed_pb2.Signed, call: Call) -> Held[site_pb2.Site]:
         """The calling agent's site with the key that the rotation brings.
 
-        Raises InvalidArgument (`SIGNING_KEY_INVALID`, `FIELD_INVALID`), FailedPrecondition (`SIGNING_KEY_LAPSED`),
-        ResourceExhausted (`SIGNING_KEYS_TOO_MANY`), NotFound (`SITE_UNKNOWN`), Conflict.
+        Raises InvalidArgument (`SIGNING_KEY_INVALID`, `FIELD_INVALID`), FailedPrecondition (`SIGNING_KEY_LAPSED`,
+        `SITE_REMOVED`), ResourceExhausted (`SIGNING_KEYS_TOO_MANY`), NotFound (`SITE_UNKNOWN`), Conflict.
         """
-        held = await site_of(self.store, call.site)
+        held = await agents_site(self.store, call)
         public_key = _shown(signed, held.name)
         now = self.clock.now()
         fresh = signing_keys.fresh(key_id(held.message.agent, public_key), public_key, now, self.days)

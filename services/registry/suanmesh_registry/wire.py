@@ -16,12 +16,13 @@ from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.signing import window_from, window_to
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_registry.domain.admission import Admission
 from suanmesh_registry.domain.liveness import Liveness
 from suanmesh_registry.domain.parties import Party, PartyKind, PartyState
 from suanmesh_registry.domain.pools import Capability, Descriptor, Host, Observed, Phase
 from suanmesh_registry.domain.sites import Site
 from suanmesh_registry.domain.tokens import JoinToken
-from suanmesh_sdk.values import capacity_from, timestamp
+from suanmesh_sdk.values import capacity_from, limits_from, timestamp
 from suanmesh_store import Held
 
 DESCRIPTOR_TYPE = pool_pb2.PoolDescriptor.DESCRIPTOR.full_name
@@ -136,6 +137,24 @@ def liveness_from(value: site_pb2.Site.Liveness.ValueType) -> Liveness:
     return _known(Liveness, site_pb2.Site.Liveness.Name, value, "LIVENESS_") or Liveness.SUSPECT
 
 
+def admission_to(admission: Admission) -> site_pb2.Site.Admission.ValueType:
+    return site_pb2.Site.Admission.Value(f"ADMISSION_{admission.value}")
+
+
+def admission_of(value: site_pb2.Site.Admission.ValueType) -> Admission | None:
+    """What a caller asks for; None where it is nothing that is known here."""
+    return _known(Admission, site_pb2.Site.Admission.Name, value, "ADMISSION_")
+
+
+def admission_from(site: site_pb2.Site) -> Admission:
+    """What a document says; OPEN where it says nothing."""
+    return admission_of(site.admission) or Admission.OPEN
+
+
+def party_state(value: party_pb2.Party.State.ValueType) -> PartyState | None:
+    return _known(PartyState, party_pb2.Party.State.Name, value, "STATE_")
+
+
 def phase_to(phase: Phase) -> pool_pb2.Pool.Phase.ValueType:
     return pool_pb2.Pool.Phase.Value(f"PHASE_{phase.value}")
 
@@ -172,6 +191,8 @@ def descriptor_from(message: pool_pb2.PoolDescriptor) -> Descriptor:
         offers=tuple(offer.name for offer in message.offers),
         generation=message.generation,
         origin_known=message.capacity_origin != capacity_pb2.ORIGIN_UNSPECIFIED,
+        limits=limits_from(message.limits),
+        limits_known=set(message.limits.refused_kinds) <= set(pool_pb2.WorkKind.values()[1:]),
     )
 
 
@@ -205,6 +226,7 @@ def pool_to(
         signed_descriptor=signed,
         create_time=create_time,
         capacity_origin=message.capacity_origin,
+        limits=message.limits if message.HasField("limits") else None,
     )
 
 

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
+from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import parent
-from suanmesh_kernel.reasons import NO_REASON
+from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits
+from suanmesh_kernel.quantities import Capacity, total
+from suanmesh_kernel.reasons import DETAIL, NO_REASON, StateReason
 from suanmesh_scheduler.circuits import Circuits
-from suanmesh_scheduler.domain.bookings import free_hosts
-from suanmesh_scheduler.domain.values import Host, Offer, Pool
+from suanmesh_scheduler.domain.bookings import free_hosts, held_by_party
+from suanmesh_scheduler.domain.values import Host, Offer, OwnersTerms, Pool
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reports import Reports
 from suanmesh_sdk.state_reasons import reason_from
-from suanmesh_sdk.values import capacity_from
+from suanmesh_sdk.values import capacity_from, limits_from
 from suanmesh_store import Held
+
+CLOSED = {
+    site_pb2.Site.ADMISSION_CORDONED: "SITE_CORDONED",
+    site_pb2.Site.ADMISSION_DRAINING: "SITE_DRAINING",
+    site_pb2.Site.ADMISSION_REMOVED: "SITE_REMOVED",
+}
+"""Why nothing new comes to a site."""
 
 
 class Fleet:
     """All pools; rounds weigh anew only those that are other objects than before."""
 
-    def __init__(self, mirrors: Mirrors, circuits: Circuits, peers: Peers) -> None:
+    def __init__(self, mirrors: Mirrors, circuits: Circuits, peers: Peers, clock: Clock) -> None:
+        self._clock = clock
+        self._hours: dict[str, tuple[OwnerLimits, datetime | None]] = {}
+        """Of pools whose owners keep hours: which, and when work is taken again."""
         self._documents = mirrors.pools
         self._sites = mirrors.sites
         self._bookings = mirrors.bookings
@@ -39,7 +53,7 @@ class Fleet:
 
         Raises what the registry refuses.
         """
-        self._stale |= self._changed(await self._reports.changed())
+        self._stale |= self._changed(await self._reports.changed()) | self._by_the_hour()
         for name in sorted(self._stale):
             self._make(name)
         self._stale.clear()
@@ -61,6 +75,7 @@ class Fleet:
         held = self._documents.get(name)
         if held is None:
             self._made.pop(name, None)
+            self._hours.pop(name, None)
             self._of_site.get(site, set()).discard(name)
             return
         self._of_site.setdefault(site, set()).add(name)
@@ -71,7 +86,15 @@ class Fleet:
         site = self._sites.get(site_name)
         circuit = (self._circuits.failing(site_name), self._circuits.on_trial(site_name))
         told = None if state is None else (state.reason.SerializeToString(deterministic=True), _disk_of(state))
-        as_read = (held.mod_revision, site and site.mod_revision, self._bookings.version(held.name), circuit, told)
+        opens = self._opens(held.message)
+        as_read = (
+            held.mod_revision,
+            site and site.mod_revision,
+            self._bookings.version(held.name),
+            circuit,
+            told,
+            opens,
+        )
         known = self._made.get(held.name)
         if known is not None and known[0] == as_read:
             return known
@@ -98,7 +121,39 @@ class Fleet:
             trouble=reason_from(state.reason) if state else NO_REASON,
             failing=self._circuits.failing(site_name),
             on_trial=self._circuits.on_trial(site_name),
+            closed=_closed(site),
+            terms=self._terms(pool, capacities),
         )
+
+    def _terms(self, pool: pool_pb2.Pool, capacities: Iterable[tuple[str, Capacity]]) -> OwnersTerms | None:
+        limits = limits_from(pool.limits)
+        if limits is NO_LIMITS:
+            return None
+        whole = total(capacity for _, capacity in capacities) if limits.party_share_milli else Capacity()
+        held = held_by_party(self._bookings.of(pool.name)) if limits.party_share_milli else {}
+        return OwnersTerms(pool.party, limits, self._opens(pool), whole, held)
+
+    def _opens(self, pool: pool_pb2.Pool) -> datetime | None:
+        """When the owner of a pool takes work again; remembered, so that the pool is made anew then."""
+        if not pool.limits.hours:
+            self._hours.pop(pool.name, None)
+            return None
+        limits = limits_from(pool.limits)
+        opens = limits.opens(self._clock.now())
+        self._hours[pool.name] = (limits, opens)
+        return opens
+
+    def _by_the_hour(self) -> set[str]:
+        """Pools whose owners take work now, and did not before; or the other way round."""
+        now = self._clock.now()
+        return {name for name, (limits, opens) in self._hours.items() if limits.opens(now) != opens}
+
+
+def _closed(site: site_pb2.Site | None) -> StateReason:
+    """Why nothing new comes to a site; nothing where it may."""
+    if site is None or site.admission not in CLOSED:
+        return NO_REASON
+    return StateReason(CLOSED[site.admission], {DETAIL: site.admission_note} if site.admission_note else {})
 
 
 def _disk_of(state: pool_pb2.PoolState) -> int | None:

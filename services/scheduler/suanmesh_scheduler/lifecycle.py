@@ -196,6 +196,7 @@ class Lifecycle:
         site = self._sites.get(placement.site)
         return steps.World(
             site_lost=site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST,
+            site_draining=site is not None and site.message.admission == site_pb2.Site.ADMISSION_DRAINING,
             failed_input=self._failure("TRANSFER_FAILED", placement.input_transfers),
             failed_output=self._failure(UNDELIVERED, placement.output_transfers),
             results=self._results(placement),

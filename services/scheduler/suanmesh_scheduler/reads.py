@@ -101,6 +101,23 @@ class SchedulerReads:
             raise NotFound("PLACEMENT_UNKNOWN", f"no placement {request.name}", name=request.name)
         return placement
 
+    async def ListSitePlacements(
+        self, request: pb.ListSitePlacementsRequest, call: Call
+    ) -> pb.ListSitePlacementsResponse:
+        name = checked_name(request.site, "sites", field="site")
+        site = self._sites.get(name)
+        owns = site is not None and _may_see(call, site.message.party)
+        living = {
+            f"{held.message.create_time.ToMicroseconds():020d} {held.name}": held.message
+            for held in self._placements.values()
+            if held.message.site == name and not held.message.HasField("end_time")
+        }
+        seen = {place: each for place, each in living.items() if owns or _may_see(call, each.party)}
+        scope = f"{call.method} {call.party} {name}"
+        places, token = pages.of(seen, request.page_size, request.page_token, scope)
+        placements = [wire.site_placement_to(seen[place]) for place in places]
+        return pb.ListSitePlacementsResponse(placements=placements, total=len(seen), next_page_token=token)
+
     async def WatchPlacements(
         self, request: pb.WatchPlacementsRequest, call: Call
     ) -> AsyncIterator[pb.WatchPlacementsResponse]:

@@ -71,7 +71,7 @@ class SnapshotReader:
         self._mirrors = mirrors
         self._peers = peers
         self._clock = clock
-        self._fleet = Fleet(mirrors, circuits, peers)
+        self._fleet = Fleet(mirrors, circuits, peers, clock)
 
     async def read(self, jobs: Sequence[job_pb2.Job]) -> Snapshot:
         """Everything that the jobs are decided from. Raises what the other areas refuse for all of them."""

@@ -10,8 +10,10 @@ from google.protobuf.message import Message
 
 from suanmesh.network_orchestrator.v1 import reservation_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, reason_pb2
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel import pages
 from suanmesh_kernel.filter_fields import Value
+from suanmesh_kernel.quantities import total
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler.bounding import bound_job, bound_placement
 from suanmesh_scheduler.domain.bookings import Booked
@@ -35,7 +37,7 @@ from suanmesh_scheduler.domain.values import (
 )
 from suanmesh_scheduler.domain.waiting_queue import Precedence
 from suanmesh_sdk.state_reasons import facts_to, reason_to
-from suanmesh_sdk.values import capacity_from, timestamp
+from suanmesh_sdk.values import capacity_from, capacity_to, timestamp
 
 BANDWIDTH_BPS_MIN = 1_000_000
 Made = dict[int, tuple[Candidate, decision_pb2.Candidate]]
@@ -67,6 +69,7 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec
         deadline=deadline_of(job),
         second_value_micros=job.objective.second_value_micros,
         max_duration_s=job.max_duration_s,
+        party=job.party,
         priority=job.priority,
     )
 
@@ -108,7 +111,9 @@ def ask_from(ask: job_pb2.Ask) -> Ask:
 def booked_from(placements: Iterable[placement_pb2.Placement]) -> list[Booked]:
     """What placements that have not ended hold."""
     return [
-        Booked(p.name, leg.pool, tuple((run.host, run.tasks) for run in leg.hosts), capacity_from(leg.per_task))
+        Booked(
+            p.name, leg.pool, tuple((run.host, run.tasks) for run in leg.hosts), capacity_from(leg.per_task), p.party
+        )
         for p in placements
         if placement_state(p) not in PLACEMENT_ENDS
         for leg in p.legs
@@ -271,3 +276,21 @@ def _bare(decision: decision_pb2.Decision) -> decision_pb2.Decision:
 def _clear(message: Message, *fields: str) -> None:
     for field in fields:
         message.ClearField(field)
+
+
+def site_placement_to(placement: placement_pb2.Placement) -> pb.SitePlacement:
+    """What the owner of its site is told of a placement."""
+    booked = booked_from([placement])
+    held = total(each.per_task.times(sum(count for _, count in each.hosts)) for each in booked)
+    return pb.SitePlacement(
+        name=placement.name,
+        job=placement.job,
+        party=placement.party,
+        state=placement.state,
+        pool=booked[0].pool if booked else "",
+        holds=capacity_to(held),
+        tasks=max(1, placement.work.count),
+        tasks_ended=sum(task.HasField("end_time") for task in placement.tasks),
+        create_time=placement.create_time,
+        max_duration_s=placement.work.max_duration_s,
+    )

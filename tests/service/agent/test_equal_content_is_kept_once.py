@@ -186,6 +186,12 @@ class Store(RuleBasedStateMachine):
         (made / "x").write_bytes(content)
         self.kept.add(self.replicas.take_in({"": made}, link=link).digest)
 
+    @rule(content=st.sampled_from([b"", b"a", b"b" * 5000]))
+    def is_kept(self, content: bytes) -> None:
+        manifest = self.replicas.keep({"x": content})
+        assert manifest.digest == self.replicas.keep({"x": content}).digest
+        self.kept.add(manifest.digest)
+
     @rule()
     def starts_again(self) -> None:
         self.replicas = Replicas(self.folder / "site")

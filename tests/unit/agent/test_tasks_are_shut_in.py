@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suanmesh_agent.domain.tasks import UserRange
-from suanmesh_agent.domain.work import Admission
+from suanmesh_agent.domain.work import Admission, Work
 from suanmesh_agent.engines.process import images, seccomp
 from suanmesh_agent.engines.process.cgroups import Bounds, CgroupV2
 from suanmesh_agent.engines.process.users import end_remains, lease_user, mark_used
+from suanmesh_kernel.owner_limits import OwnerLimits, WorkKind, windows_of
+from suanmesh_kernel.quantities import Capacity
 
 ALLOWED = 0
 X86_64, AARCH64 = 0xC000003E, 0xC00000B7
@@ -37,6 +40,31 @@ def test_strangers_run_behind_walls_only(admission: Admission, party: str, code:
     """A stranger's job on a site without a sandbox reads every key and every replica of it."""
     no = admission.objection(party)
     assert (no.code if no else None) == code
+
+
+WORK = Work("p", Capacity(1000), 4, ("true",), (), (("datasets/d", "in"),), (), "", 60, at_once=2)
+MONDAY = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (OwnerLimits(), ""),
+        (OwnerLimits(parties=frozenset({"parties/guest"})), ""),
+        (OwnerLimits(parties=frozenset({"parties/other"})), "PARTY_NOT_ALLOWED (party parties/guest)"),
+        (OwnerLimits(refused_kinds=frozenset({WorkKind.ARRAY, WorkKind.DATA})), "KIND_REFUSED (kind ARRAY, DATA)"),
+        (OwnerLimits(hours=windows_of("mon 8:00-18:00")), ""),
+        (OwnerLimits(hours=windows_of("mon 18:00-8:00")), "HOURS_CLOSED (opens 2026-01-05T18:00Z)"),
+        (OwnerLimits(party_share_milli=750), ""),
+        (OwnerLimits(party_share_milli=500), "PARTY_SHARE (party parties/guest, share_milli 500)"),
+    ],
+)
+def test_a_site_keeps_to_its_owners_limits(limits: OwnerLimits, said: str) -> None:
+    """Whatever the mesh asks for, the machine is its owner's; the owner's own work is bound by none of it."""
+    admission = Admission(walled=True, own_party="parties/own", limits=limits)
+    has = {"capacity": Capacity(4000), "held": Capacity(1000)}
+    assert str(admission.limit(WORK, "parties/guest", MONDAY, **has)) == said
+    assert not admission.limit(WORK, "parties/own", MONDAY, **has)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +180,19 @@ def _run(program: bytes, architecture: int, number: int, arguments: tuple[int, .
             continue
         holds = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: bool(accumulator & value)}[code]
         at += if_true if holds else if_false
+
+
+def test_a_shim_goes_on_with_its_user_where_nobody_else_has_it(tmp_path: Path) -> None:
+    """A site that runs for years would else keep a file for each of its users, and make one at almost every start."""
+    first = 2**31 - 5  # nobody's
+    user, lease = lease_user(tmp_path, first, 4, alone=True)
+    os.close(lease)
+    again, lease = lease_user(tmp_path, first, 4, alone=True, before=user)
+    other, others_lease = lease_user(tmp_path, first, 4, alone=True, before=user)
+    for each in (lease, others_lease):
+        os.close(each)
+    assert again == user
+    assert other != user
 
 
 def test_a_user_whose_shim_was_killed_is_another_tasks_once_nothing_of_it_runs(tmp_path: Path) -> None:

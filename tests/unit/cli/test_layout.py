@@ -90,7 +90,8 @@ def test_lesser_columns_go_first() -> None:
     assert shown(None)[0].split() == ["JOB", "STATE", "ACCOUNT", "PRIORITY"]
     assert shown(50)[0].split() == ["JOB", "STATE", "ACCOUNT"]
     assert shown(40)[0].split() == ["JOB", "STATE"]
-    assert shown(10)[1] == "jobs/a-rather-long-name  RUNNING"
+    assert shown(10)[1:3] == ["jobs/a-rather-long-name", "    STATE:"]
+    assert shown(30)[1:3] == ["jobs/a-rather-long-name", "    STATE: RUNNING"]
     assert shown(10, form="wide") == shown(None)
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suanmesh.scheduler.v1.reason_pb2 import ObstacleCode
+from suanmesh_kernel.owner_limits import OwnerLimits, WorkKind
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_scheduler import wire
@@ -27,6 +28,7 @@ from suanmesh_scheduler.domain.values import (
     Need,
     Obstacle,
     Offer,
+    OwnersTerms,
     Path,
     Pool,
     Quote,
@@ -48,6 +50,15 @@ NEED = Need("datasets/d", 1 << 20, frozenset({"sites/d"}))
 WAY = ("sites/d", "sites/a")
 SITUATION = Situation((POOL,), NOW, 1000, quotes={"o": Quote(100)})
 BROKEN = Failing(3, NOW, StateReason("DISK_FULL", {"detail": "No space left"}))
+
+GUEST = replace(JOB, party="parties/guest")
+OPEN_TO_ALL = OwnersTerms("parties/owner", OwnerLimits())
+ONLY_A = replace(OPEN_TO_ALL, limits=OwnerLimits(parties=frozenset({"parties/a"})))
+NO_ARRAYS = replace(OPEN_TO_ALL, limits=OwnerLimits(refused_kinds=frozenset({WorkKind.ARRAY})))
+A_QUARTER = OwnersTerms(
+    "parties/owner", OwnerLimits(party_share_milli=250), whole=Capacity(4000, 1 << 33),
+    held={"parties/guest": Capacity(1000)},
+)  # fmt: skip
 
 
 def asking(**fields: object) -> JobSpec:
@@ -107,6 +118,11 @@ CASES: dict[str, tuple[JobSpec, Situation, str, str]] = {
     "refused": (replace(JOB, refused_by=frozenset({"sites/a"})), SITUATION, "REFUSED_BY_SITE", "sites/a"),
     "failing": (JOB, there(failing=BROKEN), "SITE_FAILING", "the last: DISK_FULL: "),
     "in trouble": (JOB, there(trouble=BROKEN.reason), "SITE_IN_TROUBLE", "(No space left)"),
+    "cordoned": (JOB, there(closed=StateReason("SITE_DRAINING", {"detail": "fans"})), "SITE_CORDONED", "(fans)"),
+    "a party kept out": (GUEST, there(terms=ONLY_A), "PARTY_NOT_ALLOWED", "no work of parties/guest"),
+    "out of hours": (GUEST, there(terms=replace(OPEN_TO_ALL, opens=NOW)), "HOURS_CLOSED", "from 2026-01-01T00:00Z on"),
+    "a kind kept out": (replace(GUEST, count=2), there(terms=NO_ARRAYS), "KIND_REFUSED", "the kind ARRAY"),
+    "a share used up": (GUEST, there(terms=A_QUARTER), "PARTY_SHARE", "room for 0 more tasks, 1 needed"),
     "gone data": (replace(JOB, needs=(replace(NEED, sites=frozenset()),)), SITUATION, "NO_REPLICA", "datasets/d"),
     "weak": (asking(min_capability=(("flops", 9),)), SITUATION, "CAPABILITY", "flops of sites/a/pools/p is 0, 9"),
     "long": (replace(JOB, max_duration_s=9000), SITUATION, "DURATION", "more than 7200"),
@@ -129,6 +145,25 @@ def test_an_obstacle_is_said_in_both_languages_with_its_facts(case: str) -> None
 def test_there_is_a_case_of_every_obstacle() -> None:
     """One that no case shows may lack a fact its sentence names."""
     assert {code for _, _, code, _ in CASES.values()} == set(OBSTACLES)
+
+
+@pytest.mark.parametrize("terms", [ONLY_A, NO_ARRAYS, replace(OPEN_TO_ALL, opens=NOW), A_QUARTER])
+def test_an_owner_is_not_bound_by_limits_for_others(terms: OwnersTerms) -> None:
+    """The owner of a machine would wait outside it at night."""
+    own = replace(JOB, party="parties/owner", count=2)
+    assert weigh(own, *_at(there(terms=terms))).obstacle is None
+
+
+def test_of_many_tasks_only_the_share_runs_at_a_time() -> None:
+    """A guest's sweep would be refused whole by the site, though a part of it may run."""
+    terms = replace(A_QUARTER, limits=OwnerLimits(party_share_milli=750))
+    found = weigh(replace(GUEST, count=9), *_at(there(terms=terms)))
+    assert (found.obstacle, found.slots) == (None, (("h", 2),))
+    assert weigh(replace(GUEST, count=3, gang=True), *_at(there(terms=terms))).obstacle is not None
+
+
+def _at(situation: Situation) -> tuple[Pool, Situation]:
+    return situation.pools[0], situation
 
 
 def test_both_languages_name_the_same_facts() -> None:

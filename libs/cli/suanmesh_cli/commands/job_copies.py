@@ -11,7 +11,6 @@ from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, SubmitJob, SubmitJobsRequest
 from suanmesh_cli import following, output
 from suanmesh_cli.commands.job_views import ended_status, show_job
-from suanmesh_cli.jobfields import SET_BY_SERVICE
 from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, full_name, reading
@@ -66,6 +65,8 @@ async def diff(session: Session, one: str, other: str) -> int:
 
 def described(job: Job) -> Job:
     """What was asked for, without what the service has made of it."""
+    from suanmesh_cli.jobfields import SET_BY_SERVICE
+
     asked = Job()
     asked.CopyFrom(job)
     for field in ("name", *SET_BY_SERVICE):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from suanmesh_agent.domain.tasks import Artefact
+from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits, closed_until, kinds_of
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 
@@ -41,17 +43,35 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Whose tasks a site runs: everybody's behind walls, else its own party's, unless its owner has said otherwise."""
+    """Whose tasks a site runs: everybody's behind walls, else its own party's, unless its owner has said otherwise.
+
+    `limits` are what the owner refuses to others.
+    """
 
     walled: bool
     own_party: str = ""
     strangers_unsandboxed: bool = False
+    limits: OwnerLimits = NO_LIMITS
 
     def objection(self, party: str) -> StateReason:
         """Why it does not run tasks of `party`; nothing when it does."""
         if self.walled or self.strangers_unsandboxed or (party and party == self.own_party):
             return NO_REASON
         return StateReason("SANDBOX_MISSING", {"party": party})
+
+    def limit(self, work: Work, party: str, now: datetime, *, capacity: Capacity, held: Capacity) -> StateReason:
+        """What the owner's limits say against work of a party that holds `held` of `capacity` here already."""
+        if party and party == self.own_party:
+            return NO_REASON
+        kinds = kinds_of(tasks=work.count, devices=bool(work.task_capacity.devices), inputs=bool(work.inputs))
+        if no := self.limits.objection(party, kinds):
+            return no
+        if (opens := self.limits.opens(now)) is not None:
+            return closed_until(opens)
+        room = self.limits.room(work.task_capacity, capacity, held)
+        if room is not None and room < min(work.count, work.at_once):
+            return StateReason("PARTY_SHARE", {"party": party, "share_milli": str(self.limits.party_share_milli)})
+        return NO_REASON
 
 
 def objection(work: Work, *, capacity: Capacity, taken: Capacity, runtimes: Iterable[str]) -> StateReason:

@@ -82,6 +82,13 @@ def require_visible(name: str, caller: str, *, sees_all: bool) -> None:
         raise unknown(name)
 
 
+def checked_state(state: PartyState | None) -> PartyState:
+    """What the operator may set. Raises InvalidArgument (`FIELD_INVALID`)."""
+    if state not in (PartyState.APPROVED, PartyState.SUSPENDED):
+        raise InvalidArgument("FIELD_INVALID", "state: a party is set APPROVED or SUSPENDED", field="state")
+    return state
+
+
 def unknown(name: str) -> NotFound:
     """The answer about a party that is not there, or not there for the caller."""
     return NotFound("PARTY_UNKNOWN", f"there is no party {name}", name=name)

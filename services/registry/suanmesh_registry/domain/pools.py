@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from suanmesh_kernel.names import checked_id, checked_name, last
+from suanmesh_kernel.owner_limits import NO_LIMITS, SHARE_MILLI_MAX, OwnerLimits
 from suanmesh_kernel.quantities import Capacity, total
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_registry.domain.liveness import Liveness
@@ -78,6 +79,9 @@ class Descriptor:
     offers: tuple[str, ...]
     generation: int
     origin_known: bool
+    limits: OwnerLimits = NO_LIMITS
+    limits_known: bool = True
+    """Whether every kind of work that it refuses is known here."""
 
     def capacity(self) -> Capacity:
         """What all hosts hold together."""
@@ -98,6 +102,7 @@ def checked(descriptor: Descriptor) -> Descriptor:
     """
     checked_name(descriptor.name, "sites", "pools", field="descriptor.name")
     _check(descriptor.generation >= 1, "generation", "counts from 1")
+    _check_limits(descriptor)
     _check(descriptor.origin_known, "capacity_origin", "say where the capacity comes from")
     _check(_WORD.fullmatch(descriptor.architecture), "architecture", "is a word such as x86_64")
     _check_hosts(descriptor)
@@ -185,6 +190,15 @@ def _check_capabilities(capabilities: Sequence[Capability]) -> None:
     _check(len(set(quantities)) == len(quantities), "capabilities", "one value a quantity")
     _check(all(_WORD.fullmatch(quantity) for quantity in quantities), "capabilities.quantity", "is a word")
     _check(all(c.value >= 0 and len(c.unit) <= 32 for c in capabilities), "capabilities", "no value is negative")
+
+
+def _check_limits(descriptor: Descriptor) -> None:
+    limits = descriptor.limits
+    for party in limits.parties:
+        checked_name(party, "parties", field="descriptor.limits.parties")
+    _check(all(window.is_valid for window in limits.hours), "limits.hours", "are parts of one week")
+    _check(descriptor.limits_known, "limits.refused_kinds", "are kinds of work")
+    _check(0 <= limits.party_share_milli <= SHARE_MILLI_MAX, "limits.party_share_milli", f"0 to {SHARE_MILLI_MAX}")
 
 
 def _check_offers(descriptor: Descriptor) -> None:

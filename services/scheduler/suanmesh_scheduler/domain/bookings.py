@@ -17,6 +17,16 @@ class Booked:
     pool: str
     hosts: tuple[tuple[str, int], ...]
     per_task: Capacity
+    party: str = ""
+
+
+def held_by_party(booked: Iterable[Booked]) -> dict[str, Capacity]:
+    """What the work of each party holds together."""
+    held: dict[str, Capacity] = {}
+    for booking in booked:
+        tasks = sum(count for _, count in booking.hosts)
+        held[booking.party] = held.get(booking.party, Capacity()).plus(booking.per_task.times(tasks))
+    return held
 
 
 def free_hosts(pool: str, capacities: Iterable[tuple[str, Capacity]], booked: Iterable[Booked]) -> tuple[Host, ...]:

@@ -136,5 +136,5 @@ def _same_but_hosts(one: Pool, other: Pool) -> bool:
         (one.site, one.architecture, one.offers) == (other.site, other.architecture, other.offers)
         and (one.active, one.alive, one.failing) == (other.active, other.alive, other.failing)
         and (one.trouble, one.runtimes, one.residency) == (other.trouble, other.runtimes, other.residency)
-        and one.capabilities == other.capabilities
+        and (one.capabilities, one.closed, one.terms) == (other.capabilities, other.closed, other.terms)
     )

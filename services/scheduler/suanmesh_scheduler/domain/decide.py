@@ -65,7 +65,9 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation, lookup: RoomLookup = E
     blocked = blocked or stranded
     offer, quote = _offer(job, pool, situation)
     placed = lookup.slots(job, pool)
-    obstacle = obstacles.of_pool(job, pool) or lookup.lack(job, pool, placed) or obstacles.of_offers(job, pool)
+    placed, share = obstacles.of_share(job, pool, placed)
+    obstacle = obstacles.of_pool(job, pool) or share or lookup.lack(job, pool, placed)
+    obstacle = obstacle or obstacles.of_offers(job, pool)
     obstacle = obstacle or blocked
     if quote is None:
         missing = Obstacle("NO_PRICE", resource=pool.name)

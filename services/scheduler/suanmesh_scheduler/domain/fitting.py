@@ -42,6 +42,16 @@ def room(found: Slots) -> int:
     return sum(count for _, count in found)
 
 
+def first_tasks(found: Slots, most: int) -> Slots:
+    """The first of them, `most` at the most."""
+    kept: list[tuple[str, int]] = []
+    for host, count in found:
+        if count := min(count, most):
+            kept.append((host, count))
+            most -= count
+    return tuple(kept)
+
+
 def one_task(ask: Ask, free: Capacity) -> Capacity | None:
     """What one task takes of what is free; None where it does not fit. No card serves two of its asks."""
     cards = {(card.device_class, card.model): card for card in free.devices if card.count > 0}

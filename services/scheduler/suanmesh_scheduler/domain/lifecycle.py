@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_scheduler.domain.states import (
+    DRAINED,
     JOB_ENDS,
     JOB_TRANSITIONS,
     PLACEMENT_ENDS,
@@ -24,6 +25,7 @@ UNTAKEN = frozenset({PlacementState.REFUSED, PlacementState.EXPIRED, PlacementSt
 """Ends of a placement after which its site is tried again later, after all others."""
 SETBACKS = UNTAKEN | {PlacementState.FAILED, PlacementState.PREEMPTED}
 """Ends after which the job is placed anew."""
+BEFORE_RUNNING = frozenset({PlacementState.COMMITTED, PlacementState.ACCEPTED, PlacementState.STAGING})
 UNDELIVERED = "DELIVERY_FAILED"
 """Reason of an end after which another run would be paid for and be delivered no better."""
 
@@ -67,6 +69,7 @@ class World:
     """What is known around them. A transfer that failed is the reason of a failure, with what it moved."""
 
     site_lost: bool = False
+    site_draining: bool = False
     failed_input: StateReason = NO_REASON
     failed_output: StateReason = NO_REASON
     results: Results = Results.DONE
@@ -125,6 +128,8 @@ def next_step(job: JobFacts, placement: PlacementFacts, world: World) -> Step | 
         return MovePlacement(PlacementState.LOST, StateReason("SITE_LOST", {"site": placement.site}))
     if job.cancel_requested or job.state in JOB_ENDS:  # it ended while the placement was committed
         return _cancelled(placement)
+    if world.site_draining and placement.state in BEFORE_RUNNING and not placement.begun:
+        return MovePlacement(PlacementState.PREEMPTED, StateReason(DRAINED, {"site": placement.site}))
     if placement.state is PlacementState.COMMITTED and placement.age > world.accept_max:
         return MovePlacement(PlacementState.EXPIRED, StateReason("NOT_ACCEPTED", {"site": placement.site}))
     if placement.state is PlacementState.STAGING and world.failed_input:

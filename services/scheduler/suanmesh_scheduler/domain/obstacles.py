@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import combinations
 
-from suanmesh_kernel.quantities import Capacity
-from suanmesh_scheduler.domain.fitting import MEASURES, Slots, room, serves
+from suanmesh_kernel.owner_limits import closed_until, kinds_of
+from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_scheduler.domain.fitting import MEASURES, Slots, first_tasks, room, serves
 from suanmesh_scheduler.domain.values import Ask, Blocked, JobSpec, Obstacle, Pool, Situation
 
 CODES = {"cpu_milli": "CPU", "memory_bytes": "MEMORY", "scratch_bytes": "SCRATCH"}
 BARRING = frozenset({"DISK_FULL", "JOURNAL_FAULT"})
 """What an agent may say of its site that keeps everything away from it."""
+
+BY_ITS_OWNER = frozenset({"PARTY_NOT_ALLOWED", "KIND_REFUSED", "HOURS_CLOSED"})
+"""Reasons of `suanmesh_kernel.owner_limits`, which are obstacles of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,30 @@ class Lack:
 
 def of_pool(job: JobSpec, pool: Pool) -> Obstacle | None:
     """What about the pool itself stands in the way, however much room it has."""
-    return _permission(job, pool) or _health(job, pool) or _package(job, pool) or _capability(job, pool)
+    return (
+        _permission(job, pool)
+        or _terms(job, pool)
+        or _health(job, pool)
+        or _package(job, pool)
+        or _capability(job, pool)
+    )
+
+
+def of_share(job: JobSpec, pool: Pool, placed: Slots) -> tuple[Slots, Obstacle | None]:
+    """The tasks for which the owner leaves the job's party room, of those that there is room for on the hosts."""
+    terms = pool.terms
+    if terms is None or job.party == terms.owner:
+        return placed, None
+    cards = tuple(Device(each.device_class, "", each.count) for each in job.ask.devices)
+    one = Capacity(job.ask.cpu_milli, job.ask.memory_bytes, job.ask.scratch_bytes, cards)
+    most = terms.limits.room(one, terms.whole, terms.held.get(job.party, Capacity()))
+    wanted = job.count if job.gang else 1
+    if most is None or most >= room(placed):
+        return placed, None
+    if most < wanted:
+        facts = {"party": job.party, "share_milli": str(terms.limits.party_share_milli)}
+        return placed, Obstacle("PARTY_SHARE", wanted, most, pool.name, facts)
+    return first_tasks(placed, most), None
 
 
 def of_offers(job: JobSpec, pool: Pool) -> Obstacle | None:
@@ -105,7 +132,20 @@ def _permission(job: JobSpec, pool: Pool) -> Obstacle | None:
     return None
 
 
+def _terms(job: JobSpec, pool: Pool) -> Obstacle | None:
+    terms = pool.terms
+    if terms is None or job.party == terms.owner:
+        return None
+    kinds = kinds_of(tasks=job.count, devices=bool(job.ask.devices), inputs=bool(job.needs))
+    no = terms.limits.objection(job.party, kinds)
+    if not no and terms.opens is not None:
+        no = closed_until(terms.opens)
+    return Obstacle(no.code, resource=pool.site, facts=no.facts) if no.code in BY_ITS_OWNER else None
+
+
 def _health(job: JobSpec, pool: Pool) -> Obstacle | None:
+    if pool.closed:
+        return Obstacle("SITE_CORDONED", resource=pool.site, cause=pool.closed)
     if not pool.alive:
         return Obstacle("SITE_NOT_ALIVE", resource=pool.site)
     if not pool.active:

@@ -37,4 +37,8 @@ def _may_fit(job: JobSpec, pools: Iterable[Pool], situation: Situation) -> bool:
 
 def _idle(pool: Pool) -> Pool:
     hosts = tuple(replace(host, free=host.capacity) for host in pool.hosts)
-    return replace(pool, hosts=hosts, active=True, alive=True, trouble=NO_REASON, failing=None, on_trial=None)
+    terms = pool.terms and replace(pool.terms, opens=None, held={})
+    return replace(
+        pool, hosts=hosts, active=True, alive=True, trouble=NO_REASON, failing=None, on_trial=None, closed=NO_REASON,
+        terms=terms,
+    )  # fmt: skip

@@ -68,7 +68,8 @@ PLACEMENT_ENDS = frozenset(state for state, then in PLACEMENT_TRANSITIONS.items(
 JOB_ENDS = frozenset(state for state, then in JOB_TRANSITIONS.items() if not then)
 ORDER = (P.COMMITTED, P.ACCEPTED, P.STAGING, P.RUNNING, P.DELIVERING, P.DONE)
 
-BEFORE_THE_RUN = SITE_FAULTS | {"TRANSFER_FAILED"}
+DRAINED = "SITE_DRAINING"
+BEFORE_THE_RUN = SITE_FAULTS | {"TRANSFER_FAILED", DRAINED}
 """Codes of ends that use up no attempt where no task has begun."""
 
 REPORTABLE = frozenset({P.ACCEPTED, P.REFUSED, P.RUNNING, P.DELIVERING, P.FAILED, P.CANCELLED, P.LOST})

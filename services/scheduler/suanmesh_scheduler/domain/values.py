@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from suanmesh_kernel.owner_limits import OwnerLimits
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 
 NUMBER_MAX = 1 << 61
 """Micros or milliseconds beyond any account or lifetime; what is reckoned larger is told as this, so that it and the
 sum of two still fit the contract's 64 bits."""
+
+NOTHING = Capacity()
 
 
 def told(number: int) -> int:
@@ -90,6 +93,7 @@ class JobSpec:
     deadline: datetime | None = None
     second_value_micros: int = 0
     max_duration_s: int = 3600
+    party: str = ""
     priority: int = field(default=0, compare=False)
     """It changes nothing of how a pool is weighed, only when the job's turn is."""
 
@@ -122,6 +126,20 @@ class Failing:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnersTerms:
+    """What the owner of a pool refuses to others."""
+
+    owner: str
+    limits: OwnerLimits
+    opens: datetime | None = None
+    """When work is taken again; None while it is."""
+    whole: Capacity = NOTHING
+    """All of the pool."""
+    held: Mapping[str, Capacity] = field(default_factory=dict)
+    """By party, what its work holds of the pool, where that has a bound."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """A pool as it can be placed on now."""
 
@@ -140,6 +158,10 @@ class Pool:
     failing: Failing | None = None
     on_trial: Failing | None = None
     """Set where its site has failed and may be sent one run to see: what it is once that one is on its way."""
+    closed: StateReason = NO_REASON
+    """Why nothing new comes to its site: CORDONED or DRAINING, with what was noted."""
+    terms: OwnersTerms | None = None
+    """What its owner refuses; None where that is nothing."""
 
     def with_hosts(self, hosts: tuple[Host, ...]) -> Pool:
         """The pool with other hosts; as `replace`, at a third of its time."""
@@ -157,6 +179,8 @@ class Pool:
             self.trouble,
             self.failing,
             self.on_trial,
+            self.closed,
+            self.terms,
         )
 
 

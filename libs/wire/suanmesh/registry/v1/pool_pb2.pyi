@@ -23,6 +23,33 @@ else:
 
 DESCRIPTOR: descriptor.FileDescriptor
 
+class _WorkKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WorkKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_WorkKind.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    WORK_KIND_UNSPECIFIED: _WorkKind.ValueType  # 0
+    """Never used."""
+    WORK_KIND_ARRAY: _WorkKind.ValueType  # 1
+    """Several tasks."""
+    WORK_KIND_DEVICES: _WorkKind.ValueType  # 2
+    """Tasks that take accelerators."""
+    WORK_KIND_DATA: _WorkKind.ValueType  # 3
+    """Work that reads datasets."""
+
+class WorkKind(_WorkKind, metaclass=_WorkKindEnumTypeWrapper):
+    """A kind of work that an owner may refuse."""
+
+WORK_KIND_UNSPECIFIED: WorkKind.ValueType  # 0
+"""Never used."""
+WORK_KIND_ARRAY: WorkKind.ValueType  # 1
+"""Several tasks."""
+WORK_KIND_DEVICES: WorkKind.ValueType  # 2
+"""Tasks that take accelerators."""
+WORK_KIND_DATA: WorkKind.ValueType  # 3
+"""Work that reads datasets."""
+
 @typing.final
 class Pool(message.Message):
     """Hosts of one site with the same architecture and device model, under one identifier."""
@@ -83,6 +110,7 @@ class Pool(message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     CAPACITY_ORIGIN_FIELD_NUMBER: builtins.int
+    LIMITS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`sites/{site}/pools/{pool}`."""
     identifier: builtins.str
@@ -127,6 +155,10 @@ class Pool(message.Message):
     def create_time(self) -> timestamp_pb2.Timestamp:
         """When it was first registered."""
 
+    @builtins.property
+    def limits(self) -> OwnerLimits:
+        """What its owner refuses to parties other than itself."""
+
     def __init__(
         self,
         *,
@@ -145,10 +177,11 @@ class Pool(message.Message):
         create_time: timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
         capacity_origin: capacity_pb2.Origin.ValueType = ...,
+        limits: OwnerLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "host_capacity", b"host_capacity", "signed_descriptor", b"signed_descriptor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "host_capacity", b"host_capacity", "limits", b"limits", "signed_descriptor", b"signed_descriptor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity_origin", b"capacity_origin", "create_time", b"create_time", "etag", b"etag", "generation", b"generation", "host_capacity", b"host_capacity", "hosts", b"hosts", "identifier", b"identifier", "name", b"name", "offers", b"offers", "party", b"party", "phase", b"phase", "runtimes", b"runtimes", "signed_descriptor", b"signed_descriptor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity_origin", b"capacity_origin", "create_time", b"create_time", "etag", b"etag", "generation", b"generation", "host_capacity", b"host_capacity", "hosts", b"hosts", "identifier", b"identifier", "limits", b"limits", "name", b"name", "offers", b"offers", "party", b"party", "phase", b"phase", "runtimes", b"runtimes", "signed_descriptor", b"signed_descriptor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -292,6 +325,7 @@ class PoolDescriptor(message.Message):
     OFFERS_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
     CAPACITY_ORIGIN_FIELD_NUMBER: builtins.int
+    LIMITS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`sites/{site}/pools/{pool}`."""
     architecture: builtins.str
@@ -320,6 +354,10 @@ class PoolDescriptor(message.Message):
     def offers(self) -> containers.RepeatedCompositeFieldContainer[Offer]:
         """See `Pool`."""
 
+    @builtins.property
+    def limits(self) -> OwnerLimits:
+        """See `Pool`."""
+
     def __init__(
         self,
         *,
@@ -332,10 +370,75 @@ class PoolDescriptor(message.Message):
         offers: abc.Iterable[Offer] | None = ...,
         generation: builtins.int = ...,
         capacity_origin: capacity_pb2.Origin.ValueType = ...,
+        limits: OwnerLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["host_capacity", b"host_capacity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["host_capacity", b"host_capacity", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity_origin", b"capacity_origin", "generation", b"generation", "host_capacity", b"host_capacity", "hosts", b"hosts", "name", b"name", "offers", b"offers", "runtimes", b"runtimes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "capabilities", b"capabilities", "capacity_origin", b"capacity_origin", "generation", b"generation", "host_capacity", b"host_capacity", "hosts", b"hosts", "limits", b"limits", "name", b"name", "offers", b"offers", "runtimes", b"runtimes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OwnerLimits(message.Message):
+    """What the owner of a site refuses to parties other than itself. The site's agent keeps to it, whatever the mesh asks;
+    the mesh knows it beforehand and asks for nothing that would be refused.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PARTIES_FIELD_NUMBER: builtins.int
+    HOURS_FIELD_NUMBER: builtins.int
+    REFUSED_KINDS_FIELD_NUMBER: builtins.int
+    PARTY_SHARE_MILLI_FIELD_NUMBER: builtins.int
+    party_share_milli: builtins.int
+    """Most that one party's work may hold at a time of each measure of the pool, in 1/1000 of it; 0 for no bound."""
+    @builtins.property
+    def parties(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Only work of these parties is taken, `parties/{party}`; empty for all."""
+
+    @builtins.property
+    def hours(self) -> containers.RepeatedCompositeFieldContainer[WeekWindow]:
+        """Work is taken only within these windows; empty for always. What was taken goes on to its end."""
+
+    @builtins.property
+    def refused_kinds(self) -> containers.RepeatedScalarFieldContainer[WorkKind.ValueType]:
+        """Kinds of work that are not taken."""
+
+    def __init__(
+        self,
+        *,
+        parties: abc.Iterable[builtins.str] | None = ...,
+        hours: abc.Iterable[WeekWindow] | None = ...,
+        refused_kinds: abc.Iterable[WorkKind.ValueType] | None = ...,
+        party_share_milli: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["hours", b"hours", "parties", b"parties", "party_share_milli", b"party_share_milli", "refused_kinds", b"refused_kinds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WeekWindow(message.Message):
+    """A part of every week."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    START_MIN_FIELD_NUMBER: builtins.int
+    END_MIN_FIELD_NUMBER: builtins.int
+    start_min: builtins.int
+    """From so many minutes after Monday 0:00 UTC on, 0 to 10079."""
+    end_min: builtins.int
+    """Until so many minutes after that Monday, more than `start_min` and at most a week after it: 10200 is Monday 2:00."""
+    def __init__(
+        self,
+        *,
+        start_min: builtins.int = ...,
+        end_min: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["end_min", b"end_min", "start_min", b"start_min"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

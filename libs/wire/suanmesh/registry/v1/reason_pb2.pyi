@@ -66,6 +66,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: the site has as many signing keys as are kept, at most `most`; the oldest is let go a week after it lapsed."""
     REASON_NODES_TOO_MANY: _Reason.ValueType  # 22
     """RESOURCE_EXHAUSTED: the node believes as many others as it may; `most` says how many that is."""
+    REASON_SITE_REMOVED: _Reason.ValueType  # 23
+    """FAILED_PRECONDITION: the site has left for good."""
+    REASON_SITE_IN_USE: _Reason.ValueType  # 24
+    """FAILED_PRECONDITION: the site takes new work, or `placements` live there still; drain it first."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the registry refused."""
@@ -114,3 +118,7 @@ REASON_SIGNING_KEYS_TOO_MANY: Reason.ValueType  # 21
 """RESOURCE_EXHAUSTED: the site has as many signing keys as are kept, at most `most`; the oldest is let go a week after it lapsed."""
 REASON_NODES_TOO_MANY: Reason.ValueType  # 22
 """RESOURCE_EXHAUSTED: the node believes as many others as it may; `most` says how many that is."""
+REASON_SITE_REMOVED: Reason.ValueType  # 23
+"""FAILED_PRECONDITION: the site has left for good."""
+REASON_SITE_IN_USE: Reason.ValueType  # 24
+"""FAILED_PRECONDITION: the site takes new work, or `placements` live there still; drain it first."""

@@ -40,7 +40,7 @@ class CreatePartyRequest(message.Message):
     """Makes the call idempotent (AIP-155)."""
     @builtins.property
     def party(self) -> party_pb2.Party:
-        """The party; name, state and times are ignored."""
+        """The party; name and times are ignored. With STATE_PENDING it waits for SetPartyState, else it is APPROVED at once."""
 
     def __init__(
         self,
@@ -152,6 +152,86 @@ class SetPublishersRequest(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["etag", b"etag", "name", b"name", "publishers", b"publishers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetSiteAdmissionRequest(message.Message):
+    """Request of SetSiteAdmission."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ADMISSION_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`sites/{site}`."""
+    admission: site_pb2.Site.Admission.ValueType
+    """ADMISSION_OPEN, ADMISSION_CORDONED or ADMISSION_DRAINING."""
+    note: builtins.str
+    """Why, for people; at most 200 printable characters."""
+    etag: builtins.str
+    """If given, must be the site's current etag."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        admission: site_pb2.Site.Admission.ValueType = ...,
+        note: builtins.str = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["admission", b"admission", "etag", b"etag", "name", b"name", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RemoveSiteRequest(message.Message):
+    """Request of RemoveSite."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`sites/{site}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetPartyStateRequest(message.Message):
+    """Request of SetPartyState."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`parties/{party}`."""
+    state: party_pb2.Party.State.ValueType
+    """STATE_APPROVED or STATE_SUSPENDED."""
+    etag: builtins.str
+    """If given, must be the party's current etag."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        state: party_pb2.Party.State.ValueType = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["etag", b"etag", "name", b"name", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

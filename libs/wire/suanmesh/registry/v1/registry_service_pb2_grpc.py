@@ -95,6 +95,21 @@ class RegistryServiceStub(object):
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListSitesRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListSitesResponse.FromString,
                 _registered_method=True)
+        self.SetSiteAdmission = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/SetSiteAdmission',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetSiteAdmissionRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.FromString,
+                _registered_method=True)
+        self.RemoveSite = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/RemoveSite',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RemoveSiteRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.FromString,
+                _registered_method=True)
+        self.SetPartyState = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/SetPartyState',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetPartyStateRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.FromString,
+                _registered_method=True)
         self.RegisterPools = channel.unary_unary(
                 '/suanmesh.registry.v1.RegistryService/RegisterPools',
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RegisterPoolsRequest.SerializeToString,
@@ -133,7 +148,7 @@ class RegistryServiceServicer(object):
     """
 
     def CreateParty(self, request, context):
-        """Registers a party, APPROVED at once when the operator does it.
+        """Registers a party, APPROVED at once unless it is to wait for that.
 
         Errors:
         * `ALREADY_EXISTS` (`PARTY_EXISTS`): choose another id.
@@ -253,6 +268,43 @@ class RegistryServiceServicer(object):
 
     def ListSites(self, request, context):
         """Lists sites by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetSiteAdmission(self, request, context):
+        """Says whether new work may come to a site. Safe to repeat: what stands already is answered with the site as it is.
+
+        Errors:
+        * `NOT_FOUND` (`SITE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for the sites of its own party only, the operator for all.
+        * `FAILED_PRECONDITION` (`SITE_REMOVED`).
+        * `ABORTED` (`ETAG_STALE`): the site has changed since it was read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveSite(self, request, context):
+        """Lets a site leave for good: its pools are forgotten, its agent is not heard any more, and its name stays taken, so that
+        no other can speak with the certificate of this one. Safe to repeat.
+
+        Errors:
+        * `NOT_FOUND` (`SITE_UNKNOWN`).
+        * `PERMISSION_DENIED` (`NOT_OWNER`): as in SetSiteAdmission.
+        * `FAILED_PRECONDITION` (`SITE_IN_USE`): it takes new work, or placements live there; drain it first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPartyState(self, request, context):
+        """Says whether a party may do new things: one that is suspended enrols no sites.
+
+        Errors:
+        * `NOT_FOUND` (`PARTY_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -381,6 +433,21 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListSites,
                     request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListSitesRequest.FromString,
                     response_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListSitesResponse.SerializeToString,
+            ),
+            'SetSiteAdmission': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSiteAdmission,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetSiteAdmissionRequest.FromString,
+                    response_serializer=suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.SerializeToString,
+            ),
+            'RemoveSite': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveSite,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RemoveSiteRequest.FromString,
+                    response_serializer=suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.SerializeToString,
+            ),
+            'SetPartyState': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPartyState,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetPartyStateRequest.FromString,
+                    response_serializer=suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.SerializeToString,
             ),
             'RegisterPools': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterPools,
@@ -712,6 +779,87 @@ class RegistryService(object):
             '/suanmesh.registry.v1.RegistryService/ListSites',
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListSitesRequest.SerializeToString,
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListSitesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSiteAdmission(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/SetSiteAdmission',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetSiteAdmissionRequest.SerializeToString,
+            suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveSite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/RemoveSite',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RemoveSiteRequest.SerializeToString,
+            suanmesh_dot_registry_dot_v1_dot_site__pb2.Site.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPartyState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/SetPartyState',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.SetPartyStateRequest.SerializeToString,
+            suanmesh_dot_registry_dot_v1_dot_party__pb2.Party.FromString,
             options,
             channel_credentials,
             insecure,

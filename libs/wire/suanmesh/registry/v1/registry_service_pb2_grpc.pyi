@@ -23,7 +23,7 @@ class RegistryServiceStub:
 
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateParty: aio.UnaryUnaryMultiCallable[registry_service_pb2.CreatePartyRequest, party_pb2.Party]
-    """Registers a party, APPROVED at once when the operator does it.
+    """Registers a party, APPROVED at once unless it is to wait for that.
 
     Errors:
       * `ALREADY_EXISTS` (`PARTY_EXISTS`): choose another id.
@@ -102,6 +102,31 @@ class RegistryServiceStub:
     """
     ListSites: aio.UnaryUnaryMultiCallable[registry_service_pb2.ListSitesRequest, registry_service_pb2.ListSitesResponse]
     """Lists sites by name."""
+    SetSiteAdmission: aio.UnaryUnaryMultiCallable[registry_service_pb2.SetSiteAdmissionRequest, site_pb2.Site]
+    """Says whether new work may come to a site. Safe to repeat: what stands already is answered with the site as it is.
+
+    Errors:
+      * `NOT_FOUND` (`SITE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+      * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for the sites of its own party only, the operator for all.
+      * `FAILED_PRECONDITION` (`SITE_REMOVED`).
+      * `ABORTED` (`ETAG_STALE`): the site has changed since it was read.
+    """
+    RemoveSite: aio.UnaryUnaryMultiCallable[registry_service_pb2.RemoveSiteRequest, site_pb2.Site]
+    """Lets a site leave for good: its pools are forgotten, its agent is not heard any more, and its name stays taken, so that
+    no other can speak with the certificate of this one. Safe to repeat.
+
+    Errors:
+      * `NOT_FOUND` (`SITE_UNKNOWN`).
+      * `PERMISSION_DENIED` (`NOT_OWNER`): as in SetSiteAdmission.
+      * `FAILED_PRECONDITION` (`SITE_IN_USE`): it takes new work, or placements live there; drain it first.
+    """
+    SetPartyState: aio.UnaryUnaryMultiCallable[registry_service_pb2.SetPartyStateRequest, party_pb2.Party]
+    """Says whether a party may do new things: one that is suspended enrols no sites.
+
+    Errors:
+      * `NOT_FOUND` (`PARTY_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+      * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
+    """
     RegisterPools: aio.UnaryUnaryMultiCallable[registry_service_pb2.RegisterPoolsRequest, registry_service_pb2.RegisterPoolsResponse]
     """Records the pools of the calling agent's site as their signed descriptors state them, all or none. A descriptor of
     an older or equal generation changes nothing.
@@ -156,7 +181,7 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         request: registry_service_pb2.CreatePartyRequest,
         context: aio.ServicerContext[registry_service_pb2.CreatePartyRequest, abc.Awaitable[party_pb2.Party]],
     ) -> abc.Awaitable[party_pb2.Party]:
-        """Registers a party, APPROVED at once when the operator does it.
+        """Registers a party, APPROVED at once unless it is to wait for that.
 
         Errors:
           * `ALREADY_EXISTS` (`PARTY_EXISTS`): choose another id.
@@ -295,6 +320,49 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[registry_service_pb2.ListSitesRequest, abc.Awaitable[registry_service_pb2.ListSitesResponse]],
     ) -> abc.Awaitable[registry_service_pb2.ListSitesResponse]:
         """Lists sites by name."""
+
+    @abc_1.abstractmethod
+    def SetSiteAdmission(
+        self,
+        request: registry_service_pb2.SetSiteAdmissionRequest,
+        context: aio.ServicerContext[registry_service_pb2.SetSiteAdmissionRequest, abc.Awaitable[site_pb2.Site]],
+    ) -> abc.Awaitable[site_pb2.Site]:
+        """Says whether new work may come to a site. Safe to repeat: what stands already is answered with the site as it is.
+
+        Errors:
+          * `NOT_FOUND` (`SITE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+          * `PERMISSION_DENIED` (`NOT_OWNER`): a user speaks for the sites of its own party only, the operator for all.
+          * `FAILED_PRECONDITION` (`SITE_REMOVED`).
+          * `ABORTED` (`ETAG_STALE`): the site has changed since it was read.
+        """
+
+    @abc_1.abstractmethod
+    def RemoveSite(
+        self,
+        request: registry_service_pb2.RemoveSiteRequest,
+        context: aio.ServicerContext[registry_service_pb2.RemoveSiteRequest, abc.Awaitable[site_pb2.Site]],
+    ) -> abc.Awaitable[site_pb2.Site]:
+        """Lets a site leave for good: its pools are forgotten, its agent is not heard any more, and its name stays taken, so that
+        no other can speak with the certificate of this one. Safe to repeat.
+
+        Errors:
+          * `NOT_FOUND` (`SITE_UNKNOWN`).
+          * `PERMISSION_DENIED` (`NOT_OWNER`): as in SetSiteAdmission.
+          * `FAILED_PRECONDITION` (`SITE_IN_USE`): it takes new work, or placements live there; drain it first.
+        """
+
+    @abc_1.abstractmethod
+    def SetPartyState(
+        self,
+        request: registry_service_pb2.SetPartyStateRequest,
+        context: aio.ServicerContext[registry_service_pb2.SetPartyStateRequest, abc.Awaitable[party_pb2.Party]],
+    ) -> abc.Awaitable[party_pb2.Party]:
+        """Says whether a party may do new things: one that is suspended enrols no sites.
+
+        Errors:
+          * `NOT_FOUND` (`PARTY_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
+          * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
+        """
 
     @abc_1.abstractmethod
     def RegisterPools(

@@ -27,7 +27,7 @@ from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__
 from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/registry/v1/site.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"\xdb\x05\n\x04Site\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12(\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x05\xc8\xda\x18\xa0\x06R\x0b\x64isplayName\x12!\n\tcity_code\x18\x04 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63ityCode\x12\x33\n\x15latitude_microdegrees\x18\x05 \x01(\x05R\x14latitudeMicrodegrees\x12\x35\n\x16longitude_microdegrees\x18\x06 \x01(\x05R\x15longitudeMicrodegrees\x12&\n\tresidency\x18\x07 \x03(\tB\x08\xc8\xda\x18 \xd0\xda\x18\x10R\tresidency\x12 \n\tpue_milli\x18\x08 \x01(\x05H\x00R\x08pueMilli\x88\x01\x01\x12\x1b\n\x05\x61gent\x18\t \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05\x61gent\x12*\n\rdata_endpoint\x18\n \x01(\tB\x05\xc8\xda\x18\x80\x03R\x0c\x64\x61taEndpoint\x12\x45\n\x0csigning_keys\x18\x0b \x03(\x0b\x32\x1c.suanmesh.type.v1.SigningKeyB\x04\xd0\xda\x18\x10R\x0bsigningKeys\x12?\n\x08liveness\x18\x0c \x01(\x0e\x32#.suanmesh.registry.v1.Site.LivenessR\x08liveness\x12;\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x19\n\x04\x65tag\x18\x0e \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"a\n\x08Liveness\x12\x18\n\x14LIVENESS_UNSPECIFIED\x10\x00\x12\x12\n\x0eLIVENESS_ALIVE\x10\x01\x12\x14\n\x10LIVENESS_SUSPECT\x10\x02\x12\x11\n\rLIVENESS_LOST\x10\x03\x42\x0c\n\n_pue_milli\"T\n\x12SigningKeyRotation\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12#\n\npublic_key\x18\x02 \x01(\x0c\x42\x04\xc8\xda\x18@R\tpublicKeyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/registry/v1/site.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"\x94\x08\n\x04Site\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12(\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x05\xc8\xda\x18\xa0\x06R\x0b\x64isplayName\x12!\n\tcity_code\x18\x04 \x01(\tB\x04\xc8\xda\x18\x10R\x08\x63ityCode\x12\x33\n\x15latitude_microdegrees\x18\x05 \x01(\x05R\x14latitudeMicrodegrees\x12\x35\n\x16longitude_microdegrees\x18\x06 \x01(\x05R\x15longitudeMicrodegrees\x12&\n\tresidency\x18\x07 \x03(\tB\x08\xc8\xda\x18 \xd0\xda\x18\x10R\tresidency\x12 \n\tpue_milli\x18\x08 \x01(\x05H\x00R\x08pueMilli\x88\x01\x01\x12\x1b\n\x05\x61gent\x18\t \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05\x61gent\x12*\n\rdata_endpoint\x18\n \x01(\tB\x05\xc8\xda\x18\x80\x03R\x0c\x64\x61taEndpoint\x12\x45\n\x0csigning_keys\x18\x0b \x03(\x0b\x32\x1c.suanmesh.type.v1.SigningKeyB\x04\xd0\xda\x18\x10R\x0bsigningKeys\x12?\n\x08liveness\x18\x0c \x01(\x0e\x32#.suanmesh.registry.v1.Site.LivenessR\x08liveness\x12;\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x19\n\x04\x65tag\x18\x0e \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\x12\x42\n\tadmission\x18\x0f \x01(\x0e\x32$.suanmesh.registry.v1.Site.AdmissionR\tadmission\x12,\n\x0e\x61\x64mission_note\x18\x10 \x01(\tB\x05\xc8\xda\x18\xa0\x06R\radmissionNote\x12\x41\n\x0e\x61\x64mission_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\radmissionTime\"\x81\x01\n\tAdmission\x12\x19\n\x15\x41\x44MISSION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41\x44MISSION_OPEN\x10\x01\x12\x16\n\x12\x41\x44MISSION_CORDONED\x10\x02\x12\x16\n\x12\x41\x44MISSION_DRAINING\x10\x03\x12\x15\n\x11\x41\x44MISSION_REMOVED\x10\x04\"a\n\x08Liveness\x12\x18\n\x14LIVENESS_UNSPECIFIED\x10\x00\x12\x12\n\x0eLIVENESS_ALIVE\x10\x01\x12\x14\n\x10LIVENESS_SUSPECT\x10\x02\x12\x11\n\rLIVENESS_LOST\x10\x03\x42\x0c\n\n_pue_milli\"T\n\x12SigningKeyRotation\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12#\n\npublic_key\x18\x02 \x01(\x0c\x42\x04\xc8\xda\x18@R\tpublicKeyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,14 +52,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SITE'].fields_by_name['signing_keys']._serialized_options = b'\320\332\030\020'
   _globals['_SITE'].fields_by_name['etag']._loaded_options = None
   _globals['_SITE'].fields_by_name['etag']._serialized_options = b'\310\332\030\200\001'
+  _globals['_SITE'].fields_by_name['admission_note']._loaded_options = None
+  _globals['_SITE'].fields_by_name['admission_note']._serialized_options = b'\310\332\030\240\006'
   _globals['_SIGNINGKEYROTATION'].fields_by_name['site']._loaded_options = None
   _globals['_SIGNINGKEYROTATION'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
   _globals['_SIGNINGKEYROTATION'].fields_by_name['public_key']._loaded_options = None
   _globals['_SIGNINGKEYROTATION'].fields_by_name['public_key']._serialized_options = b'\310\332\030@'
   _globals['_SITE']._serialized_start=153
-  _globals['_SITE']._serialized_end=884
-  _globals['_SITE_LIVENESS']._serialized_start=773
-  _globals['_SITE_LIVENESS']._serialized_end=870
-  _globals['_SIGNINGKEYROTATION']._serialized_start=886
-  _globals['_SIGNINGKEYROTATION']._serialized_end=970
+  _globals['_SITE']._serialized_end=1197
+  _globals['_SITE_ADMISSION']._serialized_start=955
+  _globals['_SITE_ADMISSION']._serialized_end=1084
+  _globals['_SITE_LIVENESS']._serialized_start=1086
+  _globals['_SITE_LIVENESS']._serialized_end=1183
+  _globals['_SIGNINGKEYROTATION']._serialized_start=1199
+  _globals['_SIGNINGKEYROTATION']._serialized_end=1283
 # @@protoc_insertion_point(module_scope)

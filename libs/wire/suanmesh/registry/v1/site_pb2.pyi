@@ -27,6 +27,37 @@ class Site(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    class _Admission:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _AdmissionEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[Site._Admission.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        ADMISSION_UNSPECIFIED: Site._Admission.ValueType  # 0
+        """Never set: as ADMISSION_OPEN."""
+        ADMISSION_OPEN: Site._Admission.ValueType  # 1
+        """New work may come."""
+        ADMISSION_CORDONED: Site._Admission.ValueType  # 2
+        """Nothing new comes; what is there stays."""
+        ADMISSION_DRAINING: Site._Admission.ValueType  # 3
+        """Nothing new comes; what no task has begun of is placed elsewhere, what runs goes on to its end."""
+        ADMISSION_REMOVED: Site._Admission.ValueType  # 4
+        """It has left for good: its pools are gone, its agent is not heard any more, its name stays taken."""
+
+    class Admission(_Admission, metaclass=_AdmissionEnumTypeWrapper):
+        """Whether new work may come to a site."""
+
+    ADMISSION_UNSPECIFIED: Site.Admission.ValueType  # 0
+    """Never set: as ADMISSION_OPEN."""
+    ADMISSION_OPEN: Site.Admission.ValueType  # 1
+    """New work may come."""
+    ADMISSION_CORDONED: Site.Admission.ValueType  # 2
+    """Nothing new comes; what is there stays."""
+    ADMISSION_DRAINING: Site.Admission.ValueType  # 3
+    """Nothing new comes; what no task has begun of is placed elsewhere, what runs goes on to its end."""
+    ADMISSION_REMOVED: Site.Admission.ValueType  # 4
+    """It has left for good: its pools are gone, its agent is not heard any more, its name stays taken."""
+
     class _Liveness:
         ValueType = typing.NewType("ValueType", builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
@@ -68,6 +99,9 @@ class Site(message.Message):
     LIVENESS_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
+    ADMISSION_FIELD_NUMBER: builtins.int
+    ADMISSION_NOTE_FIELD_NUMBER: builtins.int
+    ADMISSION_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`sites/{site}`."""
     party: builtins.str
@@ -90,6 +124,10 @@ class Site(message.Message):
     """Whether the agent is heard of; set by the service from the agent's lease."""
     etag: builtins.str
     """For optimistic concurrency (AIP-154)."""
+    admission: Site.Admission.ValueType
+    """Whether new work may come to it; set by SetSiteAdmission and RemoveSite."""
+    admission_note: builtins.str
+    """Why, in the words of whoever set it; empty where nothing was said."""
     @builtins.property
     def residency(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Jurisdictions the site's data lies in, such as `cn`."""
@@ -103,6 +141,10 @@ class Site(message.Message):
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
         """When it was enrolled."""
+
+    @builtins.property
+    def admission_time(self) -> timestamp_pb2.Timestamp:
+        """When it was set; absent where it never was."""
 
     def __init__(
         self,
@@ -121,10 +163,13 @@ class Site(message.Message):
         liveness: Site.Liveness.ValueType = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
+        admission: Site.Admission.ValueType = ...,
+        admission_note: builtins.str = ...,
+        admission_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli", "create_time", b"create_time", "pue_milli", b"pue_milli"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli", "admission_time", b"admission_time", "create_time", b"create_time", "pue_milli", b"pue_milli"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli", "agent", b"agent", "city_code", b"city_code", "create_time", b"create_time", "data_endpoint", b"data_endpoint", "display_name", b"display_name", "etag", b"etag", "latitude_microdegrees", b"latitude_microdegrees", "liveness", b"liveness", "longitude_microdegrees", b"longitude_microdegrees", "name", b"name", "party", b"party", "pue_milli", b"pue_milli", "residency", b"residency", "signing_keys", b"signing_keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli", "admission", b"admission", "admission_note", b"admission_note", "admission_time", b"admission_time", "agent", b"agent", "city_code", b"city_code", "create_time", b"create_time", "data_endpoint", b"data_endpoint", "display_name", b"display_name", "etag", b"etag", "latitude_microdegrees", b"latitude_microdegrees", "liveness", b"liveness", "longitude_microdegrees", b"longitude_microdegrees", "name", b"name", "party", b"party", "pue_milli", b"pue_milli", "residency", b"residency", "signing_keys", b"signing_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__pue_milli: _TypeAlias = typing.Literal["pue_milli"]  # noqa: Y015
     _WhichOneofArgType__pue_milli: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli"]  # noqa: Y015

@@ -171,6 +171,16 @@ class _ObstacleCodeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ObstacleC
     """The pool makes no offer."""
     OBSTACLE_CODE_DATA_RESIDENCY: _ObstacleCode.ValueType  # 26
     """An input must stay within other jurisdictions."""
+    OBSTACLE_CODE_SITE_CORDONED: _ObstacleCode.ValueType  # 31
+    """The site takes nothing new: it is cordoned, or drained."""
+    OBSTACLE_CODE_PARTY_NOT_ALLOWED: _ObstacleCode.ValueType  # 32
+    """The site's owner takes no work of the party."""
+    OBSTACLE_CODE_HOURS_CLOSED: _ObstacleCode.ValueType  # 33
+    """The site's owner takes work at other hours."""
+    OBSTACLE_CODE_KIND_REFUSED: _ObstacleCode.ValueType  # 34
+    """The site's owner takes no work of the kind."""
+    OBSTACLE_CODE_PARTY_SHARE: _ObstacleCode.ValueType  # 35
+    """The party's work would hold more of the pool than its owner lets one party have."""
 
 class ObstacleCode(_ObstacleCode, metaclass=_ObstacleCodeEnumTypeWrapper):
     """Why one candidate cannot serve a job, or why a job cannot start."""
@@ -229,3 +239,13 @@ OBSTACLE_CODE_NO_OFFER: ObstacleCode.ValueType  # 25
 """The pool makes no offer."""
 OBSTACLE_CODE_DATA_RESIDENCY: ObstacleCode.ValueType  # 26
 """An input must stay within other jurisdictions."""
+OBSTACLE_CODE_SITE_CORDONED: ObstacleCode.ValueType  # 31
+"""The site takes nothing new: it is cordoned, or drained."""
+OBSTACLE_CODE_PARTY_NOT_ALLOWED: ObstacleCode.ValueType  # 32
+"""The site's owner takes no work of the party."""
+OBSTACLE_CODE_HOURS_CLOSED: ObstacleCode.ValueType  # 33
+"""The site's owner takes work at other hours."""
+OBSTACLE_CODE_KIND_REFUSED: ObstacleCode.ValueType  # 34
+"""The site's owner takes no work of the kind."""
+OBSTACLE_CODE_PARTY_SHARE: ObstacleCode.ValueType  # 35
+"""The party's work would hold more of the pool than its owner lets one party have."""

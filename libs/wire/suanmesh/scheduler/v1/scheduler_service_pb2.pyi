@@ -6,11 +6,13 @@ Which pool takes which job, and why."""
 from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.rpc import status_pb2 as status_pb2
 from suanmesh.scheduler.v1 import decision_pb2 as decision_pb2
 from suanmesh.scheduler.v1 import job_pb2 as job_pb2
 from suanmesh.scheduler.v1 import placement_pb2 as placement_pb2
+from suanmesh.type.v1 import capacity_pb2 as capacity_pb2
 from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
 import sys
@@ -320,6 +322,124 @@ class GetPlacementRequest(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListSitePlacementsRequest(message.Message):
+    """Request of ListSitePlacements."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    site: builtins.str
+    """`sites/{site}`."""
+    page_size: builtins.int
+    """At most this many, 1 to 1000; 0 means 100."""
+    page_token: builtins.str
+    """From the answer before."""
+    def __init__(
+        self,
+        *,
+        site: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListSitePlacementsResponse(message.Message):
+    """Answer of ListSitePlacements."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PLACEMENTS_FIELD_NUMBER: builtins.int
+    TOTAL_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    total: builtins.int
+    """How many there are on all pages that the caller may see."""
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def placements(self) -> containers.RepeatedCompositeFieldContainer[SitePlacement]:
+        """What lives there."""
+
+    def __init__(
+        self,
+        *,
+        placements: abc.Iterable[SitePlacement] | None = ...,
+        total: builtins.int = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "placements", b"placements", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SitePlacement(message.Message):
+    """What the owner of a site is told of a placement that lives there: not what is run, nor with which data."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    JOB_FIELD_NUMBER: builtins.int
+    PARTY_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    POOL_FIELD_NUMBER: builtins.int
+    HOLDS_FIELD_NUMBER: builtins.int
+    TASKS_FIELD_NUMBER: builtins.int
+    TASKS_ENDED_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    MAX_DURATION_S_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`placements/{placement}`."""
+    job: builtins.str
+    """`jobs/{job}`."""
+    party: builtins.str
+    """For whom, `parties/{party}`."""
+    state: placement_pb2.Placement.State.ValueType
+    """Where it stands."""
+    pool: builtins.str
+    """Pool it holds a part of, `sites/{site}/pools/{pool}`."""
+    tasks: builtins.int
+    """How many tasks it has."""
+    tasks_ended: builtins.int
+    """How many of them have ended, as far as was told."""
+    max_duration_s: builtins.int
+    """Longest run of one of its tasks in seconds."""
+    @builtins.property
+    def holds(self) -> capacity_pb2.Capacity:
+        """What it holds until it has ended."""
+
+    @builtins.property
+    def create_time(self) -> timestamp_pb2.Timestamp:
+        """When it was committed."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        job: builtins.str = ...,
+        party: builtins.str = ...,
+        state: placement_pb2.Placement.State.ValueType = ...,
+        pool: builtins.str = ...,
+        holds: capacity_pb2.Capacity | None = ...,
+        tasks: builtins.int = ...,
+        tasks_ended: builtins.int = ...,
+        create_time: timestamp_pb2.Timestamp | None = ...,
+        max_duration_s: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "holds", b"holds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "holds", b"holds", "job", b"job", "max_duration_s", b"max_duration_s", "name", b"name", "party", b"party", "pool", b"pool", "state", b"state", "tasks", b"tasks", "tasks_ended", b"tasks_ended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -79,6 +79,11 @@ class SchedulerServiceStub(object):
                 request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.GetPlacementRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_scheduler_dot_v1_dot_placement__pb2.Placement.FromString,
                 _registered_method=True)
+        self.ListSitePlacements = channel.unary_unary(
+                '/suanmesh.scheduler.v1.SchedulerService/ListSitePlacements',
+                request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsResponse.FromString,
+                _registered_method=True)
         self.WatchPlacements = channel.unary_stream(
                 '/suanmesh.scheduler.v1.SchedulerService/WatchPlacements',
                 request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.WatchPlacementsRequest.SerializeToString,
@@ -195,6 +200,14 @@ class SchedulerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSitePlacements(self, request, context):
+        """Lists what lives at a site, oldest first: for whom, how much it holds, and how far it has come. A user sees the sites
+        of its own party, and of others' only its own placements.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchPlacements(self, request, context):
         """Streams the placements of the calling agent's site: first all that have not ended, then every change.
         """
@@ -267,6 +280,11 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.GetPlacement,
                     request_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.GetPlacementRequest.FromString,
                     response_serializer=suanmesh_dot_scheduler_dot_v1_dot_placement__pb2.Placement.SerializeToString,
+            ),
+            'ListSitePlacements': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSitePlacements,
+                    request_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsRequest.FromString,
+                    response_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsResponse.SerializeToString,
             ),
             'WatchPlacements': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchPlacements,
@@ -502,6 +520,33 @@ class SchedulerService(object):
             '/suanmesh.scheduler.v1.SchedulerService/GetPlacement',
             suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.GetPlacementRequest.SerializeToString,
             suanmesh_dot_scheduler_dot_v1_dot_placement__pb2.Placement.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSitePlacements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.scheduler.v1.SchedulerService/ListSitePlacements',
+            suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsRequest.SerializeToString,
+            suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsResponse.FromString,
             options,
             channel_credentials,
             insecure,

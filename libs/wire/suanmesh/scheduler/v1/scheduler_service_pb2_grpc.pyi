@@ -82,6 +82,10 @@ class SchedulerServiceStub:
     Errors:
       * `NOT_FOUND` (`PLACEMENT_UNKNOWN`).
     """
+    ListSitePlacements: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.ListSitePlacementsRequest, scheduler_service_pb2.ListSitePlacementsResponse]
+    """Lists what lives at a site, oldest first: for whom, how much it holds, and how far it has come. A user sees the sites
+    of its own party, and of others' only its own placements.
+    """
     WatchPlacements: aio.UnaryStreamMultiCallable[scheduler_service_pb2.WatchPlacementsRequest, scheduler_service_pb2.WatchPlacementsResponse]
     """Streams the placements of the calling agent's site: first all that have not ended, then every change."""
     ReportTasks: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.ReportTasksRequest, scheduler_service_pb2.ReportTasksResponse]
@@ -212,6 +216,16 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `NOT_FOUND` (`PLACEMENT_UNKNOWN`).
+        """
+
+    @abc_1.abstractmethod
+    def ListSitePlacements(
+        self,
+        request: scheduler_service_pb2.ListSitePlacementsRequest,
+        context: aio.ServicerContext[scheduler_service_pb2.ListSitePlacementsRequest, abc.Awaitable[scheduler_service_pb2.ListSitePlacementsResponse]],
+    ) -> abc.Awaitable[scheduler_service_pb2.ListSitePlacementsResponse]:
+        """Lists what lives at a site, oldest first: for whom, how much it holds, and how far it has come. A user sees the sites
+        of its own party, and of others' only its own placements.
         """
 
     @abc_1.abstractmethod

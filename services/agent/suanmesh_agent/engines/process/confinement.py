@@ -33,10 +33,11 @@ _BUSY_S_MAX, _PAUSE_S = 5.0, 0.005
 
 
 class Mounts:
-    """What a shim has mounted for all its tasks."""
+    """What a shim has mounted for all its tasks, and the user that the last one had."""
 
     def __init__(self) -> None:
         self._made_for: tuple[object, ...] = ()
+        self.user = 0
 
     def make(self, facts: dict[str, Any]) -> None:
         """Mount what `facts` names, in mounts of this process, unless that has been done. Raises OSError."""
@@ -85,7 +86,8 @@ class Confinement:
         """Lease a user and lay everything out for it. Raises OSError."""
         users = Path(self._facts["users_folder"])
         first, count, alone = self._facts["first_user"], self._facts["users"], self._facts["walled"]
-        self.user, self._lease = lease_user(users, first, count, alone=alone)
+        self.user, self._lease = lease_user(users, first, count, alone=alone, before=mounts.user)
+        mounts.user = self.user if alone else 0  # without walls a task may have left files elsewhere on the host
         mounts.make(self._facts)
         if self.bounded:
             self._lay_out_image()

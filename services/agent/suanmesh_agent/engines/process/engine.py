@@ -238,7 +238,7 @@ class ProcessEngine:
         if not (home / "shim" / "started.json").exists():
             return None
         spec = read_facts(home / "shim" / "spec.json")
-        return KeptLog(home / "log", spec["log_bytes"]) if spec else None
+        return KeptLog(Path(spec["log_folder"]), spec["log_bytes"]) if spec else None
 
     def collect(self, key: TaskKey, mount: str) -> Generator[FolderFile, None, None]:
         """Outputs lie in the working folder; one that a link leads to is refused, wherever it leads."""

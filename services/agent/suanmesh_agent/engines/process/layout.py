@@ -96,7 +96,7 @@ class Layout:
             folder.chmod(0o700)
         work = home / "work"
         parts = [home / part for part in SCRATCH_PARTS] if self._in_folders else [work]
-        for folder in (home / "shim", home / "log", *parts, *(work / mount for mount in spec.outputs)):
+        for folder in (home / "shim", *parts, *(work / mount for mount in spec.outputs)):
             folder.mkdir(parents=True, exist_ok=True)
         for artefact in spec.artefacts:
             target = work / artefact.path
@@ -135,7 +135,7 @@ class Layout:
             "scratch_bytes": spec.scratch_bytes,
             "scratch_files": images.files_of(spec.scratch_bytes),
             "scratch_folders": [str(home / part) for part in SCRATCH_PARTS] if self._in_folders else [],
-            "log_folder": str(home / "log"),
+            "log_folder": str(home / "shim"),
             "log_bytes": spec.log_bytes,
             "join": list(fence.join),
             "members": list(fence.members),

@@ -60,5 +60,5 @@ def _ending(home: Path) -> str:
     ended = json.loads((home / "shim" / "exit.json").read_text())
     if ended["exit_status"] == 0 and not ended["failure"]:
         return ""
-    words = b"".join(path.read_bytes() for path in (home / "log").glob("*.log")).decode(errors="replace").strip()
+    words = b"".join(path.read_bytes() for path in (home / "shim").glob("*.log")).decode(errors="replace").strip()
     return words or f"a task ends with {ended['failure'] or ended['exit_status']}"

@@ -9,6 +9,7 @@ imports what is so too. In its folder:
     started.json   the shim's pid, the wall clock of the start, and the task's user where it has one of its own
     cancel         written by whoever cancels the task, before the shim is sent SIGTERM
     usage.json     cumulative usage, rewritten while the task runs
+    <n>.log        what the task wrote, in segments
     exit.json      exit status, failure and final usage; written last, atomically
 """
 

@@ -1,7 +1,7 @@
 """The folders of tasks, and how the tasks stand by what their shims keep in them.
 
-Below the engine's folder: `<placement>/<index>/{shim,log}`, and of a task's scratch `{work,tmp,shm}`; as root that is
-where the task finds it, or what is copied into the file system in `scratch.img`.
+Below the engine's folder: `<placement>/<index>/shim`, where its log is too, and of a task's scratch `{work,tmp,shm}`;
+as root that is where the task finds it, or what is copied into the file system in `scratch.img`.
 """
 
 from __future__ import annotations

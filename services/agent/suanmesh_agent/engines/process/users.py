@@ -20,15 +20,16 @@ _KILL_ROUNDS, _KILL_PAUSE_S = 100, 0.01
 """What is killed takes a moment to be gone, and may have forked in it."""
 
 
-def lease_user(folder: Path, first: int, count: int, *, alone: bool = False) -> tuple[int, int]:
+def lease_user(folder: Path, first: int, count: int, *, alone: bool = False, before: int = 0) -> tuple[int, int]:
     """A user id that no live task has, and the handle that holds it; `mark_used` before anything runs of it.
 
-    Raises OSError where all are taken.
+    That is the one this process had `before`, where it is free: its lock is there already. Raises OSError where all are
+    taken.
     What still runs of the user's earlier task is killed, unless its shim has seen to it that nothing does. Who is
     `alone` in a namespace of processes cannot do that, and leaves such a user to others.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    begin = int.from_bytes(os.urandom(4), "little")
+    begin = before - first if before else int.from_bytes(os.urandom(4), "little")
     for step in range(count):
         user = first + (begin + step) % count
         lock, new = _open(folder / str(user))
