@@ -20,7 +20,7 @@ INTERRUPTED = 130
 READER_GONE = 141
 """As a shell shows tools that SIGPIPE ends: what was to be said, such as how a job ended, has not been heard."""
 COMMANDS = {
-    "party": ("suanmesh_cli.commands.parties:party", "Parties: who takes part, and who may publish for them."),
+    "party": ("suanmesh_cli.commands.parties:party", "Parties: who takes part, and may."),
     "site": ("suanmesh_cli.commands.sites:site", "Sites: places with compute."),
     "pool": ("suanmesh_cli.commands.sites:pool", "Pools: the compute of a site that can be found."),
     "job": ("suanmesh_cli.commands.jobs:job", "Jobs: submit, watch, explain, cancel."),
@@ -28,9 +28,13 @@ COMMANDS = {
     "transfer": ("suanmesh_cli.commands.data:transfer", "Transfers: datasets on the way."),
     "link": ("suanmesh_cli.commands.network:link", "Links between sites."),
     "reservation": ("suanmesh_cli.commands.network:reservation", "Bandwidth held on paths."),
-    "account": ("suanmesh_cli.commands.money:account", "Accounts and their balances."),
-    "price": ("suanmesh_cli.commands.money:price", "Price books in force."),
-    "bill": ("suanmesh_cli.commands.money:bill", "What an account owes, line by line."),
+    "account": ("suanmesh_cli.commands.money:account", "Accounts: open, credit, close."),
+    "price": ("suanmesh_cli.commands.money:price", "Prices: in force, and before."),
+    "bill": ("suanmesh_cli.commands.bills:bill", "What an account owes, line by line or summed."),
+    "budget": ("suanmesh_cli.commands.bills:budget", "What accounts have left, and until when it lasts."),
+    "usage": ("suanmesh_cli.commands.books:usage", "What sites have measured and signed."),
+    "hold": ("suanmesh_cli.commands.books:hold", "Money promised to placements."),
+    "posting": ("suanmesh_cli.commands.books:posting", "Every side of every entry of the ledger."),
     "ledger": ("suanmesh_cli.commands.money:ledger", "All balances, and whether they add up to zero."),
     "trace": ("suanmesh_cli.commands.traces:trace", "Traces: what happened, span by span."),
     "dev": ("suanmesh_cli.commands.local:dev", "Run a whole mesh on this machine."),

@@ -70,7 +70,7 @@ class View:
 def show_list(
     view: View,
     key: str,
-    items: Sequence[Message],
+    items: Sequence[Any],
     columns: Sequence[Column],
     *,
     footer: Sequence[Cell] | None = None,
@@ -86,7 +86,7 @@ def show_list(
 
     ordered = tables.ordered(view, items, columns)
     if view.form == "csv" and not view.query:
-        print_csv(tables.exported(view, ordered, columns))
+        print_csv(tables.exported(view, ordered, columns, footer=footer))
     elif view.for_people:
         print_lines(tables.table(view, ordered, columns, footer=footer))
     else:
@@ -118,8 +118,10 @@ def sentence(view: View, words: Cell) -> list[str]:
     return [told] if view.width is None else layout.folded(told, view.width)
 
 
-def as_data(item: Message, *, zeros: bool = False) -> dict[str, Any]:
-    """Proto3 JSON under the contract's own field names."""
+def as_data(item: Any, *, zeros: bool = False) -> dict[str, Any]:
+    """Proto3 JSON under the contract's own field names; a row that is data already as it is."""
+    if isinstance(item, dict):
+        return item
     from google.protobuf.json_format import MessageToDict
 
     return MessageToDict(item, preserving_proto_field_name=True, always_print_fields_with_no_presence=zeros)

@@ -51,13 +51,17 @@ def ordered(view: View, items: Sequence[T], columns: Sequence[Column]) -> list[T
     return found
 
 
-def exported(view: View, items: Sequence[Any], columns: Sequence[Column]) -> Iterator[list[str]]:
-    """A head and one row an item, for programs: titles in lower case with `_`, bare numbers, times in UTC."""
+def exported(
+    view: View, items: Sequence[Any], columns: Sequence[Column], *, footer: Sequence[Cell] | None = None
+) -> Iterator[list[str]]:
+    """A head, one row an item, and the foot: titles in lower case with `_`, bare numbers, times in UTC."""
     kept = _kept(view, columns)
     if view.headers:
         yield [key(column.title) for column in kept]
     for item in items:
         yield [values.exported(column.value(item), view.lang) for column in kept]
+    if footer is not None:
+        yield [values.exported(footer[columns.index(column)], view.lang) for column in kept]
 
 
 def key(title: str) -> str:

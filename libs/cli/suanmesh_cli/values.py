@@ -26,6 +26,14 @@ def money(micros: int, currency: str = "") -> Quantity:
     return Quantity(Decimal(micros).scaleb(-6), units.money(micros, currency))
 
 
+def stamp(text: str) -> Timestamp:
+    """A time as data tells it, RFC 3339; that of nothing is empty."""
+    made = Timestamp()
+    if text:
+        made.FromJsonString(text)
+    return made
+
+
 def size(count: int) -> Quantity:
     """Bytes, in binary multiples."""
     return Quantity(count, units.size(count))

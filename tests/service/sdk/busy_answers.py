@@ -6,25 +6,33 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from suanmesh.accounting.v1.account_pb2 import Account
+from suanmesh.accounting.v1.account_pb2 import Account, Posting
 from suanmesh.accounting.v1.accounting_service_pb2 import (
+    ChargeSum,
     ListAccountsResponse,
+    ListHoldsResponse,
     ListPostingsResponse,
     ListPriceBooksResponse,
+    ListUsageResponse,
+    SummarizeChargesResponse,
 )
 from suanmesh.accounting.v1.price_book_pb2 import PriceBook
-from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
+from suanmesh.accounting.v1.usage_pb2 import Bill, Charge, Hold, MeterReading, StoredUsage, UsageRecord
 from suanmesh.gateway.v1.trace_pb2 import Span, Trace
 from suanmesh.network_orchestrator.v1.link_pb2 import Link
 from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import ListLinksResponse
-from suanmesh.registry.v1.pool_pb2 import Pool
+from suanmesh.registry.v1.pool_pb2 import WORK_KIND_DATA, Pool
 from suanmesh.registry.v1.registry_service_pb2 import FoundPool, ListSitesResponse, SearchPoolsResponse
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.decision_pb2 import AdmittingChange, Candidate, Decision, Obstacle
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.placement_pb2 import Placement, TaskResult
 from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_CPU
-from suanmesh.scheduler.v1.scheduler_service_pb2 import ListJobsResponse
+from suanmesh.scheduler.v1.scheduler_service_pb2 import (
+    ListJobsResponse,
+    ListSitePlacementsResponse,
+    SitePlacement,
+)
 from suanmesh.transport.v1.dataset_pb2 import Dataset, Replica
 from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh.transport.v1.transport_service_pb2 import ListDatasetsResponse, ListTransfersResponse
@@ -77,6 +85,46 @@ ACCOUNTS = [
             balance_micros=-999_999_876_543_210, create_time=NOON),
 ]  # fmt: skip
 
+POSTINGS = [
+    Posting(entry="charges/guiyang-northern-hub-e1-77-0", account="accounts/demo", amount_micros=-123_456_789_017,
+            currency="CNY", post_time=NOON),
+]  # fmt: skip
+HOLDS = [
+    Hold(name="holds/resnet50-imagenet-sweep-20261129-0017-1-0", account="accounts/demo", state=Hold.STATE_COMMITTED,
+         job="jobs/resnet50-imagenet-sweep-20261129-0017", amount_micros=123_456_789_017, charged_micros=5,
+         create_time=NOON),
+]  # fmt: skip
+RECORD = UsageRecord(
+    site="sites/guiyang-northern-hub", epoch="e1", sequence=77, placement="placements/p", task=3, start_time=NOON,
+    end_time=LATER, final=True, readings=[MeterReading(meter=METER_CPU_US, quantity=175_847_000_000),
+                                         MeterReading(meter=METER_TRANSFER_BYTES, quantity=264_712)],
+)  # fmt: skip
+SUMS = SummarizeChargesResponse(
+    account="accounts/demo", currency="CNY", charges=2, total_micros=123_456_789_017, waived_micros=7,
+    sums=[ChargeSum(job=each.job, charges=1, amount_micros=each.amount_micros, first_time=NOON, last_time=LATER)
+          for each in CHARGES],
+)  # fmt: skip
+PLACEMENTS = [
+    SitePlacement(name="placements/p", job="jobs/resnet50-imagenet-sweep-20261129-0017", party="parties/vision",
+                  state=Placement.STATE_RUNNING, pool=POOL, tasks=60, tasks_ended=12, create_time=NOON,
+                  max_duration_s=86_400, holds=Capacity(cpu_milli=12_500, memory_bytes=48 << 30)),
+]  # fmt: skip
+
+
+def _pools() -> list[FoundPool]:
+    free = Capacity(cpu_milli=12_500, memory_bytes=48 << 30)
+    pools = [FoundPool(pool=Pool(name=name, architecture="x86_64", identifier=f"CN-{name}")) for name in
+             (POOL, "sites/hefei/pools/gpu")]  # fmt: skip
+    pools[0].state.free.CopyFrom(free)
+    pools[0].pool.host_capacity.devices.add(**{"class": "gpu", "model": "A100-80G", "count": 8})
+    pools[1].state.reason.code = "HEARTBEAT_LATE"
+    limits = pools[0].pool.limits
+    limits.parties.extend(["parties/guizhou-university", "parties/vision"])
+    limits.hours.add(start_min=1080, end_min=1920)
+    limits.refused_kinds.append(WORK_KIND_DATA)
+    limits.party_share_milli = 250
+    return pools
+
 
 def answers() -> dict[str, Any]:
     """By method, for `Oracle.answers`."""
@@ -94,12 +142,7 @@ def answers() -> dict[str, Any]:
                       duration_us=3400, error=True, status_message="ABORTED BUSY"))  # fmt: skip
     for span in spans:
         span.start_time.CopyFrom(NOON)
-    free = Capacity(cpu_milli=12_500, memory_bytes=48 << 30)
-    pools = [FoundPool(pool=Pool(name=name, architecture="x86_64", identifier=f"CN-{name}")) for name in
-             (POOL, "sites/hefei/pools/gpu")]  # fmt: skip
-    pools[0].state.free.CopyFrom(free)
-    pools[0].pool.host_capacity.devices.add(**{"class": "gpu", "model": "A100-80G", "count": 8})
-    pools[1].state.reason.code = "HEARTBEAT_LATE"
+    pools = _pools()
     replica = Replica(site="sites/guiyang-northern-hub", state=Replica.STATE_COMPLETE)
     dataset = Dataset(name="datasets/imagenet-2012-train", party="parties/vision", files=1_281_167, replicas=[replica],
                       bytes=147 << 30, digest=DIGEST, create_time=NOON)  # fmt: skip
@@ -107,6 +150,7 @@ def answers() -> dict[str, Any]:
                         state=Transfer.STATE_FAILED, bytes=147 << 30, rate_bps=10**9, state_reason=WAITS)  # fmt: skip
     transfer.progress.bytes_done, transfer.progress.chunks, transfer.progress.chunks_done = 12 << 30, 588, 48
     sites = [Site(name="sites/guiyang-northern-hub", party="parties/guizhou-cloud", display_name="贵阳北部枢纽数据中心",
+                  admission=Site.ADMISSION_DRAINING, admission_note="更换风扇",
                   liveness=Site.LIVENESS_ALIVE, city_code="520100", residency=["cn"],
                   data_endpoint="guiyang-northern-hub.example.net:7443"),
              Site(name="sites/hefei", party="parties/hefei", liveness=Site.LIVENESS_LOST,
@@ -118,7 +162,11 @@ def answers() -> dict[str, Any]:
         "GetDecision": DECISION,
         "GetBill": Bill(account="accounts/demo", currency="CNY", charges=CHARGES, total_micros=123_456_789_017),
         "ListAccounts": ListAccountsResponse(accounts=ACCOUNTS),
-        "ListPostings": ListPostingsResponse(),
+        "ListPostings": ListPostingsResponse(postings=POSTINGS),
+        "ListHolds": ListHoldsResponse(holds=HOLDS),
+        "ListUsage": ListUsageResponse(usage=[StoredUsage(record=RECORD.SerializeToString(), record_time=LATER)]),
+        "SummarizeCharges": SUMS,
+        "ListSitePlacements": ListSitePlacementsResponse(placements=PLACEMENTS, total=1),
         "ListPriceBooks": ListPriceBooksResponse(price_books=[book]),
         "ListLinks": ListLinksResponse(links=[link]),
         "SearchPools": SearchPoolsResponse(pools=pools),

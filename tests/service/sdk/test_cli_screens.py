@@ -27,7 +27,8 @@ SCREENS = Path(__file__).parent / "screens"
 COMMANDS = [
     "job list", "job show x", "job explain x", "job tasks x", "pool search", "site list", "bill show --account demo",
     "account list", "ledger show", "price list", "link list", "dataset list", "dataset show x", "transfer list",
-    "trace show t", "job show",
+    "trace show t", "bill show --account demo --by job", "budget list", "hold list", "posting list", "usage list",
+    "site jobs x", "site limits x", "site health", "job show",
 ]  # fmt: skip
 RUN = """
 import sys

@@ -1,35 +1,43 @@
-"""`suan account`, `suan price`, `suan bill` and `suan ledger`."""
+"""`suan account`, `suan price` and `suan ledger`."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import click
 
+from suanmesh.accounting.v1.account_pb2 import Account
 from suanmesh.accounting.v1.accounting_service_pb2 import (
+    CloseAccountRequest,
+    CreateAccountRequest,
     CreditAccountRequest,
     GetAccountRequest,
-    GetBillRequest,
     ListAccountsRequest,
     ListPostingsRequest,
     ListPriceBooksRequest,
+    PublishPriceBookRequest,
 )
-from suanmesh.accounting.v1.usage_pb2 import Bill
-from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
+from suanmesh.accounting.v1.price_book_pb2 import PriceBook
+from suanmesh.type.v1.money_pb2 import Price
 from suanmesh_cli import output, units
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.render.bill import ACCOUNT_COLUMNS
-from suanmesh_cli.session import ITEMS_MAX, Session, command, each_of, full_name, listed, listing, reading
+from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
 from suanmesh_cli.tables import table
 from suanmesh_cli.texts import refusal
-from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument
+from suanmesh_kernel.refusals import InvalidArgument, NotFound
 from suanmesh_kernel.texts import Text
 
-if TYPE_CHECKING:
-    from suanmesh_sdk import Mesh
+REPEAT = "Repeat with the same one to do it no more than once."
+FREE = "free"
+
+
+def _price(each: object) -> str:
+    meter, amount, per = (getattr(each, name) for name in ("meter", "amount_micros", "per_quantity"))
+    return f"{units.METERS.get(meter, meter)} {units.price(meter, amount, per)}"
+
 
 PRICE_COLUMNS = (
     Column("PRICE BOOK", lambda book: book.name),
@@ -64,16 +72,37 @@ async def show_account(session: Session, names: tuple[str, ...]) -> int:
 
         async def show(name: str) -> None:
             request = GetAccountRequest(name=full_name("accounts", name))
-            found = await mesh.accounting.GetAccount(request, timeout=session.timeout_s)
-            output.show_one(session.view, found, lambda: table(session.view, [found], ACCOUNT_COLUMNS))
+            _show(session, await mesh.accounting.GetAccount(request, timeout=session.timeout_s))
 
         return await each_of(session, names, show)
+
+
+@account.command("create")
+@click.argument("name")
+@click.option("--party", type=Name("parties"), required=True, help="Party it belongs to, such as parties/acme.")
+@click.option("--currency", required=True, help="ISO 4217 code, such as CNY.")
+@click.option(
+    "--kind",
+    type=click.Choice(("consumer", "provider")),
+    default="consumer",
+    help="Pays for jobs, or earns from usage.",
+)
+@click.option("--request-id", default="", help=REPEAT)
+@command
+async def create_account(session: Session, name: str, party: str, currency: str, kind: str, request_id: str) -> None:
+    """Open the account NAME with nothing in it (operator)."""
+    made = Account(
+        party=full_name("parties", party), currency=currency, kind=Account.Kind.Value(f"KIND_{kind.upper()}")
+    )
+    request = CreateAccountRequest(account_id=units.short(name), account=made, request_id=request_id)
+    async with session.mesh() as mesh:
+        _show(session, await mesh.accounting.CreateAccount(request, timeout=session.timeout_s))
 
 
 @account.command("credit")
 @click.argument("name", type=Name("accounts"))
 @click.argument("amount")
-@click.option("--request-id", default="", help="Repeat with the same one to credit no more than once.")
+@click.option("--request-id", default="", help=REPEAT)
 @command
 async def credit(session: Session, name: str, amount: str, request_id: str) -> None:
     """Credit AMOUNT, such as 12.50, that was paid in from outside (operator)."""
@@ -81,13 +110,23 @@ async def credit(session: Session, name: str, amount: str, request_id: str) -> N
         name=full_name("accounts", name), amount_micros=micros(amount), request_id=request_id
     )
     async with session.mesh() as mesh:
-        credited = await mesh.accounting.CreditAccount(request, timeout=session.timeout_s)
-    output.show_one(session.view, credited, lambda: table(session.view, [credited], ACCOUNT_COLUMNS))
+        _show(session, await mesh.accounting.CreditAccount(request, timeout=session.timeout_s))
+
+
+@account.command("close")
+@click.argument("name", type=Name("accounts"))
+@click.option("--request-id", default="", help=REPEAT)
+@command
+async def close_account(session: Session, name: str, request_id: str) -> None:
+    """Pay out what the account NAME has left, and close it for good (operator)."""
+    request = CloseAccountRequest(name=full_name("accounts", name), request_id=request_id)
+    async with session.mesh() as mesh:
+        _show(session, await mesh.accounting.CloseAccount(request, timeout=session.timeout_s))
 
 
 @click.group(cls=Verbs)
 def price() -> None:
-    """Prices in force."""
+    """Prices: what is in force, and what was."""
 
 
 @price.command("list")
@@ -99,47 +138,61 @@ async def list_prices(session: Session) -> None:
     output.show_list(session.view, "price_books", found, PRICE_COLUMNS)
 
 
-@click.group(cls=Verbs)
-def bill() -> None:
-    """Bills: what an account owes."""
-
-
-@bill.command("show")
-@click.option(
-    "--account",
-    "account_name",
-    type=Name("accounts"),
-    default="",
-    help="The account; by default the context's, or your only one.",
-)
-@click.option("--job", "job_name", type=Name("jobs"), default="", help="Only what this job cost.")
+@price.command("show")
+@click.argument("names", type=Name("priceBooks"), nargs=-1, required=True)
 @reading
-async def show_bill(session: Session, account_name: str, job_name: str) -> None:
-    """Show every charge with its unit price and its trace, and the sum."""
-    job_name = full_name("jobs", job_name) if job_name else ""
+async def show_price(session: Session, names: tuple[str, ...]) -> int:
+    """Show the price books NAMES as they are in force."""
+
+    async def show(name: str) -> None:
+        book = await _in_force(session, full_name("priceBooks", name))
+        if book is None:
+            raise unknown(name)
+        output.show_one(session.view, book, lambda: table(session.view, [book], PRICE_COLUMNS))
+
+    return await each_of(session, names, show)
+
+
+@price.command("history")
+@click.argument("name", type=Name("priceBooks"))
+@listing
+async def price_history(session: Session, name: str) -> None:
+    """List every version of the price book NAME, the oldest first."""
+    request = ListPriceBooksRequest(price_book=full_name("priceBooks", name), all_versions=True)
     async with session.mesh() as mesh:
-        owing = await _account(session, mesh, account_name, job_name)
-        owed = await _all_charges(session, mesh, GetBillRequest(account=owing, job=job_name))
-
-    def rendered() -> list[str]:
-        from suanmesh_cli.render import bill as rendering
-
-        return rendering.bill(session.view, owed)
-
-    output.show_one(session.view, owed, rendered, zeros=True)
+        found = await listed(session, mesh.accounting.ListPriceBooks, request, "price_books")
+    if not found:
+        raise unknown(name)
+    output.show_list(session.view, "price_books", found, PRICE_COLUMNS)
 
 
-async def _all_charges(session: Session, mesh: Mesh, request: GetBillRequest) -> Bill:
-    """The bill with the charges of all its pages, up to ITEMS_MAX; where there are more, a note says so."""
-    owed = await mesh.accounting.GetBill(request, timeout=session.timeout_s)
-    while owed.next_page_token and len(owed.charges) < ITEMS_MAX:
-        request.page_token = owed.next_page_token
-        page = await mesh.accounting.GetBill(request, timeout=session.timeout_s)
-        owed.charges.extend(page.charges)
-        owed.next_page_token = page.next_page_token
-    if owed.next_page_token:
-        output.note_more(session.view, len(owed.charges))
-    return owed
+@price.command("set")
+@click.argument("name", type=Name("priceBooks"))
+@click.argument("prices", nargs=-1, required=True, metavar="METER=AMOUNT/UNIT...")
+@click.option("--party", default="", help="Party that earns; as before where the book is there.")
+@click.option("--currency", default="", help="ISO 4217 code; as before where the book is there.")
+@click.option("--request-id", default="", help=REPEAT)
+@command
+async def set_prices(
+    session: Session, name: str, prices: tuple[str, ...], party: str, currency: str, request_id: str
+) -> None:
+    """Put prices of the book NAME into force; meters that are not named keep theirs (operator).
+
+    For example: cpu=0.165/core-h memory=0.0165/GiB-h transfer=0.02/GB device=free
+    """
+    name = full_name("priceBooks", name)
+    given = dict(_given(each) for each in prices)
+    book = await _in_force(session, name) or PriceBook()
+    kept = {each.meter: each for each in book.prices} | given
+    made = PriceBook(
+        party=full_name("parties", party) if party else book.party,
+        currency=currency or book.currency,
+        prices=[each for _, each in sorted(kept.items()) if each is not None],
+    )
+    request = PublishPriceBookRequest(price_book_id=units.short(name), price_book=made, request_id=request_id)
+    async with session.mesh() as mesh:
+        done = await mesh.accounting.PublishPriceBook(request, timeout=session.timeout_s)
+    output.show_one(session.view, done, lambda: table(session.view, [done], PRICE_COLUMNS))
 
 
 @click.group(cls=Verbs)
@@ -181,25 +234,37 @@ def micros(amount: str) -> int:
     return int(exact)
 
 
-def _price(each: object) -> str:
-    meter, amount, per = (getattr(each, name) for name in ("meter", "amount_micros", "per_quantity"))
-    return f"{units.METERS.get(meter, meter)} {units.price(meter, amount, per)}"
+def unknown(name: str) -> NotFound:
+    """The answer about a price book that is not there."""
+    text = Text(f"there is no price book {name}", f"没有价目 {name}")
+    return refusal(NotFound, "PRICE_UNKNOWN", text, name=name)
 
 
-async def _account(session: Session, mesh: Mesh, given: str, job: str) -> str:
-    """The account meant: the one given, the job's, the context's, or the only one there is."""
-    if given:
-        return full_name("accounts", given)
-    if job:
-        return (await mesh.scheduler.GetJob(GetJobRequest(name=job), timeout=session.timeout_s)).account
-    if session.context.account:
-        return full_name("accounts", session.context.account)
-    found = await listed(session, mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts")
-    if len(found) != 1:
-        names = ", ".join(each.name for each in found)
-        which = Text(
-            f"say which account with --account; there are: {names or 'none'}",
-            f"请用 --account 指明账户；现有：{names or '无'}",
+def _show(session: Session, shown: Account) -> None:
+    output.show_one(session.view, shown, lambda: table(session.view, [shown], ACCOUNT_COLUMNS))
+
+
+async def _in_force(session: Session, name: str) -> PriceBook | None:
+    """The version of a price book in force; None where there is no such book."""
+    request = ListPriceBooksRequest(price_book=name)
+    async with session.mesh() as mesh:
+        found = await mesh.accounting.ListPriceBooks(request, timeout=session.timeout_s)
+    return found.price_books[0] if found.price_books else None
+
+
+def _given(text: str) -> tuple[int, Price | None]:
+    """A meter, and its price; None for one that is free. Raises InvalidArgument."""
+    word, _, said = text.partition("=")
+    amount, _, unit = said.partition("/")
+    meter = next((number for number, known in units.METERS.items() if known == word.strip()), 0)
+    plain = unit.strip().replace("-", "·").replace(".", "·")
+    pairs = [per for (of, per), known in units.PRICE_UNITS.items() if of == meter and known == plain]
+    if meter and said.strip() == FREE:
+        return meter, None
+    if not meter or not pairs:
+        known = ", ".join(
+            f"{units.METERS[of]}=…/{each.replace('·', '-')}" for (of, _), each in units.PRICE_UNITS.items()
         )
-        raise refusal(FailedPrecondition, "ACCOUNT_AMBIGUOUS", which)
-    return str(found[0].name)
+        problem = Text(f"{text[:60]!r} is no price; there are {known}", f"{text[:60]!r} 不是价格；可用：{known}")
+        raise refusal(InvalidArgument, "FIELD_INVALID", problem, field="prices")
+    return meter, Price(meter=meter, amount_micros=micros(amount.strip()), per_quantity=pairs[0])  # type: ignore[arg-type]

@@ -5,17 +5,85 @@ from __future__ import annotations
 import click
 
 from suanmesh.registry.v1.party_pb2 import Party
-from suanmesh.registry.v1.registry_service_pb2 import GetPartyRequest, SetPublishersRequest
-from suanmesh_cli import output
+from suanmesh.registry.v1.registry_service_pb2 import (
+    CreatePartyRequest,
+    GetPartyRequest,
+    ListPartiesRequest,
+    SetPartyStateRequest,
+    SetPublishersRequest,
+)
+from suanmesh_cli import output, units
+from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
-from suanmesh_cli.session import Session, command, each_of, full_name, reading
+from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
 from suanmesh_cli.values import Facts
+
+KINDS = [
+    name.removeprefix("KIND_").lower().replace("_", "-")
+    for name in Party.Kind.DESCRIPTOR.values_by_name
+    if name not in ("KIND_UNSPECIFIED", "KIND_OPERATOR")
+]
+COLUMNS = (
+    Column("PARTY", lambda party: party.name),
+    Column("STATE", lambda party: Party.State.Name(party.state).removeprefix("STATE_")),
+    Column("KIND", lambda party: Party.Kind.Name(party.kind).removeprefix("KIND_"), rank=1),
+    Column("CURRENCY", lambda party: party.currency, rank=2),
+    Column("REGISTERED", lambda party: party.create_time, rank=3),
+    Column("NAME", lambda party: party.display_name, rank=1),
+)
 
 
 @click.group(cls=Verbs)
 def party() -> None:
-    """Parties: who takes part, and who may publish for them."""
+    """Parties: who takes part, who is let in, and who may publish for them."""
+
+
+@party.command("list")
+@listing
+async def list_parties(session: Session) -> None:
+    """List the parties by name (operator)."""
+    async with session.mesh() as mesh:
+        found = await listed(session, mesh.registry.ListParties, ListPartiesRequest(), "parties")
+    output.show_list(session.view, "parties", found, COLUMNS)
+
+
+@party.command("create")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="What it does in the mesh.")
+@click.option("--currency", required=True, help="ISO 4217 code of the currency it keeps its accounts in.")
+@click.option("--display-name", default="", help="Name shown to people.")
+@click.option("--pending", is_flag=True, help="Let it wait for `suan party approve`.")
+@click.option("--request-id", default="", help="Repeat with the same one to do it no more than once.")
+@command
+async def create_party(
+    session: Session, name: str, kind: str, currency: str, display_name: str, pending: bool, request_id: str
+) -> None:
+    """Register the party NAME, approved at once unless it is to wait (operator)."""
+    made = Party(
+        kind=Party.Kind.Value(f"KIND_{kind.upper().replace('-', '_')}"), display_name=display_name, currency=currency
+    )
+    if pending:
+        made.state = Party.STATE_PENDING
+    request = CreatePartyRequest(party_id=units.short(name), party=made, request_id=request_id)
+    async with session.mesh() as mesh:
+        _show(session, await mesh.registry.CreateParty(request, timeout=session.timeout_s))
+
+
+@party.command("approve")
+@click.argument("names", type=Name("parties"), nargs=-1, required=True)
+@command
+async def approve(session: Session, names: tuple[str, ...]) -> int:
+    """Let the parties NAMES in: they may enrol sites (operator)."""
+    return await each_of(session, names, lambda name: _set_state(session, name, Party.STATE_APPROVED))
+
+
+@party.command("suspend")
+@click.argument("names", type=Name("parties"), nargs=-1, required=True)
+@command
+async def suspend(session: Session, names: tuple[str, ...]) -> int:
+    """Accept no new sites of the parties NAMES (operator)."""
+    return await each_of(session, names, lambda name: _set_state(session, name, Party.STATE_SUSPENDED))
 
 
 @party.command("show")
@@ -28,7 +96,7 @@ async def show_party(session: Session, names: tuple[str, ...]) -> int:
         async def show(name: str) -> None:
             request = GetPartyRequest(name=full_name("parties", name))
             found = await mesh.registry.GetParty(request, timeout=session.timeout_s)
-            output.show_one(session.view, found, lambda: output.facts(session.view, party_facts(found)))
+            _show(session, found)
 
         return await each_of(session, names, show)
 
@@ -53,6 +121,16 @@ async def set_publishers(session: Session, name: str, add: tuple[str, ...], remo
         sites -= {full_name("sites", site) for site in remove}
         request = SetPublishersRequest(name=name, publishers=sorted(sites), etag=found.etag)
         found = await mesh.registry.SetPublishers(request, timeout=session.timeout_s)
+    _show(session, found)
+
+
+async def _set_state(session: Session, name: str, state: Party.State.ValueType) -> None:
+    request = SetPartyStateRequest(name=full_name("parties", name), state=state)
+    async with session.mesh() as mesh:
+        _show(session, await mesh.registry.SetPartyState(request, timeout=session.timeout_s))
+
+
+def _show(session: Session, found: Party) -> None:
     output.show_one(session.view, found, lambda: output.facts(session.view, party_facts(found)))
 
 

@@ -18,6 +18,7 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.type.v1.capacity_pb2 import Capacity, Origin
 from suanmesh_cli import output, units, values
+from suanmesh_cli.commands import owners
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name, short
@@ -28,6 +29,7 @@ SITE_COLUMNS = (
     Column("SITE", lambda site: site.name),
     Column("PARTY", lambda site: site.party, rank=1),
     Column("LIVENESS", lambda site: liveness(site.liveness)),
+    Column("ADMISSION", owners.admission),
     Column("CITY", lambda site: site.city_code, rank=2),
     Column("RESIDENCY", lambda site: ",".join(site.residency), rank=3),
     Column("DATA ENDPOINT", lambda site: site.data_endpoint, rank=4),
@@ -52,6 +54,10 @@ POOL_COLUMNS = (
 @click.group(cls=Verbs)
 def site() -> None:
     """Sites: places with compute, each run by one provider."""
+
+
+for verb in owners.VERBS:
+    site.add_command(verb)
 
 
 @site.command("list")
@@ -183,6 +189,8 @@ def site_facts(site: Site) -> Facts:
         ("name", site.display_name),
         ("party", site.party),
         ("liveness", liveness(site.liveness)),
+        ("admission", owners.admission(site)),
+        ("note", site.admission_note),
         ("city", site.city_code),
         ("place", place),
         ("residency", ", ".join(site.residency)),

@@ -23,7 +23,13 @@ def price(charge: Charge) -> str:
     return units.price(charge.price.meter, charge.price.amount_micros, charge.price.per_quantity)
 
 
+def site(charge: Charge) -> str:
+    """The site that measured."""
+    return units.short(charge.usage.rpartition("/")[0].rpartition("/")[0])
+
+
 COLUMNS = (
+    Column("WHEN", lambda charge: charge.create_time, rank=1),
     Column("METER", lambda charge: units.METERS.get(charge.meter, str(charge.meter))),
     Column("QUANTITY", quantity, rank=1),
     Column("UNIT PRICE", price, rank=2),
@@ -31,6 +37,7 @@ COLUMNS = (
     Column("WAIVED", lambda charge: values.money(charge.waived_micros, charge.currency)),
     Column("PAYEE", lambda charge: units.short(charge.payee), rank=2),
     Column("JOB", lambda charge: units.short(charge.job)),
+    Column("SITE", site, rank=2),
     Column("PRICE VERSION", lambda charge: units.short(charge.price_version), rank=3),
     Column("TRACE", lambda charge: charge.trace_id, rank=4),
 )
@@ -41,21 +48,30 @@ ACCOUNT_COLUMNS = (
     Column("BALANCE", lambda account: values.money(account.balance_micros, account.currency)),
     Column("HELD", lambda account: values.money(account.held_micros)),
     Column("OPENED", lambda account: account.create_time, rank=3),
+    Column("CLOSED", lambda account: account.close_time, rank=1),
 )
 
 
 def bill(view: View, owed: Bill) -> list[str]:
     """The charges, and their sum; what was waived only where something was."""
-    waived_micros = sum(charge.waived_micros for charge in owed.charges)
-    columns = [column for column in COLUMNS if column.title != "WAIVED" or waived_micros]
+    head = f"{owed.account}  {len(owed.charges)} " + ("charges" if view.lang == "en" else "行")
+    return [*sentence(view, head), *table(view, owed.charges, columns_of(owed), footer=footer_of(view, owed))]
+
+
+def columns_of(owed: Bill) -> list[Column]:
+    """The columns of a bill: what was waived only where something was."""
+    waived = any(charge.waived_micros for charge in owed.charges)
+    return [column for column in COLUMNS if column.title != "WAIVED" or waived]
+
+
+def footer_of(view: View, owed: Bill) -> list[Cell]:
+    """What all of it comes to."""
     sums: dict[str, Cell] = {
         "METER": "total" if view.lang == "en" else "合计",
         "AMOUNT": values.money(owed.total_micros, owed.currency),
-        "WAIVED": values.money(waived_micros, owed.currency),
+        "WAIVED": values.money(sum(charge.waived_micros for charge in owed.charges), owed.currency),
     }
-    head = f"{owed.account}  {len(owed.charges)} " + ("charges" if view.lang == "en" else "行")
-    footer = [sums.get(column.title, "") for column in columns]
-    return [*sentence(view, head), *table(view, owed.charges, columns, footer=footer)]
+    return [sums.get(column.title, "") for column in columns_of(owed)]
 
 
 def ledger(view: View, accounts: Sequence[Account]) -> list[str]:

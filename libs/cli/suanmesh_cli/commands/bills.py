@@ -1,0 +1,218 @@
+"""`suan bill`: what an account owes, line by line or summed, and `suan budget`: how long its money lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from suanmesh.accounting.v1.account_pb2 import Account
+from suanmesh.accounting.v1.accounting_service_pb2 import (
+    ChargeSum,
+    GetBillRequest,
+    ListAccountsRequest,
+    SummarizeChargesRequest,
+    SummarizeChargesResponse,
+)
+from suanmesh.accounting.v1.usage_pb2 import Bill
+from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
+from suanmesh_cli import output, periods
+from suanmesh_cli.lazy import Verbs
+from suanmesh_cli.names import Name
+from suanmesh_cli.render import bill as rendering
+from suanmesh_cli.render import sums
+from suanmesh_cli.session import ITEMS_MAX, Session, full_name, listed, listing
+from suanmesh_cli.texts import refusal
+from suanmesh_cli.usage import Duration, Misuse
+from suanmesh_kernel.clock import SystemClock
+from suanmesh_kernel.refusals import FailedPrecondition, NotFound
+from suanmesh_kernel.texts import Text
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from suanmesh_sdk import Mesh
+
+PAGE = 1000
+CALLS_AT_A_TIME = 16
+GROUPS = {
+    "job": SummarizeChargesRequest.GROUP_BY_JOB,
+    "day": SummarizeChargesRequest.GROUP_BY_DAY,
+    "site": SummarizeChargesRequest.GROUP_BY_SITE,
+    "meter": SummarizeChargesRequest.GROUP_BY_METER,
+}
+LABEL = "label:"
+
+
+@click.group(cls=Verbs)
+def bill() -> None:
+    """Bills: what an account owes."""
+
+
+@bill.command("show")
+@click.option(
+    "--account",
+    "account_name",
+    type=Name("accounts"),
+    default="",
+    help="The account; by default the context's, or your only one.",
+)
+@click.option("--job", "job_name", type=Name("jobs"), default="", help="Only what this job cost.")
+@click.option("--from", "start", default="", metavar="WHEN", help="Only what was charged from then on: a day, or 7d.")
+@click.option("--to", "end", default="", metavar="WHEN", help="Only what was charged until then; a day with its hours.")
+@click.option("--by", default="", metavar="WHAT", help="Sum it by job, day, site, meter or label:KEY.")
+@listing
+async def show_bill(session: Session, account_name: str, job_name: str, start: str, end: str, by: str) -> None:
+    """Show every charge with its day, its unit price and its trace, and the sum; or sums."""
+    job_name = full_name("jobs", job_name) if job_name else ""
+    now, zone = SystemClock().now(), session.view.zone
+    period = periods.moment(start, now, zone), periods.moment(end, now, zone, end=True)
+    _require_group(by, job_name)
+    async with session.mesh() as mesh:
+        owing = await _account(session, mesh, account_name, job_name)
+        if by:
+            await _show_sums(session, mesh, owing, by, period)
+            return
+        request = GetBillRequest(account=owing, job=job_name, start_time=period[0], end_time=period[1])
+        owed = await _all_charges(session, mesh, request)
+    if session.view.for_people:
+        output.print_lines(rendering.bill(session.view, owed))
+    elif session.view.form in ("csv", "jsonl", "name"):
+        columns, footer = rendering.columns_of(owed), rendering.footer_of(session.view, owed)
+        output.show_list(session.view, "charges", owed.charges, columns, footer=footer)
+    else:
+        output.show_one(session.view, owed, list, zeros=True)
+
+
+@click.group(cls=Verbs)
+def budget() -> None:
+    """Budgets: what accounts have left, and until when it lasts."""
+
+
+@budget.command("list")
+@click.option("--over", "over_s", type=Duration(), default="7d", show_default=True, help="Time the rate is taken over.")
+@listing
+async def list_budgets(session: Session, over_s: float) -> None:
+    """List what each account has, what of it is held, and until when the rest lasts at the rate of late."""
+    now = SystemClock().now()
+    since = periods.moment((now - timedelta(seconds=over_s)).isoformat(), now, UTC)
+    async with session.mesh() as mesh:
+        found = await listed(session, mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts")
+        paying = [each for each in found if each.kind == Account.KIND_CONSUMER and not each.HasField("close_time")]
+        turns = asyncio.Semaphore(CALLS_AT_A_TIME)
+
+        async def spent(account: Account) -> int:
+            request = SummarizeChargesRequest(account=account.name, group_by=GROUPS["meter"], start_time=since)
+            async with turns:
+                answer = await mesh.accounting.SummarizeCharges(request, timeout=session.timeout_s)
+            return int(answer.total_micros)
+
+        spending = await asyncio.gather(*map(spent, paying))
+    rows = [sums.budget(each, used, over_s, now) for each, used in zip(paying, spending, strict=True)]
+    output.show_list(session.view, "budgets", rows, sums.BUDGET_COLUMNS, name=lambda row: str(row["account"]))
+
+
+async def _all_charges(session: Session, mesh: Mesh, request: GetBillRequest) -> Bill:
+    """The bill with the charges of all its pages, up to the limit; where there are more, a note says so."""
+    most = session.limit or ITEMS_MAX
+    request.page_size = min(PAGE, most)
+    owed = await mesh.accounting.GetBill(request, timeout=session.timeout_s)
+    while owed.next_page_token and len(owed.charges) < most:
+        request.page_token, request.page_size = owed.next_page_token, min(PAGE, most - len(owed.charges))
+        page = await mesh.accounting.GetBill(request, timeout=session.timeout_s)
+        owed.charges.extend(page.charges)
+        owed.next_page_token = page.next_page_token
+    if owed.next_page_token:
+        output.note_more(session.view, len(owed.charges))
+    return owed
+
+
+async def _show_sums(
+    session: Session, mesh: Mesh, account: str, by: str, period: tuple[Timestamp | None, Timestamp | None]
+) -> None:
+    group = "job" if by.startswith(LABEL) else by
+    offset_min = periods.offset_min(SystemClock().now(), session.view.zone)
+    request = SummarizeChargesRequest(
+        account=account, group_by=GROUPS[group], start_time=period[0], end_time=period[1], utc_offset_min=offset_min
+    )
+    limit = 0 if by.startswith(LABEL) else session.limit
+    answer = await _all_sums(session, mesh, request, limit or ITEMS_MAX)
+    rows = [sums.row(group, each, offset_min) for each in answer.sums]
+    if by.startswith(LABEL):
+        rows = sums.by_label(rows, await _labels(session, mesh, answer.sums, by.removeprefix(LABEL)))
+    shown = sums.Shown(by, account, answer)
+    columns, footer = sums.columns_of(shown), sums.footer_of(session.view, shown)
+    if session.view.for_people:
+        output.print_lines([session.view.words(sums.head(session.view, shown))])
+    totals = {"account": account, "currency": answer.currency, "charges": str(answer.charges)}
+    totals |= {"total_micros": str(answer.total_micros), "waived_micros": str(answer.waived_micros)}
+    output.show_list(session.view, "sums", rows, columns, footer=footer, name=lambda row: str(row["key"]), **totals)
+
+
+async def _all_sums(
+    session: Session, mesh: Mesh, request: SummarizeChargesRequest, most: int
+) -> SummarizeChargesResponse:
+    """The sums of all pages, up to `most`; where there are more, a note says so."""
+    request.page_size = min(PAGE, most)
+    answer = await mesh.accounting.SummarizeCharges(request, timeout=session.timeout_s)
+    while answer.next_page_token and len(answer.sums) < most:
+        request.page_token, request.page_size = answer.next_page_token, min(PAGE, most - len(answer.sums))
+        page = await mesh.accounting.SummarizeCharges(request, timeout=session.timeout_s)
+        answer.sums.extend(page.sums)
+        for field in ("charges", "total_micros", "waived_micros", "next_page_token"):
+            setattr(answer, field, getattr(page, field))
+    if answer.next_page_token:
+        output.note_more(session.view, len(answer.sums))
+    return answer
+
+
+async def _labels(session: Session, mesh: Mesh, found: Sequence[ChargeSum], key: str) -> dict[str, str]:
+    """The value of a label of each job; none of a job that has none, or is not known any more."""
+    turns = asyncio.Semaphore(CALLS_AT_A_TIME)
+
+    async def label(job: str) -> tuple[str, str]:
+        async with turns:
+            try:
+                told = await mesh.scheduler.GetJob(GetJobRequest(name=job), timeout=session.timeout_s)
+            except NotFound:
+                return job, ""
+        return job, told.labels.get(key, "")
+
+    return dict(await asyncio.gather(*(label(each.job) for each in found)))
+
+
+def _require_group(by: str, job: str) -> None:
+    """Raises Misuse for what cannot be summed by."""
+    label = by.startswith(LABEL) and len(by) > len(LABEL)
+    if by and by not in GROUPS and not label:
+        raise Misuse(
+            Text(
+                f"{by[:40]!r} is nothing to sum by: job, day, site, meter or label:KEY, such as label:team.",
+                f"不能按 {by[:40]!r} 汇总：可用 job、day、site、meter 或 label:键，例如 label:team。",
+            ),
+            click.get_current_context(),
+        )
+    if by and job:
+        raise Misuse(Text("Give either --job or --by.", "--job 与 --by 只能给出其一。"), click.get_current_context())
+
+
+async def _account(session: Session, mesh: Mesh, given: str, job: str) -> str:
+    """The account meant: the one given, the job's, the context's, or the only one there is."""
+    if given:
+        return full_name("accounts", given)
+    if job:
+        return (await mesh.scheduler.GetJob(GetJobRequest(name=job), timeout=session.timeout_s)).account
+    if session.context.account:
+        return full_name("accounts", session.context.account)
+    found = await listed(session, mesh.accounting.ListAccounts, ListAccountsRequest(), "accounts")
+    if len(found) != 1:
+        names = ", ".join(each.name for each in found)
+        which = Text(
+            f"say which account with --account; there are: {names or 'none'}",
+            f"请用 --account 指明账户；现有：{names or '无'}",
+        )
+        raise refusal(FailedPrecondition, "ACCOUNT_AMBIGUOUS", which)
+    return str(found[0].name)

@@ -1,0 +1,200 @@
+"""What finance types: bills as CSV that adds up, sums, budgets, prices, accounts."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from suanmesh.accounting.v1.account_pb2 import Account
+from suanmesh.accounting.v1.accounting_service_pb2 import (
+    ChargeSum,
+    CloseAccountRequest,
+    CreateAccountRequest,
+    GetBillRequest,
+    ListAccountsResponse,
+    ListPriceBooksRequest,
+    ListPriceBooksResponse,
+    PublishPriceBookRequest,
+    SummarizeChargesRequest,
+    SummarizeChargesResponse,
+)
+from suanmesh.accounting.v1.price_book_pb2 import PriceBook
+from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
+from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
+from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_TRANSFER_BYTES, Price
+from suanmesh_cli.main import suan
+
+Run = Callable[..., Awaitable[Result]]
+CHARGES = [
+    Charge(name=f"charges/a-e-{number}-0", job=f"jobs/{number}", usage=f"sites/a/e/{number}", meter=1, currency="CNY",
+           quantity=7, amount_micros=10**number + 1, price=Price(meter=1, amount_micros=1, per_quantity=1))
+    for number in range(1, 8)
+]  # fmt: skip
+TOTAL = sum(charge.amount_micros for charge in CHARGES)
+
+
+@pytest.fixture
+async def oracle(serve: Any) -> Any:
+    return await serve()
+
+
+@pytest.fixture
+def run(oracle: Any, tls: Any) -> Run:
+    environment = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
+    environment |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
+
+    async def invoke(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, suan, list(arguments), obj=environment)
+
+    return invoke
+
+
+def rows_of(done: Result) -> list[dict[str, str]]:
+    assert done.exit_code == 0, done.output
+    return list(csv.DictReader(io.StringIO(done.stdout)))
+
+
+async def test_a_bill_as_csv_adds_up_to_its_foot(oracle: Any, run: Run) -> None:
+    """A spreadsheet that comes to another total than the bill ends in a dispute over a micro."""
+    for number, charge in enumerate(CHARGES):
+        charge.create_time.FromDatetime(datetime(2026, 11, 1 + number, tzinfo=UTC))
+    oracle.answers["GetBill"] = Bill(account="accounts/a", currency="CNY", charges=CHARGES, total_micros=TOTAL)
+    *lines, foot = rows_of(await run("bill", "show", "--account", "a", "--from", "2026-11-01", "-o", "csv", "--utc"))
+    assert sum(Decimal(line["amount"]) for line in lines) == Decimal(foot["amount"]) == Decimal(TOTAL).scaleb(-6)
+    assert [line["when"] for line in lines] == [f"2026-11-0{day}T00:00:00Z" for day in range(1, 8)]
+    assert {line["site"] for line in lines} == {"a"}
+    assert foot["meter"] == "total"
+
+
+async def test_a_period_is_what_people_mean_by_it(oracle: Any, run: Run) -> None:
+    """A month whose last day is missing, or begins at another country's midnight, is paid for twice or never."""
+    oracle.answers["GetBill"] = Bill(account="accounts/a", currency="CNY")
+    await run("bill", "show", "--account", "a", "--from", "2026-11-01", "--to", "2026-11-30", "--utc")
+    await run("bill", "show", "--account", "a", "--from", "2026-11-01T08:00+08:00", "--to", "2026-11-30T12:00Z")
+    await run("bill", "show", "--account", "a", "--from", "7d")
+    month, moments, week = [GetBillRequest.FromString(body) for method, body in oracle.asked if method == "GetBill"]
+    assert (month.start_time.ToJsonString(), month.end_time.ToJsonString()) == (
+        "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z",
+    )  # fmt: skip
+    assert (moments.start_time.ToJsonString(), moments.end_time.ToJsonString()) == (
+        "2026-11-01T00:00:00Z", "2026-11-30T12:00:00Z",
+    )  # fmt: skip
+    assert not week.HasField("end_time")
+    refused = await run("bill", "show", "--account", "a", "--from", "november")
+    assert (refused.exit_code, "november" in refused.stderr) == (2, True)
+
+
+async def test_sums_come_with_the_total_of_all_of_them(oracle: Any, run: Run) -> None:
+    """A report that shows the first hundred jobs and their total hides the rest of the money."""
+    answers = [
+        SummarizeChargesResponse(account="accounts/a", currency="CNY", charges=3, total_micros=TOTAL, waived_micros=2,
+                                 sums=[ChargeSum(site=f"sites/{name}", charges=1, amount_micros=amount)],
+                                 next_page_token=token)
+        for name, amount, token in (("a", 5, "1"), ("b", 7, "2"), ("c", TOTAL - 12, ""))
+    ]  # fmt: skip
+
+    async def paged(body: bytes, context: Any) -> bytes:
+        request = SummarizeChargesRequest.FromString(body)
+        assert request.group_by == SummarizeChargesRequest.GROUP_BY_SITE
+        return answers[int(request.page_token or 0)].SerializeToString()
+
+    oracle.answer = paged
+    *lines, foot = rows_of(await run("bill", "show", "--account", "a", "--by", "site", "-o", "csv"))
+    assert [line["site"] for line in lines] == ["sites/a", "sites/b", "sites/c"]
+    assert sum(Decimal(line["amount"]) for line in lines) == Decimal(foot["amount"])
+    some = await run("bill", "show", "--account", "a", "--by", "site", "--limit", "1", "-o", "json")
+    told = json.loads(some.stdout)
+    assert (len(told["sums"]), told["total_micros"], told["waived_micros"]) == (1, str(TOTAL), "2")
+    assert "there are more" in some.stderr
+
+
+async def test_sums_by_label_are_those_of_its_jobs(oracle: Any, run: Run) -> None:
+    """Who shares a bill among teams must not lose what no team has labelled."""
+    teams = {"jobs/1": "vision", "jobs/2": "", "jobs/3": "vision"}
+    sums = [ChargeSum(job=job, charges=2, amount_micros=10 * number) for number, job in enumerate(teams, start=1)]
+    summed = SummarizeChargesResponse(account="accounts/a", currency="CNY", charges=6, total_micros=60, sums=sums)
+
+    async def answer(body: bytes, context: Any) -> bytes:
+        if oracle.asked[-1][0] == "SummarizeCharges":
+            return summed.SerializeToString()
+        job = Job(name=GetJobRequest.FromString(body).name)
+        job.labels.update({"team": teams[job.name]} if teams[job.name] else {})
+        return job.SerializeToString()
+
+    oracle.answer = answer
+    *lines, foot = rows_of(await run("bill", "show", "--account", "a", "--by", "label:team", "-o", "csv"))
+    assert [(line["label"], line["jobs"], line["charges"], line["amount"]) for line in lines] == [
+        ("vision", "2", "4", "0.000040"), ("", "1", "2", "0.000020"),
+    ]  # fmt: skip
+    assert foot["amount"] == "0.000060"
+
+
+async def test_what_cannot_be_summed_by_is_not_asked(oracle: Any, run: Run) -> None:
+    """A mistyped word must not come back as a sum of something else."""
+    for arguments in (["--by", "week"], ["--by", "label:"], ["--by", "day", "--job", "j"]):
+        done = await run("bill", "show", "--account", "a", *arguments, "--lang", "zh")
+        assert (done.exit_code, oracle.asked) == (2, [])
+
+
+async def test_a_budget_says_until_when_it_lasts(oracle: Any, run: Run) -> None:
+    """A sweep that stops on Sunday because the money ran out could have been paid for on Friday."""
+    accounts = [
+        Account(name="accounts/a", kind=Account.KIND_CONSUMER, currency="CNY", balance_micros=100, held_micros=30),
+        Account(name="accounts/income", kind=Account.KIND_PROVIDER, currency="CNY", balance_micros=9),
+    ]
+    oracle.answers["ListAccounts"] = ListAccountsResponse(accounts=accounts)
+    oracle.answers["SummarizeCharges"] = SummarizeChargesResponse(total_micros=70)
+    [row] = json.loads((await run("budget", "list", "-o", "json")).stdout)["budgets"]
+    assert (row["left_micros"], row["spent_a_day_micros"]) == ("70", "10")
+    lasts = datetime.fromisoformat(row["lasts_until"]) - datetime.now(UTC)
+    assert timedelta(days=6, hours=23) < lasts <= timedelta(days=7)
+    oracle.answers["SummarizeCharges"] = SummarizeChargesResponse()
+    [row] = json.loads((await run("budget", "list", "-o", "json")).stdout)["budgets"]
+    assert row["lasts_until"] == ""
+
+
+async def test_a_price_is_set_without_losing_the_others(oracle: Any, run: Run) -> None:
+    """Who makes memory dearer must not make processors free."""
+    before = PriceBook(
+        name="priceBooks/a", party="parties/p", currency="CNY",
+        prices=[Price(meter=METER_CPU_US, amount_micros=1, per_quantity=1),
+                Price(meter=METER_TRANSFER_BYTES, amount_micros=2, per_quantity=1)],
+    )  # fmt: skip
+    oracle.answers["ListPriceBooks"] = ListPriceBooksResponse(price_books=[before])
+    oracle.answers["PublishPriceBook"] = before
+    done = await run("price", "set", "a", "memory=0.0165/GiB-h", "transfer=free")
+    assert done.exit_code == 0, done.output
+    sent = PublishPriceBookRequest.FromString(oracle.asked[-1][1])
+    assert (sent.price_book_id, sent.price_book.party, sent.price_book.currency) == ("a", "parties/p", "CNY")
+    assert [(each.meter, each.amount_micros, each.per_quantity) for each in sent.price_book.prices] == [
+        (1, 1, 1), (2, 16_500, 1024 * 3600),
+    ]  # fmt: skip
+    for wrong in ("cpu=1", "cpu=1/hour", "gpu=1/core-h", "cpu=0.0000001/core-h"):
+        refused = await run("price", "set", "a", wrong)
+        assert (refused.exit_code, oracle.asked[-1][0]) == (2, "PublishPriceBook")
+    history = await run("price", "history", "a")
+    assert history.exit_code == 0
+    assert ListPriceBooksRequest.FromString(oracle.asked[-1][1]).all_versions
+
+
+async def test_an_account_is_opened_and_closed(oracle: Any, run: Run) -> None:
+    """Opening an account for a customer must not take a script."""
+    oracle.answers["CreateAccount"] = oracle.answers["CloseAccount"] = Account(name="accounts/a")
+    assert (await run("account", "create", "a", "--party", "acme", "--currency", "CNY", "-o", "name")).stdout == (
+        "accounts/a\n"
+    )
+    made = CreateAccountRequest.FromString(oracle.asked[-1][1])
+    assert (made.account_id, made.account.party, made.account.kind) == ("a", "parties/acme", Account.KIND_CONSUMER)
+    assert made.request_id
+    assert (await run("account", "close", "accounts/a")).exit_code == 0
+    assert CloseAccountRequest.FromString(oracle.asked[-1][1]).name == "accounts/a"
