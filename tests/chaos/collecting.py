@@ -190,7 +190,7 @@ async def _read_once(operator: Mesh, name: str, path: str) -> Dataset:
         stored = await operator.transport.GetDataset(transport.GetDatasetRequest(name=name), timeout=CALL_S)
         hashed = hashlib.sha256()
         async for piece in operator.transport.ReadFile(
-            transport.ReadFileRequest(dataset=name, path=path), timeout=CALL_S
+            transport.ReadFileRequest(dataset=name, path=path.encode()), timeout=CALL_S
         ):
             hashed.update(piece.content)
     except Refusal as refusal:

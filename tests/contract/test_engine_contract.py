@@ -188,6 +188,16 @@ async def test_a_log_is_read_from_where_it_is_wanted(world: World) -> None:
     assert [log.read(0, 5), log.read(6, 100), log.read(11, 100)] == [(0, b"hello"), (6, b"world"), (11, b"")]
 
 
+async def test_what_is_noted_of_a_task_ends_its_log_once(world: World) -> None:
+    """What was left out of a result is told where its user looks; a site that starts anew tells it no second time."""
+    await world.run(world.task(log="hello world"))
+    world.engine.note(world.key(), ["left out one", "and two"])
+    world.engine.note(world.key(), ["left out one", "and two"])
+    log = world.engine.open_log(world.key())
+    assert log is not None
+    assert log.read(0, 100)[1].replace(b"\n", b"") == b"hello worldleft out oneand two"
+
+
 async def test_what_is_kept_is_known_until_it_is_forgotten(world: World) -> None:
     """A site that runs for years must not fill up with the past, nor forget what it has not cleared."""
     engine, placement = world.engine, world.placement

@@ -213,7 +213,7 @@ ROWS: dict[str, Row] = {
     "ReportTransfers": lambda w, who: transport.ReportTransfersRequest(
         reports=[transport.TransferReport(transfer=w.transfer.name, state=transfer_pb2.Transfer.STATE_ACTIVE)]
     ),
-    "ReadFile": lambda w, who: transport.ReadFileRequest(dataset="datasets/secret", path="numbers"),
+    "ReadFile": lambda w, who: transport.ReadFileRequest(dataset="datasets/secret", path=b"numbers"),
     "GetTicketKey": lambda w, who: transport.GetTicketKeyRequest(),
     # accounting
     "CreateAccount": lambda w, who: accounting.CreateAccountRequest(

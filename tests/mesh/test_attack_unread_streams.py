@@ -36,7 +36,7 @@ def bulk(node: Node, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 async def test_files_that_are_opened_and_never_read(node: Node, bulk: str, tmp_path: Path) -> None:
     """Three hundred calls of one user took 2.4 GiB of the transport, and the gateway passes them all on."""
-    request = pb.ReadFileRequest(dataset=bulk, path="numbers.bin")
+    request = pb.ReadFileRequest(dataset=bulk, path=b"numbers.bin")
     async with (
         mesh_of(as_user(node, tmp_path, "hostile"), node.gateway) as mesh,
         under_attack(node, "unread_files") as measured,

@@ -250,7 +250,7 @@ HONEST: dict[str, list[Message]] = {
             items=[transport.TransferAsk(dataset="datasets/tiny", source="sites/shanghai", target="sites/shanghai")]
         )
     ],
-    "ReadFile": [transport.ReadFileRequest(dataset="datasets/tiny", path="numbers")],
+    "ReadFile": [transport.ReadFileRequest(dataset="datasets/tiny", path=b"numbers")],
     "DeclareLinks": [network.DeclareLinksRequest(links=[_LINK])],
     "FindPaths": [network.FindPathsRequest(queries=[network.PathQuery(source="sites/shanghai", target="exchanges/x")])],
     "CreateAccount": [

@@ -79,7 +79,7 @@ async def _trace(operator: Mesh, trace_id: str, seconds: float) -> trace_pb2.Tra
 
 
 async def _accuracy(operator: Mesh, job: job_pb2.Job) -> float:
-    request = transport.ReadFileRequest(dataset=job.output_datasets[0], path="metrics.json")
+    request = transport.ReadFileRequest(dataset=job.output_datasets[0], path=b"metrics.json")
     content = b"".join([piece.content async for piece in operator.transport.ReadFile(request)])
     return float(json.loads(content)["accuracy"])
 

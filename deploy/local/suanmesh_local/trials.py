@@ -77,7 +77,7 @@ async def moved(mesh: Mesh, name: str, chunks: int) -> transfer_pb2.Transfer:
 
 async def content(mesh: Mesh, name: str, path: str) -> bytes:
     """One file of a dataset."""
-    request = transport.ReadFileRequest(dataset=name, path=path)
+    request = transport.ReadFileRequest(dataset=name, path=path.encode())
     return b"".join([piece.content async for piece in mesh.transport.ReadFile(request)])
 
 

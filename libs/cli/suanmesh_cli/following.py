@@ -105,7 +105,7 @@ async def _delivered_log(mesh: Mesh, name: str) -> str:
 
 
 async def _log_file(mesh: Mesh, dataset: str, task: int) -> AsyncIterator[bytes]:
-    async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=f"task-{task}.log")):
+    async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=f"task-{task}.log".encode())):
         yield piece.content
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ class Datasets:
 
     async def read(self, name: str, path: str) -> AsyncIterator[bytes]:
         """One file of a dataset, in pieces."""
-        async for piece in self._client.stubs.transport.ReadFile(pb.ReadFileRequest(dataset=_full(name), path=path)):
+        request = pb.ReadFileRequest(dataset=_full(name), path=os.fsencode(path))
+        async for piece in self._client.stubs.transport.ReadFile(request):
             yield piece.content
 
 

@@ -10,11 +10,19 @@ from suanmesh_content.chunks import (
     Whole,
     byte_chunks,
     chunk_digest,
-    empty_files,
     plan_chunks,
 )
-from suanmesh_content.folder import FolderError, RegularFile, finished, read_folder, reading_folder, regular_files
-from suanmesh_content.manifest import ContentFile, Manifest, ManifestError, manifest_from, manifest_to
+from suanmesh_content.folder import FolderEntry, FolderError, finished, folder_entries, read_folder, reading_folder
+from suanmesh_content.left_out import LeftOut, Why
+from suanmesh_content.manifest import (
+    ContentFile,
+    Manifest,
+    ManifestError,
+    a_folder,
+    a_link,
+    manifest_from,
+    manifest_to,
+)
 from suanmesh_content.sparse import copying, write_sparse
 
 __all__ = [
@@ -22,22 +30,25 @@ __all__ = [
     "Assembly",
     "Chunk",
     "ContentFile",
+    "FolderEntry",
     "FolderError",
+    "LeftOut",
     "Manifest",
     "ManifestError",
     "PieceError",
-    "RegularFile",
     "Whole",
+    "Why",
+    "a_folder",
+    "a_link",
     "byte_chunks",
     "chunk_digest",
     "copying",
-    "empty_files",
     "finished",
+    "folder_entries",
     "manifest_from",
     "manifest_to",
     "plan_chunks",
     "read_folder",
     "reading_folder",
-    "regular_files",
     "write_sparse",
 ]

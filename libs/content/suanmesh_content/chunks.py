@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
-from suanmesh_content.manifest import ContentFile, Manifest
+from suanmesh_content.manifest import Manifest
 
 CHUNK_BYTES = 4 * 1024 * 1024
 """Bytes of a chunk: the most a `FetchChunks` range may ask for, and what is lost when an end dies."""
@@ -24,7 +24,7 @@ class Chunk:
 
 
 def plan_chunks(manifest: Manifest, chunk_bytes: int = CHUNK_BYTES) -> tuple[Chunk, ...]:
-    """Every byte of every file in exactly one chunk, in the manifest's order. An empty file has none."""
+    """Every byte of every file in exactly one chunk, in the manifest's order. What has no bytes has none."""
     pieces = [
         (number, offset, length)
         for number, file in enumerate(manifest.files)
@@ -44,11 +44,6 @@ def byte_chunks(size: int, chunk_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int
 def chunk_digest(content: bytes | bytearray | memoryview) -> bytes:
     """BLAKE3 of a chunk's bytes, 32 bytes."""
     return blake3(content).digest()
-
-
-def empty_files(manifest: Manifest) -> tuple[ContentFile, ...]:
-    """Files that no chunk brings, because they have no bytes."""
-    return tuple(file for file in manifest.files if file.size_bytes == 0)
 
 
 class PieceError(ValueError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,42 +16,65 @@ from typing import TypeVar
 
 from blake3 import blake3
 
-from suanmesh_content.manifest import DEPTH_MAX, FILES_MAX, PATH_BYTES_MAX, ContentFile, Manifest
+from suanmesh_content.left_out import LeftOut, Why, shown
+from suanmesh_content.links import leading_out
+from suanmesh_content.manifest import (
+    DEPTH_MAX,
+    FILES_MAX,
+    PATH_BYTES_MAX,
+    ContentFile,
+    Manifest,
+    a_folder,
+    a_link,
+)
 from suanmesh_content.sparse import contents
 
 Result = TypeVar("Result")
 
 ENTRIES_MAX = 2 * FILES_MAX
 """Most files and folders together that are looked at before a folder is given up."""
-_SHOWN_CHARS = 100
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
+_NOTHING = os.stat_result((0,) * 10)
 
 
 class FolderError(ValueError):
     """A folder that cannot be a dataset; the text names what is in the way, relative to that folder."""
 
 
+class _Refused(Exception):
+    """One entry that cannot be carried."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why.name)
+        self.why = why
+
+
 @dataclass(frozen=True, slots=True)
-class RegularFile:
-    """A regular file of a folder that is being walked. `folder_fd` is open until the walk goes on."""
+class FolderEntry:
+    """A regular file, a link or an empty folder of a folder that is being walked."""
 
     path: str
     """Relative to the folder walked, with `/`."""
-    folder_fd: int
-    """The directory it lies in."""
     name: str
+    folder_fd: int
+    """The directory a regular file lies in, open until the walk goes on."""
     facts: os.stat_result
+    """Of a regular file."""
+    link: str = ""
+    """Where a link leads, relative to the folder it lies in."""
+    folder: bool = False
+
+    @property
+    def regular(self) -> bool:
+        """Whether it is a file with bytes of its own."""
+        return not self.link and not self.folder
 
     def open(self) -> int:
-        """A descriptor to read it by. Raises FolderError where it is no regular file any more, or not readable."""
+        """A descriptor to read a regular file by. Raises FolderError where it is none any more, or not readable."""
         try:
-            opened = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.folder_fd)
-        except OSError as fault:
-            raise _unreadable(self.path, fault) from fault
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
-            os.close(opened)
-            raise _strange(self.path)
-        return opened
+            return _opened(self.name, self.folder_fd)
+        except _Refused as no:
+            raise FolderError(f"{shown(self.path)}: {no.why.value.en}") from no
 
 
 class _Level:
@@ -67,48 +90,141 @@ class _Level:
         os.close(self.fd)
 
 
-def read_folder(folder: Path) -> Manifest:
-    """The manifest of all regular files under `folder`, every byte read. Empty folders leave no trace.
+def read_folder(folder: Path, left_out: LeftOut | None = None) -> Manifest:
+    """The manifest of all files, links and empty folders under `folder`, every byte read.
 
-    Raises FolderError where `folder` is none, is deeper or larger than a dataset may be, cannot be read, or holds
-    anything but folders and regular files: a link could lead out of the dataset, and a pipe never ends. Raises
-    ManifestError where a file's name cannot be a path of a manifest.
+    What a dataset cannot hold, such as a pipe, a link that leads out of the folder or what cannot be read, is noted in
+    `left_out`; without one it raises FolderError, as does a folder that is none, or has more entries than are looked
+    at. Raises ManifestError where there are too many for a manifest.
     """
-    return finished(reading_folder(folder))
+    return finished(reading_folder(folder, left_out))
 
 
-def reading_folder(folder: Path) -> Generator[int, None, Manifest]:
+def reading_folder(folder: Path, left_out: LeftOut | None = None) -> Generator[int, None, Manifest]:
     """`read_folder` in steps: yields the bytes of each, at most a mebibyte, and returns the manifest."""
     made = []
-    with closing(regular_files(folder)) as files:
-        for file in files:
-            made.append((yield from _reading_file(file)))
+    with closing(folder_entries(folder, left_out)) as entries:
+        for entry in entries:
+            if entry.link:
+                made.append(a_link(entry.path, entry.link))
+            elif entry.folder:
+                made.append(a_folder(entry.path))
+            else:
+                made.append((yield from _reading_file(entry)))
     return Manifest.of(made)
 
 
-def regular_files(folder: Path) -> Generator[RegularFile, None, None]:
-    """Every regular file under `folder`. Raises FolderError as `read_folder` does; close it to end it early."""
-    levels = [_top(folder)]
-    seen = 0
+def folder_entries(
+    folder: Path, left_out: LeftOut | None = None, *, known_as: Sequence[str] = ()
+) -> Generator[FolderEntry, None, None]:
+    """Every regular file under `folder`, then its links, then its empty folders.
+
+    Raises and notes what it leaves out as `read_folder` does; close it to end it early. A link whose target begins with
+    a path that `folder` is `known_as` leads into it, and is told relative to where it lies.
+    """
+    walk = _Walk(folder, left_out, known_as)
     try:
-        while levels:
-            level = levels[-1]
+        yield from walk.files()
+    finally:
+        walk.close()
+    yield from walk.links()
+    yield from walk.empty_folders()
+
+
+class _Walk:
+    """One walk over a folder."""
+
+    def __init__(self, folder: Path, left_out: LeftOut | None, known_as: Sequence[str]) -> None:
+        self._levels = [_top(folder)]
+        self._left_out = left_out
+        self._known_as = [base.rstrip("/") for base in known_as]
+        self._seen = 0
+        self._links: dict[str, str] = {}
+        self._folders: list[str] = []
+        self._filled: set[str] = set()
+        """Folders that something lies in."""
+
+    def files(self) -> Generator[FolderEntry, None, None]:
+        """Regular files, as they are met."""
+        while self._levels:
+            level = self._levels[-1]
             entry = next(level.entries, None)
             if entry is None:
-                levels.pop().close()
+                self._levels.pop().close()
                 continue
-            seen += 1
+            self._seen += 1
+            if self._seen > ENTRIES_MAX:
+                raise FolderError(f"more than {ENTRIES_MAX} files and folders lie in it")
             path = f"{level.path}/{entry.name}" if level.path else entry.name
-            _check_bounds(path, seen)
-            if entry.is_dir(follow_symlinks=False):
-                levels.append(_below(level, path, entry.name))
-            elif entry.is_file(follow_symlinks=False):
-                yield RegularFile(path, level.fd, entry.name, entry.stat(follow_symlinks=False))
+            try:
+                found = self._found(level, entry, path)
+            except _Refused as no:
+                self._leave_out(path, no.why)
             else:
-                raise _strange(path)
-    finally:
-        for level in levels:
+                if found is not None:
+                    self._filled.add(level.path)
+                    yield found
+
+    def links(self) -> Generator[FolderEntry, None, None]:
+        """Links, once all of them are known."""
+        out = leading_out(self._links)
+        for path, target in self._links.items():
+            if path in out:
+                self._leave_out(path, Why.LINK_LEADS_OUT)
+                continue
+            self._filled.add(path.rpartition("/")[0])
+            yield FolderEntry(path, path.rpartition("/")[2], -1, _NOTHING, link=target)
+
+    def empty_folders(self) -> Generator[FolderEntry, None, None]:
+        """Folders that nothing lies in, or nothing that could be carried."""
+        for path in reversed(self._folders):  # a folder is met before those within it
+            above, _, name = path.rpartition("/")
+            if path not in self._filled:
+                yield FolderEntry(path, name, -1, _NOTHING, folder=True)
+            self._filled.add(above)
+
+    def close(self) -> None:
+        """Close what is open of it."""
+        for level in self._levels:
             level.close()
+        self._levels.clear()
+
+    def _found(self, level: _Level, entry: os.DirEntry[str], path: str) -> FolderEntry | None:
+        """A regular file; a folder is entered, a link noted."""
+        if path.count("/") > DEPTH_MAX:
+            raise _Refused(Why.TOO_DEEP)
+        if len(os.fsencode(path)) > PATH_BYTES_MAX:
+            raise _Refused(Why.PATH_TOO_LONG)
+        if entry.is_symlink():
+            self._links[path] = self._target(level, entry.name, path)
+        elif entry.is_dir(follow_symlinks=False):
+            self._levels.append(_below(level, path, entry.name))
+            self._folders.append(path)
+        elif entry.is_file(follow_symlinks=False):
+            if self._left_out is not None:
+                os.close(_opened(entry.name, level.fd))  # what cannot be read is known before anything is made of it
+            return FolderEntry(path, entry.name, level.fd, entry.stat(follow_symlinks=False))
+        else:
+            raise _Refused(Why.NO_FILE)
+        return None
+
+    def _target(self, level: _Level, name: str, path: str) -> str:
+        try:
+            target = os.readlink(name, dir_fd=level.fd)
+        except OSError as fault:
+            raise _Refused(Why.UNREADABLE) from fault
+        for base in self._known_as:
+            if target == base or target.startswith(f"{base}/"):
+                target = os.path.relpath(target.removeprefix(base).lstrip("/") or ".", path.rpartition("/")[0] or ".")
+                break
+        if len(os.fsencode(target)) > PATH_BYTES_MAX:
+            raise _Refused(Why.PATH_TOO_LONG)
+        return target
+
+    def _leave_out(self, path: str, why: Why) -> None:
+        if self._left_out is None:
+            raise FolderError(f"{shown(path)}: {why.value.en}")
+        self._left_out.add(path, why)
 
 
 def finished(steps: Generator[int, None, Result]) -> Result:
@@ -121,7 +237,7 @@ def finished(steps: Generator[int, None, Result]) -> Result:
             return result
 
 
-def _reading_file(file: RegularFile) -> Generator[int, None, ContentFile]:
+def _reading_file(file: FolderEntry) -> Generator[int, None, ContentFile]:
     fd = file.open()
     try:
         facts, hasher = os.fstat(fd), blake3()
@@ -146,26 +262,15 @@ def _below(level: _Level, path: str, name: str) -> _Level:
     try:
         return _Level(path, os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=level.fd))
     except OSError as fault:
-        raise _unreadable(path, fault) from fault
+        raise _Refused(Why.UNREADABLE) from fault
 
 
-def _check_bounds(path: str, seen: int) -> None:
-    if seen > ENTRIES_MAX:
-        raise FolderError(f"more than {ENTRIES_MAX} files and folders lie in it")
-    if path.count("/") > DEPTH_MAX:
-        raise FolderError(f"{_shown(path)} lies more than {DEPTH_MAX} folders deep")
-    if len(os.fsencode(path)) > PATH_BYTES_MAX:
-        raise FolderError(f"{_shown(path)} is a path of more than {PATH_BYTES_MAX} bytes")
-
-
-def _shown(path: str) -> str:
-    """A path as it is told to people, whatever bytes somebody named it with."""
-    return repr(path if len(path) <= _SHOWN_CHARS else f"{path[:_SHOWN_CHARS]}…")
-
-
-def _strange(path: str) -> FolderError:
-    return FolderError(f"{_shown(path)} is neither a folder nor a regular file")
-
-
-def _unreadable(path: str, fault: OSError) -> FolderError:
-    return FolderError(f"{_shown(path)} cannot be read: {fault.strerror}")
+def _opened(name: str, folder_fd: int) -> int:
+    try:
+        opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder_fd)
+    except OSError as fault:
+        raise _Refused(Why.UNREADABLE) from fault
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise _Refused(Why.NO_FILE)
+    return opened

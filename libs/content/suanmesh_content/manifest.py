@@ -1,17 +1,20 @@
-"""Manifests: one line a file, and the digest that is a dataset's identity.
+"""Manifests: one line a file, link or empty folder, and the digest that is a dataset's identity.
 
-The digest covers paths, sizes, contents and the executable bit, and nothing else: neither times nor owners nor how the
-bytes are cut into chunks, so that the same data has the same digest wherever it lies and however it got there.
+The digest covers paths, sizes, contents, the executable bit and where links lead, and nothing else: neither times nor
+owners nor how the bytes are cut into chunks, so that the same data has the same digest wherever it lies and however it
+got there.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from blake3 import blake3
 
 from suanmesh.transport.v1 import dataset_pb2
+from suanmesh_content.links import leading_out
 
 DIGEST_BYTES = 32
 FILES_MAX = 100_000
@@ -27,17 +30,39 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ContentFile:
-    """One file: `path` relative to the dataset's root with `/`, size, 32 bytes of BLAKE3, whether it may be run."""
+    """One file, link or empty folder."""
 
     path: str
+    """Relative to the dataset's root, with `/`; bytes that are no text are in it as `os.fsdecode` has them."""
     size_bytes: int
     digest: bytes
+    """32 bytes of BLAKE3; empty for a link or a folder."""
     executable: bool = False
+    """Whether it may be run."""
+    link: str = ""
+    """Where a link leads, as `path` is written; empty for no link."""
+    folder: bool = False
+    """Whether it is a folder that nothing lies in."""
+
+    @property
+    def regular(self) -> bool:
+        """Whether it is a file with bytes of its own."""
+        return not self.link and not self.folder
+
+
+def a_link(path: str, target: str) -> ContentFile:
+    """The entry of a link."""
+    return ContentFile(path, 0, b"", link=target)
+
+
+def a_folder(path: str) -> ContentFile:
+    """The entry of an empty folder."""
+    return ContentFile(path, 0, b"", folder=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The files of a dataset, sorted by the bytes of their paths. Build it with `Manifest.of`, which checks."""
+    """Files, links and empty folders of a dataset, sorted by the bytes of their paths. Build it with `Manifest.of`."""
 
     files: tuple[ContentFile, ...]
 
@@ -50,6 +75,7 @@ class Manifest:
         for file in ordered:
             _check(file)
         _check_tree(ordered)
+        _check_links(ordered)
         return cls(ordered)
 
     @property
@@ -75,7 +101,14 @@ def manifest_to(manifest: Manifest) -> dataset_pb2.Manifest:
     """As a wire message."""
     return dataset_pb2.Manifest(
         files=[
-            dataset_pb2.ManifestFile(path=f.path, bytes=f.size_bytes, digest=f.digest, executable=f.executable)
+            dataset_pb2.ManifestFile(
+                path=os.fsencode(f.path),
+                bytes=f.size_bytes,
+                digest=f.digest,
+                executable=f.executable,
+                link=os.fsencode(f.link),
+                folder=f.folder,
+            )
             for f in manifest.files
         ]
     )
@@ -83,37 +116,59 @@ def manifest_to(manifest: Manifest) -> dataset_pb2.Manifest:
 
 def manifest_from(message: dataset_pb2.Manifest) -> Manifest:
     """From a wire message somebody sent, whatever its order. Raises ManifestError."""
-    return Manifest.of(ContentFile(f.path, f.bytes, f.digest, f.executable) for f in message.files)
+    return Manifest.of(
+        ContentFile(os.fsdecode(f.path), f.bytes, f.digest, f.executable, os.fsdecode(f.link), f.folder)
+        for f in message.files
+    )
 
 
 def _path_bytes(path: str) -> bytes:
     try:
-        return path.encode()
+        return os.fsencode(path)
     except UnicodeEncodeError as fault:
-        raise ManifestError(f"{path!r} is not text in UTF-8") from fault
+        raise ManifestError(f"{path!r} is no name that a file can have") from fault
 
 
 def _check(file: ContentFile) -> None:
-    if not file.path or len(_path_bytes(file.path)) > PATH_BYTES_MAX or "\0" in file.path:
-        raise ManifestError(f"{file.path[:80]!r} is not a path of 1 to {PATH_BYTES_MAX} bytes")
-    if any(part in ("", ".", "..") for part in file.path.split("/")):
-        raise ManifestError(f"{file.path!r} has an empty, '.' or '..' part")
-    if file.path.count("/") > DEPTH_MAX:
-        raise ManifestError(f"{file.path[:80]!r} lies more than {DEPTH_MAX} folders deep")
+    _check_path(file.path)
     if file.size_bytes < 0:
         raise ManifestError(f"{file.path!r} has a negative size")
-    if len(file.digest) != DIGEST_BYTES:
+    if file.regular and len(file.digest) != DIGEST_BYTES:
         raise ManifestError(f"{file.path!r} has a digest of {len(file.digest)} bytes instead of {DIGEST_BYTES}")
+    if not file.regular and (file.size_bytes or file.digest or file.executable or (file.link and file.folder)):
+        raise ManifestError(f"{file.path!r} is a link or a folder, and something else besides")
+    if file.link and (len(_path_bytes(file.link)) > PATH_BYTES_MAX or "\0" in file.link):
+        raise ManifestError(f"{file.path!r} leads to what is no path of 1 to {PATH_BYTES_MAX} bytes")
+
+
+def _check_path(path: str) -> None:
+    if not path or len(_path_bytes(path)) > PATH_BYTES_MAX or "\0" in path:
+        raise ManifestError(f"{path[:80]!r} is not a path of 1 to {PATH_BYTES_MAX} bytes")
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise ManifestError(f"{path!r} has an empty, '.' or '..' part")
+    if path.count("/") > DEPTH_MAX:
+        raise ManifestError(f"{path[:80]!r} lies more than {DEPTH_MAX} folders deep")
 
 
 def _check_tree(files: tuple[ContentFile, ...]) -> None:
-    """No path twice, and none that is both a file and a folder."""
+    """No path twice, and none that lies under what is no folder, or a folder said to be empty."""
     paths: set[str] = set()
     for file in files:
         if file.path in paths:
             raise ManifestError(f"{file.path!r} is there twice")
         paths.add(file.path)
+    sound: set[str] = set()
     for file in files:
-        parts = file.path.split("/")
-        if any("/".join(parts[:depth]) in paths for depth in range(1, len(parts))):
-            raise ManifestError(f"{file.path!r} lies under a file")
+        above = file.path.rpartition("/")[0]
+        while above and above not in sound:
+            if above in paths:
+                raise ManifestError(f"{file.path!r} lies under a file, a link or an empty folder")
+            sound.add(above)
+            above = above.rpartition("/")[0]
+
+
+def _check_links(files: tuple[ContentFile, ...]) -> None:
+    """None leads out: whoever lays the dataset out, or reads it, is not to reach what lies beside it."""
+    out = leading_out({file.path: file.link for file in files if file.link})
+    if out:
+        raise ManifestError(f"{min(out)!r} leads out of the dataset")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,9 @@ from suanmesh_agent.domain.work import Work
 from suanmesh_agent.folder_files import files_of
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Engine, SourceFile, TaskLog, TransportPort
-from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.replicas import Replicas, disk_bytes, fitting
 from suanmesh_agent.turns import Turns
-from suanmesh_content import FolderError, Manifest
+from suanmesh_content import FolderError, LeftOut, Manifest
 from suanmesh_kernel.names import last, output_dataset_id
 from suanmesh_kernel.refusals import AlreadyExists
 
@@ -60,8 +60,14 @@ class Delivery:
         """Publish each output of `tasks`, where there are any, and the log, side by side; digests by names, the log's
         last. The journal is not told yet which replicas they have: see `name`.
 
-        Raises what `outputs` and `log` raise, once both are over: the log of a run is there however its outputs are.
+        What of an output is no data is left out, and named in the log. Raises what `outputs` and `log` raise, once both
+        are over: the log of a run is there however its outputs are.
         """
+        try:
+            await self._turns.run(self._looking_over(placement, tasks))
+        except (FolderError, OutputTooLarge, OSError):
+            await self.log(placement)
+            raise
         outputs, log = await asyncio.gather(self.outputs(placement, tasks), self.log(placement), return_exceptions=True)
         if isinstance(log, BaseException):
             raise log
@@ -80,7 +86,7 @@ class Delivery:
         """Publish each output of `tasks`, where there are any; digests by the datasets' names, in the job's order.
 
         One task's folder is the dataset; of several tasks, each has its folder `task-<index>` in it.
-        Raises FolderError and ManifestError where a task left something that cannot be data, and OutputTooLarge.
+        Raises FolderError and ManifestError where a task left something that cannot be data.
         """
         made: dict[str, str] = {}
         work = wire.work_from(placement)
@@ -146,15 +152,40 @@ class Delivery:
             dataset_id = output_dataset_id(job_id, what, max(1, placement.attempt))
             return await self._create(dataset_id, placement.party, manifest, placement=placement.name)
 
+    def _looking_over(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> Generator[int, None, None]:
+        """Before anything is read, in steps: note in each task's log what is left out of its outputs.
+
+        Raises OutputTooLarge, since what is larger was not paid for, and FolderError. A hole counts as its bytes.
+        """
+        most_bytes = disk_bytes(self._replicas.folder)
+        for output in placement.work.outputs if tasks else ():
+            size = 0
+            for key in (TaskKey(last(placement.name), index) for index in tasks):
+                left_out = LeftOut()
+                source = self._collected(key, output, left_out)
+                with closing(fitting(source, most_bytes - size, left_out)) as files:
+                    for file in files:
+                        size += file.size_bytes
+                        yield 0
+                if left_out.count:
+                    told = (f"[output {output.output_id}: left out {line}]" for line in left_out.lines())
+                    self._engine.note(key, list(told))
+            if output.max_bytes and size > output.max_bytes:
+                raise OutputTooLarge(output.output_id, size, output.max_bytes)
+
     def _taking_in(self, work: Work, output: job_pb2.Output, tasks: Sequence[int]) -> Generator[int, None, Manifest]:
         """In steps; one placement takes in one output after the other."""
+        left_out = LeftOut()
         keys = [TaskKey(work.placement, index) for index in tasks]
+        sources = {
+            f"task-{key.index}" if work.count > 1 else "": self._collected(key, output, left_out) for key in keys
+        }
+        return (yield from self._replicas.taking_in(sources, left_out))
+
+    def _collected(self, key: TaskKey, output: job_pb2.Output, left_out: LeftOut) -> Generator[SourceFile, None, None]:
+        """As the engine gives it. Raises FolderError that says which output."""
         try:
-            yield from _checking_size(output, (self._engine.collect(key, output.mount) for key in keys))
-            sources = {
-                f"task-{key.index}" if work.count > 1 else "": self._engine.collect(key, output.mount) for key in keys
-            }
-            return (yield from self._replicas.taking_in(sources))
+            yield from self._engine.collect(key, output.mount, left_out)
         except FolderError as fault:
             raise FolderError(f"{output.output_id}: {fault}") from fault
 
@@ -178,17 +209,3 @@ def _log_pieces(log: TaskLog | None) -> Iterator[bytes]:
     while piece:
         yield piece
         offset, piece = log.read(offset + len(piece), _LOG_PIECE_BYTES)
-
-
-def _checking_size(
-    output: job_pb2.Output, sources: Iterable[Generator[SourceFile, None, None]]
-) -> Generator[int, None, None]:
-    """Raises OutputTooLarge before anything is read: what is larger was not paid for. A hole counts as its bytes."""
-    size = 0
-    for source in sources:
-        with closing(source) as files:
-            for file in files:
-                size += file.size_bytes
-                yield 0
-    if output.max_bytes and size > output.max_bytes:
-        raise OutputTooLarge(output.output_id, size, output.max_bytes)

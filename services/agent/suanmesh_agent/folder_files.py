@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from suanmesh_content import RegularFile, regular_files
+from suanmesh_content import FolderEntry, LeftOut, folder_entries
 
 _BLOCK_BYTES = 512
 """What the system counts in that a file has on disk."""
@@ -19,50 +19,62 @@ _BLOCK_BYTES = 512
 class FolderFile:
     """`SourceFile` that lies in a folder being walked."""
 
-    file: RegularFile
+    entry: FolderEntry
     ours: bool
     """Whether the folder is the agent's own, so that its files need not be copied."""
 
     @property
     def path(self) -> str:
         """Relative to the folder."""
-        return self.file.path
+        return self.entry.path
+
+    @property
+    def link(self) -> str:
+        """Where a link leads."""
+        return self.entry.link
+
+    @property
+    def folder(self) -> bool:
+        """Whether it is an empty folder."""
+        return self.entry.folder
 
     @property
     def size_bytes(self) -> int:
         """A hole counts as its bytes."""
-        return self.file.facts.st_size
+        return self.entry.facts.st_size
 
     @property
     def disk_bytes(self) -> int:
         """Without holes."""
-        return self.file.facts.st_blocks * _BLOCK_BYTES
+        return self.entry.facts.st_blocks * _BLOCK_BYTES
 
     @property
     def executable(self) -> bool:
         """For its owner."""
-        return bool(self.file.facts.st_mode & stat.S_IXUSR)
+        return bool(self.entry.facts.st_mode & stat.S_IXUSR)
 
     def open(self) -> int:
         """As it lies there now. Raises FolderError."""
-        return self.file.open()
+        return self.entry.open()
 
-    def link(self, place: Path) -> bool:
+    def share(self, place: Path) -> bool:
         """Only what is ours alone, under no other name, with nothing on it but its bytes."""
-        facts = self.file.facts
+        facts = self.entry.facts
         if not self.ours or facts.st_nlink > 1 or facts.st_uid != os.geteuid():
             return False  # somebody else could change it, or its rights
         try:
-            if os.listxattr(f"/proc/self/fd/{self.file.folder_fd}/{self.file.name}", follow_symlinks=False):
+            if os.listxattr(f"/proc/self/fd/{self.entry.folder_fd}/{self.entry.name}", follow_symlinks=False):
                 return False  # capabilities, and lists of who may read it
-            os.link(self.file.name, place, src_dir_fd=self.file.folder_fd, follow_symlinks=False)
+            os.link(self.entry.name, place, src_dir_fd=self.entry.folder_fd, follow_symlinks=False)
         except OSError:
             return False
         return True
 
 
-def files_of(folder: Path, *, ours: bool = False) -> Generator[FolderFile, None, None]:
-    """Every regular file under `folder`. Raises FolderError as `regular_files` does; close it to end it early."""
-    with closing(regular_files(folder)) as files:
-        for file in files:
-            yield FolderFile(file, ours)
+def files_of(
+    folder: Path, left_out: LeftOut | None = None, *, ours: bool = False, known_as: Sequence[str] = ()
+) -> Generator[FolderFile, None, None]:
+    """Every file, link and empty folder under `folder`, as `folder_entries` gives them; close it to end it early."""
+    with closing(folder_entries(folder, left_out, known_as=known_as)) as entries:
+        for entry in entries:
+            yield FolderFile(entry, ours)

@@ -12,6 +12,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
 from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec
+from suanmesh_content import LeftOut
 from suanmesh_kernel.refusals import Refusal
 
 
@@ -35,11 +36,22 @@ class TaskLog(Protocol):
 
 
 class SourceFile(Protocol):
-    """A regular file on its way into a replica. It can be opened until the next of its stream is asked for."""
+    """A file, link or empty folder on its way into a replica.
+
+    A file can be opened until the next of its stream is asked for.
+    """
 
     @property
     def path(self) -> str:
         """Relative to what it is a part of, with `/`."""
+
+    @property
+    def link(self) -> str:
+        """Where a link leads, within what it is a part of; empty for no link."""
+
+    @property
+    def folder(self) -> bool:
+        """Whether it is an empty folder."""
 
     @property
     def size_bytes(self) -> int:
@@ -56,7 +68,7 @@ class SourceFile(Protocol):
     def open(self) -> int:
         """A descriptor to read it by. Raises FolderError where it cannot be read."""
 
-    def link(self, place: Path) -> bool:
+    def share(self, place: Path) -> bool:
         """Make it appear at `place` without a copy; False where only a copy is safe."""
 
 
@@ -91,8 +103,15 @@ class Engine(Protocol):
     def open_log(self, key: TaskKey) -> TaskLog | None:
         """What the task wrote, while it runs and after; None where it has never been started here."""
 
-    def collect(self, key: TaskKey, mount: str) -> Generator[SourceFile, None, None]:
-        """The files that an ended task left at `mount`. Raises FolderError where that is, or holds, what is no data."""
+    def collect(self, key: TaskKey, mount: str, left_out: LeftOut | None = None) -> Generator[SourceFile, None, None]:
+        """What an ended task left at `mount`; what is no data is noted in `left_out`.
+
+        Raises FolderError where there is no folder, one with more in it than is looked at, or with no `left_out` one
+        that holds what is no data.
+        """
+
+    def note(self, key: TaskKey, lines: Sequence[str]) -> None:
+        """Add lines to the log of an ended task, unless it ends with them already."""
 
     def forget_work(self, placement: str) -> None:
         """Drop the outputs of an ended placement; the logs stay.

@@ -15,7 +15,7 @@ from suanmesh_agent.domain.pacing import chunk_bytes
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import DataPath
-from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.replicas import Replicas, folders_of
 from suanmesh_agent.turns import Turns
 from suanmesh_content import (
     Assembly,
@@ -24,7 +24,6 @@ from suanmesh_content import (
     Manifest,
     ManifestError,
     PieceError,
-    empty_files,
     manifest_from,
     plan_chunks,
     reading_folder,
@@ -179,15 +178,7 @@ class Pull:
         self._folder.mkdir(parents=True, exist_ok=True)
         if not has_room(self._folder, missing_bytes):
             raise PullFailed(StateReason("DISK_FULL", {"missing_bytes": str(missing_bytes)}))
-        for file in manifest.files:
-            path = self._folder / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                path.touch()
-                os.truncate(path, file.size_bytes)
-            path.chmod(0o700 if file.executable else 0o600)
-        for file in empty_files(manifest):
-            (self._folder / file.path).touch()
+        lay_out(self._folder, manifest)
 
     def _reading_back(self, manifest: Manifest) -> Generator[int, None, frozenset[int]]:
         """Numbers of the files that are not on disk as the manifest says; none when the digest is the dataset's."""
@@ -197,7 +188,10 @@ class Pull:
         here = {file.path: file for file in found.files}
         strange = here.keys() - {file.path for file in manifest.files}
         for path in strange:
-            (self._folder / path).unlink()
+            if here[path].folder:
+                (self._folder / path).rmdir()
+            else:
+                (self._folder / path).unlink()
         return frozenset(i for i, file in enumerate(manifest.files) if here.get(file.path) != file) or frozenset(
             range(len(manifest.files))
         )
@@ -208,6 +202,23 @@ class Pull:
             reason = StateReason("SOURCE_UNREACHABLE", {"silent_s": f"{self._patience_s:.0f}"})
             raise PullFailed(reason.after(StateReason.of(refusal)))
         await pauses.wait()
+
+
+def lay_out(folder: Path, manifest: Manifest) -> None:
+    """Make every file of a dataset at its size, its links and folders; what is there already keeps what it holds."""
+    for each in folders_of(manifest):
+        (folder / each).mkdir(parents=True, exist_ok=True)
+    for file in manifest.files:
+        path = folder / file.path
+        if file.link:
+            if not (path.is_symlink() and str(path.readlink()) == file.link):
+                path.unlink(missing_ok=True)
+                path.symlink_to(file.link)
+        elif not file.folder:
+            with open(path, "ab") as made:  # noqa: PTH123 - there may be a hundred thousand
+                if os.fstat(made.fileno()).st_size != file.size_bytes:
+                    os.ftruncate(made.fileno(), file.size_bytes)
+                os.fchmod(made.fileno(), 0o700 if file.executable else 0o600)
 
 
 def _damaged(how: str) -> StateReason:

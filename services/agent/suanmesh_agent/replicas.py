@@ -12,12 +12,13 @@ import stat
 import uuid
 from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import structlog
 from blake3 import blake3
 
 from suanmesh.transport.v1 import dataset_pb2
+from suanmesh_agent.durable import all_to_disk, to_disk
 from suanmesh_agent.folder_files import files_of
 from suanmesh_agent.ports import SourceFile
 from suanmesh_agent.trees import remove_tree
@@ -25,7 +26,9 @@ from suanmesh_chassis.private import private_folder, write_private
 from suanmesh_content import (
     ContentFile,
     FolderError,
+    LeftOut,
     Manifest,
+    Why,
     copying,
     finished,
     manifest_from,
@@ -38,6 +41,8 @@ log = structlog.get_logger()
 _FILE_MODE = 0o400
 _PROGRAM_MODE = 0o500
 _FOLDER_MODE = 0o500
+SYNCED_ONE_BY_ONE_MAX = 16
+"""More files than so many are written to disk by one call for the whole file system: one each takes milliseconds."""
 _FREE_SHARE = 2
 """Of the disk that is free, a copied file may take one part in so many: the journal lies on the same disk."""
 
@@ -50,6 +55,7 @@ class Replicas:
     """The folder of replicas."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._complete = folder / "replicas"
         self._incoming = folder / "incoming"
         private_folder(self._complete)
@@ -100,14 +106,19 @@ class Replicas:
         """
         return finished(self.taking_in({prefix: files_of(folder, ours=link) for prefix, folder in folders.items()}))
 
-    def taking_in(self, sources: Mapping[str, Generator[SourceFile, None, None]]) -> Generator[int, None, Manifest]:
-        """Make the files of each source, below its prefix, one replica, in steps; closing it early leaves nothing."""
+    def taking_in(
+        self, sources: Mapping[str, Generator[SourceFile, None, None]], left_out: LeftOut | None = None
+    ) -> Generator[int, None, Manifest]:
+        """Make the files of each source, below its prefix, one replica, in steps; closing it early leaves nothing.
+
+        With `left_out` a file that is larger than the site's disk, which holes make easy, is noted there.
+        """
         name = _import_name()
         target = self.incoming(name)
         target.mkdir(parents=True)
         try:
             for prefix, files in sources.items():
-                yield from _bringing(files, target / prefix)
+                yield from _bringing(files, target / prefix, left_out)
             manifest = yield from reading_folder(target)
             yield from self.adopting(name, manifest)
         finally:
@@ -148,7 +159,7 @@ class Replicas:
                 self._put_aside(place)
             else:
                 place.chmod(_FOLDER_MODE)  # only now: a folder that may not be written to cannot be moved
-                _to_disk(self._complete)
+                to_disk(self._complete)
                 return
         raise FileExistsError(errno.EEXIST, "something else takes the replica's place, time and again", str(place))
 
@@ -181,19 +192,47 @@ class Replicas:
             return
 
 
-def _bringing(source: Generator[SourceFile, None, None], target: Path) -> Generator[int, None, None]:
-    """Lay the files of `source` out under `target`, in steps. Raises FolderError."""
-    target.mkdir(parents=True, exist_ok=True)
-    disk, claimed_bytes = os.statvfs(target), 0
+def disk_bytes(folder: Path) -> int:
+    """How large the disk under `folder` is."""
+    disk = os.statvfs(folder)
+    return disk.f_blocks * disk.f_frsize
+
+
+def fitting(
+    source: Generator[SourceFile, None, None], most_bytes: int, left_out: LeftOut | None
+) -> Generator[SourceFile, None, None]:
+    """The files of `source` that claim at most `most_bytes` together; holes cost a program nothing, a reader hours.
+
+    Those beyond are noted in `left_out`, or raise FolderError.
+    """
+    claimed = 0
     with closing(source) as files:
         for file in files:
-            claimed_bytes += file.size_bytes
-            if claimed_bytes > disk.f_blocks * disk.f_frsize:  # holes cost a program nothing, and a reader hours
-                raise FolderError(f"its files claim {claimed_bytes} bytes, more than the site's whole disk has")
+            if claimed + file.size_bytes <= most_bytes:
+                claimed += file.size_bytes
+                yield file
+            elif left_out is not None:
+                left_out.add(file.path, Why.TOO_LARGE)
+            else:
+                claim = claimed + file.size_bytes
+                raise FolderError(f"its files claim {claim} bytes, more than the site's whole disk has")
+
+
+def _bringing(
+    source: Generator[SourceFile, None, None], target: Path, left_out: LeftOut | None
+) -> Generator[int, None, None]:
+    """Lay the files of `source` out under `target`, in steps. Raises FolderError."""
+    target.mkdir(parents=True, exist_ok=True)
+    with closing(fitting(source, disk_bytes(target), left_out)) as files:
+        for file in files:
             place = target / file.path
             place.parent.mkdir(parents=True, exist_ok=True)
             yield 0
-            if not file.link(place):
+            if file.link:
+                place.symlink_to(file.link)
+            elif file.folder:
+                place.mkdir()
+            elif not file.share(place):
                 yield from _copying(file, place)
 
 
@@ -213,20 +252,38 @@ def _copying(file: SourceFile, place: Path) -> Generator[int, None, None]:
 def _finishing(home: Path, manifest: Manifest) -> Generator[int, None, None]:
     """Write all of it to disk, and let nothing below its top be replaced or removed: tasks reach it. In steps."""
     files = home / "files"
+    each = to_disk if len(manifest.files) <= SYNCED_ONE_BY_ONE_MAX else _nothing
     for file in manifest.files:
-        path = files / file.path
-        path.chmod(_PROGRAM_MODE if file.executable else _FILE_MODE)
-        _to_disk(path)
+        if file.regular:
+            path = files / file.path
+            path.chmod(_PROGRAM_MODE if file.executable else _FILE_MODE)
+            each(path)
         yield 0
     write_private(home / "manifest.pb", manifest_to(manifest).SerializeToString(deterministic=True))
     (home / "manifest.pb").chmod(_FILE_MODE)
-    _to_disk(home / "manifest.pb")
-    inner = {parent for file in manifest.files for parent in PurePosixPath(file.path).parents}
-    for folder in (files / each for each in (inner or {PurePosixPath()})):
-        folder.chmod(_FOLDER_MODE)
-        _to_disk(folder)
+    each(home / "manifest.pb")
+    for path in (files / folder for folder in folders_of(manifest)):
+        path.chmod(_FOLDER_MODE)
+        each(path)
         yield 0
-    _to_disk(home)
+    each(home)
+    if each is _nothing:
+        all_to_disk(home)
+
+
+def folders_of(manifest: Manifest) -> set[str]:
+    """Every folder of a dataset, its top as an empty text."""
+    found = {file.path for file in manifest.files if file.folder} | {""}
+    for file in manifest.files:
+        above = file.path.rpartition("/")[0]
+        while above not in found:
+            found.add(above)
+            above = above.rpartition("/")[0]
+    return found
+
+
+def _nothing(path: Path) -> None:
+    """It is written with all the others."""
 
 
 def _import_name() -> str:
@@ -239,11 +296,3 @@ def _drop(folder: Path) -> None:
         remove_tree(folder)
     except OSError as fault:
         log.warning("folder stays", message=f"{folder}: {fault.strerror}")
-
-
-def _to_disk(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

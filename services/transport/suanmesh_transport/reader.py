@@ -125,8 +125,9 @@ class FileReader:
 
 def _found(manifest: Manifest, dataset: Dataset, path: str) -> tuple[int, ContentFile]:
     index = manifest.index(path)
-    if index is None:
-        raise NotFound("FILE_UNKNOWN", f"{dataset.name} has no file {path[:200]!r}", name=dataset.name, path=path[:200])
+    if index is None or not manifest.files[index].regular:
+        named = ascii(path[:200])
+        raise NotFound("FILE_UNKNOWN", f"{dataset.name} has no file {named}", name=dataset.name, path=named)
     return index, manifest.files[index]
 
 

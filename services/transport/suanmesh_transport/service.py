@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from suanmesh_chassis import Call
 
 BATCH_MAX = 100
-PATH_CHARS_MAX = 1024
 
 
 class TransportReads:
@@ -125,13 +125,11 @@ class TransportService(TransportReads):
 
     async def ReadFile(self, request: pb.ReadFileRequest, call: Call) -> AsyncIterator[pb.ReadFileResponse]:
         """Stream one file of a dataset from a site that has it."""
-        if len(request.path) > PATH_CHARS_MAX:
-            raise _invalid("path", f"it is longer than {PATH_CHARS_MAX} characters")
         name = checked_name(request.dataset, "datasets", field="dataset")
         dataset = wire.dataset_from(await self._repository.dataset(name, _party(call)))
         place = await self._repository.source_of(dataset)
         ticket = self._office.for_reading(dataset, place.site, self._clock.now() + self._read_lifetime)
-        pieces = self._reader.read(place, ticket, dataset, request.path, caller=call.principal)
+        pieces = self._reader.read(place, ticket, dataset, os.fsdecode(request.path), caller=call.principal)
         async with aclosing(pieces):
             async for content in pieces:
                 yield pb.ReadFileResponse(content=content)

@@ -289,10 +289,9 @@ async def test_inputs_that_are_here_are_mounted(world: FakeSite, tmp_path: Path)
         assert log.read_text() == "42\n"
 
 
-@pytest.mark.parametrize("code", ["import os; os.symlink('/etc/passwd', 'out/x')", "import os; os.rename('out', 'o2')"])
-async def test_outputs_that_are_no_data_fail_the_placement(world: FakeSite, code: str) -> None:
-    """A link in an output could carry the site's own files away."""
-    world.scheduler.put(a_placement(code))
+async def test_an_output_that_is_gone_fails_the_placement(world: FakeSite) -> None:
+    """A result that is not there must not pass for an empty one."""
+    world.scheduler.put(a_placement("import os; os.rename('out', 'o2')"))
     async with world.agent():
         report = await world.scheduler.reported(NAME, State.STATE_FAILED)
     assert report.reason.code == "OUTPUT_INVALID"

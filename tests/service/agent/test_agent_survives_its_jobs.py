@@ -12,13 +12,13 @@ import pytest
 from suanmesh.accounting.v1 import accounting_service_pb2 as pb
 from suanmesh.accounting.v1.usage_pb2 import UsageRecord
 from suanmesh.type.v1.signed_pb2 import Signed
+from suanmesh_agent import delivery, replicas
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.placements import Placements
 from suanmesh_agent.testing import FakeAccounting, FakeSite, State, a_placement
-from suanmesh_content.manifest import DEPTH_MAX
 from suanmesh_kernel.refusals import Refusal, ResourceExhausted
 
 NAME = "placements/p1"
@@ -27,19 +27,20 @@ THIRD = "placements/p3"
 DIG = "import os\nos.chdir('{where}')\nfor _ in range({depth}):\n os.mkdir({name}); os.chdir({name})\n"
 DEEP, LONG = {"depth": 1500, "name": "'a'"}, {"depth": 30, "name": "'a' * 250"}
 STRANGE_OUTPUTS = {
-    "deep": (DIG.format(where="out", **DEEP), f"lies more than {DEPTH_MAX} folders deep"),
-    "long": (DIG.format(where="out", **LONG), "is a path of more than 1024 bytes"),
-    "pipe": ("import os; os.mkfifo('out/p')", "'p' is neither a folder nor a regular file"),
-    "socket": ("import socket; socket.socket(socket.AF_UNIX).bind('out/s')", "'s' is neither a folder nor a regular"),
-    "link": ("import os; os.symlink('/etc/passwd', 'out/x')", "'x' is neither a folder nor a regular file"),
     "loop": ("import os; os.rmdir('out'); os.symlink('out', 'out')", "out is reached over a link"),
     "gone": ("import os; os.rmdir('out')", "it is not a folder that can be read: No such file or directory"),
-    "holes": (
-        "for number in range(4096): open(f'out/{number}', 'w').truncate(2**30)",
-        "more than the site's whole disk has",
-    ),
-    "no text": ("import os; os.mkfifo(b'out/\\xff')", "'\\udcff' is neither a folder nor a regular file"),
 }
+"""What leaves no folder to take results from."""
+LEFT_OUT = {
+    "deep": (DIG.format(where="out", **DEEP), "lies too many folders deep"),
+    "long": (DIG.format(where="out", **LONG), "its path is too long"),
+    "pipe": ("import os; os.mkfifo('out/p')", "'p': neither a file, a folder nor a link"),
+    "socket": ("import socket; socket.socket(socket.AF_UNIX).bind('out/s')", "'s': neither a file"),
+    "link": ("import os; os.symlink('/etc/passwd', 'out/x')", "'x': a link that leads out of the folder"),
+    "holes": ("open('out/holes', 'w').truncate(2**29)", "'holes': larger than the disk it would lie on"),
+    "no text": ("import os; os.mkfifo(b'out/\\xff')", "'\\udcff': neither a file"),
+}
+"""What is no data, and how the log names it."""
 
 
 @pytest.fixture
@@ -82,16 +83,34 @@ async def test_an_output_of_any_shape_fails_its_placement_alone(world: FakeSite,
     assert str(world.folder) not in detail
 
 
+@pytest.mark.parametrize("kind", LEFT_OUT)
+async def test_what_is_no_data_is_left_out_of_an_output_and_named(
+    world: FakeSite, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything else is delivered, and its user learns what was not, and nothing of where the site keeps things."""
+    for module in (delivery, replicas):
+        monkeypatch.setattr(module, "disk_bytes", lambda folder: 2**28)
+    code, told = LEFT_OUT[kind]
+    world.scheduler.put(a_placement(f"open('out/model', 'w').write('weights')\n{code}"))
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+    result = world.replicas.files(world.transport.datasets["datasets/j1-result"].digest)
+    log = world.replicas.files(world.transport.datasets["datasets/j1-log"].digest) / "task-0.log"
+    assert (result / "model").read_text() == "weights"
+    assert "[output result: left out " in log.read_text()
+    assert told in log.read_text()
+    assert str(world.folder) not in log.read_text()
+
+
 @pytest.mark.parametrize("where", ["out", "."])
 @pytest.mark.parametrize("stage", [Stage.METERED, Stage.REPORTED])
 async def test_an_agent_that_comes_back_to_such_a_placement_stays(world: FakeSite, where: str, stage: Stage) -> None:
     """A journal that kills whoever reads it would cost the site until somebody edits it by hand."""
     world.scheduler.put(a_placement(DIG.format(where=where, **DEEP)))
     await world.killed_at(stage)
-    expected = State.STATE_FAILED if where == "out" else State.STATE_DELIVERING
     async with world.agent() as journal:
-        await world.scheduler.reported(NAME, expected)
-        await _ended(world, NAME, State.STATE_FAILED if where == "out" else State.STATE_DONE)
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        await _ended(world, NAME, State.STATE_DONE)
         assert not journal.placements()
 
 

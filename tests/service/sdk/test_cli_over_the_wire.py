@@ -188,7 +188,7 @@ async def test_a_wait_that_is_too_short_says_that_it_still_runs(oracle: Any, run
 
 async def test_a_log_is_found_after_the_job_has_ended(oracle: Any, run: Run) -> None:
     """People read the log when it is too late for the site to have it."""
-    manifest = Manifest(files=[ManifestFile(path="task-0.log", bytes=3)])
+    manifest = Manifest(files=[ManifestFile(path=b"task-0.log", bytes=3)])
 
     def file(body: bytes) -> list[ReadFileResponse]:
         path = ReadFileRequest.FromString(body).path
@@ -208,7 +208,7 @@ async def test_a_dataset_arrives_whole_or_not_at_all(
     oracle: Any, run: Run, tmp_path: Path, sent: bytes, status: int
 ) -> None:
     """A damaged model that looks whole is worse than none."""
-    wanted = ManifestFile(path="m/model.bin", bytes=7, digest=blake3.blake3(b"weights").digest())
+    wanted = ManifestFile(path=b"m/model.bin", bytes=7, digest=blake3.blake3(b"weights").digest())
 
     def file(body: bytes) -> list[ReadFileResponse]:
         path = ReadFileRequest.FromString(body).path

@@ -15,7 +15,7 @@ from suanmesh_kernel.refusals import Refusal
 
 
 async def read(mesh: Any, path: str) -> bytes:
-    request = pb.ReadFileRequest(dataset="datasets/digits", path=path)
+    request = pb.ReadFileRequest(dataset="datasets/digits", path=path.encode())
     return b"".join([piece.content async for piece in mesh.transport.ReadFile(request)])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from suanmesh_content import ContentFile, FolderError, Manifest, ManifestError, folder, read_folder
+from suanmesh_content import ContentFile, FolderError, LeftOut, Manifest, ManifestError, Why, folder, read_folder
 from suanmesh_content.manifest import DEPTH_MAX, PATH_BYTES_MAX
 
 
@@ -50,6 +50,38 @@ def test_what_no_dataset_can_hold_is_named_and_nothing_else_is(tmp_path: Path, k
     assert ("a/a/a" if kind == "deep" else "strange") in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
     assert open_files() == before
+
+
+WHY = {
+    "link": Why.LINK_LEADS_OUT,
+    "loop": Why.LINK_LEADS_OUT,
+    "pipe": Why.NO_FILE,
+    "socket": Why.NO_FILE,
+    "deep": Why.TOO_DEEP,
+    "long": Why.PATH_TOO_LONG,
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_no_dataset_can_hold_keeps_nothing_else_away(tmp_path: Path, kind: str) -> None:
+    """Whoever trained for a week must not lose the model for the pipe that lies beside it."""
+    (tmp_path / "model").write_text("weights")
+    STRANGE[kind](tmp_path)
+    left_out = LeftOut()
+    kept = read_folder(tmp_path, left_out)
+    assert "model" in [file.path for file in kept.files]
+    assert (left_out.count, set(left_out.named.values())) == (1, {WHY[kind]})
+    assert len(left_out.lines()) == len(left_out.lines("zh")) == 1
+
+
+def test_of_a_thousand_that_are_left_out_some_are_named_and_all_are_counted(tmp_path: Path) -> None:
+    """A stranger's folder must not fill the log of whoever reads it."""
+    for number in range(150):
+        (tmp_path / str(number)).symlink_to("/etc/hostname")
+    left_out = LeftOut()
+    assert not read_folder(tmp_path, left_out).files
+    assert left_out.count == 150
+    assert left_out.lines()[-1] == "and 50 more"
 
 
 def test_a_folder_as_deep_as_may_be_is_read(tmp_path: Path) -> None:
@@ -94,5 +126,6 @@ def test_a_folder_of_too_many_entries_is_given_up(tmp_path: Path, monkeypatch: p
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A user who took a folder's rights away can give them back, once it is named."""
     (tmp_path / "shut").mkdir(0o000)
-    with pytest.raises(FolderError, match="'shut' cannot be read: Permission denied"):
-        read_folder(tmp_path)
+    left_out = LeftOut()
+    read_folder(tmp_path, left_out)
+    assert left_out.named == {"shut": Why.UNREADABLE}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,20 @@ from hypothesis import strategies as st
 from suanmesh_content import (
     ContentFile,
     FolderError,
+    LeftOut,
     Manifest,
     ManifestError,
+    Why,
+    a_folder,
+    a_link,
     chunk_digest,
+    folder_entries,
     manifest_from,
     manifest_to,
     plan_chunks,
     read_folder,
 )
+from suanmesh_content.links import leading_out
 
 names = st.lists(st.text("ab文é", min_size=1, max_size=4), min_size=1, max_size=3).map("/".join)
 files = st.builds(
@@ -43,8 +50,15 @@ def test_the_digest_does_not_depend_on_the_order_files_are_found_in() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [a_file("b"), a_file("a", 2), a_file("a", executable=True), ContentFile("a", 1, b"\1" * 32)],
-    ids=["path", "size", "executable", "content"],
+    [
+        a_file("b"),
+        a_file("a", 2),
+        a_file("a", executable=True),
+        ContentFile("a", 1, b"\1" * 32),
+        a_link("a", "b"),
+        a_folder("a"),
+    ],
+    ids=["path", "size", "executable", "content", "link", "folder"],
 )
 def test_every_field_changes_the_digest(other: ContentFile) -> None:
     """A copy that differs in anything a reader can see must not pass for the dataset."""
@@ -59,6 +73,8 @@ def test_the_canonical_form_is_fixed() -> None:
     )
     assert manifest.canonical() == expected
     assert manifest.digest == blake3(expected).hexdigest()
+    others = Manifest.of([a_link("b", "a\udcff"), a_folder("a")])
+    assert others.canonical() == b"\n\x05\n\x01a\x30\x01" + b"\n\x07\n\x01b\x2a\x02a\xff"
 
 
 @pytest.mark.parametrize("path", ["", "/a", "a/", "a//b", ".", "../a", "a/../b", "a/./b", "a\0b", "a" * 1025, "\ud800"])
@@ -76,8 +92,24 @@ def test_a_path_cannot_lead_out_of_the_dataset(path: str) -> None:
         [a_file("a", -1)],
         [ContentFile("a", 1, b"short")],
         [a_file("a"), a_file("a-b"), a_file("a/b")],
+        [a_link("a", "b"), a_file("a/b")],
+        [a_folder("a"), a_file("a/b")],
+        [ContentFile("a", 1, bytes(32), link="b")],
+        [ContentFile("a", 0, b"", folder=True, link="b")],
+        [a_link("a", "b\0")],
     ],
-    ids=["twice", "file and folder", "negative", "digest", "file and folder apart"],
+    ids=[
+        "twice",
+        "file and folder",
+        "negative",
+        "digest",
+        "file and folder apart",
+        "under a link",
+        "in an empty folder",
+        "link with bytes",
+        "link and folder",
+        "target",
+    ],
 )
 def test_a_manifest_no_folder_can_have_is_refused(bad: list[ContentFile]) -> None:
     """A transfer must fail before the first byte, not when the last file cannot be written."""
@@ -129,10 +161,100 @@ def test_a_folder_is_read_as_it_lies_on_disk(tmp_path: Path) -> None:
     assert manifest.size_bytes == 3_000_010
 
 
-def test_a_link_in_a_folder_is_refused(tmp_path: Path) -> None:
-    """A link to the host's keys must not be published as data."""
+LINKS = {
+    "beside": ({"a": "b"}, True),
+    "below": ({"a": "b/c"}, True),
+    "up and down": ({"d/a": "../b"}, True),
+    "the top": ({"d/a": ".."}, True),
+    "to nothing": ({"a": "nowhere/../b"}, True),
+    "absolute": ({"a": "/etc/passwd"}, False),
+    "above": ({"a": "../b"}, False),
+    "far above": ({"d/e/a": "../../../b"}, False),
+    "in a circle": ({"a": "b", "b": "a"}, False),
+    "to itself": ({"a": "a"}, False),
+    "over a link to the top": ({"d/a": "..", "d/b": "a/../etc"}, False),
+    "over a link that leads out": ({"a": "..", "b": "a/etc"}, False),
+    "over a link within": ({"d/a": "../e/f", "x": "d/a/../g"}, True),
+}
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_a_link_leads_nowhere_but_within(kind: str) -> None:
+    """Whoever reads a dataset must not be led by it to the keys that lie beside it."""
+    links, sound = LINKS[kind]
+    entries = [a_link(path, target) for path, target in links.items()]
+    if sound:
+        assert len(Manifest.of(entries).files) == len(links)
+    else:
+        with pytest.raises(ManifestError, match="leads out"):
+            Manifest.of(entries)
+
+
+parts = st.sampled_from(["a", "b", "..", "."])
+
+
+@given(
+    st.dictionaries(
+        st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=3).map("/".join),
+        st.lists(parts, min_size=1, max_size=5).map("/".join),
+        max_size=5,
+    )
+)
+def test_no_link_of_a_sound_tree_leaves_it_on_disk(links: dict[str, str]) -> None:
+    """What is judged from the manifest must be what the system does with it."""
+    try:
+        manifest = Manifest.of([a_link(path, target) for path, target in links.items()])
+    except ManifestError:
+        return
+    with tempfile.TemporaryDirectory() as outer:
+        top = Path(outer, "1", "2", "3", "4", "top")
+        for file in manifest.files:
+            (top / file.path).parent.mkdir(parents=True, exist_ok=True)
+            (top / file.path).symlink_to(file.link)
+        for file in manifest.files:
+            assert (top / file.path).resolve().is_relative_to(top.resolve())
+
+
+def test_links_that_lead_through_links_cost_no_more_than_a_bound() -> None:
+    """A manifest of a few hundred kilobytes would else keep a site busy for hours."""
+    entangled = {f"l{i:05}": "/".join(["x/.."] * 300) for i in range(20_000)}
+    assert len(leading_out(entangled)) > 0
+
+
+def test_a_folder_with_links_is_read_with_those_that_stay_within(tmp_path: Path) -> None:
+    """A link to the host's keys must not be published as data, and must not keep the rest from being it."""
+    (tmp_path / "epoch-3.pt").write_text("w")
+    (tmp_path / "latest.pt").symlink_to("epoch-3.pt")
     (tmp_path / "key").symlink_to("/etc/hostname")
+    (tmp_path / "empty" / "er").mkdir(parents=True)
     with pytest.raises(FolderError, match="key"):
         read_folder(tmp_path)
+    left_out = LeftOut()
+    manifest = read_folder(tmp_path, left_out)
+    assert [(f.path, f.link, f.folder) for f in manifest.files] == [
+        ("empty/er", "", True),
+        ("epoch-3.pt", "", False),
+        ("latest.pt", "epoch-3.pt", False),
+    ]
+    assert left_out.named == {"key": Why.LINK_LEADS_OUT}
     with pytest.raises(FolderError):
         read_folder(tmp_path / "absent")
+
+
+def test_a_link_by_the_whole_path_of_its_folder_is_one_within(tmp_path: Path) -> None:
+    """Programs link by the paths they are told; where the folder lies elsewhere, such a link would lead nowhere."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "deep" / "b").symlink_to("/task/out/a")
+    (tmp_path / "c").symlink_to("/task/outer/a")
+    left_out = LeftOut()
+    found = {entry.path: entry.link for entry in folder_entries(tmp_path, left_out, known_as=["/task/out"])}
+    assert found == {"a": "", "deep/b": "../a"}
+    assert list(left_out.named) == ["c"]
+
+
+def test_a_folder_whose_files_are_all_left_out_is_an_empty_one(tmp_path: Path) -> None:
+    """A tree keeps its shape whatever of it cannot be carried."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "key").symlink_to("/etc/hostname")
+    assert [(f.path, f.folder) for f in read_folder(tmp_path, LeftOut()).files] == [("d", True)]

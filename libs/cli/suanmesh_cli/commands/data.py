@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -117,14 +118,14 @@ async def get(session: Session, name: str, path: str, to: Path | None) -> None:
     dataset = full_name("datasets", name)
     async with session.mesh() as mesh:
         if to is None:
-            async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=path)):
+            async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=os.fsencode(path))):
                 sys.stdout.buffer.write(piece.content)
             sys.stdout.buffer.flush()
             return
         manifest = await following.manifest_of(mesh, dataset)
         for file in manifest.files:
             await fetch(mesh, dataset, file, to)
-            output.note(f"{file.path}  {units.size(file.bytes)}")
+            output.note(f"{os.fsdecode(file.path)}  {units.size(file.bytes)}")
 
 
 @click.group(cls=Verbs)
@@ -143,8 +144,15 @@ async def list_transfers(session: Session) -> None:
 
 async def fetch(mesh: Mesh, dataset: str, file: ManifestFile, folder: Path) -> None:
     """Write one file below `folder`, under a name of its own until it is whole and its digest is right."""
-    target = folder / safe(file.path)
+    target = folder / safe(os.fsdecode(file.path))
     target.parent.mkdir(parents=True, exist_ok=True)
+    if file.folder:
+        target.mkdir(exist_ok=True)
+        return
+    if file.link:
+        target.unlink(missing_ok=True)
+        target.symlink_to(os.fsdecode(file.link))
+        return
     partial = target.with_name(target.name + ".partial")
     digest = _hasher()
     written = 0
@@ -154,7 +162,7 @@ async def fetch(mesh: Mesh, dataset: str, file: ManifestFile, folder: Path) -> N
             digest.update(piece.content)
     if written != file.bytes or digest.digest() != file.digest:
         partial.unlink()
-        damaged = Text(f"{file.path} of {dataset} arrived damaged", f"{dataset} 的 {file.path} 到达时已损坏")
+        damaged = Text(f"{target.name} of {dataset} arrived damaged", f"{dataset} 的 {target.name} 到达时已损坏")
         raise refusal(DataLoss, "DIGEST_MISMATCH", damaged, name=dataset)
     partial.chmod(0o755 if file.executable else 0o644)
     partial.rename(target)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
@@ -22,7 +22,7 @@ from suanmesh_agent.domain.starts import STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND
 from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState, Usage
 from suanmesh_agent.engines.events import Events
 from suanmesh_agent.ports import TaskNotStarted
-from suanmesh_content import FolderError
+from suanmesh_content import FolderError, LeftOut
 from suanmesh_kernel.clock import Clock
 
 SIMULATE = "simulate"
@@ -96,6 +96,8 @@ class MemoryFile:
     path: str
     content: bytes
     executable: bool = False
+    link: str = ""
+    folder: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -113,7 +115,7 @@ class MemoryFile:
         os.pwrite(handle, self.content, 0)
         return handle
 
-    def link(self, place: object) -> bool:
+    def share(self, place: object) -> bool:
         """It lies nowhere."""
         return False
 
@@ -244,8 +246,8 @@ class MemoryEngine:
         task = self._tasks.get(key)
         return MemoryLog(task.script.log.encode(), task.spec.log_bytes) if task else None
 
-    def collect(self, key: TaskKey, mount: str) -> Generator[MemoryFile, None, None]:
-        """As `Engine`."""
+    def collect(self, key: TaskKey, mount: str, left_out: LeftOut | None = None) -> Generator[MemoryFile, None, None]:
+        """As `Engine`; all that a script writes is data."""
         task = self._tasks.get(key)
         below = f"{mount}/"
         found = [file for file in (task.script.write if task else ()) if file[0].startswith(below)]
@@ -253,6 +255,13 @@ class MemoryEngine:
             raise FolderError("it is not a folder that can be read: nothing is there")
         for path, content in found:
             yield MemoryFile(path.removeprefix(below), content)
+
+    def note(self, key: TaskKey, lines: Sequence[str]) -> None:
+        """As `Engine`."""
+        task = self._tasks.get(key)
+        added = "".join(f"{line}\n" for line in lines)
+        if task is not None and not task.script.log.endswith(added):
+            task.script = replace(task.script, log=task.script.log + added)
 
     def forget_work(self, placement: str) -> None:
         """As `Engine`."""

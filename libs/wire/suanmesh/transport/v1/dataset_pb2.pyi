@@ -137,8 +137,8 @@ class Replica(message.Message):
 
 @typing.final
 class Manifest(message.Message):
-    """What a dataset holds: one line a file, sorted by path. Its canonical form, hashed for the digest, is this message
-    serialized field by field in order with files sorted by path bytes, and no unknown fields.
+    """What a dataset holds: one line a file, link or empty folder, sorted by path. Its canonical form, hashed for the digest,
+    is this message serialized field by field in order with files sorted by path bytes, and no unknown fields.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -146,7 +146,7 @@ class Manifest(message.Message):
     FILES_FIELD_NUMBER: builtins.int
     @builtins.property
     def files(self) -> containers.RepeatedCompositeFieldContainer[ManifestFile]:
-        """The files."""
+        """The files, links and empty folders."""
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class Manifest(message.Message):
 
 @typing.final
 class ManifestFile(message.Message):
-    """One file of a dataset."""
+    """One file of a dataset, a link within it, or a folder that nothing lies in."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -169,24 +169,34 @@ class ManifestFile(message.Message):
     BYTES_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
     EXECUTABLE_FIELD_NUMBER: builtins.int
-    path: builtins.str
-    """Path relative to the dataset's root, with `/`; no empty, `.` or `..` part."""
+    LINK_FIELD_NUMBER: builtins.int
+    FOLDER_FIELD_NUMBER: builtins.int
+    path: builtins.bytes
+    """Path relative to the dataset's root, with `/`; no empty, `.` or `..` part. Bytes, as file systems have names: most
+    are text in UTF-8, none has to be.
+    """
     bytes: builtins.int
-    """Size in bytes."""
+    """Size in bytes; 0 for a link or a folder."""
     digest: builtins.bytes
-    """BLAKE3 of its content, 32 bytes."""
+    """BLAKE3 of its content, 32 bytes; empty for a link or a folder."""
     executable: builtins.bool
     """Whether it may be run."""
+    link: builtins.bytes
+    """Where a symbolic link leads, relative to the folder it lies in, and never out of the dataset; empty for no link."""
+    folder: builtins.bool
+    """Whether it is a folder that nothing lies in; every other folder is known by what lies in it."""
     def __init__(
         self,
         *,
-        path: builtins.str = ...,
+        path: builtins.bytes = ...,
         bytes: builtins.int = ...,
         digest: builtins.bytes = ...,
         executable: builtins.bool = ...,
+        link: builtins.bytes = ...,
+        folder: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["bytes", b"bytes", "digest", b"digest", "executable", b"executable", "path", b"path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["bytes", b"bytes", "digest", b"digest", "executable", b"executable", "folder", b"folder", "link", b"link", "path", b"path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -562,13 +562,13 @@ class ReadFileRequest(message.Message):
     PATH_FIELD_NUMBER: builtins.int
     dataset: builtins.str
     """`datasets/{dataset}`."""
-    path: builtins.str
-    """Path within the dataset; empty for the manifest, serialized."""
+    path: builtins.bytes
+    """Path within the dataset, the bytes of its name; empty for the manifest, serialized."""
     def __init__(
         self,
         *,
         dataset: builtins.str = ...,
-        path: builtins.str = ...,
+        path: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...

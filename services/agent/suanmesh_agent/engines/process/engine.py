@@ -33,10 +33,11 @@ from suanmesh_agent.engines.process.processes import kill
 from suanmesh_agent.engines.process.sandbox import Sandbox
 from suanmesh_agent.engines.process.task_folders import TaskFolders, read_facts
 from suanmesh_agent.engines.process.users import end_remains
+from suanmesh_agent.engines.process.walls import INSIDE
 from suanmesh_agent.folder_files import FolderFile, files_of
 from suanmesh_agent.ports import TaskNotStarted
 from suanmesh_agent.trees import remove_tree
-from suanmesh_content import FolderError
+from suanmesh_content import FolderError, LeftOut
 
 START_BOUND_S = 30.0
 STARTS_MAX = 8
@@ -240,9 +241,16 @@ class ProcessEngine:
         spec = read_facts(home / "shim" / "spec.json")
         return KeptLog(Path(spec["log_folder"]), spec["log_bytes"]) if spec else None
 
-    def collect(self, key: TaskKey, mount: str) -> Generator[FolderFile, None, None]:
+    def collect(self, key: TaskKey, mount: str, left_out: LeftOut | None = None) -> Generator[FolderFile, None, None]:
         """Outputs lie in the working folder; one that a link leads to is refused, wherever it leads."""
-        return files_of(self._output(key, mount), ours=True)
+        folder = self._output(key, mount)
+        return files_of(folder, left_out, ours=True, known_as=(f"{INSIDE}/{mount}", str(folder)))
+
+    def note(self, key: TaskKey, lines: Sequence[str]) -> None:
+        """As `Engine`."""
+        log = self.open_log(key)
+        if log is not None:
+            log.add(lines)
 
     def _output(self, key: TaskKey, mount: str) -> Path:
         """Where that is in a file system of its own, the path holds in this process, until the work is forgotten."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,3 +27,19 @@ class KeptLog:
                     file.seek(begin - number * size)
                     return begin, file.read(bytes_max)
         return offset, b""
+
+    def add(self, lines: Sequence[str]) -> None:
+        """Add lines once its shim has ended, unless they are its end already."""
+        content = "".join(f"{line}\n" for line in lines).encode(errors="replace")
+        size = segment_bytes(self.bound_bytes)
+        number = max((int(path.stem) for path in self.folder.glob("*.log")), default=0)
+        with (self.folder / f"{number}.log").open("ab+") as file:
+            held = file.tell()
+            file.seek(max(0, held - len(content)))
+            end = file.read()
+            if end == content:
+                return
+            added = content if end[-1:] in (b"", b"\n") else b"\n" + content
+            file.write(added[: size - held])
+        if rest := added[size - held :]:
+            (self.folder / f"{number + 1}.log").write_bytes(rest)
