@@ -136,7 +136,7 @@ def show_data(view: View, data: Any, *, names: Sequence[str] = (), each: Sequenc
         else:
             _print_data(view, found)
     elif view.form == "name":
-        print_lines(map(terminal.safe, names))
+        print_lines(terminal.safe(name) for name in names if name)
     else:
         _print_data(view, each if view.form == "jsonl" and each is not None else data)
 
@@ -201,9 +201,9 @@ def _print_data(view: View, data: Any) -> None:
     if view.form == "yaml":
         import yaml
 
-        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=view.terminal.unicode)
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=view.terminal.unicode, explicit_start=True)
         if UNSHOWABLE.search(text.replace("\n", "")):
-            text = yaml.safe_dump(data, sort_keys=False)
+            text = yaml.safe_dump(data, sort_keys=False, explicit_start=True)
         click.echo(text, nl=False)
     elif view.form == "jsonl":
         for each in data if isinstance(data, list) else [data]:

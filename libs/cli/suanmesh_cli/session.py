@@ -160,7 +160,9 @@ async def each_of(session: Session, names: tuple[str, ...], act: Callable[[str],
     The exit status is that of the first that did not go well.
     """
     statuses = []
-    for name in names:
+    for number, name in enumerate(names):
+        if number and session.view.for_people:
+            output.print_lines([""])
         try:
             statuses.append(await act(name) or 0)
         except Refusal as refusal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,6 +21,7 @@ from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
+from suanmesh_cli.terminal import LogText
 from suanmesh_cli.texts import refusal
 from suanmesh_cli.usage import Misuse
 from suanmesh_cli.values import Facts
@@ -106,7 +106,7 @@ async def show_dataset(session: Session, names: tuple[str, ...]) -> int:
 @click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder to write all files into.")
 @command
 async def get(session: Session, name: str, path: str, to: Path | None) -> None:
-    """Fetch the dataset NAME into a folder, or print its one file PATH."""
+    """Fetch the dataset NAME into a folder, or print its one file PATH; a terminal gets it as text, made safe."""
     if bool(path) == bool(to):
         raise Misuse(
             Text(
@@ -118,9 +118,10 @@ async def get(session: Session, name: str, path: str, to: Path | None) -> None:
     dataset = full_name("datasets", name)
     async with session.mesh() as mesh:
         if to is None:
+            shown = LogText()
             async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=os.fsencode(path))):
-                sys.stdout.buffer.write(piece.content)
-            sys.stdout.buffer.flush()
+                output.print_log(piece.content, shown)
+            output.print_log(b"", shown, final=True)
             return
         manifest = await following.manifest_of(mesh, dataset)
         for file in manifest.files:
