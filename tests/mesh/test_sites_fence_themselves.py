@@ -31,6 +31,7 @@ SETTINGS = {
     "SUANMESH_REGISTRY_REPORT_SILENCE_S": "2",
     "SUANMESH_REGISTRY_MASS_LOST_AFTER_S": "14",
     "SUANMESH_AGENT_METER_EVERY_S": "0.5",
+    "SUANMESH_AGENT_STOP_TASKS": "false",
 }
 ENDED_S_MAX = 120.0
 TASK = """
@@ -43,6 +44,8 @@ while time.monotonic() < end:
     time.sleep(0.05)
 """
 """Four processes that do not heed SIGTERM and tell the time as long as they live."""
+SHORT_TASK = "import time; time.sleep(4); open('out/result/x', 'w').write('42'); print('ended')"
+"""Over before its site may not run tasks any more."""
 
 
 @dataclass
@@ -143,6 +146,44 @@ async def test_a_site_that_is_cut_off_lets_no_task_run_twice(lone_node: Node) ->
         agent.environment["SUANMESH_AGENT_GATEWAY"] = lone_node.gateway
         agent.start()
         await _ran_once(lone_node, mesh, first, job)
+
+
+@pytest.mark.timeout(240)
+async def test_a_run_that_ended_while_its_agent_was_away_is_delivered(lone_node: Node) -> None:
+    """It is charged; to lose it for half a minute without an agent, and run it again, would cost its user twice."""
+    agent = lone_node.agents[SITE]
+    async with lone_node.mesh() as mesh:
+        described = trials.job(SHORT_TASK, outputs=["result"])
+        described.constraints.allow_sites.append(f"sites/{SITE}")
+        name = await trials.submit(mesh, "away", described)
+        first = (await trials.reached(mesh, name, job_pb2.Job.STATE_RUNNING)).placement
+        await agent.stop()
+        lost = await _waiting(mesh, name)
+        with pytest.raises(Refusal) as refused:
+            await _log(mesh, name)
+        agent.start()
+        job = await _ended(mesh, name)
+        log = await _log(mesh, name)
+        result = await trials.content(mesh, job.output_datasets[0], "x")
+        bill = await mesh.accounting.GetBill(accounting.GetBillRequest(account=job.account, job=name))
+    assert (lost.state_reason.code, refused.value.reason) == ("SITE_LOST", "SITE_UNREACHABLE")
+    assert (job.state, job.placement, job.attempt) == (job_pb2.Job.STATE_DONE, first, 1), job.state_reason
+    assert (log, result) == (b"ended\n", b"42")
+    assert {charge.placement for charge in bill.charges} == {first}
+
+
+async def _log(mesh: Mesh, name: str) -> bytes:
+    pieces = mesh.scheduler.ReadJobLogs(scheduler.ReadJobLogsRequest(name=name))
+    return b"".join([piece.content async for piece in pieces])
+
+
+async def _waiting(mesh: Mesh, name: str) -> job_pb2.Job:
+    """The job as it is told of its lost site."""
+    async with asyncio.timeout(ENDED_S_MAX):
+        async for job in mesh.scheduler.WatchJob(scheduler.WatchJobRequest(name=name)):
+            if job.state_reason.code == "SITE_LOST":
+                return job
+    raise AssertionError(f"{name} has ended")
 
 
 async def _running(mesh: Mesh, job_id: str) -> placement_pb2.Placement:

@@ -42,6 +42,7 @@ class Client:
     def __init__(self, world: World, seed: int, mesh: Mesh, journal: Journal, clock: Clock) -> None:
         self._world = world
         self._chance = Random(f"{world.name} {seed} client")
+        self._attempts = Random(f"{world.name} {seed} attempts")
         self._mesh = mesh
         self._journal = journal
         self._clock = clock
@@ -64,6 +65,7 @@ class Client:
         cpu_milli = chance.choice(CPU_MILLI)
         described = simulated_job(seconds, int(failing), cpu_milli=cpu_milli, outputs=outputs)
         described.max_duration_s = 600
+        described.max_attempts = self._attempts.choice(self._world.max_attempts)
         return described, "failing" if failing else "plain", chance.random() < 0.6, cancel_s
 
     async def _job(self, marker: str, described: job_pb2.Job, kind: str, own_id: bool, cancel_s: float | None) -> None:

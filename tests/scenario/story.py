@@ -70,6 +70,8 @@ class World:
     minutes: float = 3.0
     jobs: int = 20
     task_s: tuple[float, float] = (2.0, 30.0)
+    max_attempts: tuple[int, ...] = (3,)
+    """How often a job may be tried: one of these."""
     failing: float = 0.1
     """Share of jobs whose task fails."""
     cancelled: float = 0.1

@@ -14,7 +14,7 @@ from scenario.story import plan, read
 from suanmesh_fake.node import SECOND
 
 TESTS = Path(__file__).resolve().parents[1]
-FEW = [("crash-at-a-write", 1), ("crashes", 1), ("bad-network", 1)]
+FEW = [("crash-at-a-write", 1), ("crashes", 1), ("bad-network", 1), ("sites-away", 1)]
 
 
 @pytest.mark.timeout(900)

@@ -157,7 +157,10 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "Task {task} wrote more bytes or files than the scratch disk the job asked for holds.",
         "任务 {task} 写入的字节或文件数超出申请的临时盘。",
     ),
-    "SITE_LOST": Text("{site} is not heard of any more, and has stopped what it ran.", "{site} 失联，并已停止其运行。"),
+    "SITE_LOST": Text(
+        "{site} is not heard of any more, and runs nothing; what it had run to its end is taken if it comes back.",
+        "{site} 失联，已不再运行任务；若其恢复，已运行完的结果照收。",
+    ),
     "SOURCE_LOST": Text("{site}, which it comes from, is not heard of any more.", "源站点 {site} 失联。"),
     "SOURCE_UNREACHABLE": Text(
         "Nothing came from the source for {silent_s} s.", "源站点已有 {silent_s} 秒没有传来数据。"

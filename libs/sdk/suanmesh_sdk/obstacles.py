@@ -194,14 +194,18 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
         (Text("no price for {resource} in the account's currency", "{resource} 没有以账户货币计的价格"),),
     ),
     "REFUSED_BY_SITE": ObstacleText(
-        Text("The site refused, failed or lost this job before.", "此站点先前拒绝、未能启动或丢失过该作业。"),
+        Text(
+            "The site refused or could not begin this job before, or was away while it had it.",
+            "此站点先前拒绝、未能启动该作业，或在承接期间失联。",
+        ),
         Text(
             "It is tried again later, after all others; the job's history says what it refused for.",
             "稍后在其他站点之后再试；拒绝原因见作业历史。",
         ),
         (
             Text(
-                "{resource} did not take it before, and is tried again later", "{resource} 曾拒绝或丢失该作业，稍后再试"
+                "{resource} did not take it or was away with it before, and is tried again later",
+                "{resource} 曾未承接该作业或在承接期间失联，稍后再试",
             ),
         ),
     ),

@@ -91,6 +91,8 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "ETAG_STALE": "etag 已不是当前值，请重新读取",
         "DECISION_UNKNOWN": "没有此裁决",
         "LOG_NOT_READY": "作业还没有日志",
+        "PLACEMENT_REPLACED": "落位已随站点失联，其作业已结束或改派他处",
+        "SITE_UNREACHABLE": "存有日志的站点无法到达",
         "SITE_UNKNOWN": "输出要交付到的站点不存在",
         "POOL_UNKNOWN": "没有此资源池，不是候选",
         "ACCOUNT_CLOSED": "该账户已关闭",

@@ -20,6 +20,7 @@ from suanmesh_sdk.status import status_of
 
 State = placement_pb2.Placement
 _ENDED = (State.STATE_DONE, State.STATE_FAILED, State.STATE_REFUSED, State.STATE_CANCELLED, State.STATE_LOST)
+_TAKEN_BACK = (State.STATE_DELIVERING, State.STATE_FAILED)
 
 
 class Board:
@@ -69,23 +70,25 @@ class FakeScheduler:
             await changed.wait()
 
     async def watch_placements(self, site: str) -> AsyncIterator[scheduler_pb.WatchPlacementsResponse]:
-        """All that have not ended, then everything at every change."""
+        """All that have not ended or would be taken back, then everything at every change."""
         first = True
         while True:
             changed = self._board.changed
             if self.down:
                 raise Unavailable("NOT_READY", "the scheduler is away")
-            shown = [p for p in self.placements.values() if p.site == site and not (first and p.state in _ENDED)]
+            of_site = [p for p in self.placements.values() if p.site == site]
+            shown = [p for p in of_site if not first or p.state not in _ENDED or _may_return(p)]
             yield scheduler_pb.WatchPlacementsResponse(placements=shown, snapshot=first)
             first = False
             await changed.wait()
 
     async def report_tasks(self, report: scheduler_pb.TaskReport) -> scheduler_pb.TaskReportResult:
-        """Take a report, unless the placement has ended."""
+        """Take a report, unless the placement has ended for good."""
         if self.down:
             raise Unavailable("NOT_READY", "the scheduler is away")
         placement = self.placements[report.placement]
-        if placement.state in _ENDED and placement.state != report.state:
+        taken_back = _may_return(placement) and report.state in _TAKEN_BACK
+        if placement.state in _ENDED and placement.state != report.state and not taken_back:
             name = State.State.Name(placement.state).removeprefix("STATE_")
             refusal = FailedPrecondition("TRANSITION_NOT_ALLOWED", f"{placement.name} is {name}", state=name)
             return scheduler_pb.TaskReportResult(error=status_of(refusal, area="scheduler"))
@@ -93,6 +96,10 @@ class FakeScheduler:
         placement.state = report.state
         self._board.tell()
         return scheduler_pb.TaskReportResult(placement=placement)
+
+
+def _may_return(placement: placement_pb2.Placement) -> bool:
+    return placement.state == State.STATE_LOST and not placement.replaced_by
 
 
 class FakeTransport:

@@ -52,10 +52,24 @@ class Carried:
     confirmed: int | None = None
 
     def show(self, placement: placement_pb2.Placement) -> None:
-        """The mesh shows it anew."""
+        """The mesh shows it anew. Once it delivers, that it was lost before is no news."""
+        delivers = self.placement.state == State.STATE_DELIVERING
+        if delivers and placement.state == State.STATE_LOST and not placement.output_datasets:
+            return
         self.placement = placement
         self.changed.set()
         self.changed = asyncio.Event()
+
+    def answered(self, placement: placement_pb2.Placement) -> None:
+        """A report was taken, and it stands so: news where it was lost, or may yet be shown as it was while it was."""
+        delivers = placement.state == State.STATE_DELIVERING and self.placement.state not in OVER
+        if delivers or self.counts_as_lost:
+            self.show(placement)
+
+    @property
+    def counts_as_lost(self) -> bool:
+        """Whether the mesh counts it as lost, and would still take what its tasks came to by then."""
+        return self.placement.state == State.STATE_LOST and not self.placement.replaced_by
 
     @property
     def to_stop(self) -> bool:
@@ -166,7 +180,7 @@ class Placements:
             if name not in standing and carried.placement.state not in OVER:
                 gone = placement_pb2.Placement()
                 gone.CopyFrom(carried.placement)
-                gone.state = State.STATE_LOST
+                gone.state = State.STATE_CANCELLED
                 carried.show(gone)
 
     async def _forget(self, name: str) -> None:

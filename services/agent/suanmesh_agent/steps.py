@@ -56,6 +56,13 @@ class Carried(Protocol):
     def to_stop(self) -> bool:
         """Whether it is to run no longer."""
 
+    @property
+    def counts_as_lost(self) -> bool:
+        """Whether the mesh counts it as lost, and would still take what its tasks came to by then."""
+
+    def answered(self, placement: placement_pb2.Placement) -> None:
+        """A report was taken, and it stands so."""
+
 
 class Offers(Protocol):
     """What the site has to give."""
@@ -232,7 +239,7 @@ class Steps:
                 await self._report(carried, State.STATE_DELIVERING, how.reason, tuple(made))
             elif how.cancelled:
                 await self._report(carried, State.STATE_CANCELLED)
-            elif how.fenced:
+            elif how.lost:
                 await self._report(carried, State.STATE_LOST, how.reason)
             else:
                 await self._report(carried, State.STATE_FAILED, how.reason)
@@ -266,6 +273,7 @@ class Steps:
         report.traceparent = report.traceparent or current_traceparent() or placement.traceparent
         result = await self._scheduler.report_tasks(report)
         if not result.HasField("error"):
+            carried.answered(result.placement)
             return True
         refusal = refusal_of(result.error)
         if refusal.code not in _STANDING_REFUSALS:
@@ -369,7 +377,8 @@ class Steps:
     async def _ending(self, carried: Carried) -> Ending:
         looks = await self._engine.inspect(self._keys(carried.placement))
         keep_going = wire.work_from(carried.placement).keep_going
-        return ending(looks, stop_requested=carried.to_stop, keep_going=keep_going)
+        lost = carried.counts_as_lost
+        return ending(looks, stop_requested=carried.to_stop and not lost, keep_going=keep_going, counts_as_lost=lost)
 
     def _forgotten(self, placement: placement_pb2.Placement, made: Mapping[str, str]) -> Reached:
         self._start_faults.pop(placement.name, None)

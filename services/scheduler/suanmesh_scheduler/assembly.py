@@ -31,7 +31,7 @@ def lead(
     snapshots = SnapshotReader(mirrors, peers, clock, circuits := Circuits(clock))
     rounds = Rounds(store, mirrors, snapshots, peers, jobs, clock, rng, settings)
     delivery = Delivery(store, peers, settings.round_lease_s)
-    lifecycle = Lifecycle(store, jobs, peers, mirrors, clock, settings.accept_s_max, settings.deliver_s_max, delivery)
+    lifecycle = Lifecycle(store, jobs, peers, mirrors, clock, settings, delivery)
     transitions = Transitions(store, mirrors)
     backoff, turns = FailureBackoff("settle job", clock), FailureBackoff("settle jobs together", clock)
     reconciler = Reconciler(jobs, mirrors, rounds, lifecycle, transitions, circuits, clock, settings, backoff, turns)

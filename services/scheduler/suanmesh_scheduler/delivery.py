@@ -21,6 +21,8 @@ from suanmesh_telemetry import current_traceparent, names, span
 
 HOLDS_FROM = 32
 """Index of the first hold of a way home; those below are for the ways of inputs."""
+_OUT = "-out-"
+"""Before the number of the output in the name of a transfer; behind that, how often it was sent, from the second on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +49,17 @@ class Delivery:
         made = zip(placement.output_datasets, placement.work.outputs, strict=False)
         return any(output.deliver_to not in ("", placement.site) for _, output in made)
 
-    async def step(self, placement: Held[placement_pb2.Placement]) -> None:
+    async def step(self, placement: Held[placement_pb2.Placement], failed: frozenset[str] = frozenset()) -> None:
         """Hold the ways home, or where they are held make the transfers of what is `wanted` elsewhere.
+
+        Where there are transfers, those that have `failed` are made again.
 
         Raises ResourceExhausted (`BANDWIDTH_EXHAUSTED`) as long as a link on the way is full, FailedPrecondition
         (`NO_PATH`, `HOLD_LAPSED`), and what transport refuses.
         """
         parcels = await self._parcels(placement.message)
         if placement.message.output_routes:
-            await self._send(placement, parcels)
+            await self._send(placement, parcels, failed)
         else:
             traceparent = placement.traceparent
             with span(names.HOLD_DELIVERY, parent=traceparent, job=placement.message.job, placement=placement.name):
@@ -102,15 +106,31 @@ class Delivery:
         ]
         return dict.fromkeys(sizes, RESULT_BPS_MIN) | {home.end: home.rate_bps for home in ways_home(homes)}
 
-    async def _send(self, placement: Held[placement_pb2.Placement], parcels: Sequence[Parcel]) -> None:
+    async def _send(
+        self, placement: Held[placement_pb2.Placement], parcels: Sequence[Parcel], failed: frozenset[str]
+    ) -> None:
         message = placement.message
         routes = {route.target: route for route in message.output_routes}
-        asks = [_ask(message, parcel, routes[parcel.target], _bytes_to(parcel.target, parcels)) for parcel in parcels]
-        transfers = await self._peers.create_transfers(asks)
+        made = list(message.output_transfers) or [""] * len(parcels)
+        again = [place for place, name in enumerate(made) if not name or name in failed]
+        send = sends_of(message) + 1 if failed else 1
+        asks = [
+            _ask(message, parcels[at], routes[parcels[at].target], _bytes_to(parcels[at].target, parcels), send)
+            for at in again
+        ]
+        for at, transfer in zip(again, await self._peers.create_transfers(asks), strict=True):
+            made[at] = transfer.name
         changed = placement.draft()
-        changed.output_transfers.extend(transfer.name for transfer in transfers)
+        del changed.output_transfers[:]
+        changed.output_transfers.extend(made)
         bound_placement(changed)
         await self._store.commit(Update(placement, changed))
+
+
+def sends_of(placement: placement_pb2.Placement) -> int:
+    """How often results that have not arrived at once were sent, by the names of their transfers."""
+    numbers = (name.rpartition(_OUT)[2].partition("-")[2] for name in placement.output_transfers)
+    return max((int(number or 1) for number in numbers), default=1)
 
 
 def _bytes_to(target: str, parcels: Sequence[Parcel]) -> int:
@@ -131,11 +151,12 @@ def _with_routes(
 
 
 def _ask(
-    placement: placement_pb2.Placement, parcel: Parcel, route: placement_pb2.OutputRoute, together: int
+    placement: placement_pb2.Placement, parcel: Parcel, route: placement_pb2.OutputRoute, together: int, send: int
 ) -> transport.TransferAsk:
     """The transfer of one result, at its part of the rate reserved for all that go to the same site."""
+    again = f"-{send}" if send > 1 else ""
     return transport.TransferAsk(
-        transfer_id=f"{last(placement.name)}-out-{parcel.index}",
+        transfer_id=f"{last(placement.name)}{_OUT}{parcel.index}{again}",
         dataset=parcel.dataset,
         source=placement.site,
         target=parcel.target,

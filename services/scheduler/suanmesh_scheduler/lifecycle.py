@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
@@ -18,7 +20,7 @@ from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFou
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_job
 from suanmesh_scheduler.commits import Part
-from suanmesh_scheduler.delivery import Delivery
+from suanmesh_scheduler.delivery import Delivery, sends_of
 from suanmesh_scheduler.domain import lifecycle as steps
 from suanmesh_scheduler.domain.lifecycle import UNDELIVERED, Call, next_step
 from suanmesh_scheduler.domain.states import (
@@ -33,6 +35,7 @@ from suanmesh_scheduler.jobs import Change, Job, Jobs
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placements import tell_place
 from suanmesh_scheduler.ports import Peers
+from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_sdk.state_reasons import reason_from, reason_to
 from suanmesh_store import Held, Store, Update
 from suanmesh_store.layout import PLACEMENTS
@@ -83,8 +86,7 @@ class Lifecycle:
         peers: Peers,
         mirrors: Mirrors,
         clock: Clock,
-        accept_s_max: float,
-        deliver_s_max: float,
+        settings: SchedulerSettings,
         delivery: Delivery,
     ) -> None:
         self._store = store
@@ -92,11 +94,13 @@ class Lifecycle:
         self._peers = peers
         self._delivery = delivery
         self._placements = mirrors.placements
+        self._attempts = mirrors.attempts
         self._sites = mirrors.sites
         self._transfers = mirrors.transfers
         self._clock = clock
-        self._accept_max = timedelta(seconds=accept_s_max)
-        self._deliver_max = timedelta(seconds=deliver_s_max)
+        self._accept_max = timedelta(seconds=settings.accept_s_max)
+        self._deliver_max = timedelta(seconds=settings.deliver_s_max)
+        self._return_max = timedelta(seconds=settings.return_s_max)
 
     def course(self, job: Job | None, placement: Held[placement_pb2.Placement]) -> Course:
         """Both as they were read, to go on from; the job only where this is its placement, or none is any more."""
@@ -104,6 +108,20 @@ class Lifecycle:
             return Course(job, placement, job.draft(), placement.draft())
         gone = job_pb2.Job(state=job_pb2.Job.STATE_CANCELLED)
         return Course(None, placement, gone, placement.draft())
+
+    def take_back(self, course: Course, job: Job | None) -> None:
+        """A site has come back with what a lost placement came to: its job has that again.
+
+        Raises FailedPrecondition (`PLACEMENT_REPLACED`) where the job has ended, or was placed elsewhere.
+        """
+        placement = course.placement.message
+        if not may_return(job, course.placement, self._attempts.last(placement.job)):
+            message = f"{placement.name} was lost, and its job has gone on without it"
+            raise FailedPrecondition(
+                "PLACEMENT_REPLACED", message, name=placement.name, state="LOST", replaced_by=placement.replaced_by
+            )
+        if job is not None and course.job is None:
+            course.job, course.new_job = job, job.draft()
 
     def go_on(self, course: Course) -> Course:
         """Take every step that can be taken without asking anybody; nothing is written."""
@@ -169,6 +187,9 @@ class Lifecycle:
                 course.new_placement.stop_requested = True
             case steps.ForgetTrouble():
                 job.ClearField("state_reason")
+            case steps.TellJob(reason):
+                job.state_reason.CopyFrom(reason_to(reason))
+                bound_job(job)
             case steps.MoveJob():
                 if step.refused:
                     job.refused_by.append(course.new_placement.site)
@@ -185,11 +206,16 @@ class Lifecycle:
             state=wire.placement_state(placement),
             site=placement.site,
             reason=reason_from(placement.state_reason),
-            age=self._clock.now() - placement.create_time.ToDatetime(UTC),
+            age=self._age(placement.create_time),
             begun=any(task.HasField("start_time") for task in placement.tasks),
             stop_requested=placement.stop_requested,
             has_inputs=bool(placement.work.inputs),
+            has_results=bool(placement.output_datasets),
+            ended_for=self._age(placement.end_time) if placement.HasField("end_time") else timedelta(0),
         )
+
+    def _age(self, moment: Timestamp) -> timedelta:
+        return self._clock.now() - moment.ToDatetime(UTC)
 
     def _world(self, course: Course) -> steps.World:
         placement = course.new_placement
@@ -197,10 +223,13 @@ class Lifecycle:
         return steps.World(
             site_lost=site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST,
             site_draining=site is not None and site.message.admission == site_pb2.Site.ADMISSION_DRAINING,
+            site_lost_for=timedelta.max if site is None else self._clock.now() - site.update_time,
             failed_input=self._failure("TRANSFER_FAILED", placement.input_transfers),
             failed_output=self._failure(UNDELIVERED, placement.output_transfers),
             results=self._results(placement),
+            sends=sends_of(placement),
             accept_max=self._accept_max,
+            return_max=self._return_max,
         )
 
     def _results(self, placement: placement_pb2.Placement) -> steps.Results:
@@ -244,7 +273,7 @@ class Lifecycle:
     async def _send_off(self, job: Job, placement: Held[placement_pb2.Placement]) -> None:
         """Take the next step towards the results' transfers."""
         try:
-            await self._delivery.step(placement)
+            await self._delivery.step(placement, frozenset(filter(self._failed, placement.message.output_transfers)))
         except ResourceExhausted as refusal:
             await self._wait_for_way(job, placement, refusal)
         except (FailedPrecondition, InvalidArgument, NotFound) as refusal:
@@ -279,11 +308,16 @@ class Lifecycle:
             await self._store.commit(Update(placement, changed))
 
     def _failure(self, code: str, transfers: Sequence[str]) -> StateReason:
-        for name in transfers:
-            held = self._transfers.get(name)
-            if held is not None and held.message.state in FAILED_TRANSFERS:
-                return StateReason(code, {"transfer": name}).after(reason_from(held.message.state_reason))
-        return NO_REASON
+        """Of transfers that failed, the one that is not made again where there is one."""
+        held = [held for name in transfers if self._failed(name) and (held := self._transfers.get(name)) is not None]
+        reasons = [
+            StateReason(code, {"transfer": each.name}).after(reason_from(each.message.state_reason)) for each in held
+        ]
+        return min(reasons, key=lambda reason: reason.names_any(steps.AWAY), default=NO_REASON)
+
+    def _failed(self, transfer: str) -> bool:
+        held = self._transfers.get(transfer)
+        return held is not None and held.message.state in FAILED_TRANSFERS
 
     def _done(self, name: str) -> bool:
         held = self._transfers.get(name)
@@ -298,6 +332,18 @@ def told(moved: Iterable[Change | None]) -> Iterator[None]:
             state = wire.job_state(job)
             spans.enter_context(span(names.SETTLE_JOB, parent=held.traceparent, job=held.name, state=state))
         yield
+
+
+def may_return(
+    job: Job | None, placement: Held[placement_pb2.Placement], last: Held[placement_pb2.Placement] | None
+) -> bool:
+    """Whether the job of a lost placement still waits, for it or for another place. `last` is the last it was given."""
+    message = placement.message
+    if job is None or _ended(job.message) or job.message.cancel_requested or message.replaced_by:
+        return False
+    return job.message.placement == message.name or (
+        not job.message.placement and (last is None or last.name == message.name)
+    )
 
 
 def _ended(job: job_pb2.Job) -> bool:

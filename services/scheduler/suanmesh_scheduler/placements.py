@@ -8,29 +8,50 @@ from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
-from suanmesh_scheduler.domain.states import JobState, job_moved
+from suanmesh_scheduler.domain.states import JobState, PlacementState, job_moved
 from suanmesh_scheduler.holding import Chosen, Holds
 from suanmesh_sdk.state_reasons import reason_from, reason_to
 from suanmesh_sdk.values import capacity_to
-from suanmesh_store import Change, Create, confirmed
+from suanmesh_store import Change, Create, Held, Update, confirmed
 from suanmesh_store.layout import PLACEMENTS
 
 CHOSEN = "CHOSEN"
 """Why a placement was committed."""
 
 
-def changes_of(chosen: Chosen, holds: Holds, *, traceparent: str, fence: int, now: datetime) -> list[Change]:
-    """One placement's part of a commit: every hold stands. It is the fact of which its job tells afterwards."""
+def changes_of(
+    chosen: Chosen,
+    holds: Holds,
+    before: Held[placement_pb2.Placement] | None,
+    *,
+    traceparent: str,
+    fence: int,
+    now: datetime,
+) -> list[Change]:
+    """One placement's part of a commit: every hold stands. It is the fact of which its job tells afterwards.
+
+    `before` is the one that the job had last. Where that was lost it is replaced in the same write: either its site has
+    come back with results before, and this one is not made, or they are not taken any more.
+    """
     placement = _placement(chosen, holds)
     placement.create_time.FromDatetime(now)
     placement.traceparent, placement.attempt, placement.fence = traceparent, chosen.job.message.attempt + 1, fence
     bound_placement(placement)
-    return [*(confirmed(hold.token) for hold in holds.all), Create(PLACEMENTS, chosen.placement, placement)]
+    made: list[Change] = [*(confirmed(hold.token) for hold in holds.all), Create(PLACEMENTS, placement.name, placement)]
+    if before is not None and wire.placement_state(before.message) is PlacementState.LOST:
+        replaced = before.draft()
+        replaced.replaced_by = placement.name
+        bound_placement(replaced)
+        made.append(Update(before, replaced))
+    return made
 
 
 def tell_place(job: job_pb2.Job, placement: placement_pb2.Placement) -> None:
-    """Let a job that waits tell of the place that it was given: told again it comes to the same."""
-    job.decision, job.placement, job.attempt = placement.decision, placement.name, placement.attempt
+    """Let a job that waits tell of the place that it was given, or has again: told again it comes to the same."""
+    job.placement, job.attempt = placement.name, placement.attempt
+    if wire.decision_number(placement.decision) <= wire.decision_number(job.decision):
+        return  # it was lost and delivers after all: the job goes on from where it waits
+    job.decision = placement.decision
     reason = reason_from(placement.state_reason)
     given = placement.create_time.ToDatetime(UTC)
     state = job_moved(wire.job_state(job), JobState.PLACED)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
 from suanmesh_kernel.filter_fields import Keeps, predicate
 from suanmesh_kernel.names import checked_name
-from suanmesh_kernel.refusals import FailedPrecondition, NotFound, PermissionDenied
+from suanmesh_kernel.refusals import FailedPrecondition, NotFound, PermissionDenied, Unavailable
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.job_fields import FIELDS
 from suanmesh_scheduler.domain.job_pages import Part, part_of
@@ -39,6 +40,7 @@ class SchedulerReads:
         self._jobs = jobs
         self._live = mirrors.jobs
         self._placements = mirrors.placements
+        self._attempts = mirrors.attempts
         self._sites = mirrors.sites
         self._peers = peers
         self._archive = archive
@@ -128,7 +130,8 @@ class SchedulerReads:
             live = [
                 held.message
                 for held in self._placements.values()
-                if held.message.site == call.site and not held.message.HasField("end_time")
+                if held.message.site == call.site
+                and (not held.message.HasField("end_time") or self._waits_for(held.message))
             ]
             yield pb.WatchPlacementsResponse(placements=live, snapshot=True)
             while True:
@@ -140,16 +143,20 @@ class SchedulerReads:
 
     async def ReadJobLogs(self, request: pb.ReadJobLogsRequest, call: Call) -> AsyncIterator[pb.ReadJobLogsResponse]:
         job = await self._job(request.name, call)
-        given = job.message.placement
-        placement = await self._placement(given) if given else None
-        site = self._sites.get(placement.site) if placement else None
-        if placement is None or site is None or not site.message.data_endpoint:
+        placement = await self._last_placement(job)
+        if placement is None:
             raise FailedPrecondition("LOG_NOT_READY", f"no task of {job.name} has started", name=job.name)
+        site = self._sites.get(placement.site)
+        if site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST or not site.message.data_endpoint:
+            raise _unreachable(placement.site)
         endpoint = site.message.data_endpoint
         pieces = self._peers.read_log(endpoint, site.name, placement.name, request.task, request.follow)
         async with aclosing(pieces):
-            async for content in pieces:
-                yield pb.ReadJobLogsResponse(content=content)
+            try:
+                async for content in pieces:
+                    yield pb.ReadJobLogsResponse(content=content)
+            except Unavailable:
+                raise _unreachable(placement.site) from None
 
     async def _job(self, name: str, call: Call) -> Job:
         job = await self._jobs.get(checked_name(name, "jobs"))
@@ -157,10 +164,27 @@ class SchedulerReads:
             raise NotFound("JOB_UNKNOWN", f"no job {name}", name=name)
         return job
 
+    def _waits_for(self, placement: placement_pb2.Placement) -> bool:
+        """Whether it was lost and would be taken back: its job has neither ended nor been placed elsewhere."""
+        job = self._live.get(placement.job)
+        lost = placement.state == placement_pb2.Placement.STATE_LOST and not placement.replaced_by
+        return lost and job is not None and job.message.placement in ("", placement.name)
+
+    async def _last_placement(self, job: Job) -> placement_pb2.Placement | None:
+        """That of a job, or where it waits for another the last that it was given."""
+        if job.message.placement:
+            return await self._placement(job.message.placement)
+        last = self._attempts.last(job.name)
+        return None if last is None else last.message
+
     async def _placement(self, name: str) -> placement_pb2.Placement | None:
         """A placement, live or archived."""
         held = await self._store.get(PLACEMENTS, name)
         return held.message if held else await self._archive.get(ENDED_PLACEMENTS, name)
+
+
+def _unreachable(site: str) -> FailedPrecondition:
+    return FailedPrecondition("SITE_UNREACHABLE", f"{site}, which has the log, cannot be reached", site=site)
 
 
 def _may_see(call: Call, party: str) -> bool:

@@ -104,7 +104,7 @@ class Reporting:
         placements = await self._placements_of(named)
         jobs = await self._jobs_of(dict.fromkeys(held.message.job for held in placements.values()))
         courses = {name: self._lifecycle.course(jobs.get(held.message.job), held) for name, held in placements.items()}
-        answers = [self._reported(each, courses) for each in asked]
+        answers = [self._reported(each, courses, jobs) for each in asked]
         parts = {name: part for name, course in courses.items() if (part := self._lifecycle.go_on(course).part())}
         refused = await self._transitions.commit(parts)
         for each, answer in zip(asked, answers, strict=True):
@@ -121,10 +121,11 @@ class Reporting:
         missing = [name for name in wanted if name not in found]
         return found | (await self._jobs.get_many(missing) if missing else {})
 
-    def _reported(self, asked: Asked, courses: Mapping[str, Course]) -> Refusal | None:
+    def _reported(self, asked: Asked, courses: Mapping[str, Course], jobs: Mapping[str, Job]) -> Refusal | None:
         """Bring a placement to where its report says; why not, where it is refused."""
         try:
-            self._note(asked.report, self._course_of(asked, courses))
+            course = self._course_of(asked, courses)
+            self._note(asked.report, course, jobs.get(course.new_placement.job))
         except Refusal as refusal:
             return refusal
         return None
@@ -138,14 +139,20 @@ class Reporting:
             raise PermissionDenied("NOT_OWNER", f"{name} is not a placement of {asked.site}", name=name)
         return course
 
-    def _note(self, report: pb.TaskReport, course: Course) -> None:
+    def _note(self, report: pb.TaskReport, course: Course, job: Job | None) -> None:
         placement = course.new_placement
         reported, state = _reported_state(report, placement.work), wire.placement_state(placement)
         moved = None if reached(state, reported) else placement_moved(state, reported, placement.name)
         if moved is not None:
             _check_outputs(report, placement)
-        if state in PLACEMENT_ENDS:
+        if state is PlacementState.LOST is reported and report.reason.code:  # the site is back, with nothing of it
+            placement.state_reason.CopyFrom(report.reason)
+            bound_placement(placement)
+        if state in PLACEMENT_ENDS and moved is None:
             return
+        if state is PlacementState.LOST:
+            self._lifecycle.take_back(course, job)
+            placement.ClearField("end_time")
         if report.tasks:
             del placement.tasks[:]
             placement.tasks.extend(report.tasks)

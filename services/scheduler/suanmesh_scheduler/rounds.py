@@ -210,7 +210,12 @@ class Rounds:
             now, parents = self._clock.now(), _traceparents(traced)
             parts = {
                 chosen.job.name: changes_of(
-                    chosen, holds, traceparent=parents[chosen.job.name], fence=self._fence, now=now
+                    chosen,
+                    holds,
+                    self._mirrors.attempts.last(chosen.job.name),
+                    traceparent=parents[chosen.job.name],
+                    fence=self._fence,
+                    now=now,
                 )
                 for chosen, holds in held
             }

@@ -41,6 +41,8 @@ class SchedulerSettings:
     """How long an agent may take to accept or refuse a placement, in seconds."""
     deliver_s_max: float = 86_400.0
     """How long results may wait for a way home, in seconds."""
+    return_s_max: float = 600.0
+    """How long a job that has no attempt left waits for its lost site to come back with what it ran, in seconds."""
     retention_s: float = 3600.0
     """How long an ended placement stays in etcd before it moves to the records, in seconds."""
     sweep_s: float = 60.0

@@ -20,7 +20,7 @@ from suanmesh_scheduler.domain.bookings import Booked
 from suanmesh_scheduler.domain.breaker import barred
 from suanmesh_scheduler.domain.job_fields import LABELS
 from suanmesh_scheduler.domain.shortlist import obstacle_counts, shortlist
-from suanmesh_scheduler.domain.states import PLACEMENT_ENDS, JobState, PlacementState
+from suanmesh_scheduler.domain.states import HOLDING, JobState, PlacementState
 from suanmesh_scheduler.domain.values import (
     AdmittingChange,
     Ask,
@@ -109,13 +109,13 @@ def ask_from(ask: job_pb2.Ask) -> Ask:
 
 
 def booked_from(placements: Iterable[placement_pb2.Placement]) -> list[Booked]:
-    """What placements that have not ended hold."""
+    """The capacity that placements take."""
     return [
         Booked(
             p.name, leg.pool, tuple((run.host, run.tasks) for run in leg.hosts), capacity_from(leg.per_task), p.party
         )
         for p in placements
-        if placement_state(p) not in PLACEMENT_ENDS
+        if placement_state(p) in HOLDING
         for leg in p.legs
     ]
 
@@ -142,8 +142,11 @@ def decision_number(decision: str) -> int:
 
 
 def tells_not(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:
-    """Whether a placement is of a later decision than the job tells of: it was committed, and the job is to follow."""
-    return decision_number(placement.decision) > decision_number(job.decision)
+    """Whether the job is to follow a placement that it does not tell of: one of a later decision was committed, or its
+    last was lost and delivers after all."""
+    if decision_number(placement.decision) > decision_number(job.decision):
+        return True
+    return not job.placement and placement_state(placement) in (PlacementState.DELIVERING, PlacementState.DONE)
 
 
 def job_state(job: job_pb2.Job) -> JobState:

@@ -16,6 +16,7 @@ from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_chassis.identity import agent_id, user_id
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound, Refusal
+from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_sdk.state_reasons import reason_from
 from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS
 
@@ -64,7 +65,7 @@ async def test_an_agent_that_does_not_answer_loses_the_job_to_the_next(scheduler
     await scheduler.placed(site="far")
 
 
-@pytest.mark.parametrize("state", STATES, ids=NAMES)
+@pytest.mark.parametrize("state", STATES[:-1], ids=NAMES[:-1])
 async def test_a_lost_site_s_job_goes_elsewhere_while_attempts_remain(scheduler: Any, state: int) -> None:
     """A power cut at one site would end what another could have finished."""
     placement = await scheduler.bring(state)
@@ -72,18 +73,20 @@ async def test_a_lost_site_s_job_goes_elsewhere_while_attempts_remain(scheduler:
     await scheduler.lose("near")
     again = await scheduler.placed(site="far")
     job = await scheduler.until_told("jobs/j", lambda j: j.placement == again.name)
-    begun = state in (Job.STATE_RUNNING, Job.STATE_DELIVERING)
+    begun = state == Job.STATE_RUNNING
     assert (job.attempt, list(job.refused_by)) == (2 if begun else 1, ["sites/near"])
     lost = await scheduler.store.get(PLACEMENTS, placement.name)
-    assert lost.message.state == Placement.STATE_LOST
+    assert (lost.message.state, lost.message.replaced_by) == (Placement.STATE_LOST, again.name)
     assert await scheduler.peers.standing("links/data-near") == 0
 
 
 @pytest.mark.parametrize("state", STATES[2:], ids=NAMES[2:])
 async def test_a_lost_site_fails_the_job_when_no_attempt_remains(scheduler: Any, state: int) -> None:
-    """A user would wait for a site that is gone."""
+    """A user would wait for ever for a site that is gone."""
     await scheduler.bring(state)
     await scheduler.lose("near")
+    await scheduler.until_job(state, reason="SITE_LOST")
+    scheduler.clock.advance(SchedulerSettings().return_s_max + 1)
     await scheduler.until_job(Job.STATE_FAILED, reason="SITE_LOST")
     await scheduler.nothing_held()
 
@@ -166,7 +169,7 @@ async def test_a_lost_site_is_seen_after_a_restart(running: Running) -> None:
         await world.bring(Job.STATE_RUNNING)
     await world.lose("near")
     async with running() as world:
-        await world.until_job(Job.STATE_FAILED, reason="SITE_LOST")
+        await world.until_job(Job.STATE_RUNNING, reason="SITE_LOST")
 
 
 async def test_a_failed_transfer_sends_the_job_elsewhere_and_uses_up_no_attempt(scheduler: Any) -> None:

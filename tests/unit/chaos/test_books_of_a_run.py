@@ -101,7 +101,7 @@ WRONG: list[tuple[str, Break]] = [
     ("JOB_CANCELLED_UNASKED", _job(state="CANCELLED")),
     ("JOB_FAILED_UNEXPLAINED", _job(state="FAILED")),
     ("JOB_FAILED:", _job(state="FAILED", reason="DEFECT: x")),
-    ("JOB_TRANSITION", _job(history=("PENDING", "DONE"))),
+    ("JOB_TRANSITION", _job(history=("RUNNING", "STAGING", "DONE"))),
     ("END_CHANGED", lambda f: f.journal.seen.append(Seen("jobs/j1", "FAILED", 1.0))),
     ("CANCEL_FORGOTTEN", _cancelled_in_vain),
     ("RUN_AFTER_END", _job(end_at=100.0)),

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_scheduler.domain.lifecycle import (
     REFUSALS_MAX,
+    SENDS_MAX,
+    SITE_LOST,
     UNDELIVERED,
     Call,
     ForgetTrouble,
@@ -21,6 +23,7 @@ from suanmesh_scheduler.domain.lifecycle import (
     Results,
     Step,
     StopPlacement,
+    TellJob,
     World,
     next_step,
 )
@@ -37,7 +40,10 @@ from suanmesh_scheduler.lifecycle import STEPS_MAX
 
 J, P = JobState, PlacementState
 SITE = "sites/a"
-reasons = st.sampled_from([NO_REASON, *map(StateReason, ("EXIT_STATUS", "DISK_FULL", "DEFECT", UNDELIVERED))])
+ages = st.sampled_from([timedelta(0), timedelta(hours=1)])
+LOST = StateReason(SITE_LOST, {"site": SITE})
+CODES = ("EXIT_STATUS", "DISK_FULL", "DEFECT", UNDELIVERED)
+reasons = st.sampled_from([NO_REASON, LOST, *map(StateReason, CODES)])
 jobs = st.builds(
     JobFacts,
     st.sampled_from(J),
@@ -48,16 +54,19 @@ jobs = st.builds(
     st.booleans(),
 )
 placements = st.builds(
-    PlacementFacts, st.sampled_from(P), st.just(SITE), reasons, st.sampled_from([timedelta(0), timedelta(hours=1)]),
-    st.booleans(), st.booleans(), st.booleans(),
+    PlacementFacts, st.sampled_from(P), st.just(SITE), reasons, ages,
+    st.booleans(), st.booleans(), st.booleans(), st.booleans(), ages,
 )  # fmt: skip
-worlds = st.builds(World, st.booleans(), reasons, reasons, st.sampled_from(Results))
+outputs = reasons | st.just(StateReason(UNDELIVERED, cause=StateReason("SOURCE_LOST")))
+worlds = st.builds(World, st.booleans(), ages, reasons, outputs, st.sampled_from(Results), st.integers(1, SENDS_MAX))
 
 
 def taken(job: JobFacts, placement: PlacementFacts, step: Step) -> tuple[JobFacts, PlacementFacts]:
     match step:
         case MoveJob():
             return replace(job, state=job_moved(job.state, step.to), reason=step.reason), placement
+        case TellJob(reason):
+            return replace(job, reason=reason), placement
         case MovePlacement(to, reason):
             assert to in PLACEMENT_TRANSITIONS[placement.state]
             return job, replace(placement, state=to, reason=reason)
@@ -94,7 +103,8 @@ def test_every_step_leads_along_the_tables_and_they_come_to_a_stand(
             break
     else:
         raise AssertionError("no end")
-    assert (placement.state in PLACEMENT_ENDS) == (job.state in JOB_ENDS or job.state is J.PENDING)
+    waits = job.reason.code == SITE_LOST  # for the site to come back
+    assert waits or (placement.state in PLACEMENT_ENDS) == (job.state in JOB_ENDS or job.state is J.PENDING)
 
 
 @given(jobs, placements, worlds)
@@ -139,7 +149,46 @@ def test_a_lost_site_comes_before_a_request_to_cancel() -> None:
     """The agent that should stop it cannot hear."""
     job = JobFacts(J.RUNNING, cancel_requested=True)
     step = next_step(job, PlacementFacts(P.RUNNING, SITE), World(site_lost=True))
-    assert step == MovePlacement(P.LOST, StateReason("SITE_LOST", {"site": SITE}))
+    assert step == MovePlacement(P.LOST, LOST)
+
+
+def test_a_job_without_another_attempt_waits_for_its_site() -> None:
+    """A job of hours would be given up for half a minute without a network, and be charged."""
+    job, placement, world = JobFacts(J.RUNNING), PlacementFacts(P.LOST, SITE, LOST, begun=True), World()
+    assert next_step(job, placement, world) == TellJob(LOST)
+    told = replace(job, reason=LOST)
+    assert next_step(told, placement, world) is None
+    late = replace(placement, ended_for=world.return_max)
+    assert next_step(told, late, world) == MoveJob(J.FAILED, LOST, refused=True)
+    asked = replace(told, cancel_requested=True)
+    assert next_step(asked, placement, world) == MoveJob(J.CANCELLED, LOST, refused=True)
+
+
+def test_a_job_that_may_be_placed_anew_does_not_wait() -> None:
+    """Somebody has paid for a second attempt so that it begins when the first is lost."""
+    step = next_step(JobFacts(J.RUNNING, max_attempts=2), PlacementFacts(P.LOST, SITE, LOST, begun=True), World())
+    assert step == MoveJob(J.PENDING, LOST, refused=True, unplaced=True)
+
+
+def test_a_site_that_comes_back_with_nothing_is_not_waited_for() -> None:
+    """It has said that it stopped the run: nothing will come."""
+    fenced = PlacementFacts(P.LOST, SITE, StateReason("FENCED", {"task": "0"}), begun=True)
+    assert next_step(JobFacts(J.RUNNING), fenced, World()) == MoveJob(J.FAILED, fenced.reason, refused=True)
+
+
+def test_results_wait_for_their_site_and_are_sent_again() -> None:
+    """A run that ended well would be paid for twice because its results were on their way when the site went away."""
+    failed = StateReason(UNDELIVERED, cause=StateReason("SOURCE_LOST"))
+    job, placement = JobFacts(J.DELIVERING), PlacementFacts(P.DELIVERING, SITE, has_results=True)
+    away = World(site_lost=True, failed_output=failed, results=Results.UNDER_WAY)
+    assert next_step(job, placement, away) == TellJob(LOST)
+    told = replace(job, reason=LOST)
+    assert next_step(told, placement, away) is None
+    assert next_step(told, placement, replace(away, site_lost_for=away.return_max)) == MovePlacement(P.LOST, LOST)
+    back = replace(away, site_lost=False)
+    assert next_step(told, placement, back) == ForgetTrouble()
+    assert next_step(job, placement, back) is Call.DELIVER
+    assert next_step(job, placement, replace(back, sends=SENDS_MAX)) == MovePlacement(P.FAILED, failed)
 
 
 def test_a_job_that_every_site_refuses_is_given_up() -> None:

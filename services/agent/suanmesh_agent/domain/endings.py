@@ -22,15 +22,12 @@ class Ending:
     cancelled: bool = False
     delivered: tuple[int, ...] = ()
     """Tasks whose outputs are results: all of a run that ended well, none of most others."""
+    lost: bool = False
+    """Whether the site had to stop it, as one that is not heard does, or has nothing of a run that counts as lost."""
 
     def undelivered(self, reason: StateReason) -> Ending:
         """The same without results, for `reason`; what had failed the run before is still why."""
-        return Ending(self.reason or reason, self.cancelled)
-
-    @property
-    def fenced(self) -> bool:
-        """Whether the site had to stop it, as one that is not heard does: the run is lost, not failed."""
-        return self.reason.code == FENCED
+        return Ending(self.reason or reason, self.cancelled, lost=self.lost)
 
     @property
     def unbegun(self) -> bool:
@@ -41,12 +38,19 @@ class Ending:
 _OF_THE_SITE = frozenset({FENCED, "TASK_NOT_STARTED", "TASK_LOST"})
 """What the job did not do: it is run again, and its results are those of the next run."""
 
+_STOPPED = frozenset({"CANCELLED", "TASK_NOT_STARTED"})
+"""What becomes of tasks that are stopped, or not to be started any more."""
 
-def ending(looks: Sequence[TaskLook], *, stop_requested: bool, keep_going: bool = False) -> Ending:
+
+def ending(
+    looks: Sequence[TaskLook], *, stop_requested: bool, keep_going: bool = False, counts_as_lost: bool = False
+) -> Ending:
     """Judge tasks that are all over. A stop that was asked for wins; else the first failure that is not a consequence.
 
     When one task of several fails, the others are stopped unless they are to keep going: their `CANCELLED` is a
-    consequence, not a cause. What those that ended well have made is delivered, whatever the others did.
+    consequence, not a cause. What those that ended well have made is delivered, whatever the others did. Of a placement
+    that the mesh counts as lost, tasks were stopped for that alone: only what they came to by themselves is an end that
+    the mesh may still take.
     """
     if stop_requested:
         return Ending(cancelled=True)
@@ -55,8 +59,11 @@ def ending(looks: Sequence[TaskLook], *, stop_requested: bool, keep_going: bool 
     if not failed:
         return Ending(delivered=well)
     reason = reason_of(*min(failed, key=lambda pair: (pair[1].failure == "CANCELLED", pair[0])))
-    if reason.code in _OF_THE_SITE or not (well or keep_going):
-        return Ending(reason)
+    if counts_as_lost and reason.code in _STOPPED:
+        reason = StateReason(FENCED, reason.facts)
+    of_the_site = reason.code in _OF_THE_SITE
+    if of_the_site or not (well or keep_going):
+        return Ending(reason, lost=reason.code == FENCED or (counts_as_lost and of_the_site))
     by_themselves = sum(look.failure != "CANCELLED" and look.state is not TaskState.ABSENT for _, look in failed)
     counted = {**reason.facts, "failed": str(by_themselves), "tasks": str(len(looks))}
     return Ending(StateReason(reason.code, counted), delivered=well)

@@ -26,6 +26,12 @@ UNTAKEN = frozenset({PlacementState.REFUSED, PlacementState.EXPIRED, PlacementSt
 SETBACKS = UNTAKEN | {PlacementState.FAILED, PlacementState.PREEMPTED}
 """Ends after which the job is placed anew."""
 BEFORE_RUNNING = frozenset({PlacementState.COMMITTED, PlacementState.ACCEPTED, PlacementState.STAGING})
+SITE_LOST = "SITE_LOST"
+"""Reason of a placement that was lost with its site, which may come back with what its tasks came to."""
+AWAY = frozenset({"SOURCE_LOST", "SOURCE_UNREACHABLE"})
+"""Reasons of transfers that are made again: the site that has the results may come back with them."""
+SENDS_MAX = 6
+"""So often a result is sent."""
 UNDELIVERED = "DELIVERY_FAILED"
 """Reason of an end after which another run would be paid for and be delivered no better."""
 
@@ -62,6 +68,10 @@ class PlacementFacts:
     begun: bool = False
     stop_requested: bool = False
     has_inputs: bool = False
+    has_results: bool = False
+    """Whether it delivers, or did."""
+    ended_for: timedelta = timedelta(0)
+    """How long ago it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +80,16 @@ class World:
 
     site_lost: bool = False
     site_draining: bool = False
+    site_lost_for: timedelta = timedelta(0)
     failed_input: StateReason = NO_REASON
     failed_output: StateReason = NO_REASON
     results: Results = Results.DONE
+    sends: int = 1
+    """How often the results that have not arrived were sent."""
     accept_max: timedelta = timedelta(seconds=30)
     """How long an agent may take to accept or refuse."""
+    return_max: timedelta = timedelta(minutes=10)
+    """How long a lost site is waited for where it has results, or may have some and the job cannot be placed anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +108,13 @@ class MoveJob:
 @dataclass(frozen=True, slots=True)
 class ForgetTrouble:
     """A defect, or a wait for a person, that the job tells of has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellJob:
+    """The job says why it stands still."""
+
+    reason: StateReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +139,15 @@ class Call(StrEnum):
     """Hold the ways of results, then make their transfers."""
 
 
-Step = MoveJob | ForgetTrouble | MovePlacement | StopPlacement | Call
+Step = MoveJob | TellJob | ForgetTrouble | MovePlacement | StopPlacement | Call
 
 
 def next_step(job: JobFacts, placement: PlacementFacts, world: World) -> Step | None:
     """The one step to take now; None where there is nothing to do but wait."""
     if placement.state in PLACEMENT_ENDS:
-        return None if job.state in JOB_ENDS else _ended(job, placement)
-    if world.site_lost:
-        return MovePlacement(PlacementState.LOST, StateReason("SITE_LOST", {"site": placement.site}))
+        return None if job.state in JOB_ENDS else _ended(job, placement, world)
+    if _is_lost(placement, world):
+        return MovePlacement(PlacementState.LOST, StateReason(SITE_LOST, {"site": placement.site}))
     if job.cancel_requested or job.state in JOB_ENDS:  # it ended while the placement was committed
         return _cancelled(placement)
     if world.site_draining and placement.state in BEFORE_RUNNING and not placement.begun:
@@ -134,11 +156,18 @@ def next_step(job: JobFacts, placement: PlacementFacts, world: World) -> Step | 
         return MovePlacement(PlacementState.EXPIRED, StateReason("NOT_ACCEPTED", {"site": placement.site}))
     if placement.state is PlacementState.STAGING and world.failed_input:
         return MovePlacement(PlacementState.FAILED, world.failed_input)
-    if follow := _followed(job, placement.state):
+    if follow := _followed(job, placement.state, world):
         return follow
     if placement.state is PlacementState.ACCEPTED and placement.has_inputs:
         return Call.STAGE
-    return _delivered(placement, world) if placement.state is PlacementState.DELIVERING else None
+    return _delivered(job, placement, world) if placement.state is PlacementState.DELIVERING else None
+
+
+def _is_lost(placement: PlacementFacts, world: World) -> bool:
+    """Nothing runs any more where results are delivered: they are waited for."""
+    return world.site_lost and (
+        placement.state is not PlacementState.DELIVERING or world.site_lost_for >= world.return_max
+    )
 
 
 def _cancelled(placement: PlacementFacts) -> Step | None:
@@ -148,18 +177,28 @@ def _cancelled(placement: PlacementFacts) -> Step | None:
     return None if placement.stop_requested else StopPlacement()
 
 
-def _followed(job: JobFacts, state: PlacementState) -> Step | None:
-    """The job goes where its placement is, and never back; a defect that has passed is not told any more."""
+def _followed(job: JobFacts, state: PlacementState, world: World) -> Step | None:
+    """The job goes where its placement is, and never back; trouble that has passed is not told any more."""
     target = job_state_of(state, attempts_left=True)
     if target in JOB_TRANSITIONS[job.state]:
         return MoveJob(target)
-    return ForgetTrouble() if tells_trouble(job.reason.code) else None
+    passed = tells_trouble(job.reason.code) or (job.reason.code == SITE_LOST and not world.site_lost)
+    return ForgetTrouble() if passed else None
 
 
-def _delivered(placement: PlacementFacts, world: World) -> Step | None:
+def _told(job: JobFacts, reason: StateReason) -> TellJob | None:
+    return TellJob(reason) if job.reason != reason else None
+
+
+def _delivered(job: JobFacts, placement: PlacementFacts, world: World) -> Step | None:
     """DONE when all results have arrived; the agent has said before where only some tasks ended well."""
-    if world.failed_output:
+    away = world.failed_output.names_any(AWAY) and world.sends < SENDS_MAX
+    if world.failed_output and not away:
         return MovePlacement(PlacementState.FAILED, world.failed_output)
+    if world.site_lost and world.results is not Results.DONE:
+        return _told(job, StateReason(SITE_LOST, {"site": placement.site}))
+    if away:
+        return Call.DELIVER
     if world.results is not Results.DONE:
         return Call.DELIVER if world.results is Results.UNSENT else None
     if placement.reason:
@@ -167,12 +206,15 @@ def _delivered(placement: PlacementFacts, world: World) -> Step | None:
     return MovePlacement(PlacementState.DONE, StateReason("DONE"))
 
 
-def _ended(job: JobFacts, placement: PlacementFacts) -> MoveJob:
+def _ended(job: JobFacts, placement: PlacementFacts, world: World) -> MoveJob | TellJob | None:
     """Where a placement's end leaves the job; what it held is free with its end."""
     state, reason = placement.state, placement.reason
     begun = placement.begun or job.state in (JobState.RUNNING, JobState.DELIVERING)
     counted = counts(state, reason, begun=begun)
     left = (not counted or job.attempt < max(1, job.max_attempts)) and reason.code != UNDELIVERED
+    may_return = reason.code == SITE_LOST and not placement.has_results and placement.ended_for < world.return_max
+    if may_return and not left and not job.cancel_requested:
+        return _told(job, reason)
     refused = state in UNTAKEN or (state is PlacementState.FAILED and not counted)
     target = job_state_of(state, attempts_left=left)
     if target is not JobState.DONE and job.cancel_requested:

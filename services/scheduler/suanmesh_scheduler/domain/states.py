@@ -43,7 +43,7 @@ J, P = JobState, PlacementState
 
 _JOB_ENDS = frozenset({J.FAILED, J.CANCELLED})
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    J.PENDING: _JOB_ENDS | {J.PLACED},
+    J.PENDING: _JOB_ENDS | {J.PLACED, J.DELIVERING, J.DONE},
     J.PLACED: _JOB_ENDS | {J.PENDING, J.STAGING, J.RUNNING, J.DELIVERING, J.DONE},
     J.STAGING: _JOB_ENDS | {J.PENDING, J.RUNNING, J.DELIVERING, J.DONE},
     J.RUNNING: _JOB_ENDS | {J.PENDING, J.DELIVERING, J.DONE},
@@ -52,7 +52,10 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     J.FAILED: frozenset(),
     J.CANCELLED: frozenset(),
 }
-"""A job goes forward with its placement, falls back to PENDING when that is refused or lost; an end is an end."""
+"""A job goes forward with its placement, falls back to PENDING when that is refused or lost; an end is an end.
+
+From PENDING it delivers where a lost site comes back with what it had run.
+"""
 
 _PLACEMENT_ENDS = frozenset({P.FAILED, P.CANCELLED, P.PREEMPTED, P.LOST})
 PLACEMENT_TRANSITIONS: dict[PlacementState, frozenset[PlacementState]] = {
@@ -61,16 +64,21 @@ PLACEMENT_TRANSITIONS: dict[PlacementState, frozenset[PlacementState]] = {
     P.STAGING: _PLACEMENT_ENDS | {P.RUNNING, P.REFUSED},
     P.RUNNING: _PLACEMENT_ENDS | {P.DELIVERING},
     P.DELIVERING: _PLACEMENT_ENDS | {P.DONE},
-} | {end: frozenset() for end in (P.DONE, P.FAILED, P.REFUSED, P.CANCELLED, P.PREEMPTED, P.EXPIRED, P.LOST)}
-"""A placement goes forward step by step; every state but an end may end early."""
+    P.LOST: frozenset({P.DELIVERING, P.FAILED}),
+} | {end: frozenset() for end in (P.DONE, P.FAILED, P.REFUSED, P.CANCELLED, P.PREEMPTED, P.EXPIRED)}
+"""A placement goes forward step by step; every state but an end may end early. LOST is an end that is taken back where
+the site comes back with what its tasks came to, and nobody has taken its place."""
 
-PLACEMENT_ENDS = frozenset(state for state, then in PLACEMENT_TRANSITIONS.items() if not then)
+PLACEMENT_ENDS = frozenset(state for state, then in PLACEMENT_TRANSITIONS.items() if not then) | {P.LOST}
 JOB_ENDS = frozenset(state for state, then in JOB_TRANSITIONS.items() if not then)
 ORDER = (P.COMMITTED, P.ACCEPTED, P.STAGING, P.RUNNING, P.DELIVERING, P.DONE)
 
 DRAINED = "SITE_DRAINING"
 BEFORE_THE_RUN = SITE_FAULTS | {"TRANSFER_FAILED", DRAINED}
 """Codes of ends that use up no attempt where no task has begun."""
+
+HOLDING = frozenset(P) - PLACEMENT_ENDS - {P.DELIVERING}
+"""States in which a placement takes capacity: its tasks are over before it delivers."""
 
 REPORTABLE = frozenset({P.ACCEPTED, P.REFUSED, P.RUNNING, P.DELIVERING, P.FAILED, P.CANCELLED, P.LOST})
 """What an agent may say of its placements; LOST where it had to stop what it ran because it did not hear the mesh."""

@@ -221,7 +221,7 @@ class Job(message.Message):
 
     @builtins.property
     def refused_by(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Sites that refused or lost it, not to be tried again; set by the service."""
+        """Sites that refused or lost it, each as often as it did: tried again later, after all others; set by the service."""
 
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:

@@ -62,7 +62,9 @@ class Placement(message.Message):
         STATE_EXPIRED: Placement._State.ValueType  # 12
         """The agent did not answer in time."""
         STATE_LOST: Placement._State.ValueType  # 13
-        """Its site was lost."""
+        """Its site was lost. What its tasks had come to by then is taken, DELIVERING or FAILED, if the site comes back with
+        it before the job has ended or was placed elsewhere.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a placement stands."""
@@ -94,7 +96,9 @@ class Placement(message.Message):
     STATE_EXPIRED: Placement.State.ValueType  # 12
     """The agent did not answer in time."""
     STATE_LOST: Placement.State.ValueType  # 13
-    """Its site was lost."""
+    """Its site was lost. What its tasks had come to by then is taken, DELIVERING or FAILED, if the site comes back with
+    it before the job has ended or was placed elsewhere.
+    """
 
     NAME_FIELD_NUMBER: builtins.int
     JOB_FIELD_NUMBER: builtins.int
@@ -121,6 +125,7 @@ class Placement(message.Message):
     OUTPUT_ROUTES_FIELD_NUMBER: builtins.int
     OUTPUT_TRANSFERS_FIELD_NUMBER: builtins.int
     OUTPUT_DATASETS_FIELD_NUMBER: builtins.int
+    REPLACED_BY_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`placements/{placement}`."""
     job: builtins.str
@@ -147,6 +152,8 @@ class Placement(message.Message):
     """Offer it runs under."""
     traceparent: builtins.str
     """W3C trace context of the commit; the agent's work continues it."""
+    replaced_by: builtins.str
+    """Placement that the job was given after this one was LOST; from then on results of this one are not taken any more."""
     @builtins.property
     def legs(self) -> containers.RepeatedCompositeFieldContainer[Leg]:
         """Where each task runs."""
@@ -223,10 +230,11 @@ class Placement(message.Message):
         output_routes: abc.Iterable[OutputRoute] | None = ...,
         output_transfers: abc.Iterable[builtins.str] | None = ...,
         output_datasets: abc.Iterable[builtins.str] | None = ...,
+        replaced_by: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "state_reason", b"state_reason", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "input_transfers", b"input_transfers", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "output_datasets", b"output_datasets", "output_routes", b"output_routes", "output_transfers", b"output_transfers", "party", b"party", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "attempt", b"attempt", "create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "fence", b"fence", "holds", b"holds", "input_transfers", b"input_transfers", "job", b"job", "legs", b"legs", "name", b"name", "offer", b"offer", "output_datasets", b"output_datasets", "output_routes", b"output_routes", "output_transfers", b"output_transfers", "party", b"party", "replaced_by", b"replaced_by", "reservation", b"reservation", "routes", b"routes", "site", b"site", "state", b"state", "state_reason", b"state_reason", "stop_requested", b"stop_requested", "tasks", b"tasks", "traceparent", b"traceparent", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -62,6 +62,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """
     REASON_POOL_UNKNOWN: _Reason.ValueType  # 17
     """NOT_FOUND: no pool of that name, so it is no candidate."""
+    REASON_PLACEMENT_REPLACED: _Reason.ValueType  # 18
+    """FAILED_PRECONDITION: the placement was lost, and its job has ended or gone on without it, as `replaced_by`."""
+    REASON_SITE_UNREACHABLE: _Reason.ValueType  # 19
+    """FAILED_PRECONDITION: `site`, which has the log, cannot be reached."""
     REASON_ACCOUNT_CLOSED: _Reason.ValueType  # 21
     """FAILED_PRECONDITION: the account `name` is closed."""
 
@@ -108,6 +112,10 @@ RetryInfo says when to come again.
 """
 REASON_POOL_UNKNOWN: Reason.ValueType  # 17
 """NOT_FOUND: no pool of that name, so it is no candidate."""
+REASON_PLACEMENT_REPLACED: Reason.ValueType  # 18
+"""FAILED_PRECONDITION: the placement was lost, and its job has ended or gone on without it, as `replaced_by`."""
+REASON_SITE_UNREACHABLE: Reason.ValueType  # 19
+"""FAILED_PRECONDITION: `site`, which has the log, cannot be reached."""
 REASON_ACCOUNT_CLOSED: Reason.ValueType  # 21
 """FAILED_PRECONDITION: the account `name` is closed."""
 

@@ -472,7 +472,7 @@ class WatchPlacementsResponse(message.Message):
     PLACEMENTS_FIELD_NUMBER: builtins.int
     SNAPSHOT_FIELD_NUMBER: builtins.int
     snapshot: builtins.bool
-    """Whether this batch holds everything that has not ended, so that what is missing is gone."""
+    """Whether this batch holds everything that is still wanted, so that what is missing is gone."""
     @builtins.property
     def placements(self) -> containers.RepeatedCompositeFieldContainer[placement_pb2.Placement]:
         """Placements as they stand now; ended ones appear once."""

@@ -209,7 +209,8 @@ class SchedulerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchPlacements(self, request, context):
-        """Streams the placements of the calling agent's site: first all that have not ended, then every change.
+        """Streams the placements of the calling agent's site: first all that have not ended, and those that were LOST and would
+        be taken back; then every change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -222,6 +223,8 @@ class SchedulerServiceServicer(object):
         Errors, per item:
         * `NOT_FOUND` (`PLACEMENT_UNKNOWN`), `PERMISSION_DENIED` (`NOT_OWNER`).
         * `FAILED_PRECONDITION` (`TRANSITION_NOT_ALLOWED`): the placement has gone on or ended; `state` is its state.
+        (`PLACEMENT_REPLACED`): it was lost, and its job has ended or gone on without it. Before that, DELIVERING and
+        FAILED are taken of a placement that was lost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,7 +235,8 @@ class SchedulerServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` (`JOB_UNKNOWN`, or the agent's `LOG_UNKNOWN`).
-        * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started.
+        * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started; (`SITE_UNREACHABLE`): the site that has the log
+        cannot be reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

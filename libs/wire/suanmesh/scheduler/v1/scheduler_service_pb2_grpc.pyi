@@ -87,7 +87,9 @@ class SchedulerServiceStub:
     of its own party, and of others' only its own placements.
     """
     WatchPlacements: aio.UnaryStreamMultiCallable[scheduler_service_pb2.WatchPlacementsRequest, scheduler_service_pb2.WatchPlacementsResponse]
-    """Streams the placements of the calling agent's site: first all that have not ended, then every change."""
+    """Streams the placements of the calling agent's site: first all that have not ended, and those that were LOST and would
+    be taken back; then every change.
+    """
     ReportTasks: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.ReportTasksRequest, scheduler_service_pb2.ReportTasksResponse]
     """Takes what the calling agent reports of its placements: acceptance, refusal, start, ends. Each item is answered by
     itself; reporting a state that has been reached changes nothing.
@@ -95,13 +97,16 @@ class SchedulerServiceStub:
     Errors, per item:
       * `NOT_FOUND` (`PLACEMENT_UNKNOWN`), `PERMISSION_DENIED` (`NOT_OWNER`).
       * `FAILED_PRECONDITION` (`TRANSITION_NOT_ALLOWED`): the placement has gone on or ended; `state` is its state.
+        (`PLACEMENT_REPLACED`): it was lost, and its job has ended or gone on without it. Before that, DELIVERING and
+        FAILED are taken of a placement that was lost.
     """
     ReadJobLogs: aio.UnaryStreamMultiCallable[scheduler_service_pb2.ReadJobLogsRequest, scheduler_service_pb2.ReadJobLogsResponse]
     """Streams what a job's tasks wrote, from the agent as long as it keeps it; with `follow`, until the tasks have ended.
 
     Errors:
       * `NOT_FOUND` (`JOB_UNKNOWN`, or the agent's `LOG_UNKNOWN`).
-      * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started.
+      * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started; (`SITE_UNREACHABLE`): the site that has the log
+        cannot be reached.
     """
 
 class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
@@ -234,7 +239,9 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
         request: scheduler_service_pb2.WatchPlacementsRequest,
         context: aio.ServicerContext[scheduler_service_pb2.WatchPlacementsRequest, abc.AsyncIterator[scheduler_service_pb2.WatchPlacementsResponse]],
     ) -> abc.AsyncIterator[scheduler_service_pb2.WatchPlacementsResponse]:
-        """Streams the placements of the calling agent's site: first all that have not ended, then every change."""
+        """Streams the placements of the calling agent's site: first all that have not ended, and those that were LOST and would
+        be taken back; then every change.
+        """
 
     @abc_1.abstractmethod
     def ReportTasks(
@@ -248,6 +255,8 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
         Errors, per item:
           * `NOT_FOUND` (`PLACEMENT_UNKNOWN`), `PERMISSION_DENIED` (`NOT_OWNER`).
           * `FAILED_PRECONDITION` (`TRANSITION_NOT_ALLOWED`): the placement has gone on or ended; `state` is its state.
+            (`PLACEMENT_REPLACED`): it was lost, and its job has ended or gone on without it. Before that, DELIVERING and
+            FAILED are taken of a placement that was lost.
         """
 
     @abc_1.abstractmethod
@@ -260,7 +269,8 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `NOT_FOUND` (`JOB_UNKNOWN`, or the agent's `LOG_UNKNOWN`).
-          * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started.
+          * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started; (`SITE_UNREACHABLE`): the site that has the log
+            cannot be reached.
         """
 
 def add_SchedulerServiceServicer_to_server(servicer: SchedulerServiceServicer, server: aio.Server) -> None: ...
