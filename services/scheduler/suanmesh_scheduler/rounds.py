@@ -148,7 +148,7 @@ class Rounds:
         those that get a place have a span of it."""
         begun = self._clock.now()
         with span(names.DECIDE_JOB, parent=waiting[0].traceparent, job=waiting[0].name) as first:
-            snapshot = await self._snapshots.read([held.message for held in waiting])
+            snapshot = await self._snapshots.read([held.message for held in waiting], anew=False)
             turns = [turn for turn in snapshot.turns if isinstance(turn, Turn)]
             decided = iter(decide_round(turns, self._classes))
             first.set_attribute("suanmesh.candidates", snapshot.pools)

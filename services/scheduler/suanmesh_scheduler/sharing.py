@@ -10,6 +10,7 @@ from suanmesh_kernel.refusals import Refusal
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
+S = TypeVar("S")
 
 LOOK_UPS_MAX = 8
 """Look-ups in other areas under way at once for one batch."""
@@ -59,6 +60,16 @@ async def each(look_up: Callable[[K], Awaitable[R]], keys: Iterable[K]) -> dict[
         for _ in range(min(LOOK_UPS_MAX, len(wanted))):
             tasks.create_task(work())
     return answers
+
+
+async def both(one: Awaitable[R], other: Awaitable[S]) -> tuple[R, S]:
+    """Two reads side by side. Raises what the first of them raises, as it is, when both are over."""
+    answers = await asyncio.gather(one, other, return_exceptions=True)
+    if isinstance(answers[0], BaseException):
+        raise answers[0]
+    if isinstance(answers[1], BaseException):
+        raise answers[1]
+    return answers[0], answers[1]
 
 
 def found(read: R | Refusal) -> R:

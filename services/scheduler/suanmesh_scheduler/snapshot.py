@@ -6,12 +6,10 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from suanmesh.accounting.v1 import account_pb2, price_book_pb2, usage_pb2
-from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
+from suanmesh.accounting.v1 import account_pb2
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2
 from suanmesh.transport.v1 import dataset_pb2
-from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import NotFound, Refusal
 from suanmesh_scheduler import wire
@@ -21,12 +19,9 @@ from suanmesh_scheduler.domain.values import JobSpec, Need, Offer, Pool, Quote, 
 from suanmesh_scheduler.fleet import Fleet
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
-from suanmesh_scheduler.sharing import each, found
+from suanmesh_scheduler.quotes import QuoteReader, Quotes, most_readings
+from suanmesh_scheduler.sharing import both, each, found
 from suanmesh_scheduler.ways import Ways, find_ways
-
-MEBIBYTE = 1 << 20
-Readings = tuple[tuple[money_pb2.Meter.ValueType, int], ...]
-"""The most a job can use, by meter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +54,7 @@ class _World:
     pools: tuple[Pool, ...]
     now: datetime
     ways: Ways
-    quotes: Mapping[tuple[str, Readings], price_book_pb2.Quote]
+    quotes: Quotes
     situations: dict[Hashable, Situation] = field(default_factory=dict)
     """By all that tells them apart: equal jobs of one account share theirs."""
 
@@ -72,15 +67,21 @@ class SnapshotReader:
         self._peers = peers
         self._clock = clock
         self._fleet = Fleet(mirrors, circuits, peers, clock)
+        self._quotes = QuoteReader(peers, clock)
 
-    async def read(self, jobs: Sequence[job_pb2.Job]) -> Snapshot:
-        """Everything that the jobs are decided from. Raises what the other areas refuse for all of them."""
-        own = await self._own(jobs)
+    async def read(self, jobs: Sequence[job_pb2.Job], *, anew: bool = True) -> Snapshot:
+        """Everything that the jobs are decided from; quotes may be those of a moment ago, unless asked for `anew`.
+
+        Raises what the other areas refuse for all of them.
+        """
+        own, pools = await both(self._own(jobs), self._fleet.pools())
         specs = [_spec(job, own, self._clock.now()) for job in jobs]
         known = [spec for spec in specs if isinstance(spec, JobSpec)]
-        pools = await self._fleet.pools()
-        ways = await find_ways(self._peers, known, (pool.site for pool in pools))
-        world = _World(pools, self._clock.now(), ways, await self._quotes(known, pools))
+        ways, quotes = await both(
+            find_ways(self._peers, known, (pool.site for pool in pools)),
+            self._quotes.read(known, _offers(pools), anew=anew),
+        )
+        world = _World(pools, self._clock.now(), ways, quotes)
         turns = tuple(
             Turn(spec, _situation(spec, job, own, world)) if isinstance(spec, JobSpec) else spec
             for job, spec in zip(jobs, specs, strict=True)
@@ -101,34 +102,6 @@ class SnapshotReader:
 
     async def _spent(self, job: tuple[str, str]) -> int:
         return await self._peers.spent(*job)
-
-    async def _quotes(
-        self, specs: Iterable[JobSpec], pools: Iterable[Pool]
-    ) -> dict[tuple[str, Readings], price_book_pb2.Quote]:
-        """What the most that a job can use costs by each price book; equal jobs are quoted once."""
-        books = sorted({offer.price_book for offer in _offers(pools)})
-        wanted = [(book, readings) for readings in sorted({most_readings(spec) for spec in specs}) for book in books]
-        if not wanted:
-            return {}
-        asks = [accounting.QuoteAsk(price_book=book, readings=_meters(readings)) for book, readings in wanted]
-        results = await self._peers.quote(asks)
-        return {key: r.quote for key, r in zip(wanted, results, strict=True) if r.HasField("quote")}
-
-
-def most_readings(spec: JobSpec) -> Readings:
-    """The most a job can use: everything it asks for, for as long as it may run, by every task.
-
-    Money is held for this. What a site lets a task use beyond it is not charged.
-    """
-    seconds = spec.max_duration_s * spec.count
-    memory_mib = -(-spec.ask.memory_bytes // MEBIBYTE)
-    cards = sum(device.count for device in spec.ask.devices)
-    amounts = (
-        (money_pb2.METER_CPU_US, spec.ask.cpu_milli * 1000 * seconds),
-        (money_pb2.METER_MEMORY_MIB_S, memory_mib * seconds),
-        (money_pb2.METER_DEVICE_MILLI_S, cards * 1000 * seconds),
-    )
-    return tuple((meter, quantity) for meter, quantity in amounts if quantity)
 
 
 def _spec(job: job_pb2.Job, own: _Own, now: datetime) -> JobSpec | Refusal:
@@ -173,7 +146,3 @@ def _need(name: str, dataset: dataset_pb2.Dataset | Refusal) -> Need:
         return Need(name, 0, frozenset())
     complete = [r.site for r in dataset.replicas if r.state == dataset_pb2.Replica.STATE_COMPLETE]
     return Need(dataset.name, dataset.bytes, frozenset(complete), frozenset(dataset.residency))
-
-
-def _meters(readings: Readings) -> list[usage_pb2.MeterReading]:
-    return [usage_pb2.MeterReading(meter=meter, quantity=quantity) for meter, quantity in readings]
