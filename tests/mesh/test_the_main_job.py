@@ -30,7 +30,7 @@ Tree = Mapping[str, "Tree"]
 EXPECTED: Tree = {
     "SubmitJobs": {
         "decide job": {"ReadPoolStates": {}, "FindPaths": {}, "QuoteBatch": {}},
-        "hold placement": {"etcd.lease_grant": {}, "ReservePaths": {"etcd.txn": {}}, "PlaceHolds": {"etcd.txn": {}}},
+        "hold placement": {"ReservePaths": {"etcd.txn": {}}, "PlaceHolds": {"etcd.txn": {}}},
         "commit placement": {
             "etcd.txn": {},
             "take placement": {"ReportTasks": {}},

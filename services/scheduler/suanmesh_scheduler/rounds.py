@@ -22,9 +22,10 @@ from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.placements import changes_of
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_scheduler.sharing import both
 from suanmesh_scheduler.snapshot import Snapshot, SnapshotReader
 from suanmesh_scheduler.unplaced import Unplaced, keep_unplaced
-from suanmesh_store import Conflict, Store, attachment_of
+from suanmesh_store import Conflict, RoundLease, Store, attachment_of
 from suanmesh_store.layout import PLACEMENTS, holds_of
 from suanmesh_telemetry import Span, ended_span, names, span, traceparent_of
 
@@ -85,6 +86,8 @@ class Rounds:
         self._clock = clock
         self._rng = rng
         self._lease_s = settings.round_lease_s
+        self._lease: RoundLease | None = None
+        self._lease_until_s = 0.0
         self._fence = store.leadership.fence if store.leadership else 0
         self._classes = Classes()
         self._placed: int | None = None
@@ -190,21 +193,38 @@ class Rounds:
         """Hold for all on one lease, then make those placements real whose holds all stand. By job what refused it."""
         if not decided.chosen:
             return {}
-        async with AsyncExitStack() as round_lease:
+        async with AsyncExitStack() as leftover:
             with _spans(names.HOLD_PLACEMENT, [chosen.job for chosen in decided.chosen]) as traced:
-                lease = await round_lease.enter_async_context(await self._store.open_lease(self._lease_s))
-                holds = await self._holding.hold(
-                    decided.chosen, attachment_of(lease), decided.links, _traceparents(traced)
+                lease = self._lease = await self._lease_for_a_round()
+                leftover.push_async_callback(self._give_back, lease)
+                attachment, parents = attachment_of(lease), _traceparents(traced)
+                holds, _ = await both(
+                    self._holding.hold(decided.chosen, attachment, decided.links, parents),
+                    self._jobs.keep_decisions([chosen.decision for chosen in decided.chosen]),
                 )
             answers = [(chosen, holds[chosen.placement]) for chosen in decided.chosen]
             held = [(chosen, answer) for chosen, answer in answers if isinstance(answer, Holds)]
             refused = {chosen.job.name: answer for chosen, answer in answers if isinstance(answer, Refusal)}
-            return refused | await self._commit_held(held)
+            refused |= await self._commit_held(held)
+            if not refused:
+                leftover.pop_all()  # every hold is confirmed: nothing goes with the lease any more
+            return refused
+
+    async def _lease_for_a_round(self) -> RoundLease:
+        """That of the last round, while it has half its time left and nothing is attached to it; else a new one."""
+        now_s = self._clock.monotonic()
+        if self._lease is None or not self._lease.alive or now_s >= self._lease_until_s:
+            self._lease_until_s = now_s + self._lease_s / 2
+            return await self._store.open_lease(self._lease_s)
+        return self._lease
+
+    async def _give_back(self, lease: RoundLease) -> None:
+        self._lease = None
+        await lease.revoke()
 
     async def _commit_held(self, held: Sequence[tuple[Chosen, Holds]]) -> dict[str, Refusal]:
         if not held:
             return {}
-        await self._jobs.keep_decisions([chosen.decision for chosen, _ in held])
         held, overtaken = self._still_waiting(held)
         with _spans(names.COMMIT_PLACEMENT, [chosen.job for chosen, _ in held]) as traced:
             now, parents = self._clock.now(), _traceparents(traced)

@@ -282,6 +282,17 @@ async def test_a_refused_hold_leaves_nothing_behind(scheduler: Any) -> None:
     assert await scheduler.peers.standing("links/data-near") == placement.routes[0].rate_bps
 
 
+async def test_what_a_round_leaves_over_goes_and_what_rounds_before_it_hold_stays(scheduler: Any) -> None:
+    """Rounds share a lease: it would take with it what runs, or keep a link from others for as long as it lasts."""
+    await scheduler.submit("first", inputs=["in"], allow_sites=["sites/near"])
+    first = await scheduler.placed("jobs/first")
+    scheduler.peers.refusals["hold_money"] = [FailedPrecondition("HOLD_LAPSED", "too late")]
+    await scheduler.submit("second", inputs=["in"], allow_sites=["sites/near"])
+    second = await scheduler.placed("jobs/second")
+    held_bps = first.routes[0].rate_bps + second.routes[0].rate_bps
+    assert await scheduler.peers.standing("links/data-near") == held_bps
+
+
 async def test_a_job_too_large_for_its_document_is_refused_with_the_field(scheduler: Any, job_of: JobOf) -> None:
     """It would be accepted, and stick half-way when its history outgrows what can be stored."""
     job = job_of()
