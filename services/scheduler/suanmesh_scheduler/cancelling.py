@@ -27,14 +27,16 @@ class Cancelling:
         self._clock = clock
         self._rates = Rates(clock, Rate(settings.cancels_per_s, settings.cancels_burst), "cancelled jobs")
 
-    async def cancel(self, job: Job, call: Call) -> job_pb2.Job:
+    async def cancel(self, job: Job, call: Call, *, again: bool) -> job_pb2.Job:
         """The job as it is after that; the reconciler brings the end of a placed one about.
 
         Where a round commits a placement of it in this moment, whoever has written the job first has decided: it ends
         here, and the reconciler ends the placement; or this is refused and asked again of a job that has a place.
-        Raises ResourceExhausted (`RATE_EXCEEDED`), Conflict where the job has changed meanwhile.
+        Raises ResourceExhausted (`RATE_EXCEEDED`), Conflict where the job has changed meanwhile; one that is tried
+        `again` for that was counted before.
         """
-        self._rates.take(call.party or call.principal, call.principal, job.name, 1)
+        if not again:
+            self._rates.take(call.party or call.principal, call.principal, job.name, 1)
         changed = job.draft()
         if job.message.placement or self._attempts.untold(job.message):
             changed.cancel_requested = True

@@ -57,12 +57,12 @@ class SchedulerService(SchedulerReads):
         return await self._submitting.submit(request.items, call)
 
     async def CancelJob(self, request: pb.CancelJobRequest, call: Call) -> job_pb2.Job:
-        for _ in range(TURNS_MAX - 1):
+        for turn in range(TURNS_MAX - 1):
             try:
-                return await self._cancelled(request, call)
+                return await self._cancelled(request, call, again=turn > 0)
             except Conflict:
                 continue
-        return await self._cancelled(request, call)
+        return await self._cancelled(request, call, again=True)
 
     async def ExplainCandidate(
         self, request: pb.ExplainCandidateRequest, call: Call
@@ -76,7 +76,7 @@ class SchedulerService(SchedulerReads):
         taken = await self._reporting.take(request.reports, call.site)
         return pb.ReportTasksResponse(results=list(map(_report_result, taken)))
 
-    async def _cancelled(self, request: pb.CancelJobRequest, call: Call) -> job_pb2.Job:
+    async def _cancelled(self, request: pb.CancelJobRequest, call: Call, *, again: bool) -> job_pb2.Job:
         """Ask once for the end; the reconciler brings it about."""
         job = await self._job(request.name, call)
         state = wire.job_state(job.message)
@@ -89,7 +89,7 @@ class SchedulerService(SchedulerReads):
             raise Aborted("ETAG_STALE", message, name=job.name, etag=job.etag)
         if job.message.cancel_requested:
             return shown(job)
-        return await self._cancelling.cancel(job, call)
+        return await self._cancelling.cancel(job, call, again=again)
 
 
 def _report_result(taken: Taken) -> pb.TaskReportResult:

@@ -13,6 +13,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_chassis.identity import user_id
 from suanmesh_chassis.testing import NODE
 from suanmesh_kernel.refusals import ResourceExhausted
+from suanmesh_scheduler.jobs import Jobs
 
 JobOf = Callable[..., job_pb2.Job]
 Job = job_pb2.Job
@@ -69,6 +70,24 @@ async def test_who_cancels_too_much_is_told_too(running: Any, job_of: JobOf) -> 
         assert (await world.cancel("jobs/a")).state == Job.STATE_CANCELLED
         world.clock.advance(1.0)
         assert (await world.cancel("jobs/c")).state == Job.STATE_CANCELLED
+
+
+async def test_a_cancel_that_is_overtaken_counts_once(running: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who cancels while the mesh says why a job waits would be refused what they may."""
+    put_one, overtaken = Jobs.put_one, list[str]()
+
+    async def slower(self: Jobs, job: Any, changed: Any, author: Any = None) -> Any:
+        if not overtaken:
+            overtaken.append(job.name)
+            await world.change_job(job.name, lambda told: told.state_reason.facts.update({"told": "again"}))
+        return await put_one(self, job, changed, author)
+
+    monkeypatch.setattr(Jobs, "put_one", slower)
+    async with running(cancels_per_s=1.0, cancels_burst=1, resync_s=3600.0) as world:
+        await world.submit("a", cpu_milli=NOWHERE)
+        await world.until_job(Job.STATE_PENDING, "jobs/a", reason="NEVER_FITS")
+        cancelled = await world.user.scheduler.CancelJob(pb.CancelJobRequest(name="jobs/a"), timeout=SOON_S)
+        assert (cancelled.state, overtaken) == (Job.STATE_CANCELLED, ["jobs/a"])
 
 
 async def test_a_job_cancelled_while_it_waits_leaves_nothing_in_etcd(running: Any) -> None:
