@@ -49,6 +49,8 @@ KNOCK_AGAIN = (
     ("grpc.max_reconnect_backoff_ms", int(POLL_S * 1000)),
 )
 """gRPC itself waits a second and more after it has found nobody there, and a start is nothing but that."""
+OLDER_POLLER = "-event_engine_client,-event_engine_listener"
+"""For GRPC_EXPERIMENTS: a call takes a sixth less of both its processes, and a node that does nothing a third less."""
 LOCK = "node.lock"
 """In a node's folder: held by the process whose node it is."""
 
@@ -286,6 +288,7 @@ class Node:
             "SUANMESH_TLS_DIR": str(identity),
             "SUANMESH_DATA_DIR": str(data),
             "SUANMESH_OTLP_ENDPOINT": self.gateway,
+            "GRPC_EXPERIMENTS": OLDER_POLLER,
         }
 
     def _service(self, area: str) -> Process:
