@@ -1,7 +1,7 @@
 """Taking usage in: the signature, what others know of the work, then one transaction that stores and rates.
 
-A site has a bounded part of it under way at a time, however many calls it sends. Signatures are checked and refusals
-put into words by a thread of their own, so that whoever asks meanwhile waits for neither.
+A site has a bounded part of it under way at a time, however many calls it sends. What takes its time, the records of a
+large batch and the refusals of them, is read and written by a thread of its own: whoever asks meanwhile does not wait.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 SITE_UNDER_WAY_MAX = 2
 """Batches that a site has under way: one is checked while one is stored."""
+AT_ONCE_MAX = 8
+"""Records that are checked at once: one signature takes as long as handing it to a thread and being told."""
 LOOK_AGAIN_MAX = 500
 """Records of the quarantine looked at in one pass."""
 EXPIRE_MAX = 500
@@ -87,22 +89,25 @@ class Metering:
             if full := sum(isinstance(each, ResourceExhausted) for each in outcomes):
                 QUARANTINE_REFUSED.inc(full)
                 log.warning("usage quarantine full", site=site, dropped=full)
-            return await self._in_thread(lambda: answer_of(outcomes))
+            return await self._aside(len(outcomes), lambda: answer_of(outcomes))
 
     async def _record(self, request: pb.RecordUsageRequest, traces: Sequence[str], site: str) -> list[Outcome]:
         signed = request.batch.key_id
         key = (await self._mesh.signing_keys(site, (signed,))).get(signed)
         now = self._clock.now()
-        claims = await self._in_thread(lambda: claims_of(request, site, key, now))
+        claims = await self._aside(len(request.records), lambda: claims_of(request, site, key, now))
         good = tuple(claim for claim in claims.records if not isinstance(claim, Refusal))
         subjects = [(traces[each.leaf_index], each.placement) for each in good]
         applied = iter(await self._apply({site: good}, claims.batch, subjects))
         self.finals.add({each.placement for each in good if each.final})
         return [claim if isinstance(claim, Refusal) else next(applied) for claim in claims.records]
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _aside(self, records: int, work: Callable[[], T]) -> T:
+        """Do `work` on so many records where nobody waits for it, unless that would take longer than the work."""
         if self._closed:
             raise Unavailable("NOT_READY", "usage is taken in by another instance", domain="mesh.suanmesh")
+        if records <= AT_ONCE_MAX:
+            return work()
         return await asyncio.get_running_loop().run_in_executor(self._checking, work)
 
     def close(self) -> None:
