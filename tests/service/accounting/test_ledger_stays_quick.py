@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, insert
 from suanmesh_accounting.domain.commands import Measured, MoveHold, RecordUsage, SignedBatch
 from suanmesh_accounting.domain.ledger import HoldState
 from suanmesh_accounting.domain.quarantine import Room
-from suanmesh_accounting.domain.queries import HoldStates, StandingHolds
+from suanmesh_accounting.domain.queries import Bill, Cut, HoldStates, StandingHolds
 from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.carrying import carry_out
@@ -31,6 +31,10 @@ def states(c: Connection) -> object:
     return answered(c, HoldStates(frozenset({"placements/1"})))
 
 
+def bill(c: Connection) -> object:
+    return answered(c, Bill(Cut(100, "", ""), "accounts/a", "", "jobs/mine", 0, 2**62))
+
+
 def move(c: Connection) -> object:
     return carry_out(c, [MoveHold("holds/1-0", HoldState.COMMITTED)], {})
 
@@ -40,7 +44,7 @@ def record(c: Connection) -> object:
     return carry_out(c, [RecordUsage("sites/a", (measured,), SignedBatch(b"", b""), {}, frozenset(), ROOM, 1)], {})
 
 
-@pytest.mark.parametrize("look_up", [standing, states, move, record])
+@pytest.mark.parametrize("look_up", [standing, states, bill, move, record])
 async def test_what_is_over_costs_nothing(tmp_path: Path, look_up: Callable[[Connection], object]) -> None:
     """After a year of jobs each new one would wait for all that ever ran to be read."""
     url = f"sqlite:///{tmp_path}/ledger"
@@ -53,9 +57,11 @@ async def test_what_is_over_costs_nothing(tmp_path: Path, look_up: Callable[[Con
         )
         c.execute(insert(t.holds), [_hold(number, HoldState.HELD) for number in range(3)])
         c.execute(insert(t.usage), [_usage(number) for number in range(3)])
+        c.execute(insert(t.charges), [_charge("jobs/mine")] * 3)
         young = _work(c, look_up)
         c.execute(insert(t.holds), [_hold(number, HoldState.RELEASED) for number in range(3, 3000)])
         c.execute(insert(t.usage), [_usage(number) for number in range(3, 3000)])
+        c.execute(insert(t.charges), [_charge("jobs/j")] * 3000)
         assert _work(c, look_up) <= 2 * young
     engine.dispose()
 
@@ -78,6 +84,13 @@ def _hold(number: int, state: HoldState) -> dict[str, object]:
         "name": f"holds/{number}-0", "account": "accounts/a", "placement": f"placements/{number}", "position": 0,
         "job": "jobs/j", "site": "sites/a", "amount_micros": 10, "charged_micros": 3, "state": state,
         "committed": state is HoldState.RELEASED, "ask": b"", "price_version": 1, "trace_id": "", "create_us": number,
+    }  # fmt: skip
+
+
+def _charge(job: str) -> dict[str, object]:
+    return {
+        "account": "accounts/a", "job": job, "site": "sites/a", "meter": 1, "amount_micros": 1, "waived_micros": 0,
+        "create_us": 1, "document": b"",
     }  # fmt: skip
 
 

@@ -138,6 +138,7 @@ charges = Table(
     Column("create_us", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),
     Index("charges_by_time", "account", "create_us"),
+    Index("charges_by_job", "account", "job", "create_us"),
 )
 
 requests = Table(
