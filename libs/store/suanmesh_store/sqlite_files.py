@@ -24,15 +24,18 @@ def make_private(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
 
 
-def open_hard(path: Path, what: str) -> sqlite3.Connection:
-    """The store `what` in `path`, opened or made, without a transaction begun by itself; any thread may use it.
+def open_hard(path: Path, what: str, *, connections: int) -> list[sqlite3.Connection]:
+    """Connections to the store `what` in `path`, opened or made, and read through once for damage.
 
-    Raises StoreCorrupt where it is damaged, sqlite3.Error where it cannot be opened.
+    None begins a transaction by itself, and any thread may use them. Raises StoreCorrupt where the store is damaged,
+    sqlite3.Error where it cannot be opened.
     """
     require_sound(path, what)
     path.parent.mkdir(parents=True, exist_ok=True)
     make_private(path)
-    return _opened(sqlite3.connect(path, isolation_level=None, check_same_thread=False), HARD)
+    return [
+        _opened(sqlite3.connect(path, isolation_level=None, check_same_thread=False), HARD) for _ in range(connections)
+    ]
 
 
 def open_soft(path: Path, tables: str) -> sqlite3.Connection:

@@ -85,7 +85,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Open or create the file. Raises StoreCorrupt where it is damaged."""
-        self._writer, self._reader = (open_hard(path, "the agent's journal") for _ in range(2))
+        self._writer, self._reader = open_hard(path, "the agent's journal", connections=2)
         self._writer.executescript(_TABLES + _STAGES)
         _take_over_signed_usage(self._writer)
         self._lock = threading.RLock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from suanmesh_gateway.trace_store import TraceStore
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_store.records import open_records
 from suanmesh_store.soundness import StoreCorrupt, damage_among, damage_of, set_aside
+from suanmesh_store.sqlite_files import open_hard
 
 PAGE = 4096
 
@@ -81,6 +83,25 @@ def test_what_must_not_be_lost_refuses_to_open(
     assert str(path) in said
     assert "bring back a copy" in said
     assert "\n" not in said
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not count what a process reads")
+def test_a_store_is_read_through_once_however_many_connections_it_gets(tmp_path: Path) -> None:
+    """An agent whose journal has grown would be away twice as long at each of its starts."""
+    path = tmp_path / "store"
+    a_store(path)
+    before = bytes_read()
+    connections = open_hard(path, "a store", connections=4)
+    read = bytes_read() - before
+    for connection in connections:
+        connection.close()
+
+    assert path.stat().st_size <= read < 2 * path.stat().st_size
+
+
+def bytes_read() -> int:
+    """By this process, from wherever."""
+    return int(Path("/proc/self/io").read_text().split()[1])
 
 
 @pytest.mark.parametrize("spoil", DAMAGES)
