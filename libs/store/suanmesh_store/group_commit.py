@@ -17,9 +17,9 @@ from typing import Any
 
 import structlog
 
-from suanmesh_kernel.refusals import Aborted, DataLoss, Refusal, Unavailable
+from suanmesh_kernel.refusals import Aborted, DataLoss, Unavailable
 from suanmesh_store.fair_queue import URGENT, FairQueue
-from suanmesh_store.transactions import DATABASE_ERRORS, refusal_of
+from suanmesh_store.transactions import DATABASE_ERRORS, Faults, refusal_of
 
 log = structlog.get_logger()
 
@@ -81,8 +81,7 @@ class GroupCommit:
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
-        self.fault: Refusal | None = None
-        """What kept the last transaction from being made, until another one has written; None for nothing."""
+        self.faults = Faults()
 
     async def submit(self, commands: Sequence[Any], queue: str = URGENT, weight: int | None = None) -> list[Any]:
         """Carry out commands, all in one transaction. Raises refusals in place of the database's errors.
@@ -176,10 +175,9 @@ class GroupCommit:
                 if isinstance(refusal, Aborted):
                     tries += 1
                     continue
-                self.note(refusal)
+                self.faults.note(refusal)
                 raise refusal or fault from fault
-            if wrote or (self.fault is not None and self.fault.reason != "DISK_FULL"):
-                self.fault = None
+            self.faults.passed(wrote=wrote)
             return live, results
         raise Aborted("CONFLICT", f"others keep changing {self._what}; try again", domain="mesh.suanmesh")
 
@@ -189,10 +187,6 @@ class GroupCommit:
             for submission in live:
                 submission.stage = Stage.RUNNING
             return live
-
-    def note(self, refusal: Refusal | None) -> None:
-        """Take note of what kept a transaction from being made."""
-        self.fault = refusal if isinstance(refusal, Unavailable | DataLoss) else None
 
     def _enter_commit(self, live: list[Submission]) -> None:
         """From here on nobody can withdraw. Raises CallerGone where somebody has."""

@@ -80,6 +80,23 @@ def fault_of(failure: Exception, what: str) -> Unavailable | None:
     return refusal if isinstance(refusal, Unavailable) else None
 
 
+class Faults:
+    """What keeps a database from working, from when it is noted until something shows that it has passed."""
+
+    def __init__(self) -> None:
+        self.now: Refusal | None = None
+        """None for nothing."""
+
+    def note(self, refusal: Refusal | None) -> None:
+        """Take note of how work was refused; what is not the database's fault shows that it works."""
+        self.now = refusal if isinstance(refusal, Unavailable | DataLoss) else None
+
+    def passed(self, *, wrote: bool) -> None:
+        """Work was done: a disk is full until some was written, however much is read from it meanwhile."""
+        if wrote or (self.now is not None and self.now.reason != "DISK_FULL"):
+            self.now = None
+
+
 class Worker:
     """Runs the transactions of one database in their order; whoever comes after its end is told to try again."""
 
@@ -88,13 +105,13 @@ class Worker:
         self._what = what
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=what)
         self._closed = False
-        self.wrote = False
-        """Set by work that has written: a disk is full until then, however much is read from it meanwhile."""
-        self.fault: Refusal | None = None
-        """What kept a transaction from being made, until another one has shown that it has passed; None for nothing."""
+        self.faults = Faults()
 
     async def run(self, work: Callable[[], R]) -> R:
-        """Do `work` when its turn has come. Raises what it raises, and refusals in place of the database's errors."""
+        """Do `work` when its turn has come; what has written tells `faults` so.
+
+        Raises what it raises, and refusals in place of the database's errors.
+        """
         if self._closed:
             raise Unavailable("NOT_READY", f"{self._what} is closed, this instance leads no more", domain=_DOMAIN)
         try:
@@ -103,12 +120,9 @@ class Worker:
             refusal = refusal_of(fault, self._what)
             if refusal is None:
                 raise
-            self.fault = refusal if isinstance(refusal, Unavailable | DataLoss) else None
-            self.wrote = False
+            self.faults.note(refusal)
             raise refusal from fault
-        if self.wrote or (self.fault is not None and self.fault.reason != "DISK_FULL"):
-            self.fault = None
-        self.wrote = False
+        self.faults.passed(wrote=False)
         return done
 
     async def close(self) -> None:

@@ -81,7 +81,7 @@ class TraceStore:
     @property
     def fault(self) -> Refusal | None:
         """What kept the last call from being carried out; None where nothing did."""
-        return self._thread.fault
+        return self._thread.faults.now
 
     async def close(self) -> None:
         """Finish what was begun."""
@@ -101,7 +101,8 @@ class TraceStore:
                 raise
             self._begin_anew(fault)
             return work()
-        self._thread.wrote = self._connection.total_changes != before
+        if self._connection.total_changes != before:
+            self._thread.faults.passed(wrote=True)
         return done
 
     def _begin_anew(self, fault: sqlite3.DatabaseError) -> None:

@@ -41,7 +41,7 @@ class SqlRecords:
         self._clock = clock
         self._rng = rng
         self._group = GroupCommit(self._transact, WHAT)
-        self._readers = Readers(engines.reading, WHAT, self._group.note)
+        self._readers = Readers(engines.reading, WHAT, self._group.faults.note)
         self._followers: list[Callable[[Commit], None]] = []
         self._untold: deque[Commit] = deque()
         """What followers are to be told; filled by the thread that writes, emptied on the loop."""
@@ -140,7 +140,7 @@ class SqlRecords:
     @property
     def fault(self) -> Refusal | None:
         """What kept the last transaction from being made."""
-        return self._group.fault
+        return self._group.faults.now
 
     @property
     def components(self) -> Mapping[str, Callable[[], Refusal | None]]:

@@ -32,7 +32,7 @@ class SqlLedger:
         """Over tables that `open_ledger` has brought up."""
         self._engines = engines
         self._group = GroupCommit(self._transact, WHAT)
-        self._readers = Readers(engines.reading, WHAT, self._group.note)
+        self._readers = Readers(engines.reading, WHAT, self._group.faults.note)
         self._books: dict[tuple[str, int], Book] = {}
 
     async def apply(self, commands: Sequence[Command[R]]) -> list[R | Refusal]:
@@ -48,7 +48,7 @@ class SqlLedger:
     @property
     def fault(self) -> Refusal | None:
         """What kept the last transaction from being made; None where nothing did."""
-        return self._group.fault
+        return self._group.faults.now
 
     async def close(self) -> None:
         """Finish what is under way and close the database."""
