@@ -119,6 +119,9 @@ def _method(
     keyed = effect == "KEYED" and isinstance(part, Served)
     if keyed and ("request_id" not in fields or descriptor.client_streaming or descriptor.server_streaming):
         raise BadServicer(f"{name} is keyed, so it must be unary and its request must have a request_id")
+    answered = descriptor.output_type.fields_by_name
+    if semantics.resumes_by and ("resume_token" not in fields or semantics.resumes_by not in answered):
+        raise BadServicer(f"{name} cannot be resumed: it takes no resume_token, or answers no {semantics.resumes_by}")
     try:
         checker(descriptor.input_type)
     except UnboundedField as error:

@@ -83,10 +83,12 @@ async def log(mesh: Mesh, name: str, *, follow: bool, task: int) -> AsyncIterato
 async def _until_ended(mesh: Mesh, name: str, lang: str) -> Job:
     outage = Outage(lang)
     last: tuple[int, bytes] | None = None
+    request = WatchJobRequest(name=name)
     while True:
         try:
-            async for job in mesh.scheduler.WatchJob(WatchJobRequest(name=name)):
+            async for job in mesh.scheduler.WatchJob(request):
                 outage.over()
+                request.resume_token = job.etag
                 stands = (job.state, job.state_reason.SerializeToString(deterministic=True))
                 if stands != last:
                     last = stands

@@ -31,6 +31,7 @@ class Course:
         "_budget",
         "_closed_early",
         "_ended",
+        "_fruitless",
         "_hooked",
         "_method",
         "_route",
@@ -48,6 +49,7 @@ class Course:
         self._serving = served.by_us
         self._address = ""
         self._attempts = 0
+        self._fruitless = 0  # attempts since the last answer
         self._away: Refusal | None = None  # why it is being tried again: says more than that time ran out meanwhile
         self._closed_early = 0
         self._tried: set[str] = set()
@@ -74,10 +76,16 @@ class Course:
     def attempt(self) -> Connection:
         """Begin the next attempt: the connection to make it over, counted as in flight until `attempt_over`."""
         self._attempts += 1
+        self._fruitless += 1
         connection = self._route.connection(self._method, self._tried)
         self._address = connection.address
         connection.in_flight += 1
         return connection
+
+    def answered(self) -> None:
+        """A stream that can be resumed has come further: should it break now, that is another trouble."""
+        self._fruitless, self._away = 0, None
+        self._tried.clear()
 
     async def refused(self, refusal: Refusal) -> None:
         """Return when the call is to be tried again after `refusal`; raise what the caller is to see otherwise."""
@@ -96,7 +104,7 @@ class Course:
             self._route.forget(self._address)
             return self._away or refusal
         passed_on = self._serving and refusal.reason in retries.AT_THE_EDGE
-        if passed_on or not retries.may_repeat(self._method, refusal) or self._attempts >= retries.ATTEMPTS_MAX:
+        if passed_on or not retries.may_repeat(self._method, refusal) or self._fruitless >= retries.ATTEMPTS_MAX:
             return refusal
         self._away = refusal
         if self._address:
@@ -106,7 +114,7 @@ class Course:
         if self._route.learn(refusal):
             self._tried.discard(refusal.facts["leader"])
         else:
-            pause_s = retries.pause_before(self._attempts + 1, self._route.chance, refusal.retry_delay_s)
+            pause_s = retries.pause_before(self._fruitless + 1, self._route.chance, refusal.retry_delay_s)
         now = deadlines.now()
         if now + pause_s >= self.deadline or not (retries.is_free(refusal) or self._budget.take(now)):
             return refusal

@@ -23,11 +23,13 @@ class Method:
 
     led: bool
     """Whether only the leader serves it, as is assumed of what does not say."""
+    resumes_by: str = ""
+    """Field of the answers of a stream by which it is resumed; empty where it cannot be."""
 
     @property
     def repeatable(self) -> bool:
         """Whether the same call may be made again when its outcome is not known."""
-        return self.effect in ("READ", "IDEMPOTENT", "KEYED")
+        return self.effect in ("READ", "IDEMPOTENT", "KEYED") or bool(self.resumes_by)
 
 
 @lru_cache(maxsize=1024)
@@ -39,7 +41,8 @@ def declared(path: str) -> Method:
     area = parts[1] if len(parts) > 2 and parts[0] == "suanmesh" else ""
     semantics = _semantics(service_name, method_name)
     effect = semantics_pb2.Effect.Name(semantics.effect).removeprefix("EFFECT_").replace("UNSPECIFIED", "")
-    return Method(name, area, effect, led=semantics.served_by != semantics_pb2.SERVED_BY_ANY)
+    led = semantics.served_by != semantics_pb2.SERVED_BY_ANY
+    return Method(name, area, effect, led=led, resumes_by=semantics.resumes_by)
 
 
 def _semantics(service_name: str, method_name: str) -> semantics_pb2.Semantics:

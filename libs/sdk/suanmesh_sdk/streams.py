@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, Iterable
 from typing import Any
 
+from google.protobuf.message import Message
 from grpc import aio
 
 from suanmesh_kernel.refusals import Refusal
@@ -46,7 +47,8 @@ class UnaryStream(_Streaming):
     kind = "unary_stream"
 
     def __call__(self, request: Any, *, timeout: float | None = None, metadata: Metadata | None = None) -> StreamCall:
-        """The answers; nothing is sent before the first is read. A read may be reopened until its first answer."""
+        """The answers; nothing is sent before the first is read. A read may be reopened until its first answer, and
+        after it where the last answer says from where to go on: what has been read is not read again."""
         return StreamCall(self, request, timeout, metadata, may_reopen=True)
 
 
@@ -97,10 +99,22 @@ class StreamCall:
             except asyncio.CancelledError:
                 self.cancel()
                 raise
-        self._may_reopen = False
+        self._read_up_to(answer)
         if answer is aio.EOF:
             await self._ended()
         return answer
+
+    def _read_up_to(self, answer: Any) -> None:
+        """Where it breaks from here on, it is opened again behind this answer, or not at all."""
+        field = self._made_by.method.resumes_by
+        token = getattr(answer, field) if field and isinstance(answer, Message) else ""
+        self._may_reopen = bool(token)
+        if token and self._course is not None:
+            request = type(self._request)()
+            request.CopyFrom(self._request)
+            request.resume_token = token
+            self._request = request
+            self._course.answered()
 
     async def write(self, request: Any) -> None:
         """Send one more request. Raises Refusal."""

@@ -80,7 +80,8 @@ class SchedulerReads:
     async def WatchJob(self, request: pb.WatchJobRequest, call: Call) -> AsyncIterator[job_pb2.Job]:
         with self._live.following_one(request.name) as changed:
             job = await self._job(request.name, call)
-            yield shown(job)
+            if job.etag != request.resume_token:
+                yield shown(job)
             while wire.job_state(job.message) not in JOB_ENDS:
                 await changed.take()
                 standing = self._live.get(request.name) or await self._job(request.name, call)

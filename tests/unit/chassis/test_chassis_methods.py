@@ -76,6 +76,20 @@ def test_only_the_leader_remembers_answers() -> None:
         table([Served(PROBE_SERVICE, Probes(), keyed)])
 
 
+def test_a_method_that_cannot_be_resumed_as_it_says_does_not_start() -> None:
+    """Its callers would go on from nowhere, and see everything twice."""
+    resumed = semantics_pb2.Semantics(
+        roles=[semantics_pb2.ROLE_USER],
+        effect=semantics_pb2.EFFECT_STREAM,
+        ownership=semantics_pb2.OWNERSHIP_COMMON,
+        served_by=semantics_pb2.SERVED_BY_LEADER,
+        resumes_by="text",
+    )
+
+    with pytest.raises(BadServicer, match="resume_token"):
+        table([Served(PROBE_SERVICE, Probes(), resumed)])
+
+
 def test_an_instance_needs_handlers_of_its_own_methods_only() -> None:
     """A standby has nothing to change anything with, and must start all the same."""
 

@@ -145,7 +145,7 @@ class SchedulerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchJob(self, request, context):
-        """Streams one job now and after every change, until it has ended.
+        """Streams one job now and after every change, until it has ended; with `resume_token` what has changed since then.
 
         Errors:
         * `NOT_FOUND` (`JOB_UNKNOWN`).

@@ -47,7 +47,7 @@ class SchedulerServiceStub:
     ListJobs: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.ListJobsRequest, scheduler_service_pb2.ListJobsResponse]
     """Lists the jobs of the caller's party, newest first; the operator sees all."""
     WatchJob: aio.UnaryStreamMultiCallable[scheduler_service_pb2.WatchJobRequest, job_pb2.Job]
-    """Streams one job now and after every change, until it has ended.
+    """Streams one job now and after every change, until it has ended; with `resume_token` what has changed since then.
 
     Errors:
       * `NOT_FOUND` (`JOB_UNKNOWN`).
@@ -163,7 +163,7 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
         request: scheduler_service_pb2.WatchJobRequest,
         context: aio.ServicerContext[scheduler_service_pb2.WatchJobRequest, abc.AsyncIterator[job_pb2.Job]],
     ) -> abc.AsyncIterator[job_pb2.Job]:
-        """Streams one job now and after every change, until it has ended.
+        """Streams one job now and after every change, until it has ended; with `resume_token` what has changed since then.
 
         Errors:
           * `NOT_FOUND` (`JOB_UNKNOWN`).

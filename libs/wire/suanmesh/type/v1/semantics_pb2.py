@@ -26,7 +26,7 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n suanmesh/type/v1/semantics.proto\x12\x10suanmesh.type.v1\x1a google/protobuf/descriptor.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xfd\x01\n\tSemantics\x12\x32\n\x05roles\x18\x01 \x03(\x0e\x32\x16.suanmesh.type.v1.RoleB\x04\xd0\xda\x18\x10R\x05roles\x12\x30\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x18.suanmesh.type.v1.EffectR\x06\x65\x66\x66\x65\x63t\x12\x16\n\x06public\x18\x03 \x01(\x08R\x06public\x12\x39\n\townership\x18\x04 \x01(\x0e\x32\x1b.suanmesh.type.v1.OwnershipR\townership\x12\x37\n\tserved_by\x18\x05 \x01(\x0e\x32\x1a.suanmesh.type.v1.ServedByR\x08servedBy*\x80\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_ANYONE\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03\x12\x0e\n\nROLE_AGENT\x10\x04\x12\x10\n\x0cROLE_SERVICE\x10\x05\x12\r\n\tROLE_PEER\x10\x06*m\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_READ\x10\x01\x12\x15\n\x11\x45\x46\x46\x45\x43T_IDEMPOTENT\x10\x02\x12\x10\n\x0c\x45\x46\x46\x45\x43T_KEYED\x10\x03\x12\x11\n\rEFFECT_STREAM\x10\x04*O\n\tOwnership\x12\x19\n\x15OWNERSHIP_UNSPECIFIED\x10\x00\x12\x14\n\x10OWNERSHIP_COMMON\x10\x01\x12\x11\n\rOWNERSHIP_OWN\x10\x02*N\n\x08ServedBy\x12\x19\n\x15SERVED_BY_UNSPECIFIED\x10\x00\x12\x11\n\rSERVED_BY_ANY\x10\x01\x12\x14\n\x10SERVED_BY_LEADER\x10\x02:[\n\tsemantics\x12\x1e.google.protobuf.MethodOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1b.suanmesh.type.v1.SemanticsR\tsemanticsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n suanmesh/type/v1/semantics.proto\x12\x10suanmesh.type.v1\x1a google/protobuf/descriptor.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xa2\x02\n\tSemantics\x12\x32\n\x05roles\x18\x01 \x03(\x0e\x32\x16.suanmesh.type.v1.RoleB\x04\xd0\xda\x18\x10R\x05roles\x12\x30\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x18.suanmesh.type.v1.EffectR\x06\x65\x66\x66\x65\x63t\x12\x16\n\x06public\x18\x03 \x01(\x08R\x06public\x12\x39\n\townership\x18\x04 \x01(\x0e\x32\x1b.suanmesh.type.v1.OwnershipR\townership\x12\x37\n\tserved_by\x18\x05 \x01(\x0e\x32\x1a.suanmesh.type.v1.ServedByR\x08servedBy\x12#\n\nresumes_by\x18\x06 \x01(\tB\x04\xc8\xda\x18@R\tresumesBy*\x80\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_ANYONE\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03\x12\x0e\n\nROLE_AGENT\x10\x04\x12\x10\n\x0cROLE_SERVICE\x10\x05\x12\r\n\tROLE_PEER\x10\x06*m\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_READ\x10\x01\x12\x15\n\x11\x45\x46\x46\x45\x43T_IDEMPOTENT\x10\x02\x12\x10\n\x0c\x45\x46\x46\x45\x43T_KEYED\x10\x03\x12\x11\n\rEFFECT_STREAM\x10\x04*O\n\tOwnership\x12\x19\n\x15OWNERSHIP_UNSPECIFIED\x10\x00\x12\x14\n\x10OWNERSHIP_COMMON\x10\x01\x12\x11\n\rOWNERSHIP_OWN\x10\x02*N\n\x08ServedBy\x12\x19\n\x15SERVED_BY_UNSPECIFIED\x10\x00\x12\x11\n\rSERVED_BY_ANY\x10\x01\x12\x14\n\x10SERVED_BY_LEADER\x10\x02:[\n\tsemantics\x12\x1e.google.protobuf.MethodOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1b.suanmesh.type.v1.SemanticsR\tsemanticsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,14 +35,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SEMANTICS'].fields_by_name['roles']._loaded_options = None
   _globals['_SEMANTICS'].fields_by_name['roles']._serialized_options = b'\320\332\030\020'
-  _globals['_ROLE']._serialized_start=376
-  _globals['_ROLE']._serialized_end=504
-  _globals['_EFFECT']._serialized_start=506
-  _globals['_EFFECT']._serialized_end=615
-  _globals['_OWNERSHIP']._serialized_start=617
-  _globals['_OWNERSHIP']._serialized_end=696
-  _globals['_SERVEDBY']._serialized_start=698
-  _globals['_SERVEDBY']._serialized_end=776
+  _globals['_SEMANTICS'].fields_by_name['resumes_by']._loaded_options = None
+  _globals['_SEMANTICS'].fields_by_name['resumes_by']._serialized_options = b'\310\332\030@'
+  _globals['_ROLE']._serialized_start=413
+  _globals['_ROLE']._serialized_end=541
+  _globals['_EFFECT']._serialized_start=543
+  _globals['_EFFECT']._serialized_end=652
+  _globals['_OWNERSHIP']._serialized_start=654
+  _globals['_OWNERSHIP']._serialized_end=733
+  _globals['_SERVEDBY']._serialized_start=735
+  _globals['_SERVEDBY']._serialized_end=813
   _globals['_SEMANTICS']._serialized_start=120
-  _globals['_SEMANTICS']._serialized_end=373
+  _globals['_SEMANTICS']._serialized_end=410
 # @@protoc_insertion_point(module_scope)

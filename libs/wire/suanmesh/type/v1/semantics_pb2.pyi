@@ -162,6 +162,7 @@ class Semantics(message.Message):
     PUBLIC_FIELD_NUMBER: builtins.int
     OWNERSHIP_FIELD_NUMBER: builtins.int
     SERVED_BY_FIELD_NUMBER: builtins.int
+    RESUMES_BY_FIELD_NUMBER: builtins.int
     effect: Effect.ValueType
     """What it changes."""
     public: builtins.bool
@@ -170,6 +171,10 @@ class Semantics(message.Message):
     """Whose things are met behind it; a method that does not say does not start."""
     served_by: ServedBy.ValueType
     """Which instances take it; a method that does not say does not start."""
+    resumes_by: builtins.str
+    """Field of each answer of a stream that says where it is: opened again with its value as `resume_token` of the request,
+    the stream goes on after that answer. Empty where it cannot be resumed.
+    """
     @builtins.property
     def roles(self) -> containers.RepeatedScalarFieldContainer[Role.ValueType]:
         """Who may call it; a method without roles does not start."""
@@ -182,10 +187,11 @@ class Semantics(message.Message):
         public: builtins.bool = ...,
         ownership: Ownership.ValueType = ...,
         served_by: ServedBy.ValueType = ...,
+        resumes_by: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["effect", b"effect", "ownership", b"ownership", "public", b"public", "roles", b"roles", "served_by", b"served_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["effect", b"effect", "ownership", b"ownership", "public", b"public", "resumes_by", b"resumes_by", "roles", b"roles", "served_by", b"served_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
