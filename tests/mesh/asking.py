@@ -64,6 +64,7 @@ class World:
     pool: pool_pb2.Pool = field(default_factory=pool_pb2.Pool)
     site: site_pb2.Site = field(default_factory=site_pb2.Site)
     link: link_pb2.Link = field(default_factory=link_pb2.Link)
+    reservation: str = ""
     asked: int = 0
 
     def signed(self, who: Identity, payload: Message) -> signed_pb2.Signed:
@@ -187,6 +188,12 @@ ROWS: dict[str, Row] = {
     # network_orchestrator
     "DeclareLinks": lambda w, who: network.DeclareLinksRequest(links=[w.link]),
     "ListLinks": lambda w, who: network.ListLinksRequest(),
+    "GetLink": lambda w, who: network.GetLinkRequest(name=w.link.name),
+    "RemoveLink": lambda w, who: network.RemoveLinkRequest(name="links/none"),
+    "ExplainPath": lambda w, who: network.ExplainPathRequest(
+        query=network.PathQuery(source=f"sites/{HOME}", target=f"sites/{ABROAD}")
+    ),
+    "GetReservation": lambda w, who: network.GetReservationRequest(name=w.reservation),
     "ReportLinks": lambda w, who: network.ReportLinksRequest(site=f"sites/{HOME}"),
     "FindPaths": lambda w, who: network.FindPathsRequest(
         queries=[network.PathQuery(source=f"sites/{HOME}", target=f"sites/{ABROAD}")]
@@ -317,6 +324,8 @@ async def _found(made: World, data: Path) -> None:
         made.pool = await alice.registry.GetPool(registry.GetPoolRequest(name=f"sites/{HOME}/pools/cpu"))
         made.link = (await alice.network_orchestrator.ListLinks(network.ListLinksRequest())).links[0]
         made.link.ClearField("state")
+        reserved = await alice.network_orchestrator.ListReservations(network.ListReservationsRequest())
+        made.reservation = reserved.reservations[0].name
     made.ticket = _ticket_of(node, made.transfer)
 
 

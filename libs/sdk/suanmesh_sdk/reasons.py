@@ -107,6 +107,9 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "NO_PATH": "在时延上限内没有通路相连",
         "HOLD_LAPSED": "预留所系的调度轮次已结束，或预留已被归还",
         "NOT_OWNER": "所报链路属于另一站点",
+        "LINK_UNKNOWN": "没有此链路",
+        "LINK_IN_USE": "仍有预约占用该链路的带宽",
+        "RESERVATION_UNKNOWN": "没有此预约",
         "LINKS_TOO_MANY": "本节点的链路数将超过上限",
     },
     "transport": {

@@ -15,7 +15,7 @@ from suanmesh.network_orchestrator.v1.booking_pb2 import LinkBooking
 from suanmesh.network_orchestrator.v1.link_pb2 import Link as LinkMessage
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation as ReservationMessage
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgument, Refusal
+from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgument, NotFound, Refusal
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain import declaration, reservations
 from suanmesh_network_orchestrator.domain.paths import NoPath, find_path
@@ -71,6 +71,35 @@ class Repository:
     def links(self) -> list[LinkMessage]:
         """All links by name, with their state."""
         return [self._shown(held) for held in self._links.values()]
+
+    def link(self, name: str) -> LinkMessage:
+        """One link with its state. Raises NotFound (`LINK_UNKNOWN`)."""
+        held = self._links.get(name)
+        if held is None:
+            raise NotFound("LINK_UNKNOWN", f"there is no link {name}", name=name)
+        return self._shown(held)
+
+    async def remove_link(self, name: str, etag: str, author: Author) -> None:
+        """Forget a link, unless it is gone already.
+
+        Raises FailedPrecondition (`LINK_IN_USE`), Aborted (`CONFLICT`).
+        """
+        async with self._writing:
+            held = await self._store.get(LINKS, name)
+            if held is None:
+                return
+            if etag and etag != held.etag:
+                raise _etag_stale(name)
+            booking = await self._store.get(BOOKINGS, name)
+            declaration.require_unused(name, booking.message.reserved_bps if booking else 0)
+            gone = [Delete(held), *([Delete(booking)] if booking else [])]
+            committed = await self._store.commit(*gone, author=author)
+            await self._links.wait_for(committed.revision)
+
+    async def reservation(self, name: str) -> ReservationMessage | None:
+        """One reservation, live or archived; None where there is none."""
+        held = await self._store.get(RESERVATIONS, name)
+        return held.message if held else await self._archive.get(ENDED_RESERVATIONS, name)
 
     async def reservations(self, party: str, after: str, most: int) -> dict[str, ReservationMessage]:
         """The next reservations by their place, live or archived, of one party or, where that is empty, of all."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from suanmesh.network_orchestrator.v1 import link_pb2, reservation_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as pb
 from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name
-from suanmesh_kernel.refusals import PermissionDenied, Refusal, invalid_field
+from suanmesh_kernel.refusals import NotFound, PermissionDenied, Refusal, invalid_field
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain import declaration
+from suanmesh_network_orchestrator.domain.explaining import explained
 from suanmesh_network_orchestrator.domain.paths import find_path
 from suanmesh_network_orchestrator.repository import AREA, Repository
 from suanmesh_sdk.status import status_of
@@ -39,6 +41,13 @@ class NetworkReads:
         taken, token = pages.cut(found, size, scope)
         return pb.ListReservationsResponse(reservations=[found[place] for place in taken], next_page_token=token)
 
+    async def GetReservation(self, request: pb.GetReservationRequest, call: Call) -> reservation_pb2.Reservation:
+        """Return one reservation; another party's as if there were none."""
+        found = await self._repository.reservation(_reservation_name(request.name))
+        if found is None or not (call.is_("operator") or call.is_("service") or found.party == call.party):
+            raise NotFound("RESERVATION_UNKNOWN", f"there is no reservation {request.name}", name=request.name)
+        return found
+
 
 class NetworkOrchestratorService(NetworkReads):
     """Answers for the topology, which agents measure, and holds bandwidth."""
@@ -62,6 +71,15 @@ class NetworkOrchestratorService(NetworkReads):
         taken, token = pages.of(links, request.page_size, request.page_token, "ListLinks")
         return pb.ListLinksResponse(links=[links[name] for name in taken], next_page_token=token)
 
+    async def GetLink(self, request: pb.GetLinkRequest, call: Call) -> link_pb2.Link:
+        """Return one link with its state."""
+        return self._repository.link(checked_name(request.name, "links"))
+
+    async def RemoveLink(self, request: pb.RemoveLinkRequest, call: Call) -> pb.RemoveLinkResponse:
+        """Forget a link that carries nothing."""
+        await self._repository.remove_link(checked_name(request.name, "links"), request.etag, call.author())
+        return pb.RemoveLinkResponse()
+
     async def ReportLinks(self, request: pb.ReportLinksRequest, call: Call) -> pb.ReportLinksResponse:
         """Take what the calling agent measured."""
         site = checked_name(request.site, "sites", field="site")
@@ -81,6 +99,12 @@ class NetworkOrchestratorService(NetworkReads):
         results = [wire.result_to(find_path(topology, query)) for query in queries]
         return pb.FindPathsResponse(results=results, revision=revision)
 
+    async def ExplainPath(self, request: pb.ExplainPathRequest, call: Call) -> pb.PathExplanation:
+        """Say why a path is the one."""
+        query = wire.query_from(request.query, field="query")
+        revision, explanation = self._repository.revision, explained(self._repository.topology(), query)
+        return wire.explanation_to(explanation, map(self._repository.link, explanation.links), revision)
+
     async def ReservePaths(self, request: pb.ReservePathsRequest, call: Call) -> pb.ReservePathsResponse:
         """Hold bandwidth; each item is answered by itself."""
         _check_count(request.items, HOLDS_MAX, "items")
@@ -97,6 +121,14 @@ class NetworkOrchestratorService(NetworkReads):
         except Refusal as refusal:
             return pb.PathHoldResult(error=status_of(refusal, area=AREA))
         return pb.PathHoldResult(hold=pb.PathHold(reservation=wire.reservation_to(reservation), token=token))
+
+
+def _reservation_name(given: str) -> str:
+    """It ends with a placement's and a number, and may be longer than a name that somebody chose."""
+    collection, _, rest = given.partition("/")
+    if collection != "reservations" or not rest or "/" in rest:
+        raise invalid_field("name", "is not of the form reservations/{id}")
+    return given
 
 
 def _check_count(items: Sequence[object], most: int, field: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from suanmesh.network_orchestrator.v1 import link_pb2, network_orchestrator_service_pb2, reservation_pb2
@@ -9,6 +10,7 @@ from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.money import Price
 from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import invalid_field
+from suanmesh_network_orchestrator.domain.explaining import Explanation
 from suanmesh_network_orchestrator.domain.paths import NoPath, Path, Query
 from suanmesh_network_orchestrator.domain.probes import RTT_US_MAX, Probe
 from suanmesh_network_orchestrator.domain.reservations import Ask, Reservation, State, require_valid_ask
@@ -180,3 +182,16 @@ def _price_from(message: money_pb2.Price, field: str) -> Price:
     if message.amount_micros < 0:
         raise invalid_field(f"{field}.amount_micros", f"{message.amount_micros} is negative")
     return Price(message.amount_micros, message.per_quantity)
+
+
+def explanation_to(
+    found: Explanation, links: Iterable[link_pb2.Link], revision: int
+) -> network_orchestrator_service_pb2.PathExplanation:
+    """Why a path is the one."""
+    return _wire.PathExplanation(
+        found=result_to(found.found),
+        fastest=path_to(found.fastest) if found.fastest else None,
+        widest=path_to(found.widest) if found.widest else None,
+        links=links,
+        revision=revision,
+    )

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suanmesh_kernel.money import INT64_MAX, Price
+from suanmesh_network_orchestrator.domain import explaining
 from suanmesh_network_orchestrator.domain.paths import Missing, NoPath, Path, Query, find_path
 from suanmesh_network_orchestrator.domain.topology import MIB, Link, LinkClass, Topology, edge, topology
 
@@ -154,3 +155,30 @@ def test_data_that_is_there_already_needs_no_path() -> None:
     """A job beside its data must not be refused because its site has no links."""
     found = find_path(a_topology(), Query("sites/a", "sites/a", 10**12, 1))
     assert found == Path((), 0, INT64_MAX, "", 0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(links, max_size=14))
+def test_the_ends_of_what_there_is_are_the_ends(drawn: list[tuple[str, str, int, int, int]]) -> None:
+    """Who is told of a fastest path that another one beats looks for the fault in the wrong network."""
+    made = [
+        a_link(str(number), source.removeprefix("sites/"), target.removeprefix("sites/"), capacity_bps=bps,
+               latency_us=us, price=price)
+        for number, (source, target, bps, us, price) in enumerate(drawn)
+    ]  # fmt: skip
+    graph = networkx.MultiDiGraph()
+    graph.add_nodes_from(ENDS)
+    for link in made:
+        graph.add_edge(link.source, link.target, key=link.name, link=link)
+    paths = [
+        [graph.edges[each]["link"] for each in found] for found in networkx.all_simple_edge_paths(graph, *ENDS[:2])
+    ]
+    told = explaining.explained(a_topology(*made), Query(*ENDS[:2]))
+    if not paths:
+        assert (told.fastest, told.widest, told.links) == (None, None, ())
+        return
+    assert told.fastest is not None
+    assert told.widest is not None
+    assert told.fastest.latency_us == min(sum(link.latency_us for link in path) for path in paths)
+    assert told.widest.available_bps == max(min(link.capacity_bps for link in path) for path in paths)
+    assert {*told.fastest.links, *told.widest.links} <= set(told.links)

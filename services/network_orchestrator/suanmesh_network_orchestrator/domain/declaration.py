@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from suanmesh_kernel.money import rated_up
 from suanmesh_kernel.names import checked_name
-from suanmesh_kernel.refusals import AlreadyExists, ResourceExhausted, invalid_field
+from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, ResourceExhausted, invalid_field
 from suanmesh_network_orchestrator.domain.topology import MIB, Link
 
 CAPACITY_BPS_MAX = 10**15
@@ -16,6 +16,13 @@ RISK_GROUPS_MAX = 16
 LABEL_CHARS_MAX = 63
 MIB_MICROS_MAX = 10**12
 """Dearest a mebibyte may be on one link; a path of them all still fits 64 bits."""
+
+
+def require_unused(name: str, reserved_bps: int) -> None:
+    """Raises FailedPrecondition (`LINK_IN_USE`) while bandwidth of the link is promised."""
+    if reserved_bps:
+        message = f"{name} carries reservations of {reserved_bps} bit/s"
+        raise FailedPrecondition("LINK_IN_USE", message, name=name, reserved_bps=reserved_bps)
 
 
 def require_declarable(link: Link, *, field: str) -> None:

@@ -58,6 +58,19 @@ def find_path(topology: Topology, query: Query) -> Path | NoPath:
     return _path(cheapest) if cheapest else _obstacle(topology, query)
 
 
+def fastest_path(topology: Topology, query: Query) -> Path | None:
+    """The path of least latency between the ends whatever the bounds; None where no links join them."""
+    found = _fastest(topology, query, 0) if query.source != query.target else None
+    return _path(found) if found else None
+
+
+def widest_path(topology: Topology, query: Query) -> Path | None:
+    """The path with the most bandwidth left, and of these the fastest; None where no links join the ends."""
+    if query.source == query.target or _fastest(topology, query, 0) is None:
+        return None
+    return _path(_widest(topology, Query(query.source, query.target)))
+
+
 _Cost = tuple[int, int, int, tuple[str, ...]]
 """Price, latency, number of links, their names: compared in this order."""
 

@@ -29,7 +29,7 @@ from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__
 from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_semantics__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\nCsuanmesh/network_orchestrator/v1/network_orchestrator_service.proto\x12 suanmesh.network_orchestrator.v1\x1a\x17google/rpc/status.proto\x1a+suanmesh/network_orchestrator/v1/link.proto\x1a\x32suanmesh/network_orchestrator/v1/reservation.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\"Z\n\x13\x44\x65\x63lareLinksRequest\x12\x43\n\x05links\x18\x01 \x03(\x0b\x32&.suanmesh.network_orchestrator.v1.LinkB\x05\xd0\xda\x18\xe8\x07R\x05links\"[\n\x14\x44\x65\x63lareLinksResponse\x12\x43\n\x05links\x18\x01 \x03(\x0b\x32&.suanmesh.network_orchestrator.v1.LinkB\x05\xd0\xda\x18\xe8\x07R\x05links\"Y\n\x10ListLinksRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x87\x01\n\x11ListLinksResponse\x12\x43\n\x05links\x18\x01 \x03(\x0b\x32&.suanmesh.network_orchestrator.v1.LinkB\x05\xd0\xda\x18\xe8\x07R\x05links\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"w\n\x12ReportLinksRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x46\n\x06probes\x18\x02 \x03(\x0b\x32\'.suanmesh.network_orchestrator.v1.ProbeB\x05\xd0\xda\x18\xe8\x07R\x06probes\"=\n\x05Probe\x12\x1d\n\x06target\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12\x15\n\x06rtt_us\x18\x02 \x01(\x03R\x05rttUs\"/\n\x13ReportLinksResponse\x12\x18\n\x07matched\x18\x01 \x01(\x05R\x07matched\"`\n\x10\x46indPathsRequest\x12L\n\x07queries\x18\x01 \x03(\x0b\x32+.suanmesh.network_orchestrator.v1.PathQueryB\x05\xd0\xda\x18\xe8\x07R\x07queries\"\x9b\x01\n\tPathQuery\x12\x1d\n\x06source\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06target\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12*\n\x11min_bandwidth_bps\x18\x03 \x01(\x03R\x0fminBandwidthBps\x12$\n\x0emax_latency_us\x18\x04 \x01(\x03R\x0cmaxLatencyUs\"~\n\x11\x46indPathsResponse\x12M\n\x07results\x18\x01 \x03(\x0b\x32,.suanmesh.network_orchestrator.v1.PathResultB\x05\xd0\xda\x18\xe8\x07R\x07results\x12\x1a\n\x08revision\x18\x02 \x01(\x03R\x08revision\"\xa2\x01\n\nPathResult\x12<\n\x04path\x18\x01 \x01(\x0b\x32&.suanmesh.network_orchestrator.v1.PathH\x00R\x04path\x12L\n\x08obstacle\x18\x02 \x01(\x0b\x32..suanmesh.network_orchestrator.v1.PathObstacleH\x00R\x08obstacleB\x08\n\x06result\"\x9c\x02\n\x0cPathObstacle\x12G\n\x04kind\x18\x01 \x01(\x0e\x32\x33.suanmesh.network_orchestrator.v1.PathObstacle.KindR\x04kind\x12\x19\n\x04link\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04link\x12#\n\ravailable_bps\x18\x03 \x01(\x03R\x0c\x61vailableBps\x12(\n\x10least_latency_us\x18\x04 \x01(\x03R\x0eleastLatencyUs\"Y\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11KIND_DISCONNECTED\x10\x01\x12\x12\n\x0eKIND_BANDWIDTH\x10\x02\x12\x10\n\x0cKIND_LATENCY\x10\x03\"\\\n\x13ReservePathsRequest\x12\x45\n\x05items\x18\x01 \x03(\x0b\x32).suanmesh.network_orchestrator.v1.PathAskB\x04\xd0\xda\x18\x64R\x05items\"\x91\x02\n\x07PathAsk\x12#\n\tplacement\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x14\n\x05index\x18\x02 \x01(\x05R\x05index\x12$\n\nattachment\x18\x03 \x01(\tB\x04\xc8\xda\x18@R\nattachment\x12\x1d\n\x06source\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06target\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12\x19\n\x08rate_bps\x18\x06 \x01(\x03R\x07rateBps\x12$\n\x0emax_latency_us\x18\x07 \x01(\x03R\x0cmaxLatencyUs\x12&\n\x0btraceparent\x18\x08 \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\"h\n\x14ReservePathsResponse\x12P\n\x07results\x18\x01 \x03(\x0b\x32\x30.suanmesh.network_orchestrator.v1.PathHoldResultB\x04\xd0\xda\x18\x64R\x07results\"\x90\x01\n\x0ePathHoldResult\x12@\n\x04hold\x18\x01 \x01(\x0b\x32*.suanmesh.network_orchestrator.v1.PathHoldH\x00R\x04hold\x12\x32\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\"x\n\x08PathHold\x12O\n\x0breservation\x18\x01 \x01(\x0b\x32-.suanmesh.network_orchestrator.v1.ReservationR\x0breservation\x12\x1b\n\x05token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05token\"`\n\x17ListReservationsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\xa3\x01\n\x18ListReservationsResponse\x12X\n\x0creservations\x18\x01 \x03(\x0b\x32-.suanmesh.network_orchestrator.v1.ReservationB\x05\xd0\xda\x18\xe8\x07R\x0creservations\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken2\xfe\x06\n\x1aNetworkOrchestratorService\x12\x8e\x01\n\x0c\x44\x65\x63lareLinks\x12\x35.suanmesh.network_orchestrator.v1.DeclareLinksRequest\x1a\x36.suanmesh.network_orchestrator.v1.DeclareLinksResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x02\x18\x01 \x01(\x02\x12\x88\x01\n\tListLinks\x12\x32.suanmesh.network_orchestrator.v1.ListLinksRequest\x1a\x33.suanmesh.network_orchestrator.v1.ListLinksResponse\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x02\x12\x8b\x01\n\x0bReportLinks\x12\x34.suanmesh.network_orchestrator.v1.ReportLinksRequest\x1a\x35.suanmesh.network_orchestrator.v1.ReportLinksResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12\x87\x01\n\tFindPaths\x12\x32.suanmesh.network_orchestrator.v1.FindPathsRequest\x1a\x33.suanmesh.network_orchestrator.v1.FindPathsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x01(\x02\x12\x8c\x01\n\x0cReservePaths\x12\x35.suanmesh.network_orchestrator.v1.ReservePathsRequest\x1a\x36.suanmesh.network_orchestrator.v1.ReservePathsResponse\"\r\xaa\xd4\x18\t\n\x01\x05\x10\x02 \x01(\x02\x12\x9c\x01\n\x10ListReservations\x12\x39.suanmesh.network_orchestrator.v1.ListReservationsRequest\x1a:.suanmesh.network_orchestrator.v1.ListReservationsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\nCsuanmesh/network_orchestrator/v1/network_orchestrator_service.proto\x12 suanmesh.network_orchestrator.v1\x1a\x17google/rpc/status.proto\x1a+suanmesh/network_orchestrator/v1/link.proto\x1a\x32suanmesh/network_orchestrator/v1/reservation.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\"Z\n\x13\x44\x65\x63lareLinksRequest\x12\x43\n\x05links\x18\x01 \x03(\x0b\x32&.suanmesh.network_orchestrator.v1.LinkB\x05\xd0\xda\x18\xe8\x07R\x05links\"[\n\x14\x44\x65\x63lareLinksResponse\x12\x43\n\x05links\x18\x01 \x03(\x0b\x32&.suanmesh.network_orchestrator.v1.LinkB\x05\xd0\xda\x18\xe8\x07R\x05links\"Y\n\x10ListLinksRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x87\x01\n\x11ListLinksResponse\x12\x43\n\x05links\x18\x01 \x03(\x0b\x32&.suanmesh.network_orchestrator.v1.LinkB\x05\xd0\xda\x18\xe8\x07R\x05links\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"+\n\x0eGetLinkRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"I\n\x11RemoveLinkRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x19\n\x04\x65tag\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"\x14\n\x12RemoveLinkResponse\"w\n\x12ReportLinksRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x46\n\x06probes\x18\x02 \x03(\x0b\x32\'.suanmesh.network_orchestrator.v1.ProbeB\x05\xd0\xda\x18\xe8\x07R\x06probes\"=\n\x05Probe\x12\x1d\n\x06target\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12\x15\n\x06rtt_us\x18\x02 \x01(\x03R\x05rttUs\"/\n\x13ReportLinksResponse\x12\x18\n\x07matched\x18\x01 \x01(\x05R\x07matched\"`\n\x10\x46indPathsRequest\x12L\n\x07queries\x18\x01 \x03(\x0b\x32+.suanmesh.network_orchestrator.v1.PathQueryB\x05\xd0\xda\x18\xe8\x07R\x07queries\"\x9b\x01\n\tPathQuery\x12\x1d\n\x06source\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06target\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12*\n\x11min_bandwidth_bps\x18\x03 \x01(\x03R\x0fminBandwidthBps\x12$\n\x0emax_latency_us\x18\x04 \x01(\x03R\x0cmaxLatencyUs\"~\n\x11\x46indPathsResponse\x12M\n\x07results\x18\x01 \x03(\x0b\x32,.suanmesh.network_orchestrator.v1.PathResultB\x05\xd0\xda\x18\xe8\x07R\x07results\x12\x1a\n\x08revision\x18\x02 \x01(\x03R\x08revision\"\xa2\x01\n\nPathResult\x12<\n\x04path\x18\x01 \x01(\x0b\x32&.suanmesh.network_orchestrator.v1.PathH\x00R\x04path\x12L\n\x08obstacle\x18\x02 \x01(\x0b\x32..suanmesh.network_orchestrator.v1.PathObstacleH\x00R\x08obstacleB\x08\n\x06result\"\x9c\x02\n\x0cPathObstacle\x12G\n\x04kind\x18\x01 \x01(\x0e\x32\x33.suanmesh.network_orchestrator.v1.PathObstacle.KindR\x04kind\x12\x19\n\x04link\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04link\x12#\n\ravailable_bps\x18\x03 \x01(\x03R\x0c\x61vailableBps\x12(\n\x10least_latency_us\x18\x04 \x01(\x03R\x0eleastLatencyUs\"Y\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11KIND_DISCONNECTED\x10\x01\x12\x12\n\x0eKIND_BANDWIDTH\x10\x02\x12\x10\n\x0cKIND_LATENCY\x10\x03\"W\n\x12\x45xplainPathRequest\x12\x41\n\x05query\x18\x01 \x01(\x0b\x32+.suanmesh.network_orchestrator.v1.PathQueryR\x05query\"\xb8\x02\n\x0fPathExplanation\x12\x42\n\x05\x66ound\x18\x01 \x01(\x0b\x32,.suanmesh.network_orchestrator.v1.PathResultR\x05\x66ound\x12@\n\x07\x66\x61stest\x18\x02 \x01(\x0b\x32&.suanmesh.network_orchestrator.v1.PathR\x07\x66\x61stest\x12>\n\x06widest\x18\x03 \x01(\x0b\x32&.suanmesh.network_orchestrator.v1.PathR\x06widest\x12\x43\n\x05links\x18\x04 \x03(\x0b\x32&.suanmesh.network_orchestrator.v1.LinkB\x05\xd0\xda\x18\xc0\x01R\x05links\x12\x1a\n\x08revision\x18\x05 \x01(\x03R\x08revision\"\\\n\x13ReservePathsRequest\x12\x45\n\x05items\x18\x01 \x03(\x0b\x32).suanmesh.network_orchestrator.v1.PathAskB\x04\xd0\xda\x18\x64R\x05items\"\x91\x02\n\x07PathAsk\x12#\n\tplacement\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x14\n\x05index\x18\x02 \x01(\x05R\x05index\x12$\n\nattachment\x18\x03 \x01(\tB\x04\xc8\xda\x18@R\nattachment\x12\x1d\n\x06source\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06target\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12\x19\n\x08rate_bps\x18\x06 \x01(\x03R\x07rateBps\x12$\n\x0emax_latency_us\x18\x07 \x01(\x03R\x0cmaxLatencyUs\x12&\n\x0btraceparent\x18\x08 \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\"h\n\x14ReservePathsResponse\x12P\n\x07results\x18\x01 \x03(\x0b\x32\x30.suanmesh.network_orchestrator.v1.PathHoldResultB\x04\xd0\xda\x18\x64R\x07results\"\x90\x01\n\x0ePathHoldResult\x12@\n\x04hold\x18\x01 \x01(\x0b\x32*.suanmesh.network_orchestrator.v1.PathHoldH\x00R\x04hold\x12\x32\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\"x\n\x08PathHold\x12O\n\x0breservation\x18\x01 \x01(\x0b\x32-.suanmesh.network_orchestrator.v1.ReservationR\x0breservation\x12\x1b\n\x05token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05token\"2\n\x15GetReservationRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"`\n\x17ListReservationsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\xa3\x01\n\x18ListReservationsResponse\x12X\n\x0creservations\x18\x01 \x03(\x0b\x32-.suanmesh.network_orchestrator.v1.ReservationB\x05\xd0\xda\x18\xe8\x07R\x0creservations\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken2\x9b\x0b\n\x1aNetworkOrchestratorService\x12\x8e\x01\n\x0c\x44\x65\x63lareLinks\x12\x35.suanmesh.network_orchestrator.v1.DeclareLinksRequest\x1a\x36.suanmesh.network_orchestrator.v1.DeclareLinksResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x02\x18\x01 \x01(\x02\x12\x88\x01\n\tListLinks\x12\x32.suanmesh.network_orchestrator.v1.ListLinksRequest\x1a\x33.suanmesh.network_orchestrator.v1.ListLinksResponse\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x02\x12v\n\x07GetLink\x12\x30.suanmesh.network_orchestrator.v1.GetLinkRequest\x1a&.suanmesh.network_orchestrator.v1.Link\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x01(\x02\x12\x88\x01\n\nRemoveLink\x12\x33.suanmesh.network_orchestrator.v1.RemoveLinkRequest\x1a\x34.suanmesh.network_orchestrator.v1.RemoveLinkResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x02\x18\x01 \x01(\x02\x12\x8b\x01\n\x0bReportLinks\x12\x34.suanmesh.network_orchestrator.v1.ReportLinksRequest\x1a\x35.suanmesh.network_orchestrator.v1.ReportLinksResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12\x87\x01\n\tFindPaths\x12\x32.suanmesh.network_orchestrator.v1.FindPathsRequest\x1a\x33.suanmesh.network_orchestrator.v1.FindPathsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x01(\x02\x12\x89\x01\n\x0b\x45xplainPath\x12\x34.suanmesh.network_orchestrator.v1.ExplainPathRequest\x1a\x31.suanmesh.network_orchestrator.v1.PathExplanation\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x01(\x02\x12\x8c\x01\n\x0cReservePaths\x12\x35.suanmesh.network_orchestrator.v1.ReservePathsRequest\x1a\x36.suanmesh.network_orchestrator.v1.ReservePathsResponse\"\r\xaa\xd4\x18\t\n\x01\x05\x10\x02 \x01(\x02\x12\x8b\x01\n\x0eGetReservation\x12\x37.suanmesh.network_orchestrator.v1.GetReservationRequest\x1a-.suanmesh.network_orchestrator.v1.Reservation\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12\x9c\x01\n\x10ListReservations\x12\x39.suanmesh.network_orchestrator.v1.ListReservationsRequest\x1a:.suanmesh.network_orchestrator.v1.ListReservationsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTLINKSRESPONSE'].fields_by_name['links']._serialized_options = b'\320\332\030\350\007'
   _globals['_LISTLINKSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_LISTLINKSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\310\332\030\200\010'
+  _globals['_GETLINKREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETLINKREQUEST'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_REMOVELINKREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_REMOVELINKREQUEST'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_REMOVELINKREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_REMOVELINKREQUEST'].fields_by_name['etag']._serialized_options = b'\310\332\030\200\001'
   _globals['_REPORTLINKSREQUEST'].fields_by_name['site']._loaded_options = None
   _globals['_REPORTLINKSREQUEST'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
   _globals['_REPORTLINKSREQUEST'].fields_by_name['probes']._loaded_options = None
@@ -62,6 +68,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDPATHSRESPONSE'].fields_by_name['results']._serialized_options = b'\320\332\030\350\007'
   _globals['_PATHOBSTACLE'].fields_by_name['link']._loaded_options = None
   _globals['_PATHOBSTACLE'].fields_by_name['link']._serialized_options = b'\310\332\030\200\002'
+  _globals['_PATHEXPLANATION'].fields_by_name['links']._loaded_options = None
+  _globals['_PATHEXPLANATION'].fields_by_name['links']._serialized_options = b'\320\332\030\300\001'
   _globals['_RESERVEPATHSREQUEST'].fields_by_name['items']._loaded_options = None
   _globals['_RESERVEPATHSREQUEST'].fields_by_name['items']._serialized_options = b'\320\332\030d'
   _globals['_PATHASK'].fields_by_name['placement']._loaded_options = None
@@ -80,6 +88,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PATHHOLDRESULT'].fields_by_name['error']._serialized_options = b'\310\332\030\200\200\004'
   _globals['_PATHHOLD'].fields_by_name['token']._loaded_options = None
   _globals['_PATHHOLD'].fields_by_name['token']._serialized_options = b'\310\332\030\200\002'
+  _globals['_GETRESERVATIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETRESERVATIONREQUEST'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
   _globals['_LISTRESERVATIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTRESERVATIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\310\332\030\200\010\330\332\030\001'
   _globals['_LISTRESERVATIONSRESPONSE'].fields_by_name['reservations']._loaded_options = None
@@ -90,12 +100,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['DeclareLinks']._serialized_options = b'\252\324\030\013\n\001\003\020\002\030\001 \001(\002'
   _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['ListLinks']._loaded_options = None
   _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['ListLinks']._serialized_options = b'\252\324\030\016\n\004\002\003\004\005\020\001\030\001 \001(\002'
+  _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['GetLink']._loaded_options = None
+  _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['GetLink']._serialized_options = b'\252\324\030\r\n\003\002\003\005\020\001\030\001 \001(\002'
+  _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['RemoveLink']._loaded_options = None
+  _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['RemoveLink']._serialized_options = b'\252\324\030\013\n\001\003\020\002\030\001 \001(\002'
   _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['ReportLinks']._loaded_options = None
   _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['ReportLinks']._serialized_options = b'\252\324\030\013\n\001\004\020\002\030\001 \002(\002'
   _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['FindPaths']._loaded_options = None
   _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['FindPaths']._serialized_options = b'\252\324\030\r\n\003\002\003\005\020\001\030\001 \001(\002'
+  _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['ExplainPath']._loaded_options = None
+  _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['ExplainPath']._serialized_options = b'\252\324\030\r\n\003\002\003\005\020\001\030\001 \001(\002'
   _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['ReservePaths']._loaded_options = None
   _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['ReservePaths']._serialized_options = b'\252\324\030\t\n\001\005\020\002 \001(\002'
+  _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['GetReservation']._loaded_options = None
+  _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['GetReservation']._serialized_options = b'\252\324\030\r\n\003\002\003\005\020\001\030\001 \002(\001'
   _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['ListReservations']._loaded_options = None
   _globals['_NETWORKORCHESTRATORSERVICE'].methods_by_name['ListReservations']._serialized_options = b'\252\324\030\r\n\003\002\003\005\020\001\030\001 \002(\001'
   _globals['_DECLARELINKSREQUEST']._serialized_start=292
@@ -106,38 +124,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTLINKSREQUEST']._serialized_end=566
   _globals['_LISTLINKSRESPONSE']._serialized_start=569
   _globals['_LISTLINKSRESPONSE']._serialized_end=704
-  _globals['_REPORTLINKSREQUEST']._serialized_start=706
-  _globals['_REPORTLINKSREQUEST']._serialized_end=825
-  _globals['_PROBE']._serialized_start=827
-  _globals['_PROBE']._serialized_end=888
-  _globals['_REPORTLINKSRESPONSE']._serialized_start=890
-  _globals['_REPORTLINKSRESPONSE']._serialized_end=937
-  _globals['_FINDPATHSREQUEST']._serialized_start=939
-  _globals['_FINDPATHSREQUEST']._serialized_end=1035
-  _globals['_PATHQUERY']._serialized_start=1038
-  _globals['_PATHQUERY']._serialized_end=1193
-  _globals['_FINDPATHSRESPONSE']._serialized_start=1195
-  _globals['_FINDPATHSRESPONSE']._serialized_end=1321
-  _globals['_PATHRESULT']._serialized_start=1324
-  _globals['_PATHRESULT']._serialized_end=1486
-  _globals['_PATHOBSTACLE']._serialized_start=1489
-  _globals['_PATHOBSTACLE']._serialized_end=1773
-  _globals['_PATHOBSTACLE_KIND']._serialized_start=1684
-  _globals['_PATHOBSTACLE_KIND']._serialized_end=1773
-  _globals['_RESERVEPATHSREQUEST']._serialized_start=1775
-  _globals['_RESERVEPATHSREQUEST']._serialized_end=1867
-  _globals['_PATHASK']._serialized_start=1870
-  _globals['_PATHASK']._serialized_end=2143
-  _globals['_RESERVEPATHSRESPONSE']._serialized_start=2145
-  _globals['_RESERVEPATHSRESPONSE']._serialized_end=2249
-  _globals['_PATHHOLDRESULT']._serialized_start=2252
-  _globals['_PATHHOLDRESULT']._serialized_end=2396
-  _globals['_PATHHOLD']._serialized_start=2398
-  _globals['_PATHHOLD']._serialized_end=2518
-  _globals['_LISTRESERVATIONSREQUEST']._serialized_start=2520
-  _globals['_LISTRESERVATIONSREQUEST']._serialized_end=2616
-  _globals['_LISTRESERVATIONSRESPONSE']._serialized_start=2619
-  _globals['_LISTRESERVATIONSRESPONSE']._serialized_end=2782
-  _globals['_NETWORKORCHESTRATORSERVICE']._serialized_start=2785
-  _globals['_NETWORKORCHESTRATORSERVICE']._serialized_end=3679
+  _globals['_GETLINKREQUEST']._serialized_start=706
+  _globals['_GETLINKREQUEST']._serialized_end=749
+  _globals['_REMOVELINKREQUEST']._serialized_start=751
+  _globals['_REMOVELINKREQUEST']._serialized_end=824
+  _globals['_REMOVELINKRESPONSE']._serialized_start=826
+  _globals['_REMOVELINKRESPONSE']._serialized_end=846
+  _globals['_REPORTLINKSREQUEST']._serialized_start=848
+  _globals['_REPORTLINKSREQUEST']._serialized_end=967
+  _globals['_PROBE']._serialized_start=969
+  _globals['_PROBE']._serialized_end=1030
+  _globals['_REPORTLINKSRESPONSE']._serialized_start=1032
+  _globals['_REPORTLINKSRESPONSE']._serialized_end=1079
+  _globals['_FINDPATHSREQUEST']._serialized_start=1081
+  _globals['_FINDPATHSREQUEST']._serialized_end=1177
+  _globals['_PATHQUERY']._serialized_start=1180
+  _globals['_PATHQUERY']._serialized_end=1335
+  _globals['_FINDPATHSRESPONSE']._serialized_start=1337
+  _globals['_FINDPATHSRESPONSE']._serialized_end=1463
+  _globals['_PATHRESULT']._serialized_start=1466
+  _globals['_PATHRESULT']._serialized_end=1628
+  _globals['_PATHOBSTACLE']._serialized_start=1631
+  _globals['_PATHOBSTACLE']._serialized_end=1915
+  _globals['_PATHOBSTACLE_KIND']._serialized_start=1826
+  _globals['_PATHOBSTACLE_KIND']._serialized_end=1915
+  _globals['_EXPLAINPATHREQUEST']._serialized_start=1917
+  _globals['_EXPLAINPATHREQUEST']._serialized_end=2004
+  _globals['_PATHEXPLANATION']._serialized_start=2007
+  _globals['_PATHEXPLANATION']._serialized_end=2319
+  _globals['_RESERVEPATHSREQUEST']._serialized_start=2321
+  _globals['_RESERVEPATHSREQUEST']._serialized_end=2413
+  _globals['_PATHASK']._serialized_start=2416
+  _globals['_PATHASK']._serialized_end=2689
+  _globals['_RESERVEPATHSRESPONSE']._serialized_start=2691
+  _globals['_RESERVEPATHSRESPONSE']._serialized_end=2795
+  _globals['_PATHHOLDRESULT']._serialized_start=2798
+  _globals['_PATHHOLDRESULT']._serialized_end=2942
+  _globals['_PATHHOLD']._serialized_start=2944
+  _globals['_PATHHOLD']._serialized_end=3064
+  _globals['_GETRESERVATIONREQUEST']._serialized_start=3066
+  _globals['_GETRESERVATIONREQUEST']._serialized_end=3116
+  _globals['_LISTRESERVATIONSREQUEST']._serialized_start=3118
+  _globals['_LISTRESERVATIONSREQUEST']._serialized_end=3214
+  _globals['_LISTRESERVATIONSRESPONSE']._serialized_start=3217
+  _globals['_LISTRESERVATIONSRESPONSE']._serialized_end=3380
+  _globals['_NETWORKORCHESTRATORSERVICE']._serialized_start=3383
+  _globals['_NETWORKORCHESTRATORSERVICE']._serialized_end=4818
 # @@protoc_insertion_point(module_scope)

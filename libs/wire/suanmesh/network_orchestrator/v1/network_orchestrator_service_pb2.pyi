@@ -117,6 +117,65 @@ class ListLinksResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class GetLinkRequest(message.Message):
+    """Request of GetLink."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`links/{link}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RemoveLinkRequest(message.Message):
+    """Request of RemoveLink."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`links/{link}`."""
+    etag: builtins.str
+    """If given, must be the link's current etag."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["etag", b"etag", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RemoveLinkResponse(message.Message):
+    """Answer of RemoveLink."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class ReportLinksRequest(message.Message):
     """Request of ReportLinks."""
 
@@ -356,6 +415,72 @@ class PathObstacle(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ExplainPathRequest(message.Message):
+    """Request of ExplainPath."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def query(self) -> PathQuery:
+        """The path that is looked for."""
+
+    def __init__(
+        self,
+        *,
+        query: PathQuery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["query", b"query"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PathExplanation(message.Message):
+    """Why a path is the one. All of it is of one topology."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FOUND_FIELD_NUMBER: builtins.int
+    FASTEST_FIELD_NUMBER: builtins.int
+    WIDEST_FIELD_NUMBER: builtins.int
+    LINKS_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    revision: builtins.int
+    """Revision of the topology they were found in."""
+    @builtins.property
+    def found(self) -> PathResult:
+        """What FindPaths answers: the cheapest path within the bounds, or what stands in the way."""
+
+    @builtins.property
+    def fastest(self) -> reservation_pb2.Path:
+        """The fastest path whatever the bounds; absent where no links join the ends."""
+
+    @builtins.property
+    def widest(self) -> reservation_pb2.Path:
+        """The path with the most bandwidth left, whatever the bounds; absent where no links join the ends."""
+
+    @builtins.property
+    def links(self) -> containers.RepeatedCompositeFieldContainer[link_pb2.Link]:
+        """Every link of these paths with its state, by name."""
+
+    def __init__(
+        self,
+        *,
+        found: PathResult | None = ...,
+        fastest: reservation_pb2.Path | None = ...,
+        widest: reservation_pb2.Path | None = ...,
+        links: abc.Iterable[link_pb2.Link] | None = ...,
+        revision: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["fastest", b"fastest", "found", b"found", "widest", b"widest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["fastest", b"fastest", "found", b"found", "links", b"links", "revision", b"revision", "widest", b"widest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class ReservePathsRequest(message.Message):
     """Request of ReservePaths."""
 
@@ -500,6 +625,26 @@ class PathHold(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["reservation", b"reservation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["reservation", b"reservation", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetReservationRequest(message.Message):
+    """Request of GetReservation."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`reservations/{reservation}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,7 +3,9 @@
 import grpc
 import warnings
 
+from suanmesh.network_orchestrator.v1 import link_pb2 as suanmesh_dot_network__orchestrator_dot_v1_dot_link__pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2
+from suanmesh.network_orchestrator.v1 import reservation_pb2 as suanmesh_dot_network__orchestrator_dot_v1_dot_reservation__pb2
 
 GRPC_GENERATED_VERSION = '1.74.0'
 GRPC_VERSION = grpc.__version__
@@ -45,6 +47,16 @@ class NetworkOrchestratorServiceStub(object):
                 request_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ListLinksRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ListLinksResponse.FromString,
                 _registered_method=True)
+        self.GetLink = channel.unary_unary(
+                '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/GetLink',
+                request_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.GetLinkRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_link__pb2.Link.FromString,
+                _registered_method=True)
+        self.RemoveLink = channel.unary_unary(
+                '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/RemoveLink',
+                request_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.RemoveLinkRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.RemoveLinkResponse.FromString,
+                _registered_method=True)
         self.ReportLinks = channel.unary_unary(
                 '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/ReportLinks',
                 request_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ReportLinksRequest.SerializeToString,
@@ -55,10 +67,20 @@ class NetworkOrchestratorServiceStub(object):
                 request_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.FindPathsRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.FindPathsResponse.FromString,
                 _registered_method=True)
+        self.ExplainPath = channel.unary_unary(
+                '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/ExplainPath',
+                request_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ExplainPathRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.PathExplanation.FromString,
+                _registered_method=True)
         self.ReservePaths = channel.unary_unary(
                 '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/ReservePaths',
                 request_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ReservePathsRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ReservePathsResponse.FromString,
+                _registered_method=True)
+        self.GetReservation = channel.unary_unary(
+                '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/GetReservation',
+                request_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.GetReservationRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_reservation__pb2.Reservation.FromString,
                 _registered_method=True)
         self.ListReservations = channel.unary_unary(
                 '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/ListReservations',
@@ -91,6 +113,27 @@ class NetworkOrchestratorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLink(self, request, context):
+        """Returns one link with its state.
+
+        Errors:
+        * `NOT_FOUND` (`LINK_UNKNOWN`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveLink(self, request, context):
+        """Forgets a declared link; one that is not there is as good as removed.
+
+        Errors:
+        * `FAILED_PRECONDITION` (`LINK_IN_USE`): reservations hold bandwidth of it.
+        * `ABORTED` (`CONFLICT`): the etag given is not the link's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportLinks(self, request, context):
         """Takes the round-trip times the calling agent measured towards other sites' data planes. They are soft state,
         which the leader keeps in memory; reporting them again replaces what was reported before.
@@ -110,6 +153,17 @@ class NetworkOrchestratorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainPath(self, request, context):
+        """Says why a path is the one: what FindPaths would answer, beside the fastest and the widest path between the same ends
+        whatever the bounds, and every link of all three as it is now.
+
+        Errors:
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReservePaths(self, request, context):
         """Holds bandwidth for placements. A hold goes with what it is attached to, unless a commit over its token has confirmed
         it. Each item is answered by itself; the same placement and index again is answered with the hold that stands.
@@ -117,6 +171,16 @@ class NetworkOrchestratorServiceServicer(object):
         Errors, per item:
         * `RESOURCE_EXHAUSTED` (`BANDWIDTH_EXHAUSTED`): the link is named; find another path or wait.
         * `FAILED_PRECONDITION` (`NO_PATH`, `HOLD_LAPSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReservation(self, request, context):
+        """Returns one reservation, held or given back.
+
+        Errors:
+        * `NOT_FOUND` (`RESERVATION_UNKNOWN`): also when it is another party's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,6 +207,16 @@ def add_NetworkOrchestratorServiceServicer_to_server(servicer, server):
                     request_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ListLinksRequest.FromString,
                     response_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ListLinksResponse.SerializeToString,
             ),
+            'GetLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLink,
+                    request_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.GetLinkRequest.FromString,
+                    response_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_link__pb2.Link.SerializeToString,
+            ),
+            'RemoveLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveLink,
+                    request_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.RemoveLinkRequest.FromString,
+                    response_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.RemoveLinkResponse.SerializeToString,
+            ),
             'ReportLinks': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportLinks,
                     request_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ReportLinksRequest.FromString,
@@ -153,10 +227,20 @@ def add_NetworkOrchestratorServiceServicer_to_server(servicer, server):
                     request_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.FindPathsRequest.FromString,
                     response_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.FindPathsResponse.SerializeToString,
             ),
+            'ExplainPath': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainPath,
+                    request_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ExplainPathRequest.FromString,
+                    response_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.PathExplanation.SerializeToString,
+            ),
             'ReservePaths': grpc.unary_unary_rpc_method_handler(
                     servicer.ReservePaths,
                     request_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ReservePathsRequest.FromString,
                     response_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ReservePathsResponse.SerializeToString,
+            ),
+            'GetReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReservation,
+                    request_deserializer=suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.GetReservationRequest.FromString,
+                    response_serializer=suanmesh_dot_network__orchestrator_dot_v1_dot_reservation__pb2.Reservation.SerializeToString,
             ),
             'ListReservations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReservations,
@@ -230,6 +314,60 @@ class NetworkOrchestratorService(object):
             _registered_method=True)
 
     @staticmethod
+    def GetLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/GetLink',
+            suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.GetLinkRequest.SerializeToString,
+            suanmesh_dot_network__orchestrator_dot_v1_dot_link__pb2.Link.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/RemoveLink',
+            suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.RemoveLinkRequest.SerializeToString,
+            suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.RemoveLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ReportLinks(request,
             target,
             options=(),
@@ -284,6 +422,33 @@ class NetworkOrchestratorService(object):
             _registered_method=True)
 
     @staticmethod
+    def ExplainPath(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/ExplainPath',
+            suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ExplainPathRequest.SerializeToString,
+            suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.PathExplanation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ReservePaths(request,
             target,
             options=(),
@@ -300,6 +465,33 @@ class NetworkOrchestratorService(object):
             '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/ReservePaths',
             suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ReservePathsRequest.SerializeToString,
             suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.ReservePathsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.network_orchestrator.v1.NetworkOrchestratorService/GetReservation',
+            suanmesh_dot_network__orchestrator_dot_v1_dot_network__orchestrator__service__pb2.GetReservationRequest.SerializeToString,
+            suanmesh_dot_network__orchestrator_dot_v1_dot_reservation__pb2.Reservation.FromString,
             options,
             channel_credentials,
             insecure,

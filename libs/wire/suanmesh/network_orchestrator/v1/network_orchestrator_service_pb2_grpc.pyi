@@ -5,7 +5,9 @@ Which path, with which guarantee."""
 
 from collections import abc as abc
 from grpc import aio as aio
+from suanmesh.network_orchestrator.v1 import link_pb2 as link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network_orchestrator_service_pb2
+from suanmesh.network_orchestrator.v1 import reservation_pb2 as reservation_pb2
 import abc as abc_1
 
 
@@ -27,6 +29,19 @@ class NetworkOrchestratorServiceStub:
     """
     ListLinks: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ListLinksRequest, network_orchestrator_service_pb2.ListLinksResponse]
     """Lists links by name with their state."""
+    GetLink: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.GetLinkRequest, link_pb2.Link]
+    """Returns one link with its state.
+
+    Errors:
+      * `NOT_FOUND` (`LINK_UNKNOWN`).
+    """
+    RemoveLink: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.RemoveLinkRequest, network_orchestrator_service_pb2.RemoveLinkResponse]
+    """Forgets a declared link; one that is not there is as good as removed.
+
+    Errors:
+      * `FAILED_PRECONDITION` (`LINK_IN_USE`): reservations hold bandwidth of it.
+      * `ABORTED` (`CONFLICT`): the etag given is not the link's.
+    """
     ReportLinks: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ReportLinksRequest, network_orchestrator_service_pb2.ReportLinksResponse]
     """Takes the round-trip times the calling agent measured towards other sites' data planes. They are soft state,
     which the leader keeps in memory; reporting them again replaces what was reported before.
@@ -38,6 +53,13 @@ class NetworkOrchestratorServiceStub:
     """Finds the best path for each query under its bounds on bandwidth and latency: the cheapest, then the fastest. An
     item without a path is an answer, not an error: it names what stands in the way.
     """
+    ExplainPath: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ExplainPathRequest, network_orchestrator_service_pb2.PathExplanation]
+    """Says why a path is the one: what FindPaths would answer, beside the fastest and the widest path between the same ends
+    whatever the bounds, and every link of all three as it is now.
+
+    Errors:
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+    """
     ReservePaths: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ReservePathsRequest, network_orchestrator_service_pb2.ReservePathsResponse]
     """Holds bandwidth for placements. A hold goes with what it is attached to, unless a commit over its token has confirmed
     it. Each item is answered by itself; the same placement and index again is answered with the hold that stands.
@@ -45,6 +67,12 @@ class NetworkOrchestratorServiceStub:
     Errors, per item:
       * `RESOURCE_EXHAUSTED` (`BANDWIDTH_EXHAUSTED`): the link is named; find another path or wait.
       * `FAILED_PRECONDITION` (`NO_PATH`, `HOLD_LAPSED`).
+    """
+    GetReservation: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.GetReservationRequest, reservation_pb2.Reservation]
+    """Returns one reservation, held or given back.
+
+    Errors:
+      * `NOT_FOUND` (`RESERVATION_UNKNOWN`): also when it is another party's.
     """
     ListReservations: aio.UnaryUnaryMultiCallable[network_orchestrator_service_pb2.ListReservationsRequest, network_orchestrator_service_pb2.ListReservationsResponse]
     """Lists reservations, those that hold bandwidth first. Users see those of their own party; one that is given back stays
@@ -78,6 +106,31 @@ class NetworkOrchestratorServiceServicer(metaclass=abc_1.ABCMeta):
         """Lists links by name with their state."""
 
     @abc_1.abstractmethod
+    def GetLink(
+        self,
+        request: network_orchestrator_service_pb2.GetLinkRequest,
+        context: aio.ServicerContext[network_orchestrator_service_pb2.GetLinkRequest, abc.Awaitable[link_pb2.Link]],
+    ) -> abc.Awaitable[link_pb2.Link]:
+        """Returns one link with its state.
+
+        Errors:
+          * `NOT_FOUND` (`LINK_UNKNOWN`).
+        """
+
+    @abc_1.abstractmethod
+    def RemoveLink(
+        self,
+        request: network_orchestrator_service_pb2.RemoveLinkRequest,
+        context: aio.ServicerContext[network_orchestrator_service_pb2.RemoveLinkRequest, abc.Awaitable[network_orchestrator_service_pb2.RemoveLinkResponse]],
+    ) -> abc.Awaitable[network_orchestrator_service_pb2.RemoveLinkResponse]:
+        """Forgets a declared link; one that is not there is as good as removed.
+
+        Errors:
+          * `FAILED_PRECONDITION` (`LINK_IN_USE`): reservations hold bandwidth of it.
+          * `ABORTED` (`CONFLICT`): the etag given is not the link's.
+        """
+
+    @abc_1.abstractmethod
     def ReportLinks(
         self,
         request: network_orchestrator_service_pb2.ReportLinksRequest,
@@ -101,6 +154,19 @@ class NetworkOrchestratorServiceServicer(metaclass=abc_1.ABCMeta):
         """
 
     @abc_1.abstractmethod
+    def ExplainPath(
+        self,
+        request: network_orchestrator_service_pb2.ExplainPathRequest,
+        context: aio.ServicerContext[network_orchestrator_service_pb2.ExplainPathRequest, abc.Awaitable[network_orchestrator_service_pb2.PathExplanation]],
+    ) -> abc.Awaitable[network_orchestrator_service_pb2.PathExplanation]:
+        """Says why a path is the one: what FindPaths would answer, beside the fastest and the widest path between the same ends
+        whatever the bounds, and every link of all three as it is now.
+
+        Errors:
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        """
+
+    @abc_1.abstractmethod
     def ReservePaths(
         self,
         request: network_orchestrator_service_pb2.ReservePathsRequest,
@@ -112,6 +178,18 @@ class NetworkOrchestratorServiceServicer(metaclass=abc_1.ABCMeta):
         Errors, per item:
           * `RESOURCE_EXHAUSTED` (`BANDWIDTH_EXHAUSTED`): the link is named; find another path or wait.
           * `FAILED_PRECONDITION` (`NO_PATH`, `HOLD_LAPSED`).
+        """
+
+    @abc_1.abstractmethod
+    def GetReservation(
+        self,
+        request: network_orchestrator_service_pb2.GetReservationRequest,
+        context: aio.ServicerContext[network_orchestrator_service_pb2.GetReservationRequest, abc.Awaitable[reservation_pb2.Reservation]],
+    ) -> abc.Awaitable[reservation_pb2.Reservation]:
+        """Returns one reservation, held or given back.
+
+        Errors:
+          * `NOT_FOUND` (`RESERVATION_UNKNOWN`): also when it is another party's.
         """
 
     @abc_1.abstractmethod

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-suanmesh/network_orchestrator/v1/reason.proto\x12 suanmesh.network_orchestrator.v1*\xcf\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_FIELD_INVALID\x10\x01\x12\x16\n\x12REASON_LINK_EXISTS\x10\x02\x12\x1e\n\x1aREASON_BANDWIDTH_EXHAUSTED\x10\x03\x12\x12\n\x0eREASON_NO_PATH\x10\x04\x12\x16\n\x12REASON_HOLD_LAPSED\x10\x05\x12\x14\n\x10REASON_NOT_OWNER\x10\x06\x12\x19\n\x15REASON_LINKS_TOO_MANY\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-suanmesh/network_orchestrator/v1/reason.proto\x12 suanmesh.network_orchestrator.v1*\xa0\x02\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_FIELD_INVALID\x10\x01\x12\x16\n\x12REASON_LINK_EXISTS\x10\x02\x12\x1e\n\x1aREASON_BANDWIDTH_EXHAUSTED\x10\x03\x12\x12\n\x0eREASON_NO_PATH\x10\x04\x12\x16\n\x12REASON_HOLD_LAPSED\x10\x05\x12\x14\n\x10REASON_NOT_OWNER\x10\x06\x12\x19\n\x15REASON_LINKS_TOO_MANY\x10\x07\x12\x17\n\x13REASON_LINK_UNKNOWN\x10\x08\x12\x16\n\x12REASON_LINK_IN_USE\x10\t\x12\x1e\n\x1aREASON_RESERVATION_UNKNOWN\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.network_orchestrat
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REASON']._serialized_start=84
-  _globals['_REASON']._serialized_end=291
+  _globals['_REASON']._serialized_end=372
 # @@protoc_insertion_point(module_scope)

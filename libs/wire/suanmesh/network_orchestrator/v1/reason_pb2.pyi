@@ -38,6 +38,12 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """PERMISSION_DENIED: the report is about another site's links."""
     REASON_LINKS_TOO_MANY: _Reason.ValueType  # 7
     """RESOURCE_EXHAUSTED: the node would have more links than it may have; `most` says how many that is."""
+    REASON_LINK_UNKNOWN: _Reason.ValueType  # 8
+    """NOT_FOUND: no link of that name."""
+    REASON_LINK_IN_USE: _Reason.ValueType  # 9
+    """FAILED_PRECONDITION: reservations hold `reserved_bps` of the link `name`."""
+    REASON_RESERVATION_UNKNOWN: _Reason.ValueType  # 10
+    """NOT_FOUND: no reservation of that name, or it is another party's."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the network orchestrator refused."""
@@ -58,3 +64,9 @@ REASON_NOT_OWNER: Reason.ValueType  # 6
 """PERMISSION_DENIED: the report is about another site's links."""
 REASON_LINKS_TOO_MANY: Reason.ValueType  # 7
 """RESOURCE_EXHAUSTED: the node would have more links than it may have; `most` says how many that is."""
+REASON_LINK_UNKNOWN: Reason.ValueType  # 8
+"""NOT_FOUND: no link of that name."""
+REASON_LINK_IN_USE: Reason.ValueType  # 9
+"""FAILED_PRECONDITION: reservations hold `reserved_bps` of the link `name`."""
+REASON_RESERVATION_UNKNOWN: Reason.ValueType  # 10
+"""NOT_FOUND: no reservation of that name, or it is another party's."""
