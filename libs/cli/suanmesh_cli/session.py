@@ -69,7 +69,9 @@ class Session:
 def command(run: Run) -> Wrapped:
     """An async function `(session, ...)` as a command that acts, with the options all share; it may return a status."""
 
-    @click.option("-o", "--output", type=click.Choice(output.FORMS), default="table", help="How to print the answer.")
+    forms = getattr(run, "forms", output.FORMS)
+
+    @click.option("-o", "--output", type=click.Choice(forms), default="table", help="How to print the answer.")
     @click.option("--query", default="", metavar="JMESPATH", help="Print only what this finds in the answer as data.")
     @click.option("--utc", is_flag=True, help="Times in UTC; in this machine's zone without.")
     @click.option(
@@ -108,6 +110,16 @@ def listing(run: Run) -> Wrapped:
         return run(*args, **given)
 
     return reading(wrapped)
+
+
+def drawn_as(*forms: str) -> Callable[[Run], Run]:
+    """Lets what is listed be drawn, too, in forms that the command knows how to make."""
+
+    def marked(run: Run) -> Run:
+        run.forms = (*output.FORMS, *forms)  # type: ignore[attr-defined]
+        return run
+
+    return marked
 
 
 def reading(run: Run) -> Wrapped:

@@ -33,6 +33,33 @@ class Lacking(click.ClickException):
         self.text = text
 
 
+class Amount(click.ParamType[int]):
+    """A whole number of base units as people write it, such as `10Gbit/s` or `5ms`."""
+
+    name = "amount"
+
+    def __init__(self, known: dict[str, int]) -> None:
+        self._known = known
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The base units."""
+        if isinstance(value, int):
+            return value
+        from suanmesh_cli.units import in_units
+
+        amount = in_units(value, self._known)
+        if amount is None:
+            known = ", ".join(self._known)
+            raise Misuse(
+                Text(
+                    f"{value[:40]!r} is no amount; write a number with one of {known}.",
+                    f"{value[:40]!r} 不是数量；请写数字并带单位：{known}。",
+                ),
+                ctx,
+            )
+        return amount
+
+
 class Duration(click.ParamType[float]):
     """A time to wait, in seconds or as `90s`, `5m`, `2h30m`: more than nothing, and not for ever."""
 

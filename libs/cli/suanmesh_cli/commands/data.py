@@ -17,6 +17,7 @@ from suanmesh.transport.v1.transport_service_pb2 import (
     ReadFileRequest,
 )
 from suanmesh_cli import following, output, units, values
+from suanmesh_cli.commands import transfers
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
@@ -132,6 +133,10 @@ async def get(session: Session, name: str, path: str, to: Path | None) -> None:
 @click.group(cls=Verbs)
 def transfer() -> None:
     """Transfers: datasets on the way from site to site."""
+
+
+for verb in transfers.VERBS:
+    transfer.add_command(verb)
 
 
 @transfer.command("list")

@@ -181,7 +181,7 @@ async def set_prices(
     For example: cpu=0.165/core-h memory=0.0165/GiB-h transfer=0.02/GB device=free
     """
     name = full_name("priceBooks", name)
-    given = dict(_given(each) for each in prices)
+    given = dict(price_given(each) for each in prices)
     book = await _in_force(session, name) or PriceBook()
     kept = {each.meter: each for each in book.prices} | given
     made = PriceBook(
@@ -252,7 +252,7 @@ async def _in_force(session: Session, name: str) -> PriceBook | None:
     return found.price_books[0] if found.price_books else None
 
 
-def _given(text: str) -> tuple[int, Price | None]:
+def price_given(text: str) -> tuple[int, Price | None]:
     """A meter, and its price; None for one that is free. Raises InvalidArgument."""
     word, _, said = text.partition("=")
     amount, _, unit = said.partition("/")

@@ -1,0 +1,152 @@
+"""What a network operator types: links are declared, paths explained, transfers followed, the topology drawn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from suanmesh.network_orchestrator.v1.link_pb2 import Link
+from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import (
+    DeclareLinksRequest,
+    DeclareLinksResponse,
+    ExplainPathRequest,
+    FindPathsResponse,
+    ListLinksResponse,
+    PathExplanation,
+    PathObstacle,
+    PathResult,
+)
+from suanmesh.network_orchestrator.v1.reservation_pb2 import Path, Reservation
+from suanmesh.registry.v1.registry_service_pb2 import ListSitesResponse
+from suanmesh.registry.v1.site_pb2 import Site
+from suanmesh.transport.v1.transfer_pb2 import Transfer
+from suanmesh.transport.v1.transport_service_pb2 import (
+    CreateTransfersRequest,
+    CreateTransfersResponse,
+    TransferResult,
+)
+from suanmesh_cli.main import suan
+from suanmesh_kernel.refusals import NotFound
+
+Run = Callable[..., Awaitable[Result]]
+PATH = Path(links=["links/ab"], latency_us=5000, available_bps=10**9, narrowest_link="links/ab")
+FULL = PathObstacle(kind=PathObstacle.KIND_BANDWIDTH, link="links/ab", available_bps=10**6)
+
+
+@pytest.fixture
+async def oracle(serve: Any) -> Any:
+    return await serve()
+
+
+@pytest.fixture
+def run(oracle: Any, tls: Any) -> Run:
+    environment = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
+    environment |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
+
+    async def invoke(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, suan, list(arguments), obj=environment)
+
+    return invoke
+
+
+async def test_a_link_is_declared_as_people_write_it(oracle: Any, run: Run) -> None:
+    """A capacity that is a thousand times too small is found when nothing moves any more."""
+    oracle.answers["GetLink"] = NotFound("LINK_UNKNOWN", "no")
+    oracle.answers["DeclareLinks"] = DeclareLinksResponse(links=[Link(name="links/ab")])
+    done = await run(
+        "link", "declare", "ab", "--from", "a", "--to", "exchanges/x", "--capacity", "10Gbit/s", "--latency", "5ms",
+        "--price", "0.02/GB", "--owner", "backbone",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    [sent] = DeclareLinksRequest.FromString(oracle.asked[-1][1]).links
+    assert (sent.name, sent.source, sent.target) == ("links/ab", "sites/a", "exchanges/x")
+    assert (sent.capacity_bps, sent.latency_us, sent.owner) == (10**10, 5000, "parties/backbone")
+    assert (sent.price.amount_micros, sent.price.per_quantity) == (20_000, 10**9)
+    assert getattr(sent, "class") == Link.CLASS_INTER
+
+
+async def test_a_link_is_changed_without_losing_the_rest(oracle: Any, run: Run) -> None:
+    """Who widens a link must not make it free, nor overwrite what another has changed meanwhile."""
+    before = Link(name="links/ab", source="sites/a", target="sites/b", capacity_bps=5, latency_us=7, etag="e")
+    before.price.amount_micros = 3
+    before.state.reserved_bps = 4
+    oracle.answers["GetLink"] = before
+    oracle.answers["DeclareLinks"] = DeclareLinksResponse(links=[before])
+    assert (await run("link", "declare", "ab", "--capacity", "20Gbit/s")).exit_code == 0
+    [sent] = DeclareLinksRequest.FromString(oracle.asked[-1][1]).links
+    assert (sent.capacity_bps, sent.latency_us, sent.price.amount_micros, sent.etag) == (2 * 10**10, 7, 3, "e")
+    assert not sent.HasField("state")
+    refused = await run("link", "declare", "ab", "--capacity", "20")
+    assert (refused.exit_code, "Gbit/s" in refused.stderr) == (2, True)
+
+
+async def test_a_path_is_told_with_what_else_there_is(oracle: Any, run: Run) -> None:
+    """Who waits for data wants to know of which link, and what would do."""
+    links = [Link(name="links/ab", source="sites/a", target="sites/b")]
+    oracle.answers["ExplainPath"] = PathExplanation(
+        found=PathResult(obstacle=FULL), fastest=PATH, widest=PATH, links=links
+    )
+    told = await run("path", "explain", "a", "b", "--bandwidth", "2Gbit/s", "--latency", "20ms")
+    assert told.exit_code == 6
+    query = ExplainPathRequest.FromString(oracle.asked[-1][1]).query
+    assert (query.source, query.target, query.min_bandwidth_bps, query.max_latency_us) == (
+        "sites/a", "sites/b", 2 * 10**9, 20_000,
+    )  # fmt: skip
+    assert "BANDWIDTH: links/ab has no more than 1 Mbit/s left" in told.stdout
+    assert [line.split()[0] for line in told.stdout.splitlines() if line.startswith(("fastest", "widest"))] == [
+        "fastest", "widest",
+    ]  # fmt: skip
+    oracle.answers["FindPaths"] = FindPathsResponse(results=[PathResult(path=PATH)])
+    found = await run("path", "find", "a", "b")
+    assert (found.exit_code, "5.0 ms" in found.stdout) == (0, True)
+
+
+async def test_a_reservation_is_shown(oracle: Any, run: Run) -> None:
+    """The name in a placement must lead somewhere."""
+    oracle.answers["GetReservation"] = Reservation(name="reservations/p-0", path=PATH, rate_bps=10**8)
+    shown = (await run("reservation", "show", "p-0")).stdout
+    assert "100 Mbit/s" in shown
+    assert "ab" in shown
+
+
+async def test_a_copy_is_asked_for_and_followed_to_its_end(oracle: Any, run: Run) -> None:
+    """A script that goes on before the data is there computes on what is not there."""
+    made = Transfer(name="transfers/t", state=Transfer.STATE_PENDING, bytes=100)
+    oracle.answers["CreateTransfers"] = CreateTransfersResponse(results=[TransferResult(transfer=made)])
+    states = [Transfer.STATE_ACTIVE, Transfer.STATE_ACTIVE, Transfer.STATE_FAILED]
+    looks = 0
+
+    async def answer(body: bytes, context: Any) -> bytes:
+        nonlocal looks
+        if oracle.asked[-1][0] == "CreateTransfers":
+            return oracle.answers["CreateTransfers"].SerializeToString()
+        made.state, looks = states[looks], looks + 1
+        made.progress.bytes_done = 40
+        return made.SerializeToString()
+
+    oracle.answer = answer
+    done = await run("transfer", "create", "d", "--to", "b", "--rate", "100Mbit/s", "--wait")
+    assert (done.exit_code, looks) == (1, 3)
+    [ask] = CreateTransfersRequest.FromString(oracle.asked[0][1]).items
+    assert (ask.dataset, ask.target, ask.rate_bps) == ("datasets/d", "sites/b", 10**8)
+    assert done.stderr.count("ACTIVE") == 1
+    assert "FAILED" in done.stdout
+
+
+async def test_the_topology_is_drawn(oracle: Any, run: Run) -> None:
+    """A picture says at a glance which link is full."""
+    link = Link(name="links/ab", source="sites/a", target="sites/b", capacity_bps=100)
+    oracle.answers["ListLinks"] = ListLinksResponse(links=[link])
+    oracle.answers["ListSites"] = ListSitesResponse(sites=[Site(name="sites/a"), Site(name="sites/b")])
+    picture = (await run("link", "topology", "-o", "svg")).stdout
+    assert picture.startswith("<svg")
+    assert "links/ab" in picture
+    assert '"sites/a" -> "sites/b"' in (await run("link", "topology", "-o", "dot")).stdout
+    assert (await run("link", "topology", "-o", "name")).stdout == "links/ab\n"
+    nowhere = await run("link", "topology", "-o", "svg", "--around", "none")
+    assert nowhere.exit_code == 3
+    assert (await run("link", "list", "-o", "svg")).exit_code == 2
