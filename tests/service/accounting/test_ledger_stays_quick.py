@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, insert
 from suanmesh_accounting.domain.commands import Measured, MoveHold, RecordUsage, SignedBatch
 from suanmesh_accounting.domain.ledger import HoldState
 from suanmesh_accounting.domain.quarantine import Room
-from suanmesh_accounting.domain.queries import Bill, Cut, HoldStates, StandingHolds
+from suanmesh_accounting.domain.queries import Bill, ChargeGroup, Cut, HoldStates, StandingHolds, SummedCharges
 from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.carrying import carry_out
@@ -66,6 +66,29 @@ async def test_what_is_over_costs_nothing(tmp_path: Path, look_up: Callable[[Con
     engine.dispose()
 
 
+@pytest.mark.parametrize("group", ChargeGroup)
+async def test_a_months_sums_cost_a_month(tmp_path: Path, group: ChargeGroup) -> None:
+    """After ten years the report of a day would read ten years of charges, of all accounts."""
+    url = f"sqlite:///{tmp_path}/ledger"
+    await open_ledger(url).close()
+    engine = create_engine(url)
+    with engine.begin() as c:
+        account = {"party": "parties/a", "currency": "CNY", "kind": "CONSUMER", "close_us": 0, "create_us": 1}
+        for name in ("accounts/a", "accounts/b"):
+            c.execute(insert(t.accounts), account | {"name": name, "balance_micros": 0, "held_micros": 0})
+        c.execute(insert(t.charges), [_charged("accounts/a", 10_000 + number) for number in range(10)])
+
+        def look_up(c: Connection) -> object:
+            cut = Cut(100, "", "")
+            return answered(c, SummedCharges(cut, "accounts/a", "", group, 10_000, 20_000, 0))
+
+        young = _work(c, look_up)
+        c.execute(insert(t.charges), [_charged("accounts/a", number) for number in range(3000)])
+        c.execute(insert(t.charges), [_charged("accounts/b", 10_000 + number) for number in range(3000)])
+        assert _work(c, look_up) <= 2 * young
+    engine.dispose()
+
+
 def _work(c: Connection, look_up: Callable[[Connection], object]) -> int:
     """How many steps SQLite takes, without leaving a trace."""
     counts: list[int] = []
@@ -99,4 +122,11 @@ def _usage(number: int) -> dict[str, object]:
         "site": "sites/a", "epoch": "e", "sequence": number, "placement": f"placements/{number}", "task": 0,
         "transfer": "", "final": False, "ratable": True, "lines": 1, "record": b"", "batch": 1, "leaf_index": 0,
         "record_us": 1,
+    }  # fmt: skip
+
+
+def _charged(account: str, create_us: int) -> dict[str, object]:
+    return {
+        "account": account, "job": f"jobs/{create_us}", "site": "sites/a", "meter": 1, "amount_micros": 1,
+        "waived_micros": 0, "create_us": create_us, "document": b"",
     }  # fmt: skip
