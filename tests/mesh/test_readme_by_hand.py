@@ -47,7 +47,7 @@ def test_what_the_readme_shows_by_hand_works(dev: subprocess.Popen[str], tmp_pat
     assert "accuracy 0.9" in printed["suan job logs digits"]
     assert "jobs/digits DONE" in printed["suan job submit examples/digits/job.yaml --id digits --wait"]
     assert "commit placement" in printed["suan trace show --job digits"]
-    assert re.search(r"^total\s+0\.\d+ CNY", printed["suan bill show --job digits"], re.MULTILINE)
+    assert re.search(r"^\s*total\s+0\.\d+ CNY", printed["suan bill show --job digits"], re.MULTILINE)
 
 
 def test_ctrl_c_leaves_nothing_behind(dev: subprocess.Popen[str], tmp_path: Path) -> None:
