@@ -9,7 +9,7 @@ SEED ?= 1
 MINUTES ?= 10
 SEEDS ?= 200
 WORLD ?=
-OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/client libs/cli libs/fake services deploy protos/generate.py protos/compile_elsewhere.py
+OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/client libs/cli libs/fake services deploy protos/generate.py protos/compile_elsewhere.py $(wildcard examples/*.py)
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
