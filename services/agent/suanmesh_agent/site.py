@@ -184,6 +184,7 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
     """Be the site's agent until `stop` is set."""
     engine = open_engine(settings)
     try:
+        await asyncio.to_thread(engine.end_remains)
         found = await asyncio.to_thread(take_stock, settings, process.clock.now(), walled=engine.capabilities().walled)
         await serve(process, settings, rng, stop, engine, found)
     finally:

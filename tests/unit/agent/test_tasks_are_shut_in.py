@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from suanmesh_agent.domain.tasks import UserRange
 from suanmesh_agent.domain.work import Admission, Work
 from suanmesh_agent.engines.process import images, seccomp
 from suanmesh_agent.engines.process.cgroups import Bounds, CgroupV2
-from suanmesh_agent.engines.process.users import end_remains, lease_user, mark_used
+from suanmesh_agent.engines.process.users import end_all_remains, end_remains, lease_user, mark_used
 from suanmesh_kernel.owner_limits import OwnerLimits, WorkKind, windows_of
 from suanmesh_kernel.quantities import Capacity
 
@@ -195,7 +196,10 @@ def test_a_shim_goes_on_with_its_user_where_nobody_else_has_it(tmp_path: Path) -
     assert other != user
 
 
-def test_a_user_whose_shim_was_killed_is_another_tasks_once_nothing_of_it_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [end_remains, lambda folder, user: end_all_remains(folder)], ids=["its own", "all"])
+def test_a_user_whose_shim_was_killed_is_another_tasks_once_nothing_of_it_runs(
+    tmp_path: Path, end: Callable[[Path, int], None]
+) -> None:
     """Who sees no process of the host but its own cannot know that the user's earlier task has ended."""
     user = 2**31 - 5  # nobody's
     _, lease = lease_user(tmp_path, user, 1, alone=True)
@@ -203,7 +207,7 @@ def test_a_user_whose_shim_was_killed_is_another_tasks_once_nothing_of_it_runs(t
     os.close(lease)  # as the kernel does for a shim that is killed
     with pytest.raises(OSError, match="all 1 users"):
         lease_user(tmp_path, user, 1, alone=True)
-    end_remains(tmp_path, user)
+    end(tmp_path, user)
     again, lease = lease_user(tmp_path, user, 1, alone=True)
     os.close(lease)
     assert again == user

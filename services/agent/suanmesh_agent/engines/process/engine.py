@@ -32,7 +32,7 @@ from suanmesh_agent.engines.process.probe import fault
 from suanmesh_agent.engines.process.processes import kill
 from suanmesh_agent.engines.process.sandbox import Sandbox
 from suanmesh_agent.engines.process.task_folders import TaskFolders, read_facts
-from suanmesh_agent.engines.process.users import end_remains
+from suanmesh_agent.engines.process.users import end_all_remains, end_remains
 from suanmesh_agent.engines.process.walls import INSIDE
 from suanmesh_agent.folder_files import FolderFile, files_of
 from suanmesh_agent.ports import TaskNotStarted
@@ -89,6 +89,11 @@ class ProcessEngine:
     def fault(self) -> str:
         """What keeps tasks from running here; empty where nothing does. Runs one."""
         return fault(self._layout, self._fork_server)
+
+    def end_remains(self) -> None:
+        """End what is left of tasks whose shims were killed, whichever agent of this host had them."""
+        if self._layout.confined:
+            end_all_remains(self._layout.confined.users_folder)
 
     def close(self) -> None:
         """End what only the agent needs; tasks go on."""

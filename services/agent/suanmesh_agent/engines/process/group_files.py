@@ -11,6 +11,8 @@ from typing import Any
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _READ_BYTES_MAX = 1 << 18
+_COUNT_BYTES_MAX = 4096
+"""What the kernel says of one group in figures."""
 _EVENTS = {"oom": "oom_kill", "pids": "max"}
 """By the file that counts: its word for a bound that was hit."""
 
@@ -49,7 +51,7 @@ class GroupFiles:
         if self._cpu is None:
             return None
         with contextlib.suppress(OSError, ValueError):
-            text = _read(self._cpu)
+            text = _read(self._cpu, _COUNT_BYTES_MAX)
             if self._cpu_ns:
                 return int(text) // 1000
             return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("usage_usec "))
@@ -61,7 +63,7 @@ class GroupFiles:
 
     def _count(self, name: str) -> int:
         with contextlib.suppress(OSError, KeyError):
-            for line in _read(self._events[name]).splitlines():
+            for line in _read(self._events[name], _COUNT_BYTES_MAX).splitlines():
                 if line.startswith(f"{_EVENTS[name]} "):
                     return int(line.split()[1])
         return 0
@@ -71,5 +73,5 @@ def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _read(file: int) -> str:
-    return os.pread(file, _READ_BYTES_MAX, 0).decode()
+def _read(file: int, bytes_max: int = _READ_BYTES_MAX) -> str:
+    return os.pread(file, bytes_max, 0).decode()

@@ -76,6 +76,14 @@ def end_remains(folder: Path, user: int) -> None:
             os.close(lock)
 
 
+def end_all_remains(folder: Path) -> None:
+    """`end_remains` of every user that is marked as used: shims and agents may all have been killed at once."""
+    for lock in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(OSError):
+            if lock.name.isdecimal() and lock.read_bytes() == _USED:
+                end_remains(folder, int(lock.name))
+
+
 def ids_given_out() -> list[tuple[str, int, int]]:
     """Name, first and last id of every user and group of this host, and of what users may give out themselves."""
     found = [(f"user {entry.pw_name}", entry.pw_uid, entry.pw_uid) for entry in pwd.getpwall()]
