@@ -81,6 +81,23 @@ async def test_many_are_started_at_once_and_each_has_its_own_end(world: World) -
     assert all(look.start_time and look.end_time and look.start_time <= look.end_time for look in looks)
 
 
+async def test_a_task_that_is_run_again_begins_anew_and_its_first_run_stays_readable(world: World) -> None:
+    """What a failed run left would else be taken for the next one's, and why it failed could not be read any more."""
+    first = world.task(exit=75, log="first", write="out/a:1")
+    again = replace(world.task(log="second", write="out/b:2"), key=world.key().again())
+    await world.run(first)
+    world.engine.drop_work([first.key])
+    (look,) = await world.run(again)
+    assert look.succeeded
+    assert [file.path for file in world.engine.collect(again.key, "out")] == ["b"]
+    with pytest.raises(FolderError):
+        list(world.engine.collect(first.key, "out"))
+    logs = [world.engine.open_log(key) for key in (first.key, again.key)]
+    assert [log and log.read(0, 100)[1] for log in logs] == [b"first", b"second"]
+    before, after = await world.engine.inspect([first.key, again.key])
+    assert (before.exit_status, after.exit_status) == (75, 0)
+
+
 @pytest.mark.parametrize(
     ("program", "status", "failure"),
     [("./absent", 127, "COMMAND_NOT_FOUND"), ("./plain", 126, "COMMAND_NOT_EXECUTABLE"), ("./script", 0, "")],

@@ -184,6 +184,7 @@ ROWS: dict[str, Row] = {
     "ReportTasks": lambda w, who: scheduler.ReportTasksRequest(
         reports=[scheduler.TaskReport(placement=w.job.placement, state=placement_pb2.Placement.STATE_RUNNING)]
     ),
+    "ListTasks": lambda w, who: scheduler.ListTasksRequest(job=w.job.name),
     "ReadJobLogs": lambda w, who: scheduler.ReadJobLogsRequest(name=w.job.name),
     # network_orchestrator
     "DeclareLinks": lambda w, who: network.DeclareLinksRequest(links=[w.link]),

@@ -22,7 +22,7 @@ Pair = tuple[yaml.Node, yaml.Node]
 
 WITHIN: Mapping[str, str] = {
     **dict.fromkeys(("cpu", "memory", "scratch", "devices"), "ask"),
-    **dict.fromkeys(("count", "gang", "on_failure"), "task"),
+    **dict.fromkeys(("count", "gang", "on_failure", "retry"), "task"),
     **dict.fromkeys(("budget", "deadline", "allow_sites", "deny_sites", "residency"), "constraints"),
 }
 """What may stand at the top, and the field of the job that it is a part of."""
@@ -67,6 +67,10 @@ SHORT_TEXTS: Mapping[str, Text] = {
     "on_failure": Text(
         "`stop` or `continue` the other tasks when one fails; what ended well is delivered either way.",
         "某个任务失败时，其余任务 `stop` 或 `continue`；成功任务的结果都会送达。",
+    ),
+    "retry": Text(
+        "When a task that fails is run again by itself, such as `{times: 3, backoff: 10s, exit_statuses: [75]}`.",
+        "失败的任务何时单独重跑，如 `{times: 3, backoff: 10s, exit_statuses: [75]}`。",
     ),
     "budget": Text("Most it may cost, in the account's currency, such as `1.50`.", "费用上限，账户币种，如 `1.50`。"),
     "deadline": Text("Latest end.", "最迟结束时间。"),

@@ -127,6 +127,7 @@ CHINESE: Final = {
     "RESERVATION": "预留",
     "RESERVED": "已预留",
     "RESIDENCY": "驻留",
+    "RETRIES": "重跑",
     "RISK GROUPS": "风险组",
     "ROOT": "根",
     "RUNTIMES": "运行时",

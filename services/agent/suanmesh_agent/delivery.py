@@ -12,7 +12,7 @@ from pathlib import Path
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
-from suanmesh_agent import wire
+from suanmesh_agent import task_looks, wire
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.domain.work import Work
 from suanmesh_agent.folder_files import files_of
@@ -63,12 +63,14 @@ class Delivery:
         What of an output is no data is left out, and named in the log. Raises what `outputs` and `log` raise, once both
         are over: the log of a run is there however its outputs are.
         """
+        newest = await task_looks.newest_keys(self._engine, placement)
+        keys = [newest[index] for index in tasks]
         try:
-            await self._turns.run(self._looking_over(placement, tasks))
+            await self._turns.run(self._looking_over(placement, keys))
         except (FolderError, OutputTooLarge, OSError):
             await self.log(placement)
             raise
-        outputs, log = await asyncio.gather(self.outputs(placement, tasks), self.log(placement), return_exceptions=True)
+        outputs, log = await asyncio.gather(self.outputs(placement, keys), self.log(placement), return_exceptions=True)
         if isinstance(log, BaseException):
             raise log
         if isinstance(outputs, BaseException):
@@ -82,41 +84,41 @@ class Delivery:
         for name, digest in datasets.items():
             self._journal.name_dataset(name, digest)
 
-    async def outputs(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> dict[str, str]:
-        """Publish each output of `tasks`, where there are any; digests by the datasets' names, in the job's order.
+    async def outputs(self, placement: placement_pb2.Placement, keys: Sequence[TaskKey]) -> dict[str, str]:
+        """Publish each output of the runs `keys`, where there are any; digests by the names, in the job's order.
 
         One task's folder is the dataset; of several tasks, each has its folder `task-<index>` in it.
         Raises FolderError and ManifestError where a task left something that cannot be data.
         """
         made: dict[str, str] = {}
         work = wire.work_from(placement)
-        for output in placement.work.outputs if tasks else ():
-            manifest = await self._turns.run(self._taking_in(work, output, tasks))
+        for output in placement.work.outputs if keys else ():
+            manifest = await self._turns.run(self._taking_in(work, output, keys))
             made |= await self._published(placement, output.output_id, manifest)
         return made
 
     async def log(self, placement: placement_pb2.Placement) -> dict[str, str]:
         """Publish what the tasks wrote, one file each; digest by the dataset's name."""
-        work = wire.work_from(placement)
-        manifest = await asyncio.to_thread(self._small_log, work) or await self._large_log(work)
+        logs = _logs(await task_looks.newest_keys(self._engine, placement))
+        manifest = await asyncio.to_thread(self._small_log, logs) or await self._large_log(logs)
         return await self._published(placement, "log", manifest)
 
-    def _small_log(self, work: Work) -> Manifest | None:
+    def _small_log(self, logs: Mapping[str, TaskKey]) -> Manifest | None:
         """Taken in at one go; None where it is none."""
         files, size = dict[str, bytes](), 0
-        for index in range(work.count):
+        for name, key in logs.items():
             pieces = []
-            for piece in _log_pieces(self._engine.open_log(TaskKey(work.placement, index))):
+            for piece in _log_pieces(self._engine.open_log(key)):
                 size += len(piece)
                 if size > _SMALL_LOG_BYTES:
                     return None
                 pieces.append(piece)
-            files[_log_name(index)] = b"".join(pieces)
+            files[name] = b"".join(pieces)
         return self._replicas.keep(files)
 
-    async def _large_log(self, work: Work) -> Manifest:
+    async def _large_log(self, logs: Mapping[str, TaskKey]) -> Manifest:
         with tempfile.TemporaryDirectory(prefix="suanmesh-log-") as name:
-            await asyncio.to_thread(self._copy_logs, work, Path(name))
+            await asyncio.to_thread(self._copy_logs, logs, Path(name))
             return await self._turns.run(self._replicas.taking_in({"": files_of(Path(name))}))
 
     async def publish(
@@ -152,15 +154,15 @@ class Delivery:
             dataset_id = output_dataset_id(job_id, what, max(1, placement.attempt))
             return await self._create(dataset_id, placement.party, manifest, placement=placement.name)
 
-    def _looking_over(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> Generator[int, None, None]:
+    def _looking_over(self, placement: placement_pb2.Placement, keys: Sequence[TaskKey]) -> Generator[int, None, None]:
         """Before anything is read, in steps: note in each task's log what is left out of its outputs.
 
         Raises OutputTooLarge, since what is larger was not paid for, and FolderError. A hole counts as its bytes.
         """
         most_bytes = disk_bytes(self._replicas.folder)
-        for output in placement.work.outputs if tasks else ():
+        for output in placement.work.outputs if keys else ():
             size = 0
-            for key in (TaskKey(last(placement.name), index) for index in tasks):
+            for key in keys:
                 left_out = LeftOut()
                 source = self._collected(key, output, left_out)
                 with closing(fitting(source, most_bytes - size, left_out)) as files:
@@ -173,10 +175,9 @@ class Delivery:
             if output.max_bytes and size > output.max_bytes:
                 raise OutputTooLarge(output.output_id, size, output.max_bytes)
 
-    def _taking_in(self, work: Work, output: job_pb2.Output, tasks: Sequence[int]) -> Generator[int, None, Manifest]:
+    def _taking_in(self, work: Work, output: job_pb2.Output, keys: Sequence[TaskKey]) -> Generator[int, None, Manifest]:
         """In steps; one placement takes in one output after the other."""
         left_out = LeftOut()
-        keys = [TaskKey(work.placement, index) for index in tasks]
         sources = {
             f"task-{key.index}" if work.count > 1 else "": self._collected(key, output, left_out) for key in keys
         }
@@ -189,15 +190,22 @@ class Delivery:
         except FolderError as fault:
             raise FolderError(f"{output.output_id}: {fault}") from fault
 
-    def _copy_logs(self, work: Work, folder: Path) -> None:
-        for index in range(work.count):
-            with (folder / _log_name(index)).open("wb") as file:
-                file.writelines(_log_pieces(self._engine.open_log(TaskKey(work.placement, index))))
+    def _copy_logs(self, logs: Mapping[str, TaskKey], folder: Path) -> None:
+        for name, key in logs.items():
+            with (folder / name).open("wb") as file:
+                file.writelines(_log_pieces(self._engine.open_log(key)))
 
 
-def _log_name(index: int) -> str:
-    """The file is there, and empty, also for a task that was never started."""
-    return f"task-{index}.log"
+def _logs(newest: Sequence[TaskKey]) -> dict[str, TaskKey]:
+    """The runs by the names of their logs: that of the newest has its task's, those before it have numbers.
+
+    A file is there, and empty, also for a task that was never started.
+    """
+    logs = {f"task-{key.index}.log": key for key in newest}
+    for key in newest:
+        for retry in range(key.retry):
+            logs[f"task-{key.index}.{retry}.log"] = TaskKey(key.placement, key.index, retry)
+    return logs
 
 
 def _log_pieces(log: TaskLog | None) -> Iterator[bytes]:

@@ -12,7 +12,9 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
 from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec
+from suanmesh_agent.domain.work import Admission
 from suanmesh_content import LeftOut
+from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import Refusal
 
 
@@ -119,6 +121,9 @@ class Engine(Protocol):
         Raises OSError where something of them cannot be removed now; calling again goes on.
         """
 
+    def drop_work(self, keys: Sequence[TaskKey]) -> None:
+        """Drop the outputs of single runs that have ended, as `forget_work` does."""
+
     def forget(self, placement: str) -> None:
         """Drop all that is kept of an ended placement, as `forget_work` does."""
 
@@ -127,6 +132,25 @@ class Engine(Protocol):
 
     def ended_placements(self) -> list[str]:
         """Placements that only logs are kept of, the newest first."""
+
+
+class Offers(Protocol):
+    """What the site has to give."""
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Interpreters by their names."""
+
+    @property
+    def capacity(self) -> Capacity:
+        """All of it."""
+
+    @property
+    def admission(self) -> Admission:
+        """Whose tasks it runs."""
+
+    def taken(self, *, but: str = "", party: str = "") -> Capacity:
+        """What the placements held here take together, `but` one; of one party only, where one is named."""
 
 
 class SchedulerPort(Protocol):

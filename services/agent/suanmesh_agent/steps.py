@@ -12,23 +12,20 @@ import structlog
 
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
-from suanmesh_agent import wire
+from suanmesh_agent import task_looks, wire
 from suanmesh_agent.delivery import Delivery, OutputTooLarge
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
-from suanmesh_agent.domain.tasks import TaskKey
-from suanmesh_agent.domain.work import Admission, objection
+from suanmesh_agent.domain.work import objection
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.meter import Looks, Meter
 from suanmesh_agent.permission import RunPermission
-from suanmesh_agent.ports import Engine, SchedulerPort, TaskNotStarted
+from suanmesh_agent.ports import Engine, Offers, SchedulerPort, TaskNotStarted
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.task_run import TaskRun, until_over
 from suanmesh_chassis.waiting import first_of
 from suanmesh_content import FolderError, ManifestError
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.names import last
-from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.reasons import DETAIL, NO_REASON, StateReason
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.state_reasons import reason_to
@@ -41,6 +38,8 @@ State = placement_pb2.Placement
 _STANDING_REFUSALS = ("NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "FAILED_PRECONDITION", "INVALID_ARGUMENT")
 _GONE_ON = ("COMMITTED", "ACCEPTED", "STAGING", "RUNNING", "DELIVERING")
 """States whose mention in a refusal says that the placement is past what was reported, and lives."""
+TELL_S_MIN, TELL_S_PER_TASK = 2.0, 0.02
+"""How often it is reported what has become of a placement's tasks, at most; of many more rarely."""
 _BEFORE_THE_RUN = (State.STATE_COMMITTED, State.STATE_ACCEPTED, State.STATE_STAGING)
 
 
@@ -62,25 +61,6 @@ class Carried(Protocol):
 
     def answered(self, placement: placement_pb2.Placement) -> None:
         """A report was taken, and it stands so."""
-
-
-class Offers(Protocol):
-    """What the site has to give."""
-
-    @property
-    def runtimes(self) -> tuple[str, ...]:
-        """Interpreters by their names."""
-
-    @property
-    def capacity(self) -> Capacity:
-        """All of it."""
-
-    @property
-    def admission(self) -> Admission:
-        """Whose tasks it runs."""
-
-    def taken(self, *, but: str = "", party: str = "") -> Capacity:
-        """What the placements held here take together, `but` one; of one party only, where one is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +115,10 @@ class Steps:
 
     async def wind_up(self, carried: Carried) -> None:
         """End what still runs of a placement that nobody carries on, and write down what it used."""
-        keys = self._keys(carried.placement)
+        keys = task_looks.all_keys(carried.placement)
         await self._engine.cancel(keys)
         await until_over(self._engine, keys)
-        await self._record(carried.placement, keys)
+        await self._record(carried.placement, over=True)
 
     async def fail(self, carried: Carried, defect: Exception) -> Reached:
         """Tell the mesh that a defect of ours has ended the placement; nothing that may meet it again is looked at."""
@@ -197,16 +177,18 @@ class Steps:
             return Reached(Stage.REPORTED)
 
     async def _run(self, carried: Carried) -> Reached:
-        keys = self._keys(carried.placement)
+        begun = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             beside = [
-                tasks.create_task(self._heed(carried, keys)),
-                tasks.create_task(self._meter_run(carried.placement, keys)),
+                tasks.create_task(self._heed(carried)),
+                tasks.create_task(self._meter_run(carried.placement)),
             ]
-            await self._all_over(carried, keys)
+            if carried.placement.work.count > 1 or carried.placement.work.retry.times:
+                beside.append(tasks.create_task(self._tell_tasks(carried, begun)))
+            await self._all_over(carried, begun)
             for task in beside:
                 task.cancel()
-        placement, looks = carried.placement, await self._looks(keys)
+        placement, looks = carried.placement, await self._metered(carried.placement, over=True)
         held, parent = wire.held_of(placement), placement.traceparent
         record = partial(self._meter.write_tasks, placement.name, looks, held, parent)
         return Reached(Stage.METERED, record, partial(self._meter.written, looks))
@@ -259,8 +241,8 @@ class Steps:
         traceparent: str = "",
     ) -> None:
         """Report, until it is taken. Raises PutDown where the mesh has put the placement down as ended."""
-        looks = await self._engine.inspect(self._keys(carried.placement))
-        tasks = [wire.result_to(index, look) for index, look in enumerate(looks) if look.start_time is not None]
+        over = state not in (State.STATE_ACCEPTED, State.STATE_RUNNING)
+        tasks = await task_looks.results(self._engine, carried.placement, over=over)
         report = pb.TaskReport(
             state=state, reason=reason_to(reason), tasks=tasks, output_datasets=datasets, traceparent=traceparent
         )
@@ -298,19 +280,20 @@ class Steps:
             )
         )
 
-    async def _all_over(self, carried: Carried, keys: list[TaskKey]) -> None:
+    async def _all_over(self, carried: Carried, begun: asyncio.Event) -> None:
         placement = carried.placement
         work = wire.work_from(placement)
         inputs = self._staging.inputs(work)
         run = TaskRun(
             self._engine,
-            keys,
+            task_looks.first_keys(placement),
             at_once=work.at_once,
             keep_going=work.keep_going,
-            spec=lambda key: wire.task_of(placement, key.index, inputs),
+            retrying=work.retrying,
+            spec=lambda key: wire.task_of(placement, key, inputs),
             may_start=partial(self._permitted, carried),
             stopped=lambda: carried.to_stop,
-            begun=partial(self._tell_running, carried, keys),
+            begun=partial(self._tell_running, carried, begun),
             traceparent=placement.traceparent,
             site=placement.site,
         )
@@ -343,39 +326,60 @@ class Steps:
                     await pauses.wait()
         return False
 
-    async def _tell_running(self, carried: Carried, keys: list[TaskKey], traceparent: str) -> None:
+    async def _tell_running(self, carried: Carried, begun: asyncio.Event, traceparent: str) -> None:
         """Report RUNNING, in the span of the first task; the end is not reported before that has been taken."""
         pauses = Pauses()
         while True:
             try:
-                return await self._report(carried, State.STATE_RUNNING, traceparent=traceparent)
+                await self._report(carried, State.STATE_RUNNING, traceparent=traceparent)
+                return begun.set()
             except StepDeferred:
-                return await self._engine.cancel(keys)
+                return await self._engine.cancel(task_looks.all_keys(carried.placement))
             except Refusal as refusal:
                 log.info("start not told", placement=carried.placement.name, reason=refusal.reason)
             await pauses.wait()
 
-    async def _heed(self, carried: Carried, keys: list[TaskKey]) -> None:
+    async def _tell_tasks(self, carried: Carried, begun: asyncio.Event) -> None:
+        """Report from time to time what has become of tasks; the more there are, the more rarely."""
+        placement = carried.placement
+        every_s = max(TELL_S_MIN, placement.work.count * TELL_S_PER_TASK)
+        told: list[placement_pb2.TaskResult] = []
+        await begun.wait()
+        while True:
+            await asyncio.sleep(every_s)
+            stand = await task_looks.results(self._engine, placement, over=False)
+            if stand == told:
+                continue
+            try:
+                await self._report(carried, State.STATE_RUNNING)
+                told = stand
+            except StepDeferred:
+                return await self._engine.cancel(task_looks.all_keys(placement))
+            except Refusal as refusal:
+                log.info("tasks not told", placement=placement.name, reason=refusal.reason)
+
+    async def _heed(self, carried: Carried) -> None:
         """Stop the tasks when the mesh says so."""
         while not carried.to_stop:
             await carried.changed.wait()
-        await self._engine.cancel(keys)
+        await self._engine.cancel(task_looks.all_keys(carried.placement))
 
-    async def _meter_run(self, placement: placement_pb2.Placement, keys: list[TaskKey]) -> None:
+    async def _meter_run(self, placement: placement_pb2.Placement) -> None:
         while True:
             await asyncio.sleep(self._meter_every_s)
-            await self._record(placement, keys)
+            await self._record(placement, over=False)
 
-    async def _record(self, placement: placement_pb2.Placement, keys: list[TaskKey]) -> None:
+    async def _record(self, placement: placement_pb2.Placement, *, over: bool) -> None:
+        looks = await self._metered(placement, over=over)
         await self._meter.record_tasks(
-            placement.name, await self._looks(keys), wire.held_of(placement), traceparent=placement.traceparent
+            placement.name, looks, wire.held_of(placement), traceparent=placement.traceparent
         )
 
-    async def _looks(self, keys: list[TaskKey]) -> Looks:
-        return [(key.index, look) for key, look in zip(keys, await self._engine.inspect(keys), strict=True)]
+    async def _metered(self, placement: placement_pb2.Placement, *, over: bool) -> Looks:
+        return await task_looks.metered(self._engine, placement, over=over)
 
     async def _ending(self, carried: Carried) -> Ending:
-        looks = await self._engine.inspect(self._keys(carried.placement))
+        looks = [runs.newest for runs in await task_looks.runs_of(self._engine, carried.placement)]
         keep_going = wire.work_from(carried.placement).keep_going
         lost = carried.counts_as_lost
         return ending(looks, stop_requested=carried.to_stop and not lost, keep_going=keep_going, counts_as_lost=lost)
@@ -385,10 +389,8 @@ class Steps:
         return Reached(Stage.REPORTED, partial(self._delivery.name, made))
 
     async def _begun(self, placement: placement_pb2.Placement) -> bool:
-        return any(look.start_time is not None for look in await self._engine.inspect(self._keys(placement)))
-
-    def _keys(self, placement: placement_pb2.Placement) -> list[TaskKey]:
-        return [TaskKey(last(placement.name), index) for index in range(max(1, placement.work.count))]
+        looks = await self._engine.inspect(task_looks.first_keys(placement))
+        return any(look.start_time is not None for look in looks)
 
 
 def _failed(code: str, fault: object) -> Ending:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
+from suanmesh_agent.domain.retrying import NO_RETRY, Retrying
 from suanmesh_agent.domain.tasks import TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.ports import Engine, TaskNotStarted
 from suanmesh_telemetry import Span, begin_span, names, traceparent_of
@@ -15,7 +16,8 @@ from suanmesh_telemetry import Span, begin_span, names, traceparent_of
 class TaskRun:
     """Starts tasks in their order as room comes free. Once one fails, no other begins, unless they are to keep going.
 
-    What runs already, or has ended, is taken as it is found.
+    A task that is to be run again after a failure has not failed; while it waits, others have its room. What runs
+    already, or has ended, is taken as it is found.
     """
 
     def __init__(
@@ -25,6 +27,7 @@ class TaskRun:
         *,
         at_once: int,
         keep_going: bool,
+        retrying: Retrying = NO_RETRY,
         spec: Callable[[TaskKey], TaskSpec],
         may_start: Callable[[], Awaitable[bool]],
         stopped: Callable[[], bool],
@@ -32,7 +35,8 @@ class TaskRun:
         traceparent: str,
         site: str,
     ) -> None:
-        """`may_start` is asked before each start, and may wait; `begun` is called once, with the first task's trace.
+        """`keys` are the tasks' first runs. `may_start` is asked before each start, and may wait; `begun` is called
+        once, with the trace of the first task.
 
         While `stopped`, nothing is started; whoever stops it cancels what runs.
         """
@@ -40,6 +44,7 @@ class TaskRun:
         self._keys = keys
         self._room = at_once
         self._keep_going = keep_going
+        self._retrying = retrying
         self._spec = spec
         self._may_start = may_start
         self._stopped = stopped
@@ -48,6 +53,7 @@ class TaskRun:
         self._site = site
         self._waiting: deque[TaskKey] = deque()
         self._under_way: dict[TaskKey, None] = {}  # in order: what is cancelled is, the same in every replay
+        self._pausing: dict[TaskKey, asyncio.Task[None]] = {}
         self._spans: dict[TaskKey, Span] = {}
         self._failed = False
         self._changed = asyncio.Event()
@@ -58,17 +64,18 @@ class TaskRun:
     async def to_the_end(self) -> None:
         """Return when no task runs, and none is to be started any more."""
         async with aclosing(self._engine.watch(self._keys[0].placement)) as batches, asyncio.TaskGroup() as group:
-            found = {event.key: event for event in await anext(batches)}
-            self._waiting.extend(key for key in self._keys if key not in found)
-            self._under_way.update(dict.fromkeys(key for key in self._keys if key in found))
-            await self._take(list(found.values()), group)
+            begun = {event.key.index: event for event in sorted(await anext(batches), key=lambda event: event.key)}
+            self._waiting.extend(key for key in self._keys if key.index not in begun)
+            self._under_way.update(dict.fromkeys(event.key for event in begun.values()))
+            await self._take(list(begun.values()), group)
             watching = group.create_task(self._watch(batches, group))
             while not self._over():
                 self._changed.clear()
                 if keys := self._next():
                     group.create_task(self._start(keys, group))
                 await self._changed.wait()
-            watching.cancel()
+            for task in (watching, *self._pausing.values()):
+                task.cancel()
 
     async def _watch(self, batches: AsyncGenerator[list[TaskEvent], None], group: asyncio.TaskGroup) -> None:
         async for batch in batches:
@@ -76,7 +83,7 @@ class TaskRun:
             self._changed.set()
 
     def _over(self) -> bool:
-        return not self._under_way and (not self._waiting or self._halted())
+        return not self._under_way and (self._halted() or not (self._waiting or self._pausing))
 
     def _halted(self) -> bool:
         return self._failed or self._stopped()
@@ -95,11 +102,25 @@ class TaskRun:
         for event in batch:
             if event.key in self._under_way:
                 self._tell_begun(event.key, group)
-            if event.look.over:
+            if event.look.over and event.key in self._under_way:
                 self._end(event.key)
-                self._failed = self._failed or not (event.look.succeeded or self._keep_going)
+                pause_s = None if self._halted() else self._retrying.pause_s(event.look, event.key.retry)
+                if pause_s is not None:
+                    again = event.key.again()
+                    self._pausing[again] = group.create_task(self._run_again(event.key, again, pause_s))
+                else:
+                    self._failed = self._failed or not (event.look.succeeded or self._keep_going)
         if self._failed:
             await self._engine.cancel(list(self._under_way))
+
+    async def _run_again(self, ended: TaskKey, again: TaskKey, pause_s: float) -> None:
+        """What the run before has left is dropped first: the placement holds scratch for one run of a task."""
+        with suppress(OSError):  # what stays goes with the placement
+            await asyncio.to_thread(self._engine.drop_work, [ended])
+        await asyncio.sleep(pause_s)
+        del self._pausing[again]
+        self._waiting.append(again)
+        self._changed.set()
 
     async def _start(self, keys: list[TaskKey], group: asyncio.TaskGroup) -> None:
         async with self._asking:

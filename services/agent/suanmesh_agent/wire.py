@@ -9,7 +9,8 @@ from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_agent.domain.endings import reason_of
 from suanmesh_agent.domain.metering import Allotment
-from suanmesh_agent.domain.tasks import Artefact, TaskKey, TaskLook, TaskSpec
+from suanmesh_agent.domain.retrying import Retrying
+from suanmesh_agent.domain.tasks import Artefact, TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.domain.work import Work
 from suanmesh_kernel.names import last
@@ -35,7 +36,14 @@ def work_from(placement: placement_pb2.Placement) -> Work:
         max_duration_s=work.max_duration_s,
         at_once=sum(run.tasks for leg in placement.legs for run in leg.hosts) or max(1, work.count),
         keep_going=work.on_failure == job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING,
+        retrying=retrying_of(placement),
     )
+
+
+def retrying_of(placement: placement_pb2.Placement) -> Retrying:
+    """When its tasks are run again."""
+    retry = placement.work.retry
+    return Retrying(retry.times, retry.backoff_s, frozenset(retry.exit_statuses))
 
 
 def held_of(placement: placement_pb2.Placement) -> Allotment:
@@ -44,9 +52,9 @@ def held_of(placement: placement_pb2.Placement) -> Allotment:
     return Allotment(memory_bytes=ask.memory_bytes, device_milli=1000 * sum(device.count for device in ask.devices))
 
 
-def task_of(placement: placement_pb2.Placement, index: int, inputs: tuple[tuple[str, Path], ...]) -> TaskSpec:
-    """One task of a placement; `inputs` are mounts with the folders of their replicas."""
-    work = work_from(placement)
+def task_of(placement: placement_pb2.Placement, key: TaskKey, inputs: tuple[tuple[str, Path], ...]) -> TaskSpec:
+    """One run of a task of a placement; `inputs` are mounts with the folders of their replicas."""
+    work, index = work_from(placement), key.index
     environment = {
         "SUANMESH_TASK_INDEX": str(index),
         "SUANMESH_TASK_COUNT": str(work.count),
@@ -54,9 +62,10 @@ def task_of(placement: placement_pb2.Placement, index: int, inputs: tuple[tuple[
         "SUANMESH_PLACEMENT": placement.name,
         "SUANMESH_SITE": placement.site,
         "SUANMESH_ATTEMPT": str(max(1, placement.attempt)),
+        "SUANMESH_RETRY": str(key.retry),
     }
     return TaskSpec(
-        key=TaskKey(work.placement, index),
+        key=key,
         command=work.command,
         artefacts=work.artefacts,
         inputs=inputs,
@@ -76,9 +85,9 @@ def _variables(work: placement_pb2.Work, index: int) -> dict[str, str]:
     return dict(work.environment) | values
 
 
-def result_to(index: int, look: TaskLook) -> placement_pb2.TaskResult:
-    """What became of one task."""
-    result = placement_pb2.TaskResult(index=index)
+def result_to(index: int, look: TaskLook, retries: int = 0, *, again: bool = False) -> placement_pb2.TaskResult:
+    """What became of one task, by its newest run; `again` where there will be another."""
+    result = placement_pb2.TaskResult(index=index, state=_state_of(look, again=again), retries=retries)
     if look.over and not look.succeeded:
         result.state_reason.CopyFrom(reason_to(reason_of(index, look)))
     if look.exit_status is not None:
@@ -88,6 +97,18 @@ def result_to(index: int, look: TaskLook) -> placement_pb2.TaskResult:
     if look.end_time is not None:
         result.end_time.FromDatetime(look.end_time)
     return result
+
+
+def _state_of(look: TaskLook, *, again: bool) -> placement_pb2.TaskResult.State.ValueType:
+    if not look.over:
+        absent = look.state is TaskState.ABSENT
+        return placement_pb2.TaskResult.STATE_PENDING if absent else placement_pb2.TaskResult.STATE_RUNNING
+    if again:
+        return placement_pb2.TaskResult.STATE_RETRYING
+    if look.succeeded:
+        return placement_pb2.TaskResult.STATE_DONE
+    stopped = look.failure == "CANCELLED"
+    return placement_pb2.TaskResult.STATE_CANCELLED if stopped else placement_pb2.TaskResult.STATE_FAILED
 
 
 def ticket_from(message: transfer_pb2.TransferTicket) -> Ticket:

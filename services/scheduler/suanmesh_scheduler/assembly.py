@@ -35,7 +35,7 @@ def lead(
     transitions = Transitions(store, mirrors)
     backoff, turns = FailureBackoff("settle job", clock), FailureBackoff("settle jobs together", clock)
     reconciler = Reconciler(jobs, mirrors, rounds, lifecycle, transitions, circuits, clock, settings, backoff, turns)
-    reporting = Reporting(store, jobs, mirrors, lifecycle, transitions, clock)
+    reporting = Reporting(store, jobs, mirrors, lifecycle, transitions, archive, clock)
     archiving = Archiving(store, mirrors, archive, clock, settings, FailureBackoff("archive placement", clock))
     submitting = Submitting(jobs, mirrors, rounds, peers, clock, rng, settings)
     cancelling = Cancelling(jobs, mirrors.attempts, clock, settings)

@@ -10,9 +10,11 @@ from pathlib import PurePosixPath
 from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_kernel.names import ID_PATTERN, checked_id, checked_name, output_dataset_id
 from suanmesh_kernel.refusals import invalid_field
+from suanmesh_scheduler.domain.values import BACKOFF_S_MAX
 
 COUNT_MAX = 1000
 ATTEMPTS_MAX = 10
+RETRIES_MAX = 10
 DURATION_S_MAX = 86_400
 ARTEFACT_BYTES_MAX = 5 * 1024
 PARTS_MAX = 32
@@ -42,6 +44,7 @@ def require_valid(job: job_pb2.Job) -> None:
     _within("task.count", job.task.count, 0, COUNT_MAX)
     _on_failure(job.task)
     _parameters(job.task)
+    _retry(job.task.retry)
     _environment(job.environment)
     _labels(job.labels)
     if job.queue:
@@ -102,6 +105,14 @@ def _parameters(task: job_pb2.TaskSpec) -> None:
         if len(parameter.values) != max(1, task.count):
             problem = f"has {len(parameter.values)} values, there are {max(1, task.count)} tasks"
             raise invalid_field(f"{where}.values", problem)
+
+
+def _retry(retry: job_pb2.Retry) -> None:
+    _within("task.retry.times", retry.times, 0, RETRIES_MAX)
+    _within("task.retry.backoff_s", retry.backoff_s, 0, BACKOFF_S_MAX)
+    _at_most("task.retry.exit_statuses", len(retry.exit_statuses), PARTS_MAX)
+    for i, status in enumerate(retry.exit_statuses):
+        _within(f"task.retry.exit_statuses[{i}]", status, 1, 255)
 
 
 def _environment(environment: Mapping[str, str]) -> None:

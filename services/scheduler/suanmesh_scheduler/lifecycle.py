@@ -362,6 +362,7 @@ def _job_facts(job: job_pb2.Job) -> steps.JobFacts:
         attempt=job.attempt,
         max_attempts=job.max_attempts,
         refusals=len(job.refused_by),
+        keeps_going=wire.keeps_going(job),
         cancel_requested=job.cancel_requested,
     )
 

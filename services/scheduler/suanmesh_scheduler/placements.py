@@ -60,6 +60,7 @@ def tell_place(job: job_pb2.Job, placement: placement_pb2.Placement) -> None:
 
 def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
     job, candidate = chosen.job.message, chosen.candidate
+    retry = wire.retry_of(job)
     cost = str(candidate.cost_micros or 0)
     runs = [placement_pb2.HostRun(host=host, tasks=tasks) for host, tasks in candidate.slots]
     return placement_pb2.Placement(
@@ -89,5 +90,6 @@ def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
             on_failure=job.task.on_failure,
             environment=job.environment,
             parameters=job.task.parameters,
+            retry=retry if retry.times else None,
         ),
     )

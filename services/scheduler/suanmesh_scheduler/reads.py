@@ -20,7 +20,8 @@ from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_scheduler.jobs import Job, Jobs, shown
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
-from suanmesh_scheduler.record_kinds import ENDED_PLACEMENTS
+from suanmesh_scheduler.record_kinds import ENDED_PLACEMENTS, TASK_RESULTS
+from suanmesh_scheduler.task_lists import tasks_of
 from suanmesh_store import Store
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import PLACEMENTS
@@ -120,6 +121,20 @@ class SchedulerReads:
         places, token = pages.of(seen, request.page_size, request.page_token, scope)
         placements = [wire.site_placement_to(seen[place]) for place in places]
         return pb.ListSitePlacementsResponse(placements=placements, total=len(seen), next_page_token=token)
+
+    async def ListTasks(self, request: pb.ListTasksRequest, call: Call) -> pb.ListTasksResponse:
+        job = (await self._job(request.job, call)).message
+        placement = await self._placement(job.placement) if job.placement else None
+        spilled = await self._archive.get(TASK_RESULTS, placement.name) if placement is not None else None
+        wanted = frozenset(request.states)
+        tasks = {
+            f"{task.result.index:06d}": task
+            for task in tasks_of(job, placement, spilled)
+            if not wanted or task.result.state in wanted
+        }
+        scope = f"{call.method} {job.name} {sorted(wanted)}"
+        names, token = pages.of(tasks, request.page_size, request.page_token, scope)
+        return pb.ListTasksResponse(tasks=[tasks[name] for name in names], next_page_token=token)
 
     async def WatchPlacements(
         self, request: pb.WatchPlacementsRequest, call: Call

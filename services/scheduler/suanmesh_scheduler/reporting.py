@@ -19,10 +19,13 @@ from suanmesh_scheduler.jobs import Job, Jobs
 from suanmesh_scheduler.lifecycle import Course, Lifecycle
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.pacing import Pace
+from suanmesh_scheduler.record_kinds import TASK_RESULTS
 from suanmesh_scheduler.transitions import Transitions
 from suanmesh_sdk.state_reasons import reason_from
 from suanmesh_store import Conflict, Held, Store
+from suanmesh_store.archive import Archive
 from suanmesh_store.layout import PLACEMENTS
+from suanmesh_store.records import Put
 
 REPORTS_MAX = 100
 """Reports taken in together."""
@@ -41,15 +44,25 @@ class Asked:
     report: pb.TaskReport
     site: str
     taken: Taken | None = None
+    spilled: placement_pb2.TaskResults | None = None
+    """What it says of all tasks, where the placement has no room for that."""
 
 
 class Reporting:
     """Moves placements as their agents say, as far as the table allows, and as far as that takes them."""
 
     def __init__(
-        self, store: Store, jobs: Jobs, mirrors: Mirrors, lifecycle: Lifecycle, transitions: Transitions, clock: Clock
+        self,
+        store: Store,
+        jobs: Jobs,
+        mirrors: Mirrors,
+        lifecycle: Lifecycle,
+        transitions: Transitions,
+        archive: Archive,
+        clock: Clock,
     ) -> None:
         self._store = store
+        self._archive = archive
         self._jobs = jobs
         self._mirrors = mirrors
         self._lifecycle = lifecycle
@@ -106,6 +119,9 @@ class Reporting:
         courses = {name: self._lifecycle.course(jobs.get(held.message.job), held) for name, held in placements.items()}
         answers = [self._reported(each, courses, jobs) for each in asked]
         parts = {name: part for name, course in courses.items() if (part := self._lifecycle.go_on(course).part())}
+        spilled = [each for each, answer in zip(asked, answers, strict=True) if each.spilled and answer is None]
+        if spilled:
+            await self._archive.keep(*(Put(TASK_RESULTS, each.report.placement, each.spilled) for each in spilled))
         refused = await self._transitions.commit(parts)
         for each, answer in zip(asked, answers, strict=True):
             name = each.report.placement
@@ -125,7 +141,7 @@ class Reporting:
         """Bring a placement to where its report says; why not, where it is refused."""
         try:
             course = self._course_of(asked, courses)
-            self._note(asked.report, course, jobs.get(course.new_placement.job))
+            self._note(asked, course, jobs.get(course.new_placement.job))
         except Refusal as refusal:
             return refusal
         return None
@@ -139,8 +155,8 @@ class Reporting:
             raise PermissionDenied("NOT_OWNER", f"{name} is not a placement of {asked.site}", name=name)
         return course
 
-    def _note(self, report: pb.TaskReport, course: Course, job: Job | None) -> None:
-        placement = course.new_placement
+    def _note(self, asked: Asked, course: Course, job: Job | None) -> None:
+        report, placement = asked.report, course.new_placement
         reported, state = _reported_state(report, placement.work), wire.placement_state(placement)
         moved = None if reached(state, reported) else placement_moved(state, reported, placement.name)
         if moved is not None:
@@ -157,6 +173,8 @@ class Reporting:
             del placement.tasks[:]
             placement.tasks.extend(report.tasks)
             bound_placement(placement)
+            if len(placement.tasks) < len(report.tasks):
+                asked.spilled = placement_pb2.TaskResults(tasks=report.tasks)
         if moved is not None:
             reason, ended = reason_from(report.reason), moved in PLACEMENT_ENDS
             wire.set_placement_state(placement, moved, reason, self._clock.now(), ended=ended)

@@ -22,6 +22,7 @@ from suanmesh_scheduler.domain.job_fields import LABELS
 from suanmesh_scheduler.domain.shortlist import obstacle_counts, shortlist
 from suanmesh_scheduler.domain.states import HOLDING, JobState, PlacementState
 from suanmesh_scheduler.domain.values import (
+    BACKOFF_S_MAX,
     AdmittingChange,
     Ask,
     Candidate,
@@ -70,6 +71,8 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec
         second_value_micros=job.objective.second_value_micros,
         max_duration_s=job.max_duration_s,
         party=job.party,
+        runs=1 + retry_of(job).times,
+        pauses_s=pauses_s(retry_of(job)),
         priority=job.priority,
     )
 
@@ -77,6 +80,23 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec
 def likeness(job: job_pb2.Job, now: datetime) -> Hashable:
     """What jobs have in common of which one fits wherever the other does: all that a decision reads of them."""
     return spec_from(job, (), now), tuple(part.dataset for part in job.inputs), job.attempt
+
+
+def keeps_going(job: job_pb2.Job) -> bool:
+    """Whether a task that fails leaves the others alone."""
+    return job.task.on_failure == job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING
+
+
+def retry_of(job: job_pb2.Job) -> job_pb2.Retry:
+    """When single tasks are run again: as often as the job may be tried where they do not need each other."""
+    if job.task.HasField("retry") or not keeps_going(job):
+        return job.task.retry
+    return job_pb2.Retry(times=max(0, job.max_attempts - 1))
+
+
+def pauses_s(retry: job_pb2.Retry) -> int:
+    """How long a task that is run as often as it may be waits in all."""
+    return sum(min(BACKOFF_S_MAX, retry.backoff_s * 2**turn) for turn in range(retry.times))
 
 
 def queue_of(job: job_pb2.Job) -> tuple[str, str]:

@@ -33,14 +33,17 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.decision_pb2 import Decision
 from suanmesh.scheduler.v1.job_pb2 import Job, Output
-from suanmesh.scheduler.v1.placement_pb2 import Placement, TaskResult
+from suanmesh.scheduler.v1.placement_pb2 import TaskResult
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     ListJobsRequest,
     ListJobsResponse,
+    ListTasksRequest,
+    ListTasksResponse,
     ReadJobLogsResponse,
     SubmitJobResult,
     SubmitJobsRequest,
     SubmitJobsResponse,
+    Task,
 )
 from suanmesh.transport.v1.dataset_pb2 import Manifest, ManifestFile
 from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest, ReadFileResponse
@@ -292,15 +295,21 @@ async def test_a_list_of_jobs(oracle: Any, run: Run) -> None:
 
 async def test_the_tasks_of_a_job(oracle: Any, run: Run) -> None:
     """Of a thousand tasks somebody looks for the one that failed."""
-    failed = TaskResult(index=1, exit_status=3)
+    failed = TaskResult(index=1, exit_status=3, state=TaskResult.STATE_FAILED, retries=2)
     failed.state_reason.code = "EXIT_STATUS"
     failed.state_reason.facts.update(task="1", exit_status="3")
-    oracle.answers["GetJob"] = Job(name="jobs/x", placement="placements/p")
-    oracle.answers["GetPlacement"] = Placement(tasks=[TaskResult(index=0, exit_status=0), failed])
-    lines = (await run("job", "tasks", "x")).stdout.splitlines()
-    assert lines[1].split() == ["0", "0"]
-    assert lines[2].split(maxsplit=2) == ["1", "3", "EXIT_STATUS: Task 1 ended with status 3; read its log"]
-    oracle.answers["GetJob"].task.parameters.add(name="SEED", values=["5", "8"])
+    well = TaskResult(index=0, exit_status=0, state=TaskResult.STATE_DONE)
+    tasks = [Task(result=result, site="sites/hefei", attempt=1) for result in (well, failed)]
+    oracle.answers["ListTasks"] = ListTasksResponse(tasks=tasks)
+    lines = (await run("job", "tasks", "x", "--state", "failed")).stdout.splitlines()
+    assert lines[0].split() == ["TASK", "STATE", "EXIT", "SITE", "ATTEMPT", "RETRIES", "STARTED", "ENDED", "BECAUSE"]
+    assert lines[1].split() == ["0", "DONE", "0", "hefei", "1"]
+    said = "EXIT_STATUS: Task 1 ended with status 3; read its log"
+    assert lines[2].split(maxsplit=6) == ["1", "FAILED", "3", "hefei", "1", "2", said]
+    asked = ListTasksRequest.FromString(oracle.asked[-1][1])
+    assert (asked.job, list(asked.states)) == ("jobs/x", [TaskResult.STATE_FAILED])
+    for task, seed in zip(oracle.answers["ListTasks"].tasks, ("5", "8"), strict=True):
+        task.parameters["SEED"] = seed
     lines = (await run("job", "tasks", "x")).stdout.splitlines()
     assert [line.split()[-1] for line in lines] == ["PARAMETERS", "SEED=5", "SEED=8"]
 

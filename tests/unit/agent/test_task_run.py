@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suanmesh_agent.domain.retrying import NO_RETRY, Retrying
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec, TaskState
 from suanmesh_agent.engines.memory import MemoryEngine
 from suanmesh_agent.task_run import TaskRun, until_over
@@ -23,6 +24,7 @@ class World:
     words: Commands
     at_once: int = 2
     keep_going: bool = False
+    retrying: Retrying = NO_RETRY
     clock: HandClock = field(default_factory=HandClock)
     permitted: bool = True
     stopped: bool = False
@@ -39,6 +41,7 @@ class World:
             self.keys,
             at_once=self.at_once,
             keep_going=self.keep_going,
+            retrying=self.retrying,
             spec=lambda key: TaskSpec(key, ("simulate", *self.words[key.index])),
             may_start=self._may_start,
             stopped=lambda: self.stopped,
@@ -145,6 +148,43 @@ async def test_a_run_goes_on_where_another_agent_left_it() -> None:
     after = await world.engine.inspect(world.keys)
     assert [look.start_time for look in after[:2]] == [look.start_time for look in before]
     assert {look.state for look in after} == {TaskState.ENDED}
+
+
+async def test_only_the_task_that_failed_is_run_again() -> None:
+    """Nine hours of ten tasks would be paid for twice because one met a server that was down."""
+    world = World([(), ("exit=75", "fails=2"), (), ()], retrying=Retrying(times=3))
+    await world.to_the_end()
+    looks = await world.engine.inspect([TaskKey("p", 1, retry) for retry in range(4)])
+    assert [look.exit_status for look in looks] == [75, 75, 0, None]
+    others = [TaskKey("p", index, 1) for index in (0, 2, 3)]
+    assert {look.state for look in await world.engine.inspect(others)} == {TaskState.ABSENT}
+    assert await world.states() == [TaskState.ENDED] * 4
+
+
+async def test_a_task_that_fails_as_often_as_it_may_has_failed() -> None:
+    """A job that never works would else run until its money is gone."""
+    world = World([("exit=75",), ("seconds=900",)], at_once=1, retrying=Retrying(times=2))
+    await world.to_the_end()
+    looks = await world.engine.inspect([TaskKey("p", 0, retry) for retry in range(4)])
+    assert [look.exit_status for look in looks] == [75, 75, 75, None]
+
+
+async def test_what_waits_to_be_run_again_is_not_once_another_has_failed() -> None:
+    """A stop of all must stop what waits, too."""
+    retrying = Retrying(times=1, backoff_s=3600, exit_statuses=frozenset({75}))
+    world = World([("exit=75",), ("exit=1", "seconds=1")], retrying=retrying)
+    async with asyncio.timeout(30):
+        await world.to_the_end()
+    assert (await world.engine.inspect([TaskKey("p", 0, 1)]))[0].state is TaskState.ABSENT
+
+
+async def test_an_agent_that_comes_back_counts_on() -> None:
+    """A restart of the agent must not give a failing task all its tries again."""
+    world = World([("exit=75", "seconds=1")], retrying=Retrying(times=1))
+    for retry in (0, 1):
+        await world.engine.submit([TaskSpec(TaskKey("p", 0, retry), ("simulate", "exit=75"))])
+    await world.to_the_end()
+    assert (await world.engine.inspect([TaskKey("p", 0, 2)]))[0].state is TaskState.ABSENT
 
 
 async def test_only_the_tasks_named_are_waited_for() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.wire import task_of
 
 
@@ -14,9 +15,11 @@ def test_each_task_has_its_value_and_all_have_the_jobs() -> None:
         environment={"MODEL": "small"},
         parameters=[job_pb2.Parameter(name="SEED", values=["5", "8"]), job_pb2.Parameter(name="SHORT", values=["x"])],
     )
-    first, second = (task_of(placement_pb2.Placement(name="placements/p", work=work), index, ()) for index in (0, 1))
+    placement = placement_pb2.Placement(name="placements/p", work=work)
+    first, second = (task_of(placement, TaskKey("p", index, retry=index), ()) for index in (0, 1))
 
     assert dict(first.variables) == {"MODEL": "small", "SUANMESH_PARAM_SEED": "5", "SUANMESH_PARAM_SHORT": "x"}
     assert dict(second.variables) == {"MODEL": "small", "SUANMESH_PARAM_SEED": "8"}
-    assert dict(second.environment)["SUANMESH_TASK_INDEX"] == "1"
+    told = dict(second.environment)
+    assert (told["SUANMESH_TASK_INDEX"], told["SUANMESH_RETRY"]) == ("1", "1")
     assert not {name for name, _ in second.variables} & {name for name, _ in second.environment}

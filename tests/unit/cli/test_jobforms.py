@@ -36,6 +36,7 @@ deadline: 2027-01-01T00:00:00Z
 max_duration: 2h30m
 array: {lr: [0.10, 0.01], seed: 1..3}
 on_failure: continue
+retry: {times: 3, backoff: 10s, exit_statuses: [75]}
 allow_sites: [hefei]
 """
 LONG_JOB = """\
@@ -54,6 +55,7 @@ max_duration_s: 9000
 task:
   count: 6
   on_failure: KEEP_GOING
+  retry: {times: 3, backoff_s: 10, exit_statuses: [75]}
   parameters:
     - {name: LR, values: ["0.10", "0.10", "0.10", "0.01", "0.01", "0.01"]}
     - {name: SEED, values: ["1", "2", "3", "1", "2", "3"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,7 +59,15 @@ placements = st.builds(
     st.booleans(), st.booleans(), st.booleans(), st.booleans(), ages,
 )  # fmt: skip
 outputs = reasons | st.just(StateReason(UNDELIVERED, cause=StateReason("SOURCE_LOST")))
-worlds = st.builds(World, st.booleans(), ages, reasons, outputs, st.sampled_from(Results), st.integers(1, SENDS_MAX))
+worlds = st.builds(
+    World,
+    site_lost=st.booleans(),
+    site_lost_for=ages,
+    failed_input=reasons,
+    failed_output=outputs,
+    results=st.sampled_from(Results),
+    sends=st.integers(1, SENDS_MAX),
+)
 
 
 def taken(job: JobFacts, placement: PlacementFacts, step: Step) -> tuple[JobFacts, PlacementFacts]:
@@ -134,6 +143,18 @@ def test_a_job_without_results_elsewhere_is_done_when_its_tasks_are() -> None:
         job, placement = taken(job, placement, step)
         seen.append(f"{job.state} {placement.state}")
     assert seen == ["DELIVERING DELIVERING", "DELIVERING DONE", "DONE DONE"]
+
+
+@pytest.mark.parametrize(("keeps_going", "then"), [(True, J.FAILED), (False, J.PENDING)])
+def test_tasks_that_ended_well_are_not_run_again_for_one_that_did_not(keeps_going: bool, then: JobState) -> None:
+    """A sweep of a thousand would be paid for three times because one of its values never works."""
+    reason = StateReason("EXIT_STATUS", {"task": "3", "exit_status": "7", "failed": "1", "tasks": "1000"})
+    job = JobFacts(J.DELIVERING, attempt=1, max_attempts=3, keeps_going=keeps_going)
+    step = next_step(job, PlacementFacts(P.FAILED, SITE, reason, begun=True), World())
+    assert isinstance(step, MoveJob)
+    assert step.to is then
+    lost = PlacementFacts(P.FAILED, SITE, StateReason("TASK_LOST", {"task": "3"}), begun=True)
+    assert getattr(next_step(job, lost, World()), "to", None) is J.PENDING, "a site's fault is another's chance"
 
 
 def test_results_are_sent_before_the_end_and_waited_for() -> None:

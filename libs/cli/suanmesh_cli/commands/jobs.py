@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import click
 
-from suanmesh.scheduler.v1.job_pb2 import Job, Parameter
-from suanmesh.scheduler.v1.placement_pb2 import TaskResult
+from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     CancelJobRequest,
     ExplainCandidateRequest,
     GetDecisionRequest,
     GetJobRequest,
-    GetPlacementRequest,
     SubmitJob,
     SubmitJobsRequest,
 )
 from suanmesh_cli import following, output, units
 from suanmesh_cli.commands.job_copies import diff, rerun
 from suanmesh_cli.commands.job_lists import list_jobs
+from suanmesh_cli.commands.job_tasks import list_tasks
 from suanmesh_cli.commands.job_views import ended_status, show_candidate, show_decision, show_job
 from suanmesh_cli.commands.sites import pool_name
-from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
-from suanmesh_cli.session import Session, command, each_of, full_name, listing, reading
+from suanmesh_cli.session import Session, command, each_of, full_name, reading
 from suanmesh_cli.terminal import LogText
 
-TASK_COLUMNS = (
-    Column("TASK", lambda task: task.index),
-    Column("EXIT", lambda task: task.exit_status if task.HasField("exit_status") else ""),
-    Column("STARTED", lambda task: task.start_time, rank=2),
-    Column("ENDED", lambda task: task.end_time, rank=1),
-    Column("BECAUSE", lambda task: task.state_reason, fold=True),
-)
 TASK_INDEX_MAX = 2**31 - 1
 
 
@@ -74,7 +64,7 @@ async def submit(session: Session, file: Path, job_id: str, given: tuple[str, ..
     return ended_status(session, ended)
 
 
-for each in (list_jobs, rerun, diff):
+for each in (list_jobs, list_tasks, rerun, diff):
     job.add_command(each)
 
 
@@ -84,26 +74,6 @@ def schema() -> None:
     from importlib.resources import files
 
     click.echo(files("suanmesh_cli").joinpath("job.schema.json").read_text(), nl=False)
-
-
-@job.command("tasks")
-@click.argument("name", type=Name("jobs"))
-@listing
-async def tasks(session: Session, name: str) -> None:
-    """List what became of each task of the job NAME in its newest attempt."""
-    async with session.mesh() as mesh:
-        wanted = GetJobRequest(name=full_name("jobs", name))
-        found = await mesh.scheduler.GetJob(wanted, timeout=session.timeout_s)
-        results: list[TaskResult] = []
-        if found.placement:
-            placed = await mesh.scheduler.GetPlacement(
-                GetPlacementRequest(name=found.placement), timeout=session.timeout_s
-            )
-            results = list(placed.tasks)
-    columns: tuple[Column, ...] = TASK_COLUMNS
-    if found.task.parameters:
-        columns = (*TASK_COLUMNS, Column("PARAMETERS", partial(_values, list(found.task.parameters))))
-    output.show_list(session.view, "tasks", results, columns)
 
 
 @job.command("show")
@@ -201,7 +171,3 @@ def _described(session: Session, file: Path, given: Sequence[str]) -> Job:
         found.account = found.account or (full_name("accounts", defaults.account) if defaults.account else "")
         found.queue = found.queue or defaults.queue
     return found
-
-
-def _values(parameters: Sequence[Parameter], task: TaskResult) -> str:
-    return ", ".join(f"{each.name}={each.values[task.index]}" for each in parameters if task.index < len(each.values))

@@ -47,10 +47,29 @@ class UserRange:
 
 @dataclass(frozen=True, slots=True, order=True)
 class TaskKey:
-    """One task of one placement."""
+    """One run of one task of one placement."""
 
     placement: str
     index: int
+    retry: int = 0
+    """How often it was run before."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others of its placement."""
+        return f"{self.index}.{self.retry}" if self.retry else str(self.index)
+
+    def again(self) -> TaskKey:
+        """The next run of the same task."""
+        return TaskKey(self.placement, self.index, self.retry + 1)
+
+
+def key_of(placement: str, name: str) -> TaskKey | None:
+    """The run of that name; None where it is the name of none."""
+    index, dot, retry = name.partition(".")
+    if not index.isdecimal() or (dot and not retry.isdecimal()):
+        return None
+    return TaskKey(placement, int(index), int(retry or 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 
+from suanmesh_agent.domain.retrying import NO_RETRY, Retrying
 from suanmesh_agent.domain.tasks import Artefact
 from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits, closed_until, kinds_of
 from suanmesh_kernel.quantities import Capacity
@@ -34,6 +35,7 @@ class Work:
     """How many tasks the placement has room for at a time; more of them run in waves."""
     keep_going: bool = False
     """Whether a task that fails leaves the others alone."""
+    retrying: Retrying = NO_RETRY
 
     @property
     def capacity(self) -> Capacity:

@@ -2,9 +2,10 @@
 
     ("simulate", "seconds=90", "exit=3", "log=no luck", "write=out/sum:42", "cpu_milli=500", "stop_seconds=2")
 
-All words are optional; `write` may come again. A task ends well at once where nothing else is said, or where its
-command is another that can be started: one relative to its working folder only where the job has brought it.
-The same calls at the same times give the same events: nothing is random, and time is the clock's.
+All words are optional; `write` may come again; with `fails=2` only the first two runs of a task have that exit status.
+A task ends well at once where nothing else is said, or where its command is another that can be started: one relative
+to its working folder only where the job has brought it. The same calls at the same times give the same events: nothing
+is random, and time is the clock's.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ def script_of(spec: TaskSpec) -> Script:
             said[name] = _WORDS[name](value)
         else:
             raise ValueError(f"a simulated task knows no {name!r}")
+    if spec.key.retry >= said.pop("fails", spec.key.retry + 1):
+        said["exit"] = 0
     return Script(**said)
 
 
@@ -82,6 +85,7 @@ def _start_status(spec: TaskSpec) -> int:
 _WORDS: dict[str, Callable[[str], Any]] = {
     "seconds": float,
     "exit": int,
+    "fails": int,
     "log": str,
     "cpu_milli": int,
     "stop_seconds": float,
@@ -158,6 +162,7 @@ class MemoryEngine:
     _tasks: dict[TaskKey, _Task] = field(default_factory=dict)
     _events: Events = field(default_factory=Events)
     _emptied: set[str] = field(default_factory=set)
+    _dropped: set[TaskKey] = field(default_factory=set)
     _timer: asyncio.TimerHandle | None = None
 
     def capabilities(self) -> Capabilities:
@@ -251,7 +256,8 @@ class MemoryEngine:
         task = self._tasks.get(key)
         below = f"{mount}/"
         found = [file for file in (task.script.write if task else ()) if file[0].startswith(below)]
-        if task is None or key.placement in self._emptied or not (found or mount in task.spec.outputs):
+        gone = key.placement in self._emptied or key in self._dropped
+        if task is None or gone or not (found or mount in task.spec.outputs):
             raise FolderError("it is not a folder that can be read: nothing is there")
         for path, content in found:
             yield MemoryFile(path.removeprefix(below), content)
@@ -267,9 +273,14 @@ class MemoryEngine:
         """As `Engine`."""
         self._emptied.add(placement)
 
+    def drop_work(self, keys: Sequence[TaskKey]) -> None:
+        """As `Engine`."""
+        self._dropped.update(keys)
+
     def forget(self, placement: str) -> None:
         """As `Engine`."""
         self._emptied.discard(placement)
+        self._dropped = {key for key in self._dropped if key.placement != placement}
         self._tasks = {key: task for key, task in self._tasks.items() if key.placement != placement}
 
     def idle_placements(self) -> list[str]:

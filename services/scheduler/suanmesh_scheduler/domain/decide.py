@@ -75,7 +75,7 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation, lookup: RoomLookup = E
     transfer_micros = None if blocked else _transfer_micros((*routes, *homes))
     waves = -(-job.count // max(1, room(placed)))
     moving_ms = sum(max(route.transfer_ms for route in ways) for ways in (routes, homes) if ways)
-    finish_ms = told(moving_ms + waves * job.max_duration_s * 1000)
+    finish_ms = told(moving_ms + waves * job.longest_s * 1000)
     cost = None if transfer_micros is None else quote.compute_micros + transfer_micros
     if obstacle is None and cost is not None:
         obstacle = obstacles.of_deadline(job, finish_ms, situation) or obstacles.of_cost(job, cost, situation)

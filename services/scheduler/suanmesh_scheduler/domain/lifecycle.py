@@ -36,6 +36,10 @@ UNDELIVERED = "DELIVERY_FAILED"
 """Reason of an end after which another run would be paid for and be delivered no better."""
 
 
+FAILED_TASKS = "failed"
+"""Fact of a reason that says how many tasks failed where others ended well, and have results."""
+
+
 class Results(StrEnum):
     """How far results have come that are wanted elsewhere."""
 
@@ -54,6 +58,8 @@ class JobFacts:
     attempt: int = 1
     max_attempts: int = 1
     refusals: int = 0
+    keeps_going: bool = False
+    """Whether its tasks do not need each other: one that failed has been run again by itself."""
     cancel_requested: bool = False
 
 
@@ -215,6 +221,7 @@ def _ended(job: JobFacts, placement: PlacementFacts, world: World) -> MoveJob | 
     may_return = reason.code == SITE_LOST and not placement.has_results and placement.ended_for < world.return_max
     if may_return and not left and not job.cancel_requested:
         return _told(job, reason)
+    left = left and not (job.keeps_going and FAILED_TASKS in reason.facts)
     refused = state in UNTAKEN or (state is PlacementState.FAILED and not counted)
     target = job_state_of(state, attempts_left=left)
     if target is not JobState.DONE and job.cancel_requested:

@@ -22,6 +22,10 @@ def told(number: int) -> int:
     return min(number, NUMBER_MAX)
 
 
+BACKOFF_S_MAX = 3600
+"""Longest wait before a task that failed is run again."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceAsk:
     """Cards one task needs; no models means any."""
@@ -94,8 +98,17 @@ class JobSpec:
     second_value_micros: int = 0
     max_duration_s: int = 3600
     party: str = ""
+    runs: int = 1
+    """How often a task may be run, where it fails."""
+    pauses_s: int = 0
+    """How long it waits then, in all."""
     priority: int = field(default=0, compare=False)
     """It changes nothing of how a pool is weighed, only when the job's turn is."""
+
+    @property
+    def longest_s(self) -> int:
+        """How long a task may take, with all its runs."""
+        return self.runs * self.max_duration_s + self.pauses_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -334,7 +334,8 @@ class TaskSpec(message.Message):
         """They are stopped. What those that had ended well have made is delivered, as with KEEP_GOING."""
         ON_FAILURE_KEEP_GOING: TaskSpec._OnFailure.ValueType  # 2
         """They go on. What those that end well have made is delivered, each task in its folder `task-<index>`; then the
-        attempt ends FAILED for the first task that failed. Another attempt runs all tasks again.
+        job ends FAILED for the first task that failed. Where nothing is said of `retry`, a task is run again by itself as
+        often as `max_attempts` allows; another attempt is made only of what a site has lost.
         """
 
     class OnFailure(_OnFailure, metaclass=_OnFailureEnumTypeWrapper):
@@ -346,13 +347,15 @@ class TaskSpec(message.Message):
     """They are stopped. What those that had ended well have made is delivered, as with KEEP_GOING."""
     ON_FAILURE_KEEP_GOING: TaskSpec.OnFailure.ValueType  # 2
     """They go on. What those that end well have made is delivered, each task in its folder `task-<index>`; then the
-    attempt ends FAILED for the first task that failed. Another attempt runs all tasks again.
+    job ends FAILED for the first task that failed. Where nothing is said of `retry`, a task is run again by itself as
+    often as `max_attempts` allows; another attempt is made only of what a site has lost.
     """
 
     COUNT_FIELD_NUMBER: builtins.int
     GANG_FIELD_NUMBER: builtins.int
     ON_FAILURE_FIELD_NUMBER: builtins.int
     PARAMETERS_FIELD_NUMBER: builtins.int
+    RETRY_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many, 1 to 1000; 0 means 1. Each sees its index in SUANMESH_TASK_INDEX."""
     gang: builtins.bool
@@ -363,6 +366,10 @@ class TaskSpec(message.Message):
     def parameters(self) -> containers.RepeatedCompositeFieldContainer[Parameter]:
         """What the tasks differ in; each names another one."""
 
+    @builtins.property
+    def retry(self) -> Retry:
+        """Whether, when and how often a task that fails is run again by itself, where it was; absent for never."""
+
     def __init__(
         self,
         *,
@@ -370,10 +377,45 @@ class TaskSpec(message.Message):
         gang: builtins.bool = ...,
         on_failure: TaskSpec.OnFailure.ValueType = ...,
         parameters: abc.Iterable[Parameter] | None = ...,
+        retry: Retry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["retry", b"retry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "gang", b"gang", "on_failure", b"on_failure", "parameters", b"parameters", "retry", b"retry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Retry(message.Message):
+    """When a task that fails is run again, by itself: the others do not notice. It begins anew, in an empty working folder,
+    and finds the number of its run in `SUANMESH_RETRY`. A task that was stopped, that has no command to run, or whose site
+    was lost is not run again by this. What is held, and when the job may end, is reckoned as if every task were run as
+    often as it may be.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TIMES_FIELD_NUMBER: builtins.int
+    BACKOFF_S_FIELD_NUMBER: builtins.int
+    EXIT_STATUSES_FIELD_NUMBER: builtins.int
+    times: builtins.int
+    """How often a task is run again at most, 0 to 10."""
+    backoff_s: builtins.int
+    """How long to wait before the first time in seconds, 0 to 3600; each next wait is twice as long, up to 3600."""
+    @builtins.property
+    def exit_statuses(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Only after these exit statuses, 1 to 255; empty for any failure."""
+
+    def __init__(
+        self,
+        *,
+        times: builtins.int = ...,
+        backoff_s: builtins.int = ...,
+        exit_statuses: abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "gang", b"gang", "on_failure", b"on_failure", "parameters", b"parameters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["backoff_s", b"backoff_s", "exit_statuses", b"exit_statuses", "times", b"times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -385,6 +385,7 @@ class Work(message.Message):
     ON_FAILURE_FIELD_NUMBER: builtins.int
     ENVIRONMENT_FIELD_NUMBER: builtins.int
     PARAMETERS_FIELD_NUMBER: builtins.int
+    RETRY_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many tasks."""
     max_duration_s: builtins.int
@@ -415,6 +416,10 @@ class Work(message.Message):
     def parameters(self) -> containers.RepeatedCompositeFieldContainer[job_pb2.Parameter]:
         """What the tasks differ in."""
 
+    @builtins.property
+    def retry(self) -> job_pb2.Retry:
+        """When a task that fails is run again."""
+
     def __init__(
         self,
         *,
@@ -427,10 +432,11 @@ class Work(message.Message):
         on_failure: job_pb2.TaskSpec.OnFailure.ValueType = ...,
         environment: abc.Mapping[builtins.str, builtins.str] | None = ...,
         parameters: abc.Iterable[job_pb2.Parameter] | None = ...,
+        retry: job_pb2.Retry | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "variant", b"variant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "retry", b"retry", "variant", b"variant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "environment", b"environment", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "on_failure", b"on_failure", "outputs", b"outputs", "parameters", b"parameters", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "environment", b"environment", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "on_failure", b"on_failure", "outputs", b"outputs", "parameters", b"parameters", "retry", b"retry", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -440,15 +446,64 @@ class TaskResult(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    class _State:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[TaskResult._State.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: TaskResult._State.ValueType  # 0
+        """Not said."""
+        STATE_PENDING: TaskResult._State.ValueType  # 1
+        """Has not started."""
+        STATE_RUNNING: TaskResult._State.ValueType  # 2
+        """Runs."""
+        STATE_RETRYING: TaskResult._State.ValueType  # 3
+        """Has failed, and will be run again."""
+        STATE_DONE: TaskResult._State.ValueType  # 4
+        """Ended well."""
+        STATE_FAILED: TaskResult._State.ValueType  # 5
+        """Ended badly."""
+        STATE_CANCELLED: TaskResult._State.ValueType  # 6
+        """Was stopped, because somebody asked for it or another task failed."""
+        STATE_LOST: TaskResult._State.ValueType  # 7
+        """Its placement ended without a word about it, as when the site was lost."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Where a task stands."""
+
+    STATE_UNSPECIFIED: TaskResult.State.ValueType  # 0
+    """Not said."""
+    STATE_PENDING: TaskResult.State.ValueType  # 1
+    """Has not started."""
+    STATE_RUNNING: TaskResult.State.ValueType  # 2
+    """Runs."""
+    STATE_RETRYING: TaskResult.State.ValueType  # 3
+    """Has failed, and will be run again."""
+    STATE_DONE: TaskResult.State.ValueType  # 4
+    """Ended well."""
+    STATE_FAILED: TaskResult.State.ValueType  # 5
+    """Ended badly."""
+    STATE_CANCELLED: TaskResult.State.ValueType  # 6
+    """Was stopped, because somebody asked for it or another task failed."""
+    STATE_LOST: TaskResult.State.ValueType  # 7
+    """Its placement ended without a word about it, as when the site was lost."""
+
     INDEX_FIELD_NUMBER: builtins.int
     EXIT_STATUS_FIELD_NUMBER: builtins.int
     START_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
     STATE_REASON_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    RETRIES_FIELD_NUMBER: builtins.int
     index: builtins.int
     """Index from 0."""
     exit_status: builtins.int
     """Exit status; absent while it runs, 128 + signal when a signal ended it."""
+    state: TaskResult.State.ValueType
+    """Where it stands."""
+    retries: builtins.int
+    """How often it has been run again; the other fields are of its newest run."""
     @builtins.property
     def start_time(self) -> timestamp_pb2.Timestamp:
         """When it started."""
@@ -469,11 +524,35 @@ class TaskResult(message.Message):
         start_time: timestamp_pb2.Timestamp | None = ...,
         end_time: timestamp_pb2.Timestamp | None = ...,
         state_reason: state_reason_pb2.StateReason | None = ...,
+        state: TaskResult.State.ValueType = ...,
+        retries: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_exit_status", b"_exit_status", "end_time", b"end_time", "exit_status", b"exit_status", "start_time", b"start_time", "state_reason", b"state_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_exit_status", b"_exit_status", "end_time", b"end_time", "exit_status", b"exit_status", "index", b"index", "start_time", b"start_time", "state_reason", b"state_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_exit_status", b"_exit_status", "end_time", b"end_time", "exit_status", b"exit_status", "index", b"index", "retries", b"retries", "start_time", b"start_time", "state", b"state", "state_reason", b"state_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_status: _TypeAlias = typing.Literal["exit_status"]  # noqa: Y015
     _WhichOneofArgType__exit_status: _TypeAlias = typing.Literal["_exit_status", b"_exit_status"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_status) -> _WhichOneofReturnType__exit_status | None: ...
+
+@typing.final
+class TaskResults(message.Message):
+    """Results of a placement's tasks that have no room in it."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def tasks(self) -> containers.RepeatedCompositeFieldContainer[TaskResult]:
+        """In the tasks' order."""
+
+    def __init__(
+        self,
+        *,
+        tasks: abc.Iterable[TaskResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

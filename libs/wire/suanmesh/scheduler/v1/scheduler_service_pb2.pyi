@@ -448,6 +448,126 @@ class SitePlacement(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ListTasksRequest(message.Message):
+    """Request of ListTasks."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    STATES_FIELD_NUMBER: builtins.int
+    job: builtins.str
+    """`jobs/{job}`."""
+    page_size: builtins.int
+    """At most this many, 1 to 1000; 0 means 100."""
+    page_token: builtins.str
+    """From the answer before."""
+    @builtins.property
+    def states(self) -> containers.RepeatedScalarFieldContainer[placement_pb2.TaskResult.State.ValueType]:
+        """Only tasks that stand there; empty for all."""
+
+    def __init__(
+        self,
+        *,
+        job: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        states: abc.Iterable[placement_pb2.TaskResult.State.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["job", b"job", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListTasksResponse(message.Message):
+    """Answer of ListTasks."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def tasks(self) -> containers.RepeatedCompositeFieldContainer[Task]:
+        """The tasks."""
+
+    def __init__(
+        self,
+        *,
+        tasks: abc.Iterable[Task] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Task(message.Message):
+    """One task of a job."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class ParametersEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    RESULT_FIELD_NUMBER: builtins.int
+    SITE_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    PLACEMENT_FIELD_NUMBER: builtins.int
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    site: builtins.str
+    """Site it runs at, `sites/{site}`; empty before the job has a place."""
+    attempt: builtins.int
+    """Attempt of the job, from 1; 0 before the job has a place."""
+    placement: builtins.str
+    """Placement it is a part of, `placements/{placement}`; empty before the job has a place."""
+    @builtins.property
+    def result(self) -> placement_pb2.TaskResult:
+        """How it stands, in the newest attempt of the job."""
+
+    @builtins.property
+    def parameters(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """Its parameters by name."""
+
+    def __init__(
+        self,
+        *,
+        result: placement_pb2.TaskResult | None = ...,
+        site: builtins.str = ...,
+        attempt: builtins.int = ...,
+        placement: builtins.str = ...,
+        parameters: abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "parameters", b"parameters", "placement", b"placement", "result", b"result", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class WatchPlacementsRequest(message.Message):
     """Request of WatchPlacements."""
 

@@ -84,6 +84,11 @@ class SchedulerServiceStub(object):
                 request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsResponse.FromString,
                 _registered_method=True)
+        self.ListTasks = channel.unary_unary(
+                '/suanmesh.scheduler.v1.SchedulerService/ListTasks',
+                request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListTasksRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
         self.WatchPlacements = channel.unary_stream(
                 '/suanmesh.scheduler.v1.SchedulerService/WatchPlacements',
                 request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.WatchPlacementsRequest.SerializeToString,
@@ -208,6 +213,17 @@ class SchedulerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTasks(self, request, context):
+        """Lists the tasks of a job in the order of their indexes, also those that have not started, as its site has reported
+        them: while it runs, every few seconds.
+
+        Errors:
+        * `NOT_FOUND` (`JOB_UNKNOWN`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchPlacements(self, request, context):
         """Streams the placements of the calling agent's site: first all that have not ended, and those that were LOST and would
         be taken back; then every change.
@@ -289,6 +305,11 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.ListSitePlacements,
                     request_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsRequest.FromString,
                     response_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsResponse.SerializeToString,
+            ),
+            'ListTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTasks,
+                    request_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListTasksRequest.FromString,
+                    response_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListTasksResponse.SerializeToString,
             ),
             'WatchPlacements': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchPlacements,
@@ -551,6 +572,33 @@ class SchedulerService(object):
             '/suanmesh.scheduler.v1.SchedulerService/ListSitePlacements',
             suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsRequest.SerializeToString,
             suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListSitePlacementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.scheduler.v1.SchedulerService/ListTasks',
+            suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListTasksRequest.SerializeToString,
+            suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ListTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

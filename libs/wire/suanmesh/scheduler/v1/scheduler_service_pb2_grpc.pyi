@@ -86,6 +86,13 @@ class SchedulerServiceStub:
     """Lists what lives at a site, oldest first: for whom, how much it holds, and how far it has come. A user sees the sites
     of its own party, and of others' only its own placements.
     """
+    ListTasks: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.ListTasksRequest, scheduler_service_pb2.ListTasksResponse]
+    """Lists the tasks of a job in the order of their indexes, also those that have not started, as its site has reported
+    them: while it runs, every few seconds.
+
+    Errors:
+      * `NOT_FOUND` (`JOB_UNKNOWN`).
+    """
     WatchPlacements: aio.UnaryStreamMultiCallable[scheduler_service_pb2.WatchPlacementsRequest, scheduler_service_pb2.WatchPlacementsResponse]
     """Streams the placements of the calling agent's site: first all that have not ended, and those that were LOST and would
     be taken back; then every change.
@@ -231,6 +238,19 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.Awaitable[scheduler_service_pb2.ListSitePlacementsResponse]:
         """Lists what lives at a site, oldest first: for whom, how much it holds, and how far it has come. A user sees the sites
         of its own party, and of others' only its own placements.
+        """
+
+    @abc_1.abstractmethod
+    def ListTasks(
+        self,
+        request: scheduler_service_pb2.ListTasksRequest,
+        context: aio.ServicerContext[scheduler_service_pb2.ListTasksRequest, abc.Awaitable[scheduler_service_pb2.ListTasksResponse]],
+    ) -> abc.Awaitable[scheduler_service_pb2.ListTasksResponse]:
+        """Lists the tasks of a job in the order of their indexes, also those that have not started, as its site has reported
+        them: while it runs, every few seconds.
+
+        Errors:
+          * `NOT_FOUND` (`JOB_UNKNOWN`).
         """
 
     @abc_1.abstractmethod

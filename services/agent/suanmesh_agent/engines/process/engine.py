@@ -184,7 +184,7 @@ class ProcessEngine:
 
     async def _begun(self, placement: str) -> list[TaskEvent]:
         """How its tasks stand; what becomes of those that run is told from now on."""
-        keys = [TaskKey(placement, index) for index in sorted(self._tasks.begun(placement))]
+        keys = sorted(self._tasks.begun(placement))
         found = [TaskEvent(key, self._tasks.look(key)) for key in keys]
         for event in found:
             if event.look.state is TaskState.RUNNING:
@@ -268,17 +268,20 @@ class ProcessEngine:
 
     def forget_work(self, placement: str) -> None:
         """Remove working folders and control groups; logs and ends stay. Raises OSError where something stays."""
+        self.drop_work(self._tasks.keys(placement))
+
+    def drop_work(self, keys: Sequence[TaskKey]) -> None:
+        """As `forget_work`, of single runs that have ended."""
         faults = []
-        for home in self._tasks.homes(placement):
-            key = TaskKey(placement, int(home.name))
+        for key in keys:
             if self._cgroups:
-                self._cgroups.remove(f"{placement}-{home.name}")
+                self._cgroups.remove(f"{key.placement}-{key.name}")
             self._close(key)
             self._forget_end(key)
             self._tasks.drop_ending(key)
             for part in (IMAGE, *SCRATCH_PARTS):
                 try:
-                    remove_tree(home / part)
+                    remove_tree(self._tasks.home(key) / part)
                 except OSError as fault:  # the folders of the other tasks go all the same
                     faults.append(fault)
         if faults:
@@ -307,8 +310,7 @@ class ProcessEngine:
         return [key for name in self.placements() for key in self._running(name)]
 
     def _running(self, placement: str) -> list[TaskKey]:
-        keys = [TaskKey(placement, int(home.name)) for home in self._tasks.homes(placement)]
-        return [key for key in keys if self._tasks.look(key).state is TaskState.RUNNING]
+        return [key for key in self._tasks.keys(placement) if self._tasks.look(key).state is TaskState.RUNNING]
 
     def _end_remains(self, key: TaskKey) -> None:
         """End what a task has left whose shim was killed; what is in a sandbox has ended with it."""

@@ -85,7 +85,7 @@ class Layout:
 
     def home(self, key: TaskKey) -> Path:
         """The task's folder."""
-        return self.folder / key.placement / str(key.index)
+        return self.folder / key.placement / key.name
 
     def lay_out(self, spec: TaskSpec) -> None:
         """Make its folders and write what the shim reads. Raises OSError."""
@@ -191,7 +191,7 @@ class Layout:
         if self.cgroups is None:
             return _NO_CGROUP
         bounds = Bounds(spec.cpu_milli, spec.memory_bytes, self._processes)
-        return self.cgroups.make(f"{spec.key.placement}-{spec.key.index}", bounds)
+        return self.cgroups.make(f"{spec.key.placement}-{spec.key.name}", bounds)
 
     def _environment(self, spec: TaskSpec, places: Places) -> dict[str, str]:
         threads = str(max(1, spec.cpu_milli // 1000))

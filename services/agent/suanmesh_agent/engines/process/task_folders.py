@@ -1,7 +1,7 @@
 """The folders of tasks, and how the tasks stand by what their shims keep in them.
 
-Below the engine's folder: `<placement>/<index>/shim`, where its log is too, and of a task's scratch `{work,tmp,shm}`;
-as root that is where the task finds it, or what is copied into the file system in `scratch.img`.
+Below the engine's folder: `<placement>/<index>[.<retry>]/shim`, where its log is too, and of a task's scratch
+`{work,tmp,shm}`; as root that is where the task finds it, or what is copied into the file system in `scratch.img`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskState, Usage
+from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskState, Usage, key_of
 from suanmesh_agent.engines.process.shim import CANCEL
 
 
@@ -24,17 +24,22 @@ class TaskFolders:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._ended: dict[TaskKey, TaskLook] = {}
-        self._begun: dict[str, set[int]] = {}
+        self._begun: dict[str, set[TaskKey]] = {}
         self._cleared: set[str] = set()
 
     def home(self, key: TaskKey) -> Path:
         """The task's folder."""
-        return self._folder / key.placement / str(key.index)
+        return self._folder / key.placement / key.name
 
     def homes(self, placement: str) -> list[Path]:
         """The tasks' folders; what else a task without a sandbox may have put beside them is none."""
+        return [self.home(key) for key in self.keys(placement)]
+
+    def keys(self, placement: str) -> list[TaskKey]:
+        """The runs of tasks that have a folder."""
         folder = self._folder / placement
-        return sorted(path for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
+        found = (key_of(placement, path.name) for path in folder.iterdir()) if folder.is_dir() else ()
+        return sorted(key for key in found if key is not None)
 
     def placements(self) -> list[str]:
         """Every placement something is kept of, the newest first."""
@@ -45,27 +50,27 @@ class TaskFolders:
             return []
         return [name for _, name in sorted(aged, reverse=True)]
 
-    def begun(self, placement: str) -> set[int]:
-        """Tasks that this agent, or one before it, has laid out."""
+    def begun(self, placement: str) -> set[TaskKey]:
+        """Runs that this agent, or one before it, has laid out."""
         known = self._begun.get(placement)
         if known is None:
-            known = {int(home.name) for home in self.homes(placement)}
+            known = set(self.keys(placement))
             if known:  # of what was never here, nothing is kept, however often it is asked for
                 self._begun[placement] = known
         return known
 
     def begin(self, key: TaskKey) -> None:
         """A task is being laid out."""
-        self._begun[key.placement] = self.begun(key.placement) | {key.index}
+        self._begun[key.placement] = self.begun(key.placement) | {key}
         self._cleared.discard(key.placement)
 
     def look(self, key: TaskKey) -> TaskLook:
         """Read how it stands from what the shim keeps on disk; what has ended is read once."""
         if known := self._ended.get(key):
             return known
-        if key.index not in self.begun(key.placement):
+        if key not in self.begun(key.placement):
             return TaskLook(TaskState.ABSENT)
-        folder = f"{self._folder}/{key.placement}/{key.index}/shim"
+        folder = f"{self._folder}/{key.placement}/{key.name}/shim"
         if ended := read_facts(f"{folder}/exit.json"):
             return self._ended.setdefault(key, _ended(ended))
         started = read_facts(f"{folder}/started.json")
@@ -100,8 +105,8 @@ class TaskFolders:
     def drop(self, placement: str) -> None:
         """Remember nothing of a placement whose folder is gone."""
         self._cleared.discard(placement)
-        for index in self._begun.pop(placement, ()):
-            self.drop_ending(TaskKey(placement, index))
+        for key in self._begun.pop(placement, ()):
+            self.drop_ending(key)
 
     def has_work(self, placement: str) -> bool:
         """Whether a working folder of it is left. Where every task has ended and none is, that is looked at once."""

@@ -1,0 +1,54 @@
+"""`suan job tasks`."""
+
+from __future__ import annotations
+
+import click
+
+from suanmesh.scheduler.v1.placement_pb2 import TaskResult
+from suanmesh.scheduler.v1.scheduler_service_pb2 import ListTasksRequest, Task
+from suanmesh_cli import output, units
+from suanmesh_cli.layout import Column
+from suanmesh_cli.names import Name
+from suanmesh_cli.session import Session, full_name, listed, listing
+
+STATES = [name for name in TaskResult.State.keys() if not name.endswith("UNSPECIFIED")]  # noqa: SIM118 - no dict
+
+
+def _exit(task: Task) -> str | int:
+    return task.result.exit_status if task.result.HasField("exit_status") else ""
+
+
+COLUMNS = (
+    Column("TASK", lambda task: task.result.index),
+    Column("STATE", lambda task: TaskResult.State.Name(task.result.state).removeprefix("STATE_")),
+    Column("EXIT", _exit),
+    Column("SITE", lambda task: units.short(task.site), rank=3),
+    Column("ATTEMPT", lambda task: task.attempt or "", rank=4),
+    Column("RETRIES", lambda task: task.result.retries or "", rank=5),
+    Column("STARTED", lambda task: task.result.start_time, rank=2),
+    Column("ENDED", lambda task: task.result.end_time, rank=1),
+    Column("BECAUSE", lambda task: task.result.state_reason, fold=True),
+)
+PARAMETERS = Column(
+    "PARAMETERS", lambda task: ", ".join(f"{name}={value}" for name, value in sorted(task.parameters.items()))
+)
+
+
+@click.command("tasks")
+@click.argument("name", type=Name("jobs"))
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([name.removeprefix("STATE_") for name in STATES], case_sensitive=False),
+    multiple=True,
+    help="Only in this state; repeatable.",
+)
+@listing
+async def list_tasks(session: Session, name: str, states: tuple[str, ...]) -> None:
+    """List the tasks of the job NAME in its newest attempt: where each stands, at which site, and with which values."""
+    wanted = [TaskResult.State.Value(f"STATE_{state}") for state in states]
+    request = ListTasksRequest(job=full_name("jobs", name), states=wanted)
+    async with session.mesh() as mesh:
+        tasks = await listed(session, mesh.scheduler.ListTasks, request, "tasks")
+    columns = (*COLUMNS, PARAMETERS) if any(task.parameters for task in tasks) else COLUMNS
+    output.show_list(session.view, "tasks", tasks, columns)

@@ -1,0 +1,73 @@
+"""Every task of a job, as its users see it: before it has a place, while it runs, and once it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+
+Placement, Result = placement_pb2.Placement, placement_pb2.TaskResult
+JobOf = Callable[..., job_pb2.Job]
+MANY = 600
+"""More tasks than a placement has room for the results of."""
+
+
+async def listed(scheduler: Any, **asked: Any) -> list[pb.Task]:
+    """All of them, page by page."""
+    found: list[pb.Task] = []
+    request = pb.ListTasksRequest(job="jobs/j", page_size=asked.pop("page_size", 100), **asked)
+    while True:
+        answer = await scheduler.user.scheduler.ListTasks(request)
+        found += answer.tasks
+        if not answer.next_page_token:
+            return found
+        request.page_token = answer.next_page_token
+
+
+async def report(scheduler: Any, placement: placement_pb2.Placement, state: int, results: list[Result]) -> None:
+    told = pb.TaskReport(placement=placement.name, state=state, tasks=results)
+    answer = await scheduler.agent(placement.site.removeprefix("sites/")).scheduler.ReportTasks(
+        pb.ReportTasksRequest(reports=[told])
+    )
+    assert not answer.results[0].HasField("error"), answer
+
+
+async def test_a_sweep_is_told_of_task_by_task(scheduler: Any, job_of: JobOf) -> None:
+    """Of six hundred tasks somebody looks for the one that failed, while the others run."""
+    job = job_of(cpu_milli=1)
+    job.ask.memory_bytes, job.task.count = 1024, MANY
+    job.task.parameters.add(name="SEED", values=[str(seed) for seed in range(MANY)])
+    await scheduler.submit_raw(job)
+    placement = await scheduler.placed()
+    before = await listed(scheduler, page_size=250)
+    assert [task.result.index for task in before] == list(range(MANY))
+    assert {task.result.state for task in before} == {Result.STATE_PENDING}
+    await report(scheduler, placement, Placement.STATE_ACCEPTED, [])
+    results = [Result(index=index, exit_status=0, state=Result.STATE_DONE) for index in range(500)]
+    results[77] = Result(index=77, exit_status=3, state=Result.STATE_RETRYING, retries=1)
+    await report(scheduler, placement, Placement.STATE_RUNNING, results)
+    [failed] = await listed(scheduler, states=[Result.STATE_RETRYING])
+    assert (failed.result.index, failed.result.exit_status, failed.result.retries) == (77, 3, 1)
+    assert (failed.site, failed.attempt, failed.placement) == (placement.site, 1, placement.name)
+    assert dict(failed.parameters) == {"SEED": "77"}
+    assert len(await listed(scheduler, states=[Result.STATE_DONE])) == 499
+    assert len(await listed(scheduler, states=[Result.STATE_PENDING])) == 100
+
+
+async def test_nothing_goes_on_in_a_placement_that_is_over(scheduler: Any, job_of: JobOf) -> None:
+    """A task that is shown as running at a site that was lost is waited for in vain."""
+    job = job_of(deny_sites=["sites/data", "sites/far"])
+    job.task.count = 3
+    await scheduler.submit_raw(job)
+    placement = await scheduler.placed()
+    await report(scheduler, placement, Placement.STATE_ACCEPTED, [])
+    states = (Result.STATE_DONE, Result.STATE_RUNNING)
+    results = [Result(index=index, state=state) for index, state in enumerate(states)]
+    await report(scheduler, placement, Placement.STATE_RUNNING, results)
+    await scheduler.until_job(job_pb2.Job.STATE_RUNNING, "jobs/j")
+    await scheduler.lose("near")
+    await scheduler.until_job(job_pb2.Job.STATE_FAILED, "jobs/j")
+    stand = [task.result.state for task in await listed(scheduler)]
+    assert stand == [Result.STATE_DONE, Result.STATE_LOST, Result.STATE_CANCELLED]
