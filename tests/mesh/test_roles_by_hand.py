@@ -1,0 +1,141 @@
+"""A day of a site operator, a network operator and finance, typed by the command line as their pages say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.mesh.test_readme_by_hand import BIN, COMMAND_S_MAX, ROOT, dev
+
+__all__ = ["dev"]
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(400)]
+PAGES = ["finance", "network-operator", "site-operator"]
+SLEEPS = """
+account: demo
+constraints: {allow_sites: [sites/guiyang, sites/wuhu]}
+labels: {team: vision}
+max_duration_s: 120
+ask: {cpu_milli: 200, memory_bytes: 64MiB}
+package: {variants: [{runtime: python3, command: [python3, -c, "import time; time.sleep(SECONDS)"]}]}
+"""
+
+
+@pytest.fixture
+def typed(dev: subprocess.Popen[str], tmp_path: Path) -> Shell:
+    return Shell(tmp_path / "dev" / "config.toml", tmp_path)
+
+
+class Shell:
+    """A terminal on a node with one job behind it."""
+
+    def __init__(self, config: Path, folder: Path) -> None:
+        self.folder = folder
+        self._environment = {"SUANMESH_CONFIG": str(config), "PATH": f"{BIN}{os.pathsep}{os.defpath}"}
+        self._environment |= {"LANG": "C.UTF-8", "COLUMNS": "200", "HOME": str(folder)}
+
+    def __call__(self, command: str, *, status: int = 0) -> str:
+        """What a command prints; it ends with `status`."""
+        done = subprocess.run(
+            ["/bin/sh", "-c", command], cwd=ROOT, env=self._environment, capture_output=True, text=True,
+            timeout=COMMAND_S_MAX, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def start(self, command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", command], cwd=ROOT, env=self._environment, stderr=subprocess.PIPE, text=True
+        )
+
+    def submit(self, job_id: str, seconds: int, more: str = "") -> None:
+        path = self.folder / f"{job_id}.yaml"
+        path.write_text(SLEEPS.replace("SECONDS", str(seconds)))
+        self(f"suan job submit {path} --id {job_id} {more}")
+
+
+def test_the_pages_of_all_roles_work_as_they_are_written(typed: Shell) -> None:
+    """Whoever begins in a role types what its page says; a command that fails there ends the first day."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    typed("suan job submit examples/digits/job.yaml --id digits --wait")
+    for page in PAGES:
+        english, chinese = (_blocks(ROOT / "docs" / f"{page}{suffix}.md") for suffix in ("", ".zh-CN"))
+        assert english == chinese, f"{page} says other things in Chinese"
+        for command in english:
+            typed(command)
+
+
+def test_a_bill_is_recomputed_from_what_was_exported(typed: Shell) -> None:
+    """Finance adds up the lines by itself, by any column; each must come to the same micro."""
+    typed.submit("sleeps", 1, "--wait")
+    typed("suan job submit examples/digits/job.yaml --id digits --wait")
+    *lines, foot = _csv(typed("suan bill show --from 1d -o csv"))
+    total = sum(Decimal(line["amount"]) for line in lines)
+    assert Decimal(foot["amount"]) == total > 0
+    assert all(line["when"].endswith("Z") for line in lines)
+    for by in ("job", "day", "site", "meter", "label:team"):
+        *sums, end = _csv(typed(f"suan bill show --from 1d --by {by} -o csv"))
+        assert sum(Decimal(row["amount"]) for row in sums) == Decimal(end["amount"]) == total
+        key = by.partition(":")[0]
+        if key in ("job", "meter"):
+            mine = {row[key]: Decimal(row["amount"]) for row in sums}
+            assert mine == {
+                value: sum(Decimal(line["amount"]) for line in lines if line[key] == value)
+                for value in {line[key] for line in lines}
+            }
+        if by == "label:team":
+            assert {row["label"]: row["jobs"] for row in sums} == {"vision": "1", "": "1"}
+    assert Decimal(_csv(typed("suan bill show --to 2000-01-01 -o csv"))[-1]["amount"]) == 0
+
+
+def test_a_site_is_drained_in_mid_run_and_nothing_is_lost(typed: Shell) -> None:
+    """An owner who takes a machine away at noon must not take the morning's work with it."""
+    typed("suan --context operator site cordon wuhu")
+    for number in range(3):
+        typed.submit(f"runs-{number}", 12)
+    for number in range(3):
+        _until(typed, f"suan job show runs-{number} --query state -o name", "STATE_RUNNING")
+    owned = _csv(typed("suan --context operator site jobs guiyang -o csv"))
+    assert {(row["job"], row["party"]) for row in owned} == {(f"runs-{number}", "demo") for number in range(3)}
+    typed("suan --context operator site uncordon wuhu")
+    drain = typed.start("suan --context operator site drain guiyang --note 'new fans'")
+    _until(typed, "suan site show guiyang --query admission -o name", "ADMISSION_DRAINING")
+    typed.submit("comes-later", 1, "--wait")
+    why = typed("suan job explain comes-later")
+    assert "SITE_CORDONED" in why
+    assert "new fans" in why
+    _, told = drain.communicate(timeout=COMMAND_S_MAX)
+    assert (drain.returncode, told.splitlines()[-1]) == (0, "sites/guiyang: 0 left")
+    for number in range(3):
+        assert typed(f"suan job show runs-{number} --query '[state, attempt]' -o json").split() == [
+            "[", '"STATE_DONE",', "1", "]",
+        ]  # fmt: skip
+    assert len(typed("suan --context operator site jobs guiyang -o name")) == 0
+    typed("suan --context operator site remove guiyang --yes")
+    refused = typed("suan --context operator site uncordon guiyang 2>&1", status=5)
+    assert "SITE_REMOVED" in refused
+    typed("suan --context operator site remove wuhu --yes", status=5)
+
+
+def _until(typed: Shell, command: str, wanted: str) -> None:
+    """Ask until it says so; every ask takes a process, and that is the pause."""
+    for _ in range(60):
+        if typed(command).strip() == wanted:
+            return
+    pytest.fail(f"{command} has not come to {wanted}")
+
+
+def _csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def _blocks(page: Path) -> list[str]:
+    """The commands of a page, in their order."""
+    found = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [line for block in found for line in block.splitlines() if line]
