@@ -78,5 +78,6 @@ class SiteAdmission:
         site.admission, site.admission_note = wire.admission_to(admission), note
         site.admission_time.CopyFrom(timestamp(self.clock.now()))
         committed = await self.store.commit(Update(held, site), *more, author=call.author())
+        await self.mirrors.sites.wait_for(committed.revision)  # so that whoever searches next finds it so
         stored: Held[site_pb2.Site] = committed.held[0]
         return stored

@@ -92,6 +92,7 @@ def token_from(record: join_token_pb2.JoinTokenRecord) -> JoinToken:
 
 
 def site_to(site: Site) -> site_pb2.Site:
+    """A site as it is enrolled: open for work."""
     return site_pb2.Site(
         name=site.name,
         party=site.party,
@@ -106,6 +107,7 @@ def site_to(site: Site) -> site_pb2.Site:
         signing_keys=map(window_to, site.signing_keys),
         liveness=liveness_to(site.liveness),
         create_time=timestamp(site.create_time),
+        admission=site_pb2.Site.ADMISSION_OPEN,
     )
 
 

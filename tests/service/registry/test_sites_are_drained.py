@@ -60,6 +60,25 @@ async def test_an_owner_cordons_and_opens_its_site(desk: Desk) -> None:
     assert (await admit(desk, owner(desk), Site.ADMISSION_OPEN)).admission_note == ""
 
 
+async def test_who_looks_for_a_pool_finds_those_that_take_work(desk: Desk) -> None:
+    """A user who searches would plan with machines that are about to be taken away."""
+    agent = await active(desk)
+    message = pool_pb2.PoolDescriptor.FromString(agent.descriptor(2).payload)
+    message.limits.parties.append("parties/acme")
+    signed = agent.signer.sign(message.DESCRIPTOR.full_name, message.SerializeToString())
+    await desk.service.RegisterPools(pb.RegisterPoolsRequest(descriptors=[signed]), desk.call(agent.caller))
+
+    async def found(filter_: str) -> int:
+        answer = await desk.service.SearchPools(pb.SearchPoolsRequest(filter=filter_), desk.call())
+        return len(answer.pools)
+
+    assert await found('site.admission = "OPEN" AND limits.parties:"parties/acme"') == 1
+    assert await found('limits.parties:"parties/other"') == 0
+    held = await admit(desk, owner(desk), Site.ADMISSION_DRAINING)
+    assert held.admission == Site.ADMISSION_DRAINING
+    assert await found('site.admission = "OPEN"') == 0
+
+
 async def test_others_do_not_decide_for_a_site(desk: Desk) -> None:
     """A competitor would drain the mesh of all sites but its own."""
     await active(desk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -148,7 +149,7 @@ async def topology(session: Session, around: str) -> None:
 
     async with session.mesh() as mesh:
         links = await listed(session, mesh.network_orchestrator.ListLinks, ListLinksRequest(), "links")
-        sites = await listed(session, mesh.registry.ListSites, ListSitesRequest(), "sites")
+        sites = await listed(replace(session, limit=None), mesh.registry.ListSites, ListSitesRequest(), "sites")
     sites = [site for site in sites if site.admission != Site.ADMISSION_REMOVED]
     if session.view.form == "dot":
         output.print_lines([drawing.dot(links, sites)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -138,13 +139,16 @@ async def limits(session: Session, name: str) -> None:
 @listing
 async def health(session: Session, names: tuple[str, ...]) -> int:
     """List whether the agents of all sites, or of NAMES, are heard, and what is wrong; status 1 if anything is."""
-    wanted = {full_name("sites", name) for name in names}
+    wanted, whole = {full_name("sites", name) for name in names}, replace(session, limit=None)
     async with session.mesh() as mesh:
-        sites = await listed(session, mesh.registry.ListSites, ListSitesRequest(), "sites")
-        pools = await listed(session, mesh.registry.SearchPools, SearchPoolsRequest(), "pools")
+        sites = await listed(whole, mesh.registry.ListSites, ListSitesRequest(), "sites")
+        pools = await listed(whole, mesh.registry.SearchPools, SearchPoolsRequest(), "pools")
     rows = [_health(session, each, pools) for each in sites if not wanted or each.name in wanted]
     rows = [row for row in rows if row["admission"] != "REMOVED" or row["site"] in wanted]
-    output.show_list(session.view, "sites", rows, HEALTH_COLUMNS, name=lambda row: str(row["site"]))
+    shown = rows[: session.limit or len(rows)]
+    if len(shown) < len(rows):
+        output.note_more(session.view, len(shown))
+    output.show_list(session.view, "sites", shown, HEALTH_COLUMNS, name=lambda row: str(row["site"]))
     return 1 if any(row["reason"] for row in rows) or wanted - {row["site"] for row in rows} else 0
 
 
