@@ -9,12 +9,16 @@ from random import Random
 
 from scenario.node import ETCD, SimulatedNode
 from scenario.story import Fault, World
+from suanmesh.registry.v1 import registry_service_pb2 as registry
+from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh_chassis.memory_call import Fate
+from suanmesh_kernel.refusals import Refusal
 
 SILENT_AFTER_S = 3.0
 """How long a process may be cut off from the keyspace before the keep-alives that are missing count."""
 WRITES_MAX = 200
 """A run has about so many writes of the scheduler, into the keyspace and into its records."""
+ADMIT_AGAIN_S = 1.0
 DEAD_S = (0.5, 8.0)
 _LOSSES = (Fate.REQUEST_LOST, Fate.ANSWER_LOST)
 
@@ -93,6 +97,8 @@ class Nemesis:
         self._revivals: list[asyncio.Task[None]] = []
         self._down: dict[str, int] = {}
         self._cut: dict[tuple[str, str], int] = {}
+        self._drained: dict[str, int] = {}
+        self._owner = node.mesh("operator", "olga")
         self._copies = count()
 
     async def run(self, faults: list[Fault]) -> None:
@@ -131,6 +137,8 @@ class Nemesis:
                 self._node.keys.compact()
             case "set_back":
                 await self._set_back(fault.whom, lasts_s)
+            case "drain":
+                await self._drain(fault.whom, lasts_s)
             case "mute":
                 self._node.services[fault.whom].fall_silent()
             case _:
@@ -145,6 +153,24 @@ class Nemesis:
         self._down[name] -= 1
         if not self._down[name]:
             process.start()
+
+    async def _drain(self, site: str, seconds: float) -> None:
+        self._drained[site] = self._drained.get(site, 0) + 1
+        await self._admit(site, Site.ADMISSION_DRAINING)
+        await asyncio.sleep(seconds)
+        self._drained[site] -= 1
+        if not self._drained[site]:
+            await self._admit(site, Site.ADMISSION_OPEN)
+
+    async def _admit(self, site: str, admission: Site.Admission.ValueType) -> None:
+        """As its owner says it, again until it is heard."""
+        request = registry.SetSiteAdmissionRequest(name=f"sites/{site}", admission=admission)
+        while True:
+            try:
+                await self._owner.registry.SetSiteAdmission(request)
+                return
+            except Refusal:
+                await asyncio.sleep(ADMIT_AGAIN_S)
 
     async def _set_back(self, site: str, seconds: float) -> None:
         process = self._node.sites[site]

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 WORLDS = Path(__file__).parent / "worlds"
-KINDS = ("kill", "restart", "cut", "mute", "compact", "set_back")
+KINDS = ("kill", "restart", "cut", "mute", "compact", "set_back", "drain")
 LEAD_S = 5.0
 """No fault comes before the first jobs are on their way."""
 
@@ -51,6 +51,8 @@ class Faults:
     """Their keep-alives do not arrive: leases and leads lapse."""
     set_back: tuple[str, ...] = ()
     """Sites whose agents go on from what their journals were when the fault began."""
+    drain: tuple[str, ...] = ()
+    """Sites whose owners take them out of use, and let work come again when the fault is over."""
     compact: tuple[str, ...] = ()
     """`etcd`, which forgets its history."""
     cut: tuple[str, ...] = ()

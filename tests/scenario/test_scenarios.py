@@ -14,7 +14,7 @@ from scenario.story import plan, read
 from suanmesh_fake.node import SECOND
 
 TESTS = Path(__file__).resolve().parents[1]
-FEW = [("crash-at-a-write", 1), ("crashes", 1), ("bad-network", 1), ("sites-away", 1)]
+FEW = [("crash-at-a-write", 1), ("crashes", 1), ("bad-network", 1), ("sites-away", 1), ("drains", 1)]
 
 
 @pytest.mark.timeout(900)
@@ -40,7 +40,8 @@ def test_a_world_says_what_it_is_about(name: str) -> None:
     known |= {f"{area}{SECOND}" for area in world.standbys}
     faults = world.faults
     ends = {end for pair in faults.cut for end in pair.split("-")}
-    named = {*faults.kill, *faults.restart, *faults.mute, *faults.compact, *faults.set_back, *world.standbys, *ends}
+    named = {*faults.kill, *faults.restart, *faults.mute, *faults.compact, *faults.set_back, *faults.drain, *ends}
+    named |= {*world.standbys}
     assert {*named, world.liar, faults.kill_at_write} - {""} <= known
 
 
