@@ -31,7 +31,9 @@ from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_CPU
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     ListJobsResponse,
     ListSitePlacementsResponse,
+    ListTasksResponse,
     SitePlacement,
+    Task,
 )
 from suanmesh.transport.v1.dataset_pb2 import Dataset, Replica
 from suanmesh.transport.v1.transfer_pb2 import Transfer
@@ -126,10 +128,19 @@ def _pools() -> list[FoundPool]:
     return pools
 
 
+def _tasks() -> list[TaskResult]:
+    tasks = [TaskResult(index=0, state=TaskResult.STATE_DONE, exit_status=0, start_time=NOON, end_time=LATER)]
+    tasks.append(
+        TaskResult(
+            index=1, state=TaskResult.STATE_FAILED, exit_status=3, start_time=NOON, end_time=LATER, state_reason=FAILED
+        )
+    )
+    return tasks
+
+
 def answers() -> dict[str, Any]:
     """By method, for `Oracle.answers`."""
-    tasks = [TaskResult(index=0, exit_status=0, start_time=NOON, end_time=LATER)]
-    tasks.append(TaskResult(index=1, exit_status=3, start_time=NOON, end_time=LATER, state_reason=FAILED))
+    tasks = _tasks()
     link = Link(name="links/shanghai-guiyang", source="sites/shanghai", target="sites/guiyang", capacity_bps=10**10,
                 latency_us=10_700, owner="parties/backbone", price=CHARGES[0].price)  # fmt: skip
     link.state.reserved_bps = 25 * 10**8
@@ -159,6 +170,7 @@ def answers() -> dict[str, Any]:
         "ListJobs": ListJobsResponse(jobs=JOBS),
         "GetJob": JOBS[2],
         "GetPlacement": Placement(name="placements/p", tasks=tasks),
+        "ListTasks": ListTasksResponse(tasks=[Task(result=each, site="sites/hefei", attempt=1) for each in tasks]),
         "GetDecision": DECISION,
         "GetBill": Bill(account="accounts/demo", currency="CNY", charges=CHARGES, total_micros=123_456_789_017),
         "ListAccounts": ListAccountsResponse(accounts=ACCOUNTS),
