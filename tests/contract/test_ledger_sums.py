@@ -130,6 +130,27 @@ async def test_sums_of_an_account_are_its_partys(charged: Ledger) -> None:
     assert (nothing.sums.items, nothing.charges, nothing.total_micros) == ((), 0, 0)
 
 
+@pytest.mark.parametrize(("account", "party"), [("", ""), (ACME, ""), ("", "parties/acme"), ("accounts/none", "")])
+async def test_holds_come_in_pages_those_that_stand_first(ledger: Ledger, account: str, party: str) -> None:
+    """What money is promised to now must not be looked for behind what was given back last year."""
+    for number in range(7):
+        await one(ledger, hold_of(f"p{number}", 10))
+        if number % 2:
+            await one(ledger, c.MoveHold(f"holds/p{number}-0", HoldState.RELEASED))
+    await one(ledger, c.MoveHold("holds/p4-0", HoldState.COMMITTED))
+    seen: list[str] = []
+    token = ""
+    while True:
+        page = await ledger.page(q.Holds(q.cut_of(2, token, "test"), account, party))
+        assert len(page.items) <= 2
+        seen += [hold.name for hold in page.items]
+        token = page.next_page_token
+        if not token:
+            break
+    expected = [f"holds/p{number}-0" for number in (0, 2, 4, 6, 1, 3, 5)]
+    assert seen == ([] if account == "accounts/none" else expected)
+
+
 async def test_a_closed_account_is_paid_out_and_takes_nothing_more(ledger: Ledger) -> None:
     """A customer who leaves wants the rest back; a job must not go on spending what is no longer there."""
     closed = await one(ledger, close(ACME))

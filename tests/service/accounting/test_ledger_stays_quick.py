@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, insert
 from suanmesh_accounting.domain.commands import Measured, MoveHold, RecordUsage, SignedBatch
 from suanmesh_accounting.domain.ledger import HoldState
 from suanmesh_accounting.domain.quarantine import Room
-from suanmesh_accounting.domain.queries import Bill, ChargeGroup, Cut, HoldStates, StandingHolds, SummedCharges
+from suanmesh_accounting.domain.queries import Bill, ChargeGroup, Cut, Holds, HoldStates, StandingHolds, SummedCharges
 from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.carrying import carry_out
@@ -35,6 +35,10 @@ def bill(c: Connection) -> object:
     return answered(c, Bill(Cut(100, "", ""), "accounts/a", "", "jobs/mine", 0, 2**62))
 
 
+def holds(c: Connection) -> object:
+    return answered(c, Holds(Cut(3, "", ""), "", ""))
+
+
 def move(c: Connection) -> object:
     return carry_out(c, [MoveHold("holds/1-0", HoldState.COMMITTED)], {})
 
@@ -44,7 +48,7 @@ def record(c: Connection) -> object:
     return carry_out(c, [RecordUsage("sites/a", (measured,), SignedBatch(b"", b""), {}, frozenset(), ROOM, 1)], {})
 
 
-@pytest.mark.parametrize("look_up", [standing, states, bill, move, record])
+@pytest.mark.parametrize("look_up", [standing, states, bill, holds, move, record])
 async def test_what_is_over_costs_nothing(tmp_path: Path, look_up: Callable[[Connection], object]) -> None:
     """After a year of jobs each new one would wait for all that ever ran to be read."""
     url = f"sqlite:///{tmp_path}/ledger"
@@ -63,6 +67,23 @@ async def test_what_is_over_costs_nothing(tmp_path: Path, look_up: Callable[[Con
         c.execute(insert(t.usage), [_usage(number) for number in range(3, 3000)])
         c.execute(insert(t.charges), [_charge("jobs/j")] * 3000)
         assert _work(c, look_up) <= 2 * young
+    engine.dispose()
+
+
+async def test_a_page_of_holds_costs_a_page(tmp_path: Path) -> None:
+    """Each page of an old list would sort all of it anew."""
+    url = f"sqlite:///{tmp_path}/ledger"
+    await open_ledger(url).close()
+    engine = create_engine(url)
+    with engine.begin() as c:
+
+        def page(c: Connection) -> object:
+            return answered(c, Holds(Cut(10, "1holds/5", ""), "", ""))
+
+        c.execute(insert(t.holds), [_hold(number, HoldState.RELEASED) for number in range(1000)])
+        young = _work(c, page)
+        c.execute(insert(t.holds), [_hold(number, HoldState.RELEASED) for number in range(1000, 9000)])
+        assert _work(c, page) <= 2 * young
     engine.dispose()
 
 

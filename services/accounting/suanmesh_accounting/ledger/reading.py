@@ -13,7 +13,6 @@ from sqlalchemy import (
     Row,
     Select,
     bindparam,
-    case,
     exists,
     func,
     literal,
@@ -34,6 +33,8 @@ from suanmesh_kernel.refusals import NotFound
 R = TypeVar("R")
 T = TypeVar("T")
 
+STAND, GIVEN_BACK = "0", "1"
+"""What the places of holds begin with."""
 STANDING = (HoldState.HELD, HoldState.COMMITTED)
 """Named one by one, so that an index finds the few that stand among all that ever were."""
 
@@ -174,19 +175,21 @@ def _postings(c: Connection, query: q.Postings) -> q.Page[Any]:
 
 
 def _holds(c: Connection, query: q.Holds) -> q.Page[Hold]:
-    order = _hold_order()
-    found = select(t.holds, order.label("place")).where(order > query.cut.after).order_by(order)
-    found = found.where(t.holds.c.account == query.account) if query.account else found
+    """The few that stand are found by their state, the many that were given back by their names, a page at a time."""
+    h, after, size = t.holds.c, query.cut.after, query.cut.size
+    chosen = [h.account == query.account] if query.account else []
     if query.party:
-        own = select(t.accounts.c.name).where(t.accounts.c.party == query.party)
-        found = found.where(t.holds.c.account.in_(own))
-    return _page(c, found, query.cut, lambda row: str(row.place), hold_of)
-
-
-def _hold_order() -> ColumnElement[str]:
-    return (
-        case((t.holds.c.state == HoldState.RELEASED, literal("1", t.Text)), else_=literal("0", t.Text)) + t.holds.c.name
-    )
+        chosen.append(h.account.in_(select(t.accounts.c.name).where(t.accounts.c.party == query.party)))
+    found: dict[str, Hold] = {}
+    for mark, part in ((STAND, h.state.in_(STANDING)), (GIVEN_BACK, h.state.not_in(STANDING))):
+        if after[:1] <= mark and len(found) <= size:
+            beyond = after[1:] if after[:1] == mark else ""
+            rows = c.execute(
+                select(t.holds).where(part, h.name > beyond, *chosen).order_by(h.name).limit(size + 1 - len(found))
+            )
+            found |= {f"{mark}{row.name}": hold_of(row) for row in rows}
+    places, token = pages.cut(found, size, query.cut.scope)
+    return q.Page(tuple(found[place] for place in places), token)
 
 
 def _standing_holds(c: Connection, query: q.StandingHolds) -> tuple[Hold, ...]:
