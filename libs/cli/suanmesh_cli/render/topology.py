@@ -96,8 +96,8 @@ def svg(links: Sequence[Link], sites: Sequence[Site], centre: str) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIDE}" height="{SIDE}" viewBox="0 0 {SIDE} {SIDE}" '
         'font-family="sans-serif" font-size="12">',
-        '<defs><marker id="to" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
-        '<path d="M0 0 8 4 0 8z"/></marker></defs>',
+        '<defs><marker id="to" viewBox="0 0 8 8" refX="13" refY="4" markerUnits="userSpaceOnUse" markerWidth="10" '
+        'markerHeight="10" orient="auto"><path d="M0 0 8 4 0 8z" fill="#444"/></marker></defs>',
         f"<title>{escape(centre)}</title>",
     ]
     lines += [_circle(far_us, max(known)) for far_us in _circles(max(known))]
@@ -173,9 +173,12 @@ def _drawn(link: Link, spots: Mapping[str, Spot]) -> str:
 def _named(end: str, spot: Spot, centre: str) -> str:
     fill = "#1f4e9c" if end == centre else "#333" if spot.latency_us is not None else "#c0202a"
     far = units.duration_us(spot.latency_us) if spot.latency_us is not None else "—"
+    outwards, anchor = (-9, "end") if spot.x < SIDE / 2 - 1 else (9, "start")
+    halo = 'stroke="#fff" stroke-width="3" paint-order="stroke"'
     return (
         f'<circle cx="{spot.x:.1f}" cy="{spot.y:.1f}" r="6" fill="{fill}"><title>{escape(end)}</title></circle>'
-        f'<text x="{spot.x + 9:.1f}" y="{spot.y - 8:.1f}">{escape(units.short(end))} {far}</text>'
+        f'<text x="{spot.x + outwards:.1f}" y="{spot.y - 8:.1f}" text-anchor="{anchor}" {halo}>'
+        f"{escape(units.short(end))} {far}</text>"
     )
 
 
