@@ -77,6 +77,7 @@ CHINESE: Final = {
     "LASTS UNTIL": "可用至",
     "LATENCY": "时延",
     "LEFT": "剩余",
+    "LIMITS": "所有者限制",
     "LINK": "链路",
     "LIVENESS": "存活",
     "LONGEST": "最长",

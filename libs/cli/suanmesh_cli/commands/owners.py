@@ -152,6 +152,17 @@ async def health(session: Session, names: tuple[str, ...]) -> int:
     return 1 if any(row["reason"] for row in rows) or wanted - {row["site"] for row in rows} else 0
 
 
+def limits_of(limits: OwnerLimits) -> str:
+    """All that an owner refuses to others, on one line; nothing where that is nothing."""
+    parts = [
+        ("parties", ", ".join(map(units.short, limits.parties))),
+        ("hours", hours(limits) if limits.hours else ""),
+        ("refused", kinds(limits) if limits.refused_kinds else ""),
+        ("share", share(limits) if limits.party_share_milli else ""),
+    ]
+    return "; ".join(f"{name} {value}" for name, value in parts if value)
+
+
 def hours(limits: OwnerLimits) -> str:
     """When work is taken, in UTC."""
     return ", ".join(f"{_minute(each.start_min)}-{_minute(each.end_min)}Z" for each in limits.hours) or "always"

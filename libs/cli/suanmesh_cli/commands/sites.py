@@ -219,5 +219,6 @@ def pool_facts(pool: Pool) -> Facts:
         ("runtimes", ", ".join(pool.runtimes)),
         ("capabilities", "; ".join(measured)),
         ("prices", ", ".join(offer.price_book for offer in pool.offers)),
+        ("limits", owners.limits_of(pool.limits)),
         ("generation", pool.generation),
     ]
