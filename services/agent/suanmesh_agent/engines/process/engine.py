@@ -127,12 +127,7 @@ class ProcessEngine:
     async def _begin(self, spec: TaskSpec) -> TaskLook:
         self._tasks.begin(spec.key)
         try:
-            await asyncio.to_thread(self._layout.lay_out, spec)
-        except OSError as fault:
-            words = f"the working folder cannot be laid out: {fault.strerror}"
-            raise TaskNotStarted(words, by_job=fault.errno in _PATHS_AT_FAULT) from fault
-        try:
-            said = await self._forked(spec.key)
+            said = await self._forked(spec)
         except (OSError, TimeoutError) as fault:
             raise TaskNotStarted(f"the shim did not start: {str(fault) or 'it took too long'}") from fault
         look = self._tasks.look(spec.key)
@@ -140,17 +135,29 @@ class ProcessEngine:
             raise TaskNotStarted(f"the shim did not start: {said.decode(errors='replace')[-500:]}")
         return look
 
-    async def _forked(self, key: TaskKey) -> bytes:
-        """Have a shim run the task, until it runs or the shim has said why it does not."""
-        said, shim = b"", self._tasks.home(key) / "shim"
+    async def _forked(self, spec: TaskSpec) -> bytes:
+        """Lay out the task and have a shim run it, until it runs or the shim has said why it does not."""
+        said, key, act = b"", spec.key, self._laid_out_and_forked
         for _ in range(FORK_TRIES):
-            started, ended = await asyncio.to_thread(self._fork_server.fork, shim)
+            started, ended = await asyncio.to_thread(act, spec)
+            act = self._fork
             self._forget_end(key)
             self._ends[key] = ended
             said = await self._heard(started)
-            if said or (shim / "started.json").exists():
+            if said or (self._tasks.home(key) / "shim" / "started.json").exists():
                 break
         return said
+
+    def _laid_out_and_forked(self, spec: TaskSpec) -> tuple[int, int]:
+        try:
+            self._layout.lay_out(spec)
+        except OSError as fault:
+            words = f"the working folder cannot be laid out: {fault.strerror}"
+            raise TaskNotStarted(words, by_job=fault.errno in _PATHS_AT_FAULT) from fault
+        return self._fork(spec)
+
+    def _fork(self, spec: TaskSpec) -> tuple[int, int]:
+        return self._fork_server.fork(self._tasks.home(spec.key) / "shim")
 
     async def _heard(self, handle: int) -> bytes:
         """All that is said on `handle`, until it is let go."""
