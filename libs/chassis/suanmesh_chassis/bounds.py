@@ -73,10 +73,14 @@ def require_within(message: Message, *, field: str = "") -> None:
     message.DiscardUnknownFields()
     found = checker(message.DESCRIPTOR).breach(message)
     if found is not None:
-        place = f"{field}{found.place}".removeprefix(".")
-        refusal = InvalidArgument("FIELD_INVALID", f"{place}: {found.problem}", field=place)
-        refusal.facts |= found.facts
-        raise refusal
+        raise _refusal_of(found, field)  # kept by no name here: it holds this frame, and with it the message
+
+
+def _refusal_of(found: Breach, field: str) -> InvalidArgument:
+    place = f"{field}{found.place}".removeprefix(".")
+    refusal = InvalidArgument("FIELD_INVALID", f"{place}: {found.problem}", field=place)
+    refusal.facts |= found.facts
+    return refusal
 
 
 @cache

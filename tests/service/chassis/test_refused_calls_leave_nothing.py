@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from suanmesh_chassis import Call, Forwarded
-from suanmesh_chassis.probe import PROBE_SERVICE, SERVICE
+from suanmesh_chassis.probe import PROBE_SERVICE, SERVICE, Probe
 from suanmesh_chassis.testing import LoopbackNode
 from suanmesh_kernel.refusals import FailedPrecondition, Refusal, Unavailable
 from suanmesh_telemetry.testing import ended_spans
@@ -69,11 +69,12 @@ def _is_ours(thing: object) -> bool:
     [
         ("Read", {"text": "refuse"}),
         ("Read", {"text": "x" * 5_000_000}),
+        ("Read", {"raw": Probe(traceparent="x" * 65).SerializeToString()}),
         ("Read", {"raw": b"\xff"}),
         ("Change", {"text": "x"}),
         ("Manage", {"text": "x"}),
     ],
-    ids=["by its handler", "too large", "malformed", "without request_id", "not allowed"],
+    ids=["by its handler", "too large", "beyond its bound", "malformed", "without request_id", "not allowed"],
 )
 async def test_a_server_keeps_nothing_of_a_refused_call(client: Any, method: str, said: dict[str, Any]) -> None:
     """A gateway whose callers are refused large messages grows by each of them."""
