@@ -20,14 +20,14 @@ from pathlib import Path
 
 from postgres import binaries, running
 
-from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.dataset_pb2 import Dataset
 from suanmesh_etcd3 import Client, connect
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_local.etcd import EtcdCluster
 from suanmesh_store.databases import open_engines
 from suanmesh_store.etcd import EtcdStore, elect
-from suanmesh_store.layout import JOBS
+from suanmesh_store.layout import PLACEMENTS
 from suanmesh_store.records import ABSENT, Index, Put, RecordKind, Records, Write, Written, open_records
 
 DOCUMENT_BYTES = 512
@@ -60,7 +60,7 @@ async def measure(count: int, folder: Path) -> dict[str, object]:
         for turn in range(ROUNDS):
             documents.append(await timed(share, partial(written, store, turn, share, filler)))
             bare.append(await timed(share, partial(written_bare, client, turn, share)))
-        assert await client.count(f"{JOBS.prefix}jobs/b") == ROUNDS * share + 1
+        assert await client.count(f"{PLACEMENTS.prefix}placements/b") == ROUNDS * share + 1
         value, baseline = ROUNDS * share / sum(share / rate for rate in documents), statistics.median(bare)
     return {
         "name": "bulk_put_rate",
@@ -81,8 +81,8 @@ async def timed(count: int, write: Callable[[], Awaitable[int]]) -> float:
 
 async def written(store: EtcdStore, turn: int, count: int, filler: str) -> int:
     """Write through the store."""
-    names = (f"jobs/b{turn}-{index:06}" for index in range(count))
-    return await store.bulk_put(JOBS, ((name, Job(name=name, account=filler)) for name in names))
+    names = (f"placements/b{turn}-{index:06}" for index in range(count))
+    return await store.bulk_put(PLACEMENTS, ((name, Placement(name=name, job=filler)) for name in names))
 
 
 async def written_bare(client: Client, turn: int, count: int) -> int:
@@ -93,9 +93,9 @@ async def written_bare(client: Client, turn: int, count: int) -> int:
 
 async def filler_for(store: EtcdStore) -> str:
     """What makes a stored document as large as it should be."""
-    name = "jobs/b0-probe0"
-    await store.bulk_put(JOBS, [(name, Job(name=name, account="x" * 256))])
-    token = await store.get_token(JOBS.key(name))
+    name = "placements/b0-probe0"
+    await store.bulk_put(PLACEMENTS, [(name, Placement(name=name, job="x" * 256))])
+    token = await store.get_token(PLACEMENTS.key(name))
     assert token is not None
     return "x" * (256 + DOCUMENT_BYTES - len(token.value))
 

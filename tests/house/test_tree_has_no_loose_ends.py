@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import importlib.util
 import re
 import tomllib
 from collections.abc import Iterator
@@ -65,6 +67,20 @@ def test_every_file_in_deploy_is_started_or_checked(repository: Repository) -> N
     assert loose == []
 
 
+def test_every_measurement_finds_what_it_measures(repository: Repository) -> None:
+    """Nobody runs a measurement until somebody doubts a figure, and then it has been broken for months."""
+    gone = [
+        f"{source.path}: {node.module}.{name.name}"
+        for source in repository.under("bench/")
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("suanmesh")
+        for name in node.names
+        if not _is_there(node.module, name.name)
+    ]
+
+    assert gone == []
+
+
 def test_every_setting_is_explained_and_read(repository: Repository) -> None:
     """An operator would turn a knob that is not connected, or not know what it does."""
     wrong = []
@@ -124,3 +140,9 @@ def _settings(source: Source) -> Iterator[tuple[str, bool]]:
             for field, after in zip(node.body, [*node.body[1:], None], strict=True):
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                     yield field.target.id, isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+
+
+def _is_there(module: str, name: str) -> bool:
+    found = importlib.import_module(module)
+    is_package = hasattr(found, "__path__")
+    return hasattr(found, name) or (is_package and importlib.util.find_spec(f"{module}.{name}") is not None)
