@@ -6,7 +6,6 @@ for half its lifetime, and taken that long before it was issued. Beyond that, ca
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -17,6 +16,7 @@ from suanmesh_chassis.call import Caller
 from suanmesh_chassis.identity import caller_of, service_id
 from suanmesh_chassis.keyring import Keys
 from suanmesh_chassis.signing import Signer, verify
+from suanmesh_chassis.trust import CurrentTrust
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Unauthenticated, Unavailable
 from suanmesh_sdk.status import MESH_DOMAIN
@@ -66,9 +66,9 @@ class Minter:
 class Assertions:
     """Checks assertions for one service; each is verified once."""
 
-    def __init__(self, node: str, area: str, keys: Keys, clock: Clock, peers: Collection[str] = ()) -> None:
+    def __init__(self, node: str, area: str, keys: Keys, clock: Clock, trust: CurrentTrust | None = None) -> None:
         self._node = node
-        self._peers = peers
+        self._trust = trust
         self._area = area
         self._gateway = service_id(node, "gateway")
         self._keys = keys
@@ -118,7 +118,8 @@ class Assertions:
             raise _invalid("it is not signed by a gateway of this node")
         if claim.audience != self._area:
             raise _invalid(f"it is meant for {claim.audience[:64]!r}")
-        caller = caller_of(claim.principal, self._node, self._peers) if claim.principal else Caller()
+        peers = self._trust().peers if self._trust else ()
+        caller = caller_of(claim.principal, self._node, peers) if claim.principal else Caller()
         if set(claim.roles) != caller.roles or claim.party != caller.party:
             raise _invalid("its roles are not those of its principal")
         expires = claim.expire_time.ToDatetime(UTC)

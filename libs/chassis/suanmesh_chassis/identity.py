@@ -9,7 +9,7 @@ from datetime import datetime
 from cryptography import x509
 
 from suanmesh_chassis.call import Caller
-from suanmesh_chassis.trust import Trust
+from suanmesh_chassis.trust import CurrentTrust
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import ID_PATTERN
 from suanmesh_kernel.refusals import Unauthenticated
@@ -73,9 +73,10 @@ class _Known:
 class Certificates:
     """Reads the caller off the certificate of a connection; each certificate is parsed once."""
 
-    def __init__(self, node: str, trust: Trust, clock: Clock) -> None:
+    def __init__(self, node: str, trust: CurrentTrust, clock: Clock) -> None:
         self._node = node
-        self._trust = trust
+        self._current = trust
+        self._trust = trust()
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
 
@@ -88,6 +89,9 @@ class Certificates:
         pem = next(iter(auth_context.get("x509_pem_cert", ())), b"")
         if not pem:
             return NOBODY
+        if (trust := self._current()) is not self._trust:
+            self._trust = trust
+            self._known.clear()
         known = self._known.get(pem)
         if known is None:
             known = self._read(pem)

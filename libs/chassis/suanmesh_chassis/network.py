@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 
@@ -39,19 +40,29 @@ class TlsFiles:
     certificate: bytes
     key: bytes
     ca: bytes
-    peers: bytes = b""
-    """Authorities of other nodes whose services may call."""
+    peers: Callable[[], bytes] = bytes
+    """Authorities of other nodes whose services may call now: asked for at each handshake."""
 
     @classmethod
     def load(cls, folder: Path) -> TlsFiles:
         """Read cert.pem, key.pem and ca.pem. Raises OSError."""
-        return cls(*((folder / name).read_bytes() for name in ("cert.pem", "key.pem", "ca.pem")))
+        certificate, key, ca = ((folder / name).read_bytes() for name in ("cert.pem", "key.pem", "ca.pem"))
+        return cls(certificate, key, ca)
 
     def server_credentials(self, *, client_certificate: bool) -> grpc.ServerCredentials:
         """With a client certificate asked for, a caller without a valid one does not get through the handshake."""
-        chain = self.certificate + self.ca
-        roots = self.ca + self.peers if client_certificate else None
-        return grpc.ssl_server_credentials([(self.key, chain)], roots, require_client_auth=client_certificate)
+        pair = (self.key, self.certificate + self.ca)
+        if not client_certificate:
+            return grpc.ssl_server_credentials([pair])
+        peers = self.peers()
+        begins = grpc.ssl_server_certificate_configuration([pair], self.ca + peers)
+
+        def changed() -> Any:
+            nonlocal peers
+            before, peers = peers, self.peers()
+            return None if before == peers else grpc.ssl_server_certificate_configuration([pair], self.ca + peers)
+
+        return grpc.dynamic_ssl_server_credentials(begins, changed, require_client_authentication=True)
 
 
 class Listening(Protocol):

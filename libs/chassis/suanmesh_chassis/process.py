@@ -12,7 +12,7 @@ from suanmesh_chassis.network import GrpcNetwork, Network, TlsFiles
 from suanmesh_chassis.outgoing import TracedCalls
 from suanmesh_chassis.settings import Common, described
 from suanmesh_chassis.signing import Signer, load_signer
-from suanmesh_chassis.trust import Trust, load_trust
+from suanmesh_chassis.trust import CurrentTrust, TrustFile
 from suanmesh_kernel.clock import Clock, Rng, system_rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_sdk import Resolver, Tls
@@ -45,7 +45,7 @@ class Process:
     tracing: Tracing | None
     network: Network = field(default_factory=GrpcNetwork)
     rng: Rng = system_rng
-    trust: Trust | None = None
+    trust: CurrentTrust | None = None
     """Whom it believes; its own node alone where it is not said."""
 
     def mesh(self, resolver: Resolver, *, via: str = "") -> Mesh:
@@ -67,7 +67,7 @@ def open_process(area: str, identity: str, common: Common, settings: object, clo
     configure_logs(area, common.log_level)
     log.info("process begins", settings=described(common) | described(settings), principal=identity)
     tls = TlsFiles.load(common.tls_dir)
-    trust = load_trust(common.tls_dir, common.node, tls.ca)
+    trust = TrustFile(common.tls_dir, common.node, tls.ca, clock)
     instance = sortable_id(clock.now(), rng)
     tracing = None
     if common.otlp_endpoint:
@@ -82,7 +82,7 @@ def open_process(area: str, identity: str, common: Common, settings: object, clo
         instance=instance,
         common=common,
         clock=clock,
-        tls=replace(tls, peers=trust.roots_of_peers()),
+        tls=replace(tls, peers=lambda: trust().roots_of_peers()),
         signer=load_signer(common.tls_dir / "signing.key", identity),
         spans=CallSpans(common.trace_sample_reads, Random(rng(16))),
         tracing=tracing,

@@ -32,9 +32,10 @@ class ServiceServer:
     def __init__(self, process: Process, keys: Keys | None = None, not_yet: Callable[[], Refusal] = not_ready) -> None:
         """Without `keys` nobody passes callers on to this process, as is the case for an agent."""
         common = process.common
-        trust = process.trust or Trust(common.node, process.tls.ca)
+        own = Trust(common.node, process.tls.ca)
+        trust = process.trust or (lambda: own)
         certificates = Certificates(common.node, trust, process.clock)
-        assertions = Assertions(common.node, process.area, keys or FixedKeys(), process.clock, trust.peers)
+        assertions = Assertions(common.node, process.area, keys or FixedKeys(), process.clock, trust)
         admission = Admission(certificates, assertions, process.clock)
         limits, stall = Limits(common), Patience(common.stream_stall_s)
         self._rules, self._term_rules, self._probe_rules = (

@@ -1,15 +1,17 @@
 """Whom a process believes: its own node's authority, and those of the nodes in the trust bundle, each for its own.
 
-The bundle lies beside a process's certificate as `trust.json`: what `GetTrustBundle` gives, in the JSON of protobuf.
+The bundle lies beside a process's certificate as `trust.json`: what `GetTrustBundle` gives, in the JSON of protobuf. It
+is read again when it has changed, while the process runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -17,11 +19,16 @@ from google.protobuf import json_format
 
 from suanmesh.type.v1 import trust_pb2
 from suanmesh_chassis.signing import windows_by_id
+from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import Unauthenticated
 
+log = structlog.get_logger()
+
 TRUST_FILE = "trust.json"
+LOOK_S = 1.0
+"""How often it is looked whether the bundle has changed, at most, in seconds."""
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 """When the own authority begins: a process whose clock is behind is told so, and takes nobody for a stranger."""
 
@@ -83,6 +90,55 @@ class Trust:
             problem = "is past its time" if issuers else f"is none of node {node[:128]}"
             raise Unauthenticated("IDENTITY_MISSING", f"the authority of the certificate {problem}", node=node[:128])
         return min(max(good), certificate.not_valid_after_utc)
+
+
+CurrentTrust = Callable[[], Trust]
+"""Whom a process believes now: another object as soon as that has changed."""
+
+
+class TrustFile:
+    """What a process finds beside its certificate, read again once it has changed. Call it for what holds now.
+
+    A bundle that cannot be read is told in the log, and the one before is believed on.
+    """
+
+    def __init__(self, folder: Path, node: str, ca_pem: bytes, clock: Clock) -> None:
+        """Raises ValueError where there is a bundle that is none."""
+        self._folder = folder
+        self._node = node
+        self._ca_pem = ca_pem
+        self._clock = clock
+        self._look_at = clock.monotonic() + LOOK_S
+        self._stamp = _stamp_of(folder)
+        self._trust = load_trust(folder, node, ca_pem)
+
+    def __call__(self) -> Trust:
+        """Whom the process believes."""
+        now = self._clock.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_S
+            self._look()
+        return self._trust
+
+    def _look(self) -> None:
+        stamp, self._stamp = self._stamp, _stamp_of(self._folder)
+        if stamp == self._stamp:
+            return
+        try:
+            self._trust = load_trust(self._folder, self._node, self._ca_pem)
+        except (ValueError, OSError) as fault:
+            log.warning("trust bundle not taken", message=str(fault))
+        else:
+            log.info("trust bundle taken", message=", ".join(sorted(self._trust.peers)) or "no other node")
+
+
+def _stamp_of(folder: Path) -> tuple[int, int, int]:
+    """Another one whenever the bundle was written; zeros where there is none."""
+    try:
+        found = (folder / TRUST_FILE).stat()
+    except OSError:
+        return 0, 0, 0
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def authority_of(said: trust_pb2.CertificateAuthority) -> Authority:

@@ -79,7 +79,7 @@ async def place(tmp_path: Path) -> AsyncIterator[tuple[Place, NodeCa]]:
         trust = Trust(NODE, node.ca.pem, [entry])
         made = node.process(AREA)
         opened = Place(node, tmp_path, there)
-        await opened.open(replace(made, trust=trust, tls=replace(made.tls, peers=trust.roots_of_peers())))
+        await opened.open(replace(made, trust=lambda: trust, tls=replace(made.tls, peers=trust.roots_of_peers)))
         yield opened, there
         await opened.caller.close()
 

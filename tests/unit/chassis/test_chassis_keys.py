@@ -112,7 +112,8 @@ def test_a_certificate_that_expires_on_an_open_connection_ends_its_rights() -> N
     clock = HandClock()
     ca = NodeCa.create("demo", clock)
     issued = ca.issue(user_id("demo", "acme", "ann"), days=1)
-    certificates = Certificates("demo", Trust("demo", ca.pem), clock)
+    trust = Trust("demo", ca.pem)
+    certificates = Certificates("demo", lambda: trust, clock)
     presented = {"x509_pem_cert": [issued.certificate]}
 
     assert certificates.caller(presented).party == "parties/acme"

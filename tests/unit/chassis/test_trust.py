@@ -16,7 +16,7 @@ from suanmesh_chassis.ca import NodeCa
 from suanmesh_chassis.identity import Certificates, agent_id, service_id, user_id
 from suanmesh_chassis.signing import Signer, new_signing_key, window_to
 from suanmesh_chassis.testing import lasting_key
-from suanmesh_chassis.trust import TRUST_FILE, Trust, load_trust
+from suanmesh_chassis.trust import LOOK_S, TRUST_FILE, Trust, TrustFile, load_trust
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import Unauthenticated
 from suanmesh_sdk.values import timestamp
@@ -43,7 +43,7 @@ class Nodes:
     def roles(self, ca: NodeCa, identity: str) -> frozenset[str]:
         """The roles of whoever shows a certificate of `ca` for `identity`."""
         shown = {"x509_pem_cert": [ca.issue(identity).certificate]}
-        return Certificates("here", self.trust(), self.clock).caller(shown).roles
+        return Certificates("here", self.trust, self.clock).caller(shown).roles
 
 
 def authority(ca: NodeCa, begin: datetime, time: timedelta) -> trust_pb2.CertificateAuthority:
@@ -79,7 +79,8 @@ def test_no_authority_speaks_for_another_node(nodes: Nodes) -> None:
 
 def test_an_authority_is_believed_in_its_time(nodes: Nodes) -> None:
     """A node that is no longer believed must lose its rights, on open connections too."""
-    certificates = Certificates("here", nodes.trust(), nodes.clock)
+    trust = nodes.trust()
+    certificates = Certificates("here", lambda: trust, nodes.clock)
     shown = {"x509_pem_cert": [nodes.there.issue(service_id("there", "registry")).certificate]}
     assert certificates.caller(shown).roles == {"peer"}
     nodes.clock.advance((10 * DAY).total_seconds())
@@ -138,6 +139,30 @@ def test_a_process_reads_the_bundle_beside_its_certificate(nodes: Nodes, tmp_pat
     (tmp_path / TRUST_FILE).write_text(json.dumps({"nodes": 7}))
     with pytest.raises(ValueError, match="no trust bundle"):
         load_trust(tmp_path, "here", nodes.here.pem)
+
+
+def test_a_changed_bundle_is_taken_while_the_process_runs(nodes: Nodes, tmp_path: Path) -> None:
+    """A node that is no longer believed would keep its rights until the last process was started anew."""
+    path = tmp_path / TRUST_FILE
+    trust = TrustFile(tmp_path, "here", nodes.here.pem, nodes.clock)
+    certificates = Certificates("here", trust, nodes.clock)
+    shown = {"x509_pem_cert": [nodes.there.issue(service_id("there", "registry")).certificate]}
+
+    def written(text: str) -> None:
+        path.with_suffix(".new").write_text(text)
+        path.with_suffix(".new").replace(path)
+        nodes.clock.advance(LOOK_S)
+
+    written(json_format.MessageToJson(trust_pb2.TrustBundle(node="here", nodes=[nodes.entry])))
+    assert certificates.caller(shown).roles == {"peer"}
+    assert trust() is trust(), "what has not changed is not read again"
+    written("{")
+    assert certificates.caller(shown).roles == {"peer"}, "the one before is believed on"
+    path.unlink()
+    nodes.clock.advance(LOOK_S)
+    with pytest.raises(Unauthenticated):
+        certificates.caller(shown)
+    assert trust().roots_of_peers() == b""
 
 
 def test_a_window_of_a_key_is_kept_as_it_is() -> None:
