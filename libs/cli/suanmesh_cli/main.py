@@ -118,7 +118,7 @@ def _done(arguments: list[str], environment: dict[str, str], lang: str) -> int:
         usage.show(wrong, lang)
         return wrong.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        click.echo("已中断" if lang == "zh" else "interrupted", err=True)
         return INTERRUPTED
     return 0
 
