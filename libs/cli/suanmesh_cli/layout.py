@@ -75,7 +75,7 @@ def fitting(natural: Sequence[int], grid: Grid, width: int | None) -> tuple[list
     shown = list(range(len(natural)))
     if width is None:
         return shown, []
-    least = [_least(grid, index) if grid.folds[index] else natural[index] for index in shown]
+    least = [_least(grid, index, width) if grid.folds[index] else natural[index] for index in shown]
 
     def room_lacks(columns: Sequence[int]) -> bool:
         return sum(least[index] for index in columns) + len(GAP) * (len(columns) - 1) > width
@@ -122,11 +122,11 @@ def _below(title: str, value: str, width: int, *, sentence: bool) -> list[str]:
     return [BELOW + line for line in folded(value if sentence or not title else f"{title}: {value}", width)]
 
 
-def _least(grid: Grid, index: int) -> int:
+def _least(grid: Grid, index: int, width: int) -> int:
     cells = [row[index] for row in grid.rows]
     longest = max((cell_len(cell) for cell in cells), default=0)
     word = max((cell_len(word) for cell in cells for word in _WORD.findall(cell)), default=0)
-    return max(cell_len(grid.titles[index]), min(longest, max(FOLD_CELLS_MIN, word)))
+    return max(cell_len(grid.titles[index]), min(longest, max(min(FOLD_CELLS_MIN, width), word)))
 
 
 def _widths(natural: Sequence[int], grid: Grid, shown: Sequence[int], width: int | None) -> dict[int, int]:
@@ -134,7 +134,7 @@ def _widths(natural: Sequence[int], grid: Grid, shown: Sequence[int], width: int
     if width is not None:
         for index in (index for index in shown if grid.folds[index]):
             over = sum(widths.values()) + len(GAP) * (len(shown) - 1) - width
-            widths[index] = max(_least(grid, index), widths[index] - max(over, 0))
+            widths[index] = max(_least(grid, index, width), widths[index] - max(over, 0))
     return widths
 
 
