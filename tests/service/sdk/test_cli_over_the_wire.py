@@ -289,6 +289,9 @@ async def test_a_list_of_jobs(oracle: Any, run: Run) -> None:
     oracle.answers["ListJobs"] = ListJobsResponse(jobs=jobs)
     line = (await run("job", "list")).stdout.splitlines()[1]
     assert line.split()[:4] == ["jobs/x", "PENDING", "DONE:", "Everything"]
+    jobs[0].state = Job.STATE_DONE
+    oracle.answers["ListJobs"] = ListJobsResponse(jobs=jobs)
+    assert (await run("job", "list")).stdout.splitlines()[1].split() == ["jobs/x", "DONE"]
     await run("job", "list", "labels.team = x")
     assert ListJobsRequest.FromString(oracle.asked[-1][1]).filter == "labels.team = x"
 

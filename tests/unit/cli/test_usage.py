@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from suanmesh_cli.commands.job_lists import Since
 from suanmesh_cli.commands.local import SITES_MAX
 from suanmesh_cli.main import status_of
+from suanmesh_cli.usage import Duration
+from suanmesh_kernel.clock import SystemClock
 from suanmesh_local.world import PLACES
 
 CHINESE = re.compile("[一-鿿]")
@@ -26,6 +30,10 @@ CHINESE = re.compile("[一-鿿]")
         "job list --timeout 0",
         "job list --timeout -1",
         "job list --timeout 1e30",
+        "job list --timeout 5parsecs",
+        "job list --since soon",
+        "job list --limit -1",
+        "job list --columns job -o json",
         "job logs x --task -1",
         "job logs x --task 99999999999",
         "dataset get x",
@@ -46,6 +54,21 @@ def test_a_misuse_is_told_in_both_languages(arguments: str, capsys: pytest.Captu
     assert "Error: " in english.err
     assert not CHINESE.search(english.err)
     assert CHINESE.search(chinese.err.partition("错误: ")[2])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("1.5", 1.5), ("300ms", 0.3), ("5m", 300), ("2h30m", 9000), ("1d 2h", 93600)]
+)
+def test_a_time_is_read_as_people_write_it(text: str, seconds: float) -> None:
+    """A wait of 5 m that is taken for 5 s ends a night's work at its beginning."""
+    assert Duration().convert(text, None, None) == pytest.approx(seconds)
+
+
+def test_since_is_a_time_or_how_long_ago() -> None:
+    """ "Since noon" must not depend on where the service stands."""
+    assert Since().convert("2026-11-29T08:00:00+08:00", None, None) == datetime(2026, 11, 29, tzinfo=UTC)
+    ago = SystemClock().now() - Since().convert("2h", None, None)
+    assert timedelta(hours=2) <= ago < timedelta(hours=2, minutes=1)
 
 
 def test_the_language_is_heeded_where_the_rest_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:

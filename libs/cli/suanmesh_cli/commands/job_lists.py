@@ -15,18 +15,30 @@ from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, full_name, listed, listing
 from suanmesh_cli.usage import Misuse, seconds_of
+from suanmesh_cli.values import Cell
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.texts import Text
 
+
+def state(job: Job) -> str:
+    """`RUNNING` and the like."""
+    return Job.State.Name(job.state).removeprefix("STATE_")
+
+
+def because(job: Job) -> Cell:
+    """Why it stands there; nothing where the reason only says the state again, as that of a job that is DONE."""
+    return "" if job.state_reason.code == state(job) else job.state_reason
+
+
 COLUMNS = (
     Column("JOB", lambda job: job.name),
-    Column("STATE", lambda job: Job.State.Name(job.state).removeprefix("STATE_")),
+    Column("STATE", state),
     Column("ACCOUNT", lambda job: job.account, rank=4),
     Column("PRIORITY", lambda job: job.priority or "", rank=5),
     Column("SUBMITTED", lambda job: job.create_time, rank=2),
     Column("ENDED", lambda job: job.end_time, rank=3),
     Column("NAME", lambda job: job.display_name, rank=1),
-    Column("BECAUSE", lambda job: job.state_reason, fold=True),
+    Column("BECAUSE", because, fold=True),
 )
 JOBS = 100
 """How many are listed where no limit is given."""
