@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from cryptography import x509
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
@@ -35,7 +36,7 @@ from tests.mesh.calling import STREAM_S, Answer, RawCaller
 
 HOME, SOURCE, ABROAD = (place.site for place in world.PLACES[:3])
 """The site whose things are asked about, the one its data came from, and a stranger to both."""
-BY_TICKET = {"GetManifest", "FetchChunks"}
+BY_TICKET = {"GetManifest", "FetchChunks", "ReadFiles", "WriteFiles"}
 """Made out for one reader, which no role stands above."""
 
 
@@ -223,6 +224,10 @@ ROWS: dict[str, Row] = {
     ),
     "ReadFile": lambda w, who: transport.ReadFileRequest(dataset="datasets/secret", path=b"numbers"),
     "GetTicketKey": lambda w, who: transport.GetTicketKeyRequest(),
+    "OpenDataset": lambda w, who: transport.OpenDatasetRequest(name="datasets/secret"),
+    "OpenUpload": lambda w, who: transport.OpenUploadRequest(
+        dataset_id="secret", dataset=dataset_pb2.Dataset(party="parties/demo", digest="0" * 64, bytes=1, files=1)
+    ),
     # accounting
     "CreateAccount": lambda w, who: accounting.CreateAccountRequest(
         account_id="made",
@@ -256,6 +261,19 @@ ROWS: dict[str, Row] = {
     "GetManifest": lambda w, who: agent.GetManifestRequest(ticket=w.ticket),
     "FetchChunks": lambda w, who: agent.FetchChunksRequest(
         ticket=w.ticket, ranges=[agent.ChunkRange(file=0, offset=0, bytes=1)]
+    ),
+    "ReadFiles": lambda w, who: agent.ReadFilesRequest(
+        site=f"sites/{SOURCE}",
+        ticket=_ticket_of(w.node, w.transfer, transfer_pb2.TransferTicket(reader=_principal(w, who))),
+        manifest=True,
+    ),
+    "WriteFiles": lambda w, who: agent.WriteFilesRequest(
+        site=f"sites/{SOURCE}",
+        ticket=_ticket_of(
+            w.node,
+            w.transfer,
+            transfer_pb2.UploadTicket(writer=_principal(w, who), target=f"sites/{SOURCE}", party="parties/demo"),
+        ),
     ),
     "ReadLog": lambda w, who: agent.ReadLogRequest(placement=w.job.placement),
     "Echo": lambda w, who: agent.EchoRequest(payload=b"x"),
@@ -327,18 +345,25 @@ async def _found(made: World, data: Path) -> None:
         made.link.ClearField("state")
         reserved = await alice.network_orchestrator.ListReservations(network.ListReservationsRequest())
         made.reservation = reserved.reservations[0].name
-    made.ticket = _ticket_of(node, made.transfer)
+    ticket = transfer_pb2.TransferTicket(transfer=made.transfer.name, reader=agent_id(NODE, HOME))
+    made.ticket = _ticket_of(node, made.transfer, ticket)
 
 
-def _ticket_of(node: Node, transfer: transfer_pb2.Transfer) -> signed_pb2.Signed:
-    """The ticket the transfer was carried with; the mesh shows it no more once the transfer has ended."""
+def _principal(w: World, who: Identity) -> str:
+    """Whom a ticket is made out for: the caller, where what it opens is theirs, else somebody whose it is."""
+    home = who.home if who.home and who.owns else w.node.identities.of("alice")
+    certificate = x509.load_pem_x509_certificate((home / "cert.pem").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.UniformResourceIdentifier)[0]
+
+
+def _ticket_of(
+    node: Node, transfer: transfer_pb2.Transfer, ticket: transfer_pb2.TransferTicket | transfer_pb2.UploadTicket
+) -> signed_pb2.Signed:
+    """A ticket for what the transfer carried; the mesh shows its own no more once the transfer has ended."""
     signer = load_signer(node.identities.of("transport") / "signing.key", service_id(NODE, "transport"))
-    ticket = transfer_pb2.TransferTicket(
-        transfer=transfer.name,
-        dataset=transfer.dataset,
-        digest=transfer.digest,
-        source=transfer.source,
-        reader=agent_id(NODE, HOME),
-    )
+    ticket.dataset, ticket.digest = transfer.dataset, transfer.digest
+    if isinstance(ticket, transfer_pb2.TransferTicket):
+        ticket.source = transfer.source
     ticket.expire_time.FromDatetime(SystemClock().now() + timedelta(hours=1))
     return signer.sign(ticket.DESCRIPTOR.full_name, ticket.SerializeToString())

@@ -42,7 +42,7 @@ FIX_BY_REASON = {
     "JOB_UNKNOWN": Text("`suan job list` shows your jobs", "`suan job list` 列出你的作业"),
     "JOBS_TOO_MANY": Text("wait until some have ended, or cancel some", "等待部分作业结束，或取消部分作业"),
     "SITE_UNKNOWN": Text("`suan site list` shows the sites", "`suan site list` 列出站点"),
-    "DATASET_UNKNOWN": Text("`suan dataset list` shows your datasets", "`suan dataset list` 列出你的数据集"),
+    "DATASET_UNKNOWN": Text("`suan data list` shows your datasets", "`suan data list` 列出你的数据集"),
     "ACCOUNT_UNKNOWN": Text("`suan account list` shows your accounts", "`suan account list` 列出你的账户"),
     "BALANCE_INSUFFICIENT": Text(
         "have the operator credit the account, or lower the job's bounds",

@@ -37,9 +37,19 @@ class Verbs(click.Group):
 class LazyGroup(Verbs):
     """Commands given as `name: ("module:attribute", "one line of help")`."""
 
-    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, tuple[str, str]], aliases: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> None:
+        """`aliases` are other names of commands; no list shows them."""
         super().__init__(*args, **kwargs)
         self._lazy = lazy
+        self._aliases = aliases or {}
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Also by another name."""
+        return super().resolve_command(ctx, [self._aliases.get(args[0], args[0]), *args[1:]] if args else args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order they were given in: what a newcomer needs first comes first."""

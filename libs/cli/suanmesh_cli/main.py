@@ -19,12 +19,14 @@ COMPLETE = "_SUAN_COMPLETE"
 INTERRUPTED = 130
 READER_GONE = 141
 """As a shell shows tools that SIGPIPE ends: what was to be said, such as how a job ended, has not been heard."""
+ALIASES = {"dataset": "data"}
+"""What a command was called before."""
 COMMANDS = {
     "party": ("suanmesh_cli.commands.parties:party", "Parties: who takes part, and may."),
     "site": ("suanmesh_cli.commands.sites:site", "Sites: places with compute."),
     "pool": ("suanmesh_cli.commands.sites:pool", "Pools: the compute of a site that can be found."),
     "job": ("suanmesh_cli.commands.jobs:job", "Jobs: submit, watch, explain, cancel."),
-    "dataset": ("suanmesh_cli.commands.data:dataset", "Datasets: named, content-addressed data."),
+    "data": ("suanmesh_cli.commands.data:data", "Data: folders to datasets at sites, and back."),
     "transfer": ("suanmesh_cli.commands.data:transfer", "Transfers: datasets on the way."),
     "link": ("suanmesh_cli.commands.network:link", "Links between sites, and their picture."),
     "path": ("suanmesh_cli.commands.paths:path", "Which way data takes, and why."),
@@ -61,7 +63,13 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
         ctx.exit()
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    aliases=ALIASES,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--context",
     "context_name",

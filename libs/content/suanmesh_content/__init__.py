@@ -12,7 +12,15 @@ from suanmesh_content.chunks import (
     chunk_digest,
     plan_chunks,
 )
-from suanmesh_content.folder import FolderEntry, FolderError, finished, folder_entries, read_folder, reading_folder
+from suanmesh_content.folder import (
+    FolderEntry,
+    FolderError,
+    finished,
+    folder_entries,
+    read_file,
+    read_folder,
+    reading_folder,
+)
 from suanmesh_content.left_out import LeftOut, Why
 from suanmesh_content.manifest import (
     ContentFile,
@@ -23,10 +31,12 @@ from suanmesh_content.manifest import (
     manifest_from,
     manifest_to,
 )
-from suanmesh_content.sparse import copying, write_sparse
+from suanmesh_content.packing import PACK_BYTES, Part, PartError, Place, Run, Unpacking, carried, packs, runs_of
+from suanmesh_content.sparse import contents, copying, write_sparse
 
 __all__ = [
     "CHUNK_BYTES",
+    "PACK_BYTES",
     "Assembly",
     "Chunk",
     "ContentFile",
@@ -35,20 +45,30 @@ __all__ = [
     "LeftOut",
     "Manifest",
     "ManifestError",
+    "Part",
+    "PartError",
     "PieceError",
+    "Place",
+    "Run",
+    "Unpacking",
     "Whole",
     "Why",
     "a_folder",
     "a_link",
     "byte_chunks",
+    "carried",
     "chunk_digest",
+    "contents",
     "copying",
     "finished",
     "folder_entries",
     "manifest_from",
     "manifest_to",
+    "packs",
     "plan_chunks",
+    "read_file",
     "read_folder",
     "reading_folder",
+    "runs_of",
     "write_sparse",
 ]

@@ -100,6 +100,16 @@ def read_folder(folder: Path, left_out: LeftOut | None = None) -> Manifest:
     return finished(reading_folder(folder, left_out))
 
 
+def read_file(path: Path) -> Manifest:
+    """The manifest of one regular file, by its name alone. Raises FolderError."""
+    folder_fd = os.open(path.parent, _FOLDER)
+    try:
+        entry = FolderEntry(path.name, path.name, folder_fd, path.stat())
+        return Manifest.of([finished(_reading_file(entry))])
+    finally:
+        os.close(folder_fd)
+
+
 def reading_folder(folder: Path, left_out: LeftOut | None = None) -> Generator[int, None, Manifest]:
     """`read_folder` in steps: yields the bytes of each, at most a mebibyte, and returns the manifest."""
     made = []

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from suanmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
     from suanmesh.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
     from suanmesh.transport.v1.transport_service_pb2_grpc import TransportServiceStub
+    from suanmesh_sdk.data import Data
 
 
 def connect(target: str, *, tls: Tls, node: str, hook: Hook | None = None) -> Mesh:
@@ -109,11 +110,29 @@ class Mesh:
         """The data plane of `site` (`sites/{site}`) at `address`; its certificate must be that site's agent's."""
         from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 
+        return AgentServiceStub(self.agent_channel(address, site=site).as_grpc())
+
+    def agent_channel(self, address: str, *, site: str) -> AreaChannel:
+        """The channel to that data plane, as `channel` is to an area."""
         key = f"agent {site} {address}"
         if key not in self._areas:
             server_name = f"agent.{site.removeprefix('sites/')}.{self._node}.suanmesh"
             self._areas[key] = AreaChannel(self._route("agent", server_name, OneAddress(address), False))
-        return AgentServiceStub(self._areas[key].as_grpc())
+        return self._areas[key]
+
+    @cached_property
+    def sites(self) -> AgentServiceStub:
+        """The data planes of all sites, over the gateway: each message says which one is meant."""
+        from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+
+        return AgentServiceStub(self.channel("agent").as_grpc())
+
+    @cached_property
+    def data(self) -> Data:
+        """Folders to datasets, and back."""
+        from suanmesh_sdk.data import Data
+
+        return Data(self)
 
     def channel(self, area: str) -> AreaChannel:
         """The channel to `area`: for stubs of one's own, and for raw bytes (without a serializer bytes stay bytes)."""

@@ -126,6 +126,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "RESIDENCY_DENIED": "目标站点不在数据集允许的辖区内",
         "DATASETS_TOO_MANY": "该主体的数据集数已达上限",
         "TRANSFERS_TOO_MANY": "该主体的搬运数已达上限",
+        "DATA_TOO_MUCH": "该主体的数据集字节数将超过上限",
     },
     "accounting": {
         "FIELD_INVALID": "字段的值不合规定",
@@ -153,6 +154,10 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "FILE_UNKNOWN": "数据集中没有此文件",
         "LOG_UNKNOWN": "此站点没有该任务的日志",
         "FOLDER_INVALID": "要发布的文件夹不存在，或含有非普通文件",
+        "MANIFEST_INVALID": "发来的不是清单，或不是票据所指的清单",
+        "UPLOADS_TOO_MANY": "该主体在此站点进行中的上传已达上限",
+        "ROOM_MISSING": "站点磁盘放不下所缺的数据",
+        "UPLOAD_DAMAGED": "站点磁盘上的内容多次与所发的不符",
     },
     "gateway": {
         "TRACE_UNKNOWN": "没有保存此追踪的跨度",

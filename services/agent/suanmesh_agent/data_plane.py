@@ -6,8 +6,10 @@ import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from blake3 import blake3
@@ -24,7 +26,7 @@ from suanmesh_agent.replicas import Replicas
 from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.budget import ByteBudget
 from suanmesh_chassis.signing import verify
-from suanmesh_content import Chunk, Manifest, byte_chunks
+from suanmesh_content import PACK_BYTES, Chunk, Manifest, Part, Run, byte_chunks, packs
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal, Unavailable
 
@@ -43,7 +45,7 @@ HELD_BYTES_MAX = 48 * 1024 * 1024
 HELD_SHARE_BYTES = 12 * 1024 * 1024
 """Of one caller and dataset, or of one placement's logs."""
 LOG_LOOK_AGAIN_S = 0.2
-_TICKET_TYPE = transfer_pb2.TransferTicket.DESCRIPTOR.full_name
+Claim = TypeVar("Claim", transfer_pb2.TransferTicket, transfer_pb2.UploadTicket)
 
 
 def data_plane_budget() -> ByteBudget:
@@ -64,21 +66,31 @@ class Tickets:
         self._unanswered = False
 
     async def checked(self, signed: signed_pb2.Signed, reader: str) -> Ticket:
-        """The ticket, when `reader` may use it here now.
+        """The ticket, when `reader` may use it here now; empty for a gateway, which has seen to that.
 
         Raises PermissionDenied (`TICKET_INVALID`), and Unavailable (`KEY_UNCHECKED`) where its key cannot be asked for.
         """
+        ticket = wire.ticket_from(await self._claim(signed, transfer_pb2.TransferTicket))
+        require_ticket(ticket, site=self._site, reader=reader or ticket.reader, now=self._clock.now())
+        return ticket
+
+    async def checked_upload(self, signed: signed_pb2.Signed, writer: str) -> transfer_pb2.UploadTicket:
+        """The claim of a ticket to bring data, when `writer` may use it here now. Raises what `checked` does."""
+        claim = await self._claim(signed, transfer_pb2.UploadTicket)
+        ticket = wire.upload_ticket_from(claim)
+        require_ticket(ticket, site=self._site, reader=writer or ticket.reader, now=self._clock.now())
+        return claim
+
+    async def _claim(self, signed: signed_pb2.Signed, kind: type[Claim]) -> Claim:
         key = await self._key(signed.key_id)
-        if key is None or signed.payload_type != _TICKET_TYPE or not verify(signed, key):
+        if key is None or signed.payload_type != kind.DESCRIPTOR.full_name or not verify(signed, key):
             raise PermissionDenied("TICKET_INVALID", "the ticket is not signed by the transport", field="ticket")
         try:
-            claim = transfer_pb2.TransferTicket.FromString(signed.payload)
+            claim = kind.FromString(signed.payload)
             require_within(claim, field="ticket.payload")
-            ticket = wire.ticket_from(claim)
         except (DecodeError, InvalidArgument) as error:
             raise PermissionDenied("TICKET_INVALID", "the ticket cannot be read", field="ticket") from error
-        require_ticket(ticket, site=self._site, reader=reader, now=self._clock.now())
-        return ticket
+        return claim
 
     async def _key(self, key_id: str) -> bytes | None:
         if key_id not in self._keys:
@@ -157,6 +169,24 @@ class Reader:
                     over = offset + size == chunk.size_bytes
                     yield Piece(chunk, content, hasher.digest() if over else b"")
                     del content
+
+    async def files(self, ticket: Ticket, runs: Sequence[Run]) -> AsyncGenerator[list[Part], None]:
+        """The files of `runs` in packs. Raises NotFound and InvalidArgument as `checked_paths` does."""
+        manifest = await asyncio.to_thread(self.manifest, ticket)
+        for run in runs:
+            if run.first < 0 or run.files < 1 or run.first + run.files > len(manifest.files):
+                raise NotFound("FILE_UNKNOWN", f"{ticket.dataset} has no file {run.first}", name=ticket.dataset)
+            if not 0 <= run.offset <= manifest.files[run.first].size_bytes:
+                problem = f"runs: {run.offset} lies outside of its file"
+                raise InvalidArgument("RANGE_INVALID", problem, field="runs")
+        with closing(packs(self._replicas.files(ticket.digest), manifest, runs)) as made:
+            while True:
+                async with self._budget.hold(f"{ticket.reader} {ticket.dataset}", PACK_BYTES):
+                    pack = await asyncio.to_thread(next, made, None)
+                    if pack is None:
+                        return
+                    yield pack
+                    del pack
 
     async def _wait_turn(self, ticket: Ticket, size_bytes: int) -> None:
         now = self._clock.monotonic()

@@ -204,8 +204,11 @@ class Pull:
         await pauses.wait()
 
 
-def lay_out(folder: Path, manifest: Manifest) -> None:
-    """Make every file of a dataset at its size, its links and folders; what is there already keeps what it holds."""
+def lay_out(folder: Path, manifest: Manifest, *, carried: bool = True) -> None:
+    """Make every file of a dataset at its size, its links and folders; what is there already keeps what it holds.
+
+    Without `carried` files that have bytes are left to whoever brings them.
+    """
     for each in folders_of(manifest):
         (folder / each).mkdir(parents=True, exist_ok=True)
     for file in manifest.files:
@@ -214,7 +217,7 @@ def lay_out(folder: Path, manifest: Manifest) -> None:
             if not (path.is_symlink() and str(path.readlink()) == file.link):
                 path.unlink(missing_ok=True)
                 path.symlink_to(file.link)
-        elif not file.folder:
+        elif not file.folder and (carried or not file.size_bytes):
             with open(path, "ab") as made:  # noqa: PTH123 - there may be a hundred thousand
                 if os.fstat(made.fileno()).st_size != file.size_bytes:
                     os.ftruncate(made.fileno(), file.size_bytes)

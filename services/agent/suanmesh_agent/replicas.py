@@ -173,10 +173,11 @@ class Replicas:
         _drop(aside)
 
     def sweep(self, before_unix_s: float) -> None:
-        """Remove what is left of imports that were begun before that moment and never ended."""
-        for folder in self._incoming.glob("import-*"):
-            if folder.stat().st_mtime < before_unix_s:
-                _drop(folder)
+        """Remove what is left of imports and uploads that nobody has gone on with since that moment."""
+        for kind in ("import-*", "upload-*"):
+            for folder in self._incoming.glob(kind):
+                if folder.stat().st_mtime < before_unix_s:
+                    _drop(folder)
 
     def announce(self) -> None:
         """Wake those who wait for a replica."""

@@ -10,8 +10,9 @@ from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_agent.data_plane import Logs, Reader, Tickets
 from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.uploads import Uploads
 from suanmesh_chassis import Call
-from suanmesh_content import Chunk, manifest_to
+from suanmesh_content import PACK_BYTES, Chunk, Run, byte_chunks, manifest_to
 from suanmesh_kernel.names import ID_PATTERN
 from suanmesh_kernel.refusals import InvalidArgument
 
@@ -23,10 +24,13 @@ _TASKS_MAX = 100_000
 class AgentService:
     """Serves `suanmesh.agent.v1.AgentService`."""
 
-    def __init__(self, tickets: Tickets, reader: Reader, logs: Logs) -> None:
+    def __init__(self, tickets: Tickets, reader: Reader, logs: Logs, uploads: Uploads, gateway: str) -> None:
+        """`gateway` is the identity of those that pass users on, and see to it that tickets are theirs."""
         self._tickets = tickets
         self._reader = reader
         self._logs = logs
+        self._uploads = uploads
+        self._gateway = gateway
 
     async def GetManifest(self, request: pb.GetManifestRequest, call: Call) -> dataset_pb2.Manifest:
         """The manifest of the ticket's dataset."""
@@ -43,6 +47,36 @@ class AgentService:
         async with aclosing(self._reader.read(ticket, wanted)) as pieces:
             async for piece in pieces:
                 yield pb.FetchChunksResponse(range=piece.chunk.index, content=piece.content, digest=piece.digest)
+
+    async def ReadFiles(self, request: pb.ReadFilesRequest, call: Call) -> AsyncIterator[pb.ReadFilesResponse]:
+        """The manifest, where it is wanted, and files in packs."""
+        ticket = await self._tickets.checked(request.ticket, self._holder(call))
+        if request.manifest:
+            manifest = await asyncio.to_thread(self._reader.manifest, ticket)
+            content = await asyncio.to_thread(manifest.canonical)
+            for offset, size in byte_chunks(len(content), PACK_BYTES):
+                yield pb.ReadFilesResponse(manifest=content[offset : offset + size])
+        runs = [Run(run.first, run.count, run.offset) for run in request.runs]
+        async with aclosing(self._reader.files(ticket, runs)) as packs:
+            async for pack in packs:
+                parts = [pb.FilePart(file=number, offset=offset, content=content) for number, offset, content in pack]
+                yield pb.ReadFilesResponse(parts=parts)
+
+    async def WriteFiles(
+        self, requests: AsyncIterator[pb.WriteFilesRequest], call: Call
+    ) -> AsyncIterator[pb.WriteFilesResponse]:
+        """Take in what a user brings."""
+        first = await anext(requests, None)
+        if first is None:
+            raise InvalidArgument("MANIFEST_INVALID", "nothing was sent", field="ticket")
+        claim = await self._tickets.checked_upload(first.ticket, self._holder(call))
+        async with aclosing(self._uploads.take(first.ticket, claim, requests)) as answers:
+            async for answer in answers:
+                yield answer
+
+    def _holder(self, call: Call) -> str:
+        """Who must hold the ticket; nobody where a gateway has seen to it that its caller does."""
+        return "" if call.principal == self._gateway else call.principal
 
     async def ReadLog(self, request: pb.ReadLogRequest, call: Call) -> AsyncIterator[pb.ReadLogResponse]:
         """What a task wrote."""

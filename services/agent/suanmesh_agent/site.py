@@ -53,7 +53,9 @@ from suanmesh_agent.steps import Steps
 from suanmesh_agent.task_run import until_over
 from suanmesh_agent.transfers import Transfers
 from suanmesh_agent.turns import Turns
+from suanmesh_agent.uploads import Uploads
 from suanmesh_chassis import Listener, Served
+from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.run import shut_folders
 from suanmesh_chassis.service_server import serve_alone
@@ -210,7 +212,9 @@ async def serve(
         transport = TransportOverMesh(mesh)
         budget = data_plane_budget()
         reader, logs = Reader(replicas, process.clock, budget), Logs(engine, budget)
-        reading = AgentService(Tickets(site, transport, process.clock), reader, logs)
+        uploads = Uploads(replicas, transport, journal, Turns(at_once=1))
+        tickets = Tickets(site, transport, process.clock)
+        reading = AgentService(tickets, reader, logs, uploads, service_id(process.common.node, "gateway"))
         server, address = await serve_alone(
             process, Listener(_data_listen(settings, journal)), [Served(_SERVICE, reading)]
         )

@@ -122,3 +122,16 @@ def ticket_from(message: transfer_pb2.TransferTicket) -> Ticket:
         expire_time=message.expire_time.ToDatetime(tzinfo=UTC),
         rate_bps=message.rate_bps,
     )
+
+
+def upload_ticket_from(message: transfer_pb2.UploadTicket) -> Ticket:
+    """What a ticket to bring data has of any ticket: its source is where it may be used, its reader who may use it."""
+    return Ticket(
+        transfer="",
+        dataset=message.dataset,
+        digest=message.digest,
+        source=message.target,
+        reader=message.writer,
+        expire_time=message.expire_time.ToDatetime(tzinfo=UTC),
+        rate_bps=0,
+    )

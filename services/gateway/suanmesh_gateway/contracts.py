@@ -5,6 +5,7 @@ from __future__ import annotations
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from suanmesh.accounting.v1 import accounting_service_pb2
+from suanmesh.agent.v1 import agent_service_pb2
 from suanmesh.gateway.v1 import gateway_service_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2
 from suanmesh.registry.v1 import registry_service_pb2
@@ -36,3 +37,5 @@ FORWARDED = [
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 ]
+SITES = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
+"""What the data planes of sites serve; users reach what of it is public."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from suanmesh_chassis import Forwarded, Listener, Parts, Served, ServiceContext, run
 from suanmesh_chassis.assertion import Minter
-from suanmesh_gateway.contracts import FORWARDED, OTLP, OTLP_SEMANTICS, OWN
+from suanmesh_gateway.contracts import FORWARDED, OTLP, OTLP_SEMANTICS, OWN, SITES
 from suanmesh_gateway.forwarder import Forwarder
 from suanmesh_gateway.service import GatewayService, TraceReceiver
 from suanmesh_gateway.settings import GatewaySettings
+from suanmesh_gateway.site_forwarder import SiteForwarder
 from suanmesh_gateway.sweeper import Sweeper
 from suanmesh_gateway.trace_store import TraceStore
 
@@ -19,8 +20,9 @@ async def build(context: ServiceContext[GatewaySettings]) -> Parts:
     context.closing.push_async_callback(store.close)
     forwarder = Forwarder(context.mesh, Minter(context.signer, context.clock), FORWARDED)
     own = [Served(OWN, GatewayService(store)), Served(OTLP, TraceReceiver(store), OTLP_SEMANTICS)]
+    sites = Forwarded(SITES, SiteForwarder(context.mesh, SITES, context.clock))
     return Parts(
-        servicers=[*own, *(Forwarded(service, forwarder) for service in FORWARDED)],
+        servicers=[*own, *(Forwarded(service, forwarder) for service in FORWARDED), sites],
         tasks=[Sweeper(store, settings, context.clock).run],
         extra_listeners=[Listener(settings.enrol_listen, client_certificate=False)],
         components={"traces": lambda: store.fault},

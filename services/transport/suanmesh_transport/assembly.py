@@ -41,6 +41,7 @@ async def lead(reading: Reading, led: ServiceContext[TransportSettings]) -> Part
     service = TransportService(
         repository, kept.transfers, reading.office, reader, led.clock, led.rng,
         read_ticket_lifetime_s=settings.read_ticket_lifetime_s,
+        upload_ticket_lifetime_s=settings.ticket_lifetime_s,
     )  # fmt: skip
     reconciler = Reconciler(
         repository, kept.transfers, kept.placements, kept.sites, resync_s=settings.resync_s,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2
+from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal
 from suanmesh_store import Author, Held, Store
@@ -21,6 +22,7 @@ from suanmesh_transport.domain.caps import Caps, require_datasets
 from suanmesh_transport.domain.datasets import Dataset
 from suanmesh_transport.domain.transfers import Place
 from suanmesh_transport.mirrors import Kept
+from suanmesh_transport.tickets import TicketOffice
 
 Published = dataset_pb2.Dataset | Refusal
 """What became of one item."""
@@ -32,6 +34,8 @@ class Publication:
 
     dataset: Dataset
     placement: str
+    upload: Signed | None = None
+    """The ticket it was brought with, which stands for its owner's consent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,17 @@ class Publishing:
     """Takes in what is published."""
 
     def __init__(
-        self, store: Store, kept: Kept, records: DatasetRecords, clock: Clock, caps: Caps, writing: asyncio.Lock
+        self,
+        store: Store,
+        kept: Kept,
+        records: DatasetRecords,
+        office: TicketOffice,
+        clock: Clock,
+        caps: Caps,
+        writing: asyncio.Lock,
     ) -> None:
         """`writing` orders all writes of datasets in this process."""
+        self._office = office
         self._store = store
         self._kept = kept
         self._records = records
@@ -113,7 +125,10 @@ class Publishing:
         if item.placement:
             _require_made(fresh, item.placement, facts.makers.get(item.placement), site)
         else:
-            _require_consent(fresh, standing, site, facts)
+            if item.upload is None:
+                _require_consent(fresh, standing, site, facts)
+            else:
+                self._office.require_upload(item.upload, fresh, site)
             if standing is None:  # what a job has made is bounded with the jobs
                 require_datasets(fresh.party, had[fresh.party], self._caps)
         dataset = fresh if standing is None else datasets.republished(standing, fresh, self._clock.now())

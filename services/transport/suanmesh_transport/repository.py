@@ -7,7 +7,7 @@ read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,7 +36,7 @@ from suanmesh_telemetry import current_traceparent, elsewhere, names, span
 from suanmesh_transport import wire
 from suanmesh_transport.dataset_records import ENDED_TRANSFERS, DatasetRecords
 from suanmesh_transport.domain import datasets, transfers
-from suanmesh_transport.domain.caps import Caps, require_transfers
+from suanmesh_transport.domain.caps import Caps, require_bytes, require_datasets, require_transfers
 from suanmesh_transport.domain.datasets import Dataset
 from suanmesh_transport.domain.transfers import Ask, Place, Report, Transfer
 from suanmesh_transport.mirrors import Kept
@@ -44,6 +44,8 @@ from suanmesh_transport.publishing import Publishing
 from suanmesh_transport.tickets import TicketOffice
 
 AREA = "transport"
+KNOWN_MAX = 16
+"""Datasets of a party whose files an upload need not bring again."""
 _ENDED_PLACEMENTS = frozenset(
     {
         Placement.STATE_DONE,
@@ -113,7 +115,7 @@ class Repository:
 
     def publishing(self) -> Publishing:
         """What takes in datasets, in turn with every other write of this process."""
-        return Publishing(self._store, self._kept, self._datasets, self._clock, self._caps, self._writing)
+        return Publishing(self._store, self._kept, self._datasets, self._office, self._clock, self._caps, self._writing)
 
     async def datasets(self, party: str, after: str, most: int) -> dict[str, dataset_pb2.Dataset]:
         """The next datasets by name, of one party or, where that is empty, of all."""
@@ -161,6 +163,30 @@ class Repository:
         """A site to read the dataset from. Raises FailedPrecondition (`NO_REPLICA`, `SITE_NOT_REACHABLE`)."""
         places = {site: place for site in dataset.complete_sites if (place := await self.place(site)) is not None}
         return transfers.chosen_source(dataset, places, wanted=wanted, other_than=other_than)
+
+    async def upload_target(self, fresh: Dataset, wanted: str, but: Collection[str]) -> tuple[Place, list[str] | None]:
+        """The site that is to take `fresh`, with the digests its party has there; None where it lies there already.
+
+        Raises AlreadyExists (`DATASET_EXISTS`), ResourceExhausted (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`),
+        FailedPrecondition (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
+        """
+        had = await self._datasets.page(fresh.party, "", self._caps.party_datasets + 1)
+        named = await self._datasets.get(fresh.name)
+        standing = None if named is None else wire.dataset_from(named.message)
+        if standing is None:
+            require_datasets(fresh.party, len(had), self._caps)
+            require_bytes(fresh.party, sum(each.bytes for each in had.values()) + fresh.size_bytes, self._caps)
+        elif not standing.is_the_same_as(fresh):
+            datasets.republished(standing, fresh, self._clock.now())  # refused, as when it is published
+        places = [wire.place_from(held.message) for held in self._kept.sites.values()]
+        at = () if standing is None else standing.complete_sites
+        place = transfers.chosen_target(fresh, places, wanted=wanted, but=but, rather=at)
+        datasets.require_residency(fresh, place.site, place.residency)
+        if place.site in at:
+            return place, None
+        lying = [each for each in had.values() if wire.dataset_from(each).complete_at(place.site)]
+        newest = sorted(lying, key=lambda each: each.create_time.ToMicroseconds(), reverse=True)
+        return place, [each.digest for each in newest[:KNOWN_MAX]]
 
     async def make(
         self,

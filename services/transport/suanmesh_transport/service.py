@@ -87,6 +87,7 @@ class TransportService(TransportReads):
         rng: Rng,
         *,
         read_ticket_lifetime_s: float,
+        upload_ticket_lifetime_s: float,
     ) -> None:
         super().__init__(repository, kept)
         self._publishing = repository.publishing()
@@ -95,6 +96,7 @@ class TransportService(TransportReads):
         self._clock = clock
         self._rng = rng
         self._read_lifetime = timedelta(seconds=read_ticket_lifetime_s)
+        self._upload_lifetime = timedelta(seconds=upload_ticket_lifetime_s)
 
     async def CreateDatasets(self, request: pb.CreateDatasetsRequest, call: Call) -> pb.CreateDatasetsResponse:
         """Publish datasets whose first replicas lie at the calling agent's site."""
@@ -134,6 +136,30 @@ class TransportService(TransportReads):
             async for content in pieces:
                 yield pb.ReadFileResponse(content=content)
 
+    async def OpenDataset(self, request: pb.OpenDatasetRequest, call: Call) -> pb.OpenDatasetResponse:
+        """Find a site to read a dataset at, with a ticket for the caller."""
+        shown = await self._repository.dataset(checked_name(request.name, "datasets"), _party(call))
+        dataset = wire.dataset_from(shown)
+        place = await self._repository.source_of(dataset)
+        until = self._clock.now() + self._read_lifetime
+        ticket = self._office.for_reading(dataset, place.site, until, reader=call.principal)
+        return pb.OpenDatasetResponse(dataset=shown, site=place.site, ticket=ticket)
+
+    async def OpenUpload(self, request: pb.OpenUploadRequest, call: Call) -> pb.OpenUploadResponse:
+        """Find a site for data that the caller brings, with a ticket for them."""
+        given = request.dataset
+        given.party = (given.party if call.is_("operator") else "") or call.party
+        if request.site:
+            checked_name(request.site, "sites", field="site")
+        now = self._clock.now()
+        fresh = datasets.published(request.dataset_id, wire.dataset_given(given, request.site, now), request.site, now)
+        place, known = await self._repository.upload_target(fresh, request.site, request.but)
+        ticket = None
+        if known is not None:
+            until = now + self._upload_lifetime
+            ticket = self._office.for_upload(fresh, place.site, until, writer=call.principal, known=known)
+        return pb.OpenUploadResponse(dataset=fresh.name, site=place.site, ticket=ticket)
+
     async def GetTicketKey(self, request: pb.GetTicketKeyRequest, call: Call) -> pb.TicketKey:
         """Return the public key tickets are signed with."""
         return self._office.key
@@ -143,7 +169,9 @@ class TransportService(TransportReads):
             if item.placement:
                 checked_name(item.placement, "placements", field="placement")
             given = wire.dataset_given(item.dataset, site, self._clock.now())
-            return Publication(datasets.published(item.dataset_id, given, site, self._clock.now()), item.placement)
+            upload = item.upload if item.HasField("upload") else None
+            fresh = datasets.published(item.dataset_id, given, site, self._clock.now())
+            return Publication(fresh, item.placement, upload)
         except InvalidArgument as refusal:
             return refusal
 

@@ -20,9 +20,12 @@ from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent.data_plane import KEY_AGAIN_S, PIECE_BYTES, Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
 from suanmesh_agent.engines.process.engine import ProcessEngine
+from suanmesh_agent.journal import Journal
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.service import AgentService
 from suanmesh_agent.testing import FakeTransport, write_numbers
+from suanmesh_agent.turns import Turns
+from suanmesh_agent.uploads import Uploads
 from suanmesh_chassis import Served, Signer
 from suanmesh_chassis.budget import ByteBudget
 from suanmesh_chassis.ca import agent_server_name
@@ -35,6 +38,7 @@ from suanmesh_kernel.refusals import Refusal, Unavailable
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"]
 READER = agent_id(NODE, "b")
+GATEWAY = service_id(NODE, "gateway")
 MIB = 1024 * 1024
 
 
@@ -47,6 +51,7 @@ class Site:
         self.manifest = self.replicas.take_in({"": write_numbers(folder / "data", 2, 6 * MIB)})
         self.signer = Signer(new_signing_key(), service_id(NODE, "transport"))
         self.engine = ProcessEngine(folder / "tasks", sandbox=None, cgroups=None, runtime_path=())
+        self.journal = Journal(folder / "agent.db")
         self.transport = FakeTransport()
         self.transport.ticket_key.key_id = self.signer.key_id
         self.transport.ticket_key.public_key = self.signer.public_key
@@ -55,9 +60,9 @@ class Site:
 
     async def serve(self, *, stream_stall_s: float = 20.0) -> None:
         tickets = Tickets("sites/a", self.transport, self.node.clock)
-        service = AgentService(
-            tickets, Reader(self.replicas, self.node.clock, self.budget), Logs(self.engine, self.budget)
-        )
+        uploads = Uploads(self.replicas, self.transport, self.journal, Turns())
+        reader, logs = Reader(self.replicas, self.node.clock, self.budget), Logs(self.engine, self.budget)
+        service = AgentService(tickets, reader, logs, uploads, GATEWAY)
         process = self.node.process("agent", identity=agent_id(NODE, "a"), dns_names=[agent_server_name(NODE, "a")])
         patient = replace(process, common=replace(process.common, stream_stall_s=stream_stall_s))
         self.address = await self.node.serve(patient, [Served(SERVICE, service)])

@@ -83,7 +83,7 @@ class _Handlers(grpc.GenericRpcHandler):
         method = details.method.rpartition("/")[2]
         if method in ("ReportState",):
             return grpc.stream_stream_rpc_method_handler(self._stream)
-        if method in ("WatchJob", "ReadFile", "ReadJobLogs"):
+        if method in ("WatchJob", "ReadFile", "ReadFiles", "ReadJobLogs"):
             told = self._oracle.answers.get(method)
             return grpc.unary_stream_rpc_method_handler(self._stream if told is None else telling(told))
 

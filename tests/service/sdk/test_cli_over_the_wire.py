@@ -20,6 +20,7 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
     ListPostingsResponse,
 )
 from suanmesh.accounting.v1.usage_pb2 import Bill, Charge
+from suanmesh.agent.v1.agent_service_pb2 import FilePart, ReadFilesRequest, ReadFilesResponse
 from suanmesh.gateway.v1.trace_pb2 import Span, Trace
 from suanmesh.registry.v1.pool_pb2 import Pool
 from suanmesh.registry.v1.registry_service_pb2 import (
@@ -45,8 +46,8 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     SubmitJobsResponse,
     Task,
 )
-from suanmesh.transport.v1.dataset_pb2 import Manifest, ManifestFile
-from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest, ReadFileResponse
+from suanmesh.transport.v1.dataset_pb2 import Dataset, Manifest, ManifestFile
+from suanmesh.transport.v1.transport_service_pb2 import OpenDatasetResponse, ReadFileRequest, ReadFileResponse
 from suanmesh.type.v1.state_reason_pb2 import StateReason
 from suanmesh_cli.main import suan
 from suanmesh_kernel.refusals import BY_CODE, FailedPrecondition, InvalidArgument, PermissionDenied
@@ -211,17 +212,22 @@ async def test_a_dataset_arrives_whole_or_not_at_all(
     oracle: Any, run: Run, tmp_path: Path, sent: bytes, status: int
 ) -> None:
     """A damaged model that looks whole is worse than none."""
-    wanted = ManifestFile(path=b"m/model.bin", bytes=7, digest=blake3.blake3(b"weights").digest())
+    manifest = Manifest(files=[ManifestFile(path=b"m/model.bin", bytes=7, digest=blake3.blake3(b"weights").digest())])
 
-    def file(body: bytes) -> list[ReadFileResponse]:
-        path = ReadFileRequest.FromString(body).path
-        return [ReadFileResponse(content=sent if path else Manifest(files=[wanted]).SerializeToString())]
+    def files(body: bytes) -> list[ReadFilesResponse]:
+        if ReadFilesRequest.FromString(body).manifest:
+            return [ReadFilesResponse(manifest=manifest.SerializeToString())]
+        return [ReadFilesResponse(parts=[FilePart(file=0, content=sent)])]
 
-    oracle.answers["ReadFile"] = file
-    done = await run("dataset", "get", "x", "--to", str(tmp_path / "out"))
+    digest = blake3.blake3(manifest.SerializeToString()).hexdigest()
+    oracle.answers["OpenDataset"] = OpenDatasetResponse(
+        dataset=Dataset(name="datasets/x", digest=digest), site="sites/a"
+    )
+    oracle.answers["ReadFiles"] = files
+    done = await run("data", "get", "x", "--to", str(tmp_path / "out"))
     assert done.exit_code == status
-    found = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert found == ([b"weights"] if status == 0 else [])
+    there = [path.read_bytes() for path in (tmp_path / "out").rglob("model.bin")]
+    assert there == ([b"weights"] if status == 0 else [])
 
 
 async def test_a_credit_is_exact(oracle: Any, run: Run) -> None:

@@ -24,7 +24,6 @@ from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_CPU
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, Price
 from suanmesh.type.v1.state_reason_pb2 import StateReason
 from suanmesh_cli import errors, following, units
-from suanmesh_cli.commands.data import safe
 from suanmesh_cli.commands.money import micros
 from suanmesh_cli.output import View
 from suanmesh_cli.render import bill, explain, trace
@@ -236,10 +235,3 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
     """A slip of the finger must not move money."""
     with pytest.raises(InvalidArgument):
         micros(text)
-
-
-@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a//b", "a/../../b", "", ".", "a\\b", "a\0b"])
-def test_a_dataset_cannot_write_outside_its_folder(path: str) -> None:
-    """A manifest comes from a stranger."""
-    with pytest.raises(InvalidArgument):
-        safe(path)

@@ -1,14 +1,15 @@
-"""`suan dataset` and `suan transfer`."""
+"""`suan data` and `suan transfer`."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
-from typing import Any
+import re
+import sys
+from pathlib import Path
 
 import click
 
-from suanmesh.transport.v1.dataset_pb2 import Dataset, ManifestFile, Replica
+from suanmesh.transport.v1.dataset_pb2 import Dataset, Replica
 from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh.transport.v1.transport_service_pb2 import (
     GetDatasetRequest,
@@ -16,19 +17,18 @@ from suanmesh.transport.v1.transport_service_pb2 import (
     ListTransfersRequest,
     ReadFileRequest,
 )
-from suanmesh_cli import following, output, units, values
+from suanmesh_cli import output, units, values
 from suanmesh_cli.commands import transfers
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
+from suanmesh_cli.progress import following_progress
 from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
-from suanmesh_cli.terminal import LogText
-from suanmesh_cli.texts import refusal
 from suanmesh_cli.usage import Misuse
 from suanmesh_cli.values import Facts
-from suanmesh_kernel.refusals import DataLoss, FailedPrecondition, InvalidArgument
 from suanmesh_kernel.texts import Text
-from suanmesh_sdk import Mesh
+
+ID_CHARS_MAX = 63
 
 
 def complete(replica: Replica) -> bool:
@@ -73,11 +73,11 @@ TRANSFER_COLUMNS = (
 
 
 @click.group(cls=Verbs)
-def dataset() -> None:
-    """Datasets: named data that lies at sites."""
+def data() -> None:
+    """Data: folders to datasets at sites, and back."""
 
 
-@dataset.command("list")
+@data.command("list")
 @listing
 async def list_datasets(session: Session) -> None:
     """List your datasets by name."""
@@ -86,7 +86,7 @@ async def list_datasets(session: Session) -> None:
     output.show_list(session.view, "datasets", found, DATASET_COLUMNS)
 
 
-@dataset.command("show")
+@data.command("show")
 @click.argument("names", type=Name("datasets"), nargs=-1, required=True)
 @reading
 async def show_dataset(session: Session, names: tuple[str, ...]) -> int:
@@ -101,13 +101,38 @@ async def show_dataset(session: Session, names: tuple[str, ...]) -> int:
         return await each_of(session, names, show)
 
 
-@dataset.command("get")
+@data.command("put")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--name", default="", help="Name of the dataset; without it that of the folder.")
+@click.option("--site", type=Name("sites"), default="", help="Site that is to take it; without it one is chosen.")
+@click.option("--residency", multiple=True, help="Jurisdiction it must stay within; may be repeated.")
+@command
+async def put(session: Session, folder: Path, name: str, site: str, residency: tuple[str, ...]) -> None:
+    """Bring FOLDER, or one file, to a site as a dataset; what broke off goes on where it was."""
+    dataset_id = name.removeprefix("datasets/") or id_of(folder)
+    async with session.mesh() as mesh:
+        with following_progress(session.lang) as progress:
+            brought = await mesh.data.put(
+                folder,
+                dataset_id,
+                site=full_name("sites", site) if site else "",
+                residency=residency,
+                progress=progress,
+            )
+        for line in brought.left_out.lines(session.lang):
+            output.note(Text(f"left out {line}", f"未包含 {line}").of(session.lang))
+        request = GetDatasetRequest(name=brought.dataset)
+        found = await mesh.transport.GetDataset(request, timeout=session.timeout_s)
+    output.show_one(session.view, found, lambda: output.facts(session.view, dataset_facts(found)))
+
+
+@data.command("get")
 @click.argument("name", type=Name("datasets"))
 @click.argument("path", default="")
 @click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder to write all files into.")
 @command
 async def get(session: Session, name: str, path: str, to: Path | None) -> None:
-    """Fetch the dataset NAME into a folder, or print its one file PATH; a terminal gets it as text, made safe."""
+    """Fetch the dataset NAME into a folder, or print its one file PATH."""
     if bool(path) == bool(to):
         raise Misuse(
             Text(
@@ -118,16 +143,13 @@ async def get(session: Session, name: str, path: str, to: Path | None) -> None:
         )
     dataset = full_name("datasets", name)
     async with session.mesh() as mesh:
-        if to is None:
-            shown = LogText()
-            async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=os.fsencode(path))):
-                output.print_log(piece.content, shown)
-            output.print_log(b"", shown, final=True)
+        if to is not None:
+            with following_progress(session.lang) as progress:
+                await mesh.data.get(dataset, to, progress=progress)
             return
-        manifest = await following.manifest_of(mesh, dataset)
-        for file in manifest.files:
-            await fetch(mesh, dataset, file, to)
-            output.note(f"{os.fsdecode(file.path)}  {units.size(file.bytes)}")
+        async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=os.fsencode(path))):
+            sys.stdout.buffer.write(piece.content)
+        sys.stdout.buffer.flush()
 
 
 @click.group(cls=Verbs)
@@ -148,56 +170,10 @@ async def list_transfers(session: Session) -> None:
     output.show_list(session.view, "transfers", found, TRANSFER_COLUMNS)
 
 
-async def fetch(mesh: Mesh, dataset: str, file: ManifestFile, folder: Path) -> None:
-    """Write one file below `folder`, under a name of its own until it is whole and its digest is right."""
-    target = folder / safe(os.fsdecode(file.path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if file.folder:
-        target.mkdir(exist_ok=True)
-        return
-    if file.link:
-        target.unlink(missing_ok=True)
-        target.symlink_to(os.fsdecode(file.link))
-        return
-    partial = target.with_name(target.name + ".partial")
-    digest = _hasher()
-    written = 0
-    with partial.open("wb") as opened:
-        async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=file.path)):
-            written += opened.write(piece.content)
-            digest.update(piece.content)
-    if written != file.bytes or digest.digest() != file.digest:
-        partial.unlink()
-        damaged = Text(f"{target.name} of {dataset} arrived damaged", f"{dataset} 的 {target.name} 到达时已损坏")
-        raise refusal(DataLoss, "DIGEST_MISMATCH", damaged, name=dataset)
-    partial.chmod(0o755 if file.executable else 0o644)
-    partial.rename(target)
-
-
-def _hasher() -> Any:
-    """BLAKE3, as every dataset is named by it."""
-    try:
-        from blake3 import blake3
-    except ImportError as error:
-        needed = Text(
-            "the package blake3 is needed to verify what arrives: pip install blake3",
-            "校验到达的数据需要软件包 blake3：pip install blake3",
-        )
-        raise refusal(FailedPrecondition, "TOOL_MISSING", needed) from error
-    return blake3()
-
-
-def safe(path: str) -> PurePosixPath:
-    """`path` if it stays within the folder it is written to: a manifest comes from a stranger."""
-    parts = path.split("/")
-    if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
-        raise refusal(
-            InvalidArgument,
-            "FIELD_INVALID",
-            Text(f"{path!r} is not a path within a dataset", f"{path!r} 不是数据集内的路径"),
-            field="path",
-        )
-    return PurePosixPath(path)
+def id_of(folder: Path) -> str:
+    """What a dataset of that folder is called where nobody says: its name, as far as an id may have it."""
+    kept = re.sub("[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
+    return kept[:ID_CHARS_MAX].rstrip("-") or "data"
 
 
 def dataset_facts(dataset: Dataset) -> Facts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -151,6 +151,31 @@ def chosen_source(dataset: Dataset, places: Mapping[str, Place], *, wanted: str 
             site=holders[0],
         )
     return min(reachable, key=lambda place: (not place.alive, place.site))
+
+
+def chosen_target(
+    dataset: Dataset, places: Collection[Place], *, wanted: str = "", but: Collection[str] = (), rather: Collection[str]
+) -> Place:
+    """A site that is to take a dataset from its owner: the one wanted, else one of `rather`, of the owner's, or any.
+
+    Of several one that is heard of comes first, then by name. Raises FailedPrecondition (`SITE_NOT_REACHABLE`).
+    """
+    open_ones = [place for place in places if place.endpoint and not place.lost and place.site not in but]
+    if wanted:
+        open_ones = [place for place in open_ones if place.site == wanted]
+    else:
+        allowed = [
+            place for place in open_ones if not dataset.residency or set(place.residency) & set(dataset.residency)
+        ]
+        open_ones = allowed or open_ones
+    if not open_ones:
+        where = wanted or "any site"
+        message = f"{where} that could take {dataset.name} cannot be reached"
+        raise FailedPrecondition("SITE_NOT_REACHABLE", message, name=dataset.name, site=wanted)
+    return min(
+        open_ones,
+        key=lambda place: (place.site not in rather, place.party != dataset.party, not place.alive, place.site),
+    )
 
 
 def made(ask: Ask, dataset: Dataset, source: Place, party: str, now: datetime) -> Transfer:

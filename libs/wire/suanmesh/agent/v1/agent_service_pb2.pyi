@@ -126,6 +126,202 @@ class FetchChunksResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class FileRun(message.Message):
+    """Files that follow each other in a manifest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    first: builtins.int
+    """Index of the first in the manifest."""
+    count: builtins.int
+    """How many."""
+    offset: builtins.int
+    """Bytes of the first that are not wanted, from its begin on."""
+    def __init__(
+        self,
+        *,
+        first: builtins.int = ...,
+        count: builtins.int = ...,
+        offset: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["count", b"count", "first", b"first", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FilePart(message.Message):
+    """Some bytes of one file. What no part brings are zeros."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    file: builtins.int
+    """Index of the file in the manifest."""
+    offset: builtins.int
+    """First byte."""
+    content: builtins.bytes
+    """The bytes."""
+    def __init__(
+        self,
+        *,
+        file: builtins.int = ...,
+        offset: builtins.int = ...,
+        content: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "file", b"file", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReadFilesRequest(message.Message):
+    """Request of ReadFiles."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: builtins.int
+    TICKET_FIELD_NUMBER: builtins.int
+    MANIFEST_FIELD_NUMBER: builtins.int
+    RUNS_FIELD_NUMBER: builtins.int
+    site: builtins.str
+    """`sites/{site}` that has it."""
+    manifest: builtins.bool
+    """Whether the manifest is wanted, before anything else."""
+    @builtins.property
+    def ticket(self) -> signed_pb2.Signed:
+        """Signed TransferTicket."""
+
+    @builtins.property
+    def runs(self) -> containers.RepeatedCompositeFieldContainer[FileRun]:
+        """Files wanted."""
+
+    def __init__(
+        self,
+        *,
+        site: builtins.str = ...,
+        ticket: signed_pb2.Signed | None = ...,
+        manifest: builtins.bool = ...,
+        runs: abc.Iterable[FileRun] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["manifest", b"manifest", "runs", b"runs", "site", b"site", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReadFilesResponse(message.Message):
+    """A message of ReadFiles: a piece of the manifest, or parts of files in the order they were asked for."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MANIFEST_FIELD_NUMBER: builtins.int
+    PARTS_FIELD_NUMBER: builtins.int
+    WHOLE_UNTIL_FIELD_NUMBER: builtins.int
+    manifest: builtins.bytes
+    """The next bytes of the manifest, serialized."""
+    whole_until: builtins.int
+    """Index of the last file that is whole with this message, plus one; 0 for none."""
+    @builtins.property
+    def parts(self) -> containers.RepeatedCompositeFieldContainer[FilePart]:
+        """At most 1 MiB and 1000 parts together."""
+
+    def __init__(
+        self,
+        *,
+        manifest: builtins.bytes = ...,
+        parts: abc.Iterable[FilePart] | None = ...,
+        whole_until: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["manifest", b"manifest", "parts", b"parts", "whole_until", b"whole_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WriteFilesRequest(message.Message):
+    """A message of WriteFiles."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: builtins.int
+    TICKET_FIELD_NUMBER: builtins.int
+    MANIFEST_FIELD_NUMBER: builtins.int
+    MANIFEST_ENDS_FIELD_NUMBER: builtins.int
+    PARTS_FIELD_NUMBER: builtins.int
+    ENDS_FIELD_NUMBER: builtins.int
+    site: builtins.str
+    """`sites/{site}` that takes it; in the first message."""
+    manifest: builtins.bytes
+    """The next bytes of the manifest, serialized."""
+    manifest_ends: builtins.bool
+    """Whether the manifest is whole with this message."""
+    ends: builtins.bool
+    """Whether all that was wanted is sent with this message."""
+    @builtins.property
+    def ticket(self) -> signed_pb2.Signed:
+        """Signed UploadTicket; in the first message."""
+
+    @builtins.property
+    def parts(self) -> containers.RepeatedCompositeFieldContainer[FilePart]:
+        """At most 1 MiB and 1000 parts together."""
+
+    def __init__(
+        self,
+        *,
+        site: builtins.str = ...,
+        ticket: signed_pb2.Signed | None = ...,
+        manifest: builtins.bytes = ...,
+        manifest_ends: builtins.bool = ...,
+        parts: abc.Iterable[FilePart] | None = ...,
+        ends: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ends", b"ends", "manifest", b"manifest", "manifest_ends", b"manifest_ends", "parts", b"parts", "site", b"site", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WriteFilesResponse(message.Message):
+    """An answer of WriteFiles."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    WANTED_FIELD_NUMBER: builtins.int
+    WANTED_ENDS_FIELD_NUMBER: builtins.int
+    DATASET_FIELD_NUMBER: builtins.int
+    wanted_ends: builtins.bool
+    """Whether this is the last message of what is wanted."""
+    dataset: builtins.str
+    """`datasets/{dataset}` as it was published; in the last message."""
+    @builtins.property
+    def wanted(self) -> containers.RepeatedCompositeFieldContainer[FileRun]:
+        """Files, or their ends, that are wanted."""
+
+    def __init__(
+        self,
+        *,
+        wanted: abc.Iterable[FileRun] | None = ...,
+        wanted_ends: builtins.bool = ...,
+        dataset: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "wanted", b"wanted", "wanted_ends", b"wanted_ends"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class ReadLogRequest(message.Message):
     """Request of ReadLog."""
 

@@ -46,6 +46,16 @@ class AgentServiceStub(object):
                 request_serializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.FetchChunksRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.FetchChunksResponse.FromString,
                 _registered_method=True)
+        self.ReadFiles = channel.unary_stream(
+                '/suanmesh.agent.v1.AgentService/ReadFiles',
+                request_serializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.ReadFilesRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.ReadFilesResponse.FromString,
+                _registered_method=True)
+        self.WriteFiles = channel.stream_stream(
+                '/suanmesh.agent.v1.AgentService/WriteFiles',
+                request_serializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.WriteFilesRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.WriteFilesResponse.FromString,
+                _registered_method=True)
         self.ReadLog = channel.unary_stream(
                 '/suanmesh.agent.v1.AgentService/ReadLog',
                 request_serializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.ReadLogRequest.SerializeToString,
@@ -84,6 +94,36 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadFiles(self, request, context):
+        """Streams the files of a dataset as they lie there, many small ones or a part of a large one in each message. The
+        gateway passes it on to the site named, unread, for whom the ticket was made out.
+
+        Errors:
+        * `PERMISSION_DENIED` (`TICKET_INVALID`).
+        * `NOT_FOUND` (`REPLICA_UNKNOWN`, `FILE_UNKNOWN`), `INVALID_ARGUMENT` (`RANGE_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteFiles(self, request_iterator, context):
+        """Takes in a dataset: first the ticket, then its manifest; then the site says what of it is not there yet, and takes
+        that; once all has been read back from disk and is what the manifest says, the site publishes it. What was taken
+        stays for a day, so that an upload that broke off goes on where it was.
+
+        Errors:
+        * `PERMISSION_DENIED` (`TICKET_INVALID`).
+        * `INVALID_ARGUMENT` (`MANIFEST_INVALID`, `RANGE_INVALID`): the manifest is not the ticket's, or a part lies
+        outside of its file.
+        * `RESOURCE_EXHAUSTED` (`UPLOADS_TOO_MANY`, `ROOM_MISSING`): of the party at this site; the disk has not as much
+        room.
+        * `DATA_LOSS` (`UPLOAD_DAMAGED`): what lies on disk is not what the manifest says, time and again.
+        * what the transport refuses to publish.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadLog(self, request, context):
         """Streams what a task wrote, from `offset`; with `follow`, until it has ended.
 
@@ -113,6 +153,16 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.FetchChunks,
                     request_deserializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.FetchChunksRequest.FromString,
                     response_serializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.FetchChunksResponse.SerializeToString,
+            ),
+            'ReadFiles': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadFiles,
+                    request_deserializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.ReadFilesRequest.FromString,
+                    response_serializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.ReadFilesResponse.SerializeToString,
+            ),
+            'WriteFiles': grpc.stream_stream_rpc_method_handler(
+                    servicer.WriteFiles,
+                    request_deserializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.WriteFilesRequest.FromString,
+                    response_serializer=suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.WriteFilesResponse.SerializeToString,
             ),
             'ReadLog': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadLog,
@@ -180,6 +230,60 @@ class AgentService(object):
             '/suanmesh.agent.v1.AgentService/FetchChunks',
             suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.FetchChunksRequest.SerializeToString,
             suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.FetchChunksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/suanmesh.agent.v1.AgentService/ReadFiles',
+            suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.ReadFilesRequest.SerializeToString,
+            suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.ReadFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteFiles(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/suanmesh.agent.v1.AgentService/WriteFiles',
+            suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.WriteFilesRequest.SerializeToString,
+            suanmesh_dot_agent_dot_v1_dot_agent__service__pb2.WriteFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

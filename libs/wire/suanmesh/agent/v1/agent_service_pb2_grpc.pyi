@@ -31,6 +31,28 @@ class AgentServiceStub:
       * `PERMISSION_DENIED` (`TICKET_INVALID`).
       * `NOT_FOUND` (`REPLICA_UNKNOWN`, `FILE_UNKNOWN`), `INVALID_ARGUMENT` (`RANGE_INVALID`).
     """
+    ReadFiles: aio.UnaryStreamMultiCallable[agent_service_pb2.ReadFilesRequest, agent_service_pb2.ReadFilesResponse]
+    """Streams the files of a dataset as they lie there, many small ones or a part of a large one in each message. The
+    gateway passes it on to the site named, unread, for whom the ticket was made out.
+
+    Errors:
+      * `PERMISSION_DENIED` (`TICKET_INVALID`).
+      * `NOT_FOUND` (`REPLICA_UNKNOWN`, `FILE_UNKNOWN`), `INVALID_ARGUMENT` (`RANGE_INVALID`).
+    """
+    WriteFiles: aio.StreamStreamMultiCallable[agent_service_pb2.WriteFilesRequest, agent_service_pb2.WriteFilesResponse]
+    """Takes in a dataset: first the ticket, then its manifest; then the site says what of it is not there yet, and takes
+    that; once all has been read back from disk and is what the manifest says, the site publishes it. What was taken
+    stays for a day, so that an upload that broke off goes on where it was.
+
+    Errors:
+      * `PERMISSION_DENIED` (`TICKET_INVALID`).
+      * `INVALID_ARGUMENT` (`MANIFEST_INVALID`, `RANGE_INVALID`): the manifest is not the ticket's, or a part lies
+        outside of its file.
+      * `RESOURCE_EXHAUSTED` (`UPLOADS_TOO_MANY`, `ROOM_MISSING`): of the party at this site; the disk has not as much
+        room.
+      * `DATA_LOSS` (`UPLOAD_DAMAGED`): what lies on disk is not what the manifest says, time and again.
+      * what the transport refuses to publish.
+    """
     ReadLog: aio.UnaryStreamMultiCallable[agent_service_pb2.ReadLogRequest, agent_service_pb2.ReadLogResponse]
     """Streams what a task wrote, from `offset`; with `follow`, until it has ended.
 
@@ -67,6 +89,40 @@ class AgentServiceServicer(metaclass=abc_1.ABCMeta):
         Errors:
           * `PERMISSION_DENIED` (`TICKET_INVALID`).
           * `NOT_FOUND` (`REPLICA_UNKNOWN`, `FILE_UNKNOWN`), `INVALID_ARGUMENT` (`RANGE_INVALID`).
+        """
+
+    @abc_1.abstractmethod
+    def ReadFiles(
+        self,
+        request: agent_service_pb2.ReadFilesRequest,
+        context: aio.ServicerContext[agent_service_pb2.ReadFilesRequest, abc.AsyncIterator[agent_service_pb2.ReadFilesResponse]],
+    ) -> abc.AsyncIterator[agent_service_pb2.ReadFilesResponse]:
+        """Streams the files of a dataset as they lie there, many small ones or a part of a large one in each message. The
+        gateway passes it on to the site named, unread, for whom the ticket was made out.
+
+        Errors:
+          * `PERMISSION_DENIED` (`TICKET_INVALID`).
+          * `NOT_FOUND` (`REPLICA_UNKNOWN`, `FILE_UNKNOWN`), `INVALID_ARGUMENT` (`RANGE_INVALID`).
+        """
+
+    @abc_1.abstractmethod
+    def WriteFiles(
+        self,
+        request_iterator: abc.AsyncIterator[agent_service_pb2.WriteFilesRequest],
+        context: aio.ServicerContext[abc.AsyncIterator[agent_service_pb2.WriteFilesRequest], abc.AsyncIterator[agent_service_pb2.WriteFilesResponse]],
+    ) -> abc.AsyncIterator[agent_service_pb2.WriteFilesResponse]:
+        """Takes in a dataset: first the ticket, then its manifest; then the site says what of it is not there yet, and takes
+        that; once all has been read back from disk and is what the manifest says, the site publishes it. What was taken
+        stays for a day, so that an upload that broke off goes on where it was.
+
+        Errors:
+          * `PERMISSION_DENIED` (`TICKET_INVALID`).
+          * `INVALID_ARGUMENT` (`MANIFEST_INVALID`, `RANGE_INVALID`): the manifest is not the ticket's, or a part lies
+            outside of its file.
+          * `RESOURCE_EXHAUSTED` (`UPLOADS_TOO_MANY`, `ROOM_MISSING`): of the party at this site; the disk has not as much
+            room.
+          * `DATA_LOSS` (`UPLOAD_DAMAGED`): what lies on disk is not what the manifest says, time and again.
+          * what the transport refuses to publish.
         """
 
     @abc_1.abstractmethod

@@ -36,6 +36,14 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """NOT_FOUND: no log of that task at this site."""
     REASON_FOLDER_INVALID: _Reason.ValueType  # 6
     """INVALID_ARGUMENT: the folder to publish does not exist at the site, or holds something that is no regular file."""
+    REASON_MANIFEST_INVALID: _Reason.ValueType  # 7
+    """INVALID_ARGUMENT: what was sent is no manifest, or not the one the ticket is for."""
+    REASON_UPLOADS_TOO_MANY: _Reason.ValueType  # 8
+    """RESOURCE_EXHAUSTED: the party has as many uploads under way at this site as it may have; `most` says how many."""
+    REASON_ROOM_MISSING: _Reason.ValueType  # 9
+    """RESOURCE_EXHAUSTED: the site's disk has no room for what is missing; `missing_bytes` says how much that is."""
+    REASON_UPLOAD_DAMAGED: _Reason.ValueType  # 10
+    """DATA_LOSS: what lies on the site's disk is not what was sent, time and again."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why an agent's data plane refused."""
@@ -54,3 +62,11 @@ REASON_LOG_UNKNOWN: Reason.ValueType  # 5
 """NOT_FOUND: no log of that task at this site."""
 REASON_FOLDER_INVALID: Reason.ValueType  # 6
 """INVALID_ARGUMENT: the folder to publish does not exist at the site, or holds something that is no regular file."""
+REASON_MANIFEST_INVALID: Reason.ValueType  # 7
+"""INVALID_ARGUMENT: what was sent is no manifest, or not the one the ticket is for."""
+REASON_UPLOADS_TOO_MANY: Reason.ValueType  # 8
+"""RESOURCE_EXHAUSTED: the party has as many uploads under way at this site as it may have; `most` says how many."""
+REASON_ROOM_MISSING: Reason.ValueType  # 9
+"""RESOURCE_EXHAUSTED: the site's disk has no room for what is missing; `missing_bytes` says how much that is."""
+REASON_UPLOAD_DAMAGED: Reason.ValueType  # 10
+"""DATA_LOSS: what lies on the site's disk is not what was sent, time and again."""

@@ -52,6 +52,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: the party has as many datasets as it may have; `most` says how many."""
     REASON_TRANSFERS_TOO_MANY: _Reason.ValueType  # 13
     """RESOURCE_EXHAUSTED: the party has as many transfers as it may have; `most` says how many."""
+    REASON_DATA_TOO_MUCH: _Reason.ValueType  # 14
+    """RESOURCE_EXHAUSTED: the party would have more bytes of datasets than it may have; `most_bytes` says how many."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the transport refused."""
@@ -86,3 +88,5 @@ REASON_DATASETS_TOO_MANY: Reason.ValueType  # 12
 """RESOURCE_EXHAUSTED: the party has as many datasets as it may have; `most` says how many."""
 REASON_TRANSFERS_TOO_MANY: Reason.ValueType  # 13
 """RESOURCE_EXHAUSTED: the party has as many transfers as it may have; `most` says how many."""
+REASON_DATA_TOO_MUCH: Reason.ValueType  # 14
+"""RESOURCE_EXHAUSTED: the party would have more bytes of datasets than it may have; `most_bytes` says how many."""

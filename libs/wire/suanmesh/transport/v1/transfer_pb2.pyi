@@ -3,9 +3,11 @@
 isort:skip_file
 Transfers: moving a dataset along a path."""
 
+from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
+from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from suanmesh.type.v1 import signed_pb2 as signed_pb2
 from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
@@ -301,5 +303,59 @@ class TransferTicket(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "digest", b"digest", "expire_time", b"expire_time", "rate_bps", b"rate_bps", "reader", b"reader", "source", b"source", "transfer", b"transfer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UploadTicket(message.Message):
+    """The right to bring one dataset to one site."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    PARTY_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    WRITER_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    KNOWN_FIELD_NUMBER: builtins.int
+    RESIDENCY_FIELD_NUMBER: builtins.int
+    dataset: builtins.str
+    """`datasets/{dataset}` it becomes."""
+    digest: builtins.str
+    """Digest of the dataset, 64 hex digits."""
+    party: builtins.str
+    """Party that owns it."""
+    target: builtins.str
+    """Site that may take it."""
+    writer: builtins.str
+    """SPIFFE id that may bring it."""
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """After this moment the ticket is worth nothing."""
+
+    @builtins.property
+    def known(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Digests of datasets of the party at the site, whose files need not come again."""
+
+    @builtins.property
+    def residency(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Jurisdictions the dataset must stay within; empty for any."""
+
+    def __init__(
+        self,
+        *,
+        dataset: builtins.str = ...,
+        digest: builtins.str = ...,
+        party: builtins.str = ...,
+        target: builtins.str = ...,
+        writer: builtins.str = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
+        known: abc.Iterable[builtins.str] | None = ...,
+        residency: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "digest", b"digest", "expire_time", b"expire_time", "known", b"known", "party", b"party", "residency", b"residency", "target", b"target", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

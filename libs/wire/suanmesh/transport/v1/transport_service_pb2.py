@@ -27,10 +27,11 @@ from suanmesh.transport.v1 import dataset_pb2 as suanmesh_dot_transport_dot_v1_d
 from suanmesh.transport.v1 import transfer_pb2 as suanmesh_dot_transport_dot_v1_dot_transfer__pb2
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_semantics__pb2
+from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__pb2
 from suanmesh.type.v1 import state_reason_pb2 as suanmesh_dot_type_dot_v1_dot_state__reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-suanmesh/transport/v1/transport_service.proto\x12\x15suanmesh.transport.v1\x1a\x17google/rpc/status.proto\x1a#suanmesh/transport/v1/dataset.proto\x1a$suanmesh/transport/v1/transfer.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\x1a#suanmesh/type/v1/state_reason.proto\"V\n\x15\x43reateDatasetsRequest\x12=\n\x05items\x18\x01 \x03(\x0b\x32!.suanmesh.transport.v1.DatasetAskB\x04\xd0\xda\x18\x64R\x05items\"\x91\x01\n\nDatasetAsk\x12$\n\ndataset_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tdatasetId\x12\x38\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1e.suanmesh.transport.v1.DatasetR\x07\x64\x61taset\x12#\n\tplacement\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\"^\n\x16\x43reateDatasetsResponse\x12\x44\n\x07results\x18\x01 \x03(\x0b\x32$.suanmesh.transport.v1.DatasetResultB\x04\xd0\xda\x18\x64R\x07results\"\x89\x01\n\rDatasetResult\x12:\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x1e.suanmesh.transport.v1.DatasetH\x00R\x07\x64\x61taset\x12\x32\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\".\n\x11GetDatasetRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"\\\n\x13ListDatasetsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x88\x01\n\x14ListDatasetsResponse\x12\x41\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1e.suanmesh.transport.v1.DatasetB\x05\xd0\xda\x18\xe8\x07R\x08\x64\x61tasets\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\x82\x01\n\x16\x43reateTransfersRequest\x12>\n\x05items\x18\x01 \x03(\x0b\x32\".suanmesh.transport.v1.TransferAskB\x04\xd0\xda\x18\x64R\x05items\x12(\n\nrequest_id\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\"\x89\x03\n\x0bTransferAsk\x12&\n\x0btransfer_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\ntransferId\x12\x1f\n\x07\x64\x61taset\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1d\n\x06source\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06target\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12#\n\tplacement\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\'\n\x0breservation\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0breservation\x12\x19\n\x08rate_bps\x18\x07 \x01(\x03R\x07rateBps\x12\x1f\n\x07\x61\x63\x63ount\x18\x08 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12&\n\x0btraceparent\x18\t \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\x12\x41\n\x07purpose\x18\n \x01(\x0e\x32\'.suanmesh.transport.v1.Transfer.PurposeR\x07purpose\"`\n\x17\x43reateTransfersResponse\x12\x45\n\x07results\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferResultB\x04\xd0\xda\x18\x64R\x07results\"\x8d\x01\n\x0eTransferResult\x12=\n\x08transfer\x18\x01 \x01(\x0b\x32\x1f.suanmesh.transport.v1.TransferH\x00R\x08transfer\x12\x32\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\"/\n\x12GetTransferRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"]\n\x14ListTransfersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x8c\x01\n\x15ListTransfersResponse\x12\x44\n\ttransfers\x18\x01 \x03(\x0b\x32\x1f.suanmesh.transport.v1.TransferB\x05\xd0\xda\x18\xe8\x07R\ttransfers\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"2\n\x15\x43\x61ncelTransferRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"2\n\x15WatchTransfersRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\"{\n\x16WatchTransfersResponse\x12\x45\n\ttransfers\x18\x01 \x03(\x0b\x32\x1f.suanmesh.transport.v1.TransferB\x06\xd0\xda\x18\xa0\x8d\x06R\ttransfers\x12\x1a\n\x08snapshot\x18\x02 \x01(\x08R\x08snapshot\"_\n\x16ReportTransfersRequest\x12\x45\n\x07reports\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferReportB\x04\xd0\xda\x18\x64R\x07reports\"\x9e\x02\n\x0eTransferReport\x12!\n\x08transfer\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08transfer\x12;\n\x05state\x18\x02 \x01(\x0e\x32%.suanmesh.transport.v1.Transfer.StateR\x05state\x12\x35\n\x06reason\x18\x03 \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x06reason\x12;\n\x08progress\x18\x04 \x01(\x0b\x32\x1f.suanmesh.transport.v1.ProgressR\x08progress\x12\x38\n\x07receipt\x18\x05 \x01(\x0b\x32\x1e.suanmesh.transport.v1.ReceiptR\x07receipt\"`\n\x17ReportTransfersResponse\x12\x45\n\x07results\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferResultB\x04\xd0\xda\x18\x64R\x07results\"M\n\x0fReadFileRequest\x12\x1f\n\x07\x64\x61taset\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x19\n\x04path\x18\x02 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x04path\"4\n\x10ReadFileResponse\x12 \n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x08R\x07\x63ontent\"\x15\n\x13GetTicketKeyRequest\"N\n\tTicketKey\x12\x1c\n\x06key_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05keyId\x12#\n\npublic_key\x18\x02 \x01(\x0c\x42\x04\xc8\xda\x18 R\tpublicKey2\xcb\n\n\x10TransportService\x12~\n\x0e\x43reateDatasets\x12,.suanmesh.transport.v1.CreateDatasetsRequest\x1a-.suanmesh.transport.v1.CreateDatasetsResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12j\n\nGetDataset\x12(.suanmesh.transport.v1.GetDatasetRequest\x1a\x1e.suanmesh.transport.v1.Dataset\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x02(\x01\x12z\n\x0cListDatasets\x12*.suanmesh.transport.v1.ListDatasetsRequest\x1a+.suanmesh.transport.v1.ListDatasetsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12\x83\x01\n\x0f\x43reateTransfers\x12-.suanmesh.transport.v1.CreateTransfersRequest\x1a..suanmesh.transport.v1.CreateTransfersResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x03\x18\x01 \x02(\x02\x12m\n\x0bGetTransfer\x12).suanmesh.transport.v1.GetTransferRequest\x1a\x1f.suanmesh.transport.v1.Transfer\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x02(\x01\x12}\n\rListTransfers\x12+.suanmesh.transport.v1.ListTransfersRequest\x1a,.suanmesh.transport.v1.ListTransfersResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12r\n\x0e\x43\x61ncelTransfer\x12,.suanmesh.transport.v1.CancelTransferRequest\x1a\x1f.suanmesh.transport.v1.Transfer\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x02\x18\x01 \x02(\x02\x12\x80\x01\n\x0eWatchTransfers\x12,.suanmesh.transport.v1.WatchTransfersRequest\x1a-.suanmesh.transport.v1.WatchTransfersResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x01\x30\x01\x12\x81\x01\n\x0fReportTransfers\x12-.suanmesh.transport.v1.ReportTransfersRequest\x1a..suanmesh.transport.v1.ReportTransfersResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12p\n\x08ReadFile\x12&.suanmesh.transport.v1.ReadFileRequest\x1a\'.suanmesh.transport.v1.ReadFileResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x02\x30\x01\x12n\n\x0cGetTicketKey\x12*.suanmesh.transport.v1.GetTicketKeyRequest\x1a .suanmesh.transport.v1.TicketKey\"\x10\xaa\xd4\x18\x0c\n\x02\x04\x05\x10\x01\x18\x01 \x01(\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-suanmesh/transport/v1/transport_service.proto\x12\x15suanmesh.transport.v1\x1a\x17google/rpc/status.proto\x1a#suanmesh/transport/v1/dataset.proto\x1a$suanmesh/transport/v1/transfer.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\x1a#suanmesh/type/v1/state_reason.proto\"V\n\x15\x43reateDatasetsRequest\x12=\n\x05items\x18\x01 \x03(\x0b\x32!.suanmesh.transport.v1.DatasetAskB\x04\xd0\xda\x18\x64R\x05items\"\xc3\x01\n\nDatasetAsk\x12$\n\ndataset_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tdatasetId\x12\x38\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1e.suanmesh.transport.v1.DatasetR\x07\x64\x61taset\x12#\n\tplacement\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x30\n\x06upload\x18\x04 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06upload\"^\n\x16\x43reateDatasetsResponse\x12\x44\n\x07results\x18\x01 \x03(\x0b\x32$.suanmesh.transport.v1.DatasetResultB\x04\xd0\xda\x18\x64R\x07results\"\x89\x01\n\rDatasetResult\x12:\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x1e.suanmesh.transport.v1.DatasetH\x00R\x07\x64\x61taset\x12\x32\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\".\n\x11GetDatasetRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"\\\n\x13ListDatasetsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x88\x01\n\x14ListDatasetsResponse\x12\x41\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1e.suanmesh.transport.v1.DatasetB\x05\xd0\xda\x18\xe8\x07R\x08\x64\x61tasets\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\x82\x01\n\x16\x43reateTransfersRequest\x12>\n\x05items\x18\x01 \x03(\x0b\x32\".suanmesh.transport.v1.TransferAskB\x04\xd0\xda\x18\x64R\x05items\x12(\n\nrequest_id\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\"\x89\x03\n\x0bTransferAsk\x12&\n\x0btransfer_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\ntransferId\x12\x1f\n\x07\x64\x61taset\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1d\n\x06source\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06source\x12\x1d\n\x06target\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06target\x12#\n\tplacement\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\'\n\x0breservation\x18\x06 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x0breservation\x12\x19\n\x08rate_bps\x18\x07 \x01(\x03R\x07rateBps\x12\x1f\n\x07\x61\x63\x63ount\x18\x08 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12&\n\x0btraceparent\x18\t \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\x12\x41\n\x07purpose\x18\n \x01(\x0e\x32\'.suanmesh.transport.v1.Transfer.PurposeR\x07purpose\"`\n\x17\x43reateTransfersResponse\x12\x45\n\x07results\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferResultB\x04\xd0\xda\x18\x64R\x07results\"\x8d\x01\n\x0eTransferResult\x12=\n\x08transfer\x18\x01 \x01(\x0b\x32\x1f.suanmesh.transport.v1.TransferH\x00R\x08transfer\x12\x32\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\"/\n\x12GetTransferRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"]\n\x14ListTransfersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x8c\x01\n\x15ListTransfersResponse\x12\x44\n\ttransfers\x18\x01 \x03(\x0b\x32\x1f.suanmesh.transport.v1.TransferB\x05\xd0\xda\x18\xe8\x07R\ttransfers\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"2\n\x15\x43\x61ncelTransferRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"2\n\x15WatchTransfersRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\"{\n\x16WatchTransfersResponse\x12\x45\n\ttransfers\x18\x01 \x03(\x0b\x32\x1f.suanmesh.transport.v1.TransferB\x06\xd0\xda\x18\xa0\x8d\x06R\ttransfers\x12\x1a\n\x08snapshot\x18\x02 \x01(\x08R\x08snapshot\"_\n\x16ReportTransfersRequest\x12\x45\n\x07reports\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferReportB\x04\xd0\xda\x18\x64R\x07reports\"\x9e\x02\n\x0eTransferReport\x12!\n\x08transfer\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08transfer\x12;\n\x05state\x18\x02 \x01(\x0e\x32%.suanmesh.transport.v1.Transfer.StateR\x05state\x12\x35\n\x06reason\x18\x03 \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x06reason\x12;\n\x08progress\x18\x04 \x01(\x0b\x32\x1f.suanmesh.transport.v1.ProgressR\x08progress\x12\x38\n\x07receipt\x18\x05 \x01(\x0b\x32\x1e.suanmesh.transport.v1.ReceiptR\x07receipt\"`\n\x17ReportTransfersResponse\x12\x45\n\x07results\x18\x01 \x03(\x0b\x32%.suanmesh.transport.v1.TransferResultB\x04\xd0\xda\x18\x64R\x07results\"M\n\x0fReadFileRequest\x12\x1f\n\x07\x64\x61taset\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x19\n\x04path\x18\x02 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x04path\"4\n\x10ReadFileResponse\x12 \n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x08R\x07\x63ontent\"\x15\n\x13GetTicketKeyRequest\"N\n\tTicketKey\x12\x1c\n\x06key_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05keyId\x12#\n\npublic_key\x18\x02 \x01(\x0c\x42\x04\xc8\xda\x18 R\tpublicKey\"/\n\x12OpenDatasetRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"\x9c\x01\n\x13OpenDatasetResponse\x12\x38\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x1e.suanmesh.transport.v1.DatasetR\x07\x64\x61taset\x12\x19\n\x04site\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x30\n\x06ticket\x18\x03 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\"\xab\x01\n\x11OpenUploadRequest\x12$\n\ndataset_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tdatasetId\x12\x38\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1e.suanmesh.transport.v1.DatasetR\x07\x64\x61taset\x12\x19\n\x04site\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1b\n\x03\x62ut\x18\x04 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18\x64R\x03\x62ut\"\x82\x01\n\x12OpenUploadResponse\x12\x1f\n\x07\x64\x61taset\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x19\n\x04site\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x30\n\x06ticket\x18\x03 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket2\xb9\x0c\n\x10TransportService\x12~\n\x0e\x43reateDatasets\x12,.suanmesh.transport.v1.CreateDatasetsRequest\x1a-.suanmesh.transport.v1.CreateDatasetsResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12j\n\nGetDataset\x12(.suanmesh.transport.v1.GetDatasetRequest\x1a\x1e.suanmesh.transport.v1.Dataset\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x02(\x01\x12z\n\x0cListDatasets\x12*.suanmesh.transport.v1.ListDatasetsRequest\x1a+.suanmesh.transport.v1.ListDatasetsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12\x83\x01\n\x0f\x43reateTransfers\x12-.suanmesh.transport.v1.CreateTransfersRequest\x1a..suanmesh.transport.v1.CreateTransfersResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x03\x18\x01 \x02(\x02\x12m\n\x0bGetTransfer\x12).suanmesh.transport.v1.GetTransferRequest\x1a\x1f.suanmesh.transport.v1.Transfer\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x02(\x01\x12}\n\rListTransfers\x12+.suanmesh.transport.v1.ListTransfersRequest\x1a,.suanmesh.transport.v1.ListTransfersResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12r\n\x0e\x43\x61ncelTransfer\x12,.suanmesh.transport.v1.CancelTransferRequest\x1a\x1f.suanmesh.transport.v1.Transfer\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x02\x18\x01 \x02(\x02\x12\x80\x01\n\x0eWatchTransfers\x12,.suanmesh.transport.v1.WatchTransfersRequest\x1a-.suanmesh.transport.v1.WatchTransfersResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x01\x30\x01\x12\x81\x01\n\x0fReportTransfers\x12-.suanmesh.transport.v1.ReportTransfersRequest\x1a..suanmesh.transport.v1.ReportTransfersResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12p\n\x08ReadFile\x12&.suanmesh.transport.v1.ReadFileRequest\x1a\'.suanmesh.transport.v1.ReadFileResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x02\x30\x01\x12w\n\x0bOpenDataset\x12).suanmesh.transport.v1.OpenDatasetRequest\x1a*.suanmesh.transport.v1.OpenDatasetResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x02\x12s\n\nOpenUpload\x12(.suanmesh.transport.v1.OpenUploadRequest\x1a).suanmesh.transport.v1.OpenUploadResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x01\x18\x01 \x02(\x02\x12n\n\x0cGetTicketKey\x12*.suanmesh.transport.v1.GetTicketKeyRequest\x1a .suanmesh.transport.v1.TicketKey\"\x10\xaa\xd4\x18\x0c\n\x02\x04\x05\x10\x01\x18\x01 \x01(\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -109,6 +110,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TICKETKEY'].fields_by_name['key_id']._serialized_options = b'\310\332\030\200\002'
   _globals['_TICKETKEY'].fields_by_name['public_key']._loaded_options = None
   _globals['_TICKETKEY'].fields_by_name['public_key']._serialized_options = b'\310\332\030 '
+  _globals['_OPENDATASETREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_OPENDATASETREQUEST'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_OPENDATASETRESPONSE'].fields_by_name['site']._loaded_options = None
+  _globals['_OPENDATASETRESPONSE'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
+  _globals['_OPENUPLOADREQUEST'].fields_by_name['dataset_id']._loaded_options = None
+  _globals['_OPENUPLOADREQUEST'].fields_by_name['dataset_id']._serialized_options = b'\310\332\030\200\002'
+  _globals['_OPENUPLOADREQUEST'].fields_by_name['site']._loaded_options = None
+  _globals['_OPENUPLOADREQUEST'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
+  _globals['_OPENUPLOADREQUEST'].fields_by_name['but']._loaded_options = None
+  _globals['_OPENUPLOADREQUEST'].fields_by_name['but']._serialized_options = b'\310\332\030\200\002\320\332\030d'
+  _globals['_OPENUPLOADRESPONSE'].fields_by_name['dataset']._loaded_options = None
+  _globals['_OPENUPLOADRESPONSE'].fields_by_name['dataset']._serialized_options = b'\310\332\030\200\002'
+  _globals['_OPENUPLOADRESPONSE'].fields_by_name['site']._loaded_options = None
+  _globals['_OPENUPLOADRESPONSE'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
   _globals['_TRANSPORTSERVICE'].methods_by_name['CreateDatasets']._loaded_options = None
   _globals['_TRANSPORTSERVICE'].methods_by_name['CreateDatasets']._serialized_options = b'\252\324\030\013\n\001\004\020\002\030\001 \002(\002'
   _globals['_TRANSPORTSERVICE'].methods_by_name['GetDataset']._loaded_options = None
@@ -129,56 +144,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSPORTSERVICE'].methods_by_name['ReportTransfers']._serialized_options = b'\252\324\030\013\n\001\004\020\002\030\001 \002(\002'
   _globals['_TRANSPORTSERVICE'].methods_by_name['ReadFile']._loaded_options = None
   _globals['_TRANSPORTSERVICE'].methods_by_name['ReadFile']._serialized_options = b'\252\324\030\r\n\003\002\003\005\020\001\030\001 \002(\002'
+  _globals['_TRANSPORTSERVICE'].methods_by_name['OpenDataset']._loaded_options = None
+  _globals['_TRANSPORTSERVICE'].methods_by_name['OpenDataset']._serialized_options = b'\252\324\030\r\n\003\002\003\005\020\001\030\001 \002(\002'
+  _globals['_TRANSPORTSERVICE'].methods_by_name['OpenUpload']._loaded_options = None
+  _globals['_TRANSPORTSERVICE'].methods_by_name['OpenUpload']._serialized_options = b'\252\324\030\014\n\002\002\003\020\001\030\001 \002(\002'
   _globals['_TRANSPORTSERVICE'].methods_by_name['GetTicketKey']._loaded_options = None
   _globals['_TRANSPORTSERVICE'].methods_by_name['GetTicketKey']._serialized_options = b'\252\324\030\014\n\002\004\005\020\001\030\001 \001(\002'
-  _globals['_CREATEDATASETSREQUEST']._serialized_start=274
-  _globals['_CREATEDATASETSREQUEST']._serialized_end=360
-  _globals['_DATASETASK']._serialized_start=363
-  _globals['_DATASETASK']._serialized_end=508
-  _globals['_CREATEDATASETSRESPONSE']._serialized_start=510
-  _globals['_CREATEDATASETSRESPONSE']._serialized_end=604
-  _globals['_DATASETRESULT']._serialized_start=607
-  _globals['_DATASETRESULT']._serialized_end=744
-  _globals['_GETDATASETREQUEST']._serialized_start=746
-  _globals['_GETDATASETREQUEST']._serialized_end=792
-  _globals['_LISTDATASETSREQUEST']._serialized_start=794
-  _globals['_LISTDATASETSREQUEST']._serialized_end=886
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=889
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=1025
-  _globals['_CREATETRANSFERSREQUEST']._serialized_start=1028
-  _globals['_CREATETRANSFERSREQUEST']._serialized_end=1158
-  _globals['_TRANSFERASK']._serialized_start=1161
-  _globals['_TRANSFERASK']._serialized_end=1554
-  _globals['_CREATETRANSFERSRESPONSE']._serialized_start=1556
-  _globals['_CREATETRANSFERSRESPONSE']._serialized_end=1652
-  _globals['_TRANSFERRESULT']._serialized_start=1655
-  _globals['_TRANSFERRESULT']._serialized_end=1796
-  _globals['_GETTRANSFERREQUEST']._serialized_start=1798
-  _globals['_GETTRANSFERREQUEST']._serialized_end=1845
-  _globals['_LISTTRANSFERSREQUEST']._serialized_start=1847
-  _globals['_LISTTRANSFERSREQUEST']._serialized_end=1940
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=1943
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=2083
-  _globals['_CANCELTRANSFERREQUEST']._serialized_start=2085
-  _globals['_CANCELTRANSFERREQUEST']._serialized_end=2135
-  _globals['_WATCHTRANSFERSREQUEST']._serialized_start=2137
-  _globals['_WATCHTRANSFERSREQUEST']._serialized_end=2187
-  _globals['_WATCHTRANSFERSRESPONSE']._serialized_start=2189
-  _globals['_WATCHTRANSFERSRESPONSE']._serialized_end=2312
-  _globals['_REPORTTRANSFERSREQUEST']._serialized_start=2314
-  _globals['_REPORTTRANSFERSREQUEST']._serialized_end=2409
-  _globals['_TRANSFERREPORT']._serialized_start=2412
-  _globals['_TRANSFERREPORT']._serialized_end=2698
-  _globals['_REPORTTRANSFERSRESPONSE']._serialized_start=2700
-  _globals['_REPORTTRANSFERSRESPONSE']._serialized_end=2796
-  _globals['_READFILEREQUEST']._serialized_start=2798
-  _globals['_READFILEREQUEST']._serialized_end=2875
-  _globals['_READFILERESPONSE']._serialized_start=2877
-  _globals['_READFILERESPONSE']._serialized_end=2929
-  _globals['_GETTICKETKEYREQUEST']._serialized_start=2931
-  _globals['_GETTICKETKEYREQUEST']._serialized_end=2952
-  _globals['_TICKETKEY']._serialized_start=2954
-  _globals['_TICKETKEY']._serialized_end=3032
-  _globals['_TRANSPORTSERVICE']._serialized_start=3035
-  _globals['_TRANSPORTSERVICE']._serialized_end=4390
+  _globals['_CREATEDATASETSREQUEST']._serialized_start=305
+  _globals['_CREATEDATASETSREQUEST']._serialized_end=391
+  _globals['_DATASETASK']._serialized_start=394
+  _globals['_DATASETASK']._serialized_end=589
+  _globals['_CREATEDATASETSRESPONSE']._serialized_start=591
+  _globals['_CREATEDATASETSRESPONSE']._serialized_end=685
+  _globals['_DATASETRESULT']._serialized_start=688
+  _globals['_DATASETRESULT']._serialized_end=825
+  _globals['_GETDATASETREQUEST']._serialized_start=827
+  _globals['_GETDATASETREQUEST']._serialized_end=873
+  _globals['_LISTDATASETSREQUEST']._serialized_start=875
+  _globals['_LISTDATASETSREQUEST']._serialized_end=967
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=970
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=1106
+  _globals['_CREATETRANSFERSREQUEST']._serialized_start=1109
+  _globals['_CREATETRANSFERSREQUEST']._serialized_end=1239
+  _globals['_TRANSFERASK']._serialized_start=1242
+  _globals['_TRANSFERASK']._serialized_end=1635
+  _globals['_CREATETRANSFERSRESPONSE']._serialized_start=1637
+  _globals['_CREATETRANSFERSRESPONSE']._serialized_end=1733
+  _globals['_TRANSFERRESULT']._serialized_start=1736
+  _globals['_TRANSFERRESULT']._serialized_end=1877
+  _globals['_GETTRANSFERREQUEST']._serialized_start=1879
+  _globals['_GETTRANSFERREQUEST']._serialized_end=1926
+  _globals['_LISTTRANSFERSREQUEST']._serialized_start=1928
+  _globals['_LISTTRANSFERSREQUEST']._serialized_end=2021
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=2024
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=2164
+  _globals['_CANCELTRANSFERREQUEST']._serialized_start=2166
+  _globals['_CANCELTRANSFERREQUEST']._serialized_end=2216
+  _globals['_WATCHTRANSFERSREQUEST']._serialized_start=2218
+  _globals['_WATCHTRANSFERSREQUEST']._serialized_end=2268
+  _globals['_WATCHTRANSFERSRESPONSE']._serialized_start=2270
+  _globals['_WATCHTRANSFERSRESPONSE']._serialized_end=2393
+  _globals['_REPORTTRANSFERSREQUEST']._serialized_start=2395
+  _globals['_REPORTTRANSFERSREQUEST']._serialized_end=2490
+  _globals['_TRANSFERREPORT']._serialized_start=2493
+  _globals['_TRANSFERREPORT']._serialized_end=2779
+  _globals['_REPORTTRANSFERSRESPONSE']._serialized_start=2781
+  _globals['_REPORTTRANSFERSRESPONSE']._serialized_end=2877
+  _globals['_READFILEREQUEST']._serialized_start=2879
+  _globals['_READFILEREQUEST']._serialized_end=2956
+  _globals['_READFILERESPONSE']._serialized_start=2958
+  _globals['_READFILERESPONSE']._serialized_end=3010
+  _globals['_GETTICKETKEYREQUEST']._serialized_start=3012
+  _globals['_GETTICKETKEYREQUEST']._serialized_end=3033
+  _globals['_TICKETKEY']._serialized_start=3035
+  _globals['_TICKETKEY']._serialized_end=3113
+  _globals['_OPENDATASETREQUEST']._serialized_start=3115
+  _globals['_OPENDATASETREQUEST']._serialized_end=3162
+  _globals['_OPENDATASETRESPONSE']._serialized_start=3165
+  _globals['_OPENDATASETRESPONSE']._serialized_end=3321
+  _globals['_OPENUPLOADREQUEST']._serialized_start=3324
+  _globals['_OPENUPLOADREQUEST']._serialized_end=3495
+  _globals['_OPENUPLOADRESPONSE']._serialized_start=3498
+  _globals['_OPENUPLOADRESPONSE']._serialized_end=3628
+  _globals['_TRANSPORTSERVICE']._serialized_start=3631
+  _globals['_TRANSPORTSERVICE']._serialized_end=5224
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as containers
 from google.rpc import status_pb2 as status_pb2
 from suanmesh.transport.v1 import dataset_pb2 as dataset_pb2
 from suanmesh.transport.v1 import transfer_pb2 as transfer_pb2
+from suanmesh.type.v1 import signed_pb2 as signed_pb2
 from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
 import sys
@@ -53,6 +54,7 @@ class DatasetAsk(message.Message):
     DATASET_ID_FIELD_NUMBER: builtins.int
     DATASET_FIELD_NUMBER: builtins.int
     PLACEMENT_FIELD_NUMBER: builtins.int
+    UPLOAD_FIELD_NUMBER: builtins.int
     dataset_id: builtins.str
     """Last part of the name: lower-case letters, digits and hyphens, 1 to 63."""
     placement: builtins.str
@@ -61,16 +63,21 @@ class DatasetAsk(message.Message):
     def dataset(self) -> dataset_pb2.Dataset:
         """The dataset: digest, bytes, files, residency; `party` names the owner the site acts for."""
 
+    @builtins.property
+    def upload(self) -> signed_pb2.Signed:
+        """Signed UploadTicket that it came with: its owner's consent, so that no other is asked for; empty for none."""
+
     def __init__(
         self,
         *,
         dataset_id: builtins.str = ...,
         dataset: dataset_pb2.Dataset | None = ...,
         placement: builtins.str = ...,
+        upload: signed_pb2.Signed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "dataset_id", b"dataset_id", "placement", b"placement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "dataset_id", b"dataset_id", "placement", b"placement", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -632,5 +639,123 @@ class TicketKey(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["key_id", b"key_id", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OpenDatasetRequest(message.Message):
+    """Request of OpenDataset."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`datasets/{dataset}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OpenDatasetResponse(message.Message):
+    """Answer of OpenDataset."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: builtins.int
+    SITE_FIELD_NUMBER: builtins.int
+    TICKET_FIELD_NUMBER: builtins.int
+    site: builtins.str
+    """`sites/{site}` to read it at."""
+    @builtins.property
+    def dataset(self) -> dataset_pb2.Dataset:
+        """The dataset."""
+
+    @builtins.property
+    def ticket(self) -> signed_pb2.Signed:
+        """Signed TransferTicket for the caller."""
+
+    def __init__(
+        self,
+        *,
+        dataset: dataset_pb2.Dataset | None = ...,
+        site: builtins.str = ...,
+        ticket: signed_pb2.Signed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "site", b"site", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OpenUploadRequest(message.Message):
+    """Request of OpenUpload."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DATASET_ID_FIELD_NUMBER: builtins.int
+    DATASET_FIELD_NUMBER: builtins.int
+    SITE_FIELD_NUMBER: builtins.int
+    BUT_FIELD_NUMBER: builtins.int
+    dataset_id: builtins.str
+    """Last part of the name: lower-case letters, digits and hyphens, 1 to 63."""
+    site: builtins.str
+    """`sites/{site}` that is to take it; empty for one that is chosen: of the party's own, or else one that is heard of."""
+    @builtins.property
+    def dataset(self) -> dataset_pb2.Dataset:
+        """The dataset: digest, bytes, files, residency; `party` for the operator, who may bring data for any."""
+
+    @builtins.property
+    def but(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Sites that are not to be chosen, such as those that had no room."""
+
+    def __init__(
+        self,
+        *,
+        dataset_id: builtins.str = ...,
+        dataset: dataset_pb2.Dataset | None = ...,
+        site: builtins.str = ...,
+        but: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["but", b"but", "dataset", b"dataset", "dataset_id", b"dataset_id", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OpenUploadResponse(message.Message):
+    """Answer of OpenUpload."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: builtins.int
+    SITE_FIELD_NUMBER: builtins.int
+    TICKET_FIELD_NUMBER: builtins.int
+    dataset: builtins.str
+    """`datasets/{dataset}` it becomes."""
+    site: builtins.str
+    """`sites/{site}` that takes it."""
+    @builtins.property
+    def ticket(self) -> signed_pb2.Signed:
+        """Signed UploadTicket for the caller; empty where the same content has the name and lies at the site already."""
+
+    def __init__(
+        self,
+        *,
+        dataset: builtins.str = ...,
+        site: builtins.str = ...,
+        ticket: signed_pb2.Signed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "site", b"site", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

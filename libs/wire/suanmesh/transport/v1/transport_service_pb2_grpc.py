@@ -88,6 +88,16 @@ class TransportServiceStub(object):
                 request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ReadFileRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ReadFileResponse.FromString,
                 _registered_method=True)
+        self.OpenDataset = channel.unary_unary(
+                '/suanmesh.transport.v1.TransportService/OpenDataset',
+                request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenDatasetRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenDatasetResponse.FromString,
+                _registered_method=True)
+        self.OpenUpload = channel.unary_unary(
+                '/suanmesh.transport.v1.TransportService/OpenUpload',
+                request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenUploadRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenUploadResponse.FromString,
+                _registered_method=True)
         self.GetTicketKey = channel.unary_unary(
                 '/suanmesh.transport.v1.TransportService/GetTicketKey',
                 request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.GetTicketKeyRequest.SerializeToString,
@@ -213,6 +223,32 @@ class TransportServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenDataset(self, request, context):
+        """Finds a site that has a dataset, and makes out a ticket to read it there (`ReadFiles` of the agent, over the
+        gateway).
+
+        Errors:
+        * `NOT_FOUND` (`DATASET_UNKNOWN`).
+        * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenUpload(self, request, context):
+        """Finds a site for data that the caller brings, and makes out a ticket to bring it there (`WriteFiles` of the agent,
+        over the gateway). Nothing is kept of it until the site publishes what has come.
+
+        Errors:
+        * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
+        * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`).
+        * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTicketKey(self, request, context):
         """Returns the public key tickets are signed with, so that a source can check them offline.
         """
@@ -272,6 +308,16 @@ def add_TransportServiceServicer_to_server(servicer, server):
                     servicer.ReadFile,
                     request_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ReadFileRequest.FromString,
                     response_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ReadFileResponse.SerializeToString,
+            ),
+            'OpenDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenDataset,
+                    request_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenDatasetRequest.FromString,
+                    response_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenDatasetResponse.SerializeToString,
+            ),
+            'OpenUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenUpload,
+                    request_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenUploadRequest.FromString,
+                    response_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenUploadResponse.SerializeToString,
             ),
             'GetTicketKey': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTicketKey,
@@ -551,6 +597,60 @@ class TransportService(object):
             '/suanmesh.transport.v1.TransportService/ReadFile',
             suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ReadFileRequest.SerializeToString,
             suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ReadFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.transport.v1.TransportService/OpenDataset',
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenDatasetRequest.SerializeToString,
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.transport.v1.TransportService/OpenUpload',
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenUploadRequest.SerializeToString,
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.OpenUploadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -90,6 +90,24 @@ class TransportServiceStub:
       * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`).
       * `DATA_LOSS` (`DIGEST_MISMATCH`): what the site sent is not the dataset's.
     """
+    OpenDataset: aio.UnaryUnaryMultiCallable[transport_service_pb2.OpenDatasetRequest, transport_service_pb2.OpenDatasetResponse]
+    """Finds a site that has a dataset, and makes out a ticket to read it there (`ReadFiles` of the agent, over the
+    gateway).
+
+    Errors:
+      * `NOT_FOUND` (`DATASET_UNKNOWN`).
+      * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`).
+    """
+    OpenUpload: aio.UnaryUnaryMultiCallable[transport_service_pb2.OpenUploadRequest, transport_service_pb2.OpenUploadResponse]
+    """Finds a site for data that the caller brings, and makes out a ticket to bring it there (`WriteFiles` of the agent,
+    over the gateway). Nothing is kept of it until the site publishes what has come.
+
+    Errors:
+      * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
+      * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`).
+      * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+    """
     GetTicketKey: aio.UnaryUnaryMultiCallable[transport_service_pb2.GetTicketKeyRequest, transport_service_pb2.TicketKey]
     """Returns the public key tickets are signed with, so that a source can check them offline."""
 
@@ -226,6 +244,36 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
           * `NOT_FOUND` (`DATASET_UNKNOWN`, `FILE_UNKNOWN`).
           * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`).
           * `DATA_LOSS` (`DIGEST_MISMATCH`): what the site sent is not the dataset's.
+        """
+
+    @abc_1.abstractmethod
+    def OpenDataset(
+        self,
+        request: transport_service_pb2.OpenDatasetRequest,
+        context: aio.ServicerContext[transport_service_pb2.OpenDatasetRequest, abc.Awaitable[transport_service_pb2.OpenDatasetResponse]],
+    ) -> abc.Awaitable[transport_service_pb2.OpenDatasetResponse]:
+        """Finds a site that has a dataset, and makes out a ticket to read it there (`ReadFiles` of the agent, over the
+        gateway).
+
+        Errors:
+          * `NOT_FOUND` (`DATASET_UNKNOWN`).
+          * `FAILED_PRECONDITION` (`NO_REPLICA`, `SITE_NOT_REACHABLE`).
+        """
+
+    @abc_1.abstractmethod
+    def OpenUpload(
+        self,
+        request: transport_service_pb2.OpenUploadRequest,
+        context: aio.ServicerContext[transport_service_pb2.OpenUploadRequest, abc.Awaitable[transport_service_pb2.OpenUploadResponse]],
+    ) -> abc.Awaitable[transport_service_pb2.OpenUploadResponse]:
+        """Finds a site for data that the caller brings, and makes out a ticket to bring it there (`WriteFiles` of the agent,
+        over the gateway). Nothing is kept of it until the site publishes what has come.
+
+        Errors:
+          * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
+          * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`).
+          * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`).
         """
 
     @abc_1.abstractmethod

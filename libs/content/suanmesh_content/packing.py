@@ -1,0 +1,182 @@
+"""Files on their way: many small ones, or a part of a large one, in each pack; holes are not sent.
+
+Packs follow the order of the manifest, so that one place in it says what has come: everything before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from suanmesh_content.manifest import Manifest
+from suanmesh_content.sparse import segments, write_sparse
+
+PACK_BYTES = 1024 * 1024
+"""Most bytes of files in one pack."""
+PACK_PARTS_MAX = 1000
+
+
+class Run(NamedTuple):
+    """Files that follow each other in a manifest; of the first, `offset` bytes are not wanted."""
+
+    first: int
+    files: int
+    offset: int = 0
+
+
+class Part(NamedTuple):
+    """Some bytes of file number `file`; what no part brings are zeros."""
+
+    file: int
+    offset: int
+    content: bytes
+
+
+class Place(NamedTuple):
+    """How far in a manifest something is: all files before `file`, and of that the bytes before `offset`."""
+
+    file: int = 0
+    offset: int = 0
+
+
+class PartError(ValueError):
+    """A part that is not one of those that were asked for, or not in their order."""
+
+
+def carried(manifest: Manifest, number: int) -> bool:
+    """Whether packs bring anything of that file: of links, folders and empty files the manifest says it all."""
+    file = manifest.files[number]
+    return file.regular and file.size_bytes > 0
+
+
+def runs_of(manifest: Manifest, wanted: Iterable[int], begin: Place = Place()) -> list[Run]:  # noqa: B008 - a value
+    """Files to ask for, by their numbers in order; of the one at `begin` only what follows."""
+    runs: list[Run] = []
+    for number in wanted:
+        offset = begin.offset if number == begin.file else 0
+        if (
+            runs
+            and not offset
+            and all(not carried(manifest, n) for n in range(runs[-1].first + runs[-1].files, number))
+        ):
+            runs[-1] = runs[-1]._replace(files=number + 1 - runs[-1].first)
+        else:
+            runs.append(Run(number, 1, offset))
+    return runs
+
+
+def packs(folder: Path, manifest: Manifest, runs: Iterable[Run]) -> Generator[list[Part], None, None]:
+    """The bytes of the files of `runs` that lie in `folder`, in packs. Raises OSError.
+
+    A file that is shorter than the manifest says comes as it is: whoever takes it finds out.
+    """
+    pack: list[Part] = []
+    size = 0
+    for run in runs:
+        for number in range(run.first, run.first + run.files):
+            if not carried(manifest, number):
+                continue
+            file = manifest.files[number]
+            for part in _parts(f"{folder}/{file.path}", number, file.size_bytes, run.offset * (number == run.first)):
+                if size + len(part.content) > PACK_BYTES or len(pack) >= PACK_PARTS_MAX:
+                    yield pack
+                    pack, size = [], 0
+                pack.append(part)
+                size += len(part.content)
+    if pack:
+        yield pack
+
+
+def _parts(path: str, number: int, size: int, begin: int) -> Iterator[Part]:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if size <= PACK_BYTES:
+            yield Part(number, begin, os.pread(fd, size - begin, begin))
+            return
+        found = False
+        for segment in segments(fd, size):
+            start, end = max(segment.offset, begin), segment.offset + segment.size_bytes
+            for offset in range(start, end, PACK_BYTES) if not segment.hole else ():
+                found = True
+                yield Part(number, offset, os.pread(fd, min(PACK_BYTES, end - offset), offset))
+        if not found:
+            yield Part(number, size, b"")
+    finally:
+        os.close(fd)
+
+
+class Unpacking:
+    """Writes packs, each file where `path_of` says; `whole` is told of each file that has come to its end.
+
+    `whole` gets the file's number, and its content where that came in one part. Raises PartError and OSError.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        path_of: Callable[[int], str],
+        whole: Callable[[int, bytes | None], None],
+        begin: Place = Place(),  # noqa: B008 - a value
+    ) -> None:
+        self._manifest = manifest
+        self._path_of = path_of
+        self._whole = whole
+        self.place = begin
+        """How far it is."""
+        self._number = -1
+        self._fd = -1
+        self._content: bytes | None = None
+
+    def take(self, pack: Iterable[Part]) -> None:
+        """Write a pack that follows what was taken before."""
+        for number, offset, content in pack:
+            if (number, offset) < self.place or not 0 <= number < len(self._manifest.files):
+                raise PartError(f"a part of file {number} at {offset} after {self.place}")
+            file = self._manifest.files[number]
+            end = offset + len(content)
+            if not carried(self._manifest, number) or end > file.size_bytes:
+                raise PartError(f"a part of file {number} ends at {end}")
+            if number != self._number:
+                self.end()
+                self._begin(number, file.size_bytes, executable=file.executable)
+            self._content = content if len(content) == file.size_bytes else None
+            if self._content is None:
+                write_sparse(self._fd, offset, content)
+            else:
+                _write_whole(self._fd, content)
+            self.place = Place(number, end)
+
+    def end(self) -> None:
+        """The file that is being written is whole: another follows, or nothing."""
+        number, self._number = self._number, -1
+        if number < 0:
+            return
+        os.close(self._fd)
+        self.place = Place(number + 1, 0)
+        self._whole(number, self._content)
+
+    def close(self) -> None:
+        """Leave a file that is being written as it is."""
+        if self._number >= 0:
+            self._number = -1
+            with suppress(OSError):
+                os.close(self._fd)
+
+    def _begin(self, number: int, size: int, *, executable: bool) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        if (self.place.file, self.place.offset > 0) != (number, True):
+            flags |= os.O_TRUNC
+        self._fd = os.open(self._path_of(number), flags, 0o700 if executable else 0o600)
+        self._number = number
+        if os.fstat(self._fd).st_size != size:
+            os.ftruncate(self._fd, size)
+
+
+def _write_whole(fd: int, content: bytes) -> None:
+    view = memoryview(content)
+    done = 0
+    while done < len(content):
+        done += os.pwrite(fd, view[done:], done)

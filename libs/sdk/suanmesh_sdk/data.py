@@ -1,0 +1,251 @@
+"""Folders to datasets, and back: in streams of packs through the gateway, with as much memory whatever their size.
+
+What breaks off goes on where it was, in the same call and in a later one: a site keeps what it has taken for a day, and
+a folder that is being filled keeps what has come beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
+from suanmesh.transport.v1 import dataset_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as pb
+from suanmesh_content import (
+    PACK_BYTES,
+    LeftOut,
+    Manifest,
+    ManifestError,
+    Part,
+    Run,
+    byte_chunks,
+    carried,
+    manifest_from,
+    packs,
+    read_file,
+    read_folder,
+)
+from suanmesh_kernel.refusals import DataLoss, Refusal, ResourceExhausted
+from suanmesh_sdk.incoming import Incoming
+
+if TYPE_CHECKING:
+    from suanmesh_sdk.mesh import Mesh
+
+PATIENCE_S = 120.0
+"""How long a put or get goes on trying while nothing moves."""
+AGAIN_S = 0.5
+STREAM_S = 3600.0
+READ_BYTES = 1 << 30
+"""What is asked for with one call, so that none lasts for hours."""
+RUNS_MAX = 10_000
+_GOES_ON = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"))
+_GOES_ON_REASONS = frozenset(("STREAM_STALLED", "UPLOADS_TOO_MANY", "BYTES_OF_CALLER_MAX", "STREAMS_OF_CALLER_MAX"))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a put or get is: what had come before counts."""
+
+    bytes_done: int
+    bytes_total: int
+    files_done: int
+    files_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What became of a folder."""
+
+    dataset: str
+    """`datasets/{dataset}`."""
+    site: str
+    manifest: Manifest
+    left_out: LeftOut
+    """What of the folder no dataset can hold."""
+
+
+Tell = Callable[[Progress], None]
+Result = TypeVar("Result")
+
+
+def _nobody(_: Progress) -> None:
+    """Nobody asks how far it is."""
+
+
+class Data:
+    """Moves folders. Calls may run side by side."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+
+    async def put(
+        self,
+        folder: Path,
+        dataset_id: str,
+        *,
+        site: str = "",
+        residency: Sequence[str] = (),
+        progress: Tell = _nobody,
+        patience_s: float = PATIENCE_S,
+    ) -> Brought:
+        """Make `folder`, or one file, the dataset `dataset_id` of the caller's party, at `site` or one that is chosen.
+
+        Repeating it changes nothing, and brings what is missing. Raises FolderError, ManifestError and Refusal.
+        """
+        left_out = LeftOut()
+        folder, manifest = await asyncio.to_thread(_read, folder, left_out)
+        dataset = dataset_pb2.Dataset(
+            digest=manifest.digest, bytes=manifest.size_bytes, files=len(manifest.files), residency=residency
+        )
+        request = pb.OpenUploadRequest(dataset_id=dataset_id, dataset=dataset, site=site)
+        sending = _Sending(self._mesh, folder, manifest, progress)
+
+        async def bring() -> tuple[str, str]:
+            opened = await self._mesh.transport.OpenUpload(request)
+            if not opened.HasField("ticket"):
+                return opened.dataset, opened.site
+            try:
+                return await sending.send(opened), opened.site
+            except ResourceExhausted as refusal:
+                if refusal.reason == "ROOM_MISSING" and not site:
+                    request.but.append(opened.site)
+                    return await bring()
+                raise
+
+        name, where = await _going_on(bring, lambda: sending.sent_bytes, patience_s)
+        return Brought(name, where, manifest, left_out)
+
+    async def get(
+        self, dataset: str, folder: Path, *, progress: Tell = _nobody, patience_s: float = PATIENCE_S
+    ) -> Manifest:
+        """Bring a dataset into `folder`, each file whole under its name or not at all; what is there is not asked for.
+
+        Raises Refusal, OSError.
+        """
+        manifest: Manifest | None = None
+        incoming: Incoming | None = None
+
+        async def bring() -> Manifest:
+            nonlocal manifest, incoming
+            opened = await self._mesh.transport.OpenDataset(pb.OpenDatasetRequest(name=dataset))
+            if manifest is None or manifest.digest != opened.dataset.digest:
+                manifest = await self._manifest(opened)
+                incoming = Incoming(folder, manifest)
+                await asyncio.to_thread(incoming.begin)
+            assert incoming is not None
+            while runs := incoming.next_runs(READ_BYTES, RUNS_MAX):
+                await self._read(opened, runs, incoming, progress)
+            await asyncio.to_thread(incoming.finish)
+            return manifest
+
+        return await _going_on(bring, lambda: incoming.bytes_done if incoming else 0, patience_s)
+
+    async def _manifest(self, opened: pb.OpenDatasetResponse) -> Manifest:
+        request = agent_pb.ReadFilesRequest(site=opened.site, ticket=opened.ticket, manifest=True)
+        content = b"".join([answer.manifest async for answer in self._mesh.sites.ReadFiles(request, timeout=STREAM_S)])
+        try:
+            manifest = await asyncio.to_thread(lambda: manifest_from(dataset_pb2.Manifest.FromString(content)))
+        except ManifestError as fault:
+            raise _damaged(opened.dataset.name, str(fault)) from fault
+        if manifest.digest != opened.dataset.digest:
+            raise _damaged(opened.dataset.name, "the manifest is another's")
+        return manifest
+
+    async def _read(self, opened: pb.OpenDatasetResponse, runs: list[Run], incoming: Incoming, progress: Tell) -> None:
+        asked = [agent_pb.FileRun(first=run.first, count=run.files, offset=run.offset) for run in runs]
+        request = agent_pb.ReadFilesRequest(site=opened.site, ticket=opened.ticket, runs=asked)
+        stream: Any = self._mesh.sites.ReadFiles(request, timeout=STREAM_S)
+        try:
+            async for answer in stream:
+                parts = [Part(part.file, part.offset, part.content) for part in answer.parts]
+                await asyncio.to_thread(incoming.take, parts)
+                progress(incoming.progress())
+            await asyncio.to_thread(incoming.take_end)
+        finally:
+            stream.cancel()
+            incoming.pause()
+
+
+class _Sending:
+    """One folder on its way to a site, over as many calls as that takes."""
+
+    def __init__(self, mesh: Mesh, folder: Path, manifest: Manifest, progress: Tell) -> None:
+        self._mesh = mesh
+        self._folder = folder
+        self._manifest = manifest
+        self._tell = progress
+        self.sent_bytes = 0
+        """Of all calls together, what was sent again too."""
+
+    async def send(self, opened: pb.OpenUploadResponse) -> str:
+        """Send what the site wants until it has published it; name of the dataset."""
+        call: Any = self._mesh.sites.WriteFiles(timeout=STREAM_S)
+        try:
+            await call.write(agent_pb.WriteFilesRequest(site=opened.site, ticket=opened.ticket))
+            content = await asyncio.to_thread(self._manifest.canonical)
+            for offset, size in byte_chunks(len(content), PACK_BYTES):
+                await call.write(agent_pb.WriteFilesRequest(manifest=content[offset : offset + size]))
+            await call.write(agent_pb.WriteFilesRequest(manifest_ends=True))
+            runs: list[Run] = []
+            async for answer in call:
+                if answer.dataset:
+                    return str(answer.dataset)
+                runs += [Run(run.first, run.count, run.offset) for run in answer.wanted]
+                if answer.wanted_ends:
+                    await self._send_files(call, runs)
+                    runs = []
+            raise _damaged(opened.dataset, "the site has ended the upload without a word")
+        finally:
+            call.cancel()
+
+    async def _send_files(self, call: Any, runs: list[Run]) -> None:
+        files = self._manifest.files
+        left = sum(
+            files[number].size_bytes - run.offset * (number == run.first)
+            for run in runs
+            for number in range(run.first, run.first + run.files)
+            if carried(self._manifest, number)
+        )
+        made = packs(self._folder, self._manifest, runs)
+        try:
+            while (pack := await asyncio.to_thread(next, made, None)) is not None:
+                parts = [agent_pb.FilePart(file=number, offset=at, content=content) for number, at, content in pack]
+                await call.write(agent_pb.WriteFilesRequest(parts=parts))
+                size = sum(len(part.content) for part in parts)
+                self.sent_bytes += size
+                left -= size
+                total = self._manifest.size_bytes
+                self._tell(Progress(total - left, total, pack[-1].file + 1, len(files)))
+        finally:
+            made.close()
+        await call.write(agent_pb.WriteFilesRequest(ends=True))
+
+
+def _read(path: Path, left_out: LeftOut) -> tuple[Path, Manifest]:
+    """A folder, or the one that a file lies in, and what of it is meant."""
+    return (path, read_folder(path, left_out)) if path.is_dir() else (path.parent, read_file(path))
+
+
+async def _going_on(bring: Callable[[], Awaitable[Result]], moved: Callable[[], int], patience_s: float) -> Result:
+    """What `bring` answers, which is called again while it breaks off and something moves. Raises its last refusal."""
+    loop = asyncio.get_running_loop()
+    before, until = moved(), loop.time() + patience_s
+    while True:
+        try:
+            return await bring()
+        except Refusal as refusal:
+            if refusal.code not in _GOES_ON and refusal.reason not in _GOES_ON_REASONS:
+                raise
+            if moved() > before:
+                before, until = moved(), loop.time() + patience_s
+            if loop.time() >= until:
+                raise
+        await asyncio.sleep(AGAIN_S)
+
+
+def _damaged(dataset: str, how: str) -> DataLoss:
+    return DataLoss("DIGEST_MISMATCH", f"{dataset}: {how}", domain="transport.suanmesh", name=dataset)

@@ -1,0 +1,190 @@
+"""A dataset that comes into a folder: each file lies beside the others until it is whole and its digest is right."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blake3 import blake3
+
+from suanmesh_content import Manifest, Part, PartError, Place, Run, Unpacking, carried, contents, runs_of
+from suanmesh_kernel.refusals import DataLoss
+
+if TYPE_CHECKING:
+    from suanmesh_sdk.data import Progress
+
+_PLACE = struct.Struct("=qq")
+
+
+class Incoming:
+    """One of them. Its calls may wait for a disk and follow one another. Every one of them raises OSError."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self._folder = folder
+        self._manifest = manifest
+        self._beside = folder / f".suan-{manifest.digest[:16]}"
+        """What has come of files that are not whole."""
+        self._missing: dict[int, None] = {}
+        self._begin = Place()
+        self._unpacking: Unpacking | None = None
+        self._folders: set[str] = set()
+        """Those that are known to be folders of the dataset, and no links of somebody else's."""
+        self.bytes_done = 0
+        self._files_done = 0
+        self._partly = 0
+
+    def begin(self) -> None:
+        """Look for what is there already, from an earlier call as well."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._beside.mkdir(exist_ok=True)
+        for number in range(len(self._manifest.files)):
+            if not carried(self._manifest, number) or self._is_there(number):
+                self._count(number)
+            else:
+                self._missing[number] = None
+        try:
+            place = Place(*_PLACE.unpack((self._beside / "place").read_bytes()))
+        except (FileNotFoundError, struct.error):
+            return
+        if next(iter(self._missing), -1) == place.file and (self._beside / str(place.file)).exists():
+            self._begin = place
+
+    def next_runs(self, bytes_max: int, runs_max: int) -> list[Run]:
+        """What to ask for next, about `bytes_max` of it; nothing where all has come."""
+        size, some = 0, []
+        for number in self._missing:
+            some.append(number)
+            size += self._manifest.files[number].size_bytes
+            if size >= bytes_max:
+                break
+        return runs_of(self._manifest, some, self._begin)[:runs_max]
+
+    def take(self, parts: Iterable[Part]) -> None:
+        """Write what has come. Raises DataLoss (`DIGEST_MISMATCH`) where a file is not what the manifest says."""
+        if self._unpacking is None:
+            self._unpacking = Unpacking(self._manifest, self._draft, self._whole, self._begin)
+        try:
+            self._unpacking.take(parts)
+        except PartError as fault:
+            raise DataLoss("DIGEST_MISMATCH", str(fault), domain="transport.suanmesh") from fault
+        self._begin = self._unpacking.place
+        self._partly = self._begin.offset
+        if self._begin.offset:
+            (self._beside / "place").write_bytes(_PLACE.pack(*self._begin))
+
+    def take_end(self) -> None:
+        """All that was asked for has come. Raises as `take` does."""
+        if self._unpacking is not None:
+            self._unpacking.end()
+            self._begin = self._unpacking.place
+            self._partly = 0
+
+    def pause(self) -> None:
+        """Nothing more comes for now."""
+        if self._unpacking is not None:
+            self._unpacking.close()
+            self._unpacking = None
+
+    def finish(self) -> None:
+        """Make what needs no bytes, links last, and leave nothing beside."""
+        for file in self._manifest.files:
+            path = self._path(file.path)
+            if file.folder:
+                self._make_folder(file.path)
+            elif file.link:
+                if not (os.path.islink(path) and os.readlink(path) == file.link):  # noqa: PTH114, PTH115
+                    _clear(path)
+                    os.symlink(file.link, path)  # noqa: PTH211
+            elif not file.size_bytes:
+                _clear(path)
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755 if file.executable else 0o644))
+        shutil.rmtree(self._beside)
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        from suanmesh_sdk.data import Progress
+
+        files = self._manifest.files
+        return Progress(self.bytes_done + self._partly, self._manifest.size_bytes, self._files_done, len(files))
+
+    def _is_there(self, number: int) -> bool:
+        """Whether the file lies under its name with the content and the bit it should have."""
+        file = self._manifest.files[number]
+        path = f"{self._folder}/{file.path}"
+        try:
+            facts = os.lstat(path)
+            if not stat.S_ISREG(facts.st_mode) or facts.st_size != file.size_bytes:
+                return False
+            if bool(facts.st_mode & stat.S_IXUSR) is not file.executable:
+                return False
+            return _digest(path, file.size_bytes) == file.digest
+        except OSError:
+            return False
+
+    def _whole(self, number: int, content: bytes | None) -> None:
+        file, draft = self._manifest.files[number], self._draft(number)
+        found = blake3(content).digest() if content is not None else _digest(draft, file.size_bytes)
+        if found != file.digest:
+            os.unlink(draft)  # noqa: PTH108 - there may be a hundred thousand
+            raise DataLoss(
+                "DIGEST_MISMATCH", f"{file.path!a} arrived damaged", domain="transport.suanmesh", path=ascii(file.path)
+            )
+        path = self._path(file.path)
+        os.chmod(draft, 0o755 if file.executable else 0o644)  # noqa: PTH101
+        if os.path.isdir(path):  # noqa: PTH112
+            _clear(path)
+        os.rename(draft, path)  # noqa: PTH104
+        self._missing.pop(number, None)
+        self._count(number)
+        self._partly = 0
+
+    def _count(self, number: int) -> None:
+        self.bytes_done += self._manifest.files[number].size_bytes
+        self._files_done += 1
+
+    def _draft(self, number: int) -> str:
+        return f"{self._beside}/{number}"
+
+    def _path(self, path: str) -> str:
+        """Where a file of the dataset lies, the folder above it made."""
+        above = path.rpartition("/")[0]
+        if above:
+            self._make_folder(above)
+        return f"{self._folder}/{path}"
+
+    def _make_folder(self, path: str) -> None:
+        """Make a folder of the dataset; what lies in its way, also a link that leads elsewhere, gives way."""
+        if path in self._folders:
+            return
+        above = path.rpartition("/")[0]
+        if above:
+            self._make_folder(above)
+        place = f"{self._folder}/{path}"
+        if os.path.islink(place) or not os.path.isdir(place):  # noqa: PTH112, PTH114
+            _clear(place)
+            os.mkdir(place)  # noqa: PTH102
+        self._folders.add(path)
+
+
+def _clear(path: str) -> None:
+    """Make way for what is to have that name."""
+    if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)  # noqa: PTH108
+
+
+def _digest(path: str, size: int) -> bytes:
+    hasher = blake3()
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        for piece in contents(fd, size):
+            hasher.update(piece)
+    finally:
+        os.close(fd)
+    return hasher.digest()

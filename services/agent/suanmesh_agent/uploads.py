@@ -1,0 +1,283 @@
+"""What users bring to the site: taken in as it comes, read back whole, published for its owner.
+
+On disk, below `incoming/upload-<id>/`: `files/` with what has come, and `place`, how far in the manifest that is. A
+kill costs what was on its way; an upload that nobody goes on with is removed after a day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from blake3 import blake3
+from google.protobuf.message import DecodeError
+
+from suanmesh.agent.v1 import agent_service_pb2 as pb
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
+from suanmesh.type.v1 import signed_pb2
+from suanmesh_agent.journal import Journal
+from suanmesh_agent.ports import TransportPort
+from suanmesh_agent.pulling import has_room, lay_out
+from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.turns import Turns
+from suanmesh_content import (
+    Manifest,
+    ManifestError,
+    Part,
+    PartError,
+    Place,
+    Run,
+    Unpacking,
+    carried,
+    copying,
+    manifest_from,
+    reading_folder,
+    runs_of,
+)
+from suanmesh_kernel.refusals import DataLoss, InvalidArgument, ResourceExhausted
+
+MANIFEST_BYTES_MAX = 64 * 1024 * 1024
+UPLOADS_OF_PARTY_MAX = 4
+UPLOADS_MAX = 16
+"""Under way at a time, of one party and of all."""
+SILENT_S_MAX = 60.0
+"""How long nothing may come of an upload before it counts as broken off."""
+READ_BACKS_MAX = 3
+RUNS_MAX = 10_000
+"""Of one message; the contract's bound."""
+FREE_BYTES_MIN = 256 * 1024 * 1024
+"""What stays free on the site's disk: the journal lies there as well."""
+_PLACE = struct.Struct("=qq")
+
+Requests = AsyncIterator[pb.WriteFilesRequest]
+
+
+class Uploads:
+    """All of one site."""
+
+    def __init__(self, replicas: Replicas, transport: TransportPort, journal: Journal, turns: Turns) -> None:
+        self._replicas = replicas
+        self._transport = transport
+        self._journal = journal
+        self._turns = turns
+        self._under_way: Counter[str] = Counter()
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def take(
+        self, ticket: signed_pb2.Signed, claim: transfer_pb2.UploadTicket, requests: Requests
+    ) -> AsyncGenerator[pb.WriteFilesResponse, None]:
+        """Take in what the ticket is for. Raises what `WriteFiles` refuses for."""
+        async with self._counted(claim.party):
+            manifest = await _manifest(requests, claim.digest)
+            name = f"upload-{blake3(f'{claim.party} {claim.digest}'.encode()).hexdigest(32)}"
+            async with self._alone(name):
+                if not self._replicas.has(claim.digest):
+                    upload = _Upload(self._replicas, name, manifest)
+                    async for answer in upload.brought(requests, claim.known, self._turns):
+                        yield answer
+                    await self._turns.run(self._replicas.adopting(name, manifest))
+                else:
+                    yield pb.WriteFilesResponse(wanted_ends=True)
+                    await _ended(requests)
+            yield pb.WriteFilesResponse(dataset=await self._published(ticket, claim, manifest))
+
+    async def _published(self, ticket: signed_pb2.Signed, claim: transfer_pb2.UploadTicket, manifest: Manifest) -> str:
+        dataset = dataset_pb2.Dataset(
+            party=claim.party,
+            digest=claim.digest,
+            bytes=manifest.size_bytes,
+            files=len(manifest.files),
+            residency=claim.residency,
+        )
+        dataset_id = claim.dataset.removeprefix("datasets/")
+        ask = transport_pb.DatasetAsk(dataset_id=dataset_id, dataset=dataset, upload=ticket)
+        stored = await self._transport.create_dataset(ask)
+        await self._journal.commit(partial(self._journal.name_dataset, stored.name, claim.digest))
+        self._replicas.announce()
+        return stored.name
+
+    @asynccontextmanager
+    async def _counted(self, party: str) -> AsyncGenerator[None, None]:
+        if self._under_way[party] >= UPLOADS_OF_PARTY_MAX or self._under_way.total() >= UPLOADS_MAX:
+            message = f"{party} has as many uploads under way at this site as it may have"
+            raise ResourceExhausted("UPLOADS_TOO_MANY", message, retry_delay_s=1.0, most=UPLOADS_OF_PARTY_MAX)
+        self._under_way[party] += 1
+        try:
+            yield
+        finally:
+            self._under_way[party] -= 1
+
+    @asynccontextmanager
+    async def _alone(self, name: str) -> AsyncGenerator[None, None]:
+        """One at a time goes on with an upload; whoever comes again waits until its broken call has ended."""
+        lock = self._locks.setdefault(name, asyncio.Lock())
+        async with lock:
+            try:
+                yield
+            finally:
+                self._locks.pop(name, None)
+
+
+class _Upload:
+    """One of them, in one call."""
+
+    def __init__(self, replicas: Replicas, name: str, manifest: Manifest) -> None:
+        self._replicas = replicas
+        self._manifest = manifest
+        self._folder = replicas.incoming(name)
+        self._place_file = self._folder.parent / "place"
+
+    async def brought(
+        self, requests: Requests, known: Sequence[str], turns: Turns
+    ) -> AsyncGenerator[pb.WriteFilesResponse, None]:
+        """Ask for what is missing and take it, until what lies on disk is the manifest's."""
+        begin = await asyncio.to_thread(self._laid_out)
+        here = await turns.run(self._copying_known(known))
+        numbers = range(begin.file, len(self._manifest.files))
+        missing = [number for number in numbers if carried(self._manifest, number) and number not in here]
+        self._require_room(missing)
+        for _ in range(READ_BACKS_MAX):
+            for answer in _wanted(runs_of(self._manifest, missing, begin)):
+                yield answer
+            await self._received(requests, begin)
+            missing, begin = await turns.run(self._damaged()), Place()
+            if not missing:
+                return
+        raise DataLoss("UPLOAD_DAMAGED", "what lies on the site's disk is not what was sent, time and again")
+
+    async def _received(self, requests: Requests, begin: Place) -> None:
+        unpacking = Unpacking(self._manifest, self._path, lambda *_: None, begin)
+        place_file = os.open(self._place_file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            while True:
+                request = await _next(requests)
+                await asyncio.to_thread(self._taken, unpacking, request, place_file)
+                if request.ends:
+                    return
+        except PartError as fault:
+            raise InvalidArgument("RANGE_INVALID", f"parts: {fault}", field="parts") from fault
+        finally:
+            unpacking.close()
+            os.close(place_file)
+
+    def _taken(self, unpacking: Unpacking, request: pb.WriteFilesRequest, place_file: int) -> None:
+        unpacking.take(Part(part.file, part.offset, part.content) for part in request.parts)
+        if request.ends:
+            unpacking.end()
+            place = Place(len(self._manifest.files))
+        else:
+            place = unpacking.place
+        os.pwrite(place_file, _PLACE.pack(*place), 0)
+
+    def _laid_out(self) -> Place:
+        """Make what the manifest alone says of; how far an earlier call came."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        os.utime(self._folder.parent)  # whoever removes what is old sees that somebody goes on with it
+        lay_out(self._folder, self._manifest, carried=False)
+        try:
+            return Place(*_PLACE.unpack(self._place_file.read_bytes()))
+        except (FileNotFoundError, struct.error):
+            return Place()
+
+    def _copying_known(self, known: Sequence[str]) -> Generator[int, None, set[int]]:
+        """Copy the files that lie here already, in datasets of the same party; their numbers. In steps."""
+        sources = {digest: path for each in known if self._replicas.has(each) for digest, path in self._files(each)}
+        here: set[int] = set()
+        for number, file in enumerate(self._manifest.files):
+            source = sources.get(file.digest) if carried(self._manifest, number) else None
+            if source is not None:
+                yield from self._copying(source, number)
+                here.add(number)
+        return here
+
+    def _copying(self, source: Path, number: int) -> Generator[int, None, None]:
+        """Copy a file, once: it gets its name when it is whole."""
+        path, file = Path(self._path(number)), self._manifest.files[number]
+        if path.exists() and path.stat().st_size == file.size_bytes:
+            return
+        draft = self._folder.parent / "copy"
+        with source.open("rb") as read, draft.open("wb") as written:
+            yield from copying(read.fileno(), written.fileno(), file.size_bytes)
+            os.fchmod(written.fileno(), 0o700 if file.executable else 0o600)
+        draft.rename(path)
+
+    def _files(self, digest: str) -> Generator[tuple[bytes, Path], None, None]:
+        folder = self._replicas.files(digest)
+        for file in self._replicas.manifest(digest).files:
+            if file.regular:
+                yield file.digest, folder / file.path
+
+    def _damaged(self) -> Generator[int, None, list[int]]:
+        """Numbers of the files that are not on disk as the manifest says. In steps."""
+        found = yield from reading_folder(self._folder)
+        if found.digest == self._manifest.digest:
+            return []
+        here: Mapping[str, object] = {file.path: file for file in found.files}
+        numbers = range(len(self._manifest.files))
+        damaged = [n for n in numbers if here.get(self._manifest.files[n].path) != self._manifest.files[n]]
+        return [number for number in damaged if carried(self._manifest, number)] or list(numbers)
+
+    def _require_room(self, missing: list[int]) -> None:
+        size = sum(self._manifest.files[number].size_bytes for number in missing)
+        if not has_room(self._folder, size + FREE_BYTES_MIN):
+            raise ResourceExhausted("ROOM_MISSING", f"the site's disk has no room for {size} bytes", missing_bytes=size)
+
+    def _path(self, number: int) -> str:
+        return f"{self._folder}/{self._manifest.files[number].path}"
+
+
+async def _manifest(requests: Requests, digest: str) -> Manifest:
+    """The manifest that comes first. Raises InvalidArgument (`MANIFEST_INVALID`)."""
+    content = bytearray()
+    while True:
+        request = await _next(requests)
+        content += request.manifest
+        if len(content) > MANIFEST_BYTES_MAX:
+            raise _no_manifest(f"it has more than {MANIFEST_BYTES_MAX} bytes")
+        if request.manifest_ends:
+            break
+    try:
+        manifest = await asyncio.to_thread(_read_manifest, bytes(content))
+    except (DecodeError, ManifestError) as fault:
+        raise _no_manifest(str(fault)) from fault
+    if manifest.digest != digest:
+        raise _no_manifest("it is not the one the ticket is for")
+    return manifest
+
+
+def _read_manifest(content: bytes) -> Manifest:
+    return manifest_from(dataset_pb2.Manifest.FromString(content))
+
+
+def _no_manifest(why: str) -> InvalidArgument:
+    return InvalidArgument("MANIFEST_INVALID", f"manifest: {why}", field="manifest")
+
+
+def _wanted(runs: list[Run]) -> Generator[pb.WriteFilesResponse, None, None]:
+    for begin in range(0, max(1, len(runs)), RUNS_MAX):
+        some = [pb.FileRun(first=r.first, count=r.files, offset=r.offset) for r in runs[begin : begin + RUNS_MAX]]
+        yield pb.WriteFilesResponse(wanted=some, wanted_ends=begin + RUNS_MAX >= len(runs))
+
+
+async def _ended(requests: Requests) -> None:
+    while not (await _next(requests)).ends:
+        pass
+
+
+async def _next(requests: Requests) -> pb.WriteFilesRequest:
+    """The next message. Raises ResourceExhausted (`STREAM_STALLED`) where none comes for long."""
+    try:
+        async with asyncio.timeout(SILENT_S_MAX):
+            return await anext(requests)
+    except StopAsyncIteration:
+        raise InvalidArgument("MANIFEST_INVALID", "the call ended before all was sent", field="ends") from None
+    except TimeoutError as silent:
+        message = f"nothing has come for {SILENT_S_MAX:g} s"
+        raise ResourceExhausted("STREAM_STALLED", message, domain="mesh.suanmesh") from silent

@@ -1,0 +1,106 @@
+"""Passes calls on to the data planes of sites, unread but for their first message: which site, and whose ticket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from suanmesh.registry.v1.registry_service_pb2 import GetSiteRequest
+from suanmesh.transport.v1.transfer_pb2 import TransferTicket, UploadTicket
+from suanmesh_chassis import Call
+from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import checked_name
+from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, PermissionDenied
+from suanmesh_sdk import Mesh
+
+PLACE_S = 5.0
+"""How long it is remembered where a site's data plane is."""
+SITES_MAX = 10_000
+
+
+class SiteForwarder:
+    """A site is told from its first message; its agent trusts a gateway to let everybody use their own ticket only."""
+
+    def __init__(self, mesh: Mesh, service: ServiceDescriptor, clock: Clock) -> None:
+        self._mesh = mesh
+        self._clock = clock
+        self._methods = {f"{service.full_name}/{method.name}": method for method in service.methods}
+        self._places: dict[str, tuple[str, float]] = {}
+
+    async def unary(self, method: str, request: bytes, call: Call) -> bytes:
+        """One request, one answer."""
+        async with aclosing(self.stream(method, _once(request), call)) as answers:
+            return await anext(answers)
+
+    async def stream(self, method: str, requests: AsyncIterator[bytes], call: Call) -> AsyncGenerator[bytes, None]:
+        """The agent's answers; its call is broken off when the caller breaks off.
+
+        Raises PermissionDenied (`TICKET_INVALID`), FailedPrecondition (`SITE_NOT_REACHABLE`) and what the agent says.
+        """
+        described = self._methods[method]
+        first = await anext(requests, b"")
+        site = _site_of(described, first, call.principal)
+        channel = self._mesh.agent_channel(await self._place_of(site), site=site)
+        path = f"/{method}"
+        if described.client_streaming:
+            answers: Any = channel.stream_stream(path)(_chained(first, requests))
+        else:
+            answers = channel.unary_stream(path)(first)
+        try:
+            async for answer in answers:
+                yield answer
+        finally:
+            answers.cancel()
+
+    async def _place_of(self, site: str) -> str:
+        address, until = self._places.get(site, ("", 0.0))
+        if until < self._clock.monotonic():
+            found = await self._mesh.registry.GetSite(GetSiteRequest(name=site))
+            address = found.data_endpoint
+            if len(self._places) >= SITES_MAX:
+                self._places.clear()
+            self._places[site] = address, self._clock.monotonic() + PLACE_S
+        if not address:
+            message = f"{site} has no data plane"
+            raise FailedPrecondition("SITE_NOT_REACHABLE", message, domain="transport.suanmesh", site=site)
+        return address
+
+
+def _site_of(method: MethodDescriptor, first: bytes, principal: str) -> str:
+    """The site that a first message names. Raises where its ticket is another's, or where it is none."""
+    try:
+        message: Any = message_factory.GetMessageClass(method.input_type).FromString(first)
+        holder = _holder(message)
+    except DecodeError as error:
+        raise InvalidArgument(
+            "MESSAGE_MALFORMED", "the first message cannot be read", domain="mesh.suanmesh"
+        ) from error
+    if holder != principal:
+        problem = f"the ticket is for {holder[:200]}, not for {principal}"
+        raise PermissionDenied("TICKET_INVALID", problem, domain="agent.suanmesh", field="ticket")
+    return checked_name(message.site, "sites", field="site")
+
+
+def _holder(message: Any) -> str:
+    """Whom the ticket of a message is made out for; its signature is the agent's to check."""
+    kinds: dict[str, type[Message]] = {kind.DESCRIPTOR.full_name: kind for kind in (TransferTicket, UploadTicket)}
+    kind = kinds.get(message.ticket.payload_type)
+    if kind is None:
+        return ""
+    claim: Any = kind.FromString(message.ticket.payload)
+    return str(claim.writer if kind is UploadTicket else claim.reader)
+
+
+async def _once(request: bytes) -> AsyncIterator[bytes]:
+    yield request
+
+
+async def _chained(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for other in others:
+        yield other

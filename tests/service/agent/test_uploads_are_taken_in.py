@@ -1,0 +1,232 @@
+"""What a user brings to a site: over mutual TLS, by ticket, as a stream that may break off at any message."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suanmesh.agent.v1 import agent_service_pb2 as pb
+from suanmesh.transport.v1 import transfer_pb2
+from suanmesh_agent import uploads as uploads_module
+from suanmesh_agent.data_plane import Logs, Reader, Tickets, data_plane_budget
+from suanmesh_agent.engines.memory import MemoryEngine
+from suanmesh_agent.journal import Journal
+from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.service import AgentService
+from suanmesh_agent.testing import FakeTransport
+from suanmesh_agent.turns import Turns
+from suanmesh_agent.uploads import Uploads
+from suanmesh_chassis import Served, Signer
+from suanmesh_chassis.ca import agent_server_name
+from suanmesh_chassis.identity import agent_id, service_id
+from suanmesh_chassis.signing import new_signing_key
+from suanmesh_chassis.testing import NODE, USER, LoopbackNode
+from suanmesh_content import PACK_BYTES, Manifest, Run, packs, read_folder
+from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal, ResourceExhausted
+
+SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"]
+
+
+class Site:
+    """The data plane of `sites/a`, and a user who brings folders."""
+
+    def __init__(self, node: LoopbackNode, folder: Path) -> None:
+        self.node = node
+        self.folder = folder / "site"
+        self.replicas = Replicas(self.folder)
+        self.transport = FakeTransport()
+        self.signer = Signer(new_signing_key(), service_id(NODE, "transport"))
+        self.transport.ticket_key.key_id = self.signer.key_id
+        self.transport.ticket_key.public_key = self.signer.public_key
+        self.address = ""
+
+    async def serve(self) -> None:
+        clock, budget = self.node.clock, data_plane_budget()
+        uploads = Uploads(self.replicas, self.transport, Journal(self.folder / "agent.db"), Turns())
+        tickets = Tickets("sites/a", self.transport, clock)
+        logs = Logs(MemoryEngine(clock), budget)
+        service = AgentService(
+            tickets, Reader(self.replicas, clock, budget), logs, uploads, service_id(NODE, "gateway")
+        )
+        process = self.node.process("agent", identity=agent_id(NODE, "a"), dns_names=[agent_server_name(NODE, "a")])
+        self.address = await self.node.serve(process, [Served(SERVICE, service)])
+
+    def call(self, caller: str = USER) -> Any:
+        return self.node.mesh(self.address, caller=caller).agent(self.address, site="sites/a").WriteFiles(timeout=30)
+
+    def first(self, manifest: Manifest, **fields: object) -> pb.WriteFilesRequest:
+        """The first message, with a ticket that says what is given beside what is usual."""
+        values = {
+            "dataset": "datasets/d", "digest": manifest.digest, "party": "parties/acme", "target": "sites/a",
+            "writer": USER,
+        }  # fmt: skip
+        ticket = transfer_pb2.UploadTicket(**(values | fields))  # type: ignore[arg-type]
+        ticket.expire_time.FromDatetime(self.node.clock.now() + timedelta(hours=1))
+        signed = self.signer.sign(ticket.DESCRIPTOR.full_name, ticket.SerializeToString())
+        return pb.WriteFilesRequest(site="sites/a", ticket=signed)
+
+    async def begin(self, manifest: Manifest, **fields: object) -> tuple[Any, list[Run]]:
+        """A call, and what the site wants."""
+        call = self.call()
+        await call.write(self.first(manifest, **fields))
+        await call.write(pb.WriteFilesRequest(manifest=manifest.canonical(), manifest_ends=True))
+        answer = await call.read()
+        return call, [Run(run.first, run.count, run.offset) for run in answer.wanted]
+
+    async def bring(self, source: Path, **fields: object) -> str:
+        """All of it, in one call."""
+        manifest = read_folder(source)
+        call, runs = await self.begin(manifest, **fields)
+        await send(call, source, manifest, runs)
+        return str((await call.read()).dataset)
+
+
+async def send(call: Any, source: Path, manifest: Manifest, runs: list[Run], most: int = 1 << 30) -> None:
+    """At most so many packs, and the end only where those are all."""
+    for number, pack in enumerate(packs(source, manifest, runs)):
+        if number == most:
+            return
+        parts = [pb.FilePart(file=part.file, offset=part.offset, content=part.content) for part in pack]
+        await call.write(pb.WriteFilesRequest(parts=parts))
+    await call.write(pb.WriteFilesRequest(ends=True))
+
+
+def _place(site: Site) -> bytes:
+    """How far the upload says that it is; nothing where it has not begun."""
+    return b"".join(path.read_bytes() for path in (site.folder / "incoming").glob("*/place")).strip(b"\0")
+
+
+def _size(source: Path, manifest: Manifest, runs: list[Run]) -> int:
+    return sum(len(part.content) for pack in packs(source, manifest, runs) for part in pack)
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with LoopbackNode(tmp_path) as node:
+        made = Site(node, tmp_path)
+        await made.serve()
+        yield made
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    (folder / "deep" / "empty").mkdir(parents=True)
+    (folder / "large").write_bytes(os.urandom(5 * PACK_BYTES + 3))
+    (folder / "run.sh").write_text("#!/bin/sh")
+    (folder / "run.sh").chmod(0o755)
+    (folder / "void").touch()
+    (folder / "deep" / "latest").symlink_to("../large")
+    for number in range(50):
+        (folder / f"small-{number}").write_text(str(number))
+    return folder
+
+
+async def test_a_folder_arrives_as_it_was_and_is_published(site: Site, source: Path) -> None:
+    """What a researcher has on the desk must be what the task finds, and have the same digest."""
+    assert await site.bring(source) == "datasets/d"
+    manifest = read_folder(source)
+    assert read_folder(site.replicas.files(manifest.digest)) == manifest
+    stored = site.transport.datasets["datasets/d"]
+    assert (stored.party, stored.digest, stored.files) == ("parties/acme", manifest.digest, len(manifest.files))
+    assert not list((site.folder / "incoming").iterdir())
+
+
+async def test_an_upload_that_broke_off_goes_on_where_it_was(site: Site, source: Path) -> None:
+    """Hours of sending must not be lost with a connection."""
+    manifest = read_folder(source)
+    call, runs = await site.begin(manifest)
+    await send(call, source, manifest, runs, most=3)
+    while not _place(site):  # noqa: ASYNC110 - a file, written by a thread
+        await asyncio.sleep(0.01)
+    call.cancel()
+    again, left = await site.begin(manifest)
+    before, after = (
+        sum(len(p.content) for pack in packs(source, manifest, each) for p in pack) for each in (runs, left)
+    )
+    assert before - 3 * PACK_BYTES <= after < before
+    await send(again, source, manifest, left)
+    assert (await again.read()).dataset == "datasets/d"
+    assert read_folder(site.replicas.files(manifest.digest)) == manifest
+
+
+async def test_files_that_lie_there_already_are_not_asked_for(site: Site, source: Path) -> None:
+    """The next version of a large dataset differs in a few files, and only those are sent."""
+    await site.bring(source)
+    earlier = read_folder(source).digest
+    (source / "small-7").write_text("changed")
+    manifest = read_folder(source)
+    call, runs = await site.begin(manifest, dataset="datasets/e", known=[earlier])
+    assert [manifest.files[run.first].path for run in runs] == ["small-7"]
+    await send(call, source, manifest, runs)
+    assert (await call.read()).dataset == "datasets/e"
+    assert read_folder(site.replicas.files(manifest.digest)) == manifest
+
+
+async def test_what_was_damaged_on_its_way_is_asked_for_again(site: Site, source: Path) -> None:
+    """A flipped bit must cost one file, never a wrong replica."""
+    manifest = read_folder(source)
+    call, runs = await site.begin(manifest)
+    changed = source / "small-3"
+    changed.write_text("x")
+    await send(call, source, manifest, runs)
+    wanted = (await call.read()).wanted
+    assert [manifest.files[run.first].path for run in wanted] == ["small-3"]
+    changed.write_text("3")
+    await send(call, source, manifest, [Run(wanted[0].first, 1)])
+    assert (await call.read()).dataset == "datasets/d"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"target": "sites/b"}, {"writer": "spiffe://test/party/acme/user/eve"}, {"digest": "0" * 64}],
+    ids=["another site", "another writer", "another manifest"],
+)
+async def test_a_ticket_lets_nobody_bring_what_it_is_not_for(
+    site: Site, source: Path, fields: dict[str, object]
+) -> None:
+    """A site takes what its node has vouched for, and nothing else."""
+    with pytest.raises((PermissionDenied, InvalidArgument)) as caught:
+        await site.begin(read_folder(source), **fields)
+    assert caught.value.reason in ("TICKET_INVALID", "MANIFEST_INVALID")
+    assert not site.transport.datasets
+
+
+async def test_a_party_has_so_many_uploads_at_a_time(site: Site, source: Path) -> None:
+    """One user with many shells must leave room for the others."""
+    manifest = read_folder(source)
+    calls = []
+    for number in range(uploads_module.UPLOADS_OF_PARTY_MAX):
+        (source / "small-0").write_text(f"of {number}")
+        manifest = read_folder(source)
+        calls.append(await site.begin(manifest))
+    (source / "small-0").write_text("one more")
+    with pytest.raises(Refusal) as caught:
+        await site.begin(read_folder(source))
+    assert caught.value.reason in ("UPLOADS_TOO_MANY", "STREAMS_OF_CALLER_MAX")
+
+
+async def test_a_full_disk_is_told_before_anything_is_sent(
+    site: Site, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has sent for an hour must not learn then that there was never room."""
+    monkeypatch.setattr(uploads_module, "FREE_BYTES_MIN", 1 << 60)
+    with pytest.raises(ResourceExhausted, match="ROOM_MISSING"):
+        await site.begin(read_folder(source))
+
+
+async def test_what_nobody_goes_on_with_is_removed(site: Site, source: Path) -> None:
+    """A site must not fill up with what people gave up."""
+    call, _ = await site.begin(read_folder(source))
+    call.cancel()
+    now = site.node.clock.now().timestamp()
+    site.replicas.sweep(now - 3600)
+    assert list((site.folder / "incoming").iterdir())
+    site.replicas.sweep(now + 3600)
+    assert not list((site.folder / "incoming").iterdir())

@@ -1,0 +1,132 @@
+"""Files in packs: whatever lies in a folder is the same where it comes out, also when it breaks off on its way."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh_content import (
+    PACK_BYTES,
+    LeftOut,
+    Manifest,
+    Part,
+    PartError,
+    Place,
+    Unpacking,
+    carried,
+    packs,
+    read_folder,
+    runs_of,
+)
+
+names = st.binary(min_size=1, max_size=12).map(lambda name: name.replace(b"/", b"-").replace(b"\0", b"-"))
+legal = names.filter(lambda name: name not in (b".", b".."))
+files = st.tuples(st.binary(max_size=3000), st.booleans())
+links = st.sampled_from([b"elsewhere", b"..", b".", b"/etc/passwd", b"../../x"])
+trees = st.recursive(
+    st.dictionaries(legal, st.one_of(files, links), max_size=4),
+    lambda inner: st.dictionaries(legal, st.one_of(files, links, inner), max_size=4),
+    max_leaves=12,
+)
+
+
+def lay_out(folder: bytes, tree: dict[bytes, object]) -> None:
+    os.mkdir(folder)  # noqa: PTH102 - names that are no text
+    for name, what in tree.items():
+        path = folder + b"/" + name
+        if isinstance(what, dict):
+            lay_out(path, what)
+        elif isinstance(what, bytes):
+            os.symlink(what, path)  # noqa: PTH211
+        else:
+            content, executable = what  # type: ignore[misc]
+            with open(path, "wb") as file:  # noqa: PTH123
+                file.write(content)
+            os.chmod(path, 0o755 if executable else 0o644)  # noqa: PTH101
+
+
+def sent(source: Path, target: Path, manifest: Manifest, begin: Place = Place()) -> Unpacking:  # noqa: B008
+    """Everything from `begin` on, into files by their numbers."""
+    unpacking = Unpacking(manifest, lambda number: f"{target}/{number}", lambda *_: None, begin)
+    wanted = [n for n in range(begin.file, len(manifest.files)) if carried(manifest, n)]
+    for pack in packs(source, manifest, runs_of(manifest, wanted, begin)):
+        unpacking.take(pack)
+    unpacking.end()
+    return unpacking
+
+
+@given(trees)
+def test_every_legal_tree_comes_out_as_it_went_in(tree: dict[bytes, object]) -> None:
+    """Names, bits, links and empty folders are data: who fetches a folder must find the one that was put."""
+    with tempfile.TemporaryDirectory() as outer:
+        source, target = Path(outer, "source"), Path(outer, "target")
+        lay_out(os.fsencode(source), tree)
+        target.mkdir()
+        manifest = read_folder(source, LeftOut())
+        sent(source, target, manifest)
+        for number, file in enumerate(manifest.files):
+            if carried(manifest, number):
+                assert (target / str(number)).read_bytes() == Path(f"{source}/{file.path}").read_bytes()
+                assert bool((target / str(number)).stat().st_mode & 0o100) is file.executable
+
+
+def test_what_breaks_off_goes_on_where_it_was(tmp_path: Path) -> None:
+    """A gigabyte must not be sent again for the last megabyte of it."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir(), target.mkdir()
+    (source / "a").write_bytes(os.urandom(2 * PACK_BYTES + 17))
+    (source / "b").write_bytes(b"small")
+    manifest = read_folder(source)
+    first = Unpacking(manifest, lambda number: f"{target}/{number}", lambda *_: None)
+    first.take(next(packs(source, manifest, runs_of(manifest, [0, 1]))))
+    first.close()
+    assert first.place == Place(0, PACK_BYTES)
+    sent(source, target, manifest, first.place)
+    assert [(target / str(n)).read_bytes() for n in (0, 1)] == [(source / n).read_bytes() for n in ("a", "b")]
+
+
+def test_holes_are_not_sent(tmp_path: Path) -> None:
+    """A sparse image of a terabyte holds a few megabytes, and its owner waits for those."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir(), target.mkdir()
+    with (source / "sparse").open("wb") as file:
+        file.truncate(1 << 32)
+        file.seek(1 << 31)
+        file.write(b"in the middle")
+    (source / "void").touch()
+    os.truncate(source / "void", 1 << 30)
+    manifest = read_folder(source)
+    assert sum(len(p.content) for pack in packs(source, manifest, runs_of(manifest, [0, 1])) for p in pack) < PACK_BYTES
+    sent(source, target, manifest)
+    assert [(target / name).stat().st_size for name in ("0", "1")] == [1 << 32, 1 << 30]
+    assert sum((target / name).stat().st_blocks for name in ("0", "1")) * 512 < PACK_BYTES
+    with (target / "0").open("rb") as file:
+        file.seek(1 << 31)
+        assert file.read(13) == b"in the middle"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [Part(1, 0, b"x"), Part(0, 0, b"x")],
+        [Part(0, 2, b"x"), Part(0, 0, b"x")],
+        [Part(0, 3, b"xx")],
+        [Part(5, 0, b"x")],
+        [Part(-1, 0, b"x")],
+    ],
+    ids=["back", "back in a file", "beyond its end", "no file", "before the first"],
+)
+def test_what_was_not_asked_for_is_refused(tmp_path: Path, parts: list[Part]) -> None:
+    """A stranger's stream must not write where nothing of theirs is to lie."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"1234")
+    manifest = read_folder(tmp_path)
+    unpacking = Unpacking(manifest, lambda number: f"{tmp_path}/to-{number}", lambda *_: None)
+    with pytest.raises(PartError):
+        unpacking.take(parts)
+    unpacking.close()
