@@ -162,6 +162,8 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
     "gateway": {
         "TRACE_UNKNOWN": "没有保存此追踪的跨度",
         "FIELD_INVALID": "字段的值不合规定",
+        "TICKET_INVALID": "票据是发给另一调用者的",
+        "SITE_NOT_REACHABLE": "站点没有数据面",
     },
 }
 """By area (`mesh` for the reasons all share), then by reason."""

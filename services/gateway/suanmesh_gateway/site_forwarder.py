@@ -67,7 +67,7 @@ class SiteForwarder:
             self._places[site] = address, self._clock.monotonic() + PLACE_S
         if not address:
             message = f"{site} has no data plane"
-            raise FailedPrecondition("SITE_NOT_REACHABLE", message, domain="transport.suanmesh", site=site)
+            raise FailedPrecondition("SITE_NOT_REACHABLE", message, site=site)
         return address
 
 
@@ -82,7 +82,7 @@ def _site_of(method: MethodDescriptor, first: bytes, principal: str) -> str:
         ) from error
     if holder != principal:
         problem = f"the ticket is for {holder[:200]}, not for {principal}"
-        raise PermissionDenied("TICKET_INVALID", problem, domain="agent.suanmesh", field="ticket")
+        raise PermissionDenied("TICKET_INVALID", problem, field="ticket")
     return checked_name(message.site, "sites", field="site")
 
 
