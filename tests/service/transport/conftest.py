@@ -74,6 +74,16 @@ class FolderAgent:
                 return
             yield agent_service_pb2.FetchChunksResponse(range=number, content=content, digest=digest)
 
+    async def ReadFiles(
+        self, request: agent_service_pb2.ReadFilesRequest, call: Call
+    ) -> AsyncIterator[agent_service_pb2.ReadFilesResponse]:
+        yield agent_service_pb2.ReadFilesResponse()
+
+    async def WriteFiles(
+        self, requests: AsyncIterator[agent_service_pb2.WriteFilesRequest], call: Call
+    ) -> AsyncIterator[agent_service_pb2.WriteFilesResponse]:
+        yield agent_service_pb2.WriteFilesResponse()
+
     async def ReadLog(
         self, request: agent_service_pb2.ReadLogRequest, call: Call
     ) -> AsyncIterator[agent_service_pb2.ReadLogResponse]:
@@ -130,7 +140,9 @@ class Movers:
             party=facts["party"], digest=facts["digest"], bytes=manifest.size_bytes, files=len(manifest.files),
             residency=facts["residency"],
         )  # fmt: skip
-        ask = pb.DatasetAsk(dataset_id=dataset_id, dataset=dataset, placement=facts["placement"])
+        ask = pb.DatasetAsk(
+            dataset_id=dataset_id, dataset=dataset, placement=facts["placement"], upload=more.get("upload")
+        )
         request = pb.CreateDatasetsRequest(items=[ask])
         [result] = (await self.agent(site).transport.CreateDatasets(request)).results
         if result.HasField("error"):

@@ -28,6 +28,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """NOT_FOUND: no spans of that trace are kept."""
     REASON_FIELD_INVALID: _Reason.ValueType  # 2
     """INVALID_ARGUMENT: a field's value is out of its range; `field` names it."""
+    REASON_TICKET_INVALID: _Reason.ValueType  # 3
+    """PERMISSION_DENIED: the ticket is made out for another caller."""
+    REASON_SITE_NOT_REACHABLE: _Reason.ValueType  # 4
+    """FAILED_PRECONDITION: the site has no data plane."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the gateway refused."""
@@ -38,3 +42,7 @@ REASON_TRACE_UNKNOWN: Reason.ValueType  # 1
 """NOT_FOUND: no spans of that trace are kept."""
 REASON_FIELD_INVALID: Reason.ValueType  # 2
 """INVALID_ARGUMENT: a field's value is out of its range; `field` names it."""
+REASON_TICKET_INVALID: Reason.ValueType  # 3
+"""PERMISSION_DENIED: the ticket is made out for another caller."""
+REASON_SITE_NOT_REACHABLE: Reason.ValueType  # 4
+"""FAILED_PRECONDITION: the site has no data plane."""
