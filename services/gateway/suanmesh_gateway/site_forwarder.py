@@ -44,7 +44,7 @@ class SiteForwarder:
         """
         described = self._methods[method]
         first = await anext(requests, b"")
-        site = _site_of(described, first, call.principal)
+        site = site_of(described, first, call.principal)
         channel = self._mesh.agent_channel(await self._place_of(site), site=site)
         path = f"/{method}"
         if described.client_streaming:
@@ -71,7 +71,7 @@ class SiteForwarder:
         return address
 
 
-def _site_of(method: MethodDescriptor, first: bytes, principal: str) -> str:
+def site_of(method: MethodDescriptor, first: bytes, principal: str) -> str:
     """The site that a first message names. Raises where its ticket is another's, or where it is none."""
     try:
         message: Any = message_factory.GetMessageClass(method.input_type).FromString(first)
