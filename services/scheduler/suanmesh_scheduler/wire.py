@@ -43,6 +43,8 @@ from suanmesh_sdk.values import capacity_from, capacity_to, timestamp
 BANDWIDTH_BPS_MIN = 1_000_000
 Made = dict[int, tuple[Candidate, decision_pb2.Candidate]]
 """Messages by the identity of the candidates, which are kept beside them."""
+_JOB_STATES = {job_pb2.Job.State.Value(f"STATE_{state}"): state for state in JobState}
+_PLACEMENT_STATES = {placement_pb2.Placement.State.Value(f"STATE_{state}"): state for state in PlacementState}
 CANDIDATES_MAX = 20
 """Candidates a decision lists; the others it counts."""
 
@@ -171,12 +173,12 @@ def tells_not(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:
 
 def job_state(job: job_pb2.Job) -> JobState:
     """Where a job stands."""
-    return JobState(job_pb2.Job.State.Name(job.state).removeprefix("STATE_"))
+    return _JOB_STATES[job.state]
 
 
 def placement_state(placement: placement_pb2.Placement) -> PlacementState:
     """Where a placement stands."""
-    return PlacementState(placement_pb2.Placement.State.Name(placement.state).removeprefix("STATE_"))
+    return _PLACEMENT_STATES[placement.state]
 
 
 def set_job_state(job: job_pb2.Job, state: JobState, reason: StateReason, now: datetime) -> None:
