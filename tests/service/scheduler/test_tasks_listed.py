@@ -7,6 +7,8 @@ from typing import Any
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+from suanmesh_scheduler.settings import SchedulerSettings
+from suanmesh_store.layout import PLACEMENTS
 
 Placement, Result = placement_pb2.Placement, placement_pb2.TaskResult
 JobOf = Callable[..., job_pb2.Job]
@@ -68,6 +70,8 @@ async def test_nothing_goes_on_in_a_placement_that_is_over(scheduler: Any, job_o
     await report(scheduler, placement, Placement.STATE_RUNNING, results)
     await scheduler.until_job(job_pb2.Job.STATE_RUNNING, "jobs/j")
     await scheduler.lose("near")
+    await scheduler.until(PLACEMENTS, placement.name, lambda p: p.state == Placement.STATE_LOST)
+    scheduler.clock.advance(SchedulerSettings().return_s_max + 1)  # the site is waited for, and does not come back
     await scheduler.until_job(job_pb2.Job.STATE_FAILED, "jobs/j")
     stand = [task.result.state for task in await listed(scheduler)]
     assert stand == [Result.STATE_DONE, Result.STATE_LOST, Result.STATE_CANCELLED]
