@@ -16,6 +16,7 @@ from suanmesh_fake.keyspace import ProcessKeys
 from suanmesh_fake.node import InProcessNode
 from suanmesh_kernel.clock import Clock
 from suanmesh_local import world
+from suanmesh_registry.settings import RegistrySettings
 
 ETCD = "etcd"
 """The host that the keyspace is at."""
@@ -28,7 +29,7 @@ class SimulatedNode(InProcessNode):
         self, folder: Path, seed: int, *, sites: int = 3, cores: int = 4, liar: str = "",
         links: Links | None = None, keys_delay_s: Callable[[], float] = lambda: 0.0,
         keys_fault: Callable[[str], str] = lambda area: "",
-        standbys: Sequence[str] = (), clocks_off_s: float = 0.0,
+        standbys: Sequence[str] = (), clocks_off_s: float = 0.0, signing_key_days: float = 90.0,
     ) -> None:  # fmt: skip
         clock = LoopClock()
         self.findings = Findings(clock)
@@ -46,4 +47,5 @@ class SimulatedNode(InProcessNode):
         super().__init__(
             folder, seed, clock=clock, keys=own_keys, engine=engine, sites=sites, cores=cores, standbys=standbys,
             links=links, own_clock=lambda: LoopClock(off_s=clocks.uniform(-clocks_off_s, clocks_off_s)),
+            settings={"registry": RegistrySettings(ca_dir=folder / "ca", signing_key_days=signing_key_days)},
         )  # fmt: skip

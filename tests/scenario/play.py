@@ -68,6 +68,7 @@ async def _played(world: World, seed: int, folder: Path, tell: Tell) -> Outcome:
     node = SimulatedNode(
         folder, seed, sites=world.sites, cores=world.cores, liar=world.liar, links=links,
         keys_delay_s=keys.delay_s, keys_fault=keys.fault, standbys=world.standbys, clocks_off_s=world.clocks_off_s,
+        signing_key_days=world.signing_key_days,
     )  # fmt: skip
     facts = Facts(Journal())
     with watched_databases(node.findings, keys.death), _telling_defects(node.findings):

@@ -80,6 +80,8 @@ class World:
     """Share of jobs that are cancelled."""
     clocks_off_s: float = 0.0
     """How far the clock of a host may be off, before or behind the time."""
+    signing_key_days: float = 90.0
+    """How long a key is good that a site signs with."""
     standbys: tuple[str, ...] = ()
     """Services that run twice; the second instance of one is called as it with a 2."""
     liar: str = ""

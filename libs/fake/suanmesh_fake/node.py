@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -55,11 +55,12 @@ class InProcessNode:
     def __init__(
         self, folder: Path, seed: int, *, clock: Clock, keys: Callable[[str], ProcessKeys], engine: EngineOf,
         sites: int = 3, cores: int = 4, standbys: Sequence[str] = (), links: Links | None = None,
-        own_clock: Callable[[], Clock] | None = None,
+        own_clock: Callable[[], Clock] | None = None, settings: Mapping[str, object] | None = None,
     ) -> None:  # fmt: skip
         """`keys` opens the keyspace for the process of that name, `engine` makes the engine of a site.
 
-        Of the services named in `standbys` there are two instances. `own_clock` is that of one process.
+        Of the services named in `standbys` there are two instances. `own_clock` is that of one process,
+        `settings` are those of services, by area, that do not run with their own.
         """
         self.folder = folder
         self.clock = clock
@@ -69,6 +70,7 @@ class InProcessNode:
         self.places = world.places(sites)
         self._own_clock = own_clock or (lambda: clock)
         self._keys, self._engine = keys, engine
+        self._settings = settings or {}
         authority(self.begin).save(folder / "ca")
         self.services = {area: self._service(area, area) for area in _BUILDS}
         self.services |= {f"{area}{SECOND}": self._service(area, f"{area}{SECOND}") for area in standbys}
@@ -119,7 +121,8 @@ class InProcessNode:
         listen = GATEWAY if area == "gateway" else "127.0.0.1:0"
 
         keys = partial(self._keys, name)
-        return ServiceProcess(area, host, listen, build, settings(self.folder), self._own_clock(), self.rng, keys)
+        own = self._settings.get(area) or settings(self.folder)
+        return ServiceProcess(area, host, listen, build, own, self._own_clock(), self.rng, keys)
 
     def _site(self, place: world.Place, number: int, cores: int) -> SiteProcess:
         folder, clock = self.folder / place.site, self._own_clock()
