@@ -262,14 +262,18 @@ class Journal:
             self._db.executemany("DELETE FROM usage_records WHERE sequence = ?", [(number,) for number in sequences])
             self._forget_meters()
 
-    def begin_transfer(self, name: str, start_ns: int) -> TransferMark:
-        """What is known of a transfer; one that is new begins now."""
+    def begin_transfer(self, name: str, start_ns: int) -> None:
+        """A transfer that is new begins now."""
         with self.together():
             self._db.execute("INSERT OR IGNORE INTO transfers (name, start_ns) VALUES (?, ?)", (name, start_ns))
-            row = self._db.execute(
-                "SELECT start_ns, bytes_received, chunks_again, end_ns FROM transfers WHERE name = ?", (name,)
-            ).fetchone()
-            return TransferMark(*row)
+
+    def transfer(self, name: str) -> TransferMark:
+        """What is known of a transfer that has begun. Raises KeyError for one that has not."""
+        query = "SELECT start_ns, bytes_received, chunks_again, end_ns FROM transfers WHERE name = ?"
+        row = self._db.execute(query, (name,)).fetchone()
+        if row is None:
+            raise KeyError(name)
+        return TransferMark(*row)
 
     def ask_chunks(self, transfer: str, numbers: Iterable[int]) -> None:
         """Chunks are asked for; one that had been asked for before comes again."""

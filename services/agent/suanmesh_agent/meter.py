@@ -121,13 +121,16 @@ class Meter:
         record = usage_pb2.UsageRecord(placement=placement, task=task, readings=readings_of(used), final=look.over)
         self._write(record, (before.end_ns, end_ns), traceparent, (placement, task), MeterMark(now, end_ns, look.over))
 
-    def record_transfer(
+    def write_transfer(
         self, placement: str, transfer: str, moved_bytes: int, times_ns: tuple[int, int], *, traceparent: str
     ) -> None:
-        """Write down what a transfer moved, and that it has ended, in one step."""
+        """Write down what a transfer moved, and that it has ended; call `send_at_once` once that is on disk."""
         reading = usage_pb2.MeterReading(meter=money_pb2.METER_TRANSFER_BYTES, quantity=moved_bytes)
         record = usage_pb2.UsageRecord(placement=placement, transfer=transfer, readings=[reading], final=True)
         self._write(record, times_ns, traceparent, (transfer, 0), MeterMark(Amounts(), times_ns[1], True))
+
+    def send_at_once(self) -> None:
+        """Something is written down that somebody waits for."""
         self._wake.set()
 
     async def run(self) -> None:

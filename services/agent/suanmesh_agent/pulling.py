@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
@@ -96,7 +97,8 @@ class Pull:
             if not damaged:
                 await self._turns.run(self._replicas.adopting(self._name, manifest))
                 return manifest
-            self._journal.doubt_chunks(self._transfer.name, (c.index for c in chunks if c.file in damaged))
+            doubted = [chunk.index for chunk in chunks if chunk.file in damaged]
+            await self._journal.commit(partial(self._journal.doubt_chunks, self._transfer.name, doubted))
         raise PullFailed(_damaged("what lies on disk is not what was sent, time and again"))
 
     async def _fetch_manifest(self) -> Manifest:
@@ -135,7 +137,8 @@ class Pull:
         pauses = Pauses()
         while waiting:
             group = waiting.popleft()
-            self._journal.ask_chunks(self._transfer.name, (chunk.index for chunk in group))
+            asked = [chunk.index for chunk in group]
+            await self._journal.commit(partial(self._journal.ask_chunks, self._transfer.name, asked))
             arrived: set[int] = set()
             try:
                 await self._receive(group, manifest, arrived)
@@ -162,7 +165,8 @@ class Pull:
             raise DataLoss("DIGEST_MISMATCH", f"the source sent what was not asked for: {fault}") from fault
         finally:
             now_ns = int(self._clock.now().timestamp() * 1e9)
-            self._journal.verify_chunks(self._transfer.name, arrived, received, now_ns)
+            verify = partial(self._journal.verify_chunks, self._transfer.name, tuple(arrived), received, now_ns)
+            await self._journal.commit(verify)
         self.chunks_done += len(arrived)
         self.bytes_done += sum(chunk.size_bytes for chunk in group if chunk.index in arrived)
         self._moved_at = self._clock.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from suanmesh_agent.domain.work import Work
@@ -51,7 +52,7 @@ class Staging:
         if digest is None:
             digest = self._digests[dataset] = (await self._transport.get_dataset(dataset)).digest
         if self._replicas.has(digest):
-            self._journal.name_dataset(dataset, digest)
+            await self._journal.commit(partial(self._journal.name_dataset, dataset, digest))
             del self._digests[dataset]
             return True
         return False

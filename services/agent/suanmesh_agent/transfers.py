@@ -106,7 +106,7 @@ class Transfers:
         tasks.create_task(self._forgetting.until_done(name, partial(self._forget, name)))
 
     async def _forget(self, name: str) -> None:
-        self._journal.forget_transfer(name)
+        await self._journal.commit(partial(self._journal.forget_transfer, name))
         await asyncio.to_thread(self._replicas.discard, name.rpartition("/")[2])
 
     async def _to_the_end(self, transfer: transfer_pb2.Transfer) -> None:
@@ -143,12 +143,12 @@ class Transfers:
             self._ending.discard(report.transfer)
 
     async def _brought(self, transfer: transfer_pb2.Transfer) -> pb.TransferReport:
-        mark = self._journal.begin_transfer(transfer.name, self._now_ns())
+        await self._journal.commit(partial(self._journal.begin_transfer, transfer.name, self._now_ns()))
         moved = not self._replicas.has(transfer.digest)
         if moved:
-            mark = await self._pulled(transfer)
-        self._write_down(transfer, moved=moved or mark.bytes_received > 0)
-        mark = self._journal.begin_transfer(transfer.name, self._now_ns())
+            await self._pull(transfer)
+        moved = moved or self._journal.transfer(transfer.name).bytes_received > 0
+        mark = await self._write_down(transfer, moved=moved)
         manifest = self._replicas.manifest(transfer.digest)
         chunks = len(plan_chunks(manifest, chunk_bytes(transfer.rate_bps)))
         receipt = transfer_pb2.Receipt(
@@ -164,7 +164,7 @@ class Transfers:
             transfer=transfer.name, state=transfer_pb2.Transfer.STATE_DONE, receipt=receipt, progress=progress
         )
 
-    async def _pulled(self, transfer: transfer_pb2.Transfer) -> TransferMark:
+    async def _pull(self, transfer: transfer_pb2.Transfer) -> None:
         pull = Pull(
             transfer,
             data_path=self._data_path,
@@ -185,27 +185,41 @@ class Transfers:
             telling.cancel()
         if failed:
             raise failed
-        return self._journal.begin_transfer(transfer.name, self._now_ns())
 
-    def _write_down(self, transfer: transfer_pb2.Transfer, *, moved: bool) -> None:
-        """The end, the name of the replica, and what it cost; repeating it after a crash changes nothing."""
+    async def _write_down(self, transfer: transfer_pb2.Transfer, *, moved: bool) -> TransferMark:
+        """The end, the name of the replica, and what it cost; repeating it after a crash changes nothing.
+
+        The mesh's own word that the transfer has ended must not cut it short.
+        """
+        self._ending.add(transfer.name)
+        try:
+            marks: list[TransferMark] = []
+            await self._journal.commit(lambda: marks.append(self._write_end(transfer, moved=moved)))
+        finally:
+            self._ending.discard(transfer.name)
+        self._meter.send_at_once()
+        self._replicas.announce()
+        return marks[0]
+
+    def _write_end(self, transfer: transfer_pb2.Transfer, *, moved: bool) -> TransferMark:
+        self._journal.begin_transfer(transfer.name, self._now_ns())
         self._journal.end_transfer(transfer.name, self._now_ns())
         self._journal.name_dataset(transfer.dataset, transfer.digest)
-        mark = self._journal.begin_transfer(transfer.name, self._now_ns())
+        mark = self._journal.transfer(transfer.name)
         if moved and transfer.account:
-            self._meter.record_transfer(
+            self._meter.write_transfer(
                 transfer.placement,
                 transfer.name,
                 transfer.bytes,
                 (mark.start_ns, mark.end_ns),
                 traceparent=transfer.traceparent,
             )
-        self._replicas.announce()
+        return mark
 
     async def _tell_progress(self, transfer: transfer_pb2.Transfer, pull: Pull) -> None:
         """Say how far it is, now and then; an unheard word is said again with the next."""
         while True:
-            mark = self._journal.begin_transfer(transfer.name, self._now_ns())
+            mark = self._journal.transfer(transfer.name)
             progress = transfer_pb2.Progress(
                 bytes_done=pull.bytes_done,
                 chunks_done=pull.chunks_done,

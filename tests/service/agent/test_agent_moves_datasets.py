@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -107,6 +108,17 @@ async def test_a_dataset_arrives_whole_and_is_metered_once(tmp_path: Path) -> No
     assert record.final
     assert record.readings[0].quantity == sites.manifest.size_bytes
     assert list(sites.accounting.records) == [1]
+
+
+async def test_the_event_loop_waits_for_no_write_while_data_comes(tmp_path: Path) -> None:
+    """A disk that is slow over one dataset would hold up the tasks, the reports and the data of everybody else."""
+    sites, writers = Sites(tmp_path, files=5, size_bytes=MIB), set[int]()
+    async with sites.target() as journal:
+        journal._writer.set_trace_callback(lambda _: writers.add(threading.get_ident()))
+        sites.ask()
+        await sites.transport.ended(NAME)
+    assert writers
+    assert threading.get_ident() not in writers
 
 
 async def test_many_small_and_empty_files_arrive(tmp_path: Path) -> None:
