@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -203,6 +204,20 @@ async def test_a_log_is_read_from_where_it_is_wanted(world: World) -> None:
     log = world.engine.open_log(world.key())
     assert log is not None
     assert [log.read(0, 5), log.read(6, 100), log.read(11, 100)] == [(0, b"hello"), (6, b"world"), (11, b"")]
+
+
+async def test_of_a_long_log_the_beginning_and_the_end_are_kept(world: World) -> None:
+    """With the end alone nobody sees with which values a run began; with the beginning alone not why it failed."""
+    before = time.time()
+    await world.run(replace(world.task(log="begin" + "." * 70_000 + "end"), log_bytes=40_000))
+    log = world.engine.open_log(world.key())
+    assert log is not None
+    assert (log.read(0, 5), log.read(70_005, 100)) == ((0, b"begin"), (70_005, b"end"))
+    jumped, _ = log.read(20_000, 10)
+    assert 20_000 < jumped <= 60_008
+    [(offset, when), *_] = log.times()
+    assert offset == 0
+    assert before - 1 <= when / 1000 <= time.time() + 1
 
 
 async def test_what_is_noted_of_a_task_ends_its_log_once(world: World) -> None:

@@ -42,3 +42,15 @@ async def test_a_command_that_cannot_be_started_is_told_from_one_that_failed(
     said = executor.read_log(task.key, 0, 1000)[1].decode()
     assert not failure or command[0] in said
     assert status or said == f"ran as {command[0]}\n"
+
+
+async def test_a_log_tells_when_its_lines_were_written(executor: ProcessExecutor) -> None:
+    """Where an hour was spent is seen by the times of the lines around it."""
+    task = a_task("import time; print('one'); time.sleep(2.2); print('two')")
+    await executor.start(task)
+    await executor.over(task.key)
+    kept = executor.open_log(task.key)
+    assert kept is not None
+    (first, begun), (second, later) = kept.times()
+    assert (first, second) == (0, 4)
+    assert 1000 <= later - begun <= 20_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 ENDED = frozenset((Job.STATE_DONE, Job.STATE_FAILED, Job.STATE_CANCELLED))
 REOPEN_S = 0.5
+_NO_TIMES = Text(
+    "the log is read as it was delivered: when its lines were written is no longer known",
+    "日志取自送达的数据集，各行的写入时间已不可知",
+)
 MANIFEST_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -65,19 +70,34 @@ def say_change(job: Job, lang: str = "en") -> None:
     output.note(f"{job.name} {state}" + (f": {reason}" if reason else ""))
 
 
-async def log(mesh: Mesh, name: str, *, follow: bool, task: int) -> AsyncIterator[bytes]:
-    """What a task wrote: from its site while it is there, else from the dataset the log became."""
+async def log(mesh: Mesh, request: ReadJobLogsRequest, lang: str = "en") -> AsyncIterator[bytes]:
+    """What a task wrote: from its site while it is there, else from the dataset the log became.
+
+    That has the newest run only, and not when its lines were written.
+    """
     sent = False
     try:
-        async for piece in mesh.scheduler.ReadJobLogs(ReadJobLogsRequest(name=name, follow=follow, task=task)):
+        async for piece in mesh.scheduler.ReadJobLogs(request):
             sent = True
             yield piece.content
     except Refusal:
-        delivered = "" if sent else await _delivered_log(mesh, name)
+        newest = not (sent or request.attempt or request.previous)
+        delivered = await _delivered_log(mesh, request.name) if newest else ""
         if not delivered:
             raise
-        async for content in _log_file(mesh, delivered, task):
-            yield content
+        if request.timestamps or request.HasField("since"):
+            output.note(_NO_TIMES.of(lang))
+        lines: deque[bytes] | None = deque(maxlen=request.tail_lines) if request.tail_lines else None
+        begun = b""
+        async for content in _log_file(mesh, delivered, request.task):
+            if lines is None:
+                yield content
+                continue
+            *whole, begun = (begun + content).split(b"\n")
+            lines.extend(line + b"\n" for line in whole)
+        if lines is not None:
+            lines.extend([begun] if begun else [])
+            yield b"".join(lines)
 
 
 async def _until_ended(mesh: Mesh, name: str, lang: str) -> Job:

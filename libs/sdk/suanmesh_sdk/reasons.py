@@ -90,6 +90,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "TRANSITION_NOT_ALLOWED": "落位的当前状态不允许这一步",
         "ETAG_STALE": "etag 已不是当前值，请重新读取",
         "DECISION_UNKNOWN": "没有此裁决",
+        "ATTEMPT_UNKNOWN": "作业没有该次尝试，或任务此前没有运行过",
         "LOG_NOT_READY": "作业还没有日志",
         "PLACEMENT_REPLACED": "落位已随站点失联，其作业已结束或改派他处",
         "SITE_UNREACHABLE": "存有日志的站点无法到达",

@@ -55,6 +55,11 @@ class Archive:
         found = (await self._records.get_many(kind, [name])).get(name)
         return None if found is None else found.message
 
+    async def found(self, kind: RecordKind[M], index: Index[M], *equals: str, most: int) -> list[M]:
+        """Those kept that an index has under these keys, in its order. Who looks in etcd too must do so first."""
+        records = await self._records.page(kind, index.name, equals, limit=most)
+        return [record.message for record in records]
+
     async def known(self, kind: RecordKind[Any], names: Collection[str]) -> frozenset[str]:
         """Those of the names that were kept. Who looks in etcd too must do so first."""
         return frozenset(await self._records.get_many(kind, names))

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent import wire
+from suanmesh_agent.domain.log_view import WHOLE, LogView, Stamped, gap
 from suanmesh_agent.domain.pacing import CHUNK_BYTES_MAX, Pace
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.domain.tickets import Ticket, require_ticket
@@ -204,19 +205,36 @@ class Logs:
         self._engine = engine
         self._budget = budget
 
-    async def read(self, key: TaskKey, offset: int, *, follow: bool) -> AsyncGenerator[bytes, None]:
-        """What the task wrote from `offset` on; with `follow`, until it is over. Raises NotFound (`LOG_UNKNOWN`)."""
+    async def newest(self, key: TaskKey) -> TaskKey:
+        """The newest run of the task that has a log here."""
+        while await asyncio.to_thread(self._engine.open_log, again := key.again()) is not None:
+            key = again
+        return key
+
+    async def read(
+        self, key: TaskKey, offset: int, *, follow: bool, view: LogView = WHOLE
+    ) -> AsyncGenerator[bytes, None]:
+        """What the task wrote from `offset` on; with `follow`, until it is over. Raises NotFound (`LOG_UNKNOWN`).
+
+        Where a part was not kept, a line says how long it was.
+        """
         kept = await asyncio.to_thread(self._engine.open_log, key)
         if kept is None:
             raise NotFound("LOG_UNKNOWN", f"no log of task {key.index} of {key.placement} here", name=key.placement)
+        offset = max(offset, await asyncio.to_thread(view.begin, kept))
+        stamped = Stamped()
         while True:
             over = not follow or (await self._engine.inspect([key]))[0].over
             async with self._budget.hold(key.placement, PIECE_BYTES):
-                offset, piece = await asyncio.to_thread(kept.read, offset, PIECE_BYTES)
-                offset += len(piece)
+                begin, piece = await asyncio.to_thread(kept.read, offset, PIECE_BYTES)
                 more = bool(piece)
                 if more:
-                    yield piece
+                    if begin > offset:
+                        yield gap(begin - offset)
+                    offset = begin + len(piece)
+                    times = await asyncio.to_thread(kept.times) if view.timestamps else ()
+                    for part in stamped.parts(begin, piece, times) if view.timestamps else (piece,):
+                        yield part
                 del piece
             if not more and over:
                 return

@@ -13,6 +13,7 @@ from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_agent import task_looks, wire
+from suanmesh_agent.domain.log_view import gap
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.domain.work import Work
 from suanmesh_agent.folder_files import files_of
@@ -211,9 +212,12 @@ def _logs(newest: Sequence[TaskKey]) -> dict[str, TaskKey]:
 def _log_pieces(log: TaskLog | None) -> Iterator[bytes]:
     if log is None:
         return
-    offset, piece = log.read(0, _LOG_PIECE_BYTES)
-    if offset:
-        yield f"[the first {offset} bytes were dropped]\n".encode()
-    while piece:
+    end = 0
+    while True:
+        offset, piece = log.read(end, _LOG_PIECE_BYTES)
+        if not piece:
+            return
+        if offset > end:
+            yield gap(offset - end)
         yield piece
-        offset, piece = log.read(offset + len(piece), _LOG_PIECE_BYTES)
+        end = offset + len(piece)

@@ -11,6 +11,7 @@ from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
+from suanmesh_agent.domain.log_view import Times
 from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec
 from suanmesh_agent.domain.work import Admission
 from suanmesh_content import LeftOut
@@ -31,10 +32,13 @@ class TaskLog(Protocol):
     """What one task wrote, kept within a bound."""
 
     def read(self, offset: int, bytes_max: int) -> tuple[int, bytes]:
-        """What it wrote from `offset` on, with the offset it begins at: later where the beginning was dropped.
+        """What it wrote from `offset` on, with the offset it begins at: later where a part was dropped.
 
         Nothing where no more is there yet. May wait for a disk: called from a thread.
         """
+
+    def times(self) -> Times:
+        """When what is kept was written. May wait for a disk: called from a thread."""
 
 
 class SourceFile(Protocol):

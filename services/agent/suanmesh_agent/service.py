@@ -9,6 +9,7 @@ from contextlib import aclosing
 from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_agent.data_plane import Logs, Reader, Tickets
+from suanmesh_agent.domain.log_view import LogView
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.uploads import Uploads
 from suanmesh_chassis import Call
@@ -19,6 +20,9 @@ from suanmesh_kernel.refusals import InvalidArgument
 RANGES_MAX = 1000
 ECHO_BYTES_MAX = 1024
 _TASKS_MAX = 100_000
+_RETRIES_MAX = 100
+_TAIL_LINES_MAX = 100_000
+"""Where more of the last lines are asked for, so many are sent."""
 
 
 class AgentService:
@@ -85,8 +89,14 @@ class AgentService:
             raise InvalidArgument("RANGE_INVALID", "placement is not of the form placements/{id}", field="placement")
         if not (0 <= request.task < _TASKS_MAX and request.offset >= 0):
             raise InvalidArgument("RANGE_INVALID", "task and offset are not negative", field="task")
-        key = TaskKey(placement, request.task)
-        async with aclosing(self._logs.read(key, request.offset, follow=request.follow)) as pieces:
+        if request.tail_lines < 0 or not 0 <= request.retry <= _RETRIES_MAX:
+            raise InvalidArgument("RANGE_INVALID", "tail_lines and retry are not negative", field="tail_lines")
+        key = TaskKey(placement, request.task, request.retry)
+        if not request.HasField("retry"):
+            key = await self._logs.newest(key)
+        since_ms = request.since.ToMilliseconds() if request.HasField("since") else 0
+        view = LogView(min(request.tail_lines, _TAIL_LINES_MAX), since_ms, request.timestamps)
+        async with aclosing(self._logs.read(key, request.offset, follow=request.follow, view=view)) as pieces:
             async for piece in pieces:
                 yield pb.ReadLogResponse(content=piece)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from suanmesh_agent.domain.tasks import PROCESSES_MAX, USERS_COUNT, USERS_FIRST
+from suanmesh_agent.domain.tasks import LOG_BYTES_MAX, PROCESSES_MAX, USERS_COUNT, USERS_FIRST
 from suanmesh_chassis.settings import SECRET
 from suanmesh_kernel.owner_limits import SHARE_MILLI_MAX, OwnerLimits, WeekWindow, WorkKind, windows_of
 from suanmesh_kernel.quantities import Device
@@ -106,6 +106,8 @@ class AgentSettings:
     """Lowest user id given to a task by an agent with root; the ids must be nobody else's on this host."""
     task_users: int = USERS_COUNT
     """How many such ids there are; agents on one host may share them."""
+    task_log_bytes: int = LOG_BYTES_MAX
+    """What is kept of one task's log in bytes: of a longer one the beginning, a quarter of this, and the end."""
     task_processes: int = PROCESSES_MAX
     """Processes and threads one task may have at a time."""
     meter_every_s: float = 5.0
@@ -126,6 +128,8 @@ class AgentSettings:
             raise InvalidArgument("FIELD_INVALID", "a capacity is not negative", field="cpu_milli")
         if not 0 <= self.party_share_milli <= SHARE_MILLI_MAX:
             raise InvalidArgument("FIELD_INVALID", f"a share is 0 to {SHARE_MILLI_MAX}", field="party_share_milli")
+        if self.task_log_bytes < 1:
+            raise InvalidArgument("FIELD_INVALID", "a task's log has room for a byte at least", field="task_log_bytes")
         if self.task_processes < 1:
             raise InvalidArgument("FIELD_INVALID", "a task is at least one process", field="task_processes")
 

@@ -144,6 +144,7 @@ def open_engine(settings: AgentSettings) -> ProcessEngine:
             lives_with=settings.lives_with,
             permission=settings.data_dir / PERMISSION,
             processes=settings.task_processes,
+            log_bytes=settings.task_log_bytes,
         )
         if not (fault := engine.fault()):
             break

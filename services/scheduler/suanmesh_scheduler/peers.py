@@ -104,12 +104,9 @@ class MeshPeers:
                 raise refusal_of(result.error)
         return [result.transfer for result in results]
 
-    async def read_log(
-        self, address: str, site: str, placement: str, task: int, follow: bool
-    ) -> AsyncGenerator[bytes, None]:
+    async def read_log(self, address: str, site: str, request: agent.ReadLogRequest) -> AsyncGenerator[bytes, None]:
         """What a task wrote."""
-        request = agent.ReadLogRequest(placement=placement, task=task, follow=follow)
-        timeout = FOLLOW_S_MAX if follow else None
+        timeout = FOLLOW_S_MAX if request.follow else None
         async for piece in self._mesh.agent(address, site=site).ReadLog(request, timeout=timeout):
             yield piece.content
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from suanmesh.accounting.v1 import account_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
+from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh.registry.v1 import registry_service_pb2 as registry
@@ -59,5 +60,5 @@ class Peers(Protocol):
     async def create_transfers(self, asks: Sequence[transport.TransferAsk]) -> Sequence[transfer_pb2.Transfer]:
         """Make transfers, or find those that stand. Raises the first refusal."""
 
-    def read_log(self, address: str, site: str, placement: str, task: int, follow: bool) -> AsyncGenerator[bytes, None]:
+    def read_log(self, address: str, site: str, request: agent_pb.ReadLogRequest) -> AsyncGenerator[bytes, None]:
         """What a task wrote, from its site's data plane."""

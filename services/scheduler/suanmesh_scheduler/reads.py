@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
@@ -20,12 +21,14 @@ from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_scheduler.jobs import Job, Jobs, shown
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
-from suanmesh_scheduler.record_kinds import ENDED_PLACEMENTS, TASK_RESULTS
+from suanmesh_scheduler.record_kinds import BY_JOB, ENDED_PLACEMENTS, TASK_RESULTS
 from suanmesh_scheduler.task_lists import tasks_of
 from suanmesh_store import Store
 from suanmesh_store.archive import Archive
 from suanmesh_store.layout import PLACEMENTS
 
+PLACEMENTS_MAX = 100
+"""Placements of one job that are looked through: more than its attempts and its sites' refusals."""
 FILTERED_STEP = 500
 FILTERED_MAX = 10_000
 """Jobs that one call looks at with a filter, so many at a time."""
@@ -123,8 +126,8 @@ class SchedulerReads:
         return pb.ListSitePlacementsResponse(placements=placements, total=len(seen), next_page_token=token)
 
     async def ListTasks(self, request: pb.ListTasksRequest, call: Call) -> pb.ListTasksResponse:
-        job = (await self._job(request.job, call)).message
-        placement = await self._placement(job.placement) if job.placement else None
+        job = (found := await self._job(request.job, call)).message
+        placement = await self._last_placement(found)
         spilled = await self._archive.get(TASK_RESULTS, placement.name) if placement is not None else None
         wanted = frozenset(request.states)
         tasks = {
@@ -159,20 +162,49 @@ class SchedulerReads:
 
     async def ReadJobLogs(self, request: pb.ReadJobLogsRequest, call: Call) -> AsyncIterator[pb.ReadJobLogsResponse]:
         job = await self._job(request.name, call)
-        placement = await self._last_placement(job)
-        if placement is None:
-            raise FailedPrecondition("LOG_NOT_READY", f"no task of {job.name} has started", name=job.name)
+        placement, asked = await self._log_asked(job, request)
         site = self._sites.get(placement.site)
         if site is None or site.message.liveness == site_pb2.Site.LIVENESS_LOST or not site.message.data_endpoint:
             raise _unreachable(placement.site)
         endpoint = site.message.data_endpoint
-        pieces = self._peers.read_log(endpoint, site.name, placement.name, request.task, request.follow)
+        pieces = self._peers.read_log(endpoint, site.name, asked)
         async with aclosing(pieces):
             try:
                 async for content in pieces:
                     yield pb.ReadJobLogsResponse(content=content)
             except Unavailable:
                 raise _unreachable(placement.site) from None
+
+    async def _log_asked(
+        self, job: Job, request: pb.ReadJobLogsRequest
+    ) -> tuple[placement_pb2.Placement, agent_pb.ReadLogRequest]:
+        """Which placement has the log of the run that is asked for, and what is asked of its site."""
+        placement = await self._last_placement(job)
+        if placement is None:
+            raise FailedPrecondition("LOG_NOT_READY", f"no task of {job.name} has started", name=job.name)
+        if request.attempt and request.attempt != placement.attempt:
+            placement = await self._attempt(job.name, request.attempt)
+        asked = agent_pb.ReadLogRequest(
+            task=request.task, follow=request.follow, tail_lines=request.tail_lines, timestamps=request.timestamps
+        )
+        if request.HasField("since"):
+            asked.since.CopyFrom(request.since)
+        retries = next((task.retries for task in placement.tasks if task.index == request.task), 0)
+        if request.previous and retries:
+            asked.retry = retries - 1
+        elif request.previous:
+            placement = await self._attempt(job.name, placement.attempt - 1)
+        asked.placement = placement.name
+        return placement, asked
+
+    async def _attempt(self, job: str, attempt: int) -> placement_pb2.Placement:
+        """The newest placement of an attempt of a job. Raises NotFound (`ATTEMPT_UNKNOWN`)."""
+        live = [held.message for held in self._placements.values() if held.message.job == job]
+        made = [*live, *await self._archive.found(ENDED_PLACEMENTS, BY_JOB, job, most=PLACEMENTS_MAX)]
+        found = [placement for placement in made if placement.attempt == attempt]
+        if not found:
+            raise NotFound("ATTEMPT_UNKNOWN", f"{job} has no attempt {attempt}", name=job, attempt=str(attempt))
+        return max(found, key=lambda placement: wire.decision_number(placement.decision))
 
     async def _job(self, name: str, call: Call) -> Job:
         job = await self._jobs.get(checked_name(name, "jobs"))

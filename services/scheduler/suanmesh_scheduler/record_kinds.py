@@ -22,7 +22,10 @@ LIVE: Index[job_pb2.Job] = Index("live", _live)
 
 JOBS = RecordKind("jobs", job_pb2.Job, (BY_PLACE, BY_PARTY, LIVE))
 DECISIONS = RecordKind("decisions", decision_pb2.Decision)
-ENDED_PLACEMENTS = RecordKind("placements", placement_pb2.Placement)
+BY_JOB: Index[placement_pb2.Placement] = Index(
+    "job", lambda ended: [(ended.job, f"{wire.decision_number(ended.decision):09d}")]
+)
+ENDED_PLACEMENTS = RecordKind("placements", placement_pb2.Placement, (BY_JOB,))
 TASK_RESULTS = RecordKind("task_results", placement_pb2.TaskResults)
 """By placement, where that has no room for what became of all its tasks."""
 KINDS = (DECISIONS, JOBS, ENDED_PLACEMENTS, TASK_RESULTS)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from suanmesh.accounting.v1 import account_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
+from suanmesh.agent.v1 import agent_service_pb2
 from suanmesh.network_orchestrator.v1 import link_pb2, reservation_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh.registry.v1 import pool_pb2
@@ -135,12 +136,15 @@ class FakePeers:
         return [await self._transfer(ask) for ask in asks]
 
     async def read_log(
-        self, address: str, site: str, placement: str, task: int, follow: bool
+        self, address: str, site: str, request: agent_service_pb2.ReadLogRequest
     ) -> AsyncGenerator[bytes, None]:
-        """What a test has put there for the placement."""
+        """What a test has put there for the placement, with the number of a run that is named."""
+        placement = request.placement
         if placement not in self.logs:
-            raise FailedPrecondition("LOG_NOT_READY", f"{placement} has no log at {site} ({address})", task=task)
-        yield self.logs[placement] + (b"(end)" if follow else b"")
+            raise FailedPrecondition("LOG_NOT_READY", f"{placement} has no log at {site} ({address})")
+        yield self.logs[placement] + (b"(end)" if request.follow else b"")
+        if request.HasField("retry"):
+            yield f"(run {request.retry})".encode()
 
     async def let_go(self) -> None:
         """Drop the keys of the holds of ended placements, as their owners do."""

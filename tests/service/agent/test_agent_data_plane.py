@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -23,6 +24,7 @@ from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.service import AgentService
+from suanmesh_agent.task_run import until_over
 from suanmesh_agent.testing import FakeTransport, write_numbers
 from suanmesh_agent.turns import Turns
 from suanmesh_agent.uploads import Uploads
@@ -35,6 +37,7 @@ from suanmesh_chassis.testing import NODE, USER, LoopbackNode
 from suanmesh_content import Assembly, manifest_from
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_sdk.values import timestamp
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"]
 READER = agent_id(NODE, "b")
@@ -272,6 +275,32 @@ async def test_a_log_is_followed_to_its_end(site: Site) -> None:
     assert b"".join(pieces) == b"one\ntwo\n"
     rest = [piece.content async for piece in stub.ReadLog(pb.ReadLogRequest(placement="placements/p1", offset=4))]
     assert b"".join(rest) == b"two\n"
+
+
+async def test_a_part_of_a_log_is_read_and_that_of_a_run_before(site: Site) -> None:
+    """Of a million lines somebody wants the last ten, with their times, or why the run before had failed."""
+    for retry, script in enumerate(("echo failed; exit 1", "seq 1 20000; echo last")):
+        key = TaskKey("p1", 0, retry)
+        spec = TaskSpec(key, ("sh", "-c", script), max_duration_s=10, log_bytes=8000)
+        await site.engine.submit([spec])
+        await until_over(site.engine, [key])
+    stub = site.stub(service_id(NODE, "scheduler"))
+
+    async def read(**asked: Any) -> bytes:
+        request = pb.ReadLogRequest(placement="placements/p1", **asked)
+        return b"".join([piece.content async for piece in stub.ReadLog(request)])
+
+    assert await read(retry=0) == b"failed\n"
+    assert await read(tail_lines=2) == b"20000\nlast\n"
+    assert re.fullmatch(rb"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ last\n", await read(tail_lines=1, timestamps=True))
+    whole = await read(since=timestamp(datetime.now(UTC) - timedelta(hours=1)))
+    assert whole.startswith(b"1\n2\n")
+    assert re.search(rb"\n\[\d+ bytes are left out here: a log is kept within a bound\]\n", whole)
+    assert whole.endswith(b"20000\nlast\n")
+    assert await read(since=timestamp(datetime.now(UTC) + timedelta(hours=1))) == b""
+    with pytest.raises(Refusal) as caught:
+        await read(retry=-1)
+    assert caught.value.reason == "RANGE_INVALID"
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
-"""Every task of a job, as its users see it: before it has a place, while it runs, and once it is over."""
+"""Every task of a job, as its users see it: before it has a place, while it runs, and once it is over; and its logs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+from suanmesh_kernel.refusals import NotFound
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store.layout import PLACEMENTS
 
@@ -75,3 +78,27 @@ async def test_nothing_goes_on_in_a_placement_that_is_over(scheduler: Any, job_o
     await scheduler.until_job(job_pb2.Job.STATE_FAILED, "jobs/j")
     stand = [task.result.state for task in await listed(scheduler)]
     assert stand == [Result.STATE_DONE, Result.STATE_LOST, Result.STATE_CANCELLED]
+
+
+async def test_the_log_of_a_run_before_is_read(scheduler: Any) -> None:
+    """Why the first attempt failed is what somebody wants to know while the second runs."""
+    await scheduler.submit(max_attempts=2)
+    first = await scheduler.placed()
+    await scheduler.report(first, Placement.STATE_ACCEPTED)
+    tasks = [Result(index=0, exit_status=1, retries=2)]
+    await scheduler.report(first, Placement.STATE_RUNNING, tasks=tasks)
+    scheduler.peers.logs[first.name] = b"one"
+
+    async def read(**asked: Any) -> bytes:
+        request = pb.ReadJobLogsRequest(name="jobs/j", **asked)
+        return b"".join([piece.content async for piece in scheduler.user.scheduler.ReadJobLogs(request)])
+
+    assert await read(previous=True) == b"one(run 1)"
+    await scheduler.report(first, Placement.STATE_FAILED, reason="EXIT_STATUS: 1")
+    second = await scheduler.placed()
+    assert second.name != first.name
+    scheduler.peers.logs[second.name] = b"two"
+    answers = [await read(), await read(attempt=1), await read(attempt=2), await read(previous=True)]
+    assert answers == [b"two", b"one", b"two", b"one"]
+    with pytest.raises(NotFound, match="ATTEMPT_UNKNOWN"):
+        await read(attempt=3)

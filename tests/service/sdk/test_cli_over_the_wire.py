@@ -33,13 +33,14 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 )
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.decision_pb2 import Decision
-from suanmesh.scheduler.v1.job_pb2 import Job, Output
+from suanmesh.scheduler.v1.job_pb2 import Job, Output, TaskSpec
 from suanmesh.scheduler.v1.placement_pb2 import TaskResult
 from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     ListJobsRequest,
     ListJobsResponse,
     ListTasksRequest,
     ListTasksResponse,
+    ReadJobLogsRequest,
     ReadJobLogsResponse,
     SubmitJobResult,
     SubmitJobsRequest,
@@ -203,8 +204,25 @@ async def test_a_log_is_found_after_the_job_has_ended(oracle: Any, run: Run) -> 
     oracle.answers["GetJob"] = Job(name="jobs/x", outputs=[Output(output_id="model")], output_datasets=made)
     oracle.answers["ReadFile"] = file
     assert (await run("job", "logs", "x")).stdout == "hi\n"
-    oracle.answers["ReadJobLogs"] = [ReadJobLogsResponse(content=b"live\n")]
+    oracle.answers["ReadFile"] = lambda body: [ReadFileResponse(content=part) for part in (b"1\n2", b"2\n3")]
+    done = await run("job", "logs", "x", "--tail", "2", "--timestamps")
+    assert done.stdout == "22\n3"
+    assert "no longer known" in done.stderr
+    assert (await run("job", "logs", "x", "--attempt", "1")).exit_code != 0, "what was delivered is of the newest run"
+    bodies: list[ReadJobLogsRequest] = []
+
+    def live(body: bytes) -> list[ReadJobLogsResponse]:
+        bodies.append(ReadJobLogsRequest.FromString(body))
+        return [ReadJobLogsResponse(content=b"live\n")]
+
+    oracle.answers["ReadJobLogs"] = live
     assert (await run("job", "logs", "x")).stdout == "live\n"
+    done = await run("job", "logs", "x", "3", "--previous", "--since", "2026-01-31T00:00:00Z")
+    assert done.exit_code == 0, done.stderr
+    asked = bodies[-1]
+    assert (asked.task, asked.previous, asked.since.seconds) == (3, True, 1_769_817_600)
+    oracle.answers["GetJob"] = Job(name="jobs/x", task=TaskSpec(count=2))
+    assert (await run("job", "logs", "x", "--all-tasks", "-f")).stdout == "[0] live\n[1] live\n"
 
 
 @pytest.mark.parametrize(("sent", "status"), [(b"weights", 0), (b"weighty", 1)])

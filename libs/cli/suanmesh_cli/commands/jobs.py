@@ -19,15 +19,13 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import (
 from suanmesh_cli import following, output, units
 from suanmesh_cli.commands.job_copies import diff, rerun
 from suanmesh_cli.commands.job_lists import list_jobs
+from suanmesh_cli.commands.job_logs import logs
 from suanmesh_cli.commands.job_tasks import list_tasks
 from suanmesh_cli.commands.job_views import ended_status, show_candidate, show_decision, show_job
 from suanmesh_cli.commands.sites import pool_name
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, each_of, full_name, reading
-from suanmesh_cli.terminal import LogText
-
-TASK_INDEX_MAX = 2**31 - 1
 
 
 @click.group(cls=Verbs)
@@ -64,7 +62,7 @@ async def submit(session: Session, file: Path, job_id: str, given: tuple[str, ..
     return ended_status(session, ended)
 
 
-for each in (list_jobs, list_tasks, rerun, diff):
+for each in (list_jobs, list_tasks, logs, rerun, diff):
     job.add_command(each)
 
 
@@ -110,20 +108,6 @@ async def explain(session: Session, name: str, pool: str) -> None:
             return
         made = await mesh.scheduler.GetDecision(GetDecisionRequest(name=wanted), timeout=session.timeout_s)
     show_decision(session, made)
-
-
-@job.command("logs")
-@click.argument("name", type=Name("jobs"))
-@click.option("-f", "--follow", is_flag=True, help="Go on until the tasks have ended.")
-@click.option("--task", type=click.IntRange(0, TASK_INDEX_MAX), default=0, show_default=True, help="Index of the task.")
-@command
-async def logs(session: Session, name: str, follow: bool, task: int) -> None:
-    """Print what the job's task wrote; escape what would command a terminal, where it goes to one."""
-    shown = LogText()
-    async with session.mesh() as mesh:
-        async for piece in following.log(mesh, full_name("jobs", name), follow=follow, task=task):
-            output.print_log(piece, shown)
-        output.print_log(b"", shown, final=True)
 
 
 @job.command("cancel")

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 LOG_BYTES_MAX = 8 * 1024 * 1024
-"""What is kept of one task's log; of a longer one, the end."""
+"""What is kept of one task's log where nothing else is set; of a longer one, the beginning and the end."""
 
 SCRATCH_BYTES_UNASKED = 1 << 30
 """Scratch of a task that asked for none: every program writes a little."""
@@ -98,7 +98,8 @@ class TaskSpec:
     memory_bytes: int = 0
     scratch_bytes: int = 0
     max_duration_s: int = 3600
-    log_bytes: int = LOG_BYTES_MAX
+    log_bytes: int = 0
+    """What is kept of its log; 0 for as much as the engine keeps."""
 
 
 class TaskState(Enum):

@@ -19,8 +19,18 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from suanmesh_agent.domain.endings import FENCED
+from suanmesh_agent.domain.log_view import HEAD_SHARE
 from suanmesh_agent.domain.starts import STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, UNSTARTABLE
-from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState, Usage
+from suanmesh_agent.domain.tasks import (
+    LOG_BYTES_MAX,
+    Capabilities,
+    TaskEvent,
+    TaskKey,
+    TaskLook,
+    TaskSpec,
+    TaskState,
+    Usage,
+)
 from suanmesh_agent.engines.events import Events
 from suanmesh_agent.ports import TaskNotStarted
 from suanmesh_content import FolderError, LeftOut
@@ -130,11 +140,20 @@ class MemoryLog:
 
     content: bytes
     bound_bytes: int
+    begun: datetime
 
     def read(self, offset: int, bytes_max: int) -> tuple[int, bytes]:
-        """The end of what was written, as much as is kept."""
-        begin = max(offset, len(self.content) - self.bound_bytes)
+        """The beginning and the end of what was written, as much as is kept."""
+        head, end = self.bound_bytes // HEAD_SHARE, len(self.content)
+        tail = max(head, end - (self.bound_bytes - head)) if end > self.bound_bytes else 0
+        if tail and offset < head:
+            return offset, self.content[offset : min(head, offset + bytes_max)]
+        begin = max(offset, tail)
         return begin, self.content[begin : begin + bytes_max]
+
+    def times(self) -> list[tuple[int, int]]:
+        """All is there from the start."""
+        return [(0, round(self.begun.timestamp() * 1000))]
 
 
 @dataclass(slots=True)
@@ -249,7 +268,9 @@ class MemoryEngine:
     def open_log(self, key: TaskKey) -> MemoryLog | None:
         """All of it is there from the start."""
         task = self._tasks.get(key)
-        return MemoryLog(task.script.log.encode(), task.spec.log_bytes) if task else None
+        return (
+            MemoryLog(task.script.log.encode(), task.spec.log_bytes or LOG_BYTES_MAX, task.start_time) if task else None
+        )
 
     def collect(self, key: TaskKey, mount: str, left_out: LeftOut | None = None) -> Generator[MemoryFile, None, None]:
         """As `Engine`; all that a script writes is data."""

@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from suanmesh.transport.v1 import dataset_pb2 as suanmesh_dot_transport_dot_v1_dot_dataset__pb2
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_semantics__pb2
 from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/agent/v1/agent_service.proto\x12\x11suanmesh.agent.v1\x1a#suanmesh/transport/v1/dataset.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"F\n\x12GetManifestRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\"\x84\x01\n\x12\x46\x65tchChunksRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12<\n\x06ranges\x18\x02 \x03(\x0b\x32\x1d.suanmesh.agent.v1.ChunkRangeB\x05\xd0\xda\x18\xe8\x07R\x06ranges\"N\n\nChunkRange\x12\x12\n\x04\x66ile\x18\x01 \x01(\x05R\x04\x66ile\x12\x16\n\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x14\n\x05\x62ytes\x18\x03 \x01(\x03R\x05\x62ytes\"k\n\x13\x46\x65tchChunksResponse\x12\x14\n\x05range\x18\x01 \x01(\x05R\x05range\x12 \n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x08R\x07\x63ontent\x12\x1c\n\x06\x64igest\x18\x03 \x01(\x0c\x42\x04\xc8\xda\x18 R\x06\x64igest\"M\n\x07\x46ileRun\x12\x14\n\x05\x66irst\x18\x01 \x01(\x05R\x05\x66irst\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\x12\x16\n\x06offset\x18\x03 \x01(\x03R\x06offset\"X\n\x08\x46ilePart\x12\x12\n\x04\x66ile\x18\x01 \x01(\x05R\x04\x66ile\x12\x16\n\x06offset\x18\x02 \x01(\x03R\x06offset\x12 \n\x07\x63ontent\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80@R\x07\x63ontent\"\xb2\x01\n\x10ReadFilesRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x30\n\x06ticket\x18\x02 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12\x1a\n\x08manifest\x18\x03 \x01(\x08R\x08manifest\x12\x35\n\x04runs\x18\x04 \x03(\x0b\x32\x1a.suanmesh.agent.v1.FileRunB\x05\xd0\xda\x18\x90NR\x04runs\"\x92\x01\n\x11ReadFilesResponse\x12\"\n\x08manifest\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80@R\x08manifest\x12\x38\n\x05parts\x18\x02 \x03(\x0b\x32\x1b.suanmesh.agent.v1.FilePartB\x05\xd0\xda\x18\xe8\x07R\x05parts\x12\x1f\n\x0bwhole_until\x18\x03 \x01(\x05R\nwholeUntil\"\xf7\x01\n\x11WriteFilesRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x30\n\x06ticket\x18\x02 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12\"\n\x08manifest\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80@R\x08manifest\x12#\n\rmanifest_ends\x18\x04 \x01(\x08R\x0cmanifestEnds\x12\x38\n\x05parts\x18\x05 \x03(\x0b\x32\x1b.suanmesh.agent.v1.FilePartB\x05\xd0\xda\x18\xe8\x07R\x05parts\x12\x12\n\x04\x65nds\x18\x06 \x01(\x08R\x04\x65nds\"\x91\x01\n\x12WriteFilesResponse\x12\x39\n\x06wanted\x18\x01 \x03(\x0b\x32\x1a.suanmesh.agent.v1.FileRunB\x05\xd0\xda\x18\x90NR\x06wanted\x12\x1f\n\x0bwanted_ends\x18\x02 \x01(\x08R\nwantedEnds\x12\x1f\n\x07\x64\x61taset\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\"y\n\x0eReadLogRequest\x12#\n\tplacement\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x12\n\x04task\x18\x02 \x01(\x05R\x04task\x12\x16\n\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x16\n\x06\x66ollow\x18\x04 \x01(\x08R\x06\x66ollow\"3\n\x0fReadLogResponse\x12 \n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80@R\x07\x63ontent\".\n\x0b\x45\x63hoRequest\x12\x1f\n\x07payload\x18\x01 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x07payload\"/\n\x0c\x45\x63hoResponse\x12\x1f\n\x07payload\x18\x01 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x07payload2\x80\x05\n\x0c\x41gentService\x12\x65\n\x0bGetManifest\x12%.suanmesh.agent.v1.GetManifestRequest\x1a\x1f.suanmesh.transport.v1.Manifest\"\x0e\xaa\xd4\x18\n\n\x02\x04\x05\x10\x01 \x02(\x01\x12n\n\x0b\x46\x65tchChunks\x12%.suanmesh.agent.v1.FetchChunksRequest\x1a&.suanmesh.agent.v1.FetchChunksResponse\"\x0e\xaa\xd4\x18\n\n\x02\x04\x05\x10\x01 \x02(\x01\x30\x01\x12k\n\tReadFiles\x12#.suanmesh.agent.v1.ReadFilesRequest\x1a$.suanmesh.agent.v1.ReadFilesResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x30\x01\x12p\n\nWriteFiles\x12$.suanmesh.agent.v1.WriteFilesRequest\x1a%.suanmesh.agent.v1.WriteFilesResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x04\x18\x01 \x02(\x01(\x01\x30\x01\x12\x61\n\x07ReadLog\x12!.suanmesh.agent.v1.ReadLogRequest\x1a\".suanmesh.agent.v1.ReadLogResponse\"\r\xaa\xd4\x18\t\n\x01\x05\x10\x01 \x01(\x01\x30\x01\x12W\n\x04\x45\x63ho\x12\x1e.suanmesh.agent.v1.EchoRequest\x1a\x1f.suanmesh.agent.v1.EchoResponse\"\x0e\xaa\xd4\x18\n\n\x02\x04\x05\x10\x01 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/agent/v1/agent_service.proto\x12\x11suanmesh.agent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#suanmesh/transport/v1/dataset.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\"F\n\x12GetManifestRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\"\x84\x01\n\x12\x46\x65tchChunksRequest\x12\x30\n\x06ticket\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12<\n\x06ranges\x18\x02 \x03(\x0b\x32\x1d.suanmesh.agent.v1.ChunkRangeB\x05\xd0\xda\x18\xe8\x07R\x06ranges\"N\n\nChunkRange\x12\x12\n\x04\x66ile\x18\x01 \x01(\x05R\x04\x66ile\x12\x16\n\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x14\n\x05\x62ytes\x18\x03 \x01(\x03R\x05\x62ytes\"k\n\x13\x46\x65tchChunksResponse\x12\x14\n\x05range\x18\x01 \x01(\x05R\x05range\x12 \n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x08R\x07\x63ontent\x12\x1c\n\x06\x64igest\x18\x03 \x01(\x0c\x42\x04\xc8\xda\x18 R\x06\x64igest\"M\n\x07\x46ileRun\x12\x14\n\x05\x66irst\x18\x01 \x01(\x05R\x05\x66irst\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\x12\x16\n\x06offset\x18\x03 \x01(\x03R\x06offset\"X\n\x08\x46ilePart\x12\x12\n\x04\x66ile\x18\x01 \x01(\x05R\x04\x66ile\x12\x16\n\x06offset\x18\x02 \x01(\x03R\x06offset\x12 \n\x07\x63ontent\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80@R\x07\x63ontent\"\xb2\x01\n\x10ReadFilesRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x30\n\x06ticket\x18\x02 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12\x1a\n\x08manifest\x18\x03 \x01(\x08R\x08manifest\x12\x35\n\x04runs\x18\x04 \x03(\x0b\x32\x1a.suanmesh.agent.v1.FileRunB\x05\xd0\xda\x18\x90NR\x04runs\"\x92\x01\n\x11ReadFilesResponse\x12\"\n\x08manifest\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80@R\x08manifest\x12\x38\n\x05parts\x18\x02 \x03(\x0b\x32\x1b.suanmesh.agent.v1.FilePartB\x05\xd0\xda\x18\xe8\x07R\x05parts\x12\x1f\n\x0bwhole_until\x18\x03 \x01(\x05R\nwholeUntil\"\xf7\x01\n\x11WriteFilesRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x30\n\x06ticket\x18\x02 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x06ticket\x12\"\n\x08manifest\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80@R\x08manifest\x12#\n\rmanifest_ends\x18\x04 \x01(\x08R\x0cmanifestEnds\x12\x38\n\x05parts\x18\x05 \x03(\x0b\x32\x1b.suanmesh.agent.v1.FilePartB\x05\xd0\xda\x18\xe8\x07R\x05parts\x12\x12\n\x04\x65nds\x18\x06 \x01(\x08R\x04\x65nds\"\x91\x01\n\x12WriteFilesResponse\x12\x39\n\x06wanted\x18\x01 \x03(\x0b\x32\x1a.suanmesh.agent.v1.FileRunB\x05\xd0\xda\x18\x90NR\x06wanted\x12\x1f\n\x0bwanted_ends\x18\x02 \x01(\x08R\nwantedEnds\x12\x1f\n\x07\x64\x61taset\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\"\x8f\x02\n\x0eReadLogRequest\x12#\n\tplacement\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x12\n\x04task\x18\x02 \x01(\x05R\x04task\x12\x16\n\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x16\n\x06\x66ollow\x18\x04 \x01(\x08R\x06\x66ollow\x12\x19\n\x05retry\x18\x05 \x01(\x05H\x00R\x05retry\x88\x01\x01\x12\x1d\n\ntail_lines\x18\x06 \x01(\x05R\ttailLines\x12\x30\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\x12\x1e\n\ntimestamps\x18\x08 \x01(\x08R\ntimestampsB\x08\n\x06_retry\"3\n\x0fReadLogResponse\x12 \n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80@R\x07\x63ontent\".\n\x0b\x45\x63hoRequest\x12\x1f\n\x07payload\x18\x01 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x07payload\"/\n\x0c\x45\x63hoResponse\x12\x1f\n\x07payload\x18\x01 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x07payload2\x80\x05\n\x0c\x41gentService\x12\x65\n\x0bGetManifest\x12%.suanmesh.agent.v1.GetManifestRequest\x1a\x1f.suanmesh.transport.v1.Manifest\"\x0e\xaa\xd4\x18\n\n\x02\x04\x05\x10\x01 \x02(\x01\x12n\n\x0b\x46\x65tchChunks\x12%.suanmesh.agent.v1.FetchChunksRequest\x1a&.suanmesh.agent.v1.FetchChunksResponse\"\x0e\xaa\xd4\x18\n\n\x02\x04\x05\x10\x01 \x02(\x01\x30\x01\x12k\n\tReadFiles\x12#.suanmesh.agent.v1.ReadFilesRequest\x1a$.suanmesh.agent.v1.ReadFilesResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x30\x01\x12p\n\nWriteFiles\x12$.suanmesh.agent.v1.WriteFilesRequest\x1a%.suanmesh.agent.v1.WriteFilesResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x04\x18\x01 \x02(\x01(\x01\x30\x01\x12\x61\n\x07ReadLog\x12!.suanmesh.agent.v1.ReadLogRequest\x1a\".suanmesh.agent.v1.ReadLogResponse\"\r\xaa\xd4\x18\t\n\x01\x05\x10\x01 \x01(\x01\x30\x01\x12W\n\x04\x45\x63ho\x12\x1e.suanmesh.agent.v1.EchoRequest\x1a\x1f.suanmesh.agent.v1.EchoResponse\"\x0e\xaa\xd4\x18\n\n\x02\x04\x05\x10\x01 \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -81,34 +82,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTSERVICE'].methods_by_name['ReadLog']._serialized_options = b'\252\324\030\t\n\001\005\020\001 \001(\001'
   _globals['_AGENTSERVICE'].methods_by_name['Echo']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['Echo']._serialized_options = b'\252\324\030\n\n\002\004\005\020\001 \001(\001'
-  _globals['_GETMANIFESTREQUEST']._serialized_start=193
-  _globals['_GETMANIFESTREQUEST']._serialized_end=263
-  _globals['_FETCHCHUNKSREQUEST']._serialized_start=266
-  _globals['_FETCHCHUNKSREQUEST']._serialized_end=398
-  _globals['_CHUNKRANGE']._serialized_start=400
-  _globals['_CHUNKRANGE']._serialized_end=478
-  _globals['_FETCHCHUNKSRESPONSE']._serialized_start=480
-  _globals['_FETCHCHUNKSRESPONSE']._serialized_end=587
-  _globals['_FILERUN']._serialized_start=589
-  _globals['_FILERUN']._serialized_end=666
-  _globals['_FILEPART']._serialized_start=668
-  _globals['_FILEPART']._serialized_end=756
-  _globals['_READFILESREQUEST']._serialized_start=759
-  _globals['_READFILESREQUEST']._serialized_end=937
-  _globals['_READFILESRESPONSE']._serialized_start=940
-  _globals['_READFILESRESPONSE']._serialized_end=1086
-  _globals['_WRITEFILESREQUEST']._serialized_start=1089
-  _globals['_WRITEFILESREQUEST']._serialized_end=1336
-  _globals['_WRITEFILESRESPONSE']._serialized_start=1339
-  _globals['_WRITEFILESRESPONSE']._serialized_end=1484
-  _globals['_READLOGREQUEST']._serialized_start=1486
-  _globals['_READLOGREQUEST']._serialized_end=1607
-  _globals['_READLOGRESPONSE']._serialized_start=1609
-  _globals['_READLOGRESPONSE']._serialized_end=1660
-  _globals['_ECHOREQUEST']._serialized_start=1662
-  _globals['_ECHOREQUEST']._serialized_end=1708
-  _globals['_ECHORESPONSE']._serialized_start=1710
-  _globals['_ECHORESPONSE']._serialized_end=1757
-  _globals['_AGENTSERVICE']._serialized_start=1760
-  _globals['_AGENTSERVICE']._serialized_end=2400
+  _globals['_GETMANIFESTREQUEST']._serialized_start=226
+  _globals['_GETMANIFESTREQUEST']._serialized_end=296
+  _globals['_FETCHCHUNKSREQUEST']._serialized_start=299
+  _globals['_FETCHCHUNKSREQUEST']._serialized_end=431
+  _globals['_CHUNKRANGE']._serialized_start=433
+  _globals['_CHUNKRANGE']._serialized_end=511
+  _globals['_FETCHCHUNKSRESPONSE']._serialized_start=513
+  _globals['_FETCHCHUNKSRESPONSE']._serialized_end=620
+  _globals['_FILERUN']._serialized_start=622
+  _globals['_FILERUN']._serialized_end=699
+  _globals['_FILEPART']._serialized_start=701
+  _globals['_FILEPART']._serialized_end=789
+  _globals['_READFILESREQUEST']._serialized_start=792
+  _globals['_READFILESREQUEST']._serialized_end=970
+  _globals['_READFILESRESPONSE']._serialized_start=973
+  _globals['_READFILESRESPONSE']._serialized_end=1119
+  _globals['_WRITEFILESREQUEST']._serialized_start=1122
+  _globals['_WRITEFILESREQUEST']._serialized_end=1369
+  _globals['_WRITEFILESRESPONSE']._serialized_start=1372
+  _globals['_WRITEFILESRESPONSE']._serialized_end=1517
+  _globals['_READLOGREQUEST']._serialized_start=1520
+  _globals['_READLOGREQUEST']._serialized_end=1791
+  _globals['_READLOGRESPONSE']._serialized_start=1793
+  _globals['_READLOGRESPONSE']._serialized_end=1844
+  _globals['_ECHOREQUEST']._serialized_start=1846
+  _globals['_ECHOREQUEST']._serialized_end=1892
+  _globals['_ECHORESPONSE']._serialized_start=1894
+  _globals['_ECHORESPONSE']._serialized_end=1941
+  _globals['_AGENTSERVICE']._serialized_start=1944
+  _globals['_AGENTSERVICE']._serialized_end=2584
 # @@protoc_insertion_point(module_scope)

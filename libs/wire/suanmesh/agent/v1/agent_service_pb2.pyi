@@ -6,6 +6,7 @@ The data plane of a site."""
 from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from suanmesh.type.v1 import signed_pb2 as signed_pb2
 import builtins as builtins
@@ -331,6 +332,10 @@ class ReadLogRequest(message.Message):
     TASK_FIELD_NUMBER: builtins.int
     OFFSET_FIELD_NUMBER: builtins.int
     FOLLOW_FIELD_NUMBER: builtins.int
+    RETRY_FIELD_NUMBER: builtins.int
+    TAIL_LINES_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    TIMESTAMPS_FIELD_NUMBER: builtins.int
     placement: builtins.str
     """`placements/{placement}`."""
     task: builtins.int
@@ -339,6 +344,16 @@ class ReadLogRequest(message.Message):
     """First byte."""
     follow: builtins.bool
     """Go on until the task has ended."""
+    retry: builtins.int
+    """Which run of the task, 0 for the first; absent for the newest."""
+    tail_lines: builtins.int
+    """Only so many of the last lines; 0 for all."""
+    timestamps: builtins.bool
+    """Begin each line with when it was written, to the second, in UTC: `2026-01-31T12:00:00Z `."""
+    @builtins.property
+    def since(self) -> timestamp_pb2.Timestamp:
+        """Only what was written since, to the second; absent for all."""
+
     def __init__(
         self,
         *,
@@ -346,12 +361,18 @@ class ReadLogRequest(message.Message):
         task: builtins.int = ...,
         offset: builtins.int = ...,
         follow: builtins.bool = ...,
+        retry: builtins.int | None = ...,
+        tail_lines: builtins.int = ...,
+        since: timestamp_pb2.Timestamp | None = ...,
+        timestamps: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_retry", b"_retry", "retry", b"retry", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["follow", b"follow", "offset", b"offset", "placement", b"placement", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_retry", b"_retry", "follow", b"follow", "offset", b"offset", "placement", b"placement", "retry", b"retry", "since", b"since", "tail_lines", b"tail_lines", "task", b"task", "timestamps", b"timestamps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__retry: _TypeAlias = typing.Literal["retry"]  # noqa: Y015
+    _WhichOneofArgType__retry: _TypeAlias = typing.Literal["_retry", b"_retry"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry) -> _WhichOneofReturnType__retry | None: ...
 
 @typing.final
 class ReadLogResponse(message.Message):

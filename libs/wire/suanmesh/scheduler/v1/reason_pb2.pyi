@@ -68,6 +68,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """FAILED_PRECONDITION: `site`, which has the log, cannot be reached."""
     REASON_ACCOUNT_CLOSED: _Reason.ValueType  # 21
     """FAILED_PRECONDITION: the account `name` is closed."""
+    REASON_ATTEMPT_UNKNOWN: _Reason.ValueType  # 22
+    """NOT_FOUND: the job has no attempt of that number, or its task no run before; `attempt` says which."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the scheduler refused a call."""
@@ -118,6 +120,8 @@ REASON_SITE_UNREACHABLE: Reason.ValueType  # 19
 """FAILED_PRECONDITION: `site`, which has the log, cannot be reached."""
 REASON_ACCOUNT_CLOSED: Reason.ValueType  # 21
 """FAILED_PRECONDITION: the account `name` is closed."""
+REASON_ATTEMPT_UNKNOWN: Reason.ValueType  # 22
+"""NOT_FOUND: the job has no attempt of that number, or its task no run before; `attempt` says which."""
 
 class _ObstacleCode:
     ValueType = typing.NewType("ValueType", builtins.int)

@@ -744,22 +744,46 @@ class ReadJobLogsRequest(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     FOLLOW_FIELD_NUMBER: builtins.int
     TASK_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    PREVIOUS_FIELD_NUMBER: builtins.int
+    TAIL_LINES_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    TIMESTAMPS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`jobs/{job}`."""
     follow: builtins.bool
     """Go on until the tasks have ended."""
     task: builtins.int
     """Index of the task."""
+    attempt: builtins.int
+    """Attempt of the job, from 1; 0 for the newest."""
+    previous: builtins.bool
+    """The run before: of a task that was run again in that attempt the one before the newest, else that of the attempt
+    before.
+    """
+    tail_lines: builtins.int
+    """Only so many of the last lines; 0 for all."""
+    timestamps: builtins.bool
+    """Begin each line with when it was written, to the second, in UTC: `2026-01-31T12:00:00Z `."""
+    @builtins.property
+    def since(self) -> timestamp_pb2.Timestamp:
+        """Only what was written since, to the second; absent for all."""
+
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         follow: builtins.bool = ...,
         task: builtins.int = ...,
+        attempt: builtins.int = ...,
+        previous: builtins.bool = ...,
+        tail_lines: builtins.int = ...,
+        since: timestamp_pb2.Timestamp | None = ...,
+        timestamps: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["follow", b"follow", "name", b"name", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "follow", b"follow", "name", b"name", "previous", b"previous", "since", b"since", "tail_lines", b"tail_lines", "task", b"task", "timestamps", b"timestamps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -251,6 +251,7 @@ class SchedulerServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` (`JOB_UNKNOWN`, or the agent's `LOG_UNKNOWN`).
+        * `NOT_FOUND` (`ATTEMPT_UNKNOWN`): there was no such attempt, or none before.
         * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started; (`SITE_UNREACHABLE`): the site that has the log
         cannot be reached.
         """

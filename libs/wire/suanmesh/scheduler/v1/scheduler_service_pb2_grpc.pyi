@@ -112,6 +112,7 @@ class SchedulerServiceStub:
 
     Errors:
       * `NOT_FOUND` (`JOB_UNKNOWN`, or the agent's `LOG_UNKNOWN`).
+      * `NOT_FOUND` (`ATTEMPT_UNKNOWN`): there was no such attempt, or none before.
       * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started; (`SITE_UNREACHABLE`): the site that has the log
         cannot be reached.
     """
@@ -289,6 +290,7 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `NOT_FOUND` (`JOB_UNKNOWN`, or the agent's `LOG_UNKNOWN`).
+          * `NOT_FOUND` (`ATTEMPT_UNKNOWN`): there was no such attempt, or none before.
           * `FAILED_PRECONDITION` (`LOG_NOT_READY`): no task has started; (`SITE_UNREACHABLE`): the site that has the log
             cannot be reached.
         """

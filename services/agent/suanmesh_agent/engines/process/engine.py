@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from suanmesh_agent.domain.tasks import (
+    LOG_BYTES_MAX,
     PROCESSES_MAX,
     Capabilities,
     TaskEvent,
@@ -64,6 +65,7 @@ class ProcessEngine:
         lives_with: int = 0,
         permission: Path | None = None,
         processes: int = PROCESSES_MAX,
+        log_bytes: int = LOG_BYTES_MAX,
     ) -> None:
         """Tasks end when the process `lives_with` has ended, whoever that is; 0 is nobody. They end with failure
         `FENCED` when the permission in the file `permission` has (`RunPermission`); None lets them run for good.
@@ -71,7 +73,7 @@ class ProcessEngine:
         self._folder = folder.absolute()
         self._cgroups = cgroups
         permitted = str(permission.resolve()) if permission else ""
-        self._layout = Layout(self._folder, runtime_path, sandbox, cgroups, confined, permitted, processes)
+        self._layout = Layout(self._folder, runtime_path, sandbox, cgroups, confined, permitted, processes, log_bytes)
         self._fork_server = ForkServer(self._folder, lives_with, apart=self._layout.apart)
         self._tasks = TaskFolders(self._folder)
         self._events = Events()
@@ -84,7 +86,7 @@ class ProcessEngine:
 
     def capabilities(self) -> Capabilities:
         """As `Engine`."""
-        return Capabilities(walled=self._layout.walled)
+        return Capabilities(walled=self._layout.walled, log_bytes_max=self._layout.log_bytes)
 
     def fault(self) -> str:
         """What keeps tasks from running here; empty where nothing does. Runs one."""

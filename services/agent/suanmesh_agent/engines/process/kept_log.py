@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from suanmesh_agent.engines.process.task_log import segment_bytes
+from suanmesh_agent.engines.process.task_log import TIME, segment_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,21 @@ class KeptLog:
                     file.seek(begin - number * size)
                     return begin, file.read(bytes_max)
         return offset, b""
+
+    def times(self) -> list[tuple[int, int]]:
+        """As `TaskLog`; a segment without times beside it was written within one."""
+        found: list[tuple[int, int]] = []
+        for number in sorted(int(path.stem) for path in self.folder.glob("*.log")):
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    content = (self.folder / f"{number}.times").read_bytes()
+                except FileNotFoundError:
+                    changed_ns = (self.folder / f"{number}.log").stat().st_mtime_ns
+                    found.append((number * segment_bytes(self.bound_bytes), changed_ns // 1_000_000))
+                else:
+                    whole = len(content) - len(content) % TIME.size
+                    found += [(offset, when) for offset, when in TIME.iter_unpack(content[:whole])]
+        return found
 
     def add(self, lines: Sequence[str]) -> None:
         """Add lines once its shim has ended, unless they are its end already."""

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suanmesh_agent.domain.tasks import PROCESSES_MAX, SCRATCH_BYTES_UNASKED, TaskKey, TaskSpec, UserRange
+from suanmesh_agent.domain.tasks import (
+    LOG_BYTES_MAX,
+    PROCESSES_MAX,
+    SCRATCH_BYTES_UNASKED,
+    TaskKey,
+    TaskSpec,
+    UserRange,
+)
 from suanmesh_agent.engines.process import images
 from suanmesh_agent.engines.process.cgroups import Bounds, CgroupFiles, Cgroups
 from suanmesh_agent.engines.process.confinement import SCRATCH_PARTS
@@ -62,6 +69,7 @@ class Layout:
     confined: Confined | None
     permission: str = ""
     processes: int = PROCESSES_MAX
+    log_bytes: int = LOG_BYTES_MAX
 
     @property
     def walled(self) -> bool:
@@ -136,7 +144,7 @@ class Layout:
             "scratch_files": images.files_of(spec.scratch_bytes),
             "scratch_folders": [str(home / part) for part in SCRATCH_PARTS] if self._in_folders else [],
             "log_folder": str(home / "shim"),
-            "log_bytes": spec.log_bytes,
+            "log_bytes": spec.log_bytes or self.log_bytes,
             "join": list(fence.join),
             "members": list(fence.members),
             "cpu_file": fence.cpu_file,
