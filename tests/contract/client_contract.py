@@ -5,12 +5,13 @@ node of real processes. A module that imports all of it has a fixture `mesh`.
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from suanmesh_agent.domain.tasks import TaskSpec
 from suanmesh_agent.engines.memory import Script
-from suanmesh_client import Client, Job, JobHandle, Output, sweep
+from suanmesh_client import Client, Input, Job, JobHandle, Output, sweep
 from suanmesh_client.jobs import wait_all
 from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Refusal
 
@@ -53,6 +54,24 @@ async def test_a_job_is_run_delivered_and_charged(mesh: Client) -> None:
     assert task.exit_status == 0
     assert {charge.job for charge in await ended.charges()} <= {ended.name}
     assert ended.name in [each.name async for each in mesh.jobs.list()]
+
+
+async def test_data_goes_in_and_results_come_out(mesh: Client, tmp_path: Path) -> None:
+    """Code and numbers begin on one's own machine, and the answer is wanted there."""
+    (tmp_path / "numbers" / "deep").mkdir(parents=True)
+    (tmp_path / "numbers" / "deep" / "a").write_bytes(b"1\n2\n")
+    brought = await mesh.data.put(tmp_path / "numbers", "client-numbers")
+    assert (brought.manifest.size_bytes, brought.site.partition("/")[0]) == (4, "sites")
+
+    ran = job(SUM, inputs=[Input(brought.dataset, "in")], outputs=[Output("sum", "out")])
+    ended = await (await mesh.jobs.submit(ran)).wait(60, check=True)
+    fetched = await ended.fetch("sum", tmp_path / "result")
+    assert (fetched / "sum").read_bytes() == b"42"
+    again = await mesh.data.get(brought.dataset, tmp_path / "again")
+    assert (again / "deep" / "a").read_bytes() == b"1\n2\n"
+    with pytest.raises(NotFound) as told:
+        await ended.fetch("none", tmp_path / "none")
+    assert told.value.reason == "OUTPUT_UNKNOWN"
 
 
 async def test_a_job_that_fails_says_why(mesh: Client) -> None:

@@ -47,6 +47,14 @@ async def test_the_sweep_names_the_best(node: Node) -> None:
     assert rows["sweep"] >= 0
 
 
+async def test_words_are_counted_where_the_data_lies(node: Node, tmp_path: Path) -> None:
+    """The folder of a person is the input, and the answer is printed here."""
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "a").write_text("mesh of meshes, mesh of compute\n" * 3)
+    told = await run(node, str(EXAMPLES / "data_in_and_out.py"), str(tmp_path / "words"))
+    assert told.splitlines()[1:3] in (["6 mesh", "6 of"], ["6 of", "6 mesh"])
+
+
 async def test_sites_are_watched(node: Node) -> None:
     """Every pool of the node is told of once."""
     told = await run(node, str(EXAMPLES / "watch_sites.py"), "3")

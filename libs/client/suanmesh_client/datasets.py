@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_client.paging import pages
+from suanmesh_sdk.data import Brought, Progress
 
 if TYPE_CHECKING:
     from suanmesh_client.client import Client
@@ -19,6 +21,26 @@ class Datasets:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    async def put(
+        self,
+        folder: Path,
+        dataset_id: str,
+        *,
+        site: str = "",
+        residency: Sequence[str] = (),
+        progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Brought:
+        """Make a folder, or one file, the dataset `dataset_id`, at `site` or at one that has room.
+
+        An interrupted put goes on where it was when it is repeated. `Brought.left_out` names what no dataset can hold.
+        """
+        return await self._client.stubs.data.put(folder, dataset_id, site=site, residency=residency, progress=progress)
+
+    async def get(self, name: str, to: Path, *, progress: Callable[[Progress], None] = lambda _: None) -> Path:
+        """Bring a dataset into the folder `to`, each file whole or not at all; what is there is not asked for again."""
+        await self._client.stubs.data.get(_full(name), to, progress=progress)
+        return to
 
     async def show(self, name: str) -> dataset_pb2.Dataset:
         """The dataset `name`, with or without `datasets/` before it."""

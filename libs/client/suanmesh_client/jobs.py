@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suanmesh.accounting.v1 import usage_pb2
@@ -12,7 +13,7 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_client.descriptions import Job, to_message
 from suanmesh_client.paging import pages
 from suanmesh_client.texts import refusal
-from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, Refusal, Unavailable
+from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, NotFound, Refusal, Unavailable
 from suanmesh_kernel.texts import Text
 from suanmesh_sdk.state_reasons import words
 from suanmesh_sdk.status import refusal_of
@@ -72,9 +73,11 @@ class JobHandle:
         A service that is away for a while is waited for.
         """
         last: tuple[int, bytes] | None = None
+        request = pb.WatchJobRequest(name=self.name)
         while True:
             try:
-                async for job in self._client.stubs.scheduler.WatchJob(pb.WatchJobRequest(name=self.name)):
+                async for job in self._client.stubs.scheduler.WatchJob(request):
+                    request.resume_token = job.etag
                     stands = (job.state, job.state_reason.SerializeToString(deterministic=True))
                     if stands != last:
                         last, self.message = stands, job
@@ -156,6 +159,18 @@ class JobHandle:
         return {
             out.output_id: name for out, name in zip(self.message.outputs, self.message.output_datasets, strict=False)
         }
+
+    async def fetch(self, output_id: str, to: Path) -> Path:
+        """Bring what it delivered as `output_id` into the folder `to`. Raises NotFound (`OUTPUT_UNKNOWN`)."""
+        delivered = self.results()
+        if output_id not in delivered:
+            known = ", ".join(delivered)
+            said = Text(
+                f"{self.name} has delivered no {output_id!r}; it has: {known or 'nothing'}",
+                f"{self.name} 没有交付 {output_id!r}；已交付：{known or '无'}",
+            )
+            raise refusal(NotFound, "OUTPUT_UNKNOWN", said, name=self.name)
+        return await self._client.data.get(delivered[output_id], to)
 
     async def charges(self) -> list[usage_pb2.Charge]:
         """What it has cost, charge by charge."""

@@ -28,6 +28,7 @@ from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_client import client, jobs
 from suanmesh_client.descriptions import Input, Job, Output, sweep
 from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk.data import Brought, Progress
 
 __all__ = ["Client", "Input", "Job", "JobHandle", "Loop", "Output", "connect", "sweep", "wait_all"]
 
@@ -195,6 +196,10 @@ class JobHandle:
         """The datasets it has delivered, by the ids of its outputs."""
         return self.behind.results()
 
+    def fetch(self, output_id: str, to: Path) -> Path:
+        """Bring what it delivered as `output_id` into the folder `to`."""
+        return self._loop.run(self.behind.fetch(output_id, to))
+
     def charges(self) -> Sequence[usage_pb2.Charge]:
         """What it has cost, charge by charge."""
         return self._loop.run(self.behind.charges())
@@ -235,6 +240,24 @@ class Datasets:
 
     def __init__(self, of: Client) -> None:
         self._of = of
+
+    def put(
+        self,
+        folder: Path,
+        dataset_id: str,
+        *,
+        site: str = "",
+        residency: Sequence[str] = (),
+        progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Brought:
+        """Make a folder, or one file, the dataset `dataset_id`."""
+        return self._of.loop.run(
+            self._of.behind.data.put(folder, dataset_id, site=site, residency=residency, progress=progress)
+        )
+
+    def get(self, name: str, to: Path, *, progress: Callable[[Progress], None] = lambda _: None) -> Path:
+        """Bring a dataset into the folder `to`."""
+        return self._of.loop.run(self._of.behind.data.get(name, to, progress=progress))
 
     def show(self, name: str) -> dataset_pb2.Dataset:
         """The dataset `name`."""

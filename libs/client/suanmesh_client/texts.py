@@ -22,6 +22,10 @@ OWN: Final[dict[str, tuple[str, Text]]] = {
         "FAILED_PRECONDITION",
         Text("the job has ended, and not well", "作业已结束，但未成功"),
     ),
+    "OUTPUT_UNKNOWN": (
+        "NOT_FOUND",
+        Text("the job has delivered no output of that name", "作业没有交付该名称的输出"),
+    ),
     "STILL_RUNNING": (
         "DEADLINE_EXCEEDED",
         Text("it has not ended in the time given; what was begun goes on", "在给定时间内尚未结束；已开始的仍在继续"),

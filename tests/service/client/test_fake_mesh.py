@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import client_contract
 import pytest
@@ -39,6 +40,16 @@ def test_without_async_it_says_the_same(plain: SyncClient) -> None:
     assert plain.jobs.decide(Job(command=["sum"])).chosen.startswith("sites/")
     assert one.decision().chosen.startswith("sites/")
     assert {charge.job for charge in plain.money.charges()} <= {"jobs/one"}
+
+
+def test_without_async_data_goes_in_and_out(plain: SyncClient, tmp_path: Path) -> None:
+    """A notebook fetches its results beside it."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_bytes(b"1")
+    assert plain.data.put(tmp_path / "in", "in").dataset == "datasets/in"
+    assert (plain.data.get("in", tmp_path / "again") / "a").read_bytes() == b"1"
+    job = plain.jobs.submit(Job(command=["sum"], outputs=[Output("sum", "out")])).wait(60, check=True)
+    assert (job.fetch("sum", tmp_path / "out") / "sum").read_bytes() == b"42"
 
 
 def test_without_async_many_are_submitted_and_waited_for(plain: SyncClient) -> None:
