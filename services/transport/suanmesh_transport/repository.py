@@ -167,8 +167,8 @@ class Repository:
     async def upload_target(self, fresh: Dataset, wanted: str, but: Collection[str]) -> tuple[Place, list[str] | None]:
         """The site that is to take `fresh`, with the digests its party has there; None where it lies there already.
 
-        Raises AlreadyExists (`DATASET_EXISTS`), ResourceExhausted (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`),
-        FailedPrecondition (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
+        Raises AlreadyExists (`DATASET_EXISTS`), PermissionDenied (`NOT_OWNER`), ResourceExhausted
+        (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`), FailedPrecondition (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
         """
         had = await self._datasets.page(fresh.party, "", self._caps.party_datasets + 1)
         named = await self._datasets.get(fresh.name)
@@ -176,6 +176,8 @@ class Repository:
         if standing is None:
             require_datasets(fresh.party, len(had), self._caps)
             require_bytes(fresh.party, sum(each.bytes for each in had.values()) + fresh.size_bytes, self._caps)
+        elif standing.party != fresh.party:
+            raise PermissionDenied("NOT_OWNER", f"{fresh.name} is another party's", name=fresh.name)
         elif not standing.is_the_same_as(fresh):
             datasets.republished(standing, fresh, self._clock.now())  # refused, as when it is published
         places = [wire.place_from(held.message) for held in self._kept.sites.values()]

@@ -68,6 +68,7 @@ async def test_a_party_brings_no_more_than_it_may_have(opened: Any) -> None:
             await movers.publish(f"d{number}")
         assert await reason(upload(movers, "one-more")) == "DATASETS_TOO_MANY"
         assert await reason(upload(movers, "d0", dataset={"digest": "0" * 64})) == "DATASET_EXISTS"
+        assert await reason(upload(movers, "d0", dataset={"digest": "0" * 64}, by=movers.stranger)) == "NOT_OWNER"
 
 
 async def test_what_the_party_has_at_the_site_need_not_come_again(opened: Any) -> None:

@@ -241,6 +241,7 @@ class TransportServiceServicer(object):
 
         Errors:
         * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
+        * `PERMISSION_DENIED` (`NOT_OWNER`): the name is taken by another party.
         * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`).
         * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
         * `INVALID_ARGUMENT` (`FIELD_INVALID`).

@@ -104,6 +104,7 @@ class TransportServiceStub:
 
     Errors:
       * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
+      * `PERMISSION_DENIED` (`NOT_OWNER`): the name is taken by another party.
       * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`).
       * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
       * `INVALID_ARGUMENT` (`FIELD_INVALID`).
@@ -271,6 +272,7 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
+          * `PERMISSION_DENIED` (`NOT_OWNER`): the name is taken by another party.
           * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`).
           * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
           * `INVALID_ARGUMENT` (`FIELD_INVALID`).
