@@ -24,6 +24,10 @@ async def many(request: Any, call: Any) -> Any:
     yield
 
 
+HANDLERS: dict[str, Any] = {each.name: many if each.server_streaming else once for each in AGENT.methods}
+"""One of the right kind for each method."""
+
+
 def test_a_contract_is_read_as_it_is_declared() -> None:
     """Roles and effects stand in the contract; nobody writes them a second time."""
     methods = table([Served(PROBE_SERVICE, Probes())])
@@ -36,7 +40,7 @@ def test_a_contract_is_read_as_it_is_declared() -> None:
 @pytest.mark.parametrize("missing", ["Echo", "ReadLog"])
 def test_a_method_without_its_handler_does_not_start(missing: str) -> None:
     """A method that is promised and not there fails at a user instead of here."""
-    handlers: dict[str, Any] = {"GetManifest": once, "FetchChunks": many, "ReadLog": many, "Echo": once}
+    handlers = dict(HANDLERS)
     del handlers[missing]
     servicer = type("Half", (), {name: staticmethod(handler) for name, handler in handlers.items()})()
 
@@ -46,7 +50,7 @@ def test_a_method_without_its_handler_does_not_start(missing: str) -> None:
 
 def test_a_handler_of_the_wrong_kind_does_not_start() -> None:
     """A stream that is answered once hangs its callers."""
-    handlers: dict[str, Any] = {"GetManifest": once, "FetchChunks": once, "ReadLog": many, "Echo": once}
+    handlers = HANDLERS | {"FetchChunks": once}
     servicer = type("Wrong", (), {name: staticmethod(handler) for name, handler in handlers.items()})()
 
     with pytest.raises(BadServicer, match="FetchChunks"):
