@@ -107,9 +107,11 @@ def _too_large(sizes: dict[str, int], total: int, bytes_max: int, files_max: int
     named = ", ".join(f"{path} ({sizes[path]})" for path in largest)
     return Text(
         f"{len(sizes)} files of {total} bytes, at most {files_max} files of {bytes_max} bytes go with a job; largest: "
-        f"{named}; leave out by {IGNORE} what the job does not need, and make large parts a dataset under `inputs`",
+        f"{named}; leave out by {IGNORE} what the job does not need; "
+        "bring large parts by `suan data put` and name them under `inputs`",
         f"{len(sizes)} 个文件共 {total} 字节，随作业最多 {files_max} 个文件、{bytes_max} 字节；最大的是：{named}；"
-        f"请用 {IGNORE} 排除作业不需要的文件，大的部分做成数据集写入 inputs",
+        f"请用 {IGNORE} 排除作业不需要的文件，"
+        "大的部分用 suan data put 带入并写入 inputs",
     )
 
 
