@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from suanmesh.scheduler.v1.job_pb2 import Job
-from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ReadJobLogsRequest, WatchJobRequest
+from suanmesh.scheduler.v1.scheduler_service_pb2 import ReadJobLogsRequest
 from suanmesh.transport.v1.dataset_pb2 import Manifest
 from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest
 from suanmesh_cli import output
 from suanmesh_cli.render.states import because
 from suanmesh_cli.texts import refusal as refused
-from suanmesh_kernel.refusals import DeadlineExceeded, NotFound, Refusal, Unavailable
+from suanmesh_client import following
+from suanmesh_kernel.refusals import NotFound, Refusal
 from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
 
-ENDED = frozenset((Job.STATE_DONE, Job.STATE_FAILED, Job.STATE_CANCELLED))
-REOPEN_S = 0.5
 _NO_TIMES = Text(
     "the log is read as it was delivered: when its lines were written is no longer known",
     "日志取自送达的数据集，各行的写入时间已不可知",
@@ -36,18 +34,14 @@ class Outage:
         self._lang = lang
         self._lasts = False
 
-    def begun(self, refusal: Refusal) -> None:
-        """Say so, once."""
-        if not self._lasts:
+    def told(self, refusal: Refusal | None) -> None:
+        """There is no answer, for what `refusal` says; or None, there is one."""
+        if refusal is not None and not self._lasts:
             said = Text(f"{refusal.reason}: no answer; asking on", f"{refusal.reason}：没有应答，继续询问")
             output.note(said.of(self._lang))
-        self._lasts = True
-
-    def over(self) -> None:
-        """Say so, where it had begun."""
-        if self._lasts:
+        if refusal is None and self._lasts:
             output.note(Text("it answers again", "已恢复应答").of(self._lang))
-        self._lasts = False
+        self._lasts = refusal is not None
 
 
 async def until_ended(mesh: Mesh, name: str, *, lang: str = "en") -> Job:
@@ -71,64 +65,21 @@ def say_change(job: Job, lang: str = "en") -> None:
 
 
 async def log(mesh: Mesh, request: ReadJobLogsRequest, lang: str = "en") -> AsyncIterator[bytes]:
-    """What a task wrote: from its site while it is there, else from the dataset the log became.
+    """What a task wrote; a note says where times were asked for that are no longer known."""
 
-    That has the newest run only, and not when its lines were written.
-    """
-    sent = False
-    try:
-        async for piece in mesh.scheduler.ReadJobLogs(request):
-            sent = True
-            yield piece.content
-    except Refusal:
-        newest = not (sent or request.attempt or request.previous)
-        delivered = await _delivered_log(mesh, request.name) if newest else ""
-        if not delivered:
-            raise
+    def on_delivered() -> None:
         if request.timestamps or request.HasField("since"):
             output.note(_NO_TIMES.of(lang))
-        lines: deque[bytes] | None = deque(maxlen=request.tail_lines) if request.tail_lines else None
-        begun = b""
-        async for content in _log_file(mesh, delivered, request.task):
-            if lines is None:
-                yield content
-                continue
-            *whole, begun = (begun + content).split(b"\n")
-            lines.extend(line + b"\n" for line in whole)
-        if lines is not None:
-            lines.extend([begun] if begun else [])
-            yield b"".join(lines)
+
+    async for content in following.log(mesh, request, on_delivered=on_delivered):
+        yield content
 
 
 async def _until_ended(mesh: Mesh, name: str, lang: str) -> Job:
-    outage = Outage(lang)
-    last: tuple[int, bytes] | None = None
-    request = WatchJobRequest(name=name)
-    while True:
-        try:
-            async for job in mesh.scheduler.WatchJob(request):
-                outage.over()
-                request.resume_token = job.etag
-                stands = (job.state, job.state_reason.SerializeToString(deterministic=True))
-                if stands != last:
-                    last = stands
-                    say_change(job, lang)
-                if job.state in ENDED:
-                    return job
-        except (Unavailable, DeadlineExceeded) as refusal:
-            outage.begun(refusal)
-        await asyncio.sleep(REOPEN_S)
-
-
-async def _delivered_log(mesh: Mesh, name: str) -> str:
-    """The dataset a job's log became, or nothing: it follows those of the outputs."""
-    job = await mesh.scheduler.GetJob(GetJobRequest(name=name))
-    return next(iter(job.output_datasets[len(job.outputs) :]), "")
-
-
-async def _log_file(mesh: Mesh, dataset: str, task: int) -> AsyncIterator[bytes]:
-    async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=f"task-{task}.log".encode())):
-        yield piece.content
+    job = Job(name=name)
+    async for job in following.changes(mesh, name, on_outage=Outage(lang).told):
+        say_change(job, lang)
+    return job
 
 
 async def manifest_of(mesh: Mesh, dataset: str) -> Manifest:

@@ -31,12 +31,12 @@ async def watched(session: Session, show: Callable[[], Awaitable[int | None]]) -
         try:
             with contextlib.redirect_stdout(printed):
                 await show()
-            outage.over()
+            outage.told(None)
             if printed.getvalue() != last:
                 last = printed.getvalue()
                 _print(session, last)
         except (Unavailable, DeadlineExceeded) as refusal:
-            outage.begun(refusal)
+            outage.told(refusal)
         await asyncio.sleep(EVERY_S)
 
 

@@ -51,7 +51,7 @@ class Datasets:
         async for found in pages(self._client.stubs.transport.ListDatasets, pb.ListDatasetsRequest(), "datasets"):
             yield found
 
-    async def read(self, name: str, path: str) -> AsyncIterator[bytes]:
+    async def read(self, name: str, path: str | bytes) -> AsyncIterator[bytes]:
         """One file of a dataset, in pieces."""
         request = pb.ReadFileRequest(dataset=_full(name), path=os.fsencode(path))
         async for piece in self._client.stubs.transport.ReadFile(request):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from suanmesh.accounting.v1 import usage_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+from suanmesh_client import following
 from suanmesh_client.descriptions import Job, to_message
 from suanmesh_client.paging import pages
 from suanmesh_client.texts import refusal
-from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, NotFound, Refusal, Unavailable
+from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, NotFound, Refusal
 from suanmesh_kernel.texts import Text
 from suanmesh_sdk.state_reasons import words
 from suanmesh_sdk.status import refusal_of
@@ -21,11 +22,8 @@ from suanmesh_sdk.status import refusal_of
 if TYPE_CHECKING:
     from suanmesh_client.client import Client
 
-ENDED = frozenset((job_pb2.Job.STATE_DONE, job_pb2.Job.STATE_FAILED, job_pb2.Job.STATE_CANCELLED))
 ITEMS_MAX = 100
 """Jobs in one call of SubmitJobs."""
-REOPEN_S = 0.5
-"""Pause before a stream that broke is opened again."""
 
 
 class JobHandle:
@@ -52,7 +50,7 @@ class JobHandle:
     @property
     def ended(self) -> bool:
         """Whether it will change no more."""
-        return self.message.state in ENDED
+        return self.message.state in following.ENDED
 
     @property
     def succeeded(self) -> bool:
@@ -72,21 +70,9 @@ class JobHandle:
 
         A service that is away for a while is waited for.
         """
-        last: tuple[int, bytes] | None = None
-        request = pb.WatchJobRequest(name=self.name)
-        while True:
-            try:
-                async for job in self._client.stubs.scheduler.WatchJob(request):
-                    request.resume_token = job.etag
-                    stands = (job.state, job.state_reason.SerializeToString(deterministic=True))
-                    if stands != last:
-                        last, self.message = stands, job
-                        yield job
-                    if job.state in ENDED:
-                        return
-            except (Unavailable, DeadlineExceeded):
-                pass  # its job goes on meanwhile
-            await asyncio.sleep(REOPEN_S)
+        async for job in following.changes(self._client.stubs, self.name):
+            self.message = job
+            yield job
 
     async def wait(
         self,
@@ -123,19 +109,9 @@ class JobHandle:
 
     async def logs(self, task: int = 0, *, follow: bool = False) -> AsyncIterator[bytes]:
         """What a task wrote, in pieces: from its site while it is there, else from where the log was delivered."""
-        sent = False
-        try:
-            request = pb.ReadJobLogsRequest(name=self.name, follow=follow, task=task)
-            async for piece in self._client.stubs.scheduler.ReadJobLogs(request):
-                sent = True
-                yield piece.content
-        except Refusal:
-            await self.refresh()
-            delivered = self.message.output_datasets[len(self.message.outputs) :]  # the log follows the outputs
-            if sent or not delivered:
-                raise
-            async for content in self._client.data.read(delivered[0], f"task-{task}.log"):
-                yield content
+        request = pb.ReadJobLogsRequest(name=self.name, follow=follow, task=task)
+        async for content in following.log(self._client.stubs, request):
+            yield content
 
     async def log(self, task: int = 0) -> str:
         """All that a task wrote up to now."""

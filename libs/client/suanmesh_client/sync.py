@@ -267,7 +267,7 @@ class Datasets:
         """Your datasets, by name."""
         return self._of.loop.each(self._of.behind.data.list())
 
-    def read(self, name: str, path: str) -> Iterator[bytes]:
+    def read(self, name: str, path: str | bytes) -> Iterator[bytes]:
         """One file of a dataset, in pieces."""
         return self._of.loop.each(self._of.behind.data.read(name, path))
 

@@ -198,9 +198,9 @@ async def _until_empty(session: Session, mesh: Mesh, name: str) -> None:
         try:
             left = await mesh.scheduler.ListSitePlacements(ListSitePlacementsRequest(site=name, page_size=1))
             site = await mesh.registry.GetSite(GetSiteRequest(name=name))
-            outage.over()
+            outage.told(None)
         except (Unavailable, DeadlineExceeded) as refusal:
-            outage.begun(refusal)
+            outage.told(refusal)
         else:
             if left.total != last:
                 last = left.total

@@ -130,9 +130,9 @@ async def _until_ended(session: Session, mesh: Mesh, name: str) -> Transfer:
     while True:
         try:
             found = await mesh.transport.GetTransfer(GetTransferRequest(name=name))
-            outage.over()
+            outage.told(None)
         except (Unavailable, DeadlineExceeded) as refusal:
-            outage.begun(refusal)
+            outage.told(refusal)
         else:
             state = Transfer.State.Name(found.state).removeprefix("STATE_")
             told = f"{name} {state} {units.size(found.progress.bytes_done)} / {units.size(found.bytes)}"

@@ -1,0 +1,90 @@
+"""Following a job: its states until it has ended, and its log wherever that lies now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+from suanmesh.scheduler.v1.job_pb2 import Job
+from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ReadJobLogsRequest, WatchJobRequest
+from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest
+from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unavailable
+
+if TYPE_CHECKING:
+    from suanmesh_sdk import Mesh
+
+ENDED = frozenset((Job.STATE_DONE, Job.STATE_FAILED, Job.STATE_CANCELLED))
+REOPEN_S = 0.5
+"""Pause before a stream that broke is opened again."""
+
+
+async def changes(
+    mesh: Mesh, name: str, *, on_outage: Callable[[Refusal | None], None] = lambda _: None
+) -> AsyncIterator[Job]:
+    """The job as it is now, then anew whenever its state or the reason of it has changed, until it has ended.
+
+    A service that is away is waited for: `on_outage` is told by what, and None with every answer.
+    """
+    last: tuple[int, bytes] | None = None
+    request = WatchJobRequest(name=name)
+    while True:
+        try:
+            async for job in mesh.scheduler.WatchJob(request):
+                on_outage(None)
+                request.resume_token = job.etag
+                stands = (job.state, job.state_reason.SerializeToString(deterministic=True))
+                if stands != last:
+                    last = stands
+                    yield job
+                if job.state in ENDED:
+                    return
+        except (Unavailable, DeadlineExceeded) as refusal:
+            on_outage(refusal)
+        await asyncio.sleep(REOPEN_S)
+
+
+async def log(
+    mesh: Mesh, request: ReadJobLogsRequest, *, on_delivered: Callable[[], None] = lambda: None
+) -> AsyncIterator[bytes]:
+    """What a task wrote: from its site while it is there, else from the dataset the log became.
+
+    That has the newest run only, and not when its lines were written: `on_delivered` is told before it is read.
+    """
+    sent = False
+    try:
+        async for piece in mesh.scheduler.ReadJobLogs(request):
+            sent = True
+            yield piece.content
+    except Refusal:
+        newest = not (sent or request.attempt or request.previous)
+        delivered = await _delivered_log(mesh, request.name) if newest else ""
+        if not delivered:
+            raise
+        on_delivered()
+        pieces = _log_file(mesh, delivered, request.task)
+        async for content in _tail(pieces, request.tail_lines) if request.tail_lines else pieces:
+            yield content
+
+
+async def _tail(pieces: AsyncIterator[bytes], lines_max: int) -> AsyncIterator[bytes]:
+    """The last lines, in one piece."""
+    lines: deque[bytes] = deque(maxlen=lines_max)
+    begun = b""
+    async for content in pieces:
+        *whole, begun = (begun + content).split(b"\n")
+        lines.extend(line + b"\n" for line in whole)
+    lines.extend([begun] if begun else [])
+    yield b"".join(lines)
+
+
+async def _delivered_log(mesh: Mesh, name: str) -> str:
+    """The dataset a job's log became, or nothing: it follows those of the outputs."""
+    job = await mesh.scheduler.GetJob(GetJobRequest(name=name))
+    return next(iter(job.output_datasets[len(job.outputs) :]), "")
+
+
+async def _log_file(mesh: Mesh, dataset: str, task: int) -> AsyncIterator[bytes]:
+    async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=f"task-{task}.log".encode())):
+        yield piece.content
