@@ -350,8 +350,9 @@ async def _found(made: World, data: Path) -> None:
 
 
 def _principal(w: World, who: Identity) -> str:
-    """Whom a ticket is made out for: the caller, where what it opens is theirs, else somebody whose it is."""
-    home = who.home if who.home and who.owns else w.node.identities.of("alice")
+    """Whom a ticket is made out for: the user who asks, where what it opens is theirs, else one whose it is."""
+    theirs = who.owns and "user" in who.roles
+    home = who.home if who.home and theirs else w.node.identities.of("alice")
     certificate = x509.load_pem_x509_certificate((home / "cert.pem").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return names.get_values_for_type(x509.UniformResourceIdentifier)[0]
