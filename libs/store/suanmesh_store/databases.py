@@ -34,11 +34,15 @@ class Engines:
 
     @contextmanager
     def making_tables(self) -> Iterator[Connection]:
-        """A transaction that makes tables, while nobody else does."""
-        with self.writing.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _TABLES_LOCK})
-            yield connection
+        """A transaction that makes tables, while nobody else does; where that fails every connection is closed."""
+        try:
+            with self.writing.begin() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _TABLES_LOCK})
+                yield connection
+        except BaseException:
+            self.dispose()
+            raise
 
     def dispose(self) -> None:
         """Close every connection."""
