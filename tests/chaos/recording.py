@@ -68,7 +68,7 @@ class Runs:
         """Read what is new."""
         for place in self._node.places:
             tasks = self._node.folder / "sites" / place.site / "tasks"
-            for folder in map(Path, iglob(f"{tasks}/*/*/log")):  # noqa: PTH207 - passes over what is removed meanwhile
+            for folder in map(Path, iglob(f"{tasks}/*/*/shim")):  # noqa: PTH207 - passes over what is removed meanwhile
                 logs = sorted(folder.glob("*.log"), key=lambda path: int(path.stem))
                 try:
                     size = sum(log.stat().st_size for log in logs)
@@ -78,7 +78,7 @@ class Runs:
                 except OSError:
                     continue  # removed meanwhile
                 self._sizes[folder] = size
-                told = run_of(text, f"placements/{folder.parent.parent.name}", int(folder.parent.name), place.site)
+                told = run_of(text, f"placements/{folder.parent.parent.name}", int(folder.parent.name.partition(".")[0]), place.site)
                 if told is not None:
                     self._runs[folder] = told
 
