@@ -78,7 +78,8 @@ class Runs:
                 except OSError:
                     continue  # removed meanwhile
                 self._sizes[folder] = size
-                told = run_of(text, f"placements/{folder.parent.parent.name}", int(folder.parent.name.partition(".")[0]), place.site)
+                task = int(folder.parent.name.partition(".")[0])  # a further run of it stands behind the dot
+                told = run_of(text, f"placements/{folder.parent.parent.name}", task, place.site)
                 if told is not None:
                     self._runs[folder] = told
 

@@ -51,7 +51,7 @@ async def test_a_job_is_run_delivered_and_charged(mesh: Client) -> None:
     assert b"".join([piece async for piece in mesh.data.read(dataset, "sum")]) == b"42"
     assert (await mesh.data.show(dataset)).files == 1
     (task,) = await ended.tasks()
-    assert task.exit_status == 0
+    assert (task.result.exit_status, task.site.partition("/")[0], task.attempt) == (0, "sites", 1)
     assert {charge.job for charge in await ended.charges()} <= {ended.name}
     assert ended.name in [each.name async for each in mesh.jobs.list()]
 
@@ -91,7 +91,9 @@ async def test_a_sweep_gives_each_task_its_parameters(mesh: Client) -> None:
     values = sweep(lr=[0.1, 0.01], seed=range(2))
     ended = await (await mesh.jobs.submit(job(TELL, parameters=values))).wait(60, check=True)
 
-    logs = [(await ended.log(index)).strip() for index in range(len(await ended.tasks()))]
+    told = await ended.tasks()
+    assert [dict(task.parameters) for task in told[:2]] == [{"LR": "0.1", "SEED": "0"}, {"LR": "0.1", "SEED": "1"}]
+    logs = [(await ended.log(task.result.index)).strip() for task in told]
     assert logs == ["0.1 0", "0.1 1", "0.01 0", "0.01 1"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suanmesh.accounting.v1 import usage_pb2
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_client import following
 from suanmesh_client.descriptions import Job, to_message
@@ -117,13 +117,10 @@ class JobHandle:
         """All that a task wrote up to now."""
         return b"".join([piece async for piece in self.logs(task)]).decode(errors="replace")
 
-    async def tasks(self) -> list[placement_pb2.TaskResult]:
-        """What became of each task in the newest attempt; empty before a site has taken it."""
-        await self.refresh()
-        if not self.message.placement:
-            return []
-        request = pb.GetPlacementRequest(name=self.message.placement)
-        return list((await self._client.stubs.scheduler.GetPlacement(request)).tasks)
+    async def tasks(self) -> list[pb.Task]:
+        """What became of each task: state, exit status, times, parameters, site, attempt; none before it runs."""
+        listed = self._client.stubs.scheduler.ListTasks
+        return [task async for task in pages(listed, pb.ListTasksRequest(job=self.name), "tasks")]
 
     async def decision(self) -> decision_pb2.Decision:
         """Why it went where it went, or why it waits."""

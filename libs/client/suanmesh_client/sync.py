@@ -23,7 +23,8 @@ from typing import Any, Self, TypeVar
 from suanmesh.accounting.v1 import account_pb2, usage_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
 from suanmesh.registry.v1 import site_pb2
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_client import client, jobs
 from suanmesh_client.descriptions import Input, Job, Output, sweep
@@ -184,8 +185,8 @@ class JobHandle:
         """All that a task wrote up to now."""
         return self._loop.run(self.behind.log(task))
 
-    def tasks(self) -> Sequence[placement_pb2.TaskResult]:
-        """What became of each task in the newest attempt."""
+    def tasks(self) -> Sequence[scheduler_pb.Task]:
+        """What became of each task."""
         return self._loop.run(self.behind.tasks())
 
     def decision(self) -> decision_pb2.Decision:

@@ -34,7 +34,7 @@ def test_without_async_it_says_the_same(plain: SyncClient) -> None:
     assert one.wait(60, check=True).succeeded
     assert [one.log(index) for index in range(2)] == ["0\n", "1\n"]
     assert b"".join(one.logs(1)) == b"1\n"
-    assert [task.exit_status for task in one.tasks()] == [0, 0]
+    assert [task.result.exit_status for task in one.tasks()] == [0, 0]
     assert b"".join(plain.data.read(one.results()["sum"], "task-0/sum")) == b"42"
     assert [each.name for each in plain.jobs.list()] == ["jobs/one"] == [plain.jobs.get("one").name]
     assert plain.jobs.decide(Job(command=["sum"])).chosen.startswith("sites/")
