@@ -28,12 +28,10 @@ async def changes(
     A service that is away is waited for: `on_outage` is told by what, and None with every answer.
     """
     last: tuple[int, bytes] | None = None
-    request = WatchJobRequest(name=name)
     while True:
         try:
-            async for job in mesh.scheduler.WatchJob(request):
+            async for job in mesh.scheduler.WatchJob(WatchJobRequest(name=name)):
                 on_outage(None)
-                request.resume_token = job.etag
                 stands = (job.state, job.state_reason.SerializeToString(deterministic=True))
                 if stands != last:
                     last = stands

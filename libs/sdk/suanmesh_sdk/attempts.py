@@ -20,6 +20,10 @@ _NOT_MET = ("Handshake read failed", "Handshake write failed", "Failed to connec
 """gRPC says one of these where the connection broke before the server had said anything about our certificate."""
 
 
+_WHOLE = float("inf")
+"""When a stream broke that has not."""
+
+
 class Course:
     """One logical call from its first attempt to its end, which is told to the hook exactly once."""
 
@@ -28,6 +32,7 @@ class Course:
         "_attempts",
         "_away",
         "_begun",
+        "_broken_since",
         "_budget",
         "_closed_early",
         "_ended",
@@ -50,6 +55,7 @@ class Course:
         self._address = ""
         self._attempts = 0
         self._fruitless = 0  # attempts since the last answer
+        self._broken_since: float | None = None  # of a stream that had answered
         self._away: Refusal | None = None  # why it is being tried again: says more than that time ran out meanwhile
         self._closed_early = 0
         self._tried: set[str] = set()
@@ -84,7 +90,7 @@ class Course:
 
     def answered(self) -> None:
         """A stream that can be resumed has come further: should it break now, that is another trouble."""
-        self._fruitless, self._away = 0, None
+        self._fruitless, self._away, self._broken_since = 0, None, _WHOLE
         self._tried.clear()
 
     async def refused(self, refusal: Refusal) -> None:
@@ -106,6 +112,11 @@ class Course:
         passed_on = self._serving and refusal.reason in retries.AT_THE_EDGE
         if passed_on or not retries.may_repeat(self._method, refusal) or self._fruitless >= retries.ATTEMPTS_MAX:
             return refusal
+        now = deadlines.now()
+        if self._broken_since is not None:
+            self._broken_since = min(self._broken_since, now)
+            if now - self._broken_since >= retries.RESUME_S:
+                return refusal
         self._away = refusal
         if self._address:
             self._tried.add(self._address)
@@ -115,7 +126,6 @@ class Course:
             self._tried.discard(refusal.facts["leader"])
         else:
             pause_s = retries.pause_before(self._fruitless + 1, self._route.chance, refusal.retry_delay_s)
-        now = deadlines.now()
         if now + pause_s >= self.deadline or not (retries.is_free(refusal) or self._budget.take(now)):
             return refusal
         if pause_s:

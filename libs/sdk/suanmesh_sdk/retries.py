@@ -17,6 +17,9 @@ from suanmesh_sdk.methods import Method
 ATTEMPTS_MAX = 24
 """Of one call, the first included; its deadline usually ends it earlier."""
 
+RESUME_S = 5.0
+"""How long a stream that broke is opened again without its reader hearing of it; people want to know of more."""
+
 HANDSHAKES_MAX = 3
 """Attempts whose connection was closed before the first byte, until that counts as a refused identity."""
 
