@@ -67,6 +67,14 @@ class Echoes(agent_service_pb2_grpc.AgentServiceServicer):
         raise LookupError
         yield
 
+    async def ReadFiles(self, request: Any, context: Any) -> Any:
+        raise LookupError
+        yield
+
+    async def WriteFiles(self, requests: Any, context: Any) -> Any:
+        raise LookupError
+        yield
+
 
 async def serve(kind: str, folder: Path) -> None:
     """One server process: prints its address, ends with its input."""
