@@ -43,7 +43,7 @@ J, P = JobState, PlacementState
 
 _JOB_ENDS = frozenset({J.FAILED, J.CANCELLED})
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    J.PENDING: _JOB_ENDS | {J.PLACED, J.DELIVERING, J.DONE},
+    J.PENDING: _JOB_ENDS | {J.PENDING, J.PLACED, J.DELIVERING, J.DONE},
     J.PLACED: _JOB_ENDS | {J.PENDING, J.STAGING, J.RUNNING, J.DELIVERING, J.DONE},
     J.STAGING: _JOB_ENDS | {J.PENDING, J.RUNNING, J.DELIVERING, J.DONE},
     J.RUNNING: _JOB_ENDS | {J.PENDING, J.DELIVERING, J.DONE},
@@ -54,7 +54,7 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 }
 """A job goes forward with its placement, falls back to PENDING when that is refused or lost; an end is an end.
 
-From PENDING it delivers where a lost site comes back with what it had run.
+From PENDING it delivers where a lost site comes back with what it had run, and waits on where that came to nothing.
 """
 
 _PLACEMENT_ENDS = frozenset({P.FAILED, P.CANCELLED, P.PREEMPTED, P.LOST})
