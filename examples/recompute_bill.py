@@ -12,7 +12,7 @@ import asyncio
 import os
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from hashlib import sha256
 from typing import Any
@@ -29,9 +29,9 @@ from suanmesh.transport.v1 import transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_client import contexts
+from suanmesh_client.paging import pages
 from suanmesh_sdk import Mesh
 
-PAGE = 1000
 CLOCKS_S = 300
 """How far the clocks of a site and of accounting may be apart, seconds."""
 Prices = dict[str, tuple[str, dict[int, Fraction]]]
@@ -276,18 +276,7 @@ def _reference(record: usage_pb2.UsageRecord) -> str:
 
 
 async def _all(call: Callable[..., Any], request: Any, field: str) -> list[Any]:
-    return [item async for item in _pages(call, request, field)]
-
-
-async def _pages(call: Callable[..., Any], request: Any, field: str) -> AsyncIterator[Any]:
-    request.page_size = PAGE
-    while True:
-        answer = await call(request)
-        for item in getattr(answer, field):
-            yield item
-        if not answer.next_page_token:
-            return
-        request.page_token = answer.next_page_token
+    return [item async for item in pages(call, request, field)]
 
 
 if __name__ == "__main__":

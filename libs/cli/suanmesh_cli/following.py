@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import ReadJobLogsRequest
-from suanmesh.transport.v1.dataset_pb2 import Manifest
-from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest
 from suanmesh_cli import output
 from suanmesh_cli.render.states import because
-from suanmesh_cli.texts import refusal as refused
 from suanmesh_client import following
-from suanmesh_kernel.refusals import NotFound, Refusal
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
@@ -24,7 +21,6 @@ _NO_TIMES = Text(
     "the log is read as it was delivered: when its lines were written is no longer known",
     "日志取自送达的数据集，各行的写入时间已不可知",
 )
-MANIFEST_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Outage:
@@ -80,14 +76,3 @@ async def _until_ended(mesh: Mesh, name: str, lang: str) -> Job:
     async for job in following.changes(mesh, name, on_outage=Outage(lang).told):
         say_change(job, lang)
     return job
-
-
-async def manifest_of(mesh: Mesh, dataset: str) -> Manifest:
-    """What a dataset holds."""
-    content = b""
-    async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset)):
-        content += piece.content
-        if len(content) > MANIFEST_BYTES_MAX:
-            large = Text(f"the manifest of {dataset} is too large to read here", f"{dataset} 的清单过大，无法在此读取")
-            raise refused(NotFound, "FILE_UNKNOWN", large, name=dataset)
-    return Manifest.FromString(content)

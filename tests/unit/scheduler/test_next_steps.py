@@ -228,3 +228,8 @@ def test_inputs_are_staged_once_the_site_has_accepted() -> None:
     assert next_step(job, PlacementFacts(P.COMMITTED, SITE, has_inputs=True), World()) is None
     assert next_step(job, PlacementFacts(P.ACCEPTED, SITE, has_inputs=True), World()) is Call.STAGE
     assert next_step(job, PlacementFacts(P.ACCEPTED, SITE), World()) is None
+
+
+def test_a_job_that_waits_for_a_lost_site_may_hear_that_its_run_failed() -> None:
+    """The site's report was refused as a defect of ours, again and again, since the job was waiting already."""
+    assert job_moved(J.PENDING, job_state_of(P.FAILED, attempts_left=True)) is J.PENDING
