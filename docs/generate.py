@@ -1,5 +1,4 @@
-"""Write docs/access.md, docs/errors.md, docs/job-file.md, their Chinese twins, docs/telemetry.md and the schema of job
-files from the contracts and the code.
+"""Write the pages of docs/reference that are made from the contracts and the code, and the schema of job files.
 
 `make gen` runs it; `make check-gen` fails where the pages differ from what it writes.
 """
@@ -40,11 +39,11 @@ def pages() -> dict[str, str]:
     """Every page this writes, by its path from the root."""
     reasons = refusals()
     return {
-        "docs/access.md": _page(_access_en()),
-        "docs/access.zh-CN.md": _page(_access_zh()),
-        "docs/errors.md": _page(_errors_en(reasons)),
-        "docs/errors.zh-CN.md": _page(_errors_zh(reasons)),
-        "docs/telemetry.md": _page(_telemetry()),
+        "docs/reference/access.md": _page(_access_en()),
+        "docs/reference/access.zh-CN.md": _page(_access_zh()),
+        "docs/reference/errors.md": _page(_errors_en(reasons)),
+        "docs/reference/errors.zh-CN.md": _page(_errors_zh(reasons)),
+        "docs/reference/telemetry.md": _page(_telemetry()),
         **job_reference.pages(ROOT),
     }
 

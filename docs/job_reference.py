@@ -16,16 +16,16 @@ from suanmesh_cli.jobforms import OF_VARIANT, SHORT_TEXTS, WITHIN
 from suanmesh_kernel.texts import Text
 
 SCHEMA = "libs/cli/suanmesh_cli/job.schema.json"
-PAGES = {"en": "docs/job-file.md", "zh": "docs/job-file.zh-CN.md"}
+PAGES = {"en": "docs/reference/job-file.md", "zh": "docs/reference/job-file.zh-CN.md"}
 _TITLE = Text("# Job file reference", "# 作业文件参考")
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _SCALAR = {"type": ["string", "number", "boolean"]}
 _INTRO = Text(
     "A job file is YAML: the fields of the contract, and short forms for what is written often. "
-    "[What a job file says](jobs.md) shows them at work; `suan job schema` prints the JSON schema for editors. A field "
-    "whose name ends in a unit may be written without it (`cpu: 1.5`, `memory: 2Gi`, `budget: 1.50`, "
+    "[What a job file says](../how-to/jobs.md) shows them at work; `suan job schema` prints the JSON schema for "
+    "editors. A field whose name ends in a unit may be written without it (`cpu: 1.5`, `memory: 2Gi`, `budget: 1.50`, "
     "`max_duration: 2h30m`), and a name of a collection without that (`account: demo`).",
-    "作业文件是 YAML：契约自身的字段，加上常用内容的简写。用法见[作业文件写什么](jobs.zh-CN.md)；"
+    "作业文件是 YAML：契约自身的字段，加上常用内容的简写。用法见[作业文件写什么](../how-to/jobs.zh-CN.md)；"
     "`suan job schema` 输出供编辑器使用的 JSON schema。名称以单位结尾的字段可以不写单位（`cpu: 1.5`、`memory: 2Gi`、"
     "`budget: 1.50`、`max_duration: 2h30m`），集合名也可省略（`account: demo`）。",
 )

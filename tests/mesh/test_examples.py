@@ -75,7 +75,7 @@ async def test_the_notebook_runs_from_top_to_bottom(node: Node, tmp_path: Path) 
 @pytest.mark.parametrize("page", ["sdk.md", "sdk.zh-CN.md"])
 async def test_the_blocks_of_the_page_run(node: Node, tmp_path: Path, page: str) -> None:
     """What is shown is what is typed first."""
-    (tmp_path / "blocks.py").write_text("\n".join(BLOCK.findall((DOCS / page).read_text())))
+    (tmp_path / "blocks.py").write_text("\n".join(BLOCK.findall((DOCS / "how-to" / page).read_text())))
     assert await run(node, str(tmp_path / "blocks.py")) == "42\n"
 
 

@@ -65,7 +65,7 @@ def test_the_pages_of_all_roles_work_as_they_are_written(typed: Shell) -> None:
     (ROOT / "build").mkdir(exist_ok=True)
     typed("suan job submit examples/digits/job.yaml --id digits --wait")
     for page in PAGES:
-        english, chinese = (_blocks(ROOT / "docs" / f"{page}{suffix}.md") for suffix in ("", ".zh-CN"))
+        english, chinese = (_blocks(ROOT / "docs" / "how-to" / f"{page}{suffix}.md") for suffix in ("", ".zh-CN"))
         assert english == chinese, f"{page} says other things in Chinese"
         for command in english:
             typed(command)

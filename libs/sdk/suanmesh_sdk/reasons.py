@@ -185,5 +185,5 @@ def chinese(domain: str, reason: str, facts: Mapping[str, str]) -> str:
 
 def help_url(reason: str, lang: str = "en") -> str:
     """Where the documentation says what `reason` means and what to do."""
-    page = "docs/errors.zh-CN.md" if lang == "zh" else "docs/errors.md"
+    page = "docs/reference/errors.zh-CN.md" if lang == "zh" else "docs/reference/errors.md"
     return f"{page}#{reason.lower()}"

@@ -1,7 +1,7 @@
 """Every log key, span name, attribute and metric name. What is not here is not used.
 
 Spans of RPCs and of etcd follow OpenTelemetry's stable RPC and database conventions; everything of ours begins with
-`suanmesh.`. The tables of `docs/telemetry.md` are made from this module.
+`suanmesh.`. The tables of `docs/reference/telemetry.md` are made from this module.
 """
 
 from __future__ import annotations

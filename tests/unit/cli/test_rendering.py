@@ -211,7 +211,7 @@ def test_a_refusal_reads_in_both_languages() -> None:
         "error: NOT_FOUND JOB_UNKNOWN: jobs/x does not exist",
         "  name = jobs/x",
         "  fix: `suan job list` shows your jobs",
-        "  help: docs/errors.md#job_unknown",
+        "  help: docs/reference/errors.md#job_unknown",
     ]
     assert "没有此作业" in chinese
     assert "处置" in chinese
