@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from grpc import aio
 
 from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unauthenticated
@@ -12,7 +14,9 @@ from suanmesh_sdk.methods import Method
 from suanmesh_sdk.route import Route
 from suanmesh_sdk.status import DETAILS_KEY, MESH_DOMAIN, refusal_of_call
 
-Metadata = tuple[tuple[str, str | bytes], ...]
+Headers = tuple[tuple[str, str | bytes], ...]
+Metadata = Headers | Callable[[], Headers]
+"""What goes with a call: as it is, or asked for at each attempt where it would not stay good for all of them."""
 
 _HANDSHAKE_MARKS = ("Tls handshake failed", "handshake failed", "Custom verification check failed", "SSL_ERROR")
 _CLOSED_EARLY = ("Socket closed", "Connection reset")
@@ -64,10 +68,11 @@ class Course:
         self._budget = route.budgets.of(served.principal)
         self._budget.call_made()
 
-    def headers(self, metadata: Metadata | None) -> Metadata:
-        """What is sent with each attempt."""
-        own: Metadata = () if self._hooked is None else self._hooked.headers
-        return own if not metadata else (*metadata, *own)
+    def headers(self, metadata: Metadata | None) -> Headers:
+        """What is sent with the next attempt."""
+        own: Headers = () if self._hooked is None else self._hooked.headers
+        given = metadata() if callable(metadata) else metadata
+        return own if not given else (*given, *own)
 
     def time_left(self) -> float:
         """Seconds for the next attempt. Raises DeadlineExceeded where none are left."""

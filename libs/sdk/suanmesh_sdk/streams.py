@@ -11,7 +11,7 @@ from grpc import aio
 
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import deadlines
-from suanmesh_sdk.attempts import Course, Metadata, attempt_over, refusal_of_error
+from suanmesh_sdk.attempts import Course, Headers, Metadata, attempt_over, refusal_of_error
 from suanmesh_sdk.connections import Connection
 from suanmesh_sdk.methods import declared
 from suanmesh_sdk.route import Route
@@ -32,7 +32,7 @@ class _Streaming:
         self._serializer = serializer
         self._deserializer = deserializer
 
-    def opened(self, connection: Connection, request: Any, timeout_s: float, headers: Metadata) -> Any:
+    def opened(self, connection: Connection, request: Any, timeout_s: float, headers: Headers) -> Any:
         """gRPC's call, begun."""
         made = connection.callables.get(self)
         if made is None:

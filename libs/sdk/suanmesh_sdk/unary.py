@@ -12,7 +12,7 @@ from grpc import aio
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import deadlines
-from suanmesh_sdk.attempts import Course, Metadata, attempt_over, refusal_of_error
+from suanmesh_sdk.attempts import Course, Headers, Metadata, attempt_over, refusal_of_error
 from suanmesh_sdk.connections import Connection
 from suanmesh_sdk.methods import declared
 from suanmesh_sdk.route import Route
@@ -39,10 +39,10 @@ class UnaryUnary:
         if self._method.effect == "KEYED":
             request = with_request_id(request, self._route.rng)
         course = Course(self._route, self._method, timeout, deadlines.DEFAULT_S)
-        headers = course.headers(metadata)
         try:
             while True:
                 try:
+                    headers = course.headers(metadata)
                     left_s = course.time_left()
                     connection = course.attempt()
                     try:
@@ -99,7 +99,7 @@ class StreamUnary:
         course.end("OK")
         return answer
 
-    async def _attempt(self, course: Course, requests: Any, headers: Metadata) -> Any:
+    async def _attempt(self, course: Course, requests: Any, headers: Headers) -> Any:
         left_s = course.time_left()
         connection = course.attempt()
         made = connection.channel.stream_unary(self._path, self._serializer, self._deserializer)

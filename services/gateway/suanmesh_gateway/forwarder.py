@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -28,13 +29,13 @@ class Forwarder:
     async def unary(self, method: str, request: bytes, call: Call) -> bytes:
         """One request, one answer. Raises what the owner refused with."""
         route = self._routes[method]
-        answer: bytes = await route.callable(request, metadata=self._vouched(route, call))
+        answer: bytes = await route.callable(request, metadata=partial(self._vouched, route, call))
         return answer
 
     async def stream(self, method: str, requests: AsyncIterator[bytes], call: Call) -> AsyncGenerator[bytes, None]:
         """Any other kind of call; the owner's is broken off when the caller breaks off."""
         route = self._routes[method]
-        vouched = self._vouched(route, call)
+        vouched = partial(self._vouched, route, call)
         if not route.answers_stream:
             yield await route.callable(requests, metadata=vouched)
             return
@@ -46,6 +47,7 @@ class Forwarder:
             answers.cancel()
 
     def _vouched(self, route: _ForwardedMethod, call: Call) -> _Vouched:
+        """Asked for at each attempt: a call may be tried again for longer than an assertion lives."""
         return (self._minter.metadata(call.caller, route.area),)
 
 
