@@ -17,6 +17,7 @@ from suanmesh_chassis.parts import Listener, Parts, ServiceContext
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.service_server import ServiceServer
 from suanmesh_chassis.waiting import first_of
+from suanmesh_kernel.addresses import told_address
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.status import MESH_DOMAIN
@@ -63,7 +64,7 @@ class Lifecycle(Generic[S]):
         async with asyncio.TaskGroup() as tasks:
             address = await self._server.listen(self._listener())
             log.info("listening", address=address)
-            address = self._process.common.advertise or address
+            address = told_address(address, self._process.common.advertise, field="advertise")
             registration = Registration(self._found, self._record(address), self._process.common.lease_s)
             followed = (self._directory.run, self._keyring.run, self._published.run, registration.run)
             kept = [tasks.create_task(each()) for each in followed]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
+from suanmesh_kernel.addresses import told_address
 from suanmesh_kernel.refusals import InvalidArgument
 
 S = TypeVar("S")
@@ -33,7 +34,7 @@ class Common:
     listen: str = "127.0.0.1:0"
     """`host:port` to serve on; port 0 takes a free one."""
     advertise: str = ""
-    """`host:port` others reach it at, where that is not what it listens on."""
+    """`host:port` others reach it at, where that is not what it listens on; a host alone gets the port listened on."""
     data_dir: Path = Path("build/dev/data")
     """Folder for what the process keeps itself."""
     otlp_endpoint: str = ""
@@ -85,6 +86,9 @@ class Common:
     """Most connections of such a listener."""
     log_level: str = "info"
     """Least level that is logged: debug, info, warning or error."""
+
+    def __post_init__(self) -> None:
+        told_address(self.listen, self.advertise, field="advertise")
 
 
 def load(kind: type[S], prefix: str, environment: Mapping[str, str]) -> S:

@@ -139,7 +139,8 @@ def _process(common: Common, settings: AgentSettings) -> Process:
     if not is_enrolled(folder):
         raise Unauthenticated("IDENTITY_MISSING", f"{folder} holds no identity: join first", domain="mesh.suanmesh")
     identity = agent_id(common.node, settings.site)
-    placed = replace(common, tls_dir=folder, data_dir=settings.data_dir, listen=settings.data_listen)
+    placed = replace(common, tls_dir=folder, data_dir=settings.data_dir)
+    placed = replace(placed, listen=settings.data_listen, advertise=settings.data_endpoint)
     process = open_process("agent", identity, placed, settings, SystemClock(), system_rng)
     shut_folders(settings.data_dir, but=site_of.LEFT_OPEN)
     return process

@@ -122,7 +122,6 @@ def _site(settings: AgentSettings) -> site_pb2.Site:
         latitude_microdegrees=settings.latitude_microdegrees,
         longitude_microdegrees=settings.longitude_microdegrees,
         residency=settings.residency,
-        data_endpoint=settings.data_endpoint,
     )
     if settings.pue_milli:
         site.pue_milli = settings.pue_milli

@@ -10,6 +10,7 @@ from typing import Any
 
 from suanmesh_agent.domain.tasks import LOG_BYTES_MAX, PROCESSES_MAX, USERS_COUNT, USERS_FIRST
 from suanmesh_chassis.settings import SECRET
+from suanmesh_kernel.addresses import told_address
 from suanmesh_kernel.owner_limits import SHARE_MILLI_MAX, OwnerLimits, WeekWindow, WorkKind, windows_of
 from suanmesh_kernel.quantities import Device
 from suanmesh_kernel.refusals import InvalidArgument
@@ -59,7 +60,8 @@ class AgentSettings:
     data_listen: str = "127.0.0.1:0"
     """`host:port` the data plane listens on; port 0 takes a free one and keeps it over restarts."""
     data_endpoint: str = ""
-    """`host:port` others reach the data plane at, where that is not what it listens on."""
+    """`host:port` others reach the data plane at, where that is not what it listens on; a host alone gets the port
+    listened on."""
     display_name: str = ""
     """Name shown to people."""
     city_code: str = ""
@@ -124,6 +126,7 @@ class AgentSettings:
     """Process id of whom the tasks must not outlive, however it ends, with or without this agent; 0 for nobody."""
 
     def __post_init__(self) -> None:
+        told_address(self.data_listen, self.data_endpoint, field="data_endpoint")
         if min(self.cpu_milli, self.memory_bytes, self.scratch_bytes, self.max_duration_s) < 0:
             raise InvalidArgument("FIELD_INVALID", "a capacity is not negative", field="cpu_milli")
         if not 0 <= self.party_share_milli <= SHARE_MILLI_MAX:

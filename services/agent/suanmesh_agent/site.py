@@ -59,6 +59,7 @@ from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.run import shut_folders
 from suanmesh_chassis.service_server import serve_alone
+from suanmesh_kernel.addresses import told_address
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits
 from suanmesh_kernel.quantities import Capacity
@@ -221,7 +222,7 @@ async def serve(
         )
         journal.remember("data_port", address.rpartition(":")[2])
         log.info("listening", address=address)
-        endpoint = settings.data_endpoint or address
+        endpoint = told_address(address, settings.data_endpoint, field="data_endpoint")
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = SiteLoops(

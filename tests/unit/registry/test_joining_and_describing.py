@@ -150,6 +150,8 @@ def test_a_site_begins_suspect_and_gets_what_the_service_sets() -> None:
         ({"pue_milli": 900}, "site.pue_milli"),
         ({"data_endpoint": "nowhere"}, "site.data_endpoint"),
         ({"data_endpoint": "host:70000"}, "site.data_endpoint"),
+        ({"data_endpoint": "0.0.0.0:7443"}, "site.data_endpoint"),
+        ({"data_endpoint": "[::]:7443"}, "site.data_endpoint"),
     ],
 )
 def test_a_wrong_site_is_refused_by_field(changes: dict[str, object], field: str) -> None:

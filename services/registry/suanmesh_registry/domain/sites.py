@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from suanmesh_kernel.addresses import host_of, is_everywhere
 from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied
@@ -58,13 +59,15 @@ def enrolled(site_id: str, asked: Site, party: str, agent: str, key: KeyWindow, 
 
 
 def checked_endpoint(text: str, *, field: str) -> str:
-    """Return `text` if it is empty or a `host:port`.
+    """Return `text` if it is empty or a `host:port` that others can reach.
 
     Raises InvalidArgument (`FIELD_INVALID`).
     """
     fits = not text or (_ENDPOINT.fullmatch(text) and 0 < int(text.rpartition(":")[2]) < 65_536)
     if not fits:
         raise InvalidArgument("FIELD_INVALID", f"{field}: {text[:80]!r} is not host:port", field=field)
+    if text and is_everywhere(host_of(text)):
+        raise InvalidArgument("FIELD_INVALID", f"{field}: {text} is every address of a machine", field=field)
     return text
 
 
