@@ -61,8 +61,8 @@ STATE_REASONS: Final[dict[str, Text]] = {
     ),
     "COMMAND_MISSING": Text("The package names nothing to run.", "程序包没有可运行的命令。"),
     "DEADLINE_MISSED": Text(
-        "The deadline, {deadline}, passed while it waited for a place.",
-        "等待落位期间截止时间 {deadline} 已过。",
+        "The deadline, {deadline}, passed while it was {while}.",
+        "处于 {while} 时截止时间 {deadline} 已过。",
     ),
     "DEFECT": Text(
         "The scheduler met a defect of its own, {defect}; its operator can see it in the log.",

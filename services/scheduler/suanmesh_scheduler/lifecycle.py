@@ -131,7 +131,7 @@ class Lifecycle:
                 break
             if not _ended(job) and job.placement != placement.name:
                 tell_place(job, placement)
-            step = next_step(_job_facts(job), self._facts(placement), self._world(course))
+            step = next_step(_job_facts(job, self._clock.now()), self._facts(placement), self._world(course))
             if step is None or isinstance(step, Call):
                 course.call = step
                 break
@@ -355,7 +355,7 @@ def _its_own(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:
     return job.placement == placement.name or wire.tells_not(job, placement)
 
 
-def _job_facts(job: job_pb2.Job) -> steps.JobFacts:
+def _job_facts(job: job_pb2.Job, now: datetime) -> steps.JobFacts:
     return steps.JobFacts(
         state=wire.job_state(job),
         reason=reason_from(job.state_reason),
@@ -364,6 +364,7 @@ def _job_facts(job: job_pb2.Job) -> steps.JobFacts:
         refusals=len(job.refused_by),
         keeps_going=wire.keeps_going(job),
         cancel_requested=job.cancel_requested,
+        missed=wire.missed_deadline(job, now),
     )
 
 

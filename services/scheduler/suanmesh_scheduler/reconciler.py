@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 
 import structlog
@@ -20,6 +19,7 @@ from suanmesh_scheduler.bounding import bound_job
 from suanmesh_scheduler.cancelling import WHILE_WAITING
 from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.commits import Part
+from suanmesh_scheduler.domain.lifecycle import missed
 from suanmesh_scheduler.domain.states import FOR_A_PERSON, JOB_ENDS, JobState, job_moved, wait_reason
 from suanmesh_scheduler.domain.waiting_queue import Precedence, WaitingQueue, in_precedence
 from suanmesh_scheduler.jobs import Change, Job, Jobs
@@ -150,7 +150,8 @@ class Reconciler:
                 continue
             names = self._waiting.take_many(self._settings.round_jobs_max)
             jobs = [job for name in names if (job := self._waits(name)) is not None]
-            overdue = {job.name for job in jobs if _is_overdue(job.message, self._clock.now())}
+            now = self._clock.now()
+            overdue = {job.name for job in jobs if wire.missed_deadline(job.message, now) is not None}
             self._queue.add(overdue)
             jobs = [job for job in jobs if job.name not in overdue and not self._backoff.parked_s(job.name)]
             await self._place_each(in_precedence(jobs, _queue_of, _precedence_of))
@@ -315,9 +316,9 @@ class Reconciler:
             return None
         if job.message.cancel_requested:
             return self._at_end(job, JobState.CANCELLED, WHILE_WAITING)
-        if _is_overdue(job.message, self._clock.now()):
-            missed = StateReason("DEADLINE_MISSED", {"deadline": job.message.constraints.deadline.ToJsonString()})
-            return self._at_end(job, JobState.FAILED, missed.after(reason_from(job.message.state_reason)))
+        if (deadline := wire.missed_deadline(job.message, self._clock.now())) is not None:
+            reason = missed(deadline, JobState.PENDING).after(reason_from(job.message.state_reason))
+            return self._at_end(job, JobState.FAILED, reason)
         return None
 
     async def _give_up(self, name: str, refusal: Refusal) -> None:
@@ -348,8 +349,3 @@ def _queue_of(job: Job) -> tuple[str, str]:
 
 def _precedence_of(job: Job) -> Precedence:
     return wire.precedence_of(job.message)
-
-
-def _is_overdue(job: job_pb2.Job, now: datetime) -> bool:
-    deadline = wire.deadline_of(job)
-    return deadline is not None and deadline <= now

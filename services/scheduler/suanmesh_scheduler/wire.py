@@ -153,6 +153,12 @@ def deadline_of(job: job_pb2.Job) -> datetime | None:
     return limits.deadline.ToDatetime(UTC) if limits.HasField("deadline") else None
 
 
+def missed_deadline(job: job_pb2.Job, now: datetime) -> datetime | None:
+    """The deadline of a job that has not ended by then; None where there is none, or it may still be kept."""
+    deadline = deadline_of(job)
+    return deadline if deadline is not None and deadline <= now else None
+
+
 def place_of(job: job_pb2.Job) -> str:
     """Where a job stands in lists."""
     return pages.newest_first(job.create_time.ToMicroseconds(), job.name)

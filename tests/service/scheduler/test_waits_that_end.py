@@ -15,7 +15,7 @@ from suanmesh_kernel.refusals import FailedPrecondition
 from suanmesh_scheduler.domain.breaker import SETBACK_S
 from suanmesh_scheduler.jobs import Jobs
 from suanmesh_sdk.status import refusal_of
-from suanmesh_store.layout import SITES
+from suanmesh_store.layout import PLACEMENTS, SITES
 
 Job, Placement = job_pb2.Job, placement_pb2.Placement
 Running = Callable[..., AbstractAsyncContextManager[Any]]
@@ -35,6 +35,23 @@ async def test_a_deadline_that_passes_ends_a_job_that_waits(scheduler: Any, job_
 
     refusal = refusal_of((await scheduler.submit_raw(job_of(deadline=late), "later")).results[0].error)
     assert (refusal.reason, refusal.facts["field"]) == ("FIELD_INVALID", "constraints.deadline")
+
+
+async def test_a_deadline_that_passes_stops_a_job_that_runs(scheduler: Any) -> None:
+    """A result that nobody waits for any more would hold its site, and be paid for, until the task ends by itself."""
+    late = scheduler.clock.now() + timedelta(seconds=500)
+    await scheduler.submit(deadline=late)
+    placement = await scheduler.placed()
+    await scheduler.report(placement, Placement.STATE_ACCEPTED)
+    await scheduler.report(placement, Placement.STATE_RUNNING)
+    await scheduler.until_job(Job.STATE_RUNNING)
+    scheduler.clock.advance(501)
+    await scheduler.until(PLACEMENTS, placement.name, lambda p: p.stop_requested)
+    await scheduler.report(placement, Placement.STATE_CANCELLED, reason="CANCELLED: stopped")
+    job = await scheduler.until_job(Job.STATE_FAILED, reason="DEADLINE_MISSED")
+    assert job.state_reason.facts["while"] == "RUNNING"
+    assert job.attempt == 1
+    await scheduler.nothing_held()
 
 
 async def test_what_can_never_run_says_so(scheduler: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -26,6 +26,7 @@ from suanmesh_scheduler.domain.lifecycle import (
     StopPlacement,
     TellJob,
     World,
+    missed,
     next_step,
 )
 from suanmesh_scheduler.domain.states import (
@@ -43,6 +44,7 @@ J, P = JobState, PlacementState
 SITE = "sites/a"
 ages = st.sampled_from([timedelta(0), timedelta(hours=1)])
 LOST = StateReason(SITE_LOST, {"site": SITE})
+DEADLINE = datetime(2026, 1, 1, tzinfo=UTC)
 CODES = ("EXIT_STATUS", "DISK_FULL", "DEFECT", UNDELIVERED)
 reasons = st.sampled_from([NO_REASON, LOST, *map(StateReason, CODES)])
 jobs = st.builds(
@@ -53,6 +55,7 @@ jobs = st.builds(
     st.integers(0, 3),
     st.integers(0, REFUSALS_MAX),
     st.booleans(),
+    missed=st.none() | st.just(DEADLINE),
 )
 placements = st.builds(
     PlacementFacts, st.sampled_from(P), st.just(SITE), reasons, ages,
@@ -233,3 +236,48 @@ def test_inputs_are_staged_once_the_site_has_accepted() -> None:
 def test_a_job_that_waits_for_a_lost_site_may_hear_that_its_run_failed() -> None:
     """The site's report was refused as a defect of ours, again and again, since the job was waiting already."""
     assert job_moved(J.PENDING, job_state_of(P.FAILED, attempts_left=True)) is J.PENDING
+
+
+@pytest.mark.parametrize("state", [P.COMMITTED, P.ACCEPTED, P.STAGING, P.RUNNING, P.DELIVERING])
+def test_what_has_a_place_when_its_deadline_passes_is_stopped(state: PlacementState) -> None:
+    """Its result is worth nothing any more, and would be paid for to the last second."""
+    late = JobFacts(job_state_of(state, attempts_left=True), max_attempts=3, missed=DEADLINE)
+    world = World(results=Results.UNDER_WAY)
+    step = next_step(late, PlacementFacts(state, SITE), world)
+    placement = PlacementFacts(P.CANCELLED, SITE, StateReason("CANCELLED"), stop_requested=True)
+    if state in (P.COMMITTED, P.DELIVERING):
+        assert step == MovePlacement(P.CANCELLED, missed(DEADLINE, state))
+    else:
+        assert step == StopPlacement()
+        assert next_step(late, PlacementFacts(state, SITE, stop_requested=True), world) is None
+    assert next_step(late, placement, world) == MoveJob(J.FAILED, missed(DEADLINE, late.state))
+
+
+def test_a_deadline_that_has_passed_leaves_nothing_to_wait_for() -> None:
+    """A job would be placed anew, or wait for its lost site, past the moment until which it was wanted."""
+    late = JobFacts(J.RUNNING, max_attempts=3, missed=DEADLINE)
+    why = missed(DEADLINE, J.RUNNING).after(LOST)
+    for job in (late, replace(late, max_attempts=1)):
+        step = next_step(job, PlacementFacts(P.LOST, SITE, LOST, begun=True), World())
+        assert step == MoveJob(J.FAILED, why, refused=True)
+
+
+def test_a_job_that_came_to_its_own_end_did_not_miss_its_deadline() -> None:
+    """A report that is late by a second would take away a result that is there, or hide why a task failed."""
+    arrived = PlacementFacts(P.DELIVERING, SITE)
+    assert next_step(JobFacts(J.DELIVERING, missed=DEADLINE), arrived, World()) == MovePlacement(
+        P.DONE, StateReason("DONE")
+    )
+    failed = PlacementFacts(P.FAILED, SITE, StateReason("EXIT_STATUS", {"exit_status": "3"}), begun=True)
+    assert next_step(JobFacts(J.RUNNING, missed=DEADLINE), failed, World()) == MoveJob(J.FAILED, failed.reason)
+    stopped = replace(failed, stop_requested=True)
+    step = next_step(JobFacts(J.RUNNING, missed=DEADLINE), stopped, World())
+    assert step == MoveJob(J.FAILED, missed(DEADLINE, J.RUNNING).after(failed.reason))
+
+
+def test_a_job_that_is_cancelled_after_its_deadline_is_cancelled() -> None:
+    """Who was told that the job is being cancelled finds it so."""
+    asked = JobFacts(J.RUNNING, cancel_requested=True, missed=DEADLINE)
+    step = next_step(asked, PlacementFacts(P.CANCELLED, SITE, StateReason("CANCELLED"), stop_requested=True), World())
+    assert isinstance(step, MoveJob)
+    assert step.to is J.CANCELLED

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from suanmesh_kernel.reasons import NO_REASON, StateReason
+from suanmesh_scheduler.domain.obstacles import moment
 from suanmesh_scheduler.domain.states import (
     DRAINED,
     JOB_ENDS,
@@ -61,6 +62,8 @@ class JobFacts:
     keeps_going: bool = False
     """Whether its tasks do not need each other: one that failed has been run again by itself."""
     cancel_requested: bool = False
+    missed: datetime | None = None
+    """Its deadline, where that has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,9 @@ def next_step(job: JobFacts, placement: PlacementFacts, world: World) -> Step | 
     if _is_lost(placement, world):
         return MovePlacement(PlacementState.LOST, StateReason(SITE_LOST, {"site": placement.site}))
     if job.cancel_requested or job.state in JOB_ENDS:  # it ended while the placement was committed
-        return _cancelled(placement)
+        return _stopped(placement, StateReason("CANCELLED", {"while": placement.state}))
+    if job.missed is not None and not _has_arrived(placement, world):
+        return _stopped(placement, missed(job.missed, placement.state))
     if world.site_draining and placement.state in BEFORE_RUNNING and not placement.begun:
         return MovePlacement(PlacementState.PREEMPTED, StateReason(DRAINED, {"site": placement.site}))
     if placement.state is PlacementState.COMMITTED and placement.age > world.accept_max:
@@ -176,10 +181,20 @@ def _is_lost(placement: PlacementFacts, world: World) -> bool:
     )
 
 
-def _cancelled(placement: PlacementFacts) -> Step | None:
+def missed(deadline: datetime, state: JobState | PlacementState) -> StateReason:
+    """Why something ends whose deadline passed in that state."""
+    return StateReason("DEADLINE_MISSED", {"deadline": moment(deadline), "while": state})
+
+
+def _has_arrived(placement: PlacementFacts, world: World) -> bool:
+    """Whether all has run and is where it is wanted: only nobody has said so yet."""
+    return placement.state is PlacementState.DELIVERING and world.results is Results.DONE
+
+
+def _stopped(placement: PlacementFacts, reason: StateReason) -> Step | None:
     """What no task runs of ends at once; the rest is the agent's to stop."""
     if placement.state in (PlacementState.COMMITTED, PlacementState.DELIVERING):
-        return MovePlacement(PlacementState.CANCELLED, StateReason("CANCELLED", {"while": placement.state}))
+        return MovePlacement(PlacementState.CANCELLED, reason)
     return None if placement.stop_requested else StopPlacement()
 
 
@@ -219,13 +234,15 @@ def _ended(job: JobFacts, placement: PlacementFacts, world: World) -> MoveJob | 
     counted = counts(state, reason, begun=begun)
     left = (not counted or job.attempt < max(1, job.max_attempts)) and reason.code != UNDELIVERED
     may_return = reason.code == SITE_LOST and not placement.has_results and placement.ended_for < world.return_max
-    if may_return and not left and not job.cancel_requested:
+    if may_return and not left and not job.cancel_requested and job.missed is None:
         return _told(job, reason)
     left = left and not (job.keeps_going and FAILED_TASKS in reason.facts)
     refused = state in UNTAKEN or (state is PlacementState.FAILED and not counted)
     target = job_state_of(state, attempts_left=left)
     if target is not JobState.DONE and job.cancel_requested:
         target = JobState.CANCELLED
+    elif job.missed is not None and _is_late(placement, target):
+        target, reason = JobState.FAILED, _after(missed(job.missed, job.state), placement)
     elif target is JobState.PENDING and job.refusals + refused >= REFUSALS_MAX:
         target = JobState.FAILED
         reason = StateReason("GIVEN_UP", {"placements": str(job.refusals + refused)}, reason)
@@ -233,3 +250,14 @@ def _ended(job: JobFacts, placement: PlacementFacts, world: World) -> MoveJob | 
         reason = StateReason("CANCELLED", {"while": job.state})
     uncounted = state in SETBACKS and not counted
     return MoveJob(target, reason, refused, uncounted, unplaced=target is JobState.PENDING)
+
+
+def _is_late(placement: PlacementFacts, target: JobState) -> bool:
+    """Whether an end after the deadline is its doing: not that of a job that came through, or failed by itself."""
+    by_itself = placement.state is PlacementState.FAILED and not placement.stop_requested
+    return target is not JobState.DONE and not (by_itself and target is JobState.FAILED)
+
+
+def _after(reason: StateReason, placement: PlacementFacts) -> StateReason:
+    """With what else befell the placement; that it was stopped for this says nothing new."""
+    return reason if placement.state is PlacementState.CANCELLED else reason.after(placement.reason)

@@ -720,7 +720,9 @@ class Constraints(message.Message):
 
     @builtins.property
     def deadline(self) -> timestamp_pb2.Timestamp:
-        """Latest end; absent for none."""
+        """Latest end; absent for none. A job that has not ended by then is stopped wherever it stands, fails with
+        `DEADLINE_MISSED` and is charged for what it used; results that were on their way stay where they were made.
+        """
 
     def __init__(
         self,
