@@ -9,7 +9,6 @@ from functools import partial
 
 import structlog
 
-from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.reasons import StateReason
