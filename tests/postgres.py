@@ -19,8 +19,8 @@ from urllib.parse import quote
 import psycopg
 
 OLDEST = 15
-START_S = 30.0
-STOP_S = 30.0
+START_S = 60.0
+STOP_S = 60.0
 ABSENT = f"no PostgreSQL >= {OLDEST} is installed here: Debian's package `postgresql` has it"
 _UNPRIVILEGED = ("postgres", "nobody")
 _READY = "database system is ready to accept connections"

@@ -99,6 +99,6 @@ def a_task(code: str, **fields: object) -> TaskSpec:
 
 
 async def log_says(executor: ProcessExecutor, key: TaskKey, words: bytes) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while words not in executor.read_log(key, 0, 1000)[1]:  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.02)

@@ -122,7 +122,7 @@ async def test_a_watch_begins_with_how_all_stand_and_ends_with_the_last_end(worl
         await world.engine.submit([world.task(2)])
         await world.engine.cancel([world.key(1)])
         ended: dict[int, TaskLook] = {}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(ended) < 2:
                 ended |= _over(await anext(batches))
     assert ended[1].failure == "CANCELLED"
@@ -141,7 +141,7 @@ async def test_two_may_watch_and_one_may_leave(world: World) -> None:
         async with aclosing(world.engine.watch(world.placement)) as leaves:
             await anext(leaves)
         await world.engine.cancel([world.key()])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert _over(await anext(stays))[0].failure == "CANCELLED"
 
 
@@ -178,7 +178,7 @@ async def test_a_task_past_its_time_is_ended(world: World) -> None:
     """The time a job was planned and paid for is its bound."""
     (look,) = await world.run(world.task(seconds=LONG_S, max_duration_s=1))
     assert look.failure == "TIMED_OUT"
-    assert 1_000_000 <= look.usage.elapsed_us < 15_000_000
+    assert 1_000_000 <= look.usage.elapsed_us < LONG_S * 1_000_000
 
 
 async def test_outputs_are_collected_as_files(world: World) -> None:

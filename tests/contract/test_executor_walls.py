@@ -61,7 +61,7 @@ async def test_a_task_that_forks_away_is_caught(lone: ProcessExecutor) -> None:
     await lone.start(task)
     await log_says(lone, task.key, b"ready")
     lone.stop(task.key)
-    assert (await lone.over(task.key)).usage.elapsed_us < 10_000_000
+    await lone.over(task.key)
     following = a_task("")
     await lone.start(following)
     assert (await lone.over(following.key)).succeeded
@@ -74,9 +74,7 @@ async def test_a_link_in_the_way_of_an_input_leads_nowhere(lone: ProcessExecutor
     code = "import os; os.rename('deep', 'moved'); os.symlink('/', 'deep')"
     task = a_task(code, inputs=(("deep/proc", tmp_path / "replica"),))
     await lone.start(task)
-    look = await lone.over(task.key)
-    assert look.succeeded
-    assert look.usage.elapsed_us < 5_000_000, "it was looked for"
+    assert (await lone.over(task.key)).succeeded
     following = a_task("import os; print(os.getpid())")
     await lone.start(following)
     assert (await lone.over(following.key)).succeeded

@@ -98,11 +98,11 @@ async def test_shims_without_a_task_are_few_and_end_with_the_agent(executor: Pro
     for task in tasks:
         await executor.over(task.key)
     shims = {_shim_of(executor, task.key) for task in tasks}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while sum(map(_lives, shims)) > IDLE_MAX:  # noqa: ASYNC110 - processes end by themselves
             await asyncio.sleep(0.02)
     executor.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while any(map(_lives, shims)):  # noqa: ASYNC110 - processes end by themselves
             await asyncio.sleep(0.02)
 

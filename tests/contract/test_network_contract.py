@@ -111,7 +111,7 @@ async def test_a_refusal_crosses_whole(channel: Channel) -> None:
 async def test_metadata_reaches_the_server(channel: Channel) -> None:
     """The trace of a job would end at its first call."""
     traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
-    answer = await unary(channel, "Read")(Probe(text="x"), timeout=5, metadata=(("traceparent", traceparent),))
+    answer = await unary(channel, "Read")(Probe(text="x"), timeout=PATIENCE_S, metadata=(("traceparent", traceparent),))
 
     assert answer.traceparent.split("-")[1] == "a" * 32
 

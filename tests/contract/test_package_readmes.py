@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PACKAGES = sorted(path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("[ls]*/*/README.md"))
 """`libs/<library>` and `services/<area>`."""
-WITHIN_S = 20
+WITHIN_S = 60
 
 
 @pytest.fixture(params=PACKAGES)

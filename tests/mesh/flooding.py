@@ -43,7 +43,7 @@ P99_S_MAX = 1.0
 ERROR_SHARE_MAX = 0.0
 PACE_PER_S = 20.0
 """Calls of the honest caller a second."""
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 """How long the honest caller waits for one answer."""
 SAMPLE_S = 0.05
 MIB = 1 << 20

@@ -76,7 +76,7 @@ async def test_the_matrix(place: World, direct: bool) -> None:
 
 async def test_what_strangers_asked_had_no_effect(place: World) -> None:
     """A refusal that comes after the effect is no refusal."""
-    async with asyncio.timeout(30), place.node.mesh() as alice:
+    async with asyncio.timeout(60), place.node.mesh() as alice:
         job = await alice.scheduler.GetJob(scheduler.GetJobRequest(name=place.job.name))
         usage = await alice.accounting.ListUsage(accounting.ListUsageRequest(page_size=100))
 

@@ -17,7 +17,7 @@ from suanmesh_local.processes import Process
 from suanmesh_sdk import Mesh
 
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(180)]
-END_S_MAX = 20.0
+END_S_MAX = 60.0
 
 
 async def ended(process: Process) -> int:

@@ -56,7 +56,7 @@ async def _burnt(mesh: Mesh, job_id: str) -> job_pb2.Job:
 
 async def _records(mesh: Mesh, job: str) -> list[usage_pb2.UsageRecord]:
     """All of a job's usage, once the last record has come."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             answer = await mesh.accounting.ListUsage(accounting.ListUsageRequest(job=job, page_size=1000))
             records = [usage_pb2.UsageRecord.FromString(stored.record) for stored in answer.usage]

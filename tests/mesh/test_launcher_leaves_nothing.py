@@ -27,7 +27,7 @@ from suanmesh_local.node import LOCK
 pytestmark = pytest.mark.mesh
 
 SUAN = Path(sys.executable).parent / "suan"
-STOP_S_MAX = 30.0
+STOP_S_MAX = 60.0
 SLEEPER = """
 account: accounts/demo
 ask: {cpu_milli: 100, memory_bytes: 64MiB}

@@ -91,7 +91,7 @@ async def _without_agent(node: Node, placement: str, *, until_the_end: bool) -> 
     await asyncio.to_thread(agent.kill)
     folders = [path for path in (node.folder / "sites" / SITE).rglob("started.json") if _is_of(placement, path)]
     assert len(folders) == 1
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while until_the_end and not folders[0].with_name("exit.json").exists():  # noqa: ASYNC110 - a file
             await asyncio.sleep(trials.LOOK_AGAIN_S)
     assert folders[0].with_name("exit.json").exists() == until_the_end
@@ -106,7 +106,7 @@ async def _usage_until(
     mesh: Mesh, job: str, enough: Callable[[list[usage_pb2.UsageRecord]], bool]
 ) -> list[usage_pb2.UsageRecord]:
     """The job's usage records once there are `enough`: the last follows the end of a job within seconds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             answer = await mesh.accounting.ListUsage(accounting.ListUsageRequest(job=job, page_size=1000))
             records = [usage_pb2.UsageRecord.FromString(stored.record) for stored in answer.usage]

@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-STOP_S_MAX = 30.0
+STOP_S_MAX = 60.0
 COMMAND_S_MAX = 90.0
 
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(300)]

@@ -154,7 +154,7 @@ async def _publish(node: Node, folder: Path, site: str, dataset: str, size_bytes
 
 async def _settled(operator: Mesh, account: str) -> None:
     """Until every hold of the account has been given back: all usage has been charged then."""
-    async with asyncio.timeout(45):
+    async with asyncio.timeout(60):
         while True:
             answer = await operator.accounting.ListHolds(accounting.ListHoldsRequest(account=account, page_size=1000))
             if all(hold.state == usage_pb2.Hold.STATE_RELEASED for hold in answer.holds):

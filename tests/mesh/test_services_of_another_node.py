@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.mesh, pytest.mark.timeout(240)]
 
 SUAN = Path(sys.executable).parent / "suan"
 THERE = "there"
-TAKEN_S_MAX = 20.0
+TAKEN_S_MAX = 60.0
 AREAS = ("gateway", "registry", "scheduler", "network_orchestrator", "transport", "accounting")
 PEER = service_id(THERE, "scheduler")
 STRANGERS = (user_id(THERE, "demo", "alice"), agent_id(THERE, "shanghai"), service_id(NODE, "scheduler"))

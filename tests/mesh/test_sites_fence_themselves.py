@@ -174,7 +174,7 @@ async def test_a_run_that_ended_while_its_agent_was_away_is_delivered(lone_node:
 
 async def _charged(mesh: Mesh, job: job_pb2.Job) -> set[str]:
     """The placements that the job is charged for, once its usage has come."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             bill = await mesh.accounting.GetBill(accounting.GetBillRequest(account=job.account, job=job.name))
             if bill.charges:

@@ -15,7 +15,7 @@ from suanmesh_etcd3 import Client, EtcdError, connect
 from suanmesh_local.etcd import EtcdCluster, EtcdServer
 from suanmesh_local.ports import free_ports
 
-START_S_MAX = 20.0
+START_S_MAX = 60.0
 _numbers = itertools.count()
 
 

@@ -41,7 +41,7 @@ class Work:
         """Wait for so many more acknowledged puts."""
         self._wanted = len(self.acknowledged) + count
         self.enough.clear()
-        await asyncio.wait_for(self.enough.wait(), 30)
+        await asyncio.wait_for(self.enough.wait(), 60)
 
     def stop(self) -> None:
         self._done.set()
@@ -137,7 +137,7 @@ async def test_a_member_killed_during_writes_loses_and_doubles_nothing(
             await work.more()
             work.stop()
         await other.put(prefix + "end", b"")
-        await asyncio.wait_for(following, 20)
+        await asyncio.wait_for(following, 60)
 
     await other.delete(prefix + "end")
     await work.check(other)
@@ -165,13 +165,13 @@ async def test_a_frozen_leader_stops_neither_writes_nor_watch_nor_lease(
         async with asyncio.TaskGroup() as tasks:
             await work.run(tasks)
             await work.more(20)
-            await asyncio.wait_for(follower.begun.wait(), 10)
+            await asyncio.wait_for(follower.begun.wait(), 60)
             etcd_cluster.pause(index)
             try:
                 await work.more()
                 work.stop()
                 await eventually_put(other, prefix + "end")
-                await asyncio.wait_for(following, 20)
+                await asyncio.wait_for(following, 60)
                 assert lease.alive
             finally:
                 work.stop()
@@ -203,7 +203,7 @@ async def test_a_parted_leader_is_left_and_never_believed(parted_cluster: Any, p
                 read = await client.get(prefix + "a")
                 assert read is not None
                 assert read.mod_revision >= changed
-                await asyncio.wait_for(following, 20)
+                await asyncio.wait_for(following, 60)
             assert [event.key.decode() for event in follower.events][-1] == prefix + "a"
             async with asyncio.timeout(FAR_TTL_S):
                 while await other.time_to_live(lease.id) < FAR_TTL_S * 0.6:
@@ -272,7 +272,7 @@ async def test_when_no_member_answers_a_write_is_surely_not_done(prefix: str) ->
 
 async def eventually_put(client: Client, key: str) -> int:
     """Write a key, however often it takes."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await client.put(key, b"after")
@@ -282,7 +282,7 @@ async def eventually_put(client: Client, key: str) -> int:
 
 async def appears(client: Client, key: str, version: int = 1) -> None:
     """Wait until a key is there."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             found = await client.get(key)
             if found is not None and found.version >= version:

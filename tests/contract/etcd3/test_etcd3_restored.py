@@ -41,7 +41,7 @@ async def etcd(tmp_path: Path) -> AsyncIterator[Restorable]:
 
 
 async def _answers(client: Client) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await client.get("any")
@@ -68,7 +68,7 @@ async def test_a_watch_tells_the_way_back_and_leaders_step_down(etcd: Restorable
         known = {kv.key: kv.mod_revision for kv in snapshot.kvs}
         watch = client.watch("k/", after_revision=snapshot.revision, known=known)
         await etcd.restore()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             reset = await anext(watch)
         assert isinstance(reset, Reset)
         assert reset.reason == "replaced"
@@ -76,7 +76,7 @@ async def test_a_watch_tells_the_way_back_and_leaders_step_down(etcd: Restorable
         assert not leader.alive
         assert told == [1]
         await client.put("k/next", b"2")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             batch = await anext(watch)
         assert [event.key for event in batch.events] == [b"k/next"]
         await watch.aclose()

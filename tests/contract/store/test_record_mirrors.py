@@ -27,7 +27,7 @@ from suanmesh_store.records import (
     statements,
 )
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 LARGE: Index[Dataset] = Index("large", lambda dataset: [(dataset.bytes,)] if dataset.bytes >= 100 else [])
 KIND = RecordKind("datasets", Dataset, (*DATASETS.indexes, LARGE))
 

@@ -34,7 +34,7 @@ from suanmesh_store.records import (
 from suanmesh_store.records.ports import REQUEST_MEMORY_S
 from suanmesh_store.soundness import StoreCorrupt
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 async def test_what_is_kept_is_found_after_a_restart(opening: Open, clock: HandClock) -> None:

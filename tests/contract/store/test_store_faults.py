@@ -42,7 +42,7 @@ async def a_client(cluster: EtcdCluster) -> AsyncIterator[Client]:
 async def test_a_process_stopped_past_its_lease_can_commit_nothing(etcd_cluster: EtcdCluster) -> None:
     """A scheduler that the machine froze would wake up and sell what its successor has sold already."""
     script = Path(__file__).with_name("leader_process.py")
-    async with asyncio.timeout(30), a_client(etcd_cluster) as client:
+    async with asyncio.timeout(60), a_client(etcd_cluster) as client:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(script),

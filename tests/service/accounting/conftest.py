@@ -34,7 +34,7 @@ from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS, M
 from suanmesh_store.store import KeyspaceStore
 
 AREA = "accounting"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 SETTINGS = AccountingSettings(
     resync_s=0.05, housekeeping_s=0.05, quarantine_records_max=100, usage_burst=3000, usage_records_per_s=1.0
 )

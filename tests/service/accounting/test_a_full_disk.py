@@ -91,7 +91,7 @@ def _channel(node: LoopbackNode, address: str) -> grpc.aio.Channel:
 
 
 async def _leader(store: MemoryStore) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         listing = await store.tokens(instances_of("accounting"))
         found = [Instance.FromString(token.value) for token in listing.tokens]
         watch = store.watch_tokens(instances_of("accounting"), listing.revision, listing.tokens)
@@ -103,7 +103,7 @@ async def _leader(store: MemoryStore) -> str:
 
 
 async def _until(watched: Any, state: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await watched.read()).status != state:
             pass
 

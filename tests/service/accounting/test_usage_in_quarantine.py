@@ -15,7 +15,7 @@ from suanmesh_kernel.refusals import Refusal
 from suanmesh_telemetry.metrics import QUARANTINE_EXPIRED, QUARANTINE_REFUSED
 
 ROOM = 100
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 WEEK_S = 7 * 86_400
 BURST, BATCH = 3000, 1000
 

@@ -91,7 +91,7 @@ async def test_a_hole_counts_for_the_bound_of_an_output(tmp_path: Path) -> None:
     placement = a_placement(HOLES.format(size=GIB))  # no file passes what a task without scratch of its own asked for
     placement.work.outputs[0].max_bytes = GIB // 2
     world.scheduler.put(placement)
-    async with world.agent(), asyncio.timeout(10):
+    async with world.agent(), asyncio.timeout(60):
         report = await world.scheduler.reported("placements/p1", State.STATE_FAILED)
     assert (report.reason.code, report.reason.facts["bytes"]) == ("OUTPUT_TOO_LARGE", str(GIB))
 

@@ -97,7 +97,7 @@ async def test_sites_are_measured_side_by_side_on_every_page(node: LoopbackNode)
     address = await node.serve(node.process("gateway", dns_names=names), parts)
     mesh = node.mesh(address, caller=agent_id(NODE, "me"))
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await LinkProbes(mesh, "sites/me", SystemClock(), every_s=1).measure()
 
     assert network.targets == ["sites/a", "sites/b"]

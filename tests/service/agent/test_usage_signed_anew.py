@@ -17,7 +17,7 @@ async def test_records_wait_for_the_next_key(tmp_path: Path) -> None:
     accounting.good_key = "new"
     meter = Meter("sites/a", Journal(tmp_path / "agent.db"), accounting, signer, SystemClock(), seeded_rng(1))
     meter.write_transfer("placements/p", "transfers/t", 5, (1, 2), traceparent="")
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(meter.run())
         await accounting.refused.wait()
         assert not accounting.stored

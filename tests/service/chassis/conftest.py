@@ -69,7 +69,7 @@ class ProbeClient:
 
     def client_stream(self, method: str, texts: Iterable[str]) -> Any:
         made = self._channel.stream_unary(f"/{SERVICE}/{method}", Probe.SerializeToString, Probe.FromString)
-        return made((Probe(text=text) for text in texts), timeout=5)
+        return made((Probe(text=text) for text in texts), timeout=60)
 
     def bidi(self, method: str, texts: Iterable[str], *, metadata: Any = None, timeout: float | None = 5) -> Any:
         made = self._channel.stream_stream(f"/{SERVICE}/{method}", Probe.SerializeToString, Probe.FromString)

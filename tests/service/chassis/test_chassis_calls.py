@@ -65,7 +65,7 @@ async def test_a_handler_stops_when_the_time_runs_out(client: Any, probes: Any) 
     refusal = await refused(client.unary("Read", "wait", timeout=0.1))
 
     assert refusal.code == "DEADLINE_EXCEEDED"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await probes.closed.wait()
     (span,) = await ended_spans(1)
     assert told(span) == ("Read", "DEADLINE_EXCEEDED")
@@ -74,7 +74,7 @@ async def test_a_handler_stops_when_the_time_runs_out(client: Any, probes: Any) 
 async def test_a_handler_stops_when_the_client_goes(client: Any, probes: Any) -> None:
     """A user who pressed Ctrl-C must not leave work behind."""
     task = asyncio.get_running_loop().create_task(client.unary("Read", "wait"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await probes.begun.wait()
         task.cancel()
         await probes.closed.wait()
@@ -109,7 +109,7 @@ async def test_a_stream_that_the_client_breaks_off_is_closed_at_once(client: Any
         break
     call.cancel()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await probes.closed.wait()
     assert told((await ended_spans(1))[0]) == ("List", "CANCELLED")
 
@@ -118,7 +118,7 @@ async def test_a_stream_that_nobody_reads_ends_with_its_deadline(client: Any, pr
     """A client that opens streams and forgets them must not tie up the server."""
     call = client.server_stream("List", "endless", timeout=0.3)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await probes.closed.wait()
     assert told((await ended_spans(1))[0])[0] == "List"
     assert await call.code() == grpc.StatusCode.DEADLINE_EXCEEDED

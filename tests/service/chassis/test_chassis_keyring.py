@@ -83,7 +83,7 @@ class Town:
         listing = await store.tokens(keys_of("gateway"))
         left = {token.key for token in listing.tokens}
         watched = store.watch_tokens(keys_of("gateway"), listing.revision, listing.tokens)
-        async with asyncio.timeout(10), aclosing(watched) as batches:
+        async with asyncio.timeout(60), aclosing(watched) as batches:
             while len(left) >= count:
                 for key, token in (await anext(batches)).changes:
                     (left.discard if token is None else left.add)(key)
@@ -164,7 +164,7 @@ async def test_a_key_that_etcd_has_lost_is_published_again_at_once(town: Town) -
     async with town.gateway() as signer:
         store = MemoryStore("gateway", keys=town.keys)
         listing = await store.tokens(keys_of("gateway"))
-        async with asyncio.timeout(10), aclosing(store.watch_tokens(keys_of("gateway"), listing.revision)) as batches:
+        async with asyncio.timeout(60), aclosing(store.watch_tokens(keys_of("gateway"), listing.revision)) as batches:
             await store.delete_tokens([token.key for token in listing.tokens])
             while not any(token is not None for _, token in (await anext(batches)).changes):
                 pass

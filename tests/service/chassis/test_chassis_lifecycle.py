@@ -59,7 +59,7 @@ def sqlite3_error(message: str, code: int) -> sqlite3.Error:
 
 async def answered_at_last(client: Any) -> Any:
     """The answer, once the process serves."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             with suppress(Unavailable):
                 return await client.unary("Read", "hello")
@@ -113,7 +113,7 @@ async def test_a_process_that_starts_while_etcd_is_away_waits_for_it(town: Town)
 async def test_a_process_that_is_told_to_stop_while_etcd_is_away_stops(town: Town) -> None:
     """Whoever ends a node must not wait for an etcd that is gone already."""
     town.keys = keys = AwayKeyspace()
-    async with asyncio.timeout(5), town.living(leads=False) as stop:
+    async with asyncio.timeout(60), town.living(leads=False) as stop:
         await keys.asked.wait()
         stop.set()
 

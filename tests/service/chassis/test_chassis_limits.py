@@ -27,8 +27,8 @@ BOB = user_id(NODE, "acme", "bob")
 STRANGER = user_id(NODE, "other", "eve")
 AGENT = agent_id(NODE, "wuhu")
 KIB = 1024
-PATIENCE_S = 10
-LOOKED_FOR_S_MAX = 30.0
+PATIENCE_S = 60
+LOOKED_FOR_S_MAX = 60.0
 """All objects of the process are looked through each time, those of other tests too."""
 KEPT_BY_GRPC = 4
 """Calls that gRPC's own frames hold on to until the next one comes, however many there were."""
@@ -272,13 +272,13 @@ async def test_calls_that_are_over_need_no_garbage_collector(limited: Limited) -
 
 async def test_slow_senders_hold_up_nobody_else(limited: Limited) -> None:
     """Room is set aside for a message before it is read: who never sends his must not keep it from the others."""
-    channel = await limited(message_bytes_max=64 * KIB, bytes_max=1, bytes_per_caller_max=1, message_s_max=5)
+    channel = await limited(message_bytes_max=64 * KIB, bytes_max=1, bytes_per_caller_max=1, message_s_max=90)
     slow = [half_open(channel(USER)) for _ in range(20)]
     for caller in (BOB, AGENT, OPERATOR, service_id(NODE, "transport")):
-        assert (await unary(channel(caller), timeout=2)).text.startswith(caller)
+        assert (await unary(channel(caller), timeout=60)).text.startswith(caller)
     for call in slow:
         call.cancel()
-    assert (await unary(channel(USER), timeout=2)).text.startswith(USER)
+    assert (await unary(channel(USER), timeout=60)).text.startswith(USER)
 
 
 async def test_health_cannot_be_locked(limited: Limited) -> None:
@@ -291,7 +291,7 @@ async def test_health_cannot_be_locked(limited: Limited) -> None:
     talks = [reflections.ServerReflectionInfo() for _ in range(50)]
     for caller in (BOB, OPERATOR, service_id(NODE, "transport")):
         stub = health_pb2_grpc.HealthStub(channel(caller))
-        assert (await stub.Check(health_pb2.HealthCheckRequest(), timeout=2)).status == SERVING
+        assert (await stub.Check(health_pb2.HealthCheckRequest(), timeout=60)).status == SERVING
     for call in (*half, *watches, *talks):
         call.cancel()
 

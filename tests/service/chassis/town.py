@@ -62,7 +62,7 @@ class Town:
 
     async def seen(self, wanted: Callable[[list[Any]], bool]) -> list[Any]:
         """The instances of the area, once they are as wanted."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not wanted(list(self.directory.instances("probe"))):
                 await self.directory.changed("probe")
         return list(self.directory.instances("probe"))

@@ -25,7 +25,7 @@ from suanmesh_store.layout import BOOKINGS, PLACEMENTS, RESERVATIONS, M, holds_o
 from suanmesh_store.store import KeyspaceStore
 
 AREA = "network_orchestrator"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 LIVE = frozenset(
     (
         Placement.STATE_COMMITTED,

@@ -58,7 +58,7 @@ class World:
 async def a_world() -> AsyncIterator[World]:
     store = CountingStore("registry", clock=SystemClock(), rng=seeded_rng(1))
     sites, pools = await open_mirror(store, SITES), await open_mirror(store, POOLS)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(mirror.run()) for mirror in (sites, pools)]
         yield World(store, sites, pools)
         for task in running:

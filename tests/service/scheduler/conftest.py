@@ -35,7 +35,7 @@ from suanmesh_store import Create, Kind, MemoryStore, Update
 from suanmesh_store.layout import HOLDS, PLACEMENTS, POOLS, SITES, TRANSFERS, M
 from suanmesh_store.records import Put, Records, Write, open_records, written
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 GIB = 1 << 30
 Job, Placement, Transfer, Site = job_pb2.Job, placement_pb2.Placement, transfer_pb2.Transfer, site_pb2.Site
 

@@ -13,7 +13,7 @@ from suanmesh_kernel.refusals import InvalidArgument, NotFound
 from suanmesh_scheduler.wire import CANDIDATES_MAX
 
 Job = job_pb2.Job
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 Explanation = decision_pb2.CandidateExplanation
 
 

@@ -42,7 +42,7 @@ async def test_batches_beyond_the_queue_are_refused_at_once_and_done_later(
             taken = [asyncio.create_task(call(a_batch(job_of, 20), timeout=30)) for _ in range(2)]
             for _ in taken:
                 await asked.acquire()
-            told = await refused(call(a_batch(job_of, 20), timeout=0.5))
+            told = await refused(call(a_batch(job_of, 20), timeout=2.0))
             go_on.set()
             assert told is not None
             assert (told.code, told.reason) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL")

@@ -52,7 +52,7 @@ async def test_a_watched_job_never_goes_back() -> None:
     reads = SchedulerReads(cast(Any, None), mirrors, cast(Peers, None), jobs, Archive(standby))
     call = Call("m", caller_of(OPERATOR, NODE), "", "", b"", "peer", None, clock)
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         async with aclosing(cast(Any, reads.WatchJob(pb.WatchJobRequest(name="jobs/j"), call))) as watch:
             seen = [await anext(watch)]
             following = tasks.create_task(anext(watch))

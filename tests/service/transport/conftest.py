@@ -33,7 +33,7 @@ from suanmesh_transport.main import build
 from suanmesh_transport.settings import TransportSettings
 
 AREA = "transport"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 SETTINGS = TransportSettings(resync_s=0.2, party_datasets_max=8, party_transfers_max=8)
 
 

@@ -236,7 +236,7 @@ async def test_an_agent_sees_its_transfers_first_all_then_each_change(opened: An
         await movers.site("c")
         waiting = (await movers.transfer(transfer_id="t1")).transfer
         await movers.transfer("c", transfer_id="elsewhere")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             watch = movers.agent("b").transport.WatchTransfers(pb.WatchTransfersRequest(site="sites/b"))
             first = await anext(aiter(watch))
             assert (first.snapshot, [t.name for t in first.transfers]) == (True, [waiting.name])

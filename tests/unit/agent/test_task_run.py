@@ -173,7 +173,7 @@ async def test_what_waits_to_be_run_again_is_not_once_another_has_failed() -> No
     """A stop of all must stop what waits, too."""
     retrying = Retrying(times=1, backoff_s=3600, exit_statuses=frozenset({75}))
     world = World([("exit=75",), ("exit=1", "seconds=1")], retrying=retrying)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await world.to_the_end()
     assert (await world.engine.inspect([TaskKey("p", 0, 1)]))[0].state is TaskState.ABSENT
 

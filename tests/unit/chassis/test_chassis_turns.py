@@ -24,7 +24,7 @@ async def started(turns: Turns, holder: Holder, amount: int) -> asyncio.Task[Non
 
 
 async def ended(*tasks: asyncio.Task[Any]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.gather(*tasks)
 
 

@@ -11,7 +11,7 @@ from suanmesh_store import WorkQueue
 async def test_a_name_in_hand_is_handed_to_no_one_else_until_it_is_left() -> None:
     """Two hands on one job would place it twice, or spin while one of them waits for the other."""
     queue = WorkQueue(["a", "b"])
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks, AsyncExitStack() as first:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks, AsyncExitStack() as first:
         assert await first.enter_async_context(queue.turn()) == "a"
         queue.add(["a"])
         async with queue.turn() as other:
