@@ -10,41 +10,28 @@ import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
 import job_reference
+import reason_pages
+from reason_pages import MADE, Meaning
 
 from suanmesh.type.v1 import semantics_pb2
 from suanmesh_cli.texts import DOMAIN, OWN
-from suanmesh_sdk.advice import BY_CODE, STATE_REASONS
-from suanmesh_sdk.obstacles import OBSTACLES
 from suanmesh_sdk.reasons import CHINESE
 from suanmesh_telemetry import names
 
 ROOT = Path(__file__).resolve().parent.parent
 AREAS = ("registry", "scheduler", "network_orchestrator", "transport", "accounting", "agent", "gateway")
-MADE = "<!-- Made by docs/generate.py; edit what it reads, then run `make gen`. -->"
-
-
-class Meaning(NamedTuple):
-    """One area's meaning of a reason."""
-
-    domain: str
-    code: str
-    english: str
-    chinese: str
 
 
 def pages() -> dict[str, str]:
     """Every page this writes, by its path from the root."""
-    reasons = refusals()
     return {
         "docs/reference/access.md": _page(_access_en()),
         "docs/reference/access.zh-CN.md": _page(_access_zh()),
-        "docs/reference/errors.md": _page(_errors_en(reasons)),
-        "docs/reference/errors.zh-CN.md": _page(_errors_zh(reasons)),
         "docs/reference/telemetry.md": _page(_telemetry()),
         **job_reference.pages(ROOT),
+        **reason_pages.pages(ROOT, refusals()),
     }
 
 
@@ -117,58 +104,6 @@ def _access_zh() -> Iterator[str]:
     yield from _table(("方法", "角色", "经由网关", "归属"), rows)
 
 
-def _errors_en(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
-    yield from (
-        "# Refusals and obstacles",
-        "[中文](errors.zh-CN.md)",
-        "A refusal is an answer: a gRPC code, a stable reason, facts as fields. `google.rpc.ErrorInfo` carries reason "
-        "and domain, `LocalizedMessage` the text in English and Chinese, and `Help` a link to this page. An obstacle "
-        "says why one candidate cannot serve a job; a job that nothing admits stays PENDING, and its "
-        "decision counts how many candidates have which.",
-        "## Reasons",
-    )
-    for reason, meanings in reasons.items():
-        yield f"### {reason}"
-        yield from _table(("domain", "code", "meaning"), ((m.domain, m.code, m.english) for m in meanings))
-        yield "What to do: " + " ".join(dict.fromkeys(BY_CODE[m.code].en for m in meanings))
-    yield "## Obstacles"
-    yield from _table(
-        ("code", "meaning", "what to do"), ((code, text.meaning.en, text.advice.en) for code, text in OBSTACLES.items())
-    )
-    yield "## States"
-    yield (
-        "The codes of `suanmesh.type.v1.StateReason`: why a job, a placement, a transfer or a site stands where it "
-        "stands, or a decision came out so, with its facts in braces; a code that is not listed here is the reason of "
-        "the refusal that led there."
-    )
-    yield from _table(("code", "meaning"), ((code, text.en) for code, text in STATE_REASONS.items()))
-
-
-def _errors_zh(reasons: dict[str, list[Meaning]]) -> Iterator[str]:
-    yield from (
-        "# 拒绝与障碍",
-        "[English](errors.md)",
-        "拒绝也是答复：一个 gRPC 码、一个稳定的原因、作为字段的事实。`google.rpc.ErrorInfo` 载有原因和领域，"
-        "`LocalizedMessage` 载有中英文说明，`Help` 指向本页。障碍说明某个候选为何不能承接作业；"
-        "没有任何候选可用的作业保持 PENDING，其决策统计各障碍涉及多少候选。",
-        "## 原因",
-    )
-    for reason, meanings in reasons.items():
-        yield f"### {reason}"
-        yield from _table(("领域", "码", "含义"), ((m.domain, m.code, m.chinese) for m in meanings))
-        yield "处置：" + "".join(dict.fromkeys(BY_CODE[m.code].zh for m in meanings))
-    yield "## 障碍"
-    yield from _table(
-        ("代码", "含义", "处置"), ((code, text.meaning.zh, text.advice.zh) for code, text in OBSTACLES.items())
-    )
-    yield "## 状态"
-    yield (
-        "`suanmesh.type.v1.StateReason` 的代码：作业、落位、搬运或站点为何处于其状态，或决策为何如此，花括号内为事实；"
-        "不在表中的代码是导致该状态的拒绝的原因。"
-    )
-    yield from _table(("代码", "含义"), ((code, text.zh) for code, text in STATE_REASONS.items()))
-
-
 def _telemetry() -> Iterator[str]:
     yield "# Telemetry"
     yield (
@@ -223,7 +158,10 @@ def _page(blocks: Iterable[str]) -> str:
 
 
 def main() -> int:
-    for path, text in pages().items():
+    made = pages()
+    for path in reason_pages.outdated(ROOT, made):
+        path.unlink()
+    for path, text in made.items():
         (ROOT / path).write_text(text)
     return 0
 

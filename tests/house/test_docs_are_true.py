@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from suanmesh_cli.explaining import OBSTACLE, catalogue, entries
 from suanmesh_cli.main import suan
 from suanmesh_cli.texts import OWN
+from suanmesh_sdk.advice import STATE_REASONS
 from suanmesh_sdk.obstacles import OBSTACLES
 from suanmesh_sdk.reasons import CHINESE, help_url
 
@@ -81,13 +83,42 @@ def test_links_lead_somewhere(repository: Repository) -> None:
     assert broken == []
 
 
-def test_help_of_every_reason_leads_to_its_section(repository: Repository) -> None:
-    """A refusal's Help link must open at what the reader has to do."""
-    reasons = {*OWN, *(reason for texts in CHINESE.values() for reason in texts)}
-    links = {help_url(reason, lang).partition("#") for reason in reasons for lang in ("en", "zh")}
-    anchors = {page: _anchors(repository.text(page)) for page, _, _ in links}
+def test_every_code_has_a_page_with_cause_and_remedy(repository: Repository) -> None:
+    """Whoever is told no reads there what brought it about and what to do, in their language."""
+    known = catalogue()
+    given = {*OWN, *STATE_REASONS, *OBSTACLES, *(reason for texts in CHINESE.values() for reason in texts)}
 
-    assert sorted(f"{page}#{anchor}" for page, _, anchor in links if anchor not in anchors[page]) == []
+    assert set(known) == given
+    for code, meanings in known.items():
+        for lang in ("en", "zh"):
+            page = repository.text(help_url(code, lang))
+            for entry in entries(code, meanings):
+                parts = dict(entry.parts)
+                assert parts.keys() >= ({"remedy"} if entry.title is OBSTACLE else {"by", "cause", "remedy"}), code
+                assert all(_is_in(lang, text.of(lang)) for text in (entry.meaning, parts["remedy"])), code
+                assert {entry.meaning.of(lang), *(text.of(lang) for text in parts.values())} <= set(_said(page)), code
+
+
+def test_no_page_tells_of_a_code_that_is_gone(repository: Repository) -> None:
+    """A page that nothing leads to is found by a search and believed."""
+    pages = {page.path for page in repository.under("docs/reference/reasons/", ending=".md")}
+    made = {help_url(code, lang) for code in catalogue() for lang in ("en", "zh")}
+
+    assert {page for page in pages if not page.endswith(("README.md", "README.zh-CN.md"))} == made
+
+
+def test_commands_that_help_exist(repository: Repository) -> None:
+    """A remedy that names a command of last year sends its reader away with a second error."""
+    for entry in (entry for code, known in catalogue().items() for entry in entries(code, known)):
+        for key, text in entry.parts:
+            for said in re.findall(r"`(suan [a-z -]+)[^`]*`", text.en + text.zh):
+                words = [word for word in said.split() if word.islower() and not word.startswith("-")]
+                at: click.Command = suan
+                for word in words[1:]:
+                    if isinstance(at, click.Group):
+                        found = at.get_command(click.Context(at), word)
+                        assert found is not None, f"{key}: {said}"
+                        at = found
 
 
 def test_generated_pages_are_what_is_generated(repository: Repository) -> None:
@@ -110,6 +141,17 @@ def test_decisions_stay_short(repository: Repository) -> None:
 
     assert decisions
     assert [d.path for d in decisions if d.text.count("\n") > 40 and not d.path.endswith("README.md")] == []
+
+
+def _is_in(lang: str, text: str) -> bool:
+    """Whether a text is there, and in that language."""
+    return bool(text) and bool(re.search("[\u4e00-\u9fff]", text)) == (lang == "zh")
+
+
+def _said(page: str) -> Iterator[str]:
+    """The paragraphs of a page, and what its lists say behind their labels."""
+    for line in page.splitlines():
+        yield re.sub(r"^- \*\*.*?\*\*(: |：)", "", line)
 
 
 def _verbs(repository: Repository) -> set[str]:

@@ -41,6 +41,7 @@ COMMANDS = {
     "ledger": ("suanmesh_cli.commands.money:ledger", "All balances, and whether they add up to zero."),
     "trace": ("suanmesh_cli.commands.traces:trace", "Traces: what happened, span by span."),
     "trust": ("suanmesh_cli.commands.trust:trust", "Nodes that this one believes."),
+    "explain": ("suanmesh_cli.commands.codes:explain", "What a code means, and what to do about it."),
     "dev": ("suanmesh_cli.commands.local:dev", "Run a whole mesh on this machine."),
     "doctor": ("suanmesh_cli.commands.local:doctor", "Say what this machine lacks."),
     "node": ("suanmesh_cli.commands.local:node", "What a node keeps on this machine."),

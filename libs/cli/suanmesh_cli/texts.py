@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from suanmesh_client.texts import EXPLAINED as CLIENT_EXPLAINED
 from suanmesh_client.texts import OWN as CLIENT
 from suanmesh_client.texts import refusal
-from suanmesh_kernel.texts import Text
+from suanmesh_kernel.texts import Explanation, Text
 
-__all__ = ["DOMAIN", "OWN", "refusal"]
+__all__ = ["DOMAIN", "EXPLAINED", "OWN", "refusal"]
 
 DOMAIN = "cli.suanmesh"
 OWN: Final[dict[str, tuple[str, Text]]] = {
@@ -21,6 +22,30 @@ OWN: Final[dict[str, tuple[str, Text]]] = {
         "FAILED_PRECONDITION",
         Text("the file's current context cannot be removed", "文件的当前上下文不能删除"),
     ),
-    "TOOL_MISSING": ("FAILED_PRECONDITION", Text("a package is missing on this machine", "本机缺少软件包")),
 }
 """Reasons that no service gives: their code and what they mean, for the documentation too."""
+EXPLAINED: Final[dict[str, Explanation]] = {
+    **CLIENT_EXPLAINED,
+    "CONTEXT_EXISTS": Explanation(
+        "caller",
+        Text(
+            "The file of your own contexts has one of that name, which is not overwritten.",
+            "你的上下文文件中已有该名称，不会被覆盖。",
+        ),
+        Text(
+            "Remove it first with `suan ctx rm`, or choose another name.",
+            "先用 `suan ctx rm` 删除它，或换一个名称。",
+        ),
+        ("suan ctx list", "suan ctx rm"),
+    ),
+    "CONTEXT_IN_USE": Explanation(
+        "caller",
+        Text(
+            "The context is the current one of its file; without it no command would know where to turn.",
+            "该上下文是文件的当前上下文；删除后命令将不知道与谁通信。",
+        ),
+        Text("Use another one first: `suan ctx use`.", "先换用另一个：`suan ctx use`。"),
+        ("suan ctx use", "suan ctx rm"),
+    ),
+}
+"""Cause and remedy of each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from suanmesh_kernel.refusals import Refusal
-from suanmesh_kernel.texts import Text
+from suanmesh_kernel.texts import Explanation, Text
 
 R = TypeVar("R", bound=Refusal)
 
@@ -32,6 +32,64 @@ OWN: Final[dict[str, tuple[str, Text]]] = {
     ),
 }
 """Reasons that no service gives: their code and what they mean, for the documentation too."""
+EXPLAINED: Final[dict[str, Explanation]] = {
+    "ACCOUNT_AMBIGUOUS": Explanation(
+        "caller",
+        Text(
+            "Neither the call nor the context names an account, and the party has several, or none.",
+            "调用和上下文都没有指明账户，而该主体有多个账户或没有账户。",
+        ),
+        Text(
+            "Name one with `--account`, or write `account` into the context.",
+            "用 `--account` 指定，或在上下文中写入 `account`。",
+        ),
+        ("suan account list", "suan ctx add"),
+    ),
+    "CONTEXT_MISSING": Explanation(
+        "caller",
+        Text(
+            "No context of that name is known, none is current, or the one that is lacks gateway, node or "
+            "certificate; `field` says which.",
+            "不认识该名称的上下文、没有当前上下文，或其缺少网关、节点或证书；`field` 指明缺少什么。",
+        ),
+        Text(
+            "`suan ctx list` shows what is known; `suan ctx add` writes one, and `suan dev` makes some by itself.",
+            "`suan ctx list` 显示已知的上下文；`suan ctx add` 可新增，`suan dev` 会自动生成几个。",
+        ),
+        ("suan ctx list", "suan ctx add", "suan dev"),
+    ),
+    "JOB_NOT_DONE": Explanation(
+        "caller",
+        Text(
+            "A program waited with `check=True`, and the job ended otherwise than DONE, as `state` says.",
+            "程序以 `check=True` 等待，而作业没有以 DONE 结束，见 `state`。",
+        ),
+        Text(
+            "Ask `job.reason()` why, read the log, and submit it again with `suan job rerun` once it is mended.",
+            "用 `job.reason()` 查询原因并阅读日志，修正后用 `suan job rerun` 重新提交。",
+        ),
+        ("suan job show", "suan job logs", "suan job rerun"),
+    ),
+    "OUTPUT_UNKNOWN": Explanation(
+        "caller",
+        Text("The job has no output of that name, or has not delivered it yet.", "作业没有该名称的输出，或尚未交付。"),
+        Text("See with `suan job show` which outputs it has delivered.", "用 `suan job show` 查看已交付的输出。"),
+        ("suan job show", "suan data list"),
+    ),
+    "STILL_RUNNING": Explanation(
+        "caller",
+        Text(
+            "The time given with `--timeout` is over, and what is waited for has not ended; it goes on.",
+            "`--timeout` 给出的时间已到，而所等待的尚未结束；它仍在继续。",
+        ),
+        Text(
+            "Give it more time with --timeout, or come back with the command that was told.",
+            "用 --timeout 给更多时间，或按提示的命令稍后再看。",
+        ),
+        ("suan job wait", "suan transfer watch"),
+    ),
+}
+"""Cause and remedy of each."""
 
 
 def refusal(kind: type[R], reason: str, text: Text, **facts: object) -> R:

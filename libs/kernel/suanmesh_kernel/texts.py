@@ -19,3 +19,14 @@ class Text(NamedTuple):
     def of(self, lang: str) -> str:
         """The sentence in `lang`: `zh`, or anything else for English."""
         return self.zh if lang == "zh" else self.en
+
+
+class Explanation(NamedTuple):
+    """Who brings something about, by what, and what to do about it."""
+
+    by: str
+    """`caller`, `agent`, `operator`, `service`, or `mesh` where it is nobody's doing."""
+    cause: Text
+    remedy: Text
+    commands: tuple[str, ...] = ()
+    """Those of `suan` that help, without their arguments."""

@@ -184,6 +184,5 @@ def chinese(domain: str, reason: str, facts: Mapping[str, str]) -> str:
 
 
 def help_url(reason: str, lang: str = "en") -> str:
-    """Where the documentation says what `reason` means and what to do."""
-    page = "docs/reference/errors.zh-CN.md" if lang == "zh" else "docs/reference/errors.md"
-    return f"{page}#{reason.lower()}"
+    """The page that says what `reason` means, what brings it about and what to do; `suan explain` prints the same."""
+    return f"docs/reference/reasons/{reason.lower()}{'.zh-CN' if lang == 'zh' else ''}.md"

@@ -120,7 +120,7 @@ async def test_a_name_that_is_nearly_right_is_said(oracle: Any, run: Run) -> Non
     oracle.answers["ListJobs"] = ListJobsResponse(jobs=[Job(name="jobs/digits"), Job(name="jobs/other")])
     done = await run("job", "show", "digist")
     assert done.exit_code == 3
-    assert "  did you mean: jobs/digits\n  fix: `suan job list` shows your jobs" in done.stderr
+    assert "  did you mean: jobs/digits\n  fix: Correct the name: `suan job list` shows your jobs" in done.stderr
 
 
 async def test_a_job_again_asks_for_the_same(oracle: Any, run: Run) -> None:

@@ -11,7 +11,7 @@ from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.main import suan
 from suanmesh_cli.names import LISTS, Name
 
-LOCAL = {("dev",), ("doctor",), ("version",), ("completion",), ("node", "check"), ("job", "schema")}
+LOCAL = {("dev",), ("doctor",), ("explain",), ("version",), ("completion",), ("node", "check"), ("job", "schema")}
 """What asks no mesh."""
 LISTING = {"columns", "sort", "no_headers", "limit", "watch"}
 FOR_ALL = {"output", "query", "utc", "context_name", "lang", "bound_s"}

@@ -200,7 +200,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 @pytest.mark.parametrize("page", ["jobs.md", "jobs.zh-CN.md"])
 def test_the_job_that_is_documented_is_taken(folder: Path, page: str) -> None:
     """The first job of a newcomer is a copy of that one."""
-    yaml = re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    yaml = re.findall(r"```yaml\n(.*?)```", (DOCS / "how-to" / page).read_text(), re.DOTALL)
     assert len(yaml) == 1
     job = loaded(folder, yaml[0])
     require_valid(job)

@@ -210,8 +210,8 @@ def test_a_refusal_reads_in_both_languages() -> None:
     assert english.splitlines() == [
         "error: NOT_FOUND JOB_UNKNOWN: jobs/x does not exist",
         "  name = jobs/x",
-        "  fix: `suan job list` shows your jobs",
-        "  help: docs/reference/errors.md#job_unknown",
+        "  fix: Correct the name: `suan job list` shows your jobs, `--context operator` everybody's.",
+        "  help: suan explain JOB_UNKNOWN",
     ]
     assert "没有此作业" in chinese
     assert "处置" in chinese

@@ -56,7 +56,7 @@ def test_a_status_says_it_in_both_languages_with_a_link() -> None:
         if detail.Unpack(help_):
             links.append(help_.links[0].url)
     assert texts == {"en": "jobs/x does not exist", "zh": "没有此作业（name=jobs/x）"}
-    assert links == ["docs/reference/errors.md#job_unknown"]
+    assert links == ["docs/reference/reasons/job_unknown.md"]
 
 
 def test_a_shared_reason_keeps_the_shared_domain() -> None:

@@ -96,7 +96,7 @@ class StateReason(message.Message):
     FACTS_FIELD_NUMBER: builtins.int
     CAUSES_FIELD_NUMBER: builtins.int
     code: builtins.str
-    """What it is, in upper case, such as `TRANSFER_FAILED`: one of the states of docs/reference/errors.md, or the reason of a
+    """What it is, in upper case, such as `TRANSFER_FAILED`: one of the states of docs/reference/reasons, or the reason of a
     refusal. Empty where there is nothing to say.
     """
     @builtins.property
