@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.placements import Placements
 from suanmesh_agent.testing import FakeAccounting, FakeSite, State, a_placement
+from suanmesh_agent.trees import remove_tree
 from suanmesh_kernel.refusals import Refusal, ResourceExhausted
 
 NAME = "placements/p1"
@@ -44,8 +47,11 @@ LEFT_OUT = {
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> FakeSite:
-    return FakeSite(tmp_path)
+def world(tmp_path: Path) -> Iterator[FakeSite]:
+    """A site, of whose folder nothing is left: trees this deep are more than pytest's own clearing can bear."""
+    yield FakeSite(tmp_path)
+    with suppress(OSError):  # where a task that was killed writes to the last
+        remove_tree(tmp_path)
 
 
 async def _ended(world: FakeSite, name: str, state: State.State.ValueType) -> None:
