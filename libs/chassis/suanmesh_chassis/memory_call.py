@@ -198,6 +198,10 @@ class MemoryCall:
         """Whether its status is known."""
         return self._status.done()
 
+    def add_done_callback(self, callback: Callable[[MemoryCall], None]) -> None:
+        """Have `callback` called once its status is known."""
+        self._status.add_done_callback(lambda _: callback(self))
+
     async def code(self) -> grpc.StatusCode:
         """Once it is known."""
         return (await self._status).code

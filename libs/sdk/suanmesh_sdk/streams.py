@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Iterable
+from contextlib import suppress
 from typing import Any
 
+import grpc
 from google.protobuf.message import Message
 from grpc import aio
 
@@ -15,7 +17,11 @@ from suanmesh_sdk.attempts import Course, Headers, Metadata, attempt_over, refus
 from suanmesh_sdk.connections import Connection
 from suanmesh_sdk.methods import declared
 from suanmesh_sdk.route import Route
+from suanmesh_sdk.status import WRITE_FAILED
 from suanmesh_sdk.unary import Deserializer, Serializer
+
+STATUS_S = 2.0
+"""How long the status of a call that was ended under a write may be behind."""
 
 Requests = AsyncIterable[Any] | Iterable[Any] | None
 
@@ -78,6 +84,7 @@ class StreamCall:
         self._course: Course | None = None
         self._connection: Connection | None = None
         self._call: Any = None
+        self._statuses = _Statuses()
 
     def __aiter__(self) -> StreamCall:
         return self
@@ -153,11 +160,13 @@ class StreamCall:
             left_s = self._course.time_left()
             self._connection = self._course.attempt()
             self._call = self._made_by.opened(self._connection, self._request, left_s, headers)
+            if isinstance(self._made_by, StreamStream):
+                self._call.add_done_callback(self._statuses.took)
         return self._call
 
     async def _failed(self, error: Refusal | aio.AioRpcError) -> None:
         """Return when the stream is to be opened again; raise the refusal otherwise."""
-        refusal = error if isinstance(error, Refusal) else refusal_of_error(error)
+        refusal = error if isinstance(error, Refusal) else refusal_of_error(await self._statuses.meant(error))
         self._release()
         self._call = None
         try:
@@ -175,13 +184,10 @@ class StreamCall:
         call = self._call
         if call is None:
             return
-        code = await call.code()
-        if code.value[0] == 0:
+        error = await self._statuses.meant(await _status_of(call))
+        if error.code() is grpc.StatusCode.OK:
             self._over("OK", None)
             return
-        error = aio.AioRpcError(
-            code, await call.initial_metadata(), await call.trailing_metadata(), details=await call.details()
-        )
         refusal = refusal_of_error(error)
         self._over(refusal.code, refusal)
         try:
@@ -198,3 +204,42 @@ class StreamCall:
         connection, self._connection = self._connection, None
         if connection is not None:
             attempt_over(connection)
+
+
+class _Statuses:
+    """What the server said at the end of a call.
+
+    Where a write meets a call that the server has just ended, gRPC reports `WRITE_FAILED` in place of the server's
+    status, which it is given before or soon after.
+    """
+
+    def __init__(self) -> None:
+        self._said: aio.AioRpcError | None = None
+        self._came = asyncio.Event()
+
+    def took(self, call: Any) -> None:
+        """gRPC has given `call` a status."""
+        asking = _status_of(call)
+        try:
+            asking.send(None)
+        except StopIteration as answer:
+            if answer.value.details() != WRITE_FAILED:
+                self._said = answer.value
+                self._came.set()
+        finally:
+            asking.close()
+
+    async def meant(self, error: aio.AioRpcError) -> aio.AioRpcError:
+        """`error`, or where it is gRPC's own about a write, the server's if that comes within `STATUS_S`."""
+        if error.details() != WRITE_FAILED:
+            return error
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STATUS_S):
+                await self._came.wait()
+        return self._said or error
+
+
+async def _status_of(call: Any) -> aio.AioRpcError:
+    """The status of an ended `call`; waits for its end."""
+    code, begun, ended = await call.code(), await call.initial_metadata(), await call.trailing_metadata()
+    return aio.AioRpcError(code, begun, ended, details=await call.details())

@@ -361,3 +361,26 @@ async def test_bytes_pass_through_unread(serve: Any, tls: Any) -> None:
         answer = await raw(SITE.SerializeToString(), metadata=(("suanmesh-assertion-bin", b"\x00\x01"),))
     assert Site.FromString(answer).name == "sites/a"
     assert oracle.headers[0]["suanmesh-assertion-bin"] == b"\x00\x01"
+
+
+async def test_who_is_refused_while_writing_learns_why(serve: Any, tls: Any) -> None:
+    """Whoever sends a folder to a site without room must hear of the room, however fast the site says so."""
+    oracle = await serve()
+
+    async def full(requests: Any, context: Any) -> None:
+        raise ResourceExhausted("QUOTA_EXCEEDED", "no room")
+
+    async def reports() -> Any:
+        for sequence in range(100):
+            yield ReportStateRequest(sequence=sequence)
+
+    async def told(call: Any, number: int) -> None:
+        while number % 2 == 0:
+            await call.write(ReportStateRequest(sequence=number))
+        await call.read()
+
+    oracle.stream = full
+    async with connect(oracle.address, tls=tls, node="demo") as mesh:
+        for number in range(100):
+            with pytest.raises(ResourceExhausted):
+                await told(mesh.registry.ReportState(reports() if number % 2 else None), number)
