@@ -1,19 +1,24 @@
-"""`suan node check`: whether what a node keeps can be read, without starting it."""
+"""`suan node check`: whether a node is reached, and what it keeps can be read; it is not started for that."""
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 from cryptography import x509
 
+from suanmesh_local.facts import FILE as FACTS
+from suanmesh_local.facts import read_facts
 from suanmesh_local.findings import Finding, told
 from suanmesh_local.format import OtherFormat, claim_format
 from suanmesh_store.soundness import damage_of
 
 EXPIRY_WARNED = timedelta(days=7)
+CONNECT_S = 3.0
 _STORES = ("services/*/*.sqlite", "sites/*/agent.db")
 _SOFT = frozenset({"traces.sqlite"})
 """Begun anew by the process itself where they are damaged."""
@@ -30,6 +35,8 @@ def findings_in(folder: Path) -> Iterator[Finding]:
         yield Finding("node", "missing", f"{folder} holds no node")
         return
     yield _format(folder)
+    if (folder / FACTS).exists():
+        yield from _reached(folder)
     for certificate in sorted(folder.glob("**/cert.pem")):
         yield _certificate(certificate, certificate.relative_to(folder))
     for store in sorted(path for pattern in _STORES for path in folder.glob(pattern)):
@@ -38,6 +45,33 @@ def findings_in(folder: Path) -> Iterator[Finding]:
         yield Finding(
             "set aside", "warning", f"{aside.relative_to(folder)}: was damaged; remove it when it is not needed"
         )
+
+
+def _reached(folder: Path) -> Iterator[Finding]:
+    """Of a node that others join: whether they can."""
+    try:
+        facts = read_facts(folder)
+        addresses = {str(each[4][0]) for each in socket.getaddrinfo(facts.host.strip("[]"), None)}
+    except ValueError as fault:
+        yield Finding("node", "damaged", str(fault))
+        return
+    except OSError as fault:
+        yield Finding("address", "damaged", f"the node's host has no address: {fault.strerror}")
+        return
+    gateway = f"{facts.host}:{facts.gateway_port}"
+    own = {each.address for link in psutil.net_if_addrs().values() for each in link}
+    if addresses & own:
+        yield Finding("address", "ok", f"{gateway} is an address of this machine")
+    else:
+        problem = f"{facts.host} is no address of this machine: what passes on to it must reach port"
+        yield Finding("address", "warning", f"{problem} {facts.gateway_port} here")
+    try:
+        socket.create_connection((facts.host.strip("[]"), facts.gateway_port), CONNECT_S).close()
+    except OSError as fault:
+        start = f"start the node with `suan node run {folder}`, or open the port"
+        yield Finding("gateway", "warning", f"nothing answers at {gateway} ({fault.strerror or fault}): {start}")
+    else:
+        yield Finding("gateway", "ok", f"answers at {gateway}")
 
 
 def _format(folder: Path) -> Finding:

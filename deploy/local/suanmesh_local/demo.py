@@ -14,10 +14,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from suanmesh_local.control_plane import LOCK, NotReady
 from suanmesh_local.digits import DigitsMissing, export
 from suanmesh_local.format import OtherFormat
 from suanmesh_local.lock import Lock, Taken
-from suanmesh_local.node import LOCK, Node, NotReady
+from suanmesh_local.node import Node
 from suanmesh_local.reporting import report_of
 from suanmesh_local.tools import ToolMissing
 

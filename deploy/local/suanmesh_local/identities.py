@@ -11,6 +11,7 @@ from suanmesh_etcd3 import Tls as EtcdClientTls
 from suanmesh_etcd3 import User as EtcdUser
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_local.etcd import EtcdTls
+from suanmesh_local.facts import NodeFacts
 from suanmesh_store import layout
 
 ETCD_ROOT_DIR = "etcd-root"
@@ -55,22 +56,26 @@ class Identities:
         return [EtcdUser(common_name(service_id(self.node, area)), reads, layout.written_by(area)) for area in AREAS]
 
 
-def found_identities(folder: Path, node: str) -> Identities:
-    """Create the authority and all identities, or find those that are there."""
-    identities = Identities(folder, node)
+def found_identities(folder: Path, facts: NodeFacts) -> Identities:
+    """Create the authority and all identities, or find those that are there.
+
+    The gateway's certificate also names where others reach it, for programs that know nothing of our server names.
+    """
+    identities = Identities(folder, facts.name)
     clock = SystemClock()
     if (identities.ca_dir / "ca.key").exists():
         ca = NodeCa.load(identities.ca_dir, clock)
     else:
-        ca = NodeCa.create(node, clock)
+        ca = NodeCa.create(facts.name, clock)
         ca.save(identities.ca_dir)
+    further = {"etcd": ETCD_HOSTS, "gateway": (facts.host.strip("[]"),)}
     for area in (*AREAS, "etcd"):
         if not (identities.of(area) / "cert.pem").exists():
-            hosts = [server_name(node, area), *(ETCD_HOSTS if area == "etcd" else ())]
-            write_identity(identities.of(area), ca.issue(service_id(node, area), hosts))
+            hosts = [server_name(facts.name, area), *further.get(area, ())]
+            write_identity(identities.of(area), ca.issue(service_id(facts.name, area), hosts))
     if not (identities.of(ETCD_ROOT_DIR) / "cert.pem").exists():
         write_identity(identities.of(ETCD_ROOT_DIR), ca.issue_etcd_root())
-    for party, user in (("operator", "operator"), ("demo", "alice")):
+    for party, user in facts.users:
         if not (identities.of(user) / "cert.pem").exists():
-            write_identity(identities.of(user), ca.issue(user_id(node, party, user)))
+            write_identity(identities.of(user), ca.issue(user_id(facts.name, party, user)))
     return identities

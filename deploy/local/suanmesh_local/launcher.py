@@ -1,32 +1,61 @@
-"""`suan dev`: a node with its sites in the foreground, until Ctrl-C or until its terminal is closed."""
+"""Nodes in the foreground, until Ctrl-C or until their terminal is closed: `suan dev` and `suan node run`."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
 from suanmesh_etcd3 import EtcdError
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import world
+from suanmesh_local.control_plane import ControlPlane, NotReady
 from suanmesh_local.digits import DATASET, DigitsMissing, export
+from suanmesh_local.facts import read_facts
 from suanmesh_local.format import OtherFormat
 from suanmesh_local.lock import Taken
-from suanmesh_local.node import Node, NotReady
+from suanmesh_local.node import Node
 from suanmesh_local.tools import ToolMissing
+from suanmesh_local.unit_files import write_files
 
 WATCH_S = 0.5
+FAULTS = (NotReady, OtherFormat, Taken, ToolMissing, Refusal, EtcdError, ValueError, OSError)
+"""What keeps a node from being founded or started: said on one line."""
 
 
-def main(sites: int = 3, data_dir: Path | None = None, replicas: int = 1) -> int:
+def dev(sites: int = 3, data_dir: Path | None = None, replicas: int = 1) -> int:
     """Run a node with `sites` sites; keeps its state in `data_dir`. Answers the exit status."""
-    return asyncio.run(_run(sites, data_dir or Path("build/dev"), replicas))
+
+    async def live() -> int:
+        async with Node(data_dir or Path("build/dev"), sites, replicas=replicas, tell=tell) as node:
+            await _with_digits(node)
+            _ready(f"gateway {node.gateway}, contexts in {node.folder / 'config.toml'}")
+            return await _watched(node)
+
+    return until_told("suan dev", live)
 
 
-async def _run(sites: int, folder: Path, replicas: int) -> int:
-    """Live until told to stop, be it while everything still starts."""
+def run(folder: Path) -> int:
+    """Run the node that was founded in `folder`. Answers the exit status."""
+
+    async def live() -> int:
+        async with ControlPlane(folder, read_facts(folder), tell=tell) as node:
+            write_files(node)
+            _ready(f"gateway {node.gateway}")
+            return await _watched(node)
+
+    return until_told("suan node run", live)
+
+
+def until_told(command: str, live: Callable[[], Awaitable[int]]) -> int:
+    """Live until it is over, or until told to stop, be it while everything still starts. Answers the exit status."""
+    return asyncio.run(_until_told(command, live))
+
+
+async def _until_told(command: str, live: Callable[[], Awaitable[int]]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -34,7 +63,7 @@ async def _run(sites: int, folder: Path, replicas: int) -> int:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
         loop.add_signal_handler(signal.SIGHUP, stop.set)
     async with asyncio.TaskGroup() as tasks:
-        life = tasks.create_task(_live(sites, folder, replicas))
+        life = tasks.create_task(_lived(command, live))
         told = tasks.create_task(stop.wait())
         await asyncio.wait((life, told), return_when=asyncio.FIRST_COMPLETED)
         life.cancel()
@@ -42,25 +71,32 @@ async def _run(sites: int, folder: Path, replicas: int) -> int:
     return 0 if life.cancelled() else life.result()
 
 
-async def _live(sites: int, folder: Path, replicas: int) -> int:
+async def _lived(command: str, live: Callable[[], Awaitable[int]]) -> int:
     """Whatever goes wrong is said on one line; the exit status is 1."""
     try:
-        async with Node(folder, sites, replicas=replicas, tell=_tell) as node:
-            await _with_digits(node)
-            where = node.folder / "config.toml"
-            with suppress(OSError):  # as in `_tell`
-                print(f"ready: gateway {node.gateway}, contexts in {where}; stop with Ctrl-C", flush=True)
-            return await _watched(node)
-    except (NotReady, OtherFormat, Taken, ToolMissing, Refusal, EtcdError, ValueError) as error:
-        return _failed(str(error))
-    except OSError as error:
-        return _failed(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+        return await live()
+    except FAULTS as fault:
+        with suppress(OSError):
+            print(f"{command}: {said_of(fault)}", file=sys.stderr)
+        return 1
 
 
-def _failed(reason: str) -> int:
+def said_of(fault: Exception) -> str:
+    """A fault on one line; of the system's the file as well."""
+    if isinstance(fault, OSError):
+        return f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror or str(fault)
+    return str(fault)
+
+
+def tell(name: str, state: str) -> None:
+    """Say it if anybody still reads: that a terminal is gone must not keep a node from being stopped."""
     with suppress(OSError):
-        print(f"suan dev: {reason}", file=sys.stderr)
-    return 1
+        print(f"{name:<22} {state}", flush=True)
+
+
+def _ready(what: str) -> None:
+    with suppress(OSError):  # as in `tell`
+        print(f"ready: {what}; stop with Ctrl-C", flush=True)
 
 
 async def _with_digits(node: Node) -> None:
@@ -70,14 +106,14 @@ async def _with_digits(node: Node) -> None:
         folder = await asyncio.to_thread(export, node.folder / DATASET)
         await node.publish(site, DATASET, world.CONSUMER, folder)
     except (DigitsMissing, NotReady) as error:
-        _tell(f"datasets/{DATASET}", f"not published, examples/digits will not run: {error}")
+        tell(f"datasets/{DATASET}", f"not published, examples/digits will not run: {error}")
         return
-    _tell(f"datasets/{DATASET}", f"published at sites/{site}")
+    tell(f"datasets/{DATASET}", f"published at sites/{site}")
 
 
-async def _watched(node: Node) -> int:
+async def _watched(node: ControlPlane) -> int:
     """Until a process ends by itself: that ends the node, and is named. Nothing is restarted behind one's back."""
-    processes = [*node.services.values(), *node.agents.values(), *(member.process for member in node.etcd)]
+    processes = node.all_processes()
     while True:
         for process in processes:
             if process.status is not None:
@@ -85,9 +121,3 @@ async def _watched(node: Node) -> int:
                     print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr, flush=True)
                 return 1
         await asyncio.sleep(WATCH_S)
-
-
-def _tell(name: str, state: str) -> None:
-    """Say it if anybody still reads: that a terminal is gone must not keep a node from being stopped."""
-    with suppress(OSError):
-        print(f"{name:<22} {state}", flush=True)

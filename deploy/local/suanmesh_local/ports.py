@@ -44,7 +44,7 @@ def _served_ports() -> tuple[int, int]:
 
 def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
     """A port for each name: the one noted in `file` where it is free, else another, which is noted."""
-    noted = _noted(file)
+    noted = noted_ports(file)
     kept = {name: noted[name] for name in names if name in noted and _is_free(noted[name])}
     new = [name for name in names if name not in kept]
     others = [port for port in free_ports(len(names)) if port not in kept.values()]
@@ -55,7 +55,7 @@ def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
     return ports
 
 
-def _noted(file: Path) -> dict[str, int]:
+def noted_ports(file: Path) -> dict[str, int]:
     """What an earlier start noted; nothing where it is not readable, since other ports do as well."""
     try:
         noted = json.loads(file.read_text())

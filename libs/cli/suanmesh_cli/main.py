@@ -44,7 +44,7 @@ COMMANDS = {
     "explain": ("suanmesh_cli.commands.codes:explain", "What a code means, and what to do about it."),
     "dev": ("suanmesh_cli.commands.local:dev", "Run a whole mesh on this machine."),
     "doctor": ("suanmesh_cli.commands.local:doctor", "Say what this machine lacks."),
-    "node": ("suanmesh_cli.commands.local:node", "What a node keeps on this machine."),
+    "node": ("suanmesh_cli.commands.local:node", "A node on this machine: found, run, check."),
     "ctx": ("suanmesh_cli.commands.contexts:ctx", "Contexts: which mesh is talked to, as whom."),
     "version": ("suanmesh_cli.commands.contexts:version", "Print the version."),
     "completion": ("suanmesh_cli.commands.contexts:completion", "Print the completion script of a shell."),

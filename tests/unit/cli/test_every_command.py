@@ -11,7 +11,8 @@ from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.main import suan
 from suanmesh_cli.names import LISTS, Name
 
-LOCAL = {("dev",), ("doctor",), ("explain",), ("version",), ("completion",), ("node", "check"), ("job", "schema")}
+OF_NODES = {("node", verb) for verb in ("init", "run", "check")}
+LOCAL = {("dev",), ("doctor",), ("explain",), ("version",), ("completion",), ("job", "schema"), *OF_NODES}
 """What asks no mesh."""
 LISTING = {"columns", "sort", "no_headers", "limit", "watch"}
 FOR_ALL = {"output", "query", "utc", "context_name", "lang", "bound_s"}

@@ -15,6 +15,8 @@ from suanmesh_kernel.texts import Text
 SITES_MAX = 8
 """Places that the launcher knows; it is not imported for a help text."""
 REPLICAS_MAX = 5
+GATEWAY_PORT = 7443
+FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 
 
 @click.command()
@@ -35,7 +37,7 @@ def dev(ctx: click.Context, sites: int, replicas: int, data_dir: Path | None) ->
     with _server_installed():
         from suanmesh_local import launcher
 
-    ctx.exit(launcher.main(sites, data_dir, replicas))
+    ctx.exit(launcher.dev(sites, data_dir, replicas))
 
 
 @click.command()
@@ -50,14 +52,47 @@ def doctor(ctx: click.Context) -> None:
 
 @click.group(cls=Verbs)
 def node() -> None:
-    """What a node keeps on this machine."""
+    """A node on this machine: found it, run it, and look at what it keeps."""
+
+
+@node.command()
+@click.argument("name")
+@click.option(
+    "--advertise", required=True, metavar="HOST", help="Name or address at which users and sites reach its gateway."
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=GATEWAY_PORT, show_default=True, help="Port of the gateway."
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder that holds everything; NAME if not given.",
+)
+@click.pass_context
+def init(ctx: click.Context, name: str, advertise: str, port: int, folder: Path | None) -> None:
+    """Found the node NAME: authority, identities, etcd with its users, settings, and systemd units."""
+    with _server_installed():
+        from suanmesh_local import founding_nodes
+
+    ctx.exit(founding_nodes.main(name, advertise, port, folder or Path(name)))
+
+
+@node.command("run")
+@FOLDER
+@click.pass_context
+def run_node(ctx: click.Context, folder: Path) -> None:
+    """Run the node that was founded in FOLDER until Ctrl-C: etcd and every service."""
+    with _server_installed():
+        from suanmesh_local import launcher
+
+    ctx.exit(launcher.run(folder))
 
 
 @node.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("build/dev"))
 @click.pass_context
 def check(ctx: click.Context, folder: Path) -> None:
-    """Read every store and certificate in a node's FOLDER, and say which are damaged and what to do."""
+    """Look at a node's FOLDER: addresses, certificates, stores; say what is wrong, and what to do."""
     with _server_installed():
         from suanmesh_local import check as reading
 

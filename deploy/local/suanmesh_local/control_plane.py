@@ -1,0 +1,277 @@
+"""etcd and the services of one node on this machine, as real processes, started in order and stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from suanmesh_chassis.ca import server_name
+from suanmesh_chassis.private import tighten
+from suanmesh_etcd3 import Client, OutcomeUnknown, Unavailable, confine
+from suanmesh_etcd3 import connect as connect_etcd
+from suanmesh_kernel.clock import SystemClock, system_rng
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_local.etcd import START_S_MAX, EtcdServer, peer_url
+from suanmesh_local.facts import LOOPBACK, NodeFacts
+from suanmesh_local.format import claim_format
+from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, found_identities
+from suanmesh_local.lock import Lock
+from suanmesh_local.ports import kept_ports, noted_ports
+from suanmesh_local.processes import Process
+from suanmesh_sdk import Mesh, Tls, connect
+from suanmesh_store.etcd import EtcdKeyspace
+from suanmesh_store.store import KeyspaceStore
+
+READY_S_MAX = 60.0
+LEASE_S = 2.0
+"""How long one that died still counts as leader where another waits for it, seconds; etcd knows no shorter lease."""
+POLL_S = 0.1
+KNOCK_AGAIN = (
+    ("grpc.initial_reconnect_backoff_ms", int(POLL_S * 1000)),
+    ("grpc.min_reconnect_backoff_ms", int(POLL_S * 1000)),
+    ("grpc.max_reconnect_backoff_ms", int(POLL_S * 1000)),
+)
+"""gRPC itself waits a second and more after it has found nobody there, and a start is nothing but that."""
+OLDER_POLLER = "-event_engine_client,-event_engine_listener"
+"""For GRPC_EXPERIMENTS: a call takes a sixth less of both its processes, and a node that does nothing a third less."""
+LOCK = "node.lock"
+"""In a node's folder: held by the process whose node it is."""
+PORTS = "ports.json"
+
+Tell = Callable[[str, str], None]
+"""Told the name of a process and what it has come to."""
+
+
+class NotReady(Exception):
+    """A process ended or did not become ready; says on one line why, and where its log is."""
+
+
+class ControlPlane:
+    """A node without sites: its folder, authority, etcd and services. Use it as an async context manager."""
+
+    def __init__(
+        self,
+        folder: Path,
+        facts: NodeFacts,
+        *,
+        replicas: int = 1,
+        etcd_members: int = 1,
+        tell: Tell = lambda name, state: None,
+        overrides: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take the folder, for this process alone; `overrides` are added to every process' environment.
+
+        Of each service that is led there are `replicas` processes, which share a folder: `registry`, `registry-2` ...
+
+        Raises Taken where another node runs in it, OtherFormat where another version laid it out, ValueError, OSError.
+        """
+        self.folder = folder.resolve()
+        self.facts = facts
+        self._replicas = replicas
+        self._lock = Lock(self.folder / LOCK)
+        self._lock.take()
+        try:
+            claim_format(self.folder)
+        except BaseException:
+            self._lock.release()
+            raise
+        tighten(self.folder, but=("work", "replicas"))  # tasks' own, and what each agent looks through itself
+        self.tell = tell
+        self._overrides = dict(overrides or {})
+        self.identities: Identities = found_identities(self.folder / "tls", facts)
+        self._members = ["etcd"] if etcd_members == 1 else [f"etcd-{index}" for index in range(etcd_members)]
+        self.ports = self._ports()
+        self.etcd = self._etcd()
+        self.services = {area: self._service(area) for area in AREAS}
+        self.services |= {name: self._replica(area, name) for area, name in self._further()}
+
+    @property
+    def gateway(self) -> str:
+        """`host:port` of the one address users and sites talk to."""
+        return f"{self.facts.host}:{self.ports['gateway']}"
+
+    @property
+    def endpoints(self) -> list[str]:
+        """`host:port` of every etcd member."""
+        return [member.endpoint for member in self.etcd]
+
+    def mesh(self, user: str) -> Mesh:
+        """The mesh as a user whose key is here, such as `operator`."""
+        home = self.identities.of(user)
+        ca, certificate, key = ((home / name).read_bytes() for name in ("ca.pem", "cert.pem", "key.pem"))
+        return connect(self._here("gateway"), tls=Tls(ca=ca, cert=certificate, key=key), node=self.facts.name)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start everything in order of dependence. Raises NotReady, ToolMissing, Taken, OSError."""
+        self._lock.take()
+        await self.start_etcd()
+        for service in self.services.values():
+            service.start()
+        for name in self.services:
+            await self.ready(name)
+
+    async def start_etcd(self) -> None:
+        """Start etcd alone, and have it let each service write under its own prefixes only. Raises as `start` does."""
+        for member in self.etcd:
+            member.start()
+        async with self._etcd_client() as client:
+
+            async def confined() -> bool:
+                await confine(client, self.identities.etcd_users())
+                return True
+
+            await self._until(confined, *(member.process for member in self.etcd), within_s=START_S_MAX)
+        for member in self.etcd:
+            self.tell(member.name, f"pid {member.pid}  {member.endpoint}")
+
+    async def stop(self) -> None:
+        """Stop everything in reverse: services, the gateway that takes their last spans, etcd."""
+        await asyncio.gather(*(service.stop() for name, service in self.services.items() if name != "gateway"))
+        await self.services["gateway"].stop()
+        for member in reversed(self.etcd):
+            member.stop()
+        self._lock.release()
+        self.tell("node", "stopped")
+
+    def all_processes(self) -> list[Process]:
+        """Every process of the node."""
+        return [*self.services.values(), *(member.process for member in self.etcd)]
+
+    async def ready(self, name: str) -> None:
+        """Wait until an instance of a service says SERVING, be it as standby. Raises NotReady."""
+        process, area = self.services[name], name.partition("-")[0]
+        home = self.identities.of("operator")
+        ca, key, certificate = ((home / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem"))
+        credentials = grpc.ssl_channel_credentials(ca, key, certificate)
+        options = (("grpc.ssl_target_name_override", server_name(self.facts.name, area)), *KNOCK_AGAIN)
+        async with grpc.aio.secure_channel(self._here(name), credentials, options) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+
+            async def serving() -> bool:
+                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
+                return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+            await self._until(serving, process)
+        self.tell(name, f"pid {process.pid}  {self._here(name)}")
+
+    async def leader_of(self, area: str) -> str:
+        """Which of `services` leads an area."""
+        async with self._etcd_client() as client:
+            store = KeyspaceStore(EtcdKeyspace(client), area, SystemClock(), system_rng)
+            address = await store.leader(area)
+        return next(name for name in self.services if address == f"{LOOPBACK}:{self.ports.get(name)}")
+
+    async def etcd_leader(self) -> EtcdServer:
+        """Which member leads etcd."""
+        async with self._etcd_client() as client:
+            for member in self.etcd:
+                if (await client.status(member.endpoint)).leads:
+                    return member
+        raise NotReady("no member of etcd leads")
+
+    async def _until(
+        self, holds: Callable[[], Awaitable[object]], *processes: Process, within_s: float = READY_S_MAX
+    ) -> None:
+        name = processes[0].name
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    for process in processes:
+                        if process.status is not None:
+                            words = process.last_words()
+                            raise NotReady(f"{process.name} ended with {process.status}: {words}")
+                    with suppress(grpc.aio.AioRpcError, Refusal, Unavailable, OutcomeUnknown):
+                        if await holds():
+                            return
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise NotReady(f"{name} is not ready after {within_s:g} s: {processes[0].last_words()}") from None
+
+    def _etcd_client(self) -> Client:
+        return connect_etcd(self.endpoints, tls=self.identities.etcd_client(ETCD_ROOT_DIR), timeout_s=1.0)
+
+    def _port_names(self) -> list[str]:
+        peers = [f"{name}-peer" for name in self._members]
+        return [*self._members, *peers, "enrol", *AREAS, *(name for _, name in self._further())]
+
+    def _ports(self) -> dict[str, int]:
+        """The node's ports: the same as last time, for as long as they are free where nobody else knows them."""
+        file, names = self.folder / PORTS, self._port_names()
+        if not self.facts.ports_stay:
+            return kept_ports(file, names)
+        noted = noted_ports(file)
+        ports = noted if noted.keys() >= set(names) else kept_ports(file, names)
+        return ports | {"gateway": self.facts.gateway_port}
+
+    def _here(self, name: str) -> str:
+        """`host:port` at which a process of this machine reaches a service."""
+        return f"{self.facts.host if self.facts.listens_on_loopback else LOOPBACK}:{self.ports[name]}"
+
+    def _etcd(self) -> list[EtcdServer]:
+        peers = {name: self.ports[f"{name}-peer"] for name in self._members}
+        tls = self.identities.etcd_server
+        cluster = ",".join(f"{name}={peer_url(port, tls)}" for name, port in peers.items())
+        return [
+            EtcdServer(name, self.folder / "etcd" / name, self.ports[name], peers[name], cluster, tls)
+            for name in self._members
+        ]
+
+    def _common(self, identity: Path, data: Path) -> dict[str, str]:
+        return {
+            "SUANMESH_NODE": self.facts.name,
+            "SUANMESH_TLS_DIR": str(identity),
+            "SUANMESH_DATA_DIR": str(data),
+            "SUANMESH_OTLP_ENDPOINT": self._here("gateway"),
+            "GRPC_EXPERIMENTS": OLDER_POLLER,
+        }
+
+    def _service(self, area: str) -> Process:
+        identity = self.identities.of(area)
+        environment = self._common(identity, self.folder / "services" / area) | {
+            "SUANMESH_ETCD_ENDPOINTS": ",".join(self.endpoints),
+            "SUANMESH_ETCD_TLS_DIR": str(identity),
+            "SUANMESH_LISTEN": f"{LOOPBACK}:{self.ports[area]}",
+        }
+        if area == "registry":
+            environment["SUANMESH_REGISTRY_CA_DIR"] = str(self.identities.ca_dir)
+        if area == "gateway":
+            environment["SUANMESH_LISTEN"] = f"{self.facts.gateway_listens}:{self.ports[area]}"
+            environment["SUANMESH_ADVERTISE"] = self.gateway
+            environment["SUANMESH_GATEWAY_ENROL_LISTEN"] = f"{LOOPBACK}:{self.ports['enrol']}"
+        if self._replicas > 1:
+            environment["SUANMESH_LEASE_S"] = str(LEASE_S)
+        return Process(area, [script(area)], environment | self._overrides, self.folder / "logs" / f"{area}.log")
+
+    def _further(self) -> list[tuple[str, str]]:
+        """Area and name of each instance besides the first."""
+        led = [area for area in AREAS if area != "gateway"]
+        return [(area, f"{area}-{number}") for number in range(2, self._replicas + 1) for area in led]
+
+    def _replica(self, area: str, name: str) -> Process:
+        """One more instance of a service: the same identity and folder, an address and a log of its own."""
+        first = self._service(area)
+        environment = first.environment | {"SUANMESH_LISTEN": f"{LOOPBACK}:{self.ports[name]}"}
+        return Process(name, first.command, environment, self.folder / "logs" / f"{name}.log")
+
+
+def script(area: str) -> str:
+    """The program of a service, or of an agent, beside this one's interpreter."""
+    return str(Path(sys.executable).parent / f"suanmesh-{area.replace('_', '-')}")

@@ -1,0 +1,60 @@
+"""`suan node init`: what it leaves starts by the launcher, and by the plain commands of its units."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from suanmesh_local.ports import free_ports
+
+pytestmark = pytest.mark.mesh
+
+SUAN = Path(sys.executable).parent / "suan"
+
+
+def suan(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What a command of the node's operator says."""
+    environment = os.environ | {"SUANMESH_CONFIG": str(folder / "config.toml"), "LANG": "C.UTF-8"}
+    command = [str(SUAN), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+
+
+def test_a_founded_node_starts_by_the_commands_of_its_units(tmp_path: Path) -> None:
+    """Who runs a node by systemd, or by anything else that starts commands, must not need the launcher."""
+    folder, port = tmp_path / "pilot", str(free_ports(1)[0])
+    founded = suan(
+        "node", "init", "pilot", "--advertise", "127.0.0.1", "--port", port, "--folder", str(folder), folder=folder
+    )
+    assert founded.returncode == 0, founded.stderr
+    again = suan("node", "init", "pilot", "--advertise", "127.0.0.1", "--folder", str(folder), folder=folder)
+    assert (again.returncode, "holds a node already" in again.stderr) == (1, True)
+    checked = suan("node", "check", str(folder), folder=folder)
+    assert (checked.returncode, f"nothing answers at 127.0.0.1:{port}" in checked.stdout) == (0, True), checked.stdout
+
+    with ExitStack() as ending:
+        for name in ("etcd", "registry", "gateway"):
+            ending.callback(_ended, _started(folder / "units" / f"suanmesh-pilot-{name}.service"))
+        created = suan(
+            "party", "create", "acme", "--kind", "consumer", "--currency", "CNY", "--timeout", "90s", folder=folder
+        )
+        assert created.returncode == 0, created.stderr
+        checked = suan("node", "check", str(folder), folder=folder)
+        assert f"answers at 127.0.0.1:{port}" in checked.stdout
+
+
+def _started(unit: Path) -> subprocess.Popen[bytes]:
+    """A process as systemd would start it from a unit, as far as its command and settings go."""
+    said = dict(line.split("=", 1) for line in unit.read_text().splitlines() if "=" in line)
+    settings = dict(word.split("=", 1) for word in shlex.split(Path(said["EnvironmentFile"]).read_text()))
+    return subprocess.Popen(shlex.split(said["ExecStart"]), env=settings | {"PATH": os.environ["PATH"]})
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait()
