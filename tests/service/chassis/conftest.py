@@ -51,7 +51,7 @@ class ProbeClient:
         method: str,
         text: str = "",
         *,
-        timeout: float | None = 5,
+        timeout: float | None = 60,
         raw: bytes | None = None,
         request_id: str = "",
         metadata: Any = None,
@@ -63,7 +63,7 @@ class ProbeClient:
         except grpc.aio.AioRpcError as error:
             raise _refusal(error) from None
 
-    def server_stream(self, method: str, text: str = "", *, timeout: float = 5) -> Any:
+    def server_stream(self, method: str, text: str = "", *, timeout: float = 60) -> Any:
         made = self._channel.unary_stream(f"/{SERVICE}/{method}", response_deserializer=Probe.FromString)
         return made(Probe(text=text).SerializeToString(), timeout=timeout)
 
@@ -71,7 +71,7 @@ class ProbeClient:
         made = self._channel.stream_unary(f"/{SERVICE}/{method}", Probe.SerializeToString, Probe.FromString)
         return made((Probe(text=text) for text in texts), timeout=60)
 
-    def bidi(self, method: str, texts: Iterable[str], *, metadata: Any = None, timeout: float | None = 5) -> Any:
+    def bidi(self, method: str, texts: Iterable[str], *, metadata: Any = None, timeout: float | None = 60) -> Any:
         made = self._channel.stream_stream(f"/{SERVICE}/{method}", Probe.SerializeToString, Probe.FromString)
         return made((Probe(text=text) for text in texts), timeout=timeout, metadata=metadata)
 

@@ -60,13 +60,21 @@ async def calls_made(node: LoopbackNode, probes: Probes, connect: Any) -> int:
     return probes.changes
 
 
+async def all_dropped(before: float) -> None:
+    """Wait until no line of the calls has come through: a line is written once its call has been answered."""
+    async with asyncio.timeout(60):
+        while dropped() - before < CALLS:  # noqa: ASYNC110 - written by a thread
+            await asyncio.sleep(0.01)
+
+
 async def test_a_full_disk_breaks_no_call(node: LoopbackNode, probes: Probes, connect: Any) -> None:
     """A buyer whose payment went through must not be told INTERNAL because the log's disk is full."""
     fd, before = os.open("/dev/full", os.O_WRONLY), dropped()
     lines = log_to(fd)
 
     assert await calls_made(node, probes, connect) == CALLS
-    await asyncio.to_thread(lines.close)
+    await all_dropped(before)
+    await asyncio.to_thread(lines.close, 60)
     os.close(fd)
 
     assert dropped() - before == CALLS
@@ -81,7 +89,10 @@ async def test_the_log_of_a_defect_is_no_second_defect(
     at = await node.serve(node.process("probe"), [Served(PROBE_SERVICE, probes)])
     with pytest.raises(Refusal) as caught:
         await connect(at=at).unary("Read", "break")
-    await asyncio.to_thread(lines.close)
+    async with asyncio.timeout(60):
+        while "ZeroDivisionError" not in log.read_text():  # noqa: ASYNC110 - one local file, of a thread
+            await asyncio.sleep(0.01)
+    await asyncio.to_thread(lines.close, 60)
 
     assert (caught.value.code, caught.value.message) == ("INTERNAL", "internal error")
     assert "ZeroDivisionError" in log.read_text()
@@ -94,7 +105,8 @@ async def test_a_reader_that_has_gone_breaks_no_call(node: LoopbackNode, probes:
     before, lines = dropped(), log_to(writing)
 
     assert await calls_made(node, probes, connect) == CALLS
-    await asyncio.to_thread(lines.close)
+    await all_dropped(before)
+    await asyncio.to_thread(lines.close, 60)
     os.close(writing)
 
     assert dropped() - before == CALLS
@@ -113,7 +125,7 @@ async def test_a_reader_that_has_stopped_keeps_no_call_waiting(
     assert await calls_made(node, probes, connect) == CALLS
     os.close(writing)
     taken = await asyncio.to_thread(_read_until, reading, b'"dropped"')
-    await asyncio.to_thread(lines.close)
+    await asyncio.to_thread(lines.close, 0)
     rest = await asyncio.to_thread(_read_until, reading, b"call served")
     blocked.close(0)
     os.close(reading)
@@ -128,7 +140,7 @@ async def test_a_field_may_have_any_name() -> None:
     reading, writing = os.pipe()
     lines = log_to(writing)
     structlog.get_logger().error("handler failed", method="m", args="a", fields="f", base="b")
-    await asyncio.to_thread(lines.close)
+    await asyncio.to_thread(lines.close, 60)
     os.close(writing)
 
     (line,) = (await asyncio.to_thread(_read_until, reading, b"\n")).splitlines()
