@@ -12,6 +12,7 @@ import pytest
 from suanmesh_agent.domain.tasks import TaskSpec
 from suanmesh_agent.engines.memory import Script
 from suanmesh_client import Client, Input, Job, JobHandle, Output, sweep
+from suanmesh_client.descriptions import to_message
 from suanmesh_client.jobs import wait_all
 from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Refusal
 
@@ -54,6 +55,16 @@ async def test_a_job_is_run_delivered_and_charged(mesh: Client) -> None:
     assert (task.result.exit_status, task.site.partition("/")[0], task.attempt) == (0, "sites", 1)
     assert {charge.job for charge in await ended.charges()} <= {ended.name}
     assert ended.name in [each.name async for each in mesh.jobs.list()]
+
+
+async def test_a_log_is_followed_from_before_its_task_begins(mesh: Client) -> None:
+    """A program that submits and follows would fail or not, by how fast a site takes work; so would a person."""
+    described = to_message(job(SUM))
+    assert described.account == "", "a message that names none is paid for like a description that names none"
+    submitted = await mesh.jobs.submit(described)
+    assert b"".join([piece async for piece in submitted.logs(follow=True)]) == b"summed\n"
+    with pytest.raises(NotFound):
+        assert [piece async for piece in submitted.logs(7, follow=True)] == []
 
 
 async def test_data_goes_in_and_results_come_out(mesh: Client, tmp_path: Path) -> None:

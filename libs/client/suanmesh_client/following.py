@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 ENDED = frozenset((Job.STATE_DONE, Job.STATE_FAILED, Job.STATE_CANCELLED))
 REOPEN_S = 0.5
 """Pause before a stream that broke is opened again."""
+LOOK_AGAIN_S_MAX = 4.0
+"""Longest pause until a log that is not there yet is asked for again: a hundred tasks may be followed together."""
+NOT_YET = frozenset(("LOG_NOT_READY", "LOG_UNKNOWN"))
+"""Why there is no log, where its task has not started."""
 
 
 async def changes(
@@ -48,22 +52,38 @@ async def log(
 ) -> AsyncIterator[bytes]:
     """What a task wrote: from its site while it is there, else from the dataset the log became.
 
-    That has the newest run only, and not when its lines were written: `on_delivered` is told before it is read.
+    That has the newest run only, and not when its lines were written: `on_delivered` is told before it is read. With
+    `follow`, a task that has not started is waited for.
     """
-    sent = False
-    try:
-        async for piece in mesh.scheduler.ReadJobLogs(request):
-            sent = True
-            yield piece.content
-    except Refusal:
-        newest = not (sent or request.attempt or request.previous)
-        delivered = await _delivered_log(mesh, request.name) if newest else ""
-        if not delivered:
-            raise
-        on_delivered()
-        pieces = _log_file(mesh, delivered, request.task)
-        async for content in _tail(pieces, request.tail_lines) if request.tail_lines else pieces:
-            yield content
+    sent, wait = False, request.follow
+    pause_s = REOPEN_S
+    while True:
+        try:
+            async for piece in mesh.scheduler.ReadJobLogs(request):
+                sent = True
+                yield piece.content
+            return
+        except Refusal as refusal:
+            if wait and not sent and refusal.reason in NOT_YET:
+                wait = await _may_start(mesh, request)  # asked for once more where it has ended meanwhile
+                await asyncio.sleep(pause_s if wait else 0)
+                pause_s = min(2 * pause_s, LOOK_AGAIN_S_MAX)
+                continue
+            newest = not (sent or request.attempt or request.previous)
+            delivered = await _delivered_log(mesh, request.name) if newest else ""
+            if not delivered:
+                raise
+        break
+    on_delivered()
+    pieces = _log_file(mesh, delivered, request.task)
+    async for content in _tail(pieces, request.tail_lines) if request.tail_lines else pieces:
+        yield content
+
+
+async def _may_start(mesh: Mesh, request: ReadJobLogsRequest) -> bool:
+    """Whether there is such a task, and its job goes on."""
+    job = await mesh.scheduler.GetJob(GetJobRequest(name=request.name))
+    return job.state not in ENDED and request.task < max(1, job.task.count)
 
 
 async def _tail(pieces: AsyncIterator[bytes], lines_max: int) -> AsyncIterator[bytes]:

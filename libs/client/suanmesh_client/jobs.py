@@ -200,7 +200,11 @@ class Jobs:
 
     async def _message(self, job: Job | job_pb2.Job) -> job_pb2.Job:
         if isinstance(job, job_pb2.Job):
-            return job
+            if job.account:
+                return job
+            paid = job_pb2.Job(account=await self._client.money.account())
+            paid.MergeFrom(job)
+            return paid
         return to_message(job, account=job.account or await self._client.money.account())
 
 

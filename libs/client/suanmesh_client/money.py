@@ -19,12 +19,12 @@ from suanmesh_kernel.texts import Text
 if TYPE_CHECKING:
     from suanmesh_client.client import Client
 
-MICROS = 1_000_000
+DIGITS = 6
 
 
 def exact(micros: int) -> Decimal:
-    """An amount in the account's currency, exactly."""
-    return Decimal(micros) / MICROS
+    """An amount in the account's currency, exactly, with all its six digits, as the command line writes it."""
+    return Decimal(micros).scaleb(-DIGITS)
 
 
 class Money:

@@ -51,7 +51,7 @@ from suanmesh.transport.v1.dataset_pb2 import Dataset, Manifest, ManifestFile
 from suanmesh.transport.v1.transport_service_pb2 import OpenDatasetResponse, ReadFileRequest, ReadFileResponse
 from suanmesh.type.v1.state_reason_pb2 import StateReason
 from suanmesh_cli.main import suan
-from suanmesh_kernel.refusals import BY_CODE, FailedPrecondition, InvalidArgument, PermissionDenied
+from suanmesh_kernel.refusals import BY_CODE, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from suanmesh_sdk.status import status_of
 
 Run = Callable[..., Awaitable[Result]]
@@ -217,6 +217,11 @@ async def test_a_log_is_found_after_the_job_has_ended(oracle: Any, run: Run) -> 
 
     oracle.answers["ReadJobLogs"] = live
     assert (await run("job", "logs", "x")).stdout == "live\n"
+    oracle.answers["GetJob"] = Job(name="jobs/x", state=Job.STATE_RUNNING, task=TaskSpec(count=2))
+    not_yet = [NotFound("LOG_UNKNOWN", "no log of task 1")]
+    oracle.answers["ReadJobLogs"] = lambda body: [not_yet.pop()] if not_yet else live(body)
+    assert (await run("job", "logs", "x", "1", "-f")).stdout == "live\n", "a task of a later wave is waited for"
+    oracle.answers["ReadJobLogs"] = live
     done = await run("job", "logs", "x", "3", "--previous", "--since", "2026-01-31T00:00:00Z")
     assert done.exit_code == 0, done.stderr
     asked = bodies[-1]
