@@ -9,7 +9,7 @@ SEED ?= 1
 MINUTES ?= 10
 SEEDS ?= 200
 WORLD ?=
-OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/client libs/cli libs/fake services deploy protos/generate.py protos/compile_elsewhere.py $(wildcard examples/*.py)
+OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/client libs/cli libs/fake services deploy protos/generate.py protos/compile_elsewhere.py $(wildcard examples/*.py examples/*/*.py)
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -32,15 +32,18 @@ dev: setup ## Run a node with three sites in the foreground
 doctor: setup ## Say what this machine lacks
 	@$(BIN)/suan doctor
 
-test: setup ## Run every test but the long fault combinations and attacks
-	@$(BIN)/python -m pytest -m "not faults and not attack" -n 2 --dist loadfile --ignore tests/mesh
-	@$(BIN)/python -m pytest -m "not faults and not attack" tests/mesh
+test: setup ## Run every test but the long fault combinations, attacks and days
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day" -n 2 --dist loadfile --ignore tests/mesh
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day" tests/mesh
 
 test-faults: setup ## Run every combination of victim and step
 	@$(BIN)/python -m pytest -m faults tests/mesh
 
 test-attack: setup ## Run the floods and probes of a hostile caller or task
 	@$(BIN)/python -m pytest -m attack tests
+
+test-day: setup ## Play a researcher's day with 500 MB and 30,000 files, by the command line and by a program
+	@$(BIN)/python -m pytest -m day --durations=0 tests/mesh/test_a_day.py
 
 test-chaos: setup ## Hurt a node by a seed, then judge its books: make test-chaos SEED=1 MINUTES=10
 	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES)
@@ -92,4 +95,4 @@ lock: ## Write requirements.lock anew from pyproject.toml
 clean: ## Remove everything that was built
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup demo dev doctor test test-faults test-attack test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere fmt lint types layers bench lock clean
+.PHONY: help setup demo dev doctor test test-faults test-attack test-day test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere fmt lint types layers bench lock clean

@@ -8,17 +8,20 @@ import json
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+Matrix = NDArray[np.float64]
 SEED = 7
 TEST_SHARE = 0.25
 WIDTH = 20.0  # of the kernel, in pixel values
 RIDGE = 1e-2
 
 
-def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def kernel(a: Matrix, b: Matrix) -> Matrix:
     """Similarity of every row of `a` with every row of `b`."""
     squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * a @ b.T
-    return np.exp(-squares / (2 * WIDTH**2))
+    similar: Matrix = np.exp(-squares / (2 * WIDTH**2))
+    return similar
 
 
 def main() -> None:
