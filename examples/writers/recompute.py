@@ -1,0 +1,88 @@
+"""What the jobs of each value of a label have cost, reckoned anew from what sites measured and from the prices.
+
+    python recompute.py FOLDER LABEL
+
+The folder has what `suan job list`, `hold list`, `usage list`, `pool search`, `price list`, `link list` and
+`transfer list` print with `-o json --limit 0`, as `jobs.json` and so on. Nothing of the mesh's own code is used, nor
+anything it has charged.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+MICROS = 1_000_000
+
+
+def main(folder: Path, label: str) -> None:
+    """Print a table: each value of the label, and the amount in the currency."""
+    books = Exported(folder)
+    spent: Counter[str] = Counter()
+    left: dict[tuple[str, ...], Fraction] = defaultdict(Fraction)
+    for usage in books.all_of("usage"):
+        record = usage["record"]
+        job = books.job_of(record)
+        if job is None or label not in job.get("labels", {}):
+            continue
+        for reading in record["readings"]:
+            for version, price in books.prices(record, reading["meter"]):
+                # Each line is rounded to the micro, half to even, with what rounding left over in the line before.
+                work = (record.get("placement", ""), record.get("transfer", ""), str(record.get("task", 0)))
+                exact = int(reading["quantity"]) * price + left[*work, reading["meter"], version]
+                amount = round(exact)
+                left[*work, reading["meter"], version] = exact - amount
+                spent[job["labels"][label]] += amount
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(["label", "amount"])
+    for value, micros in sorted(spent.items()):
+        table.writerow([value, f"{micros // MICROS}.{micros % MICROS:06}"])
+
+
+class Exported:
+    """What has been printed, and how it belongs together."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        jobs = {job["name"]: job for job in self.all_of("jobs")}
+        self._jobs = {hold["placement"]: jobs.get(hold["job"]) for hold in self.all_of("holds")}
+        self._transfers = {each["name"]: each for each in self.all_of("transfers")}
+        self._links = {(link["source"], link["target"]): link for link in self.all_of("links")}
+        self._books = {book["name"]: book for book in self.all_of("price_books")}
+        self._book_of = {
+            found["pool"]["name"].partition("/pools/")[0]: offer["price_book"]
+            for found in self.all_of("pools")
+            for offer in found["pool"].get("offers", ())
+        }
+
+    def all_of(self, kind: str) -> list[dict[str, Any]]:
+        """The items of one list."""
+        items: list[dict[str, Any]] = json.loads((self._folder / f"{kind}.json").read_text())[kind]
+        return items
+
+    def job_of(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """For which job it was measured; None for one that is not among them."""
+        placement = record.get("placement") or self._transfers[record["transfer"]].get("placement")
+        return self._jobs.get(placement)
+
+    def prices(self, record: dict[str, Any], meter: str) -> Iterator[tuple[str, Fraction]]:
+        """Each price that is due for one unit of what was measured, in micros, with whose it is."""
+        if moved := self._transfers.get(record.get("transfer", "")):
+            charged_by = self._links[moved["source"], moved["target"]]
+            prices = [charged_by["price"]]
+        else:
+            charged_by = self._books[self._book_of[record["site"]]]
+            prices = charged_by["prices"]
+        for price in prices:
+            if price["meter"] == meter:
+                yield charged_by["name"], Fraction(int(price["amount_micros"]), int(price["per_quantity"]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
