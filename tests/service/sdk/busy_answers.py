@@ -18,11 +18,26 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
 )
 from suanmesh.accounting.v1.price_book_pb2 import PriceBook
 from suanmesh.accounting.v1.usage_pb2 import Bill, Charge, Hold, MeterReading, StoredUsage, UsageRecord
-from suanmesh.gateway.v1.trace_pb2 import Span, Trace
+from suanmesh.gateway.v1.gateway_service_pb2 import ListTracesResponse
+from suanmesh.gateway.v1.trace_pb2 import Span, Trace, TraceSummary
 from suanmesh.network_orchestrator.v1.link_pb2 import Link
-from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import ListLinksResponse
+from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2 import (
+    FindPathsResponse,
+    ListLinksResponse,
+    ListReservationsResponse,
+    PathExplanation,
+    PathObstacle,
+    PathResult,
+)
+from suanmesh.network_orchestrator.v1.reservation_pb2 import Path, Reservation
+from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.pool_pb2 import WORK_KIND_DATA, Pool
-from suanmesh.registry.v1.registry_service_pb2 import FoundPool, ListSitesResponse, SearchPoolsResponse
+from suanmesh.registry.v1.registry_service_pb2 import (
+    FoundPool,
+    ListPartiesResponse,
+    ListSitesResponse,
+    SearchPoolsResponse,
+)
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.decision_pb2 import AdmittingChange, Candidate, Decision, Obstacle
 from suanmesh.scheduler.v1.job_pb2 import Job
@@ -41,6 +56,7 @@ from suanmesh.transport.v1.transport_service_pb2 import ListDatasetsResponse, Li
 from suanmesh.type.v1.capacity_pb2 import Capacity
 from suanmesh.type.v1.money_pb2 import METER_CPU_US, METER_TRANSFER_BYTES, Price
 from suanmesh.type.v1.state_reason_pb2 import StateReason
+from suanmesh.type.v1.trust_pb2 import CertificateAuthority, NodeTrust, TrustBundle
 
 NOON = Timestamp(seconds=1_795_924_800)
 LATER = Timestamp(seconds=1_795_924_861)
@@ -112,6 +128,27 @@ PLACEMENTS = [
                   max_duration_s=86_400, holds=Capacity(cpu_milli=12_500, memory_bytes=48 << 30)),
 ]  # fmt: skip
 
+WAY = Path(links=["links/shanghai-wuhu", "links/wuhu-guiyang-northern-hub"], latency_us=10_700,
+           available_bps=75 * 10**8, narrowest_link="links/wuhu-guiyang-northern-hub",
+           price_micros_per_mib=123_456_789)  # fmt: skip
+NARROW = PathObstacle(kind=PathObstacle.KIND_BANDWIDTH, link=WAY.narrowest_link, available_bps=75 * 10**8)
+RESERVATIONS = [
+    Reservation(name="reservations/resnet50-imagenet-sweep-20261129-0017-1", source="sites/shanghai", path=WAY,
+                target="sites/guiyang-northern-hub", placement="placements/p", party="parties/vision",
+                rate_bps=25 * 10**8, state=Reservation.STATE_COMMITTED, create_time=NOON),
+]  # fmt: skip
+PARTIES = [
+    Party(name="parties/guizhou-university-high-performance-computing", kind=Party.KIND_COMPUTE_PROVIDER,
+          state=Party.STATE_PENDING, currency="CNY", display_name=EVIL, create_time=NOON,
+          publishers=["sites/guiyang-northern-hub", "sites/hefei"]),
+    Party(name="parties/vision", kind=Party.KIND_CONSUMER, state=Party.STATE_SUSPENDED, currency="CNY",
+          display_name="视觉实验室", create_time=NOON),
+]  # fmt: skip
+TRUST = TrustBundle(node="demo", nodes=[
+    NodeTrust(name=f"nodes/{name}", authorities=[CertificateAuthority(valid_from=NOON, valid_until=LATER)])
+    for name in ("demo", "national-computing-hub-of-the-south-west")
+])  # fmt: skip
+
 
 def _pools() -> list[FoundPool]:
     free = Capacity(cpu_milli=12_500, memory_bytes=48 << 30)
@@ -166,7 +203,7 @@ def answers() -> dict[str, Any]:
                   data_endpoint="guiyang-northern-hub.example.net:7443"),
              Site(name="sites/hefei", party="parties/hefei", liveness=Site.LIVENESS_LOST,
                   display_name=EVIL)]  # fmt: skip
-    return {
+    return _more(link, book, transfer, pools[0].pool, sites[0]) | {
         "ListJobs": ListJobsResponse(jobs=JOBS),
         "GetJob": JOBS[2],
         "GetPlacement": Placement(name="placements/p", tasks=tasks),
@@ -188,3 +225,25 @@ def answers() -> dict[str, Any]:
         "ListTransfers": ListTransfersResponse(transfers=[transfer]),
         "GetTrace": Trace(name="traces/" + "ab" * 16, spans=spans, services=["gateway", "network_orchestrator"]),
     }
+
+
+def _more(link: Link, book: PriceBook, transfer: Transfer, pool: Pool, site: Site) -> dict[str, Any]:
+    """What is shown one by one, and what has a list of its own."""
+    return {
+        "GetAccount": ACCOUNTS[0],
+        "GetLink": link,
+        "GetPool": pool,
+        "GetSite": site,
+        "GetTransfer": transfer,
+        "GetPriceBook": book,
+        "GetReservation": RESERVATIONS[0],
+        "ListReservations": ListReservationsResponse(reservations=RESERVATIONS),
+        "FindPaths": FindPathsResponse(results=[PathResult(path=WAY)]),
+        "ExplainPath": PathExplanation(found=PathResult(obstacle=NARROW), fastest=WAY, widest=WAY, links=[link]),
+        "GetParty": PARTIES[0],
+        "ListParties": ListPartiesResponse(parties=PARTIES),
+        "GetTrustBundle": TRUST,
+        "ListTraces": ListTracesResponse(traces=[
+            TraceSummary(name="traces/" + "ab" * 16, root="suanmesh.scheduler.v1.SchedulerService/SubmitJobs",
+                         start_time=NOON, duration_us=985_900, spans=156)]),
+    }  # fmt: skip

@@ -13,15 +13,18 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from rich.cells import cell_len
 
+from suanmesh_cli.main import suan
 from suanmesh_cli.units import money
 from suanmesh_kernel.texts import UNSHOWABLE
-from tests.service.sdk.busy_answers import ACCOUNTS, CANDIDATES, CHARGES, JOBS, POOL, answers
+from tests.service.sdk.busy_answers import ACCOUNTS, CANDIDATES, CHARGES, JOBS, PARTIES, POOL, RESERVATIONS, answers
 
 SCREENS = Path(__file__).parent / "screens"
 COMMANDS = [
@@ -29,7 +32,26 @@ COMMANDS = [
     "account list", "ledger show", "price list", "link list", "dataset list", "dataset show x", "transfer list",
     "trace show t", "bill show --account demo --by job", "budget list", "hold list", "posting list", "usage list",
     "site jobs x", "site limits x", "site health", "job show",
+    "account show x", "site show x", "pool show hefei/gpu", "party list", "party show x", "link show x",
+    "link topology",
+    "path find a b", "path explain a b", "reservation list", "reservation show x", "price show x", "price history x",
+    "data list", "data show x", "transfer show x", "trace list", "trust list", "trust show", "job diff x y",
 ]  # fmt: skip
+SHOWING = {
+    "list",
+    "show",
+    "explain",
+    "find",
+    "search",
+    "tasks",
+    "history",
+    "jobs",
+    "limits",
+    "health",
+    "topology",
+    "diff",
+}
+"""Verbs that print a table or facts."""
 RUN = """
 import sys
 from suanmesh_cli.main import status_of
@@ -61,6 +83,21 @@ def on_a_terminal(columns: int, rows: int, environment: dict[str, str]) -> bytes
     return written
 
 
+def test_every_list_and_show_has_its_screen() -> None:
+    """A verb that nobody has looked at on a narrow terminal cuts what its reader came for."""
+    shown = {tuple(line.split()[:2]) for line in COMMANDS}
+    asking = {path for path in commands() if path[-1] in SHOWING and len(path) > 1 and path[0] != "ctx"}
+    assert sorted(" ".join(path) for path in asking - shown) == []
+
+
+def commands(group: click.Group = suan, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command."""
+    with click.Context(group) as ctx:
+        for name in group.list_commands(ctx):
+            found = group.get_command(ctx, name)
+            yield from commands(found, (*path, name)) if isinstance(found, click.Group) else [(*path, name)]
+
+
 @pytest.mark.parametrize(("columns", "rows"), SIZES)
 @pytest.mark.parametrize(("lang", "encoding"), LOOKS)
 async def test_a_screen_shows_every_name_state_and_amount_whole(
@@ -79,9 +116,11 @@ async def test_a_screen_shows_every_name_state_and_amount_whole(
     assert "Traceback" not in shown
     assert not UNSHOWABLE.search(shown.replace("\n", ""))
     assert encoding != "ascii" or shown.isascii()
-    for name in (JOBS[0].name, JOBS[1].name, POOL, ACCOUNTS[1].name, "guiyang-northern-hub/cpu-general-purpose"):
+    for name in (JOBS[0].name, JOBS[1].name, POOL, ACCOUNTS[1].name, "guiyang-northern-hub/cpu-general-purpose",
+                 PARTIES[0].name, RESERVATIONS[0].name):  # fmt: skip
         assert name in shown
-    for state in ("PENDING", "DELIVERING", "FAILED", "CPU: ", "NO_PLACE", "EXIT_STATUS", "HEARTBEAT_LATE"):
+    for state in ("PENDING", "DELIVERING", "FAILED", "CPU: ", "NO_PLACE", "EXIT_STATUS", "HEARTBEAT_LATE", "SUSPENDED",
+                  "COMMITTED", "BANDWIDTH"):  # fmt: skip
         assert state in shown
     amounts = [
         CANDIDATES[1].cost_micros,
