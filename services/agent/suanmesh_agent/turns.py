@@ -31,17 +31,22 @@ class Turns:
                     await _taken(loop.run_in_executor(None, _turn, work, over, loop.time))
         finally:
             if not over:
-                await asyncio.to_thread(work.close)
+                await _taken(loop.run_in_executor(None, work.close))
         return over[0]
 
 
 async def _taken(turn: asyncio.Future[None]) -> None:
-    """Wait for the end of a turn, also when cancelled: a thread cannot be stopped, nor its work go on elsewhere."""
-    try:
-        await asyncio.shield(turn)
-    except asyncio.CancelledError:
-        await asyncio.wait([turn])
-        raise
+    """Wait for the end of a turn, however often cancelled: a thread cannot be stopped, nor its work go on elsewhere."""
+    cancelled = False
+    while not turn.done():
+        try:
+            await asyncio.wait([turn])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        turn.exception()  # nobody asks for it any more
+        raise asyncio.CancelledError
+    turn.result()
 
 
 def _turn(work: Generator[int, None, Result], over: list[Result], now: Callable[[], float]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Generator
 from pathlib import Path
 
@@ -70,6 +71,29 @@ async def test_an_import_that_is_broken_off_leaves_nothing(tmp_path: Path) -> No
         task.cancel()
     assert list((tmp_path / "site" / "incoming").iterdir()) == []
     assert list((tmp_path / "site" / "replicas").iterdir()) == []
+
+
+async def test_work_is_closed_however_often_its_caller_is_cancelled() -> None:
+    """A folder that is being read would stay open, and what was half copied on the disk, until the agent ends."""
+    begun, go_on, closed = threading.Event(), threading.Event(), []
+
+    def work() -> Generator[int, None, None]:
+        try:
+            begun.set()
+            go_on.wait()
+            yield TURN_BYTES
+        finally:
+            closed.append(True)
+
+    task = asyncio.get_running_loop().create_task(Turns().run(work()))
+    await asyncio.to_thread(begun.wait)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert closed == [True]
 
 
 async def test_a_sparse_output_is_delivered_sparse(tmp_path: Path) -> None:
