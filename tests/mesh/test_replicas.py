@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -15,9 +14,6 @@ pytestmark = [pytest.mark.mesh, pytest.mark.timeout(300)]
 
 REST = ("registry", "network_orchestrator", "transport", "accounting")
 """Areas whose leader's death is tried by `make test-faults`."""
-
-NEXT_WRITE_S_MAX = 10.0
-"""What a call has by default. How long it really takes is for `bench/failover.py` to say: this machine may be busy."""
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +52,12 @@ async def test_a_death_stops_no_read_and_writes_go_on(doubled: Node, traffic: Tr
     """With a standby beside it, the death of a leader cost half of all reads, and writes their deadline."""
     name = await doubled.leader_of(area)
     async with traffic.flowing(writes=False):
-        begun = time.monotonic()
         await asyncio.to_thread(doubled.services[name].kill)
-        written = await traffic.one(area, writes=True)
-        took_s = time.monotonic() - begun
+        written = await traffic.one(area, writes=True)  # how long it takes is for `bench/failover.py` to say
     heir = await doubled.leader_of(area)
     doubled.services[name].start()
     await doubled.ready(name)
 
     assert written.refusal is None
-    assert took_s < NEXT_WRITE_S_MAX
     assert traffic.failed == []
     assert heir != name

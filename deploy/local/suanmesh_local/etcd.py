@@ -16,7 +16,7 @@ from suanmesh_local.processes import Process
 from suanmesh_local.tools import cache_dir
 from suanmesh_local.tools import etcd as find_etcd
 
-START_S_MAX = 20.0
+START_S_MAX = 60.0
 STOP_S_MAX = 5.0
 QUOTA_BYTES = 4 << 30
 

@@ -39,7 +39,7 @@ def recorded_spans() -> list[ReadableSpan]:
     return list(_RECORDER.spans)
 
 
-async def ended_spans(count: int, *, timeout_s: float = 5.0) -> list[ReadableSpan]:
+async def ended_spans(count: int, *, timeout_s: float = 60.0) -> list[ReadableSpan]:
     """The same, as soon as there are `count`: a client may learn of a call's end before the server's span has ended."""
     async with asyncio.timeout(timeout_s):
         while len(_RECORDER.spans) < count:
