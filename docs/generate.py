@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
+import command_reference
 import job_reference
 import reason_pages
+import sdk_reference
 from reason_pages import MADE, Meaning
 
 from suanmesh.type.v1 import semantics_pb2
@@ -30,7 +32,9 @@ def pages() -> dict[str, str]:
         "docs/reference/access.md": _page(_access_en()),
         "docs/reference/access.zh-CN.md": _page(_access_zh()),
         "docs/reference/telemetry.md": _page(_telemetry()),
+        **command_reference.pages(ROOT),
         **job_reference.pages(ROOT),
+        **sdk_reference.pages(),
         **reason_pages.pages(ROOT, refusals()),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 import shlex
 import sys
@@ -14,9 +15,15 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+import suanmesh_client
 from suanmesh_cli.explaining import OBSTACLE, catalogue, entries
 from suanmesh_cli.main import suan
 from suanmesh_cli.texts import OWN
+from suanmesh_client import datasets as client_datasets
+from suanmesh_client import jobs as client_jobs
+from suanmesh_client import money as client_money
+from suanmesh_client import sites as client_sites
+from suanmesh_client import sync
 from suanmesh_sdk.advice import STATE_REASONS
 from suanmesh_sdk.obstacles import OBSTACLES
 from suanmesh_sdk.reasons import CHINESE, help_url
@@ -127,6 +134,29 @@ def test_generated_pages_are_what_is_generated(repository: Repository) -> None:
         assert repository.text(path) == text, f"{path}: run `make gen`"
 
 
+def test_every_command_is_told_of_in_chinese(repository: Repository) -> None:
+    """A reader of Chinese must not learn from an English sentence what a verb is going to delete."""
+    reference = _generator(repository.root).command_reference
+    chinese = reference.read_texts(repository.text(reference.CHINESE_TEXTS))
+
+    assert set(chinese) == set(reference.english_texts())
+    assert [text for text in chinese.values() if not _is_in("zh", text) and re.search("[a-z]{4}", text)] == []
+
+
+def test_both_clients_have_the_same_words() -> None:
+    """A script that grows into a service would be written anew, and the reference tells of one of the two."""
+    for module, names in (
+        (client_jobs, ("Jobs", "JobHandle")),
+        (client_datasets, ("Datasets",)),
+        (client_money, ("Money",)),
+        (client_sites, ("Sites",)),
+    ):
+        for name in names:
+            one, other = (_methods_of(getattr(each, name)) for each in (module, sync))
+            assert one == other, name
+    assert {*suanmesh_client.__all__} <= {*sync.__all__}
+
+
 def test_every_obstacle_is_explained(repository: Repository) -> None:
     """Somebody whose job waits finds an obstacle's code without a way out."""
     text = repository.text("protos/suanmesh/scheduler/v1/reason.proto")
@@ -141,6 +171,12 @@ def test_decisions_stay_short(repository: Repository) -> None:
 
     assert decisions
     assert [d.path for d in decisions if d.text.count("\n") > 40 and not d.path.endswith("README.md")] == []
+
+
+def _methods_of(kind: type) -> dict[str, list[str]]:
+    """Public methods and properties of a class with the names of their parameters."""
+    members = {name: getattr(kind, name) for name in vars(kind) if not name.startswith("_")}
+    return {name: list(inspect.signature(each).parameters) if callable(each) else [] for name, each in members.items()}
 
 
 def _is_in(lang: str, text: str) -> bool:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from suanmesh_client.client import Client, connect
     from suanmesh_client.descriptions import Input, Job, Output, sweep
-    from suanmesh_client.jobs import JobHandle
+    from suanmesh_client.jobs import JobHandle, wait_all
 
-__all__ = ["Client", "Input", "Job", "JobHandle", "Output", "connect", "sweep"]
+__all__ = ["Client", "Input", "Job", "JobHandle", "Output", "connect", "sweep", "wait_all"]
 
 _WHERE = {
     "Client": "client",
@@ -27,6 +27,7 @@ _WHERE = {
     "Output": "descriptions",
     "sweep": "descriptions",
     "JobHandle": "jobs",
+    "wait_all": "jobs",
 }
 
 

@@ -164,11 +164,11 @@ class Jobs:
         return submitted
 
     async def submit_many(
-        self, jobs: Sequence[Job | job_pb2.Job], *, job_ids: Sequence[str] = ()
+        self, many: Sequence[Job | job_pb2.Job], *, job_ids: Sequence[str] = ()
     ) -> Sequence[JobHandle | Refusal]:
         """Submit any number; for each the job, or the refusal it met: one that is refused keeps no other away."""
-        ids = [*job_ids, *[""] * (len(jobs) - len(job_ids))]
-        items = [pb.SubmitJob(job_id=each, job=await self._message(job)) for each, job in zip(ids, jobs, strict=True)]
+        ids = [*job_ids, *[""] * (len(many) - len(job_ids))]
+        items = [pb.SubmitJob(job_id=each, job=await self._message(job)) for each, job in zip(ids, many, strict=True)]
         answered: list[JobHandle | Refusal] = []
         for begin in range(0, len(items), ITEMS_MAX):
             request = pb.SubmitJobsRequest(items=items[begin : begin + ITEMS_MAX])
@@ -208,9 +208,9 @@ class Jobs:
         return to_message(job, account=job.account or await self._client.money.account())
 
 
-async def wait_all(jobs: Sequence[JobHandle], timeout_s: float | None = None) -> None:
-    """Wait until all of `jobs` have ended. Raises DeadlineExceeded (`STILL_RUNNING`) for the first that has not."""
+async def wait_all(many: Sequence[JobHandle], timeout_s: float | None = None) -> None:
+    """Wait until all of `many` have ended. Raises DeadlineExceeded (`STILL_RUNNING`) for the first that has not."""
     loop = asyncio.get_running_loop()
     until = None if timeout_s is None else loop.time() + timeout_s
-    for job in jobs:
+    for job in many:
         await job.wait(None if until is None else max(0.0, until - loop.time()))
