@@ -37,6 +37,8 @@ UNIT_BOUND = frozenset({"max_bytes"})
 COLLECTIONS = {"account": "accounts", "dataset": "datasets", "deliver_to": "sites", "allow_sites": "sites"}
 COLLECTIONS |= {"deny_sites": "sites"}
 """Fields with names of things, which may be written as their last part alone."""
+FORMER = {(Variant.DESCRIPTOR.full_name, "engine"): "runtime"}
+"""What a field of a message was called before: files that people keep are still taken."""
 CHOICES = {"stop": "STOP_ALL", "continue": "KEEP_GOING"}
 
 
@@ -77,7 +79,7 @@ class Filler:
         for key_node, value in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise self._wrong(key_node, field or "?", Text("a key is the name of a field", "键应为字段名"))
-            key = str(key_node.value)
+            key = FORMER.get((message.DESCRIPTOR.full_name, key_node.value), str(key_node.value))
             at = f"{field}.{key}" if field else key
             name = short[key].name if key in short else key
             if name in seen:

@@ -131,6 +131,14 @@ def test_a_mistake_is_named(folder: Path, text: str, line: int, field: str, says
     assert "Node(" not in caught.value.message
 
 
+def test_a_field_by_its_former_name_is_taken(folder: Path) -> None:
+    """Job files outlive releases; who runs one of last year again has not renamed anything."""
+    runtime, engine = (f"package: {{variants: [{{{name}: python3, command: [x]}}]}}" for name in ("runtime", "engine"))
+    assert loaded(folder, engine) == loaded(folder, runtime)
+    with pytest.raises(InvalidArgument, match="given twice"):
+        loaded(folder, "package: {variants: [{runtime: python3, engine: python3, command: [x]}]}")
+
+
 def test_too_much_code_is_refused_before_it_is_sent(folder: Path) -> None:
     """Code beyond 5 KiB would not fit the job's document."""
     (folder / "code" / "train.py").write_text("#" * 6000)
