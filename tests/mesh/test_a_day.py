@@ -83,15 +83,16 @@ def test_a_day_by_the_command_line(desk: Desk, size: tuple[int, int]) -> None:
     """Who comes with real work types these lines; the first that fails, or loses a result, ends the day."""
     lines = [line.replace(" 1000 20", f" {size[0]} {size[1]}") for line in _lines(PAGE)]
     bill = next(number for number, line in enumerate(lines) if line.startswith("suan bill"))
-    with desk.start("suan job list --label study=writers --watch") as watch:
+    watch = desk.start("suan job list --label study=writers --watch")
+    try:
         told = {line: desk.type(line) for line in lines[:bill]}
-        assert watch.stdout is not None
-        ended = set()
-        while ended != {"DONE", "FAILED"}:
-            ended |= set(re.findall(r"^jobs/writers-(?:wuhu|shanghai) +(DONE|FAILED)", watch.stdout.readline()))
+        assert _ends_that_are_told(watch) == {"wuhu": "FAILED", "shanghai": "DONE"}
         watch.send_signal(signal.SIGINT)
-        watch.stdout.read()
-        assert watch.wait() == 130
+        watch.communicate()
+        assert watch.returncode == 130
+    finally:
+        watch.kill()
+        watch.communicate()
     assert "told apart" in told["suan job logs writers-shanghai 0 --follow"]
     assert "sites/shanghai: 0 left" in told['suan --context operator site drain shanghai --note "new fans"']
     assert "handed in nothing" in told["suan job logs writers-wuhu 16"]
@@ -127,6 +128,17 @@ def test_a_day_by_a_program(desk: Desk, size: tuple[int, int]) -> None:
 def test_the_page_says_the_same_in_chinese() -> None:
     """A reader of Chinese must not be left behind when a command changes."""
     assert list(_lines(PAGE)) == list(_lines(PAGE.with_suffix(".zh-CN.md")))
+
+
+def _ends_that_are_told(watch: subprocess.Popen[str]) -> dict[str, str]:
+    """What a terminal with `--watch` shows in the end of two of the jobs."""
+    assert watch.stdout is not None
+    ends: dict[str, str] = {}
+    while len(ends) < 2:
+        line = watch.stdout.readline()
+        assert line, "the watch has ended by itself"
+        ends |= re.findall(r"^jobs/writers-(wuhu|shanghai) +(DONE|FAILED)", line)
+    return ends
 
 
 def _nothing_is_lost(desk: Desk, study: str) -> None:
