@@ -18,9 +18,8 @@ from suanmesh_registry.catalogue import Catalogue
 from suanmesh_registry.domain.change_log import ChangeLog
 from suanmesh_registry.states import states_after
 from suanmesh_scheduler.circuits import Circuits
-from suanmesh_scheduler.fleet import Fleet
+from suanmesh_scheduler.fleet import Fleet, Reports
 from suanmesh_scheduler.mirrors import Mirrors, open_mirrors
-from suanmesh_scheduler.reports import Reports
 from suanmesh_store import Create, Delete, Mirror, Store, Update
 from suanmesh_store.layout import PLACEMENTS, POOLS, SITES
 from suanmesh_store.memory import MemoryStore
