@@ -38,6 +38,37 @@ DEVICES_MAX = 4
 VARIANTS_MAX = 8
 
 
+_NOT_THE_CALLERS = (
+    "name",
+    "party",
+    "state",
+    "state_reason",
+    "history",
+    "decision",
+    "placement",
+    "output_datasets",
+    "trace_id",
+    "attempt",
+    "refused_by",
+    "cancel_requested",
+    "create_time",
+    "end_time",
+    "etag",
+)
+"""What the scheduler writes of a job, whatever was sent of it."""
+
+
+def draft_of(asked: job_pb2.Job) -> job_pb2.Job:
+    """The caller's fields, checked, with what was left to us. Raises InvalidArgument (`FIELD_INVALID`)."""
+    job = job_pb2.Job()
+    job.CopyFrom(asked)
+    for field in _NOT_THE_CALLERS:
+        job.ClearField(field)  # type: ignore[arg-type]
+    require_valid(job)
+    _fill_in(job)
+    return job
+
+
 def require_valid(job: job_pb2.Job) -> None:
     """Refuse a job that could never run. Raises InvalidArgument (`FIELD_INVALID`)."""
     checked_name(job.account, "accounts", field="account")
@@ -77,7 +108,7 @@ def require_deadline(job: job_pb2.Job, now: datetime) -> None:
         raise invalid_field("constraints.deadline", f"{limits.deadline.ToJsonString()} has passed")
 
 
-def fill_in(job: job_pb2.Job) -> None:
+def _fill_in(job: job_pb2.Job) -> None:
     """Set what the submitter left to us: a result without a bound is bounded by what the tasks may write."""
     written = job.ask.scratch_bytes * max(1, job.task.count) or RESULT_BYTES_DEFAULT
     for output in job.outputs:

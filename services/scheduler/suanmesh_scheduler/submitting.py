@@ -26,7 +26,7 @@ from suanmesh_kernel.refusals import (
     is_final,
 )
 from suanmesh_scheduler.bounding import require_size
-from suanmesh_scheduler.checking import fill_in, require_deadline, require_names, require_valid
+from suanmesh_scheduler.checking import draft_of, require_deadline, require_names
 from suanmesh_scheduler.domain.admission import Bounds, Pace
 from suanmesh_scheduler.domain.rates import Rate
 from suanmesh_scheduler.jobs import Jobs
@@ -85,21 +85,20 @@ class Submitting:
         self._live = mirrors.live_jobs_of
         self._reserved: Counter[str] = Counter()
         bounds = Bounds(settings.queued_items_max, settings.queued_items_of_party_max)
-        self._queue = Queue(clock, bounds, Pace(SUBMIT_GUESS_S, settings.parallel_batches_max))
+        rates = Rates(clock, Rate(settings.jobs_per_s, settings.jobs_burst), "submitted jobs")
+        self._queue = Queue(clock, bounds, Pace(SUBMIT_GUESS_S, settings.parallel_batches_max), rates)
         self._plans = Queue(clock, bounds, Pace(PLAN_GUESS_S, settings.parallel_batches_max))
-        self._rates = Rates(clock, Rate(settings.jobs_per_s, settings.jobs_burst), "submitted jobs")
 
     async def plan(self, items: Sequence[pb.SubmitJob], call: Call) -> pb.SubmitJobsResponse:
         """What would be decided of each item now; stores nothing. Raises ResourceExhausted (`QUEUE_FULL`)."""
         results = []
-        with self._plans.admitted(_who(call), len(items), call.time_left()):
-            async with self._plans.lane(len(items)):
-                outcomes = await self._checked(dict(enumerate(items)), call)
-                jobs = [outcome for outcome in outcomes if isinstance(outcome, job_pb2.Job)]
-                plans = iter(await self._rounds.plan(jobs))
-                for outcome in outcomes:
-                    planned = outcome if isinstance(outcome, Refusal) else next(plans)
-                    results.append(_planned(planned))
+        async with self._plans.turn(call, len(items)):
+            outcomes = await self._checked(dict(enumerate(items)), call)
+            jobs = [outcome for outcome in outcomes if isinstance(outcome, job_pb2.Job)]
+            plans = iter(await self._rounds.plan(jobs))
+            for outcome in outcomes:
+                planned = outcome if isinstance(outcome, Refusal) else next(plans)
+                results.append(_planned(planned))
         return pb.SubmitJobsResponse(results=results)
 
     async def submit(self, items: Sequence[pb.SubmitJob], call: Call) -> pb.SubmitJobsResponse:
@@ -110,10 +109,8 @@ class Submitting:
         outcomes = {i: _as_before(items[i], entry) for i, entry in call.earlier.items()}
         news = {i: item for i, item in enumerate(items) if i not in outcomes}
         if news:
-            with self._queue.admitted(_who(call), len(news), call.time_left()):
-                self._rates.take(_who(call), call.principal, call.request_id, sum(map(_tokens, news.values())))
-                async with self._queue.lane(len(news)):
-                    outcomes |= await self._settled(news, outcomes, call)
+            async with self._queue.turn(call, len(news), sum(map(_tokens, news.values()))):
+                outcomes |= await self._settled(news, outcomes, call)
         return pb.SubmitJobsResponse(results=[_result(outcomes[i]) for i in range(len(items))])
 
     async def _settled(
@@ -147,7 +144,7 @@ class Submitting:
         """The jobs as they would be kept, or why not; what they name is looked up once for all of them."""
         drafts: list[Outcome] = []
         async for item in _in_turns(items.values()):
-            drafts.append(_attempt(_draft, item.job))
+            drafts.append(_attempt(draft_of, item.job))
         jobs = [draft for draft in drafts if isinstance(draft, job_pb2.Job)]
         with deadlines.within(min(LOOK_UP_S_MAX, LOOK_UP_SHARE * call.time_left())):
             accounts = await each(self._peers.account, sorted({job.account for job in jobs}))
@@ -160,11 +157,11 @@ class Submitting:
             try:
                 job = found(draft)
                 party = _party_of(job, accounts, datasets, call)
-                require_deadline(job, now)
                 self._check_targets(job)
                 job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
-                require_names(job_id, job)
                 _accept(job, f"jobs/{job_id}", party, trace_id, now)
+                require_deadline(job, now)
+                require_names(job_id, job)
                 require_size(job)
                 if job.name in taken:
                     raise _taken(job.name)
@@ -198,17 +195,6 @@ class Submitting:
                 field = f"outputs[{i}].deliver_to"
                 message = f"{field}: there is no {output.deliver_to}"
                 raise NotFound("SITE_UNKNOWN", message, name=output.deliver_to, field=field)
-
-
-def _draft(asked: job_pb2.Job) -> job_pb2.Job:
-    """The caller's fields, checked, with what was left to us. Raises InvalidArgument (`FIELD_INVALID`)."""
-    job = job_pb2.Job()
-    job.CopyFrom(asked)
-    for field in _OURS:
-        job.ClearField(field)  # type: ignore[arg-type]
-    require_valid(job)
-    fill_in(job)
-    return job
 
 
 def _accept(job: job_pb2.Job, name: str, party: str, trace_id: str, now: datetime) -> None:
@@ -255,7 +241,7 @@ def _as_before(item: pb.SubmitJob, entry: object) -> Outcome:
     assert isinstance(entry, pb.SubmitJobResult)
     if entry.HasField("error"):
         return refusal_of(entry.error)
-    job = _draft(item.job)
+    job = draft_of(item.job)
     _accept(job, entry.job.name, entry.job.party, entry.job.trace_id, entry.job.create_time.ToDatetime())
     return job
 
@@ -296,33 +282,9 @@ def _tokens(item: pb.SubmitJob) -> int:
     return max(1, -(-(item.job.ByteSize() + ENVELOPE_BYTES) // TOKEN_BYTES))
 
 
-def _who(call: Call) -> str:
-    """Whose work it is."""
-    return call.party or call.principal
-
-
 async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
     """The items, with a pause for other calls after every few."""
     for count, item in enumerate(items, 1):
         yield item
         if count % TURN_ITEMS == 0:
             await asyncio.sleep(0)
-
-
-_OURS = (
-    "name",
-    "party",
-    "state",
-    "state_reason",
-    "history",
-    "decision",
-    "placement",
-    "output_datasets",
-    "trace_id",
-    "attempt",
-    "refused_by",
-    "cancel_requested",
-    "create_time",
-    "end_time",
-    "etag",
-)
