@@ -16,11 +16,11 @@ from suanmesh_agent import task_looks, wire
 from suanmesh_agent.delivery import Delivery, OutputTooLarge
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
-from suanmesh_agent.domain.work import objection
 from suanmesh_agent.following import Pauses
-from suanmesh_agent.meter import Looks, Meter
+from suanmesh_agent.meter import Meter
+from suanmesh_agent.offers import Offers
 from suanmesh_agent.permission import RunPermission
-from suanmesh_agent.ports import Engine, Offers, SchedulerPort, TaskNotStarted
+from suanmesh_agent.ports import Engine, SchedulerPort, TaskNotStarted
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.task_run import TaskRun, until_over
 from suanmesh_chassis.waiting import first_of
@@ -138,8 +138,9 @@ class Steps:
         while True:
             try:
                 return await act()
-            except StepDeferred:
-                return await self._put_down(carried)
+            except StepDeferred:  # nothing of it runs here in the stages that come to this
+                log.info("placement put down by the mesh", placement=carried.placement.name)
+                return Reached(Stage.REPORTED)
             except Refusal as refusal:
                 log.info("step put off", placement=carried.placement.name, reason=refusal.reason, state=stage.value)
             await pauses.wait()
@@ -156,7 +157,7 @@ class Steps:
                 await self.wind_up(carried)  # what still runs of it from before the memory was lost
                 await self._report(carried, State.STATE_FAILED, StateReason("STATE_LOST"))
                 return Reached(Stage.REPORTED)
-            if no := self._objection(placement):
+            if no := self._offers.objection(placement, self._clock.now()):
                 await self._report(carried, State.STATE_REFUSED, no)
                 return Reached(Stage.REPORTED)
             epoch = self._permission.epoch
@@ -188,7 +189,7 @@ class Steps:
             await self._all_over(carried, begun)
             for task in beside:
                 task.cancel()
-        placement, looks = carried.placement, await self._metered(carried.placement, over=True)
+        placement, looks = carried.placement, await task_looks.metered(self._engine, carried.placement, over=True)
         held, parent = wire.held_of(placement), placement.traceparent
         record = partial(self._meter.write_tasks, placement.name, looks, held, parent)
         return Reached(Stage.METERED, record, partial(self._meter.written, looks))
@@ -227,11 +228,6 @@ class Steps:
                 await self._report(carried, State.STATE_FAILED, how.reason)
         return self._forgotten(placement, made)
 
-    async def _put_down(self, carried: Carried) -> Reached:
-        """The mesh does not want to hear of it any more; nothing of it runs here in the stages that come to this."""
-        log.info("placement put down by the mesh", placement=carried.placement.name)
-        return Reached(Stage.REPORTED)
-
     async def _report(
         self,
         carried: Carried,
@@ -264,21 +260,6 @@ class Steps:
         if refusal.facts.get("state", "").removeprefix("STATE_") not in _GONE_ON:
             raise StepDeferred
         return False
-
-    def _objection(self, placement: placement_pb2.Placement) -> StateReason:
-        work, party, admission = wire.work_from(placement), placement.party, self._offers.admission
-        held, now = self._offers.taken(but=placement.name, party=party), self._clock.now()
-        limited = admission.limit(work, party, now, capacity=self._offers.capacity, held=held)
-        return (
-            admission.objection(party)
-            or limited
-            or objection(
-                work,
-                capacity=self._offers.capacity,
-                taken=self._offers.taken(but=placement.name),
-                runtimes=self._offers.runtimes,
-            )
-        )
 
     async def _all_over(self, carried: Carried, begun: asyncio.Event) -> None:
         placement = carried.placement
@@ -370,13 +351,10 @@ class Steps:
             await self._record(placement, over=False)
 
     async def _record(self, placement: placement_pb2.Placement, *, over: bool) -> None:
-        looks = await self._metered(placement, over=over)
+        looks = await task_looks.metered(self._engine, placement, over=over)
         await self._meter.record_tasks(
             placement.name, looks, wire.held_of(placement), traceparent=placement.traceparent
         )
-
-    async def _metered(self, placement: placement_pb2.Placement, *, over: bool) -> Looks:
-        return await task_looks.metered(self._engine, placement, over=over)
 
     async def _ending(self, carried: Carried) -> Ending:
         looks = [runs.newest for runs in await task_looks.runs_of(self._engine, carried.placement)]
