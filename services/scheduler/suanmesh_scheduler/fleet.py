@@ -75,7 +75,7 @@ class Reports:
             self._states, self._token = states, token
 
 
-class Fleet:
+class FleetReader:
     """All pools; rounds weigh anew only those that are other objects than before."""
 
     def __init__(self, mirrors: Mirrors, circuits: Circuits, peers: Peers, clock: Clock) -> None:
