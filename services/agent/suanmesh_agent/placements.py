@@ -10,12 +10,13 @@ import structlog
 
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+from suanmesh_agent.carried import Reached
 from suanmesh_agent.clearing import Clearing
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.following import follow
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Engine, SchedulerPort
-from suanmesh_agent.steps import Reached, Steps
+from suanmesh_agent.steps import Steps
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 

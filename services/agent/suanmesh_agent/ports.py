@@ -145,6 +145,9 @@ class SchedulerPort(Protocol):
     async def report_tasks(self, report: scheduler_pb.TaskReport) -> scheduler_pb.TaskReportResult:
         """Report one placement."""
 
+    async def fetch_secrets(self, request: scheduler_pb.FetchSecretsRequest) -> scheduler_pb.FetchSecretsResponse:
+        """The secrets of a placement, sealed for the key of the request."""
+
 
 class TransportPort(Protocol):
     """What the agent calls of `TransportService`."""

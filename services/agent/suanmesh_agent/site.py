@@ -45,6 +45,7 @@ from suanmesh_agent.placements import Placements
 from suanmesh_agent.ports import Engine
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.reports import LinkProbes, StateReports
+from suanmesh_agent.secrets import Secrets, folder_in_memory
 from suanmesh_agent.service import AgentService
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_agent.signing_keys import KeyRotation, SiteSigner
@@ -258,11 +259,14 @@ class SiteLoops:
 
     def _placements(self, site: str, meter: Meter, turns: Turns) -> Placements:
         scheduler = SchedulerOverMesh(self.mesh)
+        secrets = Secrets(folder_in_memory(self.settings.data_dir), scheduler)
+        secrets.sweep({name for name, _, _ in self.journal.placements()})
         steps = Steps(
             offers=self.offers,
             scheduler=scheduler,
             engine=self.engine,
             staging=Staging(self.transport, self.journal, self.replicas),
+            secrets=secrets,
             delivery=Delivery(site, self.transport, self.engine, self.journal, self.replicas, turns),
             meter=meter,
             meter_every_s=self.settings.meter_every_s,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import structlog
 
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_agent import task_looks, wire
+from suanmesh_agent.carried import Carried, Reached, StepDeferred
 from suanmesh_agent.delivery import Delivery, OutputTooLarge
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
@@ -21,6 +20,7 @@ from suanmesh_agent.meter import Meter
 from suanmesh_agent.offers import Offers
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.ports import Engine, SchedulerPort, TaskNotStarted
+from suanmesh_agent.secrets import Secrets
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.task_run import TaskRun, until_over
 from suanmesh_chassis.waiting import first_of
@@ -43,39 +43,6 @@ TELL_S_MIN, TELL_S_PER_TASK = 2.0, 0.02
 _BEFORE_THE_RUN = (State.STATE_COMMITTED, State.STATE_ACCEPTED, State.STATE_STAGING)
 
 
-class Carried(Protocol):
-    """A placement as the mesh shows it; `changed` is set and replaced at every change."""
-
-    placement: placement_pb2.Placement
-    changed: asyncio.Event
-    confirmed: int | None
-    """Epoch of the permission to run under which the mesh last said that the placement lives."""
-
-    @property
-    def to_stop(self) -> bool:
-        """Whether it is to run no longer."""
-
-    @property
-    def counts_as_lost(self) -> bool:
-        """Whether the mesh counts it as lost, and would still take what its tasks came to by then."""
-
-    def answered(self, placement: placement_pb2.Placement) -> None:
-        """A report was taken, and it stands so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """The stage that a placement has come to, what is written down with it, and what is done once both are on disk."""
-
-    stage: Stage
-    write: Callable[[], None] = lambda: None
-    written: Callable[[], None] = lambda: None
-
-
-class StepDeferred(Exception):
-    """The mesh has put the placement down as ended, or given it to others: stop, and report nothing more."""
-
-
 class Steps:
     """Does the step that a stage asks for, and says what that reaches."""
 
@@ -86,6 +53,7 @@ class Steps:
         scheduler: SchedulerPort,
         engine: Engine,
         staging: Staging,
+        secrets: Secrets,
         delivery: Delivery,
         meter: Meter,
         meter_every_s: float,
@@ -97,6 +65,7 @@ class Steps:
         self._scheduler = scheduler
         self._engine = engine
         self._staging = staging
+        self._secrets = secrets
         self._delivery = delivery
         self._meter = meter
         self._meter_every_s = meter_every_s
@@ -118,6 +87,7 @@ class Steps:
         keys = task_looks.all_keys(carried.placement)
         await self._engine.cancel(keys)
         await until_over(self._engine, keys)
+        self._secrets.drop(carried.placement)
         await self._record(carried.placement, over=True)
 
     async def fail(self, carried: Carried, defect: Exception) -> Reached:
@@ -197,6 +167,7 @@ class Steps:
     async def _hand_over(self, carried: Carried) -> Reached:
         """Publish the log, and the outputs of a run that ended well, then report the end."""
         placement = carried.placement
+        self._secrets.drop(placement)
         how = await self._ending(carried)
         fault = self._start_faults.get(placement.name) if how.unbegun else None
         if fault is not None and fault.by_job:
@@ -271,17 +242,27 @@ class Steps:
             at_once=work.at_once,
             keep_going=work.keep_going,
             retrying=work.retrying,
-            spec=lambda key: wire.task_of(placement, key, inputs),
-            may_start=partial(self._permitted, carried),
+            spec=lambda key: wire.task_of(placement, key, inputs, self._secrets.of(placement)),
+            may_start=partial(self._may_start, carried),
             stopped=lambda: carried.to_stop,
             begun=partial(self._tell_running, carried, begun),
             traceparent=placement.traceparent,
             site=placement.site,
         )
         await run.to_the_end()
+        self._secrets.drop(placement)
         if run.start_fault is not None:
             log.error("task not started", placement=placement.name, message=str(run.start_fault))
             self._start_faults[placement.name] = run.start_fault
+
+    async def _may_start(self, carried: Carried) -> bool:
+        """Whether the site may run tasks of it, and has its secrets."""
+        if not await self._permitted(carried):
+            return False
+        fault = await self._secrets.ready(carried)
+        if fault is not None:
+            self._start_faults[carried.placement.name] = fault
+        return fault is None
 
     async def _permitted(self, carried: Carried) -> bool:
         """Wait until the site may run tasks, and the mesh has said since that this placement lives; False if it ended.

@@ -26,6 +26,7 @@ from suanmesh_agent.offers import Offers
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements
 from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.secrets import Secrets, folder_in_memory
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.steps import Steps
 from suanmesh_agent.turns import Turns
@@ -139,6 +140,7 @@ class FakeSite:
             scheduler=self.scheduler,
             engine=self.engine,
             staging=Staging(self.transport, journal, self.replicas),
+            secrets=Secrets(folder_in_memory(self.folder), self.scheduler),
             delivery=self.delivery,
             meter=meter,
             meter_every_s=0.2,

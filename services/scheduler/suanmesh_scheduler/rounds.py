@@ -324,6 +324,7 @@ def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
             max_duration_s=job.max_duration_s,
             on_failure=job.task.on_failure,
             environment=job.environment,
+            secrets=job.secrets,
             parameters=job.task.parameters,
             retry=retry if retry.times else None,
         ),

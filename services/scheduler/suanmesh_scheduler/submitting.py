@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from suanmesh.accounting.v1 import account_pb2
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2, secret_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_chassis import Call
@@ -34,6 +34,7 @@ from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.queueing import Queue, Rates
 from suanmesh_scheduler.rounds import Rounds
+from suanmesh_scheduler.secrets import Secrets
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.sharing import each, found
 from suanmesh_sdk import deadlines
@@ -74,8 +75,10 @@ class Submitting:
         clock: Clock,
         rng: Rng,
         settings: SchedulerSettings,
+        secrets: Secrets,
     ) -> None:
         self._jobs = jobs
+        self._secrets = secrets
         self._sites = mirrors.sites
         self._rounds = rounds
         self._peers = peers
@@ -118,12 +121,14 @@ class Submitting:
     ) -> dict[int, Outcome]:
         news = dict(zip(items, await self._checked(items, call), strict=True))
         news = dict(zip(news, self._with_room(news.values()), strict=True))
+        secrets: dict[str, secret_pb2.JobSecrets] = {}
+        news = {i: self._with_secrets(outcome, items[i], secrets) for i, outcome in news.items()}
         reserved = Counter(outcome.party for outcome in news.values() if isinstance(outcome, job_pb2.Job))
         self._reserved += reserved
         try:
             for _ in range(CONFLICTS_MAX):
                 try:
-                    await self._keep(news, earlier, call)
+                    await self._keep(news, earlier, call, secrets)
                 except Conflict as conflict:
                     news = {i: _unless_taken(outcome, conflict) for i, outcome in news.items()}
                 else:
@@ -132,13 +137,19 @@ class Submitting:
             self._reserved -= reserved
         raise Conflict({}, name="the batch", expected="free names", found="names taken meanwhile")
 
-    async def _keep(self, news: Mapping[int, Outcome], earlier: Mapping[int, Outcome], call: Call) -> None:
+    async def _keep(
+        self,
+        news: Mapping[int, Outcome],
+        earlier: Mapping[int, Outcome],
+        call: Call,
+        secrets: Mapping[str, secret_pb2.JobSecrets],
+    ) -> None:
         """One transaction for all jobs, and the record of what is settled; nothing where nothing is."""
         made = [job for job in news.values() if isinstance(job, job_pb2.Job)]
         if made or any(isinstance(outcome, Refusal) and is_final(outcome.code) for outcome in news.values()):
             both = {**earlier, **news}
             remembered = pb.SubmitJobsResponse(results=[_remembered(both[i]) for i in sorted(both)])
-            await self._jobs.submit(made, call.idempotency(remembered), call.author())
+            await self._jobs.submit(made, call.idempotency(remembered), call.author(), secrets)
 
     async def _checked(self, items: Mapping[int, pb.SubmitJob], call: Call) -> list[Outcome]:
         """The jobs as they would be kept, or why not; what they name is looked up once for all of them."""
@@ -187,6 +198,15 @@ class Submitting:
             else:
                 more[party] += 1
                 yield outcome
+
+    def _with_secrets(self, outcome: Outcome, item: pb.SubmitJob, kept: dict[str, secret_pb2.JobSecrets]) -> Outcome:
+        """The same job with its secrets among those that are `kept`, or why they cannot be."""
+        if isinstance(outcome, job_pb2.Job) and (outcome.secrets or item.secrets):
+            try:
+                kept[outcome.name] = self._secrets.checked(outcome, item.secrets)
+            except Refusal as refusal:
+                return refusal
+        return outcome
 
     def _check_targets(self, job: job_pb2.Job) -> None:
         """Results cannot go to a site there is none of. Raises NotFound (`SITE_UNKNOWN`)."""
@@ -279,7 +299,7 @@ def _tokens(item: pb.SubmitJob) -> int:
 
     A job is written when it is submitted and when it is decided, each time with an envelope of its own.
     """
-    return max(1, -(-(item.job.ByteSize() + ENVELOPE_BYTES) // TOKEN_BYTES))
+    return max(1, -(-(item.ByteSize() + ENVELOPE_BYTES) // TOKEN_BYTES))
 
 
 async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
