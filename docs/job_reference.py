@@ -90,6 +90,7 @@ def _schema(comments: dict[str, str]) -> dict[str, Any]:
     job = defs.pop("Job")
     shared = {name: defs[_holder(within)]["properties"][name] for name, within in WITHIN.items()}
     job["properties"] |= shared | {name: defs["Variant"]["properties"][name] for name in OF_VARIANT}
+    job["properties"]["secrets"] = {"type": ["object", "array"]}
     for name, text in SHORT_TEXTS.items():
         job["properties"].setdefault(name, {})["description"] = text.en
     return {

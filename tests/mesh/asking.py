@@ -182,6 +182,8 @@ ROWS: dict[str, Row] = {
     "GetPlacement": lambda w, who: scheduler.GetPlacementRequest(name=w.job.placement),
     "ListSitePlacements": lambda w, who: scheduler.ListSitePlacementsRequest(site=f"sites/{HOME}"),
     "WatchPlacements": lambda w, who: scheduler.WatchPlacementsRequest(site=f"sites/{HOME}"),
+    "GetSealingKey": lambda w, who: scheduler.GetSealingKeyRequest(),
+    "FetchSecrets": lambda w, who: scheduler.FetchSecretsRequest(placement=w.job.placement, public_key=b"\x09" * 32),
     "ReportTasks": lambda w, who: scheduler.ReportTasksRequest(
         reports=[scheduler.TaskReport(placement=w.job.placement, state=placement_pb2.Placement.STATE_RUNNING)]
     ),

@@ -356,6 +356,9 @@ class _Serving:
         self._call.was_read(self)
         return item
 
+    async def send_initial_metadata(self, metadata: Metadata) -> None:
+        return None
+
     async def write(self, raw: bytes) -> None:
         await self._call.answered(self, raw)
 

@@ -25,7 +25,7 @@ from suanmesh_chassis.methods import ServedMethod
 from suanmesh_chassis.parts import Requests
 from suanmesh_chassis.patience import Patience
 from suanmesh_chassis.share import Share
-from suanmesh_chassis.streams import Streams
+from suanmesh_chassis.streams import Streams, send_headers
 from suanmesh_chassis.under_way import UnderWay
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import DeadlineExceeded, InvalidArgument, Refusal, ResourceExhausted, Unavailable
@@ -86,6 +86,7 @@ class Serving:
         "_code",
         "_context",
         "_deadline",
+        "_headed",
         "_headers",
         "_message",
         "_peer",
@@ -113,7 +114,7 @@ class Serving:
         self._request_id, self._body_digest = "", b""
         self._code, self._reason, self._message, self._status = "OK", "", "", b""
         self._share: Share
-        self._admitted = False
+        self._admitted = self._headed = False
         self._seconds = 0.0
         self.method = method
 
@@ -321,6 +322,7 @@ class Serving:
         stall = self._rules.stall
         try:
             with stall.wait():
+                self._headed = self._headed or await send_headers(self._context)
                 await self._context.write(answer)
         except TimeoutError as late:
             message = f"the caller has taken nothing of the stream for {stall.seconds:g} s"

@@ -10,6 +10,26 @@ from typing import Any
 
 from suanmesh_kernel.refusals import Refusal
 
+HEADERS_S_MAX = 5.0
+"""How long a stream that is to end waits for its headers to be sent."""
+
+
+async def send_headers(context: Any) -> bool:
+    """Send them before the first answer, and also when cancelled see it done; answers True.
+
+    gRPC sends them with the first answer, which takes as long as its reader likes. Where that is cancelled it takes
+    them for not sent, and sends no status either: its caller would hear nothing until its time is over.
+    """
+    sending = asyncio.get_running_loop().create_task(context.send_initial_metadata(()))
+    del context
+    sending.add_done_callback(lambda over: over.cancelled() or over.exception())
+    try:
+        await asyncio.shield(sending)
+    except asyncio.CancelledError:
+        await asyncio.wait([sending], timeout=HEADERS_S_MAX)
+        raise
+    return True
+
 
 class Streams:
     """The tasks that serve streams now."""

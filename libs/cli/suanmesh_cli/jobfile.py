@@ -9,7 +9,7 @@ import os
 import select
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_cli.jobfields import Filler, text_of
 from suanmesh_cli.jobfolder import TooLarge, packed
 from suanmesh_cli.jobforms import Forms, Template
+from suanmesh_cli.jobsecrets import Source, named, of_file
 from suanmesh_cli.texts import refusal
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_kernel.texts import Text
@@ -48,6 +49,8 @@ class JobFile:
     job: Job
     notes: tuple[Text, ...] = ()
     """What whoever submits it should know."""
+    secrets: Mapping[str, Source] = field(default_factory=dict)
+    """Where the values of its secrets are; the job has their names."""
 
 
 def load(path: Path, *, silence_s_max: float = SILENCE_S_MAX) -> Job:
@@ -102,18 +105,21 @@ class _Reader:
         root = self._root(self._template.opened(text) if isinstance(text, str) else text)
         self._template.fill(root, self._wrong)
         self._require_used()
-        folder = next((pair for pair in root.value if getattr(pair[0], "value", "") == "workdir"), None)
+        folder, secrets = _pair(root, "workdir"), _pair(root, "secrets")
+        if secrets is not None and isinstance(secrets[1], yaml.SequenceNode):
+            secrets = None  # as the contract has them: names alone
         setup = any(getattr(key, "value", "") == "setup" for key, _ in root.value)
         job = Job()
-        rest = [pair for pair in root.value if pair is not folder]
-        root.value = rest
+        root.value = [pair for pair in root.value if pair not in (folder, secrets)]
         Filler(self._wrong, self._file).fill(job, Forms(self._wrong).in_full(root))
         if folder is not None:
             self._pack(job, folder[1])
+        sources = of_file(secrets[1], self._base, self._wrong) if secrets is not None else {}
+        named(job, sources)
         self._require_small(job)
         if setup:
             self._notes.append(_NO_NETWORK)
-        return JobFile(job, tuple(self._notes))
+        return JobFile(job, tuple(self._notes), sources)
 
     def _require_used(self) -> None:
         for key in sorted(self._template.unused):
@@ -209,6 +215,11 @@ class _Reader:
         line = node.start_mark.line + 1
         where = f"{self._path}:{line}: {field}" if field else f"{self._path}:{line}"
         return _invalid(where, problem, field=field, line=line)
+
+
+def _pair(root: yaml.MappingNode, name: str) -> tuple[yaml.Node, yaml.Node] | None:
+    """What stands at the top under a name."""
+    return next((pair for pair in root.value if getattr(pair[0], "value", "") == name), None)
 
 
 def _invalid(where: str, problem: Text, **facts: object) -> InvalidArgument:

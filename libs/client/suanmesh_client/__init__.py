@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from suanmesh_client.client import Client, connect
-    from suanmesh_client.descriptions import Input, Job, Output, sweep
+    from suanmesh_client.descriptions import Input, Job, Output, Retry, Secret, sweep
     from suanmesh_client.jobs import JobHandle, wait_all
 
-__all__ = ["Client", "Input", "Job", "JobHandle", "Output", "connect", "sweep", "wait_all"]
+__all__ = ["Client", "Input", "Job", "JobHandle", "Output", "Retry", "Secret", "connect", "sweep", "wait_all"]
 
 _WHERE = {
     "Client": "client",
@@ -25,6 +25,8 @@ _WHERE = {
     "Input": "descriptions",
     "Job": "descriptions",
     "Output": "descriptions",
+    "Retry": "descriptions",
+    "Secret": "descriptions",
     "sweep": "descriptions",
     "JobHandle": "jobs",
     "wait_all": "jobs",

@@ -41,6 +41,34 @@ class Output:
     max_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Something that only the tasks are to know; they find it as a file in the folder `SUANMESH_SECRETS`."""
+
+    value: bytes | str | Path = field(repr=False)
+    """It, or the file that has it."""
+    variable: str = ""
+    """Variable of the environment that has it too; it is text then."""
+
+    def read(self) -> bytes:
+        """The value. Raises OSError where its file cannot be read."""
+        if isinstance(self.value, Path):
+            return self.value.expanduser().read_bytes()
+        return self.value.encode() if isinstance(self.value, str) else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a task that fails is run again by itself: the others do not notice."""
+
+    times: int
+    """How often at most, up to 10."""
+    backoff: timedelta = timedelta(0)
+    """How long to wait before the first time; each next wait is twice as long."""
+    exit_statuses: Sequence[int] = ()
+    """Only after these; empty for any failure."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job: one command, run `tasks` times over, each with its parameters."""
@@ -61,8 +89,12 @@ class Job:
     keep_going: bool = False
     """Whether the other tasks go on where one fails."""
     attempts: int = 1
+    retry: Retry | None = None
+    """Whether a task that fails is run again, at its site; `attempts` is for what a site has lost."""
     max_duration: timedelta = timedelta(hours=1)
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    """By name. They go sealed: nothing that tells of the job has them, and another job asks for them again."""
     inputs: Sequence[Input] = ()
     outputs: Sequence[Output] = ()
     account: str = ""
@@ -114,6 +146,8 @@ def to_message(job: Job, *, account: str = "") -> job_pb2.Job:
         read = content.read_bytes() if isinstance(content, Path) else content
         variant.artefacts.add(path=path, content=read, executable=executable)
     _tasks(message.task, job)
+    for name, secret in job.secrets.items():
+        message.secrets.add(name=name, variable=secret.variable)
     for each in job.inputs:
         message.inputs.add(dataset=each.dataset, mount=each.mount)
     for out in job.outputs:
@@ -137,6 +171,10 @@ def _tasks(task: job_pb2.TaskSpec, job: Job) -> None:
         raise refusal(InvalidArgument, "FIELD_INVALID", said, field="parameters")
     task.count = job.tasks or next(iter(counts), 1)
     task.on_failure = job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING if job.keep_going else job_pb2.TaskSpec.ON_FAILURE_STOP_ALL
+    if job.retry is not None:
+        task.retry.times = job.retry.times
+        task.retry.backoff_s = _whole("retry.backoff", Decimal(str(job.retry.backoff.total_seconds())))
+        task.retry.exit_statuses.extend(job.retry.exit_statuses)
     for name, values in job.parameters.items():
         task.parameters.add(name=name.upper(), values=[str(value) for value in values])
 

@@ -14,6 +14,8 @@ from suanmesh_client import following
 from suanmesh_client.descriptions import Job, to_message
 from suanmesh_client.paging import pages
 from suanmesh_client.texts import refusal
+from suanmesh_kernel.clock import SystemClock, system_rng
+from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, NotFound, Refusal
 from suanmesh_kernel.texts import Text
 from suanmesh_sdk.state_reasons import words
@@ -168,7 +170,7 @@ class Jobs:
     ) -> Sequence[JobHandle | Refusal]:
         """Submit any number; for each the job, or the refusal it met: one that is refused keeps no other away."""
         ids = [*job_ids, *[""] * (len(many) - len(job_ids))]
-        items = [pb.SubmitJob(job_id=each, job=await self._message(job)) for each, job in zip(ids, many, strict=True)]
+        items = [await self._item(each, job) for each, job in zip(ids, many, strict=True)]
         answered: list[JobHandle | Refusal] = []
         for begin in range(0, len(items), ITEMS_MAX):
             request = pb.SubmitJobsRequest(items=items[begin : begin + ITEMS_MAX])
@@ -197,6 +199,17 @@ class Jobs:
         request = pb.ListJobsRequest(filter=filter_)
         async for message in pages(self._client.stubs.scheduler.ListJobs, request, "jobs"):
             yield JobHandle(self._client, message)
+
+    async def _item(self, job_id: str, job: Job | job_pb2.Job) -> pb.SubmitJob:
+        """A job with its secrets, which are sealed for it alone: one with any is given its name here."""
+        item = pb.SubmitJob(job_id=job_id, job=await self._message(job))
+        if isinstance(job, Job) and job.secrets:
+            from suanmesh_sdk.sealing import sealed_for_job
+
+            item.job_id = job_id or sortable_id(SystemClock().now(), system_rng)
+            values = {name: secret.read() for name, secret in job.secrets.items()}
+            item.secrets.extend(await sealed_for_job(self._client.stubs, f"jobs/{item.job_id}", values))
+        return item
 
     async def _message(self, job: Job | job_pb2.Job) -> job_pb2.Job:
         if isinstance(job, job_pb2.Job):

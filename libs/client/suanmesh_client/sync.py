@@ -27,11 +27,23 @@ from suanmesh.scheduler.v1 import decision_pb2, job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_client import client, jobs
-from suanmesh_client.descriptions import Input, Job, Output, sweep
+from suanmesh_client.descriptions import Input, Job, Output, Retry, Secret, sweep
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.data import Brought, Progress
 
-__all__ = ["Client", "Input", "Job", "JobHandle", "Loop", "Output", "connect", "sweep", "wait_all"]
+__all__ = [
+    "Client",
+    "Input",
+    "Job",
+    "JobHandle",
+    "Loop",
+    "Output",
+    "Retry",
+    "Secret",
+    "connect",
+    "sweep",
+    "wait_all",
+]
 
 T = TypeVar("T")
 

@@ -16,6 +16,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Refusal, Unavailable
+from suanmesh_sdk import sealing
 from suanmesh_sdk.status import status_of
 
 State = placement_pb2.Placement
@@ -43,7 +44,22 @@ class FakeScheduler:
         self.placements: dict[str, placement_pb2.Placement] = {}
         self.reports: list[scheduler_pb.TaskReport] = []
         self.down = False
+        self.secrets: dict[str, bytes] = {}
+        """By name, of every placement."""
         self._board = Board()
+
+    async def fetch_secrets(self, request: scheduler_pb.FetchSecretsRequest) -> scheduler_pb.FetchSecretsResponse:
+        """Those that the placement names, sealed for the request's key."""
+        if self.down:
+            raise Unavailable("NOT_READY", "the scheduler is away")
+        placement, answer = self.placements[request.placement], scheduler_pb.FetchSecretsResponse()
+        for secret in placement.work.secrets:
+            if secret.name not in self.secrets:
+                raise FailedPrecondition("SECRETS_MISSING", f"no {secret.name}", names=secret.name)
+            purpose = sealing.for_placement(placement.name, placement.site, secret.name)
+            text = sealing.sealed(self.secrets[secret.name], request.public_key, purpose)
+            answer.secrets.add(name=secret.name, sealed=text)
+        return answer
 
     def put(self, placement: placement_pb2.Placement) -> None:
         """Write a placement."""

@@ -52,6 +52,10 @@ class SchedulerOverMesh:
         """Report one placement, in one call with others that are reported meanwhile."""
         return await self._reports.ask(report)
 
+    async def fetch_secrets(self, request: scheduler_pb.FetchSecretsRequest) -> scheduler_pb.FetchSecretsResponse:
+        """The secrets of a placement."""
+        return await self._mesh.scheduler.FetchSecrets(request)
+
     async def _report(self, reports: list[scheduler_pb.TaskReport]) -> list[scheduler_pb.TaskReportResult]:
         answer = await self._mesh.scheduler.ReportTasks(scheduler_pb.ReportTasksRequest(reports=reports))
         return list(answer.results)

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 
 import structlog
 
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
-from suanmesh_agent import wire
+from suanmesh_agent.carried import Reached
 from suanmesh_agent.clearing import Clearing
-from suanmesh_agent.domain.stages import HOLDING, Stage
+from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.following import follow
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import Engine, SchedulerPort
-from suanmesh_agent.steps import Reached, Steps
+from suanmesh_agent.steps import Steps
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.quantities import Capacity, total
 
 log = structlog.get_logger()
 
 WIND_UP_TRIES = 3
 WIND_UP_PAUSE_S_MAX = 5.0
-PARSED_MAX = 1024
-"""Placements of which it is remembered what they take: it is asked for whenever another comes."""
 _SNAPSHOT = "snapshot"
 
 State = placement_pb2.Placement
@@ -112,10 +109,6 @@ class Placements:
 
             await follow("WatchPlacements", lambda: self._scheduler.watch_placements(self._site), take)
 
-    def taken(self, *, but: str = "") -> Capacity:
-        """What the placements that are held here take together."""
-        return taken_capacity(self._journal, but=but)
-
     async def _clear_up(self) -> None:
         """A journal that was set back knows less than the mesh of what has still to be delivered from here."""
         await self._told.wait()
@@ -187,16 +180,3 @@ class Placements:
         """Let go of a placement that has ended in the mesh; what it left on disk is cleared up beside the others."""
         await self._journal.commit(partial(self._journal.forget_placement, name))
         self._clearing.wake()
-
-
-def taken_capacity(journal: Journal, *, but: str = "", party: str = "") -> Capacity:
-    """What the placements that hold capacity take together, `but` one; of one party only, where one is named."""
-    held = (_holder(message) for name, message in journal.messages_at(HOLDING) if name != but)
-    return total(capacity for whose, capacity in held if party in ("", whose))
-
-
-@lru_cache(PARSED_MAX)
-def _holder(message: bytes) -> tuple[str, Capacity]:
-    """For whom a placement holds capacity, and how much."""
-    placement = placement_pb2.Placement.FromString(message)
-    return placement.party, wire.work_from(placement).capacity

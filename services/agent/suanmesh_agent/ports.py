@@ -13,9 +13,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
 from suanmesh_agent.domain.log_view import Times
 from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec
-from suanmesh_agent.domain.work import Admission
 from suanmesh_content import LeftOut
-from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import Refusal
 
 
@@ -138,25 +136,6 @@ class Engine(Protocol):
         """Placements that only logs are kept of, the newest first."""
 
 
-class Offers(Protocol):
-    """What the site has to give."""
-
-    @property
-    def runtimes(self) -> tuple[str, ...]:
-        """Interpreters by their names."""
-
-    @property
-    def capacity(self) -> Capacity:
-        """All of it."""
-
-    @property
-    def admission(self) -> Admission:
-        """Whose tasks it runs."""
-
-    def taken(self, *, but: str = "", party: str = "") -> Capacity:
-        """What the placements held here take together, `but` one; of one party only, where one is named."""
-
-
 class SchedulerPort(Protocol):
     """What the agent calls of `SchedulerService`."""
 
@@ -165,6 +144,9 @@ class SchedulerPort(Protocol):
 
     async def report_tasks(self, report: scheduler_pb.TaskReport) -> scheduler_pb.TaskReportResult:
         """Report one placement."""
+
+    async def fetch_secrets(self, request: scheduler_pb.FetchSecretsRequest) -> scheduler_pb.FetchSecretsResponse:
+        """The secrets of a placement, sealed for the key of the request."""
 
 
 class TransportPort(Protocol):

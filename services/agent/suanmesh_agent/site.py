@@ -20,7 +20,6 @@ from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
 from suanmesh_agent.data_plane import Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.tasks import UserRange
-from suanmesh_agent.domain.work import Admission
 from suanmesh_agent.engines.process import images
 from suanmesh_agent.engines.process.cgroups import Cgroups
 from suanmesh_agent.engines.process.confinement import SCRATCH_PARTS
@@ -40,11 +39,13 @@ from suanmesh_agent.mesh import (
     TransportOverMesh,
 )
 from suanmesh_agent.meter import Meter
+from suanmesh_agent.offers import OWN_PARTY, Offers
 from suanmesh_agent.permission import RunPermission
-from suanmesh_agent.placements import Placements, taken_capacity
+from suanmesh_agent.placements import Placements
 from suanmesh_agent.ports import Engine
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.reports import LinkProbes, StateReports
+from suanmesh_agent.secrets import Secrets, folder_in_memory
 from suanmesh_agent.service import AgentService
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_agent.signing_keys import KeyRotation, SiteSigner
@@ -61,8 +62,6 @@ from suanmesh_chassis.run import shut_folders
 from suanmesh_chassis.service_server import serve_alone
 from suanmesh_kernel.addresses import told_address
 from suanmesh_kernel.clock import Rng
-from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits
-from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.resolver import OneAddress
@@ -71,8 +70,6 @@ log = structlog.get_logger()
 
 IMPORT_S_MAX = 86_400.0
 """An import that was begun so long ago was killed: what is left of it is removed."""
-OWN_PARTY = "party"
-"""Fact of the journal: whose site it is, `parties/{party}`."""
 PERMISSION = "permission"
 """File in the agent's folder that says until when tasks may run."""
 LEFT_OPEN = frozenset((*SCRATCH_PARTS, "replicas"))
@@ -80,40 +77,6 @@ LEFT_OPEN = frozenset((*SCRATCH_PARTS, "replicas"))
 _REPLICAS_SHUT = "replicas_shut"
 _SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
 _DESCRIPTOR_TYPE = pool_pb2.PoolDescriptor.DESCRIPTOR.full_name
-
-
-@dataclass(frozen=True, slots=True)
-class SiteOffers:
-    """What the site has to give, and what of it is taken."""
-
-    journal: Journal
-    found: Inventory
-    strangers_unsandboxed: bool
-    limits: OwnerLimits = NO_LIMITS
-
-    @property
-    def admission(self) -> Admission:
-        """Whose tasks it runs."""
-        own = self.journal.fact(OWN_PARTY) or ""
-        return Admission(self.found.walled, own, self.strangers_unsandboxed, self.limits)
-
-    @property
-    def runtimes(self) -> tuple[str, ...]:
-        """Interpreters by their names."""
-        return self.found.runtimes
-
-    @property
-    def capacity(self) -> Capacity:
-        """All of it."""
-        return self.found.capacity
-
-    def taken(self, *, but: str = "", party: str = "") -> Capacity:
-        """What the placements held here take together, `but` one; of one party only, where one is named."""
-        return taken_capacity(self.journal, but=but, party=party)
-
-    def free(self) -> Capacity:
-        """What is left."""
-        return self.capacity.minus(self.taken())
 
 
 def identity_folder(settings: AgentSettings) -> Path:
@@ -203,7 +166,7 @@ async def serve(
     """Be the agent of a site that has `found` and runs its tasks on `engine`, until `stop` is set."""
     journal = open_journal(settings)
     permission = RunPermission(settings.data_dir / PERMISSION, process.clock)
-    offers = SiteOffers(journal, found, settings.run_strangers_unsandboxed, settings.limits)
+    offers = Offers(journal, found, settings.run_strangers_unsandboxed, settings.limits)
     async with mesh_of(process, settings) as mesh:
         site, signer = f"sites/{settings.site}", SiteSigner(process.signer)
         replicas = Replicas(settings.data_dir)
@@ -252,7 +215,7 @@ class SiteLoops:
     engine: Engine
     replicas: Replicas
     transport: TransportOverMesh
-    offers: SiteOffers
+    offers: Offers
     endpoint: str
     permission: RunPermission
 
@@ -296,11 +259,14 @@ class SiteLoops:
 
     def _placements(self, site: str, meter: Meter, turns: Turns) -> Placements:
         scheduler = SchedulerOverMesh(self.mesh)
+        secrets = Secrets(folder_in_memory(self.settings.data_dir), scheduler)
+        secrets.sweep({name for name, _, _ in self.journal.placements()})
         steps = Steps(
             offers=self.offers,
             scheduler=scheduler,
             engine=self.engine,
             staging=Staging(self.transport, self.journal, self.replicas),
+            secrets=secrets,
             delivery=Delivery(site, self.transport, self.engine, self.journal, self.replicas, turns),
             meter=meter,
             meter_every_s=self.settings.meter_every_s,

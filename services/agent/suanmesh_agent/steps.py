@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import structlog
 
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_agent import task_looks, wire
+from suanmesh_agent.carried import Carried, Reached, StepDeferred
 from suanmesh_agent.delivery import Delivery, OutputTooLarge
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
-from suanmesh_agent.domain.work import objection
 from suanmesh_agent.following import Pauses
-from suanmesh_agent.meter import Looks, Meter
+from suanmesh_agent.meter import Meter
+from suanmesh_agent.offers import Offers
 from suanmesh_agent.permission import RunPermission
-from suanmesh_agent.ports import Engine, Offers, SchedulerPort, TaskNotStarted
+from suanmesh_agent.ports import Engine, SchedulerPort, TaskNotStarted
+from suanmesh_agent.secrets import Secrets
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.task_run import TaskRun, until_over
 from suanmesh_chassis.waiting import first_of
@@ -43,39 +43,6 @@ TELL_S_MIN, TELL_S_PER_TASK = 2.0, 0.02
 _BEFORE_THE_RUN = (State.STATE_COMMITTED, State.STATE_ACCEPTED, State.STATE_STAGING)
 
 
-class Carried(Protocol):
-    """A placement as the mesh shows it; `changed` is set and replaced at every change."""
-
-    placement: placement_pb2.Placement
-    changed: asyncio.Event
-    confirmed: int | None
-    """Epoch of the permission to run under which the mesh last said that the placement lives."""
-
-    @property
-    def to_stop(self) -> bool:
-        """Whether it is to run no longer."""
-
-    @property
-    def counts_as_lost(self) -> bool:
-        """Whether the mesh counts it as lost, and would still take what its tasks came to by then."""
-
-    def answered(self, placement: placement_pb2.Placement) -> None:
-        """A report was taken, and it stands so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """The stage that a placement has come to, what is written down with it, and what is done once both are on disk."""
-
-    stage: Stage
-    write: Callable[[], None] = lambda: None
-    written: Callable[[], None] = lambda: None
-
-
-class StepDeferred(Exception):
-    """The mesh has put the placement down as ended, or given it to others: stop, and report nothing more."""
-
-
 class Steps:
     """Does the step that a stage asks for, and says what that reaches."""
 
@@ -86,6 +53,7 @@ class Steps:
         scheduler: SchedulerPort,
         engine: Engine,
         staging: Staging,
+        secrets: Secrets,
         delivery: Delivery,
         meter: Meter,
         meter_every_s: float,
@@ -97,6 +65,7 @@ class Steps:
         self._scheduler = scheduler
         self._engine = engine
         self._staging = staging
+        self._secrets = secrets
         self._delivery = delivery
         self._meter = meter
         self._meter_every_s = meter_every_s
@@ -118,6 +87,7 @@ class Steps:
         keys = task_looks.all_keys(carried.placement)
         await self._engine.cancel(keys)
         await until_over(self._engine, keys)
+        self._secrets.drop(carried.placement)
         await self._record(carried.placement, over=True)
 
     async def fail(self, carried: Carried, defect: Exception) -> Reached:
@@ -138,8 +108,9 @@ class Steps:
         while True:
             try:
                 return await act()
-            except StepDeferred:
-                return await self._put_down(carried)
+            except StepDeferred:  # nothing of it runs here in the stages that come to this
+                log.info("placement put down by the mesh", placement=carried.placement.name)
+                return Reached(Stage.REPORTED)
             except Refusal as refusal:
                 log.info("step put off", placement=carried.placement.name, reason=refusal.reason, state=stage.value)
             await pauses.wait()
@@ -156,7 +127,7 @@ class Steps:
                 await self.wind_up(carried)  # what still runs of it from before the memory was lost
                 await self._report(carried, State.STATE_FAILED, StateReason("STATE_LOST"))
                 return Reached(Stage.REPORTED)
-            if no := self._objection(placement):
+            if no := self._offers.objection(placement, self._clock.now()):
                 await self._report(carried, State.STATE_REFUSED, no)
                 return Reached(Stage.REPORTED)
             epoch = self._permission.epoch
@@ -188,7 +159,7 @@ class Steps:
             await self._all_over(carried, begun)
             for task in beside:
                 task.cancel()
-        placement, looks = carried.placement, await self._metered(carried.placement, over=True)
+        placement, looks = carried.placement, await task_looks.metered(self._engine, carried.placement, over=True)
         held, parent = wire.held_of(placement), placement.traceparent
         record = partial(self._meter.write_tasks, placement.name, looks, held, parent)
         return Reached(Stage.METERED, record, partial(self._meter.written, looks))
@@ -196,6 +167,7 @@ class Steps:
     async def _hand_over(self, carried: Carried) -> Reached:
         """Publish the log, and the outputs of a run that ended well, then report the end."""
         placement = carried.placement
+        self._secrets.drop(placement)
         how = await self._ending(carried)
         fault = self._start_faults.get(placement.name) if how.unbegun else None
         if fault is not None and fault.by_job:
@@ -226,11 +198,6 @@ class Steps:
             else:
                 await self._report(carried, State.STATE_FAILED, how.reason)
         return self._forgotten(placement, made)
-
-    async def _put_down(self, carried: Carried) -> Reached:
-        """The mesh does not want to hear of it any more; nothing of it runs here in the stages that come to this."""
-        log.info("placement put down by the mesh", placement=carried.placement.name)
-        return Reached(Stage.REPORTED)
 
     async def _report(
         self,
@@ -265,21 +232,6 @@ class Steps:
             raise StepDeferred
         return False
 
-    def _objection(self, placement: placement_pb2.Placement) -> StateReason:
-        work, party, admission = wire.work_from(placement), placement.party, self._offers.admission
-        held, now = self._offers.taken(but=placement.name, party=party), self._clock.now()
-        limited = admission.limit(work, party, now, capacity=self._offers.capacity, held=held)
-        return (
-            admission.objection(party)
-            or limited
-            or objection(
-                work,
-                capacity=self._offers.capacity,
-                taken=self._offers.taken(but=placement.name),
-                runtimes=self._offers.runtimes,
-            )
-        )
-
     async def _all_over(self, carried: Carried, begun: asyncio.Event) -> None:
         placement = carried.placement
         work = wire.work_from(placement)
@@ -290,17 +242,27 @@ class Steps:
             at_once=work.at_once,
             keep_going=work.keep_going,
             retrying=work.retrying,
-            spec=lambda key: wire.task_of(placement, key, inputs),
-            may_start=partial(self._permitted, carried),
+            spec=lambda key: wire.task_of(placement, key, inputs, self._secrets.of(placement)),
+            may_start=partial(self._may_start, carried),
             stopped=lambda: carried.to_stop,
             begun=partial(self._tell_running, carried, begun),
             traceparent=placement.traceparent,
             site=placement.site,
         )
         await run.to_the_end()
+        self._secrets.drop(placement)
         if run.start_fault is not None:
             log.error("task not started", placement=placement.name, message=str(run.start_fault))
             self._start_faults[placement.name] = run.start_fault
+
+    async def _may_start(self, carried: Carried) -> bool:
+        """Whether the site may run tasks of it, and has its secrets."""
+        if not await self._permitted(carried):
+            return False
+        fault = await self._secrets.ready(carried)
+        if fault is not None:
+            self._start_faults[carried.placement.name] = fault
+        return fault is None
 
     async def _permitted(self, carried: Carried) -> bool:
         """Wait until the site may run tasks, and the mesh has said since that this placement lives; False if it ended.
@@ -370,13 +332,10 @@ class Steps:
             await self._record(placement, over=False)
 
     async def _record(self, placement: placement_pb2.Placement, *, over: bool) -> None:
-        looks = await self._metered(placement, over=over)
+        looks = await task_looks.metered(self._engine, placement, over=over)
         await self._meter.record_tasks(
             placement.name, looks, wire.held_of(placement), traceparent=placement.traceparent
         )
-
-    async def _metered(self, placement: placement_pb2.Placement, *, over: bool) -> Looks:
-        return await task_looks.metered(self._engine, placement, over=over)
 
     async def _ending(self, carried: Carried) -> Ending:
         looks = [runs.newest for runs in await task_looks.runs_of(self._engine, carried.placement)]

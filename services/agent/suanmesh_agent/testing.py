@@ -6,25 +6,27 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh_agent import offers
 from suanmesh_agent.data_plane import Reader
 from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.domain.tickets import Ticket
-from suanmesh_agent.domain.work import Admission
 from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.fakes import FakeAccounting, FakeScheduler, FakeTransport, PlainSigner, State
+from suanmesh_agent.inventory import Inventory
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
+from suanmesh_agent.offers import Offers
 from suanmesh_agent.permission import RunPermission
-from suanmesh_agent.placements import Placements, taken_capacity
+from suanmesh_agent.placements import Placements
 from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.secrets import Secrets, folder_in_memory
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.steps import Steps
 from suanmesh_agent.turns import Turns
@@ -37,7 +39,6 @@ from suanmesh_kernel.refusals import Refusal
 __all__ = [
     "OWN_PARTY",
     "FakeAccounting",
-    "FakeOffers",
     "FakeScheduler",
     "FakeSite",
     "FakeTransport",
@@ -50,6 +51,18 @@ __all__ = [
 
 OWN_PARTY = "parties/acme"
 """Whose site it is: its tasks run without a sandbox."""
+TWO_CORES = Inventory(
+    host="a",
+    architecture="x86_64",
+    capacity=Capacity(2000, 2**30, 2**30),
+    runtimes=("python3",),
+    simulated=True,
+    walled=False,
+    sha256_bytes_per_s=1,
+    blake3_bytes_per_s=1,
+    measured_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
+"""What the site has."""
 
 
 class NearDataPath:
@@ -91,20 +104,6 @@ class NearDataPath:
         )
 
 
-@dataclass
-class FakeOffers:
-    """Two cores, and what of them the journal says is taken."""
-
-    journal: Journal
-    runtimes: tuple[str, ...] = ("python3",)
-    capacity: Capacity = field(default_factory=lambda: Capacity(2000, 2**30, 2**30))
-    admission: Admission = field(default_factory=lambda: Admission(walled=False, own_party=OWN_PARTY))
-
-    def taken(self, *, but: str = "", party: str = "") -> Capacity:
-        """What the placements held here take together, `but` one; of one party only, where one is named."""
-        return taken_capacity(self.journal, but=but, party=party)
-
-
 class FakeSite:
     """The site `sites/a`: a real agent over a folder, with services on paper."""
 
@@ -119,18 +118,11 @@ class FakeSite:
         """What its owner refuses to others; with any, tasks of others run here without walls."""
         self._rng = seeded_rng(1)
 
-    def _admission(self) -> Admission:
-        return Admission(
-            walled=False,
-            own_party=OWN_PARTY,
-            strangers_unsandboxed=self.limits is not NO_LIMITS,
-            limits=self.limits,
-        )
-
     @asynccontextmanager
     async def agent(self, kind: type[Journal] = Journal) -> AsyncIterator[Journal]:
         """An agent's life over the folder; leaving it is as sudden as a kill."""
         site, clock, journal = "sites/a", SystemClock(), kind(self.folder / "agent.db")
+        journal.remember(offers.OWN_PARTY, OWN_PARTY)
         self.permission = RunPermission(self.folder / "permission", clock)
         self.permission.renew(clock.monotonic(), self.run_for_s)
         self.replicas = Replicas(self.folder)
@@ -144,10 +136,11 @@ class FakeSite:
         meter = Meter(site, journal, self.accounting, PlainSigner(), clock, self._rng)
         self.delivery = Delivery(site, self.transport, self.engine, journal, self.replicas, Turns())
         steps = Steps(
-            offers=FakeOffers(journal, admission=self._admission()),
+            offers=Offers(journal, TWO_CORES, self.limits is not NO_LIMITS, self.limits),
             scheduler=self.scheduler,
             engine=self.engine,
             staging=Staging(self.transport, journal, self.replicas),
+            secrets=Secrets(folder_in_memory(self.folder), self.scheduler),
             delivery=self.delivery,
             meter=meter,
             meter_every_s=0.2,

@@ -52,8 +52,12 @@ def held_of(placement: placement_pb2.Placement) -> Allotment:
     return Allotment(memory_bytes=ask.memory_bytes, device_milli=1000 * sum(device.count for device in ask.devices))
 
 
-def task_of(placement: placement_pb2.Placement, key: TaskKey, inputs: tuple[tuple[str, Path], ...]) -> TaskSpec:
-    """One run of a task of a placement; `inputs` are mounts with the folders of their replicas."""
+def task_of(
+    placement: placement_pb2.Placement, key: TaskKey, inputs: tuple[tuple[str, Path], ...], secrets: Path
+) -> TaskSpec:
+    """One run of a task of a placement; `inputs` are mounts with the folders of their replicas, `secrets` is where
+    those of the placement lie, if it has any.
+    """
     work, index = work_from(placement), key.index
     environment = {
         "SUANMESH_TASK_INDEX": str(index),
@@ -72,6 +76,8 @@ def task_of(placement: placement_pb2.Placement, key: TaskKey, inputs: tuple[tupl
         outputs=tuple(mount for _, mount in work.outputs),
         environment=tuple(sorted(environment.items())),
         variables=tuple(sorted(_variables(placement.work, index).items())),
+        secrets=secrets if placement.work.secrets else None,
+        secret_variables=tuple((each.variable, each.name) for each in placement.work.secrets if each.variable),
         cpu_milli=work.task_capacity.cpu_milli,
         memory_bytes=work.task_capacity.memory_bytes,
         scratch_bytes=work.task_capacity.scratch_bytes,

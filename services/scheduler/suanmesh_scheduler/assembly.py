@@ -15,6 +15,7 @@ from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reconciler import Reconciler
 from suanmesh_scheduler.reporting import Reporting
 from suanmesh_scheduler.rounds import Rounds
+from suanmesh_scheduler.secrets import Secrets
 from suanmesh_scheduler.service import SchedulerService
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.snapshot import SnapshotReader
@@ -24,7 +25,12 @@ from suanmesh_store.archive import Archive
 
 
 def lead(
-    context: ServiceContext[SchedulerSettings], mirrors: Mirrors, peers: Peers, jobs: Jobs, archive: Archive
+    context: ServiceContext[SchedulerSettings],
+    mirrors: Mirrors,
+    peers: Peers,
+    jobs: Jobs,
+    archive: Archive,
+    secrets: Secrets,
 ) -> tuple[SchedulerService, Reconciler, Archiving]:
     """What takes jobs, and what brings them to their ends, for as long as the house's term lasts."""
     store, clock, rng, settings = context.store, context.clock, context.rng, context.settings
@@ -37,9 +43,9 @@ def lead(
     reconciler = Reconciler(jobs, mirrors, rounds, lifecycle, transitions, circuits, clock, settings, backoff, turns)
     reporting = Reporting(store, jobs, mirrors, lifecycle, transitions, archive, clock)
     archiving = Archiving(store, mirrors, archive, clock, settings, FailureBackoff("archive placement", clock))
-    submitting = Submitting(jobs, mirrors, rounds, peers, clock, rng, settings)
+    submitting = Submitting(jobs, mirrors, rounds, peers, clock, rng, settings, secrets)
     cancelling = Cancelling(jobs, mirrors.attempts, clock, settings)
     service = SchedulerService(
-        store, mirrors, submitting, cancelling, reporting, Explaining(snapshots), peers, jobs, archive
+        store, mirrors, submitting, cancelling, reporting, Explaining(snapshots), peers, jobs, archive, secrets
     )
     return service, reconciler, archiving

@@ -62,7 +62,10 @@ def require_size(job: job_pb2.Job) -> None:
     moved = (len(job.inputs) + len(job.outputs)) * (SOURCE_BYTES + TRANSFER_BYTES)
     largest = max((variant.ByteSize() for variant in job.package.variants), default=0)
     varied = placement_pb2.Work(
-        environment=job.environment, parameters=job.task.parameters, retry=job.task.retry
+        environment=job.environment,
+        parameters=job.task.parameters,
+        retry=job.task.retry,
+        secrets=job.secrets,
     ).ByteSize()
     parts = (*job.inputs, *job.outputs)
     work = largest + varied + job.ask.ByteSize() + sum(part.ByteSize() + 3 for part in parts)

@@ -36,7 +36,7 @@ class Cancelling:
         `again` for that was counted before.
         """
         if not again:
-            self._rates.take(call.party or call.principal, call.principal, job.name, 1)
+            self._rates.take(call, job.name, 1)
         changed = job.draft()
         if job.message.placement or self._attempts.untold(job.message):
             changed.cancel_requested = True

@@ -31,11 +31,45 @@ LABEL_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Of a label's key, so that a filter can name it."""
 VARIABLE_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 """Of the name of a variable of the environment."""
+SECRETS_MAX = 16
+SECRET_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,63}")
+"""Of the name of a secret, which is that of a file."""
 PARAMETER_PATTERN = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 RESERVED = "SUANMESH_"
 PRIORITY_MIN, PRIORITY_MAX = -100, 100
 DEVICES_MAX = 4
 VARIANTS_MAX = 8
+
+
+_NOT_THE_CALLERS = (
+    "name",
+    "party",
+    "state",
+    "state_reason",
+    "history",
+    "decision",
+    "placement",
+    "output_datasets",
+    "trace_id",
+    "attempt",
+    "refused_by",
+    "cancel_requested",
+    "create_time",
+    "end_time",
+    "etag",
+)
+"""What the scheduler writes of a job, whatever was sent of it."""
+
+
+def draft_of(asked: job_pb2.Job) -> job_pb2.Job:
+    """The caller's fields, checked, with what was left to us. Raises InvalidArgument (`FIELD_INVALID`)."""
+    job = job_pb2.Job()
+    job.CopyFrom(asked)
+    for field in _NOT_THE_CALLERS:
+        job.ClearField(field)  # type: ignore[arg-type]
+    require_valid(job)
+    _fill_in(job)
+    return job
 
 
 def require_valid(job: job_pb2.Job) -> None:
@@ -46,6 +80,7 @@ def require_valid(job: job_pb2.Job) -> None:
     _parameters(job.task)
     _retry(job.task.retry)
     _environment(job.environment)
+    _secrets(job)
     _labels(job.labels)
     if job.queue:
         checked_id(job.queue, field="queue")
@@ -77,7 +112,7 @@ def require_deadline(job: job_pb2.Job, now: datetime) -> None:
         raise invalid_field("constraints.deadline", f"{limits.deadline.ToJsonString()} has passed")
 
 
-def fill_in(job: job_pb2.Job) -> None:
+def _fill_in(job: job_pb2.Job) -> None:
     """Set what the submitter left to us: a result without a bound is bounded by what the tasks may write."""
     written = job.ask.scratch_bytes * max(1, job.task.count) or RESULT_BYTES_DEFAULT
     for output in job.outputs:
@@ -115,12 +150,30 @@ def _retry(retry: job_pb2.Retry) -> None:
         _within(f"task.retry.exit_statuses[{i}]", status, 1, 255)
 
 
-def _environment(environment: Mapping[str, str]) -> None:
+def _environment(environment: Mapping[str, str], field: str = "environment") -> None:
     for name in environment:
         if not VARIABLE_PATTERN.fullmatch(name):
-            raise invalid_field("environment", f"{name[:80]!r} is not letters, digits and _, a letter or _ first")
+            raise invalid_field(field, f"{name[:80]!r} is not letters, digits and _, a letter or _ first")
         if name.startswith(RESERVED):
-            raise invalid_field("environment", f"{name}: what begins with {RESERVED} is set by the site")
+            raise invalid_field(field, f"{name}: what begins with {RESERVED} is set by the site")
+
+
+def _secrets(job: job_pb2.Job) -> None:
+    _at_most("secrets", len(job.secrets), SECRETS_MAX)
+    names: set[str] = set()
+    variables = set(job.environment)
+    for i, secret in enumerate(job.secrets):
+        if not SECRET_PATTERN.fullmatch(secret.name):
+            problem = f"{secret.name[:80]!r} is not letters, digits, ., _ and -, a letter or _ first"
+            raise invalid_field(f"secrets[{i}].name", problem)
+        if secret.name in names:
+            raise invalid_field(f"secrets[{i}].name", f"{secret.name} is taken")
+        names.add(secret.name)
+        if secret.variable:
+            _environment({secret.variable: ""}, f"secrets[{i}].variable")
+            if secret.variable in variables:
+                raise invalid_field(f"secrets[{i}].variable", f"{secret.variable} is taken")
+            variables.add(secret.variable)
 
 
 def _labels(labels: Mapping[str, str]) -> None:

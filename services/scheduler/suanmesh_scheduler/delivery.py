@@ -12,7 +12,7 @@ from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh_kernel.names import last
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
-from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN, rate_for, ways_home
+from suanmesh_scheduler.domain.moving import RESULT_BPS_MIN, rate_for, ways_home
 from suanmesh_scheduler.domain.values import PlannedTransfer
 from suanmesh_scheduler.ports import Hold, Peers
 from suanmesh_scheduler.sharing import found

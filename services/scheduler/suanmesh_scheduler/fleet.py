@@ -17,7 +17,7 @@ from suanmesh_scheduler.domain.bookings import free_hosts, held_by_party
 from suanmesh_scheduler.domain.values import Host, Offer, OwnersTerms, Pool
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
-from suanmesh_scheduler.reports import Reports
+from suanmesh_scheduler.sharing import Shared
 from suanmesh_sdk.state_reasons import reason_from
 from suanmesh_sdk.values import capacity_from, limits_from
 from suanmesh_store import Held
@@ -30,7 +30,52 @@ CLOSED = {
 """Why nothing new comes to a site."""
 
 
-class Fleet:
+class Reports:
+    """The soft state of all pools, as the registry's leader has it when it is asked.
+
+    It is asked each time anew, for what has changed: what it says is never older than the question, and after a
+    failover it begins with everything.
+    """
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._reads: Shared[None] = Shared()
+        self._token = ""
+        self._states: dict[str, pool_pb2.PoolState] = {}
+        self._changed: set[str] = set()
+
+    async def changed(self) -> set[str]:
+        """Hear what is new: names of the pools with another state than when this was asked last.
+
+        Raises what the registry refuses; what was heard by then is told the next time.
+        """
+        await self._reads.read((), self._hear)
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def get(self, pool: str) -> pool_pb2.PoolState | None:
+        """What its agent reports; None while it is not heard."""
+        return self._states.get(pool)
+
+    async def _hear(self) -> None:
+        states, token, anew, more = self._states, self._token, False, True
+        while more:
+            answer = await self._peers.pool_states(token)
+            if answer.reset:
+                states, anew = {}, True  # nobody sees it before it is whole
+            states.update((state.name, state) for state in answer.states)
+            for name in answer.silent:
+                states.pop(name, None)
+            token, more = answer.resume_token, answer.more
+            if not anew:
+                self._token = token
+                self._changed.update(answer.silent, (state.name for state in answer.states))
+        if anew:
+            self._changed.update(states, self._states)
+            self._states, self._token = states, token
+
+
+class FleetReader:
     """All pools; rounds weigh anew only those that are other objects than before."""
 
     def __init__(self, mirrors: Mirrors, circuits: Circuits, peers: Peers, clock: Clock) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
+from typing import Any
 
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2, secret_pb2
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_scheduler.domain.job_pages import Part
-from suanmesh_scheduler.record_kinds import BY_PARTY, BY_PLACE, DECISIONS, JOBS, LIVE
+from suanmesh_scheduler.record_kinds import BY_PARTY, BY_PLACE, DECISIONS, ENDS, JOBS, LIVE, SECRETS
 from suanmesh_store import Answered, Author, IdempotencyKey, IdempotencyRecord
-from suanmesh_store.records import ABSENT, Put, Record, RecordMirror, Records, Write, written
+from suanmesh_store.records import ABSENT, Put, Record, RecordMirror, Records, Remove, Write, written
 
 Job = Record[job_pb2.Job]
 Change = tuple[Job, job_pb2.Job]
@@ -59,11 +60,26 @@ class Jobs:
         found = await self._records.get_many(DECISIONS, names)
         return {name: record.message for name, record in found.items()}
 
-    async def submit(self, jobs: Sequence[job_pb2.Job], remember: IdempotencyRecord, author: Author) -> None:
-        """Keep new jobs with the answer to their request, all or none. Raises Conflict with names, AlreadyAnswered."""
-        made = [Put(JOBS, job.name, job, ABSENT) for job in jobs]
+    async def submit(
+        self,
+        jobs: Sequence[job_pb2.Job],
+        remember: IdempotencyRecord,
+        author: Author,
+        secrets: Mapping[str, secret_pb2.JobSecrets],
+    ) -> None:
+        """Keep new jobs, and by job the secrets of those that have any, with the answer to their request, all or none.
+
+        Raises Conflict with names, AlreadyAnswered.
+        """
+        made: list[Put[Any]] = [Put(JOBS, job.name, job, ABSENT) for job in jobs]
+        made += [Put(SECRETS, job.name, secrets[job.name]) for job in jobs if job.name in secrets]
         [outcome] = await self._records.apply([Write(made, remember, author)], fence=self._fence)
         written(outcome)
+
+    async def secrets(self, name: str) -> secret_pb2.JobSecrets:
+        """The sealed secrets of a job; none where it has none, or has ended."""
+        found = (await self._records.get_many(SECRETS, [name])).get(name)
+        return secret_pb2.JobSecrets() if found is None else found.message
 
     async def keep_decisions(self, decisions: Sequence[decision_pb2.Decision]) -> None:
         """Keep decisions before what follows from them is committed."""
@@ -78,7 +94,7 @@ class Jobs:
         """Write jobs, each over what was read and with a decision of it where there is one; by job what refused it."""
         made = decisions or {}
         writes = [
-            Write([_put(change), *_kept(made.get(name))], traceparent=change[0].traceparent)
+            Write([*_put(change), *_kept(made.get(name))], traceparent=change[0].traceparent)
             for name, change in changes.items()
         ]
         outcomes = await self._records.apply(writes, fence=self._fence) if writes else ()
@@ -86,7 +102,7 @@ class Jobs:
 
     async def put_one(self, job: Job, changed: job_pb2.Job, author: Author | None = None) -> Job:
         """Write one job over what was read. Raises Conflict."""
-        write = Write([_put((job, changed))], author=author, traceparent=job.traceparent)
+        write = Write(_put((job, changed)), author=author, traceparent=job.traceparent)
         [outcome] = await self._records.apply([write], fence=self._fence)
         record: Job = written(outcome).records[0]
         return record
@@ -99,9 +115,11 @@ def shown(job: Job) -> job_pb2.Job:
     return message
 
 
-def _put(change: Change) -> Put[job_pb2.Job]:
+def _put(change: Change) -> list[Put[Any] | Remove]:
+    """The job over what was read; with its end its secrets are gone."""
     job, changed = change
-    return Put(JOBS, job.name, changed, job.etag)
+    ended = bool(changed.secrets) and changed.state in ENDS
+    return [Put(JOBS, job.name, changed, job.etag), *([Remove(SECRETS, job.name)] if ended else ())]
 
 
 def _kept(decision: decision_pb2.Decision | None) -> list[Put[decision_pb2.Decision]]:

@@ -33,7 +33,6 @@ from suanmesh_scheduler.domain.states import (
 )
 from suanmesh_scheduler.jobs import Change, Job, Jobs
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.placements import tell_place
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_sdk.state_reasons import reason_from, reason_to
@@ -130,7 +129,7 @@ class Lifecycle:
             if not _ended(job) and not _its_own(job, placement):
                 break
             if not _ended(job) and job.placement != placement.name:
-                tell_place(job, placement)
+                wire.tell_place(job, placement)
             step = next_step(_job_facts(job, self._clock.now()), self._facts(placement), self._world(course))
             if step is None or isinstance(step, Call):
                 course.call = step

@@ -12,6 +12,7 @@ from suanmesh_scheduler.peers import MeshPeers
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reads import SchedulerReads
 from suanmesh_scheduler.record_kinds import KINDS
+from suanmesh_scheduler.secrets import open_secrets
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store.archive import Archive
 
@@ -29,13 +30,14 @@ async def build(context: ServiceContext[SchedulerSettings], peers: Peers | None 
     mirrors = await open_mirrors(context.store, records)
     asked = peers or MeshPeers(context.mesh, context.clock, context.rng)
     jobs = Jobs(records, mirrors.jobs)
-    reads = SchedulerReads(context.store, mirrors, asked, jobs, Archive(records))
+    secrets = open_secrets(context.settings.sealing_keys, context.data_dir, context.clock)
+    reads = SchedulerReads(context.store, mirrors, asked, jobs, Archive(records), secrets)
 
     async def term(led: ServiceContext[SchedulerSettings]) -> Parts:
         called = peers or MeshPeers(led.mesh, led.clock, led.rng)
         fence, archive = await lead_with(records, led, KINDS, instead=led.settings.lead_with)
         await mirrors.jobs.catch_up()
-        service, reconciler, archiving = lead(led, mirrors, called, jobs.led_by(fence), archive)
+        service, reconciler, archiving = lead(led, mirrors, called, jobs.led_by(fence), archive, secrets)
         return Parts([Served(SERVICE, service)], [reconciler.run, archiving.run], jobs)
 
     return Parts([Served(SERVICE, reads)], mirrors.runs, components=records.components, term=term)

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.registry.v1 import site_pb2
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, secret_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
@@ -17,11 +17,12 @@ from suanmesh_kernel.refusals import FailedPrecondition, NotFound, PermissionDen
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.job_fields import FIELDS
 from suanmesh_scheduler.domain.job_pages import Part, part_of
-from suanmesh_scheduler.domain.states import JOB_ENDS
+from suanmesh_scheduler.domain.states import HOLDING, JOB_ENDS
 from suanmesh_scheduler.jobs import Job, Jobs, shown
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.record_kinds import BY_JOB, ENDED_PLACEMENTS, TASK_RESULTS
+from suanmesh_scheduler.secrets import Secrets
 from suanmesh_scheduler.task_lists import tasks_of
 from suanmesh_store import Store
 from suanmesh_store.archive import Archive
@@ -39,7 +40,9 @@ TOLD_MAX = 100
 class SchedulerReads:
     """The calls that change nothing."""
 
-    def __init__(self, store: Store, mirrors: Mirrors, peers: Peers, jobs: Jobs, archive: Archive) -> None:
+    def __init__(
+        self, store: Store, mirrors: Mirrors, peers: Peers, jobs: Jobs, archive: Archive, secrets: Secrets
+    ) -> None:
         self._store = store
         self._jobs = jobs
         self._live = mirrors.jobs
@@ -48,6 +51,7 @@ class SchedulerReads:
         self._sites = mirrors.sites
         self._peers = peers
         self._archive = archive
+        self._secrets = secrets
 
     async def GetJob(self, request: pb.GetJobRequest, call: Call) -> job_pb2.Job:
         return shown(await self._job(request.name, call))
@@ -159,6 +163,17 @@ class SchedulerReads:
                 own = [held.message for held in news if held is not None and held.message.site == call.site]
                 if own:
                     yield pb.WatchPlacementsResponse(placements=own)
+
+    async def GetSealingKey(self, _request: pb.GetSealingKeyRequest, _call: Call) -> secret_pb2.SealingKey:
+        return self._secrets.key()
+
+    async def FetchSecrets(self, request: pb.FetchSecretsRequest, call: Call) -> pb.FetchSecretsResponse:
+        placement = await self._placement(checked_name(request.placement, "placements", field="placement"))
+        if placement is None or placement.site != call.site:
+            raise NotFound("PLACEMENT_UNKNOWN", f"no placement {request.placement}", name=request.placement)
+        runs = wire.placement_state(placement) in HOLDING
+        kept = await self._jobs.secrets(placement.job) if runs else secret_pb2.JobSecrets()
+        return self._secrets.resealed(placement, kept, request.public_key)
 
     async def ReadJobLogs(self, request: pb.ReadJobLogsRequest, call: Call) -> AsyncIterator[pb.ReadJobLogsResponse]:
         job = await self._job(request.name, call)

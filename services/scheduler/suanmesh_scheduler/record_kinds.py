@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, secret_pb2
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.states import JOB_ENDS
 from suanmesh_store.records import Index, Key, RecordKind
 
-_ENDS = frozenset(job_pb2.Job.State.Value(f"STATE_{end}") for end in JOB_ENDS)
+ENDS = frozenset(job_pb2.Job.State.Value(f"STATE_{end}") for end in JOB_ENDS)
 
 
 def _live(job: job_pb2.Job) -> Sequence[Key]:
-    return () if job.state in _ENDS else ((job.party, wire.place_of(job)),)
+    return () if job.state in ENDS else ((job.party, wire.place_of(job)),)
 
 
 BY_PLACE: Index[job_pb2.Job] = Index("place", lambda job: [(wire.place_of(job),)])
@@ -28,4 +28,6 @@ BY_JOB: Index[placement_pb2.Placement] = Index(
 ENDED_PLACEMENTS = RecordKind("placements", placement_pb2.Placement, (BY_JOB,))
 TASK_RESULTS = RecordKind("task_results", placement_pb2.TaskResults)
 """By placement, where that has no room for what became of all its tasks."""
-KINDS = (DECISIONS, JOBS, ENDED_PLACEMENTS, TASK_RESULTS)
+SECRETS = RecordKind("secrets", secret_pb2.JobSecrets)
+"""By job, sealed, until it has ended."""
+KINDS = (DECISIONS, JOBS, ENDED_PLACEMENTS, TASK_RESULTS, SECRETS)

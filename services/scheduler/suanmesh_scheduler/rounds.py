@@ -6,26 +6,31 @@ import asyncio
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from suanmesh.network_orchestrator.v1 import link_pb2
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_scheduler import wire
+from suanmesh_scheduler.bounding import bound_placement
 from suanmesh_scheduler.commits import commit_each
 from suanmesh_scheduler.domain.classes import Classes
 from suanmesh_scheduler.domain.round import Decided, Turn, decide_round
+from suanmesh_scheduler.domain.states import PlacementState
 from suanmesh_scheduler.holding import Chosen, Holding, Holds
 from suanmesh_scheduler.jobs import Job, Jobs
 from suanmesh_scheduler.mirrors import Mirrors
-from suanmesh_scheduler.placements import changes_of
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.sharing import both
 from suanmesh_scheduler.snapshot import Snapshot, SnapshotReader
 from suanmesh_scheduler.unplaced import Unplaced, keep_unplaced
-from suanmesh_store import Conflict, RoundLease, Store, attachment_of
+from suanmesh_sdk.state_reasons import reason_to
+from suanmesh_sdk.values import capacity_to
+from suanmesh_store import Change, Conflict, Create, Held, RoundLease, Store, Update, attachment_of, confirmed
 from suanmesh_store.layout import PLACEMENTS, holds_of
 from suanmesh_telemetry import Span, ended_span, names, span, traceparent_of
 
@@ -229,7 +234,7 @@ class Rounds:
         with _spans(names.COMMIT_PLACEMENT, [chosen.job for chosen, _ in held]) as traced:
             now, parents = self._clock.now(), _traceparents(traced)
             parts = {
-                chosen.job.name: changes_of(
+                chosen.job.name: _changes_of(
                     chosen,
                     holds,
                     self._mirrors.attempts.last(chosen.job.name),
@@ -259,6 +264,71 @@ class Rounds:
                 found = job.etag if job else "ended"
                 gone[chosen.job.name] = Conflict({}, name=chosen.job.name, expected=chosen.job.etag, found=found)
         return stays, gone
+
+
+def _changes_of(
+    chosen: Chosen,
+    holds: Holds,
+    before: Held[placement_pb2.Placement] | None,
+    *,
+    traceparent: str,
+    fence: int,
+    now: datetime,
+) -> list[Change]:
+    """One placement's part of a commit: every hold stands. It is the fact of which its job tells afterwards.
+
+    `before` is the one that the job had last. Where that was lost it is replaced in the same write: either its site has
+    come back with results before, and this one is not made, or they are not taken any more.
+    """
+    placement = _placement(chosen, holds)
+    placement.create_time.FromDatetime(now)
+    placement.traceparent, placement.attempt, placement.fence = traceparent, chosen.job.message.attempt + 1, fence
+    bound_placement(placement)
+    made: list[Change] = [*(confirmed(hold.token) for hold in holds.all), Create(PLACEMENTS, placement.name, placement)]
+    if before is not None and wire.placement_state(before.message) is PlacementState.LOST:
+        replaced = before.draft()
+        replaced.replaced_by = placement.name
+        bound_placement(replaced)
+        made.append(Update(before, replaced))
+    return made
+
+
+def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
+    job, candidate = chosen.job.message, chosen.candidate
+    retry = wire.retry_of(job)
+    cost = str(candidate.cost_micros or 0)
+    runs = [placement_pb2.HostRun(host=host, tasks=tasks) for host, tasks in candidate.slots]
+    return placement_pb2.Placement(
+        name=chosen.placement,
+        job=job.name,
+        site=candidate.site,
+        legs=[placement_pb2.Leg(pool=candidate.pool, hosts=runs, per_task=capacity_to(chosen.per_task))],
+        holds=[hold.name for hold in holds.all],
+        state=placement_pb2.Placement.STATE_COMMITTED,
+        state_reason=reason_to(StateReason(wire.CHOSEN, {"pool": candidate.pool, "cost_micros": cost})),
+        decision=chosen.decision.name,
+        account=job.account,
+        reservation=holds.paths[0].name if holds.paths else "",
+        routes=[
+            placement_pb2.InputRoute(source=route.end, reservation=hold.name, rate_bps=route.rate_bps)
+            for route, hold in zip(candidate.routes, holds.paths, strict=True)
+        ],
+        party=job.party,
+        offer=candidate.offer,
+        work=placement_pb2.Work(
+            ask=job.ask,
+            variant=job.package.variants[candidate.variant],
+            inputs=job.inputs,
+            outputs=job.outputs,
+            count=max(1, job.task.count),
+            max_duration_s=job.max_duration_s,
+            on_failure=job.task.on_failure,
+            environment=job.environment,
+            secrets=job.secrets,
+            parameters=job.task.parameters,
+            retry=retry if retry.times else None,
+        ),
+    )
 
 
 def _next_name(job: job_pb2.Job) -> str:

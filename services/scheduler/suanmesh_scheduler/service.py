@@ -21,6 +21,7 @@ from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.reads import SchedulerReads
 from suanmesh_scheduler.reporting import TURNS_MAX, Reporting, Taken
+from suanmesh_scheduler.secrets import Secrets
 from suanmesh_scheduler.submitting import Submitting
 from suanmesh_sdk.status import status_of
 from suanmesh_store import Conflict, Store
@@ -43,8 +44,9 @@ class SchedulerService(SchedulerReads):
         peers: Peers,
         jobs: Jobs,
         archive: Archive,
+        secrets: Secrets,
     ) -> None:
-        super().__init__(store, mirrors, peers, jobs, archive)
+        super().__init__(store, mirrors, peers, jobs, archive, secrets)
         self._submitting = submitting
         self._cancelling = cancelling
         self._reporting = reporting

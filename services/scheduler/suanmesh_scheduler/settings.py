@@ -13,6 +13,8 @@ class SchedulerSettings:
     """Where jobs and what belongs to them lie, as `postgresql://{user}@{host}/{database}`; empty: the data folder."""
     lead_with: str = ""
     """The records to lead with though others led the node before; what the others hold is lost."""
+    sealing_keys: str = ""
+    """File of the keys that secrets of jobs are sealed for, which all instances share; empty: in the data folder."""
     resync_s: float = 3.0
     """How often jobs are looked at again even when nothing was heard to change, in seconds."""
     waiting_jobs_max: int = 32

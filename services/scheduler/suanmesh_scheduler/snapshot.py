@@ -16,7 +16,7 @@ from suanmesh_scheduler import wire
 from suanmesh_scheduler.circuits import Circuits
 from suanmesh_scheduler.domain.round import Turn
 from suanmesh_scheduler.domain.values import JobSpec, Need, Offer, Pool, Quote, Situation
-from suanmesh_scheduler.fleet import Fleet
+from suanmesh_scheduler.fleet import FleetReader
 from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.quotes import QuoteReader, Quotes, most_readings
@@ -66,7 +66,7 @@ class SnapshotReader:
         self._mirrors = mirrors
         self._peers = peers
         self._clock = clock
-        self._fleet = Fleet(mirrors, circuits, peers, clock)
+        self._fleet = FleetReader(mirrors, circuits, peers, clock)
         self._quotes = QuoteReader(peers, clock)
 
     async def read(self, jobs: Sequence[job_pb2.Job], *, anew: bool = True) -> Snapshot:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from suanmesh.accounting.v1 import account_pb2
-from suanmesh.scheduler.v1 import decision_pb2, job_pb2
+from suanmesh.scheduler.v1 import decision_pb2, job_pb2, secret_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_chassis import Call
@@ -26,7 +26,7 @@ from suanmesh_kernel.refusals import (
     is_final,
 )
 from suanmesh_scheduler.bounding import require_size
-from suanmesh_scheduler.checking import fill_in, require_deadline, require_names, require_valid
+from suanmesh_scheduler.checking import draft_of, require_deadline, require_names
 from suanmesh_scheduler.domain.admission import Bounds, Pace
 from suanmesh_scheduler.domain.rates import Rate
 from suanmesh_scheduler.jobs import Jobs
@@ -34,6 +34,7 @@ from suanmesh_scheduler.mirrors import Mirrors
 from suanmesh_scheduler.ports import Peers
 from suanmesh_scheduler.queueing import Queue, Rates
 from suanmesh_scheduler.rounds import Rounds
+from suanmesh_scheduler.secrets import Secrets
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_scheduler.sharing import each, found
 from suanmesh_sdk import deadlines
@@ -74,8 +75,10 @@ class Submitting:
         clock: Clock,
         rng: Rng,
         settings: SchedulerSettings,
+        secrets: Secrets,
     ) -> None:
         self._jobs = jobs
+        self._secrets = secrets
         self._sites = mirrors.sites
         self._rounds = rounds
         self._peers = peers
@@ -85,21 +88,20 @@ class Submitting:
         self._live = mirrors.live_jobs_of
         self._reserved: Counter[str] = Counter()
         bounds = Bounds(settings.queued_items_max, settings.queued_items_of_party_max)
-        self._queue = Queue(clock, bounds, Pace(SUBMIT_GUESS_S, settings.parallel_batches_max))
+        rates = Rates(clock, Rate(settings.jobs_per_s, settings.jobs_burst), "submitted jobs")
+        self._queue = Queue(clock, bounds, Pace(SUBMIT_GUESS_S, settings.parallel_batches_max), rates)
         self._plans = Queue(clock, bounds, Pace(PLAN_GUESS_S, settings.parallel_batches_max))
-        self._rates = Rates(clock, Rate(settings.jobs_per_s, settings.jobs_burst), "submitted jobs")
 
     async def plan(self, items: Sequence[pb.SubmitJob], call: Call) -> pb.SubmitJobsResponse:
         """What would be decided of each item now; stores nothing. Raises ResourceExhausted (`QUEUE_FULL`)."""
         results = []
-        with self._plans.admitted(_who(call), len(items), call.time_left()):
-            async with self._plans.lane(len(items)):
-                outcomes = await self._checked(dict(enumerate(items)), call)
-                jobs = [outcome for outcome in outcomes if isinstance(outcome, job_pb2.Job)]
-                plans = iter(await self._rounds.plan(jobs))
-                for outcome in outcomes:
-                    planned = outcome if isinstance(outcome, Refusal) else next(plans)
-                    results.append(_planned(planned))
+        async with self._plans.turn(call, len(items)):
+            outcomes = await self._checked(dict(enumerate(items)), call)
+            jobs = [outcome for outcome in outcomes if isinstance(outcome, job_pb2.Job)]
+            plans = iter(await self._rounds.plan(jobs))
+            for outcome in outcomes:
+                planned = outcome if isinstance(outcome, Refusal) else next(plans)
+                results.append(_planned(planned))
         return pb.SubmitJobsResponse(results=results)
 
     async def submit(self, items: Sequence[pb.SubmitJob], call: Call) -> pb.SubmitJobsResponse:
@@ -110,10 +112,8 @@ class Submitting:
         outcomes = {i: _as_before(items[i], entry) for i, entry in call.earlier.items()}
         news = {i: item for i, item in enumerate(items) if i not in outcomes}
         if news:
-            with self._queue.admitted(_who(call), len(news), call.time_left()):
-                self._rates.take(_who(call), call.principal, call.request_id, sum(map(_tokens, news.values())))
-                async with self._queue.lane(len(news)):
-                    outcomes |= await self._settled(news, outcomes, call)
+            async with self._queue.turn(call, len(news), sum(map(_tokens, news.values()))):
+                outcomes |= await self._settled(news, outcomes, call)
         return pb.SubmitJobsResponse(results=[_result(outcomes[i]) for i in range(len(items))])
 
     async def _settled(
@@ -121,12 +121,14 @@ class Submitting:
     ) -> dict[int, Outcome]:
         news = dict(zip(items, await self._checked(items, call), strict=True))
         news = dict(zip(news, self._with_room(news.values()), strict=True))
+        secrets: dict[str, secret_pb2.JobSecrets] = {}
+        news = {i: self._with_secrets(outcome, items[i], secrets) for i, outcome in news.items()}
         reserved = Counter(outcome.party for outcome in news.values() if isinstance(outcome, job_pb2.Job))
         self._reserved += reserved
         try:
             for _ in range(CONFLICTS_MAX):
                 try:
-                    await self._keep(news, earlier, call)
+                    await self._keep(news, earlier, call, secrets)
                 except Conflict as conflict:
                     news = {i: _unless_taken(outcome, conflict) for i, outcome in news.items()}
                 else:
@@ -135,19 +137,25 @@ class Submitting:
             self._reserved -= reserved
         raise Conflict({}, name="the batch", expected="free names", found="names taken meanwhile")
 
-    async def _keep(self, news: Mapping[int, Outcome], earlier: Mapping[int, Outcome], call: Call) -> None:
+    async def _keep(
+        self,
+        news: Mapping[int, Outcome],
+        earlier: Mapping[int, Outcome],
+        call: Call,
+        secrets: Mapping[str, secret_pb2.JobSecrets],
+    ) -> None:
         """One transaction for all jobs, and the record of what is settled; nothing where nothing is."""
         made = [job for job in news.values() if isinstance(job, job_pb2.Job)]
         if made or any(isinstance(outcome, Refusal) and is_final(outcome.code) for outcome in news.values()):
             both = {**earlier, **news}
             remembered = pb.SubmitJobsResponse(results=[_remembered(both[i]) for i in sorted(both)])
-            await self._jobs.submit(made, call.idempotency(remembered), call.author())
+            await self._jobs.submit(made, call.idempotency(remembered), call.author(), secrets)
 
     async def _checked(self, items: Mapping[int, pb.SubmitJob], call: Call) -> list[Outcome]:
         """The jobs as they would be kept, or why not; what they name is looked up once for all of them."""
         drafts: list[Outcome] = []
         async for item in _in_turns(items.values()):
-            drafts.append(_attempt(_draft, item.job))
+            drafts.append(_attempt(draft_of, item.job))
         jobs = [draft for draft in drafts if isinstance(draft, job_pb2.Job)]
         with deadlines.within(min(LOOK_UP_S_MAX, LOOK_UP_SHARE * call.time_left())):
             accounts = await each(self._peers.account, sorted({job.account for job in jobs}))
@@ -160,11 +168,11 @@ class Submitting:
             try:
                 job = found(draft)
                 party = _party_of(job, accounts, datasets, call)
-                require_deadline(job, now)
                 self._check_targets(job)
                 job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
-                require_names(job_id, job)
                 _accept(job, f"jobs/{job_id}", party, trace_id, now)
+                require_deadline(job, now)
+                require_names(job_id, job)
                 require_size(job)
                 if job.name in taken:
                     raise _taken(job.name)
@@ -191,6 +199,15 @@ class Submitting:
                 more[party] += 1
                 yield outcome
 
+    def _with_secrets(self, outcome: Outcome, item: pb.SubmitJob, kept: dict[str, secret_pb2.JobSecrets]) -> Outcome:
+        """The same job with its secrets among those that are `kept`, or why they cannot be."""
+        if isinstance(outcome, job_pb2.Job) and (outcome.secrets or item.secrets):
+            try:
+                kept[outcome.name] = self._secrets.checked(outcome, item.secrets)
+            except Refusal as refusal:
+                return refusal
+        return outcome
+
     def _check_targets(self, job: job_pb2.Job) -> None:
         """Results cannot go to a site there is none of. Raises NotFound (`SITE_UNKNOWN`)."""
         for i, output in enumerate(job.outputs):
@@ -198,17 +215,6 @@ class Submitting:
                 field = f"outputs[{i}].deliver_to"
                 message = f"{field}: there is no {output.deliver_to}"
                 raise NotFound("SITE_UNKNOWN", message, name=output.deliver_to, field=field)
-
-
-def _draft(asked: job_pb2.Job) -> job_pb2.Job:
-    """The caller's fields, checked, with what was left to us. Raises InvalidArgument (`FIELD_INVALID`)."""
-    job = job_pb2.Job()
-    job.CopyFrom(asked)
-    for field in _OURS:
-        job.ClearField(field)  # type: ignore[arg-type]
-    require_valid(job)
-    fill_in(job)
-    return job
 
 
 def _accept(job: job_pb2.Job, name: str, party: str, trace_id: str, now: datetime) -> None:
@@ -255,7 +261,7 @@ def _as_before(item: pb.SubmitJob, entry: object) -> Outcome:
     assert isinstance(entry, pb.SubmitJobResult)
     if entry.HasField("error"):
         return refusal_of(entry.error)
-    job = _draft(item.job)
+    job = draft_of(item.job)
     _accept(job, entry.job.name, entry.job.party, entry.job.trace_id, entry.job.create_time.ToDatetime())
     return job
 
@@ -293,12 +299,7 @@ def _tokens(item: pb.SubmitJob) -> int:
 
     A job is written when it is submitted and when it is decided, each time with an envelope of its own.
     """
-    return max(1, -(-(item.job.ByteSize() + ENVELOPE_BYTES) // TOKEN_BYTES))
-
-
-def _who(call: Call) -> str:
-    """Whose work it is."""
-    return call.party or call.principal
+    return max(1, -(-(item.ByteSize() + ENVELOPE_BYTES) // TOKEN_BYTES))
 
 
 async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
@@ -307,22 +308,3 @@ async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
         yield item
         if count % TURN_ITEMS == 0:
             await asyncio.sleep(0)
-
-
-_OURS = (
-    "name",
-    "party",
-    "state",
-    "state_reason",
-    "history",
-    "decision",
-    "placement",
-    "output_datasets",
-    "trace_id",
-    "attempt",
-    "refused_by",
-    "cancel_requested",
-    "create_time",
-    "end_time",
-    "etag",
-)

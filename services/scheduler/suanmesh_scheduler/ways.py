@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh_scheduler import wire
-from suanmesh_scheduler.domain.decide import RESULT_BPS_MIN
+from suanmesh_scheduler.domain.moving import RESULT_BPS_MIN
 from suanmesh_scheduler.domain.values import Blocked, JobSpec, Opening, Path
 from suanmesh_scheduler.ports import Peers
 

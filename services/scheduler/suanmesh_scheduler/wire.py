@@ -14,13 +14,13 @@ from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel import pages
 from suanmesh_kernel.filter_fields import Value
 from suanmesh_kernel.quantities import total
-from suanmesh_kernel.reasons import StateReason
+from suanmesh_kernel.reasons import NO_REASON, StateReason
 from suanmesh_scheduler.bounding import bound_job, bound_placement
 from suanmesh_scheduler.domain.bookings import Booked
 from suanmesh_scheduler.domain.breaker import barred
 from suanmesh_scheduler.domain.job_fields import LABELS
 from suanmesh_scheduler.domain.shortlist import obstacle_counts, shortlist
-from suanmesh_scheduler.domain.states import HOLDING, JobState, PlacementState
+from suanmesh_scheduler.domain.states import HOLDING, JobState, PlacementState, job_moved
 from suanmesh_scheduler.domain.values import (
     BACKOFF_S_MAX,
     AdmittingChange,
@@ -37,7 +37,7 @@ from suanmesh_scheduler.domain.values import (
     told,
 )
 from suanmesh_scheduler.domain.waiting_queue import Precedence
-from suanmesh_sdk.state_reasons import facts_to, reason_to
+from suanmesh_sdk.state_reasons import facts_to, reason_from, reason_to
 from suanmesh_sdk.values import capacity_from, capacity_to, timestamp
 
 BANDWIDTH_BPS_MIN = 1_000_000
@@ -45,6 +45,8 @@ Made = dict[int, tuple[Candidate, decision_pb2.Candidate]]
 """Messages by the identity of the candidates, which are kept beside them."""
 _JOB_STATES = {job_pb2.Job.State.Value(f"STATE_{state}"): state for state in JobState}
 _PLACEMENT_STATES = {placement_pb2.Placement.State.Value(f"STATE_{state}"): state for state in PlacementState}
+CHOSEN = "CHOSEN"
+"""Why a placement was committed."""
 CANDIDATES_MAX = 20
 """Candidates a decision lists; the others it counts."""
 
@@ -175,6 +177,18 @@ def tells_not(job: job_pb2.Job, placement: placement_pb2.Placement) -> bool:
     if decision_number(placement.decision) > decision_number(job.decision):
         return True
     return not job.placement and placement_state(placement) in (PlacementState.DELIVERING, PlacementState.DONE)
+
+
+def tell_place(job: job_pb2.Job, placement: placement_pb2.Placement) -> None:
+    """Let a job that waits tell of the place that it was given, or has again: told again it comes to the same."""
+    job.placement, job.attempt = placement.name, placement.attempt
+    if decision_number(placement.decision) <= decision_number(job.decision):
+        return  # it was lost and delivers after all: the job goes on from where it waits
+    job.decision = placement.decision
+    reason = reason_from(placement.state_reason)
+    given = placement.create_time.ToDatetime(UTC)
+    state = job_moved(job_state(job), JobState.PLACED)
+    set_job_state(job, state, reason if reason.code == CHOSEN else NO_REASON, given)
 
 
 def job_state(job: job_pb2.Job) -> JobState:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import sqlite3
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -306,6 +307,38 @@ async def test_a_stream_ends_with_the_lead_behind_it(town: Town, connect: Any) -
 
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert "does not lead" in (caught.value.details() or "")
+
+
+class _Large(Probes):
+    """Whose first answer takes as long as its caller likes."""
+
+    async def List(self, request: Any, call: Call) -> AsyncIterator[Any]:
+        try:
+            yield Probe(text="x" * 2_000_000)
+            await asyncio.Event().wait()
+        finally:
+            self.closed.set()
+
+
+async def test_a_stream_ends_with_the_lead_also_while_its_first_answer_is_on_its_way(town: Town, connect: Any) -> None:
+    """Who follows over a slow line would never hear that there is another leader, and wait until its time is over."""
+    large = _Large()
+
+    async def build(context: ServiceContext[None]) -> Parts:
+        town.contexts.append(context)
+        return Parts([Served(PROBE_SERVICE, large)])
+
+    async with town.living(build):
+        (first,) = await town.seen(lambda found: [each.leader for each in found] == [True])
+        stream = connect(at=first.address).server_stream("List")
+        await stream.initial_metadata()
+        term: Any = town.contexts[0].leadership
+        await term.resign()
+        await large.closed.wait()
+        with suppress(grpc.aio.AioRpcError):
+            await stream.read()
+
+    assert await stream.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_task_that_breaks_ends_the_process(town: Town) -> None:

@@ -18,9 +18,8 @@ from suanmesh_registry.catalogue import Catalogue
 from suanmesh_registry.domain.change_log import ChangeLog
 from suanmesh_registry.states import states_after
 from suanmesh_scheduler.circuits import Circuits
-from suanmesh_scheduler.fleet import Fleet
+from suanmesh_scheduler.fleet import FleetReader, Reports
 from suanmesh_scheduler.mirrors import Mirrors, open_mirrors
-from suanmesh_scheduler.reports import Reports
 from suanmesh_store import Create, Delete, Mirror, Store, Update
 from suanmesh_store.layout import PLACEMENTS, POOLS, SITES
 from suanmesh_store.memory import MemoryStore
@@ -159,7 +158,7 @@ async def test_a_fleet_kept_by_changes_is_one_that_is_made_anew(world: Any) -> N
     await world.add_site("b", price=2)
     mirrors = await open_mirrors(world.store, world.records)
     circuits = Circuits(world.clock)
-    fleet, changes = Fleet(mirrors, circuits, world.peers, world.clock), Changes(world, mirrors)
+    fleet, changes = FleetReader(mirrors, circuits, world.peers, world.clock), Changes(world, mirrors)
     following = [asyncio.ensure_future(run()) for run in mirrors.runs]
     before = {pool.name: pool for pool in await fleet.pools()}
     for change in (
@@ -169,7 +168,9 @@ async def test_a_fleet_kept_by_changes_is_one_that_is_made_anew(world: Any) -> N
         await change()
         after = {pool.name: pool for pool in await fleet.pools()}
 
-        assert after == {pool.name: pool for pool in await Fleet(mirrors, circuits, world.peers, world.clock).pools()}
+        assert after == {
+            pool.name: pool for pool in await FleetReader(mirrors, circuits, world.peers, world.clock).pools()
+        }
         assert after.get(POOL) != before[POOL], change.__name__
         assert after["sites/b/pools/cpu"] is before["sites/b/pools/cpu"], "it is not weighed anew"
         before = {**before, **after}

@@ -49,7 +49,7 @@ async def test_a_watched_job_never_goes_back() -> None:
     await standby.halt()
     await written(leader, Job.STATE_RUNNING)
     jobs = Jobs(standby, mirrors.jobs)
-    reads = SchedulerReads(cast(Any, None), mirrors, cast(Peers, None), jobs, Archive(standby))
+    reads = SchedulerReads(cast(Any, None), mirrors, cast(Peers, None), jobs, Archive(standby), cast(Any, None))
     call = Call("m", caller_of(OPERATOR, NODE), "", "", b"", "peer", None, clock)
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.wire import task_of
@@ -16,7 +18,7 @@ def test_each_task_has_its_value_and_all_have_the_jobs() -> None:
         parameters=[job_pb2.Parameter(name="SEED", values=["5", "8"]), job_pb2.Parameter(name="SHORT", values=["x"])],
     )
     placement = placement_pb2.Placement(name="placements/p", work=work)
-    first, second = (task_of(placement, TaskKey("p", index, retry=index), ()) for index in (0, 1))
+    first, second = (task_of(placement, TaskKey("p", index, retry=index), (), Path("/nowhere")) for index in (0, 1))
 
     assert dict(first.variables) == {"MODEL": "small", "SUANMESH_PARAM_SEED": "5", "SUANMESH_PARAM_SHORT": "x"}
     assert dict(second.variables) == {"MODEL": "small", "SUANMESH_PARAM_SEED": "8"}

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.bookings import Booked, free_hosts
-from suanmesh_scheduler.domain.decide import decide, ways_home
+from suanmesh_scheduler.domain.decide import decide
 from suanmesh_scheduler.domain.fitting import HOSTS_MAX, one_task, room, slots, taken
+from suanmesh_scheduler.domain.moving import shared, ways_home
 from suanmesh_scheduler.domain.relax import with_change
-from suanmesh_scheduler.domain.sharing import shared
 from suanmesh_scheduler.domain.values import (
     Ask,
     Blocked,

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from suanmesh.scheduler.v1.job_pb2 import Job
-from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, SubmitJob, SubmitJobsRequest
-from suanmesh_cli import following, output
+from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, SubmitJobsRequest
+from suanmesh_cli import following, jobsecrets, output
 from suanmesh_cli.commands.job_views import ended_status, show_job
 from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
@@ -21,19 +21,23 @@ ALWAYS_DIFFERENT = frozenset(
 )
 """What any two jobs do not share, and what says nothing of why they went differently."""
 DIFFERENT = 1
+SECRET = "Where the value of a secret of the job is: it goes sealed, and is shown by nothing."
 
 
 @click.command()
 @click.argument("name", type=Name("jobs"))
 @click.option("--id", "job_id", default="", help="Last part of the new job's name; chosen by the service without.")
+@click.option("--secret", "secrets", multiple=True, metavar="NAME=env:VARIABLE|NAME=file:PATH", help=SECRET)
 @click.option("--wait", is_flag=True, help="Follow the new job until it has ended; the exit status says how.")
 @command
-async def rerun(session: Session, name: str, job_id: str, wait: bool) -> int:
-    """Submit a new job that asks for what the job NAME asked for."""
+async def rerun(session: Session, name: str, job_id: str, secrets: tuple[str, ...], wait: bool) -> int:
+    """Submit a new job that asks for what the job NAME asked for; its secrets are to be given again."""
+    sources = jobsecrets.of_options(secrets)
     async with session.mesh() as mesh:
         wanted = GetJobRequest(name=full_name("jobs", name))
         again = described(await mesh.scheduler.GetJob(wanted, timeout=session.timeout_s))
-        request = SubmitJobsRequest(items=[SubmitJob(job_id=job_id, job=again)])
+        jobsecrets.named(again, sources)
+        request = SubmitJobsRequest(items=[await jobsecrets.item(mesh, again, job_id, sources)])
         result = (await mesh.scheduler.SubmitJobs(request, timeout=session.timeout_s)).results[0]
         if result.HasField("error"):
             from suanmesh_sdk.status import refusal_of

@@ -13,11 +13,10 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import (
     ExplainCandidateRequest,
     GetDecisionRequest,
     GetJobRequest,
-    SubmitJob,
     SubmitJobsRequest,
 )
-from suanmesh_cli import following, output, units
-from suanmesh_cli.commands.job_copies import diff, rerun
+from suanmesh_cli import following, jobsecrets, output, units
+from suanmesh_cli.commands.job_copies import SECRET, diff, rerun
 from suanmesh_cli.commands.job_lists import list_jobs
 from suanmesh_cli.commands.job_logs import logs
 from suanmesh_cli.commands.job_tasks import list_tasks
@@ -37,15 +36,27 @@ def job() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--id", "job_id", default="", help="Last part of the job's name; chosen by the service without.")
 @click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="What stands at {{ KEY }} in the file.")
+@click.option("--secret", "secrets", multiple=True, metavar="NAME=env:VARIABLE|NAME=file:PATH", help=SECRET)
 @click.option("--dry-run", is_flag=True, help="Only decide, and show the candidates; nothing is stored.")
 @click.option("--wait", is_flag=True, help="Follow the job until it has ended; the exit status says how.")
 @command
-async def submit(session: Session, file: Path, job_id: str, given: tuple[str, ...], dry_run: bool, wait: bool) -> int:
+async def submit(
+    session: Session,
+    file: Path,
+    job_id: str,
+    given: tuple[str, ...],
+    secrets: tuple[str, ...],
+    dry_run: bool,
+    wait: bool,
+) -> int:
     """Submit the job that the YAML FILE describes; - is standard input. `suan job schema` says what it may hold."""
-    described = _described(session, file, given)
+    described, sources = _described(session, file, given)
+    sources |= jobsecrets.of_options(secrets)
+    jobsecrets.named(described, sources)
     job_id = job_id or units.short(described.name)
-    request = SubmitJobsRequest(items=[SubmitJob(job_id=job_id, job=described)], validate_only=dry_run)
     async with session.mesh() as mesh:
+        item = await jobsecrets.item(mesh, described, job_id, {} if dry_run else sources)
+        request = SubmitJobsRequest(items=[item], validate_only=dry_run)
         answer = await mesh.scheduler.SubmitJobs(request, timeout=session.timeout_s)
         result = answer.results[0]
         if result.HasField("error"):
@@ -139,8 +150,8 @@ async def wait(session: Session, names: tuple[str, ...]) -> int:
         return await each_of(session, names, wait_for)
 
 
-def _described(session: Session, file: Path, given: Sequence[str]) -> Job:
-    """The job of a file, with what the context says where the file says nothing."""
+def _described(session: Session, file: Path, given: Sequence[str]) -> tuple[Job, dict[str, jobsecrets.Source]]:
+    """The job of a file, with what the context says where the file says nothing, and where its secrets are."""
     from suanmesh_cli import jobfile
 
     pairs = [each.partition("=") for each in given]
@@ -154,4 +165,4 @@ def _described(session: Session, file: Path, given: Sequence[str]) -> Job:
         defaults = session.context
         found.account = found.account or (full_name("accounts", defaults.account) if defaults.account else "")
         found.queue = found.queue or defaults.queue
-    return found
+    return found, dict(described.secrets)

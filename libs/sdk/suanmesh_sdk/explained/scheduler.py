@@ -263,5 +263,32 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan job tasks", "suan job logs"),
     ),
+    "SECRETS_MISSING": Explanation(
+        "caller",
+        Text(
+            "The job names secrets whose values did not come with it, as after `suan job rerun`, or its placement is "
+            "over and they are no longer kept; `names` lists them.",
+            "作业所指秘密的值没有随之送来（如 `suan job rerun` 之后），或其落位已结束、不再保留；`names` 列出它们。",
+        ),
+        Text(
+            "Give them again: `--secret NAME=env:VARIABLE` or `--secret NAME=file:PATH`.",
+            "重新给出：`--secret 名称=env:变量` 或 `--secret 名称=file:路径`。",
+        ),
+        ("suan job submit", "suan job rerun"),
+    ),
+    "SECRET_UNREADABLE": Explanation(
+        "caller",
+        Text(
+            "The value of the secret `name` was sealed for a job of another name or a key that is no longer kept, or "
+            "was changed on the way.",
+            "秘密 `name` 的值是为另一名称的作业封装的，所用密钥已不再保留，或在途中被改动。",
+        ),
+        Text(
+            "Submit the job anew from its file, so that the value is sealed for it; a program that seals by itself "
+            "asks for the key of this node first.",
+            "从作业文件重新提交，使其值为该作业封装；自行封装的程序须先取得本节点的密钥。",
+        ),
+        ("suan job submit",),
+    ),
 }
 """By reason."""

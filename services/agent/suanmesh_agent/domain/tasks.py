@@ -15,6 +15,8 @@ SCRATCH_BYTES_UNASKED = 1 << 30
 """Scratch of a task that asked for none: every program writes a little."""
 PROCESSES_MAX = 1024
 """Processes and threads a task may have at a time."""
+SECRETS_MOUNT = ".suanmesh-secrets"
+"""Folder that a task finds its secrets in, relative to its working folder."""
 USERS_FIRST, USERS_COUNT = 1_900_000_000, 65_536
 """User ids for tasks: above those of people, of services, of containers and of subordinate users."""
 USER_ID_MIN, USER_ID_MAX = 65_536, (1 << 31) - 1
@@ -94,6 +96,10 @@ class TaskSpec:
     """What the site tells the task, by name."""
     variables: tuple[tuple[str, str], ...] = ()
     """What the job tells it. It may steer the loader: nothing outside the task's walls may be started with it."""
+    secrets: Path | None = None
+    """Folder in memory of the files that it finds in `SECRETS_MOUNT`; None for none."""
+    secret_variables: tuple[tuple[str, str], ...] = ()
+    """Variables with the names of the files whose content they have."""
     cpu_milli: int = 0
     memory_bytes: int = 0
     scratch_bytes: int = 0

@@ -9,7 +9,7 @@ from itertools import combinations
 from suanmesh_kernel.owner_limits import closed_until, kinds_of
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler.domain.fitting import MEASURES, Slots, first_tasks, room, serves
-from suanmesh_scheduler.domain.values import Ask, Blocked, JobSpec, Obstacle, Pool, Situation
+from suanmesh_scheduler.domain.values import Ask, JobSpec, Obstacle, Pool, Situation
 
 CODES = {"cpu_milli": "CPU", "memory_bytes": "MEMORY", "scratch_bytes": "SCRATCH"}
 BARRING = frozenset({"DISK_FULL", "JOURNAL_FAULT"})
@@ -80,15 +80,6 @@ def of_offers(job: JobSpec, pool: Pool) -> Obstacle | None:
     if any(bound == 0 or bound >= job.max_duration_s for bound in bounds):
         return None
     return Obstacle("DURATION", job.max_duration_s, max(bounds), pool.name)
-
-
-def of_path(blocked: Blocked, job: JobSpec, source: str, target: str) -> Obstacle:
-    """Why the data cannot get there."""
-    if blocked.kind == "bandwidth":
-        return Obstacle("BANDWIDTH", job.min_bandwidth_bps, blocked.available_bps, blocked.link)
-    if blocked.kind == "latency":
-        return Obstacle("LATENCY", job.max_latency_us, blocked.least_latency_us, source)
-    return Obstacle("NO_PATH", resource=source, facts={"target": target})
 
 
 def of_cost(job: JobSpec, cost_micros: int, situation: Situation) -> Obstacle | None:

@@ -27,7 +27,7 @@ from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__
 from suanmesh.type.v1 import state_reason_pb2 as suanmesh_dot_type_dot_v1_dot_state__reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/scheduler/v1/job.proto\x12\x15suanmesh.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a#suanmesh/type/v1/state_reason.proto\"\xdc\r\n\x03Job\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x1f\n\x07\x61\x63\x63ount\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12(\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x05\xc8\xda\x18\xa0\x06R\x0b\x64isplayName\x12\x33\n\x04task\x18\x05 \x01(\x0b\x32\x1f.suanmesh.scheduler.v1.TaskSpecR\x04task\x12,\n\x03\x61sk\x18\x06 \x01(\x0b\x32\x1a.suanmesh.scheduler.v1.AskR\x03\x61sk\x12\x38\n\x07package\x18\x07 \x01(\x0b\x32\x1e.suanmesh.scheduler.v1.PackageR\x07package\x12:\n\x06inputs\x18\x08 \x03(\x0b\x32\x1c.suanmesh.scheduler.v1.InputB\x04\xd0\xda\x18@R\x06inputs\x12=\n\x07outputs\x18\t \x03(\x0b\x32\x1d.suanmesh.scheduler.v1.OutputB\x04\xd0\xda\x18@R\x07outputs\x12\x44\n\x0b\x63onstraints\x18\n \x01(\x0b\x32\".suanmesh.scheduler.v1.ConstraintsR\x0b\x63onstraints\x12>\n\tobjective\x18\x0b \x01(\x0b\x32 .suanmesh.scheduler.v1.ObjectiveR\tobjective\x12$\n\x0emax_duration_s\x18\x0c \x01(\x03R\x0cmaxDurationS\x12!\n\x0cmax_attempts\x18\r \x01(\x05R\x0bmaxAttempts\x12\x36\n\x05state\x18\x0e \x01(\x0e\x32 .suanmesh.scheduler.v1.Job.StateR\x05state\x12@\n\x0cstate_reason\x18\x0f \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x0bstateReason\x12\x42\n\x07history\x18\x10 \x03(\x0b\x32\".suanmesh.scheduler.v1.StateChangeB\x04\xd0\xda\x18@R\x07history\x12!\n\x08\x64\x65\x63ision\x18\x11 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08\x64\x65\x63ision\x12#\n\tplacement\x18\x12 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x32\n\x0foutput_datasets\x18\x13 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\x0eoutputDatasets\x12\x1f\n\x08trace_id\x18\x14 \x01(\tB\x04\xc8\xda\x18@R\x07traceId\x12\x18\n\x07\x61ttempt\x18\x15 \x01(\x05R\x07\x61ttempt\x12(\n\nrefused_by\x18\x16 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\trefusedBy\x12)\n\x10\x63\x61ncel_requested\x18\x17 \x01(\x08R\x0f\x63\x61ncelRequested\x12;\n\x0b\x63reate_time\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x35\n\x08\x65nd_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x19\n\x04\x65tag\x18\x1a \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\x12H\n\x06labels\x18\x1b \x03(\x0b\x32&.suanmesh.scheduler.v1.Job.LabelsEntryB\x08\xc8\xda\x18?\xd0\xda\x18\x10R\x06labels\x12\x1a\n\x08priority\x18\x1c \x01(\x05R\x08priority\x12\x1a\n\x05queue\x18\x1e \x01(\tB\x04\xc8\xda\x18?R\x05queue\x12\\\n\x0b\x65nvironment\x18\x1d \x03(\x0b\x32+.suanmesh.scheduler.v1.Job.EnvironmentEntryB\r\xc8\xda\x18\x80\x08\xd0\xda\x18 \xd8\xda\x18\x01R\x0b\x65nvironment\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x1a>\n\x10\x45nvironmentEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xb6\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x10\n\x0cSTATE_PLACED\x10\x02\x12\x11\n\rSTATE_STAGING\x10\x03\x12\x11\n\rSTATE_RUNNING\x10\x04\x12\x14\n\x10STATE_DELIVERING\x10\x05\x12\x0e\n\nSTATE_DONE\x10\x06\x12\x10\n\x0cSTATE_FAILED\x10\x07\x12\x13\n\x0fSTATE_CANCELLED\x10\x08\"\xac\x01\n\x0bStateChange\x12\x36\n\x05state\x18\x01 \x01(\x0e\x32 .suanmesh.scheduler.v1.Job.StateR\x05state\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x35\n\x06reason\x18\x03 \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x06reason\"\xd7\x02\n\x08TaskSpec\x12\x14\n\x05\x63ount\x18\x01 \x01(\x05R\x05\x63ount\x12\x12\n\x04gang\x18\x02 \x01(\x08R\x04gang\x12H\n\non_failure\x18\x03 \x01(\x0e\x32).suanmesh.scheduler.v1.TaskSpec.OnFailureR\tonFailure\x12\x46\n\nparameters\x18\x04 \x03(\x0b\x32 .suanmesh.scheduler.v1.ParameterB\x04\xd0\xda\x18\x10R\nparameters\x12\x32\n\x05retry\x18\x05 \x01(\x0b\x32\x1c.suanmesh.scheduler.v1.RetryR\x05retry\"[\n\tOnFailure\x12\x1a\n\x16ON_FAILURE_UNSPECIFIED\x10\x00\x12\x17\n\x13ON_FAILURE_STOP_ALL\x10\x01\x12\x19\n\x15ON_FAILURE_KEEP_GOING\x10\x02\"e\n\x05Retry\x12\x14\n\x05times\x18\x01 \x01(\x05R\x05times\x12\x1b\n\tbackoff_s\x18\x02 \x01(\x03R\x08\x62\x61\x63koffS\x12)\n\rexit_statuses\x18\x03 \x03(\x05\x42\x04\xd0\xda\x18 R\x0c\x65xitStatuses\"I\n\tParameter\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x04name\x12\"\n\x06values\x18\x02 \x03(\tB\n\xc8\xda\x18\x80\x02\xd0\xda\x18\xe8\x07R\x06values\"\xff\x01\n\x03\x41sk\x12\x1b\n\tcpu_milli\x18\x01 \x01(\x03R\x08\x63puMilli\x12!\n\x0cmemory_bytes\x18\x02 \x01(\x03R\x0bmemoryBytes\x12#\n\rscratch_bytes\x18\x03 \x01(\x03R\x0cscratchBytes\x12@\n\x07\x64\x65vices\x18\x04 \x03(\x0b\x32 .suanmesh.scheduler.v1.DeviceAskB\x04\xd0\xda\x18\x10R\x07\x64\x65vices\x12Q\n\x0emin_capability\x18\x05 \x03(\x0b\x32$.suanmesh.scheduler.v1.MinCapabilityB\x04\xd0\xda\x18@R\rminCapability\"\x95\x01\n\tDeviceAsk\x12\x1a\n\x05\x63lass\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x05\x63lass\x12,\n\rany_of_models\x18\x02 \x03(\tB\x08\xc8\xda\x18@\xd0\xda\x18@R\x0b\x61nyOfModels\x12\x14\n\x05\x63ount\x18\x03 \x01(\x05R\x05\x63ount\x12(\n\x10min_memory_bytes\x18\x04 \x01(\x03R\x0eminMemoryBytes\"G\n\rMinCapability\x12 \n\x08quantity\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x08quantity\x12\x14\n\x05value\x18\x02 \x01(\x03R\x05value\"K\n\x07Package\x12@\n\x08variants\x18\x01 \x03(\x0b\x32\x1e.suanmesh.scheduler.v1.VariantB\x04\xd0\xda\x18\x10R\x08variants\"\xc2\x01\n\x07Variant\x12(\n\x0c\x61rchitecture\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x0c\x61rchitecture\x12\x1e\n\x07runtime\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x07runtime\x12(\n\x07\x63ommand\x18\x03 \x03(\tB\x0e\xc8\xda\x18\x80@\xd0\xda\x18\x80\x02\xd8\xda\x18\x01R\x07\x63ommand\x12\x43\n\tartefacts\x18\x04 \x03(\x0b\x32\x1f.suanmesh.scheduler.v1.ArtefactB\x04\xd0\xda\x18@R\tartefacts\"f\n\x08\x41rtefact\x12\x19\n\x04path\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x08R\x04path\x12\x1f\n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x05\xc8\xda\x18\x80@R\x07\x63ontent\x12\x1e\n\nexecutable\x18\x03 \x01(\x08R\nexecutable\"E\n\x05Input\x12\x1f\n\x07\x64\x61taset\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1b\n\x05mount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\x05mount\"\x8c\x01\n\x06Output\x12\"\n\toutput_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08outputId\x12\x1b\n\x05mount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\x05mount\x12$\n\ndeliver_to\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tdeliverTo\x12\x1b\n\tmax_bytes\x18\x04 \x01(\x03R\x08maxBytes\"\xbb\x02\n\x0b\x43onstraints\x12*\n\x0b\x61llow_sites\x18\x01 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\nallowSites\x12(\n\ndeny_sites\x18\x02 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\tdenySites\x12\'\n\tresidency\x18\x03 \x03(\tB\t\xc8\xda\x18\xfc\x01\xd0\xda\x18@R\tresidency\x12$\n\x0emax_latency_us\x18\x04 \x01(\x03R\x0cmaxLatencyUs\x12*\n\x11min_bandwidth_bps\x18\x05 \x01(\x03R\x0fminBandwidthBps\x12#\n\rbudget_micros\x18\x06 \x01(\x03R\x0c\x62udgetMicros\x12\x36\n\x08\x64\x65\x61\x64line\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08\x64\x65\x61\x64line\";\n\tObjective\x12.\n\x13second_value_micros\x18\x01 \x01(\x03R\x11secondValueMicrosb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/scheduler/v1/job.proto\x12\x15suanmesh.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a#suanmesh/type/v1/state_reason.proto\"\x9b\x0e\n\x03Job\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x1f\n\x07\x61\x63\x63ount\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x61\x63\x63ount\x12(\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x05\xc8\xda\x18\xa0\x06R\x0b\x64isplayName\x12\x33\n\x04task\x18\x05 \x01(\x0b\x32\x1f.suanmesh.scheduler.v1.TaskSpecR\x04task\x12,\n\x03\x61sk\x18\x06 \x01(\x0b\x32\x1a.suanmesh.scheduler.v1.AskR\x03\x61sk\x12\x38\n\x07package\x18\x07 \x01(\x0b\x32\x1e.suanmesh.scheduler.v1.PackageR\x07package\x12:\n\x06inputs\x18\x08 \x03(\x0b\x32\x1c.suanmesh.scheduler.v1.InputB\x04\xd0\xda\x18@R\x06inputs\x12=\n\x07outputs\x18\t \x03(\x0b\x32\x1d.suanmesh.scheduler.v1.OutputB\x04\xd0\xda\x18@R\x07outputs\x12\x44\n\x0b\x63onstraints\x18\n \x01(\x0b\x32\".suanmesh.scheduler.v1.ConstraintsR\x0b\x63onstraints\x12>\n\tobjective\x18\x0b \x01(\x0b\x32 .suanmesh.scheduler.v1.ObjectiveR\tobjective\x12$\n\x0emax_duration_s\x18\x0c \x01(\x03R\x0cmaxDurationS\x12!\n\x0cmax_attempts\x18\r \x01(\x05R\x0bmaxAttempts\x12\x36\n\x05state\x18\x0e \x01(\x0e\x32 .suanmesh.scheduler.v1.Job.StateR\x05state\x12@\n\x0cstate_reason\x18\x0f \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x0bstateReason\x12\x42\n\x07history\x18\x10 \x03(\x0b\x32\".suanmesh.scheduler.v1.StateChangeB\x04\xd0\xda\x18@R\x07history\x12!\n\x08\x64\x65\x63ision\x18\x11 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08\x64\x65\x63ision\x12#\n\tplacement\x18\x12 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12\x32\n\x0foutput_datasets\x18\x13 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\x0eoutputDatasets\x12\x1f\n\x08trace_id\x18\x14 \x01(\tB\x04\xc8\xda\x18@R\x07traceId\x12\x18\n\x07\x61ttempt\x18\x15 \x01(\x05R\x07\x61ttempt\x12(\n\nrefused_by\x18\x16 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\trefusedBy\x12)\n\x10\x63\x61ncel_requested\x18\x17 \x01(\x08R\x0f\x63\x61ncelRequested\x12;\n\x0b\x63reate_time\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x35\n\x08\x65nd_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x19\n\x04\x65tag\x18\x1a \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\x12H\n\x06labels\x18\x1b \x03(\x0b\x32&.suanmesh.scheduler.v1.Job.LabelsEntryB\x08\xc8\xda\x18?\xd0\xda\x18\x10R\x06labels\x12\x1a\n\x08priority\x18\x1c \x01(\x05R\x08priority\x12\x1a\n\x05queue\x18\x1e \x01(\tB\x04\xc8\xda\x18?R\x05queue\x12\\\n\x0b\x65nvironment\x18\x1d \x03(\x0b\x32+.suanmesh.scheduler.v1.Job.EnvironmentEntryB\r\xc8\xda\x18\x80\x08\xd0\xda\x18 \xd8\xda\x18\x01R\x0b\x65nvironment\x12=\n\x07secrets\x18\x1f \x03(\x0b\x32\x1d.suanmesh.scheduler.v1.SecretB\x04\xd0\xda\x18\x10R\x07secrets\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x1a>\n\x10\x45nvironmentEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xb6\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x10\n\x0cSTATE_PLACED\x10\x02\x12\x11\n\rSTATE_STAGING\x10\x03\x12\x11\n\rSTATE_RUNNING\x10\x04\x12\x14\n\x10STATE_DELIVERING\x10\x05\x12\x0e\n\nSTATE_DONE\x10\x06\x12\x10\n\x0cSTATE_FAILED\x10\x07\x12\x13\n\x0fSTATE_CANCELLED\x10\x08\"E\n\x06Secret\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x04name\x12!\n\x08variable\x18\x02 \x01(\tB\x05\xc8\xda\x18\xff\x01R\x08variable\"\xac\x01\n\x0bStateChange\x12\x36\n\x05state\x18\x01 \x01(\x0e\x32 .suanmesh.scheduler.v1.Job.StateR\x05state\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x35\n\x06reason\x18\x03 \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x06reason\"\xd7\x02\n\x08TaskSpec\x12\x14\n\x05\x63ount\x18\x01 \x01(\x05R\x05\x63ount\x12\x12\n\x04gang\x18\x02 \x01(\x08R\x04gang\x12H\n\non_failure\x18\x03 \x01(\x0e\x32).suanmesh.scheduler.v1.TaskSpec.OnFailureR\tonFailure\x12\x46\n\nparameters\x18\x04 \x03(\x0b\x32 .suanmesh.scheduler.v1.ParameterB\x04\xd0\xda\x18\x10R\nparameters\x12\x32\n\x05retry\x18\x05 \x01(\x0b\x32\x1c.suanmesh.scheduler.v1.RetryR\x05retry\"[\n\tOnFailure\x12\x1a\n\x16ON_FAILURE_UNSPECIFIED\x10\x00\x12\x17\n\x13ON_FAILURE_STOP_ALL\x10\x01\x12\x19\n\x15ON_FAILURE_KEEP_GOING\x10\x02\"e\n\x05Retry\x12\x14\n\x05times\x18\x01 \x01(\x05R\x05times\x12\x1b\n\tbackoff_s\x18\x02 \x01(\x03R\x08\x62\x61\x63koffS\x12)\n\rexit_statuses\x18\x03 \x03(\x05\x42\x04\xd0\xda\x18 R\x0c\x65xitStatuses\"I\n\tParameter\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x04name\x12\"\n\x06values\x18\x02 \x03(\tB\n\xc8\xda\x18\x80\x02\xd0\xda\x18\xe8\x07R\x06values\"\xff\x01\n\x03\x41sk\x12\x1b\n\tcpu_milli\x18\x01 \x01(\x03R\x08\x63puMilli\x12!\n\x0cmemory_bytes\x18\x02 \x01(\x03R\x0bmemoryBytes\x12#\n\rscratch_bytes\x18\x03 \x01(\x03R\x0cscratchBytes\x12@\n\x07\x64\x65vices\x18\x04 \x03(\x0b\x32 .suanmesh.scheduler.v1.DeviceAskB\x04\xd0\xda\x18\x10R\x07\x64\x65vices\x12Q\n\x0emin_capability\x18\x05 \x03(\x0b\x32$.suanmesh.scheduler.v1.MinCapabilityB\x04\xd0\xda\x18@R\rminCapability\"\x95\x01\n\tDeviceAsk\x12\x1a\n\x05\x63lass\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x05\x63lass\x12,\n\rany_of_models\x18\x02 \x03(\tB\x08\xc8\xda\x18@\xd0\xda\x18@R\x0b\x61nyOfModels\x12\x14\n\x05\x63ount\x18\x03 \x01(\x05R\x05\x63ount\x12(\n\x10min_memory_bytes\x18\x04 \x01(\x03R\x0eminMemoryBytes\"G\n\rMinCapability\x12 \n\x08quantity\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x08quantity\x12\x14\n\x05value\x18\x02 \x01(\x03R\x05value\"K\n\x07Package\x12@\n\x08variants\x18\x01 \x03(\x0b\x32\x1e.suanmesh.scheduler.v1.VariantB\x04\xd0\xda\x18\x10R\x08variants\"\xc2\x01\n\x07Variant\x12(\n\x0c\x61rchitecture\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x0c\x61rchitecture\x12\x1e\n\x07runtime\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x07runtime\x12(\n\x07\x63ommand\x18\x03 \x03(\tB\x0e\xc8\xda\x18\x80@\xd0\xda\x18\x80\x02\xd8\xda\x18\x01R\x07\x63ommand\x12\x43\n\tartefacts\x18\x04 \x03(\x0b\x32\x1f.suanmesh.scheduler.v1.ArtefactB\x04\xd0\xda\x18@R\tartefacts\"f\n\x08\x41rtefact\x12\x19\n\x04path\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x08R\x04path\x12\x1f\n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x05\xc8\xda\x18\x80@R\x07\x63ontent\x12\x1e\n\nexecutable\x18\x03 \x01(\x08R\nexecutable\"E\n\x05Input\x12\x1f\n\x07\x64\x61taset\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07\x64\x61taset\x12\x1b\n\x05mount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\x05mount\"\x8c\x01\n\x06Output\x12\"\n\toutput_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x08outputId\x12\x1b\n\x05mount\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\x05mount\x12$\n\ndeliver_to\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tdeliverTo\x12\x1b\n\tmax_bytes\x18\x04 \x01(\x03R\x08maxBytes\"\xbb\x02\n\x0b\x43onstraints\x12*\n\x0b\x61llow_sites\x18\x01 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\nallowSites\x12(\n\ndeny_sites\x18\x02 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\tdenySites\x12\'\n\tresidency\x18\x03 \x03(\tB\t\xc8\xda\x18\xfc\x01\xd0\xda\x18@R\tresidency\x12$\n\x0emax_latency_us\x18\x04 \x01(\x03R\x0cmaxLatencyUs\x12*\n\x11min_bandwidth_bps\x18\x05 \x01(\x03R\x0fminBandwidthBps\x12#\n\rbudget_micros\x18\x06 \x01(\x03R\x0c\x62udgetMicros\x12\x36\n\x08\x64\x65\x61\x64line\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08\x64\x65\x61\x64line\";\n\tObjective\x12.\n\x13second_value_micros\x18\x01 \x01(\x03R\x11secondValueMicrosb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,6 +70,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOB'].fields_by_name['queue']._serialized_options = b'\310\332\030?'
   _globals['_JOB'].fields_by_name['environment']._loaded_options = None
   _globals['_JOB'].fields_by_name['environment']._serialized_options = b'\310\332\030\200\010\320\332\030 \330\332\030\001'
+  _globals['_JOB'].fields_by_name['secrets']._loaded_options = None
+  _globals['_JOB'].fields_by_name['secrets']._serialized_options = b'\320\332\030\020'
+  _globals['_SECRET'].fields_by_name['name']._loaded_options = None
+  _globals['_SECRET'].fields_by_name['name']._serialized_options = b'\310\332\030@'
+  _globals['_SECRET'].fields_by_name['variable']._loaded_options = None
+  _globals['_SECRET'].fields_by_name['variable']._serialized_options = b'\310\332\030\377\001'
   _globals['_TASKSPEC'].fields_by_name['parameters']._loaded_options = None
   _globals['_TASKSPEC'].fields_by_name['parameters']._serialized_options = b'\320\332\030\020'
   _globals['_RETRY'].fields_by_name['exit_statuses']._loaded_options = None
@@ -119,41 +125,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSTRAINTS'].fields_by_name['residency']._loaded_options = None
   _globals['_CONSTRAINTS'].fields_by_name['residency']._serialized_options = b'\310\332\030\374\001\320\332\030@'
   _globals['_JOB']._serialized_start=160
-  _globals['_JOB']._serialized_end=1916
-  _globals['_JOB_LABELSENTRY']._serialized_start=1610
-  _globals['_JOB_LABELSENTRY']._serialized_end=1667
-  _globals['_JOB_ENVIRONMENTENTRY']._serialized_start=1669
-  _globals['_JOB_ENVIRONMENTENTRY']._serialized_end=1731
-  _globals['_JOB_STATE']._serialized_start=1734
-  _globals['_JOB_STATE']._serialized_end=1916
-  _globals['_STATECHANGE']._serialized_start=1919
-  _globals['_STATECHANGE']._serialized_end=2091
-  _globals['_TASKSPEC']._serialized_start=2094
-  _globals['_TASKSPEC']._serialized_end=2437
-  _globals['_TASKSPEC_ONFAILURE']._serialized_start=2346
-  _globals['_TASKSPEC_ONFAILURE']._serialized_end=2437
-  _globals['_RETRY']._serialized_start=2439
-  _globals['_RETRY']._serialized_end=2540
-  _globals['_PARAMETER']._serialized_start=2542
-  _globals['_PARAMETER']._serialized_end=2615
-  _globals['_ASK']._serialized_start=2618
-  _globals['_ASK']._serialized_end=2873
-  _globals['_DEVICEASK']._serialized_start=2876
-  _globals['_DEVICEASK']._serialized_end=3025
-  _globals['_MINCAPABILITY']._serialized_start=3027
-  _globals['_MINCAPABILITY']._serialized_end=3098
-  _globals['_PACKAGE']._serialized_start=3100
-  _globals['_PACKAGE']._serialized_end=3175
-  _globals['_VARIANT']._serialized_start=3178
-  _globals['_VARIANT']._serialized_end=3372
-  _globals['_ARTEFACT']._serialized_start=3374
-  _globals['_ARTEFACT']._serialized_end=3476
-  _globals['_INPUT']._serialized_start=3478
-  _globals['_INPUT']._serialized_end=3547
-  _globals['_OUTPUT']._serialized_start=3550
-  _globals['_OUTPUT']._serialized_end=3690
-  _globals['_CONSTRAINTS']._serialized_start=3693
-  _globals['_CONSTRAINTS']._serialized_end=4008
-  _globals['_OBJECTIVE']._serialized_start=4010
-  _globals['_OBJECTIVE']._serialized_end=4069
+  _globals['_JOB']._serialized_end=1979
+  _globals['_JOB_LABELSENTRY']._serialized_start=1673
+  _globals['_JOB_LABELSENTRY']._serialized_end=1730
+  _globals['_JOB_ENVIRONMENTENTRY']._serialized_start=1732
+  _globals['_JOB_ENVIRONMENTENTRY']._serialized_end=1794
+  _globals['_JOB_STATE']._serialized_start=1797
+  _globals['_JOB_STATE']._serialized_end=1979
+  _globals['_SECRET']._serialized_start=1981
+  _globals['_SECRET']._serialized_end=2050
+  _globals['_STATECHANGE']._serialized_start=2053
+  _globals['_STATECHANGE']._serialized_end=2225
+  _globals['_TASKSPEC']._serialized_start=2228
+  _globals['_TASKSPEC']._serialized_end=2571
+  _globals['_TASKSPEC_ONFAILURE']._serialized_start=2480
+  _globals['_TASKSPEC_ONFAILURE']._serialized_end=2571
+  _globals['_RETRY']._serialized_start=2573
+  _globals['_RETRY']._serialized_end=2674
+  _globals['_PARAMETER']._serialized_start=2676
+  _globals['_PARAMETER']._serialized_end=2749
+  _globals['_ASK']._serialized_start=2752
+  _globals['_ASK']._serialized_end=3007
+  _globals['_DEVICEASK']._serialized_start=3010
+  _globals['_DEVICEASK']._serialized_end=3159
+  _globals['_MINCAPABILITY']._serialized_start=3161
+  _globals['_MINCAPABILITY']._serialized_end=3232
+  _globals['_PACKAGE']._serialized_start=3234
+  _globals['_PACKAGE']._serialized_end=3309
+  _globals['_VARIANT']._serialized_start=3312
+  _globals['_VARIANT']._serialized_end=3506
+  _globals['_ARTEFACT']._serialized_start=3508
+  _globals['_ARTEFACT']._serialized_end=3610
+  _globals['_INPUT']._serialized_start=3612
+  _globals['_INPUT']._serialized_end=3681
+  _globals['_OUTPUT']._serialized_start=3684
+  _globals['_OUTPUT']._serialized_end=3824
+  _globals['_CONSTRAINTS']._serialized_start=3827
+  _globals['_CONSTRAINTS']._serialized_end=4142
+  _globals['_OBJECTIVE']._serialized_start=4144
+  _globals['_OBJECTIVE']._serialized_end=4203
 # @@protoc_insertion_point(module_scope)

@@ -144,6 +144,7 @@ class Job(message.Message):
     PRIORITY_FIELD_NUMBER: builtins.int
     QUEUE_FIELD_NUMBER: builtins.int
     ENVIRONMENT_FIELD_NUMBER: builtins.int
+    SECRETS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`jobs/{job}`."""
     party: builtins.str
@@ -240,8 +241,14 @@ class Job(message.Message):
     @builtins.property
     def environment(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Variables that each task finds in its environment, by name: a letter or `_`, then letters, digits and `_`, not
-        beginning with `SUANMESH_`. They reach the task alone, not what starts and guards it. No place for secrets: whoever
-        may read the job, and the site that runs it, can read them.
+        beginning with `SUANMESH_`. They reach the task alone, not what starts and guards it. No place for
+        secrets: whoever may read the job, and the site that runs it, can read them; `secrets` are for those.
+        """
+
+    @builtins.property
+    def secrets(self) -> containers.RepeatedCompositeFieldContainer[Secret]:
+        """Secrets that each task finds. Their values come sealed beside the job, in `SubmitJob.secrets`; nothing that tells of
+        the job has them.
         """
 
     def __init__(
@@ -277,10 +284,39 @@ class Job(message.Message):
         priority: builtins.int = ...,
         queue: builtins.str = ...,
         environment: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        secrets: abc.Iterable[Secret] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "constraints", b"constraints", "create_time", b"create_time", "end_time", b"end_time", "objective", b"objective", "package", b"package", "state_reason", b"state_reason", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "environment", b"environment", "etag", b"etag", "history", b"history", "inputs", b"inputs", "labels", b"labels", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "priority", b"priority", "queue", b"queue", "refused_by", b"refused_by", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "environment", b"environment", "etag", b"etag", "history", b"history", "inputs", b"inputs", "labels", b"labels", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "priority", b"priority", "queue", b"queue", "refused_by", b"refused_by", "secrets", b"secrets", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Secret(message.Message):
+    """A secret of a job: what it is called, not what it is."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VARIABLE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Name of the file that each task finds in the folder `SUANMESH_SECRETS`, which lies in memory: letters, digits, `.`,
+    `_` and `-`, a letter or `_` first.
+    """
+    variable: builtins.str
+    """Variable of the task's environment that has its value too, named as those of `environment`; empty for the file alone.
+    A value that is no UTF-8 text, or has a zero character, cannot be one.
+    """
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        variable: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "variable", b"variable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -386,6 +386,7 @@ class Work(message.Message):
     ENVIRONMENT_FIELD_NUMBER: builtins.int
     PARAMETERS_FIELD_NUMBER: builtins.int
     RETRY_FIELD_NUMBER: builtins.int
+    SECRETS_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many tasks."""
     max_duration_s: builtins.int
@@ -420,6 +421,10 @@ class Work(message.Message):
     def retry(self) -> job_pb2.Retry:
         """When a task that fails is run again."""
 
+    @builtins.property
+    def secrets(self) -> containers.RepeatedCompositeFieldContainer[job_pb2.Secret]:
+        """Secrets that each task finds; their values are asked for with FetchSecrets."""
+
     def __init__(
         self,
         *,
@@ -433,10 +438,11 @@ class Work(message.Message):
         environment: abc.Mapping[builtins.str, builtins.str] | None = ...,
         parameters: abc.Iterable[job_pb2.Parameter] | None = ...,
         retry: job_pb2.Retry | None = ...,
+        secrets: abc.Iterable[job_pb2.Secret] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "retry", b"retry", "variant", b"variant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "environment", b"environment", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "on_failure", b"on_failure", "outputs", b"outputs", "parameters", b"parameters", "retry", b"retry", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "environment", b"environment", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "on_failure", b"on_failure", "outputs", b"outputs", "parameters", b"parameters", "retry", b"retry", "secrets", b"secrets", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

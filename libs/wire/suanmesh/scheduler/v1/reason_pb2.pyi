@@ -70,6 +70,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """FAILED_PRECONDITION: the account `name` is closed."""
     REASON_ATTEMPT_UNKNOWN: _Reason.ValueType  # 22
     """NOT_FOUND: the job has no attempt of that number, or its task no run before; `attempt` says which."""
+    REASON_SECRETS_MISSING: _Reason.ValueType  # 23
+    """FAILED_PRECONDITION: the values of the secrets `names` did not come with the job, or are no longer kept."""
+    REASON_SECRET_UNREADABLE: _Reason.ValueType  # 24
+    """INVALID_ARGUMENT: the secret `name` cannot be opened: it was sealed for another job, or for a key of another node."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the scheduler refused a call."""
@@ -122,6 +126,10 @@ REASON_ACCOUNT_CLOSED: Reason.ValueType  # 21
 """FAILED_PRECONDITION: the account `name` is closed."""
 REASON_ATTEMPT_UNKNOWN: Reason.ValueType  # 22
 """NOT_FOUND: the job has no attempt of that number, or its task no run before; `attempt` says which."""
+REASON_SECRETS_MISSING: Reason.ValueType  # 23
+"""FAILED_PRECONDITION: the values of the secrets `names` did not come with the job, or are no longer kept."""
+REASON_SECRET_UNREADABLE: Reason.ValueType  # 24
+"""INVALID_ARGUMENT: the secret `name` cannot be opened: it was sealed for another job, or for a key of another node."""
 
 class _ObstacleCode:
     ValueType = typing.NewType("ValueType", builtins.int)

@@ -27,13 +27,14 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from suanmesh.scheduler.v1 import decision_pb2 as suanmesh_dot_scheduler_dot_v1_dot_decision__pb2
 from suanmesh.scheduler.v1 import job_pb2 as suanmesh_dot_scheduler_dot_v1_dot_job__pb2
 from suanmesh.scheduler.v1 import placement_pb2 as suanmesh_dot_scheduler_dot_v1_dot_placement__pb2
+from suanmesh.scheduler.v1 import secret_pb2 as suanmesh_dot_scheduler_dot_v1_dot_secret__pb2
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import capacity_pb2 as suanmesh_dot_type_dot_v1_dot_capacity__pb2
 from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_semantics__pb2
 from suanmesh.type.v1 import state_reason_pb2 as suanmesh_dot_type_dot_v1_dot_state__reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-suanmesh/scheduler/v1/scheduler_service.proto\x12\x15suanmesh.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a$suanmesh/scheduler/v1/decision.proto\x1a\x1fsuanmesh/scheduler/v1/job.proto\x1a%suanmesh/scheduler/v1/placement.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1fsuanmesh/type/v1/capacity.proto\x1a suanmesh/type/v1/semantics.proto\x1a#suanmesh/type/v1/state_reason.proto\"\xa0\x01\n\x11SubmitJobsRequest\x12<\n\x05items\x18\x01 \x03(\x0b\x32 .suanmesh.scheduler.v1.SubmitJobB\x04\xd0\xda\x18\x64R\x05items\x12#\n\rvalidate_only\x18\x02 \x01(\x08R\x0cvalidateOnly\x12(\n\nrequest_id\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\"W\n\tSubmitJob\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05jobId\x12,\n\x03job\x18\x02 \x01(\x0b\x32\x1a.suanmesh.scheduler.v1.JobR\x03job\"\\\n\x12SubmitJobsResponse\x12\x46\n\x07results\x18\x01 \x03(\x0b\x32&.suanmesh.scheduler.v1.SubmitJobResultB\x04\xd0\xda\x18\x64R\x07results\"\xbe\x01\n\x0fSubmitJobResult\x12.\n\x03job\x18\x01 \x01(\x0b\x32\x1a.suanmesh.scheduler.v1.JobH\x00R\x03job\x12=\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1f.suanmesh.scheduler.v1.DecisionH\x00R\x08\x64\x65\x63ision\x12\x32\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\"*\n\rGetJobRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"{\n\x0fListJobsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\x12!\n\x06\x66ilter\x18\x03 \x01(\tB\t\xc8\xda\x18\x80@\xd8\xda\x18\x01R\x06\x66ilter\"x\n\x10ListJobsResponse\x12\x35\n\x04jobs\x18\x01 \x03(\x0b\x32\x1a.suanmesh.scheduler.v1.JobB\x05\xd0\xda\x18\xe8\x07R\x04jobs\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"Z\n\x0fWatchJobRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12,\n\x0cresume_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"H\n\x10\x43\x61ncelJobRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x19\n\x04\x65tag\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"/\n\x12GetDecisionRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"O\n\x17\x45xplainCandidateRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x19\n\x04pool\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04pool\"0\n\x13GetPlacementRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"}\n\x19ListSitePlacementsRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\xae\x01\n\x1aListSitePlacementsResponse\x12K\n\nplacements\x18\x01 \x03(\x0b\x32$.suanmesh.scheduler.v1.SitePlacementB\x05\xd0\xda\x18\xe8\x07R\nplacements\x12\x14\n\x05total\x18\x02 \x01(\x05R\x05total\x12-\n\x0fnext_page_token\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\x85\x03\n\rSitePlacement\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x17\n\x03job\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12\x1b\n\x05party\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12<\n\x05state\x18\x04 \x01(\x0e\x32&.suanmesh.scheduler.v1.Placement.StateR\x05state\x12\x19\n\x04pool\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04pool\x12\x30\n\x05holds\x18\x06 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x05holds\x12\x14\n\x05tasks\x18\x07 \x01(\x05R\x05tasks\x12\x1f\n\x0btasks_ended\x18\x08 \x01(\x05R\ntasksEnded\x12;\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12$\n\x0emax_duration_s\x18\n \x01(\x03R\x0cmaxDurationS\"\xb9\x01\n\x10ListTasksRequest\x12\x17\n\x03job\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\x12\x45\n\x06states\x18\x04 \x03(\x0e\x32\'.suanmesh.scheduler.v1.TaskResult.StateB\x04\xd0\xda\x18\x08R\x06states\"|\n\x11ListTasksResponse\x12\x38\n\x05tasks\x18\x01 \x03(\x0b\x32\x1b.suanmesh.scheduler.v1.TaskB\x05\xd0\xda\x18\xe8\x07R\x05tasks\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\xb2\x02\n\x04Task\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.suanmesh.scheduler.v1.TaskResultR\x06result\x12\x19\n\x04site\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x18\n\x07\x61ttempt\x18\x03 \x01(\x05R\x07\x61ttempt\x12#\n\tplacement\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12V\n\nparameters\x18\x05 \x03(\x0b\x32+.suanmesh.scheduler.v1.Task.ParametersEntryB\t\xc8\xda\x18\x80\x02\xd0\xda\x18\x10R\nparameters\x1a=\n\x0fParametersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"3\n\x16WatchPlacementsRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\"\x7f\n\x17WatchPlacementsResponse\x12H\n\nplacements\x18\x01 \x03(\x0b\x32 .suanmesh.scheduler.v1.PlacementB\x06\xd0\xda\x18\xa0\x8d\x06R\nplacements\x12\x1a\n\x08snapshot\x18\x02 \x01(\x08R\x08snapshot\"W\n\x12ReportTasksRequest\x12\x41\n\x07reports\x18\x01 \x03(\x0b\x32!.suanmesh.scheduler.v1.TaskReportB\x04\xd0\xda\x18\x64R\x07reports\"\xc2\x02\n\nTaskReport\x12#\n\tplacement\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12<\n\x05state\x18\x02 \x01(\x0e\x32&.suanmesh.scheduler.v1.Placement.StateR\x05state\x12\x35\n\x06reason\x18\x03 \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x06reason\x12>\n\x05tasks\x18\x04 \x03(\x0b\x32!.suanmesh.scheduler.v1.TaskResultB\x05\xd0\xda\x18\xe8\x07R\x05tasks\x12\x32\n\x0foutput_datasets\x18\x05 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\x0eoutputDatasets\x12&\n\x0btraceparent\x18\x06 \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\"^\n\x13ReportTasksResponse\x12G\n\x07results\x18\x01 \x03(\x0b\x32\'.suanmesh.scheduler.v1.TaskReportResultB\x04\xd0\xda\x18\x64R\x07results\"\x92\x01\n\x10TaskReportResult\x12@\n\tplacement\x18\x01 \x01(\x0b\x32 .suanmesh.scheduler.v1.PlacementH\x00R\tplacement\x12\x32\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\"\x82\x02\n\x12ReadJobLogsRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x16\n\x06\x66ollow\x18\x02 \x01(\x08R\x06\x66ollow\x12\x12\n\x04task\x18\x03 \x01(\x05R\x04task\x12\x18\n\x07\x61ttempt\x18\x04 \x01(\x05R\x07\x61ttempt\x12\x1a\n\x08previous\x18\x05 \x01(\x08R\x08previous\x12\x1d\n\ntail_lines\x18\x06 \x01(\x05R\ttailLines\x12\x30\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\x12\x1e\n\ntimestamps\x18\x08 \x01(\x08R\ntimestamps\"8\n\x13ReadJobLogsResponse\x12!\n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x07\xc8\xda\x18\x80\x80\x80\x02R\x07\x63ontent2\x80\x0c\n\x10SchedulerService\x12s\n\nSubmitJobs\x12(.suanmesh.scheduler.v1.SubmitJobsRequest\x1a).suanmesh.scheduler.v1.SubmitJobsResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x03\x18\x01 \x02(\x02\x12]\n\x06GetJob\x12$.suanmesh.scheduler.v1.GetJobRequest\x1a\x1a.suanmesh.scheduler.v1.Job\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12n\n\x08ListJobs\x12&.suanmesh.scheduler.v1.ListJobsRequest\x1a\'.suanmesh.scheduler.v1.ListJobsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12h\n\x08WatchJob\x12&.suanmesh.scheduler.v1.WatchJobRequest\x1a\x1a.suanmesh.scheduler.v1.Job\"\x16\xaa\xd4\x18\x12\n\x02\x02\x03\x10\x04\x18\x01 \x02(\x01\x32\x04\x65tag0\x01\x12\x62\n\tCancelJob\x12\'.suanmesh.scheduler.v1.CancelJobRequest\x1a\x1a.suanmesh.scheduler.v1.Job\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x02\x18\x01 \x02(\x02\x12l\n\x0bGetDecision\x12).suanmesh.scheduler.v1.GetDecisionRequest\x1a\x1f.suanmesh.scheduler.v1.Decision\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12\x81\x01\n\x10\x45xplainCandidate\x12..suanmesh.scheduler.v1.ExplainCandidateRequest\x1a+.suanmesh.scheduler.v1.CandidateExplanation\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x01\x18\x01 \x02(\x02\x12p\n\x0cGetPlacement\x12*.suanmesh.scheduler.v1.GetPlacementRequest\x1a .suanmesh.scheduler.v1.Placement\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x02(\x01\x12\x8c\x01\n\x12ListSitePlacements\x12\x30.suanmesh.scheduler.v1.ListSitePlacementsRequest\x1a\x31.suanmesh.scheduler.v1.ListSitePlacementsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12p\n\tListTasks\x12\'.suanmesh.scheduler.v1.ListTasksRequest\x1a(.suanmesh.scheduler.v1.ListTasksResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x01\x18\x01 \x02(\x01\x12\x83\x01\n\x0fWatchPlacements\x12-.suanmesh.scheduler.v1.WatchPlacementsRequest\x1a..suanmesh.scheduler.v1.WatchPlacementsResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x01\x30\x01\x12u\n\x0bReportTasks\x12).suanmesh.scheduler.v1.ReportTasksRequest\x1a*.suanmesh.scheduler.v1.ReportTasksResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12x\n\x0bReadJobLogs\x12).suanmesh.scheduler.v1.ReadJobLogsRequest\x1a*.suanmesh.scheduler.v1.ReadJobLogsResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x01\x18\x01 \x02(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-suanmesh/scheduler/v1/scheduler_service.proto\x12\x15suanmesh.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a$suanmesh/scheduler/v1/decision.proto\x1a\x1fsuanmesh/scheduler/v1/job.proto\x1a%suanmesh/scheduler/v1/placement.proto\x1a\"suanmesh/scheduler/v1/secret.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1fsuanmesh/type/v1/capacity.proto\x1a suanmesh/type/v1/semantics.proto\x1a#suanmesh/type/v1/state_reason.proto\"\xa0\x01\n\x11SubmitJobsRequest\x12<\n\x05items\x18\x01 \x03(\x0b\x32 .suanmesh.scheduler.v1.SubmitJobB\x04\xd0\xda\x18\x64R\x05items\x12#\n\rvalidate_only\x18\x02 \x01(\x08R\x0cvalidateOnly\x12(\n\nrequest_id\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\"\x9c\x01\n\tSubmitJob\x12\x1c\n\x06job_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05jobId\x12,\n\x03job\x18\x02 \x01(\x0b\x32\x1a.suanmesh.scheduler.v1.JobR\x03job\x12\x43\n\x07secrets\x18\x03 \x03(\x0b\x32#.suanmesh.scheduler.v1.SealedSecretB\x04\xd0\xda\x18\x10R\x07secrets\"\\\n\x12SubmitJobsResponse\x12\x46\n\x07results\x18\x01 \x03(\x0b\x32&.suanmesh.scheduler.v1.SubmitJobResultB\x04\xd0\xda\x18\x64R\x07results\"\xbe\x01\n\x0fSubmitJobResult\x12.\n\x03job\x18\x01 \x01(\x0b\x32\x1a.suanmesh.scheduler.v1.JobH\x00R\x03job\x12=\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1f.suanmesh.scheduler.v1.DecisionH\x00R\x08\x64\x65\x63ision\x12\x32\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\"*\n\rGetJobRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"{\n\x0fListJobsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\x12!\n\x06\x66ilter\x18\x03 \x01(\tB\t\xc8\xda\x18\x80@\xd8\xda\x18\x01R\x06\x66ilter\"x\n\x10ListJobsResponse\x12\x35\n\x04jobs\x18\x01 \x03(\x0b\x32\x1a.suanmesh.scheduler.v1.JobB\x05\xd0\xda\x18\xe8\x07R\x04jobs\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"Z\n\x0fWatchJobRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12,\n\x0cresume_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"H\n\x10\x43\x61ncelJobRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x19\n\x04\x65tag\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"/\n\x12GetDecisionRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"O\n\x17\x45xplainCandidateRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x19\n\x04pool\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04pool\"0\n\x13GetPlacementRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"}\n\x19ListSitePlacementsRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\xae\x01\n\x1aListSitePlacementsResponse\x12K\n\nplacements\x18\x01 \x03(\x0b\x32$.suanmesh.scheduler.v1.SitePlacementB\x05\xd0\xda\x18\xe8\x07R\nplacements\x12\x14\n\x05total\x18\x02 \x01(\x05R\x05total\x12-\n\x0fnext_page_token\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\x85\x03\n\rSitePlacement\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x17\n\x03job\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12\x1b\n\x05party\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12<\n\x05state\x18\x04 \x01(\x0e\x32&.suanmesh.scheduler.v1.Placement.StateR\x05state\x12\x19\n\x04pool\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04pool\x12\x30\n\x05holds\x18\x06 \x01(\x0b\x32\x1a.suanmesh.type.v1.CapacityR\x05holds\x12\x14\n\x05tasks\x18\x07 \x01(\x05R\x05tasks\x12\x1f\n\x0btasks_ended\x18\x08 \x01(\x05R\ntasksEnded\x12;\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12$\n\x0emax_duration_s\x18\n \x01(\x03R\x0cmaxDurationS\"\xb9\x01\n\x10ListTasksRequest\x12\x17\n\x03job\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x03job\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\x12\x45\n\x06states\x18\x04 \x03(\x0e\x32\'.suanmesh.scheduler.v1.TaskResult.StateB\x04\xd0\xda\x18\x08R\x06states\"|\n\x11ListTasksResponse\x12\x38\n\x05tasks\x18\x01 \x03(\x0b\x32\x1b.suanmesh.scheduler.v1.TaskB\x05\xd0\xda\x18\xe8\x07R\x05tasks\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\xb2\x02\n\x04Task\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.suanmesh.scheduler.v1.TaskResultR\x06result\x12\x19\n\x04site\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x18\n\x07\x61ttempt\x18\x03 \x01(\x05R\x07\x61ttempt\x12#\n\tplacement\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12V\n\nparameters\x18\x05 \x03(\x0b\x32+.suanmesh.scheduler.v1.Task.ParametersEntryB\t\xc8\xda\x18\x80\x02\xd0\xda\x18\x10R\nparameters\x1a=\n\x0fParametersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"3\n\x16WatchPlacementsRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\"\x7f\n\x17WatchPlacementsResponse\x12H\n\nplacements\x18\x01 \x03(\x0b\x32 .suanmesh.scheduler.v1.PlacementB\x06\xd0\xda\x18\xa0\x8d\x06R\nplacements\x12\x1a\n\x08snapshot\x18\x02 \x01(\x08R\x08snapshot\"W\n\x12ReportTasksRequest\x12\x41\n\x07reports\x18\x01 \x03(\x0b\x32!.suanmesh.scheduler.v1.TaskReportB\x04\xd0\xda\x18\x64R\x07reports\"\xc2\x02\n\nTaskReport\x12#\n\tplacement\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12<\n\x05state\x18\x02 \x01(\x0e\x32&.suanmesh.scheduler.v1.Placement.StateR\x05state\x12\x35\n\x06reason\x18\x03 \x01(\x0b\x32\x1d.suanmesh.type.v1.StateReasonR\x06reason\x12>\n\x05tasks\x18\x04 \x03(\x0b\x32!.suanmesh.scheduler.v1.TaskResultB\x05\xd0\xda\x18\xe8\x07R\x05tasks\x12\x32\n\x0foutput_datasets\x18\x05 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18@R\x0eoutputDatasets\x12&\n\x0btraceparent\x18\x06 \x01(\tB\x04\xc8\xda\x18@R\x0btraceparent\"^\n\x13ReportTasksResponse\x12G\n\x07results\x18\x01 \x03(\x0b\x32\'.suanmesh.scheduler.v1.TaskReportResultB\x04\xd0\xda\x18\x64R\x07results\"\x92\x01\n\x10TaskReportResult\x12@\n\tplacement\x18\x01 \x01(\x0b\x32 .suanmesh.scheduler.v1.PlacementH\x00R\tplacement\x12\x32\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x06\xc8\xda\x18\x80\x80\x04H\x00R\x05\x65rrorB\x08\n\x06result\"\x82\x02\n\x12ReadJobLogsRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x16\n\x06\x66ollow\x18\x02 \x01(\x08R\x06\x66ollow\x12\x12\n\x04task\x18\x03 \x01(\x05R\x04task\x12\x18\n\x07\x61ttempt\x18\x04 \x01(\x05R\x07\x61ttempt\x12\x1a\n\x08previous\x18\x05 \x01(\x08R\x08previous\x12\x1d\n\ntail_lines\x18\x06 \x01(\x05R\ttailLines\x12\x30\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\x12\x1e\n\ntimestamps\x18\x08 \x01(\x08R\ntimestamps\"8\n\x13ReadJobLogsResponse\x12!\n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x07\xc8\xda\x18\x80\x80\x80\x02R\x07\x63ontent\"\x16\n\x14GetSealingKeyRequest\"_\n\x13\x46\x65tchSecretsRequest\x12#\n\tplacement\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\tplacement\x12#\n\npublic_key\x18\x02 \x01(\x0c\x42\x04\xc8\xda\x18 R\tpublicKey\"[\n\x14\x46\x65tchSecretsResponse\x12\x43\n\x07secrets\x18\x01 \x03(\x0b\x32#.suanmesh.scheduler.v1.SealedSecretB\x04\xd0\xda\x18\x10R\x07secrets2\xed\r\n\x10SchedulerService\x12s\n\nSubmitJobs\x12(.suanmesh.scheduler.v1.SubmitJobsRequest\x1a).suanmesh.scheduler.v1.SubmitJobsResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x03\x18\x01 \x02(\x02\x12]\n\x06GetJob\x12$.suanmesh.scheduler.v1.GetJobRequest\x1a\x1a.suanmesh.scheduler.v1.Job\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12n\n\x08ListJobs\x12&.suanmesh.scheduler.v1.ListJobsRequest\x1a\'.suanmesh.scheduler.v1.ListJobsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12h\n\x08WatchJob\x12&.suanmesh.scheduler.v1.WatchJobRequest\x1a\x1a.suanmesh.scheduler.v1.Job\"\x16\xaa\xd4\x18\x12\n\x02\x02\x03\x10\x04\x18\x01 \x02(\x01\x32\x04\x65tag0\x01\x12\x62\n\tCancelJob\x12\'.suanmesh.scheduler.v1.CancelJobRequest\x1a\x1a.suanmesh.scheduler.v1.Job\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x02\x18\x01 \x02(\x02\x12l\n\x0bGetDecision\x12).suanmesh.scheduler.v1.GetDecisionRequest\x1a\x1f.suanmesh.scheduler.v1.Decision\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12\x81\x01\n\x10\x45xplainCandidate\x12..suanmesh.scheduler.v1.ExplainCandidateRequest\x1a+.suanmesh.scheduler.v1.CandidateExplanation\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x01\x18\x01 \x02(\x02\x12p\n\x0cGetPlacement\x12*.suanmesh.scheduler.v1.GetPlacementRequest\x1a .suanmesh.scheduler.v1.Placement\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x02(\x01\x12\x8c\x01\n\x12ListSitePlacements\x12\x30.suanmesh.scheduler.v1.ListSitePlacementsRequest\x1a\x31.suanmesh.scheduler.v1.ListSitePlacementsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12p\n\tListTasks\x12\'.suanmesh.scheduler.v1.ListTasksRequest\x1a(.suanmesh.scheduler.v1.ListTasksResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x01\x18\x01 \x02(\x01\x12\x83\x01\n\x0fWatchPlacements\x12-.suanmesh.scheduler.v1.WatchPlacementsRequest\x1a..suanmesh.scheduler.v1.WatchPlacementsResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x01\x30\x01\x12q\n\rGetSealingKey\x12+.suanmesh.scheduler.v1.GetSealingKeyRequest\x1a!.suanmesh.scheduler.v1.SealingKey\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x01\x18\x01 \x01(\x01\x12x\n\x0c\x46\x65tchSecrets\x12*.suanmesh.scheduler.v1.FetchSecretsRequest\x1a+.suanmesh.scheduler.v1.FetchSecretsResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x01\x18\x01 \x02(\x01\x12u\n\x0bReportTasks\x12).suanmesh.scheduler.v1.ReportTasksRequest\x1a*.suanmesh.scheduler.v1.ReportTasksResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12x\n\x0bReadJobLogs\x12).suanmesh.scheduler.v1.ReadJobLogsRequest\x1a*.suanmesh.scheduler.v1.ReadJobLogsResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x01\x18\x01 \x02(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITJOBSREQUEST'].fields_by_name['request_id']._serialized_options = b'\310\332\030\200\004\330\332\030\001'
   _globals['_SUBMITJOB'].fields_by_name['job_id']._loaded_options = None
   _globals['_SUBMITJOB'].fields_by_name['job_id']._serialized_options = b'\310\332\030\200\002'
+  _globals['_SUBMITJOB'].fields_by_name['secrets']._loaded_options = None
+  _globals['_SUBMITJOB'].fields_by_name['secrets']._serialized_options = b'\320\332\030\020'
   _globals['_SUBMITJOBSRESPONSE'].fields_by_name['results']._loaded_options = None
   _globals['_SUBMITJOBSRESPONSE'].fields_by_name['results']._serialized_options = b'\320\332\030d'
   _globals['_SUBMITJOBRESULT'].fields_by_name['error']._loaded_options = None
@@ -132,6 +135,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READJOBLOGSREQUEST'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
   _globals['_READJOBLOGSRESPONSE'].fields_by_name['content']._loaded_options = None
   _globals['_READJOBLOGSRESPONSE'].fields_by_name['content']._serialized_options = b'\310\332\030\200\200\200\002'
+  _globals['_FETCHSECRETSREQUEST'].fields_by_name['placement']._loaded_options = None
+  _globals['_FETCHSECRETSREQUEST'].fields_by_name['placement']._serialized_options = b'\310\332\030\200\002'
+  _globals['_FETCHSECRETSREQUEST'].fields_by_name['public_key']._loaded_options = None
+  _globals['_FETCHSECRETSREQUEST'].fields_by_name['public_key']._serialized_options = b'\310\332\030 '
+  _globals['_FETCHSECRETSRESPONSE'].fields_by_name['secrets']._loaded_options = None
+  _globals['_FETCHSECRETSRESPONSE'].fields_by_name['secrets']._serialized_options = b'\320\332\030\020'
   _globals['_SCHEDULERSERVICE'].methods_by_name['SubmitJobs']._loaded_options = None
   _globals['_SCHEDULERSERVICE'].methods_by_name['SubmitJobs']._serialized_options = b'\252\324\030\014\n\002\002\003\020\003\030\001 \002(\002'
   _globals['_SCHEDULERSERVICE'].methods_by_name['GetJob']._loaded_options = None
@@ -154,64 +163,74 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCHEDULERSERVICE'].methods_by_name['ListTasks']._serialized_options = b'\252\324\030\014\n\002\002\003\020\001\030\001 \002(\001'
   _globals['_SCHEDULERSERVICE'].methods_by_name['WatchPlacements']._loaded_options = None
   _globals['_SCHEDULERSERVICE'].methods_by_name['WatchPlacements']._serialized_options = b'\252\324\030\013\n\001\004\020\004\030\001 \002(\001'
+  _globals['_SCHEDULERSERVICE'].methods_by_name['GetSealingKey']._loaded_options = None
+  _globals['_SCHEDULERSERVICE'].methods_by_name['GetSealingKey']._serialized_options = b'\252\324\030\014\n\002\002\003\020\001\030\001 \001(\001'
+  _globals['_SCHEDULERSERVICE'].methods_by_name['FetchSecrets']._loaded_options = None
+  _globals['_SCHEDULERSERVICE'].methods_by_name['FetchSecrets']._serialized_options = b'\252\324\030\013\n\001\004\020\001\030\001 \002(\001'
   _globals['_SCHEDULERSERVICE'].methods_by_name['ReportTasks']._loaded_options = None
   _globals['_SCHEDULERSERVICE'].methods_by_name['ReportTasks']._serialized_options = b'\252\324\030\013\n\001\004\020\002\030\001 \002(\002'
   _globals['_SCHEDULERSERVICE'].methods_by_name['ReadJobLogs']._loaded_options = None
   _globals['_SCHEDULERSERVICE'].methods_by_name['ReadJobLogs']._serialized_options = b'\252\324\030\014\n\002\002\003\020\001\030\001 \002(\001'
-  _globals['_SUBMITJOBSREQUEST']._serialized_start=376
-  _globals['_SUBMITJOBSREQUEST']._serialized_end=536
-  _globals['_SUBMITJOB']._serialized_start=538
-  _globals['_SUBMITJOB']._serialized_end=625
-  _globals['_SUBMITJOBSRESPONSE']._serialized_start=627
-  _globals['_SUBMITJOBSRESPONSE']._serialized_end=719
-  _globals['_SUBMITJOBRESULT']._serialized_start=722
-  _globals['_SUBMITJOBRESULT']._serialized_end=912
-  _globals['_GETJOBREQUEST']._serialized_start=914
-  _globals['_GETJOBREQUEST']._serialized_end=956
-  _globals['_LISTJOBSREQUEST']._serialized_start=958
-  _globals['_LISTJOBSREQUEST']._serialized_end=1081
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1083
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1203
-  _globals['_WATCHJOBREQUEST']._serialized_start=1205
-  _globals['_WATCHJOBREQUEST']._serialized_end=1295
-  _globals['_CANCELJOBREQUEST']._serialized_start=1297
-  _globals['_CANCELJOBREQUEST']._serialized_end=1369
-  _globals['_GETDECISIONREQUEST']._serialized_start=1371
-  _globals['_GETDECISIONREQUEST']._serialized_end=1418
-  _globals['_EXPLAINCANDIDATEREQUEST']._serialized_start=1420
-  _globals['_EXPLAINCANDIDATEREQUEST']._serialized_end=1499
-  _globals['_GETPLACEMENTREQUEST']._serialized_start=1501
-  _globals['_GETPLACEMENTREQUEST']._serialized_end=1549
-  _globals['_LISTSITEPLACEMENTSREQUEST']._serialized_start=1551
-  _globals['_LISTSITEPLACEMENTSREQUEST']._serialized_end=1676
-  _globals['_LISTSITEPLACEMENTSRESPONSE']._serialized_start=1679
-  _globals['_LISTSITEPLACEMENTSRESPONSE']._serialized_end=1853
-  _globals['_SITEPLACEMENT']._serialized_start=1856
-  _globals['_SITEPLACEMENT']._serialized_end=2245
-  _globals['_LISTTASKSREQUEST']._serialized_start=2248
-  _globals['_LISTTASKSREQUEST']._serialized_end=2433
-  _globals['_LISTTASKSRESPONSE']._serialized_start=2435
-  _globals['_LISTTASKSRESPONSE']._serialized_end=2559
-  _globals['_TASK']._serialized_start=2562
-  _globals['_TASK']._serialized_end=2868
-  _globals['_TASK_PARAMETERSENTRY']._serialized_start=2807
-  _globals['_TASK_PARAMETERSENTRY']._serialized_end=2868
-  _globals['_WATCHPLACEMENTSREQUEST']._serialized_start=2870
-  _globals['_WATCHPLACEMENTSREQUEST']._serialized_end=2921
-  _globals['_WATCHPLACEMENTSRESPONSE']._serialized_start=2923
-  _globals['_WATCHPLACEMENTSRESPONSE']._serialized_end=3050
-  _globals['_REPORTTASKSREQUEST']._serialized_start=3052
-  _globals['_REPORTTASKSREQUEST']._serialized_end=3139
-  _globals['_TASKREPORT']._serialized_start=3142
-  _globals['_TASKREPORT']._serialized_end=3464
-  _globals['_REPORTTASKSRESPONSE']._serialized_start=3466
-  _globals['_REPORTTASKSRESPONSE']._serialized_end=3560
-  _globals['_TASKREPORTRESULT']._serialized_start=3563
-  _globals['_TASKREPORTRESULT']._serialized_end=3709
-  _globals['_READJOBLOGSREQUEST']._serialized_start=3712
-  _globals['_READJOBLOGSREQUEST']._serialized_end=3970
-  _globals['_READJOBLOGSRESPONSE']._serialized_start=3972
-  _globals['_READJOBLOGSRESPONSE']._serialized_end=4028
-  _globals['_SCHEDULERSERVICE']._serialized_start=4031
-  _globals['_SCHEDULERSERVICE']._serialized_end=5567
+  _globals['_SUBMITJOBSREQUEST']._serialized_start=412
+  _globals['_SUBMITJOBSREQUEST']._serialized_end=572
+  _globals['_SUBMITJOB']._serialized_start=575
+  _globals['_SUBMITJOB']._serialized_end=731
+  _globals['_SUBMITJOBSRESPONSE']._serialized_start=733
+  _globals['_SUBMITJOBSRESPONSE']._serialized_end=825
+  _globals['_SUBMITJOBRESULT']._serialized_start=828
+  _globals['_SUBMITJOBRESULT']._serialized_end=1018
+  _globals['_GETJOBREQUEST']._serialized_start=1020
+  _globals['_GETJOBREQUEST']._serialized_end=1062
+  _globals['_LISTJOBSREQUEST']._serialized_start=1064
+  _globals['_LISTJOBSREQUEST']._serialized_end=1187
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1189
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1309
+  _globals['_WATCHJOBREQUEST']._serialized_start=1311
+  _globals['_WATCHJOBREQUEST']._serialized_end=1401
+  _globals['_CANCELJOBREQUEST']._serialized_start=1403
+  _globals['_CANCELJOBREQUEST']._serialized_end=1475
+  _globals['_GETDECISIONREQUEST']._serialized_start=1477
+  _globals['_GETDECISIONREQUEST']._serialized_end=1524
+  _globals['_EXPLAINCANDIDATEREQUEST']._serialized_start=1526
+  _globals['_EXPLAINCANDIDATEREQUEST']._serialized_end=1605
+  _globals['_GETPLACEMENTREQUEST']._serialized_start=1607
+  _globals['_GETPLACEMENTREQUEST']._serialized_end=1655
+  _globals['_LISTSITEPLACEMENTSREQUEST']._serialized_start=1657
+  _globals['_LISTSITEPLACEMENTSREQUEST']._serialized_end=1782
+  _globals['_LISTSITEPLACEMENTSRESPONSE']._serialized_start=1785
+  _globals['_LISTSITEPLACEMENTSRESPONSE']._serialized_end=1959
+  _globals['_SITEPLACEMENT']._serialized_start=1962
+  _globals['_SITEPLACEMENT']._serialized_end=2351
+  _globals['_LISTTASKSREQUEST']._serialized_start=2354
+  _globals['_LISTTASKSREQUEST']._serialized_end=2539
+  _globals['_LISTTASKSRESPONSE']._serialized_start=2541
+  _globals['_LISTTASKSRESPONSE']._serialized_end=2665
+  _globals['_TASK']._serialized_start=2668
+  _globals['_TASK']._serialized_end=2974
+  _globals['_TASK_PARAMETERSENTRY']._serialized_start=2913
+  _globals['_TASK_PARAMETERSENTRY']._serialized_end=2974
+  _globals['_WATCHPLACEMENTSREQUEST']._serialized_start=2976
+  _globals['_WATCHPLACEMENTSREQUEST']._serialized_end=3027
+  _globals['_WATCHPLACEMENTSRESPONSE']._serialized_start=3029
+  _globals['_WATCHPLACEMENTSRESPONSE']._serialized_end=3156
+  _globals['_REPORTTASKSREQUEST']._serialized_start=3158
+  _globals['_REPORTTASKSREQUEST']._serialized_end=3245
+  _globals['_TASKREPORT']._serialized_start=3248
+  _globals['_TASKREPORT']._serialized_end=3570
+  _globals['_REPORTTASKSRESPONSE']._serialized_start=3572
+  _globals['_REPORTTASKSRESPONSE']._serialized_end=3666
+  _globals['_TASKREPORTRESULT']._serialized_start=3669
+  _globals['_TASKREPORTRESULT']._serialized_end=3815
+  _globals['_READJOBLOGSREQUEST']._serialized_start=3818
+  _globals['_READJOBLOGSREQUEST']._serialized_end=4076
+  _globals['_READJOBLOGSRESPONSE']._serialized_start=4078
+  _globals['_READJOBLOGSRESPONSE']._serialized_end=4134
+  _globals['_GETSEALINGKEYREQUEST']._serialized_start=4136
+  _globals['_GETSEALINGKEYREQUEST']._serialized_end=4158
+  _globals['_FETCHSECRETSREQUEST']._serialized_start=4160
+  _globals['_FETCHSECRETSREQUEST']._serialized_end=4255
+  _globals['_FETCHSECRETSRESPONSE']._serialized_start=4257
+  _globals['_FETCHSECRETSRESPONSE']._serialized_end=4348
+  _globals['_SCHEDULERSERVICE']._serialized_start=4351
+  _globals['_SCHEDULERSERVICE']._serialized_end=6124
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ from google.rpc import status_pb2 as status_pb2
 from suanmesh.scheduler.v1 import decision_pb2 as decision_pb2
 from suanmesh.scheduler.v1 import job_pb2 as job_pb2
 from suanmesh.scheduler.v1 import placement_pb2 as placement_pb2
+from suanmesh.scheduler.v1 import secret_pb2 as secret_pb2
 from suanmesh.type.v1 import capacity_pb2 as capacity_pb2
 from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
@@ -63,21 +64,29 @@ class SubmitJob(message.Message):
 
     JOB_ID_FIELD_NUMBER: builtins.int
     JOB_FIELD_NUMBER: builtins.int
+    SECRETS_FIELD_NUMBER: builtins.int
     job_id: builtins.str
     """Last part of the name: lower-case letters, digits and hyphens, 1 to 63; empty for one the service chooses."""
     @builtins.property
     def job(self) -> job_pb2.Job:
         """The job; fields set by the service are ignored."""
 
+    @builtins.property
+    def secrets(self) -> containers.RepeatedCompositeFieldContainer[secret_pb2.SealedSecret]:
+        """The values of all secrets that the job names, 64 KiB together at most, none where only a decision is asked for; the
+        `info` of each is `suanmesh secret of jobs/<job_id> named <name>`, so that a job with secrets is given its id.
+        """
+
     def __init__(
         self,
         *,
         job_id: builtins.str = ...,
         job: job_pb2.Job | None = ...,
+        secrets: abc.Iterable[secret_pb2.SealedSecret] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["job", b"job", "job_id", b"job_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["job", b"job", "job_id", b"job_id", "secrets", b"secrets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -804,5 +813,66 @@ class ReadJobLogsResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetSealingKeyRequest(message.Message):
+    """Request of GetSealingKey."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FetchSecretsRequest(message.Message):
+    """Request of FetchSecrets."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PLACEMENT_FIELD_NUMBER: builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: builtins.int
+    placement: builtins.str
+    """`placements/{placement}`."""
+    public_key: builtins.bytes
+    """X25519 key that the secrets are to be sealed for, 32 bytes, made for this call."""
+    def __init__(
+        self,
+        *,
+        placement: builtins.str = ...,
+        public_key: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["placement", b"placement", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FetchSecretsResponse(message.Message):
+    """Response of FetchSecrets."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SECRETS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def secrets(self) -> containers.RepeatedCompositeFieldContainer[secret_pb2.SealedSecret]:
+        """In the order of `Work.secrets`; the `info` of each is `suanmesh secret of <placement> at <site> named <name>`."""
+
+    def __init__(
+        self,
+        *,
+        secrets: abc.Iterable[secret_pb2.SealedSecret] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["secrets", b"secrets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

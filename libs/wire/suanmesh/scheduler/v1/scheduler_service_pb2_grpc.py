@@ -7,6 +7,7 @@ from suanmesh.scheduler.v1 import decision_pb2 as suanmesh_dot_scheduler_dot_v1_
 from suanmesh.scheduler.v1 import job_pb2 as suanmesh_dot_scheduler_dot_v1_dot_job__pb2
 from suanmesh.scheduler.v1 import placement_pb2 as suanmesh_dot_scheduler_dot_v1_dot_placement__pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2
+from suanmesh.scheduler.v1 import secret_pb2 as suanmesh_dot_scheduler_dot_v1_dot_secret__pb2
 
 GRPC_GENERATED_VERSION = '1.74.0'
 GRPC_VERSION = grpc.__version__
@@ -94,6 +95,16 @@ class SchedulerServiceStub(object):
                 request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.WatchPlacementsRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.WatchPlacementsResponse.FromString,
                 _registered_method=True)
+        self.GetSealingKey = channel.unary_unary(
+                '/suanmesh.scheduler.v1.SchedulerService/GetSealingKey',
+                request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.GetSealingKeyRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_scheduler_dot_v1_dot_secret__pb2.SealingKey.FromString,
+                _registered_method=True)
+        self.FetchSecrets = channel.unary_unary(
+                '/suanmesh.scheduler.v1.SchedulerService/FetchSecrets',
+                request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.FetchSecretsRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.FetchSecretsResponse.FromString,
+                _registered_method=True)
         self.ReportTasks = channel.unary_unary(
                 '/suanmesh.scheduler.v1.SchedulerService/ReportTasks',
                 request_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.ReportTasksRequest.SerializeToString,
@@ -121,10 +132,10 @@ class SchedulerServiceServicer(object):
         again.
 
         Errors, per item:
-        * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named. (`SECRET_UNREADABLE`): a secret cannot be opened.
         * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`, `SITE_UNKNOWN`).
         * `PERMISSION_DENIED` (`NOT_OWNER`): the account is another party's.
-        * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`).
+        * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`). (`SECRETS_MISSING`): the job names a secret whose value did not come.
         * `ALREADY_EXISTS` (`JOB_EXISTS`).
         * `RESOURCE_EXHAUSTED` (`JOBS_TOO_MANY`): the party has as many jobs that have not ended as it may have.
         """
@@ -232,6 +243,25 @@ class SchedulerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSealingKey(self, request, context):
+        """Returns the key that secrets of jobs are sealed for now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchSecrets(self, request, context):
+        """Returns the secrets of a placement of the calling agent's site, sealed for the key that the agent made for this call,
+        for as long as the placement may run tasks.
+
+        Errors:
+        * `NOT_FOUND` (`PLACEMENT_UNKNOWN`): also when it is another site's.
+        * `FAILED_PRECONDITION` (`SECRETS_MISSING`): the placement has run, or they are no longer kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportTasks(self, request, context):
         """Takes what the calling agent reports of its placements: acceptance, refusal, start, ends. Each item is answered by
         itself; reporting a state that has been reached changes nothing.
@@ -316,6 +346,16 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.WatchPlacements,
                     request_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.WatchPlacementsRequest.FromString,
                     response_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.WatchPlacementsResponse.SerializeToString,
+            ),
+            'GetSealingKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSealingKey,
+                    request_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.GetSealingKeyRequest.FromString,
+                    response_serializer=suanmesh_dot_scheduler_dot_v1_dot_secret__pb2.SealingKey.SerializeToString,
+            ),
+            'FetchSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchSecrets,
+                    request_deserializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.FetchSecretsRequest.FromString,
+                    response_serializer=suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.FetchSecretsResponse.SerializeToString,
             ),
             'ReportTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportTasks,
@@ -627,6 +667,60 @@ class SchedulerService(object):
             '/suanmesh.scheduler.v1.SchedulerService/WatchPlacements',
             suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.WatchPlacementsRequest.SerializeToString,
             suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.WatchPlacementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSealingKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.scheduler.v1.SchedulerService/GetSealingKey',
+            suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.GetSealingKeyRequest.SerializeToString,
+            suanmesh_dot_scheduler_dot_v1_dot_secret__pb2.SealingKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.scheduler.v1.SchedulerService/FetchSecrets',
+            suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.FetchSecretsRequest.SerializeToString,
+            suanmesh_dot_scheduler_dot_v1_dot_scheduler__service__pb2.FetchSecretsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ from suanmesh.scheduler.v1 import decision_pb2 as decision_pb2
 from suanmesh.scheduler.v1 import job_pb2 as job_pb2
 from suanmesh.scheduler.v1 import placement_pb2 as placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_service_pb2
+from suanmesh.scheduler.v1 import secret_pb2 as secret_pb2
 import abc as abc_1
 
 
@@ -31,10 +32,10 @@ class SchedulerServiceStub:
         again.
 
     Errors, per item:
-      * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named. (`SECRET_UNREADABLE`): a secret cannot be opened.
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`, `SITE_UNKNOWN`).
       * `PERMISSION_DENIED` (`NOT_OWNER`): the account is another party's.
-      * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`).
+      * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`). (`SECRETS_MISSING`): the job names a secret whose value did not come.
       * `ALREADY_EXISTS` (`JOB_EXISTS`).
       * `RESOURCE_EXHAUSTED` (`JOBS_TOO_MANY`): the party has as many jobs that have not ended as it may have.
     """
@@ -97,6 +98,16 @@ class SchedulerServiceStub:
     """Streams the placements of the calling agent's site: first all that have not ended, and those that were LOST and would
     be taken back; then every change.
     """
+    GetSealingKey: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.GetSealingKeyRequest, secret_pb2.SealingKey]
+    """Returns the key that secrets of jobs are sealed for now."""
+    FetchSecrets: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.FetchSecretsRequest, scheduler_service_pb2.FetchSecretsResponse]
+    """Returns the secrets of a placement of the calling agent's site, sealed for the key that the agent made for this call,
+    for as long as the placement may run tasks.
+
+    Errors:
+      * `NOT_FOUND` (`PLACEMENT_UNKNOWN`): also when it is another site's.
+      * `FAILED_PRECONDITION` (`SECRETS_MISSING`): the placement has run, or they are no longer kept.
+    """
     ReportTasks: aio.UnaryUnaryMultiCallable[scheduler_service_pb2.ReportTasksRequest, scheduler_service_pb2.ReportTasksResponse]
     """Takes what the calling agent reports of its placements: acceptance, refusal, start, ends. Each item is answered by
     itself; reporting a state that has been reached changes nothing.
@@ -137,10 +148,10 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
             again.
 
         Errors, per item:
-          * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named.
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named. (`SECRET_UNREADABLE`): a secret cannot be opened.
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`, `SITE_UNKNOWN`).
           * `PERMISSION_DENIED` (`NOT_OWNER`): the account is another party's.
-          * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`).
+          * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`). (`SECRETS_MISSING`): the job names a secret whose value did not come.
           * `ALREADY_EXISTS` (`JOB_EXISTS`).
           * `RESOURCE_EXHAUSTED` (`JOBS_TOO_MANY`): the party has as many jobs that have not ended as it may have.
         """
@@ -262,6 +273,28 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> abc.AsyncIterator[scheduler_service_pb2.WatchPlacementsResponse]:
         """Streams the placements of the calling agent's site: first all that have not ended, and those that were LOST and would
         be taken back; then every change.
+        """
+
+    @abc_1.abstractmethod
+    def GetSealingKey(
+        self,
+        request: scheduler_service_pb2.GetSealingKeyRequest,
+        context: aio.ServicerContext[scheduler_service_pb2.GetSealingKeyRequest, abc.Awaitable[secret_pb2.SealingKey]],
+    ) -> abc.Awaitable[secret_pb2.SealingKey]:
+        """Returns the key that secrets of jobs are sealed for now."""
+
+    @abc_1.abstractmethod
+    def FetchSecrets(
+        self,
+        request: scheduler_service_pb2.FetchSecretsRequest,
+        context: aio.ServicerContext[scheduler_service_pb2.FetchSecretsRequest, abc.Awaitable[scheduler_service_pb2.FetchSecretsResponse]],
+    ) -> abc.Awaitable[scheduler_service_pb2.FetchSecretsResponse]:
+        """Returns the secrets of a placement of the calling agent's site, sealed for the key that the agent made for this call,
+        for as long as the placement may run tasks.
+
+        Errors:
+          * `NOT_FOUND` (`PLACEMENT_UNKNOWN`): also when it is another site's.
+          * `FAILED_PRECONDITION` (`SECRETS_MISSING`): the placement has run, or they are no longer kept.
         """
 
     @abc_1.abstractmethod

@@ -12,6 +12,7 @@ from suanmesh_agent.domain.tasks import (
     LOG_BYTES_MAX,
     PROCESSES_MAX,
     SCRATCH_BYTES_UNASKED,
+    SECRETS_MOUNT,
     TaskKey,
     TaskSpec,
     UserRange,
@@ -97,7 +98,10 @@ class Layout:
 
     def lay_out(self, spec: TaskSpec) -> None:
         """Make its folders and write what the shim reads. Raises OSError."""
-        spec = dataclasses.replace(spec, scratch_bytes=spec.scratch_bytes or SCRATCH_BYTES_UNASKED)
+        secrets = ((SECRETS_MOUNT, spec.secrets),) if spec.secrets else ()
+        spec = dataclasses.replace(
+            spec, scratch_bytes=spec.scratch_bytes or SCRATCH_BYTES_UNASKED, inputs=(*spec.inputs, *secrets)
+        )
         home = self.home(spec.key)
         home.mkdir(parents=True, exist_ok=True)
         for folder in (self.folder, home):
@@ -133,6 +137,7 @@ class Layout:
             "argv": self._command(spec, places, counted=counted),
             "cwd": INSIDE if self.apart else str(places.work),
             "env": self._environment(spec, places),
+            "secret_env": {} if self.sandbox else dict(_secret_files(spec)),
             "sandbox": Path(self.sandbox.program).name if self.sandbox else "",
             "unstarted_mark": str(places.tmp / UNSTARTED_MARK) if self.sandbox else "",
             "confine": self._confine(spec),
@@ -157,7 +162,7 @@ class Layout:
         """What the shim is to start: nothing of the job's is to steer what builds its walls."""
         if self.sandbox is None:
             return list(spec.command)
-        command = started_inside(spec.command, spec.variables)
+        command = started_inside(spec.command, spec.variables, _secret_files(spec))
         if not counted and _PRLIMIT.exists():  # in the sandbox's user namespace only its own count
             command = (str(_PRLIMIT), f"--nproc={self.processes}", "--", *command)
         return self.sandbox.wrapped(command, places)
@@ -203,9 +208,11 @@ class Layout:
 
     def _environment(self, spec: TaskSpec, places: Places) -> dict[str, str]:
         threads = str(max(1, spec.cpu_milli // 1000))
+        home = INSIDE if self.walled else str(places.work)
         return {
             "PATH": ":".join([*(str(path) for path in self.runtime_path), "/usr/local/bin", "/usr/bin", "/bin"]),
-            "HOME": INSIDE if self.walled else str(places.work),
+            "HOME": home,
+            **({"SUANMESH_SECRETS": f"{home}/{SECRETS_MOUNT}"} if spec.secrets else {}),
             **({} if self.walled else {"TMPDIR": str(places.tmp)}),
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
@@ -215,3 +222,8 @@ class Layout:
             **dict(spec.environment),
             **({} if self.sandbox else dict(spec.variables)),
         }
+
+
+def _secret_files(spec: TaskSpec) -> list[tuple[str, str]]:
+    """Variables that have the content of a file, with its path from the working folder: no value is written down."""
+    return [(variable, f"{SECRETS_MOUNT}/{name}") for variable, name in spec.secret_variables]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from suanmesh_agent.engines.process.walls import ETC, INSIDE, PROC_HIDDEN, PROC_
 
 UNSTARTED_MARK = ".suanmesh-not-started"
 """A file in the task's /tmp that says that its command could not be started."""
-_START = f'trap ": > /tmp/{UNSTARTED_MARK}" EXIT; exec "$@"'
+_START = f'trap ": > /tmp/{UNSTARTED_MARK}" EXIT; '
+_EXECUTE = 'exec "$@"'
+_READ = 'export {name}="$(/bin/cat {file}; echo x)"; {name}="${{{name}%x}}"; '
+"""Keeps the newlines at the end, which a substitution drops."""
 _PROBE_S = 10
 
 
@@ -72,14 +76,19 @@ class Sandbox:
         return [word for folder in self.runtime_folders for word in ("--ro-bind", str(folder), str(folder))]
 
 
-def started_inside(command: tuple[str, ...], variables: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+def started_inside(
+    command: tuple[str, ...], variables: Iterable[tuple[str, str]], secret_files: Iterable[tuple[str, str]] = ()
+) -> tuple[str, ...]:
     """The command line that runs `command` with variables of the job, which no program before it has.
+
+    Those of `secret_files` have the content of a file, which no command line has.
 
     With some of them, such as LD_PRELOAD, the job's code would run in what builds its walls, or before its bounds. The
     shell leaves a mark where it cannot start the command: bubblewrap says nothing of that but by its own status.
     """
     given = tuple(f"{name}={value}" for name, value in variables)
-    return (*(("/usr/bin/env", *given) if given else ()), "/bin/sh", "-c", _START, "sh", *command)
+    read = "".join(_READ.format(name=name, file=shlex.quote(file)) for name, file in secret_files)
+    return (*(("/usr/bin/env", *given) if given else ()), "/bin/sh", "-c", f"{_START}{read}{_EXECUTE}", "sh", *command)
 
 
 def runtime_folders(prefix: Path) -> tuple[Path, ...]:

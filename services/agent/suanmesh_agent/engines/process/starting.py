@@ -21,10 +21,15 @@ class Starting:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._argv, self._env, self._mark = spec["argv"], spec["env"], spec["unstarted_mark"]
+        self._secret_env = spec["secret_env"]
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def become(self) -> int:
-        """In the task's process: become its command. Comes back, with the exit status, only where it cannot."""
+        """In the task's process: become its command. Comes back, with the exit status, only where it cannot.
+
+        Raises OSError where a file whose content is to be a variable cannot be read.
+        """
+        self._env |= {name: Path(file).read_bytes() for name, file in self._secret_env.items()}
         try:
             self._execute()
         except OSError as fault:

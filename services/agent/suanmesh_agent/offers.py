@@ -1,0 +1,59 @@
+"""What the site has to give, what of it is taken, and which placements it does not take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from suanmesh.scheduler.v1 import placement_pb2
+from suanmesh_agent import wire
+from suanmesh_agent.domain.stages import HOLDING
+from suanmesh_agent.domain.work import Admission, objection
+from suanmesh_agent.inventory import Inventory
+from suanmesh_agent.journal import Journal
+from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits
+from suanmesh_kernel.quantities import Capacity, total
+from suanmesh_kernel.reasons import StateReason
+
+OWN_PARTY = "party"
+"""Fact of the journal: whose site it is, `parties/{party}`."""
+PARSED_MAX = 1024
+"""Placements of which it is remembered what they take: it is asked for whenever another comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What was found on the host, less what the journal says is taken."""
+
+    journal: Journal
+    found: Inventory
+    strangers_unsandboxed: bool = False
+    limits: OwnerLimits = NO_LIMITS
+
+    def objection(self, placement: placement_pb2.Placement, now: datetime) -> StateReason:
+        """Why the site does not take a placement; nothing when it does."""
+        work, party, capacity = wire.work_from(placement), placement.party, self.found.capacity
+        own = self.journal.fact(OWN_PARTY) or ""
+        admission = Admission(self.found.walled, own, self.strangers_unsandboxed, self.limits)
+        held = self._taken(but=placement.name, party=party)
+        limited = admission.limit(work, party, now, capacity=capacity, held=held)
+        taken, runtimes = self._taken(but=placement.name), self.found.runtimes
+        no = admission.objection(party) or limited
+        return no or objection(work, capacity=capacity, taken=taken, runtimes=runtimes)
+
+    def free(self) -> Capacity:
+        """What is left."""
+        return self.found.capacity.minus(self._taken())
+
+    def _taken(self, *, but: str = "", party: str = "") -> Capacity:
+        """What the placements held here take together, `but` one; of one party only, where one is named."""
+        held = (_holder(message) for name, message in self.journal.messages_at(HOLDING) if name != but)
+        return total(capacity for whose, capacity in held if party in ("", whose))
+
+
+@lru_cache(PARSED_MAX)
+def _holder(message: bytes) -> tuple[str, Capacity]:
+    """For whom a placement holds capacity, and how much."""
+    placement = placement_pb2.Placement.FromString(message)
+    return placement.party, wire.work_from(placement).capacity
