@@ -7,10 +7,10 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Time is measured by benches: a rule is no less true on a machine that is busy.
-settings.register_profile("suanmesh", deadline=None)
+settings.register_profile("suanmesh", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suanmesh")
 
 # A shell that starts this in the background lets it ignore Ctrl-C, and with it every command that a test interrupts.
