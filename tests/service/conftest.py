@@ -10,12 +10,19 @@ import pytest
 from suanmesh_etcd3 import connect
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_local.etcd import EtcdCluster
+from suanmesh_sdk import deadlines
 from suanmesh_store import MemoryKeyspace, MemoryStore
 from suanmesh_store.etcd import EtcdStore
 from suanmesh_store.store import KeyspaceStore
 
 Stores = Callable[[str], KeyspaceStore]
 """The store of an area; those of all areas are one keyspace."""
+
+
+@pytest.fixture(autouse=True)
+def _patient_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that stands still for ten seconds is no fault of what is asked meanwhile."""
+    monkeypatch.setattr(deadlines, "DEFAULT_S", 60.0)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -214,10 +215,10 @@ async def test_no_link_is_ever_promised_beyond_its_capacity(opened: Any, link: A
         assert booked["links/ab"] <= 1000
         assert booked["links/ac"] <= 900
         assert booked["links/cb"] <= 700
-        granted = [result.hold.reservation for result in results if result.HasField("hold")]
-        assert len(granted) >= 14
-        refused = {refusal_of(result.error).reason for result in results if result.HasField("error")}
-        assert refused <= {"BANDWIDTH_EXHAUSTED", "CONFLICT", "NO_PATH"}
+        refused = Counter(refusal_of(result.error).reason for result in results if result.HasField("error"))
+        granted = len(results) - refused.total()
+        assert granted + refused["CONFLICT"] >= 14, refused  # who met the other instance each time is to ask again
+        assert set(refused) <= {"BANDWIDTH_EXHAUSTED", "CONFLICT", "NO_PATH"}
 
 
 async def test_a_reservation_given_back_leaves_etcd_but_is_still_shown(opened: Any, link: Any) -> None:
