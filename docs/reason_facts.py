@@ -8,7 +8,7 @@ from pathlib import Path
 
 from suanmesh_sdk.advice import STATE_REASONS
 from suanmesh_sdk.obstacles import OBSTACLES
-from suanmesh_sdk.reasons import is_reason
+from suanmesh_sdk.reasons import CHINESE, is_reason
 from suanmesh_sdk.state_reasons import named
 
 NO_FACTS = frozenset(("domain", "retry_delay_s", "cause"))
@@ -47,7 +47,8 @@ def _given(tree: ast.Module, area: str) -> Iterator[tuple[tuple[str, str], list[
             yield (STATE, first), [str(key) for key in keys]
         elif first and (kind[:1].isupper() or kind in ("refusal", "__init__")):
             names = [word.arg for word in call.keywords if word.arg and word.arg not in NO_FACTS]
-            yield (_domain(call, area, first), first), names
+            for domain in _domains(call, area, first):
+                yield (domain, first), names
 
 
 def _reason(call: ast.Call) -> tuple[str, list[ast.expr]]:
@@ -61,13 +62,18 @@ def _reason(call: ast.Call) -> tuple[str, list[ast.expr]]:
     return "", []
 
 
-def _domain(call: ast.Call, area: str, reason: str) -> str:
+def _domains(call: ast.Call, area: str, reason: str) -> list[str]:
+    """Where it is given: what a library gives is of whichever area knows it that uses the library."""
     told = next((word.value for word in call.keywords if word.arg == "domain"), None)
     if isinstance(told, ast.Constant) and told.value:
-        return str(told.value)
+        return [str(told.value)]
     if area in _OURS:
-        return OF_CLIENTS
-    return f"{area}.suanmesh" if is_reason(area, reason) else "mesh.suanmesh"
+        return [OF_CLIENTS]
+    if is_reason(area, reason):
+        return [f"{area}.suanmesh"]
+    return [f"{each}.suanmesh" for each, texts in CHINESE.items() if reason in texts and area not in CHINESE] or [
+        "mesh.suanmesh"
+    ]
 
 
 def _is_text(node: ast.expr | None) -> bool:

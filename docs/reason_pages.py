@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from suanmesh_sdk.reasons import help_url
 
 MADE = "<!-- Made by docs/generate.py; edit what it reads, then run `make gen`. -->"
 FOLDER = "docs/reference/reasons"
+NO_FACT = "request_id"
+"""What a meaning names and is the caller's."""
 _INDEX = {"en": "README.md", "zh": "README.zh-CN.md"}
 _ENDING = {"en": ".md", "zh": ".zh-CN.md"}
 _TITLE = Text("# Refusals, obstacles, states", "# 拒绝、障碍与状态")
@@ -74,9 +77,11 @@ def _known(root: Path, refusals: Mapping[str, list[Meaning]]) -> dict[str, list[
 
     def add(reason: str, kind: str, meaning: Meaning) -> None:
         domain, code, english, chinese = meaning
+        named = re.findall(r"`([a-z_]+)`", english) if kind == "refusal" else []
         key = (domain if kind == "refusal" else kind, reason)
+        names = list(dict.fromkeys([*given.get(key, []), *(name for name in named if name != NO_FACT)]))
         found.setdefault(reason, []).append(
-            Known(kind=kind, domain=domain, code=code, en=english, zh=chinese, facts=given.get(key, []))
+            Known(kind=kind, domain=domain, code=code, en=english, zh=chinese, facts=names)
         )
 
     for reason, meanings in refusals.items():
@@ -100,7 +105,7 @@ def _index(known: Mapping[str, list[Known]], lang: str) -> Iterator[str]:
             for each in meanings
             if each["kind"] == kind
         ]
-        yield _table(_HEADS[lang], rows)
+        yield _table(_HEADS[lang], dict.fromkeys(rows))
 
 
 def _page(code: str, known: list[Known], lang: str) -> Iterator[str]:

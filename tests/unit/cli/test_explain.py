@@ -35,6 +35,13 @@ def test_a_code_is_taken_as_it_is_typed(capsys: pytest.CaptureFixture[str]) -> N
     assert "Did you mean JOB_UNKNOWN?" in capsys.readouterr().err
 
 
+def test_codes_are_completed() -> None:
+    """Nobody types CALLS_OF_CALLER_MAX to its end."""
+    words = {"_SUAN_COMPLETE": "bash_complete", "COMP_WORDS": "suan explain job_un", "COMP_CWORD": "2"}
+    told = CliRunner(env=words).invoke(suan, prog_name="suan", complete_var="_SUAN_COMPLETE")
+    assert [line.rpartition(",")[2] for line in told.stdout.split()] == ["JOB_UNKNOWN"]
+
+
 def test_a_reason_of_two_areas_has_the_remedy_of_the_one_that_refused() -> None:
     """An account that is unknown to accounting is mistyped in the command, one unknown to the scheduler in the job."""
     one, other = (of_refusal(f"{area}.suanmesh", "ACCOUNT_UNKNOWN") for area in ("scheduler", "accounting"))

@@ -6,14 +6,21 @@ import difflib
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from suanmesh_cli.terminal import has_chinese
 from suanmesh_cli.usage import Misuse, language
 from suanmesh_kernel.texts import Text
 
 
+def _completed(ctx: click.Context, param: click.Parameter, begun: str) -> list[CompletionItem]:
+    from suanmesh_cli.explaining import catalogue
+
+    return [CompletionItem(code) for code in catalogue() if code.startswith(begun.upper())]
+
+
 @click.command()
-@click.argument("codes", nargs=-1)
+@click.argument("codes", nargs=-1, shell_complete=_completed)
 @click.option("--lang", type=click.Choice(("en", "zh")), default=None, help="Language of texts; by locale.")
 @click.pass_context
 def explain(ctx: click.Context, codes: tuple[str, ...], lang: str | None) -> None:

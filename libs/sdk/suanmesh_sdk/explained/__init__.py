@@ -24,7 +24,10 @@ BY: Final[dict[str, Text]] = {
     "agent": Text("the agent of a site", "站点的代理"),
     "operator": Text("whoever runs the site or the node", "站点或节点的运营者"),
     "service": Text("a service of the node", "节点的服务"),
-    "mesh": Text("nobody: it is the course of things", "没有责任方：属正常过程或意外故障"),
+    "mesh": Text(
+        "nobody in particular: a machine, a line or a program failed, or things took their course",
+        "无特定责任方：机器、线路或程序出了故障，或属正常过程",
+    ),
 }
 """Who brings something about, by `Explanation.by`."""
 AREAS: Final[dict[str, Mapping[str, Explanation]]] = {
