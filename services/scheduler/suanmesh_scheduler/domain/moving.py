@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from suanmesh_scheduler.domain.values import Blocked, JobSpec, Obstacle, Path, PlannedTransfer, Pool, Situation, told
 
@@ -16,9 +17,8 @@ RESULT_BPS_MIN = 1_000_000
 MEBIBYTE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Moves:
-    """What is moved for a job on one pool."""
+class Moves(NamedTuple):
+    """What is moved for a job on one pool; one is made for every pool that is weighed."""
 
     routes: tuple[PlannedTransfer, ...] = ()
     """Of its inputs, by source."""
@@ -46,8 +46,8 @@ def moves_of(job: JobSpec, pool: Pool, situation: Situation) -> Moves:
     """What has to move for the job to run on a pool, its results as large as they may be."""
     if not job.needs and not job.results:
         return STAYS
-    routes, blocked = _routes(job, pool, situation)
-    homes, stranded = _homes(job, pool, situation)
+    routes, blocked = _routes(job, pool, situation) if job.needs else ((), None)
+    homes, stranded = _homes(job, pool, situation) if job.results else ((), None)
     return Moves(routes, homes, blocked or stranded)
 
 
