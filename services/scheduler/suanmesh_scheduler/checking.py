@@ -96,7 +96,11 @@ def require_valid(job: job_pb2.Job) -> None:
 
 
 def require_names(job_id: str, job: job_pb2.Job) -> None:
-    """Refuse ids too long for the names of the datasets made of them. Raises InvalidArgument (`FIELD_INVALID`)."""
+    """Refuse ids that are none, or too long for the datasets named after them.
+
+    Raises InvalidArgument (`FIELD_INVALID`).
+    """
+    checked_id(job_id, field="job_id")
     if not ID_PATTERN.fullmatch(output_dataset_id(job_id, LOG, ATTEMPTS_MAX)):
         raise invalid_field("job_id", f"{job_id} leaves no room for the name of the log's dataset")
     for i, output in enumerate(job.outputs):

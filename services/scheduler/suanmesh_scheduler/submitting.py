@@ -15,7 +15,6 @@ from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_chassis import Call
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
-from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.refusals import (
     AlreadyExists,
     FailedPrecondition,
@@ -169,7 +168,7 @@ class Submitting:
                 job = found(draft)
                 party = _party_of(job, accounts, datasets, call)
                 self._check_targets(job)
-                job_id = checked_id(item.job_id, field="job_id") if item.job_id else sortable_id(now, self._rng)
+                job_id = item.job_id or sortable_id(now, self._rng)
                 _accept(job, f"jobs/{job_id}", party, trace_id, now)
                 require_deadline(job, now)
                 require_names(job_id, job)
