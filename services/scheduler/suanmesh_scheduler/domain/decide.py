@@ -39,8 +39,8 @@ def verdict_in_order(fitting: list[Candidate], rejected: list[Candidate]) -> Ver
 
 def weigh(job: JobSpec, pool: Pool, situation: Situation, lookup: RoomLookup = EACH_HOST) -> Candidate:
     """Weigh one pool. Price, path and transfer are reckoned even where an obstacle stands in the way."""
-    moves = moves_of(job, pool, situation)
     offer, quote = _offer(job, pool, situation)
+    moves = moves_of(job, pool, situation)
     placed, share = obstacles.of_share(job, pool, lookup.slots(job, pool))
     obstacle = obstacles.of_pool(job, pool) or share or lookup.lack(job, pool, placed)
     obstacle = obstacle or obstacles.of_offers(job, pool) or moves.blocked
