@@ -239,6 +239,7 @@ ROWS: dict[str, Row] = {
     "ListAccounts": lambda w, who: accounting.ListAccountsRequest(page_size=1000),
     "CreditAccount": lambda w, who: accounting.CreditAccountRequest(name="accounts/demo", amount_micros=1),
     "CloseAccount": lambda w, who: accounting.CloseAccountRequest(name="accounts/operator-funding-cny"),
+    "SetBudget": lambda w, who: accounting.SetBudgetRequest(name=f"accounts/{world.CONSUMER}"),
     "PublishPriceBook": lambda w, who: accounting.PublishPriceBookRequest(
         price_book_id="made",
         price_book=price_book_pb2.PriceBook(

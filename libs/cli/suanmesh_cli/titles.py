@@ -36,6 +36,8 @@ CHINESE: Final = {
     "DATASET": "数据集",
     "DAY": "日期",
     "A DAY": "每日",
+    "MONTH BUDGET": "月预算",
+    "MONTH LEFT": "本月剩余",
     "DECISION": "裁决",
     "DEVICES": "设备",
     "DIGEST": "摘要",

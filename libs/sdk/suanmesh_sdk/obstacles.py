@@ -167,6 +167,24 @@ OBSTACLES: Final[dict[str, ObstacleText]] = {
             ),
         ),
     ),
+    "MONTH_BUDGET": ObstacleText(
+        Text(
+            "What the account may spend in this calendar month does not cover the cost.",
+            "账户本自然月可花费的金额不足以支付费用。",
+        ),
+        Text(
+            "Wait for the next month, or raise the budget: `suan budget set`.",
+            "等待下一月，或提高预算：`suan budget set`。",
+        ),
+        (
+            Text(
+                "it may cost {needed} micros, of this month's budget of {budget} {resource} has {available} left: "
+                "{missing} missing, until {renews}",
+                "最多可能花费 {needed} 微元，{resource} 本月预算 {budget} 尚余 {available}，差 {missing}，"
+                "{renews} 进入下一月",
+            ),
+        ),
+    ),
     "SITE_NOT_ALIVE": ObstacleText(
         Text("The site's agent is not heard of.", "没有站点代理的消息。"),
         Text(

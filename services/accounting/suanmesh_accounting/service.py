@@ -76,6 +76,12 @@ class AccountingService(AccountingReads):
         command = c.CloseAccount(request.name, entry, OPERATOR, self._now_us())
         return await self._once(call, command, wire.account_to)
 
+    async def SetBudget(self, request: pb.SetBudgetRequest, call: Call) -> account_pb2.Account:
+        party = "" if call.is_("operator") else call.party
+        amount_micros, hard = wire.budget_from(request)
+        command = c.SetBudget(request.name, party, amount_micros, hard, self._now_us())
+        return await self._once(call, command, wire.account_to)
+
     async def PublishPriceBook(self, request: pb.PublishPriceBookRequest, call: Call) -> price_book_pb2.PriceBook:
         book = price_book_pb2.PriceBook()
         book.CopyFrom(request.price_book)

@@ -10,13 +10,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from suanmesh.accounting.v1 import account_pb2, accounting_service_pb2, price_book_pb2, usage_pb2
 from suanmesh.type.v1 import money_pb2, signed_pb2
 from suanmesh_accounting.domain.commands import Measured
-from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posted
+from suanmesh_accounting.domain.ledger import NO_BUDGET, Account, AccountKind, Hold, Posted
 from suanmesh_accounting.domain.prices import Book, LinkTariff, MeterPrice, RatedLine, Reading
 from suanmesh_accounting.domain.queries import MeterUsage, ProvedUsage
 from suanmesh_kernel.money import Price, is_currency
+from suanmesh_kernel.months import month_of
 from suanmesh_kernel.refusals import invalid_field
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BUDGET_MICROS_MAX = 4 * 10**18
+"""Of a month; with what is spent and held it stays within 64 bits."""
 LINK_PRICES_MAX = 4_000
 """In one ask; lines of the largest amount for each of them still sum up within 64 bits."""
 
@@ -50,6 +53,36 @@ def moment(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
+def month_at(us: int) -> int:
+    """The month of a moment in microseconds since 1970, as 202611."""
+    return month_of(moment(us))
+
+
+def budget_from(request: accounting_service_pb2.SetBudgetRequest) -> tuple[int, bool]:
+    """What is asked for as a budget, and whether it is hard. Raises InvalidArgument (`FIELD_INVALID`)."""
+    if not request.HasField("budget"):
+        return NO_BUDGET, False
+    asked = request.budget
+    if not 0 <= asked.amount_micros <= BUDGET_MICROS_MAX:
+        raise invalid_field("budget.amount_micros", f"{asked.amount_micros} is not within 0 to {BUDGET_MICROS_MAX}")
+    if asked.enforcement not in account_pb2.Budget.Enforcement.values():
+        raise invalid_field("budget.enforcement", "is not known")
+    return asked.amount_micros, asked.enforcement != account_pb2.Budget.ENFORCEMENT_SOFT
+
+
+def budget_to(account: Account) -> account_pb2.Budget | None:
+    """The budget of an account; None where it has none."""
+    if account.budget_micros == NO_BUDGET:
+        return None
+    kind = account_pb2.Budget.ENFORCEMENT_HARD if account.budget_hard else account_pb2.Budget.ENFORCEMENT_SOFT
+    return account_pb2.Budget(
+        amount_micros=account.budget_micros,
+        enforcement=kind,
+        month=account.month,
+        spent_micros=account.month_spent_micros,
+    )
+
+
 def account_to(account: Account) -> account_pb2.Account:
     """An account as its message."""
     return account_pb2.Account(
@@ -61,6 +94,7 @@ def account_to(account: Account) -> account_pb2.Account:
         held_micros=account.held_micros,
         create_time=timestamp(account.create_us),
         close_time=timestamp(account.close_us) if account.close_us else None,
+        budget=budget_to(account),
     )
 
 

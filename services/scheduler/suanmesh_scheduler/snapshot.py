@@ -122,10 +122,12 @@ def _situation(spec: JobSpec, job: job_pb2.Job, own: _Own, world: _World) -> Sit
         account = found(own.accounts[job.account])
         priced = {offer.name: world.quotes.get((offer.price_book, readings)) for offer in _offers(world.pools)}
         payable = {name: quote for name, quote in priced.items() if quote and quote.currency == account.currency}
+        free_micros, month = wire.free_of(account, world.now)
         world.situations[alike] = Situation(
             pools=world.pools,
             now=world.now,
-            free_micros=account.balance_micros - account.held_micros,
+            free_micros=free_micros,
+            month=month,
             paths=world.ways.inputs(spec),
             quotes={name: Quote(quote.amount_micros) for name, quote in payable.items()},
             held_micros=account.held_micros,

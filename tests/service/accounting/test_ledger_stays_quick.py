@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, insert
 
 from suanmesh_accounting.domain.commands import Measured, MoveHold, RecordUsage, SignedBatch
-from suanmesh_accounting.domain.ledger import HoldState
+from suanmesh_accounting.domain.ledger import NO_BUDGET, HoldState
 from suanmesh_accounting.domain.quarantine import Room
 from suanmesh_accounting.domain.queries import Bill, ChargeGroup, Cut, Holds, HoldStates, StandingHolds, SummedCharges
 from suanmesh_accounting.ledger import open_ledger
@@ -21,6 +21,8 @@ from suanmesh_accounting.settings import AccountingSettings
 STEPS = 10
 """SQLite's own steps between two counts."""
 ROOM: Room = AccountingSettings().room()
+
+UNBOUNDED = {"budget_micros": NO_BUDGET, "budget_hard": False, "month": 0, "month_spent_micros": 0}
 
 
 def standing(c: Connection) -> object:
@@ -57,7 +59,8 @@ async def test_what_is_over_costs_nothing(tmp_path: Path, look_up: Callable[[Con
     with engine.begin() as c:
         account = {"name": "accounts/a", "party": "parties/a", "currency": "CNY", "kind": "CONSUMER"}
         c.execute(
-            insert(t.accounts), account | {"balance_micros": 100, "held_micros": 21, "create_us": 1, "close_us": 0}
+            insert(t.accounts),
+            account | UNBOUNDED | {"balance_micros": 100, "held_micros": 21, "create_us": 1, "close_us": 0},
         )
         c.execute(insert(t.holds), [_hold(number, HoldState.HELD) for number in range(3)])
         c.execute(insert(t.usage), [_usage(number) for number in range(3)])
@@ -96,7 +99,7 @@ async def test_a_months_sums_cost_a_month(tmp_path: Path, group: ChargeGroup) ->
     with engine.begin() as c:
         account = {"party": "parties/a", "currency": "CNY", "kind": "CONSUMER", "close_us": 0, "create_us": 1}
         for name in ("accounts/a", "accounts/b"):
-            c.execute(insert(t.accounts), account | {"name": name, "balance_micros": 0, "held_micros": 0})
+            c.execute(insert(t.accounts), account | UNBOUNDED | {"name": name, "balance_micros": 0, "held_micros": 0})
         c.execute(insert(t.charges), [_charged("accounts/a", 10_000 + number) for number in range(10)])
 
         def look_up(c: Connection) -> object:

@@ -11,6 +11,7 @@ import pytest
 
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
+from suanmesh.scheduler.v1.reason_pb2 import ObstacleCode
 from suanmesh_kernel.refusals import FailedPrecondition
 from suanmesh_scheduler.domain.breaker import SETBACK_S
 from suanmesh_scheduler.jobs import Jobs
@@ -52,6 +53,19 @@ async def test_a_deadline_that_passes_stops_a_job_that_runs(scheduler: Any) -> N
     assert job.state_reason.facts["while"] == "RUNNING"
     assert job.attempt == 1
     await scheduler.nothing_held()
+
+
+async def test_a_job_beyond_the_budget_of_the_month_waits_for_the_next_one(scheduler: Any) -> None:
+    """It would be told that it never fits, or run on money that was meant for another month."""
+    budget = scheduler.peers.accounts["accounts/a"].budget
+    budget.amount_micros, budget.month, budget.spent_micros = 4_000_000, 202601, 4_000_000
+    await scheduler.submit(allow_sites=["sites/near"])
+    waits = await scheduler.until_job(Job.STATE_PENDING, "jobs/j", "NO_PLACE")
+    assert not waits.state_reason.causes
+    counted = {each.code for each in (await scheduler.decision()).obstacle_counts}
+    assert ObstacleCode.OBSTACLE_CODE_MONTH_BUDGET in counted
+    scheduler.clock.advance(31 * 86_400)
+    await scheduler.placed()
 
 
 async def test_what_can_never_run_says_so(scheduler: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from suanmesh.accounting.v1.account_pb2 import Account
+from suanmesh.accounting.v1.account_pb2 import Account, Budget
 from suanmesh.accounting.v1.accounting_service_pb2 import (
     ChargeSum,
     CloseAccountRequest,
@@ -24,6 +24,7 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
     ListPriceBooksRequest,
     ListPriceBooksResponse,
     PublishPriceBookRequest,
+    SetBudgetRequest,
     SummarizeChargesRequest,
     SummarizeChargesResponse,
 )
@@ -161,6 +162,30 @@ async def test_a_budget_says_until_when_it_lasts(oracle: Any, run: Run) -> None:
     oracle.answers["SummarizeCharges"] = SummarizeChargesResponse()
     [row] = json.loads((await run("budget", "list", "-o", "json")).stdout)["budgets"]
     assert row["lasts_until"] == ""
+
+
+async def test_a_budget_of_the_month_is_set_and_shown(oracle: Any, run: Run) -> None:
+    """Who sets a bound in a currency's units must not bound, or free, a millionth or a million times of it."""
+    hard = Budget(amount_micros=1_500_000, enforcement=Budget.ENFORCEMENT_HARD, month=209912, spent_micros=400_000)
+    account = Account(
+        name="accounts/a", kind=Account.KIND_CONSUMER, currency="CNY", balance_micros=9_000_000, held_micros=100_000,
+        budget=hard,
+    )  # fmt: skip
+    oracle.answers |= {"SetBudget": account, "ListAccounts": ListAccountsResponse(accounts=[account])}
+    oracle.answers["SummarizeCharges"] = SummarizeChargesResponse()
+    assert (await run("budget", "set", "a", "1.5")).exit_code == 0
+    assert (await run("budget", "set", "a", "2", "--soft")).exit_code == 0
+    assert (await run("budget", "rm", "a")).exit_code == 0
+    asked = [SetBudgetRequest.FromString(request) for method, request in oracle.asked if method == "SetBudget"]
+    assert [(each.name, each.HasField("budget"), each.budget.amount_micros) for each in asked] == [
+        ("accounts/a", True, 1_500_000), ("accounts/a", True, 2_000_000), ("accounts/a", False, 0),
+    ]  # fmt: skip
+    assert asked[1].budget.enforcement == Budget.ENFORCEMENT_SOFT
+    [row] = json.loads((await run("budget", "list", "-o", "json")).stdout)["budgets"]
+    assert [row[f"month_{name}"] for name in ("budget_micros", "left_micros", "enforcement")] == [
+        "1500000", "1000000", "HARD",
+    ]  # fmt: skip
+    assert "1.000000" in (await run("budget", "list", "-o", "wide")).stdout
 
 
 async def test_a_price_is_set_without_losing_the_others(oracle: Any, run: Run) -> None:

@@ -20,6 +20,7 @@ from suanmesh_scheduler.domain.values import (
     DeviceAsk,
     Host,
     JobSpec,
+    MonthBudget,
     Need,
     Obstacle,
     Offer,
@@ -84,6 +85,9 @@ def applied(job: JobSpec, now: Situation, change: AdmittingChange) -> tuple[JobS
             relaxed = replace(job, **{field: int(after)})  # type: ignore[arg-type]
             opened = [o for o in now.openings.get("sites/a", ()) if (o.field, o.value) == (field, int(after))]
             return relaxed, replace(now, paths={**now.paths, **opened[0].paths}) if opened else now
+        case ["accounts/a", "budget", "amount_micros"]:
+            assert now.month is not None
+            return job, replace(now, free_micros=now.free_micros + int(after) - now.month.amount_micros)
         case ["accounts/a", "balance_micros"]:
             return job, replace(now, free_micros=int(after) - now.held_micros)
     raise AssertionError(change.field)
@@ -108,6 +112,10 @@ CASES: dict[str, tuple[JobSpec, Situation, str, str]] = {
     "budget": (replace(JOB, budget_micros=40), situation(pool()), "BUDGET", "constraints.budget_micros"),
     "balance": (
         JOB, situation(pool(), free_micros=30, held_micros=50), "BALANCE", "accounts/a.balance_micros",
+    ),
+    "budget of the month": (
+        JOB, replace(situation(pool(), free_micros=30), month=MonthBudget(200, NOW)), "MONTH_BUDGET",
+        "accounts/a.budget.amount_micros",
     ),
     "duration": (replace(JOB, max_duration_s=9000), situation(pool()), "DURATION", "max_duration_s"),
     "deadline": (

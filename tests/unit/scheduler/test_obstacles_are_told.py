@@ -25,6 +25,7 @@ from suanmesh_scheduler.domain.values import (
     Failing,
     Host,
     JobSpec,
+    MonthBudget,
     Need,
     Obstacle,
     Offer,
@@ -111,6 +112,10 @@ CASES: dict[str, tuple[JobSpec, Situation, str, str]] = {
         replace(JOB, budget_micros=110), replace(SITUATION, spent_micros=50), "BUDGET", "50 of earlier attempts",
     ),
     "balance": (JOB, replace(SITUATION, free_micros=30), "BALANCE", "accounts/a has 30 free: 70 missing"),
+    "budget of the month": (
+        JOB, replace(SITUATION, free_micros=30, month=MonthBudget(200, NOW)),
+        "MONTH_BUDGET", "budget of 200 accounts/a has 30 left: 70 missing",
+    ),
     "not heard": (JOB, there(alive=False), "SITE_NOT_ALIVE", "sites/a"),
     "not active": (JOB, there(active=False), "POOL_PHASE", NAME),
     "no offer": (JOB, there(offers=()), "NO_OFFER", NAME),

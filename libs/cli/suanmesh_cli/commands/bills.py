@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from suanmesh.accounting.v1.account_pb2 import Account
+from suanmesh.accounting.v1.account_pb2 import Account, Budget
 from suanmesh.accounting.v1.accounting_service_pb2 import (
     ChargeSum,
     GetBillRequest,
     ListAccountsRequest,
+    SetBudgetRequest,
     SummarizeChargesRequest,
     SummarizeChargesResponse,
 )
 from suanmesh.accounting.v1.usage_pb2 import Bill
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
 from suanmesh_cli import output, periods
+from suanmesh_cli.commands.money import REPEAT, micros, print_account
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.render import bill as rendering
 from suanmesh_cli.render import sums
-from suanmesh_cli.session import ITEMS_MAX, Session, full_name, listed, listing
+from suanmesh_cli.session import ITEMS_MAX, Session, command, full_name, listed, listing
 from suanmesh_cli.texts import refusal
 from suanmesh_cli.usage import Duration, Misuse
 from suanmesh_kernel.clock import SystemClock
@@ -113,6 +115,34 @@ async def list_budgets(session: Session, over_s: float) -> None:
         spending = await asyncio.gather(*map(spent, paying))
     rows = [sums.budget(each, used, over_s, now) for each, used in zip(paying, spending, strict=True)]
     output.show_list(session.view, "budgets", rows, sums.BUDGET_COLUMNS, name=lambda row: str(row["account"]))
+
+
+@budget.command("set")
+@click.argument("name", type=Name("accounts"))
+@click.argument("amount")
+@click.option("--soft", is_flag=True, help="Only tell: jobs are placed beyond it.")
+@click.option("--request-id", default="", help=REPEAT)
+@command
+async def set_budget(session: Session, name: str, amount: str, soft: bool, request_id: str) -> None:
+    """Let the account NAME spend at most AMOUNT in a calendar month (UTC); jobs beyond it wait for the next one."""
+    kind = Budget.ENFORCEMENT_SOFT if soft else Budget.ENFORCEMENT_HARD
+    bound = Budget(amount_micros=micros(amount), enforcement=kind)
+    await _set_budget(session, SetBudgetRequest(name=full_name("accounts", name), budget=bound, request_id=request_id))
+
+
+@budget.command("rm")
+@click.argument("name", type=Name("accounts"))
+@click.option("--request-id", default="", help=REPEAT)
+@command
+async def remove_budget(session: Session, name: str, request_id: str) -> None:
+    """Let the account NAME spend what it has, in any month."""
+    await _set_budget(session, SetBudgetRequest(name=full_name("accounts", name), request_id=request_id))
+
+
+async def _set_budget(session: Session, request: SetBudgetRequest) -> None:
+    async with session.mesh() as mesh:
+        account = await mesh.accounting.SetBudget(request, timeout=session.timeout_s)
+    print_account(session, account)
 
 
 async def _all_charges(session: Session, mesh: Mesh, request: GetBillRequest) -> Bill:

@@ -72,7 +72,7 @@ async def show_account(session: Session, names: tuple[str, ...]) -> int:
 
         async def show(name: str) -> None:
             request = GetAccountRequest(name=full_name("accounts", name))
-            _show(session, await mesh.accounting.GetAccount(request, timeout=session.timeout_s))
+            print_account(session, await mesh.accounting.GetAccount(request, timeout=session.timeout_s))
 
         return await each_of(session, names, show)
 
@@ -96,7 +96,7 @@ async def create_account(session: Session, name: str, party: str, currency: str,
     )
     request = CreateAccountRequest(account_id=units.short(name), account=made, request_id=request_id)
     async with session.mesh() as mesh:
-        _show(session, await mesh.accounting.CreateAccount(request, timeout=session.timeout_s))
+        print_account(session, await mesh.accounting.CreateAccount(request, timeout=session.timeout_s))
 
 
 @account.command("credit")
@@ -110,7 +110,7 @@ async def credit(session: Session, name: str, amount: str, request_id: str) -> N
         name=full_name("accounts", name), amount_micros=micros(amount), request_id=request_id
     )
     async with session.mesh() as mesh:
-        _show(session, await mesh.accounting.CreditAccount(request, timeout=session.timeout_s))
+        print_account(session, await mesh.accounting.CreditAccount(request, timeout=session.timeout_s))
 
 
 @account.command("close")
@@ -121,7 +121,7 @@ async def close_account(session: Session, name: str, request_id: str) -> None:
     """Pay out what the account NAME has left, and close it for good (operator)."""
     request = CloseAccountRequest(name=full_name("accounts", name), request_id=request_id)
     async with session.mesh() as mesh:
-        _show(session, await mesh.accounting.CloseAccount(request, timeout=session.timeout_s))
+        print_account(session, await mesh.accounting.CloseAccount(request, timeout=session.timeout_s))
 
 
 @click.group(cls=Verbs)
@@ -240,7 +240,8 @@ def unknown(name: str) -> NotFound:
     return refusal(NotFound, "PRICE_UNKNOWN", text, name=name)
 
 
-def _show(session: Session, shown: Account) -> None:
+def print_account(session: Session, shown: Account) -> None:
+    """Show one account."""
     output.show_one(session.view, shown, lambda: table(session.view, [shown], ACCOUNT_COLUMNS))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from suanmesh.accounting.v1.account_pb2 import Account
+from suanmesh.accounting.v1.account_pb2 import Account, Budget
 from suanmesh.accounting.v1.accounting_service_pb2 import ChargeSum, SummarizeChargesResponse
 from suanmesh_cli import units, values
 from suanmesh_cli.layout import Column
 from suanmesh_cli.output import View
 from suanmesh_cli.values import Cell
+from suanmesh_kernel.months import month_of
 
 Row = dict[str, Any]
 """What is printed as data as it is; amounts are texts of 10^-6, as in JSON of the contracts."""
@@ -113,12 +114,30 @@ def budget(account: Account, spent_micros: int, over_s: float, now: datetime) ->
         "left_micros": str(left),
         "spent_micros": str(spent_micros),
         "spent_a_day_micros": str(round(a_day)),
+        **_month(account, now),
         "lasts_until": _text(now + timedelta(days=days)) if days is not None and lasts else "",
     }
 
 
+def _month(account: Account, now: datetime) -> Row:
+    """Its budget of the month, what is left of that, and how strict it is; empty where it has none."""
+    if not account.HasField("budget"):
+        return {"month_budget_micros": "", "month_left_micros": "", "month_enforcement": ""}
+    spent = account.budget.spent_micros if account.budget.month >= month_of(now) else 0
+    soft = account.budget.enforcement == Budget.ENFORCEMENT_SOFT
+    return {
+        "month_budget_micros": str(account.budget.amount_micros),
+        "month_left_micros": str(account.budget.amount_micros - spent - account.held_micros),
+        "month_enforcement": "SOFT" if soft else "HARD",
+    }
+
+
 def _micros(field: str) -> Any:
-    return lambda each: values.money(int(each[field]), each["currency"] if field == "left_micros" else "")
+    def shown(each: Row) -> Cell:
+        currency = each["currency"] if field == "left_micros" else ""
+        return values.money(int(each[field]), currency) if each[field] else ""
+
+    return shown
 
 
 BUDGET_COLUMNS = (
@@ -127,6 +146,8 @@ BUDGET_COLUMNS = (
     Column("HELD", _micros("held_micros"), rank=2),
     Column("LEFT", _micros("left_micros")),
     Column("SPENT", _micros("spent_micros"), rank=3),
+    Column("MONTH LEFT", _micros("month_left_micros"), rank=3),
+    Column("MONTH BUDGET", _micros("month_budget_micros"), rank=3),
     Column("A DAY", _micros("spent_a_day_micros"), rank=1),
     Column("LASTS UNTIL", lambda each: values.stamp(each["lasts_until"])),
 )

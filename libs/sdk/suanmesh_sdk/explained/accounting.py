@@ -53,6 +53,20 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan price list", "suan price set"),
     ),
+    "BUDGET_EXHAUSTED": Explanation(
+        "caller",
+        Text(
+            "What was charged to the account in this calendar month (UTC) and what is held leave too little of its "
+            "hard budget; `missing_micros` says by how much.",
+            "该账户本自然月（UTC）已收取的费用与预留之后，硬性预算所剩不足；`missing_micros` 为差额。",
+        ),
+        Text(
+            "Wait for `renew_time`, when another month begins, or raise the budget: `suan budget set`. Jobs that wait "
+            "are placed then by themselves.",
+            "等到 `renew_time` 进入下一月，或用 `suan budget set` 提高预算；等待中的作业届时会自行落位。",
+        ),
+        ("suan budget list", "suan budget set"),
+    ),
     "BALANCE_INSUFFICIENT": Explanation(
         "caller",
         Text(

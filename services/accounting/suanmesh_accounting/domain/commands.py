@@ -63,6 +63,21 @@ class CloseAccount(Command[Account]):
 
 
 @dataclass(frozen=True, slots=True)
+class SetBudget(Command[Account]):
+    """Set what an account may spend in a month, NO_BUDGET for as much as it has; `party` asks, empty for the operator.
+
+    Refused with NotFound (`ACCOUNT_UNKNOWN`), InvalidArgument (`FIELD_INVALID`: an account that pays for no jobs) and
+    FailedPrecondition (`ACCOUNT_CLOSED`).
+    """
+
+    name: str
+    party: str
+    amount_micros: int
+    hard: bool
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class PublishBook(Command[int]):
     """Put the next version of a price book into force; gives its number. `document` is a PriceBook.
 
@@ -80,7 +95,7 @@ class PlaceHold(Command[Hold]):
     One that was given back before its commit is made anew. Refused with FailedPrecondition (`HOLD_LAPSED`) for one that
     was committed: its placement is over, and what it was charged counts against what it held. Else with NotFound
     (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), FailedPrecondition (`CURRENCY_MISMATCH`) and ResourceExhausted
-    (`BALANCE_INSUFFICIENT`).
+    (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`).
     """
 
     name: str

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from suanmesh_kernel.months import begin_of, next_month
 from suanmesh_kernel.refusals import FailedPrecondition, ResourceExhausted
+
+NO_BUDGET = -1
+"""The budget of an account that has none."""
 
 
 class AccountKind(StrEnum):
@@ -99,11 +103,33 @@ class Account:
     create_us: int
     close_us: int = 0
     """When it was closed; 0 while it is open."""
+    budget_micros: int = NO_BUDGET
+    """What it may spend in a month."""
+    budget_hard: bool = False
+    """Whether a hold that would go beyond that is refused."""
+    month: int = 0
+    """The month that `month_spent_micros` is of, as 202611; 0 before the first charge."""
+    month_spent_micros: int = 0
+    """What was charged in it."""
 
     @property
     def free_micros(self) -> int:
         """What a new hold may promise."""
         return self.balance_micros - self.held_micros
+
+    @property
+    def bounded(self) -> bool:
+        """Whether its budget refuses what would go beyond it."""
+        return self.budget_micros != NO_BUDGET and self.budget_hard
+
+    def spent_in(self, month: int) -> int:
+        """What was charged in a month that is not over before the newest charge."""
+        return self.month_spent_micros if month <= self.month else 0
+
+    def charged(self, spent_micros: int, month: int) -> Account:
+        """The same after a charge in a month; one that comes late counts in the month that goes on."""
+        spent = self.spent_in(month) + spent_micros
+        return replace(self, month=max(month, self.month), month_spent_micros=spent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +190,29 @@ def require_free(account: Account, amount_micros: int) -> None:
             available_micros=free,
             needed_micros=amount_micros,
             currency=currency,
+        )
+
+
+def require_budget(account: Account, amount_micros: int, month: int) -> None:
+    """Refuse a hold that would go beyond what the account may spend in a month.
+
+    Raises ResourceExhausted (`BUDGET_EXHAUSTED`) with `missing_micros` and when another month begins.
+    """
+    if not account.bounded:
+        return
+    left = account.budget_micros - account.spent_in(month) - account.held_micros
+    missing = amount_micros - left
+    if missing > 0:
+        renews = begin_of(next_month(max(month, account.month)))
+        raise ResourceExhausted(
+            "BUDGET_EXHAUSTED",
+            f"{account.name} may spend {left} micros {account.currency} more in this month, {missing} short",
+            name=account.name,
+            missing_micros=missing,
+            available_micros=left,
+            needed_micros=amount_micros,
+            currency=account.currency,
+            renew_time=renews.isoformat().replace("+00:00", "Z"),
         )
 
 

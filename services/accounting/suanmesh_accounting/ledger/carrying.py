@@ -19,6 +19,7 @@ from suanmesh_accounting.ledger.paying import (
     open_account,
     place_hold,
     publish_book,
+    set_budget,
 )
 from suanmesh_accounting.ledger.rating import expire_usage, record_usage
 from suanmesh_accounting.ledger.reading import answered
@@ -83,6 +84,7 @@ _ACTS: dict[type, Callable[[Session, Any], Any]] = {
     c.OpenAccount: open_account,
     c.CreditAccount: credit_account,
     c.CloseAccount: close_account,
+    c.SetBudget: set_budget,
     c.PublishBook: publish_book,
     c.PlaceHold: place_hold,
     c.MoveHold: move_hold,

@@ -13,7 +13,7 @@ from suanmesh.type.v1 import money_pb2
 from suanmesh_accounting.domain.commands import Measured
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Move, Posting, within
 from suanmesh_accounting.domain.prices import Book, RatedLine, compute_lines, transfer_lines
-from suanmesh_accounting.wire import price_to, tariffs_from, timestamp
+from suanmesh_accounting.wire import month_at, price_to, tariffs_from, timestamp
 
 if TYPE_CHECKING:
     from suanmesh_accounting.ledger.session import Session
@@ -88,7 +88,7 @@ class HoldCharges:
         session.post([Posting(self.hold.account, -spent, currency), *sides], self._entry, self._now_us)
         for payee, earned in self._earned.items():
             session.move_money(payee, balance_micros=earned)
-        session.spend(self.hold, spent)
+        session.spend(self.hold, spent, month_at(self._now_us))
 
     def _lines(self, measured: Measured, move: Move | None, work: str) -> list[RatedLine]:
         """Rate a record by the book version and the link prices the hold fixed.

@@ -89,4 +89,20 @@ def _index_jobs(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX IF NOT EXISTS charges_by_job ON charges (account, job, create_us)")
 
 
-STEPS: tuple[Step, ...] = (_as_it_was, _count_held, _carry_on, _batch_usage, _sum_charges, _index_jobs)
+def _budget_months(connection: Connection) -> None:
+    """Version 7: accounts have budgets; what was charged in a month before is counted when one is set."""
+    connection.exec_driver_sql("ALTER TABLE accounts ADD COLUMN budget_micros BIGINT NOT NULL DEFAULT -1")
+    connection.exec_driver_sql("ALTER TABLE accounts ADD COLUMN budget_hard BOOLEAN NOT NULL DEFAULT FALSE")
+    connection.exec_driver_sql("ALTER TABLE accounts ADD COLUMN month INTEGER NOT NULL DEFAULT 0")
+    connection.exec_driver_sql("ALTER TABLE accounts ADD COLUMN month_spent_micros BIGINT NOT NULL DEFAULT 0")
+
+
+STEPS: tuple[Step, ...] = (
+    _as_it_was,
+    _count_held,
+    _carry_on,
+    _batch_usage,
+    _sum_charges,
+    _index_jobs,
+    _budget_months,
+)

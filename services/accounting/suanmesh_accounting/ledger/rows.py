@@ -21,6 +21,10 @@ def account_of(row: Row[Any]) -> Account:
         held_micros=row.held_micros,
         create_us=row.create_us,
         close_us=row.close_us,
+        budget_micros=row.budget_micros,
+        budget_hard=row.budget_hard,
+        month=row.month,
+        month_spent_micros=row.month_spent_micros,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Select, Table, bindparam, select, update
+from sqlalchemy import BindParameter, Connection, Select, Table, and_, bindparam, case, func, or_, select, update
 
 from suanmesh_accounting.domain.commands import Request, SignedBatch
 from suanmesh_accounting.domain.ledger import Account, AccountKind, Hold, Posting
@@ -24,6 +24,7 @@ from suanmesh_accounting.ledger.rows import account_of, hold_of
 from suanmesh_accounting.ledger.usage_rows import UsageRows
 from suanmesh_accounting.ledger.writing import Tracked, change_rows, insert_rows
 from suanmesh_kernel.money import INT64_MAX
+from suanmesh_kernel.months import begin_of
 from suanmesh_kernel.names import last
 from suanmesh_store import bulk_rows
 
@@ -41,6 +42,8 @@ class Session:
         self._accounts: dict[str, Tracked[Account] | None] = {}
         self._moved: dict[str, list[int]] = {}
         """By account, what was added to its balance and to what is held of it since its `now`."""
+        self.within_budget: set[str] = set()
+        """Accounts whose budget has let a hold through in this transaction."""
         self._holds: dict[str, Tracked[Hold] | None] = {}
         self._holds_of: dict[str, list[str]] = {}
         self.usage = UsageRows(connection)
@@ -98,7 +101,8 @@ class Session:
             assert found.before is not None
             balance = found.now.balance_micros - found.before.balance_micros
             held = found.now.held_micros - found.before.held_micros
-            found.before = found.now = fresh
+            spent = found.now.month_spent_micros - found.before.spent_in(found.now.month)
+            found.before, found.now = fresh, fresh.charged(spent, found.now.month) if spent else fresh
             self.move_money(row.name, balance_micros=balance, held_micros=held)
 
     def close_account(self, name: str, now_us: int) -> Account:
@@ -112,6 +116,27 @@ class Session:
         if found.before is not None:
             found.before = replace(found.before, close_us=now_us)
         self._found.pop((account.party, account.kind, account.currency), None)
+        return found.now
+
+    def set_budget(self, name: str, amount_micros: int, month: int, *, hard: bool) -> Account:
+        """Bound what an account, which is locked, may spend in a month; what was charged in `month` is counted anew."""
+        account, found = self.account(name), self._accounts[name]
+        assert account is not None
+        assert found is not None
+        unwritten = account.month_spent_micros - found.before.spent_in(account.month) if found.before else 0
+        begin_us = int(begin_of(month).timestamp()) * 1_000_000
+        counted = self.connection.execute(_CHARGED_SINCE, {"account": name, "since": begin_us}).scalar_one()
+        columns = {"budget_micros": amount_micros, "budget_hard": hard, "month": month, "month_spent_micros": counted}
+        self.execute(update(t.accounts).where(t.accounts.c.name == name).values(**columns))
+
+        def bounded(one: Account, spent_micros: int) -> Account:
+            return replace(
+                one, budget_micros=amount_micros, budget_hard=hard, month=month, month_spent_micros=spent_micros
+            )
+
+        found.now = bounded(account, counted + unwritten)
+        if found.before is not None:
+            found.before = bounded(found.before, counted)
         return found.now
 
     def move_money(self, account: str, *, balance_micros: int = 0, held_micros: int = 0) -> None:
@@ -189,13 +214,17 @@ class Session:
         names = self._holds_of[placement]
         return self.hold(names[0]) if names else None
 
-    def spend(self, hold: Hold, spent_micros: int) -> None:
-        """Take what was charged out of a hold and out of its account."""
+    def spend(self, hold: Hold, spent_micros: int, month: int) -> None:
+        """Take what was charged in a month out of a hold and out of its account."""
         found = self._holds[hold.name]
         assert found is not None
         found.now = replace(hold, charged_micros=hold.charged_micros + spent_micros)
         held = found.now.promised_micros - hold.promised_micros
         self.move_money(hold.account, balance_micros=-spent_micros, held_micros=held)
+        account = self.account(hold.account)
+        paying = self._accounts[hold.account]
+        if account is not None and paying is not None:
+            paying.now = account.charged(spent_micros, month)
 
     def settle(self) -> None:
         """Bring into the books what was spent of all holds; before anything but usage looks at them."""
@@ -258,7 +287,11 @@ class Session:
         self.remainders.flush()
         changes = [_change_of(found.before, found.now) for found in holds if found.before is not None]
         wrote.append(change_rows(self.connection, _CHANGE_HOLD, changes))
-        moves = [_difference(found.before, found.now) for found in accounts if found.before is not None]
+        moves = [
+            _difference(found.before, found.now, exact=found.now.name in self.within_budget)
+            for found in accounts
+            if found.before is not None
+        ]
         wrote.append(change_rows(self.connection, _MOVE_MONEY, moves))
         self.changed = self.changed or any(wrote)
 
@@ -267,7 +300,7 @@ def _among(connection: Connection, statement: Select[Any], values: Collection[st
     return list(connection.execute(statement, {"values": list(values)})) if values else []
 
 
-def _difference(before: Account, now: Account) -> dict[str, object]:
+def _difference(before: Account, now: Account, *, exact: bool) -> dict[str, object]:
     spends = now.kind is not AccountKind.FUNDING and now.free_micros < before.free_micros
     return {
         "b_name": now.name,
@@ -276,6 +309,13 @@ def _difference(before: Account, now: Account) -> dict[str, object]:
         "b_held": now.held_micros - before.held_micros,
         "b_spent": before.free_micros - now.free_micros,
         "b_least": 0 if spends else -INT64_MAX,
+        "b_month": now.month,
+        "b_charged": now.month_spent_micros - before.spent_in(now.month),
+        "b_seen": before.held_micros if exact else -1,
+        "b_seen_month": before.month,
+        "b_seen_spent": before.month_spent_micros,
+        "b_budget": before.budget_micros,
+        "b_hard": before.budget_hard,
     }
 
 
@@ -294,6 +334,9 @@ def _change_of(before: Hold, now: Hold) -> dict[str, object]:
 
 _VALUES: BindParameter[str] = bindparam("values", expanding=True)
 _ACCOUNTS = select(t.accounts).where(t.accounts.c.name.in_(_VALUES))
+_CHARGED_SINCE = select(func.coalesce(func.sum(t.charges.c.amount_micros), 0)).where(
+    t.charges.c.account == bindparam("account"), t.charges.c.create_us >= bindparam("since")
+)
 _LOCK_ACCOUNTS = _ACCOUNTS.order_by(t.accounts.c.name).with_for_update()
 _FIRST_ACCOUNT = (
     select(t.accounts)
@@ -308,19 +351,31 @@ _FIRST_ACCOUNT = (
 )
 _HOLDS = select(t.holds).where(t.holds.c.name.in_(_VALUES))
 _HOLDS_OF = select(t.holds).where(t.holds.c.placement.in_(_VALUES))
+_IN_MONTH = case((t.accounts.c.month >= bindparam("b_month"), t.accounts.c.month_spent_micros), else_=0)
+_AS_SEEN = (
+    t.accounts.c.held_micros == bindparam("b_seen"),
+    t.accounts.c.month == bindparam("b_seen_month"),
+    t.accounts.c.month_spent_micros == bindparam("b_seen_spent"),
+    t.accounts.c.budget_micros == bindparam("b_budget"),
+    t.accounts.c.budget_hard == bindparam("b_hard"),
+)
 _MOVE_MONEY = (
     update(t.accounts)
     .where(
         t.accounts.c.name == bindparam("b_name"),
         t.accounts.c.close_us == bindparam("b_close"),
         t.accounts.c.balance_micros - t.accounts.c.held_micros - bindparam("b_spent") >= bindparam("b_least"),
+        or_(bindparam("b_seen") == -1, and_(*_AS_SEEN)),
     )
     .values(
         balance_micros=t.accounts.c.balance_micros + bindparam("b_balance"),
         held_micros=t.accounts.c.held_micros + bindparam("b_held"),
+        month=case((t.accounts.c.month > bindparam("b_month"), t.accounts.c.month), else_=bindparam("b_month")),
+        month_spent_micros=_IN_MONTH + bindparam("b_charged"),
     )
 )
-"""Money is spent only if it is still there: another writer may have promised it or paid it out since it was read."""
+"""Money is spent only if it is still there: another writer may have promised it or paid it out since it was read. Where
+a budget has let a hold through, nothing that it was reckoned from may have changed."""
 _CHANGE_HOLD = (
     update(t.holds)
     .where(

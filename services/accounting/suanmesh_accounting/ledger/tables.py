@@ -38,6 +38,10 @@ accounts = Table(
     Column("held_micros", BigInteger, nullable=False),
     Column("create_us", BigInteger, nullable=False),
     Column("close_us", BigInteger, nullable=False),  # 0 while it is open
+    Column("budget_micros", BigInteger, nullable=False),  # of each month; -1 for none
+    Column("budget_hard", Boolean, nullable=False),
+    Column("month", Integer, nullable=False),  # that `month_spent_micros` is of, as 202611; 0 before the first charge
+    Column("month_spent_micros", BigInteger, nullable=False),
     Index("accounts_by_party", "party", "kind", "currency"),
 )
 

@@ -92,6 +92,9 @@ def of_cost(job: JobSpec, cost_micros: int, situation: Situation) -> Obstacle | 
         return Obstacle("BUDGET", in_all, job.budget_micros, facts=facts)
     if cost_micros > situation.free_micros:
         facts = {"missing": str(cost_micros - situation.free_micros)}
+        if situation.month is not None:
+            facts |= {"budget": str(situation.month.amount_micros), "renews": moment(situation.month.renews)}
+            return Obstacle("MONTH_BUDGET", cost_micros, situation.free_micros, job.account, facts)
         return Obstacle("BALANCE", cost_micros, situation.free_micros, job.account, facts)
     return None
 

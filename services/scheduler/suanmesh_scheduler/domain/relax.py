@@ -73,6 +73,11 @@ def _tries(job: JobSpec, pool: Pool, candidate: Candidate, situation: Situation,
             kept = situation.held_micros
             richer = replace(situation, free_micros=needed)
             yield _number(f"{job.account}.balance_micros", available + kept, needed + kept, lambda: (job, richer))
+        case "MONTH_BUDGET" if situation.month is not None:
+            before = situation.month.amount_micros
+            richer = replace(situation, free_micros=needed)
+            field = f"{job.account}.budget.amount_micros"
+            yield _number(field, before, before + needed - available, lambda: (job, richer))
         case "DURATION":
             yield _number("max_duration_s", needed, available, _with(job, situation, max_duration_s=available))
         case "DEADLINE" | "DEADLINE_PASSED":

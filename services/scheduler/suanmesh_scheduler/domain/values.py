@@ -234,17 +234,28 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
+class MonthBudget:
+    """What an account may spend in a month, and when another one begins."""
+
+    amount_micros: int
+    renews: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """Everything outside the job that a decision is made from."""
 
     pools: tuple[Pool, ...]
     now: datetime
     free_micros: int
+    """What the account's balance, and its budget of the month, leave for new holds."""
     paths: Mapping[tuple[str, str], Path | Blocked] = field(default_factory=dict)
     quotes: Mapping[str, Quote] = field(default_factory=dict)
     """By offer; an offer without one has no price."""
     held_micros: int = 0
     """What other holds keep of the account's balance."""
+    month: MonthBudget | None = None
+    """The account's budget of the month, where that leaves less than the balance."""
     spent_micros: int = 0
     """What earlier attempts of the job were charged, and may still be by what is held for them."""
     openings: Mapping[str, tuple[Opening, ...]] = field(default_factory=dict)

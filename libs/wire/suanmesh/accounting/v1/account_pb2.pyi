@@ -59,6 +59,7 @@ class Account(message.Message):
     HELD_MICROS_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     CLOSE_TIME_FIELD_NUMBER: builtins.int
+    BUDGET_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`accounts/{account}`."""
     party: builtins.str
@@ -79,6 +80,10 @@ class Account(message.Message):
     def close_time(self) -> timestamp_pb2.Timestamp:
         """When it was closed; absent while it is open. A closed account takes no money, pays for no job, and keeps its name."""
 
+    @builtins.property
+    def budget(self) -> Budget:
+        """What it may spend in a calendar month; absent for as much as it has."""
+
     def __init__(
         self,
         *,
@@ -90,10 +95,68 @@ class Account(message.Message):
         held_micros: builtins.int = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         close_time: timestamp_pb2.Timestamp | None = ...,
+        budget: Budget | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["close_time", b"close_time", "create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["budget", b"budget", "close_time", b"close_time", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_micros", b"balance_micros", "close_time", b"close_time", "create_time", b"create_time", "currency", b"currency", "held_micros", b"held_micros", "kind", b"kind", "name", b"name", "party", b"party"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balance_micros", b"balance_micros", "budget", b"budget", "close_time", b"close_time", "create_time", b"create_time", "currency", b"currency", "held_micros", b"held_micros", "kind", b"kind", "name", b"name", "party", b"party"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Budget(message.Message):
+    """What an account may spend in a calendar month, UTC. What was charged in the month counts, and all that is held: a hold
+    that outlives its month counts in the next one.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    class _Enforcement:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _EnforcementEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[Budget._Enforcement.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        ENFORCEMENT_UNSPECIFIED: Budget._Enforcement.ValueType  # 0
+        """As HARD."""
+        ENFORCEMENT_SOFT: Budget._Enforcement.ValueType  # 1
+        """It is placed; the budget is there to be looked at."""
+        ENFORCEMENT_HARD: Budget._Enforcement.ValueType  # 2
+        """It is refused (`BUDGET_EXHAUSTED`): jobs wait for the next month, or a larger budget. What is placed goes on."""
+
+    class Enforcement(_Enforcement, metaclass=_EnforcementEnumTypeWrapper):
+        """What becomes of a hold that would go beyond a budget."""
+
+    ENFORCEMENT_UNSPECIFIED: Budget.Enforcement.ValueType  # 0
+    """As HARD."""
+    ENFORCEMENT_SOFT: Budget.Enforcement.ValueType  # 1
+    """It is placed; the budget is there to be looked at."""
+    ENFORCEMENT_HARD: Budget.Enforcement.ValueType  # 2
+    """It is refused (`BUDGET_EXHAUSTED`): jobs wait for the next month, or a larger budget. What is placed goes on."""
+
+    AMOUNT_MICROS_FIELD_NUMBER: builtins.int
+    ENFORCEMENT_FIELD_NUMBER: builtins.int
+    MONTH_FIELD_NUMBER: builtins.int
+    SPENT_MICROS_FIELD_NUMBER: builtins.int
+    amount_micros: builtins.int
+    """10^-6 of the account's currency, 0 or more."""
+    enforcement: Budget.Enforcement.ValueType
+    """What becomes of a hold that would go beyond it."""
+    month: builtins.int
+    """The month that `spent_micros` is of, as 202611; in a later one nothing has been spent yet. Set by the service."""
+    spent_micros: builtins.int
+    """Charged in that month, in 10^-6 of the currency; set by the service."""
+    def __init__(
+        self,
+        *,
+        amount_micros: builtins.int = ...,
+        enforcement: Budget.Enforcement.ValueType = ...,
+        month: builtins.int = ...,
+        spent_micros: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["amount_micros", b"amount_micros", "enforcement", b"enforcement", "month", b"month", "spent_micros", b"spent_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -179,6 +179,36 @@ class CloseAccountRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class SetBudgetRequest(message.Message):
+    """Request of SetBudget."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    BUDGET_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`accounts/{account}`."""
+    request_id: builtins.str
+    """Makes the call idempotent (AIP-155)."""
+    @builtins.property
+    def budget(self) -> account_pb2.Budget:
+        """The budget; absent for none any more. What is set by the service is ignored."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        budget: account_pb2.Budget | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["budget", b"budget"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["budget", b"budget", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class PublishPriceBookRequest(message.Message):
     """Request of PublishPriceBook."""
 

@@ -64,6 +64,11 @@ class AccountingServiceStub(object):
                 request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.CloseAccountRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.FromString,
                 _registered_method=True)
+        self.SetBudget = channel.unary_unary(
+                '/suanmesh.accounting.v1.AccountingService/SetBudget',
+                request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SetBudgetRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.FromString,
+                _registered_method=True)
         self.PublishPriceBook = channel.unary_unary(
                 '/suanmesh.accounting.v1.AccountingService/PublishPriceBook',
                 request_serializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.PublishPriceBookRequest.SerializeToString,
@@ -177,6 +182,19 @@ class AccountingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetBudget(self, request, context):
+        """Sets what an account may spend in a calendar month, or with no `budget` lets it spend what it has. What was charged
+        in this month before counts.
+
+        Errors:
+        * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, or an account that pays for no jobs.
+        * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PublishPriceBook(self, request, context):
         """Puts a new version of a price book into force.
 
@@ -216,7 +234,7 @@ class AccountingServiceServicer(object):
         * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
 
         Errors, per item:
-        * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
+        * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`): `missing_micros` says by how much.
         * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
         * `FAILED_PRECONDITION` (`HOLD_LAPSED`): also when the placement is over, and its hold was given back.
         * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
@@ -329,6 +347,11 @@ def add_AccountingServiceServicer_to_server(servicer, server):
             'CloseAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseAccount,
                     request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.CloseAccountRequest.FromString,
+                    response_serializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.SerializeToString,
+            ),
+            'SetBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetBudget,
+                    request_deserializer=suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SetBudgetRequest.FromString,
                     response_serializer=suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.SerializeToString,
             ),
             'PublishPriceBook': grpc.unary_unary_rpc_method_handler(
@@ -523,6 +546,33 @@ class AccountingService(object):
             target,
             '/suanmesh.accounting.v1.AccountingService/CloseAccount',
             suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.CloseAccountRequest.SerializeToString,
+            suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.accounting.v1.AccountingService/SetBudget',
+            suanmesh_dot_accounting_dot_v1_dot_accounting__service__pb2.SetBudgetRequest.SerializeToString,
             suanmesh_dot_accounting_dot_v1_dot_account__pb2.Account.FromString,
             options,
             channel_credentials,

@@ -51,6 +51,15 @@ class AccountingServiceStub:
       * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`): it is closed already.
       * `FAILED_PRECONDITION` (`ACCOUNT_IN_USE`): holds promise money of it, or it owes any.
     """
+    SetBudget: aio.UnaryUnaryMultiCallable[accounting_service_pb2.SetBudgetRequest, account_pb2.Account]
+    """Sets what an account may spend in a calendar month, or with no `budget` lets it spend what it has. What was charged
+    in this month before counts.
+
+    Errors:
+      * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, or an account that pays for no jobs.
+      * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`).
+    """
     PublishPriceBook: aio.UnaryUnaryMultiCallable[accounting_service_pb2.PublishPriceBookRequest, price_book_pb2.PriceBook]
     """Puts a new version of a price book into force.
 
@@ -77,7 +86,7 @@ class AccountingServiceStub:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
 
     Errors, per item:
-      * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
+      * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`): `missing_micros` says by how much.
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
       * `FAILED_PRECONDITION` (`HOLD_LAPSED`): also when the placement is over, and its hold was given back.
       * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).
@@ -196,6 +205,21 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
         """
 
     @abc_1.abstractmethod
+    def SetBudget(
+        self,
+        request: accounting_service_pb2.SetBudgetRequest,
+        context: aio.ServicerContext[accounting_service_pb2.SetBudgetRequest, abc.Awaitable[account_pb2.Account]],
+    ) -> abc.Awaitable[account_pb2.Account]:
+        """Sets what an account may spend in a calendar month, or with no `budget` lets it spend what it has. What was charged
+        in this month before counts.
+
+        Errors:
+          * `NOT_FOUND` (`ACCOUNT_UNKNOWN`): also when it is another party's.
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): a negative amount, or an account that pays for no jobs.
+          * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`).
+        """
+
+    @abc_1.abstractmethod
     def PublishPriceBook(
         self,
         request: accounting_service_pb2.PublishPriceBookRequest,
@@ -244,7 +268,7 @@ class AccountingServiceServicer(metaclass=abc_1.ABCMeta):
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): no item, or too many.
 
         Errors, per item:
-          * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`): `missing_micros` says by how much.
+          * `RESOURCE_EXHAUSTED` (`BALANCE_INSUFFICIENT`, `BUDGET_EXHAUSTED`): `missing_micros` says by how much.
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `PRICE_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
           * `FAILED_PRECONDITION` (`HOLD_LAPSED`): also when the placement is over, and its hold was given back.
           * `FAILED_PRECONDITION` (`CURRENCY_MISMATCH`).

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suanmesh/accounting/v1/reason.proto\x12\x16suanmesh.accounting.v1*\x88\x04\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_FIELD_INVALID\x10\x01\x12\x1a\n\x16REASON_ACCOUNT_UNKNOWN\x10\x02\x12\x19\n\x15REASON_ACCOUNT_EXISTS\x10\x03\x12\x18\n\x14REASON_PRICE_UNKNOWN\x10\x04\x12\x1f\n\x1bREASON_BALANCE_INSUFFICIENT\x10\x05\x12\x16\n\x12REASON_HOLD_LAPSED\x10\x06\x12\"\n\x1eREASON_USAGE_SIGNATURE_INVALID\x10\x07\x12\x1c\n\x18REASON_USAGE_NOT_RATABLE\x10\x08\x12\x1c\n\x18REASON_CURRENCY_MISMATCH\x10\t\x12\x19\n\x15REASON_USAGE_CONFLICT\x10\n\x12\x1a\n\x16REASON_QUARANTINE_FULL\x10\x0b\x12\x1c\n\x18REASON_ACCOUNTS_TOO_MANY\x10\x0c\x12\x1f\n\x1bREASON_PRICE_BOOKS_TOO_MANY\x10\r\x12\x19\n\x15REASON_USAGE_TOO_FAST\x10\x0e\x12\x1b\n\x17REASON_USAGE_KEY_LAPSED\x10\x0f\x12\x19\n\x15REASON_ACCOUNT_CLOSED\x10\x10\x12\x19\n\x15REASON_ACCOUNT_IN_USE\x10\x11\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suanmesh/accounting/v1/reason.proto\x12\x16suanmesh.accounting.v1*\xa5\x04\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_FIELD_INVALID\x10\x01\x12\x1a\n\x16REASON_ACCOUNT_UNKNOWN\x10\x02\x12\x19\n\x15REASON_ACCOUNT_EXISTS\x10\x03\x12\x18\n\x14REASON_PRICE_UNKNOWN\x10\x04\x12\x1f\n\x1bREASON_BALANCE_INSUFFICIENT\x10\x05\x12\x16\n\x12REASON_HOLD_LAPSED\x10\x06\x12\"\n\x1eREASON_USAGE_SIGNATURE_INVALID\x10\x07\x12\x1c\n\x18REASON_USAGE_NOT_RATABLE\x10\x08\x12\x1c\n\x18REASON_CURRENCY_MISMATCH\x10\t\x12\x19\n\x15REASON_USAGE_CONFLICT\x10\n\x12\x1a\n\x16REASON_QUARANTINE_FULL\x10\x0b\x12\x1c\n\x18REASON_ACCOUNTS_TOO_MANY\x10\x0c\x12\x1f\n\x1bREASON_PRICE_BOOKS_TOO_MANY\x10\r\x12\x19\n\x15REASON_USAGE_TOO_FAST\x10\x0e\x12\x1b\n\x17REASON_USAGE_KEY_LAPSED\x10\x0f\x12\x19\n\x15REASON_ACCOUNT_CLOSED\x10\x10\x12\x19\n\x15REASON_ACCOUNT_IN_USE\x10\x11\x12\x1b\n\x17REASON_BUDGET_EXHAUSTED\x10\x12\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.accounting.v1.reas
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REASON']._serialized_start=64
-  _globals['_REASON']._serialized_end=584
+  _globals['_REASON']._serialized_end=613
 # @@protoc_insertion_point(module_scope)

@@ -58,6 +58,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """FAILED_PRECONDITION: the account `name` is closed."""
     REASON_ACCOUNT_IN_USE: _Reason.ValueType  # 17
     """FAILED_PRECONDITION: the account `name` cannot be closed while holds promise money of it, or while it owes any."""
+    REASON_BUDGET_EXHAUSTED: _Reason.ValueType  # 18
+    """RESOURCE_EXHAUSTED: what the account `name` may spend in this month does not cover the amount; `missing_micros` says
+    by how much, and from `renew_time` on another month counts.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why accounting refused."""
@@ -98,3 +102,7 @@ REASON_ACCOUNT_CLOSED: Reason.ValueType  # 16
 """FAILED_PRECONDITION: the account `name` is closed."""
 REASON_ACCOUNT_IN_USE: Reason.ValueType  # 17
 """FAILED_PRECONDITION: the account `name` cannot be closed while holds promise money of it, or while it owes any."""
+REASON_BUDGET_EXHAUSTED: Reason.ValueType  # 18
+"""RESOURCE_EXHAUSTED: what the account `name` may spend in this month does not cover the amount; `missing_micros` says
+by how much, and from `renew_time` on another month counts.
+"""
