@@ -30,7 +30,7 @@ BLANK, BUSY = 37, 52
 SHORT, WHOLE = (1000, 20), (30_000, 500)
 """Small files, and megabytes of the large one."""
 
-pytestmark = [pytest.mark.mesh]
+pytestmark = pytest.mark.mesh
 each_size = pytest.mark.parametrize(
     "size",
     [

@@ -34,7 +34,6 @@ def full_site(node: Node) -> Iterator[str]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.timeout(120)
 async def test_a_full_disk_uses_up_no_attempt(full_site: str, user: Mesh) -> None:
     """Every job of the mesh failed at the cheapest site, while a healthy one beside it was idle."""
     described = trials.job("print('done')")

@@ -19,7 +19,7 @@ from suanmesh_sdk import Mesh
 from suanmesh_sdk.status import refusal_of
 from tests.mesh.flooding import under_attack
 
-pytestmark = [pytest.mark.mesh, pytest.mark.attack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.attack]
 
 MIB = 1 << 20
 NOWHERE_MILLI = 9_000_000

@@ -28,7 +28,7 @@ from suanmesh_sdk.status import DETAILS_KEY, refusal_of_call
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.mesh.flooding import as_user, under_attack
 
-pytestmark = [pytest.mark.mesh, pytest.mark.attack, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.mesh, pytest.mark.attack]
 
 MIB = 1 << 20
 REGISTRY = "/suanmesh.registry.v1.RegistryService"

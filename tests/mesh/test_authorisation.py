@@ -22,7 +22,7 @@ from suanmesh.type.v1 import semantics_pb2
 from tests.mesh.asking import BY_TICKET, ROWS, Identity, World, a_world
 from tests.mesh.calling import METHODS, Answer, semantics_of
 
-pytestmark = [pytest.mark.mesh, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.mesh, pytest.mark.asyncio(loop_scope="module")]
 
 MARKS = (b"parties/demo", b"accounts/demo", b"jobs/secret", b"datasets/secret")
 """What no answer to a stranger may hold, whatever they ask about."""

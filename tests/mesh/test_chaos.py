@@ -13,7 +13,6 @@ MINUTES = 0.3
 
 
 @pytest.mark.mesh
-@pytest.mark.timeout(300)
 async def test_the_books_of_a_short_run_are_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody's job, money or data may be lost because several processes are hurt at once."""
     status = await run(SEED, MINUTES, tmp_path)

@@ -16,7 +16,7 @@ from suanmesh_local.node import Node
 from suanmesh_local.processes import Process
 from suanmesh_sdk import Mesh
 
-pytestmark = [pytest.mark.mesh, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.mesh
 END_S_MAX = 60.0
 
 

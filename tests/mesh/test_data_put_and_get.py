@@ -15,7 +15,7 @@ from suanmesh_local.node import Node
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.data import Progress
 
-pytestmark = [pytest.mark.mesh, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.mesh
 
 MIB = 1 << 20
 SITE = "shanghai"

@@ -22,7 +22,6 @@ LOST = ("lost", "lost-next", "lost-last")
 
 
 @pytest.mark.attack
-@pytest.mark.timeout(240)
 async def test_jobs_are_placed_after_etcd_was_restored_from_an_older_copy(tmp_path: Path) -> None:
     """An operator who restores a backup would find a node on which every job is PENDING, and nothing says why."""
     async with Node(tmp_path / "node", 1) as node, node.mesh() as mesh:

@@ -33,7 +33,6 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         yield made
 
 
-@pytest.mark.timeout(180)
 async def test_a_broken_message_breaks_nothing(place: World) -> None:
     """A client with a bug, or worse intent, must learn that its message is wrong; nobody else may learn of it."""
     await _pelted(place, SHORT)

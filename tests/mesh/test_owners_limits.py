@@ -13,7 +13,7 @@ from suanmesh.scheduler.v1.reason_pb2 import OBSTACLE_CODE_KIND_REFUSED
 from suanmesh_local import trials
 from suanmesh_local.node import Node
 
-pytestmark = [pytest.mark.mesh, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.mesh
 LIMITS = {"SUANMESH_AGENT_REFUSE_KINDS": "array", "SUANMESH_AGENT_PARTY_SHARE_MILLI": "900"}
 
 

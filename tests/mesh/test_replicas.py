@@ -10,7 +10,7 @@ import pytest
 from suanmesh_local.node import Node
 from suanmesh_local.traffic import Traffic
 
-pytestmark = [pytest.mark.mesh, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.mesh
 
 REST = ("registry", "network_orchestrator", "transport", "accounting")
 """Areas whose leader's death is tried by `make test-faults`."""

@@ -25,7 +25,7 @@ from suanmesh_local.node import NODE, Node
 from suanmesh_sdk.values import timestamp
 from tests.mesh.calling import METHODS, Answer, RawCaller, semantics_of
 
-pytestmark = [pytest.mark.mesh, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.mesh
 
 SUAN = Path(sys.executable).parent / "suan"
 THERE = "there"

@@ -18,7 +18,6 @@ print(*told, file=open('out/values/told', 'w'))
 """
 
 
-@pytest.mark.timeout(180)
 async def test_each_task_of_a_sweep_has_its_own_value(user: Mesh) -> None:
     """Three tasks that compute the same cost three times as much, and nobody sees it in the results."""
     described = trials.job(CODE, outputs=["values"])
@@ -45,7 +44,6 @@ raise SystemExit({('1', '0'): 75, ('2', '0'): 7}.get((index, retry), 0))
 """
 
 
-@pytest.mark.timeout(180)
 async def test_a_failing_task_of_a_sweep_costs_its_own_result_and_no_other(user: Mesh) -> None:
     """Who runs a sweep over night wants to find all but one result in the morning, and which one that is."""
     described = trials.job(FAILING, outputs=["values"])

@@ -51,7 +51,6 @@ async def _answers(client: Client) -> None:
                 return
 
 
-@pytest.mark.timeout(90)
 async def test_a_watch_tells_the_way_back_and_leaders_step_down(etcd: Restorable) -> None:
     """A watch that waits for a revision of the lost history hears nothing for good: jobs stayed PENDING in silence."""
     told: list[int] = []
