@@ -35,7 +35,7 @@ def test_a_change_that_breaks_callers_is_told_by_field(tree: Path) -> None:
     assert check(tree, "keep").returncode == 0
     assert check(tree).returncode == 0
     text = (tree / JOB).read_text()
-    (tree / JOB).write_text(text.replace("string queue = 30", "string queue = 31"))
+    (tree / JOB).write_text(text.replace("string queue = 30", "string queue = 1001"))
     broken = check(tree)
     assert broken.returncode != 0
     assert "queue" in broken.stdout + broken.stderr
