@@ -143,7 +143,7 @@ class Delivery:
         ask = pb.DatasetAsk(dataset_id=dataset_id, dataset=dataset, placement=placement)
         stored = await self._transport.create_dataset(ask)
         self._replicas.announce()
-        return {stored.name: manifest.digest}
+        return {wire.pinned(stored): manifest.digest}
 
     async def _published(self, placement: placement_pb2.Placement, what: str, manifest: Manifest) -> dict[str, str]:
         """Publish under the output's own name; where other content has taken that, under the attempt's."""

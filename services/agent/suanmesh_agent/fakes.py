@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -192,6 +192,11 @@ class FakeTransport:
         if name not in self.datasets:
             raise NotFound("DATASET_UNKNOWN", f"no dataset {name}", name=name)
         return self.datasets[name]
+
+    async def unnamed(self, site: str, digests: Sequence[str]) -> list[str]:
+        """Those that no dataset has."""
+        named = {dataset.digest for dataset in self.datasets.values()}
+        return [digest for digest in digests if digest not in named]
 
     async def get_ticket_key(self) -> transport_pb.TicketKey:
         """The key a test signs tickets with."""

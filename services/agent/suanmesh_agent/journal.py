@@ -323,6 +323,11 @@ class Journal:
         with self.together():
             self._db.execute("INSERT OR REPLACE INTO datasets VALUES (?, ?)", (name, digest))
 
+    def forget_content(self, digest: str) -> None:
+        """Datasets with that digest have no replica here any more."""
+        with self.together():
+            self._db.execute("DELETE FROM datasets WHERE digest = ?", (digest,))
+
     def dataset(self, name: str) -> str | None:
         """Digest of a dataset that has a complete replica here."""
         row = self._db.execute("SELECT digest FROM datasets WHERE name = ?", (name,)).fetchone()

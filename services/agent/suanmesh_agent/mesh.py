@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting_pb
@@ -112,6 +112,11 @@ class TransportOverMesh:
     async def get_dataset(self, name: str) -> dataset_pb2.Dataset:
         """Look one up."""
         return await self._mesh.transport.GetDataset(transport_pb.GetDatasetRequest(name=name))
+
+    async def unnamed(self, site: str, digests: Sequence[str]) -> list[str]:
+        """Those of the contents at the site that no dataset has there any more."""
+        request = transport_pb.FindUnnamedContentRequest(site=site, digests=digests)
+        return list((await self._mesh.transport.FindUnnamedContent(request)).digests)
 
     async def get_ticket_key(self) -> transport_pb.TicketKey:
         """The key tickets are signed with."""

@@ -164,6 +164,9 @@ class TransportPort(Protocol):
     async def get_dataset(self, name: str) -> dataset_pb2.Dataset:
         """Look one up."""
 
+    async def unnamed(self, site: str, digests: Sequence[str]) -> list[str]:
+        """Those of the contents at the site that no dataset has there any more."""
+
     async def get_ticket_key(self) -> transport_pb.TicketKey:
         """The key tickets are signed with."""
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import stat
+import threading
 import uuid
-from collections.abc import Generator, Mapping
-from contextlib import closing, suppress
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -38,6 +41,7 @@ from suanmesh_content import (
 
 log = structlog.get_logger()
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE_MODE = 0o400
 _PROGRAM_MODE = 0o500
 _FOLDER_MODE = 0o500
@@ -61,10 +65,45 @@ class Replicas:
         private_folder(self._complete)
         private_folder(self._incoming)
         self._added = asyncio.Event()
+        self._uses: Counter[str] = Counter()
+        self._held: Counter[str] = Counter()
+        self._removing = threading.Lock()
 
     def has(self, digest: str) -> bool:
         """Whether the dataset with that digest is here, whole."""
         return (self._complete / digest / "manifest.pb").exists()
+
+    def digests(self) -> list[str]:
+        """Of all that are here."""
+        return [place.name for place in self._complete.iterdir() if _DIGEST.fullmatch(place.name)]
+
+    def uses(self, digest: str) -> int:
+        """How often somebody has come to need it since this process began."""
+        return self._uses[digest]
+
+    @contextmanager
+    def held(self, digest: str) -> Iterator[None]:
+        """Within, a replica with that digest is not removed, whether it is here yet or not."""
+        with self._removing:
+            self._held[digest] += 1
+            self._uses[digest] += 1
+        try:
+            yield
+        finally:
+            with self._removing:
+                self._held[digest] -= 1
+
+    def remove(self, digest: str, uses: int) -> bool:
+        """Remove a replica, unless it is held or has come to be needed since it had `uses`; whether it is gone."""
+        place, aside = self._complete / digest, self._incoming / _import_name()
+        with self._removing:
+            if self._held[digest] or self._uses[digest] != uses or not place.exists():
+                return False
+            place.chmod(stat.S_IRWXU)
+            place.rename(aside)
+        to_disk(self._complete)
+        _drop(aside)
+        return True
 
     def files(self, digest: str) -> Path:
         """Folder its files lie in."""
@@ -94,6 +133,8 @@ class Replicas:
     def adopting(self, name: str, manifest: Manifest) -> Generator[int, None, None]:
         """`adopt` in steps, for work that takes turns."""
         home = self._incoming / name
+        with self._removing:
+            self._uses[manifest.digest] += 1
         if not self.has(manifest.digest):
             yield from _finishing(home, manifest)
             self._place(home, manifest.digest)
@@ -132,6 +173,8 @@ class Replicas:
         """
         made = [ContentFile(path, len(content), blake3(content).digest()) for path, content in files.items()]
         manifest = Manifest.of(made)
+        with self._removing:
+            self._uses[manifest.digest] += 1
         if self.has(manifest.digest):
             return manifest
         name = _import_name()

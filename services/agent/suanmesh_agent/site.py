@@ -54,6 +54,7 @@ from suanmesh_agent.steps import Steps
 from suanmesh_agent.task_run import until_over
 from suanmesh_agent.transfers import Transfers
 from suanmesh_agent.turns import Turns
+from suanmesh_agent.unnamed import UnnamedReplicas
 from suanmesh_agent.uploads import Uploads
 from suanmesh_chassis import Listener, Served
 from suanmesh_chassis.identity import service_id
@@ -254,6 +255,7 @@ class SiteLoops:
                 health=Health(self.settings.data_dir, journal, clock, lambda: self.engine.start_fault),
             ).run(),
             self.permission.run(),
+            UnnamedReplicas(site, self.replicas, self.transport, journal).run(),
             LinkProbes(self.mesh, site, clock, every_s=every.probe_every_s).run(),
         ]
 

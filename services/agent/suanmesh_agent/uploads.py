@@ -11,7 +11,7 @@ import os
 import struct
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from suanmesh_agent.ports import TransportPort
 from suanmesh_agent.pulling import has_room, lay_out
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.turns import Turns
+from suanmesh_agent.wire import pinned
 from suanmesh_content import (
     Manifest,
     ManifestError,
@@ -74,7 +75,7 @@ class Uploads:
         self, ticket: signed_pb2.Signed, claim: transfer_pb2.UploadTicket, requests: Requests
     ) -> AsyncGenerator[pb.WriteFilesResponse, None]:
         """Take in what the ticket is for. Raises what `WriteFiles` refuses for."""
-        async with self._counted(claim.party):
+        async with self._counted(claim):
             manifest = await _manifest(requests, claim.digest)
             name = f"upload-{blake3(f'{claim.party} {claim.digest}'.encode()).hexdigest(32)}"
             async with self._alone(name):
@@ -86,31 +87,40 @@ class Uploads:
                 else:
                     yield pb.WriteFilesResponse(wanted_ends=True)
                     await _ended(requests)
-            yield pb.WriteFilesResponse(dataset=await self._published(ticket, claim, manifest))
+            stored = await self._published(ticket, claim, manifest)
+            yield pb.WriteFilesResponse(dataset=stored.name, version=stored.version)
 
-    async def _published(self, ticket: signed_pb2.Signed, claim: transfer_pb2.UploadTicket, manifest: Manifest) -> str:
+    async def _published(
+        self, ticket: signed_pb2.Signed, claim: transfer_pb2.UploadTicket, manifest: Manifest
+    ) -> dataset_pb2.Dataset:
         dataset = dataset_pb2.Dataset(
             party=claim.party,
             digest=claim.digest,
             bytes=manifest.size_bytes,
             files=len(manifest.files),
             residency=claim.residency,
+            labels=claim.labels,
         )
         dataset_id = claim.dataset.removeprefix("datasets/")
         ask = transport_pb.DatasetAsk(dataset_id=dataset_id, dataset=dataset, upload=ticket)
         stored = await self._transport.create_dataset(ask)
-        await self._journal.commit(partial(self._journal.name_dataset, stored.name, claim.digest))
+        await self._journal.commit(partial(self._journal.name_dataset, pinned(stored), claim.digest))
         self._replicas.announce()
-        return stored.name
+        return stored
 
     @asynccontextmanager
-    async def _counted(self, party: str) -> AsyncGenerator[None, None]:
+    async def _counted(self, claim: transfer_pb2.UploadTicket) -> AsyncGenerator[None, None]:
+        """One upload more of its party, whose content, and what it may copy from, stays meanwhile."""
+        party = claim.party
         if self._under_way[party] >= UPLOADS_OF_PARTY_MAX or self._under_way.total() >= UPLOADS_MAX:
             message = f"{party} has as many uploads under way at this site as it may have"
             raise ResourceExhausted("UPLOADS_TOO_MANY", message, retry_delay_s=1.0, most=UPLOADS_OF_PARTY_MAX)
         self._under_way[party] += 1
         try:
-            yield
+            with ExitStack() as held:
+                for digest in (claim.digest, *claim.known):
+                    held.enter_context(self._replicas.held(digest))
+                yield
         finally:
             self._under_way[party] -= 1
 

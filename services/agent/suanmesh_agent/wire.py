@@ -6,14 +6,14 @@ from datetime import UTC
 from pathlib import Path
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
-from suanmesh.transport.v1 import transfer_pb2
+from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_agent.domain.endings import reason_of
 from suanmesh_agent.domain.metering import Allotment
 from suanmesh_agent.domain.retrying import Retrying
 from suanmesh_agent.domain.tasks import Artefact, TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.domain.work import Work
-from suanmesh_kernel.names import last
+from suanmesh_kernel.names import last, of_version
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_sdk.state_reasons import reason_to
 
@@ -141,3 +141,8 @@ def upload_ticket_from(message: transfer_pb2.UploadTicket) -> Ticket:
         expire_time=message.expire_time.ToDatetime(tzinfo=UTC),
         rate_bps=0,
     )
+
+
+def pinned(dataset: dataset_pb2.Dataset) -> str:
+    """The name of the version that was published; that of the dataset where its keeper knows no versions."""
+    return of_version(dataset.name, dataset.version) if dataset.version else dataset.name
