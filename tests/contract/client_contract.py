@@ -85,6 +85,46 @@ async def test_data_goes_in_and_results_come_out(mesh: Client, tmp_path: Path) -
     assert told.value.reason == "OUTPUT_UNKNOWN"
 
 
+async def test_a_job_keeps_the_version_of_its_data(mesh: Client, tmp_path: Path) -> None:
+    """Who corrects a file must not change what an earlier result was made of."""
+    (tmp_path / "a").write_bytes(b"1")
+    first = await mesh.data.put(tmp_path / "a", "client-versions", labels={"kept": "versions"})
+    submitted = await mesh.jobs.submit(job(SUM, inputs=[Input("datasets/client-versions", "in")]))
+    (tmp_path / "a").write_bytes(b"22")
+    second = await mesh.data.put(tmp_path / "a", "client-versions")
+    again = await mesh.data.put(tmp_path / "a", "client-versions")
+    assert [each.version for each in (first, second, again)] == [1, 2, 2]
+    assert [each.bytes async for each in mesh.data.versions("client-versions")] == [2, 1]
+    assert (await mesh.data.show("client-versions")).version == 2
+    assert [each.name async for each in mesh.data.list({"kept": "versions"})] == ["datasets/client-versions"]
+    got = await mesh.data.get(first.pinned, tmp_path / "first")
+    assert (got / "a").read_bytes() == b"1"
+
+    ended = await submitted.wait(60, check=True)
+    assert [each.dataset for each in ended.message.inputs] == [first.pinned]
+    rerun = await (await mesh.jobs.submit(ended.message)).wait(60, check=True)
+    assert [each.dataset for each in rerun.message.inputs] == [first.pinned]
+
+
+async def test_data_is_removed_when_no_job_needs_it(mesh: Client, tmp_path: Path) -> None:
+    """What one removes is gone; what a job needs is not taken from it."""
+    (tmp_path / "a").write_bytes(b"1")
+    brought = await mesh.data.put(tmp_path / "a", "client-removed")
+    running = await mesh.jobs.submit(
+        job(LONG, inputs=[Input(brought.dataset, "in")], max_duration=timedelta(minutes=10))
+    )
+    with pytest.raises(FailedPrecondition) as told:
+        await mesh.data.remove("client-removed")
+    assert (told.value.reason, running.name in told.value.facts["jobs"]) == ("DATASET_IN_USE", True)
+    await running.cancel()
+    await running.wait(60)
+    assert await mesh.data.remove("client-removed") == 1
+    with pytest.raises(NotFound) as gone:
+        await mesh.data.show("client-removed")
+    assert gone.value.reason == "DATASET_UNKNOWN"
+    assert (await mesh.data.put(tmp_path / "a", "client-removed")).version == 2
+
+
 async def test_a_job_that_fails_says_why(mesh: Client) -> None:
     """A script must be able to stop at it, and a person to read it."""
     ended = await (await mesh.jobs.submit(job(FAIL))).wait(60)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,13 +29,17 @@ class Datasets:
         *,
         site: str = "",
         residency: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
         progress: Callable[[Progress], None] = lambda _: None,
     ) -> Brought:
         """Make a folder, or one file, the dataset `dataset_id`, at `site` or at one that has room.
 
-        An interrupted put goes on where it was when it is repeated. `Brought.left_out` names what no dataset can hold.
+        Where the dataset has other content, this becomes its next version. An interrupted put goes on where it was when
+        it is repeated. `Brought.left_out` names what no dataset can hold, `Brought.pinned` the version.
         """
-        return await self._client.stubs.data.put(folder, dataset_id, site=site, residency=residency, progress=progress)
+        return await self._client.stubs.data.put(
+            folder, dataset_id, site=site, residency=residency, labels=labels, progress=progress
+        )
 
     async def get(self, name: str, to: Path, *, progress: Callable[[Progress], None] = lambda _: None) -> Path:
         """Bring a dataset into the folder `to`, each file whole or not at all; what is there is not asked for again."""
@@ -43,13 +47,33 @@ class Datasets:
         return to
 
     async def show(self, name: str) -> dataset_pb2.Dataset:
-        """The dataset `name`, with or without `datasets/` before it."""
+        """The dataset `name`, with or without `datasets/` before it: its newest version, or that of `d@2`."""
         return await self._client.stubs.transport.GetDataset(pb.GetDatasetRequest(name=_full(name)))
 
-    async def list(self) -> AsyncIterator[dataset_pb2.Dataset]:
-        """Your datasets, by name."""
-        async for found in pages(self._client.stubs.transport.ListDatasets, pb.ListDatasetsRequest(), "datasets"):
+    async def list(self, labels: Mapping[str, str] | None = None) -> AsyncIterator[dataset_pb2.Dataset]:
+        """Your datasets in their newest versions, by name; only those that have all of the labels."""
+        request = pb.ListDatasetsRequest(labels=labels)
+        async for found in pages(self._client.stubs.transport.ListDatasets, request, "datasets"):
             yield found
+
+    async def versions(self, name: str) -> AsyncIterator[dataset_pb2.Dataset]:
+        """The versions of a dataset that are there, the newest first."""
+        request = pb.ListDatasetVersionsRequest(name=_full(name))
+        async for found in pages(self._client.stubs.transport.ListDatasetVersions, request, "datasets"):
+            yield found
+
+    async def label(self, name: str, labels: Mapping[str, str]) -> dataset_pb2.Dataset:
+        """Give a version, the newest where `name` says none, these labels and no others."""
+        request = pb.SetDatasetLabelsRequest(name=_full(name), labels=labels)
+        return await self._client.stubs.transport.SetDatasetLabels(request)
+
+    async def remove(self, name: str) -> int:
+        """Remove a dataset with all its versions, or one version (`d@2`); how many there were.
+
+        Raises FailedPrecondition (`DATASET_IN_USE`) while a job that has not ended reads or makes it, and NotFound.
+        """
+        request = pb.RemoveDatasetRequest(name=_full(name))
+        return (await self._client.stubs.transport.RemoveDataset(request)).versions
 
     async def read(self, name: str, path: str | bytes) -> AsyncIterator[bytes]:
         """One file of a dataset, in pieces."""

@@ -261,11 +261,14 @@ class Datasets:
         *,
         site: str = "",
         residency: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
         progress: Callable[[Progress], None] = lambda _: None,
     ) -> Brought:
-        """Make a folder, or one file, the dataset `dataset_id`."""
+        """Make a folder, or one file, the dataset `dataset_id`, or its next version."""
         return self._of.loop.run(
-            self._of.behind.data.put(folder, dataset_id, site=site, residency=residency, progress=progress)
+            self._of.behind.data.put(
+                folder, dataset_id, site=site, residency=residency, labels=labels, progress=progress
+            )
         )
 
     def get(self, name: str, to: Path, *, progress: Callable[[Progress], None] = lambda _: None) -> Path:
@@ -276,9 +279,21 @@ class Datasets:
         """The dataset `name`."""
         return self._of.loop.run(self._of.behind.data.show(name))
 
-    def list(self) -> Iterator[dataset_pb2.Dataset]:
-        """Your datasets, by name."""
-        return self._of.loop.each(self._of.behind.data.list())
+    def list(self, labels: Mapping[str, str] | None = None) -> Iterator[dataset_pb2.Dataset]:
+        """Your datasets in their newest versions, by name."""
+        return self._of.loop.each(self._of.behind.data.list(labels))
+
+    def versions(self, name: str) -> Iterator[dataset_pb2.Dataset]:
+        """The versions of a dataset, the newest first."""
+        return self._of.loop.each(self._of.behind.data.versions(name))
+
+    def label(self, name: str, labels: Mapping[str, str]) -> dataset_pb2.Dataset:
+        """Give a version these labels and no others."""
+        return self._of.loop.run(self._of.behind.data.label(name, labels))
+
+    def remove(self, name: str) -> int:
+        """Remove a dataset with all its versions, or one version."""
+        return self._of.loop.run(self._of.behind.data.remove(name))
 
     def read(self, name: str, path: str | bytes) -> Iterator[bytes]:
         """One file of a dataset, in pieces."""

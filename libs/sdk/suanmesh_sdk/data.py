@@ -7,7 +7,7 @@ a folder that is being filled keeps what has come beside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +29,7 @@ from suanmesh_content import (
     read_file,
     read_folder,
 )
+from suanmesh_kernel.names import of_version
 from suanmesh_kernel.refusals import DataLoss, Refusal, ResourceExhausted
 from suanmesh_sdk.incoming import Incoming
 
@@ -66,6 +67,13 @@ class Brought:
     manifest: Manifest
     left_out: LeftOut
     """What of the folder no dataset can hold."""
+    version: int = 1
+    """Which version of the dataset it is."""
+
+    @property
+    def pinned(self) -> str:
+        """The name of that version, `datasets/{dataset}@{version}`: what later puts do not change."""
+        return of_version(self.dataset, self.version)
 
 
 Tell = Callable[[Progress], None]
@@ -89,35 +97,46 @@ class Data:
         *,
         site: str = "",
         residency: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
         progress: Tell = _nobody,
         patience_s: float = PATIENCE_S,
     ) -> Brought:
         """Make `folder`, or one file, the dataset `dataset_id` of the caller's party, at `site` or one that is chosen.
 
-        Repeating it changes nothing, and brings what is missing. Raises FolderError, ManifestError and Refusal.
+        Repeating it changes nothing but the labels, and brings what is missing; where the dataset has other content,
+        this becomes its next version. Raises FolderError, ManifestError and Refusal.
         """
         left_out = LeftOut()
         folder, manifest = await asyncio.to_thread(_read, folder, left_out)
         dataset = dataset_pb2.Dataset(
-            digest=manifest.digest, bytes=manifest.size_bytes, files=len(manifest.files), residency=residency
+            digest=manifest.digest,
+            bytes=manifest.size_bytes,
+            files=len(manifest.files),
+            residency=residency,
+            labels=labels,
         )
         request = pb.OpenUploadRequest(dataset_id=dataset_id, dataset=dataset, site=site)
         sending = _Sending(self._mesh, folder, manifest, progress)
 
-        async def bring() -> tuple[str, str]:
+        async def bring() -> tuple[str, int, str]:
             opened = await self._mesh.transport.OpenUpload(request)
             if not opened.HasField("ticket"):
-                return opened.dataset, opened.site
+                if labels:
+                    await self._label(of_version(opened.dataset, opened.version), labels)
+                return opened.dataset, opened.version, opened.site
             try:
-                return await sending.send(opened), opened.site
+                return *await sending.send(opened), opened.site
             except ResourceExhausted as refusal:
                 if refusal.reason == "ROOM_MISSING" and not site:
                     request.but.append(opened.site)
                     return await bring()
                 raise
 
-        name, where = await _going_on(bring, lambda: sending.sent_bytes, patience_s)
-        return Brought(name, where, manifest, left_out)
+        name, version, where = await _going_on(bring, lambda: sending.sent_bytes, patience_s)
+        return Brought(name, where, manifest, left_out, version)
+
+    async def _label(self, name: str, labels: Mapping[str, str]) -> None:
+        await self._mesh.transport.SetDatasetLabels(pb.SetDatasetLabelsRequest(name=name, labels=labels))
 
     async def get(
         self, dataset: str, folder: Path, *, progress: Tell = _nobody, patience_s: float = PATIENCE_S
@@ -181,8 +200,8 @@ class _Sending:
         self.sent_bytes = 0
         """Of all calls together, what was sent again too."""
 
-    async def send(self, opened: pb.OpenUploadResponse) -> str:
-        """Send what the site wants until it has published it; name of the dataset."""
+    async def send(self, opened: pb.OpenUploadResponse) -> tuple[str, int]:
+        """Send what the site wants until it has published it; name and version of the dataset."""
         call: Any = self._mesh.sites.WriteFiles(timeout=STREAM_S)
         try:
             await call.write(agent_pb.WriteFilesRequest(site=opened.site, ticket=opened.ticket))
@@ -193,7 +212,7 @@ class _Sending:
             runs: list[Run] = []
             async for answer in call:
                 if answer.dataset:
-                    return str(answer.dataset)
+                    return str(answer.dataset), int(answer.version)
                 runs += [Run(run.first, run.count, run.offset) for run in answer.wanted]
                 if answer.wanted_ends:
                     await self._send_files(call, runs)

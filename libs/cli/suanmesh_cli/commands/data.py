@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -14,8 +15,11 @@ from suanmesh.transport.v1.transfer_pb2 import Transfer
 from suanmesh.transport.v1.transport_service_pb2 import (
     GetDatasetRequest,
     ListDatasetsRequest,
+    ListDatasetVersionsRequest,
     ListTransfersRequest,
     ReadFileRequest,
+    RemoveDatasetRequest,
+    SetDatasetLabelsRequest,
 )
 from suanmesh_cli import output, units, values
 from suanmesh_cli.commands import transfers
@@ -23,12 +27,16 @@ from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.progress import following_progress
-from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
+from suanmesh_cli.session import Session, Wrapped, command, each_of, full_name, listed, listing, reading
+from suanmesh_cli.tables import table
 from suanmesh_cli.usage import Misuse
 from suanmesh_cli.values import Facts
+from suanmesh_kernel.names import of_version, versioned
 from suanmesh_kernel.texts import Text
 
 ID_CHARS_MAX = 63
+VERSIONS_SHOWN = 100
+"""The newest; the Python client lists all."""
 
 
 def complete(replica: Replica) -> bool:
@@ -43,6 +51,11 @@ def verified(transfer: Transfer) -> str:
     return "yes" if transfer.receipt.digest == transfer.digest else "NO"
 
 
+def labelled(labels: Mapping[str, str]) -> str:
+    """`team=vision,stage=trial`."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
 DATASET_COLUMNS = (
     Column("DATASET", lambda dataset: dataset.name),
     Column("PARTY", lambda dataset: dataset.party, rank=3),
@@ -52,7 +65,13 @@ DATASET_COLUMNS = (
         "AT", lambda dataset: ",".join(units.short(each.site) for each in dataset.replicas if complete(each)), rank=1
     ),
     Column("DIGEST", lambda dataset: dataset.digest[:16], rank=4),
+    Column("VERSION", lambda dataset: dataset.version, rank=2),
+    Column("LABELS", lambda dataset: labelled(dataset.labels), rank=3),
     Column("PUBLISHED", lambda dataset: dataset.create_time, rank=2),
+)
+VERSION_COLUMNS = (
+    Column("VERSION", lambda dataset: of_version(dataset.name, dataset.version)),
+    *(column for column in DATASET_COLUMNS if column.title not in ("DATASET", "PARTY", "VERSION")),
 )
 TRANSFER_COLUMNS = (
     Column("TRANSFER", lambda transfer: transfer.name),
@@ -77,12 +96,34 @@ def data() -> None:
     """Data: folders to datasets at sites, and back."""
 
 
+class Label(click.ParamType[tuple[str, str]]):
+    """`team=vision`."""
+
+    name = "label"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Key and value."""
+        key, equals, wanted = str(value).partition("=")
+        if not (key and equals):
+            raise Misuse(
+                Text(f"{value!r} is no label, such as team=vision.", f"{value!r} 不是标签，例如 team=vision。"), ctx
+            )
+        return key, wanted
+
+
+def label_option(help_: str) -> Callable[[Wrapped], Wrapped]:
+    """`--label KEY=VALUE`, any number of times."""
+    return click.option("--label", "labels", type=Label(), multiple=True, metavar="KEY=VALUE", help=help_)
+
+
 @data.command("list")
+@label_option("Only with this label; repeatable, all must hold.")
 @listing
-async def list_datasets(session: Session) -> None:
-    """List your datasets by name."""
+async def list_datasets(session: Session, labels: tuple[tuple[str, str], ...]) -> None:
+    """List your datasets by name, each in its newest version."""
     async with session.mesh() as mesh:
-        found = await listed(session, mesh.transport.ListDatasets, ListDatasetsRequest(), "datasets")
+        request = ListDatasetsRequest(labels=dict(labels))
+        found = await listed(session, mesh.transport.ListDatasets, request, "datasets")
     output.show_list(session.view, "datasets", found, DATASET_COLUMNS)
 
 
@@ -90,15 +131,59 @@ async def list_datasets(session: Session) -> None:
 @click.argument("names", type=Name("datasets"), nargs=-1, required=True)
 @reading
 async def show_dataset(session: Session, names: tuple[str, ...]) -> int:
-    """Show the datasets NAMES and where they lie."""
+    """Show the datasets NAMES, or single versions of them such as digits@2, and where they lie."""
     async with session.mesh() as mesh:
 
         async def show(name: str) -> None:
-            request = GetDatasetRequest(name=full_name("datasets", name))
-            found = await mesh.transport.GetDataset(request, timeout=session.timeout_s)
-            output.show_one(session.view, found, lambda: output.facts(session.view, dataset_facts(found)))
+            full = full_name("datasets", name)
+            found = await mesh.transport.GetDataset(GetDatasetRequest(name=full), timeout=session.timeout_s)
+            earlier: Sequence[Dataset] = ()
+            if not versioned(full)[1] and found.version > 1:
+                versions = await mesh.transport.ListDatasetVersions(
+                    ListDatasetVersionsRequest(name=full, page_size=VERSIONS_SHOWN), timeout=session.timeout_s
+                )
+                earlier = versions.datasets
+
+            def told() -> list[str]:
+                lines = output.facts(session.view, dataset_facts(found))
+                return [*lines, "", *table(session.view, earlier, VERSION_COLUMNS)] if earlier else lines
+
+            output.show_one(session.view, found, told)
 
         return await each_of(session, names, show)
+
+
+@data.command("rm")
+@click.argument("names", type=Name("datasets"), nargs=-1, required=True)
+@reading
+async def remove(session: Session, names: tuple[str, ...]) -> int:
+    """Remove the datasets NAMES with all their versions, or single versions such as digits@2."""
+    async with session.mesh() as mesh:
+
+        async def drop(name: str) -> None:
+            full = full_name("datasets", name)
+            removed = await mesh.transport.RemoveDataset(RemoveDatasetRequest(name=full), timeout=session.timeout_s)
+            count = removed.versions
+            output.note(
+                Text(
+                    f"{full} removed, {count} version{'s' * (count != 1)}; its sites remove their copies",
+                    f"已删除 {full}，共 {count} 个版本；各站点将删除其副本",
+                ).of(session.lang)
+            )
+
+        return await each_of(session, names, drop)
+
+
+@data.command("label")
+@click.argument("name", type=Name("datasets"))
+@click.argument("labels", type=Label(), nargs=-1, metavar="[KEY=VALUE]...")
+@command
+async def label(session: Session, name: str, labels: tuple[tuple[str, str], ...]) -> None:
+    """Give the dataset NAME, or one version of it, these labels and no others."""
+    async with session.mesh() as mesh:
+        request = SetDatasetLabelsRequest(name=full_name("datasets", name), labels=dict(labels))
+        found = await mesh.transport.SetDatasetLabels(request, timeout=session.timeout_s)
+    output.show_one(session.view, found, lambda: output.facts(session.view, dataset_facts(found)))
 
 
 @data.command("put")
@@ -106,9 +191,20 @@ async def show_dataset(session: Session, names: tuple[str, ...]) -> int:
 @click.option("--name", default="", help="Name of the dataset; without it that of the folder.")
 @click.option("--site", type=Name("sites"), default="", help="Site that is to take it; without it one is chosen.")
 @click.option("--residency", multiple=True, help="Jurisdiction it must stay within; may be repeated.")
+@label_option("What to sort it by; repeatable.")
 @command
-async def put(session: Session, folder: Path, name: str, site: str, residency: tuple[str, ...]) -> None:
-    """Bring FOLDER, or one file, to a site as a dataset; what broke off goes on where it was."""
+async def put(
+    session: Session,
+    folder: Path,
+    name: str,
+    site: str,
+    residency: tuple[str, ...],
+    labels: tuple[tuple[str, str], ...],
+) -> None:
+    """Bring FOLDER, or one file, to a site as a dataset; what broke off goes on where it was.
+
+    Where the dataset has other content, this becomes its next version.
+    """
     dataset_id = name.removeprefix("datasets/") or id_of(folder)
     async with session.mesh() as mesh:
         with following_progress(session.lang) as progress:
@@ -117,11 +213,12 @@ async def put(session: Session, folder: Path, name: str, site: str, residency: t
                 dataset_id,
                 site=full_name("sites", site) if site else "",
                 residency=residency,
+                labels=dict(labels),
                 progress=progress,
             )
         for line in brought.left_out.lines(session.lang):
             output.note(Text(f"left out {line}", f"未包含 {line}").of(session.lang))
-        request = GetDatasetRequest(name=brought.dataset)
+        request = GetDatasetRequest(name=brought.pinned)
         found = await mesh.transport.GetDataset(request, timeout=session.timeout_s)
     output.show_one(session.view, found, lambda: output.facts(session.view, dataset_facts(found)))
 
@@ -181,11 +278,13 @@ def dataset_facts(dataset: Dataset) -> Facts:
     lying = (f"{each.site} {Replica.State.Name(each.state).removeprefix('STATE_')}" for each in dataset.replicas)
     return [
         ("dataset", dataset.name),
+        ("version", dataset.version),
         ("party", dataset.party),
         ("digest", dataset.digest),
         ("bytes", f"{dataset.bytes} ({units.size(dataset.bytes)})"),
         ("files", dataset.files),
         ("residency", ", ".join(dataset.residency)),
+        ("labels", labelled(dataset.labels)),
         ("replicas", ", ".join(lying)),
         ("published", dataset.create_time),
     ]
