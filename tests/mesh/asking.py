@@ -213,6 +213,10 @@ ROWS: dict[str, Row] = {
         ]
     ),
     "GetDataset": lambda w, who: transport.GetDatasetRequest(name="datasets/secret"),
+    "ListDatasetVersions": lambda w, who: transport.ListDatasetVersionsRequest(name="datasets/secret"),
+    "SetDatasetLabels": lambda w, who: transport.SetDatasetLabelsRequest(name="datasets/secret"),
+    "RemoveDataset": lambda w, who: transport.RemoveDatasetRequest(name="datasets/secret"),
+    "FindUnnamedContent": lambda w, who: transport.FindUnnamedContentRequest(site=f"sites/{HOME}", digests=["0" * 64]),
     "ListDatasets": lambda w, who: transport.ListDatasetsRequest(page_size=1000),
     "CreateTransfers": lambda w, who: transport.CreateTransfersRequest(
         items=[transport.TransferAsk(dataset="datasets/secret", source=f"sites/{SOURCE}", target=f"sites/{HOME}")]
@@ -340,6 +344,9 @@ async def _found(made: World, data: Path) -> None:
         running.constraints.allow_sites.append(f"sites/{HOME}")
         name = await trials.submit(alice, "secret-running", running)
         made.job = await trials.reached(alice, name, job_pb2.Job.STATE_RUNNING)
+        waiting = trials.job("pass", inputs=["secret"])  # so that it is not removed, whoever may
+        waiting.constraints.allow_sites.append("sites/nowhere")
+        await trials.submit(alice, "secret-waiting", waiting)
         assert made.job.state == job_pb2.Job.STATE_RUNNING, made.job
         made.transfer = (await alice.transport.ListTransfers(transport.ListTransfersRequest())).transfers[0]
         made.site = await alice.registry.GetSite(registry.GetSiteRequest(name=f"sites/{HOME}"))

@@ -34,9 +34,11 @@ NOT_SIGNED = {"DESCRIPTOR_SIGNATURE_INVALID", "SIGNING_KEY_INVALID", "USAGE_SIGN
 CODE_NAMES = {5: "NOT_FOUND", 7: "PERMISSION_DENIED", 16: "UNAUTHENTICATED"}
 
 
-OF_ONE_JOB = {"ListTasks"}
-"""Lists of what belongs to one job: whoever may not see that is told of none."""
-LISTS = {m.name for _, m in METHODS if semantics_of(m).ownership == OWN and m.name.startswith("List")} - OF_ONE_JOB | {
+OF_ONE_THING = {"ListTasks", "ListDatasetVersions"}
+"""Lists of what belongs to one job or dataset: whoever may not see that is told of none."""
+LISTS = {
+    m.name for _, m in METHODS if semantics_of(m).ownership == OWN and m.name.startswith("List")
+} - OF_ONE_THING | {
     "GetMeteringState"  # lists of the works asked about those that the caller's own site has told of
 }
 OF_THE_SITES_PARTY = {"SetSiteAdmission", "RemoveSite"}

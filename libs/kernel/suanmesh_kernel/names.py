@@ -14,6 +14,10 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 NODE_PATTERN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 """A node is called as a DNS name is: labels like ids, joined by dots."""
 NODE_CHARS_MAX = 128
+LABEL_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""Of the key of a label: what a filter may name."""
+VERSION_PATTERN = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+"""Of a dataset, behind its name and an `@`."""
 ABROAD = "//"
 """What the name of a thing of another node begins with."""
 _PATH_PATTERN = re.compile(r"[^/\x00-\x20\x7f]+(?:/[^/\x00-\x20\x7f]+)*")
@@ -75,6 +79,30 @@ def checked_name(value: str, *collections: str, field: str = "name") -> str:
         pattern = "/".join(f"{collection}/{{id}}" for collection in collections)
         raise InvalidArgument("FIELD_INVALID", f"{field}: {value[:200]!r} is not of the form {pattern}", field=field)
     return value
+
+
+def checked_dataset(value: str, *, field: str = "name") -> str:
+    """Return `value` if it is `datasets/{id}`, or `datasets/{id}@{version}` for one version.
+
+    Raises InvalidArgument (`FIELD_INVALID`) that names `field`.
+    """
+    name, at, version = value.partition("@")
+    checked_name(name, "datasets", field=field)
+    if at and not VERSION_PATTERN.fullmatch(version):
+        problem = f"{field}: {value[:200]!r} is not of the form datasets/{{id}}@{{version}}, versions from 1 on"
+        raise InvalidArgument("FIELD_INVALID", problem, field=field)
+    return value
+
+
+def of_version(name: str, version: int) -> str:
+    """The name of one version of a dataset: `datasets/d`, 2 gives `datasets/d@2`."""
+    return f"{name}@{version}"
+
+
+def versioned(name: str) -> tuple[str, int]:
+    """The dataset and the version that a checked name says; 0 where it says none."""
+    dataset, _, version = name.partition("@")
+    return dataset, int(version or 0)
 
 
 def output_dataset_id(job_id: str, output_id: str, attempt: int = 0) -> str:

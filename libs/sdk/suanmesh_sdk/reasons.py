@@ -118,7 +118,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
     "transport": {
         "FIELD_INVALID": "字段的值不合规定",
         "DATASET_UNKNOWN": "没有此数据集",
-        "DATASET_EXISTS": "同名数据集已有其他内容",
+        "DATASET_EXISTS": "该名称属于另一主体，或落位的结果以此名称已有其他内容",
         "TRANSFER_UNKNOWN": "没有此搬运",
         "NO_REPLICA": "没有完整的副本可供复制",
         "NOT_OWNER": "数据集属于另一主体，或搬运属于另一站点，或该主体没有允许此站点代为发布",
@@ -130,6 +130,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "DATASETS_TOO_MANY": "该主体的数据集数已达上限",
         "TRANSFERS_TOO_MANY": "该主体的搬运数已达上限",
         "DATA_TOO_MUCH": "该主体的数据集字节数将超过上限",
+        "DATASET_IN_USE": "尚未结束的作业读取或产生该数据集；`jobs` 给出其中几个",
     },
     "accounting": {
         "FIELD_INVALID": "字段的值不合规定",

@@ -8,7 +8,14 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from suanmesh.scheduler.v1 import job_pb2
-from suanmesh_kernel.names import ID_PATTERN, checked_id, checked_name, output_dataset_id
+from suanmesh_kernel.names import (
+    ID_PATTERN,
+    LABEL_PATTERN,
+    checked_dataset,
+    checked_id,
+    checked_name,
+    output_dataset_id,
+)
 from suanmesh_kernel.refusals import invalid_field
 from suanmesh_scheduler.domain.values import BACKOFF_S_MAX
 
@@ -27,7 +34,6 @@ DEVICE_COUNT_MAX = 10_000
 SECOND_VALUE_MICROS_MAX = 10_000_000_000
 LOG = "log"
 """What the log's dataset is named after, as if it were an output."""
-LABEL_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Of a label's key, so that a filter can name it."""
 VARIABLE_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 """Of the name of a variable of the environment."""
@@ -224,7 +230,7 @@ def _data(job: job_pb2.Job) -> None:
     _at_most("inputs", len(job.inputs), PARTS_MAX)
     _at_most("outputs", len(job.outputs), PARTS_MAX)
     for i, each in enumerate(job.inputs):
-        checked_name(each.dataset, "datasets", field=f"inputs[{i}].dataset")
+        checked_dataset(each.dataset, field=f"inputs[{i}].dataset")
     ids: set[str] = set()
     for i, output in enumerate(job.outputs):
         checked_id(output.output_id, field=f"outputs[{i}].output_id")

@@ -383,7 +383,7 @@ def _input_transfer(
     rate_bps = route.rate_bps * dataset.bytes // max(1, sum(other.bytes for other in beside))
     return transport.TransferAsk(
         transfer_id=f"{last(placement.name)}-in-{index}",
-        dataset=dataset.name,
+        dataset=placement.work.inputs[index].dataset,
         source=route.source,
         target=placement.site,
         placement=placement.name,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.names import checked_name, last, output_dataset_id
+from suanmesh_kernel.names import checked_dataset, checked_name, last, output_dataset_id, versioned
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.bounding import bound_placement
@@ -204,6 +204,9 @@ def _check_outputs(report: pb.TaskReport, placement: placement_pb2.Placement) ->
     job_id = last(placement.job)
     for index, (output_id, dataset) in enumerate(zip(made, report.output_datasets, strict=False)):
         ids = {output_dataset_id(job_id, output_id, attempt) for attempt in (0, max(1, placement.attempt))}
-        if dataset.removeprefix("datasets/") not in ids:
+        if (
+            versioned(checked_dataset(dataset, field=f"output_datasets[{index}]"))[0].removeprefix("datasets/")
+            not in ids
+        ):
             problem = f"output_datasets[{index}]: {dataset[:80]!r} is not what {output_id} becomes"
             raise InvalidArgument("FIELD_INVALID", problem, field=f"output_datasets[{index}]")

@@ -147,4 +147,4 @@ def _need(name: str, dataset: dataset_pb2.Dataset | Refusal) -> Need:
     if isinstance(dataset, Refusal):
         return Need(name, 0, frozenset())
     complete = [r.site for r in dataset.replicas if r.state == dataset_pb2.Replica.STATE_COMPLETE]
-    return Need(dataset.name, dataset.bytes, frozenset(complete), frozenset(dataset.residency))
+    return Need(name, dataset.bytes, frozenset(complete), frozenset(dataset.residency))

@@ -15,6 +15,7 @@ from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_chassis import Call
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_kernel.names import of_version, versioned
 from suanmesh_kernel.refusals import (
     AlreadyExists,
     FailedPrecondition,
@@ -167,6 +168,7 @@ class Submitting:
             try:
                 job = found(draft)
                 party = _party_of(job, accounts, datasets, call)
+                _pin(job, datasets)
                 self._check_targets(job)
                 job_id = item.job_id or sortable_id(now, self._rng)
                 _accept(job, f"jobs/{job_id}", party, trace_id, now)
@@ -246,12 +248,19 @@ def _party_of(
     return account.party
 
 
+def _pin(job: job_pb2.Job, datasets: Mapping[str, dataset_pb2.Dataset | Refusal]) -> None:
+    """Name the version of each input that is the newest: what is published later is another job's."""
+    for part in job.inputs:
+        part.dataset = of_version(versioned(part.dataset)[0], max(1, found(datasets[part.dataset]).version))
+
+
 def _remembered(outcome: Outcome) -> pb.SubmitJobResult:
     """What tells a job from what was asked for; the rest is in the request, which is the same when it is repeated."""
     if isinstance(outcome, Refusal):
         return _refused(outcome)
     job = job_pb2.Job(name=outcome.name, party=outcome.party, trace_id=outcome.trace_id)
     job.create_time.CopyFrom(outcome.create_time)
+    job.inputs.extend(job_pb2.Input(dataset=part.dataset) for part in outcome.inputs)
     return pb.SubmitJobResult(job=job)
 
 
@@ -261,6 +270,8 @@ def _as_before(item: pb.SubmitJob, entry: object) -> Outcome:
     if entry.HasField("error"):
         return refusal_of(entry.error)
     job = draft_of(item.job)
+    for part, pinned in zip(job.inputs, entry.job.inputs, strict=False):
+        part.dataset = pinned.dataset
     _accept(job, entry.job.name, entry.job.party, entry.job.trace_id, entry.job.create_time.ToDatetime())
     return job
 

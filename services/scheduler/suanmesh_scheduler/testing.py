@@ -16,7 +16,7 @@ from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import capacity_pb2, money_pb2
-from suanmesh_kernel.names import last
+from suanmesh_kernel.names import last, versioned
 from suanmesh_kernel.refusals import FailedPrecondition, NotFound, Refusal, ResourceExhausted
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.states import PLACEMENT_ENDS
@@ -98,9 +98,10 @@ class FakePeers:
     async def dataset(self, name: str) -> dataset_pb2.Dataset:
         """A dataset a test has put there."""
         self._called("dataset")
-        if name not in self.datasets:
+        dataset, _ = versioned(name)
+        if dataset not in self.datasets:
             raise NotFound("DATASET_UNKNOWN", f"no dataset {name}", domain="transport.suanmesh", name=name)
-        return self.datasets[name]
+        return self.datasets[dataset]
 
     async def links(self) -> Sequence[link_pb2.Link]:
         """The wires as links."""

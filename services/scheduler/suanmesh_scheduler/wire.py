@@ -120,6 +120,7 @@ def filtered_from(job: job_pb2.Job) -> dict[str, Value]:
     """What a filter reads of a job; see `domain/job_fields`."""
     texts = {name: getattr(job, name) for name in ("name", "party", "account", "display_name", "placement", "queue")}
     texts["state_reason.code"] = job.state_reason.code
+    texts["inputs"] = " ".join(part.dataset for part in job.inputs)
     texts |= {f"{LABELS}.{key}": value for key, value in job.labels.items()}
     times = {name: getattr(job, name).ToMicroseconds() for name in ("create_time", "end_time") if job.HasField(name)}
     numbers = {"priority": job.priority, "attempt": job.attempt, **times}

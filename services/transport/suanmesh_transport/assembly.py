@@ -10,6 +10,7 @@ from suanmesh_chassis.records import lead_with
 from suanmesh_store.records import Records
 from suanmesh_transport.data_plane import MeshDataPlane
 from suanmesh_transport.dataset_records import KINDS, move_from_etcd
+from suanmesh_transport.jobs import MeshJobs
 from suanmesh_transport.mirrors import Kept
 from suanmesh_transport.reader import FileReader, reading_budget
 from suanmesh_transport.reconciler import Reconciler
@@ -39,7 +40,7 @@ async def lead(reading: Reading, led: ServiceContext[TransportSettings]) -> Part
     repository = reading.repository.over(led.store, fence)
     reader = FileReader(MeshDataPlane(led.mesh), reading_budget())
     service = TransportService(
-        repository, kept.transfers, reading.office, reader, led.clock, led.rng,
+        repository, kept.transfers, reading.office, reader, MeshJobs(led.mesh), led.clock, led.rng,
         read_ticket_lifetime_s=settings.read_ticket_lifetime_s,
         upload_ticket_lifetime_s=settings.ticket_lifetime_s,
     )  # fmt: skip

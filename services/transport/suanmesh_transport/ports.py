@@ -23,6 +23,16 @@ class DataPlane(Protocol):
         """Ranges of the dataset's files in their order, each in pieces; closing it breaks the request off."""
 
 
+class Jobs(Protocol):
+    """The jobs of the node."""
+
+    async def needing(self, party: str, name: str, makers: Sequence[str]) -> list[str]:
+        """The party's jobs that have not ended and read a dataset, or one version of it, or are among its makers.
+
+        Raises Unavailable.
+        """
+
+
 class TicketSigner(Protocol):
     """Signs tickets; its public key is what sources check them with."""
 

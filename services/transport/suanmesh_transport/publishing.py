@@ -15,6 +15,7 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal
 from suanmesh_store import Author, Held, Store
 from suanmesh_store.layout import PARTIES, PLACEMENTS, SITES
+from suanmesh_store.records import Record
 from suanmesh_transport import wire
 from suanmesh_transport.dataset_records import DatasetRecords
 from suanmesh_transport.domain import datasets
@@ -46,6 +47,8 @@ class _Facts:
     parties: Mapping[str, Held[Party]]
     """Owners of what no placement has made."""
     makers: Mapping[str, Placement]
+    versions: Mapping[str, int]
+    """The highest version there has been of datasets that have been removed."""
 
 
 class Publishing:
@@ -83,13 +86,21 @@ class Publishing:
             facts, had = await self._facts(sound, site), await self._counted(sound)
             before = {name: wire.dataset_from(record.message) for name, record in records.items()}
             after, outcomes = self._decided(asked, before, facts, had, site)
-            accepted = {outcome for outcome in outcomes if not isinstance(outcome, Refusal)}
+            accepted = {outcome.name for outcome in outcomes if not isinstance(outcome, Refusal)}
             own = {each.dataset.party for each in sound if not each.placement and each.dataset.name in accepted}
             if own:
                 await self._store.commit(guards=[facts.parties[party] for party in sorted(own)])
             changed = [dataset for name, dataset in after.items() if dataset != before.get(name)]
-            kept = records | await self._records.keep(changed, records, author)
-            return [each if isinstance(each, Refusal) else self._records.shown(kept[each]) for each in outcomes]
+            seen = [*before.values(), *(each for each in outcomes if not isinstance(each, Refusal))]
+            versions = {each.pinned: each for each in seen}
+            earlier = [each for each in versions.values() if each.version < after[each.name].version]
+            kept = records | await self._records.keep(changed, records, author, earlier=earlier)
+            return [each if isinstance(each, Refusal) else self._answer(each, kept[each.name]) for each in outcomes]
+
+    def _answer(self, dataset: Dataset, newest: Record[dataset_pb2.Dataset]) -> dataset_pb2.Dataset:
+        """As it is shown, though another item has taken its place as the newest already."""
+        shown = self._records.shown(newest)
+        return shown if shown.version == dataset.version else wire.dataset_to(dataset)
 
     def _decided(
         self,
@@ -98,10 +109,12 @@ class Publishing:
         facts: _Facts,
         had: Counter[str],
         site: str,
-    ) -> tuple[dict[str, Dataset], list[str | Refusal]]:
-        """The datasets by name as they become, and of each item the name or why it is refused; each sees the last."""
+    ) -> tuple[dict[str, Dataset], list[Dataset | Refusal]]:
+        """The newest versions by name as they become, and of each item its version or why it is refused; each sees the
+        last.
+        """
         after = dict(before)
-        outcomes: list[str | Refusal] = []
+        outcomes: list[Dataset | Refusal] = []
         for item in asked:
             if isinstance(item, Refusal):
                 outcomes.append(item)
@@ -112,8 +125,9 @@ class Publishing:
             except Refusal as refusal:
                 outcomes.append(refusal)
             else:
-                had[item.dataset.party] += standing is None and not item.placement
-                outcomes.append(name)
+                is_new = standing is None or standing.version != after[name].version
+                had[item.dataset.party] += is_new and not item.placement
+                outcomes.append(after[name])
         return after, outcomes
 
     def _become(
@@ -129,9 +143,13 @@ class Publishing:
                 _require_consent(fresh, standing, site, facts)
             else:
                 self._office.require_upload(item.upload, fresh, site)
-            if standing is None:  # what a job has made is bounded with the jobs
+            if standing is None or not standing.is_the_same_as(fresh):  # what a job has made is bounded with the jobs
                 require_datasets(fresh.party, had[fresh.party], self._caps)
-        dataset = fresh if standing is None else datasets.republished(standing, fresh, self._clock.now())
+        if standing is None:
+            dataset = datasets.numbered(fresh, facts.versions.get(fresh.name, 0) + 1)
+        else:
+            now = self._clock.now()
+            dataset = datasets.republished(standing, fresh, now, by_placement=bool(item.placement))
         datasets.require_residency(dataset, site, () if facts.place is None else facts.place.residency)
         return dataset
 
@@ -152,6 +170,7 @@ class Publishing:
             None if there is None else wire.place_from(there.message),
             {held.name: held for held in parties if held is not None},
             {name: held.message for name, held in makers.items() if held is not None},
+            await self._records.versions_before({each.dataset.name for each in asked}),
         )
 
     async def _counted(self, asked: Sequence[Publication]) -> Counter[str]:

@@ -34,6 +34,7 @@ from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS
 from suanmesh_store.records import Put
 from suanmesh_telemetry import current_traceparent, elsewhere, names, span
 from suanmesh_transport import wire
+from suanmesh_transport.catalog import Catalog
 from suanmesh_transport.dataset_records import ENDED_TRANSFERS, DatasetRecords
 from suanmesh_transport.domain import datasets, transfers
 from suanmesh_transport.domain.caps import Caps, require_bytes, require_datasets, require_transfers
@@ -117,9 +118,9 @@ class Repository:
         """What takes in datasets, in turn with every other write of this process."""
         return Publishing(self._store, self._kept, self._datasets, self._office, self._clock, self._caps, self._writing)
 
-    async def datasets(self, party: str, after: str, most: int) -> dict[str, dataset_pb2.Dataset]:
-        """The next datasets by name, of one party or, where that is empty, of all."""
-        return await self._datasets.page(party, after, most)
+    def catalog(self) -> Catalog:
+        """What keeps versions and labels, and removes datasets, in turn with every other write of this process."""
+        return Catalog(self._kept, self._datasets, self._writing)
 
     async def transfers(self, party: str, after: str, most: int) -> dict[str, transfer_pb2.Transfer]:
         """The next transfers by their place, live or archived, of one party or, where that is empty, of all."""
@@ -164,31 +165,33 @@ class Repository:
         places = {site: place for site in dataset.complete_sites if (place := await self.place(site)) is not None}
         return transfers.chosen_source(dataset, places, wanted=wanted, other_than=other_than)
 
-    async def upload_target(self, fresh: Dataset, wanted: str, but: Collection[str]) -> tuple[Place, list[str] | None]:
+    async def upload_target(
+        self, fresh: Dataset, wanted: str, but: Collection[str]
+    ) -> tuple[Dataset, Place, list[str] | None]:
         """The site that is to take `fresh`, with the digests its party has there; None where it lies there already.
 
-        Raises AlreadyExists (`DATASET_EXISTS`), PermissionDenied (`NOT_OWNER`), ResourceExhausted
+        And the version that it becomes there, or is already. Raises PermissionDenied (`NOT_OWNER`), ResourceExhausted
         (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`), FailedPrecondition (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
         """
-        had = await self._datasets.page(fresh.party, "", self._caps.party_datasets + 1)
+        had = await self._datasets.of_party(fresh.party, self._caps.party_datasets + 1)
         named = await self._datasets.get(fresh.name)
         standing = None if named is None else wire.dataset_from(named.message)
-        if standing is None:
-            require_datasets(fresh.party, len(had), self._caps)
-            require_bytes(fresh.party, sum(each.bytes for each in had.values()) + fresh.size_bytes, self._caps)
-        elif standing.party != fresh.party:
+        if standing is not None and standing.party != fresh.party:
             raise PermissionDenied("NOT_OWNER", f"{fresh.name} is another party's", name=fresh.name)
-        elif not standing.is_the_same_as(fresh):
-            datasets.republished(standing, fresh, self._clock.now())  # refused, as when it is published
+        if standing is None or standing.digest != fresh.digest:
+            require_datasets(fresh.party, len(had), self._caps)
+            require_bytes(fresh.party, sum(each.bytes for each in had) + fresh.size_bytes, self._caps)
+        if standing is not None:
+            fresh = standing if standing.digest == fresh.digest else datasets.next_version(standing, fresh)
         places = [wire.place_from(held.message) for held in self._kept.sites.values()]
-        at = () if standing is None else standing.complete_sites
+        at = () if standing is None or standing != fresh else standing.complete_sites
         place = transfers.chosen_target(fresh, places, wanted=wanted, but=but, rather=at)
         datasets.require_residency(fresh, place.site, place.residency)
         if place.site in at:
-            return place, None
-        lying = [each for each in had.values() if wire.dataset_from(each).complete_at(place.site)]
+            return fresh, place, None
+        lying = [each for each in had if wire.dataset_from(each).complete_at(place.site)]
         newest = sorted(lying, key=lambda each: each.create_time.ToMicroseconds(), reverse=True)
-        return place, [each.digest for each in newest[:KNOWN_MAX]]
+        return fresh, place, [each.digest for each in newest[:KNOWN_MAX]]
 
     async def make(
         self,
@@ -273,7 +276,7 @@ class Repository:
         Where the process ends in between, the next term looks at every transfer that has ended.
         """
         if transfer.state == transfer_pb2.Transfer.STATE_DONE and transfer.name not in self._followed:
-            await self._datasets.add_replica(transfer.dataset, transfer.target, self._clock.now())
+            await self._datasets.add_replica(transfer.dataset, transfer.digest, transfer.target, self._clock.now())
             self._followed.add(transfer.name)
 
     async def _found(self, name: str) -> transfer_pb2.Transfer | None:
@@ -340,10 +343,11 @@ class Repository:
         """Whether a dataset lies at a site, moves from or to it, or is read or made there; true where none is named."""
         if not site or any(replica.site == site for replica in dataset.replicas):
             return True
+        pinned = wire.dataset_from(dataset).pinned
         here = (held.message for held in self._placements.values() if held.message.site == site)
-        if any(dataset.name in wire.datasets_read(each) | wire.datasets_made(each) for each in here):
+        if any(pinned in wire.datasets_read(each) or dataset.name in wire.datasets_made(each) for each in here):
             return True
-        moving = (held.message for held in self._transfers.values() if held.message.dataset == dataset.name)
+        moving = (held.message for held in self._transfers.values() if held.message.dataset == pinned)
         return any(site in (each.source, each.target) for each in moving)
 
     def _moves_for(self, transfer: transfer_pb2.Transfer, site: str) -> bool:

@@ -13,13 +13,14 @@ from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
-from suanmesh_kernel.names import checked_name
+from suanmesh_kernel.names import checked_dataset, checked_name
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal
 from suanmesh_sdk.status import refusal_of, status_of
 from suanmesh_store import Mirror
 from suanmesh_transport import wire
 from suanmesh_transport.domain import datasets, transfers
+from suanmesh_transport.ports import Jobs
 from suanmesh_transport.publishing import Publication, Published
 from suanmesh_transport.reader import FileReader
 from suanmesh_transport.repository import AREA, Asked, Outcome, Repository
@@ -37,19 +38,33 @@ class TransportReads:
 
     def __init__(self, repository: Repository, kept: Mirror[transfer_pb2.Transfer]) -> None:
         self._repository = repository
+        self._catalog = repository.catalog()
         self._kept = kept
 
     async def GetDataset(self, request: pb.GetDatasetRequest, call: Call) -> dataset_pb2.Dataset:
         """Return one dataset with its replicas."""
-        return await self._repository.dataset(checked_name(request.name, "datasets"), _party(call), call.site)
+        return await self._repository.dataset(checked_dataset(request.name), _party(call), call.site)
 
     async def ListDatasets(self, request: pb.ListDatasetsRequest, call: Call) -> pb.ListDatasetsResponse:
         """List datasets by name."""
-        party = _party(call)
-        size, scope = pages.checked_size(request.page_size), f"ListDatasets {party}"
-        found = await self._repository.datasets(party, pages.after(request.page_token, scope), size + 1)
+        party, labels = _party(call), dict(request.labels)
+        size, scope = pages.checked_size(request.page_size), f"ListDatasets {party} {sorted(labels.items())}"
+        after = pages.after(request.page_token, scope)
+        found, seen = await self._catalog.page(party, after, size + 1, labels)
         taken, token = pages.cut(found, size, scope)
+        token = token or (pages.token(seen, scope) if seen else "")
         return pb.ListDatasetsResponse(datasets=[found[name] for name in taken], next_page_token=token)
+
+    async def ListDatasetVersions(
+        self, request: pb.ListDatasetVersionsRequest, call: Call
+    ) -> pb.ListDatasetVersionsResponse:
+        """List the versions of a dataset, the newest first."""
+        name = checked_name(request.name, "datasets")
+        size, scope = pages.checked_size(request.page_size), f"ListDatasetVersions {name}"
+        below = pages.as_number(pages.after(request.page_token, scope))
+        found = await self._catalog.versions(name, _party(call), below, size + 1)
+        token = pages.token(str(found[size - 1].version), scope) if len(found) > size else ""
+        return pb.ListDatasetVersionsResponse(datasets=found[:size], next_page_token=token)
 
     async def GetTransfer(self, request: pb.GetTransferRequest, call: Call) -> transfer_pb2.Transfer:
         """Return one transfer."""
@@ -83,6 +98,7 @@ class TransportService(TransportReads):
         kept: Mirror[transfer_pb2.Transfer],
         office: TicketOffice,
         reader: FileReader,
+        jobs: Jobs,
         clock: Clock,
         rng: Rng,
         *,
@@ -93,6 +109,7 @@ class TransportService(TransportReads):
         self._publishing = repository.publishing()
         self._office = office
         self._reader = reader
+        self._jobs = jobs
         self._clock = clock
         self._rng = rng
         self._read_lifetime = timedelta(seconds=read_ticket_lifetime_s)
@@ -104,6 +121,27 @@ class TransportService(TransportReads):
         asked = [self._publication(item, call.site) for item in request.items]
         outcomes = await self._publishing.publish(asked, call.site, call.author())
         return pb.CreateDatasetsResponse(results=[_dataset_result(outcome) for outcome in outcomes])
+
+    async def SetDatasetLabels(self, request: pb.SetDatasetLabelsRequest, call: Call) -> dataset_pb2.Dataset:
+        """Say anew what a version of a dataset is sorted by."""
+        name = checked_dataset(request.name)
+        return await self._catalog.set_labels(name, _party(call), dict(request.labels), call.author())
+
+    async def RemoveDataset(self, request: pb.RemoveDatasetRequest, call: Call) -> pb.RemoveDatasetResponse:
+        """Remove a version of a dataset, or all of it; copies that nobody's job waits for are not made any more."""
+        name = checked_dataset(request.name)
+        removed = await self._catalog.remove(name, _party(call), self._jobs, call.author())
+        for transfer in self._catalog.copies_of(name):
+            await self._repository.cancel(transfer, "", StateReason("CANCELLED", {"by": call.principal}), call.author())
+        return pb.RemoveDatasetResponse(versions=removed)
+
+    async def FindUnnamedContent(
+        self, request: pb.FindUnnamedContentRequest, call: Call
+    ) -> pb.FindUnnamedContentResponse:
+        """Say which contents at the calling agent's site no dataset has there any more."""
+        if checked_name(request.site, "sites", field="site") != call.site:
+            raise PermissionDenied("NOT_OWNER", f"{call.site} cannot ask for {request.site}", name=request.site)
+        return pb.FindUnnamedContentResponse(digests=await self._catalog.unnamed(request.digests, call.site))
 
     async def CreateTransfers(self, request: pb.CreateTransfersRequest, call: Call) -> pb.CreateTransfersResponse:
         """Make transfers, each with its ticket."""
@@ -127,7 +165,7 @@ class TransportService(TransportReads):
 
     async def ReadFile(self, request: pb.ReadFileRequest, call: Call) -> AsyncIterator[pb.ReadFileResponse]:
         """Stream one file of a dataset from a site that has it."""
-        name = checked_name(request.dataset, "datasets", field="dataset")
+        name = checked_dataset(request.dataset, field="dataset")
         dataset = wire.dataset_from(await self._repository.dataset(name, _party(call)))
         place = await self._repository.source_of(dataset)
         ticket = self._office.for_reading(dataset, place.site, self._clock.now() + self._read_lifetime)
@@ -138,7 +176,7 @@ class TransportService(TransportReads):
 
     async def OpenDataset(self, request: pb.OpenDatasetRequest, call: Call) -> pb.OpenDatasetResponse:
         """Find a site to read a dataset at, with a ticket for the caller."""
-        shown = await self._repository.dataset(checked_name(request.name, "datasets"), _party(call))
+        shown = await self._repository.dataset(checked_dataset(request.name), _party(call))
         dataset = wire.dataset_from(shown)
         place = await self._repository.source_of(dataset)
         until = self._clock.now() + self._read_lifetime
@@ -153,12 +191,13 @@ class TransportService(TransportReads):
             checked_name(request.site, "sites", field="site")
         now = self._clock.now()
         fresh = datasets.published(request.dataset_id, wire.dataset_given(given, request.site, now), request.site, now)
-        place, known = await self._repository.upload_target(fresh, request.site, request.but)
+        fresh, place, known = await self._repository.upload_target(fresh, request.site, request.but)
         ticket = None
         if known is not None:
             until = now + self._upload_lifetime
             ticket = self._office.for_upload(fresh, place.site, until, writer=call.principal, known=known)
-        return pb.OpenUploadResponse(dataset=fresh.name, site=place.site, ticket=ticket)
+        version = fresh.version if ticket is None else 0
+        return pb.OpenUploadResponse(dataset=fresh.name, site=place.site, ticket=ticket, version=version)
 
     async def GetTicketKey(self, request: pb.GetTicketKeyRequest, call: Call) -> pb.TicketKey:
         """Return the public key tickets are signed with."""

@@ -57,6 +57,7 @@ class TicketOffice:
             writer=writer,
             known=known,
             residency=dataset.residency,
+            labels=dataset.labels,
         )
         return self._signed(ticket, expire_time)
 

@@ -10,7 +10,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2, transport_service_p
 from suanmesh.type.v1 import state_reason_pb2
 from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_kernel import pages
-from suanmesh_kernel.names import checked_id, checked_name, last, output_dataset_id
+from suanmesh_kernel.names import checked_dataset, checked_id, checked_name, last, output_dataset_id
 from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_sdk.state_reasons import reason_from, reason_to, shorten
@@ -35,6 +35,7 @@ def dataset_given(message: dataset_pb2.Dataset, site: str, now: datetime) -> Dat
         residency=tuple(message.residency),
         replicas=(Replica(site, ReplicaState.COMPLETE, now),),
         create_time=now,
+        labels=dict(message.labels),
     )
 
 
@@ -49,6 +50,9 @@ def dataset_from(message: dataset_pb2.Dataset) -> Dataset:
         residency=tuple(message.residency),
         replicas=tuple(Replica(r.site, ReplicaState(r.state), r.update_time.ToDatetime(UTC)) for r in message.replicas),
         create_time=message.create_time.ToDatetime(UTC),
+        labels=dict(message.labels),
+        version=max(1, message.version),
+        versions=max(1, message.versions),
     )
 
 
@@ -72,6 +76,9 @@ def dataset_to(dataset: Dataset, etag: str = "") -> dataset_pb2.Dataset:
         ],
         create_time=timestamp(dataset.create_time),
         etag=etag,
+        labels=dataset.labels,
+        version=dataset.version,
+        versions=dataset.versions,
     )
 
 
@@ -85,7 +92,7 @@ def datasets_made(placement: Placement) -> frozenset[str]:
 
 
 def datasets_read(placement: Placement) -> frozenset[str]:
-    """Names of its inputs."""
+    """Names of its inputs, each with its version."""
     return frozenset(given.dataset for given in placement.work.inputs)
 
 
@@ -102,7 +109,7 @@ def ask_from(message: transport_service_pb2.TransferAsk, new_id: str) -> Ask:
         checked_name(message.account, "accounts", field="account")
     return Ask(
         name=f"transfers/{transfer_id}",
-        dataset=checked_name(message.dataset, "datasets", field="dataset"),
+        dataset=checked_dataset(message.dataset, field="dataset"),
         source=message.source,
         target=checked_name(message.target, "sites", field="target"),
         placement=message.placement,

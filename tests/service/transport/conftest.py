@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import Message
 
 from suanmesh.agent.v1 import agent_service_pb2
 from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.site_pb2 import Site
+from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
+from suanmesh.scheduler.v1.job_pb2 import Input, Job
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
@@ -34,6 +37,7 @@ from suanmesh_transport.settings import TransportSettings
 
 AREA = "transport"
 PATIENCE_S = 60.0
+SCHEDULER = scheduler_pb.DESCRIPTOR.services_by_name["SchedulerService"]
 SETTINGS = TransportSettings(resync_s=0.2, party_datasets_max=8, party_transfers_max=8)
 
 
@@ -101,6 +105,34 @@ class FolderAgent:
 
 
 @dataclass
+class JobQueue:
+    """The scheduler, as far as it is asked: jobs that wait, by what they read."""
+
+    waiting: dict[str, str] = field(default_factory=dict)
+
+    async def ListJobs(self, request: scheduler_pb.ListJobsRequest, call: Call) -> scheduler_pb.ListJobsResponse:
+        asked = request.filter.partition('inputs:"')[2].partition('"')[0]
+        found = [
+            Job(name=f"jobs/{job}", inputs=[Input(dataset=dataset)])
+            for job, dataset in self.waiting.items()
+            if asked in dataset or f'name = "jobs/{job}"' in request.filter
+        ]
+        return scheduler_pb.ListJobsResponse(jobs=found)
+
+    async def nothing(self, request: Message, call: Call) -> AsyncIterator[Message]:
+        """What else there is that streams."""
+        return
+        yield request
+
+    def __getattr__(self, name: str) -> object:
+        """Nothing else is asked of it."""
+        method = SCHEDULER.methods_by_name.get(name)
+        if method is None:
+            raise AttributeError(name)
+        return self.nothing if method.server_streaming else self.ListJobs
+
+
+@dataclass
 class Movers:
     """A running transport and everybody who talks to it."""
 
@@ -109,6 +141,7 @@ class Movers:
     address: str
     node: LoopbackNode
     agent_a: FolderAgent
+    jobs: JobQueue
 
     @property
     def user(self) -> Mesh:
@@ -196,6 +229,17 @@ class Movers:
                 else:
                     return
 
+    async def until_seen_transfer(self, name: str) -> None:
+        """Ask until the agent of site b is told of it: by then the transport's mirror has it."""
+        async with asyncio.timeout(PATIENCE_S):
+            stream = self.agent("b").transport.WatchTransfers(pb.WatchTransfersRequest(site="sites/b"))
+            try:
+                async for batch in stream:
+                    if any(each.name == name for each in batch.transfers):
+                        return
+            finally:
+                stream.cancel()
+
     async def until_replicas(self, expected: dict[str, int]) -> None:
         """Ask for the dataset of site a until it has these replicas: the transport hears of copies by its mirror."""
         request = pb.GetDatasetRequest(name="datasets/digits")
@@ -248,17 +292,19 @@ async def running(folder: Path) -> AsyncIterator[Movers]:
         standing = node.process("agent", identity=agent_id(NODE, "a"), dns_names=[f"agent.a.{NODE}.suanmesh"])
         plane = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
         endpoint = await node.serve(standing, [Served(plane, agent)])
+        jobs = JobQueue()
+        queue = await node.serve(node.process("scheduler"), [Served(SCHEDULER, jobs)])
         process = node.process(AREA)
         context = ServiceContext(
             area=AREA, node=NODE, settings=SETTINGS, common=Common(), clock=clock,
-            rng=seeded_rng(2), store=store, mesh=node.mesh("127.0.0.1:1", caller=process.identity),
+            rng=seeded_rng(2), store=store, mesh=node.mesh(queue, caller=process.identity),
             signer=process.signer, identity=process.identity, leadership=None, data_dir=folder,
         )  # fmt: skip
         parts = await parts_of_leader(build, context)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(task()) for task in parts.tasks]
             address = await node.serve(process, parts.servicers, requests=parts.requests)
-            movers = Movers(store, clock, address, node, agent)
+            movers = Movers(store, clock, address, node, agent, jobs)
             for party in ("acme", "rival"):
                 message = Party(name=f"parties/{party}")
                 await store.of("registry").commit(Create(PARTIES, message.name, message))

@@ -81,7 +81,7 @@ async def test_the_ticket_says_who_may_read_what_where_and_how_fast(opened: Any)
         assert verify(made.ticket, movers.agent_a.public_key)
         ticket = TransferTicket.FromString(made.ticket.payload)
         assert made.ticket.payload_type == "suanmesh.transport.v1.TransferTicket"
-        assert (ticket.transfer, ticket.dataset, ticket.digest) == (made.name, "datasets/digits", dataset.digest)
+        assert (ticket.transfer, ticket.dataset, ticket.digest) == (made.name, "datasets/digits@1", dataset.digest)
         assert (ticket.source, ticket.reader, ticket.rate_bps) == ("sites/a", agent_id(NODE, "b"), 8000)
         assert ticket.expire_time.ToDatetime() > movers.clock.now().replace(tzinfo=None) + timedelta(hours=1)
         key = await movers.agent("b").transport.GetTicketKey(pb.GetTicketKeyRequest())
@@ -175,7 +175,7 @@ async def test_names_may_say_which_node_they_belong_to(opened: Any) -> None:
         await movers.publish()
         ask = {"transfer_id": "t", "dataset": f"//{NODE}/datasets/digits", "source": f"//{NODE}/sites/a"}
         made = (await movers.transfer(**ask)).transfer
-        assert (made.dataset, made.source) == ("datasets/digits", "sites/a")
+        assert (made.dataset, made.source) == ("datasets/digits@1", "sites/a")
         assert (await movers.transfer(transfer_id="t")).transfer == made
         found = await movers.user.transport.GetTransfer(pb.GetTransferRequest(name=f"//{NODE}/transfers/t"))
         assert found.name == made.name
@@ -219,7 +219,7 @@ async def test_a_name_stands_for_one_content(opened: Any) -> None:
         first = await movers.publish()
         assert replicas(await movers.publish(site="b")).keys() == {"sites/a", "sites/b"}
         with pytest.raises(Refusal, match="DATASET_EXISTS"):
-            await movers.publish(digest="00" * 32)
+            await movers.publish(party="parties/rival")
         with pytest.raises(Refusal, match="FIELD_INVALID"):
             await movers.publish("other", party="parties/nobody")
         with pytest.raises(Refusal, match="NOT_OWNER"):
@@ -359,7 +359,7 @@ async def test_a_replica_follows_from_its_transfer_after_a_crash(opened: Any) ->
     """A leader that was killed between the two would have the data moved, and paid for, once more."""
     async with opened() as movers:
         dataset = await movers.publish()
-        facts = {"party": "parties/acme", "purpose": Transfer.PURPOSE_COPY}
+        facts = {"party": "parties/acme", "purpose": Transfer.PURPOSE_COPY, "digest": dataset.digest}
         message = Transfer(name="transfers/t", dataset=dataset.name, target="sites/b", state=DONE, **facts)
         message.end_time.FromDatetime(movers.clock.now())
         await movers.store.commit(Create(TRANSFERS, message.name, message))

@@ -67,7 +67,7 @@ async def test_a_party_brings_no_more_than_it_may_have(opened: Any) -> None:
         for number in range(ROOM):
             await movers.publish(f"d{number}")
         assert await reason(upload(movers, "one-more")) == "DATASETS_TOO_MANY"
-        assert await reason(upload(movers, "d0", dataset={"digest": "0" * 64})) == "DATASET_EXISTS"
+        assert await reason(upload(movers, "d0", dataset={"digest": "0" * 64})) == "DATASETS_TOO_MANY"
         assert await reason(upload(movers, "d0", dataset={"digest": "0" * 64}, by=movers.stranger)) == "NOT_OWNER"
 
 

@@ -96,7 +96,7 @@ async def test_an_agent_knows_of_what_its_placements_read_and_make(opened: Any) 
         await movers.publish()
         await movers.publish("j-result")
         await movers.site("c")
-        await movers.place("p1", Placement.STATE_STAGING, site="c", reads=("datasets/digits",))
+        await movers.place("p1", Placement.STATE_STAGING, site="c", reads=("datasets/digits@1",))
         made = (await movers.transfer("b", transfer_id="t", placement="placements/p1")).transfer
         site = movers.agent("c").transport
         await movers.until_seen(lambda: site.GetDataset(GET))
@@ -118,7 +118,7 @@ async def test_datasets_published_together_stand_or_fall_each_by_itself(opened: 
             ask("j-result", placement="placements/p1"),
             ask("more-0"),
             ask("more-0"),
-            ask("more-0", digest="0" * 64),
+            ask("j-result", digest="0" * 64, placement="placements/p1"),
             ask("strange", party="parties/nobody"),
             ask("strange", placement="placements/p1"),
             ask("not a name"),

@@ -205,15 +205,26 @@ def test_a_dataset_that_cannot_be_is_refused(field: str, value: object) -> None:
 
 
 def test_publishing_again_adds_the_replica_and_nothing_else() -> None:
-    """A second site that has the same data makes the dataset nearer; one with other data must not replace it."""
+    """A second site that has the same data makes the dataset nearer; a result must not take the place of another."""
     again = published("d", DATASET, "sites/b", LATER)
     both = republished(DATASET, again, LATER)
     assert both.complete_sites == ("sites/a", "sites/b")
     assert republished(both, again, LATER + timedelta(1)) == both
     with pytest.raises(AlreadyExists):
-        republished(DATASET, replace(again, digest="cd" * 32), LATER)
+        republished(DATASET, replace(again, digest="cd" * 32), LATER, by_placement=True)
     with pytest.raises(AlreadyExists):
         republished(DATASET, replace(again, party="parties/other"), LATER)
+
+
+def test_other_content_is_the_next_version_which_takes_over_what_is_not_said_anew() -> None:
+    """Who bound data to a jurisdiction once must not find the next version of it elsewhere."""
+    bound = replace(DATASET, residency=("cn",), labels={"team": "vision"}, versions=4)
+    other = replace(published("d", DATASET, "sites/b", LATER), digest="cd" * 32)
+    made = republished(bound, other, LATER)
+    assert (made.pinned, made.versions, made.residency, made.labels) == ("datasets/d@5", 5, ("cn",), {"team": "vision"})
+    assert made.complete_sites == ("sites/b",)
+    said = republished(bound, replace(other, residency=("eu",), labels={"team": "audio"}), LATER)
+    assert (said.residency, said.labels) == (("eu",), {"team": "audio"})
 
 
 def test_a_whole_replica_is_not_lost_to_a_partial_one() -> None:

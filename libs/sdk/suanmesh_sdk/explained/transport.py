@@ -32,11 +32,14 @@ EXPLAINED: Final[dict[str, Explanation]] = {
     "DATASET_EXISTS": Explanation(
         "caller",
         Text(
-            "The name has other content, or another owner, already: a dataset never changes; `digest` is that of "
-            "what is there.",
-            "该名称已有其他内容或其他所有者：数据集从不改变；`digest` 是已有内容的摘要。",
+            "The name belongs to another party, or a result of a job would take the place of other content; "
+            "`digest` is that of what is there.",
+            "该名称属于另一主体，或作业的结果会取代同名的其他内容；`digest` 是已有内容的摘要。",
         ),
-        Text("Put the new content under another `--name`.", "用另一 `--name` 放入新内容。"),
+        Text(
+            "Put the content under another `--name`; a site gives a result its attempt's name by itself.",
+            "用另一 `--name` 放入内容；作业的结果由站点自行改用该次尝试的名称。",
+        ),
         ("suan data show", "suan data put"),
     ),
     "TRANSFER_UNKNOWN": Explanation(
@@ -154,6 +157,18 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         Text("Wait until some are archived, a day after their end.", "等待部分搬运在结束一天后归档。"),
         ("suan transfer list",),
+    ),
+    "DATASET_IN_USE": Explanation(
+        "caller",
+        Text(
+            "Jobs that have not ended read the dataset, or that version of it, or make it; `jobs` names some of them.",
+            "尚未结束的作业读取该数据集或其该版本，或正在产生它；`jobs` 给出其中几个。",
+        ),
+        Text(
+            "Wait for the jobs or cancel them, then remove it: `suan job list 'inputs:\"datasets/NAME@\"'` lists them.",
+            "等待这些作业结束或取消它们，然后再删除：`suan job list 'inputs:\"datasets/名称@\"'` 列出它们。",
+        ),
+        ("suan job list", "suan job cancel", "suan data rm"),
     ),
     "DATA_TOO_MUCH": Explanation(
         "caller",

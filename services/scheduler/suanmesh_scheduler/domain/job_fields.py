@@ -9,11 +9,14 @@ from suanmesh_scheduler.domain.states import JobState
 
 LABELS = "labels"
 FIELDS: Final[dict[str, Field]] = {
-    **{name: Field(FieldKind.TEXT) for name in ("name", "party", "account", "display_name", "placement", "queue")},
+    **{
+        name: Field(FieldKind.TEXT)
+        for name in ("name", "party", "account", "display_name", "placement", "queue", "inputs")
+    },
     **{name: Field(FieldKind.NUMBER) for name in ("priority", "attempt")},
     **{name: Field(FieldKind.TIME) for name in ("create_time", "end_time")},
     "state": Field(FieldKind.CHOICE, choices=frozenset(JobState)),
     "state_reason.code": Field(FieldKind.TEXT),
     LABELS + ANY_KEY: Field(FieldKind.TEXT),
 }
-"""By path. A text that is empty is absent."""
+"""By path. A text that is empty is absent; `inputs` are the names of all datasets read, one behind another."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
-from suanmesh_kernel.names import checked_id, checked_name, last
+from suanmesh_kernel.names import LABEL_PATTERN, checked_id, checked_name, last, of_version, versioned
 from suanmesh_kernel.refusals import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -16,6 +16,8 @@ BYTES_MAX = 2**60
 FILES_MAX = 100_000
 RESIDENCY_MAX = 16
 RESIDENCY_CHARS_MAX = 63
+JOBS_TOLD_MAX = 5
+"""Jobs that a refusal names."""
 
 
 class ReplicaState(Enum):
@@ -36,7 +38,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Named, content-addressed data and its copies, sorted by site."""
+    """One version of named, content-addressed data and its copies, sorted by site."""
 
     name: str
     party: str
@@ -46,6 +48,15 @@ class Dataset:
     residency: tuple[str, ...]
     replicas: tuple[Replica, ...]
     create_time: datetime
+    labels: Mapping[str, str] = field(default_factory=dict)
+    version: int = 1
+    versions: int = 1
+    """The highest version there has been of it."""
+
+    @property
+    def pinned(self) -> str:
+        """The name of this version: `datasets/d@2`."""
+        return of_version(self.name, self.version)
 
     def replica_at(self, site: str) -> Replica | None:
         """The copy at a site, whole or not."""
@@ -83,6 +94,7 @@ def published(dataset_id: str, given: Dataset, site: str, now: datetime) -> Data
     if len(labels) > RESIDENCY_MAX or any(not 0 < len(label) <= RESIDENCY_CHARS_MAX for label in labels):
         problem = f"at most {RESIDENCY_MAX} labels of 1 to {RESIDENCY_CHARS_MAX} characters"
         raise _invalid("dataset.residency", problem)
+    require_labels(given.labels)
     fresh = replace(given, name=f"datasets/{dataset_id}", replicas=(), create_time=now)
     return with_replica(fresh, site, ReplicaState.COMPLETE, now)
 
@@ -103,11 +115,33 @@ def require_publisher(
         )
 
 
-def republished(standing: Dataset, given: Dataset, now: datetime) -> Dataset:
-    """What `standing` becomes when `given` is published under its name: itself, with the replica added.
+def require_labels(labels: Mapping[str, str]) -> None:
+    """Raise InvalidArgument (`FIELD_INVALID`) for a key that no filter could name; the contract bounds the rest."""
+    for key in labels:
+        if not LABEL_PATTERN.fullmatch(key):
+            raise _invalid("labels", f"{key[:80]!r} is not lower-case letters, digits and underscores, a letter first")
 
-    Raises AlreadyExists (`DATASET_EXISTS`) where the name has other content or another owner.
+
+def numbered(dataset: Dataset, version: int) -> Dataset:
+    """The dataset as its version of that number, the highest there has been."""
+    return replace(dataset, version=version, versions=version)
+
+
+def next_version(standing: Dataset, given: Dataset) -> Dataset:
+    """What becomes the newest version after `standing`: bounds and labels that are not given are taken over."""
+    fresh = numbered(given, standing.versions + 1)
+    return replace(fresh, labels=given.labels or standing.labels, residency=given.residency or standing.residency)
+
+
+def republished(standing: Dataset, given: Dataset, now: datetime, *, by_placement: bool = False) -> Dataset:
+    """What `standing` becomes when `given` is published under its name: itself, with the replica added, or the next
+    version where the content is other.
+
+    Raises AlreadyExists (`DATASET_EXISTS`) where the name has another owner, and where a placement made other content:
+    its results have names of their own.
     """
+    if standing.party == given.party and standing.digest != given.digest and not by_placement:
+        return next_version(standing, given)
     if not standing.is_the_same_as(given):
         raise AlreadyExists(
             "DATASET_EXISTS",
@@ -127,6 +161,19 @@ def with_replica(dataset: Dataset, site: str, state: ReplicaState, now: datetime
         return dataset
     others = [replica for replica in dataset.replicas if replica.site != site]
     return replace(dataset, replicas=_sorted([*others, Replica(site, state, now)]))
+
+
+def covers(name: str, pinned: str) -> bool:
+    """Whether `name`, a dataset or one version of it, means the version `pinned` too."""
+    return pinned == name or versioned(pinned)[0] == name
+
+
+def require_unused(name: str, jobs: Iterable[str]) -> None:
+    """Raise FailedPrecondition (`DATASET_IN_USE`) where there are jobs that have not ended and need it."""
+    if using := sorted(set(jobs)):
+        some = ", ".join(using[:JOBS_TOLD_MAX]) + ("" if len(using) <= JOBS_TOLD_MAX else f" and {len(using)} in all")
+        message = f"{name} is read or made by jobs that have not ended: {some}"
+        raise FailedPrecondition("DATASET_IN_USE", message, name=name, jobs=some)
 
 
 def require_residency(dataset: Dataset, target: str, residency: tuple[str, ...]) -> None:

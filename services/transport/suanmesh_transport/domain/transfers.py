@@ -182,7 +182,7 @@ def made(ask: Ask, dataset: Dataset, source: Place, party: str, now: datetime) -
     """The transfer that was asked for, waiting for its target."""
     return Transfer(
         name=ask.name,
-        dataset=dataset.name,
+        dataset=dataset.pinned,
         digest=dataset.digest,
         size_bytes=dataset.size_bytes,
         source=source.site,

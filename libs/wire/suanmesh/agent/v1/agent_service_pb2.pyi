@@ -301,10 +301,13 @@ class WriteFilesResponse(message.Message):
     WANTED_FIELD_NUMBER: builtins.int
     WANTED_ENDS_FIELD_NUMBER: builtins.int
     DATASET_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
     wanted_ends: builtins.bool
     """Whether this is the last message of what is wanted."""
     dataset: builtins.str
     """`datasets/{dataset}` as it was published; in the last message."""
+    version: builtins.int
+    """Which version of it that is; in the last message."""
     @builtins.property
     def wanted(self) -> containers.RepeatedCompositeFieldContainer[FileRun]:
         """Files, or their ends, that are wanted."""
@@ -315,10 +318,11 @@ class WriteFilesResponse(message.Message):
         wanted: abc.Iterable[FileRun] | None = ...,
         wanted_ends: builtins.bool = ...,
         dataset: builtins.str = ...,
+        version: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "wanted", b"wanted", "wanted_ends", b"wanted_ends"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "version", b"version", "wanted", b"wanted", "wanted_ends", b"wanted_ends"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

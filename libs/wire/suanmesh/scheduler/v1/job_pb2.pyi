@@ -218,7 +218,7 @@ class Job(message.Message):
 
     @builtins.property
     def output_datasets(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Datasets its outputs became, in the order of `outputs`; set by the service."""
+        """Datasets its outputs became, `datasets/{dataset}@{version}`, in the order of `outputs`; set by the service."""
 
     @builtins.property
     def refused_by(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -671,7 +671,9 @@ class Input(message.Message):
     DATASET_FIELD_NUMBER: builtins.int
     MOUNT_FIELD_NUMBER: builtins.int
     dataset: builtins.str
-    """`datasets/{dataset}`."""
+    """`datasets/{dataset}` or `datasets/{dataset}@{version}`. Where no version is named, the service sets the newest when
+    the job is submitted: that is what every attempt reads.
+    """
     mount: builtins.str
     """Folder the task finds it in, relative to its working folder, such as `in/digits`; read-only."""
     def __init__(

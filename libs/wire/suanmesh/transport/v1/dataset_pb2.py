@@ -26,13 +26,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suanmesh/transport/v1/dataset.proto\x12\x15suanmesh.transport.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xcf\x02\n\x07\x44\x61taset\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x1c\n\x06\x64igest\x18\x03 \x01(\tB\x04\xc8\xda\x18@R\x06\x64igest\x12\x14\n\x05\x62ytes\x18\x04 \x01(\x03R\x05\x62ytes\x12\x14\n\x05\x66iles\x18\x05 \x01(\x05R\x05\x66iles\x12\'\n\tresidency\x18\x06 \x03(\tB\t\xc8\xda\x18\xfc\x01\xd0\xda\x18\x10R\tresidency\x12\x41\n\x08replicas\x18\x07 \x03(\x0b\x32\x1e.suanmesh.transport.v1.ReplicaB\x05\xd0\xda\x18\xe8\x07R\x08replicas\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x19\n\x04\x65tag\x18\t \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"\xff\x01\n\x07Replica\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x19\n\x04site\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12:\n\x05state\x18\x03 \x01(\x0e\x32$.suanmesh.transport.v1.Replica.StateR\x05state\x12;\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PARTIAL\x10\x01\x12\x12\n\x0eSTATE_COMPLETE\x10\x02\"M\n\x08Manifest\x12\x41\n\x05\x66iles\x18\x01 \x03(\x0b\x32#.suanmesh.transport.v1.ManifestFileB\x06\xd0\xda\x18\xa0\x8d\x06R\x05\x66iles\"\xb0\x01\n\x0cManifestFile\x12\x19\n\x04path\x18\x01 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x04path\x12\x14\n\x05\x62ytes\x18\x02 \x01(\x03R\x05\x62ytes\x12\x1c\n\x06\x64igest\x18\x03 \x01(\x0c\x42\x04\xc8\xda\x18 R\x06\x64igest\x12\x1e\n\nexecutable\x18\x04 \x01(\x08R\nexecutable\x12\x19\n\x04link\x18\x05 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x04link\x12\x16\n\x06\x66older\x18\x06 \x01(\x08R\x06\x66olderb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#suanmesh/transport/v1/dataset.proto\x12\x15suanmesh.transport.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\x8e\x04\n\x07\x44\x61taset\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x1c\n\x06\x64igest\x18\x03 \x01(\tB\x04\xc8\xda\x18@R\x06\x64igest\x12\x14\n\x05\x62ytes\x18\x04 \x01(\x03R\x05\x62ytes\x12\x14\n\x05\x66iles\x18\x05 \x01(\x05R\x05\x66iles\x12\'\n\tresidency\x18\x06 \x03(\tB\t\xc8\xda\x18\xfc\x01\xd0\xda\x18\x10R\tresidency\x12\x41\n\x08replicas\x18\x07 \x03(\x0b\x32\x1e.suanmesh.transport.v1.ReplicaB\x05\xd0\xda\x18\xe8\x07R\x08replicas\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x19\n\x04\x65tag\x18\t \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\x12\x18\n\x07version\x18\n \x01(\x05R\x07version\x12\x1a\n\x08versions\x18\x0b \x01(\x05R\x08versions\x12L\n\x06labels\x18\x0c \x03(\x0b\x32*.suanmesh.transport.v1.Dataset.LabelsEntryB\x08\xc8\xda\x18?\xd0\xda\x18\x10R\x06labels\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xff\x01\n\x07Replica\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x19\n\x04site\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12:\n\x05state\x18\x03 \x01(\x0e\x32$.suanmesh.transport.v1.Replica.StateR\x05state\x12;\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PARTIAL\x10\x01\x12\x12\n\x0eSTATE_COMPLETE\x10\x02\"M\n\x08Manifest\x12\x41\n\x05\x66iles\x18\x01 \x03(\x0b\x32#.suanmesh.transport.v1.ManifestFileB\x06\xd0\xda\x18\xa0\x8d\x06R\x05\x66iles\"\xb0\x01\n\x0cManifestFile\x12\x19\n\x04path\x18\x01 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x04path\x12\x14\n\x05\x62ytes\x18\x02 \x01(\x03R\x05\x62ytes\x12\x1c\n\x06\x64igest\x18\x03 \x01(\x0c\x42\x04\xc8\xda\x18 R\x06\x64igest\x12\x1e\n\nexecutable\x18\x04 \x01(\x08R\nexecutable\x12\x19\n\x04link\x18\x05 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x08R\x04link\x12\x16\n\x06\x66older\x18\x06 \x01(\x08R\x06\x66olderb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.transport.v1.dataset_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DATASET_LABELSENTRY']._loaded_options = None
+  _globals['_DATASET_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_DATASET'].fields_by_name['name']._loaded_options = None
   _globals['_DATASET'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
   _globals['_DATASET'].fields_by_name['party']._loaded_options = None
@@ -45,6 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATASET'].fields_by_name['replicas']._serialized_options = b'\320\332\030\350\007'
   _globals['_DATASET'].fields_by_name['etag']._loaded_options = None
   _globals['_DATASET'].fields_by_name['etag']._serialized_options = b'\310\332\030\200\001'
+  _globals['_DATASET'].fields_by_name['labels']._loaded_options = None
+  _globals['_DATASET'].fields_by_name['labels']._serialized_options = b'\310\332\030?\320\332\030\020'
   _globals['_REPLICA'].fields_by_name['name']._loaded_options = None
   _globals['_REPLICA'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
   _globals['_REPLICA'].fields_by_name['site']._loaded_options = None
@@ -58,13 +62,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MANIFESTFILE'].fields_by_name['link']._loaded_options = None
   _globals['_MANIFESTFILE'].fields_by_name['link']._serialized_options = b'\310\332\030\200\010'
   _globals['_DATASET']._serialized_start=127
-  _globals['_DATASET']._serialized_end=462
-  _globals['_REPLICA']._serialized_start=465
-  _globals['_REPLICA']._serialized_end=720
-  _globals['_REPLICA_STATE']._serialized_start=651
-  _globals['_REPLICA_STATE']._serialized_end=720
-  _globals['_MANIFEST']._serialized_start=722
-  _globals['_MANIFEST']._serialized_end=799
-  _globals['_MANIFESTFILE']._serialized_start=802
-  _globals['_MANIFESTFILE']._serialized_end=978
+  _globals['_DATASET']._serialized_end=653
+  _globals['_DATASET_LABELSENTRY']._serialized_start=596
+  _globals['_DATASET_LABELSENTRY']._serialized_end=653
+  _globals['_REPLICA']._serialized_start=656
+  _globals['_REPLICA']._serialized_end=911
+  _globals['_REPLICA_STATE']._serialized_start=842
+  _globals['_REPLICA_STATE']._serialized_end=911
+  _globals['_MANIFEST']._serialized_start=913
+  _globals['_MANIFEST']._serialized_end=990
+  _globals['_MANIFESTFILE']._serialized_start=993
+  _globals['_MANIFESTFILE']._serialized_end=1169
 # @@protoc_insertion_point(module_scope)

@@ -22,9 +22,31 @@ DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
 class Dataset(message.Message):
-    """Named, content-addressed data."""
+    """Named, content-addressed data, in versions: `datasets/{dataset}@{version}` names one of them, `datasets/{dataset}` the
+    newest. A version's content never changes.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class LabelsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NAME_FIELD_NUMBER: builtins.int
     PARTY_FIELD_NUMBER: builtins.int
@@ -35,8 +57,11 @@ class Dataset(message.Message):
     REPLICAS_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    VERSIONS_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """`datasets/{dataset}`."""
+    """`datasets/{dataset}`, of whatever version."""
     party: builtins.str
     """Party that owns it; immutable."""
     digest: builtins.str
@@ -47,6 +72,10 @@ class Dataset(message.Message):
     """Number of files."""
     etag: builtins.str
     """For optimistic concurrency (AIP-154)."""
+    version: builtins.int
+    """Which version it is, from 1 on; set by the service."""
+    versions: builtins.int
+    """The highest version there has been, removed ones among them; set by the service."""
     @builtins.property
     def residency(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Jurisdictions it must stay within; empty for any."""
@@ -58,6 +87,12 @@ class Dataset(message.Message):
     @builtins.property
     def create_time(self) -> timestamp_pb2.Timestamp:
         """When it was published."""
+
+    @builtins.property
+    def labels(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """What its owner sorts it by: keys of lower-case letters, digits and underscores, which begin with a letter. Where
+        none are given, a version takes over those of the one before it.
+        """
 
     def __init__(
         self,
@@ -71,10 +106,13 @@ class Dataset(message.Message):
         replicas: abc.Iterable[Replica] | None = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
+        version: builtins.int = ...,
+        versions: builtins.int = ...,
+        labels: abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["bytes", b"bytes", "create_time", b"create_time", "digest", b"digest", "etag", b"etag", "files", b"files", "name", b"name", "party", b"party", "replicas", b"replicas", "residency", b"residency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["bytes", b"bytes", "create_time", b"create_time", "digest", b"digest", "etag", b"etag", "files", b"files", "labels", b"labels", "name", b"name", "party", b"party", "replicas", b"replicas", "residency", b"residency", "version", b"version", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

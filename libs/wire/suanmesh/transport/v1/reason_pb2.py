@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"suanmesh/transport/v1/reason.proto\x12\x15suanmesh.transport.v1*\xa6\x03\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_FIELD_INVALID\x10\x01\x12\x1a\n\x16REASON_DATASET_UNKNOWN\x10\x02\x12\x19\n\x15REASON_DATASET_EXISTS\x10\x03\x12\x1b\n\x17REASON_TRANSFER_UNKNOWN\x10\x04\x12\x15\n\x11REASON_NO_REPLICA\x10\x05\x12\x14\n\x10REASON_NOT_OWNER\x10\x06\x12!\n\x1dREASON_TRANSITION_NOT_ALLOWED\x10\x07\x12\x1d\n\x19REASON_SITE_NOT_REACHABLE\x10\x08\x12\x1a\n\x16REASON_DIGEST_MISMATCH\x10\t\x12\x17\n\x13REASON_FILE_UNKNOWN\x10\n\x12\x1b\n\x17REASON_RESIDENCY_DENIED\x10\x0b\x12\x1c\n\x18REASON_DATASETS_TOO_MANY\x10\x0c\x12\x1d\n\x19REASON_TRANSFERS_TOO_MANY\x10\r\x12\x18\n\x14REASON_DATA_TOO_MUCH\x10\x0e\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"suanmesh/transport/v1/reason.proto\x12\x15suanmesh.transport.v1*\xc1\x03\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_FIELD_INVALID\x10\x01\x12\x1a\n\x16REASON_DATASET_UNKNOWN\x10\x02\x12\x19\n\x15REASON_DATASET_EXISTS\x10\x03\x12\x1b\n\x17REASON_TRANSFER_UNKNOWN\x10\x04\x12\x15\n\x11REASON_NO_REPLICA\x10\x05\x12\x14\n\x10REASON_NOT_OWNER\x10\x06\x12!\n\x1dREASON_TRANSITION_NOT_ALLOWED\x10\x07\x12\x1d\n\x19REASON_SITE_NOT_REACHABLE\x10\x08\x12\x1a\n\x16REASON_DIGEST_MISMATCH\x10\t\x12\x17\n\x13REASON_FILE_UNKNOWN\x10\n\x12\x1b\n\x17REASON_RESIDENCY_DENIED\x10\x0b\x12\x1c\n\x18REASON_DATASETS_TOO_MANY\x10\x0c\x12\x1d\n\x19REASON_TRANSFERS_TOO_MANY\x10\r\x12\x18\n\x14REASON_DATA_TOO_MUCH\x10\x0e\x12\x19\n\x15REASON_DATASET_IN_USE\x10\x0f\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.transport.v1.reaso
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REASON']._serialized_start=62
-  _globals['_REASON']._serialized_end=484
+  _globals['_REASON']._serialized_end=511
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,7 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     REASON_DATASET_UNKNOWN: _Reason.ValueType  # 2
     """NOT_FOUND: no dataset of that name."""
     REASON_DATASET_EXISTS: _Reason.ValueType  # 3
-    """ALREADY_EXISTS: a dataset of that name with another digest is there already."""
+    """ALREADY_EXISTS: the name is another party's, or a placement has made other content of that name before."""
     REASON_TRANSFER_UNKNOWN: _Reason.ValueType  # 4
     """NOT_FOUND: no transfer of that name."""
     REASON_NO_REPLICA: _Reason.ValueType  # 5
@@ -54,6 +54,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: the party has as many transfers as it may have; `most` says how many."""
     REASON_DATA_TOO_MUCH: _Reason.ValueType  # 14
     """RESOURCE_EXHAUSTED: the party would have more bytes of datasets than it may have; `most_bytes` says how many."""
+    REASON_DATASET_IN_USE: _Reason.ValueType  # 15
+    """FAILED_PRECONDITION: the dataset is read or made by jobs that have not ended, or on its way to where one needs it;
+    `jobs` names some of them.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the transport refused."""
@@ -65,7 +69,7 @@ REASON_FIELD_INVALID: Reason.ValueType  # 1
 REASON_DATASET_UNKNOWN: Reason.ValueType  # 2
 """NOT_FOUND: no dataset of that name."""
 REASON_DATASET_EXISTS: Reason.ValueType  # 3
-"""ALREADY_EXISTS: a dataset of that name with another digest is there already."""
+"""ALREADY_EXISTS: the name is another party's, or a placement has made other content of that name before."""
 REASON_TRANSFER_UNKNOWN: Reason.ValueType  # 4
 """NOT_FOUND: no transfer of that name."""
 REASON_NO_REPLICA: Reason.ValueType  # 5
@@ -90,3 +94,7 @@ REASON_TRANSFERS_TOO_MANY: Reason.ValueType  # 13
 """RESOURCE_EXHAUSTED: the party has as many transfers as it may have; `most` says how many."""
 REASON_DATA_TOO_MUCH: Reason.ValueType  # 14
 """RESOURCE_EXHAUSTED: the party would have more bytes of datasets than it may have; `most_bytes` says how many."""
+REASON_DATASET_IN_USE: Reason.ValueType  # 15
+"""FAILED_PRECONDITION: the dataset is read or made by jobs that have not ended, or on its way to where one needs it;
+`jobs` names some of them.
+"""

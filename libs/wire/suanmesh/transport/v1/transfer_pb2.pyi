@@ -114,7 +114,7 @@ class Transfer(message.Message):
     name: builtins.str
     """`transfers/{transfer}`."""
     dataset: builtins.str
-    """`datasets/{dataset}`."""
+    """`datasets/{dataset}@{version}`."""
     digest: builtins.str
     """Digest it must have, 64 hex digits."""
     bytes: builtins.int
@@ -312,6 +312,26 @@ class UploadTicket(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class LabelsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     DATASET_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
     PARTY_FIELD_NUMBER: builtins.int
@@ -320,6 +340,7 @@ class UploadTicket(message.Message):
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     KNOWN_FIELD_NUMBER: builtins.int
     RESIDENCY_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
     dataset: builtins.str
     """`datasets/{dataset}` it becomes."""
     digest: builtins.str
@@ -342,6 +363,10 @@ class UploadTicket(message.Message):
     def residency(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Jurisdictions the dataset must stay within; empty for any."""
 
+    @builtins.property
+    def labels(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """What its owner sorts the dataset by."""
+
     def __init__(
         self,
         *,
@@ -353,9 +378,10 @@ class UploadTicket(message.Message):
         expire_time: timestamp_pb2.Timestamp | None = ...,
         known: abc.Iterable[builtins.str] | None = ...,
         residency: abc.Iterable[builtins.str] | None = ...,
+        labels: abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "digest", b"digest", "expire_time", b"expire_time", "known", b"known", "party", b"party", "residency", b"residency", "target", b"target", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "digest", b"digest", "expire_time", b"expire_time", "known", b"known", "labels", b"labels", "party", b"party", "residency", b"residency", "target", b"target", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -141,7 +141,7 @@ class GetDatasetRequest(message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """`datasets/{dataset}`."""
+    """`datasets/{dataset}` for its newest version, or `datasets/{dataset}@{version}`."""
     def __init__(
         self,
         *,
@@ -159,21 +159,47 @@ class ListDatasetsRequest(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class LabelsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most this many, 1 to 1000; 0 means 100."""
     page_token: builtins.str
     """From the answer before."""
+    @builtins.property
+    def labels(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """Only those that have all of these labels; empty for all."""
+
     def __init__(
         self,
         *,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        labels: abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["labels", b"labels", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,6 +226,194 @@ class ListDatasetsResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["datasets", b"datasets", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListDatasetVersionsRequest(message.Message):
+    """Request of ListDatasetVersions."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`datasets/{dataset}`."""
+    page_size: builtins.int
+    """At most this many, 1 to 1000; 0 means 100."""
+    page_token: builtins.str
+    """From the answer before."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListDatasetVersionsResponse(message.Message):
+    """Answer of ListDatasetVersions."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DATASETS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @builtins.property
+    def datasets(self) -> containers.RepeatedCompositeFieldContainer[dataset_pb2.Dataset]:
+        """The versions."""
+
+    def __init__(
+        self,
+        *,
+        datasets: abc.Iterable[dataset_pb2.Dataset] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["datasets", b"datasets", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SetDatasetLabelsRequest(message.Message):
+    """Request of SetDatasetLabels."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class LabelsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`datasets/{dataset}` for its newest version, or `datasets/{dataset}@{version}`."""
+    @builtins.property
+    def labels(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """All that it has from then on; empty for none."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        labels: abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["labels", b"labels", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RemoveDatasetRequest(message.Message):
+    """Request of RemoveDataset."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`datasets/{dataset}` for all of it, or `datasets/{dataset}@{version}` for one version."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RemoveDatasetResponse(message.Message):
+    """Answer of RemoveDataset."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: builtins.int
+    versions: builtins.int
+    """How many versions were removed."""
+    def __init__(
+        self,
+        *,
+        versions: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FindUnnamedContentRequest(message.Message):
+    """Request of FindUnnamedContent."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: builtins.int
+    DIGESTS_FIELD_NUMBER: builtins.int
+    site: builtins.str
+    """`sites/{site}`; must be the calling agent's."""
+    @builtins.property
+    def digests(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Digests of contents at the site, 64 hex digits each."""
+
+    def __init__(
+        self,
+        *,
+        site: builtins.str = ...,
+        digests: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digests", b"digests", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FindUnnamedContentResponse(message.Message):
+    """Answer of FindUnnamedContent."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DIGESTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def digests(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Those that no dataset has a replica of there, and no transfer from or to the site moves."""
+
+    def __init__(
+        self,
+        *,
+        digests: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digests", b"digests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -248,7 +462,7 @@ class TransferAsk(message.Message):
     transfer_id: builtins.str
     """Last part of the name; empty for one the service chooses."""
     dataset: builtins.str
-    """`datasets/{dataset}`."""
+    """`datasets/{dataset}` for its newest version, or `datasets/{dataset}@{version}`."""
     source: builtins.str
     """Where from, `sites/{site}`; empty for a site that has it."""
     target: builtins.str
@@ -568,7 +782,7 @@ class ReadFileRequest(message.Message):
     DATASET_FIELD_NUMBER: builtins.int
     PATH_FIELD_NUMBER: builtins.int
     dataset: builtins.str
-    """`datasets/{dataset}`."""
+    """`datasets/{dataset}` for its newest version, or `datasets/{dataset}@{version}`."""
     path: builtins.bytes
     """Path within the dataset, the bytes of its name; empty for the manifest, serialized."""
     def __init__(
@@ -650,7 +864,7 @@ class OpenDatasetRequest(message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """`datasets/{dataset}`."""
+    """`datasets/{dataset}` for its newest version, or `datasets/{dataset}@{version}`."""
     def __init__(
         self,
         *,
@@ -710,7 +924,7 @@ class OpenUploadRequest(message.Message):
     """`sites/{site}` that is to take it; empty for one that is chosen: of the party's own, or else one that is heard of."""
     @builtins.property
     def dataset(self) -> dataset_pb2.Dataset:
-        """The dataset: digest, bytes, files, residency; `party` for the operator, who may bring data for any."""
+        """The dataset: digest, bytes, files, residency, labels; `party` for the operator, who may bring data for any."""
 
     @builtins.property
     def but(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -739,10 +953,13 @@ class OpenUploadResponse(message.Message):
     DATASET_FIELD_NUMBER: builtins.int
     SITE_FIELD_NUMBER: builtins.int
     TICKET_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
     dataset: builtins.str
     """`datasets/{dataset}` it becomes."""
     site: builtins.str
     """`sites/{site}` that takes it."""
+    version: builtins.int
+    """Which version of the dataset that is; 0 where it is not there yet."""
     @builtins.property
     def ticket(self) -> signed_pb2.Signed:
         """Signed UploadTicket for the caller; empty where the same content has the name and lies at the site already."""
@@ -753,9 +970,10 @@ class OpenUploadResponse(message.Message):
         dataset: builtins.str = ...,
         site: builtins.str = ...,
         ticket: signed_pb2.Signed | None = ...,
+        version: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ticket", b"ticket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "site", b"site", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "site", b"site", "ticket", b"ticket", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -53,6 +53,26 @@ class TransportServiceStub(object):
                 request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetsRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetsResponse.FromString,
                 _registered_method=True)
+        self.ListDatasetVersions = channel.unary_unary(
+                '/suanmesh.transport.v1.TransportService/ListDatasetVersions',
+                request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetVersionsRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetVersionsResponse.FromString,
+                _registered_method=True)
+        self.SetDatasetLabels = channel.unary_unary(
+                '/suanmesh.transport.v1.TransportService/SetDatasetLabels',
+                request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.SetDatasetLabelsRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_transport_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
+        self.RemoveDataset = channel.unary_unary(
+                '/suanmesh.transport.v1.TransportService/RemoveDataset',
+                request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.RemoveDatasetRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.RemoveDatasetResponse.FromString,
+                _registered_method=True)
+        self.FindUnnamedContent = channel.unary_unary(
+                '/suanmesh.transport.v1.TransportService/FindUnnamedContent',
+                request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.FindUnnamedContentRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.FindUnnamedContentResponse.FromString,
+                _registered_method=True)
         self.CreateTransfers = channel.unary_unary(
                 '/suanmesh.transport.v1.TransportService/CreateTransfers',
                 request_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.CreateTransfersRequest.SerializeToString,
@@ -112,7 +132,8 @@ class TransportServiceServicer(object):
 
     def CreateDatasets(self, request, context):
         """Publishes datasets whose first replica is complete at a site: by the site's agent, which has read the bytes. The
-        same name and digest again is answered with what stands, and adds the replica. A site publishes what a placement
+        same name and digest again is answered with what stands, and adds the replica; other content under the name becomes
+        its next version. A site publishes what a placement
         at it has made; without a placement, for its own party, for a party that names it among its publishers, or what it
         holds a complete replica of already. Each item is answered by itself; repeating one changes nothing.
 
@@ -120,7 +141,8 @@ class TransportServiceServicer(object):
         * `ABORTED` (`CONFLICT`): an owner has changed whom it lets publish meanwhile; nothing was published.
 
         Errors, per item:
-        * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
+        * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is another party's, or the name of what a placement has made is
+        taken by other content.
         * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`): never for what a placement has made.
         * `INVALID_ARGUMENT` (`FIELD_INVALID`).
         * `FAILED_PRECONDITION` (`RESIDENCY_DENIED`): the site lies outside of where the dataset must stay.
@@ -144,6 +166,51 @@ class TransportServiceServicer(object):
 
     def ListDatasets(self, request, context):
         """Lists the datasets of the caller's party by name; the operator and services see all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDatasetVersions(self, request, context):
+        """Lists the versions of a dataset that are there, the newest first.
+
+        Errors:
+        * `NOT_FOUND` (`DATASET_UNKNOWN`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetDatasetLabels(self, request, context):
+        """Says anew what a version of a dataset is sorted by. Safe to repeat.
+
+        Errors:
+        * `NOT_FOUND` (`DATASET_UNKNOWN`).
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveDataset(self, request, context):
+        """Removes one version of a dataset, or all of them and the name. The sites remove their copies once they hear that no
+        dataset has that content any more; transfers of it that serve no job are cancelled. The number of a removed version
+        is not given again as long as the dataset has another.
+
+        Errors:
+        * `NOT_FOUND` (`DATASET_UNKNOWN`).
+        * `FAILED_PRECONDITION` (`DATASET_IN_USE`): a job that has not ended reads or makes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindUnnamedContent(self, request, context):
+        """Says which of the contents that lie at the calling agent's site no dataset has there any more, so that it removes
+        them.
+
+        Errors:
+        * `PERMISSION_DENIED` (`NOT_OWNER`): the site is another's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,7 +307,6 @@ class TransportServiceServicer(object):
         over the gateway). Nothing is kept of it until the site publishes what has come.
 
         Errors:
-        * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
         * `PERMISSION_DENIED` (`NOT_OWNER`): the name is taken by another party.
         * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`).
         * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
@@ -274,6 +340,26 @@ def add_TransportServiceServicer_to_server(servicer, server):
                     servicer.ListDatasets,
                     request_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetsRequest.FromString,
                     response_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetsResponse.SerializeToString,
+            ),
+            'ListDatasetVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDatasetVersions,
+                    request_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetVersionsRequest.FromString,
+                    response_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetVersionsResponse.SerializeToString,
+            ),
+            'SetDatasetLabels': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDatasetLabels,
+                    request_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.SetDatasetLabelsRequest.FromString,
+                    response_serializer=suanmesh_dot_transport_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
+            'RemoveDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveDataset,
+                    request_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.RemoveDatasetRequest.FromString,
+                    response_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.RemoveDatasetResponse.SerializeToString,
+            ),
+            'FindUnnamedContent': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindUnnamedContent,
+                    request_deserializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.FindUnnamedContentRequest.FromString,
+                    response_serializer=suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.FindUnnamedContentResponse.SerializeToString,
             ),
             'CreateTransfers': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTransfers,
@@ -409,6 +495,114 @@ class TransportService(object):
             '/suanmesh.transport.v1.TransportService/ListDatasets',
             suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetsRequest.SerializeToString,
             suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDatasetVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.transport.v1.TransportService/ListDatasetVersions',
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetVersionsRequest.SerializeToString,
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.ListDatasetVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDatasetLabels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.transport.v1.TransportService/SetDatasetLabels',
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.SetDatasetLabelsRequest.SerializeToString,
+            suanmesh_dot_transport_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.transport.v1.TransportService/RemoveDataset',
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.RemoveDatasetRequest.SerializeToString,
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.RemoveDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindUnnamedContent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.transport.v1.TransportService/FindUnnamedContent',
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.FindUnnamedContentRequest.SerializeToString,
+            suanmesh_dot_transport_dot_v1_dot_transport__service__pb2.FindUnnamedContentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,7 +22,8 @@ class TransportServiceStub:
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateDatasets: aio.UnaryUnaryMultiCallable[transport_service_pb2.CreateDatasetsRequest, transport_service_pb2.CreateDatasetsResponse]
     """Publishes datasets whose first replica is complete at a site: by the site's agent, which has read the bytes. The
-    same name and digest again is answered with what stands, and adds the replica. A site publishes what a placement
+    same name and digest again is answered with what stands, and adds the replica; other content under the name becomes
+    its next version. A site publishes what a placement
     at it has made; without a placement, for its own party, for a party that names it among its publishers, or what it
     holds a complete replica of already. Each item is answered by itself; repeating one changes nothing.
 
@@ -30,7 +31,8 @@ class TransportServiceStub:
       * `ABORTED` (`CONFLICT`): an owner has changed whom it lets publish meanwhile; nothing was published.
 
     Errors, per item:
-      * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
+      * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is another party's, or the name of what a placement has made is
+        taken by other content.
       * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`): never for what a placement has made.
       * `INVALID_ARGUMENT` (`FIELD_INVALID`).
       * `FAILED_PRECONDITION` (`RESIDENCY_DENIED`): the site lies outside of where the dataset must stay.
@@ -46,6 +48,35 @@ class TransportServiceStub:
     """
     ListDatasets: aio.UnaryUnaryMultiCallable[transport_service_pb2.ListDatasetsRequest, transport_service_pb2.ListDatasetsResponse]
     """Lists the datasets of the caller's party by name; the operator and services see all."""
+    ListDatasetVersions: aio.UnaryUnaryMultiCallable[transport_service_pb2.ListDatasetVersionsRequest, transport_service_pb2.ListDatasetVersionsResponse]
+    """Lists the versions of a dataset that are there, the newest first.
+
+    Errors:
+      * `NOT_FOUND` (`DATASET_UNKNOWN`).
+    """
+    SetDatasetLabels: aio.UnaryUnaryMultiCallable[transport_service_pb2.SetDatasetLabelsRequest, dataset_pb2.Dataset]
+    """Says anew what a version of a dataset is sorted by. Safe to repeat.
+
+    Errors:
+      * `NOT_FOUND` (`DATASET_UNKNOWN`).
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+    """
+    RemoveDataset: aio.UnaryUnaryMultiCallable[transport_service_pb2.RemoveDatasetRequest, transport_service_pb2.RemoveDatasetResponse]
+    """Removes one version of a dataset, or all of them and the name. The sites remove their copies once they hear that no
+    dataset has that content any more; transfers of it that serve no job are cancelled. The number of a removed version
+    is not given again as long as the dataset has another.
+
+    Errors:
+      * `NOT_FOUND` (`DATASET_UNKNOWN`).
+      * `FAILED_PRECONDITION` (`DATASET_IN_USE`): a job that has not ended reads or makes it.
+    """
+    FindUnnamedContent: aio.UnaryUnaryMultiCallable[transport_service_pb2.FindUnnamedContentRequest, transport_service_pb2.FindUnnamedContentResponse]
+    """Says which of the contents that lie at the calling agent's site no dataset has there any more, so that it removes
+    them.
+
+    Errors:
+      * `PERMISSION_DENIED` (`NOT_OWNER`): the site is another's.
+    """
     CreateTransfers: aio.UnaryUnaryMultiCallable[transport_service_pb2.CreateTransfersRequest, transport_service_pb2.CreateTransfersResponse]
     """Makes transfers, each with its ticket. Each item is answered by itself; the same `transfer_id` again is answered
     with what stands.
@@ -103,7 +134,6 @@ class TransportServiceStub:
     over the gateway). Nothing is kept of it until the site publishes what has come.
 
     Errors:
-      * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
       * `PERMISSION_DENIED` (`NOT_OWNER`): the name is taken by another party.
       * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`).
       * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
@@ -124,7 +154,8 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[transport_service_pb2.CreateDatasetsRequest, abc.Awaitable[transport_service_pb2.CreateDatasetsResponse]],
     ) -> abc.Awaitable[transport_service_pb2.CreateDatasetsResponse]:
         """Publishes datasets whose first replica is complete at a site: by the site's agent, which has read the bytes. The
-        same name and digest again is answered with what stands, and adds the replica. A site publishes what a placement
+        same name and digest again is answered with what stands, and adds the replica; other content under the name becomes
+        its next version. A site publishes what a placement
         at it has made; without a placement, for its own party, for a party that names it among its publishers, or what it
         holds a complete replica of already. Each item is answered by itself; repeating one changes nothing.
 
@@ -132,7 +163,8 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
           * `ABORTED` (`CONFLICT`): an owner has changed whom it lets publish meanwhile; nothing was published.
 
         Errors, per item:
-          * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
+          * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is another party's, or the name of what a placement has made is
+            taken by other content.
           * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`): never for what a placement has made.
           * `INVALID_ARGUMENT` (`FIELD_INVALID`).
           * `FAILED_PRECONDITION` (`RESIDENCY_DENIED`): the site lies outside of where the dataset must stay.
@@ -160,6 +192,59 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[transport_service_pb2.ListDatasetsRequest, abc.Awaitable[transport_service_pb2.ListDatasetsResponse]],
     ) -> abc.Awaitable[transport_service_pb2.ListDatasetsResponse]:
         """Lists the datasets of the caller's party by name; the operator and services see all."""
+
+    @abc_1.abstractmethod
+    def ListDatasetVersions(
+        self,
+        request: transport_service_pb2.ListDatasetVersionsRequest,
+        context: aio.ServicerContext[transport_service_pb2.ListDatasetVersionsRequest, abc.Awaitable[transport_service_pb2.ListDatasetVersionsResponse]],
+    ) -> abc.Awaitable[transport_service_pb2.ListDatasetVersionsResponse]:
+        """Lists the versions of a dataset that are there, the newest first.
+
+        Errors:
+          * `NOT_FOUND` (`DATASET_UNKNOWN`).
+        """
+
+    @abc_1.abstractmethod
+    def SetDatasetLabels(
+        self,
+        request: transport_service_pb2.SetDatasetLabelsRequest,
+        context: aio.ServicerContext[transport_service_pb2.SetDatasetLabelsRequest, abc.Awaitable[dataset_pb2.Dataset]],
+    ) -> abc.Awaitable[dataset_pb2.Dataset]:
+        """Says anew what a version of a dataset is sorted by. Safe to repeat.
+
+        Errors:
+          * `NOT_FOUND` (`DATASET_UNKNOWN`).
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`).
+        """
+
+    @abc_1.abstractmethod
+    def RemoveDataset(
+        self,
+        request: transport_service_pb2.RemoveDatasetRequest,
+        context: aio.ServicerContext[transport_service_pb2.RemoveDatasetRequest, abc.Awaitable[transport_service_pb2.RemoveDatasetResponse]],
+    ) -> abc.Awaitable[transport_service_pb2.RemoveDatasetResponse]:
+        """Removes one version of a dataset, or all of them and the name. The sites remove their copies once they hear that no
+        dataset has that content any more; transfers of it that serve no job are cancelled. The number of a removed version
+        is not given again as long as the dataset has another.
+
+        Errors:
+          * `NOT_FOUND` (`DATASET_UNKNOWN`).
+          * `FAILED_PRECONDITION` (`DATASET_IN_USE`): a job that has not ended reads or makes it.
+        """
+
+    @abc_1.abstractmethod
+    def FindUnnamedContent(
+        self,
+        request: transport_service_pb2.FindUnnamedContentRequest,
+        context: aio.ServicerContext[transport_service_pb2.FindUnnamedContentRequest, abc.Awaitable[transport_service_pb2.FindUnnamedContentResponse]],
+    ) -> abc.Awaitable[transport_service_pb2.FindUnnamedContentResponse]:
+        """Says which of the contents that lie at the calling agent's site no dataset has there any more, so that it removes
+        them.
+
+        Errors:
+          * `PERMISSION_DENIED` (`NOT_OWNER`): the site is another's.
+        """
 
     @abc_1.abstractmethod
     def CreateTransfers(
@@ -271,7 +356,6 @@ class TransportServiceServicer(metaclass=abc_1.ABCMeta):
         over the gateway). Nothing is kept of it until the site publishes what has come.
 
         Errors:
-          * `ALREADY_EXISTS` (`DATASET_EXISTS`): the name is taken by other content.
           * `PERMISSION_DENIED` (`NOT_OWNER`): the name is taken by another party.
           * `RESOURCE_EXHAUSTED` (`DATASETS_TOO_MANY`, `DATA_TOO_MUCH`).
           * `FAILED_PRECONDITION` (`SITE_NOT_REACHABLE`, `RESIDENCY_DENIED`).
