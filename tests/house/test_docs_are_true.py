@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 VERBS_MAX = 25
 RECIPE_LINES_MAX = 5
+IN_BOTH_LANGUAGES = {"reference/glossary", "reference/telemetry"}
+"""Pages without a twin: words of both, and names with English lines."""
 READMES = ("README.md", "README.zh-CN.md")
 FENCED = re.compile(r"^```(?:sh|console|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -88,6 +90,19 @@ def test_links_lead_somewhere(repository: Repository) -> None:
     ]
 
     assert broken == []
+
+
+@pytest.mark.parametrize("lang", ["", ".zh-CN"])
+def test_every_page_is_led_to_from_the_index(repository: Repository, lang: str) -> None:
+    """A page that no index names is found by nobody, and one without its twin by half of the readers."""
+    index = repository.text(f"docs/README{lang}.md")
+    named = {target.partition("#")[0] for target in LINK.findall(index)}
+    folders = ("docs/tutorials/", "docs/how-to/", "docs/reference/", "docs/explanation/")
+    pages = {page.path.removeprefix("docs/") for page in repository.under(*folders, ending=".md")}
+    wanted = {page.removesuffix(".md").removesuffix(".zh-CN") for page in pages if "/reasons/" not in page}
+
+    assert sorted(f"{page}{lang}.md" for page in wanted - IN_BOTH_LANGUAGES if f"{page}{lang}.md" not in named) == []
+    assert {f"{page}.md" for page in IN_BOTH_LANGUAGES} <= named
 
 
 def test_every_code_has_a_page_with_cause_and_remedy(repository: Repository) -> None:
