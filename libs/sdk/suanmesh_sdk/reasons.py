@@ -91,6 +91,7 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "ETAG_STALE": "etag 已不是当前值，请重新读取",
         "DECISION_UNKNOWN": "没有此裁决",
         "ATTEMPT_UNKNOWN": "作业没有该次尝试，或任务此前没有运行过",
+        "PARTY_SUSPENDED": "该主体已暂停：已提交的继续，不再接受新作业",
         "SECRETS_MISSING": "秘密 `names` 的值没有随作业送来，或已不再保留",
         "SECRET_UNREADABLE": "无法打开秘密 `name`：它是为另一个作业或另一个节点的密钥封装的",
         "LOG_NOT_READY": "作业还没有日志",

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from suanmesh.registry.v1 import pool_pb2, site_pb2
+from suanmesh.registry.v1 import party_pb2, pool_pb2, site_pb2
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.bookings import Booked
 from suanmesh_scheduler.record_kinds import JOBS, LIVE
 from suanmesh_store import Changed, Held, Mirror, Store, open_mirror
-from suanmesh_store.layout import PLACEMENTS, POOLS, SITES, TRANSFERS
+from suanmesh_store.layout import PARTIES, PLACEMENTS, POOLS, SITES, TRANSFERS
 from suanmesh_store.records import RecordChange, RecordMirror, Records, open_record_mirror
 
 
@@ -126,6 +126,7 @@ class Mirrors:
     jobs: RecordMirror[job_pb2.Job]
     """Those that have not ended."""
     placements: Mirror[placement_pb2.Placement]
+    parties: Mirror[party_pb2.Party]
     pools: Mirror[pool_pb2.Pool]
     sites: Mirror[site_pb2.Site]
     transfers: Mirror[transfer_pb2.Transfer]
@@ -137,7 +138,7 @@ class Mirrors:
     @property
     def runs(self) -> list[Callable[[], Awaitable[None]]]:
         """Tasks that follow what changes."""
-        mirrors = (self.jobs, self.placements, self.pools, self.sites, self.transfers)
+        mirrors = (self.jobs, self.placements, self.parties, self.pools, self.sites, self.transfers)
         return [mirror.run for mirror in mirrors]
 
 
@@ -149,6 +150,7 @@ async def open_mirrors(store: Store, records: Records) -> Mirrors:
     return Mirrors(
         jobs=jobs,
         placements=placements,
+        parties=await open_mirror(store, PARTIES),
         pools=await open_mirror(store, POOLS),
         sites=await open_mirror(store, SITES),
         transfers=await open_mirror(store, TRANSFERS),

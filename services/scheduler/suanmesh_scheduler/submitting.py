@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from suanmesh.accounting.v1 import account_pb2
+from suanmesh.registry.v1 import party_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, secret_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2
@@ -80,6 +81,7 @@ class Submitting:
         self._jobs = jobs
         self._secrets = secrets
         self._sites = mirrors.sites
+        self._parties = mirrors.parties
         self._rounds = rounds
         self._peers = peers
         self._clock = clock
@@ -168,6 +170,7 @@ class Submitting:
             try:
                 job = found(draft)
                 party = _party_of(job, accounts, datasets, call)
+                self._require_active(party)
                 _pin(job, datasets)
                 self._check_targets(job)
                 job_id = item.job_id or sortable_id(now, self._rng)
@@ -208,6 +211,12 @@ class Submitting:
             except Refusal as refusal:
                 return refusal
         return outcome
+
+    def _require_active(self, party: str) -> None:
+        """Refuse new jobs of a party that is suspended. Raises FailedPrecondition (`PARTY_SUSPENDED`)."""
+        known = self._parties.get(party)
+        if known is not None and known.message.state == party_pb2.Party.STATE_SUSPENDED:
+            raise FailedPrecondition("PARTY_SUSPENDED", f"{party} is suspended: it submits no new jobs", name=party)
 
     def _check_targets(self, job: job_pb2.Job) -> None:
         """Results cannot go to a site there is none of. Raises NotFound (`SITE_UNKNOWN`)."""

@@ -263,6 +263,19 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan job tasks", "suan job logs"),
     ),
+    "PARTY_SUSPENDED": Explanation(
+        "operator",
+        Text(
+            "The operator has suspended the party that the account belongs to: it submits no new jobs. What it "
+            "submitted before goes on.",
+            "运营方已暂停账户所属主体：不再接受其新作业，此前提交的继续进行。",
+        ),
+        Text(
+            "Ask the operator, who lets the party in again with `suan party approve`.",
+            "联系运营方；其可用 `suan party approve` 重新批准。",
+        ),
+        ("suan party show", "suan party approve"),
+    ),
     "SECRETS_MISSING": Explanation(
         "caller",
         Text(

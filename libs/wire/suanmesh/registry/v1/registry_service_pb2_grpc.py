@@ -300,7 +300,8 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetPartyState(self, request, context):
-        """Says whether a party may do new things: one that is suspended enrols no sites.
+        """Says whether a party may do new things: one that is suspended enrols no sites and submits no jobs. Jobs that it has
+        submitted before, waiting ones too, go on to their ends; CancelJob ends them.
 
         Errors:
         * `NOT_FOUND` (`PARTY_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).

@@ -121,7 +121,8 @@ class RegistryServiceStub:
       * `FAILED_PRECONDITION` (`SITE_IN_USE`): it takes new work, or placements live there; drain it first.
     """
     SetPartyState: aio.UnaryUnaryMultiCallable[registry_service_pb2.SetPartyStateRequest, party_pb2.Party]
-    """Says whether a party may do new things: one that is suspended enrols no sites.
+    """Says whether a party may do new things: one that is suspended enrols no sites and submits no jobs. Jobs that it has
+    submitted before, waiting ones too, go on to their ends; CancelJob ends them.
 
     Errors:
       * `NOT_FOUND` (`PARTY_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).
@@ -357,7 +358,8 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         request: registry_service_pb2.SetPartyStateRequest,
         context: aio.ServicerContext[registry_service_pb2.SetPartyStateRequest, abc.Awaitable[party_pb2.Party]],
     ) -> abc.Awaitable[party_pb2.Party]:
-        """Says whether a party may do new things: one that is suspended enrols no sites.
+        """Says whether a party may do new things: one that is suspended enrols no sites and submits no jobs. Jobs that it has
+        submitted before, waiting ones too, go on to their ends; CancelJob ends them.
 
         Errors:
           * `NOT_FOUND` (`PARTY_UNKNOWN`), `INVALID_ARGUMENT` (`FIELD_INVALID`).

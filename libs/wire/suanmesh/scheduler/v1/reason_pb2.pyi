@@ -74,6 +74,8 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """FAILED_PRECONDITION: the values of the secrets `names` did not come with the job, or are no longer kept."""
     REASON_SECRET_UNREADABLE: _Reason.ValueType  # 24
     """INVALID_ARGUMENT: the secret `name` cannot be opened: it was sealed for another job, or for a key of another node."""
+    REASON_PARTY_SUSPENDED: _Reason.ValueType  # 25
+    """FAILED_PRECONDITION: the party `name` is suspended; what it has submitted goes on, and nothing new is taken."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the scheduler refused a call."""
@@ -130,6 +132,8 @@ REASON_SECRETS_MISSING: Reason.ValueType  # 23
 """FAILED_PRECONDITION: the values of the secrets `names` did not come with the job, or are no longer kept."""
 REASON_SECRET_UNREADABLE: Reason.ValueType  # 24
 """INVALID_ARGUMENT: the secret `name` cannot be opened: it was sealed for another job, or for a key of another node."""
+REASON_PARTY_SUSPENDED: Reason.ValueType  # 25
+"""FAILED_PRECONDITION: the party `name` is suspended; what it has submitted goes on, and nothing new is taken."""
 
 class _ObstacleCode:
     ValueType = typing.NewType("ValueType", builtins.int)

@@ -35,7 +35,7 @@ class SchedulerServiceStub:
       * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named. (`SECRET_UNREADABLE`): a secret cannot be opened.
       * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`, `SITE_UNKNOWN`).
       * `PERMISSION_DENIED` (`NOT_OWNER`): the account is another party's.
-      * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`). (`SECRETS_MISSING`): the job names a secret whose value did not come.
+      * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`, `PARTY_SUSPENDED`). (`SECRETS_MISSING`): the job names a secret whose value did not come.
       * `ALREADY_EXISTS` (`JOB_EXISTS`).
       * `RESOURCE_EXHAUSTED` (`JOBS_TOO_MANY`): the party has as many jobs that have not ended as it may have.
     """
@@ -151,7 +151,7 @@ class SchedulerServiceServicer(metaclass=abc_1.ABCMeta):
           * `INVALID_ARGUMENT` (`FIELD_INVALID`): the field is named. (`SECRET_UNREADABLE`): a secret cannot be opened.
           * `NOT_FOUND` (`ACCOUNT_UNKNOWN`, `DATASET_UNKNOWN`, `SITE_UNKNOWN`).
           * `PERMISSION_DENIED` (`NOT_OWNER`): the account is another party's.
-          * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`). (`SECRETS_MISSING`): the job names a secret whose value did not come.
+          * `FAILED_PRECONDITION` (`ACCOUNT_CLOSED`, `PARTY_SUSPENDED`). (`SECRETS_MISSING`): the job names a secret whose value did not come.
           * `ALREADY_EXISTS` (`JOB_EXISTS`).
           * `RESOURCE_EXHAUSTED` (`JOBS_TOO_MANY`): the party has as many jobs that have not ended as it may have.
         """
