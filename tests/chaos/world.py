@@ -152,7 +152,7 @@ class ChaosNode(Node):
         """Names of the ports that have a proxy before them."""
         peers = [f"{name}-peer" for name in self._members]
         sites = [f"site-{place.site}" for place in self.places]
-        return [*self._members, *peers, *AREAS, "enrol", *(f"{area}-2" for area in REPLICATED), *sites]
+        return [*self._members, *peers, *AREAS, *(f"{area}-2" for area in REPLICATED), *sites]
 
     def _own(self) -> list[tuple[str, str]]:
         """Who finds whom at a port that nobody else is told: a service each member of etcd, an agent the gateway."""
@@ -205,7 +205,6 @@ class ChaosNode(Node):
         made = super()._agent(place)
         environment = made.environment | {
             "SUANMESH_AGENT_GATEWAY": f"127.0.0.1:{self.ports[f'via-gateway-of-site-{place.site}']}",
-            "SUANMESH_AGENT_ENROL": f"127.0.0.1:{self.ports['via-enrol']}",
             "SUANMESH_AGENT_DATA_ENDPOINT": f"127.0.0.1:{self.ports[f'via-site-{place.site}']}",
         }
         return Process(made.name, made.command, environment, made.log)

@@ -26,7 +26,7 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport
 from suanmesh.type.v1 import money_pb2, signed_pb2, trust_pb2
 from suanmesh_chassis.ca import NodeCa, agent_server_name, server_name, write_identity
-from suanmesh_chassis.identity import agent_id, service_id, user_id
+from suanmesh_chassis.identity import agent_id, invite_id, service_id, user_id
 from suanmesh_chassis.signing import load_signer
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.merkle import leaf_hashes, root_hash
@@ -42,13 +42,13 @@ BY_TICKET = {"GetManifest", "FetchChunks", "ReadFiles", "WriteFiles"}
 
 @dataclass(frozen=True)
 class Identity:
-    """Somebody with a certificate of the node, or without one."""
+    """Somebody with a certificate of the node."""
 
     name: str
     roles: frozenset[str]
     owns: bool
     """Whether the things that rows ask about are theirs, or theirs to see."""
-    home: Path | None
+    home: Path
 
 
 @dataclass
@@ -70,7 +70,7 @@ class World:
 
     def signed(self, who: Identity, payload: Message) -> signed_pb2.Signed:
         """As the caller would sign it; whoever has no key signs as the first site's agent would not."""
-        home = who.home if who.home and "agent" in who.roles else self.node.folder / "sites" / ABROAD / "identity"
+        home = who.home if "agent" in who.roles else self.node.folder / "sites" / ABROAD / "identity"
         signer = load_signer(home / "signing.key", agent_id(NODE, home.parent.name))
         return signer.sign(payload.DESCRIPTOR.full_name, payload.SerializeToString(deterministic=True))
 
@@ -104,8 +104,6 @@ class World:
 
     def _door(self, who: Identity, area: str, site: str, *, direct: bool) -> tuple[str, str]:
         ports = self.node.ports
-        if who.home is None:
-            return f"127.0.0.1:{ports['enrol']}", server_name(NODE, "gateway")
         if area == "agent" and direct:
             return f"127.0.0.1:{ports[f'site-{site}']}", agent_server_name(NODE, site)
         area = area if direct else "gateway"
@@ -156,6 +154,7 @@ ROWS: dict[str, Row] = {
     ),
     "CreateJoinToken": lambda w, who: registry.CreateJoinTokenRequest(party=w.site.party),
     "EnrolSite": lambda w, who: registry.EnrolSiteRequest(token="x.y", site_id="new"),
+    "EnrolUser": lambda w, who: registry.EnrolUserRequest(token="x.y"),
     "GetSite": lambda w, who: registry.GetSiteRequest(name=f"sites/{HOME}"),
     "ListSites": lambda w, who: registry.ListSitesRequest(),
     "GetTrustBundle": lambda w, who: registry.GetTrustBundleRequest(),
@@ -287,6 +286,7 @@ ROWS: dict[str, Row] = {
     # gateway
     "GetTrace": lambda w, who: gateway.GetTraceRequest(name=f"traces/{w.ended.trace_id}"),
     "ListTraces": lambda w, who: gateway.ListTracesRequest(),
+    "CheckDataPlane": lambda w, who: gateway.CheckDataPlaneRequest(endpoint="127.0.0.1:1"),
 }
 
 
@@ -311,6 +311,9 @@ def _identify(made: World, folder: Path) -> None:
         write_identity(folder / party, ca.issue(user_id(NODE, party, "bob")))
         return folder / party
 
+    invited = folder / "invited"
+    write_identity(invited, ca.issue(invite_id(NODE, "some")))
+
     def at(site: str) -> Path:
         return made.node.folder / "sites" / site / "identity"
 
@@ -319,7 +322,7 @@ def _identify(made: World, folder: Path) -> None:
         Identity("stranger", user, owns=False, home=issued("other")),
         Identity("unregistered", user, owns=False, home=issued("ghost")),
         Identity("agent-abroad", frozenset({"agent"}), owns=False, home=at(ABROAD)),
-        Identity("nobody", frozenset(), owns=False, home=None),
+        Identity("invited", frozenset(), owns=False, home=invited),
         Identity("owner", user, owns=True, home=made.node.identities.of("alice")),
         Identity("agent", frozenset({"agent"}), owns=True, home=at(HOME)),
         Identity("operator", operator, owns=True, home=made.node.identities.of("operator")),
@@ -362,7 +365,7 @@ async def _found(made: World, data: Path) -> None:
 def _principal(w: World, who: Identity) -> str:
     """Whom a ticket is made out for: the user who asks, where what it opens is theirs, else one whose it is."""
     theirs = who.owns and "user" in who.roles
-    home = who.home if who.home and theirs else w.node.identities.of("alice")
+    home = who.home if theirs else w.node.identities.of("alice")
     certificate = x509.load_pem_x509_certificate((home / "cert.pem").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return names.get_values_for_type(x509.UniformResourceIdentifier)[0]

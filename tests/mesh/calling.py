@@ -59,10 +59,10 @@ class RawCaller:
     def __init__(self) -> None:
         self._channels: dict[tuple[Path | None, str], grpc.aio.Channel] = {}
 
-    def channel(self, home: Path | None, ca: Path, address: str, name: str) -> grpc.aio.Channel:
-        """A connection to the server `name` as the identity in `home`, or with no certificate."""
+    def channel(self, home: Path, ca: Path, address: str, name: str) -> grpc.aio.Channel:
+        """A connection to the server `name` as the identity in `home`."""
         if (home, address) not in self._channels:
-            pair = (None, None) if home is None else ((home / "key.pem").read_bytes(), (home / "cert.pem").read_bytes())
+            pair = (home / "key.pem").read_bytes(), (home / "cert.pem").read_bytes()
             options = (("grpc.ssl_target_name_override", name), ("grpc.max_receive_message_length", 16 * MIB))
             credentials = grpc.ssl_channel_credentials(ca.read_bytes(), *pair)
             self._channels[home, address] = grpc.aio.secure_channel(address, credentials, options)

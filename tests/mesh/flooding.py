@@ -31,7 +31,7 @@ import psutil
 from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
 from suanmesh_chassis.ca import NodeCa, write_identity
-from suanmesh_chassis.identity import user_id
+from suanmesh_chassis.identity import invite_id, user_id
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import world
@@ -127,6 +127,13 @@ def as_user(node: Node, home: Path, user: str, party: str = world.CONSUMER) -> P
     """Issue a certificate to one more user of a party into the folder `home`."""
     ca = NodeCa.load(node.identities.ca_dir, SystemClock())
     write_identity(home, ca.issue(user_id(NODE, party, user)))
+    return home
+
+
+def as_bearer(node: Node, home: Path) -> Path:
+    """Issue what an invite brings with it into the folder `home`."""
+    ca = NodeCa.load(node.identities.ca_dir, SystemClock())
+    write_identity(home, ca.issue(invite_id(NODE, "some")))
     return home
 
 

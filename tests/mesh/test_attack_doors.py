@@ -26,7 +26,7 @@ from suanmesh_local.node import NODE, Node
 from suanmesh_sdk.status import DETAILS_KEY, refusal_of_call
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests.mesh.flooding import as_user, under_attack
+from tests.mesh.flooding import as_bearer, as_user, under_attack
 
 pytestmark = [pytest.mark.mesh, pytest.mark.attack]
 
@@ -40,10 +40,10 @@ SLOW_AFTER_BYTES = 64 * 1024
 """How much of a connection passes before it gets slow: a handshake, and the heads of many calls."""
 
 
-async def attack(node: Node, name: str, home: Path | None = None, gateway: str = "", **more: Any) -> dict[str, int]:
+async def attack(node: Node, name: str, home: Path | None = None, **more: Any) -> dict[str, int]:
     """Run one attacker to its end; how its calls ended, by reason."""
     ca = node.identities.of("operator") / "ca.pem"
-    config = {"gateway": gateway or node.gateway, "home": str(home or ""), "ca": str(ca), **more}
+    config = {"gateway": node.gateway, "home": str(home or ""), "ca": str(ca), **more}
     command = [sys.executable, __file__, name, json.dumps(config)]
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
@@ -72,11 +72,11 @@ def agent_home(node: Node) -> Path:
 
 
 @pytest.mark.parametrize("bytes_each", [60 * MIB, 60 * 1024])
-async def test_large_messages_at_the_enrolment_listener(node: Node, bytes_each: int) -> None:
+async def test_large_messages_of_who_was_only_invited(node: Node, tmp_path: Path, bytes_each: int) -> None:
     """Forty messages of 60 MiB from nobody in particular took the gateway to 2.8 GiB."""
-    at = f"127.0.0.1:{node.ports['enrol']}"
+    bearer = as_bearer(node, tmp_path / "bearer")
     async with under_attack(node, f"enrolment_{bytes_each}") as measured:
-        await attack(node, "large", gateway=at, calls=40, bytes=bytes_each, method=f"{REGISTRY}/EnrolSite", again=5)
+        await attack(node, "large", bearer, calls=40, bytes=bytes_each, method=f"{REGISTRY}/EnrolSite", again=5)
     measured.require()
 
 
@@ -149,7 +149,7 @@ async def test_many_connections_of_one_user(node: Node, mallory: Path) -> None:
 def channel(config: dict[str, Any]) -> grpc.aio.Channel:
     """A connection of its own."""
     home = Path(config["home"])
-    shown = [(home / name).read_bytes() for name in ("key.pem", "cert.pem")] if config["home"] else [None, None]
+    shown = [(home / name).read_bytes() for name in ("key.pem", "cert.pem")]
     credentials = grpc.ssl_channel_credentials(Path(config["ca"]).read_bytes(), *shown)
     options = (
         ("grpc.ssl_target_name_override", server_name(NODE, "gateway")),

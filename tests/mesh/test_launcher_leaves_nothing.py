@@ -200,7 +200,7 @@ def test_ports_that_others_took_meanwhile_are_replaced(dev: Dev) -> None:
     dev.process.send_signal(signal.SIGINT)
     assert dev.end() == 0
     before = json.loads((dev.folder / "ports.json").read_text())
-    taken = {"etcd", "etcd-peer", "gateway", "enrol", "registry", "site-shanghai"}
+    taken = {"etcd", "etcd-peer", "gateway", "registry", "site-shanghai"}
     with ExitStack() as strangers:
         for name in taken:
             strangers.enter_context(socket.create_server(("127.0.0.1", before[name])))

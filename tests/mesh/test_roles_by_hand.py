@@ -17,7 +17,7 @@ from tests.mesh.test_readme_by_hand import BIN, COMMAND_S_MAX, ROOT, dev
 __all__ = ["dev"]
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(400)]
 DOCS = ROOT / "docs"
-ELSEWHERE = {"tutorials/working-day": "test_a_day"}
+ELSEWHERE = {"tutorials/working-day": "test_a_day", "how-to/install-a-node": "test_a_node_is_installed"}
 """Pages that have a test of their own, and which."""
 SLEEPS = """
 account: demo

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from suanmesh.scheduler.v1 import job_pb2
-from suanmesh_chassis.private import NOT_KEPT
+from suanmesh_kernel.private import NOT_KEPT
 from suanmesh_local import trials, world
 from suanmesh_local.node import Node
 
@@ -25,12 +25,10 @@ def test_tokens_and_keys_are_read_by_nobody_else(node: Node) -> None:
     """Another user of the machine could join as a site, or speak as one."""
     homes = sorted((node.folder / "sites").iterdir())
     secrets = [
-        home / name
-        for home in homes
-        for name in ("join.token", "agent.env", "identity/key.pem", "identity/signing.key")
+        home / name for home in homes for name in ("invite", "agent.env", "identity/key.pem", "identity/signing.key")
     ]
     kept = [path for path in secrets if path.exists()]
-    assert {path.name for path in kept} >= {"join.token", "agent.env"}
+    assert {path.name for path in kept} >= {"invite", "agent.env"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
 
 

@@ -13,10 +13,10 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from suanmesh_chassis.ca import server_name
-from suanmesh_chassis.private import tighten
 from suanmesh_etcd3 import Client, OutcomeUnknown, Unavailable, confine
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.clock import SystemClock, system_rng
+from suanmesh_kernel.private import tighten
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.etcd import START_S_MAX, EtcdServer, peer_url
 from suanmesh_local.facts import LOOPBACK, NodeFacts
@@ -210,7 +210,7 @@ class ControlPlane:
 
     def _port_names(self) -> list[str]:
         peers = [f"{name}-peer" for name in self._members]
-        return [*self._members, *peers, "enrol", *AREAS, *(name for _, name in self._further())]
+        return [*self._members, *peers, *AREAS, *(name for _, name in self._further())]
 
     def _ports(self) -> dict[str, int]:
         """The node's ports: the same as last time, for as long as they are free where nobody else knows them."""
@@ -255,7 +255,6 @@ class ControlPlane:
         if area == "gateway":
             environment["SUANMESH_LISTEN"] = f"{self.facts.gateway_listens}:{self.ports[area]}"
             environment["SUANMESH_ADVERTISE"] = self.gateway
-            environment["SUANMESH_GATEWAY_ENROL_LISTEN"] = f"{LOOPBACK}:{self.ports['enrol']}"
         if self._replicas > 1:
             environment["SUANMESH_LEASE_S"] = str(LEASE_S)
         return Process(area, [script(area)], environment | self._overrides, self.folder / "logs" / f"{area}.log")

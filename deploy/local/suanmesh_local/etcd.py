@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from suanmesh_chassis.private import private_folder
 from suanmesh_etcd3 import EtcdError, Tls, connect
+from suanmesh_kernel.private import private_folder
 from suanmesh_local.ports import free_ports
 from suanmesh_local.processes import Process
 from suanmesh_local.tools import cache_dir

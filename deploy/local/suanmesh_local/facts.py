@@ -7,9 +7,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from suanmesh_chassis.private import write_private
 from suanmesh_kernel.addresses import host_of, is_everywhere, is_loopback
 from suanmesh_kernel.names import checked_id
+from suanmesh_kernel.private import write_private
 from suanmesh_kernel.refusals import InvalidArgument
 
 FILE = "node.toml"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from suanmesh_chassis.private import write_private
+from suanmesh_kernel.private import write_private
 
 FORMAT = 3
 """Of files, tables and names in certificates; raised with every change that an older folder does not bear."""

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from suanmesh_chassis.private import private_folder
+from suanmesh_kernel.private import private_folder
 from suanmesh_local.control_plane import LOCK, PORTS, ControlPlane
 from suanmesh_local.facts import FILE, NodeFacts, checked_facts, write_facts
 from suanmesh_local.launcher import FAULTS, said_of, tell

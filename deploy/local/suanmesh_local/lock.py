@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from suanmesh_chassis.private import FILE_MODE, private_folder
+from suanmesh_kernel.private import FILE_MODE, private_folder
 
 
 class Taken(Exception):

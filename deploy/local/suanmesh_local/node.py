@@ -12,7 +12,7 @@ import psutil
 
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry
-from suanmesh_chassis.private import private_folder, write_private
+from suanmesh_kernel.private import private_folder, write_private
 from suanmesh_local import founding, world
 from suanmesh_local.control_plane import ControlPlane, NotReady, Tell, script
 from suanmesh_local.die_with_parent import die_with_parent
@@ -21,6 +21,7 @@ from suanmesh_local.processes import Process
 from suanmesh_local.settings_files import write_contexts, write_environment
 from suanmesh_local.tools import ToolMissing, bubblewrap, cache_dir
 from suanmesh_sdk import Mesh
+from suanmesh_sdk.invites import invite_text
 
 NODE = "demo"
 CONSUMING_USER = "alice"
@@ -105,14 +106,14 @@ class Node(ControlPlane):
         self.tell(f"site {site}", f"pid {self.agents[site].pid}  127.0.0.1:{self.ports[f'site-{site}']}")
 
     async def _join(self, operator: Mesh, place: world.Place) -> None:
-        """Give a site that has not joined a one-time token."""
-        token_file = self.folder / "sites" / place.site / "join.token"
-        if token_file.exists():
+        """Give a site that has not joined an invite."""
+        file = self.folder / "sites" / place.site / "invite"
+        if file.exists():
             return
-        private_folder(token_file.parent)
+        private_folder(file.parent)
         request = registry.CreateJoinTokenRequest(party=f"parties/{place.provider}")
         token = await operator.registry.CreateJoinToken(request)
-        write_private(token_file, token.token.encode())
+        write_private(file, invite_text(self.gateway, self.facts.name, token).encode())
 
     def _port_names(self) -> list[str]:
         return [*super()._port_names(), *(f"site-{place.site}" for place in self.places)]
@@ -125,8 +126,7 @@ class Node(ControlPlane):
         environment = self._common(home / "tls", home) | {
             "SUANMESH_AGENT_DATA_DIR": str(home),
             "SUANMESH_AGENT_GATEWAY": self.gateway,
-            "SUANMESH_AGENT_ENROL": f"127.0.0.1:{self.ports['enrol']}",
-            "SUANMESH_AGENT_JOIN_TOKEN_FILE": str(home / "join.token"),
+            "SUANMESH_AGENT_INVITE_FILE": str(home / "invite"),
             "SUANMESH_AGENT_SITE": place.site,
             "SUANMESH_AGENT_DISPLAY_NAME": place.city,
             "SUANMESH_AGENT_CITY_CODE": place.city_code,

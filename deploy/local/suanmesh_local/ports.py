@@ -7,8 +7,8 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from suanmesh_chassis.private import write_private
 from suanmesh_kernel.clock import system_rng
+from suanmesh_kernel.private import write_private
 
 KERNELS_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 FIRST_PORT, LAST_PORT = 10_000, 65_535

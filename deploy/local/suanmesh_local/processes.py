@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from suanmesh_chassis.private import FILE_MODE, UMASK, private_folder
+from suanmesh_kernel.private import FILE_MODE, UMASK, private_folder
 from suanmesh_local.die_with_parent import die_with_parent
 
 STOP_S_MAX = 10.0

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from suanmesh_chassis.private import private_folder, write_private
+from suanmesh_kernel.private import private_folder, write_private
 from suanmesh_local.facts import NodeFacts
 from suanmesh_local.identities import Identities
 

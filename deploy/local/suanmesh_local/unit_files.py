@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 
-from suanmesh_chassis.private import private_folder, write_private
+from suanmesh_kernel.private import private_folder, write_private
 from suanmesh_local.control_plane import ControlPlane
 from suanmesh_local.settings_files import write_contexts, write_environment
 from suanmesh_local.units import Started, units

@@ -57,7 +57,7 @@ class Admission:
             wanted = ", ".join(sorted(method.roles))
             if not caller.principal:
                 raise Unauthenticated("IDENTITY_MISSING", f"{method.name} asks for a certificate", roles=wanted)
-            held = ", ".join(sorted(caller.roles))
+            held = ", ".join(sorted(caller.roles)) or "somebody who has not joined"
             message = f"{method.name} is for {wanted}; {caller.principal} is {held}"
             raise PermissionDenied("ROLE_DENIED", message, roles=wanted, held=held)
 

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from suanmesh_chassis.private import private_folder, write_private
 from suanmesh_chassis.signing import new_signing_key, private_pem
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.private import private_folder, write_private
 from suanmesh_kernel.refusals import InvalidArgument
 
 CA_DAYS = 3650

@@ -34,6 +34,11 @@ def user_id(node: str, party: str, user: str) -> str:
     return f"spiffe://{node}/party/{party}/user/{user}"
 
 
+def invite_id(node: str, token: str) -> str:
+    """SPIFFE id of who bears an invite, and is nobody else yet; `token` is the last part of its join token's name."""
+    return f"spiffe://{node}/invite/{token}"
+
+
 def service_area(principal: str, node: str) -> str:
     """The area of the service of `node` that a SPIFFE id names; empty where it names none."""
     kind, _, area = principal.removeprefix(f"spiffe://{node}/").partition("/")
@@ -53,6 +58,8 @@ def caller_of(principal: str, node: str, peers: Collection[str] = ()) -> Caller:
             return Caller(principal, roles=frozenset(("service",)))
         case ["site", site, "agent"] if ID_PATTERN.fullmatch(site):
             return Caller(principal, site=f"sites/{site}", roles=frozenset(("agent",)))
+        case ["invite", token] if ID_PATTERN.fullmatch(token):
+            return Caller(principal)
         case ["party", party, "user", user] if ID_PATTERN.fullmatch(party) and user:
             name = f"parties/{party}"
             roles = ("user", "operator") if name == OPERATOR_PARTY else ("user",)

@@ -21,13 +21,13 @@ from suanmesh_chassis.lifecycle import Lifecycle
 from suanmesh_chassis.memory import give_memory_back
 from suanmesh_chassis.network import TlsFiles
 from suanmesh_chassis.parts import Parts, ServiceContext
-from suanmesh_chassis.private import keep_private, private_folder, tighten
 from suanmesh_chassis.process import open_process
 from suanmesh_chassis.settings import Common, load
 from suanmesh_chassis.trust import load_trust
 from suanmesh_etcd3 import Tls as EtcdTls
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.clock import SystemClock, system_rng
+from suanmesh_kernel.private import keep_private, private_folder, tighten
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store.etcd import EtcdKeyspace
 from suanmesh_store.soundness import damage_among

@@ -23,6 +23,8 @@ ALIASES = {"dataset": "data"}
 """What a command was called before."""
 COMMANDS = {
     "party": ("suanmesh_cli.commands.parties:party", "Parties: who takes part, and may."),
+    "user": ("suanmesh_cli.commands.joining:user", "Users: invite them."),
+    "login": ("suanmesh_cli.commands.joining:login", "Join a mesh as a user, with an invite."),
     "site": ("suanmesh_cli.commands.sites:site", "Sites: places with compute."),
     "pool": ("suanmesh_cli.commands.sites:pool", "Pools: the compute of a site that can be found."),
     "job": ("suanmesh_cli.commands.jobs:job", "Jobs: submit, watch, explain, cancel."),

@@ -32,13 +32,14 @@ from suanmesh_registry.settings import RegistrySettings
 from suanmesh_scheduler import main as scheduler
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_sdk import Mesh, Tls
+from suanmesh_sdk.invites import bearer_tls
 from suanmesh_sdk.resolver import OneAddress
 from suanmesh_transport import main as transport
 from suanmesh_transport.settings import TransportSettings
 
 EngineOf = Callable[[str, Clock, Callable[[], float]], MemoryEngine]
 """Makes the engine of a site: of its name, its clock, and until when of its monotonic time it may run tasks."""
-GATEWAY, ENROL = "127.0.0.1:7000", "127.0.0.1:7001"
+GATEWAY = "127.0.0.1:7000"
 SECOND = "2"
 """What the second instance of a service has behind its name."""
 LOOK_AGAIN_S = 0.5
@@ -139,8 +140,8 @@ class InProcessNode:
     async def _join(self, operator: Mesh, place: world.Place) -> None:
         request = registry_pb.CreateJoinTokenRequest(party=f"parties/{place.provider}")
         token = await operator.registry.CreateJoinToken(request)
-        bare = self._mesh(place.site, Tls(ca=authority(self.begin).pem), ENROL)
-        await self.sites[place.site].join(bare, token.token)
+        shown = bearer_tls(authority(self.begin).pem, token.certificate_der, token.key)
+        await self.sites[place.site].join(self._mesh(place.site, shown, GATEWAY), token.token)
 
     async def _site_ready(self, operator: Mesh, site: str) -> None:
         answer = await operator.registry.SearchPools(registry_pb.SearchPoolsRequest())
@@ -162,7 +163,7 @@ class InProcessNode:
 
 
 _BUILDS: dict[str, tuple[Any, Callable[[Path], Any]]] = {
-    "gateway": (gateway.build, lambda _: GatewaySettings(enrol_listen=ENROL)),
+    "gateway": (gateway.build, lambda _: GatewaySettings()),
     "registry": (registry.build, lambda folder: RegistrySettings(ca_dir=folder / "ca")),
     "accounting": (accounting.build, lambda _: AccountingSettings()),
     "network_orchestrator": (network_orchestrator.build, lambda _: NetworkOrchestratorSettings()),

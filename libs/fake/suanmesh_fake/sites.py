@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -63,8 +62,7 @@ class SiteProcess:
 
     async def join(self, mesh: Mesh, token: str) -> None:
         """Spend a join token."""
-        settings = replace(self.settings, join_token=token)
-        await enrolment.spend_token(mesh, settings, self._identity)
+        await enrolment.spend_token(mesh, token, self.settings, self._identity)
 
     def start(self) -> None:
         """A new agent of it."""

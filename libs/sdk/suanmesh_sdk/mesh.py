@@ -58,7 +58,9 @@ class Mesh:
         self._via = via
         self._hook = hook
         self._rng = rng
-        self._connections = Connections(dial or grpc_dial(tls))
+        self._dial = dial or grpc_dial(tls)
+        self._tls = tls
+        self._connections = Connections(self._dial)
         self._budgets = Budgets()
         self._areas: dict[str, AreaChannel] = {}
 
@@ -142,6 +144,18 @@ class Mesh:
                 self._route(at, f"{at}.{self._node}.suanmesh", self._resolver, not self._via)
             )
         return self._areas[area]
+
+    def apart(self) -> Mesh:
+        """The same with connections of its own, for what is tried once; close it."""
+        return Mesh(
+            node=self._node,
+            tls=self._tls,
+            resolver=self._resolver,
+            via=self._via,
+            hook=self._hook,
+            dial=self._dial,
+            rng=self._rng,
+        )
 
     async def close(self) -> None:
         """Close every connection."""

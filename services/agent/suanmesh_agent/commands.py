@@ -22,13 +22,13 @@ from suanmesh_agent.signing_keys import SiteSigner
 from suanmesh_agent.turns import Turns
 from suanmesh_chassis.event_loop import run_on_loop
 from suanmesh_chassis.identity import agent_id
-from suanmesh_chassis.private import keep_private, private_folder
 from suanmesh_chassis.process import Process, open_process
 from suanmesh_chassis.run import EXIT_DAMAGED, EXIT_FAILED, EXIT_SETTINGS, shut_folders, stop_signal
 from suanmesh_chassis.settings import Common, load
 from suanmesh_content import FolderError, ManifestError
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.names import checked_id, checked_name
+from suanmesh_kernel.private import keep_private, private_folder
 from suanmesh_kernel.refusals import InvalidArgument, Refusal, Unauthenticated
 from suanmesh_store.soundness import StoreCorrupt
 
@@ -49,7 +49,7 @@ def agent(context: click.Context, check: bool) -> None:
 
 @agent.command()
 def join() -> None:
-    """Spend the join token; the identity lies in the agent's folder afterwards."""
+    """Spend the invite; the identity lies in the agent's folder afterwards."""
     common, settings = _settings()
     sys.exit(_guarded(_join(common, settings)))
 
@@ -82,9 +82,9 @@ def stop_tasks() -> None:
 
 async def _run(common: Common, settings: AgentSettings) -> None:
     stop = stop_signal()
-    if settings.join_token and not is_enrolled(site_of.identity_folder(settings)):
+    if settings.invite and not is_enrolled(site_of.identity_folder(settings)):
         await _join(common, settings)
-    process = _process(common, settings)
+    process = process_of(common, settings)
     try:
         await site_of.live(process, settings, system_rng, stop)
     finally:
@@ -102,7 +102,7 @@ async def _publish(
 ) -> None:
     checked_id(dataset, field="dataset")
     checked_name(party, "parties", field="party")
-    process, journal = _process(common, settings), site_of.open_journal(settings)
+    process, journal = process_of(common, settings), site_of.open_journal(settings)
     try:
         async with site_of.mesh_of(process, settings) as mesh:
             replicas = Replicas(settings.data_dir)
@@ -126,7 +126,7 @@ async def _publish(
 
 
 async def _rotate_key(common: Common, settings: AgentSettings) -> None:
-    process = _process(common, settings)
+    process = process_of(common, settings)
     try:
         async with site_of.mesh_of(process, settings) as mesh:
             print(await site_of.key_rotation(process, settings, mesh, SiteSigner(process.signer)).renew())
@@ -134,7 +134,8 @@ async def _rotate_key(common: Common, settings: AgentSettings) -> None:
         await process.close()
 
 
-def _process(common: Common, settings: AgentSettings) -> Process:
+def process_of(common: Common, settings: AgentSettings) -> Process:
+    """The process of a site that has joined. Raises Unauthenticated (`IDENTITY_MISSING`) where it has not."""
     folder = site_of.identity_folder(settings)
     if not is_enrolled(folder):
         raise Unauthenticated("IDENTITY_MISSING", f"{folder} holds no identity: join first", domain="mesh.suanmesh")

@@ -1,29 +1,20 @@
-"""Joining a node: a one-time token, keys that never leave the folder, a certificate signed by the node's CA."""
+"""Joining a node: an invite, keys that never leave the folder, a certificate signed by the node's CA."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import hmac
-import socket
-import ssl
 from pathlib import Path
-from typing import Any
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING
 
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.registry.v1 import site_pb2
 from suanmesh_agent.settings import AgentSettings
-from suanmesh_chassis.private import private_folder, write_private
 from suanmesh_chassis.signing import load_signer, new_signing_key, private_pem
-from suanmesh_kernel.refusals import InvalidArgument, Unauthenticated
-from suanmesh_sdk import Mesh, Tls, connect
+from suanmesh_kernel.private import private_folder, write_private
+from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_sdk import Mesh, invites
 
-HANDSHAKE_S = 10.0
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 
 def is_enrolled(folder: Path) -> bool:
@@ -32,25 +23,27 @@ def is_enrolled(folder: Path) -> bool:
 
 
 async def enrol(settings: AgentSettings, node: str, folder: Path) -> site_pb2.Site:
-    """Spend the join token; the identity lies in `folder` afterwards.
+    """Spend the invite; the identity lies in `folder` afterwards.
 
-    Keys are made once, so that a repeat after a lost answer is answered the same way. Raises Unauthenticated
-    (`JOIN_TOKEN_INVALID`) where the server cannot show the CA the token names, and what EnrolSite refuses with.
+    Keys are made once, so that a repeat after a lost answer is answered the same way. Raises InvalidArgument
+    (`FIELD_INVALID`) where it is no invite, or one of another node, and what `trusted_ca` and EnrolSite refuse with.
     """
-    ca_hash = _ca_hash(settings.join_token)
-    ca_pem = await asyncio.to_thread(_fetch_ca, settings.enrol, ca_hash)
-    async with connect(settings.enrol, tls=Tls(ca=ca_pem), node=node) as mesh:
-        return await spend_token(mesh, settings, folder)
+    invite = invites.read_invite(settings.invite)
+    if invite.node != node:
+        problem = f"it is one of node {invite.node}, and this agent is told that its node is {node}"
+        raise InvalidArgument("FIELD_INVALID", f"invite: {problem}", domain="mesh.suanmesh", field="invite")
+    ca_pem = await invites.trusted_ca(invite)
+    async with invites.mesh_of(invite, ca_pem) as mesh:
+        return await spend_token(mesh, invite.token, settings, folder)
 
 
-async def spend_token(mesh: Mesh, settings: AgentSettings, folder: Path) -> site_pb2.Site:
+async def spend_token(mesh: Mesh, token: str, settings: AgentSettings, folder: Path) -> site_pb2.Site:
     """Have the registry behind `mesh` certify the keys in `folder`, which are made where there are none."""
-    key = _kept_key(folder)
     request = pb.EnrolSiteRequest(
-        token=settings.join_token,
+        token=token,
         site_id=settings.site,
         site=_site(settings),
-        csr_der=_signing_request(key, settings.site),
+        csr_der=invites.signing_request(_kept_key(folder)),
         signing_key=load_signer(folder / "signing.key", "").public_key,
     )
     answer = await mesh.registry.EnrolSite(request)
@@ -59,60 +52,18 @@ async def spend_token(mesh: Mesh, settings: AgentSettings, folder: Path) -> site
     return answer.site
 
 
-def _ca_hash(token: str) -> str:
-    parts = token.split(".")
-    if len(parts) != 4 or parts[0] != "sjt1" or len(parts[3]) != 64:
-        raise InvalidArgument("FIELD_INVALID", "the join token is not of the form sjt1.id.secret.hash", field="token")
-    return parts[3]
-
-
-def _fetch_ca(address: str, ca_hash: str) -> bytes:
-    """The CA certificate the server shows, when it is the one whose hash the token carries.
-
-    The chain is fetched without trust: the hash is what makes it trusted, before the token is sent anywhere.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), HANDSHAKE_S) as raw, context.wrap_socket(raw) as secured:
-        chain = _chain(secured)
-    for der in chain:
-        if hmac.compare_digest(hashlib.sha256(der).hexdigest(), ca_hash):
-            return ssl.DER_cert_to_PEM_cert(der).encode()
-    message = f"{address} does not show the CA that the join token names"
-    raise Unauthenticated("JOIN_TOKEN_INVALID", message, domain="registry.suanmesh")
-
-
-def _chain(secured: ssl.SSLSocket) -> list[bytes]:
-    """Every certificate the server showed, in DER; public only from Python 3.13 on."""
-    if hasattr(secured, "get_unverified_chain"):
-        return [bytes(der) for der in secured.get_unverified_chain()]
-    inner: Any = secured._sslobj  # type: ignore[attr-defined]
-    return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in inner.get_unverified_chain()]
-
-
-def _kept_key(folder: Path) -> ec.EllipticCurvePrivateKey:
+def _kept_key(folder: Path) -> EllipticCurvePrivateKey:
     """The P-256 key of this agent, made once; the signing key beside it."""
     private_folder(folder)
     if not (folder / "signing.key").exists():
         write_private(folder / "signing.key", private_pem(new_signing_key()))
     path = folder / "key.pem"
     if not path.exists():
-        made = ec.generate_private_key(ec.SECP256R1())
-        form = serialization.PrivateFormat.PKCS8
-        write_private(path, made.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise InvalidArgument("FIELD_INVALID", f"{path} does not hold a P-256 key", field="key.pem")
-    return key
-
-
-def _signing_request(key: ec.EllipticCurvePrivateKey, site: str) -> bytes:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"site {site}"[:64])])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    return request.public_bytes(serialization.Encoding.DER)
+        write_private(path, invites.key_pem(invites.new_key()))
+    try:
+        return invites.key_of(path.read_bytes())
+    except ValueError as fault:
+        raise InvalidArgument("FIELD_INVALID", f"{path} does not hold a P-256 key", field="key.pem") from fault
 
 
 def _site(settings: AgentSettings) -> site_pb2.Site:

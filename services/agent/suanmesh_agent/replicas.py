@@ -25,7 +25,6 @@ from suanmesh_agent.durable import all_to_disk, to_disk
 from suanmesh_agent.folder_files import files_of
 from suanmesh_agent.ports import SourceFile
 from suanmesh_agent.trees import remove_tree
-from suanmesh_chassis.private import private_folder, write_private
 from suanmesh_content import (
     ContentFile,
     FolderError,
@@ -38,6 +37,7 @@ from suanmesh_content import (
     manifest_to,
     reading_folder,
 )
+from suanmesh_kernel.private import private_folder, write_private
 
 log = structlog.get_logger()
 

@@ -53,10 +53,8 @@ class AgentSettings:
     """Folder for identity, journal, replicas and tasks."""
     gateway: str = "127.0.0.1:7000"
     """`host:port` of the node's gateway, the one address the agent talks to."""
-    enrol: str = ""
-    """`host:port` of the gateway's enrolment listener; needed to join."""
-    join_token: str = field(default="", metadata=SECRET)
-    """One-time token to join with, where the folder holds no identity yet."""
+    invite: str = field(default="", metadata=SECRET)
+    """What the node's operator made with `suan site invite`, where the folder holds no identity yet."""
     data_listen: str = "127.0.0.1:0"
     """`host:port` the data plane listens on; port 0 takes a free one and keeps it over restarts."""
     data_endpoint: str = ""

@@ -10,9 +10,9 @@ import structlog
 
 from suanmesh.registry.v1 import site_pb2
 from suanmesh.type.v1 import signed_pb2
-from suanmesh_chassis.private import write_private
 from suanmesh_chassis.signing import Signer, load_signer, new_signing_key, private_pem, windows_by_id
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.private import write_private
 from suanmesh_kernel.refusals import Refusal
 
 log = structlog.get_logger()

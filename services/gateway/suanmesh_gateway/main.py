@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suanmesh_chassis import Forwarded, Listener, Parts, Served, ServiceContext, run
+from suanmesh_chassis import Forwarded, Parts, Served, ServiceContext, run
 from suanmesh_chassis.assertion import Minter
 from suanmesh_gateway.contracts import FORWARDED, OTLP, OTLP_SEMANTICS, OWN, SITES
 from suanmesh_gateway.forwarder import Forwarder
@@ -19,12 +19,11 @@ async def build(context: ServiceContext[GatewaySettings]) -> Parts:
     store = TraceStore(context.data_dir / "traces.sqlite", trace_spans_max=settings.trace_spans_max)
     context.closing.push_async_callback(store.close)
     forwarder = Forwarder(context.mesh, Minter(context.signer, context.clock), FORWARDED)
-    own = [Served(OWN, GatewayService(store)), Served(OTLP, TraceReceiver(store), OTLP_SEMANTICS)]
+    own = [Served(OWN, GatewayService(store, context.mesh)), Served(OTLP, TraceReceiver(store), OTLP_SEMANTICS)]
     sites = Forwarded(SITES, SiteForwarder(context.mesh, SITES, context.clock))
     return Parts(
         servicers=[*own, *(Forwarded(service, forwarder) for service in FORWARDED), sites],
         tasks=[Sweeper(store, settings, context.clock).run],
-        extra_listeners=[Listener(settings.enrol_listen, client_certificate=False)],
         components={"traces": lambda: store.fault},
     )
 

@@ -1,4 +1,4 @@
-"""The gateway's own calls: the trace store, filled over OTLP and read by people."""
+"""The gateway's own calls: the trace store, filled over OTLP and read by people, and whether a site is reached."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from suanmesh_gateway import wire
 from suanmesh_gateway.domain import pages, traces
 from suanmesh_gateway.trace_store import TraceStore
 from suanmesh_kernel.pages import checked_size
-from suanmesh_kernel.refusals import NotFound
+from suanmesh_kernel.refusals import NotFound, Refusal
+from suanmesh_sdk import Mesh
 
 
 class TraceReceiver:
@@ -29,11 +30,26 @@ class TraceReceiver:
         return ExportTraceServiceResponse()
 
 
-class GatewayService:
-    """Reads traces. A user reads those that a call of their party began, the operator all."""
+REACH_S = 5.0
+"""How long a site's data plane may take to answer."""
+HEALTH = "/grpc.health.v1.Health/Check"
+"""Answered by every server of ours, whatever else it serves; its request may be empty."""
 
-    def __init__(self, store: TraceStore) -> None:
+
+class GatewayService:
+    """Reads traces, of which a user sees those that a call of their party began; and looks whether sites answer."""
+
+    def __init__(self, store: TraceStore, mesh: Mesh) -> None:
         self._store = store
+        self._mesh = mesh
+
+    async def CheckDataPlane(self, request: pb.CheckDataPlaneRequest, call: Call) -> pb.CheckDataPlaneResponse:
+        async with self._mesh.apart() as mesh:  # what is asked for is kept nowhere, and breaks nobody's connection
+            try:
+                await mesh.agent_channel(request.endpoint, site=call.site).unary_unary(HEALTH)(b"", timeout=REACH_S)
+            except Refusal:
+                return pb.CheckDataPlaneResponse(reached=False)
+        return pb.CheckDataPlaneResponse(reached=True)
 
     async def GetTrace(self, request: pb.GetTraceRequest, call: Call) -> trace_pb2.Trace:
         spans = await self._store.trace(traces.trace_id(request.name))

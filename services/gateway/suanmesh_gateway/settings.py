@@ -9,8 +9,6 @@ from dataclasses import dataclass
 class GatewaySettings:
     """What the gateway is told."""
 
-    enrol_listen: str = "127.0.0.1:0"
-    """`host:port` without client certificates, for enrolment only."""
     traces_spans_max: int = 500_000
     """Most spans kept; the oldest traces go first."""
     traces_age_s_max: int = 7 * 86_400

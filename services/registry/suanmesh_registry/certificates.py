@@ -1,22 +1,28 @@
-"""Certificates of agents, signed with the node's authority."""
+"""Certificates of those who join, signed with the node's authority."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from suanmesh_chassis.ca import NodeCa, agent_server_name
-from suanmesh_chassis.identity import agent_id
+from suanmesh_chassis.identity import agent_id, invite_id
 from suanmesh_kernel.names import last
 from suanmesh_registry.domain.tokens import ID_BYTES, SECRET_BYTES, TokenKey
 
+DAY_S = 86_400
+KEY_BYTES = 32
+"""Of the number that is a private key over P-256."""
+
 
 @dataclass(frozen=True, slots=True)
-class AgentCertificate:
-    """What an agent is given, and the public key it holds."""
+class SignedCertificate:
+    """What an agent or a user is given, and the public key it holds."""
 
     pem: bytes
     public_key: bytes
@@ -24,7 +30,7 @@ class AgentCertificate:
 
 
 class Certifier:
-    """Turns an agent's signing request into its certificate."""
+    """Turns signing requests into certificates; their names come from us, never from the request."""
 
     def __init__(self, ca: NodeCa, node: str, days: float) -> None:
         self._ca = ca
@@ -40,13 +46,25 @@ class Certifier:
         secret = self._ca.derived(f"join token secret {body_digest.hex()} {asked}", SECRET_BYTES)
         return TokenKey(identity.hex(), secret.hex())
 
-    def certified(self, site: str, csr_der: bytes) -> AgentCertificate:
-        """A certificate for the agent of `site`; its names come from us, never from the request.
+    def of_bearer(self, token: str, seconds: float) -> tuple[bytes, bytes]:
+        """What lets the bearer of `token` through the gateway's handshake: certificate in DER, and its key's number."""
+        issued = self._ca.issue(invite_id(self._node, last(token)), days=seconds / DAY_S)
+        key = load_pem_private_key(issued.key, password=None)
+        if not isinstance(key, EllipticCurvePrivateKey):
+            raise TypeError("the authority issues keys over P-256")
+        number = key.private_numbers().private_value.to_bytes(KEY_BYTES, "big")
+        return x509.load_pem_x509_certificate(issued.certificate).public_bytes(Encoding.DER), number
 
-        Raises InvalidArgument (`CSR_INVALID`).
-        """
+    def of_agent(self, site: str, csr_der: bytes) -> SignedCertificate:
+        """A certificate for the agent of `site`. Raises InvalidArgument (`CSR_INVALID`)."""
         site_id = last(site)
-        names = [agent_server_name(self._node, site_id)]
-        pem = self._ca.sign_request(csr_der, agent_id(self._node, site_id), names, days=self._days)
+        return self._signed(csr_der, agent_id(self._node, site_id), [agent_server_name(self._node, site_id)])
+
+    def of_user(self, principal: str, csr_der: bytes) -> SignedCertificate:
+        """A certificate for a user. Raises InvalidArgument (`CSR_INVALID`)."""
+        return self._signed(csr_der, principal, [])
+
+    def _signed(self, csr_der: bytes, principal: str, names: Sequence[str]) -> SignedCertificate:
+        pem = self._ca.sign_request(csr_der, principal, names, days=self._days)
         key = x509.load_pem_x509_certificate(pem).public_key()
-        return AgentCertificate(pem, key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+        return SignedCertificate(pem, key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))

@@ -1,4 +1,4 @@
-"""Who may join: join tokens, and sites that spend them."""
+"""Who may join: join tokens, and the sites and users that spend them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from suanmesh.registry.v1 import party_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
 from suanmesh_chassis import Call
-from suanmesh_chassis.identity import agent_id
+from suanmesh_chassis.identity import agent_id, user_id
 from suanmesh_chassis.signing import key_id
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import AlreadyExists
 from suanmesh_registry import wire
 from suanmesh_registry.certificates import Certifier
@@ -28,7 +29,7 @@ TOKEN_MEMORY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """Issues join tokens, and enrols the sites that show them."""
+    """Issues join tokens, and enrols the sites and users that show them."""
 
     node: str
     store: Store
@@ -39,17 +40,48 @@ class Enrolment:
     signing_key_days: float
     """How long a site's first signing key is good."""
 
-    async def issue(self, held: Held[party_pb2.Party], ttl_s: int, call: Call) -> pb.JoinToken:
-        """A token for a site of the party; the same for the same request, which nobody has to keep for that.
+    async def issue(self, held: Held[party_pb2.Party], request: pb.CreateJoinTokenRequest, call: Call) -> pb.JoinToken:
+        """A token for a site or a user of the party; the same for the same request, which nobody has to keep for that.
 
         Raises FailedPrecondition (`PARTY_NOT_APPROVED`), InvalidArgument (`FIELD_INVALID`, `REQUEST_ID_REUSED`),
         ResourceExhausted (`JOIN_TOKENS_TOO_MANY`).
         """
         parties.require_approved(wire.party_from(held.message))
         key = self.certifier.token_key(call.principal, call.request_id, call.body_digest)
-        asked, text = tokens.issued(held.name, ttl_s, self.certifier.ca_digest, self.clock.now(), key)
+        now = self.clock.now()
+        asked, text = tokens.issued(held.name, request.user, request.ttl_s, self.certifier.ca_digest, now, key)
         kept = await self._issued(asked, held, call)
-        return pb.JoinToken(token=text, expire_time=timestamp(kept.expire_time))
+        seconds = (kept.expire_time - now).total_seconds()
+        certificate, number = self.certifier.of_bearer(kept.name, seconds)
+        expires = timestamp(kept.expire_time)
+        return pb.JoinToken(token=text, expire_time=expires, certificate_der=certificate, key=number)
+
+    async def enrol_user(self, request: pb.EnrolUserRequest, call: Call) -> pb.EnrolUserResponse:
+        """The certificate of a user whose key was made elsewhere.
+
+        Raises Unauthenticated (`JOIN_TOKEN_INVALID`), InvalidArgument (`CSR_INVALID`), FailedPrecondition
+        (`PARTY_NOT_APPROVED`).
+        """
+        held, bearer, token = await self._shown(request.token)
+        principal = user_id(self.node, last(token.party), token.user)
+        certificate = self.certifier.of_user(principal, request.csr_der)
+        digest = tokens.keys_digest(certificate.public_key)
+        spent = tokens.spent_by_user(token, bearer, principal, digest, self.clock.now())
+        if spent is not token:
+            party = await party_of(self.store, token.party)
+            parties.require_approved(wire.party_from(party.message))
+            await self.store.commit(Update(held, wire.token_to(spent)), guards=[party], author=call.author())
+        return pb.EnrolUserResponse(
+            party=token.party, user=token.user, certificate_pem=certificate.pem, ca_pem=self.certifier.ca_pem
+        )
+
+    async def _shown(self, text: str) -> tuple[Held[JoinTokenRecord], tokens.ShownToken, tokens.JoinToken]:
+        """A token that is shown, and what is kept of it. Raises Unauthenticated (`JOIN_TOKEN_INVALID`)."""
+        bearer = tokens.shown(text)
+        held = await self.store.get(JOIN_TOKENS, bearer.name)
+        if held is None:
+            raise tokens.invalid()
+        return held, bearer, wire.token_from(held.message)
 
     async def enrol(self, request: pb.EnrolSiteRequest, call: Call) -> pb.EnrolSiteResponse:
         """The site as recorded, with its agent's certificate.
@@ -57,18 +89,15 @@ class Enrolment:
         Raises Unauthenticated (`JOIN_TOKEN_INVALID`), InvalidArgument (`FIELD_INVALID`, `CSR_INVALID`), AlreadyExists
         (`SITE_EXISTS`), FailedPrecondition (`PARTY_NOT_APPROVED`), ResourceExhausted (`SITES_TOO_MANY`).
         """
-        bearer = tokens.shown(request.token)
-        held = await self.store.get(JOIN_TOKENS, bearer.name)
-        if held is None:
-            raise tokens.invalid()
-        token, now = wire.token_from(held.message), self.clock.now()
+        held, bearer, token = await self._shown(request.token)
+        now = self.clock.now()
         agent = agent_id(self.node, request.site_id)
         named = key_id(agent, request.signing_key)
         key = signing_keys.fresh(named, request.signing_key, now, self.signing_key_days)
         site = sites.enrolled(request.site_id, wire.site_from(request.site), token.party, agent, key, now)
-        certificate = self.certifier.certified(site.name, request.csr_der)
+        certificate = self.certifier.of_agent(site.name, request.csr_der)
         digest = tokens.keys_digest(certificate.public_key, key.public_key)
-        spent = tokens.spent(token, bearer, site.name, digest, now)
+        spent = tokens.spent_by_site(token, bearer, site.name, digest, now)
         enrolled = await (site_of(self.store, site.name) if spent is token else self._enrolled(held, spent, site, call))
         return pb.EnrolSiteResponse(
             site=wire.shown(enrolled), certificate_pem=certificate.pem, ca_pem=self.certifier.ca_pem

@@ -118,10 +118,13 @@ class RegistryService(RegistryReads):
 
     async def CreateJoinToken(self, request: pb.CreateJoinTokenRequest, call: Call) -> pb.JoinToken:
         held = await party_of(self._store, checked_name(request.party, "parties", field="party"))
-        return await self._enrolment.issue(held, request.ttl_s, call)
+        return await self._enrolment.issue(held, request, call)
 
     async def EnrolSite(self, request: pb.EnrolSiteRequest, call: Call) -> pb.EnrolSiteResponse:
         return await self._enrolment.enrol(request, call)
+
+    async def EnrolUser(self, request: pb.EnrolUserRequest, call: Call) -> pb.EnrolUserResponse:
+        return await self._enrolment.enrol_user(request, call)
 
     async def GetTrustBundle(self, request: pb.GetTrustBundleRequest, call: Call) -> trust_pb2.TrustBundle:
         return await self._given.trusted_nodes.bundle()

@@ -77,6 +77,7 @@ def token_to(token: JoinToken) -> join_token_pb2.JoinTokenRecord:
         expire_time=timestamp(token.expire_time),
         spent_on=token.spent_on,
         keys_digest=token.keys_digest,
+        user=token.user,
     )
 
 
@@ -88,6 +89,7 @@ def token_from(record: join_token_pb2.JoinTokenRecord) -> JoinToken:
         expire_time=moment(record.expire_time),
         spent_on=record.spent_on,
         keys_digest=record.keys_digest,
+        user=record.user,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.replicas import Replicas
-from suanmesh_chassis.private import NOT_KEPT
+from suanmesh_kernel.private import NOT_KEPT
 
 
 def made(folder: Path, mode: int) -> Path:

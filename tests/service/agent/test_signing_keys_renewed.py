@@ -11,9 +11,9 @@ from suanmesh.registry.v1 import site_pb2
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent.signing_keys import KEY, NEXT, KeyRotation, SiteSigner
 from suanmesh_chassis import Signer
-from suanmesh_chassis.private import write_private
 from suanmesh_chassis.signing import key_id, load_signer, new_signing_key, private_pem, verify, window_from, window_to
 from suanmesh_kernel.clock import HandClock
+from suanmesh_kernel.private import write_private
 from suanmesh_kernel.refusals import Unavailable
 from suanmesh_registry.domain.signing_keys import fresh, rotated
 

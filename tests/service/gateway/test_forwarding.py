@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from suanmesh.accounting.v1 import accounting_service_pb2
@@ -20,8 +17,9 @@ from suanmesh.gateway.v1 import gateway_service_pb2
 from suanmesh.registry.v1 import party_pb2, registry_service_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.scheduler.v1 import scheduler_service_pb2
-from suanmesh_chassis import Forwarded, Listener, Served
+from suanmesh_chassis import Forwarded, Served
 from suanmesh_chassis.assertion import METADATA_KEY, Minter
+from suanmesh_chassis.ca import agent_server_name
 from suanmesh_chassis.identity import agent_id, caller_of, service_id, user_id
 from suanmesh_chassis.keyring import FixedKeys
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
@@ -34,6 +32,7 @@ from suanmesh_kernel.refusals import (
     AlreadyExists,
     NotFound,
     PermissionDenied,
+    Refusal,
     Unauthenticated,
     Unavailable,
     Unimplemented,
@@ -41,6 +40,7 @@ from suanmesh_kernel.refusals import (
 from suanmesh_registry.assembly import assemble
 from suanmesh_registry.settings import RegistrySettings
 from suanmesh_sdk import Instance, Mesh, Tls, connect
+from suanmesh_sdk.invites import bearer_tls, key_pem, new_key, signing_request
 from suanmesh_store import MemoryStore
 from suanmesh_store.layout import PARTIES
 
@@ -71,13 +71,18 @@ class Town:
     store: MemoryStore
     table: Table
     address: str
-    enrol_address: str
     registry_address: str
 
     @asynccontextmanager
     async def mesh(self, caller: str) -> AsyncIterator[Mesh]:
         issued = self.node.ca.issue(caller)
         tls = Tls(ca=issued.ca, cert=issued.certificate, key=issued.key)
+        async with connect(self.address, tls=tls, node=NODE) as mesh:
+            yield mesh
+
+    @asynccontextmanager
+    async def bearing(self, token: pb.JoinToken) -> AsyncIterator[Mesh]:
+        tls = bearer_tls(self.node.ca.pem, token.certificate_der, token.key)
         async with connect(self.address, tls=tls, node=NODE) as mesh:
             yield mesh
 
@@ -101,15 +106,14 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
         forwarder = Forwarder(mesh, Minter(gateway.signer, clock), [REGISTRY, SCHEDULER, ACCOUNTING])
         traces = TraceStore(tmp_path / "traces.sqlite", trace_spans_max=100)
         parts: list[Served | Forwarded] = [
-            Served(OWN, GatewayService(traces)),
+            Served(OWN, GatewayService(traces, mesh)),
             Served(OTLP, TraceReceiver(traces), OTLP_SEMANTICS),
             Forwarded(REGISTRY, forwarder),
             Forwarded(SCHEDULER, forwarder),
             Forwarded(ACCOUNTING, forwarder),
         ]
         address = await node.serve(gateway, parts)
-        enrol = await node.serve(gateway, parts, listener=Listener("127.0.0.1:0", client_certificate=False))
-        yield Town(node, store, table, address, enrol, registry_address)
+        yield Town(node, store, table, address, registry_address)
         for task in running:
             task.cancel()
         await traces.close()
@@ -184,14 +188,72 @@ async def test_streams_pass_in_both_directions_and_end_with_the_caller(town: Tow
     assert [site.name for site in reset.sites] == ["sites/a"]
 
 
-async def test_without_a_certificate_only_enrolment(town: Town) -> None:
-    """The open listener is the one place strangers can reach."""
-    issued = town.node.ca.pem
-    async with connect(town.enrol_address, tls=Tls(ca=issued), node=NODE) as mesh:
-        with pytest.raises(Unauthenticated, match="IDENTITY_MISSING"):
-            await mesh.registry.ListSites(pb.ListSitesRequest())
+async def test_who_bears_an_invite_may_enrol_and_nothing_else(town: Town) -> None:
+    """An invite is sent to somebody whom nobody has seen join; until then they are no user of anybody's."""
+    token = await join_token(town)
+    async with town.bearing(token) as mesh:
+        for asked in (
+            mesh.registry.ListSites(pb.ListSitesRequest()),
+            mesh.registry.CreateJoinToken(pb.CreateJoinTokenRequest(party="parties/p")),
+            mesh.gateway.CheckDataPlane(gateway_service_pb2.CheckDataPlaneRequest(endpoint=town.address)),
+        ):
+            with pytest.raises(PermissionDenied, match="ROLE_DENIED"):
+                await asked
         with pytest.raises(Unauthenticated, match="JOIN_TOKEN_INVALID"):
             await mesh.registry.EnrolSite(pb.EnrolSiteRequest(token="sjt1.guess.guess.guess", site_id="a"))
+
+
+async def test_a_user_joins_once_with_a_key_of_their_own(town: Town) -> None:
+    """Whoever reads an invite later, in a chat or a log, must not become the user whom it was for."""
+    token = await join_token(town, user="bob")
+    key, thief = new_key(), new_key()
+    request = pb.EnrolUserRequest(token=token.token, csr_der=signing_request(key))
+    async with town.bearing(token) as mesh:
+        with pytest.raises(Unauthenticated, match="JOIN_TOKEN_INVALID"):
+            await mesh.registry.EnrolSite(
+                pb.EnrolSiteRequest(token=token.token, site_id="a", signing_key=b"k" * 32, csr_der=request.csr_der)
+            )
+        first = await mesh.registry.EnrolUser(request)
+        again = await mesh.registry.EnrolUser(request)
+        with pytest.raises(Unauthenticated, match="JOIN_TOKEN_INVALID"):
+            await mesh.registry.EnrolUser(pb.EnrolUserRequest(token=token.token, csr_der=signing_request(thief)))
+    assert (first.party, first.user) == (again.party, again.user) == ("parties/p", "bob")
+    tls = Tls(ca=first.ca_pem, cert=first.certificate_pem, key=key_pem(key))
+    async with connect(town.address, tls=tls, node=NODE) as mesh:
+        assert (await mesh.registry.GetParty(pb.GetPartyRequest(name="parties/p"))).name == "parties/p"
+
+
+async def test_a_token_of_a_site_makes_no_user(town: Town) -> None:
+    """The owner of a site was let run it, not act for the party."""
+    token = await join_token(town)
+    async with town.bearing(token) as mesh:
+        with pytest.raises(Unauthenticated, match="JOIN_TOKEN_INVALID"):
+            await mesh.registry.EnrolUser(pb.EnrolUserRequest(token=token.token, csr_der=signing_request(new_key())))
+
+
+async def test_without_a_certificate_nobody_is_heard(town: Town) -> None:
+    """Whoever was not even invited must not reach code of ours with a message."""
+    async with connect(town.address, tls=Tls(ca=town.node.ca.pem), node=NODE) as mesh:
+        with pytest.raises(Refusal) as caught:
+            await mesh.registry.EnrolSite(pb.EnrolSiteRequest(token="sjt1.guess.guess.guess", site_id="a"))
+    assert caught.value.reason in ("HANDSHAKE_FAILED", "NOT_READY")  # as the connection ends before or in the handshake
+
+
+async def test_a_site_learns_whether_the_gateway_reaches_it(town: Town) -> None:
+    """An owner whose firewall shuts it in must hear that when they join, and not by logs that never come."""
+    site = await enrolled(town)
+    agent = town.node.process("agent", identity=site, dns_names=[agent_server_name(NODE, "a")])
+    another = town.node.process("agent", dns_names=[agent_server_name(NODE, "b")])
+    own, others = await town.node.serve(agent, []), await town.node.serve(another, [])
+    async with town.mesh(site) as mesh:
+
+        async def reached(endpoint: str) -> bool:
+            request = gateway_service_pb2.CheckDataPlaneRequest(endpoint=endpoint)
+            return bool((await mesh.gateway.CheckDataPlane(request, timeout=60)).reached)
+
+        assert await reached(own)
+        assert not await reached(others)  # which says nothing of who else listens there
+        assert not await reached("127.0.0.1:1")
 
 
 async def test_a_service_that_is_away_is_named(town: Town) -> None:
@@ -255,14 +317,17 @@ def an_export(trace_id: bytes, name: str, start_ns: int, party: str) -> bytes:
     return request.SerializeToString()
 
 
-async def enrolled(town: Town) -> str:
-    """Enrol `sites/a` the way an agent does, and return its identity."""
+async def join_token(town: Town, user: str = "") -> pb.JoinToken:
+    """A token for a site or a user of `parties/p`."""
     async with town.mesh(OPERATOR) as mesh:
         await mesh.registry.CreateParty(pb.CreatePartyRequest(party_id="p", party=PARTY))
-        token = (await mesh.registry.CreateJoinToken(pb.CreateJoinTokenRequest(party="parties/p"))).token
-    key = ec.generate_private_key(ec.SECP256R1())
-    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-    csr_der = csr.public_bytes(serialization.Encoding.DER)
-    request = pb.EnrolSiteRequest(token=token, site_id="a", signing_key=b"k" * 32, csr_der=csr_der)
-    async with connect(town.enrol_address, tls=Tls(ca=town.node.ca.pem), node=NODE) as mesh:
+        return await mesh.registry.CreateJoinToken(pb.CreateJoinTokenRequest(party="parties/p", user=user))
+
+
+async def enrolled(town: Town) -> str:
+    """Enrol `sites/a` the way an agent does, and return its identity."""
+    token = await join_token(town)
+    csr_der = signing_request(new_key())
+    request = pb.EnrolSiteRequest(token=token.token, site_id="a", signing_key=b"k" * 32, csr_der=csr_der)
+    async with town.bearing(token) as mesh:
         return (await mesh.registry.EnrolSite(request)).site.agent

@@ -24,6 +24,7 @@ from suanmesh.agent.v1.agent_service_pb2 import FilePart, ReadFilesRequest, Read
 from suanmesh.gateway.v1.trace_pb2 import Span, Trace
 from suanmesh.registry.v1.pool_pb2 import Pool
 from suanmesh.registry.v1.registry_service_pb2 import (
+    CreateJoinTokenRequest,
     FoundPool,
     JoinToken,
     ListSitesRequest,
@@ -52,6 +53,7 @@ from suanmesh.transport.v1.transport_service_pb2 import OpenDatasetResponse, Rea
 from suanmesh.type.v1.state_reason_pb2 import StateReason
 from suanmesh_cli.main import suan
 from suanmesh_kernel.refusals import BY_CODE, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from suanmesh_sdk.invites import read_invite
 from suanmesh_sdk.status import status_of
 
 Run = Callable[..., Awaitable[Result]]
@@ -307,11 +309,26 @@ async def test_a_jobs_trace_is_one_command_away(oracle: Any, run: Run) -> None:
     assert ("traces/" + "ab" * 16).encode() in oracle.asked[-1][1]
 
 
-async def test_a_token_is_all_there_is_on_standard_output(oracle: Any, run: Run) -> None:
-    """It goes into a file by redirection."""
-    oracle.answers["CreateJoinToken"] = JoinToken(token="sjt1.a.b.c")
-    done = await run("site", "token", "--party", "acme")
-    assert done.stdout == "sjt1.a.b.c\n"
+@pytest.mark.parametrize(
+    ("command", "asked"),
+    [
+        (("site", "invite", "acme"), CreateJoinTokenRequest(party="parties/acme", ttl_s=3600)),
+        (("user", "invite", "acme/bob"), CreateJoinTokenRequest(party="parties/acme", user="bob", ttl_s=3600)),
+    ],
+)
+async def test_an_invite_is_all_there_is_on_standard_output(
+    oracle: Any, run: Run, command: tuple[str, ...], asked: CreateJoinTokenRequest
+) -> None:
+    """It goes into a file by redirection, and whoever reads that needs nothing else."""
+    token = f"sjt1.a.b.{'c' * 64}"
+    oracle.answers["CreateJoinToken"] = JoinToken(token=token, certificate_der=b"certificate", key=b"k" * 32)
+    done = await run(*command)
+    (line,) = done.stdout.splitlines()
+    assert read_invite(line) == read_invite(f" {line[:50]}\n{line[50:]}\n")  # as a mail folds it
+    assert (read_invite(line).token, read_invite(line).gateway) == (token, oracle.address)
+    told = CreateJoinTokenRequest.FromString(oracle.asked[-1][1])
+    told.ClearField("request_id")
+    assert told == asked
 
 
 async def test_a_list_of_jobs(oracle: Any, run: Run) -> None:

@@ -11,7 +11,7 @@ from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.main import suan
 from suanmesh_cli.names import LISTS, Name
 
-OF_NODES = {("node", verb) for verb in ("init", "run", "check")}
+OF_NODES = {("node", verb) for verb in ("init", "run", "check")} | {("site", "join"), ("site", "run")}
 LOCAL = {("dev",), ("doctor",), ("explain",), ("version",), ("completion",), ("job", "schema"), *OF_NODES}
 """What asks no mesh."""
 LISTING = {"columns", "sort", "no_headers", "limit", "watch"}
@@ -78,7 +78,7 @@ def test_names_are_completed(path: tuple[str, ...]) -> None:
         "account": "accounts",
         "party": "parties",
     }
-    made = path[-1] in ("submit", "create", "add", "open", "put", "token")
+    made = path[-1] in ("submit", "create", "add", "open", "put", "invite", "join")
     for param in COMMANDS[path].params:
         if isinstance(param, click.Argument) and param.name in ("name", "names") and path[0] in kinds and not made:
             assert isinstance(param.type, Name)

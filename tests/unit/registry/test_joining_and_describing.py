@@ -28,7 +28,7 @@ KEY = signing_keys.fresh(f"{AGENT}#k", b"k" * 32, NOW, 90)
 
 
 def a_token(ttl_s: int = 60) -> tuple[tokens.JoinToken, tokens.ShownToken]:
-    kept, text = tokens.issued("parties/p", ttl_s, "ca", NOW, tokens.TokenKey("t1", "5e" * 32))
+    kept, text = tokens.issued("parties/p", "", ttl_s, "ca", NOW, tokens.TokenKey("t1", "5e" * 32))
     return kept, tokens.shown(text)
 
 
@@ -57,20 +57,20 @@ def a_site(**changes: object) -> sites.Site:
 def test_a_token_is_spent_once() -> None:
     """A token that leaks after its use must not let a second machine in."""
     kept, bearer = a_token()
-    spent = tokens.spent(kept, bearer, "sites/a", KEYS, NOW)
+    spent = tokens.spent_by_site(kept, bearer, "sites/a", KEYS, NOW)
 
     with pytest.raises(Unauthenticated, match="JOIN_TOKEN_INVALID"):
-        tokens.spent(spent, bearer, "sites/b", KEYS, NOW)
+        tokens.spent_by_site(spent, bearer, "sites/b", KEYS, NOW)
     with pytest.raises(AlreadyExists, match="SITE_EXISTS"):
-        tokens.spent(spent, bearer, "sites/a", tokens.keys_digest(b"other", b"signing"), NOW)
+        tokens.spent_by_site(spent, bearer, "sites/a", tokens.keys_digest(b"other", b"signing"), NOW)
 
 
 def test_a_repeat_after_a_lost_answer_is_answered_again_even_late() -> None:
     """An agent whose first answer was lost must not be locked out of its own name."""
     kept, bearer = a_token()
-    spent = tokens.spent(kept, bearer, "sites/a", KEYS, NOW)
+    spent = tokens.spent_by_site(kept, bearer, "sites/a", KEYS, NOW)
 
-    assert tokens.spent(spent, bearer, "sites/a", KEYS, NOW + timedelta(days=2)) is spent
+    assert tokens.spent_by_site(spent, bearer, "sites/a", KEYS, NOW + timedelta(days=2)) is spent
 
 
 def test_a_lapsed_or_wrong_token_is_refused_alike() -> None:
@@ -78,9 +78,9 @@ def test_a_lapsed_or_wrong_token_is_refused_alike() -> None:
     kept, bearer = a_token(ttl_s=60)
     late = pytest.raises(Unauthenticated)
     with late as first:
-        tokens.spent(kept, bearer, "sites/a", KEYS, NOW + timedelta(seconds=60))
+        tokens.spent_by_site(kept, bearer, "sites/a", KEYS, NOW + timedelta(seconds=60))
     with pytest.raises(Unauthenticated) as second:
-        tokens.spent(kept, tokens.ShownToken(kept.name, "guess"), "sites/a", KEYS, NOW)
+        tokens.spent_by_site(kept, tokens.ShownToken(kept.name, "guess"), "sites/a", KEYS, NOW)
 
     assert str(first.value) == str(second.value)
 

@@ -34,7 +34,7 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=Fals
 @click.pass_context
 def dev(ctx: click.Context, sites: int, replicas: int, data_dir: Path | None) -> None:
     """Run a whole mesh on this machine until Ctrl-C: etcd, every service, and a few sites."""
-    with _server_installed():
+    with server_installed():
         from suanmesh_local import launcher
 
     ctx.exit(launcher.dev(sites, data_dir, replicas))
@@ -44,7 +44,7 @@ def dev(ctx: click.Context, sites: int, replicas: int, data_dir: Path | None) ->
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
     """Say what this machine lacks for a mesh, and what to do about it."""
-    with _server_installed():
+    with server_installed():
         from suanmesh_local import doctor as examination
 
     ctx.exit(examination.main())
@@ -71,7 +71,7 @@ def node() -> None:
 @click.pass_context
 def init(ctx: click.Context, name: str, advertise: str, port: int, folder: Path | None) -> None:
     """Found the node NAME: authority, identities, etcd with its users, settings, and systemd units."""
-    with _server_installed():
+    with server_installed():
         from suanmesh_local import founding_nodes
 
     ctx.exit(founding_nodes.main(name, advertise, port, folder or Path(name)))
@@ -82,7 +82,7 @@ def init(ctx: click.Context, name: str, advertise: str, port: int, folder: Path 
 @click.pass_context
 def run_node(ctx: click.Context, folder: Path) -> None:
     """Run the node that was founded in FOLDER until Ctrl-C: etcd and every service."""
-    with _server_installed():
+    with server_installed():
         from suanmesh_local import launcher
 
     ctx.exit(launcher.run(folder))
@@ -93,14 +93,14 @@ def run_node(ctx: click.Context, folder: Path) -> None:
 @click.pass_context
 def check(ctx: click.Context, folder: Path) -> None:
     """Look at a node's FOLDER: addresses, certificates, stores; say what is wrong, and what to do."""
-    with _server_installed():
+    with server_installed():
         from suanmesh_local import check as reading
 
     ctx.exit(reading.main(folder))
 
 
 @contextmanager
-def _server_installed() -> Iterator[None]:
+def server_installed() -> Iterator[None]:
     """The thin client has neither services nor what they need; say what to install."""
     try:
         yield

@@ -8,7 +8,6 @@ import click
 
 from suanmesh.registry.v1.pool_pb2 import Pool
 from suanmesh.registry.v1.registry_service_pb2 import (
-    CreateJoinTokenRequest,
     FoundPool,
     GetPoolRequest,
     GetSiteRequest,
@@ -18,11 +17,11 @@ from suanmesh.registry.v1.registry_service_pb2 import (
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.type.v1.capacity_pb2 import Capacity, Origin
 from suanmesh_cli import output, units, values
-from suanmesh_cli.commands import owners
+from suanmesh_cli.commands import joining, owners
 from suanmesh_cli.layout import Column
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name, short
-from suanmesh_cli.session import Session, command, each_of, full_name, listed, listing, reading
+from suanmesh_cli.session import Session, each_of, full_name, listed, listing, reading
 from suanmesh_cli.values import Cell, Facts
 
 SITE_COLUMNS = (
@@ -56,7 +55,7 @@ def site() -> None:
     """Sites: places with compute, each run by one provider."""
 
 
-for verb in owners.VERBS:
+for verb in (*owners.VERBS, *joining.OF_SITES):
     site.add_command(verb)
 
 
@@ -85,26 +84,6 @@ async def show_site(session: Session, names: tuple[str, ...]) -> int:
             output.show_one(session.view, found, lambda: output.facts(session.view, site_facts(found) + troubles))
 
         return await each_of(session, names, show)
-
-
-@site.command("token")
-@click.option(
-    "--party", type=Name("parties"), required=True, help="Party the site will belong to, such as parties/acme."
-)
-@click.option(
-    "--ttl", "ttl_s", type=click.IntRange(1, 86400), default=3600, show_default=True, help="Seconds it lasts."
-)
-@command
-async def join_token(session: Session, party: str, ttl_s: int) -> None:
-    """Issue a one-time token with which one agent may join (operator)."""
-    request = CreateJoinTokenRequest(party=full_name("parties", party), ttl_s=ttl_s)
-    async with session.mesh() as mesh:
-        token = await mesh.registry.CreateJoinToken(request, timeout=session.timeout_s)
-    if session.view.for_people or session.view.form == "name":
-        click.echo(token.token)
-        output.note(f"spend it before {session.view.words(token.expire_time)}; it is not shown again")
-    else:
-        output.show_data(session.view, output.as_data(token))
 
 
 @click.group(cls=Verbs)

@@ -47,7 +47,7 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "Have a new token made, and join with it at the enrolment address of the node that made it.",
             "请人新建令牌，并用它在发出该令牌的节点的登记地址加入。",
         ),
-        ("suan site token",),
+        ("suan site invite",),
     ),
     "CSR_INVALID": Explanation(
         "agent",
@@ -171,7 +171,7 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "Use a token that was made and not spent, or wait until old ones are forgotten.",
             "使用已创建但未用的令牌，或等待旧令牌被清除。",
         ),
-        ("suan site token",),
+        ("suan site invite",),
     ),
     "PARTIES_TOO_MANY": Explanation(
         "operator",
@@ -241,7 +241,7 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "该站点已永久退出，不能再开放、封锁或排空。",
         ),
         Text("Join the machines again under another name of a site.", "让这些机器用另一站点名重新加入。"),
-        ("suan site token",),
+        ("suan site invite",),
     ),
     "SITE_IN_USE": Explanation(
         "operator",

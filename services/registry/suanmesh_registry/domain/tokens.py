@@ -1,4 +1,4 @@
-"""Join tokens: a one-time right to request to join as a site of one party."""
+"""Join tokens: a one-time right to join as a site of one party, or as one user of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hmac
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from suanmesh_kernel.names import ID_PATTERN
+from suanmesh_kernel.names import ID_PATTERN, checked_id
 from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument, Unauthenticated
 
 TTL_S_DEFAULT = 3_600
@@ -27,6 +27,8 @@ class JoinToken:
     expire_time: datetime
     spent_on: str = ""
     keys_digest: bytes = b""
+    user: str = ""
+    """Last part of the name of the user it is for; empty where it is for a site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +47,17 @@ class ShownToken:
     secret: str
 
 
-def issued(party: str, ttl_s: int, ca_digest: str, now: datetime, key: TokenKey) -> tuple[JoinToken, str]:
-    """A new token for a site of `party`: what is kept, and the text that is shown once.
+def issued(party: str, user: str, ttl_s: int, ca_digest: str, now: datetime, key: TokenKey) -> tuple[JoinToken, str]:
+    """A new token for a site of `party`, or for its `user`: what is kept, and the text that is shown once.
 
-    Raises InvalidArgument (`FIELD_INVALID`) for a time to live out of range.
+    Raises InvalidArgument (`FIELD_INVALID`, `NAME_INVALID`) for a time to live out of range, or a name that is none.
     """
+    if user:
+        checked_id(user, field="user")
     if not 0 <= ttl_s <= TTL_S_MAX:
         raise InvalidArgument("FIELD_INVALID", f"ttl_s: {ttl_s} is not within 0 to {TTL_S_MAX}", field="ttl_s")
     expire_time = now + timedelta(seconds=ttl_s or TTL_S_DEFAULT)
-    kept = JoinToken(f"joinTokens/{key.id}", party, _digest(key.secret), expire_time)
+    kept = JoinToken(f"joinTokens/{key.id}", party, _digest(key.secret), expire_time, user=user)
     return kept, f"sjt1.{key.id}.{key.secret}.{ca_digest}"
 
 
@@ -80,25 +84,46 @@ def shown(text: str) -> ShownToken:
     return ShownToken(f"joinTokens/{parts[1]}", parts[2])
 
 
-def spent(token: JoinToken, bearer: ShownToken, site: str, keys_digest: bytes, now: datetime) -> JoinToken:
+def spent_by_site(token: JoinToken, bearer: ShownToken, site: str, keys_digest: bytes, now: datetime) -> JoinToken:
     """The token after `site` joined with it; unchanged when the same site and keys show it again.
 
-    Raises Unauthenticated (`JOIN_TOKEN_INVALID`) for a wrong secret, a lapsed token and one spent on another site, and
-    AlreadyExists (`SITE_EXISTS`) for one spent on this site with other keys.
+    Raises Unauthenticated (`JOIN_TOKEN_INVALID`) for a wrong secret, a lapsed token, one for a user and one spent on
+    another site, and AlreadyExists (`SITE_EXISTS`) for one spent on this site with other keys.
     """
+    _require_secret(token, bearer)
+    if token.user:
+        raise invalid()
+    if token.spent_on == site and token.keys_digest != keys_digest:
+        raise AlreadyExists("SITE_EXISTS", f"{site} is enrolled with other keys", name=site)
+    return _spent(token, site, keys_digest, now)
+
+
+def spent_by_user(token: JoinToken, bearer: ShownToken, principal: str, keys_digest: bytes, now: datetime) -> JoinToken:
+    """The token after the user `principal` has joined with it; unchanged when it is shown again with the same key.
+
+    Raises Unauthenticated (`JOIN_TOKEN_INVALID`) for a wrong secret, a lapsed token, one for a site and a spent one.
+    """
+    _require_secret(token, bearer)
+    if not token.user or (token.spent_on and token.keys_digest != keys_digest):
+        raise invalid()
+    return _spent(token, principal, keys_digest, now)
+
+
+def _require_secret(token: JoinToken, bearer: ShownToken) -> None:
     if not hmac.compare_digest(_digest(bearer.secret), token.secret_digest):
         raise invalid()
-    if token.spent_on == site:
-        if token.keys_digest != keys_digest:
-            raise AlreadyExists("SITE_EXISTS", f"{site} is enrolled with other keys", name=site)
+
+
+def _spent(token: JoinToken, by: str, keys_digest: bytes, now: datetime) -> JoinToken:
+    if token.spent_on == by:
         return token
     if token.spent_on or now >= token.expire_time:
         raise invalid()
-    return replace(token, spent_on=site, keys_digest=keys_digest)
+    return replace(token, spent_on=by, keys_digest=keys_digest)
 
 
-def keys_digest(tls_key: bytes, signing_key: bytes) -> bytes:
-    """One digest over an agent's two public keys."""
+def keys_digest(tls_key: bytes, signing_key: bytes = b"") -> bytes:
+    """One digest over an agent's two public keys, or a user's one."""
     return hashlib.sha256(len(tls_key).to_bytes(4, "big") + tls_key + signing_key).digest()
 
 

@@ -46,6 +46,11 @@ class GatewayServiceStub(object):
                 request_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListTracesRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListTracesResponse.FromString,
                 _registered_method=True)
+        self.CheckDataPlane = channel.unary_unary(
+                '/suanmesh.gateway.v1.GatewayService/CheckDataPlane',
+                request_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer(object):
@@ -69,6 +74,14 @@ class GatewayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckDataPlane(self, request, context):
+        """Tries whether the data plane of the calling agent's site is reached from here, as it will be for logs and users'
+        data. Only a server that shows the agent's own certificate counts: the answer tells nothing of any other.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +94,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.ListTraces,
                     request_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListTracesRequest.FromString,
                     response_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListTracesResponse.SerializeToString,
+            ),
+            'CheckDataPlane': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckDataPlane,
+                    request_deserializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneRequest.FromString,
+                    response_serializer=suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -138,6 +156,33 @@ class GatewayService(object):
             '/suanmesh.gateway.v1.GatewayService/ListTraces',
             suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListTracesRequest.SerializeToString,
             suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.ListTracesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckDataPlane(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.gateway.v1.GatewayService/CheckDataPlane',
+            suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneRequest.SerializeToString,
+            suanmesh_dot_gateway_dot_v1_dot_gateway__service__pb2.CheckDataPlaneResponse.FromString,
             options,
             channel_credentials,
             insecure,

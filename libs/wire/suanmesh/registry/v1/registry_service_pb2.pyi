@@ -244,22 +244,26 @@ class CreateJoinTokenRequest(message.Message):
     PARTY_FIELD_NUMBER: builtins.int
     TTL_S_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    USER_FIELD_NUMBER: builtins.int
     party: builtins.str
-    """Party the site will belong to, `parties/{party}`."""
+    """Party the site or the user will belong to, `parties/{party}`."""
     ttl_s: builtins.int
     """How long the token may be spent, in seconds, 1 to 86400; 0 means 3600."""
     request_id: builtins.str
     """Makes the call idempotent (AIP-155)."""
+    user: builtins.str
+    """Last part of the name of the user it is for: lower-case letters, digits and hyphens; empty for a site."""
     def __init__(
         self,
         *,
         party: builtins.str = ...,
         ttl_s: builtins.int = ...,
         request_id: builtins.str = ...,
+        user: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["party", b"party", "request_id", b"request_id", "ttl_s", b"ttl_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["party", b"party", "request_id", b"request_id", "ttl_s", b"ttl_s", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -271,8 +275,14 @@ class JoinToken(message.Message):
 
     TOKEN_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    CERTIFICATE_DER_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
     token: builtins.str
     """`sjt1.<id>.<secret>.<hex SHA-256 of the node CA's DER certificate>`; shown once."""
+    certificate_der: builtins.bytes
+    """Certificate in DER with which its bearer passes the gateway's handshake until then, and has no role."""
+    key: builtins.bytes
+    """Private key of the certificate over P-256: the 32 bytes of the number, the highest first."""
     @builtins.property
     def expire_time(self) -> timestamp_pb2.Timestamp:
         """When it lapses."""
@@ -282,10 +292,12 @@ class JoinToken(message.Message):
         *,
         token: builtins.str = ...,
         expire_time: timestamp_pb2.Timestamp | None = ...,
+        certificate_der: builtins.bytes = ...,
+        key: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["certificate_der", b"certificate_der", "expire_time", b"expire_time", "key", b"key", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -354,6 +366,62 @@ class EnrolSiteResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["site", b"site"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["ca_pem", b"ca_pem", "certificate_pem", b"certificate_pem", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EnrolUserRequest(message.Message):
+    """Request of EnrolUser."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: builtins.int
+    CSR_DER_FIELD_NUMBER: builtins.int
+    token: builtins.str
+    """The token, whole."""
+    csr_der: builtins.bytes
+    """PKCS#10 signing request in DER, over P-256."""
+    def __init__(
+        self,
+        *,
+        token: builtins.str = ...,
+        csr_der: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["csr_der", b"csr_der", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EnrolUserResponse(message.Message):
+    """Answer of EnrolUser."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PARTY_FIELD_NUMBER: builtins.int
+    USER_FIELD_NUMBER: builtins.int
+    CERTIFICATE_PEM_FIELD_NUMBER: builtins.int
+    CA_PEM_FIELD_NUMBER: builtins.int
+    party: builtins.str
+    """Party of the user, `parties/{party}`."""
+    user: builtins.str
+    """Last part of the user's name."""
+    certificate_pem: builtins.bytes
+    """The user's certificate in PEM."""
+    ca_pem: builtins.bytes
+    """The node's CA certificate in PEM."""
+    def __init__(
+        self,
+        *,
+        party: builtins.str = ...,
+        user: builtins.str = ...,
+        certificate_pem: builtins.bytes = ...,
+        ca_pem: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ca_pem", b"ca_pem", "certificate_pem", b"certificate_pem", "party", b"party", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

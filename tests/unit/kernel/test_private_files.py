@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from suanmesh_chassis.ca import NodeCa, write_identity
-from suanmesh_chassis.private import NOT_KEPT, keep_private, private_folder, tighten, write_private
 from suanmesh_kernel.clock import SystemClock
+from suanmesh_kernel.private import NOT_KEPT, keep_private, private_folder, tighten, write_private
 
 
 @pytest.fixture

@@ -1,0 +1,184 @@
+"""`suan user invite`, `suan site invite`, and what is done with an invite: `suan login`, `suan site join`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from suanmesh.registry.v1.registry_service_pb2 import CreateJoinTokenRequest, EnrolUserRequest
+from suanmesh_cli import output
+from suanmesh_cli.commands.local import server_installed
+from suanmesh_cli.lazy import Verbs
+from suanmesh_cli.names import Name
+from suanmesh_cli.session import Session, command, full_name
+from suanmesh_cli.texts import refusal
+from suanmesh_cli.usage import Misuse
+from suanmesh_client import contexts
+from suanmesh_kernel.names import checked_id
+from suanmesh_kernel.private import private_folder, write_private
+from suanmesh_kernel.refusals import AlreadyExists
+from suanmesh_kernel.texts import Text
+
+DATA_PORT = 7444
+ENGINES = ("process",)
+TTL = click.option(
+    "--ttl", "ttl_s", type=click.IntRange(1, 86400), default=3600, show_default=True, help="Seconds it lasts."
+)
+
+
+class InviteText(click.ParamType[str]):
+    """An invite, or `-` for standard input."""
+
+    name = "invite"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text itself."""
+        return sys.stdin.read() if value == "-" else value
+
+
+INVITE = click.argument("invite", type=InviteText())
+
+
+@click.group(cls=Verbs)
+def user() -> None:
+    """Users: persons and programs that act for a party."""
+
+
+@user.command("invite")
+@click.argument("who", metavar="PARTY/USER")
+@TTL
+@command
+async def invite_user(session: Session, who: str, ttl_s: int) -> None:
+    """Make an invite for one user, who spends it with `suan login` on their own machine (operator)."""
+    party, _, name = who.removeprefix("parties/").partition("/")
+    if not party or not name:
+        raise Misuse(Text("Say whom, as PARTY/USER.", "请以 PARTY/USER 的形式写明邀请谁。"))
+    await _invite(session, CreateJoinTokenRequest(party=full_name("parties", party), user=name, ttl_s=ttl_s))
+
+
+@click.command("invite")
+@click.argument("party", type=Name("parties"))
+@TTL
+@command
+async def invite_site(session: Session, party: str, ttl_s: int) -> None:
+    """Make an invite for one site of PARTY, which is spent with `suan site join` on its machine (operator)."""
+    await _invite(session, CreateJoinTokenRequest(party=full_name("parties", party), ttl_s=ttl_s))
+
+
+async def _invite(session: Session, request: CreateJoinTokenRequest) -> None:
+    """Print the one string that is needed elsewhere; it names the gateway as the context in use does."""
+    from suanmesh_sdk.invites import invite_text
+
+    context = session.context
+    async with session.mesh() as mesh:
+        token = await mesh.registry.CreateJoinToken(request, timeout=session.timeout_s)
+    invite, expires = invite_text(context.gateway, context.node, token), token.expire_time
+    if session.view.for_people or session.view.form == "name":
+        click.echo(invite)
+        until = session.view.words(expires)
+        spend = Text(
+            f"spend it before {until}, once; who has it can join, and it is not shown again",
+            f"请在 {until} 前使用，仅可用一次；持有者即可加入，不会再次显示",
+        )
+        output.note(spend.of(session.lang))
+    else:
+        output.show_data(session.view, {"invite": invite, "expireTime": expires.ToJsonString()})
+
+
+@click.command()
+@INVITE
+@click.option("--name", default="", help="Name of the context to make; the node's name if not given.")
+@click.option("--account", default="", help="Account that pays for jobs; the party's name if not given.")
+@command
+async def login(session: Session, invite: str, name: str, account: str) -> None:
+    """Join a mesh as a user: make a key here, have it certified with INVITE (`-` reads it), and add a context.
+
+    The key does not leave this machine. Done again after it was broken off, it goes on where it was.
+    """
+    from suanmesh_cli import configfile
+    from suanmesh_sdk import invites
+
+    read = invites.read_invite(invite)
+    name = checked_id(name or read.node, field="name")
+    path = contexts.user_file(session.environment)
+    if path.exists() and name in contexts.load([path]).contexts:
+        there = Text(
+            f"there is a context {name!r} in {path}: give another with --name, or remove it with `suan ctx rm {name}`",
+            f"{path} 中已有上下文 {name!r}：请用 --name 另取一名，或用 `suan ctx rm {name}` 删除",
+        )
+        raise refusal(AlreadyExists, "CONTEXT_EXISTS", there, name=name)
+    ca_pem = await invites.trusted_ca(read)
+    home = path.parent / name
+    key = _kept_key(home / "key.pem")
+    request = EnrolUserRequest(token=read.token, csr_der=invites.signing_request(invites.key_of(key)))
+    async with invites.mesh_of(read, ca_pem) as mesh:
+        answer = await mesh.registry.EnrolUser(request, timeout=session.timeout_s)
+    write_private(home / "cert.pem", answer.certificate_pem)
+    write_private(home / "ca.pem", answer.ca_pem)
+    party = answer.party.rpartition("/")[2]
+    files = {kind: str(home / f"{kind}.pem") for kind in ("ca", "cert", "key")}
+    values = {"gateway": read.gateway, "node": read.node, **files, "account": full_name("accounts", account or party)}
+    configfile.add(path, name, values)
+    joined = Text(
+        f"you are {answer.user} of {answer.party} at node {read.node}; context {name!r} is in {path}",
+        f"您是节点 {read.node} 上 {answer.party} 的 {answer.user}；上下文 {name!r} 已写入 {path}",
+    )
+    output.note(joined.of(session.lang))
+
+
+def _kept_key(path: Path) -> bytes:
+    """The key of this user, made once, so that a repeat after a lost answer is answered the same way."""
+    from suanmesh_sdk import invites
+
+    if not path.exists():
+        private_folder(path.parent)
+        write_private(path, invites.key_pem(invites.new_key()))
+    return path.read_bytes()
+
+
+@click.command("join")
+@INVITE
+@click.argument("name")
+@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs tasks.")
+@click.option(
+    "--advertise",
+    required=True,
+    metavar="HOST",
+    help="Name or address at which the gateway and other sites reach this machine.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=DATA_PORT, show_default=True, help="Port of its data plane."
+)
+@click.option("--price-book", default="", metavar="NAME", help="Price book of its offer; none offers nothing.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path, file_okay=False), help="Folder of the site; NAME if not given."
+)
+@click.pass_context
+def join_site(
+    ctx: click.Context, invite: str, name: str, engine: str, advertise: str, port: int, price_book: str,
+    folder: Path | None,
+) -> None:  # fmt: skip
+    """Make this machine the site NAME with INVITE (`-` reads it), and try every direction that it needs.
+
+    Where one fails it is named, with what to open; done again afterwards, it goes on where it was.
+    """
+    with server_installed():
+        from suanmesh_agent import joining
+
+    book = full_name("priceBooks", price_book) if price_book else ""
+    ctx.exit(joining.main(invite, name, folder or Path(name), advertise, port, {"price_book": book}))
+
+
+@click.command("run")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+def run_site(folder: Path) -> None:
+    """Run the agent of the site that joined in FOLDER until Ctrl-C."""
+    with server_installed():
+        from suanmesh_agent import joining
+
+    joining.become_agent(folder)
+
+
+OF_SITES = (invite_site, join_site, run_site)

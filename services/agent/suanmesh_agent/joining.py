@@ -1,0 +1,139 @@
+"""`suan site join`: settings and identity of a site in one folder, and a try of every direction that it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from suanmesh.gateway.v1.gateway_service_pb2 import CheckDataPlaneRequest
+from suanmesh.registry.v1.join_token_pb2 import Invite
+from suanmesh.registry.v1.registry_service_pb2 import ListSitesRequest
+from suanmesh_agent import site as site_of
+from suanmesh_agent.enrolment import spend_token
+from suanmesh_agent.settings import AgentSettings
+from suanmesh_chassis import Listener
+from suanmesh_chassis.process import Process
+from suanmesh_chassis.service_server import ServiceServer
+from suanmesh_chassis.settings import Common, load
+from suanmesh_kernel.addresses import host_of, is_loopback
+from suanmesh_kernel.names import checked_id
+from suanmesh_kernel.private import private_folder, write_private
+from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk import Mesh, invites
+
+ENVIRONMENT = "agent.env"
+PROGRAM = "suanmesh-agent"
+SITES_TRIED_MAX = 100
+REACH_S = 5.0
+"""How long another site's data plane may take to answer."""
+QUIET = {"SUANMESH_LOG_LEVEL": "error"}
+"""What is tried is told in words."""
+HEALTH = "/grpc.health.v1.Health/Check"
+
+
+def main(text: str, name: str, folder: Path, host: str, port: int, offered: Mapping[str, str]) -> int:
+    """Join as the site `name`, reached at `host:port`, with the settings `offered`. Answers the exit status."""
+    try:
+        return asyncio.run(_joined(text, checked_id(name, field="name"), folder.resolve(), host, port, offered))
+    except Refusal as refusal:
+        print(f"suan site join: {refusal.message}", file=sys.stderr)
+    except OSError as fault:
+        print(f"suan site join: {fault.filename or folder}: {fault.strerror or fault}", file=sys.stderr)
+    return 1
+
+
+def become_agent(folder: Path) -> None:
+    """Go on as the agent of the site in `folder`. Raises OSError."""
+    settings = dict(word.split("=", 1) for word in shlex.split((folder / ENVIRONMENT).read_text()))
+    program = str(Path(sys.executable).parent / PROGRAM)
+    os.execve(program, [program], os.environ | settings)  # noqa: TID251 - the agent reads it
+
+
+async def _joined(text: str, name: str, folder: Path, host: str, port: int, offered: Mapping[str, str]) -> int:
+    invite = invites.read_invite(text)
+    environment = settings_of(invite, name, folder, host, port) | {
+        f"SUANMESH_AGENT_{field.upper()}": value for field, value in offered.items() if value
+    }
+    settings = load(AgentSettings, "SUANMESH_AGENT_", environment)
+    ca_pem = await invites.trusted_ca(invite)
+    _tell("ok", "to the gateway", f"node {invite.node} answers at {invite.gateway}")
+    private_folder(folder)
+    async with invites.mesh_of(invite, ca_pem) as mesh:
+        site = await spend_token(mesh, invite.token, settings, site_of.identity_folder(settings))
+    _tell("ok", "enrolled", f"{site.name} of {site.party}")
+    lines = [f"{key}={shlex.quote(value)}" for key, value in sorted(environment.items())]
+    write_private(folder / ENVIRONMENT, ("\n".join(lines) + "\n").encode())
+    async with _answering(load(Common, "SUANMESH_", environment | QUIET), settings) as process:
+        reached = await _directions(process, settings)
+    if reached:
+        _tell("next", "start", f"suan site run {folder}")
+    return 0 if reached else 1
+
+
+def settings_of(invite: Invite, name: str, folder: Path, host: str, port: int) -> dict[str, str]:
+    """What the agent of a site is told that joins with `invite`, as `SUANMESH_*`."""
+    bare = host_of(f"{host}:1")
+    told = f"[{bare}]" if ":" in bare else bare
+    everywhere = "[::]" if ":" in bare else "0.0.0.0"
+    return {
+        "SUANMESH_NODE": invite.node,
+        "SUANMESH_TLS_DIR": str(folder / "identity"),
+        "SUANMESH_DATA_DIR": str(folder),
+        "SUANMESH_OTLP_ENDPOINT": invite.gateway,
+        "SUANMESH_AGENT_SITE": name,
+        "SUANMESH_AGENT_DATA_DIR": str(folder),
+        "SUANMESH_AGENT_GATEWAY": invite.gateway,
+        "SUANMESH_AGENT_DATA_LISTEN": f"{told if is_loopback(bare) else everywhere}:{port}",
+        "SUANMESH_AGENT_DATA_ENDPOINT": f"{told}:{port}",
+    }
+
+
+@asynccontextmanager
+async def _answering(common: Common, settings: AgentSettings) -> AsyncIterator[Process]:
+    """The site's data plane for as long as it is tried: it answers health checks, and nothing else."""
+    from suanmesh_agent.commands import process_of
+
+    process = process_of(common, settings)
+    server = ServiceServer(process)
+    try:
+        await server.listen(Listener(settings.data_listen))
+        yield process
+    finally:
+        await server.stop(0)
+        await process.close()
+
+
+async def _directions(process: Process, settings: AgentSettings) -> bool:
+    """Try each, and say which fails and what to open."""
+    endpoint = settings.data_endpoint
+    async with site_of.mesh_of(process, settings) as mesh:
+        answer = await mesh.gateway.CheckDataPlane(CheckDataPlaneRequest(endpoint=endpoint))
+        if answer.reached:
+            _tell("ok", "from the gateway", f"it reaches this site at {endpoint}")
+        else:
+            problem = f"it does not reach {endpoint}: open incoming TCP to port {endpoint.rpartition(':')[2]}"
+            _tell("failed", "from the gateway", f"{problem}, or advertise another address")
+        sites = (await mesh.registry.ListSites(ListSitesRequest(page_size=SITES_TRIED_MAX))).sites
+        others = [each for each in sites if each.data_endpoint and each.name != f"sites/{settings.site}"]
+        tried = [await _reaches(mesh, each.name, each.data_endpoint) for each in others]
+    return answer.reached and all(tried)
+
+
+async def _reaches(mesh: Mesh, site: str, endpoint: str) -> bool:
+    """Whether another site's data plane answers here, from which data will be fetched."""
+    try:
+        await mesh.agent_channel(endpoint, site=site).unary_unary(HEALTH)(b"", timeout=REACH_S)
+    except Refusal as refusal:
+        _tell("failed", f"to {site}", f"{endpoint} is not reached ({refusal.reason}): open outgoing TCP to it")
+        return False
+    _tell("ok", f"to {site}", f"it answers at {endpoint}")
+    return True
+
+
+def _tell(state: str, what: str, detail: str) -> None:
+    print(f"{state:<8} {what:<18} {detail}", flush=True)
