@@ -70,6 +70,11 @@ class RegistryServiceStub(object):
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteResponse.FromString,
                 _registered_method=True)
+        self.EnrolUser = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/EnrolUser',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserResponse.FromString,
+                _registered_method=True)
         self.RotateSigningKey = channel.unary_unary(
                 '/suanmesh.registry.v1.RegistryService/RotateSigningKey',
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RotateSigningKeyRequest.SerializeToString,
@@ -191,7 +196,8 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateJoinToken(self, request, context):
-        """Issues a one-time token with which one agent may request to join as a site of the party. The token is derived from
+        """Issues a one-time token with which one agent may request to join as a site of the party, or one user of it may have
+        a certificate. With it comes what its bearer shows the gateway to be let in that far. The token is derived from
         the request and kept nowhere: a repeat is answered with the same token until a day after it lapsed, whether it was
         spent or not, and after that with the same token issued anew.
 
@@ -204,15 +210,28 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def EnrolSite(self, request, context):
-        """Spends a join token: records the site and signs the agent's certificate. Served without a client certificate. A
-        repeat with the same token, site and keys is answered the same way until a day after the token lapsed, because the
-        first answer may have been lost.
+        """Spends a join token: records the site and signs the agent's certificate. The certificate that comes with the token
+        is enough to call it. A repeat with the same token, site and keys is answered the same way until a day after the
+        token lapsed, because the first answer may have been lost.
 
         Errors:
         * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
         * `INVALID_ARGUMENT` (`CSR_INVALID`, `FIELD_INVALID`).
         * `ALREADY_EXISTS` (`SITE_EXISTS`): the site is enrolled with other keys.
         * `RESOURCE_EXHAUSTED` (`SITES_TOO_MANY`).
+        * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnrolUser(self, request, context):
+        """Spends a join token that is for a user: signs the certificate of a key that was made on the user's machine. A repeat
+        with the same token and key is answered the same way, as of EnrolSite.
+
+        Errors:
+        * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
+        * `INVALID_ARGUMENT` (`CSR_INVALID`).
         * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -409,6 +428,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.EnrolSite,
                     request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteRequest.FromString,
                     response_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteResponse.SerializeToString,
+            ),
+            'EnrolUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrolUser,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserRequest.FromString,
+                    response_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserResponse.SerializeToString,
             ),
             'RotateSigningKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateSigningKey,
@@ -645,6 +669,33 @@ class RegistryService(object):
             '/suanmesh.registry.v1.RegistryService/EnrolSite',
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteRequest.SerializeToString,
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolSiteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrolUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/EnrolUser',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserRequest.SerializeToString,
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

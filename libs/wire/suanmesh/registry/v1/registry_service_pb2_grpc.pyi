@@ -49,7 +49,8 @@ class RegistryServiceStub:
       * `ABORTED` (`ETAG_STALE`): the party has changed since it was read.
     """
     CreateJoinToken: aio.UnaryUnaryMultiCallable[registry_service_pb2.CreateJoinTokenRequest, registry_service_pb2.JoinToken]
-    """Issues a one-time token with which one agent may request to join as a site of the party. The token is derived from
+    """Issues a one-time token with which one agent may request to join as a site of the party, or one user of it may have
+    a certificate. With it comes what its bearer shows the gateway to be let in that far. The token is derived from
     the request and kept nowhere: a repeat is answered with the same token until a day after it lapsed, whether it was
     spent or not, and after that with the same token issued anew.
 
@@ -58,15 +59,24 @@ class RegistryServiceStub:
       * `RESOURCE_EXHAUSTED` (`JOIN_TOKENS_TOO_MANY`): tokens count until a day after they lapsed.
     """
     EnrolSite: aio.UnaryUnaryMultiCallable[registry_service_pb2.EnrolSiteRequest, registry_service_pb2.EnrolSiteResponse]
-    """Spends a join token: records the site and signs the agent's certificate. Served without a client certificate. A
-    repeat with the same token, site and keys is answered the same way until a day after the token lapsed, because the
-    first answer may have been lost.
+    """Spends a join token: records the site and signs the agent's certificate. The certificate that comes with the token
+    is enough to call it. A repeat with the same token, site and keys is answered the same way until a day after the
+    token lapsed, because the first answer may have been lost.
 
     Errors:
       * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
       * `INVALID_ARGUMENT` (`CSR_INVALID`, `FIELD_INVALID`).
       * `ALREADY_EXISTS` (`SITE_EXISTS`): the site is enrolled with other keys.
       * `RESOURCE_EXHAUSTED` (`SITES_TOO_MANY`).
+      * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
+    """
+    EnrolUser: aio.UnaryUnaryMultiCallable[registry_service_pb2.EnrolUserRequest, registry_service_pb2.EnrolUserResponse]
+    """Spends a join token that is for a user: signs the certificate of a key that was made on the user's machine. A repeat
+    with the same token and key is answered the same way, as of EnrolSite.
+
+    Errors:
+      * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
+      * `INVALID_ARGUMENT` (`CSR_INVALID`).
       * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
     """
     RotateSigningKey: aio.UnaryUnaryMultiCallable[registry_service_pb2.RotateSigningKeyRequest, site_pb2.Site]
@@ -232,7 +242,8 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         request: registry_service_pb2.CreateJoinTokenRequest,
         context: aio.ServicerContext[registry_service_pb2.CreateJoinTokenRequest, abc.Awaitable[registry_service_pb2.JoinToken]],
     ) -> abc.Awaitable[registry_service_pb2.JoinToken]:
-        """Issues a one-time token with which one agent may request to join as a site of the party. The token is derived from
+        """Issues a one-time token with which one agent may request to join as a site of the party, or one user of it may have
+        a certificate. With it comes what its bearer shows the gateway to be let in that far. The token is derived from
         the request and kept nowhere: a repeat is answered with the same token until a day after it lapsed, whether it was
         spent or not, and after that with the same token issued anew.
 
@@ -247,15 +258,30 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         request: registry_service_pb2.EnrolSiteRequest,
         context: aio.ServicerContext[registry_service_pb2.EnrolSiteRequest, abc.Awaitable[registry_service_pb2.EnrolSiteResponse]],
     ) -> abc.Awaitable[registry_service_pb2.EnrolSiteResponse]:
-        """Spends a join token: records the site and signs the agent's certificate. Served without a client certificate. A
-        repeat with the same token, site and keys is answered the same way until a day after the token lapsed, because the
-        first answer may have been lost.
+        """Spends a join token: records the site and signs the agent's certificate. The certificate that comes with the token
+        is enough to call it. A repeat with the same token, site and keys is answered the same way until a day after the
+        token lapsed, because the first answer may have been lost.
 
         Errors:
           * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
           * `INVALID_ARGUMENT` (`CSR_INVALID`, `FIELD_INVALID`).
           * `ALREADY_EXISTS` (`SITE_EXISTS`): the site is enrolled with other keys.
           * `RESOURCE_EXHAUSTED` (`SITES_TOO_MANY`).
+          * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
+        """
+
+    @abc_1.abstractmethod
+    def EnrolUser(
+        self,
+        request: registry_service_pb2.EnrolUserRequest,
+        context: aio.ServicerContext[registry_service_pb2.EnrolUserRequest, abc.Awaitable[registry_service_pb2.EnrolUserResponse]],
+    ) -> abc.Awaitable[registry_service_pb2.EnrolUserResponse]:
+        """Spends a join token that is for a user: signs the certificate of a key that was made on the user's machine. A repeat
+        with the same token and key is answered the same way, as of EnrolSite.
+
+        Errors:
+          * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
+          * `INVALID_ARGUMENT` (`CSR_INVALID`).
           * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
         """
 
