@@ -72,11 +72,12 @@ async def test_the_notebook_runs_from_top_to_bottom(node: Node, tmp_path: Path) 
     assert await run(node, str(tmp_path / "cells.py")) == f"{[(n, n * n) for n in range(5)]}\n"
 
 
-@pytest.mark.parametrize("page", ["sdk.md", "sdk.zh-CN.md"])
-async def test_the_blocks_of_the_page_run(node: Node, tmp_path: Path, page: str) -> None:
+@pytest.mark.parametrize("lang", ["", ".zh-CN"])
+@pytest.mark.parametrize(("page", "printed"), [("sdk", "42\n"), ("data", "datasets/by-a-program 0\n")])
+async def test_the_blocks_of_the_page_run(node: Node, tmp_path: Path, page: str, printed: str, lang: str) -> None:
     """What is shown is what is typed first."""
-    (tmp_path / "blocks.py").write_text("\n".join(BLOCK.findall((DOCS / "how-to" / page).read_text())))
-    assert await run(node, str(tmp_path / "blocks.py")) == "42\n"
+    (tmp_path / "blocks.py").write_text("\n".join(BLOCK.findall((DOCS / "how-to" / f"{page}{lang}.md").read_text())))
+    assert await run(node, str(tmp_path / "blocks.py")) == printed
 
 
 def test_every_example_is_run_somewhere() -> None:
