@@ -57,9 +57,9 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "代理加入时发送的证书签名请求无法读取、未用其自身密钥签名，或密钥不是 P-256。",
         ),
         Text(
-            "Join with `suanmesh-agent join`, which makes the request; remove a damaged `key.pem` from the agent's "
+            "Join with `suan site join`, which makes the request; remove a damaged `key.pem` from the agent's "
             "folder first.",
-            "用 `suanmesh-agent join` 加入，它会生成该请求；若代理文件夹中的 `key.pem` 已损坏，先删除它。",
+            "用 `suan site join` 加入，它会生成该请求；若代理文件夹中的 `key.pem` 已损坏，先删除它。",
         ),
     ),
     "SITE_UNKNOWN": Explanation(
