@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -14,7 +15,8 @@ from typing import NamedTuple
 
 import click
 
-from suanmesh_cli.main import EPILOG, suan
+from suanmesh_cli.helping import HELP_OPTION, TEXTS
+from suanmesh_cli.main import COMMANDS, EPILOG, suan
 from suanmesh_cli.titles import CHINESE
 from suanmesh_kernel.texts import Text
 
@@ -51,9 +53,11 @@ class Verb(NamedTuple):
 
 
 def pages(root: Path) -> dict[str, str]:
-    """The page in both languages, by path."""
+    """The page in both languages, and what `--help` reads, by path."""
     chinese = read_texts((root / CHINESE_TEXTS).read_text())
-    return {path: "\n\n".join(_blocks(lang, chinese)) + "\n" for lang, path in PAGES.items()}
+    told = json.dumps(chinese, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    made = {path: "\n\n".join(_blocks(lang, chinese)) + "\n" for lang, path in PAGES.items()}
+    return made | {f"libs/cli/suanmesh_cli/{TEXTS}": told}
 
 
 def read_texts(text: str) -> dict[str, str]:
@@ -74,9 +78,23 @@ def verbs(group: click.Group = suan, path: tuple[str, ...] = ()) -> Iterator[Ver
             yield Verb(" ".join((*path, name)), found)
 
 
+def groups(group: click.Group = suan) -> Iterator[click.Group]:
+    """Every group of commands, with those within it."""
+    yield group
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        if isinstance(found := group.get_command(ctx, name), click.Group):
+            yield from groups(found)
+
+
 def english_texts() -> Iterator[str]:
     """Every text that has to be there in Chinese."""
     yield _said(EPILOG)
+    yield HELP_OPTION
+    yield from (line for _, line in COMMANDS.values())
+    for group in groups():
+        yield _said(group.help or "")
+        yield from (_said(option.help or "") for option in _options(group))
     for verb in verbs():
         yield _said(verb.command.help or "")
         yield from (_said(option.help or "") for option in _options(verb.command))

@@ -33,6 +33,16 @@ class Verbs(click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """In Chinese by the whole texts: click would cut the English ones first."""
+        brief = getattr(formatter, "brief", None)
+        if brief is None:
+            super().format_commands(ctx, formatter)
+            return
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, brief(command.help or "")) for name, command in found if command is not None])
+
 
 class LazyGroup(Verbs):
     """Commands given as `name: ("module:attribute", "one line of help")`."""

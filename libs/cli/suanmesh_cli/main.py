@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import click
 from click.shell_completion import shell_complete
@@ -121,7 +121,7 @@ def _done(arguments: list[str], environment: dict[str, str], lang: str) -> int:
         usage.require_encoding(arguments)
         if instruction := environment.get(COMPLETE):
             return shell_complete(suan, {"obj": environment}, NAME, COMPLETE, instruction)
-        with suan.make_context(NAME, list(arguments), obj=environment) as ctx:
+        with _help_in(lang), suan.make_context(NAME, list(arguments), obj=environment) as ctx:
             suan.invoke(ctx)
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -132,6 +132,15 @@ def _done(arguments: list[str], environment: dict[str, str], lang: str) -> int:
         click.echo("已中断" if lang == "zh" else "interrupted", err=True)
         return INTERRUPTED
     return 0
+
+
+def _help_in(lang: str) -> AbstractContextManager[None]:
+    """Have help written in Chinese where that is wanted and can be read; nothing is loaded for it else."""
+    if lang != "zh" or not has_chinese(sys.stdout):
+        return nullcontext()
+    from suanmesh_cli.helping import in_chinese
+
+    return in_chinese()
 
 
 def _give_up_output() -> None:

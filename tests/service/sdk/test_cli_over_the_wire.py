@@ -344,6 +344,18 @@ async def test_a_list_of_jobs(oracle: Any, run: Run) -> None:
     assert ListJobsRequest.FromString(oracle.asked[-1][1]).filter == "labels.team = x"
 
 
+async def test_several_jobs_are_explained_and_their_tasks_listed_at_once(oracle: Any, run: Run) -> None:
+    """Who looks after a study of ten jobs would type ten commands, and lose the one that is refused among them."""
+    oracle.answers["ListTasks"] = ListTasksResponse()
+    oracle.answers["GetDecision"] = Decision(name="jobs/a/decisions/1", job="jobs/a")
+    shown = await run("job", "tasks", "a", "b")
+    assert (shown.exit_code, [line for line in shown.stdout.splitlines() if line.startswith("jobs/")]) == (
+        0, ["jobs/a", "jobs/b"],
+    )  # fmt: skip
+    assert (await run("job", "explain", "a", "b")).exit_code == 0
+    assert [method for method, _ in oracle.asked] == ["ListTasks"] * 2 + ["GetDecision"] * 2
+
+
 async def test_the_tasks_of_a_job(oracle: Any, run: Run) -> None:
     """Of a thousand tasks somebody looks for the one that failed."""
     failed = TaskResult(index=1, exit_status=3, state=TaskResult.STATE_FAILED, retries=2)

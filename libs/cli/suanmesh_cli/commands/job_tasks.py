@@ -9,7 +9,7 @@ from suanmesh.scheduler.v1.scheduler_service_pb2 import ListTasksRequest, Task
 from suanmesh_cli import output, units
 from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
-from suanmesh_cli.session import Session, full_name, listed, listing
+from suanmesh_cli.session import Session, each_of, full_name, listed, listing
 
 STATES = [name for name in TaskResult.State.keys() if not name.endswith("UNSPECIFIED")]  # noqa: SIM118 - no dict
 
@@ -35,7 +35,7 @@ PARAMETERS = Column(
 
 
 @click.command("tasks")
-@click.argument("name", type=Name("jobs"))
+@click.argument("names", type=Name("jobs"), nargs=-1, required=True)
 @click.option(
     "--state",
     "states",
@@ -44,11 +44,17 @@ PARAMETERS = Column(
     help="Only in this state; repeatable.",
 )
 @listing
-async def list_tasks(session: Session, name: str, states: tuple[str, ...]) -> None:
-    """List the tasks of the job NAME in its newest attempt: where each stands, at which site, and with which values."""
+async def list_tasks(session: Session, names: tuple[str, ...], states: tuple[str, ...]) -> int:
+    """List the tasks of the jobs NAMES in their newest attempts: where each stands, at which site, and its values."""
     wanted = [TaskResult.State.Value(f"STATE_{state}") for state in states]
-    request = ListTasksRequest(job=full_name("jobs", name), states=wanted)
     async with session.mesh() as mesh:
-        tasks = await listed(session, mesh.scheduler.ListTasks, request, "tasks")
-    columns = (*COLUMNS, PARAMETERS) if any(task.parameters for task in tasks) else COLUMNS
-    output.show_list(session.view, "tasks", tasks, columns)
+
+        async def list_one(name: str) -> None:
+            request = ListTasksRequest(job=full_name("jobs", name), states=wanted)
+            tasks = await listed(session, mesh.scheduler.ListTasks, request, "tasks")
+            columns = (*COLUMNS, PARAMETERS) if any(task.parameters for task in tasks) else COLUMNS
+            if len(names) > 1 and session.view.for_people:
+                output.print_lines([request.job])
+            output.show_list(session.view, "tasks", tasks, columns)
+
+        return await each_of(session, names, list_one)

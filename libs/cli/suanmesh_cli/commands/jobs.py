@@ -100,7 +100,7 @@ async def show(session: Session, names: tuple[str, ...]) -> int:
 
 
 @job.command("explain")
-@click.argument("name", type=Name("jobs"))
+@click.argument("names", type=Name("jobs"), nargs=-1, required=True)
 @click.option(
     "--pool",
     type=Name("pools"),
@@ -108,17 +108,20 @@ async def show(session: Session, names: tuple[str, ...]) -> int:
     help="Only this pool, such as `hefei/cpu`, also where the decision does not list it.",
 )
 @reading
-async def explain(session: Session, name: str, pool: str) -> None:
-    """Say why the job NAME went where it went, or why it waits."""
+async def explain(session: Session, names: tuple[str, ...], pool: str) -> int:
+    """Say why the jobs NAMES went where they went, or why they wait."""
     async with session.mesh() as mesh:
-        wanted = f"{full_name('jobs', name)}/decisions/-"
-        if pool:
-            asked = ExplainCandidateRequest(name=wanted, pool=pool_name(pool))
-            told = await mesh.scheduler.ExplainCandidate(asked, timeout=session.timeout_s)
-            show_candidate(session, told)
-            return
-        made = await mesh.scheduler.GetDecision(GetDecisionRequest(name=wanted), timeout=session.timeout_s)
-    show_decision(session, made)
+
+        async def explain_one(name: str) -> None:
+            wanted = f"{full_name('jobs', name)}/decisions/-"
+            if pool:
+                asked = ExplainCandidateRequest(name=wanted, pool=pool_name(pool))
+                show_candidate(session, await mesh.scheduler.ExplainCandidate(asked, timeout=session.timeout_s))
+                return
+            made = await mesh.scheduler.GetDecision(GetDecisionRequest(name=wanted), timeout=session.timeout_s)
+            show_decision(session, made)
+
+        return await each_of(session, names, explain_one)
 
 
 @job.command("cancel")
