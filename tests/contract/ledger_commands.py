@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from suanmesh_accounting.domain.quarantine import Room
 from suanmesh_accounting.ledger.sql import SqlLedger
 from suanmesh_accounting.ports import Ledger, accepted
 from suanmesh_kernel.merkle import leaf_hashes
-from suanmesh_kernel.refusals import Refusal
+from suanmesh_kernel.refusals import Aborted, Refusal
 
 ALL = q.Cut(10_000, "", "")
 MANY_ROOM = Room(1000, 1 << 20, timedelta(days=7))
@@ -38,8 +39,15 @@ async def found(ledger: Ledger, *accounts: str, credit: int = 1000) -> None:
 
 
 async def one(ledger: Ledger, command: c.Command[Any]) -> Any:
-    [result] = await ledger.apply([command])
+    [result] = await applied(ledger, [command])
     return accepted(result)
+
+
+async def applied(ledger: Ledger, commands: Sequence[c.Command[Any]]) -> list[Any]:
+    """What they come to; whoever meets other writers time and again is told to try again, and does."""
+    while True:
+        with suppress(Aborted):
+            return list(await ledger.apply(commands))
 
 
 def hold_of(placement: str, amount: int, *, account: str = ACME, position: int = 0, create_us: int = 2) -> c.PlaceHold:

@@ -7,7 +7,19 @@ import random
 from datetime import UTC, datetime
 
 import pytest
-from ledger_commands import ACME, ALL, OpenLedger, account_named, assert_sound, found, hold_of, one, refused, usage_of
+from ledger_commands import (
+    ACME,
+    ALL,
+    OpenLedger,
+    account_named,
+    applied,
+    assert_sound,
+    found,
+    hold_of,
+    one,
+    refused,
+    usage_of,
+)
 
 from suanmesh_accounting.domain import commands as c
 from suanmesh_accounting.domain import queries as q
@@ -122,15 +134,14 @@ async def test_several_writers_never_go_beyond_it_together(opening: OpenLedger) 
     async def place(ledger: Ledger, mine: list[c.PlaceHold]) -> int:
         granted = 0
         for number, ask in enumerate(mine):
-            [placed] = await ledger.apply([ask])
+            [placed] = await applied(ledger, [ask])
             if not isinstance(placed, Refusal):
                 granted += 1
                 used = dice.randint(0, ask.amount_micros)
-                await ledger.apply(
-                    [charged(asks.index(ask) + 1, ask.placement.removeprefix("placements/"), used, LATE)]
-                )
+                usage = charged(asks.index(ask) + 1, ask.placement.removeprefix("placements/"), used, LATE)
+                await applied(ledger, [usage])
                 if number % 2:
-                    await ledger.apply([c.MoveHold(ask.name, HoldState.RELEASED)])
+                    await applied(ledger, [c.MoveHold(ask.name, HoldState.RELEASED)])
         return granted
 
     granted = await asyncio.gather(*(place(ledgers[n % 2], asks[n::4]) for n in range(4)))

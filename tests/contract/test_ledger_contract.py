@@ -18,6 +18,7 @@ from ledger_commands import (
     MANY_ROOM,
     OpenLedger,
     account_named,
+    applied,
     assert_sound,
     batch_of,
     found,
@@ -273,7 +274,7 @@ async def test_holds_of_several_writers_never_promise_the_same_money(opening: Op
     async def place(ledger: Ledger, mine: list[c.PlaceHold]) -> list[Hold | Refusal]:
         results = []
         for start in range(0, len(mine), 10):
-            results += await ledger.apply(mine[start : start + 10])
+            results += await applied(ledger, mine[start : start + 10])
         return results
 
     shares = [asks[start::8] for start in range(8)]
@@ -295,7 +296,7 @@ async def test_usage_sent_to_several_writers_is_charged_once(opening: OpenLedger
     await one(ledgers[0], hold_of("p", 500))
     records = [usage_of(n, "p", 3) for n in range(1, 201)]
     batches = [records[start : start + 20] for start in range(0, 200, 20)]
-    await asyncio.gather(*(ledger.apply(batch) for batch in batches for ledger in ledgers))
+    await asyncio.gather(*(applied(ledger, batch) for batch in batches for ledger in ledgers))
     bill = await ledgers[1].page(q.Bill(ALL, ACME, "", "", 0, 2**62))
     assert (bill.total_micros, len(bill.charges.items)) == (500, 200)
     assert len((await ledgers[0].page(q.Usage(ALL, "", ""))).items) == 200

@@ -14,6 +14,7 @@ from ledger_commands import (
     ALL,
     OpenLedger,
     account_named,
+    applied,
     assert_sound,
     found,
     hold_of,
@@ -201,9 +202,9 @@ async def test_closing_and_spending_at_once_leave_the_books_sound(opening: OpenL
     ledgers = [opening(), opening()]
     names = [f"accounts/{number}" for number in range(20)]
     await found(ledgers[0], *names)
-    asks = [ledgers[0].apply([hold_of(name.replace("/", "-"), 10, account=name)]) for name in names]
+    asks = [applied(ledgers[0], [hold_of(name.replace("/", "-"), 10, account=name)]) for name in names]
     placed, closed = await asyncio.gather(
-        asyncio.gather(*asks), asyncio.gather(*(ledgers[1].apply([close(name)]) for name in names))
+        asyncio.gather(*asks), asyncio.gather(*(applied(ledgers[1], [close(name)]) for name in names))
     )
     for [hold], [account] in zip(placed, closed, strict=True):
         held = isinstance(hold, Hold)
