@@ -5,9 +5,10 @@ What is a name is told from the contract and the value: every string that begins
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from suanmesh_chassis.bounds import OURS, limits
@@ -15,12 +16,38 @@ from suanmesh_kernel.names import ABROAD, ResourceName
 from suanmesh_kernel.refusals import NotFound
 from suanmesh_sdk.status import MESH_DOMAIN
 
+SEARCHED_BYTES_MAX = 16 * 1024
 _MARK = ABROAD.encode()
 
 
-def may_name_a_node(raw: bytes) -> bool:
-    """Whether a serialized message is worth a look: far most are not, and to find out is one search through bytes."""
-    return _MARK in raw
+def may_name_a_node(raw: bytes, message: Message) -> bool:
+    """Whether a message, also as it came, is worth a look: far most are not, which one search through bytes tells.
+
+    A large one of a kind that has few places for names always is: to search through it would take longer.
+    """
+    return (len(raw) > SEARCHED_BYTES_MAX and _has_few_names(message.DESCRIPTOR)) or _MARK in raw
+
+
+@cache
+def _has_few_names(kind: Descriptor) -> bool:
+    return not any(field.is_repeated or not _has_few_names(field.message_type) for field in _nested(kind))
+
+
+@cache
+def _nested(kind: Descriptor) -> tuple[FieldDescriptor, ...]:
+    """The fields of `kind` whose messages may hold names."""
+    return tuple(field for field in kind.fields if _is_ours(field) and _holds_names(field.message_type))
+
+
+@cache
+def _holds_names(kind: Descriptor) -> bool:
+    texts = (field for field in kind.fields if field.type == FieldDescriptor.TYPE_STRING)
+    return any(not limits(field).free_text for field in texts) or bool(_nested(kind))
+
+
+def _is_ours(field: FieldDescriptor) -> bool:
+    kind = field.message_type
+    return kind is not None and kind.full_name.startswith(OURS) and not kind.GetOptions().map_entry
 
 
 def localize(message: Message, node: str, *, within: str = "") -> None:
@@ -32,10 +59,10 @@ def localize(message: Message, node: str, *, within: str = "") -> None:
         place = f"{within}{field.name}"
         if field.type == FieldDescriptor.TYPE_STRING and not limits(field).free_text:
             _localize_text(message, field, value, node, place)
-        elif field.message_type is not None and field.message_type.full_name.startswith(OURS):
+        elif field in _nested(message.DESCRIPTOR):
             if not field.is_repeated:
                 localize(value, node, within=f"{place}.")
-            elif not field.message_type.GetOptions().map_entry:
+            else:
                 for index, each in enumerate(value):
                     localize(each, node, within=f"{place}[{index}].")
 

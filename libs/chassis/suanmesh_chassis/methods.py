@@ -51,6 +51,8 @@ class ServedMethod:
     """What its calls are counted among."""
     led: bool
     """Whether the leader alone serves it."""
+    reads_ahead: bool
+    """Whether the caller's next message is read while one is worked on."""
 
     @property
     def path(self) -> str:
@@ -140,6 +142,7 @@ def _method(
         answer=message_factory.GetMessageClass(descriptor.output_type),
         pool=_pool(part, shape),
         led=led,
+        reads_ahead=part.reads_ahead,
     )
 
 

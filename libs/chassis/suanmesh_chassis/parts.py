@@ -38,6 +38,8 @@ class Served:
     semantics: semantics_pb2.Semantics | None = None
     probe: bool = False
     """Whether its calls are counted apart from all others, as health checks are."""
+    reads_ahead: bool = False
+    """Whether of callers' streams the next message is read while one is worked on: for those that bring much."""
 
 
 class RawForwarder(Protocol):
@@ -59,6 +61,8 @@ class Forwarded:
 
     descriptor: ServiceDescriptor
     forwarder: RawForwarder
+    reads_ahead: bool = False
+    """As of `Served`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.event_loop import run_on_loop
 from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.lifecycle import Lifecycle
-from suanmesh_chassis.memory import give_memory_back
+from suanmesh_chassis.memory import SpareMemory, give_memory_back
 from suanmesh_chassis.network import TlsFiles
 from suanmesh_chassis.parts import Parts, ServiceContext
 from suanmesh_chassis.process import open_process
@@ -73,7 +73,7 @@ def main(
 ) -> int:
     """What `run` does; returns the exit status."""
     keep_private()
-    give_memory_back()
+    give_memory_back(packs=edge)
     if arguments not in ([], ["--check"]):
         print(f"usage: suanmesh-{area.replace('_', '-')} [--check]", file=sys.stderr)
         return EXIT_SETTINGS
@@ -105,6 +105,10 @@ async def _serve(
     shut_folders(common.data_dir, common.tls_dir, *([common.etcd_tls_dir] if common.etcd_tls_dir else []))
     try:
         async with AsyncExitStack() as stack:
+            if edge:
+                spare = SpareMemory()
+                spare.look_again()
+                stack.callback(spare.stop)
             client = await stack.enter_async_context(
                 connect_etcd(common.etcd_endpoints, tls=_etcd_tls(common), clock=clock)
             )

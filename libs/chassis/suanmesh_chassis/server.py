@@ -121,6 +121,7 @@ def _unknown() -> ServedMethod:
         answer=empty_pb2.Empty,
         pool=Pool.CALLS,
         led=False,
+        reads_ahead=False,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -16,6 +15,7 @@ from opentelemetry.trace import format_trace_id
 
 from suanmesh_chassis import batches
 from suanmesh_chassis.admission import Admission, headers_of
+from suanmesh_chassis.arrivals import Arrivals
 from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.call import Call, Caller
 from suanmesh_chassis.identity import NOBODY
@@ -80,6 +80,7 @@ class Serving:
 
     __slots__ = (
         "_admitted",
+        "_arrivals",
         "_begun",
         "_body_digest",
         "_caller",
@@ -114,6 +115,7 @@ class Serving:
         self._request_id, self._body_digest = "", b""
         self._code, self._reason, self._message, self._status = "OK", "", "", b""
         self._share: Share
+        self._arrivals: Arrivals | None = None
         self._admitted = self._headed = False
         self._seconds = 0.0
         self.method = method
@@ -166,21 +168,10 @@ class Serving:
         share.keep(len(message))
         return message
 
-    async def messages(self) -> AsyncGenerator[bytes, None]:
-        """The messages of a call that has many; each counts until the next is asked for.
-
-        Nothing is set aside for one that has not come: a stream may be silent for days. What may come unasked is
-        bounded by how many streams a caller may have.
-        """
-        while True:
-            raw = await self._context.read()
-            if raw is grpc.aio.EOF:
-                return
-            amount = min(len(raw), self._share.reading.message_bytes_core)
-            if not self._share.take(amount):
-                await self._share.wait_for(amount)
-            yield raw
-            self._share.let_go()
+    def messages(self) -> Arrivals:
+        """The messages of a call that has many."""
+        self._arrivals = Arrivals(self._context, self._share, ahead=self.method.reads_ahead)
+        return self._arrivals
 
     def answered(self, answer: bytes) -> bytes:
         """`answer`, which counts until it is sent.
@@ -205,7 +196,7 @@ class Serving:
         except DecodeError as error:
             kind = self.method.request.DESCRIPTOR.full_name
             raise InvalidArgument("MESSAGE_MALFORMED", f"the message is not a {kind}", field="") from error
-        if may_name_a_node(raw):
+        if may_name_a_node(raw, request):
             localize(request, self._rules.node)
         require_within(request)
         return request
@@ -291,6 +282,9 @@ class Serving:
     def end(self) -> None:
         """Once the caller has the answer give back what the call took, and leave one line, one sample, one span."""
         self._seconds = time.perf_counter() - self._begun
+        arrivals, self._arrivals = self._arrivals, None
+        if arrivals is not None:
+            arrivals.close()
         _task().add_done_callback(self._over)
 
     def _over(self, _: object) -> None:

@@ -56,6 +56,13 @@ class Share:
         self._turns.give_back(self._holder, self._bytes - kept)
         self._bytes = kept
 
+    def release(self, amount: int) -> None:
+        """Of the bytes taken `amount` are not needed any more."""
+        amount = min(amount, self._bytes)
+        if amount:
+            self._bytes -= amount
+            self._turns.give_back(self._holder, amount)
+
     def add(self, amount: int) -> None:
         """Take `amount` more bytes at once, or raise what `hold` raises."""
         if amount <= UNCOUNTED_BYTES:

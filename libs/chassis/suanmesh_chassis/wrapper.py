@@ -163,11 +163,14 @@ async def _passed_on(serving: Serving, raws: AsyncIterator[bytes]) -> None:
             await serving.write(answer)
 
 
-async def _written(serving: Serving, answers: AsyncGenerator[Message, None]) -> None:
-    """Send what the handler yields; it is closed at once when the caller breaks off, not when memory is tidied."""
+async def _written(serving: Serving, answers: AsyncGenerator[Message | bytes, None]) -> None:
+    """Send what the handler yields, messages or such as are serialized already.
+
+    It is closed at once when the caller breaks off, not when memory is tidied.
+    """
     async with aclosing(answers):
         async for answer in answers:
-            raw = answer.SerializeToString()
+            raw = answer if isinstance(answer, bytes) else answer.SerializeToString()
             del answer  # the caller may take its time, and one copy is enough to wait with
             await serving.write(raw)
 

@@ -15,6 +15,7 @@ from suanmesh_content.chunks import (
 from suanmesh_content.folder import (
     FolderEntry,
     FolderError,
+    digest_of,
     finished,
     folder_entries,
     read_file,
@@ -31,7 +32,18 @@ from suanmesh_content.manifest import (
     manifest_from,
     manifest_to,
 )
-from suanmesh_content.packing import PACK_BYTES, Part, PartError, Place, Run, Unpacking, carried, packs, runs_of
+from suanmesh_content.packing import (
+    PACK_BYTES,
+    Part,
+    PartError,
+    Place,
+    Run,
+    Unpacking,
+    carried,
+    packs,
+    runs_of,
+    serialized,
+)
 from suanmesh_content.sparse import contents, copying, write_sparse
 
 __all__ = [
@@ -60,6 +72,7 @@ __all__ = [
     "chunk_digest",
     "contents",
     "copying",
+    "digest_of",
     "finished",
     "folder_entries",
     "manifest_from",
@@ -70,5 +83,6 @@ __all__ = [
     "read_folder",
     "reading_folder",
     "runs_of",
+    "serialized",
     "write_sparse",
 ]

@@ -40,17 +40,22 @@ def segments(fd: int, size_bytes: int) -> Iterator[Segment]:
 
 def contents(fd: int, size_bytes: int) -> Iterator[bytes | memoryview]:
     """The first `size_bytes` of an open file in pieces, holes as zeros that are not read. Shorter where it ends."""
-    zeros = memoryview(ZEROS)
     for segment in segments(fd, size_bytes):
         for offset in range(segment.offset, segment.offset + segment.size_bytes, PIECE_BYTES):
             size = min(PIECE_BYTES, segment.offset + segment.size_bytes - offset)
             if segment.hole:
-                yield zeros[:size]
+                yield memoryview(ZEROS)[:size]
                 continue
             piece = os.pread(fd, size, offset)
             yield piece
             if len(piece) < size:
                 return
+
+
+def zeros(size_bytes: int) -> Iterator[memoryview]:
+    """So many zeros, in pieces; none for a size below 0."""
+    for offset in range(0, size_bytes, PIECE_BYTES):
+        yield memoryview(ZEROS)[: size_bytes - offset]
 
 
 def copying(source: int, target: int, size_bytes: int) -> Generator[int, None, None]:

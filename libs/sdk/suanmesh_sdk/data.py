@@ -7,7 +7,7 @@ a folder that is being filled keeps what has come beside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,10 +28,12 @@ from suanmesh_content import (
     packs,
     read_file,
     read_folder,
+    serialized,
 )
 from suanmesh_kernel.names import of_version
 from suanmesh_kernel.refusals import DataLoss, Refusal, ResourceExhausted
 from suanmesh_sdk.incoming import Incoming
+from suanmesh_sdk.read_ahead import ReadAhead, in_threads
 
 if TYPE_CHECKING:
     from suanmesh_sdk.mesh import Mesh
@@ -43,6 +45,8 @@ STREAM_S = 3600.0
 READ_BYTES = 1 << 30
 """What is asked for with one call, so that none lasts for hours."""
 RUNS_MAX = 10_000
+_WRITE_FILES = agent_pb.DESCRIPTOR.services_by_name["AgentService"].methods_by_name["WriteFiles"]
+_PARTS = agent_pb.WriteFilesRequest.PARTS_FIELD_NUMBER
 _GOES_ON = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"))
 _GOES_ON_REASONS = frozenset(("STREAM_STALLED", "UPLOADS_TOO_MANY", "BYTES_OF_CALLER_MAX", "STREAMS_OF_CALLER_MAX"))
 
@@ -178,13 +182,15 @@ class Data:
         asked = [agent_pb.FileRun(first=run.first, count=run.files, offset=run.offset) for run in runs]
         request = agent_pb.ReadFilesRequest(site=opened.site, ticket=opened.ticket, runs=asked)
         stream: Any = self._mesh.sites.ReadFiles(request, timeout=STREAM_S)
+        ahead = ReadAhead[agent_pb.ReadFilesResponse](stream)
         try:
-            async for answer in stream:
+            async for answer in ahead:
                 parts = [Part(part.file, part.offset, part.content) for part in answer.parts]
                 await asyncio.to_thread(incoming.take, parts)
                 progress(incoming.progress())
             await asyncio.to_thread(incoming.take_end)
         finally:
+            ahead.close()
             stream.cancel()
             incoming.pause()
 
@@ -202,7 +208,9 @@ class _Sending:
 
     async def send(self, opened: pb.OpenUploadResponse) -> tuple[str, int]:
         """Send what the site wants until it has published it; name and version of the dataset."""
-        call: Any = self._mesh.sites.WriteFiles(timeout=STREAM_S)
+        path = f"/{_WRITE_FILES.containing_service.full_name}/{_WRITE_FILES.name}"
+        answers = agent_pb.WriteFilesResponse.FromString
+        call: Any = self._mesh.channel("agent").stream_stream(path, _serialized, answers)(timeout=STREAM_S)
         try:
             await call.write(agent_pb.WriteFilesRequest(site=opened.site, ticket=opened.ticket))
             content = await asyncio.to_thread(self._manifest.canonical)
@@ -230,18 +238,27 @@ class _Sending:
             if carried(self._manifest, number)
         )
         made = packs(self._folder, self._manifest, runs)
+        ahead = ReadAhead(in_threads(_messages(made)))
         try:
-            while (pack := await asyncio.to_thread(next, made, None)) is not None:
-                parts = [agent_pb.FilePart(file=number, offset=at, content=content) for number, at, content in pack]
-                await call.write(agent_pb.WriteFilesRequest(parts=parts))
-                size = sum(len(part.content) for part in parts)
+            async for message, size, last in ahead:
+                await call.write(message)
                 self.sent_bytes += size
                 left -= size
                 total = self._manifest.size_bytes
-                self._tell(Progress(total - left, total, pack[-1].file + 1, len(files)))
+                self._tell(Progress(total - left, total, last + 1, len(files)))
         finally:
-            made.close()
+            ahead.close()
         await call.write(agent_pb.WriteFilesRequest(ends=True))
+
+
+def _messages(made: Iterable[list[Part]]) -> Generator[tuple[bytes, int, int], None, None]:
+    """A message for each pack, how many bytes of files it brings, and the number of the last of them."""
+    for pack in made:
+        yield serialized(pack, _PARTS), sum(len(part.content) for part in pack), pack[-1].file
+
+
+def _serialized(message: agent_pb.WriteFilesRequest | bytes) -> bytes:
+    return message if isinstance(message, bytes) else message.SerializeToString()
 
 
 def _read(path: Path, left_out: LeftOut) -> tuple[Path, Manifest]:

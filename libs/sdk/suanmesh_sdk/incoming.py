@@ -10,9 +10,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blake3 import blake3
-
-from suanmesh_content import Manifest, Part, PartError, Place, Run, Unpacking, carried, contents, runs_of
+from suanmesh_content import (
+    Manifest,
+    Part,
+    PartError,
+    Place,
+    Run,
+    Unpacking,
+    carried,
+    digest_of,
+    finished,
+    runs_of,
+)
 from suanmesh_kernel.refusals import DataLoss
 
 if TYPE_CHECKING:
@@ -122,14 +131,13 @@ class Incoming:
                 return False
             if bool(facts.st_mode & stat.S_IXUSR) is not file.executable:
                 return False
-            return _digest(path, file.size_bytes) == file.digest
+            return finished(digest_of(path, file.size_bytes)) == file.digest
         except OSError:
             return False
 
-    def _whole(self, number: int, content: bytes | None) -> None:
+    def _whole(self, number: int, digest: bytes) -> None:
         file, draft = self._manifest.files[number], self._draft(number)
-        found = blake3(content).digest() if content is not None else _digest(draft, file.size_bytes)
-        if found != file.digest:
+        if digest != file.digest:
             os.unlink(draft)  # noqa: PTH108 - there may be a hundred thousand
             raise DataLoss(
                 "DIGEST_MISMATCH", f"{file.path!a} arrived damaged", domain="transport.suanmesh", path=ascii(file.path)
@@ -177,14 +185,3 @@ def _clear(path: str) -> None:
         shutil.rmtree(path)
     elif os.path.lexists(path):
         os.unlink(path)  # noqa: PTH108
-
-
-def _digest(path: str, size: int) -> bytes:
-    hasher = blake3()
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        for piece in contents(fd, size):
-            hasher.update(piece)
-    finally:
-        os.close(fd)
-    return hasher.digest()

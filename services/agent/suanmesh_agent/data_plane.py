@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import closing
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -27,9 +27,10 @@ from suanmesh_agent.replicas import Replicas
 from suanmesh_chassis.bounds import require_within
 from suanmesh_chassis.budget import ByteBudget
 from suanmesh_chassis.signing import verify
-from suanmesh_content import PACK_BYTES, Chunk, Manifest, Part, Run, byte_chunks, packs
+from suanmesh_content import PACK_BYTES, Chunk, Manifest, Run, byte_chunks, packs, serialized
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Refusal, Unavailable
+from suanmesh_sdk.read_ahead import in_threads
 
 log = structlog.get_logger()
 
@@ -171,8 +172,11 @@ class Reader:
                     yield Piece(chunk, content, hasher.digest() if over else b"")
                     del content
 
-    async def files(self, ticket: Ticket, runs: Sequence[Run]) -> AsyncGenerator[list[Part], None]:
-        """The files of `runs` in packs. Raises NotFound and InvalidArgument as `checked_paths` does."""
+    async def files(self, ticket: Ticket, runs: Sequence[Run], field: int) -> AsyncGenerator[bytes, None]:
+        """The files of `runs` in messages, each with a pack in its `field`; one is read while another is sent.
+
+        Raises NotFound and InvalidArgument as `checked_paths` does.
+        """
         manifest = await asyncio.to_thread(self.manifest, ticket)
         for run in runs:
             if run.first < 0 or run.files < 1 or run.first + run.files > len(manifest.files):
@@ -180,14 +184,15 @@ class Reader:
             if not 0 <= run.offset <= manifest.files[run.first].size_bytes:
                 problem = f"runs: {run.offset} lies outside of its file"
                 raise InvalidArgument("RANGE_INVALID", problem, field="runs")
-        with closing(packs(self._replicas.files(ticket.digest), manifest, runs)) as made:
+        made = packs(self._replicas.files(ticket.digest), manifest, runs)
+        async with aclosing(in_threads(serialized(pack, field) for pack in made)) as messages:
             while True:
-                async with self._budget.hold(f"{ticket.reader} {ticket.dataset}", PACK_BYTES):
-                    pack = await asyncio.to_thread(next, made, None)
-                    if pack is None:
+                async with self._budget.hold(f"{ticket.reader} {ticket.dataset}", 2 * PACK_BYTES):
+                    message = await anext(messages, b"")
+                    if not message:
                         return
-                    yield pack
-                    del pack
+                    yield message
+                    del message
 
     async def _wait_turn(self, ticket: Ticket, size_bytes: int) -> None:
         now = self._clock.monotonic()

@@ -16,6 +16,7 @@ from suanmesh_chassis import Call
 from suanmesh_content import PACK_BYTES, Chunk, Run, byte_chunks, manifest_to
 from suanmesh_kernel.names import ID_PATTERN
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_sdk.read_ahead import ReadAhead
 
 RANGES_MAX = 1000
 ECHO_BYTES_MAX = 1024
@@ -52,7 +53,7 @@ class AgentService:
             async for piece in pieces:
                 yield pb.FetchChunksResponse(range=piece.chunk.index, content=piece.content, digest=piece.digest)
 
-    async def ReadFiles(self, request: pb.ReadFilesRequest, call: Call) -> AsyncIterator[pb.ReadFilesResponse]:
+    async def ReadFiles(self, request: pb.ReadFilesRequest, call: Call) -> AsyncIterator[pb.ReadFilesResponse | bytes]:
         """The manifest, where it is wanted, and files in packs."""
         ticket = await self._tickets.checked(request.ticket, self._holder(call))
         if request.manifest:
@@ -61,10 +62,12 @@ class AgentService:
             for offset, size in byte_chunks(len(content), PACK_BYTES):
                 yield pb.ReadFilesResponse(manifest=content[offset : offset + size])
         runs = [Run(run.first, run.count, run.offset) for run in request.runs]
-        async with aclosing(self._reader.files(ticket, runs)) as packs:
-            async for pack in packs:
-                parts = [pb.FilePart(file=number, offset=offset, content=content) for number, offset, content in pack]
-                yield pb.ReadFilesResponse(parts=parts)
+        ahead = ReadAhead(self._reader.files(ticket, runs, pb.ReadFilesResponse.PARTS_FIELD_NUMBER))
+        try:
+            async for message in ahead:
+                yield message
+        finally:
+            ahead.close()
 
     async def WriteFiles(
         self, requests: AsyncIterator[pb.WriteFilesRequest], call: Call

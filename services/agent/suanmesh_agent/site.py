@@ -182,7 +182,7 @@ async def serve(
         tickets = Tickets(site, transport, process.clock)
         reading = AgentService(tickets, reader, logs, uploads, service_id(process.common.node, "gateway"))
         server, address = await serve_alone(
-            process, Listener(_data_listen(settings, journal)), [Served(_SERVICE, reading)]
+            process, Listener(_data_listen(settings, journal)), [Served(_SERVICE, reading, reads_ahead=True)]
         )
         journal.remember("data_port", address.rpartition(":")[2])
         log.info("listening", address=address)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+from suanmesh_sdk.read_ahead import ended
+
 Result = TypeVar("Result")
 
 AT_ONCE = 2
@@ -28,25 +30,11 @@ class Turns:
         try:
             while not over:
                 async with self._slots:
-                    await _taken(loop.run_in_executor(None, _turn, work, over, loop.time))
+                    await ended(loop.run_in_executor(None, _turn, work, over, loop.time))
         finally:
             if not over:
-                await _taken(loop.run_in_executor(None, work.close))
+                await ended(loop.run_in_executor(None, work.close))
         return over[0]
-
-
-async def _taken(turn: asyncio.Future[None]) -> None:
-    """Wait for the end of a turn, however often cancelled: a thread cannot be stopped, nor its work go on elsewhere."""
-    cancelled = False
-    while not turn.done():
-        try:
-            await asyncio.wait([turn])
-        except asyncio.CancelledError:
-            cancelled = True
-    if cancelled:
-        turn.exception()  # nobody asks for it any more
-        raise asyncio.CancelledError
-    turn.result()
 
 
 def _turn(work: Generator[int, None, Result], over: list[Result], now: Callable[[], float]) -> None:

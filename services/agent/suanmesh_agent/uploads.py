@@ -1,4 +1,4 @@
-"""What users bring to the site: taken in as it comes, read back whole, published for its owner.
+"""What users bring to the site: taken in and checked as it comes, published for its owner.
 
 On disk, below `incoming/upload-<id>/`: `files/` with what has come, and `place`, how far in the manifest that is. A
 kill costs what was on its way; an upload that nobody goes on with is removed after a day.
@@ -10,8 +10,8 @@ import asyncio
 import os
 import struct
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
 from suanmesh.type.v1 import signed_pb2
+from suanmesh_agent.durable import to_disk_soon
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import TransportPort
 from suanmesh_agent.pulling import has_room, lay_out
@@ -38,8 +39,8 @@ from suanmesh_content import (
     Unpacking,
     carried,
     copying,
+    digest_of,
     manifest_from,
-    reading_folder,
     runs_of,
 )
 from suanmesh_kernel.refusals import DataLoss, InvalidArgument, ResourceExhausted
@@ -143,27 +144,32 @@ class _Upload:
         self._manifest = manifest
         self._folder = replicas.incoming(name)
         self._place_file = self._folder.parent / "place"
+        self._sound: set[int] = set()
+        """Files that are as they should be."""
 
     async def brought(
         self, requests: Requests, known: Sequence[str], turns: Turns
     ) -> AsyncGenerator[pb.WriteFilesResponse, None]:
-        """Ask for what is missing and take it, until what lies on disk is the manifest's."""
+        """Ask for what is missing and take it, until each file is the manifest's.
+
+        The digest of what comes in this call is taken as it comes; what lay there before is read.
+        """
         begin = await asyncio.to_thread(self._laid_out)
         here = await turns.run(self._copying_known(known))
-        numbers = range(begin.file, len(self._manifest.files))
-        missing = [number for number in numbers if carried(self._manifest, number) and number not in here]
+        numbers = [n for n in range(len(self._manifest.files)) if carried(self._manifest, n)]
+        missing = [number for number in numbers if number >= begin.file and number not in here]
         self._require_room(missing)
         for _ in range(READ_BACKS_MAX):
             for answer in _wanted(runs_of(self._manifest, missing, begin)):
                 yield answer
             await self._received(requests, begin)
-            missing, begin = await turns.run(self._damaged()), Place()
+            missing, begin = await turns.run(self._damaged(numbers)), Place()
             if not missing:
                 return
         raise DataLoss("UPLOAD_DAMAGED", "what lies on the site's disk is not what was sent, time and again")
 
     async def _received(self, requests: Requests, begin: Place) -> None:
-        unpacking = Unpacking(self._manifest, self._path, lambda *_: None, begin)
+        unpacking = Unpacking(self._manifest, self._path, self._arrived, begin, to_disk_soon)
         place_file = os.open(self._place_file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             while True:
@@ -176,6 +182,10 @@ class _Upload:
         finally:
             unpacking.close()
             os.close(place_file)
+
+    def _arrived(self, number: int, digest: bytes) -> None:
+        if digest == self._manifest.files[number].digest:
+            self._sound.add(number)
 
     def _taken(self, unpacking: Unpacking, request: pb.WriteFilesRequest, place_file: int) -> None:
         unpacking.take(Part(part.file, part.offset, part.content) for part in request.parts)
@@ -224,15 +234,14 @@ class _Upload:
             if file.regular:
                 yield file.digest, folder / file.path
 
-    def _damaged(self) -> Generator[int, None, list[int]]:
-        """Numbers of the files that are not on disk as the manifest says. In steps."""
-        found = yield from reading_folder(self._folder)
-        if found.digest == self._manifest.digest:
-            return []
-        here: Mapping[str, object] = {file.path: file for file in found.files}
-        numbers = range(len(self._manifest.files))
-        damaged = [n for n in numbers if here.get(self._manifest.files[n].path) != self._manifest.files[n]]
-        return [number for number in damaged if carried(self._manifest, number)] or list(numbers)
+    def _damaged(self, numbers: Sequence[int]) -> Generator[int, None, list[int]]:
+        """Those of the files that are not what the manifest says. In steps."""
+        for number in numbers:
+            file = self._manifest.files[number]
+            with suppress(OSError):  # what is not there, or no file, has to be sent
+                if number not in self._sound:
+                    self._arrived(number, (yield from digest_of(self._path(number), file.size_bytes)))
+        return [number for number in numbers if number not in self._sound]
 
     def _require_room(self, missing: list[int]) -> None:
         size = sum(self._manifest.files[number].size_bytes for number in missing)

@@ -20,7 +20,7 @@ async def build(context: ServiceContext[GatewaySettings]) -> Parts:
     context.closing.push_async_callback(store.close)
     forwarder = Forwarder(context.mesh, Minter(context.signer, context.clock), FORWARDED)
     own = [Served(OWN, GatewayService(store, context.mesh)), Served(OTLP, TraceReceiver(store), OTLP_SEMANTICS)]
-    sites = Forwarded(SITES, SiteForwarder(context.mesh, SITES, context.clock))
+    sites = Forwarded(SITES, SiteForwarder(context.mesh, SITES, context.clock), reads_ahead=True)
     return Parts(
         servicers=[*own, *(Forwarded(service, forwarder) for service in FORWARDED), sites],
         tasks=[Sweeper(store, settings, context.clock).run],

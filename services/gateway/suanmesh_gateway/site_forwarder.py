@@ -17,6 +17,7 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, PermissionDenied
 from suanmesh_sdk import Mesh
+from suanmesh_sdk.read_ahead import ReadAhead
 
 PLACE_S = 5.0
 """How long it is remembered where a site's data plane is."""
@@ -47,14 +48,17 @@ class SiteForwarder:
         site = site_of(described, first, call.principal)
         channel = self._mesh.agent_channel(await self._place_of(site), site=site)
         path = f"/{method}"
+        answers: Any
         if described.client_streaming:
-            answers: Any = channel.stream_stream(path)(_chained(first, requests))
+            answers = channel.stream_stream(path)(_chained(first, requests))
         else:
             answers = channel.unary_stream(path)(first)
+        ahead = ReadAhead(answers)
         try:
-            async for answer in answers:
+            async for answer in ahead:
                 yield answer
         finally:
+            ahead.close()
             answers.cancel()
 
     async def _place_of(self, site: str) -> str:

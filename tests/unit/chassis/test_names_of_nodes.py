@@ -47,10 +47,10 @@ def test_names_with_this_node_are_taken_as_without(kind: Descriptor) -> None:
     """A name copied from another node's answer must work wherever the bare one does."""
     found, expected = GetMessageClass(kind)(), GetMessageClass(kind)()
     if fill(found, "//here/sites/a") and fill(expected, "sites/a"):
-        assert may_name_a_node(found.SerializeToString())
+        assert may_name_a_node(found.SerializeToString(), found)
     localize(found, "here")
     assert found == expected
-    assert not may_name_a_node(found.SerializeToString())
+    assert not may_name_a_node(found.SerializeToString(), found)
 
 
 @pytest.mark.parametrize(

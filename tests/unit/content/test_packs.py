@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suanmesh.agent.v1.agent_service_pb2 import FilePart, WriteFilesRequest
 from suanmesh_content import (
     PACK_BYTES,
     LeftOut,
@@ -22,6 +23,7 @@ from suanmesh_content import (
     packs,
     read_folder,
     runs_of,
+    serialized,
 )
 
 names = st.binary(min_size=1, max_size=12).map(lambda name: name.replace(b"/", b"-").replace(b"\0", b"-"))
@@ -130,3 +132,34 @@ def test_what_was_not_asked_for_is_refused(tmp_path: Path, parts: list[Part]) ->
     with pytest.raises(PartError):
         unpacking.take(parts)
     unpacking.close()
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**62), st.binary(max_size=300)), max_size=8))
+def test_a_message_is_what_protobuf_makes_of_it(parts: list[tuple[int, int, bytes]]) -> None:
+    """Other people's clients and sites read it by the contract alone."""
+    pack = [Part(*part) for part in parts]
+    made = WriteFilesRequest(parts=[FilePart(file=p.file, offset=p.offset, content=p.content) for p in pack])
+    assert serialized(pack, WriteFilesRequest.PARTS_FIELD_NUMBER) == made.SerializeToString()
+
+
+def test_the_digest_of_what_came_is_that_of_the_file(tmp_path: Path) -> None:
+    """Whatever breaks off where, and wherever holes are: a file counts as whole by this digest alone."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir(), target.mkdir()
+    with (source / "large").open("wb") as file:
+        file.write(os.urandom(2 * PACK_BYTES + 5))
+        file.truncate(5 * PACK_BYTES)
+        file.seek(6 * PACK_BYTES)
+        file.write(os.urandom(PACK_BYTES))
+        file.truncate(8 * PACK_BYTES + 1)
+    (source / "small").write_bytes(b"small")
+    manifest = read_folder(source)
+    digests: dict[int, bytes] = {}
+    place = Place()
+    for most in (1, 2, 1, 100):
+        unpacking = Unpacking(manifest, lambda number: f"{target}/{number}", digests.__setitem__, place)
+        for pack in list(packs(source, manifest, runs_of(manifest, range(place.file, 2), place)))[:most]:
+            unpacking.take(pack)
+        unpacking.end() if most == 100 else unpacking.close()
+        place = unpacking.place
+    assert digests == {number: file.digest for number, file in enumerate(manifest.files)}
