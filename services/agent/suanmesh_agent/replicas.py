@@ -13,7 +13,7 @@ import stat
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -215,11 +215,14 @@ class Replicas:
         log.warning("damaged replica removed", message=str(place))
         _drop(aside)
 
-    def sweep(self, before_unix_s: float) -> None:
-        """Remove what is left of imports and uploads that nobody has gone on with since that moment."""
-        for kind in ("import-*", "upload-*"):
-            for folder in self._incoming.glob(kind):
-                if folder.stat().st_mtime < before_unix_s:
+    def sweep(self, before_unix_s: float, kept: Callable[[], Collection[str]] = tuple) -> None:
+        """Remove what has come in only in part, and that nobody has gone on with since that moment.
+
+        `kept` tells what something is coming into: that stays, whatever its age.
+        """
+        for folder in self._incoming.iterdir():
+            with suppress(FileNotFoundError):  # its work has ended meanwhile
+                if folder.name not in kept() and folder.stat().st_mtime < before_unix_s:
                     _drop(folder)
 
     def announce(self) -> None:

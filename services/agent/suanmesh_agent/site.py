@@ -51,6 +51,7 @@ from suanmesh_agent.settings import AgentSettings
 from suanmesh_agent.signing_keys import KeyRotation, SiteSigner
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.steps import Steps
+from suanmesh_agent.sweeper import Sweeper
 from suanmesh_agent.task_run import until_over
 from suanmesh_agent.transfers import Transfers
 from suanmesh_agent.turns import Turns
@@ -69,8 +70,6 @@ from suanmesh_sdk.resolver import OneAddress
 
 log = structlog.get_logger()
 
-IMPORT_S_MAX = 86_400.0
-"""An import that was begun so long ago was killed: what is left of it is removed."""
 PERMISSION = "permission"
 """File in the agent's folder that says until when tasks may run."""
 LEFT_OPEN = frozenset((*SCRATCH_PARTS, "replicas"))
@@ -171,7 +170,6 @@ async def serve(
     async with mesh_of(process, settings) as mesh:
         site, signer = f"sites/{settings.site}", SiteSigner(process.signer)
         replicas = Replicas(settings.data_dir)
-        replicas.sweep(process.clock.now().timestamp() - IMPORT_S_MAX)
         if not journal.fact(_REPLICAS_SHUT):
             await asyncio.to_thread(shut_folders, settings.data_dir / "replicas")
             journal.remember(_REPLICAS_SHUT, "1")
@@ -190,8 +188,8 @@ async def serve(
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = SiteLoops(
-                    process, settings, rng, mesh, signer, journal, engine, replicas, transport, offers, endpoint,
-                    permission,
+                    process, settings, rng, mesh, signer, journal, engine, replicas, uploads, transport, offers,
+                    endpoint, permission,
                 )  # fmt: skip
                 kept = [tasks.create_task(each) for each in work.parts()]
                 await stop.wait()
@@ -215,6 +213,7 @@ class SiteLoops:
     journal: Journal
     engine: Engine
     replicas: Replicas
+    uploads: Uploads
     transport: TransportOverMesh
     offers: Offers
     endpoint: str
@@ -241,6 +240,7 @@ class SiteLoops:
         return [
             meter.run(),
             transfers.run(),
+            Sweeper(self.replicas, lambda: self.uploads.under_way | transfers.under_way, clock).run(),
             self._carry(site, self._placements(site, meter, turns)),
             self._register(pool),
             key_rotation(self.process, self.settings, self.mesh, self.signer).run(),

@@ -86,6 +86,11 @@ class Transfers:
 
             await follow("WatchTransfers", lambda: self._transport.watch_transfers(self._site), take)
 
+    @property
+    def under_way(self) -> set[str]:
+        """The folders that something is coming into now."""
+        return {name.rpartition("/")[2] for name in self._carried}
+
     async def _look_at(self, transfer: transfer_pb2.Transfer, tasks: asyncio.TaskGroup) -> None:
         if transfer.state in _ENDED:
             self._drop(transfer.name, tasks)

@@ -109,6 +109,11 @@ class Uploads:
         self._replicas.announce()
         return stored
 
+    @property
+    def under_way(self) -> set[str]:
+        """The folders that something is coming into now."""
+        return set(self._locks)
+
     @asynccontextmanager
     async def _counted(self, claim: transfer_pb2.UploadTicket) -> AsyncGenerator[None, None]:
         """One upload more of its party, whose content, and what it may copy from, stays meanwhile."""

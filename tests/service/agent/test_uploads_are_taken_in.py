@@ -48,7 +48,7 @@ class Site:
 
     async def serve(self) -> None:
         clock, budget = self.node.clock, data_plane_budget()
-        uploads = Uploads(self.replicas, self.transport, Journal(self.folder / "agent.db"), Turns())
+        uploads = self.uploads = Uploads(self.replicas, self.transport, Journal(self.folder / "agent.db"), Turns())
         tickets = Tickets("sites/a", self.transport, clock)
         logs = Logs(MemoryEngine(clock), budget)
         service = AgentService(
@@ -222,11 +222,92 @@ async def test_a_full_disk_is_told_before_anything_is_sent(
 
 
 async def test_what_nobody_goes_on_with_is_removed(site: Site, source: Path) -> None:
-    """A site must not fill up with what people gave up."""
+    """A site must not fill up with what people gave up, nor with transfers that ended while its agent was away."""
     call, _ = await site.begin(read_folder(source))
     call.cancel()
+    site.replicas.incoming("t-1").mkdir(parents=True)
     now = site.node.clock.now().timestamp()
     site.replicas.sweep(now - 3600)
-    assert list((site.folder / "incoming").iterdir())
+    assert len(list((site.folder / "incoming").iterdir())) == 2
+    site.replicas.sweep(now + 3600, lambda: {"t-1"})
+    assert [folder.name for folder in (site.folder / "incoming").iterdir()] == ["t-1"]
     site.replicas.sweep(now + 3600)
     assert not list((site.folder / "incoming").iterdir())
+
+
+async def test_what_is_under_way_is_told(site: Site, source: Path) -> None:
+    """An upload that takes days must not be swept away from under whoever sends it."""
+    manifest = read_folder(source)
+    call, runs = await site.begin(manifest)
+    (under_way,) = site.uploads.under_way
+    assert (site.folder / "incoming" / under_way / "files").is_dir()
+    await send(call, source, manifest, runs)
+    assert (await call.read()).dataset == "datasets/d"
+    assert not site.uploads.under_way
+
+
+async def test_twice_broken_off_sends_at_most_two_packs_again(site: Site, source: Path) -> None:
+    """Over a bad line hours of sending would begin anew each time."""
+    manifest = read_folder(source)
+    sent = 0
+    for _ in range(2):
+        call, runs = await site.begin(manifest)
+        sent += sum(len(p.content) for pack in list(packs(source, manifest, runs))[:2] for p in pack)
+        before = _place(site)
+        await send(call, source, manifest, runs, most=2)
+        while _place(site) == before:  # noqa: ASYNC110 - a file, written by a thread
+            await asyncio.sleep(0.01)
+        call.cancel()
+    again, left = await site.begin(manifest)
+    await send(again, source, manifest, left)
+    assert (await again.read()).dataset == "datasets/d"
+    assert sent + _size(source, manifest, left) <= manifest.size_bytes + 2 * PACK_BYTES
+
+
+async def test_what_lies_there_from_before_is_read_from_disk(site: Site, source: Path) -> None:
+    """After a power cut a disk may hold less than was written: a replica is what can be read, not what was sent."""
+    manifest = read_folder(source)
+    call, runs = await site.begin(manifest)
+    await send(call, source, manifest, runs, most=3)
+    while not _place(site):  # noqa: ASYNC110 - a file, written by a thread
+        await asyncio.sleep(0.01)
+    call.cancel()
+    call, left = await site.begin(manifest)
+    (large,) = (site.folder / "incoming").glob("*/files/large")
+    with large.open("r+b") as file:
+        file.write(b"damaged")
+    await send(call, source, manifest, left)
+    wanted = (await call.read()).wanted
+    assert "large" in [manifest.files[run.first].path for run in wanted]
+    await send(call, source, manifest, [Run(run.first, run.count) for run in wanted])
+    assert (await call.read()).dataset == "datasets/d"
+    assert read_folder(site.replicas.files(manifest.digest)) == manifest
+
+
+async def test_of_a_folder_that_is_there_but_for_a_tenth_a_tenth_is_sent(site: Site, tmp_path: Path) -> None:
+    """Whoever brings a data set anew each day pays for what is new; names and places may have changed."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    (second / "moved").mkdir(parents=True)
+    for number in range(100):
+        content = os.urandom(4000)
+        (first / f"{number}").write_bytes(content)
+        (second / "moved" / f"as-{number}").write_bytes(content if number >= 10 else os.urandom(4000))
+    await site.bring(first)
+    manifest = read_folder(second)
+    call, runs = await site.begin(manifest, dataset="datasets/e", known=[read_folder(first).digest])
+    assert _size(second, manifest, runs) == manifest.size_bytes // 10
+    await send(call, second, manifest, runs)
+    assert (await call.read()).dataset == "datasets/e"
+    assert read_folder(site.replicas.files(manifest.digest)) == manifest
+
+
+async def test_what_a_stranger_has_there_is_asked_for_like_anything_else(site: Site, source: Path) -> None:
+    """Whoever knows the digest of another's file must neither get it for that, nor learn that it lies here."""
+    await site.bring(source, party="parties/stranger")
+    changed = source / "one-more"
+    changed.write_text("of acme")
+    manifest = read_folder(source)
+    call, runs = await site.begin(manifest)
+    assert _size(source, manifest, runs) == manifest.size_bytes
+    call.cancel()
