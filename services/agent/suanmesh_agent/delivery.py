@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import dataset_pb2
@@ -23,6 +24,7 @@ from suanmesh_agent.replicas import Replicas, disk_bytes, fitting
 from suanmesh_agent.turns import Turns
 from suanmesh_content import FolderError, LeftOut, Manifest
 from suanmesh_kernel.names import last, output_dataset_id
+from suanmesh_kernel.reasons import DETAIL, NO_REASON, StateReason
 from suanmesh_kernel.refusals import AlreadyExists
 
 _LOG_PIECE_BYTES = 1024 * 1024
@@ -30,12 +32,17 @@ _SMALL_LOG_BYTES = 4 * 1024 * 1024
 """Of all tasks of a placement together: what is read into memory, and neither copied nor read again."""
 
 
-class OutputTooLarge(Exception):
-    """A task left more than the job's bound for that output."""
+Runs = dict[str, list[TaskKey]]
+"""By the id of an output the runs whose part of it can be data."""
 
-    def __init__(self, output_id: str, size_bytes: int, max_bytes: int) -> None:
-        super().__init__(f"{output_id} has {size_bytes} bytes, the job allows {max_bytes}")
-        self.facts = {"output": output_id, "bytes": str(size_bytes), "max_bytes": str(max_bytes)}
+
+class Results(NamedTuple):
+    """What a placement's run has left."""
+
+    datasets: Mapping[str, str]
+    """Digests by names, in the job's order, the log's last; nothing where nothing that was to be delivered can be."""
+    lacks: StateReason
+    """Why some of it cannot be delivered; nothing where all of it is."""
 
 
 class Delivery:
@@ -57,26 +64,28 @@ class Delivery:
         self._replicas = replicas
         self._turns = turns
 
-    async def results(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> dict[str, str]:
-        """Publish each output of `tasks`, where there are any, and the log, side by side; digests by names, the log's
-        last. The journal is not told yet which replicas they have: see `name`.
+    async def results(self, placement: placement_pb2.Placement, tasks: Sequence[int]) -> Results:
+        """Publish each output of `tasks`, where there are any, and the log, side by side. The journal is not told yet
+        which replicas they have: see `name`.
 
-        What of an output is no data is left out, and named in the log. Raises what `outputs` and `log` raise, once both
-        are over: the log of a run is there however its outputs are.
+        What of an output is no data is left out, and named in the log; so is all that a task left as an output where it
+        cannot be read, and every task's part of one that is larger than the job's bound. Raises what `outputs` and
+        `log` raise, once both are over: the log of a run is there however its outputs are.
         """
         newest = await task_looks.newest_keys(self._engine, placement)
-        keys = [newest[index] for index in tasks]
-        try:
-            await self._turns.run(self._looking_over(placement, keys))
-        except (FolderError, OutputTooLarge, OSError):
+        wanted = placement.work.outputs if tasks else ()
+        runs: Runs = {output.output_id: [newest[index] for index in tasks] for output in wanted}
+        lacks: list[StateReason] = []
+        await self._turns.run(self._looking_over(placement, runs, lacks))
+        if lacks and not any(runs.values()):
             await self.log(placement)
-            raise
-        outputs, log = await asyncio.gather(self.outputs(placement, keys), self.log(placement), return_exceptions=True)
+            return Results({}, lacks[0])
+        outputs, log = await asyncio.gather(self.outputs(placement, runs), self.log(placement), return_exceptions=True)
         if isinstance(log, BaseException):
             raise log
         if isinstance(outputs, BaseException):
             raise outputs
-        return outputs | log
+        return Results(outputs | log, lacks[0] if lacks else NO_REASON)
 
     def name(self, datasets: Mapping[str, str]) -> None:
         """Write down which replicas datasets have, as a part of a step of the journal. A kill before costs nothing:
@@ -85,16 +94,16 @@ class Delivery:
         for name, digest in datasets.items():
             self._journal.name_dataset(name, digest)
 
-    async def outputs(self, placement: placement_pb2.Placement, keys: Sequence[TaskKey]) -> dict[str, str]:
-        """Publish each output of the runs `keys`, where there are any; digests by the names, in the job's order.
+    async def outputs(self, placement: placement_pb2.Placement, runs: Runs) -> dict[str, str]:
+        """Publish each output of its runs; digests by the names, in the job's order.
 
         One task's folder is the dataset; of several tasks, each has its folder `task-<index>` in it.
         Raises FolderError and ManifestError where a task left something that cannot be data.
         """
         made: dict[str, str] = {}
         work = wire.work_from(placement)
-        for output in placement.work.outputs if keys else ():
-            manifest = await self._turns.run(self._taking_in(work, output, keys))
+        for output in placement.work.outputs if runs else ():
+            manifest = await self._turns.run(self._taking_in(work, output, runs[output.output_id]))
             made |= await self._published(placement, output.output_id, manifest)
         return made
 
@@ -155,26 +164,39 @@ class Delivery:
             dataset_id = output_dataset_id(job_id, what, max(1, placement.attempt))
             return await self._create(dataset_id, placement.party, manifest, placement=placement.name)
 
-    def _looking_over(self, placement: placement_pb2.Placement, keys: Sequence[TaskKey]) -> Generator[int, None, None]:
-        """Before anything is read, in steps: note in each task's log what is left out of its outputs.
+    def _looking_over(
+        self, placement: placement_pb2.Placement, runs: Runs, lacks: list[StateReason]
+    ) -> Generator[int, None, None]:
+        """Before anything is read, in steps: note in each task's log what is left out of its outputs, take those out of
+        `runs` that left nothing that can be data, and say in `lacks` why.
 
-        Raises OutputTooLarge, since what is larger was not paid for, and FolderError. A hole counts as its bytes.
+        What is larger than the job's bound was not paid for. A hole counts as its bytes.
         """
         most_bytes = disk_bytes(self._replicas.folder)
-        for output in placement.work.outputs if keys else ():
+        for output in placement.work.outputs if runs else ():
             size = 0
-            for key in keys:
-                left_out = LeftOut()
+            for key in list(runs[output.output_id]):
+                left_out, before, told = LeftOut(), size, list[str]()
                 source = self._collected(key, output, left_out)
-                with closing(fitting(source, most_bytes - size, left_out)) as files:
-                    for file in files:
-                        size += file.size_bytes
-                        yield 0
-                if left_out.count:
-                    told = (f"[output {output.output_id}: left out {line}]" for line in left_out.lines())
-                    self._engine.note(key, list(told))
+                try:
+                    with closing(fitting(source, most_bytes - size, left_out)) as files:
+                        for file in files:
+                            size += file.size_bytes
+                            yield 0
+                except (FolderError, OSError) as fault:  # rights taken away: this task's trouble
+                    detail = str(fault if isinstance(fault, FolderError) else fault.strerror or fault)
+                    runs[output.output_id].remove(key)
+                    size = before
+                    many = {"task": str(key.index)} if placement.work.count > 1 else {}
+                    lacks.append(StateReason("OUTPUT_INVALID", {DETAIL: detail, **many}))
+                    told = [f"[output {output.output_id}: left out whole: {detail}]"]
+                told += [f"[output {output.output_id}: left out {line}]" for line in left_out.lines()]
+                if told:
+                    self._engine.note(key, told)
             if output.max_bytes and size > output.max_bytes:
-                raise OutputTooLarge(output.output_id, size, output.max_bytes)
+                runs[output.output_id].clear()
+                facts = {"output": output.output_id, "bytes": str(size), "max_bytes": str(output.max_bytes)}
+                lacks.append(StateReason("OUTPUT_TOO_LARGE", facts))
 
     def _taking_in(self, work: Work, output: job_pb2.Output, keys: Sequence[TaskKey]) -> Generator[int, None, Manifest]:
         """In steps; one placement takes in one output after the other."""

@@ -12,7 +12,7 @@ from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_agent import task_looks, wire
 from suanmesh_agent.carried import Carried, Reached, StepDeferred
-from suanmesh_agent.delivery import Delivery, OutputTooLarge
+from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
 from suanmesh_agent.following import Pauses
@@ -176,13 +176,12 @@ class Steps:
             await self._report(carried, State.STATE_REFUSED, _failed(how.reason.code, fault).reason)
             return self._forgotten(placement, {})
         with span(names.DELIVER_OUTPUTS, parent=placement.traceparent, placement=placement.name, site=placement.site):
-            made: dict[str, str] = {}
+            made: Mapping[str, str] = {}
             try:
-                made = await self._delivery.results(placement, how.delivered)
+                made, lacks = await self._delivery.results(placement, how.delivered)
+                how = how.lacking(lacks) if made else how.undelivered(lacks)
             except (FolderError, ManifestError) as fault:
                 how = how.undelivered(StateReason("OUTPUT_INVALID", {DETAIL: str(fault)}))
-            except OutputTooLarge as fault:
-                how = how.undelivered(StateReason("OUTPUT_TOO_LARGE", fault.facts))
             except OSError as fault:  # rights taken away, a full disk: this placement's trouble, not the site's
                 how = how.undelivered(StateReason("OUTPUT_INVALID", {DETAIL: str(fault.strerror or fault)}))
             except Refusal as refusal:

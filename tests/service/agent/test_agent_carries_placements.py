@@ -246,6 +246,40 @@ async def test_an_output_that_is_gone_fails_the_placement(world: FakeSite) -> No
     assert report.reason.code == "OUTPUT_INVALID"
 
 
+async def test_an_output_that_is_gone_keeps_no_other_away(world: FakeSite) -> None:
+    """One task of a sweep that tidies up too much, or one folder with a typo, must not cost a night's results."""
+    code = (
+        "import os; n = os.environ['SUANMESH_TASK_INDEX']; open('out/n', 'w').write(n)\n"
+        "if n == '1': os.rename('out', 'o2')"
+    )
+    placement = a_placement(code, count=3)
+    placement.legs.add(pool="sites/a/pools/cpu").hosts.add(host="h", tasks=1)
+    placement.work.outputs.add(output_id="extra", mount="extra")
+    world.scheduler.put(placement)
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+    assert (report.reason.code, report.reason.facts["task"]) == ("OUTPUT_INVALID", "1")
+    assert list(report.output_datasets) == ["datasets/j1-result", "datasets/j1-extra", "datasets/j1-log"]
+    made = world.replicas.files(world.transport.datasets["datasets/j1-result"].digest)
+    assert {path: (made / path / "n").read_text() for path in ("task-0", "task-2")} == {"task-0": "0", "task-2": "2"}
+    log = world.replicas.files(world.transport.datasets["datasets/j1-log"].digest)
+    assert "[output result: left out whole: " in (log / "task-1.log").read_text()
+
+
+async def test_an_output_that_is_too_large_keeps_no_other_away(world: FakeSite) -> None:
+    """The checkpoints were larger than thought; the metrics beside them are small, and paid for."""
+    placement = a_placement("open('out/big', 'wb').write(bytes(1001)); open('extra/small', 'w').write('0.98')")
+    placement.work.outputs[0].max_bytes = 1000
+    placement.work.outputs.add(output_id="extra", mount="extra")
+    world.scheduler.put(placement)
+    async with world.agent():
+        report = await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+    assert report.reason.code == "OUTPUT_TOO_LARGE"
+    kept = world.replicas.files(world.transport.datasets["datasets/j1-extra"].digest)
+    assert (kept / "small").read_text() == "0.98"
+    assert world.transport.datasets["datasets/j1-result"].files == 0
+
+
 @pytest.mark.parametrize(("size", "end"), [(1000, State.STATE_DELIVERING), (1001, State.STATE_FAILED)])
 async def test_a_result_keeps_to_the_bound_its_way_was_priced_by(world: FakeSite, size: int, end: int) -> None:
     """What is larger than was reckoned with would be moved at a cost nobody has held."""

@@ -177,12 +177,13 @@ EXPLAINED: Final[dict[str, Explanation]] = {
     "OUTPUT_INVALID": Explanation(
         "caller",
         Text(
-            "The folder of an output was not made, cannot be read, or holds what no dataset can, such as a pipe.",
-            "输出文件夹没有生成、无法读取，或含有数据集不能包含的内容，例如管道。",
+            "The folder of an output is gone, cannot be read, or is reached over a link. Of other tasks and outputs "
+            "everything is delivered; the task's log says what was left out.",
+            "输出文件夹已不在、无法读取，或须经链接到达。其他任务和输出照常交付；该任务的日志说明略去了什么。",
         ),
         Text(
-            "Let the task write below the path that `outputs` names, and leave plain files there.",
-            "让任务写入 `outputs` 所指的路径之下，并只留普通文件。",
+            "Let the task write below the path that `outputs` names, and leave the folder itself where it is.",
+            "让任务写入 `outputs` 所指的路径之下，文件夹本身须留在原处。",
         ),
         ("suan job logs", "suan job rerun"),
     ),
@@ -202,8 +203,8 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         "caller",
         Text(
             "An output has `bytes`, more than the `max_bytes` that the job declared for it, from which its way "
-            "home was priced.",
-            "输出有 `bytes` 字节，超过作业为其声明的 `max_bytes`，送回的价格据此计算。",
+            "home was priced. The other outputs are delivered.",
+            "输出有 `bytes` 字节，超过作业为其声明的 `max_bytes`，送回的价格据此计算。其他输出照常交付。",
         ),
         Text(
             "Raise `max_bytes` of the output, or let the program write less.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suanmesh_agent.domain.starts import UNSTARTABLE
 from suanmesh_agent.domain.tasks import TaskLook, TaskState
@@ -28,6 +28,10 @@ class Ending:
     def undelivered(self, reason: StateReason) -> Ending:
         """The same without results, for `reason`; what had failed the run before is still why."""
         return Ending(self.reason or reason, self.cancelled, lost=self.lost)
+
+    def lacking(self, reason: StateReason) -> Ending:
+        """The same, where `reason` says that some results cannot be delivered; the others are."""
+        return replace(self, reason=self.reason or reason)
 
     @property
     def unbegun(self) -> bool:

@@ -709,7 +709,8 @@ class Output(message.Message):
     """Site the result is delivered to, `sites/{site}`; empty leaves it where it was made."""
     max_bytes: builtins.int
     """Most bytes it may have, of all tasks together; what its way may cost at most is reckoned by it. 0 means what
-    `ask.scratch_bytes` lets the tasks write, and 1 GiB where that has no bound. A larger result fails the job.
+    `ask.scratch_bytes` lets the tasks write, and 1 GiB where that has no bound. A larger result fails the job, whose
+    other outputs are delivered.
     """
     def __init__(
         self,
