@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,8 +75,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(node: Node, tmp_path: Path) -> Desk:
-    return Desk(node, tmp_path)
+def desk(node: Node, tmp_path: Path) -> Iterator[Desk]:
+    """What is brought and fetched is removed afterwards: it is a hundred thousand files of a whole day."""
+    yield Desk(node, tmp_path)
+    shutil.rmtree(tmp_path / "build", ignore_errors=True)
 
 
 @each_size
@@ -83,16 +86,14 @@ def test_a_day_by_the_command_line(desk: Desk, size: tuple[int, int]) -> None:
     """Who comes with real work types these lines; the first that fails, or loses a result, ends the day."""
     lines = [line.replace(" 1000 20", f" {size[0]} {size[1]}") for line in _lines(PAGE)]
     bill = next(number for number, line in enumerate(lines) if line.startswith("suan bill"))
-    watch = desk.start("suan job list --label study=writers --watch")
-    try:
-        told = {line: desk.type(line) for line in lines[:bill]}
-        assert _ends_that_are_told(watch) == {"wuhu": "FAILED", "shanghai": "DONE"}
-        watch.send_signal(signal.SIGINT)
-        watch.communicate()
-        assert watch.returncode == 130
-    finally:
-        watch.kill()
-        watch.communicate()
+    with desk.start("suan job list --label study=writers --watch") as watch:
+        try:
+            told = {line: desk.type(line) for line in lines[:bill]}
+            assert _ends_that_are_told(watch) == {"wuhu": "FAILED", "shanghai": "DONE"}
+            watch.send_signal(signal.SIGINT)
+            assert watch.wait() == 130
+        finally:
+            watch.kill()
     assert "told apart" in told["suan job logs writers-shanghai 0 --follow"]
     assert "sites/shanghai: 0 left" in told['suan --context operator site drain shanghai --note "new fans"']
     assert "handed in nothing" in told["suan job logs writers-wuhu 16"]
