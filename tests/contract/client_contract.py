@@ -20,6 +20,7 @@ HALF_A_CORE, MEMORY = 0.5, 64 << 20
 SUM = "import os; print('summed'); os.makedirs('out', exist_ok=True); open('out/sum', 'w').write('42')"
 FAIL = "raise SystemExit(3)"
 TELL = "import os; print(os.environ['SUANMESH_PARAM_LR'], os.environ['SUANMESH_PARAM_SEED'])"
+NOTE = "print(open('note').read(), end=''); open('note', 'a').write('changed')"
 LONG = "import time; time.sleep(300)"
 
 
@@ -30,6 +31,7 @@ def acts(task: TaskSpec) -> Script:
         SUM: Script(log="summed\n", write=(("out/sum", b"42"),)),
         FAIL: Script(exit=3),
         TELL: Script(log=f"{given.get('SUANMESH_PARAM_LR')} {given.get('SUANMESH_PARAM_SEED')}\n"),
+        NOTE: Script(log="noted\n"),
         LONG: Script(seconds=300),
     }[task.command[-1]]
 
@@ -104,6 +106,21 @@ async def test_a_job_keeps_the_version_of_its_data(mesh: Client, tmp_path: Path)
     assert [each.dataset for each in ended.message.inputs] == [first.pinned]
     rerun = await (await mesh.jobs.submit(ended.message)).wait(60, check=True)
     assert [each.dataset for each in rerun.message.inputs] == [first.pinned]
+
+
+async def test_a_folder_of_code_travels_by_its_content(mesh: Client, tmp_path: Path) -> None:
+    """A project does not fit into a job, and must not be sent anew with each."""
+    (tmp_path / "note").write_text("noted\n")
+    (tmp_path / ".suanignore").write_text("*.bin\n")
+    (tmp_path / "large.bin").write_bytes(b"0")
+    coded = job(NOTE, workdir=tmp_path, tasks=2)
+    first = await (await mesh.jobs.submit(coded)).wait(60, check=True)
+    again = await (await mesh.jobs.submit(coded)).wait(60, check=True)
+    assert [await each.log(task) for each in (first, again) for task in range(2)] == ["noted\n"] * 4
+    (code,) = first.message.inputs
+    assert [each.dataset for each in again.message.inputs] == [code.dataset]
+    assert code.dataset.endswith("@1")
+    assert (await mesh.data.show(code.dataset)).files == 1
 
 
 async def test_data_is_removed_when_no_job_needs_it(mesh: Client, tmp_path: Path) -> None:

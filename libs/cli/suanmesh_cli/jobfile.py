@@ -23,6 +23,7 @@ from suanmesh_cli.jobsecrets import Source, named, of_file
 from suanmesh_cli.texts import refusal
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.workdir import unpack
 
 FILE_BYTES_MAX = 64 * 1024
 STANDARD_INPUT = Path("-")
@@ -51,6 +52,8 @@ class JobFile:
     """What whoever submits it should know."""
     secrets: Mapping[str, Source] = field(default_factory=dict)
     """Where the values of its secrets are; the job has their names."""
+    workdir: Path | None = None
+    """A folder that is too large to go with the job itself: it is to be brought first, and the job unpacks it."""
 
 
 def load(path: Path, *, silence_s_max: float = SILENCE_S_MAX) -> Job:
@@ -99,6 +102,7 @@ class _Reader:
         self._path = path
         self._template = Template(values)
         self._notes: list[Text] = []
+        self._workdir: Path | None = None
 
     def file(self, content: bytes) -> JobFile:
         text = self._decoded(content)
@@ -119,7 +123,7 @@ class _Reader:
         self._require_small(job)
         if setup:
             self._notes.append(_NO_NETWORK)
-        return JobFile(job, tuple(self._notes), sources)
+        return JobFile(job, tuple(self._notes), sources, self._workdir)
 
     def _require_used(self) -> None:
         for key in sorted(self._template.unused):
@@ -129,12 +133,14 @@ class _Reader:
             raise _invalid(str(self._path), unused, field=key)
 
     def _pack(self, job: Job, node: yaml.Node) -> None:
-        """Bring the files of a folder with every variant, but what that brings by itself."""
+        """Lay a folder's files beside every variant, but what that has by itself; a large folder is brought first."""
         folder = self._base / text_of(node, "workdir", self._wrong)
         try:
             found = packed(folder, bytes_max=ARTEFACT_BYTES_MAX, files_max=ARTEFACTS_MAX, but=self._path)
-        except TooLarge as large:
-            raise self._wrong(node, "workdir", large.text) from large
+        except TooLarge:
+            self._workdir = folder
+            unpack(job)
+            return
         except (OSError, ValueError) as error:
             raise self._wrong(node, "workdir", _problem(error)) from error
         for variant in job.package.variants:

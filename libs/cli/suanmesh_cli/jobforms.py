@@ -46,8 +46,11 @@ SHORT_TEXTS: Mapping[str, Text] = {
         "放在命令旁的文件：路径，或 `path` 加 `file` 或 `content`；保留可执行位。",
     ),
     "workdir": Text(
-        "A folder whose files all go with the job, but what `.suanignore` in it leaves out (gitignore's patterns).",
-        "整个目录随作业携带，其中的 `.suanignore`（gitignore 语法）所列除外。",
+        "A folder whose files all go with the job, but what `.suanignore` in it leaves out (gitignore's patterns); "
+        "each task finds a copy in its working folder. More than 5 KiB travel by content, as a dataset of their own: "
+        "what has not changed is not sent again.",
+        "整个目录随作业携带，其中的 `.suanignore`（gitignore 语法）所列除外；每个任务的工作目录中有一份副本。"
+        "超过 5 KiB 时按内容传输，成为单独的数据集：未改动的内容不再发送。",
     ),
     "runtime": Text("Interpreter the site must have.", "站点须具备的解释器。"),
     "architecture": Text("Instruction set; empty for any.", "指令集；空为任意。"),

@@ -15,6 +15,7 @@ from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_client.texts import refusal
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_kernel.texts import Text
+from suanmesh_sdk.workdir import unpack
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -78,6 +79,9 @@ class Job:
     architecture: str = ""
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
     """Small files the tasks find in their working folder: content, or where it is read; together 5 KiB."""
+    workdir: Path | None = None
+    """A folder of any size that each task finds a copy of in its working folder, but for what `.suanignore` in it
+    leaves out; it is brought when the job is submitted, and what has not changed is not sent again."""
     cores: float | Decimal = 1
     """Of each task."""
     memory_bytes: int = GIB
@@ -122,7 +126,7 @@ def sweep(**values: Sequence[object]) -> dict[str, list[object]]:
 
 
 def to_message(job: Job, *, account: str = "") -> job_pb2.Job:
-    """The contract's job. `account` pays where the job names none.
+    """The contract's job. `account` pays where the job names none. A `workdir` is still to be brought.
 
     Raises InvalidArgument (`FIELD_INVALID`) for what no message can carry; OSError where a file cannot be read.
     """
@@ -158,6 +162,8 @@ def to_message(job: Job, *, account: str = "") -> job_pb2.Job:
             max_bytes=out.max_bytes,
         )
     _constrain(message.constraints, job)
+    if job.workdir is not None:
+        unpack(message)
     return message
 
 

@@ -20,6 +20,7 @@ from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, NotFo
 from suanmesh_kernel.texts import Text
 from suanmesh_sdk.state_reasons import words
 from suanmesh_sdk.status import refusal_of
+from suanmesh_sdk.workdir import bring, ignored
 
 if TYPE_CHECKING:
     from suanmesh_client.client import Client
@@ -218,7 +219,10 @@ class Jobs:
             paid = job_pb2.Job(account=await self._client.money.account())
             paid.MergeFrom(job)
             return paid
-        return to_message(job, account=job.account or await self._client.money.account())
+        message = to_message(job, account=job.account or await self._client.money.account())
+        if job.workdir is not None:
+            await bring(self._client.stubs, job.workdir, message, skip=ignored(job.workdir))
+        return message
 
 
 async def wait_all(many: Sequence[JobHandle], timeout_s: float | None = None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ from suanmesh_content.manifest import (
 from suanmesh_content.sparse import contents
 
 Result = TypeVar("Result")
+Skip = Callable[[str, bool], bool]
+"""Whether a path is left out without a word; told whether it is a folder's, with all that lies in it."""
 
 ENTRIES_MAX = 2 * FILES_MAX
 """Most files and folders together that are looked at before a folder is given up."""
@@ -90,14 +92,14 @@ class _Level:
         os.close(self.fd)
 
 
-def read_folder(folder: Path, left_out: LeftOut | None = None) -> Manifest:
-    """The manifest of all files, links and empty folders under `folder`, every byte read.
+def read_folder(folder: Path, left_out: LeftOut | None = None, skip: Skip | None = None) -> Manifest:
+    """The manifest of all files, links and empty folders under `folder`, every byte read, but for what `skip` skips.
 
     What a dataset cannot hold, such as a pipe, a link that leads out of the folder or what cannot be read, is noted in
     `left_out`; without one it raises FolderError, as does a folder that is none, or has more entries than are looked
     at. Raises ManifestError where there are too many for a manifest.
     """
-    return finished(reading_folder(folder, left_out))
+    return finished(reading_folder(folder, left_out, skip))
 
 
 def read_file(path: Path) -> Manifest:
@@ -110,10 +112,12 @@ def read_file(path: Path) -> Manifest:
         os.close(folder_fd)
 
 
-def reading_folder(folder: Path, left_out: LeftOut | None = None) -> Generator[int, None, Manifest]:
+def reading_folder(
+    folder: Path, left_out: LeftOut | None = None, skip: Skip | None = None
+) -> Generator[int, None, Manifest]:
     """`read_folder` in steps: yields the bytes of each, at most a mebibyte, and returns the manifest."""
     made = []
-    with closing(folder_entries(folder, left_out)) as entries:
+    with closing(folder_entries(folder, left_out, skip=skip)) as entries:
         for entry in entries:
             if entry.link:
                 made.append(a_link(entry.path, entry.link))
@@ -125,14 +129,15 @@ def reading_folder(folder: Path, left_out: LeftOut | None = None) -> Generator[i
 
 
 def folder_entries(
-    folder: Path, left_out: LeftOut | None = None, *, known_as: Sequence[str] = ()
+    folder: Path, left_out: LeftOut | None = None, *, known_as: Sequence[str] = (), skip: Skip | None = None
 ) -> Generator[FolderEntry, None, None]:
     """Every regular file under `folder`, then its links, then its empty folders.
 
     Raises and notes what it leaves out as `read_folder` does; close it to end it early. A link whose target begins with
-    a path that `folder` is `known_as` leads into it, and is told relative to where it lies.
+    a path that `folder` is `known_as` leads into it, and is told relative to where it lies. What `skip` skips is as if
+    it were not there.
     """
-    walk = _Walk(folder, left_out, known_as)
+    walk = _Walk(folder, left_out, known_as, skip)
     try:
         yield from walk.files()
     finally:
@@ -144,10 +149,11 @@ def folder_entries(
 class _Walk:
     """One walk over a folder."""
 
-    def __init__(self, folder: Path, left_out: LeftOut | None, known_as: Sequence[str]) -> None:
+    def __init__(self, folder: Path, left_out: LeftOut | None, known_as: Sequence[str], skip: Skip | None) -> None:
         self._levels = [_top(folder)]
         self._left_out = left_out
         self._known_as = [base.rstrip("/") for base in known_as]
+        self._skip = skip
         self._seen = 0
         self._links: dict[str, str] = {}
         self._folders: list[str] = []
@@ -166,6 +172,8 @@ class _Walk:
             if self._seen > ENTRIES_MAX:
                 raise FolderError(f"more than {ENTRIES_MAX} files and folders lie in it")
             path = f"{level.path}/{entry.name}" if level.path else entry.name
+            if self._skip is not None and self._skip(path, entry.is_dir(follow_symlinks=False)):
+                continue
             try:
                 found = self._found(level, entry, path)
             except _Refused as no:

@@ -102,16 +102,18 @@ class Data:
         site: str = "",
         residency: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
+        skip: Callable[[str, bool], bool] | None = None,
         progress: Tell = _nobody,
         patience_s: float = PATIENCE_S,
     ) -> Brought:
         """Make `folder`, or one file, the dataset `dataset_id` of the caller's party, at `site` or one that is chosen.
 
         Repeating it changes nothing but the labels, and brings what is missing; where the dataset has other content,
-        this becomes its next version. Raises FolderError, ManifestError and Refusal.
+        this becomes its next version. What `skip` says of a path, and of whether it is a folder's, is left out. Raises
+        FolderError, ManifestError and Refusal.
         """
         left_out = LeftOut()
-        folder, manifest = await asyncio.to_thread(_read, folder, left_out)
+        folder, manifest = await asyncio.to_thread(_read, folder, left_out, skip)
         dataset = dataset_pb2.Dataset(
             digest=manifest.digest,
             bytes=manifest.size_bytes,
@@ -261,9 +263,9 @@ def _serialized(message: agent_pb.WriteFilesRequest | bytes) -> bytes:
     return message if isinstance(message, bytes) else message.SerializeToString()
 
 
-def _read(path: Path, left_out: LeftOut) -> tuple[Path, Manifest]:
+def _read(path: Path, left_out: LeftOut, skip: Callable[[str, bool], bool] | None) -> tuple[Path, Manifest]:
     """A folder, or the one that a file lies in, and what of it is meant."""
-    return (path, read_folder(path, left_out)) if path.is_dir() else (path.parent, read_file(path))
+    return (path, read_folder(path, left_out, skip)) if path.is_dir() else (path.parent, read_file(path))
 
 
 async def _going_on(bring: Callable[[], Awaitable[Result]], moved: Callable[[], int], patience_s: float) -> Result:

@@ -235,14 +235,18 @@ def test_a_folder_goes_with_the_job_as_it_is(folder: Path) -> None:
     assert [note.en for note in file.notes] == ["workdir: left out, no files of it: outer"]
 
 
-def test_a_folder_that_is_too_large_says_what_is(folder: Path) -> None:
-    """ "Too large" alone sends its owner to look through ten thousand files."""
+def test_a_large_folder_is_brought_before_the_job(folder: Path) -> None:
+    """Code of any size goes with a job; what the job itself holds has a bound."""
     (folder / "model.bin").write_bytes(b"x" * 6000)
-    said = refused(folder, "workdir: .\ncommand: [python3, train.py]\n")
-    assert "job.yaml:1: workdir: 2 files of 6012 bytes" in said
-    assert "model.bin (6000)" in said
+    large = read(folder, "workdir: .\nsetup: echo ready\ncommand: [python3, train.py]\n")
+    (variant,) = large.job.package.variants
+    assert (large.workdir, list(variant.artefacts)) == (folder, [])
+    assert list(variant.command[:2]) == ["/bin/sh", "-c"]
+    assert list(variant.command[-2:]) == ["python3", "train.py"]
     (folder / ".suanignore").write_text("*.bin\n")
-    (variant,) = read(folder, "workdir: .\ncommand: [python3, train.py]\n").job.package.variants
+    small = read(folder, "workdir: .\ncommand: [python3, train.py]\n")
+    (variant,) = small.job.package.variants
+    assert small.workdir is None
     assert [each.path for each in variant.artefacts] == ["train.py"], "the job file itself stays at home"
 
 

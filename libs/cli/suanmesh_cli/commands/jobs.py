@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,6 +26,11 @@ from suanmesh_cli.commands.sites import pool_name
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, each_of, full_name, reading
+from suanmesh_kernel.texts import Text
+
+if TYPE_CHECKING:
+    from suanmesh_cli.jobfile import JobFile
+    from suanmesh_sdk import Mesh
 
 
 @click.group(cls=Verbs)
@@ -50,11 +56,14 @@ async def submit(
     wait: bool,
 ) -> int:
     """Submit the job that the YAML FILE describes; - is standard input. `suan job schema` says what it may hold."""
-    described, sources = _described(session, file, given)
-    sources |= jobsecrets.of_options(secrets)
+    read = _described(session, file, given)
+    described = read.job
+    sources = dict(read.secrets) | jobsecrets.of_options(secrets)
     jobsecrets.named(described, sources)
     job_id = job_id or units.short(described.name)
     async with session.mesh() as mesh:
+        if read.workdir is not None:
+            await _bring(session, mesh, read.workdir, file, described)
         item = await jobsecrets.item(mesh, described, job_id, {} if dry_run else sources)
         request = SubmitJobsRequest(items=[item], validate_only=dry_run)
         answer = await mesh.scheduler.SubmitJobs(request, timeout=session.timeout_s)
@@ -153,8 +162,21 @@ async def wait(session: Session, names: tuple[str, ...]) -> int:
         return await each_of(session, names, wait_for)
 
 
-def _described(session: Session, file: Path, given: Sequence[str]) -> tuple[Job, dict[str, jobsecrets.Source]]:
-    """The job of a file, with what the context says where the file says nothing, and where its secrets are."""
+async def _bring(session: Session, mesh: Mesh, workdir: Path, file: Path, described: Job) -> None:
+    """Bring the folder that a job unpacks; for a dry run too, since a decision weighs where it lies."""
+    from suanmesh_cli.progress import following_progress
+    from suanmesh_sdk.workdir import bring, ignored
+
+    with following_progress(session.lang) as progress:
+        brought = await bring(mesh, workdir, described, skip=ignored(workdir, file), progress=progress)
+    for line in brought.left_out.lines(session.lang):
+        output.note(Text(f"workdir: left out {line}", f"workdir：未包含 {line}").of(session.lang))
+    size = units.size(brought.manifest.size_bytes)
+    output.note(Text(f"workdir is {brought.pinned}, {size}", f"workdir 为 {brought.pinned}，{size}").of(session.lang))
+
+
+def _described(session: Session, file: Path, given: Sequence[str]) -> JobFile:
+    """What a file describes, with what the context says where the file says nothing."""
     from suanmesh_cli import jobfile
 
     pairs = [each.partition("=") for each in given]
@@ -168,4 +190,4 @@ def _described(session: Session, file: Path, given: Sequence[str]) -> tuple[Job,
         defaults = session.context
         found.account = found.account or (full_name("accounts", defaults.account) if defaults.account else "")
         found.queue = found.queue or defaults.queue
-    return found, dict(described.secrets)
+    return described
