@@ -120,7 +120,7 @@ async def test_a_search_passes_its_filter_on(oracle: Any, run: Run) -> None:
 async def test_every_refusal_has_its_exit_status(oracle: Any, run: Run, kind: Any) -> None:
     """Scripts branch on the status; the text goes where it does not disturb the data."""
     oracle.answers["GetJob"] = kind("FIELD_INVALID", "no", field="x")
-    done = await run("job", "show", "x", "--timeout", "0.5")
+    done = await run("job", "show", "x", "--timeout", "3")
     expected = {"INVALID_ARGUMENT": 2, "NOT_FOUND": 3, "UNAUTHENTICATED": 4, "PERMISSION_DENIED": 4}
     expected |= {"ALREADY_EXISTS": 5, "FAILED_PRECONDITION": 5, "ABORTED": 5, "RESOURCE_EXHAUSTED": 6}
     expected |= {"DEADLINE_EXCEEDED": 7, "UNAVAILABLE": 8}
