@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from suanmesh_agent.trees import remove_tree
 
 # Time is measured by benches: a rule is no less true on a machine that is busy.
 settings.register_profile("suanmesh", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,6 +24,27 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
+
+_FOLDER = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a folder of its own: where it is one of several below one, pytest clears up after those before,
+    and a tree of one that was killed may be deeper than it can bear."""
+    if not config.option.basetemp and not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp(prefix="suanmesh-tests-"))
+        config.option.basetemp = str(folder / "run")
+        config.stash[_FOLDER] = folder
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What failed may be looked at in the folder of its run; nothing else stays of it."""
+    folder = session.config.stash.get(_FOLDER, None)
+    if folder is not None and exitstatus != pytest.ExitCode.TESTS_FAILED:
+        with suppress(OSError):
+            remove_tree(folder)
 
 
 @pytest.fixture(autouse=True)
