@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
 from suanmesh_etcd3 import endpoints as ep
+from suanmesh_etcd3.client import Client
 from suanmesh_etcd3.errors import AlreadyThere
 from suanmesh_etcd3.values import prefix_end, raw
-
-if TYPE_CHECKING:
-    from suanmesh_etcd3.client import Client
 
 ROOT = "root"
 """The user and role that etcd wants to be there before it checks anything; they may do everything."""

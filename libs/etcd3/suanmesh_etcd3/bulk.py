@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
+from suanmesh_etcd3.calls import Calls
 from suanmesh_etcd3.errors import TooManyOperations, first_of
 from suanmesh_etcd3.values import Key, Op, raw
-
-if TYPE_CHECKING:
-    from suanmesh_etcd3.client import Client
 
 OPERATIONS_MAX = 500
 BYTES_MAX = 1_200_000
 IN_FLIGHT = 8
 
 
-async def bulk_put(client: Client, items: Iterable[tuple[Key, bytes]], *, lease: int = 0) -> int:
+async def bulk_put(client: Calls, items: Iterable[tuple[Key, bytes]], *, lease: int = 0) -> int:
     """Write all items; answers how many.
 
     Each pack is written whole or not at all; after a failure some packs are written and others are not. A server that
@@ -42,7 +39,7 @@ async def bulk_put(client: Client, items: Iterable[tuple[Key, bytes]], *, lease:
     return written
 
 
-async def _write(client: Client, pack: list[pb.RequestOp]) -> None:
+async def _write(client: Calls, pack: list[pb.RequestOp]) -> None:
     limit = client.txn_ops_known or len(pack)
     try:
         for start in range(0, len(pack), limit):

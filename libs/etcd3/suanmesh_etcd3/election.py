@@ -9,15 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
+from suanmesh_etcd3.client import Client
 from suanmesh_etcd3.errors import LeaseNotFound, OutcomeUnknown, Unavailable, first_of
 from suanmesh_etcd3.leases import Lease
 from suanmesh_etcd3.values import Compare, KeyValue, Op, raw
-
-if TYPE_CHECKING:
-    from suanmesh_etcd3.client import Client
 
 RETRY_S = 0.2
 

@@ -7,17 +7,15 @@ import math
 import random
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import grpc
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
 from suanmesh_etcd3 import endpoints as ep
+from suanmesh_etcd3.calls import Calls
 from suanmesh_etcd3.errors import EtcdError, LeaseNotFound, OutcomeUnknown, Unavailable
 from suanmesh_etcd3.watch import HAS_LEADER
-
-if TYPE_CHECKING:
-    from suanmesh_etcd3.client import Client
 
 RENEWALS_PER_TTL = 3
 MARGIN = 0.1
@@ -68,7 +66,7 @@ class Lease:
 class LeaseKeeper:
     """Keeps all leases of a client alive over one stream."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Calls) -> None:
         self._client = client
         self._leases: dict[int, Lease] = {}
         self._in_flight: dict[int, list[float]] = {}

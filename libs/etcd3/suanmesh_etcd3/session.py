@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from suanmesh_etcd3.client import Client
 from suanmesh_etcd3.errors import LeaseNotFound, OutcomeUnknown, Unavailable
 from suanmesh_etcd3.leases import Lease
 from suanmesh_etcd3.values import Key, raw
-
-if TYPE_CHECKING:
-    from suanmesh_etcd3.client import Client
 
 RETRY_S = 0.2
 

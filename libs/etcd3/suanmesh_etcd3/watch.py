@@ -12,17 +12,15 @@ import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 
 from suanmesh.etcdwire.v1 import etcdwire_pb2 as pb
 from suanmesh_etcd3 import endpoints as ep
+from suanmesh_etcd3.calls import Calls
 from suanmesh_etcd3.errors import Compacted, Denied, Unavailable, Verdict, error_of, verdict_of
 from suanmesh_etcd3.values import Event, events_after, prefix_end
-
-if TYPE_CHECKING:
-    from suanmesh_etcd3.client import Client
 
 CREATED_S_MAX = 5.0
 """Longest wait for a member to say that the watch was begun."""
@@ -62,7 +60,7 @@ class _StreamEnded(Exception):
 class Watch:
     """One watch, reopened on another member whenever its stream ends."""
 
-    def __init__(self, client: Client, prefix: bytes, after_revision: int, known: dict[bytes, int]) -> None:
+    def __init__(self, client: Calls, prefix: bytes, after_revision: int, known: dict[bytes, int]) -> None:
         self._client = client
         self._prefix = prefix
         self._delivered = after_revision
