@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from functools import cached_property
 from typing import Self
 
 from suanmesh_etcd3 import endpoints as ep
@@ -18,25 +18,16 @@ from suanmesh_kernel.clock import Clock
 class Client(Calls):
     """An etcd v3 client for one event loop. Use it as an async context manager."""
 
-    def __init__(
-        self,
-        addresses: Sequence[str],
-        *,
-        tls: ep.Tls | None = None,
-        clock: Clock | None = None,
-        timeout_s: float = 5.0,
-    ) -> None:
-        """As of `Calls`."""
-        super().__init__(addresses, tls=tls, clock=clock, timeout_s=timeout_s)
-        self._keeper = LeaseKeeper(self)
-        self._stack = AsyncExitStack()
+    @cached_property
+    def _keeper(self) -> LeaseKeeper:
+        return LeaseKeeper(self)
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._keeper)
+        await self._keeper.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._stack.aclose()
+        await self._keeper.__aexit__(None, None, None)
         await self.endpoints.close()
 
     def watch(

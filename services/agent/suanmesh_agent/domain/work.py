@@ -13,8 +13,6 @@ from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits, closed_until, k
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 
-LOG_FOLDER = "log"
-
 
 @dataclass(frozen=True, slots=True)
 class Work:
