@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
+from secrets import token_hex
 from threading import Thread
 
 BIN = Path(sys.executable).parent
@@ -30,6 +31,8 @@ class Machine:
     name: str
     namespace: str
     home: Path
+    programs: Path = BIN
+    """Folder with the `suan` that is installed there."""
     running: list[tuple[subprocess.Popen[str], Thread]] = field(default_factory=list)
 
     def type(self, block: str) -> str:
@@ -73,7 +76,7 @@ class Machine:
     def _environment(self) -> Mapping[str, str]:
         kept = {name: os.environ[name] for name in ("XDG_CACHE_HOME", "SUANMESH_ETCD") if name in os.environ}
         cache = {"XDG_CACHE_HOME": kept.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")}
-        path = f"{BIN}{os.pathsep}{os.defpath}"
+        path = f"{self.programs}{os.pathsep}{os.defpath}"
         return kept | cache | {"HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", "COLUMNS": "200"}
 
 
@@ -81,24 +84,34 @@ class Machine:
 def machines(folder: Path, addresses: Mapping[str, str]) -> Iterator[dict[str, Machine]]:
     """A machine for each name, at its address; nothing of them is left. Raises NoNamespaces."""
     _require_tools()
-    switch = f"sm{os.getpid()}"
     with ExitStack() as ending:
-        _namespace(ending, switch)
-        _ip("-n", switch, "link", "add", "sw", "type", "bridge")
-        _ip("-n", switch, "link", "set", "sw", "up")
         made = {}
-        for number, (name, address) in enumerate(addresses.items()):
-            namespace = f"{switch}-{number}"
-            _namespace(ending, namespace)
-            _ip("-n", namespace, "link", "add", "eth0", "type", "veth", "peer", "name", f"p{number}", "netns", switch)
-            _ip("-n", switch, "link", "set", f"p{number}", "master", "sw", "up")
-            _ip("-n", namespace, "addr", "add", f"{address}/24", "dev", "eth0")
-            _ip("-n", namespace, "link", "set", "eth0", "up")
+        for name, namespace in _switched(ending, addresses).items():
             home = folder / name
             home.mkdir()
             made[name] = Machine(name, namespace, home)
             ending.callback(made[name].stop)
         yield made
+
+
+def _switched(ending: ExitStack, addresses: Mapping[str, str]) -> dict[str, str]:
+    """A namespace for each name, on one switch. Raises NoNamespaces."""
+    switch = f"sm{os.getpid()}-{token_hex(3)}"
+    made = {}
+    try:
+        _namespace(ending, switch)
+        _ip("-n", switch, "link", "add", "sw", "type", "bridge")
+        _ip("-n", switch, "link", "set", "sw", "up")
+        for number, (name, address) in enumerate(addresses.items()):
+            made[name] = namespace = f"{switch}-{number}"
+            _namespace(ending, namespace)
+            _ip("-n", namespace, "link", "add", "eth0", "type", "veth", "peer", "name", f"p{number}", "netns", switch)
+            _ip("-n", switch, "link", "set", f"p{number}", "master", "sw", "up")
+            _ip("-n", namespace, "addr", "add", f"{address}/24", "dev", "eth0")
+            _ip("-n", namespace, "link", "set", "eth0", "up")
+    except subprocess.CalledProcessError as fault:
+        raise NoNamespaces(f"{' '.join(fault.cmd)}: {fault.stderr.strip()}") from fault
+    return made
 
 
 def _read(process: subprocess.Popen[str], printed: SimpleQueue[str | None]) -> None:
@@ -118,10 +131,7 @@ def _require_tools() -> None:
 
 
 def _namespace(ending: ExitStack, name: str) -> None:
-    try:
-        _ip("netns", "add", name)
-    except subprocess.CalledProcessError as fault:
-        raise NoNamespaces(f"ip netns add: {fault.stderr.strip()}") from fault
+    _ip("netns", "add", name)
     ending.callback(_ip, "netns", "del", name)
     _ip("-n", name, "link", "set", "lo", "up")
 

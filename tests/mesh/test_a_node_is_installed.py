@@ -1,4 +1,4 @@
-"""The page on installing a node, typed as it stands into three machines."""
+"""The page on installing a node, typed as it stands into machines of the test's own."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ from pathlib import Path
 
 import pytest
 
+from suanmesh_local.tools import ToolMissing, cache_dir, etcd
+from tests.mesh.base_install import base_install
 from tests.mesh.machines import Machine, NoNamespaces, machines
 
-pytestmark = [pytest.mark.mesh, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(600)]
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "how-to"
-ADDRESSES = {"node": "203.0.113.10", "site": "203.0.113.20", "user": "203.0.113.30"}
-TYPED_AT = ["node", "node", "site", "user", "user"]
+ADDRESSES = {"node": "203.0.113.10", "guiyang": "203.0.113.20", "wuhu": "203.0.113.30", "user": "203.0.113.40"}
+TYPED_AT = ["node", "node", "guiyang", "wuhu", "user", "user", "node"]
 """Where each block of the page is typed."""
 
 
 @pytest.fixture
 def places(tmp_path: Path) -> Iterator[dict[str, Machine]]:
-    """Three machines."""
+    """Four machines; the user's has nothing but the base install."""
+    try:
+        etcd(cache_dir())  # from here on nothing outside is reached
+    except ToolMissing as fault:
+        pytest.skip(f"etcd is not to be had here: {fault}")
     try:
         with machines(tmp_path, ADDRESSES) as made:
+            made["user"].programs = base_install(tmp_path / "base")
             yield made
     except NoNamespaces as fault:
         pytest.skip(f"network namespaces cannot be made here: {fault}")
@@ -40,23 +47,31 @@ def test_both_languages_have_the_same_commands() -> None:
     assert len(blocks("install-a-node.md")) == len(TYPED_AT)
 
 
-def test_a_node_a_site_and_a_user_on_three_machines(places: dict[str, Machine]) -> None:
-    """An operator, an owner and a user who have nothing but the page must come to a first job and its bill."""
-    found, invite, join, login, job = blocks("install-a-node.md")
-    node, site, user = places["node"], places["site"], places["user"]
+def test_a_node_two_sites_and_a_user_on_four_machines(places: dict[str, Machine]) -> None:
+    """An operator, two owners and a user who have nothing but the page must come to a first job and its bill."""
+    found, let_in, join, join_too, login, job, leave = blocks("install-a-node.md")
+    node, guiyang, wuhu, user = (places[name] for name in ADDRESSES)
 
     type_and_leave(node, found, "suan node run", "ready:")
-    node.type(invite)
-    carry(node, site, "site.invite")
-    type_and_leave(site, join, "suan site run", "pool registered")
+    assert "parties/operator" in node.type("SUANMESH_CONFIG=pilot/config.toml suan party list -o name")
+    node.type(let_in)
+    carry(node, guiyang, "guiyang.invite")
+    type_and_leave(guiyang, join, "suan site run", "pool registered")
+    carry(node, wuhu, "wuhu.invite")
+    type_and_leave(wuhu, join_too, "suan site run", "pool registered")
     carry(node, user, "bob.invite")
     assert "you are bob of parties/acme at node pilot" in user.type(login)
-    user.type("until suan pool search -o name 'free.cpu_milli > 0' | grep -q guiyang; do suan site list; done")
+    user.type("until [ $(suan pool search -o name 'free.cpu_milli > 0' | wc -l) = 2 ]; do suan site list; done")
     printed = user.type(job)
 
     assert "jobs/first DONE" in printed
     assert "sum 500500" in printed
+    assert re.search(r"^500500", printed, re.MULTILINE), printed
+    assert re.search(r"transfer .*backbone", printed), printed
+    assert re.search(r"cpu .*harbour", printed), printed
     assert re.search(r"^\s*total\s+0\.\d+ CNY", printed, re.MULTILINE), printed
+    assert "SUSPENDED" in node.type(leave)
+    assert "guiyang" in user.type("suan pool search -o name 'free.cpu_milli > 0'")
 
 
 def type_and_leave(machine: Machine, block: str, begins: str, ready: str) -> None:

@@ -44,6 +44,8 @@ def test_a_founded_node_starts_by_the_commands_of_its_units(tmp_path: Path) -> N
             "party", "create", "acme", "--kind", "consumer", "--currency", "CNY", "--timeout", "90s", folder=folder
         )
         assert created.returncode == 0, created.stderr
+        listed = suan("party", "list", "-o", "name", folder=folder)
+        assert listed.stdout.split() == ["parties/acme", "parties/operator"]
         checked = suan("node", "check", str(folder), folder=folder)
         assert f"answers at 127.0.0.1:{port}" in checked.stdout
 

@@ -17,7 +17,7 @@ from tests.mesh.test_readme_by_hand import BIN, COMMAND_S_MAX, ROOT, dev
 __all__ = ["dev"]
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(900)]
 BLOCK_S_MAX = 4 * COMMAND_S_MAX
-ELSEWHERE = {"docs/tutorials/working-day": "test_a_day", "docs/how-to/install-a-node": "test_nodes_are_founded"}
+ELSEWHERE = {"docs/tutorials/working-day": "test_a_day", "docs/how-to/install-a-node": "test_a_node_is_installed"}
 """Pages that have a test of their own, and which."""
 SLEEPS = """
 account: demo

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suanmesh_kernel.addresses import host_of, is_everywhere, is_loopback
+from suanmesh_kernel.money import is_currency
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.private import write_private
 from suanmesh_kernel.refusals import InvalidArgument
 
 FILE = "node.toml"
 LOOPBACK = "127.0.0.1"
+CURRENCY = "CNY"
 USER_OF_OPERATOR = ("operator", "operator")
 
 
@@ -26,6 +28,8 @@ class NodeFacts:
     """Where users and sites reach the gateway: a name or an address of this machine, or of what passes on to it."""
     gateway_port: int = 0
     """Port of the gateway; 0 where the node is tried out, whose ports are whatever is free."""
+    currency: str = CURRENCY
+    """ISO 4217 code of what the operator's party accounts in."""
     users: tuple[tuple[str, str], ...] = (USER_OF_OPERATOR,)
     """Party and user of each person whose key is made here."""
 
@@ -47,14 +51,16 @@ class NodeFacts:
         return self.gateway_port != 0
 
 
-def checked_facts(name: str, host: str, gateway_port: int) -> NodeFacts:
+def checked_facts(name: str, host: str, gateway_port: int, currency: str = CURRENCY) -> NodeFacts:
     """The facts of a node that others are to reach. Raises InvalidArgument (`FIELD_INVALID`)."""
     checked_id(name, field="name")
     bare = host_of(f"{host}:1")
     if is_everywhere(bare) or any(each.isspace() or each == "/" for each in bare):
         problem = f"advertise: {host[:80]!r} is no host that others can reach"
         raise InvalidArgument("FIELD_INVALID", problem, field="advertise")
-    return NodeFacts(name, f"[{bare}]" if ":" in bare else bare, gateway_port)
+    if not is_currency(currency):
+        raise InvalidArgument("FIELD_INVALID", f"currency: {currency[:20]!r} is not an ISO 4217 code", field="currency")
+    return NodeFacts(name, f"[{bare}]" if ":" in bare else bare, gateway_port, currency)
 
 
 def write_facts(folder: Path, facts: NodeFacts) -> None:
@@ -63,6 +69,7 @@ def write_facts(folder: Path, facts: NodeFacts) -> None:
         f"name = {json.dumps(facts.name)}",
         f"advertise = {json.dumps(facts.host)}",
         f"port = {facts.gateway_port}",
+        f"currency = {json.dumps(facts.currency)}",
     ]
     write_private(folder / FILE, ("\n".join(lines) + "\n").encode())
 
@@ -71,6 +78,7 @@ def read_facts(folder: Path) -> NodeFacts:
     """What `write_facts` kept. Raises OSError, and ValueError where the file says something else."""
     told = tomllib.loads((folder / FILE).read_text())
     try:
-        return checked_facts(str(told["name"]), str(told["advertise"]), int(told["port"]))
+        currency = str(told.get("currency", CURRENCY))
+        return checked_facts(str(told["name"]), str(told["advertise"]), int(told["port"]), currency)
     except (KeyError, TypeError, InvalidArgument) as fault:
         raise ValueError(f"{folder / FILE} is not as it was written: {fault}") from fault

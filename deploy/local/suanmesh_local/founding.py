@@ -14,9 +14,13 @@ from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.type.v1 import money_pb2
 from suanmesh_kernel.refusals import AlreadyExists
 from suanmesh_local import world
+from suanmesh_local.control_plane import ControlPlane
+from suanmesh_local.facts import USER_OF_OPERATOR
 from suanmesh_sdk import Mesh
 
 HOUR_US = 3_600_000_000
+REGISTER_S = 60.0
+"""How long a registry that has just started may take to lead and to answer, seconds."""
 KINDS = {
     world.CONSUMER: party_pb2.Party.KIND_CONSUMER,
     world.CARRIER: party_pb2.Party.KIND_NETWORK_PROVIDER,
@@ -27,15 +31,28 @@ KINDS = {
 async def found(operator: Mesh, places: tuple[world.Place, ...]) -> None:
     """Bring a node to where sites can join and jobs be paid."""
     for party in ("operator", world.CONSUMER, world.CARRIER, *sorted({place.provider for place in places})):
-        kind = KINDS.get(party, party_pb2.Party.KIND_COMPUTE_PROVIDER)
-        message = party_pb2.Party(kind=kind, display_name=party, currency=world.CURRENCY)
-        await _once(operator.registry.CreateParty(registry.CreatePartyRequest(party_id=party, party=message)))
+        await _register(operator, party, world.CURRENCY)
     await _account(operator)
     for place in places:
         await _price_book(operator, place)
     links = [_link(one, other) for one, other in world.pairs(places)]
     if links:
         await operator.network_orchestrator.DeclareLinks(network.DeclareLinksRequest(links=links))
+
+
+async def register_operator(node: ControlPlane) -> None:
+    """Have the party that the operator of a node acts for. Raises Refusal."""
+    party, user = USER_OF_OPERATOR
+    async with node.mesh(user) as operator:
+        await _register(operator, party, node.facts.currency)
+
+
+async def _register(operator: Mesh, party: str, currency: str) -> None:
+    """Have a party, which accounts in `currency` (ISO 4217)."""
+    kind = KINDS.get(party, party_pb2.Party.KIND_COMPUTE_PROVIDER)
+    message = party_pb2.Party(kind=kind, display_name=party, currency=currency)
+    request = registry.CreatePartyRequest(party_id=party, party=message)
+    await _once(operator.registry.CreateParty(request, timeout=REGISTER_S))
 
 
 async def let_publish(operator: Mesh, places: tuple[world.Place, ...]) -> None:

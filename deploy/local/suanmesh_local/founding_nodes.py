@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from suanmesh_kernel.private import private_folder
+from suanmesh_local import founding
 from suanmesh_local.control_plane import LOCK, PORTS, ControlPlane
 from suanmesh_local.facts import FILE, NodeFacts, checked_facts, write_facts
 from suanmesh_local.launcher import FAULTS, said_of, tell
@@ -17,11 +18,11 @@ BEGUN = frozenset((FILE, LOCK, "format"))
 """What may lie in a folder in which founding a node was broken off before it had its authority."""
 
 
-def main(name: str, host: str, port: int, folder: Path) -> int:
+def main(name: str, host: str, port: int, folder: Path, currency: str) -> int:
     """Found the node `name` in `folder`, reached at `host:port`. Answers the exit status."""
     try:
         require_unused(folder)
-        asyncio.run(found_node(folder, checked_facts(name, host, port)))
+        asyncio.run(found_node(folder, checked_facts(name, host, port, currency)))
     except FAULTS as fault:
         print(f"suan node init: {said_of(fault)}", file=sys.stderr)
         return 1
@@ -37,7 +38,7 @@ def require_unused(folder: Path) -> None:
 
 
 async def found_node(folder: Path, facts: NodeFacts) -> None:
-    """Its authority, identities, etcd with its users, settings, units and the operator's context.
+    """Its authority, identities, etcd with its users, the operator's party and context, settings and units.
 
     Raises as the start of a control plane does.
     """
@@ -46,6 +47,7 @@ async def found_node(folder: Path, facts: NodeFacts) -> None:
     node = ControlPlane(folder, facts)
     try:
         await node.start_etcd()
+        await _found_operator(node)
     finally:
         await node.stop()
     write_files(node)
@@ -56,3 +58,12 @@ async def found_node(folder: Path, facts: NodeFacts) -> None:
         "start",
         f"suan node run {folder}, or systemctl link {node.folder / UNITS}/* and start suanmesh-{facts.name}.target",
     )
+
+
+async def _found_operator(node: ControlPlane) -> None:
+    """Register the operator's party, over the two services that this takes."""
+    for area in ("registry", "gateway"):
+        node.services[area].start()
+    for area in ("registry", "gateway"):
+        await node.ready(area)
+    await founding.register_operator(node)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from suanmesh_etcd3 import EtcdError
 from suanmesh_kernel.refusals import Refusal
-from suanmesh_local import world
+from suanmesh_local import founding, world
 from suanmesh_local.control_plane import ControlPlane, NotReady
 from suanmesh_local.digits import DATASET, DigitsMissing, export
 from suanmesh_local.facts import read_facts
@@ -44,6 +44,7 @@ def run(folder: Path) -> int:
     async def live() -> int:
         async with ControlPlane(folder, read_facts(folder), tell=tell) as node:
             write_files(node)
+            await founding.register_operator(node)
             _ready(f"gateway {node.gateway}")
             return await _watched(node)
 

@@ -68,13 +68,14 @@ def node() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder that holds everything; NAME if not given.",
 )
+@click.option("--currency", default="CNY", show_default=True, help="ISO 4217 code of what the operator accounts in.")
 @click.pass_context
-def init(ctx: click.Context, name: str, advertise: str, port: int, folder: Path | None) -> None:
+def init(ctx: click.Context, name: str, advertise: str, port: int, folder: Path | None, currency: str) -> None:
     """Found the node NAME: authority, identities, etcd with its users, settings, and systemd units."""
     with server_installed():
         from suanmesh_local import founding_nodes
 
-    ctx.exit(founding_nodes.main(name, advertise, port, folder or Path(name)))
+    ctx.exit(founding_nodes.main(name, advertise, port, folder or Path(name), currency))
 
 
 @node.command("run")
