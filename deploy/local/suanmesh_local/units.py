@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from suanmesh_kernel import systemd
+
 SERVICE = """[Unit]
 Description={description}
 PartOf={target}
@@ -20,34 +22,21 @@ ExecStart={command}
 Restart=on-failure
 RestartSec=2
 TimeoutStopSec=30
-UMask=0077
-LimitNOFILE=65536
 
 ReadWritePaths={folder}
-ProtectSystem=strict
-ProtectHome=read-only
-PrivateTmp=yes
 PrivateDevices=yes
-ProtectClock=yes
 ProtectControlGroups=yes
-ProtectHostname=yes
 ProtectKernelLogs=yes
-ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
-NoNewPrivileges=yes
 CapabilityBoundingSet=
-AmbientCapabilities=
-LockPersonality=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged
 RemoveIPC=yes
-
+"""
+INSTALL = """
 [Install]
 WantedBy={target}
 """
@@ -78,26 +67,16 @@ def units(node: str, user: str, folder: Path, processes: Sequence[Started]) -> M
     """
     target = f"suanmesh-{node}.target"
     names = {each.name: f"suanmesh-{node}-{each.name.replace('_', '-')}.service" for each in processes}
+    template = SERVICE + systemd.SHUT_IN + INSTALL
     made = {target: TARGET.format(description=f"Suanmesh node {node}", services=" ".join(names.values()))}
     for each in processes:
-        made[names[each.name]] = SERVICE.format(
+        made[names[each.name]] = template.format(
             description=f"Suanmesh node {node}: {each.name}",
             target=target,
             after="" if each.name == "etcd" else f" {names['etcd']}",
             user=user,
-            environment=_path(each.environment),
-            command=" ".join(map(_word, each.command)),
-            folder=_word(str(folder)),
+            environment=systemd.path(str(each.environment)),
+            command=" ".join(map(systemd.word, each.command)),
+            folder=systemd.word(str(folder)),
         )
     return made
-
-
-def _path(path: Path) -> str:
-    """A file in a setting that takes one alone, in which only `%` means something."""
-    return str(path).replace("%", "%%")
-
-
-def _word(text: str) -> str:
-    """One word of a setting: `%` and `$` mean something there, and a space ends it."""
-    plain = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{plain}"' if plain != text or any(each.isspace() for each in text) else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import shlex
 import sys
@@ -14,6 +15,7 @@ from suanmesh.gateway.v1.gateway_service_pb2 import CheckDataPlaneRequest
 from suanmesh.registry.v1.join_token_pb2 import Invite
 from suanmesh.registry.v1.registry_service_pb2 import ListSitesRequest
 from suanmesh_agent import site as site_of
+from suanmesh_agent import unit as unit_of
 from suanmesh_agent.enrolment import spend_token
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_chassis import Listener
@@ -50,8 +52,13 @@ def main(text: str, name: str, folder: Path, host: str, port: int, offered: Mapp
 def become_agent(folder: Path) -> None:
     """Go on as the agent of the site in `folder`. Raises OSError."""
     settings = dict(word.split("=", 1) for word in shlex.split((folder / ENVIRONMENT).read_text()))
-    program = str(Path(sys.executable).parent / PROGRAM)
+    program = _program()
     os.execve(program, [program], os.environ | settings)  # noqa: TID251 - the agent reads it
+
+
+def _program() -> str:
+    """The agent that is installed beside this interpreter."""
+    return str(Path(sys.executable).parent / PROGRAM)
 
 
 async def _joined(text: str, name: str, folder: Path, host: str, port: int, offered: Mapping[str, str]) -> int:
@@ -68,10 +75,13 @@ async def _joined(text: str, name: str, folder: Path, host: str, port: int, offe
     _tell("ok", "enrolled", f"{site.name} of {site.party}")
     lines = [f"{key}={shlex.quote(value)}" for key, value in sorted(environment.items())]
     write_private(folder / ENVIRONMENT, ("\n".join(lines) + "\n").encode())
+    unit = folder / unit_of.file_name(name)
+    text = unit_of.unit(name, getpass.getuser(), folder, folder / ENVIRONMENT, _program())
+    write_private(unit, text.encode())
     async with _answering(load(Common, "SUANMESH_", environment | QUIET), settings) as process:
         reached = await _directions(process, settings)
     if reached:
-        _tell("next", "start", f"suan site run {folder}")
+        _tell("next", "start", f"suan site run {folder}, or systemctl link {unit} and start {unit.name}")
     return 0 if reached else 1
 
 
