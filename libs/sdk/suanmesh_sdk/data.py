@@ -32,6 +32,7 @@ from suanmesh_content import (
 )
 from suanmesh_kernel.names import of_version
 from suanmesh_kernel.refusals import DataLoss, Refusal, ResourceExhausted
+from suanmesh_sdk.heap import keep_packs
 from suanmesh_sdk.incoming import Incoming
 from suanmesh_sdk.read_ahead import ReadAhead, in_threads
 
@@ -112,6 +113,7 @@ class Data:
         this becomes its next version. What `skip` says of a path, and of whether it is a folder's, is left out. Raises
         FolderError, ManifestError and Refusal.
         """
+        keep_packs()
         left_out = LeftOut()
         folder, manifest = await asyncio.to_thread(_read, folder, left_out, skip)
         dataset = dataset_pb2.Dataset(
@@ -151,6 +153,7 @@ class Data:
 
         Raises Refusal, OSError.
         """
+        keep_packs()
         manifest: Manifest | None = None
         incoming: Incoming | None = None
 
