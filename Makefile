@@ -9,7 +9,7 @@ SEED ?= 1
 MINUTES ?= 10
 SEEDS ?= 200
 WORLD ?=
-OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/client libs/cli libs/fake services deploy protos/generate.py protos/compile_elsewhere.py $(wildcard examples/*.py examples/*/*.py)
+OURS := libs/kernel libs/etcd3 libs/store libs/telemetry libs/content libs/chassis libs/sdk libs/client libs/cli libs/fake services deploy protos/generate.py protos/compile_elsewhere.py protos/make_sdk.py $(wildcard examples/*.py examples/*/*.py)
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -58,7 +58,7 @@ test-quick: setup ## Run the tests that start no process
 	@$(BIN)/python -m pytest tests/unit tests/house
 
 gen: setup ## Generate libs/wire and the docs tables
-	@$(BIN)/python protos/generate.py protos/compile_elsewhere.py
+	@$(BIN)/python protos/generate.py
 	@$(BIN)/python docs/generate.py
 
 check-gen: gen ## Fail if what is committed differs from what is generated
@@ -70,8 +70,11 @@ check-breaking: setup ## Fail if the contracts break what the last release promi
 keep-contracts: setup ## Keep the contracts as what the release that is being made promises
 	@$(BIN)/python protos/generate.py google && $(BIN)/python protos/check_breaking.py keep
 
-check-elsewhere: setup ## Compile the contracts for C++ and TypeScript; needs g++, node and the package registries
+check-elsewhere: setup ## Compile contracts and clients in C++, Go, Java and TypeScript; names what it lacks for one
 	@$(BIN)/python protos/compile_elsewhere.py
+
+sdk: setup ## Pack the contracts for a language below build/sdk: make sdk LANG=cpp, go, typescript or python
+	@$(BIN)/python protos/make_sdk.py $(if $(filter command line,$(origin LANG)),$(LANG))
 
 fmt: setup ## Format code and contracts
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix . && $(BIN)/buf format -w protos
@@ -95,4 +98,4 @@ lock: ## Write requirements.lock anew from pyproject.toml
 clean: ## Remove everything that was built
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup demo dev doctor test test-faults test-attack test-day test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere fmt lint types layers bench lock clean
+.PHONY: help setup demo dev doctor test test-faults test-attack test-day test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere sdk fmt lint types layers bench lock clean

@@ -1,73 +1,102 @@
-"""Compile the contracts as others do: C++ with Debian's protoc and headers, TypeScript with protobuf-es.
+"""Compile the contracts, and the clients of examples/, as others do: C++, Go, Java and TypeScript.
 
 A name that is fine in Python may collide with what another language generates: a field `descriptor` did not compile in
-C++. Needs g++, node, npm and the package registries; nothing is installed but below build/.
+C++. The clients are built from the packs of `make sdk`, below build/elsewhere, where tests/mesh runs them. A language
+whose tools are not installed is left out and named.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import generate
+import make_sdk
 
-from suanmesh_local.tools import unpack_debian
-
-DEBIAN = ("protobuf-compiler", "libprotoc32", "libprotobuf32", "libprotobuf-dev")
-NPM = ("@bufbuild/protobuf@2.17.0", "@bufbuild/protoc-gen-es@2.17.0", "typescript@5.9.3")
-IMAGE = generate.BUILD / "protos.binpb"
 OUT = generate.BUILD / "elsewhere"
-TSC = ("--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--moduleResolution", "nodenext")
+EXAMPLES = generate.ROOT / "examples"
+JARS = ("geronimo-annotation-1.3-spec", "grpc-api", "grpc-core", "grpc-protobuf", "grpc-stub", "guava", "protobuf")
+CLIENT_AREAS = ("accounting", "scheduler", "type")
+ABSEIL = "-labsl_synchronization"  # which Debian's grpc++.pc forgets
 
 
-def main() -> int:
-    generate.lay_out_google_protos()
-    generate.run(["buf", "build", "--as-file-descriptor-set", "-o", f"{IMAGE}#format=binpb"])
-    contracts = sorted(str(path.relative_to(generate.PROTOS)) for path in generate.PROTOS.rglob("*.proto"))
-    for language, compile_them in (("C++", compile_cpp), ("TypeScript", compile_typescript)):
-        compile_them([*contracts, *generate.GOOGLE])
-        print(f"{len(contracts)} contracts compile in {language}")
+def main(languages: list[str]) -> int:
+    ways: dict[str, Callable[[], None]] = {
+        "cpp": compile_cpp,
+        "go": compile_go,
+        "java": compile_java,
+        "typescript": compile_typescript,
+    }
+    for language in languages or ways:
+        if lacking := make_sdk.missing(language):
+            print(f"{language}: left out, it needs of Debian {' '.join(lacking)}")
+            continue
+        ways[language]()
+        print(f"{language}: {len(make_sdk.contracts())} contracts compile", flush=True)
     return 0
 
 
-def compile_cpp(contracts: list[str]) -> None:
-    """Generate C++ and let g++ check every header. Raises CalledProcessError where one does not compile."""
-    usr = [unpack_debian(package, OUT / "debian") / "usr" for package in DEBIAN]
-    libraries = os.pathsep.join(str(found) for each in usr for found in each.glob("lib/*-linux-gnu"))
-    target = fresh(OUT / "cpp")
-    protoc = [str(usr[0] / "bin/protoc"), f"--descriptor_set_in={IMAGE}", f"--cpp_out={target}"]
-    subprocess.run([*protoc, *contracts], check=True, env={"LD_LIBRARY_PATH": libraries})
-    every = target / "every.cc"
-    every.write_text("".join(f'#include "{name.removesuffix(".proto")}.pb.h"\n' for name in contracts))
-    headers = usr[DEBIAN.index("libprotobuf-dev")] / "include"
-    subprocess.run(["g++", "-std=c++17", "-fsyntax-only", f"-I{target}", f"-I{headers}", str(every)], check=True)
+def compile_cpp() -> None:
+    """Check every header, build the client's areas, link it. Raises CalledProcessError where one does not compile."""
+    sdk = unpacked(make_sdk.tarball("cpp", "Makefile"), make_sdk.fresh(OUT / "cpp"))
+    every = OUT / "cpp" / "every.cc"
+    every.write_text("".join(f'#include "{path.relative_to(sdk)}"\n' for path in sorted(sdk.rglob("*.h"))))
+    subprocess.run(["g++", "-std=c++17", "-fsyntax-only", f"-I{sdk}", str(every)], check=True)
+    quickly = [f"-j{os.cpu_count()}", "CXXFLAGS=-O0", f"AREAS={' '.join(CLIENT_AREAS)}"]
+    subprocess.run(["make", "--silent", "-C", str(sdk), *quickly], check=True)
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "grpc++", "protobuf"], capture_output=True, check=True)
+    linked = [f"-L{sdk}", "-lsuanmesh", *flags.stdout.decode().split(), ABSEIL]
+    compiler = ["g++", "-std=c++17", "-Wall", "-Werror", f"-I{sdk}", "-o", str(OUT / "cpp" / "first_job")]
+    subprocess.run([*compiler, str(EXAMPLES / "cpp" / "first_job.cc"), *linked], check=True)
 
 
-def compile_typescript(contracts: list[str]) -> None:
-    """Generate TypeScript and let its compiler check every module. Raises CalledProcessError likewise."""
+def compile_go() -> None:
+    """Vet all packages and build the client. Raises CalledProcessError likewise."""
+    root = make_sdk.fresh(OUT / "go")
+    (root / "src").mkdir()
+    unpacked(make_sdk.tarball("go", "go.mod"), root / "src").rename(root / "src" / "suanmesh")
+    environment = make_sdk.go_environment(root)
+    subprocess.run(["go", "build", "suanmesh/..."], check=True, env=environment)
+    client = str(EXAMPLES / "go" / "first_job.go")
+    subprocess.run(["go", "vet", client], check=True, env=environment)
+    subprocess.run(["go", "build", "-o", str(root / "first_job"), client], check=True, env=environment)
+
+
+def compile_java() -> None:
+    """Compile every class. Raises CalledProcessError likewise."""
+    sources = make_sdk.write("java", make_sdk.fresh(OUT / "java") / "sources")
+    files = sorted(str(path) for path in sources.rglob("*.java"))
+    on_path = os.pathsep.join(f"/usr/share/java/{jar}.jar" for jar in JARS)
+    compiler = ["javac", "-nowarn", "-d", str(OUT / "java" / "classes"), "-cp", on_path]
+    subprocess.run([*compiler, *files], check=True)
+
+
+def compile_typescript() -> None:
+    """Install the package and let TypeScript check it all and build the client. Raises CalledProcessError likewise."""
+    packed = make_sdk.npm_package()
     project = OUT / "typescript"
     project.mkdir(parents=True, exist_ok=True)
-    (project / "package.json").write_text('{"private": true, "type": "module"}\n')
-    install = ["npm", "install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--silent", *NPM]
-    subprocess.run(install, check=True, cwd=project)
-    target = fresh(project / "src")
-    tools = project / "node_modules/.bin"
-    protoc = [sys.executable, "-m", "grpc_tools.protoc", f"--descriptor_set_in={IMAGE}"]
-    plugin = [f"--plugin=protoc-gen-es={tools}/protoc-gen-es", "--es_opt=target=ts,import_extension=js"]
-    subprocess.run([*protoc, *plugin, f"--es_out={target}", *contracts], check=True)
-    modules = sorted(str(path) for path in target.rglob("*.ts"))
-    subprocess.run([str(tools / "tsc"), *TSC, *modules], check=True, cwd=project)
+    for path in (EXAMPLES / "typescript").iterdir():
+        shutil.copy(path, project)
+    wanted = json.loads((project / "package.json").read_text())["dependencies"]["suanmesh"]
+    assert (EXAMPLES / "typescript" / wanted.removeprefix("file:")).resolve() == packed.resolve(), wanted
+    npm = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", "--no-package-lock"]
+    subprocess.run([*npm, str(packed)], check=True, cwd=project)
+    subprocess.run(["npm", "run", "--silent", "build"], check=True, cwd=project)
 
 
-def fresh(folder: Path) -> Path:
-    """The folder, empty."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+def unpacked(packed: Path, folder: Path) -> Path:
+    """What is packed, below the folder."""
+    with tarfile.open(packed) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / packed.name.removesuffix(".tar.gz")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

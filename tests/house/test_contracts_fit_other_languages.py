@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import Descriptor, FileDescriptor
+
+if TYPE_CHECKING:
+    from conftest import Repository
 
 ROOT = Path(__file__).resolve().parents[2]
 TAKEN = frozenset(
@@ -42,6 +48,20 @@ def test_no_two_fields_get_one_name_elsewhere() -> None:
             plain = set(message.fields_by_name)
             accessors = {prefix + name for name in plain for prefix in ("has_", "clear_", "set_")}
             assert not plain & accessors, message.full_name
+
+
+def test_every_landing_compiles_them(repository: Repository) -> None:
+    """`make check-elsewhere` leaves out a language whose tools are missing; where landings are tested none may be."""
+    installed = set(re.findall(r'^  "(\S+) ', repository.text(".ci/run"), re.MULTILINE))
+    told = [node.value for node in ast.parse(repository.text("protos/make_sdk.py")).body if _assigns(node, "NEEDED")]
+    needed = {ast.literal_eval(key) for each in told[0].values for key in each.keys}
+
+    assert len(needed) > 10
+    assert needed - {"g++", "npm"} <= installed  # these two every machine has
+
+
+def _assigns(node: ast.stmt, name: str) -> bool:
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
 
 
 def _files() -> Iterator[FileDescriptor]:
