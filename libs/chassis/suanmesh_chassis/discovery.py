@@ -53,6 +53,9 @@ class Directory:
         while self.instances(area) == before:
             await self._turn.wait()
 
+    def unanswered(self, address: str) -> None:
+        """Whoever is gone leaves the records by itself."""
+
     def leader(self, area: str) -> str:
         """Address of the leader of `area`; empty where none is known."""
         return next((each.address for each in self.instances(area) if each.leader), "")

@@ -25,7 +25,7 @@ class Context:
 
     name: str
     gateway: str = ""
-    """`host:port`."""
+    """`host:port`; of several, separated by commas, one that answers."""
     node: str = ""
     """Name of the node, which the gateway's certificate must carry."""
     ca: str = ""

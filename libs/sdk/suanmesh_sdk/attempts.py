@@ -111,8 +111,9 @@ class Course:
     async def _last(self, refusal: Refusal) -> Refusal | None:
         """What the caller is to see; None, after a pause, where the call is to be tried again."""
         refusal = self._judged(refusal)
+        if isinstance(refusal, DeadlineExceeded) or refusal.reason == "NOT_READY":
+            self._route.unanswered(self._address)
         if isinstance(refusal, DeadlineExceeded):
-            self._route.forget(self._address)
             return self._away or refusal
         passed_on = self._serving and refusal.reason in retries.AT_THE_EDGE
         if passed_on or not retries.may_repeat(self._method, refusal) or self._fruitless >= retries.ATTEMPTS_MAX:

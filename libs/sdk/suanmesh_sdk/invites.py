@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
@@ -29,7 +30,10 @@ _HASH_DIGITS = 64
 
 
 def invite_text(gateway: str, node: str, token: JoinToken) -> str:
-    """The one string that somebody on another machine needs; it is a secret until it was used."""
+    """The one string that somebody on another machine needs; it is a secret until it was used.
+
+    `gateway` may be several addresses, separated by commas.
+    """
     invite = Invite(gateway=gateway, node=node, token=token.token, certificate_der=token.certificate_der, key=token.key)
     return PREFIX + base64.urlsafe_b64encode(invite.SerializeToString()).decode().rstrip("=")
 
@@ -46,7 +50,8 @@ def read_invite(text: str) -> Invite:
     except (ValueError, DecodeError):
         invite = Invite()
     parts = invite.token.split(".")
-    whole = invite.gateway.rpartition(":")[2].isdecimal() and invite.node and invite.certificate_der and invite.key
+    told = all(each.rpartition(":")[2].isdecimal() for each in invite.gateway.split(","))
+    whole = told and invite.node and invite.certificate_der and invite.key
     if text == body or not whole or len(parts) != 4 or len(parts[3]) != _HASH_DIGITS:
         problem = f"it is no whole invite: one begins with {PREFIX} and is copied to its end"
         raise InvalidArgument("FIELD_INVALID", f"invite: {problem}", domain=MESH_DOMAIN, field="invite")
@@ -56,12 +61,13 @@ def read_invite(text: str) -> Invite:
 async def trusted_ca(invite: Invite) -> bytes:
     """The certificate of the node's authority in PEM, when it is the one whose hash the invite carries.
 
-    It is fetched without trust: the hash is what makes it trusted, before anything of the invite is sent anywhere.
+    It is fetched without trust, from the first gateway that answers: the hash is what makes it trusted, before anything
+    of the invite is sent anywhere.
     Raises Unavailable (`NOT_READY`) where the gateway is not reached, Unauthenticated (`HANDSHAKE_FAILED`) where
     somebody else is there.
     """
     try:
-        chain = await asyncio.to_thread(_chain_at, invite.gateway)
+        chain = await asyncio.to_thread(_chain_of, invite.gateway.split(","))
     except ssl.SSLError as fault:
         raise _someone_else(invite, str(fault.reason or fault)) from fault
     except OSError as fault:
@@ -119,6 +125,19 @@ def signing_request(key: EllipticCurvePrivateKey) -> bytes:
 
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.DER)
+
+
+def _chain_of(addresses: Sequence[str]) -> list[bytes]:
+    """What the first server shows that answers. Raises OSError as the last that did not."""
+    *others, last = addresses
+    for address in others:
+        try:
+            return _chain_at(address)
+        except ssl.SSLError:
+            raise
+        except OSError:
+            continue
+    return _chain_at(last)
 
 
 def _chain_at(address: str) -> list[bytes]:

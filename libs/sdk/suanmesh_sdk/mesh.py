@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from suanmesh_kernel.clock import Rng, system_rng
 from suanmesh_sdk.connections import Connections, Dial, grpc_dial
 from suanmesh_sdk.hooks import Hook
-from suanmesh_sdk.resolver import OneAddress, Resolver
+from suanmesh_sdk.resolver import OneAddress, Resolver, gateways
 from suanmesh_sdk.retries import Budgets
 from suanmesh_sdk.route import Route
 from suanmesh_sdk.streams import StreamStream, UnaryStream
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 def connect(target: str, *, tls: Tls, node: str, hook: Hook | None = None) -> Mesh:
     """The mesh behind the gateway at `target` (`host:port`), the one address a user or an agent talks to.
 
+    Of a node with several gateways `target` has all, with commas between: where one does not answer, the next does.
     Nothing is sent before the first call. `node` is the node's name, which the gateway's certificate must carry.
     """
-    return Mesh(node=node, tls=tls, resolver=OneAddress(target), via="gateway", hook=hook)
+    return Mesh(node=node, tls=tls, resolver=gateways(target), via="gateway", hook=hook)
 
 
 class Mesh:

@@ -37,6 +37,9 @@ class Resolver(Protocol):
     async def changed(self, area: str) -> None:
         """Return as soon as the instances of `area` are not what they were when this was called."""
 
+    def unanswered(self, address: str) -> None:
+        """Take note that nobody answered at `address` just now."""
+
 
 class OneAddress:
     """A resolver that sends every area to one address: the gateway's, or an agent's data plane."""
@@ -51,3 +54,35 @@ class OneAddress:
     async def changed(self, area: str) -> None:
         """Never returns: one address stays as it is."""
         await asyncio.Event().wait()
+
+    def unanswered(self, address: str) -> None:
+        """There is no other."""
+
+
+class OneOf:
+    """A resolver that sends every area to one of a few addresses, the gateways: the next one once one does not answer.
+
+    All calls keep to the same one for as long as it answers, so that there is one connection and one place for traces.
+    """
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._ways = [(Instance(address, leader=True),) for address in addresses]
+        self._current = 0
+
+    def instances(self, area: str) -> Sequence[Instance]:
+        """The address that is used now."""
+        return self._ways[self._current]
+
+    async def changed(self, area: str) -> None:
+        """Never returns: the next address was taken before anybody waits."""
+        await asyncio.Event().wait()
+
+    def unanswered(self, address: str) -> None:
+        """Go on to the next, unless that was done already."""
+        if self._ways[self._current][0].address == address:
+            self._current = (self._current + 1) % len(self._ways)
+
+
+def gateways(text: str) -> OneOf:
+    """The resolver of `host:port`, or of several with commas between them, the first one first."""
+    return OneOf([each.strip() for each in text.split(",")])

@@ -81,6 +81,11 @@ class Route:
         if self._leader_hint == address:
             self._leader_hint = ""
 
+    def unanswered(self, address: str) -> None:
+        """Nobody answered at `address`, or it had not what it needs itself."""
+        self.forget(address)
+        self._resolver.unanswered(address)
+
     async def rest(self, seconds: float) -> None:
         """Wait, but not past the moment at which the instances change."""
         if self._connections.any_dropped:

@@ -25,8 +25,9 @@ from suanmesh_chassis.settings import Common, load
 from suanmesh_kernel.addresses import host_of, is_loopback
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.private import private_folder, write_private
-from suanmesh_kernel.refusals import Refusal
+from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk import Mesh, invites
+from suanmesh_sdk.resolver import OneAddress
 
 ENVIRONMENT = "agent.env"
 PROGRAM = "suanmesh-agent"
@@ -94,7 +95,7 @@ def settings_of(invite: Invite, name: str, folder: Path, host: str, port: int) -
         "SUANMESH_NODE": invite.node,
         "SUANMESH_TLS_DIR": str(folder / "identity"),
         "SUANMESH_DATA_DIR": str(folder),
-        "SUANMESH_OTLP_ENDPOINT": invite.gateway,
+        "SUANMESH_OTLP_ENDPOINT": invite.gateway.partition(",")[0],
         "SUANMESH_AGENT_SITE": name,
         "SUANMESH_AGENT_DATA_DIR": str(folder),
         "SUANMESH_AGENT_GATEWAY": invite.gateway,
@@ -120,18 +121,28 @@ async def _answering(common: Common, settings: AgentSettings) -> AsyncIterator[P
 
 async def _directions(process: Process, settings: AgentSettings) -> bool:
     """Try each, and say which fails and what to open."""
-    endpoint = settings.data_endpoint
+    back = [await _reached_from(process, gateway, settings.data_endpoint) for gateway in settings.gateway.split(",")]
     async with site_of.mesh_of(process, settings) as mesh:
-        answer = await mesh.gateway.CheckDataPlane(CheckDataPlaneRequest(endpoint=endpoint))
-        if answer.reached:
-            _tell("ok", "from the gateway", f"it reaches this site at {endpoint}")
-        else:
-            problem = f"it does not reach {endpoint}: open incoming TCP to port {endpoint.rpartition(':')[2]}"
-            _tell("failed", "from the gateway", f"{problem}, or advertise another address")
         sites = (await mesh.registry.ListSites(ListSitesRequest(page_size=SITES_TRIED_MAX))).sites
         others = [each for each in sites if each.data_endpoint and each.name != f"sites/{settings.site}"]
         tried = [await _reaches(mesh, each.name, each.data_endpoint) for each in others]
-    return answer.reached and all(tried)
+    return all(back) and all(tried)
+
+
+async def _reached_from(process: Process, gateway: str, endpoint: str) -> bool:
+    """Whether a gateway is reached and reaches this site's data plane, for logs and data."""
+    try:
+        async with process.mesh(OneAddress(gateway), via="gateway") as mesh:
+            answer = await mesh.gateway.CheckDataPlane(CheckDataPlaneRequest(endpoint=endpoint))
+    except Unavailable as refusal:
+        _tell("failed", "to the gateway", f"{gateway} is not reached ({refusal.reason}): open outgoing TCP to it")
+        return False
+    if answer.reached:
+        _tell("ok", "from the gateway", f"{gateway} reaches this site at {endpoint}")
+        return True
+    problem = f"{gateway} does not reach {endpoint}: open incoming TCP to port {endpoint.rpartition(':')[2]}"
+    _tell("failed", "from the gateway", f"{problem}, or advertise another address")
+    return False
 
 
 async def _reaches(mesh: Mesh, site: str, endpoint: str) -> bool:

@@ -52,7 +52,8 @@ class AgentSettings:
     data_dir: Path = Path("build/dev/agent")
     """Folder for identity, journal, replicas and tasks."""
     gateway: str = "127.0.0.1:7000"
-    """`host:port` of the node's gateway, the one address the agent talks to."""
+    """`host:port` of the node's gateway, the one address the agent talks to; of several, separated by commas, one that
+    answers."""
     invite: str = field(default="", metadata=SECRET)
     """What the node's operator made with `suan site invite`, where the folder holds no identity yet."""
     data_listen: str = "127.0.0.1:0"

@@ -66,7 +66,7 @@ from suanmesh_kernel.addresses import told_address
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_sdk import Mesh
-from suanmesh_sdk.resolver import OneAddress
+from suanmesh_sdk.resolver import gateways
 
 log = structlog.get_logger()
 
@@ -136,7 +136,7 @@ def _walls(settings: AgentSettings) -> list[tuple[Sandbox | None, Confined | Non
 @asynccontextmanager
 async def mesh_of(process: Process, settings: AgentSettings) -> AsyncIterator[Mesh]:
     """Everything, through the gateway."""
-    async with process.mesh(OneAddress(settings.gateway), via="gateway") as mesh:
+    async with process.mesh(gateways(settings.gateway), via="gateway") as mesh:
         yield mesh
 
 

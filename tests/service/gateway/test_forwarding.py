@@ -62,6 +62,9 @@ class Table:
     async def changed(self, area: str) -> None:
         await asyncio.Event().wait()
 
+    def unanswered(self, address: str) -> None:
+        """What it knows stands."""
+
 
 @dataclass(frozen=True, slots=True)
 class Town:

@@ -65,7 +65,7 @@ async def test_a_site_joins_with_one_command(town: Town, tmp_path: Path) -> None
         status, said = await typed(tmp_path / "owner", *join)
         assert status == 0, said
         assert "enrolled           sites/guiyang of parties/p" in said
-        assert f"from the gateway   it reaches this site at 127.0.0.1:{port}" in said
+        assert f"from the gateway   {town.address} reaches this site at 127.0.0.1:{port}" in said
     settings = (tmp_path / "owner" / "guiyang" / "agent.env").read_text().splitlines()
     assert f"SUANMESH_AGENT_DATA_ENDPOINT=127.0.0.1:{port}" in settings
     assert "SUANMESH_AGENT_PRICE_BOOK=priceBooks/guiyang" in settings
@@ -88,6 +88,31 @@ async def test_a_gateway_that_is_not_reached_is_named(town: Town, tmp_path: Path
     invite = invite_text("127.0.0.1:1", NODE, await join_token(town))
     status, said = await typed(tmp_path / "bob", "login", invite)
     assert (status, "nothing answers at 127.0.0.1:1" in said, "open outgoing TCP" in said) == (8, True, True), said
+
+
+async def test_of_several_gateways_one_is_enough_to_join(town: Town, tmp_path: Path) -> None:
+    """That a machine of the node is away today is nothing that a new user could mend."""
+    gateways = f"127.0.0.1:1,{town.address}"
+    invite = invite_text(gateways, NODE, await join_token(town, user="bob"))
+    home = tmp_path / "bob"
+
+    status, said = await typed(home, "login", invite)
+    assert status == 0, said
+    config = tomllib.loads((home / ".config" / "suanmesh" / "config.toml").read_text())
+    assert config["contexts"][NODE]["gateway"] == gateways
+    status, said = await typed(home, "party", "show", "p")
+    assert (status, "parties/p" in said) == (0, True), said
+
+
+async def test_a_site_is_told_which_of_several_gateways_it_does_not_reach(town: Town, tmp_path: Path) -> None:
+    """An owner whose firewall knows one gateway only would be lost together with that machine."""
+    invite = invite_text(f"127.0.0.1:1,{town.address}", NODE, await join_token(town))
+    join = ("site", "join", invite, "guiyang", "--port", str(free_ports(1)[0]), "--advertise", "127.0.0.1")
+
+    status, said = await typed(tmp_path / "owner", *join)
+
+    assert (status, "127.0.0.1:1 is not reached" in said) == (1, True), said
+    assert f"{town.address} reaches this site" in said
 
 
 @pytest.mark.parametrize("invite", ["", "sjt1.a.b.c", "suan-invite-1.AAAA"])

@@ -199,6 +199,9 @@ class Book:
     async def changed(self, area: str) -> None:
         await self._changed.wait()
 
+    def unanswered(self, address: str) -> None:
+        """The test says what is known."""
+
     def rewrite(self, *instances: Instance) -> None:
         self.known = list(instances)
         self._changed.set()

@@ -92,7 +92,7 @@ async def use_context(session: Session, name: str) -> None:
 
 @ctx.command("add")
 @click.argument("name")
-@click.option("--gateway", required=True, metavar="HOST:PORT", help="Where the mesh is reached.")
+@click.option("--gateway", required=True, metavar="HOST:PORT[,HOST:PORT...]", help="Where the mesh is reached.")
 @click.option("--node", required=True, help="Name of the node, which the gateway's certificate must carry.")
 @click.option("--ca", required=True, type=FILE, help="Certificate of the node's CA.")
 @click.option("--cert", type=FILE, help="Your certificate.")

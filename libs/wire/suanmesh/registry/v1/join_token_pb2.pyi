@@ -77,7 +77,7 @@ class Invite(message.Message):
     CERTIFICATE_DER_FIELD_NUMBER: builtins.int
     KEY_FIELD_NUMBER: builtins.int
     gateway: builtins.str
-    """`host:port` of the node's gateway."""
+    """`host:port` of the node's gateway; of several, all of them, separated by commas."""
     node: builtins.str
     """Name of the node, which the gateway's certificate carries."""
     token: builtins.str
