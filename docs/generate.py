@@ -15,12 +15,12 @@ import command_reference
 import job_reference
 import reason_pages
 import sdk_reference
+import telemetry_reference
 from reason_pages import MADE, Meaning
 
 from suanmesh.type.v1 import semantics_pb2
 from suanmesh_cli.texts import DOMAIN, OWN
 from suanmesh_sdk.reasons import CHINESE
-from suanmesh_telemetry import names
 
 ROOT = Path(__file__).resolve().parent.parent
 AREAS = ("registry", "scheduler", "network_orchestrator", "transport", "accounting", "agent", "gateway")
@@ -31,7 +31,7 @@ def pages() -> dict[str, str]:
     return {
         "docs/reference/access.md": _page(_access_en()),
         "docs/reference/access.zh-CN.md": _page(_access_zh()),
-        "docs/reference/telemetry.md": _page(_telemetry()),
+        **telemetry_reference.pages(ROOT),
         **command_reference.pages(ROOT),
         **job_reference.pages(ROOT),
         **sdk_reference.pages(),
@@ -106,44 +106,6 @@ def _access_zh() -> Iterator[str]:
     )
     rows = ((name, ", ".join(roles), "是" if public else "否", *rest) for name, roles, public, *rest in _methods())
     yield from _table(("方法", "角色", "经由网关", "归属"), rows)
-
-
-def _telemetry() -> Iterator[str]:
-    yield "# Telemetry"
-    yield (
-        "Every name a process writes. Spans of calls follow OpenTelemetry's stable RPC conventions and are named "
-        "`Service/Method`; spans of etcd follow the database conventions and are named `etcd.<operation>`. What is "
-        "not listed here is not used: the names live in `libs/telemetry/suanmesh_telemetry/names.py`."
-    )
-    yield "## Spans of a job"
-    yield from _table(("span", "where and what"), names.SPANS.items())
-    yield "## Attributes"
-    yield from _table(("attribute", "meaning"), names.ATTRIBUTES.items())
-    yield "From OpenTelemetry's conventions: " + ", ".join(f"`{name}`" for name in _conventional()) + "."
-    yield "## Layers"
-    yield "`suanmesh.layer` of a span, by the `service.name` of its process."
-    yield from _table(("service", "layer"), names.LAYERS.items())
-    yield "## Log keys"
-    yield "One JSON object a line on stderr; one canonical line for each call served."
-    yield from _table(("key", "meaning"), names.LOG_KEYS.items())
-    yield "## Metrics"
-    yield (
-        "Durations are in seconds, with the bucket bounds "
-        f"{', '.join(f'{bucket:g}' for bucket in names.DURATION_BUCKETS_S)}; exemplars carry the trace id of a kept "
-        "trace. No label has a value per job, user or dataset."
-    )
-    yield from _table(
-        ("metric", "meaning", "labels"),
-        ((name, text, ", ".join(labels)) for name, (text, labels) in names.METRICS.items()),
-    )
-
-
-def _conventional() -> list[str]:
-    """The attributes that are not of ours: the module's constants with a dot in them."""
-    values = (value for value in vars(names).values() if isinstance(value, str))
-    return sorted(
-        value for value in values if re.fullmatch(r"[a-z_.]+\.[a-z_]+", value) and not value.startswith("suan")
-    )
 
 
 def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

@@ -216,3 +216,16 @@ async def test_closing_and_spending_at_once_leave_the_books_sound(opening: OpenL
 
 def close(name: str) -> c.CloseAccount:
     return c.CloseAccount(name, f"closures/{name}", "parties/operator", 9)
+
+
+async def test_a_whole_ledger_comes_to_nothing_in_every_currency(charged: Ledger) -> None:
+    """Whoever watches the books sees money that appears or is gone at once, and not at the end of a month."""
+    sums = await charged.page(q.SummedBooks())
+    account = await charged.page(q.AccountNamed(ACME))
+    standing = await charged.page(q.StandingHolds())
+
+    assert set(sums.postings_micros.values()) == {0}
+    assert sum(sums.balances_micros.values()) == 0
+    assert sums.balances_micros[account.currency, AccountKind.CONSUMER] == account.balance_micros
+    assert sums.held_micros[account.currency] == account.held_micros
+    assert sums.standing_holds == Counter(hold.state for hold in standing)

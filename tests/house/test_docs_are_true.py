@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 VERBS_MAX = 30
 RECIPE_LINES_MAX = 5
-IN_BOTH_LANGUAGES = {"reference/glossary", "reference/telemetry"}
+IN_BOTH_LANGUAGES = {"reference/glossary"}
 """Pages without a twin: words of both, and names with English lines."""
 READMES = ("README.md", "README.zh-CN.md")
 FENCED = re.compile(r"^```(?:sh|console|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)

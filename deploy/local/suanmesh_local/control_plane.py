@@ -25,6 +25,7 @@ from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, found_id
 from suanmesh_local.lock import Lock
 from suanmesh_local.ports import kept_ports, noted_ports
 from suanmesh_local.processes import Process
+from suanmesh_local.prometheus_files import LISTEN, write_prometheus
 from suanmesh_sdk import Mesh, Tls, connect
 from suanmesh_store.etcd import EtcdKeyspace
 from suanmesh_store.store import KeyspaceStore
@@ -122,6 +123,7 @@ class ControlPlane:
     async def start(self) -> None:
         """Start everything in order of dependence. Raises NotReady, ToolMissing, Taken, OSError."""
         self._lock.take()
+        write_prometheus(self.folder, self.facts.name, self.all_processes())
         await self.start_etcd()
         for service in self.services.values():
             service.start()
@@ -210,7 +212,8 @@ class ControlPlane:
 
     def _port_names(self) -> list[str]:
         peers = [f"{name}-peer" for name in self._members]
-        return [*self._members, *peers, *AREAS, *(name for _, name in self._further())]
+        services = [*AREAS, *(name for _, name in self._further())]
+        return [*self._members, *peers, *services, *map(metrics_port, services)]
 
     def _ports(self) -> dict[str, int]:
         """The node's ports: the same as last time, for as long as they are free where nobody else knows them."""
@@ -249,6 +252,7 @@ class ControlPlane:
             "SUANMESH_ETCD_ENDPOINTS": ",".join(self.endpoints),
             "SUANMESH_ETCD_TLS_DIR": str(identity),
             "SUANMESH_LISTEN": f"{LOOPBACK}:{self.ports[area]}",
+            LISTEN: f"{LOOPBACK}:{self.ports[metrics_port(area)]}",
         }
         if area == "registry":
             environment["SUANMESH_REGISTRY_CA_DIR"] = str(self.identities.ca_dir)
@@ -267,8 +271,16 @@ class ControlPlane:
     def _replica(self, area: str, name: str) -> Process:
         """One more instance of a service: the same identity and folder, an address and a log of its own."""
         first = self._service(area)
-        environment = first.environment | {"SUANMESH_LISTEN": f"{LOOPBACK}:{self.ports[name]}"}
+        environment = first.environment | {
+            "SUANMESH_LISTEN": f"{LOOPBACK}:{self.ports[name]}",
+            LISTEN: f"{LOOPBACK}:{self.ports[metrics_port(name)]}",
+        }
         return Process(name, first.command, environment, self.folder / "logs" / f"{name}.log")
+
+
+def metrics_port(name: str) -> str:
+    """Under which name the port is noted where a process is scraped."""
+    return f"{name}-metrics"
 
 
 def script(area: str) -> str:

@@ -14,10 +14,11 @@ from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh_kernel.private import private_folder, write_private
 from suanmesh_local import founding, world
-from suanmesh_local.control_plane import ControlPlane, NotReady, Tell, script
+from suanmesh_local.control_plane import ControlPlane, NotReady, Tell, metrics_port, script
 from suanmesh_local.die_with_parent import die_with_parent
 from suanmesh_local.facts import USER_OF_OPERATOR, NodeFacts
 from suanmesh_local.processes import Process
+from suanmesh_local.prometheus_files import LISTEN
 from suanmesh_local.settings_files import write_contexts, write_environment
 from suanmesh_local.tools import ToolMissing, bubblewrap, cache_dir
 from suanmesh_sdk import Mesh
@@ -116,7 +117,8 @@ class Node(ControlPlane):
         write_private(file, invite_text(self.gateway, self.facts.name, token).encode())
 
     def _port_names(self) -> list[str]:
-        return [*super()._port_names(), *(f"site-{place.site}" for place in self.places)]
+        sites = [f"site-{place.site}" for place in self.places]
+        return [*super()._port_names(), *sites, *map(metrics_port, sites)]
 
     def _agent(self, place: world.Place) -> Process:
         home = self.folder / "sites" / place.site
@@ -134,6 +136,7 @@ class Node(ControlPlane):
             "SUANMESH_AGENT_LONGITUDE_MICRODEGREES": str(round(place.longitude * 1e6)),
             "SUANMESH_AGENT_RESIDENCY": "cn",
             "SUANMESH_AGENT_DATA_LISTEN": f"127.0.0.1:{self.ports[f'site-{place.site}']}",
+            LISTEN: f"127.0.0.1:{self.ports[metrics_port(f'site-{place.site}')]}",
             "SUANMESH_AGENT_CPU_MILLI": str(share.cpu_milli),
             "SUANMESH_AGENT_MEMORY_BYTES": str(share.memory_bytes),
             "SUANMESH_AGENT_SCRATCH_BYTES": str(share.scratch_bytes),

@@ -6,6 +6,7 @@ import getpass
 
 from suanmesh_kernel.private import private_folder, write_private
 from suanmesh_local.control_plane import ControlPlane
+from suanmesh_local.prometheus_files import write_prometheus
 from suanmesh_local.settings_files import write_contexts, write_environment
 from suanmesh_local.units import Started, units
 
@@ -23,4 +24,5 @@ def write_files(node: ControlPlane) -> None:
     private_folder(node.folder / UNITS)
     for file, text in units(node.facts.name, getpass.getuser(), node.folder, started).items():
         write_private(node.folder / UNITS / file, text.encode())
+    write_prometheus(node.folder, node.facts.name, node.all_processes())
     write_contexts(node.folder, node.facts, node.gateway, node.identities)

@@ -31,6 +31,7 @@ class Directory:
         self._records: dict[str, Record] = {}
         self._by_area: dict[str, list[Instance]] = {}
         self._turn = asyncio.Event()
+        self._revision = 0
         self.ready = asyncio.Event()
         """Set once the instances have been read for the first time."""
 
@@ -56,6 +57,11 @@ class Directory:
     def unanswered(self, address: str) -> None:
         """Whoever is gone leaves the records by itself."""
 
+    async def reached(self, revision: int) -> None:
+        """Return as soon as every change up to a revision of etcd is known."""
+        while self._revision < revision:
+            await self._turn.wait()
+
     def leader(self, area: str) -> str:
         """Address of the leader of `area`; empty where none is known."""
         return next((each.address for each in self.instances(area) if each.leader), "")
@@ -64,12 +70,14 @@ class Directory:
         prefix = instances_of("").rstrip("/") + "/"
         listing = await self._store.tokens(prefix)
         self._records = {token.key: Record.FromString(token.value) for token in listing.tokens}
+        self._revision = listing.revision
         self._tell()
         self.ready.set()
         async with aclosing(self._store.watch_tokens(prefix, listing.revision, listing.tokens)) as batches:
             async for batch in batches:
                 for key, token in batch.changes:
                     self._take(key, token)
+                self._revision = batch.revision
                 self._tell()
 
     def _take(self, key: str, token: LeasedKey | None) -> None:
@@ -120,13 +128,21 @@ class Registration:
         self._record.state = state
         self._changed.set()
 
+    async def again(self) -> int:
+        """Write the record once more, as it is; answers the revision of etcd, 0 where no lease stands.
+
+        Raises Unavailable, FailedPrecondition.
+        """
+        return 0 if self._lease is None or not self._lease.alive else await self._put()
+
     async def withdraw(self) -> None:
         """Remove the record."""
         if self._lease is not None:
             await self._lease.revoke()
 
-    async def _put(self) -> None:
+    async def _put(self) -> int:
         self._changed.clear()
-        if self._lease is not None:
-            key = instance_key(self._record.area, self._record.id)
-            await self._store.put_token(key, self._record.SerializeToString(), self._lease.id, must_not_exist=False)
+        if self._lease is None:
+            return 0
+        key, record = instance_key(self._record.area, self._record.id), self._record.SerializeToString()
+        return await self._store.put_token(key, record, self._lease.id, must_not_exist=False)

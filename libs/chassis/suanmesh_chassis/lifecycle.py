@@ -13,10 +13,12 @@ import structlog
 from suanmesh_chassis.components import Components
 from suanmesh_chassis.discovery import Directory, Record, Registration
 from suanmesh_chassis.keyring import KeyRing, PublishedKey
+from suanmesh_chassis.monitoring import Monitoring
 from suanmesh_chassis.parts import Listener, Parts, ServiceContext
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.service_server import ServiceServer
 from suanmesh_chassis.waiting import first_of
+from suanmesh_chassis.watch_lag import WatchLag
 from suanmesh_kernel.addresses import told_address
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
@@ -25,6 +27,8 @@ from suanmesh_store import NOT_LEADING, Keyspace, KeyspaceError, Leadership
 from suanmesh_store.layout import election_key
 from suanmesh_store.store import KeyspaceStore
 from suanmesh_store.transactions import fault_of
+from suanmesh_telemetry import names
+from suanmesh_telemetry.readings import Reading, Readings
 
 S = TypeVar("S")
 
@@ -51,6 +55,9 @@ class Lifecycle(Generic[S]):
         self._keyring = KeyRing(self._found, process.common.node, process.clock)
         self._published = PublishedKey(self._found, self._keyring, process.signer, process.identity, process.clock)
         self._server = ServiceServer(process, self._keyring, self._not_yet)
+        self._monitoring = Monitoring(process, self._server.health)
+        self._watch_lag = WatchLag(process.clock, self._directory)
+        self._leads = False
         self._obstacle: Refusal | None = None
         """What kept this instance from serving when it was last to begin."""
 
@@ -66,7 +73,9 @@ class Lifecycle(Generic[S]):
             log.info("listening", address=address)
             address = told_address(address, self._process.common.advertise, field="advertise")
             registration = Registration(self._found, self._record(address), self._process.common.lease_s)
-            followed = (self._directory.run, self._keyring.run, self._published.run, registration.run)
+            followed = [self._directory.run, self._keyring.run, self._published.run, registration.run]
+            if self._process.common.metrics_listen:
+                followed += [self._monitoring.run, partial(self._watch_lag.run, registration)]
             kept = [tasks.create_task(each()) for each in followed]
             try:
                 await self._known(stop)
@@ -96,6 +105,8 @@ class Lifecycle(Generic[S]):
                 await self._pause(stop)
                 return
             running = self._run(tasks, parts, "replica")
+            shown = [self._watch_lag.readings, self._standing(parts), *parts.readings]
+            closing.enter_context(self._monitoring.showing(shown))
             registration.tell(leader=False)
             if parts.term is None:
                 log.info("serving")
@@ -127,8 +138,10 @@ class Lifecycle(Generic[S]):
                     await self._pause(stop)
                     return
                 self._obstacle = None
+                closing.enter_context(self._monitoring.showing(parts.readings))
                 running = self._run(tasks, parts, "term")
                 registration.tell(leader=True)
+                self._leads = True
                 log.info("serving")
                 await first_of(stop, leadership.lost)
                 await (self._hand_over(registration, leadership) if stop.is_set() else self._server.end_term())
@@ -138,6 +151,7 @@ class Lifecycle(Generic[S]):
             if leadership.alive:
                 raise
         finally:
+            self._leads = False
             await self._server.end_term()
         if not stop.is_set():
             log.warning("lead lost")
@@ -146,6 +160,10 @@ class Lifecycle(Generic[S]):
     def _run(self, tasks: asyncio.TaskGroup, parts: Parts, whose: str) -> list[asyncio.Task[None]]:
         components = Components(self._process.area, parts.components, partial(self._server.tell_components, whose))
         return [tasks.create_task(_ran(task)) for task in (*parts.tasks, components.run)]
+
+    def _standing(self, parts: Parts) -> Readings:
+        """Whether this instance leads, of an area that is led."""
+        return lambda: [] if parts.term is None else [Reading(names.LEADING, self._leads)]
 
     def _puts_off(self, failure: Exception) -> bool:
         """Whether what kept this instance from serving may pass; then calls are told of it until it does."""

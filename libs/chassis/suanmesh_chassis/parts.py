@@ -16,6 +16,7 @@ from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.refusals import Refusal
+from suanmesh_telemetry.readings import Readings
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
@@ -102,6 +103,8 @@ class Parts:
 
     Health checks, the metric `suan_component_serving` and the log are told of each as `accounting.ledger`.
     """
+    readings: Sequence[Readings] = ()
+    """What Prometheus is shown besides what is counted; read at each scrape."""
     extra_listeners: Sequence[Listener] = ()
     term: Callable[[ServiceContext[Any]], Awaitable[Parts]] | None = None
     """Builds what needs the fence, each time this instance begins to lead; None where nobody leads the area."""

@@ -53,6 +53,10 @@ class Probes:
         self._reflection.list_services(services)
         self._health.known = frozenset(("", *services))
 
+    def state(self) -> tuple[bool, Mapping[str, bool]]:
+        """What was told last: whether the process serves, and of each component whether it does its part."""
+        return self._health.state()
+
     def set_components(self, serving: Mapping[str, bool]) -> None:
         """Tell of each component whether it does its part."""
         self._health.tell_components(serving)
@@ -82,6 +86,10 @@ class Health:
         self._serving = serving
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def state(self) -> tuple[bool, Mapping[str, bool]]:
+        """Of the process, and of each component."""
+        return self._serving, self._components
 
     async def Check(self, request: health_pb2.HealthCheckRequest, call: Call) -> health_pb2.HealthCheckResponse:
         if request.service not in self.known and request.service not in self._components:

@@ -1,13 +1,15 @@
-"""What every process of a node opens first and closes last: logs, spans on their way out, metrics, its identity."""
+"""What every process of a node opens first and closes last: logs, spans on their way out, its identity."""
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from random import Random
 
 import structlog
 
-from suanmesh_chassis.ca import server_name
 from suanmesh_chassis.network import GrpcNetwork, Network, TlsFiles
 from suanmesh_chassis.outgoing import TracedCalls
 from suanmesh_chassis.settings import Common, described
@@ -18,9 +20,8 @@ from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_sdk import Resolver, Tls
 from suanmesh_sdk.mesh import Mesh
 from suanmesh_telemetry.logs import configure_logs
-from suanmesh_telemetry.metrics import serve_metrics
 from suanmesh_telemetry.rpc import CallSpans
-from suanmesh_telemetry.traces import OtlpTarget, Tracing, start_tracing
+from suanmesh_telemetry.traces import Origin, OtlpTarget, Tracing, start_tracing
 
 log = structlog.get_logger()
 
@@ -62,20 +63,25 @@ class Process:
             await self.tracing.close()
 
 
-def open_process(area: str, identity: str, common: Common, settings: object, clock: Clock, rng: Rng) -> Process:
-    """Set up logs, metrics and tracing of this process and read its keys. Raises OSError and ValueError."""
+def open_process(
+    area: str,
+    identity: str,
+    common: Common,
+    settings: object,
+    clock: Clock,
+    rng: Rng,
+    backends: Sequence[OtlpTarget] = (),
+) -> Process:
+    """Set up logs and tracing of this process and read its keys; spans go to `backends`. Raises OSError, ValueError."""
     configure_logs(area, common.log_level)
     log.info("process begins", settings=described(common) | described(settings), principal=identity)
     tls = TlsFiles.load(common.tls_dir)
     trust = TrustFile(common.tls_dir, common.node, tls.ca, clock)
     instance = sortable_id(clock.now(), rng)
     tracing = None
-    if common.otlp_endpoint:
-        gateway = server_name(common.node, "gateway")
-        target = OtlpTarget(common.otlp_endpoint, gateway, tls.ca, tls.certificate, tls.key)
-        tracing = start_tracing(area, instance, target)
-    if common.metrics_listen:
-        serve_metrics(common.metrics_listen)
+    if backends:
+        version, host = metadata.version("suanmesh"), socket.gethostname()
+        tracing = start_tracing(Origin(area, instance, common.node, version, host), backends)
     return Process(
         area=area,
         identity=identity,

@@ -23,6 +23,7 @@ from suanmesh_chassis.network import TlsFiles
 from suanmesh_chassis.parts import Parts, ServiceContext
 from suanmesh_chassis.process import open_process
 from suanmesh_chassis.settings import Common, load
+from suanmesh_chassis.span_backends import span_backends
 from suanmesh_chassis.trust import load_trust
 from suanmesh_etcd3 import Tls as EtcdTls
 from suanmesh_etcd3 import connect as connect_etcd
@@ -31,6 +32,7 @@ from suanmesh_kernel.private import keep_private, private_folder, tighten
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store.etcd import EtcdKeyspace
 from suanmesh_store.soundness import damage_among
+from suanmesh_telemetry.traces import OtlpTarget
 
 S = TypeVar("S")
 
@@ -80,19 +82,21 @@ def main(
     try:
         common = load(Common, "SUANMESH_", environment)
         own = load(settings, f"SUANMESH_{area.upper()}_", environment)
+        backends = span_backends(common, environment)
         load_trust(common.tls_dir, common.node, TlsFiles.load(common.tls_dir).ca)
     except (Refusal, OSError, ValueError) as problem:
         print(f"settings: {problem}", file=sys.stderr)
         return EXIT_SETTINGS
     if arguments:
         return 0
-    return run_on_loop(_serve(area, common, own, build, edge=edge))
+    return run_on_loop(_serve(area, common, own, backends, build, edge=edge))
 
 
 async def _serve(
     area: str,
     common: Common,
     settings: S,
+    backends: Sequence[OtlpTarget],
     build: Callable[[ServiceContext[S]], Awaitable[Parts]],
     *,
     edge: bool,
@@ -101,7 +105,7 @@ async def _serve(
     _allow_files()
     stop = stop_signal()
     private_folder(common.data_dir)
-    process = open_process(area, service_id(common.node, area), common, settings, clock, rng)
+    process = open_process(area, service_id(common.node, area), common, settings, clock, rng, backends)
     shut_folders(common.data_dir, common.tls_dir, *([common.etcd_tls_dir] if common.etcd_tls_dir else []))
     try:
         async with AsyncExitStack() as stack:

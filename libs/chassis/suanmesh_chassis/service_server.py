@@ -84,6 +84,10 @@ class ServiceServer:
             async with asyncio.timeout(grace_s):
                 await self._term_rules.under_way.none()
 
+    def health(self) -> tuple[bool, Mapping[str, bool]]:
+        """Whether calls may come, and of each component whether it does its part."""
+        return self._probes.state()
+
     def tell_serving(self) -> None:
         """Tell health checks that calls may come."""
         self._probes.set_serving(True)

@@ -39,8 +39,12 @@ class Common:
     """Folder for what the process keeps itself."""
     otlp_endpoint: str = ""
     """`host:port` that takes spans over OTLP with this process' certificate; empty for none."""
+    otlp_backends: Path | None = None
+    """TOML file with a table `[[backend]]` for each further receiver of spans; besides it OTEL_EXPORTER_OTLP_*."""
     metrics_listen: str = ""
-    """`host:port` for Prometheus to scrape; empty for none."""
+    """`host:port` of /metrics, /healthz and /readyz: plain on the loopback, else with TLS; empty for none."""
+    metrics_party: str = ""
+    """Party whose users may read metrics over TLS besides operators, `parties/{party}`; empty for none."""
     trace_sample_reads: float = 0.01
     """Share of traces kept that begin with a call that changes nothing, 0 to 1."""
     lease_s: float = 5.0

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric, start_http_server
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric, disable_created_metrics
 
 from suanmesh_telemetry import names
 
 UNCOUNTED_MAX = 64
 """Calls that have ended and are not in their histogram yet."""
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # nobody reads when a series began
 
 
 def _histogram(name: str) -> Histogram:
@@ -18,7 +20,7 @@ def _histogram(name: str) -> Histogram:
     return Histogram(name, text, labels, buckets=names.DURATION_BUCKETS_S, registry=None)
 
 
-SPANS_DROPPED = Counter(names.SPANS_DROPPED, names.METRICS[names.SPANS_DROPPED][0])
+SPANS_DROPPED = Counter(names.SPANS_DROPPED, *names.METRICS[names.SPANS_DROPPED])
 LOG_LINES_DROPPED = Counter(names.LOG_LINES_DROPPED, names.METRICS[names.LOG_LINES_DROPPED][0])
 COMPONENT_SERVING = Gauge(names.COMPONENT_SERVING, *names.METRICS[names.COMPONENT_SERVING])
 CLOCK_SKEW = Gauge(names.CLOCK_SKEW, names.METRICS[names.CLOCK_SKEW][0])
@@ -71,11 +73,8 @@ class Durations:
             child.observe(seconds, {"trace_id": trace_id} if trace_id else None)
 
 
+LOOP_LAG = _histogram(names.LOOP_LAG)
+REGISTRY.register(LOOP_LAG)
+
 SERVER_DURATIONS = Durations(_histogram(names.SERVER_DURATION))
 CLIENT_DURATIONS = Durations(_histogram(names.CLIENT_DURATION))
-
-
-def serve_metrics(address: str) -> None:
-    """Answer Prometheus on `host:port` from a thread of its own, for as long as the process lives."""
-    host, _, port = address.rpartition(":")
-    start_http_server(int(port), host)

@@ -1,7 +1,8 @@
 """Every log key, span name, attribute and metric name. What is not here is not used.
 
 Spans of RPCs and of etcd follow OpenTelemetry's stable RPC and database conventions; everything of ours begins with
-`suanmesh.`. The tables of `docs/reference/telemetry.md` are made from this module.
+`suanmesh.`. The tables of `docs/reference/telemetry.md` are made from this module; the Chinese meanings are in
+`docs/telemetry.zh-CN.txt`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ SPANS: Final[dict[str, str]] = {
 
 # Attributes of ours. `span(..., job="jobs/x")` sets `suanmesh.job`.
 ATTRIBUTES: Final[dict[str, str]] = {
+    "suanmesh.node": "name of the node, of every span",
     "suanmesh.layer": "layer of the report: facility, resource, application",
     "suanmesh.effect": "declared effect of the method: READ, IDEMPOTENT, KEYED, STREAM",
     "suanmesh.principal": "SPIFFE id of the caller",
@@ -90,6 +92,11 @@ REQUEST_ID: Final = "suanmesh.request_id"
 ATTEMPTS: Final = "suanmesh.attempts"
 PASSED_ON_TO: Final = "suanmesh.passed_on_to"
 LAYER: Final = "suanmesh.layer"
+NODE: Final = "suanmesh.node"
+SERVICE_NAME: Final = "service.name"
+SERVICE_INSTANCE: Final = "service.instance.id"
+SERVICE_VERSION: Final = "service.version"
+HOST_NAME: Final = "host.name"
 METHOD_OTHER: Final = "_OTHER"
 
 LAYERS: Final[dict[str, str]] = {
@@ -151,11 +158,68 @@ QUARANTINED: Final = "suan_usage_quarantined"
 QUARANTINE_REFUSED: Final = "suan_usage_quarantine_refused_total"
 QUARANTINE_EXPIRED: Final = "suan_usage_quarantine_expired_total"
 SITE_FAULTS: Final = "suan_site_faults_total"
+BUILD: Final = "suan_build_info"
+LOOP_LAG: Final = "suan_event_loop_lag_seconds"
+WATCH_LAG: Final = "suan_watch_lag_seconds"
+CERTIFICATE_EXPIRY: Final = "suan_certificate_expiry_seconds"
+LEADING: Final = "suan_leading"
+SITES: Final = "suan_sites"
+SITE_UP: Final = "suan_site_up"
+SITE_CPU: Final = "suan_site_cpu_cores"
+SITE_CPU_FREE: Final = "suan_site_cpu_free_cores"
+SITE_MEMORY: Final = "suan_site_memory_bytes"
+SITE_MEMORY_FREE: Final = "suan_site_memory_free_bytes"
+JOBS: Final = "suan_jobs"
+JOBS_ENDED: Final = "suan_jobs_ended_total"
+QUEUE_JOBS: Final = "suan_queue_jobs"
+QUEUE_OLDEST: Final = "suan_queue_oldest_seconds"
+LINK_CAPACITY: Final = "suan_link_capacity_bits_per_second"
+LINK_RESERVED: Final = "suan_link_reserved_bits_per_second"
+LINK_ROUND_TRIP: Final = "suan_link_round_trip_seconds"
+TRANSFERS: Final = "suan_transfers"
+TRANSFERRED: Final = "suan_transferred_bytes_total"
+HOLDS: Final = "suan_holds"
+HELD: Final = "suan_held_money"
+BALANCE: Final = "suan_balance_money"
+IMBALANCE: Final = "suan_ledger_imbalance_money"
+BOOKS_CHECKED: Final = "suan_ledger_check_age_seconds"
+PLACEMENTS: Final = "suan_site_placements"
+DISK_FREE: Final = "suan_site_disk_free_bytes"
 
 METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     SERVER_DURATION: ("Duration of calls served, streams in full", ("rpc_method", "rpc_response_status_code")),
     CLIENT_DURATION: ("Duration of calls made, retries included", ("rpc_method", "rpc_response_status_code")),
-    SPANS_DROPPED: ("Spans that did not fit the export queue, or that nobody took", ()),
+    BUILD: ("Always 1: which version runs here", ("version",)),
+    LOOP_LAG: ("How late the event loop comes to what is due, looked at twice a second", ()),
+    WATCH_LAG: ("How long after a write of its own this process was told of it by its watch of etcd", ()),
+    CERTIFICATE_EXPIRY: (
+        "How long a certificate is good for, below zero once it has expired; process, ca, etcd",
+        ("kind",),
+    ),
+    LEADING: ("Whether this process leads its area; nothing where nobody leads", ()),
+    SITES: ("Sites that have not left, by whether their agents are heard", ("liveness",)),
+    SITE_UP: ("Whether the agent of a site is heard", ("site",)),
+    SITE_CPU: ("Processor time that a site offers", ("site",)),
+    SITE_CPU_FREE: ("Processor time that nothing holds, as the agent said last", ("site",)),
+    SITE_MEMORY: ("Memory that a site offers", ("site",)),
+    SITE_MEMORY_FREE: ("Memory that nothing holds, as the agent said last", ("site",)),
+    JOBS: ("Jobs that have not ended, by state", ("state",)),
+    JOBS_ENDED: ("Jobs that have ended while this process led, by how", ("state",)),
+    QUEUE_JOBS: ("Jobs that wait for a place, by the reason told last; UNDECIDED before there is one", ("reason",)),
+    QUEUE_OLDEST: ("How long the job has waited that has waited longest", ()),
+    LINK_CAPACITY: ("Declared capacity of a link", ("link",)),
+    LINK_RESERVED: ("Bandwidth of a link that placements hold", ("link",)),
+    LINK_ROUND_TRIP: ("Round trip between the ends of a link, as probed last", ("link",)),
+    TRANSFERS: ("Transfers that have not been archived, by state", ("state",)),
+    TRANSFERRED: ("Bytes that transfers have brought to their targets while this process led", ()),
+    HOLDS: ("Holds of money that stand, by state", ("state",)),
+    HELD: ("Money that holds keep from being spent", ("currency",)),
+    BALANCE: ("Money in all accounts of a kind", ("currency", "kind")),
+    IMBALANCE: ("What the ledger's postings, or its balances, sum up to; anything but 0 is wrong", ("currency", "of")),
+    BOOKS_CHECKED: ("How long ago the ledger was summed up", ()),
+    PLACEMENTS: ("Placements that a site's agent carries, by how far they are", ("stage",)),
+    DISK_FREE: ("Room on the disk of a site's agent", ()),
+    SPANS_DROPPED: ("Spans that did not fit an export queue, or that their backend did not take", ("backend",)),
     LOG_LINES_DROPPED: ("Log lines that did not fit their queue, or that could not be written", ()),
     COMPONENT_SERVING: (
         "Whether what a service relies on does its part, 0 as while a disk is full",

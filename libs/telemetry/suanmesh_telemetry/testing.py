@@ -9,7 +9,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
-from suanmesh_telemetry.traces import install
+from suanmesh_telemetry.traces import Origin, install
 
 
 class _Recorder(SpanExporter):
@@ -30,7 +30,7 @@ _RECORDER = _Recorder()
 def record_spans() -> None:
     """Keep every span that ends from now on, and forget those before. The tracer of a process is set up once."""
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
-        install("test", "test", SimpleSpanProcessor(_RECORDER))
+        install(Origin("test", "test"), [SimpleSpanProcessor(_RECORDER)])
     _RECORDER.spans.clear()
 
 

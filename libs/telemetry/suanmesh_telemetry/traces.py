@@ -6,14 +6,14 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from suanmesh_telemetry import names
@@ -26,27 +26,68 @@ SCHEDULE_DELAY_MS = 1_000
 """How late a span is shown at most: each export costs both ends a call, however few spans are in it."""
 EXPORT_TIMEOUT_S = 5
 FLUSH_BOUND_S = 3.0
+NODE_HEADER = "suanmesh-node"
+"""Tells a receiver of several nodes from which one spans come, before it reads them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The process that spans come from, as every backend is told."""
+
+    area: str
+    instance: str
+    node: str = ""
+    version: str = ""
+    host: str = ""
+
+    def resource(self) -> Resource:
+        """With what `OTEL_RESOURCE_ATTRIBUTES` adds."""
+        told = {
+            names.SERVICE_NAME: self.area,
+            names.SERVICE_INSTANCE: self.instance,
+            names.SERVICE_VERSION: self.version,
+            names.HOST_NAME: self.host,
+            names.NODE: self.node,
+            names.LAYER: names.LAYERS.get(self.area, ""),
+        }
+        return Resource.create({key: value for key, value in told.items() if value})
 
 
 @dataclass(frozen=True, slots=True)
 class OtlpTarget:
-    """Where spans go: an OTLP receiver that asks for a client certificate."""
+    """A receiver of OTLP over gRPC, such as the node's own trace store."""
 
     endpoint: str
     """`host:port`."""
-    server_name: str
-    """What its certificate is checked against."""
-    ca: bytes
-    certificate: bytes
-    key: bytes
+    plain: bool = False
+    """Without TLS; then nothing below is used but `headers` and `gzip`."""
+    server_name: str = ""
+    """What its certificate is checked against, where that is not the host of `endpoint`."""
+    ca: bytes = b""
+    """Who may have issued its certificate, PEM; empty for those that this machine trusts."""
+    certificate: bytes = b""
+    """What is shown to it, PEM, with `key`; empty for nothing."""
+    key: bytes = field(default=b"", repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Sent with every export, such as a token."""
+    gzip: bool = False
 
 
 class _Counted(BatchSpanProcessor):
     """Counts what does not fit its queue instead of losing it in silence."""
 
+    def __init__(self, inside: SpanExporter, backend: str) -> None:
+        super().__init__(
+            CountingExporter(inside, backend),
+            max_queue_size=QUEUE_SPANS_MAX,
+            schedule_delay_millis=SCHEDULE_DELAY_MS,
+            max_export_batch_size=BATCH_SPANS_MAX,
+        )
+        self._dropped = SPANS_DROPPED.labels(backend)
+
     def on_end(self, span: ReadableSpan) -> None:
         if len(self._batch_processor._queue) >= QUEUE_SPANS_MAX:
-            SPANS_DROPPED.inc()
+            self._dropped.inc()
             return
         super().on_end(span)
 
@@ -54,8 +95,9 @@ class _Counted(BatchSpanProcessor):
 class CountingExporter(SpanExporter):
     """Counts what the exporter inside it does not bring away; a span that cannot be encoded costs no other one."""
 
-    def __init__(self, inside: SpanExporter) -> None:
+    def __init__(self, inside: SpanExporter, backend: str) -> None:
         self._inside = inside
+        self._dropped = SPANS_DROPPED.labels(backend)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send `spans`, on the processor's own thread."""
@@ -68,7 +110,7 @@ class CountingExporter(SpanExporter):
                 result, sent = self._inside.export(sound), len(sound)
         lost = len(spans) - (sent if result is SpanExportResult.SUCCESS else 0)
         if lost:
-            SPANS_DROPPED.inc(lost)
+            self._dropped.inc(lost)
         return result
 
     def shutdown(self) -> None:
@@ -91,47 +133,73 @@ def _encodable(span: ReadableSpan) -> bool:
 class Tracing:
     """The spans of this process on their way out."""
 
-    def __init__(self, provider: TracerProvider) -> None:
-        self._provider = provider
+    def __init__(self, processors: Sequence[SpanProcessor]) -> None:
+        self._processors = processors
 
     async def close(self) -> None:
-        """Send what is left, for a bounded time and off the event loop, since the SDK joins a thread."""
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        """Send what is left, for a bounded time and off the event loop, since the SDK joins a thread.
 
-        def shut_down() -> None:
-            self._provider.shutdown()
+        Each backend has all of that time, however long another one takes.
+        """
+        loop, ended, left = asyncio.get_running_loop(), asyncio.Event(), len(self._processors)
+
+        def one_less() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                ended.set()
+
+        def shut_down(processor: SpanProcessor) -> None:
+            processor.shutdown()
             with suppress(RuntimeError):  # the loop has not waited so long
-                loop.call_soon_threadsafe(ended.set)
+                loop.call_soon_threadsafe(one_less)
 
-        # No thread of an executor: the end of the loop would wait for it, however long it takes.
-        threading.Thread(target=shut_down, name="last spans", daemon=True).start()
+        # No threads of an executor: the end of the loop would wait for them, however long they take.
+        for each in self._processors:
+            threading.Thread(target=shut_down, args=(each,), name="last spans", daemon=True).start()
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_BOUND_S):
                 await ended.wait()
 
 
-def start_tracing(area: str, instance: str, target: OtlpTarget) -> Tracing:
-    """Send the spans of this process to `target`; called once a process, before its first call."""
-    credentials = grpc.ssl_channel_credentials(target.ca, target.key, target.certificate)
-    exporter = OTLPSpanExporter(
-        endpoint=f"https://{target.endpoint}",
+def start_tracing(origin: Origin, targets: Sequence[OtlpTarget]) -> Tracing:
+    """Send the spans of this process to each of `targets`, at least one, each from a queue of its own.
+
+    Called once a process, before its first call.
+    """
+    return install(origin, [_Counted(_exporter(target, origin.node), target.endpoint) for target in targets])
+
+
+def install(origin: Origin, processors: Sequence[SpanProcessor]) -> Tracing:
+    """Have each of `processors` take every span of the process."""
+    taking = processors[0] if len(processors) == 1 else _Several(processors)
+    trace.set_tracer_provider(KeptTracerProvider(origin.resource(), taking))
+    return Tracing(processors)
+
+
+class _Several(SpanProcessor):
+    """Each span goes to all of them; none of them waits."""
+
+    def __init__(self, processors: Sequence[SpanProcessor]) -> None:
+        self._processors = processors
+
+    def on_end(self, span: ReadableSpan) -> None:
+        for each in self._processors:
+            each.on_end(span)
+
+
+def _exporter(target: OtlpTarget, node: str) -> OTLPSpanExporter:
+    """Everything is told: what is not, the exporter takes from the environment, which is of one backend alone."""
+    credentials = None
+    if not target.plain:
+        pair = (target.key or None, target.certificate or None)
+        credentials = grpc.ssl_channel_credentials(target.ca or None, *pair)
+    return OTLPSpanExporter(
+        endpoint=f"{'http' if target.plain else 'https'}://{target.endpoint}",
+        insecure=target.plain,
         credentials=credentials,
+        headers=((NODE_HEADER, node or "-"), *target.headers),
         timeout=EXPORT_TIMEOUT_S,
-        channel_options=(("grpc.ssl_target_name_override", target.server_name),),
+        compression=grpc.Compression.Gzip if target.gzip else grpc.Compression.NoCompression,
+        channel_options=(("grpc.ssl_target_name_override", target.server_name),) if target.server_name else None,
     )
-    processor = _Counted(
-        CountingExporter(exporter),
-        max_queue_size=QUEUE_SPANS_MAX,
-        schedule_delay_millis=SCHEDULE_DELAY_MS,
-        max_export_batch_size=BATCH_SPANS_MAX,
-    )
-    return install(area, instance, processor)
-
-
-def install(area: str, instance: str, processor: SpanProcessor) -> Tracing:
-    """Have `processor` take every span of the process."""
-    attributes = {"service.name": area, "service.instance.id": instance, names.LAYER: names.LAYERS.get(area, "")}
-    resource = Resource(attributes)
-    provider = KeptTracerProvider(resource, processor)
-    trace.set_tracer_provider(provider)
-    return Tracing(provider)

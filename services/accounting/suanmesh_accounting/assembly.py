@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from suanmesh.accounting.v1 import accounting_service_pb2
 from suanmesh.registry.v1.site_pb2 import Site
+from suanmesh_accounting.books import Books
 from suanmesh_accounting.etcd import EtcdMesh, LedgerMarks
 from suanmesh_accounting.holding import Holding
 from suanmesh_accounting.leading import take_lead
@@ -30,4 +31,7 @@ async def lead(ledger: Ledger, sites: Mirror[Site], led: ServiceContext[Accounti
     led.closing.callback(metering.close)
     reconciler = HoldReconciler(ledger, mesh, tokens, clock, settings, backoff, metering)
     service = AccountingService(ledger, Holding(ledger, tokens, clock), metering, clock, led.rng, settings)
-    return Parts([Served(SERVICE, service)], [reconciler.run], service)
+    books = Books(ledger, clock)
+    watched = [books.run] if led.common.metrics_listen else []
+    tasks = [reconciler.run, *watched]
+    return Parts([Served(SERVICE, service)], tasks, service, readings=[books.readings])

@@ -25,6 +25,7 @@ from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.process import Process, open_process
 from suanmesh_chassis.run import EXIT_DAMAGED, EXIT_FAILED, EXIT_SETTINGS, shut_folders, stop_signal
 from suanmesh_chassis.settings import Common, load
+from suanmesh_chassis.span_backends import span_backends
 from suanmesh_content import FolderError, ManifestError
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.names import checked_id, checked_name
@@ -142,7 +143,8 @@ def process_of(common: Common, settings: AgentSettings) -> Process:
     identity = agent_id(common.node, settings.site)
     placed = replace(common, tls_dir=folder, data_dir=settings.data_dir)
     placed = replace(placed, listen=settings.data_listen, advertise=settings.data_endpoint)
-    process = open_process("agent", identity, placed, settings, SystemClock(), system_rng)
+    backends = span_backends(placed, os.environ)  # noqa: TID251 - as below
+    process = open_process("agent", identity, placed, settings, SystemClock(), system_rng, backends)
     shut_folders(settings.data_dir, but=site_of.LEFT_OPEN)
     return process
 

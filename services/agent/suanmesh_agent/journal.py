@@ -179,6 +179,11 @@ class Journal:
         rows = self._db.execute("SELECT name, message, stage FROM placements ORDER BY name").fetchall()
         return [(name, message, Stage(stage)) for name, message, stage in rows]
 
+    def stages(self) -> dict[Stage, int]:
+        """How many placements are at each stage."""
+        rows = self._db.execute("SELECT stage, COUNT(*) FROM placements GROUP BY stage").fetchall()
+        return {Stage(stage): count for stage, count in rows}
+
     def messages_at(self, stages: Iterable[Stage]) -> list[tuple[str, bytes]]:
         """The placements that are at one of `stages`."""
         wanted = [stage.value for stage in stages]

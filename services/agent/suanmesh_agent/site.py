@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -43,6 +44,7 @@ from suanmesh_agent.offers import OWN_PARTY, Offers
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements
 from suanmesh_agent.ports import Engine
+from suanmesh_agent.readings import site_readings
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.reports import LinkProbes, StateReports
 from suanmesh_agent.secrets import Secrets, folder_in_memory
@@ -59,6 +61,7 @@ from suanmesh_agent.unnamed import UnnamedReplicas
 from suanmesh_agent.uploads import Uploads
 from suanmesh_chassis import Listener, Served
 from suanmesh_chassis.identity import service_id
+from suanmesh_chassis.monitoring import Monitoring
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.run import shut_folders
 from suanmesh_chassis.service_server import serve_alone
@@ -182,6 +185,7 @@ async def serve(
         server, address = await serve_alone(
             process, Listener(_data_listen(settings, journal)), [Served(_SERVICE, reading, reads_ahead=True)]
         )
+        monitoring = Monitoring(process, server.health)
         journal.remember("data_port", address.rpartition(":")[2])
         log.info("listening", address=address)
         endpoint = told_address(address, settings.data_endpoint, field="data_endpoint")
@@ -191,8 +195,9 @@ async def serve(
                     process, settings, rng, mesh, signer, journal, engine, replicas, uploads, transport, offers,
                     endpoint, permission,
                 )  # fmt: skip
-                kept = [tasks.create_task(each) for each in work.parts()]
-                await stop.wait()
+                kept = [tasks.create_task(each) for each in (*work.parts(), monitoring.run())]
+                with monitoring.showing([partial(site_readings, journal, settings.data_dir)]):
+                    await stop.wait()
                 for task in kept:
                     task.cancel()
         finally:

@@ -7,7 +7,7 @@ the revision of the booking of every link on its path.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from suanmesh.network_orchestrator.v1.booking_pb2 import LinkBooking
 from suanmesh.network_orchestrator.v1.link_pb2 import Link as LinkMessage
 from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation as ReservationMessage
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import Aborted, FailedPrecondition, InvalidArgument, NotFound, Refusal
 from suanmesh_network_orchestrator import wire
 from suanmesh_network_orchestrator.domain import declaration, reservations
@@ -27,10 +28,12 @@ from suanmesh_store.archive import Archive, listed
 from suanmesh_store.layout import BOOKINGS, LINKS, RESERVATIONS
 from suanmesh_store.records import Put
 from suanmesh_telemetry import names, span
+from suanmesh_telemetry.readings import Reading
 
 AREA = "network_orchestrator"
 ENDED_RESERVATIONS = listed("reservations", ReservationMessage, wire.place_of)
 KINDS = (ENDED_RESERVATIONS,)
+SECOND_US = 1_000_000
 BOOKING_TRIES = 5
 """How often a hold is tried when bookings change under it."""
 
@@ -71,6 +74,15 @@ class Repository:
     def links(self) -> list[LinkMessage]:
         """All links by name, with their state."""
         return [self._shown(held) for held in self._links.values()]
+
+    def readings(self) -> Iterator[Reading]:
+        """What Prometheus is shown: what each link can carry, what of it is held, how long a round trip takes."""
+        for link in self.links():
+            label = (last(link.name),)
+            yield Reading(names.LINK_CAPACITY, link.capacity_bps, label)
+            yield Reading(names.LINK_RESERVED, link.state.reserved_bps, label)
+            if link.state.HasField("probed_rtt_us"):
+                yield Reading(names.LINK_ROUND_TRIP, link.state.probed_rtt_us / SECOND_US, label)
 
     def link(self, name: str) -> LinkMessage:
         """One link with its state. Raises NotFound (`LINK_UNKNOWN`)."""

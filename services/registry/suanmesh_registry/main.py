@@ -6,6 +6,7 @@ from suanmesh.registry.v1 import registry_service_pb2
 from suanmesh_chassis import Parts, Served, ServiceContext, run
 from suanmesh_chassis.ca import NodeCa
 from suanmesh_registry.assembly import lead, open_replica
+from suanmesh_registry.readings import SiteReadings
 from suanmesh_registry.settings import RegistrySettings
 
 SERVICE = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"]
@@ -19,7 +20,8 @@ async def build(context: ServiceContext[RegistrySettings]) -> Parts:
     async def term(led: ServiceContext[RegistrySettings]) -> Parts:
         registry = lead(replica, led.node, led.store, led.clock, led.rng, ca, led.settings)
         led.closing.push_async_callback(registry.presence.close)
-        return Parts([Served(SERVICE, registry.service)], [registry.liveness.run], led.store)
+        shown = [SiteReadings(registry.mirrors, registry.catalogue)]
+        return Parts([Served(SERVICE, registry.service)], [registry.liveness.run], led.store, readings=shown)
 
     return Parts([Served(SERVICE, replica.reads)], [replica.mirrors.run], term=term)
 

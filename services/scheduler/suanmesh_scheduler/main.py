@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from suanmesh.scheduler.v1 import scheduler_service_pb2
 from suanmesh_chassis import Parts, Served, ServiceContext, run
 from suanmesh_chassis.records import lead_with, records_of
@@ -38,6 +40,7 @@ async def build(context: ServiceContext[SchedulerSettings], peers: Peers | None 
         fence, archive = await lead_with(records, led, KINDS, instead=led.settings.lead_with)
         await mirrors.jobs.catch_up()
         service, reconciler, archiving = lead(led, mirrors, called, jobs.led_by(fence), archive, secrets)
-        return Parts([Served(SERVICE, service)], [reconciler.run, archiving.run], jobs)
+        shown = [partial(mirrors.job_counts.readings, led.clock)]
+        return Parts([Served(SERVICE, service)], [reconciler.run, archiving.run], jobs, readings=shown)
 
     return Parts([Served(SERVICE, reads)], mirrors.runs, components=records.components, term=term)

@@ -12,6 +12,7 @@ from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.bookings import Booked
+from suanmesh_scheduler.readings import JobCounts
 from suanmesh_scheduler.record_kinds import JOBS, LIVE
 from suanmesh_store import Changed, Held, Mirror, Store, open_mirror
 from suanmesh_store.layout import PARTIES, PLACEMENTS, POOLS, SITES, TRANSFERS
@@ -131,6 +132,7 @@ class Mirrors:
     sites: Mirror[site_pb2.Site]
     transfers: Mirror[transfer_pb2.Transfer]
     live_jobs_of: LiveJobs
+    job_counts: JobCounts
     bookings: Bookings
     """What live placements hold."""
     attempts: Attempts
@@ -155,6 +157,7 @@ async def open_mirrors(store: Store, records: Records) -> Mirrors:
         sites=await open_mirror(store, SITES),
         transfers=await open_mirror(store, TRANSFERS),
         live_jobs_of=LiveJobs(jobs),
+        job_counts=JobCounts(jobs),
         bookings=bookings,
         attempts=attempts,
     )

@@ -48,4 +48,4 @@ async def lead(reading: Reading, led: ServiceContext[TransportSettings]) -> Part
         repository, kept.transfers, kept.placements, kept.sites, resync_s=settings.resync_s,
         retention_s=settings.ended_retention_s, backoff=FailureBackoff("settle transfer", led.clock),
     )  # fmt: skip
-    return Parts([Served(SERVICE, service)], [reconciler.run], repository)
+    return Parts([Served(SERVICE, service)], [reconciler.run], repository, readings=[kept.counts.readings])

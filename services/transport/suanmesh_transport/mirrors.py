@@ -10,6 +10,7 @@ from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_store import Groups, Held, Mirror, Store, open_mirror
 from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS
+from suanmesh_transport.readings import TransferCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Kept:
     sites: Mirror[Site]
     copies: Groups[transfer_pb2.Transfer]
     """Active transfers by dataset; a projection."""
+    counts: TransferCounts
 
     async def run(self) -> None:
         """Follow all changes until cancelled."""
@@ -33,7 +35,13 @@ async def open_kept(store: Store) -> Kept:
     """Mirrors that are loaded; their `run` is still to be started."""
     transfers = await open_mirror(store, TRANSFERS)
     transfers.project(copies := Groups(under_way))
-    return Kept(transfers, await open_mirror(store, PLACEMENTS), await open_mirror(store, SITES), copies)
+    return Kept(
+        transfers,
+        await open_mirror(store, PLACEMENTS),
+        await open_mirror(store, SITES),
+        copies,
+        TransferCounts(transfers),
+    )
 
 
 def under_way(held: Held[transfer_pb2.Transfer]) -> str:

@@ -254,12 +254,13 @@ def test_a_span_that_cannot_be_encoded_costs_no_other(node: LoopbackNode) -> Non
         with suppress(ValueError), span(name, parent=parent):
             if name == "bad":
                 raise ValueError("no file \udc80")
-    before, inside = REGISTRY.get_sample_value("suan_spans_dropped_total") or 0.0, _Encoding()
+    inside, lost = _Encoding(), ("suan_spans_dropped_total", {"backend": "here:4317"})
+    before = REGISTRY.get_sample_value(*lost) or 0.0
 
-    CountingExporter(inside).export(recorded_spans())  # type: ignore[arg-type]
+    CountingExporter(inside, "here:4317").export(recorded_spans())  # type: ignore[arg-type]
 
     assert inside.taken == ["good", "better"]
-    assert REGISTRY.get_sample_value("suan_spans_dropped_total") == before + 1
+    assert REGISTRY.get_sample_value(*lost) == before + 1
 
 
 def _read(log: Path) -> tuple[list[dict[str, Any]], int]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from suanmesh_accounting.domain.commands import LedgerIdentity, Request
-from suanmesh_accounting.domain.ledger import Account, Finals, Hold, HoldState, Posted
+from suanmesh_accounting.domain.ledger import Account, AccountKind, Finals, Hold, HoldState, Posted
 from suanmesh_kernel import pages
 
 DAY_US = 86_400_000_000
@@ -202,6 +202,23 @@ class StandingHolds(Query[tuple[Hold, ...]]):
     """Holds that have not been given back, the oldest first: of some placements, or all where none is named."""
 
     placements: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class BookSums:
+    """What the whole ledger comes to: by currency, by currency and kind of account, and by state of holds."""
+
+    postings_micros: Mapping[str, int]
+    """0 in every currency, since every entry is."""
+    balances_micros: Mapping[tuple[str, AccountKind], int]
+    """0 in every currency, all kinds together."""
+    held_micros: Mapping[str, int]
+    standing_holds: Mapping[HoldState, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SummedBooks(Query[BookSums]):
+    """All of that, of one moment; it reads the whole ledger."""
 
 
 @dataclass(frozen=True, slots=True)

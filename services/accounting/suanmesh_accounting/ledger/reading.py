@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from suanmesh_accounting.domain import queries as q
 from suanmesh_accounting.domain.commands import LedgerIdentity, Request
-from suanmesh_accounting.domain.ledger import Account, Finals, Hold, HoldState
+from suanmesh_accounting.domain.ledger import Account, AccountKind, Finals, Hold, HoldState
 from suanmesh_accounting.ledger import tables as t
 from suanmesh_accounting.ledger.proving import proved_usage
 from suanmesh_accounting.ledger.rows import account_of, book_of, hold_of, posted_of
@@ -198,6 +198,15 @@ def _standing_holds(c: Connection, query: q.StandingHolds) -> tuple[Hold, ...]:
     return tuple(map(hold_of, c.execute(_STANDING_HOLDS)))
 
 
+def _summed_books(c: Connection, _: q.SummedBooks) -> q.BookSums:
+    return q.BookSums(
+        postings_micros={row.currency: int(row.micros) for row in c.execute(_POSTINGS_SUMMED)},
+        balances_micros={(row.currency, AccountKind(row.kind)): int(row.micros) for row in c.execute(_BALANCES_SUMMED)},
+        held_micros={row.currency: int(row.micros) for row in c.execute(_HELD_SUMMED)},
+        standing_holds={HoldState(row.state): int(row.holds) for row in c.execute(_HOLDS_COUNTED)},
+    )
+
+
 def _hold_states(c: Connection, query: q.HoldStates) -> dict[str, HoldState]:
     rows = c.execute(_HOLD_STATES, {"placements": list(query.placements)}) if query.placements else ()
     return {row.placement: HoldState(row.state) for row in rows}
@@ -299,6 +308,18 @@ _ANSWER = select(t.requests.c.record).where(
     t.requests.c.method == bindparam("method"),
     t.requests.c.request_id == bindparam("request_id"),
 )
+_POSTINGS_SUMMED = select(t.postings.c.currency, func.sum(t.postings.c.amount_micros).label("micros")).group_by(
+    t.postings.c.currency
+)
+_BALANCES_SUMMED = select(
+    t.accounts.c.currency, t.accounts.c.kind, func.sum(t.accounts.c.balance_micros).label("micros")
+).group_by(t.accounts.c.currency, t.accounts.c.kind)
+_HELD_SUMMED = select(t.accounts.c.currency, func.sum(t.accounts.c.held_micros).label("micros")).group_by(
+    t.accounts.c.currency
+)
+_HOLDS_COUNTED = (
+    select(t.holds.c.state, func.count().label("holds")).where(t.holds.c.state.in_(STANDING)).group_by(t.holds.c.state)
+)
 _READERS: dict[type, Callable[[Connection, Any], Any]] = {
     q.AccountNamed: _account,
     q.Accounts: _accounts,
@@ -310,6 +331,7 @@ _READERS: dict[type, Callable[[Connection, Any], Any]] = {
     q.Postings: _postings,
     q.Holds: _holds,
     q.StandingHolds: _standing_holds,
+    q.SummedBooks: _summed_books,
     q.HoldStates: _hold_states,
     q.FinalUsage: _final_usage,
     q.PayableQuarantine: _payable_quarantine,

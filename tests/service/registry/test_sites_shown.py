@@ -1,0 +1,29 @@
+"""What Prometheus is shown of sites."""
+
+from __future__ import annotations
+
+from suanmesh_registry.readings import SiteReadings
+from suanmesh_telemetry import names
+from tests.service.registry.test_registry_service import Desk, active, desk
+
+__all__ = ["desk"]
+
+
+async def test_a_site_is_shown_with_what_it_has_and_whether_it_is_heard(desk: Desk) -> None:
+    """Who is on call sees a site that is lost, and one that is full, before its users ask."""
+    await active(desk)
+    shown = SiteReadings(desk.registry.mirrors, desk.registry.catalogue)
+
+    def read() -> dict[tuple[str, ...], float]:
+        return {(each.metric, *each.labels): each.value for each in shown()}
+
+    there = read()
+    await desk.pass_time(60)
+    await desk.pass_time(60)
+    lost = read()
+
+    assert there[names.SITE_UP, "a"] == 1
+    assert (there[names.SITE_CPU, "a"], there[names.SITE_CPU_FREE, "a"]) == (2.0, 1.5)
+    assert (there[names.SITES, "ALIVE"], there[names.SITES, "LOST"]) == (1, 0)
+    assert (lost[names.SITE_UP, "a"], lost[names.SITE_CPU, "a"], lost[names.SITE_CPU_FREE, "a"]) == (0, 2.0, 0.0)
+    assert (lost[names.SITES, "ALIVE"], lost[names.SITES, "LOST"]) == (0, 1)
