@@ -91,6 +91,7 @@ def _schema(comments: dict[str, str]) -> dict[str, Any]:
     shared = {name: defs[_holder(within)]["properties"][name] for name, within in WITHIN.items()}
     job["properties"] |= shared | {name: defs["Variant"]["properties"][name] for name in OF_VARIANT}
     job["properties"]["secrets"] = {"type": ["object", "array"]}
+    job["properties"]["setup"] = {"type": ["string", "array", "object"]}
     for name, text in SHORT_TEXTS.items():
         job["properties"].setdefault(name, {})["description"] = text.en
     return {

@@ -20,6 +20,7 @@ from suanmesh_cli.jobfields import Filler, text_of
 from suanmesh_cli.jobfolder import TooLarge, packed
 from suanmesh_cli.jobforms import Forms, Template
 from suanmesh_cli.jobsecrets import Source, named, of_file
+from suanmesh_cli.jobsetup import NO_NETWORK, SetupReader
 from suanmesh_cli.texts import refusal
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_kernel.texts import Text
@@ -35,12 +36,6 @@ INPUT_SILENCE_S_MAX = 60.0
 """The same of standard input: who writes it may reckon first."""
 DEPTH_MAX = 32
 """Lists and mappings within each other; a job's own fields need eight."""
-_NO_NETWORK = Text(
-    "setup: its lines run in the task's sandbox, which has no network at any site with walls; what they install must "
-    "travel with the job, as files or as an input dataset of wheels",
-    "setup：这些命令在任务的沙箱内运行，有隔离墙的站点上沙箱没有网络；"
-    "要安装的东西须随作业携带，作为文件或 wheel 输入数据集",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +49,8 @@ class JobFile:
     """Where the values of its secrets are; the job has their names."""
     workdir: Path | None = None
     """A folder that is too large to go with the job itself: it is to be brought first, and the job unpacks it."""
+    wheels: Path | None = None
+    """A folder of wheels that its setup installs from: it is to be brought first."""
 
 
 def load(path: Path, *, silence_s_max: float = SILENCE_S_MAX) -> Job:
@@ -112,18 +109,20 @@ class _Reader:
         folder, secrets = _pair(root, "workdir"), _pair(root, "secrets")
         if secrets is not None and isinstance(secrets[1], yaml.SequenceNode):
             secrets = None  # as the contract has them: names alone
-        setup = any(getattr(key, "value", "") == "setup" for key, _ in root.value)
+        setup = _pair(root, "setup")
         job = Job()
-        root.value = [pair for pair in root.value if pair not in (folder, secrets)]
+        root.value = [pair for pair in root.value if pair not in (folder, secrets, setup)]
         Filler(self._wrong, self._file).fill(job, Forms(self._wrong).in_full(root))
+        wheels = None
+        if setup is not None:
+            wheels = SetupReader(self._wrong, self._text).read(setup[1]).into(job, self._base)
+            self._notes.append(NO_NETWORK)
         if folder is not None:
             self._pack(job, folder[1])
         sources = of_file(secrets[1], self._base, self._wrong) if secrets is not None else {}
         named(job, sources)
         self._require_small(job)
-        if setup:
-            self._notes.append(_NO_NETWORK)
-        return JobFile(job, tuple(self._notes), sources, self._workdir)
+        return JobFile(job, tuple(self._notes), sources, self._workdir, wheels)
 
     def _require_used(self) -> None:
         for key in sorted(self._template.unused):
@@ -213,6 +212,15 @@ class _Reader:
         named = self._base / text_of(node, at, self._wrong)
         try:
             return _content(named, ARTEFACT_BYTES_MAX, SILENCE_S_MAX), bool(named.stat().st_mode & stat.S_IXUSR)
+        except (OSError, ValueError) as error:
+            problem = _problem(error)
+            raise self._wrong(node, at, Text(f"{named}: {problem.en}", f"{named}: {problem.zh}")) from error
+
+    def _text(self, node: yaml.Node, at: str) -> str:
+        """What a file of text holds."""
+        named = self._base / text_of(node, at, self._wrong)
+        try:
+            return _content(named, FILE_BYTES_MAX, SILENCE_S_MAX).decode()
         except (OSError, ValueError) as error:
             problem = _problem(error)
             raise self._wrong(node, at, Text(f"{named}: {problem.en}", f"{named}: {problem.zh}")) from error

@@ -28,7 +28,7 @@ WITHIN: Mapping[str, str] = {
 """What may stand at the top, and the field of the job that it is a part of."""
 OF_VARIANT = ("architecture", "runtime", "command", "files")
 """What may stand at the top of the one variant of a package."""
-OTHERS = ("args", "array", "env", "setup")
+OTHERS = ("args", "array", "env")
 SHORT_TEXTS: Mapping[str, Text] = {
     "name": Text("Last part of the job's name, as with `--id`.", "作业名称的最后一段，同 `--id`。"),
     "command": Text(
@@ -37,9 +37,13 @@ SHORT_TEXTS: Mapping[str, Text] = {
     ),
     "args": Text("Words behind the command.", "接在命令之后的参数。"),
     "setup": Text(
-        "Lines for /bin/sh that run before the command, in the same sandbox; it has no network where there are walls; "
-        "the first that fails ends the task.",
-        "命令之前在同一沙箱中由 /bin/sh 执行的若干行；有隔离墙的沙箱没有网络；任何一行失败，任务即结束。",
+        "What is made ready once at the site, for all tasks: lines for /bin/sh, such as `pip install numpy==2.1`, or "
+        "`{python: [numpy==2.1], wheels: wheels/, run: [...]}`; `python` may name a file of requirements, `wheels` a "
+        "folder that travels with the job or a dataset. Its sandbox has no network: packages come from there, or from "
+        "the mirror of the site.",
+        "在站点为所有任务一次备好的内容：/bin/sh 的若干行，如 `pip install numpy==2.1`，或 "
+        "`{python: [numpy==2.1], wheels: wheels/, run: [...]}`；`python` 可为需求文件，`wheels` 为随作业携带的目录"
+        "或数据集。其沙箱没有网络：包来自其中，或来自站点的镜像。",
     ),
     "files": Text(
         "Files beside the command: paths, or `path` with `file` or `content`; they keep their execute bit.",
@@ -89,9 +93,8 @@ SHORT_TEXTS: Mapping[str, Text] = {
     "residency": Text("Only sites within these jurisdictions.", "只用这些辖区内的站点。"),
 }
 """What may stand at the top of a file beside the contract's own fields."""
-SHORT = frozenset((*WITHIN, *OF_VARIANT, *OTHERS, "workdir"))
+SHORT = frozenset((*WITHIN, *OF_VARIANT, *OTHERS, "setup", "workdir"))
 TASKS_MAX = 1000
-SETUP = 'set -e\n{}\nset +e\nexec "$@"\n'
 _RANGE = re.compile(r"(-?\d{1,15})\.\.(-?\d{1,15})(?:\.\.(\d{1,15}))?", re.ASCII)
 _HOLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\|([^{}]*))?\}\}")
 _BEGIN, _END = "\ue000", "\ue001"
@@ -191,20 +194,15 @@ class Forms:
         pairs.append((_word("package", key), _mapping(key, [(_word("variants", key), variants)])))
 
     def _commanded(self, variant: list[Pair], others: Mapping[str, Pair]) -> list[Pair]:
-        """The command with what goes behind and before it."""
+        """The command with what goes behind it."""
         found = next((pair for pair in variant if _named(pair[0], "command")), None)
-        for name in ("args", "setup"):
-            if name in others and found is None:
-                raise self._wrong(others[name][0], name, Text("there is no command", "没有 command"))
+        if "args" in others and found is None:
+            raise self._wrong(others["args"][0], "args", Text("there is no command", "没有 command"))
         if found is None:
             return variant
         words = self._words(found[1], "command")
         if "args" in others:
             words += self._words(others["args"][1], "args")
-        if "setup" in others:
-            key, lines = others["setup"]
-            script = SETUP.format("\n".join(self._lines(lines, "setup")))
-            words = [*(_word(word, key) for word in ("/bin/sh", "-c", script, "sh")), *words]
         command = (found[0], _sequence(found[1], words))
         return [command if pair is found else pair for pair in variant]
 
@@ -220,13 +218,6 @@ class Forms:
             return [_word(word, node) for word in shlex.split(node.value)]
         except ValueError as error:
             raise self._wrong(node, field, Text(f"cannot be split: {error}", f"无法拆分：{error}")) from error
-
-    def _lines(self, node: yaml.Node, field: str) -> list[str]:
-        if isinstance(node, yaml.ScalarNode):
-            return str(node.value).splitlines()
-        if isinstance(node, yaml.SequenceNode) and all(isinstance(each, yaml.ScalarNode) for each in node.value):
-            return [str(each.value) for each in node.value]
-        raise self._wrong(node, field, Text("lines for the shell are expected", "此处应为若干行 shell 命令"))
 
     def _array(self, key: yaml.Node, node: yaml.Node) -> list[Pair]:
         """Every combination of the values is one task; what was named last varies fastest."""

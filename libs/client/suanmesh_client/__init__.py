@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from suanmesh_client.client import Client, connect
-    from suanmesh_client.descriptions import Input, Job, Output, Retry, Secret, sweep
+    from suanmesh_client.descriptions import Input, Job, Output, Retry, Secret, Setup, sweep
     from suanmesh_client.jobs import JobHandle, wait_all
 
-__all__ = ["Client", "Input", "Job", "JobHandle", "Output", "Retry", "Secret", "connect", "sweep", "wait_all"]
+__all__ = [
+    "Client", "Input", "Job", "JobHandle", "Output", "Retry", "Secret", "Setup", "connect", "sweep", "wait_all",
+]  # fmt: skip
 
 _WHERE = {
     "Client": "client",
@@ -27,6 +29,7 @@ _WHERE = {
     "Output": "descriptions",
     "Retry": "descriptions",
     "Secret": "descriptions",
+    "Setup": "descriptions",
     "sweep": "descriptions",
     "JobHandle": "jobs",
     "wait_all": "jobs",

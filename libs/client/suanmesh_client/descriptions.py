@@ -15,7 +15,7 @@ from suanmesh.scheduler.v1 import job_pb2
 from suanmesh_client.texts import refusal
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_kernel.texts import Text
-from suanmesh_sdk.workdir import unpack
+from suanmesh_sdk.workdir import WHEELS, unpack
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -70,6 +70,18 @@ class Retry:
     """Only after these; empty for any failure."""
 
 
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a site makes ready once, before the tasks, in a sandbox without network."""
+
+    python: Sequence[str] = ()
+    """Packages of Python, such as `numpy==2.1`: from `wheels`, or the mirror of the site."""
+    run: Sequence[str] = ()
+    """Lines for the shell, which keep what they make in `SUANMESH_SETUP`."""
+    wheels: Path | None = None
+    """A folder of wheels that is brought when the job is submitted."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job: one command, run `tasks` times over, each with its parameters."""
@@ -82,6 +94,8 @@ class Job:
     workdir: Path | None = None
     """A folder of any size that each task finds a copy of in its working folder, but for what `.suanignore` in it
     leaves out; it is brought when the job is submitted, and what has not changed is not sent again."""
+    setup: Setup | None = None
+    """What is made ready once at the site, before the tasks."""
     cores: float | Decimal = 1
     """Of each task."""
     memory_bytes: int = GIB
@@ -126,7 +140,7 @@ def sweep(**values: Sequence[object]) -> dict[str, list[object]]:
 
 
 def to_message(job: Job, *, account: str = "") -> job_pb2.Job:
-    """The contract's job. `account` pays where the job names none. A `workdir` is still to be brought.
+    """The contract's job. `account` pays where the job names none. `workdir` and wheels are still to be brought.
 
     Raises InvalidArgument (`FIELD_INVALID`) for what no message can carry; OSError where a file cannot be read.
     """
@@ -162,6 +176,11 @@ def to_message(job: Job, *, account: str = "") -> job_pb2.Job:
             max_bytes=out.max_bytes,
         )
     _constrain(message.constraints, job)
+    if job.setup is not None:
+        message.setup.python.extend(job.setup.python)
+        message.setup.run.extend(job.setup.run)
+        message.setup.wheels = WHEELS if job.setup.wheels is not None else ""
+        message.setup.SetInParent()
     if job.workdir is not None:
         unpack(message)
     return message

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ReadJobLogsRequest, WatchJobRequest
 from suanmesh.transport.v1.transport_service_pb2 import ReadFileRequest
-from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unavailable
+from suanmesh_kernel.refusals import DeadlineExceeded, NotFound, Refusal, Unavailable
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
@@ -55,7 +55,7 @@ async def log(
     That has the newest run only, and not when its lines were written: `on_delivered` is told before it is read. With
     `follow`, a task that has not started is waited for.
     """
-    sent, wait = False, request.follow
+    sent, wait, unknown = False, request.follow, None
     pause_s = REOPEN_S
     while True:
         try:
@@ -73,11 +73,17 @@ async def log(
             delivered = await _delivered_log(mesh, request.name) if newest else ""
             if not delivered:
                 raise
+            unknown = refusal
         break
     on_delivered()
-    pieces = _log_file(mesh, delivered, request.task)
-    async for content in _tail(pieces, request.tail_lines) if request.tail_lines else pieces:
-        yield content
+    pieces = _log_file(mesh, delivered, "setup.log" if request.setup else f"task-{request.task}.log")
+    try:
+        async for content in _tail(pieces, request.tail_lines) if request.tail_lines else pieces:
+            yield content
+    except NotFound:
+        if request.setup and unknown is not None:
+            raise unknown from None
+        raise
 
 
 async def _may_start(mesh: Mesh, request: ReadJobLogsRequest) -> bool:
@@ -103,6 +109,6 @@ async def _delivered_log(mesh: Mesh, name: str) -> str:
     return next(iter(job.output_datasets[len(job.outputs) :]), "")
 
 
-async def _log_file(mesh: Mesh, dataset: str, task: int) -> AsyncIterator[bytes]:
-    async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=f"task-{task}.log".encode())):
+async def _log_file(mesh: Mesh, dataset: str, path: str) -> AsyncIterator[bytes]:
+    async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=path.encode())):
         yield piece.content

@@ -20,7 +20,7 @@ from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, NotFo
 from suanmesh_kernel.texts import Text
 from suanmesh_sdk.state_reasons import words
 from suanmesh_sdk.status import refusal_of
-from suanmesh_sdk.workdir import bring, ignored
+from suanmesh_sdk.workdir import bring, bring_wheels, ignored
 
 if TYPE_CHECKING:
     from suanmesh_client.client import Client
@@ -222,6 +222,8 @@ class Jobs:
         message = to_message(job, account=job.account or await self._client.money.account())
         if job.workdir is not None:
             await bring(self._client.stubs, job.workdir, message, skip=ignored(job.workdir))
+        if job.setup is not None and job.setup.wheels is not None:
+            await bring_wheels(self._client.stubs, job.setup.wheels, message)
         return message
 
 

@@ -27,7 +27,7 @@ from suanmesh.scheduler.v1 import decision_pb2, job_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_client import client, jobs
-from suanmesh_client.descriptions import Input, Job, Output, Retry, Secret, sweep
+from suanmesh_client.descriptions import Input, Job, Output, Retry, Secret, Setup, sweep
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk.data import Brought, Progress
 
@@ -40,6 +40,7 @@ __all__ = [
     "Output",
     "Retry",
     "Secret",
+    "Setup",
     "connect",
     "sweep",
     "wait_all",

@@ -157,6 +157,10 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "Task {task} wrote more bytes or files than the scratch disk the job asked for holds.",
         "任务 {task} 写入的字节或文件数超出申请的临时盘。",
     ),
+    "SETUP_FAILED": Text(
+        "The setup of the job, which has no network, ended with status {exit_status}: {log}",
+        "作业的 setup（没有网络）以状态 {exit_status} 结束：{log}",
+    ),
     "SITE_LOST": Text(
         "{site} is not heard of any more, and runs nothing; what it had run to its end is taken if it comes back.",
         "{site} 失联，已不再运行任务；若其恢复，已运行完的结果照收。",

@@ -27,6 +27,8 @@ IGNORE = ".suanignore"
 ALWAYS = (".git/", "__pycache__/", f"/{IGNORE}")
 MOUNT = ".workdir"
 """Where a task finds it read-only; its working folder has the copy."""
+WHEELS = ".wheels"
+"""Where its setup finds the wheels that travel with a job."""
 VERSIONS_KEPT = 10
 PAGE = 100
 UNPACK = f"""w=$PWD
@@ -38,6 +40,8 @@ find . ! -type l -exec sh -c 'cd "$0" && chmod u+w -- "$@"' "$w" {{}} + && cd "$
 exec "$@"
 """
 """Copies what lies at MOUNT, with its execute bits and links, and lets the task change it."""
+LAY_OUT = f"cp -R {MOUNT}/. . && find . -path './.?*' -prune -o ! -type l -exec chmod u+w {{}} +"
+"""The same for a setup, which goes on in the same shell."""
 _SLUG_CHARS_MAX = 40
 
 Skip = Callable[[str, bool], bool]
@@ -55,15 +59,17 @@ def ignored(folder: Path, but: Path | None = None) -> Skip:
     return lambda path, is_folder: path == own or spec.match_file(f"{path}/" if is_folder else path)
 
 
-def dataset_id(folder: Path) -> str:
+def dataset_id(folder: Path, kind: str = "workdir") -> str:
     """What the dataset of that folder is called: the same for the same folder of a machine."""
     place = folder.resolve()
     slug = re.sub("[^a-z0-9]+", "-", place.name.lower()).strip("-")[:_SLUG_CHARS_MAX].rstrip("-")
-    return "-".join(filter(None, ("workdir", slug, hashlib.sha256(bytes(place)).hexdigest()[:8])))
+    return "-".join(filter(None, (kind, slug, hashlib.sha256(bytes(place)).hexdigest()[:8])))
 
 
 def unpack(job: job_pb2.Job) -> None:
-    """Let the commands of a job begin with laying out what lies at MOUNT."""
+    """Let the commands of a job, and the lines of its setup, begin with laying out what lies at MOUNT."""
+    if job.setup.run:
+        job.setup.run.insert(0, LAY_OUT)
     for variant in job.package.variants:
         command: Sequence[str] = list(variant.command)
         if not command:
@@ -76,10 +82,27 @@ async def bring(
     mesh: Mesh, folder: Path, job: job_pb2.Job, *, skip: Skip, progress: Callable[[Progress], None] = lambda _: None
 ) -> Brought:
     """Bring a folder for a job that unpacks it, and name it among the inputs. Raises what `Data.put` does."""
+    return await _brought(mesh, folder, job, "workdir", MOUNT, skip, progress)
+
+
+async def bring_wheels(
+    mesh: Mesh, folder: Path, job: job_pb2.Job, *, progress: Callable[[Progress], None] = lambda _: None
+) -> Brought:
+    """Bring the wheels that the setup of a job installs from, as `bring` does."""
+
+    def other(path: str, is_folder: bool) -> bool:
+        return is_folder or not path.endswith(".whl")
+
+    return await _brought(mesh, folder, job, "wheels", WHEELS, other, progress)
+
+
+async def _brought(
+    mesh: Mesh, folder: Path, job: job_pb2.Job, kind: str, mount: str, skip: Skip, progress: Callable[[Progress], None]
+) -> Brought:
     brought = await mesh.data.put(
-        folder, dataset_id(folder), residency=job.constraints.residency, skip=skip, progress=progress
+        folder, dataset_id(folder, kind), residency=job.constraints.residency, skip=skip, progress=progress
     )
-    job.inputs.add(dataset=brought.pinned, mount=MOUNT)
+    job.inputs.add(dataset=brought.pinned, mount=mount)
     if brought.version > VERSIONS_KEPT:
         await _forget_old(mesh, brought)
     return brought

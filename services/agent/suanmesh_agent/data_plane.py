@@ -20,7 +20,7 @@ from suanmesh.type.v1 import signed_pb2
 from suanmesh_agent import wire
 from suanmesh_agent.domain.log_view import WHOLE, LogView, Stamped, gap
 from suanmesh_agent.domain.pacing import CHUNK_BYTES_MAX, Pace
-from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.domain.tasks import SETUP_INDEX, TaskKey
 from suanmesh_agent.domain.tickets import Ticket, require_ticket
 from suanmesh_agent.ports import Engine, TransportPort
 from suanmesh_agent.replicas import Replicas
@@ -225,7 +225,7 @@ class Logs:
         """
         kept = await asyncio.to_thread(self._engine.open_log, key)
         if kept is None:
-            raise NotFound("LOG_UNKNOWN", f"no log of task {key.index} of {key.placement} here", name=key.placement)
+            raise NotFound("LOG_UNKNOWN", f"{_unrun(key)} here", name=key.placement)
         offset = max(offset, await asyncio.to_thread(view.begin, kept))
         stamped = Stamped()
         while True:
@@ -256,3 +256,9 @@ def _read_piece(path: Path, offset: int, size: int, hasher: blake3) -> bytes:
         os.close(file)
     hasher.update(content)
     return content
+
+
+def _unrun(key: TaskKey) -> str:
+    if key.index == SETUP_INDEX:
+        return f"no log of the setup of {key.placement}: it has none, has not begun, or found what it makes"
+    return f"no log of task {key.index} of {key.placement}"

@@ -15,7 +15,7 @@ from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_agent import task_looks, wire
 from suanmesh_agent.domain.log_view import gap
-from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.domain.tasks import TaskKey, setup_key
 from suanmesh_agent.domain.work import Work
 from suanmesh_agent.folder_files import files_of
 from suanmesh_agent.journal import Journal
@@ -30,6 +30,7 @@ from suanmesh_kernel.refusals import AlreadyExists
 _LOG_PIECE_BYTES = 1024 * 1024
 _SMALL_LOG_BYTES = 4 * 1024 * 1024
 """Of all tasks of a placement together: what is read into memory, and neither copied nor read again."""
+SETUP_LOG = "setup.log"
 
 
 Runs = dict[str, list[TaskKey]]
@@ -110,6 +111,9 @@ class Delivery:
     async def log(self, placement: placement_pb2.Placement) -> dict[str, str]:
         """Publish what the tasks wrote, one file each; digest by the dataset's name."""
         logs = _logs(await task_looks.newest_keys(self._engine, placement))
+        setup = setup_key(last(placement.name))
+        if placement.work.HasField("setup") and await asyncio.to_thread(self._engine.open_log, setup) is not None:
+            logs[SETUP_LOG] = setup
         manifest = await asyncio.to_thread(self._small_log, logs) or await self._large_log(logs)
         return await self._published(placement, "log", manifest)
 

@@ -10,7 +10,7 @@ from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_agent.data_plane import Logs, Reader, Tickets
 from suanmesh_agent.domain.log_view import LogView
-from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.domain.tasks import TaskKey, setup_key
 from suanmesh_agent.uploads import Uploads
 from suanmesh_chassis import Call
 from suanmesh_content import PACK_BYTES, Chunk, Run, byte_chunks, manifest_to
@@ -94,8 +94,8 @@ class AgentService:
             raise InvalidArgument("RANGE_INVALID", "task and offset are not negative", field="task")
         if request.tail_lines < 0 or not 0 <= request.retry <= _RETRIES_MAX:
             raise InvalidArgument("RANGE_INVALID", "tail_lines and retry are not negative", field="tail_lines")
-        key = TaskKey(placement, request.task, request.retry)
-        if not request.HasField("retry"):
+        key = setup_key(placement) if request.setup else TaskKey(placement, request.task, request.retry)
+        if not (request.HasField("retry") or request.setup):
             key = await self._logs.newest(key)
         since_ms = request.since.ToMilliseconds() if request.HasField("since") else 0
         view = LogView(min(request.tail_lines, _TAIL_LINES_MAX), since_ms, request.timestamps)

@@ -98,6 +98,9 @@ class AgentSettings:
     """Most that the work of one other party may hold at a time, in 1/1000 of the pool; 0 for no bound."""
     runtime_prefix: Path = Path(sys.prefix)
     """Python environment tasks find as `python3`; they may read it whole."""
+    package_mirror: str = ""
+    """Where wheels come from that the `setup` of jobs asks for: `http(s)://...`, an index as pip has it, or a folder;
+    the agent brings them itself, tasks reach it never. Empty for none."""
     bwrap: str = "bwrap"
     """The bubblewrap program, for an agent without root. Where it does not work, only tasks of the site's party run."""
     run_strangers_unsandboxed: bool = False

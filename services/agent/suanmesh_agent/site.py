@@ -40,6 +40,7 @@ from suanmesh_agent.mesh import (
     TransportOverMesh,
 )
 from suanmesh_agent.meter import Meter
+from suanmesh_agent.mirror import Mirror
 from suanmesh_agent.offers import OWN_PARTY, Offers
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements
@@ -50,6 +51,7 @@ from suanmesh_agent.reports import LinkProbes, StateReports
 from suanmesh_agent.secrets import Secrets, folder_in_memory
 from suanmesh_agent.service import AgentService
 from suanmesh_agent.settings import AgentSettings
+from suanmesh_agent.setups import Setups
 from suanmesh_agent.signing_keys import KeyRotation, SiteSigner
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.steps import Steps
@@ -242,11 +244,12 @@ class SiteLoops:
         )
         pool = f"{site}/pools/{self.settings.pool}"
         every = self.settings
+        setups = self._setups(turns)
         return [
             meter.run(),
             transfers.run(),
-            Sweeper(self.replicas, lambda: self.uploads.under_way | transfers.under_way, clock).run(),
-            self._carry(site, self._placements(site, meter, turns)),
+            Sweeper(self.replicas, lambda: self.uploads.under_way | transfers.under_way, setups, clock).run(),
+            self._carry(site, self._placements(site, meter, turns, setups)),
             self._register(pool),
             key_rotation(self.process, self.settings, self.mesh, self.signer).run(),
             StateReports(
@@ -264,7 +267,18 @@ class SiteLoops:
             LinkProbes(self.mesh, site, clock, every_s=every.probe_every_s).run(),
         ]
 
-    def _placements(self, site: str, meter: Meter, turns: Turns) -> Placements:
+    def _setups(self, turns: Turns) -> Setups:
+        prefix = self.settings.runtime_prefix
+        return Setups(
+            self.settings.data_dir / "setups",
+            self.engine,
+            turns,
+            self.process.clock,
+            host=(self.offers.found.architecture, *self.offers.found.runtimes, str(prefix)),
+            mirror=Mirror(self.settings.package_mirror, prefix / "bin" / "python3"),
+        )
+
+    def _placements(self, site: str, meter: Meter, turns: Turns, setups: Setups) -> Placements:
         scheduler = SchedulerOverMesh(self.mesh)
         secrets = Secrets(folder_in_memory(self.settings.data_dir), scheduler)
         secrets.sweep({name for name, _, _ in self.journal.placements()})
@@ -274,6 +288,7 @@ class SiteLoops:
             engine=self.engine,
             staging=Staging(self.transport, self.journal, self.replicas),
             secrets=secrets,
+            setups=setups,
             delivery=Delivery(site, self.transport, self.engine, self.journal, self.replicas, turns),
             meter=meter,
             meter_every_s=self.settings.meter_every_s,

@@ -15,12 +15,14 @@ from suanmesh_agent.carried import Carried, Reached, StepDeferred
 from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.endings import Ending, ending
 from suanmesh_agent.domain.stages import Stage
+from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.offers import Offers
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.ports import Engine, SchedulerPort, TaskNotStarted
 from suanmesh_agent.secrets import Secrets
+from suanmesh_agent.setups import Inputs, Setups
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.task_run import TaskRun, until_over
 from suanmesh_chassis.waiting import first_of
@@ -54,6 +56,7 @@ class Steps:
         engine: Engine,
         staging: Staging,
         secrets: Secrets,
+        setups: Setups,
         delivery: Delivery,
         meter: Meter,
         meter_every_s: float,
@@ -66,6 +69,7 @@ class Steps:
         self._engine = engine
         self._staging = staging
         self._secrets = secrets
+        self._setups = setups
         self._delivery = delivery
         self._meter = meter
         self._meter_every_s = meter_every_s
@@ -84,7 +88,7 @@ class Steps:
 
     async def wind_up(self, carried: Carried) -> None:
         """End what still runs of a placement that nobody carries on, and write down what it used."""
-        keys = task_looks.all_keys(carried.placement)
+        keys = task_looks.keys_to_end(carried.placement)
         await self._engine.cancel(keys)
         await until_over(self._engine, keys)
         self._secrets.drop(carried.placement)
@@ -121,7 +125,7 @@ class Steps:
             if carried.to_stop:
                 await self._report(carried, State.STATE_CANCELLED)
                 return Reached(Stage.REPORTED)
-            if await self._begun(placement):
+            if await self._begun(placement, task_looks.keys_to_end(placement)):
                 await self._meter.recall(placement.name)  # it ran before the journal was set back
             if placement.state not in _BEFORE_THE_RUN:
                 await self.wind_up(carried)  # what still runs of it from before the memory was lost
@@ -169,6 +173,8 @@ class Steps:
         placement = carried.placement
         self._secrets.drop(placement)
         how = await self._ending(carried)
+        setup = await self._setups.ending(placement) if how.unbegun else None
+        how = setup or how
         fault = self._start_faults.get(placement.name) if how.unbegun else None
         if fault is not None and fault.by_job:
             how = _failed("LAYOUT_INVALID", fault)
@@ -241,8 +247,10 @@ class Steps:
             at_once=work.at_once,
             keep_going=work.keep_going,
             retrying=work.retrying,
-            spec=lambda key: wire.task_of(placement, key, inputs, self._secrets.of(placement)),
-            may_start=partial(self._may_start, carried),
+            spec=lambda key: wire.task_of(
+                placement, key, inputs, self._secrets.of(placement), self._setups.of(placement)
+            ),
+            may_start=partial(self._may_start, carried, inputs),
             stopped=lambda: carried.to_stop,
             begun=partial(self._tell_running, carried, begun),
             traceparent=placement.traceparent,
@@ -254,11 +262,11 @@ class Steps:
             log.error("task not started", placement=placement.name, message=str(run.start_fault))
             self._start_faults[placement.name] = run.start_fault
 
-    async def _may_start(self, carried: Carried) -> bool:
-        """Whether the site may run tasks of it, and has its secrets."""
+    async def _may_start(self, carried: Carried, inputs: Inputs) -> bool:
+        """Whether the site may run tasks of it, has what its setup makes, and its secrets."""
         if not await self._permitted(carried):
             return False
-        fault = await self._secrets.ready(carried)
+        fault = await self._setups.ready(carried, inputs) or await self._secrets.ready(carried)
         if fault is not None:
             self._start_faults[carried.placement.name] = fault
         return fault is None
@@ -295,7 +303,7 @@ class Steps:
                 await self._report(carried, State.STATE_RUNNING, traceparent=traceparent)
                 return begun.set()
             except StepDeferred:
-                return await self._engine.cancel(task_looks.all_keys(carried.placement))
+                return await self._engine.cancel(task_looks.keys_to_end(carried.placement))
             except Refusal as refusal:
                 log.info("start not told", placement=carried.placement.name, reason=refusal.reason)
             await pauses.wait()
@@ -315,7 +323,7 @@ class Steps:
                 await self._report(carried, State.STATE_RUNNING)
                 told = stand
             except StepDeferred:
-                return await self._engine.cancel(task_looks.all_keys(placement))
+                return await self._engine.cancel(task_looks.keys_to_end(placement))
             except Refusal as refusal:
                 log.info("tasks not told", placement=placement.name, reason=refusal.reason)
 
@@ -323,7 +331,7 @@ class Steps:
         """Stop the tasks when the mesh says so."""
         while not carried.to_stop:
             await carried.changed.wait()
-        await self._engine.cancel(task_looks.all_keys(carried.placement))
+        await self._engine.cancel(task_looks.keys_to_end(carried.placement))
 
     async def _meter_run(self, placement: placement_pb2.Placement) -> None:
         while True:
@@ -346,8 +354,8 @@ class Steps:
         self._start_faults.pop(placement.name, None)
         return Reached(Stage.REPORTED, partial(self._delivery.name, made))
 
-    async def _begun(self, placement: placement_pb2.Placement) -> bool:
-        looks = await self._engine.inspect(task_looks.first_keys(placement))
+    async def _begun(self, placement: placement_pb2.Placement, keys: Sequence[TaskKey] = ()) -> bool:
+        looks = await self._engine.inspect(keys or task_looks.first_keys(placement))
         return any(look.start_time is not None for look in looks)
 
 

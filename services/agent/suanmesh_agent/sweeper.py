@@ -1,4 +1,4 @@
-"""Keeps the disk of a site from filling up with what came in only in part: uploads and transfers that were given up."""
+"""Keeps the disk of a site from filling up: with uploads and transfers that were given up, and setups nobody uses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from suanmesh_agent.replicas import Replicas
+from suanmesh_agent.setups import Setups
 from suanmesh_chassis import FailureBackoff
 from suanmesh_kernel.clock import Clock
 
@@ -20,9 +21,10 @@ every so often."""
 class Sweeper:
     """Removes it, for as long as the agent lives."""
 
-    def __init__(self, replicas: Replicas, under_way: Callable[[], set[str]], clock: Clock) -> None:
+    def __init__(self, replicas: Replicas, under_way: Callable[[], set[str]], setups: Setups, clock: Clock) -> None:
         self._replicas = replicas
         self._under_way = under_way
+        self._setups = setups
         self._clock = clock
         self._backoff = FailureBackoff("sweep incoming", clock)
 
@@ -34,5 +36,6 @@ class Sweeper:
             await asyncio.sleep(SWEEP_S)
 
     async def _sweep(self) -> None:
-        before_unix_s = self._clock.now().timestamp() - KEPT_S
-        await asyncio.to_thread(self._replicas.sweep, before_unix_s, self._under_way)
+        now_s = self._clock.now().timestamp()
+        await asyncio.to_thread(self._replicas.sweep, now_s - KEPT_S, self._under_way)
+        await asyncio.to_thread(self._setups.sweep, now_s)

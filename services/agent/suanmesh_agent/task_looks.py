@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh_agent import wire
-from suanmesh_agent.domain.retrying import Retrying, Runs
-from suanmesh_agent.domain.tasks import TaskKey, TaskLook
+from suanmesh_agent.domain.retrying import Retrying, Runs, with_setup
+from suanmesh_agent.domain.tasks import TaskKey, TaskLook, setup_key
 from suanmesh_agent.ports import Engine
 from suanmesh_kernel.names import last
 
@@ -19,6 +19,12 @@ def all_keys(placement: placement_pb2.Placement) -> list[TaskKey]:
     """Every run that there may be, each task's together."""
     times = placement.work.retry.times
     return [TaskKey(key.placement, key.index, retry) for key in first_keys(placement) for retry in range(times + 1)]
+
+
+def keys_to_end(placement: placement_pb2.Placement) -> list[TaskKey]:
+    """Every run that there may be, the setup's with them."""
+    setup = [setup_key(last(placement.name))] if placement.work.HasField("setup") else []
+    return [*setup, *all_keys(placement)]
 
 
 async def runs_of(engine: Engine, placement: placement_pb2.Placement) -> list[Runs]:
@@ -47,10 +53,17 @@ async def results(engine: Engine, placement: placement_pb2.Placement, *, over: b
 
 
 async def metered(engine: Engine, placement: placement_pb2.Placement, *, over: bool) -> list[tuple[int, TaskLook]]:
-    """What is metered of each, by its index; the last of one that is to be run again is still to come."""
+    """What is metered of each, by its index; the last of one that is to be run again is still to come.
+
+    What the setup has used is the first task's.
+    """
     retrying = wire.retrying_of(placement)
     found = enumerate(await runs_of(engine, placement))
-    return [(index, run.metered(again=not over and _again(retrying, run))) for index, run in found]
+    looks = [(index, run.metered(again=not over and _again(retrying, run))) for index, run in found]
+    if placement.work.HasField("setup"):
+        (setup,) = await engine.inspect([setup_key(last(placement.name))])
+        looks[0] = (0, with_setup(looks[0][1], setup, over=over))
+    return looks
 
 
 def _again(retrying: Retrying, run: Runs) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequ
 from contextlib import aclosing, suppress
 
 from suanmesh_agent.domain.retrying import NO_RETRY, Retrying
-from suanmesh_agent.domain.tasks import TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
+from suanmesh_agent.domain.tasks import SETUP_INDEX, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.ports import Engine, TaskNotStarted
 from suanmesh_telemetry import Span, begin_span, names, traceparent_of
 
@@ -64,7 +64,8 @@ class TaskRun:
     async def to_the_end(self) -> None:
         """Return when no task runs, and none is to be started any more."""
         async with aclosing(self._engine.watch(self._keys[0].placement)) as batches, asyncio.TaskGroup() as group:
-            begun = {event.key.index: event for event in sorted(await anext(batches), key=lambda event: event.key)}
+            found = sorted(await anext(batches), key=lambda event: event.key)
+            begun = {event.key.index: event for event in found if event.key.index != SETUP_INDEX}
             self._waiting.extend(key for key in self._keys if key.index not in begun)
             self._under_way.update(dict.fromkeys(event.key for event in begun.values()))
             await self._take(list(begun.values()), group)

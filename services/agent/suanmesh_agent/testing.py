@@ -22,11 +22,13 @@ from suanmesh_agent.fakes import FakeAccounting, FakeScheduler, FakeTransport, P
 from suanmesh_agent.inventory import Inventory
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
+from suanmesh_agent.mirror import Mirror
 from suanmesh_agent.offers import Offers
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.secrets import Secrets, folder_in_memory
+from suanmesh_agent.setups import Setups
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.steps import Steps
 from suanmesh_agent.turns import Turns
@@ -116,6 +118,8 @@ class FakeSite:
         """What an agent is permitted at its start."""
         self.limits: OwnerLimits = NO_LIMITS
         """What its owner refuses to others; with any, tasks of others run here without walls."""
+        self.mirror = ""
+        """Where its owner has wheels from."""
         self._rng = seeded_rng(1)
 
     @asynccontextmanager
@@ -135,11 +139,16 @@ class FakeSite:
         )
         meter = Meter(site, journal, self.accounting, PlainSigner(), clock, self._rng)
         self.delivery = Delivery(site, self.transport, self.engine, journal, self.replicas, Turns())
+        self.setups = Setups(
+            self.folder / "setups", self.engine, Turns(), clock, host=("python3",),
+            mirror=Mirror(self.mirror, Path(sys.prefix) / "bin" / "python3"),
+        )  # fmt: skip
         steps = Steps(
             offers=Offers(journal, TWO_CORES, self.limits is not NO_LIMITS, self.limits),
             scheduler=self.scheduler,
             engine=self.engine,
             staging=Staging(self.transport, journal, self.replicas),
+            setups=self.setups,
             secrets=Secrets(folder_in_memory(self.folder), self.scheduler),
             delivery=self.delivery,
             meter=meter,

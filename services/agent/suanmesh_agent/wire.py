@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh_agent.domain.endings import reason_of
 from suanmesh_agent.domain.metering import Allotment
 from suanmesh_agent.domain.retrying import Retrying
-from suanmesh_agent.domain.tasks import Artefact, TaskKey, TaskLook, TaskSpec, TaskState
+from suanmesh_agent.domain.setups import Setup
+from suanmesh_agent.domain.tasks import SETUP_MOUNT, Artefact, TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.domain.work import Work
 from suanmesh_kernel.names import last, of_version
@@ -46,6 +48,36 @@ def retrying_of(placement: placement_pb2.Placement) -> Retrying:
     return Retrying(retry.times, retry.backoff_s, frozenset(retry.exit_statuses))
 
 
+def setup_from(work: placement_pb2.Work) -> Setup:
+    """What is to be made ready before its tasks."""
+    return Setup(tuple(work.setup.python), tuple(work.setup.run), work.setup.wheels)
+
+
+def setup_task_of(
+    placement: placement_pb2.Placement, key: TaskKey, inputs: tuple[tuple[str, Path], ...], command: tuple[str, ...]
+) -> TaskSpec:
+    """The run that makes it: within the bounds of one task, without secrets and what tells tasks apart."""
+    work, site = work_from(placement), {"SUANMESH_JOB": placement.job, "SUANMESH_SITE": placement.site}
+    return TaskSpec(
+        key=key,
+        command=command,
+        artefacts=work.artefacts,
+        inputs=inputs,
+        outputs=(SETUP_MOUNT,),
+        environment=tuple(sorted(site.items())),
+        variables=tuple(sorted(placement.work.environment.items())),
+        cpu_milli=work.task_capacity.cpu_milli,
+        memory_bytes=work.task_capacity.memory_bytes,
+        scratch_bytes=work.task_capacity.scratch_bytes,
+        max_duration_s=work.max_duration_s,
+    )
+
+
+def with_artefact(spec: TaskSpec, artefact: Artefact) -> TaskSpec:
+    """The same with one more file."""
+    return replace(spec, artefacts=(*spec.artefacts, artefact))
+
+
 def held_of(placement: placement_pb2.Placement) -> Allotment:
     """What one task of a placement holds while it runs."""
     ask = placement.work.ask
@@ -53,10 +85,14 @@ def held_of(placement: placement_pb2.Placement) -> Allotment:
 
 
 def task_of(
-    placement: placement_pb2.Placement, key: TaskKey, inputs: tuple[tuple[str, Path], ...], secrets: Path
+    placement: placement_pb2.Placement,
+    key: TaskKey,
+    inputs: tuple[tuple[str, Path], ...],
+    secrets: Path,
+    setup: Path | None = None,
 ) -> TaskSpec:
     """One run of a task of a placement; `inputs` are mounts with the folders of their replicas, `secrets` is where
-    those of the placement lie, if it has any.
+    those of the placement lie, if it has any, and `setup` what its setup has made.
     """
     work, index = work_from(placement), key.index
     environment = {
@@ -76,6 +112,7 @@ def task_of(
         outputs=tuple(mount for _, mount in work.outputs),
         environment=tuple(sorted(environment.items())),
         variables=tuple(sorted(_variables(placement.work, index).items())),
+        setup=setup,
         secrets=secrets if placement.work.secrets else None,
         secret_variables=tuple((each.variable, each.name) for each in placement.work.secrets if each.variable),
         cpu_milli=work.task_capacity.cpu_milli,

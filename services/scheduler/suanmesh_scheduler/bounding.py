@@ -66,6 +66,7 @@ def require_size(job: job_pb2.Job) -> None:
         parameters=job.task.parameters,
         retry=job.task.retry,
         secrets=job.secrets,
+        setup=job.setup,
     ).ByteSize()
     parts = (*job.inputs, *job.outputs)
     work = largest + varied + job.ask.ByteSize() + sum(part.ByteSize() + 3 for part in parts)

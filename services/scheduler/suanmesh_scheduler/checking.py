@@ -17,6 +17,7 @@ from suanmesh_kernel.names import (
     output_dataset_id,
 )
 from suanmesh_kernel.refusals import invalid_field
+from suanmesh_kernel.requirements import REQUIREMENT_PATTERN
 from suanmesh_scheduler.domain.values import BACKOFF_S_MAX
 
 COUNT_MAX = 1000
@@ -87,6 +88,7 @@ def require_valid(job: job_pb2.Job) -> None:
     _retry(job.task.retry)
     _environment(job.environment)
     _secrets(job)
+    _setup(job)
     _labels(job.labels)
     if job.queue:
         checked_id(job.queue, field="queue")
@@ -184,6 +186,18 @@ def _secrets(job: job_pb2.Job) -> None:
             if secret.variable in variables:
                 raise invalid_field(f"secrets[{i}].variable", f"{secret.variable} is taken")
             variables.add(secret.variable)
+
+
+def _setup(job: job_pb2.Job) -> None:
+    for i, wanted in enumerate(job.setup.python):
+        if not REQUIREMENT_PATTERN.fullmatch(wanted):
+            problem = f"{wanted[:80]!r} is not a name with versions, such as numpy==2.1 or pandas[excel]>=2,<3"
+            raise invalid_field(f"setup.python[{i}]", problem)
+    for i, line in enumerate(job.setup.run):
+        if "\0" in line:
+            raise invalid_field(f"setup.run[{i}]", "has a zero character, which no shell takes")
+    if job.setup.wheels and job.setup.wheels not in {each.mount for each in job.inputs}:
+        raise invalid_field("setup.wheels", f"{job.setup.wheels} is the mount of no input")
 
 
 def _labels(labels: Mapping[str, str]) -> None:

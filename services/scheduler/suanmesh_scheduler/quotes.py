@@ -52,7 +52,7 @@ def most_readings(spec: JobSpec) -> Readings:
 
     Money is held for this. What a site lets a task use beyond it is not charged.
     """
-    seconds = spec.max_duration_s * spec.runs * spec.count
+    seconds = spec.max_duration_s * (spec.runs * spec.count + spec.setup)
     memory_mib = -(-spec.ask.memory_bytes // MEBIBYTE)
     cards = sum(device.count for device in spec.ask.devices)
     amounts = (

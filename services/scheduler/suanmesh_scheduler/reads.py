@@ -200,7 +200,11 @@ class SchedulerReads:
         if request.attempt and request.attempt != placement.attempt:
             placement = await self._attempt(job.name, request.attempt)
         asked = agent_pb.ReadLogRequest(
-            task=request.task, follow=request.follow, tail_lines=request.tail_lines, timestamps=request.timestamps
+            task=request.task,
+            follow=request.follow,
+            tail_lines=request.tail_lines,
+            timestamps=request.timestamps,
+            setup=request.setup,
         )
         if request.HasField("since"):
             asked.since.CopyFrom(request.since)

@@ -327,6 +327,7 @@ def _placement(chosen: Chosen, holds: Holds) -> placement_pb2.Placement:
             secrets=job.secrets,
             parameters=job.task.parameters,
             retry=retry if retry.times else None,
+            setup=job.setup if job.HasField("setup") else None,
         ),
     )
 

@@ -80,6 +80,7 @@ def spec_from(job: job_pb2.Job, needs: Iterable[Need], now: datetime) -> JobSpec
         party=job.party,
         runs=1 + retry_of(job).times,
         pauses_s=pauses_s(retry_of(job)),
+        setup=job.HasField("setup"),
         priority=job.priority,
     )
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from suanmesh_agent.domain.endings import ending
 from suanmesh_agent.domain.metering import Allotment, Amounts, amounts
 from suanmesh_agent.domain.pacing import CATCH_UP_S, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Pace, chunk_bytes
+from suanmesh_agent.domain.setups import TAIL_BYTES, tail_of
 from suanmesh_agent.domain.stages import Stage, follows
 from suanmesh_agent.domain.tasks import TaskLook, TaskState, Usage
 from suanmesh_agent.domain.tickets import Ticket, require_ticket
@@ -146,3 +147,10 @@ def test_a_job_in_waves_takes_only_the_room_of_one_wave() -> None:
 
 def a_work(task: Capacity) -> Work:
     return Work("p", task, 1, ("python3",), (), (), (), "python3", 60, at_once=1)
+
+
+def test_the_end_of_a_log_is_told_by_whole_lines() -> None:
+    """Half a sentence, or colours that a terminal takes for commands, are no reason."""
+    assert tail_of(b"a\nb\r\n\n") == "a | b"
+    assert tail_of(b"x" * 200 + b"\n\x1b[31mERROR\x1b[0m no luck\n") == "[31mERROR [0m no luck"
+    assert len(tail_of("é".encode() * 200)) <= TAIL_BYTES

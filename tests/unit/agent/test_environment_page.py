@@ -40,14 +40,14 @@ def cells(page: str, title: int) -> list[str]:
 
 
 def environment(tmp_path: Path, sandbox: Sandbox | None) -> dict[str, str]:
-    """What the shim is told to give a task that has a parameter and a secret."""
+    """What the shim is told to give a task that has a parameter, a secret and a setup."""
     work = placement_pb2.Work(
         count=2,
         variant=job_pb2.Variant(command=["true"]),
         parameters=[job_pb2.Parameter(name="<NAME>", values=["1", "2"])],
         secrets=[placement_pb2.Work().secrets.add(name="TOKEN")],
     )
-    spec = task_of(placement_pb2.Placement(name="placements/p", work=work), TaskKey("p", 0), (), tmp_path)
+    spec = task_of(placement_pb2.Placement(name="placements/p", work=work), TaskKey("p", 0), (), tmp_path, tmp_path)
     layout = Layout(tmp_path, (Path("/python/bin"),), sandbox, None, None)
     found: dict[str, str] = layout._shim_spec(spec)["env"]
     return found | dict(spec.variables)

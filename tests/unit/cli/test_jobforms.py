@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from suanmesh_cli import jobfile, units
 from suanmesh_cli.jobfields import SET_BY_SERVICE
 from suanmesh_cli.jobforms import SHORT
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_sdk.workdir import LAY_OUT
 
 SHORT_JOB = """\
 name: sweep
@@ -203,16 +205,41 @@ def test_standard_input_is_a_file(folder: Path) -> None:
     assert given.stdout == b"accounts/demo"
 
 
-def test_setup_runs_first_and_its_failure_is_the_tasks(folder: Path) -> None:
-    """A program without what it needs would run for hours before it finds that out."""
-    ran: list[tuple[int, str]] = []
-    for first in ("echo ready", "exit 3"):
-        file = read(folder, f"setup: [{first}]\ncommand: [sh, -c, 'echo $0', a b]\n")
-        command = list(file.job.package.variants[0].command)
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        ran.append((done.returncode, done.stdout))
-    assert ran == [(0, "ready\na b\n"), (3, "")]
-    assert any("no network" in note.en for note in file.notes)
+def test_lines_that_install_packages_are_packages(folder: Path) -> None:
+    """What people write everywhere must work where only a mirror can bring what it names."""
+    (folder / "requirements.txt").write_text("# what it needs\nnumpy==2.1  # arrays\n\npandas[excel]>=2,<3\n")
+    lines = "pip install -r requirements.txt 'torch ~= 2.1'\npython3 -m pip install tqdm\nmake\npip install ./own\n"
+    file = read(folder, f"setup: |\n{textwrap.indent(lines, '  ')}command: [true]\n")
+    assert list(file.job.setup.python) == ["numpy==2.1", "pandas[excel]>=2,<3", "torch ~= 2.1", "tqdm"]
+    assert list(file.job.setup.run) == ["make", "pip install ./own"]
+    assert list(file.job.package.variants[0].command) == ["true"], "a setup is no part of each task"
+    assert any("without network" in note.en for note in file.notes)
+
+
+def test_wheels_travel_with_the_job(folder: Path) -> None:
+    """There is no other way to a package where a site has no mirror."""
+    wheels = read(folder, "setup: {python: [numpy==2.1], wheels: lib/}\ncommand: [true]\n")
+    assert (wheels.wheels, wheels.job.setup.wheels) == (folder / "lib", ".wheels")
+    given = read(folder, "setup: {python: [numpy==2.1], wheels: datasets/lib@2}\ncommand: [true]\n")
+    assert given.wheels is None
+    assert [(each.dataset, each.mount) for each in given.job.inputs] == [("datasets/lib@2", ".wheels")]
+
+
+@pytest.mark.parametrize(
+    ("setup", "where"),
+    [
+        ("{pip: [numpy]}", "setup.pip"),
+        ("{python: none.txt}", "setup.python"),
+        ("{run: {a: b}}", "setup.run"),
+        ("pip install -r evil.txt", "setup"),
+    ],
+)
+def test_a_wrong_setup_is_named_where_it_stands(folder: Path, setup: str, where: str) -> None:
+    """A job that waits for an hour to find out that a file is missing is an hour lost."""
+    (folder / "evil.txt").write_text("--index-url https://example.org\n")
+    with pytest.raises(InvalidArgument) as refused:
+        read(folder, f"command: [true]\nsetup: {setup}\n")
+    assert (refused.value.facts["field"], refused.value.facts["line"]) == (where, "2")
 
 
 def test_a_folder_goes_with_the_job_as_it_is(folder: Path) -> None:
@@ -241,6 +268,7 @@ def test_a_large_folder_is_brought_before_the_job(folder: Path) -> None:
     large = read(folder, "workdir: .\nsetup: echo ready\ncommand: [python3, train.py]\n")
     (variant,) = large.job.package.variants
     assert (large.workdir, list(variant.artefacts)) == (folder, [])
+    assert list(large.job.setup.run) == [LAY_OUT, "echo ready"]
     assert list(variant.command[:2]) == ["/bin/sh", "-c"]
     assert list(variant.command[-2:]) == ["python3", "train.py"]
     (folder / ".suanignore").write_text("*.bin\n")

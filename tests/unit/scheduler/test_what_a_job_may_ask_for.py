@@ -85,6 +85,28 @@ def test_a_variable_has_a_name_that_a_process_can_have(name: str) -> None:
     assert refused.value.facts["field"] == "environment"
 
 
+@pytest.mark.parametrize("wanted", ["numpy", "numpy==2.1", "pandas[excel, sql] >=2,<3", "a.b_c-d ~= 1.0rc1+local"])
+def test_packages_are_names_with_versions(wanted: str) -> None:
+    """What people ask of pip every day must get through."""
+    job = _job()
+    job.setup.python.append(wanted)
+    require_valid(job)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["", "-r/etc/passwd", "--index-url=http://evil", "./own", "own/", "a @ http://evil/a.whl", "git+https://evil/a",
+     "numpy ==2.1\n--pre", "a;b", "a==", "a==1 --hash=x", "../a.whl", "a==-r", "é"],
+)  # fmt: skip
+def test_nothing_else_is_asked_of_a_mirror(wanted: str) -> None:
+    """A site's agent looks for packages outside of any sandbox: an option or an address there is its owner's loss."""
+    job = _job()
+    job.setup.python.append(wanted)
+    with pytest.raises(InvalidArgument) as refused:
+        require_valid(job)
+    assert refused.value.facts["field"] == "setup.python[0]"
+
+
 @pytest.mark.parametrize(
     ("parameters", "field"),
     [

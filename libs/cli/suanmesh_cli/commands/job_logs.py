@@ -32,6 +32,7 @@ TOGETHER_MAX = 100
 @click.argument("task", type=click.IntRange(0, TASK_INDEX_MAX), default=0)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the tasks have ended.")
 @click.option("--all-tasks", is_flag=True, help="Those of all tasks, each line behind the task's index.")
+@click.option("--setup", is_flag=True, help="That of the setup before the tasks.")
 @click.option("--tail", type=click.IntRange(1, 100_000), default=None, metavar="N", help="Only the last N lines.")
 @click.option("--since", type=Since(), default=None, metavar="TIME", help="Only what was written since, such as 10m.")
 @click.option("--timestamps", is_flag=True, help="Begin each line with when it was written, to the second, in UTC.")
@@ -44,6 +45,7 @@ async def logs(
     task: int,
     follow: bool,
     all_tasks: bool,
+    setup: bool,
     tail: int | None,
     since: datetime | None,
     timestamps: bool,
@@ -57,7 +59,7 @@ async def logs(
     """
     request = ReadJobLogsRequest(
         name=full_name("jobs", name), task=task, follow=follow, tail_lines=tail or 0, timestamps=timestamps,
-        attempt=attempt or 0, previous=previous,
+        attempt=attempt or 0, previous=previous, setup=setup,
     )  # fmt: skip
     if since is not None:
         request.since.FromDatetime(since)

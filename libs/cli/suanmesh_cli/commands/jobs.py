@@ -64,6 +64,8 @@ async def submit(
     async with session.mesh() as mesh:
         if read.workdir is not None:
             await _bring(session, mesh, read.workdir, file, described)
+        if read.wheels is not None:
+            await _bring_wheels(session, mesh, read.wheels, described)
         item = await jobsecrets.item(mesh, described, job_id, {} if dry_run else sources)
         request = SubmitJobsRequest(items=[item], validate_only=dry_run)
         answer = await mesh.scheduler.SubmitJobs(request, timeout=session.timeout_s)
@@ -173,6 +175,17 @@ async def _bring(session: Session, mesh: Mesh, workdir: Path, file: Path, descri
         output.note(Text(f"workdir: left out {line}", f"workdir：未包含 {line}").of(session.lang))
     size = units.size(brought.manifest.size_bytes)
     output.note(Text(f"workdir is {brought.pinned}, {size}", f"workdir 为 {brought.pinned}，{size}").of(session.lang))
+
+
+async def _bring_wheels(session: Session, mesh: Mesh, wheels: Path, described: Job) -> None:
+    """Bring the wheels that a job's setup installs from."""
+    from suanmesh_cli.progress import following_progress
+    from suanmesh_sdk.workdir import bring_wheels
+
+    with following_progress(session.lang) as progress:
+        brought = await bring_wheels(mesh, wheels, described, progress=progress)
+    size = units.size(brought.manifest.size_bytes)
+    output.note(Text(f"wheels are {brought.pinned}, {size}", f"wheels 为 {brought.pinned}，{size}").of(session.lang))
 
 
 def _described(session: Session, file: Path, given: Sequence[str]) -> JobFile:

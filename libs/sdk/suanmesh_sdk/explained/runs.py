@@ -279,6 +279,22 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan job logs", "suan job rerun"),
     ),
+    "SETUP_FAILED": Explanation(
+        "caller",
+        Text(
+            "What `setup` of the job file makes ready failed, so that no task began. Its sandbox has no network: what "
+            "pip does not find is neither in the wheels that travel with the job nor at the mirror of the site.",
+            "作业文件的 `setup` 失败，任务均未开始。其沙箱没有网络：pip 找不到的包，既不在随作业携带的 wheel 中，"
+            "也不在站点镜像中。",
+        ),
+        Text(
+            "Read its whole log with `suan job logs JOB --setup`. Let packages travel with the job: "
+            "`pip download -d wheels -r requirements.txt`, and `setup: {python: requirements.txt, wheels: wheels/}`.",
+            "用 `suan job logs JOB --setup` 查看完整日志。让包随作业携带："
+            "`pip download -d wheels -r requirements.txt`，并写 `setup: {python: requirements.txt, wheels: wheels/}`。",
+        ),
+        ("suan job logs",),
+    ),
     "SOURCE_LOST": Explanation(
         "mesh",
         Text("The site that the data was coming from is not heard of any more.", "数据的来源站点失联。"),

@@ -60,3 +60,15 @@ class Runs:
         used = Usage(sum(each.usage.cpu_us for each in self.looks), sum(each.usage.elapsed_us for each in self.looks))
         state = TaskState.RUNNING if again else self.newest.state
         return replace(self.newest, state=state, usage=used, start_time=self.looks[0].start_time)
+
+
+def with_setup(first: TaskLook, setup: TaskLook, *, over: bool) -> TaskLook:
+    """What is metered of the first task, with what the setup before it has used, whether the task came to start or not;
+    nothing more comes of it where all is `over`.
+    """
+    if setup.start_time is None:
+        return first
+    used = Usage(first.usage.cpu_us + setup.usage.cpu_us, first.usage.elapsed_us + setup.usage.elapsed_us)
+    if first.state is TaskState.ABSENT:
+        first = replace(setup, state=TaskState.ENDED if over else TaskState.RUNNING)
+    return replace(first, usage=used, start_time=setup.start_time)

@@ -15,6 +15,13 @@ SCRATCH_BYTES_UNASKED = 1 << 30
 """Scratch of a task that asked for none: every program writes a little."""
 PROCESSES_MAX = 1024
 """Processes and threads a task may have at a time."""
+SETUP_INDEX = -1
+"""Stands for the setup of a placement, which runs before its tasks and is none of them."""
+SETUP_NAME = "setup"
+SETUP_MOUNT = ".suanmesh-setup"
+"""Folder that a task finds what the setup made in, relative to its working folder; the setup makes it there."""
+SETUP_PYTHON = "python"
+"""Folder in it for packages of Python."""
 SECRETS_MOUNT = ".suanmesh-secrets"
 """Folder that a task finds its secrets in, relative to its working folder."""
 USERS_FIRST, USERS_COUNT = 1_900_000_000, 65_536
@@ -59,6 +66,8 @@ class TaskKey:
     @property
     def name(self) -> str:
         """What tells it from the others of its placement."""
+        if self.index == SETUP_INDEX:
+            return SETUP_NAME
         return f"{self.index}.{self.retry}" if self.retry else str(self.index)
 
     def again(self) -> TaskKey:
@@ -66,8 +75,15 @@ class TaskKey:
         return TaskKey(self.placement, self.index, self.retry + 1)
 
 
+def setup_key(placement: str) -> TaskKey:
+    """The setup of a placement."""
+    return TaskKey(placement, SETUP_INDEX)
+
+
 def key_of(placement: str, name: str) -> TaskKey | None:
     """The run of that name; None where it is the name of none."""
+    if name == SETUP_NAME:
+        return setup_key(placement)
     index, dot, retry = name.partition(".")
     if not index.isdecimal() or (dot and not retry.isdecimal()):
         return None
@@ -96,6 +112,8 @@ class TaskSpec:
     """What the site tells the task, by name."""
     variables: tuple[tuple[str, str], ...] = ()
     """What the job tells it. It may steer the loader: nothing outside the task's walls may be started with it."""
+    setup: Path | None = None
+    """Folder of what the setup has made, which it finds in `SETUP_MOUNT`; None for none."""
     secrets: Path | None = None
     """Folder in memory of the files that it finds in `SECRETS_MOUNT`; None for none."""
     secret_variables: tuple[tuple[str, str], ...] = ()

@@ -55,7 +55,7 @@ def weigh(job: JobSpec, pool: Pool, situation: Situation, lookup: RoomLookup = E
         )
     transfer_micros = None if moves.blocked else moves.micros
     waves = -(-job.count // max(1, room(placed)))
-    finish_ms = told(moves.took_ms + waves * job.longest_s * 1000)
+    finish_ms = told(moves.took_ms + (waves * job.longest_s + job.setup * job.max_duration_s) * 1000)
     cost = None if transfer_micros is None else quote.compute_micros + transfer_micros
     if obstacle is None and cost is not None:
         obstacle = obstacles.of_deadline(job, finish_ms, situation) or obstacles.of_cost(job, cost, situation)

@@ -102,6 +102,8 @@ class JobSpec:
     """How often a task may be run, where it fails."""
     pauses_s: int = 0
     """How long it waits then, in all."""
+    setup: bool = False
+    """Whether something is made ready before the tasks, which may take as long as one."""
     priority: int = field(default=0, compare=False)
     """It changes nothing of how a pool is weighed, only when the job's turn is."""
 

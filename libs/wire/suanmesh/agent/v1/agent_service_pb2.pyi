@@ -340,6 +340,7 @@ class ReadLogRequest(message.Message):
     TAIL_LINES_FIELD_NUMBER: builtins.int
     SINCE_FIELD_NUMBER: builtins.int
     TIMESTAMPS_FIELD_NUMBER: builtins.int
+    SETUP_FIELD_NUMBER: builtins.int
     placement: builtins.str
     """`placements/{placement}`."""
     task: builtins.int
@@ -354,6 +355,8 @@ class ReadLogRequest(message.Message):
     """Only so many of the last lines; 0 for all."""
     timestamps: builtins.bool
     """Begin each line with when it was written, to the second, in UTC: `2026-01-31T12:00:00Z `."""
+    setup: builtins.bool
+    """Of the setup, not of a task."""
     @builtins.property
     def since(self) -> timestamp_pb2.Timestamp:
         """Only what was written since, to the second; absent for all."""
@@ -369,10 +372,11 @@ class ReadLogRequest(message.Message):
         tail_lines: builtins.int = ...,
         since: timestamp_pb2.Timestamp | None = ...,
         timestamps: builtins.bool = ...,
+        setup: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_retry", b"_retry", "retry", b"retry", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_retry", b"_retry", "follow", b"follow", "offset", b"offset", "placement", b"placement", "retry", b"retry", "since", b"since", "tail_lines", b"tail_lines", "task", b"task", "timestamps", b"timestamps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_retry", b"_retry", "follow", b"follow", "offset", b"offset", "placement", b"placement", "retry", b"retry", "setup", b"setup", "since", b"since", "tail_lines", b"tail_lines", "task", b"task", "timestamps", b"timestamps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__retry: _TypeAlias = typing.Literal["retry"]  # noqa: Y015
     _WhichOneofArgType__retry: _TypeAlias = typing.Literal["_retry", b"_retry"]  # noqa: Y015

@@ -145,6 +145,7 @@ class Job(message.Message):
     QUEUE_FIELD_NUMBER: builtins.int
     ENVIRONMENT_FIELD_NUMBER: builtins.int
     SECRETS_FIELD_NUMBER: builtins.int
+    SETUP_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`jobs/{job}`."""
     party: builtins.str
@@ -251,6 +252,10 @@ class Job(message.Message):
         the job has them.
         """
 
+    @builtins.property
+    def setup(self) -> Setup:
+        """What is made ready at the site before its tasks; absent for nothing."""
+
     def __init__(
         self,
         *,
@@ -285,10 +290,52 @@ class Job(message.Message):
         queue: builtins.str = ...,
         environment: abc.Mapping[builtins.str, builtins.str] | None = ...,
         secrets: abc.Iterable[Secret] | None = ...,
+        setup: Setup | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "constraints", b"constraints", "create_time", b"create_time", "end_time", b"end_time", "objective", b"objective", "package", b"package", "state_reason", b"state_reason", "task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "constraints", b"constraints", "create_time", b"create_time", "end_time", b"end_time", "objective", b"objective", "package", b"package", "setup", b"setup", "state_reason", b"state_reason", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "environment", b"environment", "etag", b"etag", "history", b"history", "inputs", b"inputs", "labels", b"labels", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "priority", b"priority", "queue", b"queue", "refused_by", b"refused_by", "secrets", b"secrets", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "ask", b"ask", "attempt", b"attempt", "cancel_requested", b"cancel_requested", "constraints", b"constraints", "create_time", b"create_time", "decision", b"decision", "display_name", b"display_name", "end_time", b"end_time", "environment", b"environment", "etag", b"etag", "history", b"history", "inputs", b"inputs", "labels", b"labels", "max_attempts", b"max_attempts", "max_duration_s", b"max_duration_s", "name", b"name", "objective", b"objective", "output_datasets", b"output_datasets", "outputs", b"outputs", "package", b"package", "party", b"party", "placement", b"placement", "priority", b"priority", "queue", b"queue", "refused_by", b"refused_by", "secrets", b"secrets", "setup", b"setup", "state", b"state", "state_reason", b"state_reason", "task", b"task", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Setup(message.Message):
+    """What a site makes ready once, in the tasks' sandbox, before the first of them: all tasks find it read-only in the folder
+    `SUANMESH_SETUP`, with `bin` in it on their PATH, and the packages of Python importable. The site keeps it for other
+    jobs of the party with the same setup: for those it runs no more. The sandbox has no network: packages come from a
+    folder of wheels, or from the mirror that the owner of the site has set. It may take as long as a task, and is charged
+    with the first. Where it fails, the job fails with `SETUP_FAILED`.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PYTHON_FIELD_NUMBER: builtins.int
+    RUN_FIELD_NUMBER: builtins.int
+    WHEELS_FIELD_NUMBER: builtins.int
+    wheels: builtins.str
+    """Mount of the input that has the wheels, `.whl` files side by side; empty for none."""
+    @builtins.property
+    def python(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Packages of Python to install, as `numpy==2.1` or `pandas[excel]>=2,<3`: names and versions, nothing else. What is not
+        bound to a version is chosen once, and kept with the rest.
+        """
+
+    @builtins.property
+    def run(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Lines for /bin/sh that run after that, in a folder with the files and inputs of the job, without its secrets; the
+        first that fails ends it. They keep what they make in `SUANMESH_SETUP`, where `pip install` puts its packages too.
+        """
+
+    def __init__(
+        self,
+        *,
+        python: abc.Iterable[builtins.str] | None = ...,
+        run: abc.Iterable[builtins.str] | None = ...,
+        wheels: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["python", b"python", "run", b"run", "wheels", b"wheels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -387,6 +387,7 @@ class Work(message.Message):
     PARAMETERS_FIELD_NUMBER: builtins.int
     RETRY_FIELD_NUMBER: builtins.int
     SECRETS_FIELD_NUMBER: builtins.int
+    SETUP_FIELD_NUMBER: builtins.int
     count: builtins.int
     """How many tasks."""
     max_duration_s: builtins.int
@@ -425,6 +426,10 @@ class Work(message.Message):
     def secrets(self) -> containers.RepeatedCompositeFieldContainer[job_pb2.Secret]:
         """Secrets that each task finds; their values are asked for with FetchSecrets."""
 
+    @builtins.property
+    def setup(self) -> job_pb2.Setup:
+        """What is made ready before the tasks."""
+
     def __init__(
         self,
         *,
@@ -439,10 +444,11 @@ class Work(message.Message):
         parameters: abc.Iterable[job_pb2.Parameter] | None = ...,
         retry: job_pb2.Retry | None = ...,
         secrets: abc.Iterable[job_pb2.Secret] | None = ...,
+        setup: job_pb2.Setup | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "retry", b"retry", "variant", b"variant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "retry", b"retry", "setup", b"setup", "variant", b"variant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "environment", b"environment", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "on_failure", b"on_failure", "outputs", b"outputs", "parameters", b"parameters", "retry", b"retry", "secrets", b"secrets", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ask", b"ask", "count", b"count", "environment", b"environment", "inputs", b"inputs", "max_duration_s", b"max_duration_s", "on_failure", b"on_failure", "outputs", b"outputs", "parameters", b"parameters", "retry", b"retry", "secrets", b"secrets", "setup", b"setup", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -758,6 +758,7 @@ class ReadJobLogsRequest(message.Message):
     TAIL_LINES_FIELD_NUMBER: builtins.int
     SINCE_FIELD_NUMBER: builtins.int
     TIMESTAMPS_FIELD_NUMBER: builtins.int
+    SETUP_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`jobs/{job}`."""
     follow: builtins.bool
@@ -774,6 +775,8 @@ class ReadJobLogsRequest(message.Message):
     """Only so many of the last lines; 0 for all."""
     timestamps: builtins.bool
     """Begin each line with when it was written, to the second, in UTC: `2026-01-31T12:00:00Z `."""
+    setup: builtins.bool
+    """Of the setup, not of a task; `task` and `previous` say nothing then."""
     @builtins.property
     def since(self) -> timestamp_pb2.Timestamp:
         """Only what was written since, to the second; absent for all."""
@@ -789,10 +792,11 @@ class ReadJobLogsRequest(message.Message):
         tail_lines: builtins.int = ...,
         since: timestamp_pb2.Timestamp | None = ...,
         timestamps: builtins.bool = ...,
+        setup: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "follow", b"follow", "name", b"name", "previous", b"previous", "since", b"since", "tail_lines", b"tail_lines", "task", b"task", "timestamps", b"timestamps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "follow", b"follow", "name", b"name", "previous", b"previous", "setup", b"setup", "since", b"since", "tail_lines", b"tail_lines", "task", b"task", "timestamps", b"timestamps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,6 +13,8 @@ from suanmesh_agent.domain.tasks import (
     PROCESSES_MAX,
     SCRATCH_BYTES_UNASKED,
     SECRETS_MOUNT,
+    SETUP_MOUNT,
+    SETUP_PYTHON,
     TaskKey,
     TaskSpec,
     UserRange,
@@ -98,11 +100,16 @@ class Layout:
 
     def lay_out(self, spec: TaskSpec) -> None:
         """Make its folders and write what the shim reads. Raises OSError."""
-        secrets = ((SECRETS_MOUNT, spec.secrets),) if spec.secrets else ()
-        spec = dataclasses.replace(
-            spec, scratch_bytes=spec.scratch_bytes or SCRATCH_BYTES_UNASKED, inputs=(*spec.inputs, *secrets)
-        )
+        found = ((SECRETS_MOUNT, spec.secrets), (SETUP_MOUNT, spec.setup))
+        inputs = (*spec.inputs, *((mount, folder) for mount, folder in found if folder))
         home = self.home(spec.key)
+        setup = self._setup(spec, home / "work")
+        spec = dataclasses.replace(
+            spec,
+            scratch_bytes=spec.scratch_bytes or SCRATCH_BYTES_UNASKED,
+            inputs=inputs,
+            variables=_beside_setup(spec.variables, setup),
+        )
         home.mkdir(parents=True, exist_ok=True)
         for folder in (self.folder, home):
             folder.chmod(0o700)
@@ -206,12 +213,20 @@ class Layout:
         bounds = Bounds(spec.cpu_milli, spec.memory_bytes, self._processes)
         return self.cgroups.make(f"{spec.key.placement}-{spec.key.name}", bounds)
 
+    def _setup(self, spec: TaskSpec, work: Path) -> str:
+        """Where the task finds what its setup has made, or makes it itself; empty where there is no setup."""
+        home = INSIDE if self.walled else str(work)
+        return f"{home}/{SETUP_MOUNT}" if spec.setup or SETUP_MOUNT in spec.outputs else ""
+
     def _environment(self, spec: TaskSpec, places: Places) -> dict[str, str]:
         threads = str(max(1, spec.cpu_milli // 1000))
         home = INSIDE if self.walled else str(places.work)
+        setup = self._setup(spec, places.work)
+        own = [f"{setup}/bin", f"{setup}/{SETUP_PYTHON}/bin"] if setup else []
         return {
-            "PATH": ":".join([*(str(path) for path in self.runtime_path), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "PATH": ":".join([*own, *(str(path) for path in self.runtime_path), "/usr/local/bin", "/usr/bin", "/bin"]),
             "HOME": home,
+            **({"SUANMESH_SETUP": setup, "PYTHONPATH": f"{setup}/{SETUP_PYTHON}"} if setup else {}),
             **({"SUANMESH_SECRETS": f"{home}/{SECRETS_MOUNT}"} if spec.secrets else {}),
             **({} if self.walled else {"TMPDIR": str(places.tmp)}),
             "LANG": "C.UTF-8",
@@ -227,3 +242,11 @@ class Layout:
 def _secret_files(spec: TaskSpec) -> list[tuple[str, str]]:
     """Variables that have the content of a file, with its path from the working folder: no value is written down."""
     return [(variable, f"{SECRETS_MOUNT}/{name}") for variable, name in spec.secret_variables]
+
+
+def _beside_setup(variables: tuple[tuple[str, str], ...], setup: str) -> tuple[tuple[str, str], ...]:
+    """The job's variables, with what the setup has for Python behind what the job names itself."""
+    if not setup:
+        return variables
+    behind = f":{setup}/{SETUP_PYTHON}"
+    return tuple((name, value + behind if name == "PYTHONPATH" else value) for name, value in variables)

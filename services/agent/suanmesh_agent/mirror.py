@@ -1,0 +1,72 @@
+"""Wheels from the mirror that a site's owner has set: looked for and brought by the agent, outside of any sandbox.
+
+Nothing of them is run here: only wheels are taken, and of names and versions alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from suanmesh_kernel.requirements import REQUIREMENT_PATTERN
+
+FETCH_S_MAX = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Where wheels are had."""
+
+    address: str
+    """`http(s)://...`, an index as pip has it, or a folder of wheels; empty for none."""
+    python: Path
+    """Interpreter the wheels are for, with pip."""
+
+    def command(self, wanted: Sequence[str], wheels: Path | None, target: Path) -> list[str]:
+        """The command line that brings what `wanted` need, beside what lies in `wheels`."""
+        web = self.address.startswith(("http://", "https://"))
+        source = ["--index-url", self.address] if web else ["--no-index", "--find-links", self.address]
+        if self.address.startswith("http://"):
+            source += ["--trusted-host", urlsplit(self.address).netloc]
+        beside = ["--find-links", str(wheels)] if wheels else []
+        bring = [str(self.python), "-I", "-m", "pip", "download", "--only-binary=:all:", "--dest", str(target)]
+        return [*bring, "--no-cache-dir", "--no-input", "--progress-bar=off", *source, *beside, "--", *wanted]
+
+    async def fetch(self, wanted: Sequence[str], wheels: Path | None, target: Path) -> bytes:
+        """Bring them to `target`, anew; what was said. What could not be brought is missed by who installs it."""
+        await asyncio.to_thread(_emptied, target)
+        if wrong := next((each for each in wanted if not REQUIREMENT_PATTERN.fullmatch(each)), None):
+            return f"suan: {wrong[:80]!r} is not looked for: it is not a name with versions\n".encode()
+        told = {"PATH": "/usr/bin:/bin", "HOME": str(target), "PIP_CONFIG_FILE": "/dev/null", "LANG": "C.UTF-8"}
+        told["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+        process = await asyncio.create_subprocess_exec(
+            *self.command(wanted, wheels, target),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=told,
+            cwd=target,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(FETCH_S_MAX):
+                said, _ = await process.communicate()
+        except TimeoutError:
+            said = f"suan: given up after {FETCH_S_MAX:g} s\n".encode()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        return said
+
+
+def _emptied(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
