@@ -4,6 +4,7 @@ node of real processes. A module that imports all of it has a fixture `mesh`.
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from suanmesh_client import Client, Input, Job, JobHandle, Output, sweep
 from suanmesh_client.descriptions import to_message
 from suanmesh_client.jobs import wait_all
 from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Refusal
+from suanmesh_sdk.data import Existing
 
 HALF_A_CORE, MEMORY = 0.5, 64 << 20
 SUM = "import os; print('summed'); os.makedirs('out', exist_ok=True); open('out/sum', 'w').write('42')"
@@ -85,6 +87,23 @@ async def test_data_goes_in_and_results_come_out(mesh: Client, tmp_path: Path) -
     with pytest.raises(NotFound) as told:
         await ended.fetch("none", tmp_path / "none")
     assert told.value.reason == "OUTPUT_UNKNOWN"
+
+
+async def test_ones_own_files_are_replaced_only_where_that_is_said(mesh: Client, tmp_path: Path) -> None:
+    """Hours of editing in a fetched folder would be gone with the next fetch."""
+    (tmp_path / "note").write_bytes(b"theirs")
+    await mesh.data.put(tmp_path / "note", "client-own")
+    target = await mesh.data.get("client-own", tmp_path / "target")
+    await mesh.data.get("client-own", target)
+    (target / "note").write_bytes(b"mine")
+    with pytest.raises(FailedPrecondition) as told:
+        await mesh.data.get("client-own", target)
+    assert (told.value.reason, told.value.facts["files"]) == ("FILES_DIFFER", "1")
+    await mesh.data.get("client-own", target, existing=Existing.SKIP)
+    assert (target / "note").read_bytes() == b"mine"
+    await mesh.data.get("client-own", target, existing=Existing.REPLACE)
+    assert (target / "note").read_bytes() == b"theirs"
+    assert os.listdir(target) == ["note"]  # noqa: PTH208
 
 
 async def test_a_job_keeps_the_version_of_its_data(mesh: Client, tmp_path: Path) -> None:

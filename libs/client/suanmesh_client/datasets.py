@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_client.paging import pages
-from suanmesh_sdk.data import Brought, Progress
+from suanmesh_client.texts import refusal
+from suanmesh_kernel.refusals import FailedPrecondition
+from suanmesh_kernel.texts import Text
+from suanmesh_sdk.data import Brought, Existing, FilesDiffer, Progress
+
+NAMED_MAX = 3
+"""Files that a refusal names."""
 
 if TYPE_CHECKING:
     from suanmesh_client.client import Client
@@ -41,9 +47,23 @@ class Datasets:
             folder, dataset_id, site=site, residency=residency, labels=labels, progress=progress
         )
 
-    async def get(self, name: str, to: Path, *, progress: Callable[[Progress], None] = lambda _: None) -> Path:
-        """Bring a dataset into the folder `to`, each file whole or not at all; what is there is not asked for again."""
-        await self._client.stubs.data.get(_full(name), to, progress=progress)
+    async def get(
+        self,
+        name: str,
+        to: Path,
+        *,
+        existing: Existing = Existing.REFUSE,
+        progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Path:
+        """Bring a dataset into the folder `to`, each file whole or not at all; what is there is not asked for again.
+
+        Raises FailedPrecondition (`FILES_DIFFER`) where other content lies there, unless `existing` says what is to
+        become of it.
+        """
+        try:
+            await self._client.stubs.data.get(_full(name), to, existing=existing, progress=progress)
+        except FilesDiffer as fault:
+            raise differing(fault) from fault
         return to
 
     async def show(self, name: str) -> dataset_pb2.Dataset:
@@ -84,3 +104,15 @@ class Datasets:
 
 def _full(name: str) -> str:
     return name if "/" in name else f"datasets/{name}"
+
+
+def differing(fault: FilesDiffer) -> FailedPrecondition:
+    """The refusal to replace what lies in a folder, with the first of it."""
+    named = ", ".join(ascii(path)[1:-1] for path in fault.paths[:NAMED_MAX])
+    count = len(fault.paths)
+    more = Text(f" and {count - NAMED_MAX} more", " 等") if count > NAMED_MAX else Text("", "")
+    said = Text(
+        f"{fault.folder} has other content than the dataset under {count} of its names: {named}{more.en}",
+        f"{fault.folder} 中有 {count} 处与数据集同名而内容不同：{named}{more.zh}",
+    )
+    return refusal(FailedPrecondition, "FILES_DIFFER", said, files=count)

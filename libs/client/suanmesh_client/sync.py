@@ -29,7 +29,7 @@ from suanmesh.transport.v1 import dataset_pb2
 from suanmesh_client import client, jobs
 from suanmesh_client.descriptions import Input, Job, Output, Retry, Secret, Setup, sweep
 from suanmesh_kernel.refusals import Refusal
-from suanmesh_sdk.data import Brought, Progress
+from suanmesh_sdk.data import Brought, Existing, Progress
 
 __all__ = [
     "Client",
@@ -272,9 +272,16 @@ class Datasets:
             )
         )
 
-    def get(self, name: str, to: Path, *, progress: Callable[[Progress], None] = lambda _: None) -> Path:
-        """Bring a dataset into the folder `to`."""
-        return self._of.loop.run(self._of.behind.data.get(name, to, progress=progress))
+    def get(
+        self,
+        name: str,
+        to: Path,
+        *,
+        existing: Existing = Existing.REFUSE,
+        progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Path:
+        """Bring a dataset into the folder `to`; other content that lies there stays, unless `existing` says so."""
+        return self._of.loop.run(self._of.behind.data.get(name, to, existing=existing, progress=progress))
 
     def show(self, name: str) -> dataset_pb2.Dataset:
         """The dataset `name`."""

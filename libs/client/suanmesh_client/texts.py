@@ -18,6 +18,10 @@ OWN: Final[dict[str, tuple[str, Text]]] = {
         "FAILED_PRECONDITION",
         Text("it is not known which mesh to talk to, or as whom", "不知道要与哪个算网通信，或以何身份"),
     ),
+    "FILES_DIFFER": (
+        "FAILED_PRECONDITION",
+        Text("the folder has other content under names of the dataset", "文件夹中有与数据集同名而内容不同的文件"),
+    ),
     "JOB_NOT_DONE": (
         "FAILED_PRECONDITION",
         Text("the job has ended, and not well", "作业已结束，但未成功"),
@@ -57,6 +61,19 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "`suan ctx list` 显示已知的上下文；`suan ctx add` 可新增，`suan dev` 会自动生成几个。",
         ),
         ("suan ctx list", "suan ctx add", "suan dev"),
+    ),
+    "FILES_DIFFER": Explanation(
+        "caller",
+        Text(
+            "A dataset was to be fetched into a folder that has files under its names with other content, or something "
+            "else where it has folders. Nothing was touched.",
+            "要取回的数据集与目标文件夹中的文件同名而内容不同，或在其文件夹处有别的内容。未改动任何内容。",
+        ),
+        Text(
+            "Fetch it into an empty folder, replace what lies there with `--force`, or keep it with `--skip-existing`.",
+            "取到空文件夹中；或用 `--force` 覆盖，用 `--skip-existing` 保留已有文件。",
+        ),
+        ("suan data get",),
     ),
     "JOB_NOT_DONE": Explanation(
         "caller",

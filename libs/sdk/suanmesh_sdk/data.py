@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,6 +82,27 @@ class Brought:
         return of_version(self.dataset, self.version)
 
 
+class Existing(Enum):
+    """What becomes of files that lie, with other content, where a dataset is fetched to."""
+
+    REFUSE = "refuse"
+    """Nothing is fetched."""
+    REPLACE = "replace"
+    """They are those of the dataset afterwards."""
+    SKIP = "skip"
+    """They stay; the rest is fetched."""
+
+
+class FilesDiffer(Exception):
+    """Other content lies where a dataset was to be fetched to; nothing was touched."""
+
+    def __init__(self, folder: Path, paths: Sequence[str]) -> None:
+        super().__init__(f"{folder}: {len(paths)} files differ")
+        self.folder = folder
+        self.paths = paths
+        """Relative to the folder: the files, and what lies where the dataset has folders."""
+
+
 Tell = Callable[[Progress], None]
 Result = TypeVar("Result")
 
@@ -147,23 +169,38 @@ class Data:
         await self._mesh.transport.SetDatasetLabels(pb.SetDatasetLabelsRequest(name=name, labels=labels))
 
     async def get(
-        self, dataset: str, folder: Path, *, progress: Tell = _nobody, patience_s: float = PATIENCE_S
+        self,
+        dataset: str,
+        folder: Path,
+        *,
+        existing: Existing = Existing.REFUSE,
+        progress: Tell = _nobody,
+        patience_s: float = PATIENCE_S,
     ) -> Manifest:
         """Bring a dataset into `folder`, each file whole under its name or not at all; what is there is not asked for.
 
-        Raises Refusal, OSError.
+        What becomes of other content that lies there is for `existing` to say; nothing is touched where that refuses.
+        Raises FilesDiffer, Refusal, OSError.
         """
         keep_packs()
         manifest: Manifest | None = None
         incoming: Incoming | None = None
+        wanted = dataset
 
         async def bring() -> Manifest:
-            nonlocal manifest, incoming
-            opened = await self._mesh.transport.OpenDataset(pb.OpenDatasetRequest(name=dataset))
+            nonlocal manifest, incoming, wanted
+            opened = await self._mesh.transport.OpenDataset(pb.OpenDatasetRequest(name=wanted))
+            if opened.dataset.version:  # what broke off goes on with the same
+                wanted = of_version(opened.dataset.name, opened.dataset.version)
             if manifest is None or manifest.digest != opened.dataset.digest:
                 manifest = await self._manifest(opened)
-                incoming = Incoming(folder, manifest)
-                await asyncio.to_thread(incoming.begin)
+                begun = Incoming(folder, manifest)
+                await asyncio.to_thread(begun.begin)
+                if begun.differing and existing is Existing.REFUSE:
+                    raise FilesDiffer(folder, begun.differing)
+                if existing is Existing.SKIP:
+                    await asyncio.to_thread(begun.leave_differing)
+                incoming = begun
             assert incoming is not None
             while runs := incoming.next_runs(READ_BYTES, RUNS_MAX):
                 await self._read(opened, runs, incoming, progress)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suanmesh_content import (
+    ContentFile,
     Manifest,
     Part,
     PartError,
@@ -43,6 +44,10 @@ class Incoming:
         self._unpacking: Unpacking | None = None
         self._folders: set[str] = set()
         """Those that are known to be folders of the dataset, and no links of somebody else's."""
+        self.differing: list[str] = []
+        """What `begin` found in the folder under names of the dataset with other content; it would be replaced."""
+        self._left: set[str] = set()
+        """What of the dataset is not to be made, for what lies there."""
         self.bytes_done = 0
         self._files_done = 0
         self._partly = 0
@@ -50,12 +55,12 @@ class Incoming:
     def begin(self) -> None:
         """Look for what is there already, from an earlier call as well."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._beside.mkdir(exist_ok=True)
         for number in range(len(self._manifest.files)):
             if not carried(self._manifest, number) or self._is_there(number):
                 self._count(number)
             else:
                 self._missing[number] = None
+        self._find_differing()
         try:
             place = Place(*_PLACE.unpack((self._beside / "place").read_bytes()))
         except (FileNotFoundError, struct.error):
@@ -63,8 +68,21 @@ class Incoming:
         if next(iter(self._missing), -1) == place.file and (self._beside / str(place.file)).exists():
             self._begin = place
 
+    def leave_differing(self) -> None:
+        """Keep what lies there with other content, and bring the rest."""
+        taken = set(self.differing)
+        for number, file in enumerate(self._manifest.files):
+            parts = file.path.split("/")
+            if taken.intersection("/".join(parts[:depth]) for depth in range(1, len(parts) + 1)):
+                self._left.add(file.path)
+                if self._missing.pop(number, 0) is None:
+                    self._count(number)
+        if next(iter(self._missing), -1) != self._begin.file:
+            self._begin = Place()
+
     def next_runs(self, bytes_max: int, runs_max: int) -> list[Run]:
         """What to ask for next, about `bytes_max` of it; nothing where all has come."""
+        self._beside.mkdir(exist_ok=True)
         size, some = 0, []
         for number in self._missing:
             some.append(number)
@@ -102,6 +120,8 @@ class Incoming:
     def finish(self) -> None:
         """Make what needs no bytes, links last, and leave nothing beside."""
         for file in self._manifest.files:
+            if file.path in self._left:
+                continue
             path = self._path(file.path)
             if file.folder:
                 self._make_folder(file.path)
@@ -112,7 +132,7 @@ class Incoming:
             elif not file.size_bytes:
                 _clear(path)
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755 if file.executable else 0o644))
-        shutil.rmtree(self._beside)
+        shutil.rmtree(self._beside, ignore_errors=True)
 
     def progress(self) -> Progress:
         """How far it is."""
@@ -120,6 +140,45 @@ class Incoming:
 
         files = self._manifest.files
         return Progress(self.bytes_done + self._partly, self._manifest.size_bytes, self._files_done, len(files))
+
+    def _find_differing(self) -> None:
+        """Look at what is under the dataset's names and not as the dataset has it."""
+        plain: set[str] = set()  # folders that are folders, or not there
+        for number, file in enumerate(self._manifest.files):
+            if number not in self._missing and carried(self._manifest, number):
+                continue
+            above = file.path.rpartition("/")[0]
+            in_the_way = self._in_the_way(above, plain)
+            if in_the_way or self._differs(file):
+                self.differing.append(in_the_way or file.path)
+        self.differing = sorted(set(self.differing))
+
+    def _in_the_way(self, folder: str, plain: set[str]) -> str:
+        """What lies where a folder of the dataset belongs, itself or one above it; empty for nothing."""
+        if not folder or folder in plain:
+            return ""
+        if above := self._in_the_way(folder.rpartition("/")[0], plain):
+            return above
+        place = f"{self._folder}/{folder}"
+        if os.path.islink(place) or (os.path.lexists(place) and not os.path.isdir(place)):  # noqa: PTH112, PTH114
+            return folder
+        plain.add(folder)
+        return ""
+
+    def _differs(self, file: ContentFile) -> bool:
+        """Whether something else lies under its name; a file with another execute bit is the same."""
+        path = f"{self._folder}/{file.path}"
+        try:
+            facts = os.lstat(path)
+        except OSError:
+            return False
+        if file.folder:
+            return not stat.S_ISDIR(facts.st_mode)
+        if file.link:
+            return not stat.S_ISLNK(facts.st_mode) or os.readlink(path) != file.link  # noqa: PTH115
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size != file.size_bytes:
+            return True
+        return bool(file.size_bytes) and finished(digest_of(path, file.size_bytes)) != file.digest
 
     def _is_there(self, number: int) -> bool:
         """Whether the file lies under its name with the content and the bit it should have."""

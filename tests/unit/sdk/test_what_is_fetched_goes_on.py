@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from suanmesh_content import PACK_BYTES, packs, read_folder
 from suanmesh_sdk.incoming import Incoming
 
@@ -31,3 +33,71 @@ def test_twice_broken_off_fetches_at_most_two_packs_again(tmp_path: Path) -> Non
     incoming.finish()
     assert read_folder(target) == manifest
     assert fetched <= manifest.size_bytes + 2 * PACK_BYTES
+
+
+def a_tree(folder: Path) -> Path:
+    """Files, a link, an empty folder and an empty file."""
+    (folder / "sub").mkdir(parents=True)
+    (folder / "void").mkdir()
+    (folder / "a").write_text("aaa")
+    (folder / "sub" / "b").write_text("bbb")
+    (folder / "empty").touch()
+    (folder / "link").symlink_to("a")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("path", "how", "named"),
+    [
+        ("a", "file", "a"),
+        ("sub/b", "file", "sub/b"),
+        ("empty", "file", "empty"),
+        ("link", "file", "link"),
+        ("void", "file", "void"),
+        ("sub", "file", "sub"),
+        ("sub", "link", "sub"),
+        ("a", "folder", "a"),
+        ("link", "link", "link"),
+    ],
+)
+def test_what_a_user_has_written_is_found_before_anything_is_touched(
+    tmp_path: Path, path: str, how: str, named: str
+) -> None:
+    """Fetched over a week's notes they are gone, and a folder of another's with them."""
+    source, target = a_tree(tmp_path / "source"), tmp_path / "target"
+    place = target / path
+    place.parent.mkdir(parents=True)
+    if how == "file":
+        place.write_text("mine")
+    elif how == "folder":
+        (place / "inner").mkdir(parents=True)
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        place.symlink_to(tmp_path / "elsewhere")
+    before = {each: each.lstat().st_mtime_ns for each in target.rglob("*")}
+    incoming = Incoming(target, read_folder(source))
+    incoming.begin()
+    assert incoming.differing == [named]
+    assert {each: each.lstat().st_mtime_ns for each in target.rglob("*")} == before
+
+    incoming.leave_differing()
+    for pack in packs(source, read_folder(source), incoming.next_runs(1 << 40, RUNS_MAX)):
+        incoming.take(pack)
+    incoming.take_end()
+    incoming.finish()
+    kept = {each: each.lstat().st_mtime_ns for each in before if each.parent != target and how != "folder"}
+    assert all(each.lstat().st_mtime_ns == then for each, then in kept.items())
+    assert (how == "file" and place.read_text() == "mine") or place.is_symlink() or (place / "inner").is_dir()
+    assert (target / "empty").exists()
+
+
+def test_what_is_the_same_already_is_not_in_the_way(tmp_path: Path) -> None:
+    """A script that fetches every night must not be asked every night."""
+    source = a_tree(tmp_path / "source")
+    again = Incoming(a_tree(tmp_path / "target"), read_folder(source))
+    again.begin()
+    assert again.differing == []
+    (tmp_path / "target" / "a").chmod(0o755)
+    bit = Incoming(tmp_path / "target", read_folder(source))
+    bit.begin()
+    assert bit.differing == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -33,6 +35,9 @@ from suanmesh_cli.usage import Misuse
 from suanmesh_cli.values import Facts
 from suanmesh_kernel.names import of_version, versioned
 from suanmesh_kernel.texts import Text
+
+if TYPE_CHECKING:
+    from suanmesh_sdk import Mesh
 
 ID_CHARS_MAX = 63
 VERSIONS_SHOWN = 100
@@ -227,9 +232,20 @@ async def put(
 @click.argument("name", type=Name("datasets"))
 @click.argument("path", default="")
 @click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder to write all files into.")
+@click.option("--force", is_flag=True, help="Replace what lies there with other content.")
+@click.option("--skip-existing", is_flag=True, help="Keep what lies there with other content, and fetch the rest.")
 @command
-async def get(session: Session, name: str, path: str, to: Path | None) -> None:
-    """Fetch the dataset NAME into a folder, or print its one file PATH."""
+async def get(session: Session, name: str, path: str, to: Path | None, force: bool, skip_existing: bool) -> None:
+    """Fetch the dataset NAME into a folder, or print its one file PATH.
+
+    Where the folder has other content under names of the dataset, it is asked on a terminal whether to replace it, and
+    refused elsewhere.
+    """
+    if force and skip_existing:
+        raise Misuse(
+            Text("Give --force or --skip-existing, not both.", "--force 与 --skip-existing 只能给出一个。"),
+            click.get_current_context(),
+        )
     if bool(path) == bool(to):
         raise Misuse(
             Text(
@@ -241,12 +257,33 @@ async def get(session: Session, name: str, path: str, to: Path | None) -> None:
     dataset = full_name("datasets", name)
     async with session.mesh() as mesh:
         if to is not None:
-            with following_progress(session.lang) as progress:
-                await mesh.data.get(dataset, to, progress=progress)
+            await _fetch(session, mesh, dataset, to, force=force, skip_existing=skip_existing)
             return
         async for piece in mesh.transport.ReadFile(ReadFileRequest(dataset=dataset, path=os.fsencode(path))):
             sys.stdout.buffer.write(piece.content)
         sys.stdout.buffer.flush()
+
+
+async def _fetch(session: Session, mesh: Mesh, dataset: str, to: Path, *, force: bool, skip_existing: bool) -> None:
+    """Into a folder; a person is asked before what lies there is replaced."""
+    from suanmesh_client.datasets import differing
+    from suanmesh_sdk.data import Existing, FilesDiffer
+
+    existing = Existing.REPLACE if force else Existing.SKIP if skip_existing else Existing.REFUSE
+    while True:
+        try:
+            with following_progress(session.lang) as progress:
+                await mesh.data.get(dataset, to, existing=existing, progress=progress)
+            return
+        except FilesDiffer as fault:
+            refused = differing(fault)
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise refused
+        output.note(refused.localized[session.lang])
+        replaced = Text("Replace them?", "覆盖它们吗？").of(session.lang)
+        if not await asyncio.to_thread(click.confirm, replaced, default=False, err=True):
+            raise refused
+        existing = Existing.REPLACE
 
 
 @click.group(cls=Verbs)
