@@ -72,6 +72,10 @@ STATE_REASONS: Final[dict[str, Text]] = {
         "Results did not reach the site they are wanted at; they stay where they were made.",
         "结果未能送达指定站点，仍保存在产生它的站点。",
     ),
+    "DEVICE_FAULT": Text(
+        "{faulty} of {present} cards of the site have a fault, {device} for one.",
+        "站点 {present} 块加速卡中有 {faulty} 块出错，例如 {device}。",
+    ),
     "DISK_FAULT": Text("The site's disk does not take what arrives.", "站点的磁盘无法写入到达的数据。"),
     "DISK_FULL": Text("The site's disk has no room for it.", "站点的磁盘没有空间。"),
     "DONE": Text("Everything has run, and the results are where they are wanted.", "已全部运行，结果已送达。"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
+from suanmesh_agent.domain.cards import CardLook, counted
 from suanmesh_agent.journal import Journal
+from suanmesh_agent.ports import Engine
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.reasons import DETAIL, NO_REASON, StateReason
@@ -25,24 +28,31 @@ LOOK_S = 5.0
 class Health:
     """Looks at disk and journal, and tells what the engine said last."""
 
-    def __init__(self, folder: Path, journal: Journal, clock: Clock, start_fault: Callable[[], str]) -> None:
-        """`start_fault` tells why the last task could not be started; empty when it could."""
+    def __init__(self, folder: Path, journal: Journal, clock: Clock, engine: Engine) -> None:
         self._folder = folder
         self._journal = journal
         self._clock = clock
-        self._start_fault = start_fault
+        self._engine = engine
+        self.cards: tuple[CardLook, ...] = ()
+        """How the cards stood at the last `look`."""
         self._looked_at = float("-inf")
         self._journal_fault = NO_REASON
         self._told = ""
 
+    async def look(self) -> None:
+        """Look at the cards."""
+        self.cards = await asyncio.to_thread(self._engine.cards)
+
     def really_free(self, free: Capacity) -> Capacity:
-        """What is free, scratch no more than the disk has."""
+        """What is free, scratch no more than the disk has, and no card that has a fault."""
         disk_bytes = shutil.disk_usage(self._folder).free
-        return Capacity(free.cpu_milli, free.memory_bytes, min(free.scratch_bytes, disk_bytes), free.devices)
+        faulty = Capacity(devices=counted(look.card for look in self.cards if look.fault))
+        scratch_bytes = min(free.scratch_bytes, disk_bytes)
+        return replace(free, scratch_bytes=scratch_bytes, devices=free.minus(faulty).devices)
 
     def reason(self) -> StateReason:
         """What is wrong; nothing when nothing is known to be."""
-        found = self._disk() or self._journal_writable() or self._starts()
+        found = self._disk() or self._journal_writable() or self._starts() or self._card_faults()
         if found.code != self._told:
             self._told = found.code
             log.warning("site is in trouble", reason=str(found)) if found else log.info("site is well again")
@@ -65,5 +75,12 @@ class Health:
         return self._journal_fault
 
     def _starts(self) -> StateReason:
-        fault = self._start_fault()
+        fault = self._engine.start_fault
         return StateReason("TASK_NOT_STARTED", {DETAIL: fault}) if fault else NO_REASON
+
+    def _card_faults(self) -> StateReason:
+        faulty = [look for look in self.cards if look.fault]
+        if not faulty:
+            return NO_REASON
+        facts = {"faulty": str(len(faulty)), "present": str(len(self.cards)), "device": faulty[0].card.id}
+        return StateReason("DEVICE_FAULT", {**facts, DETAIL: faulty[0].fault})

@@ -18,6 +18,7 @@ from blake3 import blake3
 
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.type.v1 import capacity_pb2
+from suanmesh_agent.domain.cards import Card, counted
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_kernel.owner_limits import NO_LIMITS
 from suanmesh_kernel.quantities import Capacity
@@ -48,8 +49,11 @@ class Inventory:
     measured_at: datetime
 
 
-def take_stock(settings: AgentSettings, now: datetime, *, walled: bool) -> Inventory:
-    """Read the host and measure it; takes a fraction of a second. The runtime knows whether tasks are walled off."""
+def take_stock(settings: AgentSettings, now: datetime, *, walled: bool, cards: tuple[Card, ...] = ()) -> Inventory:
+    """Read the host and measure it; takes a fraction of a second. The runtime knows whether tasks are walled off.
+
+    `cards` are the accelerators that were found; those that settings declare stand for them.
+    """
     cores = psutil.cpu_count() or 1
     memory = psutil.virtual_memory().total
     free = shutil.disk_usage(settings.data_dir).free
@@ -57,7 +61,7 @@ def take_stock(settings: AgentSettings, now: datetime, *, walled: bool) -> Inven
         cpu_milli=min(settings.cpu_milli or cores * 1000, cores * 1000),
         memory_bytes=min(settings.memory_bytes or memory, memory),
         scratch_bytes=min(settings.scratch_bytes or free // _SCRATCH_SHARE, free),
-        devices=tuple(settings.devices),
+        devices=tuple(settings.devices) or counted(cards),
     )
     machine = platform.machine().lower()
     return Inventory(

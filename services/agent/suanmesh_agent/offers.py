@@ -9,11 +9,11 @@ from functools import lru_cache
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh_agent import wire
 from suanmesh_agent.domain.stages import HOLDING
-from suanmesh_agent.domain.work import Admission, objection
+from suanmesh_agent.domain.work import Admission, Work, objection, with_cards
 from suanmesh_agent.inventory import Inventory
 from suanmesh_agent.journal import Journal
 from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits
-from suanmesh_kernel.quantities import Capacity, total
+from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.reasons import StateReason
 
 OWN_PARTY = "party"
@@ -33,14 +33,14 @@ class Offers:
 
     def objection(self, placement: placement_pb2.Placement, now: datetime) -> StateReason:
         """Why the site does not take a placement; nothing when it does."""
-        work, party, capacity = wire.work_from(placement), placement.party, self.found.capacity
+        party, capacity, taken = placement.party, self.found.capacity, self._taken(but=placement.name)
+        work = with_cards(wire.work_from(placement), capacity=capacity, taken=taken)
         own = self.journal.fact(OWN_PARTY) or ""
         admission = Admission(self.found.walled, own, self.strangers_unsandboxed, self.limits)
         held = self._taken(but=placement.name, party=party)
         limited = admission.limit(work, party, now, capacity=capacity, held=held)
-        taken, runtimes = self._taken(but=placement.name), self.found.runtimes
         no = admission.objection(party) or limited
-        return no or objection(work, capacity=capacity, taken=taken, runtimes=runtimes)
+        return no or objection(work, capacity=capacity, taken=taken, runtimes=self.found.runtimes)
 
     def free(self) -> Capacity:
         """What is left."""
@@ -48,12 +48,16 @@ class Offers:
 
     def _taken(self, *, but: str = "", party: str = "") -> Capacity:
         """What the placements held here take together, `but` one; of one party only, where one is named."""
-        held = (_holder(message) for name, message in self.journal.messages_at(HOLDING) if name != but)
-        return total(capacity for whose, capacity in held if party in ("", whose))
+        taken = theirs = Capacity()
+        for whose, work in (_holder(message) for name, message in self.journal.messages_at(HOLDING) if name != but):
+            held = with_cards(work, capacity=self.found.capacity, taken=taken).capacity
+            taken = taken.plus(held)
+            theirs = theirs.plus(held) if whose == party else theirs
+        return theirs if party else taken
 
 
 @lru_cache(PARSED_MAX)
-def _holder(message: bytes) -> tuple[str, Capacity]:
-    """For whom a placement holds capacity, and how much."""
+def _holder(message: bytes) -> tuple[str, Work]:
+    """For whom a placement holds capacity, and for what."""
     placement = placement_pb2.Placement.FromString(message)
-    return placement.party, wire.work_from(placement).capacity
+    return placement.party, wire.work_from(placement)

@@ -11,6 +11,7 @@ from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler_pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
+from suanmesh_agent.domain.cards import CardLook
 from suanmesh_agent.domain.log_view import Times
 from suanmesh_agent.domain.tasks import Capabilities, TaskEvent, TaskKey, TaskLook, TaskSpec
 from suanmesh_content import LeftOut
@@ -76,6 +77,13 @@ class SourceFile(Protocol):
         """Make it appear at `place` without a copy; False where only a copy is safe."""
 
 
+class Cards(Protocol):
+    """The accelerator cards of this host."""
+
+    def look(self) -> tuple[CardLook, ...]:
+        """How each of them stands now: all there were at the start, always in the same order. Takes milliseconds."""
+
+
 class Engine(Protocol):
     """Runs tasks on an engine of the site, many at a time. Tasks outlive the agent: a new agent finds them by key.
 
@@ -88,6 +96,9 @@ class Engine(Protocol):
 
     def capabilities(self) -> Capabilities:
         """What it can do for tasks."""
+
+    def cards(self) -> tuple[CardLook, ...]:
+        """How the accelerator cards stand that it gives to tasks; of a site that declares its cards, none."""
 
     async def submit(self, specs: Sequence[TaskSpec]) -> list[TaskNotStarted | None]:
         """Start tasks; of each, in order, why it did not start. One that runs or has ended is left as it is."""

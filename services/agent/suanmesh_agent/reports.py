@@ -12,6 +12,7 @@ from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network_pb
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
+from suanmesh_agent import wire
 from suanmesh_agent.following import follow
 from suanmesh_agent.health import Health
 from suanmesh_agent.permission import RunPermission
@@ -77,11 +78,13 @@ class StateReports:
     async def _reports(self) -> AsyncIterator[registry_pb.ReportStateRequest]:
         while self._sent - self._answered < UNACKNOWLEDGED_MAX:
             self._sent += 1
+            await self._health.look()
             state = pool_pb2.PoolState(
                 name=self._pool,
                 free=capacity_to(self._health.really_free(self._free())),
                 reason=reason_to(self._health.reason()),
                 load_milli=int(psutil.getloadavg()[0] * 1000),
+                cards=[wire.card_to(look) for look in self._health.cards],
             )
             state.observe_time.FromDatetime(self._clock.now())
             self._sent_at[self._sent] = self._clock.monotonic()

@@ -82,7 +82,10 @@ class AgentSettings:
     scratch_bytes: int = 0
     """Scratch disk to offer, bytes."""
     devices: Devices = field(default_factory=Devices)
-    """Declared accelerators in JSON; they are shown as SIMULATED."""
+    """Declared accelerators in JSON; they are shown as SIMULATED, and take the place of those that are found."""
+    offer_cards: bool = True
+    """Whether the accelerator cards of this host are offered. Agents on one host do not know which cards another has
+    given out: all but one of them offer none."""
     price_book: str = ""
     """Price book of the on-demand offer, `priceBooks/{book}`; empty offers nothing."""
     max_duration_s: int = 0

@@ -41,6 +41,7 @@ from suanmesh_agent.mesh import (
 )
 from suanmesh_agent.meter import Meter
 from suanmesh_agent.mirror import Mirror
+from suanmesh_agent.nvidia import nvidia_cards
 from suanmesh_agent.offers import OWN_PARTY, Offers
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements
@@ -99,6 +100,7 @@ def open_engine(settings: AgentSettings) -> ProcessEngine:
 
     Raises InvalidArgument where the user ids for tasks are somebody else's.
     """
+    cards = nvidia_cards() if settings.offer_cards and not settings.devices else None
     cgroups: Cgroups | None = Cgroups(settings.site)
     if cgroups is None or not cgroups.usable():
         log.info("tasks run without control groups")
@@ -114,6 +116,7 @@ def open_engine(settings: AgentSettings) -> ProcessEngine:
             permission=settings.data_dir / PERMISSION,
             processes=settings.task_processes,
             log_bytes=settings.task_log_bytes,
+            cards=cards,
         )
         if not (fault := engine.fault()):
             break
@@ -157,7 +160,8 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
     engine = open_engine(settings)
     try:
         await asyncio.to_thread(engine.end_remains)
-        found = await asyncio.to_thread(take_stock, settings, process.clock.now(), walled=engine.capabilities().walled)
+        walled, cards = engine.capabilities().walled, tuple(look.card for look in engine.cards())
+        found = await asyncio.to_thread(take_stock, settings, process.clock.now(), walled=walled, cards=cards)
         await serve(process, settings, rng, stop, engine, found)
     finally:
         if settings.stop_tasks:
@@ -260,7 +264,7 @@ class SiteLoops:
                 clock,
                 self.permission,
                 every_s=every.report_every_s,
-                health=Health(self.settings.data_dir, journal, clock, lambda: self.engine.start_fault),
+                health=Health(self.settings.data_dir, journal, clock, self.engine),
             ).run(),
             self.permission.run(),
             UnnamedReplicas(site, self.replicas, self.transport, journal).run(),

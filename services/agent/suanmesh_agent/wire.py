@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
+from suanmesh.registry.v1 import pool_pb2
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
+from suanmesh_agent.domain.cards import CardLook
 from suanmesh_agent.domain.endings import reason_of
 from suanmesh_agent.domain.metering import Allotment
 from suanmesh_agent.domain.retrying import Retrying
@@ -15,20 +17,20 @@ from suanmesh_agent.domain.setups import Setup
 from suanmesh_agent.domain.tasks import SETUP_MOUNT, Artefact, TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.domain.work import Work
+from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.names import last, of_version
-from suanmesh_kernel.quantities import Capacity, Device
+from suanmesh_kernel.quantities import Capacity
 from suanmesh_sdk.state_reasons import reason_to
+
+FAULT_CHARS_MAX = 128
 
 
 def work_from(placement: placement_pb2.Placement) -> Work:
-    """What a placement asks for. A task's devices are of the first model it takes."""
+    """What a placement asks for."""
     work = placement.work
-    devices = tuple(
-        Device(getattr(d, "class"), d.any_of_models[0] if d.any_of_models else "", d.count) for d in work.ask.devices
-    )
     return Work(
         placement=last(placement.name),
-        task_capacity=Capacity(work.ask.cpu_milli, work.ask.memory_bytes, work.ask.scratch_bytes, devices),
+        task_capacity=Capacity(work.ask.cpu_milli, work.ask.memory_bytes, work.ask.scratch_bytes),
         count=max(1, work.count),
         command=tuple(work.variant.command),
         artefacts=tuple(Artefact(each.path, each.content, each.executable) for each in work.variant.artefacts),
@@ -39,6 +41,10 @@ def work_from(placement: placement_pb2.Placement) -> Work:
         at_once=sum(run.tasks for leg in placement.legs for run in leg.hosts) or max(1, work.count),
         keep_going=work.on_failure == job_pb2.TaskSpec.ON_FAILURE_KEEP_GOING,
         retrying=retrying_of(placement),
+        devices=tuple(
+            DeviceAsk(getattr(ask, "class"), tuple(ask.any_of_models), ask.count, ask.min_memory_bytes)
+            for ask in work.ask.devices
+        ),
     )
 
 
@@ -118,6 +124,7 @@ def task_of(
         cpu_milli=work.task_capacity.cpu_milli,
         memory_bytes=work.task_capacity.memory_bytes,
         scratch_bytes=work.task_capacity.scratch_bytes,
+        devices=work.devices,
         max_duration_s=work.max_duration_s,
     )
 
@@ -183,3 +190,16 @@ def upload_ticket_from(message: transfer_pb2.UploadTicket) -> Ticket:
 def pinned(dataset: dataset_pb2.Dataset) -> str:
     """The name of the version that was published; that of the dataset where its keeper knows no versions."""
     return of_version(dataset.name, dataset.version) if dataset.version else dataset.name
+
+
+def card_to(look: CardLook) -> pool_pb2.CardState:
+    """How a card stands."""
+    made = pool_pb2.CardState(
+        id=look.card.id,
+        model=look.card.model,
+        fault=look.fault[:FAULT_CHARS_MAX],
+        busy_milli=look.busy_milli,
+        memory_used_bytes=look.memory_used_bytes,
+    )
+    setattr(made, "class", look.card.device_class)
+    return made

@@ -13,6 +13,7 @@ from suanmesh.network_orchestrator.v1 import reservation_pb2
 from suanmesh.scheduler.v1 import decision_pb2, job_pb2, placement_pb2, reason_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh_kernel import pages
+from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.filter_fields import Value
 from suanmesh_kernel.months import begin_of, month_of, next_month
 from suanmesh_kernel.quantities import total
@@ -28,7 +29,6 @@ from suanmesh_scheduler.domain.values import (
     AdmittingChange,
     Ask,
     Candidate,
-    DeviceAsk,
     JobSpec,
     MonthBudget,
     Need,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from suanmesh_agent.engines.memory import MemoryEngine
 from suanmesh_agent.engines.process.layout import Layout
 from suanmesh_agent.health import DISK_FREE_BYTES_MIN, Health
 from suanmesh_agent.journal import Journal
@@ -31,7 +32,7 @@ def world(tmp_path: Path) -> FakeSite:
 async def test_a_full_disk_gives_the_run_back(world: FakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not the job that failed: reported so, it burned all its attempts at the cheapest site."""
 
-    def full(layout: Layout, spec: object) -> None:
+    def full(layout: Layout, spec: object, cards: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Layout, "lay_out", full)
@@ -56,8 +57,9 @@ async def test_paths_that_collide_are_the_jobs_own_fault(world: FakeSite) -> Non
 
 def test_what_is_wrong_is_told_and_forgotten_when_it_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator who looks at the site must read what to mend, and no longer than it is so."""
-    clock, journal, fault = HandClock(), Journal(tmp_path / "agent.db"), [""]
-    health = Health(tmp_path, journal, clock, lambda: fault[0])
+    clock, journal = HandClock(), Journal(tmp_path / "agent.db")
+    engine = MemoryEngine(clock)
+    health = Health(tmp_path, journal, clock, engine)
     free = [DISK_FREE_BYTES_MIN]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, free[0]))
     assert not health.reason()
@@ -65,7 +67,7 @@ def test_what_is_wrong_is_told_and_forgotten_when_it_is_mended(tmp_path: Path, m
     free[0] -= 1
     assert health.reason().code == "DISK_FULL"
     free[0] += 1
-    fault[0] = "the shim did not start"
+    engine.start_fault = "the shim did not start"
     assert health.reason() == StateReason("TASK_NOT_STARTED", {"detail": "the shim did not start"})
 
     def broken(key: str, value: str) -> None:

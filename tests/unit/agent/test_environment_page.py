@@ -49,7 +49,7 @@ def environment(tmp_path: Path, sandbox: Sandbox | None) -> dict[str, str]:
     )
     spec = task_of(placement_pb2.Placement(name="placements/p", work=work), TaskKey("p", 0), (), tmp_path, tmp_path)
     layout = Layout(tmp_path, (Path("/python/bin"),), sandbox, None, None)
-    found: dict[str, str] = layout._shim_spec(spec)["env"]
+    found: dict[str, str] = layout._shim_spec(spec, ())["env"]
     return found | dict(spec.variables)
 
 

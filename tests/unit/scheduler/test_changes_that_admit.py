@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.decide import decide
@@ -17,7 +18,6 @@ from suanmesh_scheduler.domain.values import (
     AdmittingChange,
     Ask,
     Blocked,
-    DeviceAsk,
     Host,
     JobSpec,
     MonthBudget,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler.domain.columns import AllHosts
 from suanmesh_scheduler.domain.decide import decide, weigh
@@ -19,7 +20,6 @@ from suanmesh_scheduler.domain.rooms import EACH_HOST
 from suanmesh_scheduler.domain.values import (
     AdmittingChange,
     Ask,
-    DeviceAsk,
     Host,
     JobSpec,
     Offer,

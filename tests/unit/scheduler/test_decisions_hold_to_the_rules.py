@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler import wire
 from suanmesh_scheduler.domain.bookings import Booked, free_hosts
@@ -18,7 +19,6 @@ from suanmesh_scheduler.domain.relax import with_change
 from suanmesh_scheduler.domain.values import (
     Ask,
     Blocked,
-    DeviceAsk,
     Host,
     JobSpec,
     Need,

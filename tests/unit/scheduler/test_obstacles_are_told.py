@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suanmesh.scheduler.v1.reason_pb2 import ObstacleCode
+from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.owner_limits import OwnerLimits, WorkKind
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_kernel.reasons import StateReason
@@ -21,7 +22,6 @@ from suanmesh_scheduler.domain.values import (
     Ask,
     Blocked,
     Candidate,
-    DeviceAsk,
     Failing,
     Host,
     JobSpec,

@@ -10,6 +10,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_scheduler.domain.bookings import Booked, free_hosts
 from suanmesh_scheduler.domain.classes import Classes
@@ -22,7 +23,6 @@ from suanmesh_scheduler.domain.values import (
     Ask,
     Blocked,
     Candidate,
-    DeviceAsk,
     Failing,
     Host,
     JobSpec,

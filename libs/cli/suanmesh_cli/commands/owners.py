@@ -1,4 +1,4 @@
-"""What the owner of a site does: `suan site cordon`, `uncordon`, `drain`, `remove`, `jobs`, `limits` and `health`."""
+"""What the owner of a site does: `suan site cordon`, `uncordon`, `drain`, `remove`, `jobs`, `limits` and the like."""
 
 from __future__ import annotations
 
@@ -60,6 +60,15 @@ HEALTH_COLUMNS = (
     Column("ADMISSION", lambda each: each["admission"]),
     Column("HEARD", lambda each: values.stamp(each["heard"]), rank=1),
     Column("REASON", lambda each: each["reason"], fold=True),
+)
+
+CARD_COLUMNS = (
+    Column("MODEL", lambda each: each.model),
+    Column("BUSY", lambda each: f"{each.busy_milli / 10:g} %"),
+    Column("MEMORY USED", lambda each: values.size(each.memory_used_bytes)),
+    Column("CLASS", lambda each: getattr(each, "class"), rank=2),
+    Column("FAULT", lambda each: each.fault, fold=True),
+    Column("CARD", lambda each: each.id, rank=1),
 )
 
 
@@ -152,6 +161,22 @@ async def health(session: Session, names: tuple[str, ...]) -> int:
     return 1 if any(row["reason"] for row in rows) or wanted - {row["site"] for row in rows} else 0
 
 
+@click.command("cards")
+@click.argument("name", type=Name("sites"))
+@listing
+async def cards(session: Session, name: str) -> None:
+    """List the accelerator cards of the site NAME: how busy each is, and what is wrong with it."""
+    whole = replace(session, limit=None)
+    request = SearchPoolsRequest(filter=f'site.name = "{full_name("sites", name)}"')
+    async with session.mesh() as mesh:
+        pools = await listed(whole, mesh.registry.SearchPools, request, "pools")
+    found = [card for each in pools for card in each.state.cards]
+    shown = found[: session.limit or len(found)]
+    if len(shown) < len(found):
+        output.note_more(session.view, len(shown))
+    output.show_list(session.view, "cards", shown, CARD_COLUMNS, name=lambda each: str(each.id))
+
+
 def limits_of(limits: OwnerLimits) -> str:
     """All that an owner refuses to others, on one line; nothing where that is nothing."""
     parts = [
@@ -234,4 +259,4 @@ def _minute(minute: int) -> str:
     return f"{DAYS[day % 7]} {rest // 60}:{rest % 60:02d}"
 
 
-VERBS = (cordon, uncordon, drain, remove, jobs, limits, health)
+VERBS = (cordon, uncordon, drain, remove, jobs, limits, health, cards)

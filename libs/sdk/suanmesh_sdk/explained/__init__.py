@@ -16,6 +16,7 @@ from suanmesh_sdk.explained import (
     registry,
     runs,
     scheduler,
+    sites,
     transport,
 )
 
@@ -41,7 +42,7 @@ AREAS: Final[dict[str, Mapping[str, Explanation]]] = {
     "gateway": gateway.EXPLAINED,
 }
 """Refusals by area, `mesh` for those that all share, then by reason."""
-STATES: Final[dict[str, Explanation]] = {**decisions.EXPLAINED, **runs.EXPLAINED}
+STATES: Final[dict[str, Explanation]] = {**decisions.EXPLAINED, **runs.EXPLAINED, **sites.EXPLAINED}
 """Reasons of states, by code."""
 
 

@@ -1,4 +1,4 @@
-"""Why a run, a transfer or a site stands where it stands, by what happened at the sites."""
+"""Why a run or a transfer stands where it stands, by what happened at the sites."""
 
 from __future__ import annotations
 
@@ -7,18 +7,6 @@ from typing import Final
 from suanmesh_kernel.texts import Explanation, Text
 
 EXPLAINED: Final[dict[str, Explanation]] = {
-    "AGENT_DEFECT": Explanation(
-        "mesh",
-        Text(
-            "The agent raised what nobody foresaw over one placement or transfer; the rest of the site goes on.",
-            "代理在处理某个落位或搬运时发生意料之外的故障；站点的其余工作继续。",
-        ),
-        Text(
-            "Give the name of the placement to the site's operator: the agent's log has the traceback.",
-            "把落位名告知站点的运营者：代理日志中有调用栈。",
-        ),
-        ("suan job show", "suan site health"),
-    ),
     "CAPACITY_TAKEN": Explanation(
         "mesh",
         Text(
@@ -77,30 +65,6 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan job show", "suan data get"),
     ),
-    "DISK_FAULT": Explanation(
-        "operator",
-        Text(
-            "The site's disk answered a write with an error, or something else lies where data is to come in.",
-            "站点磁盘写入出错，或数据写入之处已有其他内容。",
-        ),
-        Text(
-            "The site's operator checks the disk; the data is moved to another site with the job.",
-            "由站点的运营者检查磁盘；数据会随作业搬到其他站点。",
-        ),
-        ("suan site health",),
-    ),
-    "DISK_FULL": Explanation(
-        "operator",
-        Text(
-            "The site's disk has less than 64 MiB free, or no room for what is to come.",
-            "站点磁盘的空闲不足 64 MiB，或放不下将要到达的内容。",
-        ),
-        Text(
-            "The site's operator makes room; the agent says by itself when it is well again.",
-            "由站点的运营者腾出空间；恢复后代理会自动上报。",
-        ),
-        ("suan site health",),
-    ),
     "EXIT_STATUS": Explanation(
         "caller",
         Text(
@@ -126,19 +90,6 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "只要还有尝试次数就无需处理；站点的运营者应检查到网关的线路。",
         ),
         ("suan site health", "suan job show"),
-    ),
-    "JOURNAL_FAULT": Explanation(
-        "operator",
-        Text(
-            "The agent cannot write the file in which it keeps what it runs, and takes nothing new.",
-            "代理无法写入记录其运行状态的文件，因此不接受新的工作。",
-        ),
-        Text(
-            "The site's operator checks rights and disk of the agent's folder; the agent tries again every few "
-            "seconds.",
-            "由站点的运营者检查代理文件夹的权限和磁盘；代理每隔几秒重试。",
-        ),
-        ("suan site health",),
     ),
     "LAYOUT_INVALID": Explanation(
         "caller",
@@ -242,31 +193,6 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         Text("Nothing.", "无需处理。"),
         ("suan data show",),
     ),
-    "RUNTIME_MISSING": Explanation(
-        "operator",
-        Text(
-            "The site's description offers a runtime that its agent does not find any more.",
-            "站点的描述声称提供某个运行环境，而代理已找不到它。",
-        ),
-        Text(
-            "Nothing for users: the job is placed elsewhere. The site's operator installs it again or restarts the "
-            "agent.",
-            "用户无需处理：作业会改派他处。站点的运营者应重新安装或重启代理。",
-        ),
-        ("suan pool search", "suan site health"),
-    ),
-    "SANDBOX_MISSING": Explanation(
-        "operator",
-        Text(
-            "The site can put no walls around tasks, and runs only those of its own party.",
-            "站点无法为任务建立隔离，只运行本方的任务。",
-        ),
-        Text(
-            "Use another site; its operator installs bubblewrap or runs the agent as root: `suan doctor`.",
-            "使用其他站点；其运营者应安装 bubblewrap 或以 root 运行代理：`suan doctor`。",
-        ),
-        ("suan doctor", "suan site health"),
-    ),
     "SCRATCH_EXCEEDED": Explanation(
         "caller",
         Text(
@@ -317,19 +243,6 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "由两个站点的运营者检查目标能否到达源站点的数据地址：`suan site show`。",
         ),
         ("suan site show", "suan transfer show"),
-    ),
-    "STATE_LOST": Explanation(
-        "operator",
-        Text(
-            "The agent came back without what it knew of the placement: its folder was emptied or put back from a "
-            "copy.",
-            "代理恢复后没有该落位的记录：其文件夹被清空或从备份恢复。",
-        ),
-        Text(
-            "Nothing for users: the job is placed elsewhere. Keep an agent's folder on a disk that lasts.",
-            "用户无需处理：作业会改派他处。代理的文件夹应放在可靠的磁盘上。",
-        ),
-        ("suan site health",),
     ),
     "TARGET_LOST": Explanation(
         "mesh",
@@ -385,4 +298,3 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ("suan transfer show", "suan data show"),
     ),
 }
-"""By reason."""

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import Enum
 from pathlib import Path
 
+from suanmesh_kernel.cards import DeviceAsk
+
 LOG_BYTES_MAX = 8 * 1024 * 1024
 """What is kept of one task's log where nothing else is set; of a longer one, the beginning and the end."""
 
@@ -121,6 +123,8 @@ class TaskSpec:
     cpu_milli: int = 0
     memory_bytes: int = 0
     scratch_bytes: int = 0
+    devices: tuple[DeviceAsk, ...] = ()
+    """Cards it is given; where the site's are declared and there are none, nothing stands behind them."""
     max_duration_s: int = 3600
     log_bytes: int = 0
     """What is kept of its log; 0 for as much as the engine keeps."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath
 
 from suanmesh_agent.domain.retrying import NO_RETRY, Retrying
 from suanmesh_agent.domain.tasks import Artefact
+from suanmesh_kernel.cards import DeviceAsk, picked
 from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits, closed_until, kinds_of
-from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 
 
@@ -34,11 +35,25 @@ class Work:
     keep_going: bool = False
     """Whether a task that fails leaves the others alone."""
     retrying: Retrying = NO_RETRY
+    devices: tuple[DeviceAsk, ...] = ()
+    """Cards one task asks for; `with_cards` says which kinds those are here."""
 
     @property
     def capacity(self) -> Capacity:
         """What the tasks that run at a time need together."""
         return self.task_capacity.times(min(self.count, self.at_once))
+
+
+def with_cards(work: Work, *, capacity: Capacity, taken: Capacity) -> Work:
+    """The same with the kinds of cards its tasks take here: of what is left where that suffices, else of all there are.
+
+    Where even those do not, the cards are as they were asked for: whoever compares finds them short.
+    """
+    if not work.devices:
+        return work
+    asked = tuple(Device(ask.device_class, "".join(ask.any_of_models[:1]), ask.count) for ask in work.devices)
+    kinds = picked(work.devices, capacity.minus(taken).devices) or picked(work.devices, capacity.devices) or asked
+    return replace(work, task_capacity=replace(work.task_capacity, devices=kinds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +78,7 @@ class Admission:
         """What the owner's limits say against work of a party that holds `held` of `capacity` here already."""
         if party and party == self.own_party:
             return NO_REASON
-        kinds = kinds_of(tasks=work.count, devices=bool(work.task_capacity.devices), inputs=bool(work.inputs))
+        kinds = kinds_of(tasks=work.count, devices=bool(work.devices), inputs=bool(work.inputs))
         if no := self.limits.objection(party, kinds):
             return no
         if (opens := self.limits.opens(now)) is not None:

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
+from suanmesh_agent.domain.cards import CardLook
 from suanmesh_agent.domain.endings import FENCED
 from suanmesh_agent.domain.log_view import HEAD_SHARE
 from suanmesh_agent.domain.starts import STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, UNSTARTABLE
@@ -187,6 +188,10 @@ class MemoryEngine:
     def capabilities(self) -> Capabilities:
         """As it was told."""
         return Capabilities(self.walled)
+
+    def cards(self) -> tuple[CardLook, ...]:
+        """It has none."""
+        return ()
 
     async def submit(self, specs: Sequence[TaskSpec]) -> list[TaskNotStarted | None]:
         """Begin them now."""

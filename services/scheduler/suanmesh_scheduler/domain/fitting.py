@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from suanmesh_kernel.quantities import Capacity, Device
-from suanmesh_scheduler.domain.values import Ask, DeviceAsk, Host
+from suanmesh_kernel.cards import picked
+from suanmesh_kernel.quantities import Capacity
+from suanmesh_scheduler.domain.values import Ask, Host
 
 MEASURES = ("cpu_milli", "memory_bytes", "scratch_bytes")
 HOSTS_MAX = 16
@@ -54,20 +55,10 @@ def first_tasks(found: Slots, most: int) -> Slots:
 
 def one_task(ask: Ask, free: Capacity) -> Capacity | None:
     """What one task takes of what is free; None where it does not fit. No card serves two of its asks."""
-    cards = {(card.device_class, card.model): card for card in free.devices if card.count > 0}
-    picked: dict[tuple[str, str], Device] = {}
-    for wanted in sorted(ask.devices, key=lambda device: cards_free(device, free)):
-        left = wanted.count
-        for key in sorted(cards, key=lambda key: _least_wanted(cards[key], ask)):
-            card = cards[key]
-            count = min(left, card.count) if serves(card, wanted) else 0
-            if count > 0:
-                cards[key] = _some(card, card.count - count)
-                picked[key] = _some(card, count + (picked[key].count if key in picked else 0))
-                left -= count
-        if left > 0:
-            return None
-    one = Capacity(ask.cpu_milli, ask.memory_bytes, ask.scratch_bytes, tuple(picked[key] for key in sorted(picked)))
+    cards = picked(ask.devices, free.devices)
+    if cards is None:
+        return None
+    one = Capacity(ask.cpu_milli, ask.memory_bytes, ask.scratch_bytes, cards)
     return one if fitting(one, free) > 0 else None
 
 
@@ -91,20 +82,6 @@ def fitting(one: Capacity, free: Capacity) -> int:
         same = (c.count for c in free.devices if (c.device_class, c.model) == (card.device_class, card.model))
         bounds.append(max(0, sum(same)) // card.count)
     return min(bounds, default=0)
-
-
-def cards_free(ask: DeviceAsk, free: Capacity) -> int:
-    """How many cards would serve the ask, were it alone."""
-    return sum(card.count for card in free.devices if card.count > 0 and serves(card, ask))
-
-
-def serves(card: Device, ask: DeviceAsk) -> bool:
-    """Whether such a card will do."""
-    return (
-        card.device_class == ask.device_class
-        and (not ask.any_of_models or card.model in ask.any_of_models)
-        and card.memory_bytes >= ask.min_memory_bytes
-    )
 
 
 def _first_fit(one: Capacity, hosts: Iterable[Host], most: int) -> Slots:
@@ -136,12 +113,3 @@ def _first_host(ask: Ask, hosts: Iterable[Host]) -> Slots:
 
 def _bare(ask: Ask) -> Capacity:
     return Capacity(ask.cpu_milli, ask.memory_bytes, ask.scratch_bytes)
-
-
-def _least_wanted(card: Device, ask: Ask) -> tuple[int, int, str]:
-    """Cards that fewer of the asks could take go first, then those of which there are most."""
-    return (sum(serves(card, wanted) for wanted in ask.devices), -card.count, card.model)
-
-
-def _some(card: Device, count: int) -> Device:
-    return Device(card.device_class, card.model, count, card.memory_bytes, card.shareable)

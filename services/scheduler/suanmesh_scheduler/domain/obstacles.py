@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import combinations
 
+from suanmesh_kernel.cards import serves
 from suanmesh_kernel.owner_limits import closed_until, kinds_of
 from suanmesh_kernel.quantities import Capacity, Device
-from suanmesh_scheduler.domain.fitting import MEASURES, Slots, first_tasks, room, serves
+from suanmesh_scheduler.domain.fitting import MEASURES, Slots, first_tasks, room
 from suanmesh_scheduler.domain.values import Ask, JobSpec, Obstacle, Pool, Situation
 
 CODES = {"cpu_milli": "CPU", "memory_bytes": "MEMORY", "scratch_bytes": "SCRATCH"}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from suanmesh_kernel.cards import DeviceAsk
 from suanmesh_kernel.owner_limits import OwnerLimits
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.reasons import NO_REASON, StateReason
@@ -24,16 +25,6 @@ def told(number: int) -> int:
 
 BACKOFF_S_MAX = 3600
 """Longest wait before a task that failed is run again."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceAsk:
-    """Cards one task needs; no models means any."""
-
-    device_class: str
-    any_of_models: tuple[str, ...]
-    count: int
-    min_memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -453,6 +453,7 @@ class PoolState(message.Message):
     LOAD_MILLI_FIELD_NUMBER: builtins.int
     OBSERVE_TIME_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    CARDS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`sites/{site}/pools/{pool}`."""
     load_milli: builtins.int
@@ -471,6 +472,12 @@ class PoolState(message.Message):
         is placed on the pool; `TASK_NOT_STARTED` tells of the last task only.
         """
 
+    @builtins.property
+    def cards(self) -> containers.RepeatedCompositeFieldContainer[CardState]:
+        """How its accelerator cards stand; none where they are declared. Those with a fault are not in `free`, and
+        `DEVICE_FAULT` says so as long as nothing worse is wrong.
+        """
+
     def __init__(
         self,
         *,
@@ -479,9 +486,47 @@ class PoolState(message.Message):
         load_milli: builtins.int = ...,
         observe_time: timestamp_pb2.Timestamp | None = ...,
         reason: state_reason_pb2.StateReason | None = ...,
+        cards: abc.Iterable[CardState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["free", b"free", "observe_time", b"observe_time", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["free", b"free", "load_milli", b"load_milli", "name", b"name", "observe_time", b"observe_time", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cards", b"cards", "free", b"free", "load_milli", b"load_milli", "name", b"name", "observe_time", b"observe_time", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CardState(message.Message):
+    """How one accelerator card stands."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    CLASS_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    FAULT_FIELD_NUMBER: builtins.int
+    BUSY_MILLI_FIELD_NUMBER: builtins.int
+    MEMORY_USED_BYTES_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Its maker's name of this very card, such as the UUID that NVML tells."""
+    model: builtins.str
+    """Model as its maker names it."""
+    fault: builtins.str
+    """What is wrong with it, in its library's words; empty where it answers."""
+    busy_milli: builtins.int
+    """For how much of the last second or so something was running on it, in 1/1000."""
+    memory_used_bytes: builtins.int
+    """Memory that is taken on it, in bytes."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        model: builtins.str = ...,
+        fault: builtins.str = ...,
+        busy_milli: builtins.int = ...,
+        memory_used_bytes: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["busy_milli", b"busy_milli", "class", b"class", "fault", b"fault", "id", b"id", "memory_used_bytes", b"memory_used_bytes", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -102,7 +102,8 @@ class Confinement:
         os.write(adjusted, _OOM_SCORE_ADJ)
         os.close(adjusted)
         if self._facts["walled"]:
-            walls.enter(str(self._stage / "root"), self._scratch, _runtimes(self._facts))
+            nodes = [(path, name) for path, name in self._facts["nodes"]]
+            walls.enter(str(self._stage / "root"), self._scratch, _runtimes(self._facts), nodes)
         else:
             syscalls.unshare_mounts()
             self._enter_unsandboxed()

@@ -8,10 +8,11 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from suanmesh_agent.domain.cards import Card, CardLook
 from suanmesh_agent.domain.tasks import (
     LOG_BYTES_MAX,
     PROCESSES_MAX,
@@ -24,6 +25,7 @@ from suanmesh_agent.domain.tasks import (
 )
 from suanmesh_agent.engines.events import Events
 from suanmesh_agent.engines.process import images
+from suanmesh_agent.engines.process.card_ledger import CardLedger
 from suanmesh_agent.engines.process.cgroups import Cgroups
 from suanmesh_agent.engines.process.confinement import IMAGE, SCRATCH_PARTS
 from suanmesh_agent.engines.process.fork_server import ForkServer
@@ -36,7 +38,7 @@ from suanmesh_agent.engines.process.task_folders import TaskFolders, read_facts
 from suanmesh_agent.engines.process.users import end_all_remains, end_remains
 from suanmesh_agent.engines.process.walls import INSIDE
 from suanmesh_agent.folder_files import FolderFile, files_of
-from suanmesh_agent.ports import TaskNotStarted
+from suanmesh_agent.ports import Cards, TaskNotStarted
 from suanmesh_agent.trees import remove_tree
 from suanmesh_content import FolderError, LeftOut
 
@@ -66,9 +68,11 @@ class ProcessEngine:
         permission: Path | None = None,
         processes: int = PROCESSES_MAX,
         log_bytes: int = LOG_BYTES_MAX,
+        cards: Cards | None = None,
     ) -> None:
         """Tasks end when the process `lives_with` has ended, whoever that is; 0 is nobody. They end with failure
-        `FENCED` when the permission in the file `permission` has (`RunPermission`); None lets them run for good.
+        `FENCED` when the permission in the file `permission` has (`RunPermission`); None lets them run for good. Those
+        that ask for devices are given of `cards`, where there are any.
         """
         self._folder = folder.absolute()
         self._cgroups = cgroups
@@ -76,6 +80,8 @@ class ProcessEngine:
         self._layout = Layout(self._folder, runtime_path, sandbox, cgroups, confined, permitted, processes, log_bytes)
         self._fork_server = ForkServer(self._folder, lives_with, apart=self._layout.apart)
         self._tasks = TaskFolders(self._folder)
+        self._cards = cards
+        self._ledger = CardLedger(cards, self._tasks) if cards else None
         self._events = Events()
         self._ends: dict[TaskKey, int] = {}
         self._followed: set[TaskKey] = set()
@@ -87,6 +93,10 @@ class ProcessEngine:
     def capabilities(self) -> Capabilities:
         """As `Engine`."""
         return Capabilities(walled=self._layout.walled, log_bytes_max=self._layout.log_bytes)
+
+    def cards(self) -> tuple[CardLook, ...]:
+        """As `Engine`."""
+        return self._cards.look() if self._cards else ()
 
     def fault(self) -> str:
         """What keeps tasks from running here; empty where nothing does. Runs one."""
@@ -128,18 +138,23 @@ class ProcessEngine:
 
     async def _begin(self, spec: TaskSpec) -> TaskLook:
         self._tasks.begin(spec.key)
+        cards = self._ledger.give(spec) if self._ledger else None
         try:
-            said = await self._forked(spec)
+            said = await self._forked(spec, cards)
         except (OSError, TimeoutError) as fault:
             raise TaskNotStarted(f"the shim did not start: {str(fault) or 'it took too long'}") from fault
+        finally:
+            if self._ledger:
+                self._ledger.started(spec.key)
         look = self._tasks.look(spec.key)
         if look.state is TaskState.ABSENT:
             raise TaskNotStarted(f"the shim did not start: {said.decode(errors='replace')[-500:]}")
         return look
 
-    async def _forked(self, spec: TaskSpec) -> bytes:
+    async def _forked(self, spec: TaskSpec, cards: tuple[Card, ...] | None) -> bytes:
         """Lay out the task and have a shim run it, until it runs or the shim has said why it does not."""
-        said, key, act = b"", spec.key, self._laid_out_and_forked
+        said, key = b"", spec.key
+        act: Callable[[TaskSpec], tuple[int, int]] = partial(self._laid_out_and_forked, cards)
         for _ in range(FORK_TRIES):
             started, ended = await asyncio.to_thread(act, spec)
             act = self._fork
@@ -150,9 +165,9 @@ class ProcessEngine:
                 break
         return said
 
-    def _laid_out_and_forked(self, spec: TaskSpec) -> tuple[int, int]:
+    def _laid_out_and_forked(self, cards: tuple[Card, ...] | None, spec: TaskSpec) -> tuple[int, int]:
         try:
-            self._layout.lay_out(spec)
+            self._layout.lay_out(spec, cards)
         except OSError as fault:
             words = f"the working folder cannot be laid out: {fault.strerror}"
             raise TaskNotStarted(words, by_job=fault.errno in _PATHS_AT_FAULT) from fault

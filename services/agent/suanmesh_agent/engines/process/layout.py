@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from suanmesh_agent.domain.cards import Card
 from suanmesh_agent.domain.tasks import (
     LOG_BYTES_MAX,
     PROCESSES_MAX,
@@ -98,8 +99,8 @@ class Layout:
         """The task's folder."""
         return self.folder / key.placement / key.name
 
-    def lay_out(self, spec: TaskSpec) -> None:
-        """Make its folders and write what the shim reads. Raises OSError."""
+    def lay_out(self, spec: TaskSpec, cards: tuple[Card, ...] | None = None) -> None:
+        """Make its folders and write what the shim reads; `cards` are None where the host has none. Raises OSError."""
         found = ((SECRETS_MOUNT, spec.secrets), (SETUP_MOUNT, spec.setup))
         inputs = (*spec.inputs, *((mount, folder) for mount, folder in found if folder))
         home = self.home(spec.key)
@@ -125,7 +126,7 @@ class Layout:
                 target.chmod(0o700)
         for mount, folder in spec.inputs:
             self._offer_input(work / mount, folder)
-        (home / "shim" / "spec.json").write_text(json.dumps(self._shim_spec(spec)))
+        (home / "shim" / "spec.json").write_text(json.dumps(self._shim_spec(spec, cards)))
 
     def _offer_input(self, target: Path, folder: Path) -> None:
         """A mount point where there are mounts, else a link to the replica."""
@@ -136,18 +137,19 @@ class Layout:
         if not target.is_symlink():
             target.symlink_to(folder.resolve(), target_is_directory=True)
 
-    def _shim_spec(self, spec: TaskSpec) -> dict[str, Any]:
-        home, places = self.home(spec.key), self._places(spec)
+    def _shim_spec(self, spec: TaskSpec, cards: tuple[Card, ...] | None) -> dict[str, Any]:
+        home, places = self.home(spec.key), self._places(spec, cards or ())
         fence = self._cgroup_files(spec)
         counted = bool(fence.pids_file or self.confined)
         return {
             "argv": self._command(spec, places, counted=counted),
             "cwd": INSIDE if self.apart else str(places.work),
-            "env": self._environment(spec, places),
+            "env": self._environment(spec, places) | _visible(cards),
             "secret_env": {} if self.sandbox else dict(_secret_files(spec)),
             "sandbox": Path(self.sandbox.program).name if self.sandbox else "",
             "unstarted_mark": str(places.tmp / UNSTARTED_MARK) if self.sandbox else "",
-            "confine": self._confine(spec),
+            "confine": self._confine(spec, places),
+            "cards": [card.id for card in cards or ()],
             "limits": self._limits(spec),
             "max_duration_s": spec.max_duration_s,
             "watch_memory_bytes": 0 if fence.oom_file else spec.memory_bytes,
@@ -174,13 +176,14 @@ class Layout:
             command = (str(_PRLIMIT), f"--nproc={self.processes}", "--", *command)
         return self.sandbox.wrapped(command, places)
 
-    def _places(self, spec: TaskSpec) -> Places:
+    def _places(self, spec: TaskSpec, cards: tuple[Card, ...]) -> Places:
         """Where the task's folders lie for who starts it; what the shim has mounted already is no input to mount."""
+        nodes = tuple(sorted({node for card in cards for node in card.nodes}))
         if self.confined:
-            return Places(self.confined.stage / "scratch")
-        return Places(self.home(spec.key), inputs=spec.inputs)
+            return Places(self.confined.stage / "scratch", nodes=nodes)
+        return Places(self.home(spec.key), spec.inputs, nodes)
 
-    def _confine(self, spec: TaskSpec) -> dict[str, Any] | None:
+    def _confine(self, spec: TaskSpec, places: Places) -> dict[str, Any] | None:
         if self.confined is None:
             return None
         return {
@@ -194,6 +197,7 @@ class Layout:
             "walled": self.confined.walled,
             "runtimes": [str(folder) for folder in self.confined.runtime_folders],
             "inputs": [[mount, str(folder.absolute())] for mount, folder in spec.inputs],
+            "nodes": [[str(path), name] for path, name in places.nodes],
         }
 
     def _limits(self, spec: TaskSpec) -> dict[str, int]:
@@ -237,6 +241,17 @@ class Layout:
             **dict(spec.environment),
             **({} if self.sandbox else dict(spec.variables)),
         }
+
+
+def _visible(cards: tuple[Card, ...] | None) -> dict[str, str]:
+    """What tells programs which cards are theirs; nothing is said where the host has none.
+
+    CUDA reads one name, the makers' tools for containers the other.
+    """
+    if cards is None:
+        return {}
+    given = ",".join(card.id for card in cards)
+    return {"CUDA_VISIBLE_DEVICES": given, "NVIDIA_VISIBLE_DEVICES": given or "void"}
 
 
 def _secret_files(spec: TaskSpec) -> list[tuple[str, str]]:

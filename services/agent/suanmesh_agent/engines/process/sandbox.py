@@ -29,6 +29,8 @@ class Places:
     scratch: Path
     """Folder of `work`, `tmp` and `shm`."""
     inputs: tuple[tuple[str, Path], ...] = ()
+    nodes: tuple[tuple[Path, str], ...] = ()
+    """Device files it is given, and their names below /dev."""
 
     @property
     def work(self) -> Path:
@@ -65,6 +67,8 @@ class Sandbox:
         """The command line that runs `command` inside, work, /tmp and /dev/shm writable, inputs read-only."""
         mounts = ["--bind", str(places.work), INSIDE, "--bind", str(places.tmp), "/tmp"]
         mounts += self._runtimes()  # after /tmp, which would cover one that lies there
+        for path, name in places.nodes:
+            mounts += ["--dev-bind", str(path), f"/dev/{name}"]
         mounts += ["--bind", str(places.shm), "/dev/shm", "--remount-ro", "/dev"]
         for mount, folder in places.inputs:
             mounts += ["--ro-bind", str(folder), f"{INSIDE}/{mount}"]

@@ -11,7 +11,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from suanmesh_agent.engines.process import syscalls
@@ -67,11 +67,18 @@ def build(root: str, runtimes: Iterable[tuple[str, str]]) -> None:
     syscalls.mount("", root, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | _SHUT)
 
 
-def enter(root: str, scratch: str, runtimes: Iterable[tuple[str, str]]) -> None:
-    """In the task's process, of its control groups already: go behind the walls, for good. Raises OSError."""
+def enter(
+    root: str, scratch: str, runtimes: Iterable[tuple[str, str]], nodes: Collection[tuple[str, str]] = ()
+) -> None:
+    """In the task's process, of its control groups already: go behind the walls, for good. Raises OSError.
+
+    `nodes` are device files that this task is given, and their names below /dev.
+    """
     syscalls.unshare(_OWN)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, _INTERFACE_FLAGS.pack(b"lo", _IFF_UP))
+    if nodes:
+        _offer_more_devices(f"{root}/dev", nodes)
     for part, place in _PLACES:
         syscalls.mount(f"{scratch}/{part}", root + place, flags=syscalls.MS_BIND | syscalls.MS_REC)
     for name, source in runtimes:
@@ -92,6 +99,17 @@ def _show(source: str, target: str, attributes: int = syscalls.READ) -> None:
     else:
         Path(target).touch()
     syscalls.bind_tree(source, target, attributes)
+
+
+def _offer_more_devices(folder: str, nodes: Iterable[tuple[str, str]]) -> None:
+    """A /dev of the task's own: the one that all tasks share has no place for more."""
+    syscalls.mount("tmpfs", folder, "tmpfs", _SHUT, _ROOT_OPTIONS)
+    for name in ("pts", "shm"):
+        Path(folder, name).mkdir()
+    _offer_devices(Path(folder))
+    for path, name in nodes:
+        _show(path, f"{folder}/{name}", syscalls.MOUNT_ATTR_NOSUID)
+    syscalls.mount("", folder, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | _SHUT)
 
 
 def _offer_devices(folder: Path) -> None:

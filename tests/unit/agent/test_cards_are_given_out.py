@@ -1,0 +1,87 @@
+"""Which cards a task is given, and which placements a site with cards takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suanmesh_agent.domain.cards import Card, assigned, counted
+from suanmesh_agent.domain.work import Work, objection, with_cards
+from suanmesh_kernel.cards import DeviceAsk, serves
+from suanmesh_kernel.quantities import Capacity, Device
+
+MODELS = ("a", "b", "c")
+asks = st.lists(
+    st.builds(
+        DeviceAsk,
+        st.just("gpu"),
+        st.lists(st.sampled_from(MODELS), max_size=2, unique=True).map(tuple),
+        st.integers(1, 3),
+        st.sampled_from((0, 40)),
+    ),
+    min_size=1,
+    max_size=3,
+)
+hosts = st.lists(st.tuples(st.sampled_from(MODELS), st.sampled_from((40, 80))), max_size=8).map(
+    lambda found: [Card(str(at), "gpu", model, memory) for at, (model, memory) in enumerate(found)]
+)
+
+
+@given(hosts, st.lists(asks, max_size=6))
+def test_no_card_is_given_twice_and_each_gets_what_it_asked(cards: list[Card], tasks: list[list[DeviceAsk]]) -> None:
+    """Two tasks on one card fail, and so does one on a card it cannot use."""
+    taken: set[str] = set()
+    for wanted in tasks:
+        found = assigned(cards, taken, wanted)
+        if found is None:
+            continue
+        ids = {card.id for card in found}
+        assert len(ids) == len(found) == sum(ask.count for ask in wanted)
+        assert not ids & taken
+        for ask in wanted:
+            usable = [card for card in found if serves(Device("gpu", card.model, 1, card.memory_bytes), ask)]
+            assert len(usable) >= ask.count
+        taken |= ids
+
+
+@given(hosts)
+def test_all_cards_are_counted(cards: list[Card]) -> None:
+    """A card that is not counted is never sold, and memory that one of them lacks is not promised."""
+    found = counted(cards)
+    assert sum(device.count for device in found) == len(cards)
+    for device in found:
+        assert device.memory_bytes == min(card.memory_bytes for card in cards if card.model == device.model)
+
+
+def asking(*devices: DeviceAsk) -> Work:
+    return Work("p", Capacity(), 1, ("python3",), (), (), (), "python3", 60, at_once=1, devices=devices)
+
+
+def test_whatever_model_will_do_is_taken() -> None:
+    """A job that leaves the model open, or names this one second, was sent back by every site that has cards."""
+    site = Capacity(devices=(Device("gpu", "a", 2, 80),))
+    for models in ((), ("b", "a"), ("a",)):
+        work = with_cards(asking(DeviceAsk("gpu", models, 2, 0)), capacity=site, taken=Capacity())
+        assert not objection(work, capacity=site, taken=Capacity(), runtimes=["python3"])
+        assert work.capacity.devices == (Device("gpu", "a", 2, 80),)
+        no = objection(work, capacity=site, taken=work.capacity, runtimes=["python3"])
+        assert (no.code, no.facts) == ("CAPACITY_TAKEN", {"quantity": "gpu", "missing": "2"})
+
+
+def test_what_no_card_here_can_do_is_not_taken() -> None:
+    """Another model, or more memory than any has."""
+    site = Capacity(devices=(Device("gpu", "a", 2, 80),))
+    for ask in (DeviceAsk("gpu", ("b",), 1, 0), DeviceAsk("gpu", (), 1, 81), DeviceAsk("npu", (), 1, 0)):
+        work = with_cards(asking(ask), capacity=site, taken=Capacity())
+        assert objection(work, capacity=site, taken=Capacity(), runtimes=["python3"]).code == "CAPACITY_TAKEN"
+
+
+def test_of_two_models_the_one_that_is_left_is_taken() -> None:
+    """The site's own count follows what the scheduler placed: the first model is gone, the second will do."""
+    site = Capacity(devices=(Device("gpu", "a", 1), Device("gpu", "b", 1)))
+    one = with_cards(asking(DeviceAsk("gpu", (), 1, 0)), capacity=site, taken=Capacity())
+    two = with_cards(replace(one, placement="q"), capacity=site, taken=one.capacity)
+    assert not objection(two, capacity=site, taken=one.capacity, runtimes=["python3"])
+    assert one.capacity.devices != two.capacity.devices
