@@ -60,9 +60,10 @@ test-quick: setup ## Run the tests that start no process
 gen: setup ## Generate libs/wire and the docs tables
 	@$(BIN)/python protos/generate.py
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m deploy.prometheus.generate && $(BIN)/python -m deploy.dashboards.generate
 
 check-gen: gen ## Fail if what is committed differs from what is generated
-	@git diff --exit-code --stat -- libs/wire docs
+	@git diff --exit-code --stat -- libs/wire docs deploy/prometheus deploy/dashboards
 
 check-breaking: setup ## Fail if the contracts break what the last release promised; before the first there is nothing to break
 	@$(BIN)/python protos/generate.py google && $(BIN)/python protos/check_breaking.py

@@ -22,22 +22,26 @@ class CertificateDays:
         self._files = {"process": common.tls_dir / "cert.pem", "ca": common.tls_dir / "ca.pem"}
         if common.etcd_tls_dir is not None:
             self._files["etcd"] = common.etcd_tls_dir / "cert.pem"
-        self._ends: dict[Path, tuple[int, datetime]] = {}
+        self._windows: dict[Path, tuple[int, tuple[datetime, datetime]]] = {}
 
     def readings(self) -> Iterator[Reading]:
-        """Seconds left of each that there is."""
+        """Seconds left, and altogether, of each that there is."""
         now = self._clock.now()
         for kind, file in self._files.items():
-            if (end := self._end(file)) is not None:
+            if (window := self._window(file)) is not None:
+                begin, end = window
                 yield Reading(names.CERTIFICATE_EXPIRY, (end - now).total_seconds(), (kind,))
+                yield Reading(names.CERTIFICATE_LIFETIME, (end - begin).total_seconds(), (kind,))
 
-    def _end(self, file: Path) -> datetime | None:
-        """When the first of those in a file that expires does so."""
+    def _window(self, file: Path) -> tuple[datetime, datetime] | None:
+        """From when and until when that one in a file is good which expires first."""
         try:
             written = file.stat().st_mtime_ns
-            if self._ends.get(file, (0,))[0] != written:
-                ends = [each.not_valid_after_utc for each in x509.load_pem_x509_certificates(file.read_bytes())]
-                self._ends[file] = (written, min(ends))
+            if file not in self._windows or self._windows[file][0] != written:
+                first = min(
+                    x509.load_pem_x509_certificates(file.read_bytes()), key=lambda each: each.not_valid_after_utc
+                )
+                self._windows[file] = (written, (first.not_valid_before_utc, first.not_valid_after_utc))
         except (OSError, ValueError):
             return None
-        return self._ends[file][1]
+        return self._windows[file][1]

@@ -162,6 +162,7 @@ BUILD: Final = "suan_build_info"
 LOOP_LAG: Final = "suan_event_loop_lag_seconds"
 WATCH_LAG: Final = "suan_watch_lag_seconds"
 CERTIFICATE_EXPIRY: Final = "suan_certificate_expiry_seconds"
+CERTIFICATE_LIFETIME: Final = "suan_certificate_lifetime_seconds"
 LEADING: Final = "suan_leading"
 SITES: Final = "suan_sites"
 SITE_UP: Final = "suan_site_up"
@@ -196,6 +197,7 @@ METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "How long a certificate is good for, below zero once it has expired; process, ca, etcd",
         ("kind",),
     ),
+    CERTIFICATE_LIFETIME: ("How long a certificate is good for altogether; process, ca, etcd", ("kind",)),
     LEADING: ("Whether this process leads its area; nothing where nobody leads", ()),
     SITES: ("Sites that have not left, by whether their agents are heard", ("liveness",)),
     SITE_UP: ("Whether the agent of a site is heard", ("site",)),
