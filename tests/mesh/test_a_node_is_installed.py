@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from suanmesh_local.tools import ToolMissing, cache_dir, etcd
-from tests.mesh.base_install import base_install
+from tests.mesh.installs import built_wheel, install
 from tests.mesh.machines import Machine, NoNamespaces, machines
 
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(600)]
@@ -22,15 +22,17 @@ TYPED_AT = ["node", "node", "guiyang", "wuhu", "user", "user", "node"]
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Iterator[dict[str, Machine]]:
-    """Four machines; the user's has nothing but the base install."""
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Machine]]:
+    """Four machines, each with what its part installs: the extras `server` and `agent`, and none."""
     try:
-        etcd(cache_dir())  # from here on nothing outside is reached
+        monkeypatch.setenv("SUANMESH_ETCD", str(etcd(cache_dir()).path))  # from here on nothing outside is reached
     except ToolMissing as fault:
         pytest.skip(f"etcd is not to be had here: {fault}")
     try:
         with machines(tmp_path, ADDRESSES) as made:
-            made["user"].programs = base_install(tmp_path / "base")
+            wheel = built_wheel(tmp_path)
+            for name, extra in {"node": "server", "guiyang": "agent", "wuhu": "agent", "user": ""}.items():
+                made[name].programs = install(tmp_path / f"installed-{name}", wheel, extra)
             yield made
     except NoNamespaces as fault:
         pytest.skip(f"network namespaces cannot be made here: {fault}")

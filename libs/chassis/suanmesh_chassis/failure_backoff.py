@@ -17,7 +17,7 @@ import structlog
 
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Refusal
-from suanmesh_store.transactions import refusal_of
+from suanmesh_store.database_faults import refusal_of
 from suanmesh_telemetry.metrics import DEFECTS
 
 PAUSE_FIRST_S = 1.0

@@ -24,9 +24,9 @@ from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.status import MESH_DOMAIN
 from suanmesh_store import NOT_LEADING, Keyspace, KeyspaceError, Leadership
+from suanmesh_store.database_faults import fault_of
 from suanmesh_store.layout import election_key
 from suanmesh_store.store import KeyspaceStore
-from suanmesh_store.transactions import fault_of
 from suanmesh_telemetry import names
 from suanmesh_telemetry.readings import Reading, Readings
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from suanmesh_cli.errors import ERROR
+from suanmesh_kernel.extras import lacking
 from suanmesh_kernel.texts import Text
 
 TIMEOUT_S_MAX = 30 * 86400.0
@@ -31,6 +32,12 @@ class Lacking(click.ClickException):
     def __init__(self, text: Text) -> None:
         super().__init__(text.en)
         self.text = text
+
+
+def require_extra(extra: str) -> None:
+    """Raises Lacking where the packages of an extra are not installed, which says how they are."""
+    if missing := lacking(extra):
+        raise Lacking(missing)
 
 
 class Amount(click.ParamType[int]):

@@ -18,8 +18,9 @@ from typing import Any
 import structlog
 
 from suanmesh_kernel.refusals import Aborted, DataLoss, Unavailable
+from suanmesh_store.database_faults import refusal_of
 from suanmesh_store.fair_queue import URGENT, FairQueue
-from suanmesh_store.transactions import DATABASE_ERRORS, Faults, refusal_of
+from suanmesh_store.transactions import DATABASE_ERRORS, Faults
 
 log = structlog.get_logger()
 

@@ -10,8 +10,9 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_store.database_faults import refusal_of
 from suanmesh_store.databases import READERS
-from suanmesh_store.transactions import DATABASE_ERRORS, refusal_of
+from suanmesh_store.transactions import DATABASE_ERRORS
 
 R = TypeVar("R")
 

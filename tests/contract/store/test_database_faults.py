@@ -18,11 +18,12 @@ from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_store import KeyspaceError
+from suanmesh_store.database_faults import DEFECTS, refusal_of
 from suanmesh_store.etcd import _as_keyspace_errors
 from suanmesh_store.keyspace import KeyspaceErrorKind
 from suanmesh_store.keyspace_errors import refusal_of as refusal_of_keyspace
 from suanmesh_store.records import Put, RecordKind, Write, open_records
-from suanmesh_store.transactions import DEFECTS, Worker, refusal_of
+from suanmesh_store.transactions import Worker
 
 JOBS = RecordKind("jobs", Job)
 

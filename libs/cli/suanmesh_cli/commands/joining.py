@@ -9,12 +9,11 @@ import click
 
 from suanmesh.registry.v1.registry_service_pb2 import CreateJoinTokenRequest, EnrolUserRequest
 from suanmesh_cli import output
-from suanmesh_cli.commands.local import server_installed
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, full_name
 from suanmesh_cli.texts import refusal
-from suanmesh_cli.usage import Misuse
+from suanmesh_cli.usage import Misuse, require_extra
 from suanmesh_client import contexts
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.private import private_folder, write_private
@@ -164,8 +163,8 @@ def join_site(
 
     Where one fails it is named, with what to open; done again afterwards, it goes on where it was.
     """
-    with server_installed():
-        from suanmesh_agent import joining
+    require_extra("agent")
+    from suanmesh_agent import joining
 
     book = full_name("priceBooks", price_book) if price_book else ""
     ctx.exit(joining.main(invite, name, folder or Path(name), advertise, port, {"price_book": book}))
@@ -175,8 +174,8 @@ def join_site(
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 def run_site(folder: Path) -> None:
     """Run the agent of the site that joined in FOLDER until Ctrl-C."""
-    with server_installed():
-        from suanmesh_agent import joining
+    require_extra("agent")
+    from suanmesh_agent import joining
 
     joining.become_agent(folder)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from suanmesh_cli.lazy import Verbs
-from suanmesh_cli.usage import Lacking
-from suanmesh_kernel.texts import Text
+from suanmesh_cli.usage import require_extra
 
 SITES_MAX = 8
 """Places that the launcher knows; it is not imported for a help text."""
@@ -34,8 +31,8 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=Fals
 @click.pass_context
 def dev(ctx: click.Context, sites: int, replicas: int, data_dir: Path | None) -> None:
     """Run a whole mesh on this machine until Ctrl-C: etcd, every service, and a few sites."""
-    with server_installed():
-        from suanmesh_local import launcher
+    require_extra("server")
+    from suanmesh_local import launcher
 
     ctx.exit(launcher.dev(sites, data_dir, replicas))
 
@@ -44,8 +41,8 @@ def dev(ctx: click.Context, sites: int, replicas: int, data_dir: Path | None) ->
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
     """Say what this machine lacks for a mesh, and what to do about it."""
-    with server_installed():
-        from suanmesh_local import doctor as examination
+    require_extra("agent")
+    from suanmesh_local import doctor as examination
 
     ctx.exit(examination.main())
 
@@ -72,8 +69,8 @@ def node() -> None:
 @click.pass_context
 def init(ctx: click.Context, name: str, advertise: str, port: int, folder: Path | None, currency: str) -> None:
     """Found the node NAME: authority, identities, etcd with its users, settings, and systemd units."""
-    with server_installed():
-        from suanmesh_local import founding_nodes
+    require_extra("server")
+    from suanmesh_local import founding_nodes
 
     ctx.exit(founding_nodes.main(name, advertise, port, folder or Path(name), currency))
 
@@ -83,8 +80,8 @@ def init(ctx: click.Context, name: str, advertise: str, port: int, folder: Path 
 @click.pass_context
 def run_node(ctx: click.Context, folder: Path) -> None:
     """Run the node that was founded in FOLDER until Ctrl-C: etcd and every service."""
-    with server_installed():
-        from suanmesh_local import launcher
+    require_extra("server")
+    from suanmesh_local import launcher
 
     ctx.exit(launcher.run(folder))
 
@@ -94,17 +91,7 @@ def run_node(ctx: click.Context, folder: Path) -> None:
 @click.pass_context
 def check(ctx: click.Context, folder: Path) -> None:
     """Look at a node's FOLDER: addresses, certificates, stores; say what is wrong, and what to do."""
-    with server_installed():
-        from suanmesh_local import check as reading
+    require_extra("server")
+    from suanmesh_local import check as reading
 
     ctx.exit(reading.main(folder))
-
-
-@contextmanager
-def server_installed() -> Iterator[None]:
-    """The thin client has neither services nor what they need; say what to install."""
-    try:
-        yield
-    except ModuleNotFoundError as missing:
-        how = "pip install 'suanmesh[server]'"
-        raise Lacking(Text(f"{missing.name} is missing: {how}", f"缺少 {missing.name}：{how}")) from missing
