@@ -194,10 +194,10 @@ class Steps:
                 if refusal.code not in _STANDING_REFUSALS:
                     raise
                 how = how.undelivered(StateReason("OUTPUT_REFUSED", cause=StateReason.of(refusal)))
-            if how.delivered:
+            if how.cancelled:
+                await self._report(carried, State.STATE_CANCELLED, datasets=tuple(made) if how.delivered else ())
+            elif how.delivered:
                 await self._report(carried, State.STATE_DELIVERING, how.reason, tuple(made))
-            elif how.cancelled:
-                await self._report(carried, State.STATE_CANCELLED)
             elif how.lost:
                 await self._report(carried, State.STATE_LOST, how.reason)
             else:
@@ -348,6 +348,8 @@ class Steps:
         looks = [runs.newest for runs in await task_looks.runs_of(self._engine, carried.placement)]
         keep_going = wire.work_from(carried.placement).keep_going
         lost = carried.counts_as_lost
+        if carried.to_stop and not (carried.placement.stop_requested or lost):  # nobody takes results of it any more
+            return Ending(cancelled=True)
         return ending(looks, stop_requested=carried.to_stop and not lost, keep_going=keep_going, counts_as_lost=lost)
 
     def _forgotten(self, placement: placement_pb2.Placement, made: Mapping[str, str]) -> Reached:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from suanmesh.scheduler.v1.placement_pb2 import TaskResult
 from suanmesh.scheduler.v1.scheduler_service_pb2 import TaskReport
+from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.testing import FakeSite, State, a_placement
 from suanmesh_sdk.state_reasons import reason_from
 
@@ -45,6 +47,27 @@ async def test_a_task_that_failed_is_run_again_alone(world: FakeSite) -> None:
     ]
     assert results == {"task-0": "0 0", "task-1": "1 2", "task-2": "2 0"}
     assert (said["task-1.log"], said["task-1.0.log"], said["task-1.1.log"]) == ("run 2\n", "run 0\n", "run 1\n")
+
+
+async def test_what_ended_well_before_a_cancel_is_delivered(world: FakeSite) -> None:
+    """Half a sweep is stopped because its first half has told enough: that half was paid for."""
+    code = (
+        "import os, time; n = os.environ['SUANMESH_TASK_INDEX']\n"
+        "open('out/n', 'w').write(n)\n"
+        "if n == '1': time.sleep(600)"
+    )
+    placement = a_placement(code, count=3)
+    placement.legs.add(pool="sites/a/pools/cpu").hosts.add(host="h", tasks=1)
+    world.scheduler.put(placement)
+    async with world.agent():
+        second = TaskKey("p1", 1)
+        while not (await world.engine.inspect([second]))[0].start_time:  # noqa: ASYNC110 - a process
+            await asyncio.sleep(0.01)
+        world.scheduler.request_stop(NAME)
+        report = await world.scheduler.reported(NAME, State.STATE_CANCELLED)
+        made = world.replicas.files(world.transport.datasets["datasets/j1-result"].digest)
+        assert [path.relative_to(made).as_posix() for path in made.rglob("n")] == ["task-0/n"]
+    assert list(report.output_datasets) == ["datasets/j1-result", "datasets/j1-log"]
 
 
 async def test_what_ended_well_before_a_failure_is_delivered(world: FakeSite) -> None:

@@ -120,9 +120,11 @@ async def test_a_job_cancelled_while_it_ran_says_so(scheduler: Any) -> None:
     """Whoever finds it in the list a week later asks what had happened to it."""
     placement = await scheduler.bring(Job.STATE_RUNNING)
     await scheduler.cancel()
-    await scheduler.report(placement, Placement.STATE_CANCELLED)
+    made = ["datasets/j-out", "datasets/j-log"]
+    await scheduler.report(placement, Placement.STATE_CANCELLED, output_datasets=made)
     job = await scheduler.until_job(Job.STATE_CANCELLED)
     assert reason_from(job.state_reason) == StateReason("CANCELLED", {"while": "RUNNING"})
+    assert list(job.output_datasets) == made, "what its tasks had made by then is to be found"
 
 
 async def test_a_cancelled_job_whose_task_fails_is_cancelled(scheduler: Any) -> None:

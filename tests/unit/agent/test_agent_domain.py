@@ -105,6 +105,7 @@ def test_the_cause_is_told_not_the_consequence() -> None:
     told = ending([stopped, failed], stop_requested=False).reason
     assert told == StateReason("EXIT_STATUS", {"task": "1", "exit_status": "3"})
     assert ending([stopped, failed], stop_requested=True).cancelled
+    assert ending([TaskLook(TaskState.ENDED, exit_status=0), stopped], stop_requested=True).delivered == (0,)
     assert ending([TaskLook(TaskState.ENDED, exit_status=0)], stop_requested=False).delivered == (0,)
     assert ending([TaskLook(TaskState.LOST)], stop_requested=False).reason.code == "TASK_LOST"
     assert ending([TaskLook(TaskState.ABSENT)], stop_requested=False).reason.code == "TASK_NOT_STARTED"
@@ -119,7 +120,7 @@ def test_tasks_that_end_well_leave_results() -> None:
     stopped, unbegun = TaskLook(TaskState.ENDED, exit_status=143, failure="CANCELLED"), TaskLook(TaskState.ABSENT)
     how = ending([well, failed, stopped, unbegun], stop_requested=False)
     assert (how.reason, how.delivered) == (StateReason("EXIT_STATUS", {**facts, "tasks": "4"}), (0,))
-    assert ending([well, failed], stop_requested=True, keep_going=True).delivered == ()
+    assert ending([well, failed], stop_requested=True, keep_going=True).delivered == (0,)
     assert ending([well, TaskLook(TaskState.LOST)], stop_requested=False, keep_going=True).delivered == ()
 
 

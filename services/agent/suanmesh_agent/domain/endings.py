@@ -49,17 +49,18 @@ _STOPPED = frozenset({"CANCELLED", "TASK_NOT_STARTED"})
 def ending(
     looks: Sequence[TaskLook], *, stop_requested: bool, keep_going: bool = False, counts_as_lost: bool = False
 ) -> Ending:
-    """Judge tasks that are all over. A stop that was asked for wins; else the first failure that is not a consequence.
+    """Judge tasks that are all over. A stop that was asked for wins, and what had ended well by then is delivered; else
+    the first failure that is not a consequence.
 
     When one task of several fails, the others are stopped unless they are to keep going: their `CANCELLED` is a
     consequence, not a cause. What those that ended well have made is delivered, whatever the others did. Of a placement
     that the mesh counts as lost, tasks were stopped for that alone: only what they came to by themselves is an end that
     the mesh may still take.
     """
-    if stop_requested:
-        return Ending(cancelled=True)
     failed = [(index, look) for index, look in enumerate(looks) if not look.succeeded]
     well = tuple(index for index, look in enumerate(looks) if look.succeeded)
+    if stop_requested:
+        return Ending(cancelled=True, delivered=well)
     if not failed:
         return Ending(delivered=well)
     reason = reason_of(*min(failed, key=lambda pair: (pair[1].failure == "CANCELLED", pair[0])))
