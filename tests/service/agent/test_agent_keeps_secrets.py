@@ -50,6 +50,21 @@ def on_disk(folder: Path) -> list[Path]:
     return [path for path in files if any(value.strip() in path.read_bytes() for value in VALUES.values())]
 
 
+async def test_a_task_that_prints_its_secrets_shows_none(world: FakeSite, tmp_path: Path) -> None:
+    """`set -x`, or a library that logs its requests, tells a token to whoever may read the log."""
+    code = (
+        "import os, sys, time; value = os.environb[b'TOKEN']\n"
+        "for part in (b'with ', value[:4], value[4:].strip(), b' it\\n'):\n"
+        "    os.write(1, part); time.sleep(0.05)\n"
+    )
+    placed(world, code)
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        log = world.replicas.files(world.transport.datasets["datasets/j1-log"].digest) / "task-0.log"
+        assert log.read_bytes() == b"with *** it\n"
+        assert not on_disk(tmp_path)
+
+
 async def test_a_task_finds_its_secrets_and_the_disk_does_not(world: FakeSite, tmp_path: Path) -> None:
     """A disk is read by whoever buys it second-hand, and its folders by every backup."""
     placed(world)

@@ -230,6 +230,9 @@ async def test_a_log_is_found_after_the_job_has_ended(oracle: Any, run: Run) -> 
     assert (asked.task, asked.previous, asked.since.seconds) == (3, True, 1_769_817_600)
     oracle.answers["GetJob"] = Job(name="jobs/x", task=TaskSpec(count=2))
     assert (await run("job", "logs", "x", "--all-tasks")).stdout == "[0] live\n[1] live\n"
+    oracle.answers["ListJobs"] = ListJobsResponse(jobs=[Job(name="jobs/y"), Job(name="jobs/x")])
+    assert (await run("job", "logs", "x", "--label", "a=b", "1")).stdout == "[x] live\n[y] live\n"
+    assert [(body.name, body.task) for body in bodies[-2:]] == [("jobs/x", 1), ("jobs/y", 1)]
     followed = (await run("job", "logs", "x", "--all-tasks", "-f")).stdout
     assert sorted(followed.splitlines()) == ["[0] live", "[1] live"], "whichever writes first is shown first"
 

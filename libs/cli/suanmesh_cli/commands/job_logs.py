@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ReadJobLogsRequest
+from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ListJobsRequest, ReadJobLogsRequest
 from suanmesh_cli import following, output
-from suanmesh_cli.commands.job_lists import Since
+from suanmesh_cli.commands.job_lists import Since, filter_of
 from suanmesh_cli.names import Name
-from suanmesh_cli.session import Session, command, full_name
+from suanmesh_cli.session import Session, command, full_name, listed
 from suanmesh_cli.terminal import LogText
 from suanmesh_cli.usage import Misuse
 from suanmesh_kernel.refusals import Refusal
@@ -28,10 +28,10 @@ TOGETHER_MAX = 100
 
 
 @click.command("logs")
-@click.argument("name", type=Name("jobs"))
-@click.argument("task", type=click.IntRange(0, TASK_INDEX_MAX), default=0)
+@click.argument("words", type=Name("jobs"), nargs=-1, metavar="[NAME]... [TASK]")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the tasks have ended.")
 @click.option("--all-tasks", is_flag=True, help="Those of all tasks, each line behind the task's index.")
+@click.option("--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Those of the jobs with this label.")
 @click.option("--setup", is_flag=True, help="That of the setup before the tasks.")
 @click.option("--tail", type=click.IntRange(1, 100_000), default=None, metavar="N", help="Only the last N lines.")
 @click.option("--since", type=Since(), default=None, metavar="TIME", help="Only what was written since, such as 10m.")
@@ -41,10 +41,10 @@ TOGETHER_MAX = 100
 @command
 async def logs(
     session: Session,
-    name: str,
-    task: int,
+    words: tuple[str, ...],
     follow: bool,
     all_tasks: bool,
+    labels: tuple[str, ...],
     setup: bool,
     tail: int | None,
     since: datetime | None,
@@ -52,61 +52,106 @@ async def logs(
     attempt: int | None,
     previous: bool,
 ) -> None:
-    """Print what the task TASK of the job NAME wrote, the first where none is given.
+    """Print what the task TASK of the job NAME wrote, the first where none is given; of several jobs, each line behind
+    the job it is of.
 
     A site keeps 8 MiB of a log unless its owner has set another bound: of a longer one the beginning, a quarter, and
-    the end; a line tells how much is left out in between. What would command a terminal is escaped there.
+    the end; a line tells how much is left out in between. Values of the job's secrets are shown as ***. What would
+    command a terminal is escaped there.
     """
+    names, task = _asked(words, labels)
     request = ReadJobLogsRequest(
-        name=full_name("jobs", name), task=task, follow=follow, tail_lines=tail or 0, timestamps=timestamps,
+        task=task, follow=follow, tail_lines=tail or 0, timestamps=timestamps,
         attempt=attempt or 0, previous=previous, setup=setup,
     )  # fmt: skip
     if since is not None:
         request.since.FromDatetime(since)
     shown = LogText()
     async with session.mesh() as mesh:
-        if all_tasks:
-            await _all(mesh, request, session, lambda line: output.print_log(line, shown))
+        if labels:
+            wanted = ListJobsRequest(filter=filter_of("", (), labels, "", None))
+            names += [job.name for job in await listed(session, mesh.scheduler.ListJobs, wanted, "jobs")]
+        if not names:
+            output.note(Text("no job has these labels", "没有带这些标签的作业").of(session.lang))
+        names = list(dict.fromkeys(full_name("jobs", name) for name in names))
+        requests = [_of(request, name=name) for name in names]
+        if all_tasks or labels or len(requests) > 1:
+            parts = await _parts(mesh, requests, session, all_tasks=all_tasks, named=bool(labels) or len(requests) > 1)
+            await _together(mesh, parts, session, lambda line: output.print_log(line, shown))
         else:
-            async for piece in following.log(mesh, request, session.lang):
+            async for piece in following.log(mesh, requests[0], session.lang):
                 output.print_log(piece, shown)
         output.print_log(b"", shown, final=True)
 
 
-async def _all(mesh: Mesh, request: ReadJobLogsRequest, session: Session, show: Callable[[bytes], None]) -> None:
-    """One task after the other, or all at a time where they are followed."""
-    job = await mesh.scheduler.GetJob(GetJobRequest(name=request.name), timeout=session.timeout_s)
-    count = max(1, job.task.count)
-    if request.follow and count > TOGETHER_MAX:
+def _asked(words: Sequence[str], labels: Sequence[str]) -> tuple[list[str], int]:
+    """The jobs, and the task of them: a number behind a name."""
+    if not (words or labels):
+        raise Misuse(Text("Name a job, or give --label.", "请指明作业，或给出 --label。"), click.get_current_context())
+    last = words[-1] if words else ""
+    if not last.isdecimal() or (len(words) == 1 and not labels):
+        return list(words), 0
+    if int(last) > TASK_INDEX_MAX:
+        raise Misuse(Text(f"No job has a task {last}.", f"没有哪个作业有任务 {last}。"), click.get_current_context())
+    return list(words[:-1]), int(last)
+
+
+def _of(request: ReadJobLogsRequest, **fields: Any) -> ReadJobLogsRequest:
+    """The same with other fields."""
+    asked = ReadJobLogsRequest()
+    asked.CopyFrom(request)
+    for field, value in fields.items():
+        setattr(asked, field, value)
+    return asked
+
+
+async def _parts(
+    mesh: Mesh, requests: Sequence[ReadJobLogsRequest], session: Session, *, all_tasks: bool, named: bool
+) -> list[tuple[bytes, ReadJobLogsRequest]]:
+    """What is to be read, each behind what its lines begin with."""
+    parts: list[tuple[bytes, ReadJobLogsRequest]] = []
+    for request in requests:
+        job = request.name.removeprefix("jobs/")
+        if not all_tasks:
+            parts.append((f"[{job}] ".encode(), request))
+            continue
+        found = await mesh.scheduler.GetJob(GetJobRequest(name=request.name), timeout=session.timeout_s)
+        for task in range(max(1, found.task.count)):
+            mark = f"[{job} {task}] " if named else f"[{task}] "
+            parts.append((mark.encode(), _of(request, task=task)))
+    return parts
+
+
+async def _together(
+    mesh: Mesh, parts: Sequence[tuple[bytes, ReadJobLogsRequest]], session: Session, show: Callable[[bytes], None]
+) -> None:
+    """One after the other, or all at a time where they are followed."""
+    if not (parts and parts[0][1].follow):
+        for mark, request in parts:
+            await _one(mesh, mark, request, session, show)
+        return
+    if (count := len(parts)) > TOGETHER_MAX:
         many = Text(
-            f"the logs of {count} tasks cannot be followed together, at most {TOGETHER_MAX}: name a task",
-            f"不能同时跟踪 {count} 个任务的日志，最多 {TOGETHER_MAX} 个：请指明任务",
+            f"{count} logs cannot be followed together, at most {TOGETHER_MAX}: name a task or fewer jobs",
+            f"不能同时跟踪 {count} 个日志，最多 {TOGETHER_MAX} 个：请指明任务或减少作业",
         )
         raise Misuse(many)
-    asked: list[ReadJobLogsRequest] = []
-    for task in range(count):
-        one = ReadJobLogsRequest()
-        one.CopyFrom(request)
-        one.task = task
-        asked.append(one)
-    if request.follow:
-        async with asyncio.TaskGroup() as group:
-            for one in asked:
-                group.create_task(_one_of_all(mesh, one, session, show))
-    else:
-        for one in asked:
-            await _one_of_all(mesh, one, session, show)
+    async with asyncio.TaskGroup() as group:
+        for mark, request in parts:
+            group.create_task(_one(mesh, mark, request, session, show))
 
 
-async def _one_of_all(mesh: Mesh, request: ReadJobLogsRequest, session: Session, show: Callable[[bytes], None]) -> None:
-    """By whole lines; a task that has no log keeps no other away."""
+async def _one(
+    mesh: Mesh, mark: bytes, request: ReadJobLogsRequest, session: Session, show: Callable[[bytes], None]
+) -> None:
+    """By whole lines; what has no log keeps no other away."""
     begun = b""
     try:
         async for piece in following.log(mesh, request, session.lang):
             *lines, begun = (begun + piece).split(b"\n")
             for line in lines:
-                show(b"[%d] %b\n" % (request.task, line))
+                show(b"%b%b\n" % (mark, line))
     except Refusal as refusal:
-        output.note(f"[{request.task}] {refusal.reason}: {refusal.message}")
+        output.note(f"{mark.decode()}{refusal.reason}: {refusal.message}")
     if begun:
-        show(b"[%d] %b\n" % (request.task, begun))
+        show(b"%b%b\n" % (mark, begun))

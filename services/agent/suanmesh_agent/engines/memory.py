@@ -21,6 +21,7 @@ from typing import Any
 from suanmesh_agent.domain.cards import CardLook
 from suanmesh_agent.domain.endings import FENCED
 from suanmesh_agent.domain.log_view import HEAD_SHARE
+from suanmesh_agent.domain.redaction import Redactor
 from suanmesh_agent.domain.starts import STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, UNSTARTABLE
 from suanmesh_agent.domain.tasks import (
     LOG_BYTES_MAX,
@@ -207,6 +208,8 @@ class MemoryEngine:
         if script.refuse:
             self.start_fault = script.refuse
             return TaskNotStarted(script.refuse)
+        redactor = Redactor.of(str(spec.secrets) if spec.secrets else "")
+        script = replace(script, log=(redactor.take(script.log.encode()) + redactor.rest()).decode())
         self.start_fault, now_s = "", self.clock.monotonic()
         task = _Task(spec, script, now_s, self.clock.now(), now_s + script.seconds)
         if script.seconds > spec.max_duration_s:

@@ -145,6 +145,7 @@ class Layout:
             "argv": self._command(spec, places, counted=counted),
             "cwd": INSIDE if self.apart else str(places.work),
             "env": self._environment(spec, places) | _visible(cards),
+            "secrets": str(spec.secrets.absolute()) if spec.secrets else "",
             "secret_env": {} if self.sandbox else dict(_secret_files(spec)),
             "sandbox": Path(self.sandbox.program).name if self.sandbox else "",
             "unstarted_mark": str(places.tmp / UNSTARTED_MARK) if self.sandbox else "",

@@ -27,6 +27,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from suanmesh_agent.domain.redaction import Redactor
 from suanmesh_agent.engines.process import seccomp, syscalls
 from suanmesh_agent.engines.process.confinement import Confinement, Mounts
 from suanmesh_agent.engines.process.group_files import GroupFiles
@@ -109,6 +110,7 @@ class Run:
         self._folder, self._host = folder, host
         self._spec = spec
         self._log = Log(Path(spec["log_folder"]), spec["log_bytes"])
+        self._redactor = Redactor.of(spec.get("secrets", ""))
         self._failure = ""
         self._status: int | None = None
         self._kill_at = float("inf")
@@ -316,7 +318,7 @@ class Run:
             content = os.read(output, 65536)
         except BlockingIOError:
             return True
-        self._log.add(content)
+        self._log.add(self._redactor.take(content))
         return bool(content)
 
     def _drain(self, output: int) -> None:
@@ -369,6 +371,7 @@ class Run:
 
     def _keep_exit(self) -> None:
         status = self._status if self._status is not None else 127
+        self._log.add(self._redactor.rest())
         self._log.close()
         facts = {
             "exit_status": 128 - status if status < 0 else status,
