@@ -196,10 +196,9 @@ ALERTS = (
             "证书的有效期所剩不足五分之一；应在剩三分之一时更新。",
         ),
         Text(
-            "`suan doctor` and the process' log say what keeps it from being renewed; for `ca` the authority is "
-            "to be "
-            "rotated.",
-            "`suan doctor` 和进程的日志说明更新受阻的原因；`ca` 则需轮换机构证书。",
+            "The log of the process says what keeps it from being renewed, `suan node check` how long each of the "
+            "node's certificates is good for. For `ca` the authority itself is about to be over.",
+            "进程的日志说明更新受阻的原因，`suan node check` 列出节点各证书的有效期。`ca` 则是机构证书自身将到期。",
         ),
         "5m",
     ),
@@ -233,9 +232,10 @@ ALERTS = (
             "每笔分录之和为零，总和亦然。账本被记账服务以外的程序写过，或有缺陷。",
         ),
         Text(
-            "Keep a copy of the database before anything else. `suan node check` names the first entry that does not "
-            "balance; compare with the last backup.",
-            "先保存数据库副本。`suan node check` 指出第一笔不平的分录；与最近的备份比对。",
+            "Keep a copy of the database before anything else. `SELECT entry FROM postings GROUP BY entry, currency "
+            "HAVING SUM(amount_micros) <> 0` names the entries; compare with the last backup.",
+            "先保存数据库副本。`SELECT entry FROM postings GROUP BY entry, currency HAVING "
+            "SUM(amount_micros) <> 0` 指出不平的分录；与最近的备份比对。",
         ),
     ),
     Alert(

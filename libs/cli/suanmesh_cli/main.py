@@ -47,6 +47,8 @@ COMMANDS = {
     "dev": ("suanmesh_cli.commands.local:dev", "Run a whole mesh on this machine."),
     "doctor": ("suanmesh_cli.commands.local:doctor", "Say what this machine lacks."),
     "node": ("suanmesh_cli.commands.local:node", "A node on this machine: found, run, check."),
+    "top": ("suanmesh_cli.commands.oncall:top", "A node at a glance, for who is on call."),
+    "support-bundle": ("suanmesh_cli.commands.oncall:support_bundle", "Pack what a report on a node needs."),
     "ctx": ("suanmesh_cli.commands.contexts:ctx", "Contexts: which mesh is talked to, as whom."),
     "version": ("suanmesh_cli.commands.contexts:version", "Print the version."),
     "completion": ("suanmesh_cli.commands.contexts:completion", "Print the completion script of a shell."),

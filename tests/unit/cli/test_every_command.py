@@ -12,7 +12,16 @@ from suanmesh_cli.main import suan
 from suanmesh_cli.names import LISTS, Name
 
 OF_NODES = {("node", verb) for verb in ("init", "run", "check")} | {("site", "join"), ("site", "run")}
-LOCAL = {("dev",), ("doctor",), ("explain",), ("version",), ("completion",), ("job", "schema"), *OF_NODES}
+LOCAL = {
+    ("dev",),
+    ("support-bundle",),
+    ("doctor",),
+    ("explain",),
+    ("version",),
+    ("completion",),
+    ("job", "schema"),
+    *OF_NODES,
+}
 """What asks no mesh."""
 LISTING = {"columns", "sort", "no_headers", "limit", "watch"}
 FOR_ALL = {"output", "query", "utc", "context_name", "lang", "bound_s"}

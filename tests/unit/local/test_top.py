@@ -1,0 +1,64 @@
+"""What `suan top` makes of two looks at a node."""
+
+from __future__ import annotations
+
+from suanmesh_local.scrapes import Scrape, Target, parsed
+from suanmesh_local.top import seen
+
+CALLS = "rpc_server_call_duration_seconds_count"
+
+
+def look(process: str, text: str, *, area: str = "", ready: bool = True) -> Scrape:
+    target = Target(f"{process}:1", process, area or process, "n")
+    return Scrape(target, True, ready, "", text, parsed(text))
+
+
+def test_rates_are_between_the_looks_and_survive_a_restart() -> None:
+    """A rate of minus a million after a restart would be the only thing anybody looks at."""
+    counted = CALLS + '{{rpc_method="m",rpc_response_status_code="{}"}} {}\n'
+    before = look("registry", counted.format("OK", 100) + counted.format("INTERNAL", 10))
+    after = look("registry", counted.format("OK", 130) + counted.format("INTERNAL", 14))
+    anew = look("registry", counted.format("OK", 6))
+
+    [row] = seen([before], [after], 2.0).processes
+    [restarted] = seen([before], [anew], 2.0).processes
+
+    assert (row.calls_per_s, row.failed_per_s) == (17.0, 2.0)
+    assert (restarted.calls_per_s, restarted.failed_per_s) == (3.0, 0.0)
+
+
+def test_an_area_without_a_leader_and_a_process_without_an_answer_are_named() -> None:
+    """That is what somebody is called for at night."""
+    gone = Scrape(Target("x:1", "transport", "transport", "n"))
+    now = [
+        look("registry", "suan_leading 1\n"),
+        look("scheduler", "suan_leading 0\n"),
+        look("scheduler-2", "suan_leading 0\n", area="scheduler", ready=False),
+        gone,
+    ]
+    top = seen(now, now, 1.0)
+
+    assert top.without_leader == ["scheduler"]
+    assert [row.state for row in top.processes] == ["ready", "ready", "not ready", "no answer"]
+    assert [row.leads for row in top.processes] == [True, False, False, False]
+
+
+def test_what_waits_is_told_by_reason_and_sites_by_name() -> None:
+    """The first question is for what, and where."""
+    scheduler = look(
+        "scheduler",
+        'suan_queue_jobs{reason="CAPACITY_TAKEN"} 2\nsuan_queue_jobs{reason="UNDECIDED"} 0\n'
+        'suan_queue_jobs{reason="NO_PATH"} 5\nsuan_queue_oldest_seconds 61.5\nsuan_jobs{state="PENDING"} 7\n',
+    )
+    registry = look(
+        "registry",
+        'suan_site_up{site="b"} 0\nsuan_site_up{site="a"} 1\nsuan_site_cpu_cores{site="a"} 8\n'
+        'suan_site_cpu_free_cores{site="a"} 2.5\n',
+    )
+    accounting = look("accounting", 'suan_ledger_imbalance_money{currency="CNY",of="postings"} -0.000001\n')
+    top = seen([], [scheduler, registry, accounting], 1.0)
+
+    assert top.queue == [("NO_PATH", 5), ("CAPACITY_TAKEN", 2)]
+    assert (top.oldest_wait_s, top.jobs, top.unbalanced) == (61.5, [("PENDING", 7)], ["CNY"])
+    assert [(site.name, site.heard, site.cpu_free_cores) for site in top.sites] == [("a", True, 2.5), ("b", False, 0.0)]
+    assert top.data()["queue"][0] == {"reason": "NO_PATH", "jobs": 5}
