@@ -16,6 +16,7 @@ from suanmesh.accounting.v1 import account_pb2, price_book_pb2, usage_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.agent.v1 import agent_service_pb2 as agent
 from suanmesh.gateway.v1 import gateway_service_pb2 as gateway
+from suanmesh.gateway.v1 import relay_service_pb2 as relay
 from suanmesh.network_orchestrator.v1 import link_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh.registry.v1 import party_pb2, pool_pb2, site_pb2
@@ -287,6 +288,10 @@ ROWS: dict[str, Row] = {
     "GetTrace": lambda w, who: gateway.GetTraceRequest(name=f"traces/{w.ended.trace_id}"),
     "ListTraces": lambda w, who: gateway.ListTracesRequest(),
     "CheckDataPlane": lambda w, who: gateway.CheckDataPlaneRequest(endpoint="127.0.0.1:1"),
+    "AwaitCalls": lambda w, who: relay.AwaitCallsRequest(),
+    "ServeCall": lambda w, who: relay.RelayedAnswer(call="0"),
+    # Both sites listen, so that none is called by way of a gateway: what is no method of theirs is refused before that.
+    "CallSite": lambda w, who: relay.CallSiteRequest(site=f"sites/{HOME}", method="none"),
 }
 
 

@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.agent.v1 import agent_service_pb2 as agent
 from suanmesh.gateway.v1 import gateway_service_pb2 as gateway
+from suanmesh.gateway.v1 import relay_service_pb2 as relay
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2 as network
 from suanmesh.registry.v1 import registry_service_pb2 as registry
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as scheduler
@@ -23,8 +24,8 @@ from suanmesh.type.v1 import semantics_pb2
 from suanmesh_sdk.status import WRITE_FAILED
 
 MIB = 1 << 20
-SERVICES = {
-    area: module.DESCRIPTOR.services_by_name[name]  # type: ignore[attr-defined]
+SERVICES = [
+    (area, module.DESCRIPTOR.services_by_name[name])  # type: ignore[attr-defined]
     for area, module, name in (
         ("registry", registry, "RegistryService"),
         ("scheduler", scheduler, "SchedulerService"),
@@ -33,9 +34,10 @@ SERVICES = {
         ("accounting", accounting, "AccountingService"),
         ("agent", agent, "AgentService"),
         ("gateway", gateway, "GatewayService"),
+        ("gateway", relay, "RelayService"),
     )
-}
-METHODS = [(area, method) for area, service in SERVICES.items() for method in service.methods]
+]
+METHODS = [(area, method) for area, service in SERVICES for method in service.methods]
 """Every method of the mesh with the area that serves it."""
 UNARY_S, STREAM_S = 10.0, 2.0
 

@@ -39,12 +39,15 @@ OF_ONE_THING = {"ListTasks", "ListDatasetVersions"}
 LISTS = {
     m.name for _, m in METHODS if semantics_of(m).ownership == OWN and m.name.startswith("List")
 } - OF_ONE_THING | {
-    "GetMeteringState"  # lists of the works asked about those that the caller's own site has told of
+    "GetMeteringState",  # lists of the works asked about those that the caller's own site has told of
+    "AwaitCalls",  # lists the calls to the caller's own site
 }
 OF_THE_SITES_PARTY = {"SetSiteAdmission", "RemoveSite"}
 """Decided by the users of the party that runs the site, to whom the owner of what runs there is a stranger."""
 TOKEN_ALONE = {"EnrolSite", "EnrolUser"}
 """Answered UNAUTHENTICATED to everybody here: the token is what is judged, and ours is none."""
+NOTHING_THERE = {"ServeCall"}
+"""Answered NOT_FOUND to everybody here: no call waits for any site."""
 
 
 async def test_every_method_has_a_row() -> None:
@@ -95,7 +98,7 @@ def _problem(who: Identity, method: MethodDescriptor, answer: Answer, *, direct:
         return "" if answer.code in ("UNIMPLEMENTED", "UNAUTHENTICATED") else "is passed on though it is not public"
     if "anyone" not in roles and not roles & who.roles:
         return "" if _is_turned_away(answer) else "is open to a role it does not declare"
-    if method.name in TOKEN_ALONE:
+    if method.name in TOKEN_ALONE | NOTHING_THERE:
         return "" if answer.reasons != NOT_FOR_ROLE else "is shut to whom it declares"
     owns = who.owns and not (method.name in BY_TICKET and "service" in who.roles)
     owns = owns and not (method.name in OF_THE_SITES_PARTY and who.name == "owner")

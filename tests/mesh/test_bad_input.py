@@ -29,7 +29,7 @@ from tests.mesh.calling import MIB, SERVICES, Answer, RawCaller, semantics_of
 pytestmark = [pytest.mark.mesh, pytest.mark.asyncio(loop_scope="module")]
 
 AGENT_ROLE, SERVICE_ROLE = semantics_pb2.ROLE_AGENT, semantics_pb2.ROLE_SERVICE
-PUBLIC = [service for area, service in SERVICES.items() if area != "agent"]
+PUBLIC = [service for area, service in SERVICES if area != "agent"]
 TEXTS = ("", "x", "../../etc/passwd", "jobs/" + "a" * 5000, "sites/\x00\x07", "作业/一", "parties/demo/extra", "-")
 NUMBERS = (-1, 0, 2**31 - 1, 2**63 - 1, -(2**63))
 WRONG = ("INTERNAL", "UNKNOWN")

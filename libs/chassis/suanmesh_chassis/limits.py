@@ -6,7 +6,7 @@ checks and reflection, are counted apart from everything else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NoReturn
 
@@ -135,8 +135,11 @@ def calls(common: Common) -> Bounds:
 
 def streams(common: Common, *, sending: bool = False) -> Bounds:
     """Of streams, or of those that the caller sends on; half are kept for agents, which have a few each for good."""
-    per_caller = common.sending_streams_per_caller_max if sending else common.streams_per_caller_max
-    return _shared(common.streams_max, per_caller, common.open_calls_max, agents=0.5)
+    if not sending:
+        return _shared(common.streams_max, common.streams_per_caller_max, common.open_calls_max, agents=0.5)
+    of_agent = common.sending_streams_per_agent_max
+    bounds = _shared(common.streams_max, common.sending_streams_per_caller_max, common.open_calls_max, agents=0.5)
+    return replace(bounds, per_caller_of={**bounds.per_caller_of, CallerClass.AGENT: of_agent})
 
 
 def probes() -> Bounds:

@@ -15,10 +15,12 @@ from suanmesh_chassis.parts import Forwarded, Listener, Requests, Served
 from suanmesh_chassis.patience import Patience
 from suanmesh_chassis.probes import Probes
 from suanmesh_chassis.process import Process
+from suanmesh_chassis.relayed_call import serve_relayed
 from suanmesh_chassis.server import Router, Server
 from suanmesh_chassis.serving import Rules
 from suanmesh_chassis.trust import Trust
 from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_sdk.streams import StreamCall
 
 
 def not_ready() -> Refusal:
@@ -51,6 +53,10 @@ class ServiceServer:
     async def listen(self, listener: Listener) -> str:
         """Listen on one more address and return it. Raises OSError where it is taken."""
         return await self._listeners.listen(listener)
+
+    async def serve_relayed(self, stream: StreamCall, call: str, *, site: str, peer: str) -> None:
+        """Serve one call that a gateway at `peer` carries on `stream`, as the data plane of `site`: `serve_relayed`."""
+        await serve_relayed(self._router, stream, call, site=site, peer=peer)
 
     async def place(self, parts: Sequence[Served | Forwarded], requests: Requests | None = None) -> None:
         """Serve all of `parts` from now on, and say so to health checks. Raises BadServicer where one does not fit."""
@@ -114,8 +120,8 @@ class ServiceServer:
         self._probes.reflect(list(self._reflected))
 
 
-async def serve_alone(process: Process, listener: Listener, parts: Sequence[Served]) -> tuple[ServiceServer, str]:
-    """Serve `parts` without etcd, as an agent's data plane does; returns the address with what can be stopped."""
+async def serve_alone(process: Process, parts: Sequence[Served]) -> ServiceServer:
+    """A server of `parts` without etcd, as an agent's data plane is; it listens nowhere yet."""
     server = ServiceServer(process)
     await server.place(parts)
-    return server, await server.listen(listener)
+    return server

@@ -6,6 +6,9 @@ from ipaddress import ip_address
 
 from suanmesh_kernel.refusals import InvalidArgument
 
+RELAY = "relay"
+"""In the place of a data plane's `host:port`: the site only dials out, gateways carry calls to it."""
+
 
 def host_of(address: str) -> str:
     """The host of `host:port`, an IPv6 address without its brackets."""

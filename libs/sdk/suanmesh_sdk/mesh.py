@@ -6,6 +6,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+from suanmesh_kernel.addresses import RELAY
 from suanmesh_kernel.clock import Rng, system_rng
 from suanmesh_sdk.connections import Connections, Dial, grpc_dial
 from suanmesh_sdk.hooks import Hook
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from suanmesh.accounting.v1.accounting_service_pb2_grpc import AccountingServiceStub
     from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
     from suanmesh.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
+    from suanmesh.gateway.v1.relay_service_pb2_grpc import RelayServiceStub
     from suanmesh.network_orchestrator.v1.network_orchestrator_service_pb2_grpc import NetworkOrchestratorServiceStub
     from suanmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
     from suanmesh.scheduler.v1.scheduler_service_pb2_grpc import SchedulerServiceStub
     from suanmesh.transport.v1.transport_service_pb2_grpc import TransportServiceStub
     from suanmesh_sdk.data import Data
+    from suanmesh_sdk.relayed import Prover
 
 
 def connect(target: str, *, tls: Tls, node: str, hook: Hook | None = None) -> Mesh:
@@ -109,10 +112,31 @@ class Mesh:
 
         return GatewayServiceStub(self.channel("gateway").as_grpc())
 
+    @cached_property
+    def relay(self) -> RelayServiceStub:
+        """Calls to sites that only dial out, carried by a gateway."""
+        from suanmesh.gateway.v1.relay_service_pb2_grpc import RelayServiceStub
+
+        return RelayServiceStub(self.channel("gateway").as_grpc())
+
+    @cached_property
+    def prover(self) -> Prover:
+        """Proves that relayed calls are this caller's."""
+        from suanmesh_sdk.relayed import Prover
+
+        return Prover(self._tls)
+
     def agent(self, address: str, *, site: str) -> AgentServiceStub:
-        """The data plane of `site` (`sites/{site}`) at `address`; its certificate must be that site's agent's."""
+        """The data plane of `site` (`sites/{site}`) at `address`; its certificate must be that site's agent's.
+
+        Where the address is `RELAY` calls that change nothing are carried by a gateway.
+        """
         from suanmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 
+        if address == RELAY:
+            from suanmesh_sdk.relayed import RelayedArea
+
+            return AgentServiceStub(RelayedArea(self, site).as_grpc())
         return AgentServiceStub(self.agent_channel(address, site=site).as_grpc())
 
     def agent_channel(self, address: str, *, site: str) -> AreaChannel:

@@ -170,6 +170,8 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "FIELD_INVALID": "字段的值不合规定",
         "TICKET_INVALID": "票据是发给另一调用者的",
         "SITE_NOT_REACHABLE": "站点没有数据面",
+        "SITE_NOT_CONNECTED": "站点只向外连接，而其代理没有连到此网关",
+        "CALL_UNKNOWN": "没有等待该站点的此次调用：调用者已离开，或已被接走",
     },
 }
 """By area (`mesh` for the reasons all share), then by reason."""

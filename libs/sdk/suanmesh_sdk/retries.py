@@ -28,7 +28,16 @@ PAUSE_MAX_S = 1.0
 DELAY_MAX_S = 30.0
 """Most that a server's own word on when to come again is heeded."""
 
-NOT_BEGUN = frozenset(("NOT_LEADER", "KEY_UNCHECKED", "CLOCK_SKEWED", "CALLS_OF_CALLER_MAX", "STREAMS_OF_CALLER_MAX"))
+NOT_BEGUN = frozenset(
+    (
+        "CALLS_OF_CALLER_MAX",
+        "CLOCK_SKEWED",
+        "KEY_UNCHECKED",
+        "NOT_LEADER",
+        "SITE_NOT_CONNECTED",
+        "STREAMS_OF_CALLER_MAX",
+    )
+)
 """Refused before it had any effect: whatever the method, the same call may be made again."""
 WHEN_TOLD = frozenset(
     (

@@ -28,7 +28,7 @@ class Tls:
         """
         return grpc.ssl_channel_credentials(
             root_certificates=self.ca_pem(),
-            private_key=None if self.key is None else _read("key", self.key),
+            private_key=self.key_pem() or None,
             certificate_chain=self.cert_pem() or None,
         )
 
@@ -39,6 +39,10 @@ class Tls:
     def cert_pem(self) -> bytes:
         """The caller's certificate, empty without one. Raises as `credentials` does."""
         return b"" if self.cert is None else _read("cert", self.cert)
+
+    def key_pem(self) -> bytes:
+        """The key of the caller's certificate, empty without one. Raises as `credentials` does."""
+        return b"" if self.key is None else _read("key", self.key)
 
 
 def _read(field: str, pem: Pem) -> bytes:

@@ -25,6 +25,7 @@ LOG_LINES_DROPPED = Counter(names.LOG_LINES_DROPPED, names.METRICS[names.LOG_LIN
 COMPONENT_SERVING = Gauge(names.COMPONENT_SERVING, *names.METRICS[names.COMPONENT_SERVING])
 CLOCK_SKEW = Gauge(names.CLOCK_SKEW, names.METRICS[names.CLOCK_SKEW][0])
 SITE_FAULTS = Counter(names.SITE_FAULTS, *names.METRICS[names.SITE_FAULTS])
+RELAYED_BYTES = Counter(names.RELAYED_BYTES, *names.METRICS[names.RELAYED_BYTES])
 DEFECTS = Counter(names.DEFECTS, *names.METRICS[names.DEFECTS])
 """Labelled by the kind of work; the log names the item."""
 

@@ -186,6 +186,7 @@ IMBALANCE: Final = "suan_ledger_imbalance_money"
 BOOKS_CHECKED: Final = "suan_ledger_check_age_seconds"
 PLACEMENTS: Final = "suan_site_placements"
 DISK_FREE: Final = "suan_site_disk_free_bytes"
+RELAYED_BYTES: Final = "suan_relayed_bytes_total"
 
 METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     SERVER_DURATION: ("Duration of calls served, streams in full", ("rpc_method", "rpc_response_status_code")),
@@ -232,6 +233,10 @@ METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     QUARANTINE_REFUSED: ("Usage records sent back because their site has too many that no hold pays for", ()),
     QUARANTINE_EXPIRED: ("Usage records dropped that no hold came to pay for", ()),
     SITE_FAULTS: ("Runs that a site failed before they began", ("site",)),
+    RELAYED_BYTES: (
+        "Bytes of calls carried between sites that only dial out and their callers, `to_site` or `from_site`",
+        ("direction",),
+    ),
     DEFECTS: ("Defects of ours that ended the work on one item", ("work",)),
 }
 

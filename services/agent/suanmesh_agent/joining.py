@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from suanmesh.gateway.v1.gateway_service_pb2 import CheckDataPlaneRequest
+from suanmesh.gateway.v1.relay_service_pb2 import AwaitCallsRequest
 from suanmesh.registry.v1.join_token_pb2 import Invite
 from suanmesh.registry.v1.registry_service_pb2 import ListSitesRequest
 from suanmesh_agent import site as site_of
@@ -22,10 +23,10 @@ from suanmesh_chassis import Listener
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.service_server import ServiceServer
 from suanmesh_chassis.settings import Common, load
-from suanmesh_kernel.addresses import host_of, is_loopback
+from suanmesh_kernel.addresses import RELAY, host_of, is_loopback
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.private import private_folder, write_private
-from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unavailable, Unimplemented
 from suanmesh_sdk import Mesh, invites
 from suanmesh_sdk.resolver import OneAddress
 
@@ -40,7 +41,10 @@ HEALTH = "/grpc.health.v1.Health/Check"
 
 
 def main(text: str, name: str, folder: Path, host: str, port: int, offered: Mapping[str, str]) -> int:
-    """Join as the site `name`, reached at `host:port`, with the settings `offered`. Answers the exit status."""
+    """Join as the site `name` with the settings `offered`. Answers the exit status.
+
+    It is reached at `host:port`, or without a host only dials out.
+    """
     try:
         return asyncio.run(_joined(text, checked_id(name, field="name"), folder.resolve(), host, port, offered))
     except Refusal as refusal:
@@ -79,7 +83,8 @@ async def _joined(text: str, name: str, folder: Path, host: str, port: int, offe
     unit = folder / unit_of.file_name(name)
     text = unit_of.unit(name, getpass.getuser(), folder, folder / ENVIRONMENT, _program())
     write_private(unit, text.encode())
-    async with _answering(load(Common, "SUANMESH_", environment | QUIET), settings) as process:
+    common = load(Common, "SUANMESH_", environment | QUIET)
+    async with _answering(common, settings) as process:
         reached = await _directions(process, settings)
     if reached:
         _tell("next", "start", f"suan site run {folder}, or systemctl link {unit} and start {unit.name}")
@@ -88,10 +93,7 @@ async def _joined(text: str, name: str, folder: Path, host: str, port: int, offe
 
 def settings_of(invite: Invite, name: str, folder: Path, host: str, port: int) -> dict[str, str]:
     """What the agent of a site is told that joins with `invite`, as `SUANMESH_*`."""
-    bare = host_of(f"{host}:1")
-    told = f"[{bare}]" if ":" in bare else bare
-    everywhere = "[::]" if ":" in bare else "0.0.0.0"
-    return {
+    return _inwards(host, port) | {
         "SUANMESH_NODE": invite.node,
         "SUANMESH_TLS_DIR": str(folder / "identity"),
         "SUANMESH_DATA_DIR": str(folder),
@@ -99,6 +101,17 @@ def settings_of(invite: Invite, name: str, folder: Path, host: str, port: int) -
         "SUANMESH_AGENT_SITE": name,
         "SUANMESH_AGENT_DATA_DIR": str(folder),
         "SUANMESH_AGENT_GATEWAY": invite.gateway,
+    }
+
+
+def _inwards(host: str, port: int) -> dict[str, str]:
+    """How its data plane is reached."""
+    if not host:
+        return {"SUANMESH_AGENT_NO_INBOUND": "true"}
+    bare = host_of(f"{host}:1")
+    told = f"[{bare}]" if ":" in bare else bare
+    everywhere = "[::]" if ":" in bare else "0.0.0.0"
+    return {
         "SUANMESH_AGENT_DATA_LISTEN": f"{told if is_loopback(bare) else everywhere}:{port}",
         "SUANMESH_AGENT_DATA_ENDPOINT": f"{told}:{port}",
     }
@@ -112,7 +125,8 @@ async def _answering(common: Common, settings: AgentSettings) -> AsyncIterator[P
     process = process_of(common, settings)
     server = ServiceServer(process)
     try:
-        await server.listen(Listener(settings.data_listen))
+        if not settings.no_inbound:
+            await server.listen(Listener(settings.data_listen))
         yield process
     finally:
         await server.stop(0)
@@ -121,32 +135,56 @@ async def _answering(common: Common, settings: AgentSettings) -> AsyncIterator[P
 
 async def _directions(process: Process, settings: AgentSettings) -> bool:
     """Try each, and say which fails and what to open."""
-    back = [await _reached_from(process, gateway, settings.data_endpoint) for gateway in settings.gateway.split(",")]
+    inwards = [await _inwards_from(process, gateway, settings) for gateway in settings.gateway.split(",")]
     async with site_of.mesh_of(process, settings) as mesh:
         sites = (await mesh.registry.ListSites(ListSitesRequest(page_size=SITES_TRIED_MAX))).sites
         others = [each for each in sites if each.data_endpoint and each.name != f"sites/{settings.site}"]
         tried = [await _reaches(mesh, each.name, each.data_endpoint) for each in others]
-    return all(back) and all(tried)
+    return all(inwards) and all(tried)
 
 
-async def _reached_from(process: Process, gateway: str, endpoint: str) -> bool:
-    """Whether a gateway is reached and reaches this site's data plane, for logs and data."""
+async def _inwards_from(process: Process, gateway: str, settings: AgentSettings) -> bool:
+    """Whether a gateway is reached, and calls come from it to this site, for logs and data."""
     try:
         async with process.mesh(OneAddress(gateway), via="gateway") as mesh:
-            answer = await mesh.gateway.CheckDataPlane(CheckDataPlaneRequest(endpoint=endpoint))
+            if settings.no_inbound:
+                return await _is_carried(mesh, gateway)
+            return await _is_reached(mesh, gateway, settings.data_endpoint)
     except Unavailable as refusal:
         _tell("failed", "to the gateway", f"{gateway} is not reached ({refusal.reason}): open outgoing TCP to it")
         return False
+
+
+async def _is_reached(mesh: Mesh, gateway: str, endpoint: str) -> bool:
+    """Whether a gateway reaches the data plane that listens here."""
+    answer = await mesh.gateway.CheckDataPlane(CheckDataPlaneRequest(endpoint=endpoint))
     if answer.reached:
         _tell("ok", "from the gateway", f"{gateway} reaches this site at {endpoint}")
         return True
     problem = f"{gateway} does not reach {endpoint}: open incoming TCP to port {endpoint.rpartition(':')[2]}"
-    _tell("failed", "from the gateway", f"{problem}, or advertise another address")
+    remedies = "advertise another address, or join with --no-inbound where nothing can be opened"
+    _tell("failed", "from the gateway", f"{problem}, {remedies}")
     return False
+
+
+async def _is_carried(mesh: Mesh, gateway: str) -> bool:
+    """Whether a gateway takes a stream from here, over which calls will come. Raises Unavailable."""
+    try:
+        async for _ in mesh.relay.AwaitCalls(AwaitCallsRequest(), timeout=REACH_S):
+            break
+    except (Unimplemented, DeadlineExceeded) as refusal:
+        _tell("failed", "from the gateway", f"{gateway} carries no calls to this site ({refusal.reason})")
+        return False
+    streams = "calls come over streams that this site opens (--no-inbound)"
+    _tell("ok", "from the gateway", f"not tried inwards from {gateway}: {streams}")
+    return True
 
 
 async def _reaches(mesh: Mesh, site: str, endpoint: str) -> bool:
     """Whether another site's data plane answers here, from which data will be fetched."""
+    if endpoint == RELAY:
+        _tell("ok", f"to {site}", "the gateway carries calls to it")
+        return True
     try:
         await mesh.agent_channel(endpoint, site=site).unary_unary(HEALTH)(b"", timeout=REACH_S)
     except Refusal as refusal:

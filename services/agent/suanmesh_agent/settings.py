@@ -61,6 +61,9 @@ class AgentSettings:
     data_endpoint: str = ""
     """`host:port` others reach the data plane at, where that is not what it listens on; a host alone gets the port
     listened on."""
+    no_inbound: bool = False
+    """Whether nobody reaches this host: no port is listened on, and gateways carry calls to the data plane over streams
+    that the agent opens."""
     display_name: str = ""
     """Name shown to people."""
     city_code: str = ""

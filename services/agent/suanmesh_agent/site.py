@@ -47,6 +47,7 @@ from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements
 from suanmesh_agent.ports import Engine
 from suanmesh_agent.readings import site_readings
+from suanmesh_agent.relayed_data_plane import RelayedDataPlane
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.reports import LinkProbes, StateReports
 from suanmesh_agent.secrets import Secrets, folder_in_memory
@@ -67,8 +68,8 @@ from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.monitoring import Monitoring
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.run import shut_folders
-from suanmesh_chassis.service_server import serve_alone
-from suanmesh_kernel.addresses import told_address
+from suanmesh_chassis.service_server import ServiceServer, serve_alone
+from suanmesh_kernel.addresses import RELAY, told_address
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_sdk import Mesh
@@ -188,13 +189,9 @@ async def serve(
         uploads = Uploads(replicas, transport, journal, Turns(at_once=1))
         tickets = Tickets(site, transport, process.clock)
         reading = AgentService(tickets, reader, logs, uploads, service_id(process.common.node, "gateway"))
-        server, address = await serve_alone(
-            process, Listener(_data_listen(settings, journal)), [Served(_SERVICE, reading, reads_ahead=True)]
-        )
+        server = await serve_alone(process, [Served(_SERVICE, reading, reads_ahead=True)])
         monitoring = Monitoring(process, server.health)
-        journal.remember("data_port", address.rpartition(":")[2])
-        log.info("listening", address=address)
-        endpoint = told_address(address, settings.data_endpoint, field="data_endpoint")
+        endpoint = RELAY if settings.no_inbound else await _listening(server, settings, journal)
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = SiteLoops(
@@ -202,6 +199,9 @@ async def serve(
                     endpoint, permission,
                 )  # fmt: skip
                 kept = [tasks.create_task(each) for each in (*work.parts(), monitoring.run())]
+                if settings.no_inbound:
+                    relayed = RelayedDataPlane(site, process, settings.gateway.split(","), server)
+                    kept.append(tasks.create_task(relayed.run()))
                 with monitoring.showing([partial(site_readings, journal, settings.data_dir)]):
                     await stop.wait()
                 for task in kept:
@@ -352,6 +352,14 @@ async def stop_all(engine: ProcessEngine) -> int:
     for _, keys in groupby(sorted(running), key=lambda key: key.placement):
         await until_over(engine, list(keys))
     return len(running)
+
+
+async def _listening(server: ServiceServer, settings: AgentSettings, journal: Journal) -> str:
+    """Have the data plane listen; the address that others are told."""
+    address = await server.listen(Listener(_data_listen(settings, journal)))
+    journal.remember("data_port", address.rpartition(":")[2])
+    log.info("listening", address=address)
+    return told_address(address, settings.data_endpoint, field="data_endpoint")
 
 
 def _data_listen(settings: AgentSettings, journal: Journal) -> str:

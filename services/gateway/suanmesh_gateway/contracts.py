@@ -6,7 +6,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from suanmesh.accounting.v1 import accounting_service_pb2
 from suanmesh.agent.v1 import agent_service_pb2
-from suanmesh.gateway.v1 import gateway_service_pb2
+from suanmesh.gateway.v1 import gateway_service_pb2, relay_service_pb2
 from suanmesh.network_orchestrator.v1 import network_orchestrator_service_pb2
 from suanmesh.registry.v1 import registry_service_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2
@@ -37,5 +37,6 @@ FORWARDED = [
     )
     for service in module.DESCRIPTOR.services_by_name.values()
 ]
+RELAYED = relay_service_pb2.DESCRIPTOR.services_by_name["RelayService"]
 SITES = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
 """What the data planes of sites serve; users reach what of it is public."""

@@ -10,25 +10,33 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from suanmesh.gateway.v1.relay_service_pb2 import RelayedHead
 from suanmesh.registry.v1.registry_service_pb2 import GetSiteRequest
 from suanmesh.transport.v1.transfer_pb2 import TransferTicket, UploadTicket
 from suanmesh_chassis import Call
+from suanmesh_gateway.domain.relaying import timeout_ms
+from suanmesh_gateway.relay import Relay
+from suanmesh_kernel.addresses import RELAY
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name
 from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, PermissionDenied
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.read_ahead import ReadAhead
+from suanmesh_sdk.relayed import Joining
 
 PLACE_S = 5.0
 """How long it is remembered where a site's data plane is."""
 SITES_MAX = 10_000
+ANSWER_BYTES_MAX = 4 * 1024 * 1024
+"""Of one message of a site that is relayed: four times what a site sends."""
 
 
 class SiteForwarder:
     """A site is told from its first message; its agent trusts a gateway to let everybody use their own ticket only."""
 
-    def __init__(self, mesh: Mesh, service: ServiceDescriptor, clock: Clock) -> None:
+    def __init__(self, mesh: Mesh, service: ServiceDescriptor, clock: Clock, relay: Relay) -> None:
         self._mesh = mesh
+        self._relay = relay
         self._clock = clock
         self._methods = {f"{service.full_name}/{method.name}": method for method in service.methods}
         self._places: dict[str, tuple[str, float]] = {}
@@ -41,12 +49,21 @@ class SiteForwarder:
     async def stream(self, method: str, requests: AsyncIterator[bytes], call: Call) -> AsyncGenerator[bytes, None]:
         """The agent's answers; its call is broken off when the caller breaks off.
 
-        Raises PermissionDenied (`TICKET_INVALID`), FailedPrecondition (`SITE_NOT_REACHABLE`) and what the agent says.
+        Raises PermissionDenied (`TICKET_INVALID`), FailedPrecondition (`SITE_NOT_REACHABLE`), Unavailable
+        (`SITE_NOT_CONNECTED`) and what the agent says.
         """
         described = self._methods[method]
         first = await anext(requests, b"")
         site = site_of(described, first, call.principal)
-        channel = self._mesh.agent_channel(await self._place_of(site), site=site)
+        place = await self._place_of(site)
+        if place == RELAY:
+            messages = _chained(first, requests) if described.client_streaming else _once(first)
+            relayed = self._relayed(site, method, first, messages, call)
+            async with aclosing(relayed):
+                async for answer in relayed:
+                    yield answer
+            return
+        channel = self._mesh.agent_channel(place, site=site)
         path = f"/{method}"
         answers: Any
         if described.client_streaming:
@@ -60,6 +77,23 @@ class SiteForwarder:
         finally:
             ahead.close()
             answers.cancel()
+
+    async def _relayed(
+        self, site: str, method: str, first: bytes, messages: AsyncIterator[bytes], call: Call
+    ) -> AsyncGenerator[bytes, None]:
+        """The answers of a site that only dials out; it is called as by this gateway, which is trusted as above."""
+        head = RelayedHead(
+            method=method,
+            timeout_ms=timeout_ms(call.time_left()),
+            caller=self._mesh.prover.proof(site, method, first),
+            traceparent=call.traceparent,
+        )
+        joining = Joining(ANSWER_BYTES_MAX)
+        async with aclosing(self._relay.carry(site, head, messages)) as frames:
+            async for frame in frames:
+                answer = joining.add(frame.content, whole=frame.whole)
+                if answer is not None:
+                    yield answer
 
     async def _place_of(self, site: str) -> str:
         address, until = self._places.get(site, ("", 0.0))

@@ -1,4 +1,7 @@
-"""The data plane as other sites call it: over mutual TLS, with tickets checked without asking anybody."""
+"""The data plane as other sites call it: over mutual TLS, with tickets checked without asking anybody.
+
+It is the same whether the site listens or only dials out, and a gateway carries the calls.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +42,7 @@ from suanmesh_content import Assembly, manifest_from
 from suanmesh_kernel.clock import HandClock
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.values import timestamp
+from tests.service.agent.relaying import RelayGateway
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"]
 READER = agent_id(NODE, "b")
@@ -59,6 +64,7 @@ class Site:
         self.transport.ticket_key.key_id = self.signer.key_id
         self.transport.ticket_key.public_key = self.signer.public_key
         self.address = ""
+        self.gateway: RelayGateway | None = None
         self.budget = data_plane_budget()
 
     async def serve(self, *, stream_stall_s: float = 20.0) -> None:
@@ -68,10 +74,15 @@ class Site:
         service = AgentService(tickets, reader, logs, uploads, GATEWAY)
         process = self.node.process("agent", identity=agent_id(NODE, "a"), dns_names=[agent_server_name(NODE, "a")])
         patient = replace(process, common=replace(process.common, stream_stall_s=stream_stall_s))
-        self.address = await self.node.serve(patient, [Served(SERVICE, service)])
+        if self.gateway is None:
+            self.address = await self.node.serve(patient, [Served(SERVICE, service)])
+        else:
+            await self.gateway.connect(patient, [Served(SERVICE, service)])
         self._stub = self.stub()
 
     def stub(self, caller: str = READER) -> AgentServiceStub:
+        if self.gateway is not None:
+            return self.gateway.stub(caller)
         return self.node.mesh(self.address, caller=caller).agent(self.address, site="sites/a")
 
     def fetch(self, times: int) -> Any:
@@ -93,10 +104,12 @@ class Site:
         return (signer or self.signer).sign(ticket.DESCRIPTOR.full_name, ticket.SerializeToString())
 
 
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    async with LoopbackNode(tmp_path) as node:
+@pytest.fixture(params=["dialled", "relayed"])
+async def site(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
+    async with LoopbackNode(tmp_path) as node, AsyncExitStack() as closing:
         made = Site(node, tmp_path)
+        if request.param == "relayed":
+            made.gateway = await closing.enter_async_context(RelayGateway(node))
         await made.serve()
         yield made
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,8 +50,8 @@ class Sites:
         self.replicas = Replicas(folder / "target")
         self.patience_s = 60.0
 
-    def ask(self, *, name: str = NAME, digest: str = "", rate_bps: int = 0) -> None:
-        """Ask for the transfer."""
+    def ask(self, *, name: str = NAME, digest: str = "", rate_bps: int = 0, **fields: Any) -> None:
+        """Ask for the transfer; `fields` are further ones of its."""
         self.transport.put(
             transfer_pb2.Transfer(
                 name=name,
@@ -63,6 +64,7 @@ class Sites:
                 account="accounts/x",
                 rate_bps=rate_bps,
                 state=State.STATE_PENDING,
+                **fields,
             )
         )
 

@@ -1,10 +1,14 @@
-"""What a user brings to a site: over mutual TLS, by ticket, as a stream that may break off at any message."""
+"""What a user brings to a site: over mutual TLS, by ticket, as a stream that may break off at any message.
+
+It is the same whether the site listens or only dials out, and a gateway carries the stream.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,7 @@ from suanmesh_chassis.signing import new_signing_key
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode
 from suanmesh_content import PACK_BYTES, Manifest, Run, packs, read_folder
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal, ResourceExhausted
+from tests.service.agent.relaying import RelayGateway
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"]
 
@@ -45,6 +50,7 @@ class Site:
         self.transport.ticket_key.key_id = self.signer.key_id
         self.transport.ticket_key.public_key = self.signer.public_key
         self.address = ""
+        self.gateway: RelayGateway | None = None
 
     async def serve(self) -> None:
         clock, budget = self.node.clock, data_plane_budget()
@@ -55,9 +61,14 @@ class Site:
             tickets, Reader(self.replicas, clock, budget), logs, uploads, service_id(NODE, "gateway")
         )
         process = self.node.process("agent", identity=agent_id(NODE, "a"), dns_names=[agent_server_name(NODE, "a")])
-        self.address = await self.node.serve(process, [Served(SERVICE, service)])
+        if self.gateway is not None:
+            await self.gateway.connect(process, [Served(SERVICE, service, reads_ahead=True)])
+        else:
+            self.address = await self.node.serve(process, [Served(SERVICE, service)])
 
     def call(self, caller: str = USER) -> Any:
+        if self.gateway is not None:
+            return self.gateway.user(caller).WriteFiles(timeout=30)
         return self.node.mesh(self.address, caller=caller).agent(self.address, site="sites/a").WriteFiles(timeout=30)
 
     def first(self, manifest: Manifest, **fields: object) -> pb.WriteFilesRequest:
@@ -106,11 +117,15 @@ def _size(source: Path, manifest: Manifest, runs: list[Run]) -> int:
     return sum(len(part.content) for pack in packs(source, manifest, runs) for part in pack)
 
 
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    async with LoopbackNode(tmp_path) as node:
+@pytest.fixture(params=["dialled", "relayed"])
+async def site(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
+    async with LoopbackNode(tmp_path) as node, AsyncExitStack() as closing:
         made = Site(node, tmp_path)
+        if request.param == "relayed":
+            made.gateway = await closing.enter_async_context(RelayGateway(node))
         await made.serve()
+        if made.gateway is not None:
+            await made.gateway.connected()
         yield made
 
 

@@ -23,8 +23,10 @@ from suanmesh_chassis.ca import agent_server_name
 from suanmesh_chassis.identity import agent_id, caller_of, service_id, user_id
 from suanmesh_chassis.keyring import FixedKeys
 from suanmesh_chassis.testing import NODE, OPERATOR, USER, LoopbackNode
-from suanmesh_gateway.contracts import OTLP, OTLP_SEMANTICS, OWN
+from suanmesh_gateway.contracts import OTLP, OTLP_SEMANTICS, OWN, RELAYED
 from suanmesh_gateway.forwarder import Forwarder
+from suanmesh_gateway.relay import Relay
+from suanmesh_gateway.relay_service import RelayService
 from suanmesh_gateway.service import GatewayService, TraceReceiver
 from suanmesh_gateway.trace_store import TraceStore
 from suanmesh_kernel.clock import SystemClock, system_rng
@@ -111,6 +113,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
         parts: list[Served | Forwarded] = [
             Served(OWN, GatewayService(traces, mesh)),
             Served(OTLP, TraceReceiver(traces), OTLP_SEMANTICS),
+            Served(RELAYED, RelayService(Relay())),
             Forwarded(REGISTRY, forwarder),
             Forwarded(SCHEDULER, forwarder),
             Forwarded(ACCOUNTING, forwarder),

@@ -80,7 +80,23 @@ async def test_the_direction_that_fails_is_named(town: Town, tmp_path: Path) -> 
 
     status, said = await typed(tmp_path / "owner", *join, "gone.invalid")
 
-    assert (status, f"open incoming TCP to port {port}" in said) == (1, True), said
+    assert (status, f"open incoming TCP to port {port}" in said, "--no-inbound" in said) == (1, True, True), said
+
+
+async def test_a_site_that_nobody_reaches_joins_all_the_same(town: Town, tmp_path: Path) -> None:
+    """Behind a NAT there is no port to open: its owner must not be asked for one, and be told what is not tried."""
+    invite = invite_text(town.address, NODE, await join_token(town))
+    join = ("site", "join", invite, "guiyang", "--no-inbound")
+
+    status, said = await typed(tmp_path / "owner", *join)
+
+    assert (status, f"from the gateway   not tried inwards from {town.address}" in said) == (0, True), said
+    settings = (tmp_path / "owner" / "guiyang" / "agent.env").read_text().splitlines()
+    assert "SUANMESH_AGENT_NO_INBOUND=true" in settings
+    assert not [line for line in settings if "DATA_LISTEN" in line or "DATA_ENDPOINT" in line]
+    for both_or_none in (("--advertise", "127.0.0.1"), ()):
+        status, said = await typed(tmp_path / "other", *join[: 5 if both_or_none else 4], *both_or_none)
+        assert (status, "--no-inbound" in said) == (2, True), said
 
 
 async def test_a_gateway_that_is_not_reached_is_named(town: Town, tmp_path: Path) -> None:

@@ -143,10 +143,11 @@ def _kept_key(path: Path) -> bytes:
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs tasks.")
 @click.option(
     "--advertise",
-    required=True,
+    default="",
     metavar="HOST",
     help="Name or address at which the gateway and other sites reach this machine.",
 )
+@click.option("--no-inbound", is_flag=True, help="Nobody reaches this machine: it only dials out, to the gateway.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=DATA_PORT, show_default=True, help="Port of its data plane."
 )
@@ -156,13 +157,21 @@ def _kept_key(path: Path) -> bytes:
 )
 @click.pass_context
 def join_site(
-    ctx: click.Context, invite: str, name: str, engine: str, advertise: str, port: int, price_book: str,
-    folder: Path | None,
+    ctx: click.Context, invite: str, name: str, engine: str, advertise: str, no_inbound: bool, port: int,
+    price_book: str, folder: Path | None,
 ) -> None:  # fmt: skip
     """Make this machine the site NAME with INVITE (`-` reads it), and try every direction that it needs.
 
-    Where one fails it is named, with what to open; done again afterwards, it goes on where it was.
+    Where one fails it is named, with what to open; done again afterwards, it goes on where it was. Either --advertise
+    or --no-inbound is needed.
     """
+    if bool(advertise) is no_inbound:
+        raise Misuse(
+            Text(
+                "Say at which name others reach this machine (--advertise), or that nobody does (--no-inbound).",
+                "请写明他方以何名称访问本机（--advertise），或写明无人能访问本机（--no-inbound），二者取一。",
+            )
+        )
     require_extra("agent")
     from suanmesh_agent import joining
 

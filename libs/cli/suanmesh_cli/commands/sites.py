@@ -23,7 +23,12 @@ from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name, short
 from suanmesh_cli.session import Session, each_of, full_name, listed, listing, reading
 from suanmesh_cli.values import Cell, Facts
+from suanmesh_kernel.addresses import RELAY
+from suanmesh_kernel.texts import Text
 
+BY_RELAY = Text(
+    "it only dials out; gateways carry calls to it (relay)", "只向外连接；发往它的调用由网关经其建立的流转送（中继）"
+)
 SITE_COLUMNS = (
     Column("SITE", lambda site: site.name),
     Column("PARTY", lambda site: site.party, rank=1),
@@ -81,7 +86,9 @@ async def show_site(session: Session, names: tuple[str, ...]) -> int:
             wanted = SearchPoolsRequest(filter=f'site.name = "{found.name}"')
             pools = await listed(session, mesh.registry.SearchPools, wanted, "pools")
             troubles: Facts = [("trouble", each.state.reason) for each in pools if each.state.reason.code]
-            output.show_one(session.view, found, lambda: output.facts(session.view, site_facts(found) + troubles))
+            reached: Facts = [("reached", BY_RELAY.of(session.lang))] if found.data_endpoint == RELAY else []
+            facts = site_facts(found) + reached + troubles
+            output.show_one(session.view, found, lambda: output.facts(session.view, facts))
 
         return await each_of(session, names, show)
 

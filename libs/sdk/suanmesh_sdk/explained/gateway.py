@@ -58,5 +58,31 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan site health", "suan site show"),
     ),
+    "SITE_NOT_CONNECTED": Explanation(
+        "operator",
+        Text(
+            "The site only dials out, and its agent has no stream open to this gateway at the moment: it is being "
+            "restarted, its line is down, or it knows only other gateways.",
+            "站点只向外连接，而其代理此刻没有连到此网关：代理正在重启、线路中断，或只知道其他网关。",
+        ),
+        Text(
+            "Wait: the call is tried again, elsewhere too, and the agent dials again by itself. Where that lasts: "
+            "`suan site health`.",
+            "请等待：调用会重试，也会换网关重试，代理会自行重连。若持续如此：`suan site health`。",
+        ),
+        ("suan site health", "suan site show"),
+    ),
+    "CALL_UNKNOWN": Explanation(
+        "caller",
+        Text(
+            "An agent came to take a call whose caller has gone meanwhile, or that another stream of it has taken.",
+            "代理来接的调用，其调用者已离开，或已被该代理的另一条流接走。",
+        ),
+        Text(
+            "Nothing needs to be done: whoever still wants an answer has called again.",
+            "无需处理：仍需要答复的调用者已重新调用。",
+        ),
+        ("suan site health",),
+    ),
 }
 """By reason."""

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from suanmesh_kernel.addresses import host_of, is_everywhere
+from suanmesh_kernel.addresses import RELAY, host_of, is_everywhere
 from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied
@@ -59,10 +59,12 @@ def enrolled(site_id: str, asked: Site, party: str, agent: str, key: KeyWindow, 
 
 
 def checked_endpoint(text: str, *, field: str) -> str:
-    """Return `text` if it is empty or a `host:port` that others can reach.
+    """Return `text` if it is empty, `RELAY`, or a `host:port` that others can reach.
 
     Raises InvalidArgument (`FIELD_INVALID`).
     """
+    if text == RELAY:
+        return text
     fits = not text or (_ENDPOINT.fullmatch(text) and 0 < int(text.rpartition(":")[2]) < 65_536)
     if not fits:
         raise InvalidArgument("FIELD_INVALID", f"{field}: {text[:80]!r} is not host:port", field=field)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n suanmesh/gateway/v1/reason.proto\x12\x13suanmesh.gateway.v1*\x8e\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_TRACE_UNKNOWN\x10\x01\x12\x18\n\x14REASON_FIELD_INVALID\x10\x02\x12\x19\n\x15REASON_TICKET_INVALID\x10\x03\x12\x1d\n\x19REASON_SITE_NOT_REACHABLE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n suanmesh/gateway/v1/reason.proto\x12\x13suanmesh.gateway.v1*\xc6\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_TRACE_UNKNOWN\x10\x01\x12\x18\n\x14REASON_FIELD_INVALID\x10\x02\x12\x19\n\x15REASON_TICKET_INVALID\x10\x03\x12\x1d\n\x19REASON_SITE_NOT_REACHABLE\x10\x04\x12\x1d\n\x19REASON_SITE_NOT_CONNECTED\x10\x05\x12\x17\n\x13REASON_CALL_UNKNOWN\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.gateway.v1.reason_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REASON']._serialized_start=58
-  _globals['_REASON']._serialized_end=200
+  _globals['_REASON']._serialized_end=256
 # @@protoc_insertion_point(module_scope)

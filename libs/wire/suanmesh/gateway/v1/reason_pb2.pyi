@@ -32,6 +32,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """PERMISSION_DENIED: the ticket is made out for another caller."""
     REASON_SITE_NOT_REACHABLE: _Reason.ValueType  # 4
     """FAILED_PRECONDITION: the site has no data plane."""
+    REASON_SITE_NOT_CONNECTED: _Reason.ValueType  # 5
+    """UNAVAILABLE: no agent of the site has a stream open to this gateway; it may have one to another."""
+    REASON_CALL_UNKNOWN: _Reason.ValueType  # 6
+    """NOT_FOUND: no call of that id waits for the agent's site: its caller has gone, or it was taken."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the gateway refused."""
@@ -46,3 +50,7 @@ REASON_TICKET_INVALID: Reason.ValueType  # 3
 """PERMISSION_DENIED: the ticket is made out for another caller."""
 REASON_SITE_NOT_REACHABLE: Reason.ValueType  # 4
 """FAILED_PRECONDITION: the site has no data plane."""
+REASON_SITE_NOT_CONNECTED: Reason.ValueType  # 5
+"""UNAVAILABLE: no agent of the site has a stream open to this gateway; it may have one to another."""
+REASON_CALL_UNKNOWN: Reason.ValueType  # 6
+"""NOT_FOUND: no call of that id waits for the agent's site: its caller has gone, or it was taken."""

@@ -863,7 +863,9 @@ class ReportStateRequest(message.Message):
     sequence: builtins.int
     """Counts up from 1 within the stream."""
     data_endpoint: builtins.str
-    """`host:port` of the site's data plane as it listens now; empty where it has none."""
+    """`host:port` of the site's data plane as it listens now; `relay` where gateways carry calls to it, empty where it has
+    none.
+    """
     @builtins.property
     def pools(self) -> containers.RepeatedCompositeFieldContainer[pool_pb2.PoolState]:
         """Soft state of the site's pools."""

@@ -119,7 +119,7 @@ class Site(message.Message):
     agent: builtins.str
     """SPIFFE id of the agent; set at enrolment."""
     data_endpoint: builtins.str
-    """`host:port` of the site's data plane; empty where it has none."""
+    """`host:port` of the site's data plane; `relay` where gateways carry calls to it, empty where it has none."""
     liveness: Site.Liveness.ValueType
     """Whether the agent is heard of; set by the service from the agent's lease."""
     etag: builtins.str

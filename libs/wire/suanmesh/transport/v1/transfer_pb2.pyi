@@ -122,7 +122,7 @@ class Transfer(message.Message):
     source: builtins.str
     """Where it comes from, `sites/{site}`."""
     source_endpoint: builtins.str
-    """`host:port` of the source's data plane when the transfer was made."""
+    """`host:port` of the source's data plane when the transfer was made; `relay` where gateways carry calls to it."""
     target: builtins.str
     """Where it goes."""
     reservation: builtins.str
