@@ -289,7 +289,7 @@ ROWS: dict[str, Row] = {
     "ListTraces": lambda w, who: gateway.ListTracesRequest(),
     "CheckDataPlane": lambda w, who: gateway.CheckDataPlaneRequest(endpoint="127.0.0.1:1"),
     "AwaitCalls": lambda w, who: relay.AwaitCallsRequest(),
-    "ServeCall": lambda w, who: relay.RelayedAnswer(call="0"),
+    "ServeCall": lambda w, who: relay.ServeCallRequest(call="0"),
     # Both sites listen, so that none is called by way of a gateway: what is no method of theirs is refused before that.
     "CallSite": lambda w, who: relay.CallSiteRequest(site=f"sites/{HOME}", method="none"),
 }

@@ -52,7 +52,7 @@ async def serve_relayed(
 
     Raises Refusal where the stream breaks.
     """
-    await stream.write(pb.RelayedAnswer(call=call))
+    await stream.write(pb.ServeCallRequest(call=call))
     first = await stream.read()
     if first is aio.EOF:
         return
@@ -64,7 +64,7 @@ async def serve_relayed(
         await asyncio.wait((serving, reading), return_when=asyncio.FIRST_COMPLETED)
         if serving.done() and not serving.cancelled():
             with suppress(Refusal, asyncio.InvalidStateError):  # the caller may have gone; reading tells why
-                await stream.write(pb.RelayedAnswer(status=serving.result()))
+                await stream.write(pb.ServeCallRequest(status=serving.result()))
                 await stream.done_writing()
             await reading
         elif reading.done():
@@ -149,7 +149,7 @@ class _Context:
     async def write(self, raw: bytes) -> None:
         try:
             for content, whole in pieces(raw):
-                await self._stream.write(pb.RelayedAnswer(content=content, whole=whole))
+                await self._stream.write(pb.ServeCallRequest(content=content, whole=whole))
         except (Refusal, asyncio.InvalidStateError):
             raise asyncio.CancelledError from None  # as of a caller that has gone, or whose gateway has
 

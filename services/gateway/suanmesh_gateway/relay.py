@@ -61,8 +61,8 @@ class Relay:
                 log.info("site not connected any more", site=site)
 
     async def served(
-        self, site: str, call_id: str, answers: AsyncIterator[pb.RelayedAnswer]
-    ) -> AsyncGenerator[pb.RelayedRequest, None]:
+        self, site: str, call_id: str, answers: AsyncIterator[pb.ServeCallRequest]
+    ) -> AsyncGenerator[pb.ServeCallResponse, None]:
         """What the agent of `site` is to serve, while it gives its `answers`; ends with the call.
 
         Raises NotFound (`CALL_UNKNOWN`).
@@ -81,7 +81,7 @@ class Relay:
 
     async def carry(
         self, site: str, head: pb.RelayedHead, messages: AsyncIterator[bytes]
-    ) -> AsyncGenerator[pb.RelayedAnswer, None]:
+    ) -> AsyncGenerator[pb.ServeCallRequest, None]:
         """Call `site`: the frames of its answers. Closing it breaks the call off.
 
         Raises Unavailable (`SITE_NOT_CONNECTED`) where its agent is not there, or goes away meanwhile,
@@ -122,8 +122,8 @@ class _Carried:
     def __init__(self, site: str) -> None:
         self.site = site
         self.taken = asyncio.Event()
-        self.requests: Pipe[pb.RelayedRequest] = Pipe()
-        self.answers: Pipe[pb.RelayedAnswer] = Pipe()
+        self.requests: Pipe[pb.ServeCallResponse] = Pipe()
+        self.answers: Pipe[pb.ServeCallRequest] = Pipe()
 
     async def until_taken(self) -> None:
         """Wait for the agent. Raises Unavailable (`SITE_NOT_CONNECTED`)."""
@@ -136,16 +136,16 @@ class _Carried:
     async def give(self, head: pb.RelayedHead, messages: AsyncIterator[bytes]) -> None:
         """Give the agent what the caller sends."""
         try:
-            await self.requests.give(pb.RelayedRequest(head=head))
+            await self.requests.give(pb.ServeCallResponse(head=head))
             async for message in messages:
                 for content, whole in pieces(message):
                     RELAYED_BYTES.labels("to_site").inc(len(content))
-                    await self.requests.give(pb.RelayedRequest(content=content, whole=whole))
-            await self.requests.give(pb.RelayedRequest(ends=True))
+                    await self.requests.give(pb.ServeCallResponse(content=content, whole=whole))
+            await self.requests.give(pb.ServeCallResponse(ends=True))
         except Refusal as refusal:
             self.answers.close(refusal)
 
-    async def take(self, answers: AsyncIterator[pb.RelayedAnswer]) -> None:
+    async def take(self, answers: AsyncIterator[pb.ServeCallRequest]) -> None:
         """Give the caller what the agent sends."""
         try:
             async for frame in answers:

@@ -30,15 +30,15 @@ class RelayService:
                 yield pb.AwaitCallsResponse(call=each)
 
     async def ServeCall(
-        self, requests: AsyncIterator[pb.RelayedAnswer], call: Call
-    ) -> AsyncGenerator[pb.RelayedRequest, None]:
+        self, requests: AsyncIterator[pb.ServeCallRequest], call: Call
+    ) -> AsyncGenerator[pb.ServeCallResponse, None]:
         """One of them."""
-        first = await anext(requests, pb.RelayedAnswer())
+        first = await anext(requests, pb.ServeCallRequest())
         async with aclosing(self._relay.served(call.site, first.call, requests)) as frames:
             async for frame in frames:
                 yield frame
 
-    async def CallSite(self, request: pb.CallSiteRequest, call: Call) -> AsyncGenerator[pb.RelayedAnswer, None]:
+    async def CallSite(self, request: pb.CallSiteRequest, call: Call) -> AsyncGenerator[pb.CallSiteResponse, None]:
         """A call to a site, for whoever would dial it."""
         site = checked_name(request.site, "sites", field="site")
         if not request.method.startswith(f"{SITES.full_name}/") or declared(f"/{request.method}").effect != "READ":
@@ -52,7 +52,7 @@ class RelayService:
         )
         async with aclosing(self._relay.carry(site, head, _once(request.request))) as frames:
             async for frame in frames:
-                yield frame
+                yield pb.CallSiteResponse(content=frame.content, whole=frame.whole)
 
 
 async def _once(message: bytes) -> AsyncIterator[bytes]:

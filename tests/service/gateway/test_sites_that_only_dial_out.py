@@ -113,7 +113,7 @@ def once(gateway: RelayGateway, caller: str) -> Any:
     return call
 
 
-async def written(stream: Any, frame: pb.RelayedAnswer) -> int:
+async def written(stream: Any, frame: pb.ServeCallRequest) -> int:
     """How many bytes of content go into a stream until it is ended."""
     sent = 0
     try:
@@ -186,7 +186,7 @@ async def test_a_stream_serves_the_site_of_its_certificate_alone(gateway: RelayG
         call = (await anext(told)).call
         for thief, number in ((C, call), (A, "0"), (A, "")):
             stream: Any = gateway.mesh(thief).relay.ServeCall()
-            await stream.write(pb.RelayedAnswer(call=number))
+            await stream.write(pb.ServeCallRequest(call=number))
             with pytest.raises(NotFound, match="CALL_UNKNOWN"):
                 await stream.read()
         caller.cancel()
@@ -203,8 +203,8 @@ async def test_of_a_stream_that_nobody_reads_little_waits(node: LoopbackNode) ->
         unread: Any = reader.relay.CallSite(asked(proof, fetch, b""), timeout=600)
         first = asyncio.get_running_loop().create_task(unread.read())
         serving: Any = gateway.mesh(A).relay.ServeCall()
-        await serving.write(pb.RelayedAnswer(call=(await anext(told)).call))
-        sent = await written(serving, pb.RelayedAnswer(content=bytes(FRAME_BYTES), whole=True))
+        await serving.write(pb.ServeCallRequest(call=(await anext(told)).call))
+        sent = await written(serving, pb.ServeCallRequest(content=bytes(FRAME_BYTES), whole=True))
         assert len((await first).content) == FRAME_BYTES
         assert sent < 3 * MIB, sent
         assert isinstance(refusal := await refused(unread), ResourceExhausted)

@@ -26,7 +26,7 @@ from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__
 from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_semantics__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'suanmesh/gateway/v1/relay_service.proto\x12\x13suanmesh.gateway.v1\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\"\x13\n\x11\x41waitCallsRequest\".\n\x12\x41waitCallsResponse\x12\x18\n\x04\x63\x61ll\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x04\x63\x61ll\"\xa7\x01\n\x0f\x43\x61llSiteRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1d\n\x06method\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x06method\x12 \n\x07request\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x10R\x07request\x12\x38\n\x06\x63\x61ller\x18\x04 \x01(\x0b\x32 .suanmesh.gateway.v1.CallerProofR\x06\x63\x61ller\"\\\n\x0b\x43\x61llerProof\x12(\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x0b\x63\x65rtificate\x12#\n\tsignature\x18\x02 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x02R\tsignature\"\xae\x01\n\x0bRelayedHead\x12\x1d\n\x06method\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x06method\x12\x1d\n\ntimeout_ms\x18\x02 \x01(\x03R\ttimeoutMs\x12\x38\n\x06\x63\x61ller\x18\x03 \x01(\x0b\x32 .suanmesh.gateway.v1.CallerProofR\x06\x63\x61ller\x12\'\n\x0btraceparent\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x0btraceparent\"\x92\x01\n\x0eRelayedRequest\x12\x34\n\x04head\x18\x01 \x01(\x0b\x32 .suanmesh.gateway.v1.RelayedHeadR\x04head\x12 \n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x88\x08R\x07\x63ontent\x12\x14\n\x05whole\x18\x03 \x01(\x08R\x05whole\x12\x12\n\x04\x65nds\x18\x04 \x01(\x08R\x04\x65nds\"\x9d\x01\n\rRelayedAnswer\x12\x18\n\x04\x63\x61ll\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x04\x63\x61ll\x12 \n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x88\x08R\x07\x63ontent\x12\x14\n\x05whole\x18\x03 \x01(\x08R\x05whole\x12:\n\x06status\x18\x04 \x01(\x0b\x32\".suanmesh.gateway.v1.RelayedStatusR\x06status\"p\n\rRelayedStatus\x12\x18\n\x04\x63ode\x18\x01 \x01(\tB\x04\xc8\xda\x18 R\x04\x63ode\x12#\n\x07message\x18\x02 \x01(\tB\t\xc8\xda\x18\x80@\xd8\xda\x18\x01R\x07message\x12 \n\x07\x64\x65tails\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x07\x64\x65tails2\xd5\x02\n\x0cRelayService\x12p\n\nAwaitCalls\x12&.suanmesh.gateway.v1.AwaitCallsRequest\x1a\'.suanmesh.gateway.v1.AwaitCallsResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x01\x30\x01\x12i\n\tServeCall\x12\".suanmesh.gateway.v1.RelayedAnswer\x1a#.suanmesh.gateway.v1.RelayedRequest\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x01(\x01\x30\x01\x12h\n\x08\x43\x61llSite\x12$.suanmesh.gateway.v1.CallSiteRequest\x1a\".suanmesh.gateway.v1.RelayedAnswer\"\x10\xaa\xd4\x18\x0c\n\x02\x04\x05\x10\x01\x18\x01 \x01(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'suanmesh/gateway/v1/relay_service.proto\x12\x13suanmesh.gateway.v1\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\"\x13\n\x11\x41waitCallsRequest\".\n\x12\x41waitCallsResponse\x12\x18\n\x04\x63\x61ll\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x04\x63\x61ll\"\xa7\x01\n\x0f\x43\x61llSiteRequest\x12\x19\n\x04site\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\x12\x1d\n\x06method\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x06method\x12 \n\x07request\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x10R\x07request\x12\x38\n\x06\x63\x61ller\x18\x04 \x01(\x0b\x32 .suanmesh.gateway.v1.CallerProofR\x06\x63\x61ller\"J\n\x10\x43\x61llSiteResponse\x12 \n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x88\x08R\x07\x63ontent\x12\x14\n\x05whole\x18\x02 \x01(\x08R\x05whole\"\\\n\x0b\x43\x61llerProof\x12(\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x0b\x63\x65rtificate\x12#\n\tsignature\x18\x02 \x01(\x0c\x42\x05\xc8\xda\x18\x80\x02R\tsignature\"\xae\x01\n\x0bRelayedHead\x12\x1d\n\x06method\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x06method\x12\x1d\n\ntimeout_ms\x18\x02 \x01(\x03R\ttimeoutMs\x12\x38\n\x06\x63\x61ller\x18\x03 \x01(\x0b\x32 .suanmesh.gateway.v1.CallerProofR\x06\x63\x61ller\x12\'\n\x0btraceparent\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x0btraceparent\"\x95\x01\n\x11ServeCallResponse\x12\x34\n\x04head\x18\x01 \x01(\x0b\x32 .suanmesh.gateway.v1.RelayedHeadR\x04head\x12 \n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x88\x08R\x07\x63ontent\x12\x14\n\x05whole\x18\x03 \x01(\x08R\x05whole\x12\x12\n\x04\x65nds\x18\x04 \x01(\x08R\x04\x65nds\"\xa0\x01\n\x10ServeCallRequest\x12\x18\n\x04\x63\x61ll\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x04\x63\x61ll\x12 \n\x07\x63ontent\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x88\x08R\x07\x63ontent\x12\x14\n\x05whole\x18\x03 \x01(\x08R\x05whole\x12:\n\x06status\x18\x04 \x01(\x0b\x32\".suanmesh.gateway.v1.RelayedStatusR\x06status\"p\n\rRelayedStatus\x12\x18\n\x04\x63ode\x18\x01 \x01(\tB\x04\xc8\xda\x18 R\x04\x63ode\x12#\n\x07message\x18\x02 \x01(\tB\t\xc8\xda\x18\x80@\xd8\xda\x18\x01R\x07message\x12 \n\x07\x64\x65tails\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x07\x64\x65tails2\xde\x02\n\x0cRelayService\x12p\n\nAwaitCalls\x12&.suanmesh.gateway.v1.AwaitCallsRequest\x1a\'.suanmesh.gateway.v1.AwaitCallsResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x01\x30\x01\x12o\n\tServeCall\x12%.suanmesh.gateway.v1.ServeCallRequest\x1a&.suanmesh.gateway.v1.ServeCallResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x01(\x01\x30\x01\x12k\n\x08\x43\x61llSite\x12$.suanmesh.gateway.v1.CallSiteRequest\x1a%.suanmesh.gateway.v1.CallSiteResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x04\x05\x10\x01\x18\x01 \x01(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLSITEREQUEST'].fields_by_name['method']._serialized_options = b'\310\332\030\200\001'
   _globals['_CALLSITEREQUEST'].fields_by_name['request']._loaded_options = None
   _globals['_CALLSITEREQUEST'].fields_by_name['request']._serialized_options = b'\310\332\030\200\200\020'
+  _globals['_CALLSITERESPONSE'].fields_by_name['content']._loaded_options = None
+  _globals['_CALLSITERESPONSE'].fields_by_name['content']._serialized_options = b'\310\332\030\200\210\010'
   _globals['_CALLERPROOF'].fields_by_name['certificate']._loaded_options = None
   _globals['_CALLERPROOF'].fields_by_name['certificate']._serialized_options = b'\310\332\030\200\200\001'
   _globals['_CALLERPROOF'].fields_by_name['signature']._loaded_options = None
@@ -49,12 +51,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELAYEDHEAD'].fields_by_name['method']._serialized_options = b'\310\332\030\200\001'
   _globals['_RELAYEDHEAD'].fields_by_name['traceparent']._loaded_options = None
   _globals['_RELAYEDHEAD'].fields_by_name['traceparent']._serialized_options = b'\310\332\030\200\001'
-  _globals['_RELAYEDREQUEST'].fields_by_name['content']._loaded_options = None
-  _globals['_RELAYEDREQUEST'].fields_by_name['content']._serialized_options = b'\310\332\030\200\210\010'
-  _globals['_RELAYEDANSWER'].fields_by_name['call']._loaded_options = None
-  _globals['_RELAYEDANSWER'].fields_by_name['call']._serialized_options = b'\310\332\030@'
-  _globals['_RELAYEDANSWER'].fields_by_name['content']._loaded_options = None
-  _globals['_RELAYEDANSWER'].fields_by_name['content']._serialized_options = b'\310\332\030\200\210\010'
+  _globals['_SERVECALLRESPONSE'].fields_by_name['content']._loaded_options = None
+  _globals['_SERVECALLRESPONSE'].fields_by_name['content']._serialized_options = b'\310\332\030\200\210\010'
+  _globals['_SERVECALLREQUEST'].fields_by_name['call']._loaded_options = None
+  _globals['_SERVECALLREQUEST'].fields_by_name['call']._serialized_options = b'\310\332\030@'
+  _globals['_SERVECALLREQUEST'].fields_by_name['content']._loaded_options = None
+  _globals['_SERVECALLREQUEST'].fields_by_name['content']._serialized_options = b'\310\332\030\200\210\010'
   _globals['_RELAYEDSTATUS'].fields_by_name['code']._loaded_options = None
   _globals['_RELAYEDSTATUS'].fields_by_name['code']._serialized_options = b'\310\332\030 '
   _globals['_RELAYEDSTATUS'].fields_by_name['message']._loaded_options = None
@@ -73,16 +75,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AWAITCALLSRESPONSE']._serialized_end=196
   _globals['_CALLSITEREQUEST']._serialized_start=199
   _globals['_CALLSITEREQUEST']._serialized_end=366
-  _globals['_CALLERPROOF']._serialized_start=368
-  _globals['_CALLERPROOF']._serialized_end=460
-  _globals['_RELAYEDHEAD']._serialized_start=463
-  _globals['_RELAYEDHEAD']._serialized_end=637
-  _globals['_RELAYEDREQUEST']._serialized_start=640
-  _globals['_RELAYEDREQUEST']._serialized_end=786
-  _globals['_RELAYEDANSWER']._serialized_start=789
-  _globals['_RELAYEDANSWER']._serialized_end=946
-  _globals['_RELAYEDSTATUS']._serialized_start=948
-  _globals['_RELAYEDSTATUS']._serialized_end=1060
-  _globals['_RELAYSERVICE']._serialized_start=1063
-  _globals['_RELAYSERVICE']._serialized_end=1404
+  _globals['_CALLSITERESPONSE']._serialized_start=368
+  _globals['_CALLSITERESPONSE']._serialized_end=442
+  _globals['_CALLERPROOF']._serialized_start=444
+  _globals['_CALLERPROOF']._serialized_end=536
+  _globals['_RELAYEDHEAD']._serialized_start=539
+  _globals['_RELAYEDHEAD']._serialized_end=713
+  _globals['_SERVECALLRESPONSE']._serialized_start=716
+  _globals['_SERVECALLRESPONSE']._serialized_end=865
+  _globals['_SERVECALLREQUEST']._serialized_start=868
+  _globals['_SERVECALLREQUEST']._serialized_end=1028
+  _globals['_RELAYEDSTATUS']._serialized_start=1030
+  _globals['_RELAYEDSTATUS']._serialized_end=1142
+  _globals['_RELAYSERVICE']._serialized_start=1145
+  _globals['_RELAYSERVICE']._serialized_end=1495
 # @@protoc_insertion_point(module_scope)

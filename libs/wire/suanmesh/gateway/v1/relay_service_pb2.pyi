@@ -86,6 +86,30 @@ class CallSiteRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class CallSiteResponse(message.Message):
+    """An answer of CallSite: a frame of what the data plane answers."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: builtins.int
+    WHOLE_FIELD_NUMBER: builtins.int
+    content: builtins.bytes
+    """The next bytes of a message."""
+    whole: builtins.bool
+    """Whether the message is whole with this frame."""
+    def __init__(
+        self,
+        *,
+        content: builtins.bytes = ...,
+        whole: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "whole", b"whole"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class CallerProof(message.Message):
     """Who makes a relayed call."""
 
@@ -144,8 +168,8 @@ class RelayedHead(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class RelayedRequest(message.Message):
-    """A frame on its way to a data plane."""
+class ServeCallResponse(message.Message):
+    """An answer of ServeCall: a frame on its way to a data plane."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -178,8 +202,8 @@ class RelayedRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class RelayedAnswer(message.Message):
-    """A frame on its way from a data plane."""
+class ServeCallRequest(message.Message):
+    """A message of ServeCall: a frame on its way from a data plane."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -195,7 +219,7 @@ class RelayedAnswer(message.Message):
     """Whether the message is whole with this frame."""
     @builtins.property
     def status(self) -> RelayedStatus:
-        """How the call ended; in the agent's last frame, which has nothing else. Callers are given it as gRPC's status."""
+        """How the call ended; in the agent's last frame, which has nothing else."""
 
     def __init__(
         self,

@@ -43,13 +43,13 @@ class RelayServiceStub(object):
                 _registered_method=True)
         self.ServeCall = channel.stream_stream(
                 '/suanmesh.gateway.v1.RelayService/ServeCall',
-                request_serializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.RelayedAnswer.SerializeToString,
-                response_deserializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.RelayedRequest.FromString,
+                request_serializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.ServeCallRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.ServeCallResponse.FromString,
                 _registered_method=True)
         self.CallSite = channel.unary_stream(
                 '/suanmesh.gateway.v1.RelayService/CallSite',
                 request_serializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.CallSiteRequest.SerializeToString,
-                response_deserializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.RelayedAnswer.FromString,
+                response_deserializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.CallSiteResponse.FromString,
                 _registered_method=True)
 
 
@@ -104,13 +104,13 @@ def add_RelayServiceServicer_to_server(servicer, server):
             ),
             'ServeCall': grpc.stream_stream_rpc_method_handler(
                     servicer.ServeCall,
-                    request_deserializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.RelayedAnswer.FromString,
-                    response_serializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.RelayedRequest.SerializeToString,
+                    request_deserializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.ServeCallRequest.FromString,
+                    response_serializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.ServeCallResponse.SerializeToString,
             ),
             'CallSite': grpc.unary_stream_rpc_method_handler(
                     servicer.CallSite,
                     request_deserializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.CallSiteRequest.FromString,
-                    response_serializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.RelayedAnswer.SerializeToString,
+                    response_serializer=suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.CallSiteResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -167,8 +167,8 @@ class RelayService(object):
             request_iterator,
             target,
             '/suanmesh.gateway.v1.RelayService/ServeCall',
-            suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.RelayedAnswer.SerializeToString,
-            suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.RelayedRequest.FromString,
+            suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.ServeCallRequest.SerializeToString,
+            suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.ServeCallResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -195,7 +195,7 @@ class RelayService(object):
             target,
             '/suanmesh.gateway.v1.RelayService/CallSite',
             suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.CallSiteRequest.SerializeToString,
-            suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.RelayedAnswer.FromString,
+            suanmesh_dot_gateway_dot_v1_dot_relay__service__pb2.CallSiteResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,14 +25,14 @@ class RelayServiceStub:
     Errors:
       * `UNAVAILABLE` (`SITE_NOT_CONNECTED`): a newer stream of the site has taken its place.
     """
-    ServeCall: aio.StreamStreamMultiCallable[relay_service_pb2.RelayedAnswer, relay_service_pb2.RelayedRequest]
+    ServeCall: aio.StreamStreamMultiCallable[relay_service_pb2.ServeCallRequest, relay_service_pb2.ServeCallResponse]
     """Serves one call: the agent says which, is given its head and its messages, and sends what its data plane answers.
     It ends once the caller has it all, or has gone.
 
     Errors:
       * `NOT_FOUND` (`CALL_UNKNOWN`): the caller has gone, or the call is another site's.
     """
-    CallSite: aio.UnaryStreamMultiCallable[relay_service_pb2.CallSiteRequest, relay_service_pb2.RelayedAnswer]
+    CallSite: aio.UnaryStreamMultiCallable[relay_service_pb2.CallSiteRequest, relay_service_pb2.CallSiteResponse]
     """Calls a method of a site's data plane that changes nothing, and answers what it answers. The site checks the caller
     as if it had been dialled: by a certificate, and a signature over site, method and request with the certificate's
     key, which the gateway has not.
@@ -64,9 +64,9 @@ class RelayServiceServicer(metaclass=abc_1.ABCMeta):
     @abc_1.abstractmethod
     def ServeCall(
         self,
-        request_iterator: abc.AsyncIterator[relay_service_pb2.RelayedAnswer],
-        context: aio.ServicerContext[abc.AsyncIterator[relay_service_pb2.RelayedAnswer], abc.AsyncIterator[relay_service_pb2.RelayedRequest]],
-    ) -> abc.AsyncIterator[relay_service_pb2.RelayedRequest]:
+        request_iterator: abc.AsyncIterator[relay_service_pb2.ServeCallRequest],
+        context: aio.ServicerContext[abc.AsyncIterator[relay_service_pb2.ServeCallRequest], abc.AsyncIterator[relay_service_pb2.ServeCallResponse]],
+    ) -> abc.AsyncIterator[relay_service_pb2.ServeCallResponse]:
         """Serves one call: the agent says which, is given its head and its messages, and sends what its data plane answers.
         It ends once the caller has it all, or has gone.
 
@@ -78,8 +78,8 @@ class RelayServiceServicer(metaclass=abc_1.ABCMeta):
     def CallSite(
         self,
         request: relay_service_pb2.CallSiteRequest,
-        context: aio.ServicerContext[relay_service_pb2.CallSiteRequest, abc.AsyncIterator[relay_service_pb2.RelayedAnswer]],
-    ) -> abc.AsyncIterator[relay_service_pb2.RelayedAnswer]:
+        context: aio.ServicerContext[relay_service_pb2.CallSiteRequest, abc.AsyncIterator[relay_service_pb2.CallSiteResponse]],
+    ) -> abc.AsyncIterator[relay_service_pb2.CallSiteResponse]:
         """Calls a method of a site's data plane that changes nothing, and answers what it answers. The site checks the caller
         as if it had been dialled: by a certificate, and a signature over site, method and request with the certificate's
         key, which the gateway has not.
