@@ -56,10 +56,14 @@ class Machine:
         self.running.append((process, reader))
         return iter(printed.get, None)
 
-    def stop(self) -> None:
-        """Press Ctrl-C in every terminal, the last first."""
-        for process, reader in reversed(self.running):
+    def interrupt(self) -> None:
+        """Press Ctrl-C in every terminal."""
+        for process, _ in self.running:
             process.send_signal(signal.SIGINT)
+
+    def stop(self) -> None:
+        """Wait until every program has ended that was interrupted."""
+        for process, reader in reversed(self.running):
             try:
                 process.wait(STOP_S_MAX)
             except subprocess.TimeoutExpired:
@@ -91,6 +95,7 @@ def machines(folder: Path, addresses: Mapping[str, str]) -> Iterator[dict[str, M
             home.mkdir()
             made[name] = Machine(name, namespace, home)
             ending.callback(made[name].stop)
+        ending.callback(lambda: [machine.interrupt() for machine in made.values()])
         yield made
 
 

@@ -17,7 +17,11 @@ from tests.mesh.test_readme_by_hand import BIN, COMMAND_S_MAX, ROOT, dev
 __all__ = ["dev"]
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(900)]
 BLOCK_S_MAX = 4 * COMMAND_S_MAX
-ELSEWHERE = {"docs/tutorials/working-day": "test_a_day", "docs/how-to/install-a-node": "test_a_node_is_installed"}
+ELSEWHERE = {
+    "docs/tutorials/working-day": "test_a_day",
+    "docs/how-to/install-a-node": "test_a_node_is_installed",
+    "docs/how-to/several-machines": "test_a_machine_dies",
+}
 """Pages that have a test of their own, and which."""
 SLEEPS = """
 account: demo

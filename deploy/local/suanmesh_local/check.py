@@ -58,6 +58,8 @@ def _reached(folder: Path) -> Iterator[Finding]:
     except OSError as fault:
         yield Finding("address", "damaged", f"the node's host has no address: {fault.strerror}")
         return
+    if not facts.runs_services:
+        return
     gateway = f"{facts.host}:{facts.gateway_port}"
     own = {each.address for link in psutil.net_if_addrs().values() for each in link}
     if addresses & own:

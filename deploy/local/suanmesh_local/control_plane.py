@@ -13,17 +13,18 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from suanmesh_chassis.ca import server_name
-from suanmesh_etcd3 import Client, OutcomeUnknown, Unavailable, confine
+from suanmesh_etcd3 import Client, EtcdError, OutcomeUnknown, Unavailable, confine
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.private import tighten
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.etcd import START_S_MAX, EtcdServer, peer_url
+from suanmesh_local.facts import FILE as FACTS
 from suanmesh_local.facts import LOOPBACK, NodeFacts
 from suanmesh_local.format import claim_format
 from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, found_identities
-from suanmesh_local.lock import Lock
-from suanmesh_local.ports import kept_ports, noted_ports
+from suanmesh_local.lock import Lock, Taken
+from suanmesh_local.ports import kept_ports, noted_ports, spread_ports
 from suanmesh_local.processes import Process
 from suanmesh_local.prometheus_files import LISTEN, write_prometheus
 from suanmesh_sdk import Mesh, Tls, connect
@@ -31,6 +32,9 @@ from suanmesh_store.etcd import EtcdKeyspace
 from suanmesh_store.store import KeyspaceStore
 
 READY_S_MAX = 60.0
+OTHERS_S_MAX = 900.0
+"""How long the first machines of a node wait until so many of etcd's members run that they agree, seconds."""
+KEEPS_IN_SQL = frozenset(("scheduler", "network_orchestrator", "transport", "accounting"))
 LEASE_S = 2.0
 """How long one that died still counts as leader where another waits for it, seconds; etcd knows no shorter lease."""
 POLL_S = 0.1
@@ -45,6 +49,10 @@ OLDER_POLLER = "-event_engine_client,-event_engine_listener"
 LOCK = "node.lock"
 """In a node's folder: held by the process whose node it is."""
 PORTS = "ports.json"
+TLS = "tls"
+
+BEGUN = frozenset((FACTS, LOCK, "format"))
+"""What may lie in a folder in which founding a node was broken off before it had its authority."""
 
 Tell = Callable[[str, str], None]
 """Told the name of a process and what it has come to."""
@@ -52,6 +60,14 @@ Tell = Callable[[str, str], None]
 
 class NotReady(Exception):
     """A process ended or did not become ready; says on one line why, and where its log is."""
+
+
+def require_unused(folder: Path) -> None:
+    """Raise Taken where the folder holds a node, or anything else."""
+    if (folder / PORTS).exists() or (folder / TLS).exists():
+        raise Taken(f"{folder} holds a node already; start it with `suan node run {folder}`")
+    if folder.exists() and {each.name for each in folder.iterdir()} - BEGUN:
+        raise Taken(f"{folder} is not empty: found a node in a folder of its own")
 
 
 class ControlPlane:
@@ -86,22 +102,25 @@ class ControlPlane:
         tighten(self.folder, but=("work", "replicas"))  # tasks' own, and what each agent looks through itself
         self.tell = tell
         self._overrides = dict(overrides or {})
-        self.identities: Identities = found_identities(self.folder / "tls", facts)
-        self._members = ["etcd"] if etcd_members == 1 else [f"etcd-{index}" for index in range(etcd_members)]
+        self.identities: Identities = found_identities(self.folder / TLS, facts)
+        hosts = facts.etcd or (LOOPBACK,) * etcd_members
+        names = ["etcd"] if len(hosts) == 1 else [f"etcd-{index}" for index in range(len(hosts))]
+        self._members = dict(zip(names, hosts, strict=True))
         self.ports = self._ports()
         self.etcd = self._etcd()
-        self.services = {area: self._service(area) for area in AREAS}
+        areas = AREAS if facts.runs_services else ()
+        self.services = {area: self._service(area) for area in areas}
         self.services |= {name: self._replica(area, name) for area, name in self._further()}
 
     @property
     def gateway(self) -> str:
-        """`host:port` of the one address users and sites talk to."""
-        return f"{self.facts.host}:{self.ports['gateway']}"
+        """`host:port` of the address users and sites talk to; of several machines all, with commas between."""
+        return ",".join(f"{host}:{self.ports['gateway']}" for host in self.facts.machines or (self.facts.host,))
 
     @property
     def endpoints(self) -> list[str]:
-        """`host:port` of every etcd member."""
-        return [member.endpoint for member in self.etcd]
+        """`host:port` of every etcd member, of this machine or others."""
+        return [f"{host}:{self.ports[name]}" for name, host in self._members.items()]
 
     def mesh(self, user: str) -> Mesh:
         """The mesh as a user whose key is here, such as `operator`."""
@@ -134,20 +153,31 @@ class ControlPlane:
         """Start etcd alone, and have it let each service write under its own prefixes only. Raises as `start` does."""
         for member in self.etcd:
             member.start()
+        await self.confine()
+        for member in self.etcd:
+            self.tell(member.name, f"pid {member.pid}  {member.endpoint}")
+
+    async def confine(self) -> None:
+        """Have etcd, which was started, let each service write under its own prefixes only. Raises NotReady."""
         async with self._etcd_client() as client:
 
             async def confined() -> bool:
-                await confine(client, self.identities.etcd_users())
+                try:
+                    await confine(client, self.identities.etcd_users())
+                except EtcdError:  # another machine may do the same just now
+                    if not self.facts.is_spread:
+                        raise
+                    return False
                 return True
 
-            await self._until(confined, *(member.process for member in self.etcd), within_s=START_S_MAX)
-        for member in self.etcd:
-            self.tell(member.name, f"pid {member.pid}  {member.endpoint}")
+            within_s = OTHERS_S_MAX if self.facts.is_spread else START_S_MAX
+            await self._until(confined, *(member.process for member in self.etcd), within_s=within_s)
 
     async def stop(self) -> None:
         """Stop everything in reverse: services, the gateway that takes their last spans, etcd."""
         await asyncio.gather(*(service.stop() for name, service in self.services.items() if name != "gateway"))
-        await self.services["gateway"].stop()
+        if "gateway" in self.services:
+            await self.services["gateway"].stop()
         for member in reversed(self.etcd):
             member.stop()
         self._lock.release()
@@ -192,7 +222,7 @@ class ControlPlane:
     async def _until(
         self, holds: Callable[[], Awaitable[object]], *processes: Process, within_s: float = READY_S_MAX
     ) -> None:
-        name = processes[0].name
+        name = processes[0].name if processes else "etcd"
         try:
             async with asyncio.timeout(within_s):
                 while True:
@@ -205,7 +235,8 @@ class ControlPlane:
                             return
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
-            raise NotReady(f"{name} is not ready after {within_s:g} s: {processes[0].last_words()}") from None
+            words = processes[0].last_words() if processes else "no other machine has it"
+            raise NotReady(f"{name} is not ready after {within_s:g} s: {words}") from None
 
     def _etcd_client(self) -> Client:
         return connect_etcd(self.endpoints, tls=self.identities.etcd_client(ETCD_ROOT_DIR), timeout_s=1.0)
@@ -218,6 +249,8 @@ class ControlPlane:
     def _ports(self) -> dict[str, int]:
         """The node's ports: the same as last time, for as long as they are free where nobody else knows them."""
         file, names = self.folder / PORTS, self._port_names()
+        if self.facts.is_spread:
+            return spread_ports(self.facts.gateway_port, [*self._members])
         if not self.facts.ports_stay:
             return kept_ports(file, names)
         noted = noted_ports(file)
@@ -231,10 +264,11 @@ class ControlPlane:
     def _etcd(self) -> list[EtcdServer]:
         peers = {name: self.ports[f"{name}-peer"] for name in self._members}
         tls = self.identities.etcd_server
-        cluster = ",".join(f"{name}={peer_url(port, tls)}" for name, port in peers.items())
+        cluster = ",".join(f"{name}={peer_url(peers[name], tls, host)}" for name, host in self._members.items())
         return [
-            EtcdServer(name, self.folder / "etcd" / name, self.ports[name], peers[name], cluster, tls)
-            for name in self._members
+            EtcdServer(name, self.folder / "etcd" / name, self.ports[name], peers[name], cluster, tls, host=host)
+            for name, host in self._members.items()
+            if not self.facts.is_spread or host == self.facts.host
         ]
 
     def _common(self, identity: Path, data: Path) -> dict[str, str]:
@@ -254,12 +288,16 @@ class ControlPlane:
             "SUANMESH_LISTEN": f"{LOOPBACK}:{self.ports[area]}",
             LISTEN: f"{LOOPBACK}:{self.ports[metrics_port(area)]}",
         }
+        if self.facts.is_spread or area == "gateway":
+            environment["SUANMESH_LISTEN"] = f"{self.facts.gateway_listens}:{self.ports[area]}"
+            environment["SUANMESH_ADVERTISE"] = f"{self.facts.host}:{self.ports[area]}"
+        if self.facts.sql and area in KEEPS_IN_SQL:
+            environment[f"SUANMESH_{area.upper()}_DATABASE"] = self.facts.sql
+        if self.facts.is_spread and area == "scheduler":
+            environment["SUANMESH_SCHEDULER_SEALING_KEYS"] = str(self.identities.sealing_keys)
         if area == "registry":
             environment["SUANMESH_REGISTRY_CA_DIR"] = str(self.identities.ca_dir)
-        if area == "gateway":
-            environment["SUANMESH_LISTEN"] = f"{self.facts.gateway_listens}:{self.ports[area]}"
-            environment["SUANMESH_ADVERTISE"] = self.gateway
-        if self._replicas > 1:
+        if self._replicas > 1 or len(self.facts.machines) > 1:
             environment["SUANMESH_LEASE_S"] = str(LEASE_S)
         return Process(area, [script(area)], environment | self._overrides, self.folder / "logs" / f"{area}.log")
 

@@ -11,6 +11,7 @@ from typing import Self
 
 from suanmesh_etcd3 import EtcdError, Tls, connect
 from suanmesh_kernel.private import private_folder
+from suanmesh_local.facts import LOOPBACK, everywhere_of
 from suanmesh_local.ports import free_ports
 from suanmesh_local.processes import Process
 from suanmesh_local.tools import cache_dir
@@ -46,13 +47,16 @@ class EtcdServer:
         tls: EtcdTls | None = None,
         *,
         announced_peer_port: int = 0,
+        host: str = LOOPBACK,
     ) -> None:
-        """`cluster` is etcd's `--initial-cluster`; `announced_peer_port` is where others reach it."""
+        """`cluster` is etcd's `--initial-cluster`; others reach it at `host`, and `announced_peer_port` if given."""
         self.name = name
         self.folder = folder
-        self.endpoint = f"127.0.0.1:{client_port}"
-        self._peer = peer_url(peer_port, tls)
-        self._announced = peer_url(announced_peer_port or peer_port, tls)
+        self.endpoint = f"{host}:{client_port}"
+        listens = everywhere_of(host)
+        self._listens = f"{listens}:{client_port}"
+        self._peer = peer_url(peer_port, tls, listens)
+        self._announced = peer_url(announced_peer_port or peer_port, tls, host)
         self._cluster = cluster
         self._tls = tls
         self.process = Process(name, [], {}, folder / "etcd.log")
@@ -64,7 +68,7 @@ class EtcdServer:
             str(find_etcd(cache_dir()).path),
             f"--name={self.name}",
             f"--data-dir={self.folder / 'data'}",
-            f"--listen-client-urls={scheme}://{self.endpoint}",
+            f"--listen-client-urls={scheme}://{self._listens}",
             f"--advertise-client-urls={scheme}://{self.endpoint}",
             f"--listen-peer-urls={self._peer}",
             f"--initial-advertise-peer-urls={self._announced}",
@@ -182,6 +186,6 @@ class EtcdCluster:
         await self.healthy(index)
 
 
-def peer_url(port: int, tls: EtcdTls | None) -> str:
-    """Where a member of this machine is reached by the others."""
-    return f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+def peer_url(port: int, tls: EtcdTls | None, host: str = LOOPBACK) -> str:
+    """Where a member is reached by the others."""
+    return f"{'https' if tls else 'http'}://{host}:{port}"

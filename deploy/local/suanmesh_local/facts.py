@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from suanmesh_kernel.refusals import InvalidArgument
 FILE = "node.toml"
 LOOPBACK = "127.0.0.1"
 CURRENCY = "CNY"
+SQL = "postgresql://"
+ETCD_MEMBERS = (1, 3, 5)
 USER_OF_OPERATOR = ("operator", "operator")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """A node's name, and where it is reached: at its gateway alone, all else of it stays on the loopback."""
+    """A node's name, and where it is reached: at its gateways; all else is for its own machines alone."""
 
     name: str
     host: str = LOOPBACK
@@ -32,6 +35,12 @@ class NodeFacts:
     """ISO 4217 code of what the operator's party accounts in."""
     users: tuple[tuple[str, str], ...] = (USER_OF_OPERATOR,)
     """Party and user of each person whose key is made here."""
+    machines: tuple[str, ...] = ()
+    """Hosts of the machines that run the services, the one that founds the node first; empty: this one alone."""
+    etcd: tuple[str, ...] = ()
+    """Hosts of the machines that run a member of etcd; empty where the node is on one machine."""
+    sql: str = ""
+    """Where the services keep records and the ledger, as `postgresql://...`; empty: in files of this machine."""
 
     @property
     def listens_on_loopback(self) -> bool:
@@ -39,11 +48,24 @@ class NodeFacts:
         return is_loopback(self.host.strip("[]"))
 
     @property
+    def is_spread(self) -> bool:
+        """Whether the node is on several machines, of which this is one."""
+        return bool(self.etcd)
+
+    @property
+    def founds(self) -> bool:
+        """Whether the node's authority is made on this machine."""
+        return not self.is_spread or self.host == self.machines[0]
+
+    @property
+    def runs_services(self) -> bool:
+        """Whether this machine has the services and a gateway, not a member of etcd alone."""
+        return not self.is_spread or self.host in self.machines
+
+    @property
     def gateway_listens(self) -> str:
         """The host the gateway listens on."""
-        if self.listens_on_loopback:
-            return self.host
-        return "[::]" if self.host.startswith("[") else "0.0.0.0"
+        return everywhere_of(self.host)
 
     @property
     def ports_stay(self) -> bool:
@@ -51,34 +73,87 @@ class NodeFacts:
         return self.gateway_port != 0
 
 
-def checked_facts(name: str, host: str, gateway_port: int, currency: str = CURRENCY) -> NodeFacts:
+def everywhere_of(host: str) -> str:
+    """What to listen on to be reached at `host`: every address, but for a host that this machine alone reaches."""
+    if is_loopback(host.strip("[]")):
+        return host
+    return "[::]" if host.startswith("[") else "0.0.0.0"
+
+
+def checked_facts(
+    name: str,
+    host: str,
+    gateway_port: int,
+    currency: str = CURRENCY,
+    *,
+    machines: Sequence[str] = (),
+    etcd: Sequence[str] = (),
+    sql: str = "",
+) -> NodeFacts:
     """The facts of a node that others are to reach. Raises InvalidArgument (`FIELD_INVALID`)."""
     checked_id(name, field="name")
-    bare = host_of(f"{host}:1")
-    if is_everywhere(bare) or any(each.isspace() or each == "/" for each in bare):
-        problem = f"advertise: {host[:80]!r} is no host that others can reach"
-        raise InvalidArgument("FIELD_INVALID", problem, field="advertise")
+    told = _checked_host(host, "advertise")
+    runs = tuple(_checked_host(each, "advertise") for each in machines)
+    members = tuple(_checked_host(each, "etcd") for each in etcd)
+    _require_whole(runs, members, sql)
     if not is_currency(currency):
         raise InvalidArgument("FIELD_INVALID", f"currency: {currency[:20]!r} is not an ISO 4217 code", field="currency")
-    return NodeFacts(name, f"[{bare}]" if ":" in bare else bare, gateway_port, currency)
+    return NodeFacts(name, told, gateway_port, currency, machines=runs, etcd=members, sql=sql)
+
+
+def _checked_host(host: str, field: str) -> str:
+    """A host as it stands before a port."""
+    bare = host_of(f"{host}:1")
+    if is_everywhere(bare) or any(each.isspace() or each in "/," for each in bare):
+        problem = f"{field}: {host[:80]!r} is no host that others can reach"
+        raise InvalidArgument("FIELD_INVALID", problem, field=field)
+    return f"[{bare}]" if ":" in bare else bare
+
+
+def _require_whole(machines: Sequence[str], etcd: Sequence[str], sql: str) -> None:
+    """Raise InvalidArgument unless what is said of several machines makes a node that outlives one of them."""
+    if len(set(machines)) != len(machines) or (len(machines) > 1 and not etcd):
+        problem = "advertise: of several machines, name each once, and with --etcd those that run etcd"
+        raise InvalidArgument("FIELD_INVALID", problem, field="advertise")
+    if etcd and (len(set(etcd)) != len(etcd) or len(etcd) not in ETCD_MEMBERS):
+        problem = "etcd: name one, three or five different machines; an even number outlives no more deaths"
+        raise InvalidArgument("FIELD_INVALID", problem, field="etcd")
+    if (sql and not sql.startswith(SQL)) or (len(machines) > 1 and not sql):
+        problem = f"sql: services on several machines share a database: say where it is, as {SQL}user@host/database"
+        raise InvalidArgument("FIELD_INVALID", problem, field="sql")
 
 
 def write_facts(folder: Path, facts: NodeFacts) -> None:
     """Keep them in the node's folder. Raises OSError."""
+    write_private(folder / FILE, facts_text(facts).encode())
+
+
+def facts_text(facts: NodeFacts) -> str:
+    """What the file says."""
     lines = [
         f"name = {json.dumps(facts.name)}",
         f"advertise = {json.dumps(facts.host)}",
         f"port = {facts.gateway_port}",
         f"currency = {json.dumps(facts.currency)}",
+        f"machines = {json.dumps(facts.machines)}",
+        f"etcd = {json.dumps(facts.etcd)}",
+        f"sql = {json.dumps(facts.sql)}",
     ]
-    write_private(folder / FILE, ("\n".join(lines) + "\n").encode())
+    return "\n".join(lines) + "\n"
 
 
 def read_facts(folder: Path) -> NodeFacts:
     """What `write_facts` kept. Raises OSError, and ValueError where the file says something else."""
     told = tomllib.loads((folder / FILE).read_text())
     try:
-        currency = str(told.get("currency", CURRENCY))
-        return checked_facts(str(told["name"]), str(told["advertise"]), int(told["port"]), currency)
+        return checked_facts(
+            str(told["name"]),
+            str(told["advertise"]),
+            int(told["port"]),
+            str(told.get("currency", CURRENCY)),
+            machines=[str(each) for each in told.get("machines", ())],
+            etcd=[str(each) for each in told.get("etcd", ())],
+            sql=str(told.get("sql", "")),
+        )
     except (KeyError, TypeError, InvalidArgument) as fault:
         raise ValueError(f"{folder / FILE} is not as it was written: {fault}") from fault

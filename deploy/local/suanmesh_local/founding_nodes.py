@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from suanmesh_kernel.private import private_folder
-from suanmesh_local import founding
-from suanmesh_local.control_plane import LOCK, PORTS, ControlPlane
-from suanmesh_local.facts import FILE, NodeFacts, checked_facts, write_facts
+from suanmesh_local import founding, machines
+from suanmesh_local.control_plane import ControlPlane, require_unused
+from suanmesh_local.facts import NodeFacts, checked_facts, write_facts
 from suanmesh_local.launcher import FAULTS, said_of, tell
-from suanmesh_local.lock import Taken
 from suanmesh_local.unit_files import UNITS, write_files
 
-BEGUN = frozenset((FILE, LOCK, "format"))
-"""What may lie in a folder in which founding a node was broken off before it had its authority."""
 
-
-def main(name: str, host: str, port: int, folder: Path, currency: str) -> int:
-    """Found the node `name` in `folder`, reached at `host:port`. Answers the exit status."""
+def main(
+    folder: Path, *, name: str, hosts: Sequence[str], port: int, currency: str, etcd: Sequence[str], sql: str
+) -> int:
+    """Found the node `name` in `folder`, on this machine, which is the first of `hosts`. Answers the exit status."""
     try:
         require_unused(folder)
-        asyncio.run(found_node(folder, checked_facts(name, host, port, currency)))
+        several = hosts if etcd or len(hosts) > 1 else ()
+        facts = checked_facts(name, hosts[0], port, currency, machines=several, etcd=etcd, sql=sql)
+        if facts.is_spread:
+            found_first_machine(folder, facts)
+        else:
+            asyncio.run(found_node(folder, facts))
     except FAULTS as fault:
         print(f"suan node init: {said_of(fault)}", file=sys.stderr)
         return 1
     return 0
-
-
-def require_unused(folder: Path) -> None:
-    """Raise Taken where the folder holds a node, or anything else."""
-    if (folder / PORTS).exists():
-        raise Taken(f"{folder} holds a node already; start it with `suan node run {folder}`")
-    if folder.exists() and {each.name for each in folder.iterdir()} - BEGUN:
-        raise Taken(f"{folder} is not empty: found a node in a folder of its own")
 
 
 async def found_node(folder: Path, facts: NodeFacts) -> None:
@@ -58,6 +54,22 @@ async def found_node(folder: Path, facts: NodeFacts) -> None:
         "start",
         f"suan node run {folder}, or systemctl link {node.folder / UNITS}/* and start suanmesh-{facts.name}.target",
     )
+
+
+def found_first_machine(folder: Path, facts: NodeFacts) -> None:
+    """Of a node on several machines: its authority, identities and settings, and a bundle for each other machine.
+
+    etcd has its users, and the operator's party is there, once the machines run. Raises as the start of one.
+    """
+    private_folder(folder)
+    write_facts(folder, facts)
+    node = ControlPlane(folder, facts)
+    machines.write_sealing_key(node.identities.sealing_keys)
+    write_files(node)
+    tell("node", f"{facts.name} is founded in {node.folder}")
+    for bundle in machines.write_bundles(node):
+        tell("machine", f"bring {bundle} to its machine, as you would a password: suan node join-machine {bundle.name}")
+    tell("start", f"on each machine: suan node run {folder}")
 
 
 async def _found_operator(node: ControlPlane) -> None:

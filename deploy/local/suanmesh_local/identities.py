@@ -37,6 +37,11 @@ class Identities:
         return self.folder / who
 
     @property
+    def sealing_keys(self) -> Path:
+        """The keys of secrets of jobs, which the schedulers of several machines share."""
+        return self.of("scheduler") / "sealing-keys.json"
+
+    @property
     def etcd_server(self) -> EtcdTls:
         """What etcd's members show their clients and each other."""
         home = self.of("etcd")
@@ -59,16 +64,22 @@ class Identities:
 def found_identities(folder: Path, facts: NodeFacts) -> Identities:
     """Create the authority and all identities, or find those that are there.
 
-    The gateway's certificate also names where others reach it, for programs that know nothing of our server names.
+    The gateway's certificate also names where others reach it, for programs that know nothing of our server names. Of a
+    node on several machines they are founded on one, and brought to the others.
     """
     identities = Identities(folder, facts.name)
     clock = SystemClock()
+    if not facts.founds:
+        return identities
     if (identities.ca_dir / "ca.key").exists():
         ca = NodeCa.load(identities.ca_dir, clock)
     else:
         ca = NodeCa.create(facts.name, clock)
         ca.save(identities.ca_dir)
-    further = {"etcd": ETCD_HOSTS, "gateway": (facts.host.strip("[]"),)}
+    gateways, members = (
+        [host.strip("[]") for host in hosts] for hosts in (facts.machines or (facts.host,), facts.etcd)
+    )
+    further = {"etcd": (*ETCD_HOSTS, *members), "gateway": gateways}
     for area in (*AREAS, "etcd"):
         if not (identities.of(area) / "cert.pem").exists():
             hosts = [server_name(facts.name, area), *further.get(area, ())]

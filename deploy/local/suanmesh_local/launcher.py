@@ -44,11 +44,28 @@ def run(folder: Path) -> int:
     async def live() -> int:
         async with ControlPlane(folder, read_facts(folder), tell=tell) as node:
             write_files(node)
-            await founding.register_operator(node)
+            if node.facts.runs_services:
+                await founding.register_operator(node)
             _ready(f"gateway {node.gateway}")
             return await _watched(node)
 
     return until_told("suan node run", live)
+
+
+def prepare(folder: Path) -> int:
+    """Do for a node whose processes run by other means what `run` does besides starting them; the exit status."""
+
+    async def live() -> int:
+        node = ControlPlane(folder, read_facts(folder))
+        try:
+            await node.confine()
+            await founding.register_operator(node)
+        finally:
+            await node.stop()
+        tell("node", f"{node.facts.name} is prepared")
+        return 0
+
+    return until_told("suan node prepare", live)
 
 
 def until_told(command: str, live: Callable[[], Awaitable[int]]) -> int:

@@ -14,6 +14,9 @@ KERNELS_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 FIRST_PORT, LAST_PORT = 10_000, 65_535
 """Below lie the ports of well-known servers."""
 TRIES_MAX = 100_000
+SPREAD = 8
+METRICS = 28
+SPREAD_AREAS = ("registry", "scheduler", "network_orchestrator", "transport", "accounting")
 
 
 def free_ports(count: int) -> list[int]:
@@ -53,6 +56,18 @@ def kept_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
     write_private(draft, json.dumps(noted | ports).encode())
     draft.replace(file)
     return ports
+
+
+def spread_ports(gateway_port: int, members: Sequence[str]) -> dict[str, int]:
+    """The ports of a node on several machines, which each of them knows: the gateway's, and from eight above it on.
+
+    The services, etcd's members for clients, and for each other; a machine has one member. Metrics are for the machine
+    itself.
+    """
+    ports = {"gateway": gateway_port} | {area: gateway_port + SPREAD + at for at, area in enumerate(SPREAD_AREAS)}
+    ports |= {f"{area}-metrics": gateway_port + METRICS + at for at, area in enumerate(("gateway", *SPREAD_AREAS))}
+    first = gateway_port + SPREAD + len(SPREAD_AREAS)
+    return ports | dict.fromkeys(members, first) | {f"{name}-peer": first + 1 for name in members}
 
 
 def noted_ports(file: Path) -> dict[str, int]:

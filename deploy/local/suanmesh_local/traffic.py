@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.network_orchestrator.v1 import link_pb2
@@ -40,23 +40,38 @@ class Made:
     refusal: Refusal | None
 
 
+@dataclass(slots=True)
+class Acknowledged:
+    """Writes that were answered, and so must be there whatever dies."""
+
+    parties: list[str] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+    credits: int = 0
+    """How often a millionth was paid into the consumer's account."""
+
+
 class Traffic:
     """Calls as a user and as the operator, each begun when its turn comes, whatever becomes of those before."""
 
-    def __init__(self, user: Mesh, operator: Mesh, *, pace_s: float = PACE_S) -> None:
+    def __init__(self, user: Mesh, operator: Mesh, *, pace_s: float = PACE_S, deadline_s: float | None = None) -> None:
+        """`deadline_s` is each call's; without it the SDK's own."""
+        self._deadline_s = deadline_s
         self._user = user
         self._operator = operator
         self._pace_s = pace_s
         self._numbers = itertools.count()
         self._began = time.time_ns()
         self.made: list[Made] = []
+        self.acknowledged = Acknowledged()
         self.reads: dict[str, Act] = {
-            "registry": lambda: operator.registry.ListSites(registry.ListSitesRequest()),
+            "registry": lambda: operator.registry.ListSites(registry.ListSitesRequest(), timeout=self._deadline_s),
             "network_orchestrator": lambda: operator.network_orchestrator.ListReservations(
-                network.ListReservationsRequest()
+                network.ListReservationsRequest(), timeout=self._deadline_s
             ),
-            "transport": lambda: user.transport.ListDatasets(transport.ListDatasetsRequest()),
-            "scheduler": lambda: user.scheduler.ListJobs(scheduler.ListJobsRequest(page_size=10)),
+            "transport": lambda: user.transport.ListDatasets(transport.ListDatasetsRequest(), timeout=self._deadline_s),
+            "scheduler": lambda: user.scheduler.ListJobs(
+                scheduler.ListJobsRequest(page_size=10), timeout=self._deadline_s
+            ),
         }
         """Of services of which any instance answers them."""
         self.writes: dict[str, Act] = {
@@ -110,7 +125,9 @@ class Traffic:
 
     async def _party(self) -> None:
         party = party_pb2.Party(kind=party_pb2.Party.KIND_CONSUMER, display_name="traffic", currency=world.CURRENCY)
-        await self._operator.registry.CreateParty(registry.CreatePartyRequest(party_id=self._name(), party=party))
+        request = registry.CreatePartyRequest(party_id=self._name(), party=party)
+        made = await self._operator.registry.CreateParty(request, timeout=self._deadline_s)
+        self.acknowledged.parties.append(made.name)
 
     async def _link(self) -> None:
         price = money_pb2.Price(
@@ -120,17 +137,24 @@ class Traffic:
             name="links/traffic", source="exchanges/a", target="exchanges/b", capacity_bps=10**9, latency_us=1000,
             price=price, owner=f"parties/{world.CARRIER}", **{"class": link_pb2.Link.CLASS_INTER},  # type: ignore[arg-type]
         )  # fmt: skip
-        await self._operator.network_orchestrator.DeclareLinks(network.DeclareLinksRequest(links=[link]))
+        await self._operator.network_orchestrator.DeclareLinks(
+            network.DeclareLinksRequest(links=[link]), timeout=self._deadline_s
+        )
 
     async def _transfer(self) -> None:
         """One of a dataset that is not there: what it is answered is remembered."""
         ask = transport.TransferAsk(dataset=f"datasets/{self._name()}", target="sites/nowhere")
-        await self._user.transport.CreateTransfers(transport.CreateTransfersRequest(items=[ask]))
+        await self._user.transport.CreateTransfers(
+            transport.CreateTransfersRequest(items=[ask]), timeout=self._deadline_s
+        )
 
     async def _job(self) -> None:
-        name = await trials.submit(self._user, self._name(), trials.job("", cpu_milli=NOWHERE_MILLI))
-        await trials.cancel(self._user, name)
+        described = trials.job("", cpu_milli=NOWHERE_MILLI)
+        name = await trials.submit(self._user, self._name(), described, timeout=self._deadline_s)
+        self.acknowledged.jobs.append(name)
+        await trials.cancel(self._user, name, timeout=self._deadline_s)
 
     async def _credit(self) -> None:
         request = accounting.CreditAccountRequest(name=f"accounts/{world.CONSUMER}", amount_micros=1)
-        await self._operator.accounting.CreditAccount(request)
+        await self._operator.accounting.CreditAccount(request, timeout=self._deadline_s)
+        self.acknowledged.credits += 1

@@ -40,27 +40,29 @@ def job(code: str, *, cpu_milli: int = 200, inputs: Sequence[str] = (), outputs:
     )
 
 
-async def submit(mesh: Mesh, job_id: str, described: job_pb2.Job) -> str:
+async def submit(mesh: Mesh, job_id: str, described: job_pb2.Job, *, timeout: float | None = None) -> str:
     """Submit a job; its name. Raises Refusal."""
     item = scheduler.SubmitJob(job_id=job_id, job=described)
-    answer = await mesh.scheduler.SubmitJobs(scheduler.SubmitJobsRequest(items=[item]))
+    answer = await mesh.scheduler.SubmitJobs(scheduler.SubmitJobsRequest(items=[item]), timeout=timeout)
     if answer.results[0].HasField("error"):
         raise refusal_of(answer.results[0].error)
     return answer.results[0].job.name
 
 
-async def reached(mesh: Mesh, name: str, *states: job_pb2.Job.State.ValueType) -> job_pb2.Job:
+async def reached(
+    mesh: Mesh, name: str, *states: job_pb2.Job.State.ValueType, timeout: float | None = None
+) -> job_pb2.Job:
     """The job once it is in one of `states` or has ended."""
     while True:
-        found = await mesh.scheduler.GetJob(scheduler.GetJobRequest(name=name))
+        found = await mesh.scheduler.GetJob(scheduler.GetJobRequest(name=name), timeout=timeout)
         if found.state in (*states, *ENDED):
             return found
         await asyncio.sleep(LOOK_AGAIN_S)
 
 
-async def ended(mesh: Mesh, name: str) -> job_pb2.Job:
-    """The job once it has ended."""
-    return await reached(mesh, name)
+async def ended(mesh: Mesh, name: str, *, timeout: float | None = None) -> job_pb2.Job:
+    """The job once it has ended; `timeout` is that of each look."""
+    return await reached(mesh, name, timeout=timeout)
 
 
 async def moved(mesh: Mesh, name: str, chunks: int) -> transfer_pb2.Transfer:
@@ -104,7 +106,7 @@ async def planned(mesh: Mesh, described: job_pb2.Job) -> decision_pb2.Decision:
     return answer.results[0].decision
 
 
-async def cancel(mesh: Mesh, name: str) -> job_pb2.Job:
-    """The job once it has been cancelled or has ended otherwise."""
-    await mesh.scheduler.CancelJob(scheduler.CancelJobRequest(name=name))
-    return await ended(mesh, name)
+async def cancel(mesh: Mesh, name: str, *, timeout: float | None = None) -> job_pb2.Job:
+    """The job once it has been cancelled or has ended otherwise; `timeout` is that of each call."""
+    await mesh.scheduler.CancelJob(scheduler.CancelJobRequest(name=name), timeout=timeout)
+    return await ended(mesh, name, timeout=timeout)

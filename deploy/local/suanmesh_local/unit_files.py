@@ -15,8 +15,13 @@ UNITS = "units"
 
 
 def write_files(node: ControlPlane) -> None:
-    """What starts the node's processes without this program, and the context of its operator. Raises OSError."""
+    """What starts the node's processes without this program, and the context of its operator.
+
+    Raises ToolMissing, OSError.
+    """
     started = []
+    for member in node.etcd:
+        member.process.command = member.command()
     for process in node.all_processes():
         environment = node.folder / ENVIRONMENT / f"{process.name}.env"
         write_environment(environment, process.environment)
@@ -25,4 +30,5 @@ def write_files(node: ControlPlane) -> None:
     for file, text in units(node.facts.name, getpass.getuser(), node.folder, started).items():
         write_private(node.folder / UNITS / file, text.encode())
     write_prometheus(node.folder, node.facts.name, node.all_processes())
-    write_contexts(node.folder, node.facts, node.gateway, node.identities)
+    if node.facts.runs_services:
+        write_contexts(node.folder, node.facts, node.gateway, node.identities)

@@ -36,6 +36,7 @@ SystemCallFilter=@system-service
 SystemCallFilter=~@privileged
 RemoveIPC=yes
 """
+ETCD = "etcd"
 INSTALL = """
 [Install]
 WantedBy={target}
@@ -67,13 +68,14 @@ def units(node: str, user: str, folder: Path, processes: Sequence[Started]) -> M
     """
     target = f"suanmesh-{node}.target"
     names = {each.name: f"suanmesh-{node}-{each.name.replace('_', '-')}.service" for each in processes}
+    after = "".join(f" {name}" for of, name in names.items() if of.startswith(ETCD))
     template = SERVICE + systemd.SHUT_IN + INSTALL
     made = {target: TARGET.format(description=f"Suanmesh node {node}", services=" ".join(names.values()))}
     for each in processes:
         made[names[each.name]] = template.format(
             description=f"Suanmesh node {node}: {each.name}",
             target=target,
-            after="" if each.name == "etcd" else f" {names['etcd']}",
+            after="" if each.name.startswith(ETCD) else after,
             user=user,
             environment=systemd.path(str(each.environment)),
             command=" ".join(map(systemd.word, each.command)),

@@ -156,6 +156,7 @@ class Lifecycle(Generic[S]):
         if not stop.is_set():
             log.warning("lead lost")
             registration.tell(leader=False)
+            await _farewell(leadership.resign())  # or the next term waits for the end of a lease that nobody uses
 
     def _run(self, tasks: asyncio.TaskGroup, parts: Parts, whose: str) -> list[asyncio.Task[None]]:
         components = Components(self._process.area, parts.components, partial(self._server.tell_components, whose))

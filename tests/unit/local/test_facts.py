@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,10 @@ from cryptography import x509
 
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_local.facts import checked_facts, read_facts, write_facts
+from suanmesh_local.founding_nodes import found_first_machine
 from suanmesh_local.identities import found_identities
+from suanmesh_local.machines import main
+from suanmesh_local.tools import ToolMissing, cache_dir, etcd
 
 
 @pytest.mark.parametrize(
@@ -45,3 +50,61 @@ def test_the_gateways_certificate_names_where_it_is_reached(tmp_path: Path) -> N
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["203.0.113.7"]
     assert names.get_values_for_type(x509.DNSName) == ["gateway.pilot.suanmesh"]
+
+
+MACHINES = ("203.0.113.10", "203.0.113.11")
+MEMBERS = (*MACHINES, "203.0.113.12")
+SQL = "postgresql://suanmesh@db.example/suanmesh"
+
+
+@pytest.mark.parametrize(
+    ("machines", "etcd", "sql", "field"),
+    [
+        (MACHINES, (), SQL, "advertise"),
+        ((MACHINES[0], MACHINES[0]), MEMBERS, SQL, "advertise"),
+        (MACHINES, MACHINES, SQL, "etcd"),
+        (MACHINES, ("0.0.0.0",), SQL, "etcd"),
+        (MACHINES, MEMBERS, "", "sql"),
+        (MACHINES, MEMBERS, "mysql://db.example/suanmesh", "sql"),
+    ],
+)
+def test_several_machines_that_make_no_node_are_refused(
+    machines: tuple[str, ...], etcd: tuple[str, ...], sql: str, field: str
+) -> None:
+    """Who founds a node to outlive a machine must not find out by the first death that it does not."""
+    with pytest.raises(InvalidArgument, match=f" {field}: "):
+        checked_facts("pilot", MACHINES[0], 7443, machines=machines, etcd=etcd, sql=sql)
+
+
+def test_each_machine_takes_what_is_its_own_and_no_more(tmp_path: Path) -> None:
+    """Whoever breaks into the machine that only keeps etcd must not find the key of the node's authority there."""
+    try:
+        etcd(cache_dir())
+    except ToolMissing as fault:
+        pytest.skip(f"etcd is not to be had here: {fault}")
+    facts = checked_facts("pilot", MACHINES[0], 7443, machines=MACHINES, etcd=MEMBERS, sql=SQL)
+    found_first_machine(tmp_path / "first", facts)
+
+    taken = {}
+    for host in MEMBERS[1:]:
+        assert main(tmp_path / "first" / "machines" / f"pilot-{host}.zip", tmp_path / host) == 0
+        taken[host] = {path.name for path in (tmp_path / host / "tls").iterdir()}
+        assert read_facts(tmp_path / host) == replace(facts, host=host)
+        assert (tmp_path / host / "node.toml").stat().st_mode & 0o077 == 0
+    assert taken["203.0.113.12"] == {"etcd", "etcd-root"}
+    assert taken["203.0.113.11"] == {path.name for path in (tmp_path / "first" / "tls").iterdir()}
+    units = {path.name: path.read_text() for path in (tmp_path / "203.0.113.12" / "units").iterdir()}
+    assert units.keys() == {"suanmesh-pilot.target", "suanmesh-pilot-etcd-2.service"}
+    cluster = ",".join(f"etcd-{index}=https://{host}:7457" for index, host in enumerate(MEMBERS))
+    assert f" --initial-cluster={cluster} " in units["suanmesh-pilot-etcd-2.service"]
+
+
+def test_a_bundle_that_would_write_elsewhere_is_refused(tmp_path: Path) -> None:
+    """It comes over a wire, and its reader is root on a machine of the node."""
+    bundle = tmp_path / "pilot-203.0.113.11.zip"
+    with zipfile.ZipFile(bundle, "w") as files:
+        files.writestr("node.toml", 'name = "pilot"')
+        files.writestr("../elsewhere", "")
+
+    assert main(bundle, tmp_path / "home") == 1
+    assert not (tmp_path / "elsewhere").exists()

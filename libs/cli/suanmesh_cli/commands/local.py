@@ -55,8 +55,13 @@ def node() -> None:
 @node.command()
 @click.argument("name")
 @click.option(
-    "--advertise", required=True, metavar="HOST", help="Name or address at which users and sites reach its gateway."
+    "--advertise",
+    required=True,
+    metavar="HOST[,HOST...]",
+    help="Names or addresses at which users and sites reach its gateways, this machine's first.",
 )
+@click.option("--etcd", default="", metavar="HOST,HOST,HOST", help="Machines that run etcd, if there are several.")
+@click.option("--sql", default="", metavar="URL", help="postgresql:// database of all services; else files here.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=GATEWAY_PORT, show_default=True, help="Port of the gateway."
 )
@@ -67,12 +72,49 @@ def node() -> None:
 )
 @click.option("--currency", default="CNY", show_default=True, help="ISO 4217 code of what the operator accounts in.")
 @click.pass_context
-def init(ctx: click.Context, name: str, advertise: str, port: int, folder: Path | None, currency: str) -> None:
-    """Found the node NAME: authority, identities, etcd with its users, settings, and systemd units."""
+def init(
+    ctx: click.Context, name: str, advertise: str, etcd: str, sql: str, port: int, folder: Path | None, currency: str
+) -> None:
+    """Found the node NAME: authority, identities, etcd with its users, settings, and systemd units.
+
+    On several machines, the services run on each that --advertise names; each but this one takes the bundle that is
+    made for it with `suan node join-machine`.
+    """
     require_extra("server")
     from suanmesh_local import founding_nodes
 
-    ctx.exit(founding_nodes.main(name, advertise, port, folder or Path(name), currency))
+    hosts, members = (tuple(each.strip() for each in text.split(",") if each.strip()) for text in (advertise, etcd))
+    home = folder or Path(name)
+    ctx.exit(
+        founding_nodes.main(home, name=name, hosts=hosts or ("",), port=port, currency=currency, etcd=members, sql=sql)
+    )
+
+
+@node.command("join-machine")
+@click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder that holds everything; the node's name if not given.",
+)
+@click.pass_context
+def join_machine(ctx: click.Context, bundle: Path, folder: Path | None) -> None:
+    """Make this machine one of a node's with the BUNDLE that `suan node init` made for it."""
+    require_extra("server")
+    from suanmesh_local import machines
+
+    ctx.exit(machines.main(bundle, folder))
+
+
+@node.command()
+@FOLDER
+@click.pass_context
+def prepare(ctx: click.Context, folder: Path) -> None:
+    """Give etcd its users and the operator its party, once systemd has started the machines of the node in FOLDER."""
+    require_extra("server")
+    from suanmesh_local import launcher
+
+    ctx.exit(launcher.prepare(folder))
 
 
 @node.command("run")

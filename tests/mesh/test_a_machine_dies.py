@@ -1,0 +1,124 @@
+"""The page on a node on several machines, typed into machines of the test's own, one of which then dies."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from suanmesh_local.tools import ToolMissing, cache_dir, etcd
+from tests import postgres
+from tests.mesh.machines import Machine, NoNamespaces, machines
+from tests.mesh.test_a_node_is_installed import blocks, carry
+
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(600)]
+
+ADDRESSES = {"first": "203.0.113.10", "second": "203.0.113.11", "third": "203.0.113.12", "user": "203.0.113.40"}
+SQL = "postgresql://suanmesh@db.example/suanmesh"
+"""Of the page."""
+DEADLINE_S = 10.0
+"""Of each call."""
+ROUNDS = 3
+WORLD = """export SUANMESH_CONFIG=pilot/config.toml
+suan party create demo --kind consumer --currency CNY
+suan party create backbone --kind network-provider --currency CNY
+suan account create demo --party demo --currency CNY
+suan user invite demo/alice > alice.invite
+"""
+DEATH = Path(__file__).with_name("death_of_a_machine.py")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Iterator[dict[str, Machine]]:
+    """The node's three machines, which run it as the page says, and a user's."""
+    binaries = postgres.binaries()
+    if binaries is None:
+        pytest.skip(postgres.ABSENT)
+    try:
+        etcd(cache_dir())  # from here on nothing outside is reached
+    except ToolMissing as fault:
+        pytest.skip(f"etcd is not to be had here: {fault}")
+    try:
+        with postgres.running(binaries) as server, machines(tmp_path, ADDRESSES) as made:
+            found(made, server.new_database())
+            yield made
+    except NoNamespaces as fault:
+        pytest.skip(f"network namespaces cannot be made here: {fault}")
+
+
+def found(places: dict[str, Machine], database: str) -> None:
+    """Type the page, and let a user in."""
+    init, *joins, invite = blocks("several-machines.md")
+    first, second, third, user = (places[name] for name in ADDRESSES)
+    command, run = init.strip().splitlines()
+    first.type(command.replace(SQL, f"'{database}'"))
+    said = [first.leave_running(run)]
+    for machine, join in zip((second, third), joins, strict=True):
+        command, run = join.strip().splitlines()
+        bundle = command.split()[-1]
+        shutil.move(first.home / "pilot" / "machines" / bundle, machine.home / bundle)
+        machine.type(command)
+        said.append(machine.leave_running(run))
+    for lines in said:
+        ready(lines)
+    first.type(invite)
+    first.type(WORLD)
+    carry(first, user, "alice.invite")
+    user.type("suan login - < alice.invite")
+
+
+def ready(lines: Iterator[str]) -> None:
+    """Read on until a machine of the node says that it is ready."""
+    said = []
+    for line in lines:
+        said.append(line)
+        if "ready:" in line:
+            return
+    raise AssertionError("".join(said))
+
+
+def death_of(places: dict[str, Machine], victim: str) -> dict[str, Any]:
+    """Kill everything on a machine under calls from the user's, made over what both were told of the node."""
+    user = places["user"]
+    process, _ = places[victim].running[-1]
+    launcher = psutil.Process(process.pid)
+    pids = [process.pid, *(each.pid for each in launcher.children(recursive=True))]
+    operators = places["second"].home / "pilot" / "config.toml"
+    users = user.home / ".config" / "suanmesh" / "config.toml"
+    told = " ".join(map(str, [sys.executable, DEATH, operators, users, DEADLINE_S, *pids]))
+    *_, said = user.type(told).strip().splitlines()
+    return dict(json.loads(said))
+
+
+def test_both_languages_have_the_same_commands() -> None:
+    """Whoever reads the other page must not end elsewhere."""
+    assert blocks("several-machines.md") == blocks("several-machines.zh-CN.md")
+
+
+def test_a_node_goes_on_when_a_machine_dies(places: dict[str, Machine]) -> None:
+    """Whoever pays for three machines must not stand still with one of them, nor lose what was acknowledged."""
+    death = death_of(places, "first")  # how long it takes, and whom it costs a call, is for `make test-faults` to say
+
+    assert death["lost"] == []
+    assert set(death["next_write_s"]) == {"registry", "network_orchestrator", "transport", "scheduler", "accounting"}
+    ready(places["first"].leave_running("suan node run pilot"))
+
+
+@pytest.mark.faults
+def test_deaths_of_machines_cost_no_call_its_deadline(
+    places: dict[str, Machine], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the deadline that calls have, and 20 of them a second; the figures are printed."""
+    for _ in range(ROUNDS):
+        for victim in ("first", "second"):
+            death = death_of(places, victim)
+            with capsys.disabled():
+                print(f"\n{victim}: {json.dumps(death)}")
+            assert (death["failed"], death["lost"]) == ([], [])
+            ready(places[victim].leave_running("suan node run pilot"))
