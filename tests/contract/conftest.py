@@ -11,10 +11,12 @@ import pytest
 from executor_kinds import KINDS, ProcessExecutor, make_executor
 from ledger_commands import OpenLedger
 from postgres import ABSENT, Postgres, binaries, running
+from slurm_cluster import slurm_cluster
 
 from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.ledger.sql import SqlLedger
 from suanmesh_local.etcd import EtcdCluster
+from suanmesh_local.slurm import LocalSlurm
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +74,10 @@ async def opening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             return ledger
 
         yield open_one
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalSlurm]:
+    """One Slurm for all tests that want it."""
+    with slurm_cluster() as started:
+        yield started

@@ -1,4 +1,4 @@
-"""What every engine promises: one suite for processes of this host and for the engine in memory."""
+"""What every engine promises: one suite for processes of this host, for Slurm, and for the engine in memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from executor_kinds import make_executor
+from executor_kinds import RUNTIMES, make_executor
+from slurm_cluster import slurm_engine
 
 from suanmesh_agent.domain.tasks import Artefact, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.engines.memory import MemoryEngine
 from suanmesh_agent.engines.process.engine import ProcessEngine
+from suanmesh_agent.engines.slurm.engine import SlurmEngine
 from suanmesh_agent.ports import Engine
 from suanmesh_agent.task_run import until_over
 from suanmesh_content import FolderError
@@ -46,6 +48,17 @@ class World:
         assert await self.engine.submit(tasks) == [None] * len(tasks)
         return await until_over(self.engine, [task.key for task in tasks])
 
+    async def begin(self, task: TaskSpec) -> TaskLook:
+        """Submit a task, and wait until it runs."""
+        async with asyncio.timeout(60), aclosing(self.engine.watch(self.placement)) as batches:
+            await anext(batches)
+            assert await self.engine.submit([task]) == [None]
+            async for batch in batches:
+                if any(event.key == task.key and event.look.state is TaskState.RUNNING for event in batch):
+                    break
+        (look,) = await self.engine.inspect([task.key])
+        return look
+
 
 def _shell(*, seconds: float, exit: int, log: str, write: str) -> tuple[str, ...]:
     path, _, content = write.partition(":")
@@ -58,13 +71,17 @@ def _script(*, seconds: float, exit: int, log: str, write: str) -> tuple[str, ..
     return ("simulate", *words, *([f"write={write}"] if write else []))
 
 
-@pytest.fixture(params=["memory", "plain", "sandbox-cgroups"])
+@pytest.fixture(params=["memory", "plain", "sandbox-cgroups", "slurm"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[World, None]:
     """Each engine over a folder of its own, and nothing of it afterwards."""
     if request.param == "memory":
         yield World(MemoryEngine(SystemClock()), _script)
         return
-    engine: ProcessEngine = make_executor(request.param, tmp_path / "tasks")
+    engine: ProcessEngine | SlurmEngine
+    if request.param == "slurm":
+        engine = slurm_engine(request.getfixturevalue("cluster"), tmp_path / "tasks", RUNTIMES)
+    else:
+        engine = make_executor(request.param, tmp_path / "tasks")
     world = World(engine, _shell)
     yield world
     if running := engine.running():
@@ -115,7 +132,7 @@ async def test_a_command_that_cannot_be_started_has_a_failure_of_its_own(
 async def test_a_watch_begins_with_how_all_stand_and_ends_with_the_last_end(world: World) -> None:
     """An agent that comes back must not wait for an end that was told before it was there."""
     await world.run(world.task(0, exit=3))
-    await world.engine.submit([world.task(1, seconds=LONG_S)])
+    await world.begin(world.task(1, seconds=LONG_S))
     async with aclosing(world.engine.watch(world.placement)) as batches:
         first = {event.key.index: event.look.state for event in await anext(batches)}
         assert first == {0: TaskState.ENDED, 1: TaskState.RUNNING}
@@ -156,8 +173,7 @@ async def test_a_watch_of_what_was_never_started_begins_with_nothing(world: Worl
 
 async def test_submitting_again_changes_nothing(world: World) -> None:
     """An agent that comes back submits what it may have submitted before: a paid task must not run a second time."""
-    await world.engine.submit([world.task(seconds=LONG_S)])
-    (before,) = await world.engine.inspect([world.key()])
+    before = await world.begin(world.task(seconds=LONG_S))
     assert await world.engine.submit([world.task(exit=1)]) == [None]
     (after,) = await world.engine.inspect([world.key()])
     assert (after.state, after.start_time) == (TaskState.RUNNING, before.start_time)

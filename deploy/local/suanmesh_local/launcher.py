@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from suanmesh_etcd3 import EtcdError
@@ -18,6 +18,7 @@ from suanmesh_local.facts import read_facts
 from suanmesh_local.format import OtherFormat
 from suanmesh_local.lock import Taken
 from suanmesh_local.node import Node
+from suanmesh_local.slurm import running
 from suanmesh_local.tools import ToolMissing
 from suanmesh_local.unit_files import write_files
 
@@ -26,14 +27,19 @@ FAULTS = (NotReady, OtherFormat, Taken, ToolMissing, Refusal, EtcdError, ValueEr
 """What keeps a node from being founded or started: said on one line."""
 
 
-def dev(sites: int = 3, data_dir: Path | None = None, replicas: int = 1) -> int:
-    """Run a node with `sites` sites; keeps its state in `data_dir`. Answers the exit status."""
+def dev(sites: int = 3, data_dir: Path | None = None, replicas: int = 1, *, slurm: bool = False) -> int:
+    """Run a node with `sites` sites; keeps its state in `data_dir`. With `slurm` the first has a Slurm of its own.
+
+    Answers the exit status.
+    """
 
     async def live() -> int:
-        async with Node(data_dir or Path("build/dev"), sites, replicas=replicas, tell=tell) as node:
-            await _with_digits(node)
-            _ready(f"gateway {node.gateway}, contexts in {node.folder / 'config.toml'}")
-            return await _watched(node)
+        with running() if slurm else nullcontext() as cluster:
+            node = Node(data_dir or Path("build/dev"), sites, replicas=replicas, tell=tell, slurm=cluster)
+            async with node:
+                await _with_digits(node)
+                _ready(f"gateway {node.gateway}, contexts in {node.folder / 'config.toml'}")
+                return await _watched(node)
 
     return until_told("suan dev", live)
 

@@ -20,6 +20,7 @@ from suanmesh_local.facts import USER_OF_OPERATOR, NodeFacts
 from suanmesh_local.processes import Process
 from suanmesh_local.prometheus_files import LISTEN
 from suanmesh_local.settings_files import write_contexts, write_environment
+from suanmesh_local.slurm import LocalSlurm
 from suanmesh_local.tools import ToolMissing, bubblewrap, cache_dir
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.invites import invite_text
@@ -41,11 +42,20 @@ class Node(ControlPlane):
         etcd_members: int = 1,
         tell: Tell = lambda name, state: None,
         overrides: Mapping[str, str] | None = None,
+        slurm: LocalSlurm | None = None,
     ) -> None:
-        """As of a control plane, with the first `sites` places of the world."""
+        """As of a control plane, with the first `sites` places of the world; the first of them runs `slurm`, if any."""
         self.places = world.places(sites)
         super().__init__(folder, FACTS, replicas=replicas, etcd_members=etcd_members, tell=tell, overrides=overrides)
         self.agents = {place.site: self._agent(place) for place in self.places}
+        if slurm is not None:
+            first = self.agents[self.places[0].site]
+            first.environment |= {
+                "SUANMESH_AGENT_ENGINE": "slurm",
+                "SUANMESH_AGENT_SLURM_CONF": str(slurm.conf),
+                "SUANMESH_AGENT_CPU_MILLI": "0",
+                "SUANMESH_AGENT_MEMORY_BYTES": "0",
+            }
 
     def mesh(self, user: str = CONSUMING_USER) -> Mesh:
         """The mesh as a user: `alice` of the consuming party, or `operator`."""
@@ -148,6 +158,7 @@ class Node(ControlPlane):
             environment["SUANMESH_AGENT_BWRAP"] = str(bubblewrap(cache_dir()).path)
         except ToolMissing:  # all parties of this node are the one person who starts it; `suan doctor` says what lacks
             environment["SUANMESH_AGENT_RUN_STRANGERS_UNSANDBOXED"] = "true"
+            environment["SUANMESH_AGENT_RUN_STRANGERS_AS_ROOT"] = "true"
         return Process(
             f"site {place.site}",
             [script("agent")],

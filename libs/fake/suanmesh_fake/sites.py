@@ -134,12 +134,11 @@ class SiteProcess:
 
     def _inventory(self) -> Inventory:
         return Inventory(
-            host=self._place.site,
+            hosts=((self._place.site, self._capacity),),
             architecture="x86_64",
-            capacity=self._capacity,
             runtimes=("python3",),
             simulated=True,
-            walled=True,
+            can=self.engine.capabilities(),
             sha256_bytes_per_s=RATE_BYTES_PER_S,
             blake3_bytes_per_s=RATE_BYTES_PER_S,
             measured_at=self._clock.now(),

@@ -79,6 +79,17 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "DISK_FAULT": Text("The site's disk does not take what arrives.", "站点的磁盘无法写入到达的数据。"),
     "DISK_FULL": Text("The site's disk has no room for it.", "站点的磁盘没有空间。"),
     "DONE": Text("Everything has run, and the results are where they are wanted.", "已全部运行，结果已送达。"),
+    "QUEUE_HELD": Text("The site's own scheduler holds it back ({said}).", "站点自己的调度系统将其搁置（{said}）。"),
+    "QUEUE_LIMIT": Text(
+        "It waits for a limit of the site's own scheduler ({said}).",
+        "受站点自己的调度系统的限额所限，正在等待（{said}）。",
+    ),
+    "QUEUE_NODES": Text(
+        "It waits for nodes of the site that cannot be used now ({said}).", "等待站点中暂不可用的节点（{said}）。"
+    ),
+    "QUEUE_PRIORITY": Text("Others come first in the site's own queue.", "在站点自己的队列中排在其他任务之后。"),
+    "QUEUE_RESOURCES": Text("It waits until enough of the site is free.", "等待站点有足够的空闲资源。"),
+    "QUEUE_SILENT": Text("It waits until the site's own scheduler takes it.", "等待站点自己的调度系统接收。"),
     "RUNTIME_MISSING": Text(
         "The site does not have the runtime {runtime}, which it offered.", "站点没有所报的运行环境 {runtime}。"
     ),
@@ -164,6 +175,13 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "SETUP_FAILED": Text(
         "The setup of the job, which has no network, ended with status {exit_status}: {log}",
         "作业的 setup（没有网络）以状态 {exit_status} 结束：{log}",
+    ),
+    "SITE_STOPPED": Text(
+        "The site's own scheduler ended task {task}: not the job, nor the mesh.",
+        "站点自己的调度系统终止了任务 {task}：并非作业或算网所为。",
+    ),
+    "SECRETS_UNKEPT": Text(
+        "The site cannot keep the job's secrets from others who use it.", "站点无法使其他使用者看不到作业的密钥。"
     ),
     "SITE_LOST": Text(
         "{site} is not heard of any more, and runs nothing; what it had run to its end is taken if it comes back.",

@@ -8,7 +8,8 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +20,10 @@ from blake3 import blake3
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.type.v1 import capacity_pb2
 from suanmesh_agent.domain.cards import Card, counted
+from suanmesh_agent.domain.tasks import Capabilities
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_kernel.owner_limits import NO_LIMITS
-from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.quantities import Capacity, total
 from suanmesh_sdk.values import capacity_to, limits_to
 
 BENCH_BYTES = 8 * 1024 * 1024
@@ -29,62 +31,96 @@ BENCH_ROUNDS = 3
 WALLED = "tasks_walled_off"
 """Capability of value 1 where every task runs in a sandbox, else 0: a job may ask for 1."""
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+HOSTS_MAX = 64
+"""Of one pool, after its contract."""
 _SCRATCH_SHARE = 2
 """Of the disk that is free, one part in so many is offered as scratch where nothing is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """One host."""
+
+    name: str
+    cores: int
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """What is offered, and where the figures come from."""
 
-    host: str
+    hosts: tuple[tuple[str, Capacity], ...]
+    """Name and capacity of each: one, or the nodes of the site's own scheduler."""
     architecture: str
-    capacity: Capacity
     runtimes: tuple[str, ...]
     simulated: bool
-    walled: bool
-    """Whether a task sees nothing of the host but what is its own."""
+    can: Capabilities
+    """What its engine can do for tasks."""
     sha256_bytes_per_s: int
     blake3_bytes_per_s: int
     measured_at: datetime
 
+    @property
+    def capacity(self) -> Capacity:
+        """Of all hosts together."""
+        return total(capacity for _, capacity in self.hosts)
 
-def take_stock(settings: AgentSettings, now: datetime, *, walled: bool, cards: tuple[Card, ...] = ()) -> Inventory:
-    """Read the host and measure it; takes a fraction of a second. The runtime knows whether tasks are walled off.
+
+def take_stock(settings: AgentSettings, now: datetime, can: Capabilities, *, cards: tuple[Card, ...] = ()) -> Inventory:
+    """Read the host and measure it; takes a fraction of a second. The engine knows what it `can` do for tasks.
 
     `cards` are the accelerators that were found; those that settings declare stand for them.
     """
-    cores = psutil.cpu_count() or 1
-    memory = psutil.virtual_memory().total
-    free = shutil.disk_usage(settings.data_dir).free
-    capacity = Capacity(
-        cpu_milli=min(settings.cpu_milli or cores * 1000, cores * 1000),
-        memory_bytes=min(settings.memory_bytes or memory, memory),
-        scratch_bytes=min(settings.scratch_bytes or free // _SCRATCH_SHARE, free),
-        devices=tuple(settings.devices) or counted(cards),
-    )
     machine = platform.machine().lower()
+    own = HostFacts(platform.node(), psutil.cpu_count() or 1, psutil.virtual_memory().total)
     return Inventory(
-        host=re.sub(r"[^a-z0-9-]+", "-", platform.node().lower()).strip("-")[:63] or "host",
+        hosts=hosts_of(settings, [own], shutil.disk_usage(settings.data_dir).free, cards),
         architecture=_ARCHITECTURES.get(machine, machine),
-        capacity=capacity,
         runtimes=_runtimes(settings.runtime_prefix),
         simulated=bool(settings.devices),
-        walled=walled,
+        can=can,
         sha256_bytes_per_s=_best_rate(lambda data: hashlib.sha256(data).digest()),
         blake3_bytes_per_s=_best_rate(lambda data: blake3(data).digest()),
         measured_at=now,
     )
 
 
+def hosts_of(
+    settings: AgentSettings, found: Sequence[HostFacts], disk_bytes: int, cards: tuple[Card, ...] = ()
+) -> tuple[tuple[str, Capacity], ...]:
+    """What each of the hosts offers: no more than it has, nor than is set; the disk they share is divided among them.
+
+    Of more hosts than a pool may have, those with the most processors.
+    """
+    devices = tuple(settings.devices) or counted(cards)
+    chosen = sorted(found, key=lambda host: (-host.cores, host.name))[:HOSTS_MAX]
+    free = disk_bytes // max(1, len(chosen))
+    offered = []
+    for host in sorted(chosen, key=lambda host: host.name):
+        capacity = Capacity(
+            cpu_milli=min(settings.cpu_milli or host.cores * 1000, host.cores * 1000),
+            memory_bytes=min(settings.memory_bytes or host.memory_bytes, host.memory_bytes),
+            scratch_bytes=min(settings.scratch_bytes or free // _SCRATCH_SHARE, free),
+            devices=devices,
+        )
+        offered.append((_host_id(host.name), capacity))
+    return tuple(offered)
+
+
+def _host_id(name: str) -> str:
+    return re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:63] or "host"
+
+
 def descriptor(settings: AgentSettings, found: Inventory, generation: int) -> pool_pb2.PoolDescriptor:
     """The pool as the agent signs it."""
     name = f"sites/{settings.site}/pools/{settings.pool}"
+    usual = Counter(capacity for _, capacity in found.hosts).most_common(1)[0][0]
     made = pool_pb2.PoolDescriptor(
         name=name,
         architecture=found.architecture,
-        hosts=[pool_pb2.Host(name=found.host)],
-        host_capacity=capacity_to(found.capacity),
+        hosts=[pool_pb2.Host(name=name, capacity=_unlike(capacity, usual)) for name, capacity in found.hosts],
+        host_capacity=capacity_to(usual),
         runtimes=found.runtimes,
         generation=generation,
         capacity_origin=capacity_pb2.ORIGIN_SIMULATED if found.simulated else capacity_pb2.ORIGIN_PROBED,
@@ -92,7 +128,7 @@ def descriptor(settings: AgentSettings, found: Inventory, generation: int) -> po
     for quantity, value, unit, origin in (
         ("sha256_bytes_per_s", found.sha256_bytes_per_s, "bytes/s", capacity_pb2.ORIGIN_BENCHMARKED),
         ("blake3_bytes_per_s", found.blake3_bytes_per_s, "bytes/s", capacity_pb2.ORIGIN_BENCHMARKED),
-        (WALLED, int(found.walled), "bool", capacity_pb2.ORIGIN_PROBED),
+        (WALLED, int(found.can.walled), "bool", capacity_pb2.ORIGIN_PROBED),
     ):
         capability = made.capabilities.add(quantity=quantity, value=value, unit=unit, origin=origin)
         capability.measure_time.FromDatetime(found.measured_at)
@@ -106,6 +142,10 @@ def descriptor(settings: AgentSettings, found: Inventory, generation: int) -> po
             max_duration_s=settings.max_duration_s,
         )
     return made
+
+
+def _unlike(capacity: Capacity, usual: Capacity) -> capacity_pb2.Capacity | None:
+    return None if capacity == usual else capacity_to(capacity)
 
 
 def _runtimes(prefix: Path) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -22,29 +22,45 @@ PARSED_MAX = 1024
 """Placements of which it is remembered what they take: it is asked for whenever another comes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Offers:
-    """What was found on the host, less what the journal says is taken."""
+    """What was found on the hosts, less what the journal says is taken."""
 
     journal: Journal
     found: Inventory
+    """Replaced when it has changed."""
     strangers_unsandboxed: bool = False
     limits: OwnerLimits = NO_LIMITS
+    strangers_as_root: bool = False
 
     def objection(self, placement: placement_pb2.Placement, now: datetime) -> StateReason:
         """Why the site does not take a placement; nothing when it does."""
         party, capacity, taken = placement.party, self.found.capacity, self._taken(but=placement.name)
         work = with_cards(wire.work_from(placement), capacity=capacity, taken=taken)
         own = self.journal.fact(OWN_PARTY) or ""
-        admission = Admission(self.found.walled, own, self.strangers_unsandboxed, self.limits)
+        admission = self._admission(own)
         held = self._taken(but=placement.name, party=party)
         limited = admission.limit(work, party, now, capacity=capacity, held=held)
-        no = admission.objection(party) or limited
+        no = admission.objection(party, secrets=work.secrets) or limited
         return no or objection(work, capacity=capacity, taken=taken, runtimes=self.found.runtimes)
 
+    def _admission(self, own: str) -> Admission:
+        can = self.found.can
+        return Admission(
+            can.walled,
+            own,
+            self.strangers_unsandboxed,
+            self.limits,
+            can.as_root,
+            self.strangers_as_root,
+            can.keeps_secrets,
+        )
+
     def free(self) -> Capacity:
-        """What is left."""
-        return self.found.capacity.minus(self._taken())
+        """What is left; nothing where hosts have gone of which more was taken."""
+        left = self.found.capacity.minus(self._taken())
+        devices = tuple(replace(each, count=max(0, each.count)) for each in left.devices)
+        return Capacity(max(0, left.cpu_milli), max(0, left.memory_bytes), max(0, left.scratch_bytes), devices)
 
     def _taken(self, *, but: str = "", party: str = "") -> Capacity:
         """What the placements held here take together, `but` one; of one party only, where one is named."""

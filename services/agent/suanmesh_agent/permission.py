@@ -23,8 +23,9 @@ LOOK_S = 0.5
 class RunPermission:
     """Until when tasks may run: renewed by what the registry answers, and taken up again by an agent that comes back.
 
-    The file is `<boot id> <moment>`, in nanoseconds of the monotonic clock, and is rewritten in place: that needs no
-    room, so that a full disk ends no task.
+    The file is `<boot id> <wall> <moment>`, in nanoseconds since 1970 and of the monotonic clock, and is rewritten in
+    place: that needs no room, so that a full disk ends no task. Nodes of a cluster, which have another monotonic clock,
+    go by the wall's.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -75,10 +76,14 @@ class RunPermission:
         os.close(self._file)
 
     def _kept_until(self) -> float:
-        boot, _, moment = os.pread(self._file, 256, 0).decode(errors="replace").partition(" ")
-        if boot.ljust(_BOOT_BYTES) != self._boot or not moment.strip().isdecimal():
+        kept = os.pread(self._file, 256, 0).decode(errors="replace")
+        boot, moment = kept[:_BOOT_BYTES], kept.rpartition(" ")[2]
+        if boot != self._boot or not moment.strip().isdecimal():
             return 0.0
         return int(moment) / 1e9
 
     def _write(self, until: float) -> None:
-        os.pwrite(self._file, f"{self._boot} {int(until * 1e9):0{_NS_DIGITS}d}\n".encode(), 0)
+        left_s = until - self._clock.monotonic()
+        moments = (max(0, int((self._clock.now().timestamp() + left_s) * 1e9)), int(until * 1e9))
+        words = " ".join(f"{moment:0{_NS_DIGITS}d}" for moment in moments)
+        os.pwrite(self._file, f"{self._boot} {words}\n".encode(), 0)

@@ -15,6 +15,8 @@ from suanmesh_kernel.owner_limits import SHARE_MILLI_MAX, OwnerLimits, WeekWindo
 from suanmesh_kernel.quantities import Device
 from suanmesh_kernel.refusals import InvalidArgument
 
+ENGINES = ("process", "slurm")
+
 
 class Devices(tuple[Device, ...]):
     """Declared accelerators, from JSON such as `[{"class": "gpu", "model": "x", "count": 2}]`."""
@@ -112,6 +114,24 @@ class AgentSettings:
     run_strangers_unsandboxed: bool = False
     """Whether tasks of other parties run where there is no sandbox: they can then read and change what this agent's
     user can, keys and other people's data included."""
+    run_strangers_as_root: bool = False
+    """Whether tasks of other parties run even as this host's superuser, where an agent with root has neither a sandbox
+    nor a user of its own for each: they can then do everything, and sign in this site's name."""
+    engine: str = ENGINES[0]
+    """What runs tasks: `process`, on this host, or `slurm`, on the nodes of the Slurm that this host hands jobs to."""
+    slurm_conf: str = ""
+    """Path of slurm.conf, where it is not the system's."""
+    slurm_programs: str = "/usr/local/bin:/usr/bin:/bin"
+    """Folders of Slurm's programs, separated by colons."""
+    slurm_partition: str = ""
+    """Partition whose nodes are offered and used; empty for the default one."""
+    slurm_options: tuple[str, ...] = ()
+    """More options for sbatch, separated by commas, such as `--account=mesh`."""
+    slurm_settle_s: float = 0.0
+    """How long a job of Slurm's waits before it begins its task, seconds. With 12 a slurmctld that is killed costs no
+    task; else those end that began within the seconds before, and run again."""
+    inventory_every_s: float = 30.0
+    """How often the nodes of a Slurm site are looked at, seconds."""
     task_user_first: int = USERS_FIRST
     """Lowest user id given to a task by an agent with root; the ids must be nobody else's on this host."""
     task_users: int = USERS_COUNT
@@ -135,6 +155,8 @@ class AgentSettings:
 
     def __post_init__(self) -> None:
         told_address(self.data_listen, self.data_endpoint, field="data_endpoint")
+        if self.engine not in ENGINES:
+            raise InvalidArgument("FIELD_INVALID", f"engine: one of {', '.join(ENGINES)}", field="engine")
         if min(self.cpu_milli, self.memory_bytes, self.scratch_bytes, self.max_duration_s) < 0:
             raise InvalidArgument("FIELD_INVALID", "a capacity is not negative", field="cpu_milli")
         if not 0 <= self.party_share_milli <= SHARE_MILLI_MAX:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sqlite3
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +15,6 @@ from pathlib import Path
 import structlog
 
 from suanmesh.agent.v1 import agent_service_pb2
-from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
 from suanmesh_agent.data_plane import Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.delivery import Delivery
@@ -28,9 +26,11 @@ from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.engines.process.layout import Confined
 from suanmesh_agent.engines.process.sandbox import Sandbox, runtime_folders
 from suanmesh_agent.engines.process.users import ids_given_out
+from suanmesh_agent.engines.slurm.commands import Slurm
+from suanmesh_agent.engines.slurm.engine import SlurmEngine
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.health import Health
-from suanmesh_agent.inventory import Inventory, descriptor, take_stock
+from suanmesh_agent.inventory import Inventory, take_stock
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.mesh import (
     AccountingOverMesh,
@@ -52,11 +52,12 @@ from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.reports import LinkProbes, StateReports
 from suanmesh_agent.secrets import Secrets, folder_in_memory
 from suanmesh_agent.service import AgentService
-from suanmesh_agent.settings import AgentSettings
+from suanmesh_agent.settings import ENGINES, AgentSettings
 from suanmesh_agent.setups import Setups
 from suanmesh_agent.signing_keys import KeyRotation, SiteSigner
 from suanmesh_agent.staging import Staging
 from suanmesh_agent.steps import Steps
+from suanmesh_agent.stocktaking import Stocktaking, nodes_at_the_start
 from suanmesh_agent.sweeper import Sweeper
 from suanmesh_agent.task_run import until_over
 from suanmesh_agent.transfers import Transfers
@@ -70,20 +71,21 @@ from suanmesh_chassis.process import Process
 from suanmesh_chassis.run import shut_folders
 from suanmesh_chassis.service_server import ServiceServer, serve_alone
 from suanmesh_kernel.addresses import RELAY, told_address
-from suanmesh_kernel.clock import Rng
+from suanmesh_kernel.clock import Rng, SystemClock
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.resolver import gateways
 
 log = structlog.get_logger()
 
+SiteEngine = ProcessEngine | SlurmEngine
+"""What an agent opens for its site."""
 PERMISSION = "permission"
 """File in the agent's folder that says until when tasks may run."""
 LEFT_OPEN = frozenset((*SCRATCH_PARTS, "replicas"))
 """Folders in the agent's that are not looked through at each start: what tasks made theirs, and replicas, once."""
 _REPLICAS_SHUT = "replicas_shut"
 _SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]
-_DESCRIPTOR_TYPE = pool_pb2.PoolDescriptor.DESCRIPTOR.full_name
 
 
 def identity_folder(settings: AgentSettings) -> Path:
@@ -96,12 +98,22 @@ def open_journal(settings: AgentSettings) -> Journal:
     return Journal(settings.data_dir / "agent.db")
 
 
-def open_engine(settings: AgentSettings) -> ProcessEngine:
-    """Processes, in the best walls this host offers; each is found out by running a task in them.
+def open_engine(settings: AgentSettings) -> SiteEngine:
+    """What is to run tasks, in the best walls this host offers; each is found out by running a task in them.
 
     Raises InvalidArgument where the user ids for tasks are somebody else's.
     """
-    cards = nvidia_cards() if settings.offer_cards and not settings.devices else None
+    engine = _open_processes(settings)
+    if settings.engine == ENGINES[0]:
+        return engine
+    engine.close()
+    programs = Slurm(settings.slurm_conf, settings.slurm_programs, settings.slurm_partition, settings.slurm_options)
+    return SlurmEngine(engine.layout, programs, settings.site, SystemClock(), settle_s=settings.slurm_settle_s)
+
+
+def _open_processes(settings: AgentSettings) -> ProcessEngine:
+    offered = settings.offer_cards and not settings.devices and settings.engine == ENGINES[0]
+    cards = nvidia_cards() if offered else None
     cgroups: Cgroups | None = Cgroups(settings.site)
     if cgroups is None or not cgroups.usable():
         log.info("tasks run without control groups")
@@ -123,7 +135,9 @@ def open_engine(settings: AgentSettings) -> ProcessEngine:
             break
         log.warning("tasks run with less protection", message=fault)
     if not engine.capabilities().walled:
-        strangers = "run" if settings.run_strangers_unsandboxed else "are refused"
+        as_root = engine.capabilities().as_root
+        run = settings.run_strangers_as_root if as_root else settings.run_strangers_unsandboxed
+        strangers = ("run as root" if as_root else "run") if run else "are refused"
         log.warning("tasks run without a sandbox", message=f"tasks of other parties {strangers}")
     return engine
 
@@ -161,8 +175,10 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
     engine = open_engine(settings)
     try:
         await asyncio.to_thread(engine.end_remains)
-        walled, cards = engine.capabilities().walled, tuple(look.card for look in engine.cards())
-        found = await asyncio.to_thread(take_stock, settings, process.clock.now(), walled=walled, cards=cards)
+        can, cards = engine.capabilities(), tuple(look.card for look in engine.cards())
+        found = await asyncio.to_thread(take_stock, settings, process.clock.now(), can, cards=cards)
+        if isinstance(engine, SlurmEngine):
+            found = replace(found, hosts=await nodes_at_the_start(settings, engine))
         await serve(process, settings, rng, stop, engine, found)
     finally:
         if settings.stop_tasks:
@@ -176,7 +192,8 @@ async def serve(
     """Be the agent of a site that has `found` and runs its tasks on `engine`, until `stop` is set."""
     journal = open_journal(settings)
     permission = RunPermission(settings.data_dir / PERMISSION, process.clock)
-    offers = Offers(journal, found, settings.run_strangers_unsandboxed, settings.limits)
+    strangers = settings.run_strangers_unsandboxed, settings.run_strangers_as_root
+    offers = Offers(journal, found, strangers[0], settings.limits, strangers[1])
     async with mesh_of(process, settings) as mesh:
         site, signer = f"sites/{settings.site}", SiteSigner(process.signer)
         replicas = Replicas(settings.data_dir)
@@ -254,7 +271,7 @@ class SiteLoops:
             transfers.run(),
             Sweeper(self.replicas, lambda: self.uploads.under_way | transfers.under_way, setups, clock).run(),
             self._carry(site, self._placements(site, meter, turns, setups)),
-            self._register(pool),
+            Stocktaking(self.settings, self.offers, self.signer, journal, self.mesh, self.engine).run(),
             key_rotation(self.process, self.settings, self.mesh, self.signer).run(),
             StateReports(
                 self.mesh,
@@ -320,32 +337,8 @@ class SiteLoops:
                 await pauses.wait()
         await placements.run()
 
-    async def _register(self, pool: str) -> None:
-        """Say what the site has, until it is taken. A refusal that stays is a setting to be mended: it is logged."""
-        described = b""
-        pauses = Pauses()
-        while True:
-            try:
-                described = described or self._descriptor().SerializeToString(deterministic=True)
-                signed = self.signer.sign(_DESCRIPTOR_TYPE, described)
-                await self.mesh.registry.RegisterPools(registry_pb.RegisterPoolsRequest(descriptors=[signed]))
-            except Refusal as refusal:
-                log.warning("pool not registered", pool=pool, reason=refusal.reason, message=refusal.message)
-            except sqlite3.OperationalError as fault:  # such as a full disk, which ending the process would not empty
-                log.warning("pool not registered", pool=pool, reason="JOURNAL_FAULT", message=str(fault))
-            else:
-                log.info("pool registered", pool=pool)
-                return
-            await pauses.wait()
 
-    def _descriptor(self) -> pool_pb2.PoolDescriptor:
-        """The next generation of it: what was measured anew is worth telling, so each start is a new one."""
-        generation = int(self.journal.fact("generation") or "0") + 1
-        self.journal.remember("generation", str(generation))
-        return descriptor(self.settings, self.offers.found, generation)
-
-
-async def stop_all(engine: ProcessEngine) -> int:
+async def stop_all(engine: SiteEngine) -> int:
     """Stop every task of the folder and wait for its end; how many there were."""
     running = engine.running()
     await engine.cancel(running)

@@ -74,6 +74,7 @@ class Steps:
         self._meter = meter
         self._meter_every_s = meter_every_s
         self._permission = permission
+        self._queues = engine.capabilities().queues
         self._start_faults: dict[str, TaskNotStarted] = {}
 
     async def step(self, carried: Carried, stage: Stage) -> Reached:
@@ -158,7 +159,7 @@ class Steps:
                 tasks.create_task(self._heed(carried)),
                 tasks.create_task(self._meter_run(carried.placement)),
             ]
-            if carried.placement.work.count > 1 or carried.placement.work.retry.times:
+            if self._queues or carried.placement.work.count > 1 or carried.placement.work.retry.times:
                 beside.append(tasks.create_task(self._tell_tasks(carried, begun)))
             await self._all_over(carried, begun)
             for task in beside:
@@ -309,18 +310,22 @@ class Steps:
             await pauses.wait()
 
     async def _tell_tasks(self, carried: Carried, begun: asyncio.Event) -> None:
-        """Report from time to time what has become of tasks; the more there are, the more rarely."""
+        """Report from time to time what has become of tasks; the more there are, the more rarely.
+
+        Before the first runs there is nothing to tell but of an engine with a queue: for what they wait there.
+        """
         placement = carried.placement
         every_s = max(TELL_S_MIN, placement.work.count * TELL_S_PER_TASK)
         told: list[placement_pb2.TaskResult] = []
-        await begun.wait()
         while True:
+            if not self._queues:
+                await begun.wait()
             await asyncio.sleep(every_s)
             stand = await task_looks.results(self._engine, placement, over=False)
             if stand == told:
                 continue
             try:
-                await self._report(carried, State.STATE_RUNNING)
+                await self._report(carried, State.STATE_RUNNING if begun.is_set() else State.STATE_ACCEPTED)
                 told = stand
             except StepDeferred:
                 return await self._engine.cancel(task_looks.keys_to_end(placement))

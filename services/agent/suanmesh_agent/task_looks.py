@@ -5,7 +5,7 @@ from __future__ import annotations
 from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh_agent import wire
 from suanmesh_agent.domain.retrying import Retrying, Runs, with_setup
-from suanmesh_agent.domain.tasks import TaskKey, TaskLook, setup_key
+from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskState, setup_key
 from suanmesh_agent.ports import Engine
 from suanmesh_kernel.names import last
 
@@ -43,12 +43,12 @@ async def newest_keys(engine: Engine, placement: placement_pb2.Placement) -> lis
 
 
 async def results(engine: Engine, placement: placement_pb2.Placement, *, over: bool) -> list[placement_pb2.TaskResult]:
-    """What is reported of those that have started; where the run is `over`, none is to be run again."""
+    """What is reported of those that the engine has; where the run is `over`, none is to be run again."""
     retrying = wire.retrying_of(placement)
     return [
         wire.result_to(index, run.newest, run.retries, again=not over and _again(retrying, run))
         for index, run in enumerate(await runs_of(engine, placement))
-        if run.newest.start_time is not None
+        if run.newest.state is not TaskState.ABSENT
     ]
 
 

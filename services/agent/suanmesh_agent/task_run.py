@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequ
 from contextlib import aclosing, suppress
 
 from suanmesh_agent.domain.retrying import NO_RETRY, Retrying
-from suanmesh_agent.domain.tasks import SETUP_INDEX, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
+from suanmesh_agent.domain.tasks import SETUP_INDEX, TaskEvent, TaskKey, TaskLook, TaskSpec
 from suanmesh_agent.ports import Engine, TaskNotStarted
 from suanmesh_telemetry import Span, begin_span, names, traceparent_of
 
@@ -73,7 +73,7 @@ class TaskRun:
             while not self._over():
                 self._changed.clear()
                 if keys := self._next():
-                    group.create_task(self._start(keys, group))
+                    group.create_task(self._start(keys))
                 await self._changed.wait()
             for task in (watching, *self._pausing.values()):
                 task.cancel()
@@ -101,7 +101,7 @@ class TaskRun:
     async def _take(self, batch: list[TaskEvent], group: asyncio.TaskGroup) -> None:
         """What has become of tasks."""
         for event in batch:
-            if event.key in self._under_way:
+            if event.key in self._under_way and event.look.start_time is not None:
                 self._tell_begun(event.key, group)
             if event.look.over and event.key in self._under_way:
                 self._end(event.key)
@@ -123,7 +123,7 @@ class TaskRun:
         self._waiting.append(again)
         self._changed.set()
 
-    async def _start(self, keys: list[TaskKey], group: asyncio.TaskGroup) -> None:
+    async def _start(self, keys: list[TaskKey]) -> None:
         async with self._asking:
             if not self._halted() and not await self._may_start():
                 self._failed = True
@@ -131,19 +131,17 @@ class TaskRun:
             for key in keys:
                 self._end(key)
         else:
-            await self._submit(keys, group)
+            await self._submit(keys)
         if self._halted():  # perhaps only since they were started
             await self._engine.cancel(list(self._under_way))
         self._changed.set()
 
-    async def _submit(self, keys: list[TaskKey], group: asyncio.TaskGroup) -> None:
+    async def _submit(self, keys: list[TaskKey]) -> None:
         for key in keys:
             self._begin_span(key)
         faults = await self._engine.submit([self._spec(key) for key in keys])
         for key, fault in zip(keys, faults, strict=True):
-            if fault is None:
-                self._tell_begun(key, group)
-            else:
+            if fault is not None:
                 self.start_fault, self._failed = fault, True
                 self._end(key)
 
@@ -169,13 +167,13 @@ class TaskRun:
 
 
 async def until_over(engine: Engine, keys: Sequence[TaskKey]) -> list[TaskLook]:
-    """Wait until no task of `keys`, all of one placement, runs; how they stand then."""
-    running: set[TaskKey] | None = None
+    """Wait until no task of `keys`, all of one placement, is queued or runs; how they stand then."""
+    left: set[TaskKey] | None = None
     async with aclosing(engine.watch(keys[0].placement)) as batches:
         async for batch in batches:
-            if running is None:
-                running = {event.key for event in batch if event.look.state is TaskState.RUNNING}.intersection(keys)
-            running -= {event.key for event in batch if event.look.over}
-            if not running:
+            if left is None:
+                left = {event.key for event in batch}.intersection(keys)
+            left -= {event.key for event in batch if event.look.over}
+            if not left:
                 break
     return await engine.inspect(keys)

@@ -16,6 +16,7 @@ from suanmesh_agent import offers
 from suanmesh_agent.data_plane import Reader
 from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.stages import Stage
+from suanmesh_agent.domain.tasks import Capabilities
 from suanmesh_agent.domain.tickets import Ticket
 from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.fakes import FakeAccounting, FakeScheduler, FakeTransport, PlainSigner, State
@@ -54,12 +55,11 @@ __all__ = [
 OWN_PARTY = "parties/acme"
 """Whose site it is: its tasks run without a sandbox."""
 TWO_CORES = Inventory(
-    host="a",
+    hosts=(("a", Capacity(2000, 2**30, 2**30)),),
     architecture="x86_64",
-    capacity=Capacity(2000, 2**30, 2**30),
     runtimes=("python3",),
     simulated=True,
-    walled=False,
+    can=Capabilities(walled=False),
     sha256_bytes_per_s=1,
     blake3_bytes_per_s=1,
     measured_at=datetime(2026, 1, 1, tzinfo=UTC),

@@ -45,6 +45,7 @@ def work_from(placement: placement_pb2.Placement) -> Work:
             DeviceAsk(getattr(ask, "class"), tuple(ask.any_of_models), ask.count, ask.min_memory_bytes)
             for ask in work.ask.devices
         ),
+        secrets=bool(work.secrets),
     )
 
 
@@ -140,6 +141,8 @@ def result_to(index: int, look: TaskLook, retries: int = 0, *, again: bool = Fal
     result = placement_pb2.TaskResult(index=index, state=_state_of(look, again=again), retries=retries)
     if look.over and not look.succeeded:
         result.state_reason.CopyFrom(reason_to(reason_of(index, look)))
+    elif look.waits_for:
+        result.state_reason.CopyFrom(reason_to(look.waits_for))
     if look.exit_status is not None:
         result.exit_status = look.exit_status
     if look.start_time is not None:
@@ -149,10 +152,16 @@ def result_to(index: int, look: TaskLook, retries: int = 0, *, again: bool = Fal
     return result
 
 
+_GOING_ON = {
+    TaskState.ABSENT: placement_pb2.TaskResult.STATE_PENDING,
+    TaskState.QUEUED: placement_pb2.TaskResult.STATE_QUEUED,
+    TaskState.RUNNING: placement_pb2.TaskResult.STATE_RUNNING,
+}
+
+
 def _state_of(look: TaskLook, *, again: bool) -> placement_pb2.TaskResult.State.ValueType:
     if not look.over:
-        absent = look.state is TaskState.ABSENT
-        return placement_pb2.TaskResult.STATE_PENDING if absent else placement_pb2.TaskResult.STATE_RUNNING
+        return _GOING_ON[look.state]
     if again:
         return placement_pb2.TaskResult.STATE_RETRYING
     if look.succeeded:

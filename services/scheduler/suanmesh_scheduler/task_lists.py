@@ -42,4 +42,7 @@ def _standing(reported: Result | None, index: int, *, over: bool) -> Result:
     result.CopyFrom(reported)
     if over and result.state in _GOING_ON:
         result.state = Result.STATE_LOST
+    if over and result.state == Result.STATE_QUEUED:
+        result.state = Result.STATE_CANCELLED
+        result.ClearField("state_reason")
     return result

@@ -9,6 +9,7 @@ import pytest
 
 from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
+from suanmesh.type.v1.state_reason_pb2 import StateReason
 from suanmesh_kernel.refusals import NotFound
 from suanmesh_scheduler.settings import SchedulerSettings
 from suanmesh_store.layout import PLACEMENTS
@@ -78,6 +79,21 @@ async def test_nothing_goes_on_in_a_placement_that_is_over(scheduler: Any, job_o
     await scheduler.until_job(job_pb2.Job.STATE_FAILED, "jobs/j")
     stand = [task.result.state for task in await listed(scheduler)]
     assert stand == [Result.STATE_DONE, Result.STATE_LOST, Result.STATE_CANCELLED]
+
+
+async def test_what_waits_at_a_site_is_shown_with_why(scheduler: Any, job_of: JobOf) -> None:
+    """Who sees a job placed and nothing running takes the site for broken, and submits it a second time."""
+    job = job_of(deny_sites=["sites/data", "sites/far"])
+    job.task.count = 2
+    await scheduler.submit_raw(job)
+    placement = await scheduler.placed()
+    reason = StateReason(code="QUEUE_PRIORITY", facts={"said": "Priority"})
+    waiting = [Result(index=index, state=Result.STATE_QUEUED, state_reason=reason) for index in range(2)]
+    await report(scheduler, placement, Placement.STATE_ACCEPTED, waiting)
+    queued = await listed(scheduler, states=[Result.STATE_QUEUED])
+    assert [task.result.state_reason.code for task in queued] == ["QUEUE_PRIORITY"] * 2
+    await report(scheduler, placement, Placement.STATE_CANCELLED, waiting)
+    assert {task.result.state for task in await listed(scheduler)} == {Result.STATE_CANCELLED}
 
 
 async def test_the_log_of_a_run_before_is_read(scheduler: Any) -> None:

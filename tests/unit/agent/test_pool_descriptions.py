@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from suanmesh.type.v1 import capacity_pb2
+from suanmesh_agent.domain.tasks import Capabilities
 from suanmesh_agent.inventory import descriptor, take_stock
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_chassis.settings import load
@@ -19,7 +20,7 @@ from suanmesh_sdk.values import limits_from
 def test_a_pool_says_whether_tasks_are_walled_off(tmp_path: Path, walled: bool) -> None:
     """Whoever must not run beside strangers learns it before the job, and from others than the site's log."""
     settings = AgentSettings(site="a", data_dir=tmp_path)
-    said = descriptor(settings, take_stock(settings, HandClock().now(), walled=walled), 1)
+    said = descriptor(settings, take_stock(settings, HandClock().now(), Capabilities(walled=walled)), 1)
     (word,) = (each for each in said.capabilities if each.quantity == "tasks_walled_off")
     assert (word.value, word.origin) == (int(walled), capacity_pb2.ORIGIN_PROBED)
 
@@ -29,13 +30,13 @@ def test_a_pool_says_what_its_owner_refuses(tmp_path: Path) -> None:
     environment = {"SITE": "a", "ALLOW_PARTIES": "acme, parties/beta", "HOURS": "mon-tue 18:00-8:00"}
     environment |= {"REFUSE_KINDS": "data,array", "PARTY_SHARE_MILLI": "250", "DATA_DIR": str(tmp_path)}
     settings = load(AgentSettings, "X_", {f"X_{name}": value for name, value in environment.items()})
-    said = descriptor(settings, take_stock(settings, HandClock().now(), walled=True), 1).limits
+    said = descriptor(settings, take_stock(settings, HandClock().now(), Capabilities(walled=True)), 1).limits
     assert limits_from(said) == settings.limits
     assert list(said.parties) == ["parties/acme", "parties/beta"]
     assert [(each.start_min, each.end_min) for each in said.hours] == [(1080, 1920), (2520, 3360)]
     assert (len(said.refused_kinds), said.party_share_milli) == (2, 250)
     plain = AgentSettings(site="a", data_dir=tmp_path)
-    assert not descriptor(plain, take_stock(plain, HandClock().now(), walled=True), 1).HasField("limits")
+    assert not descriptor(plain, take_stock(plain, HandClock().now(), Capabilities(walled=True)), 1).HasField("limits")
 
 
 @pytest.mark.parametrize(

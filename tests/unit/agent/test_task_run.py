@@ -116,6 +116,36 @@ async def test_what_cannot_be_started_ends_the_run_and_says_why() -> None:
     assert await world.states() == [TaskState.ENDED, *[TaskState.ABSENT] * 3]
 
 
+async def test_what_waits_in_a_queue_has_not_begun() -> None:
+    """The mesh would count a run that never was as an attempt, and bill from a start that was none."""
+    world = World([("queue=5",), ("queue=9", "seconds=2")])
+    running = asyncio.create_task(world.run().to_the_end())
+    await settled()
+    assert (world.told, await world.states()) == (0, [TaskState.QUEUED] * 2)
+    world.clock.advance(6)
+    world.engine.settle()
+    await settled()
+    assert world.told == 1
+    world.clock.advance(6)
+    world.engine.settle()
+    await running
+    first, second = await world.engine.inspect(world.keys)
+    assert first.succeeded
+    assert (second.succeeded, second.usage.elapsed_us) == (True, 2_000_000)
+
+
+async def test_what_is_stopped_in_the_queue_has_never_run() -> None:
+    """A cancelled job must not wait for its site's queue, nor be billed for it."""
+    world = World([("queue=500",)])
+    running = asyncio.create_task(world.run().to_the_end())
+    await settled()
+    world.stopped = True
+    await world.engine.cancel(world.keys)
+    await running
+    (look,) = await world.engine.inspect(world.keys)
+    assert (look.failure, look.start_time, look.usage.elapsed_us, world.told) == ("CANCELLED", None, 0, 0)
+
+
 async def test_without_permission_nothing_begins() -> None:
     """The mesh may have placed the job elsewhere: a task that begins now is the second of its kind."""
     world = World([(), ()], permitted=False)

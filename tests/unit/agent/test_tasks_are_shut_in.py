@@ -35,12 +35,22 @@ NEWUSER, THREAD = 0x10000000, 0x3D0F00
         (Admission(walled=False, own_party="parties/own"), "parties/stranger", "SANDBOX_MISSING"),
         (Admission(walled=False, own_party=""), "", "SANDBOX_MISSING"),
         (Admission(walled=False, own_party="", strangers_unsandboxed=True), "parties/stranger", None),
+        (Admission(walled=False, strangers_unsandboxed=True, as_root=True), "parties/stranger", "SANDBOX_MISSING"),
+        (Admission(walled=False, strangers_as_root=True, as_root=True), "parties/stranger", None),
+        (Admission(walled=False, own_party="parties/own", as_root=True), "parties/own", None),
     ],
 )
 def test_strangers_run_behind_walls_only(admission: Admission, party: str, code: str | None) -> None:
     """A stranger's job on a site without a sandbox reads every key and every replica of it."""
     no = admission.objection(party)
     assert (no.code if no else None) == code
+
+
+def test_secrets_go_only_where_they_are_kept() -> None:
+    """A key that a job brings would lie on a disk that others read."""
+    admission = Admission(walled=True, own_party="parties/own", keeps_secrets=False)
+    assert admission.objection("parties/own", secrets=True).code == "SECRETS_UNKEPT"
+    assert not admission.objection("parties/own")
 
 
 WORK = Work("p", Capacity(1000), 4, ("true",), (), (("datasets/d", "in"),), (), "", 60, at_once=2)

@@ -21,7 +21,7 @@ from suanmesh_kernel.refusals import AlreadyExists
 from suanmesh_kernel.texts import Text
 
 DATA_PORT = 7444
-ENGINES = ("process",)
+ENGINES = ("process", "slurm")
 TTL = click.option(
     "--ttl", "ttl_s", type=click.IntRange(1, 86400), default=3600, show_default=True, help="Seconds it lasts."
 )
@@ -176,7 +176,8 @@ def join_site(
     from suanmesh_agent import joining
 
     book = full_name("priceBooks", price_book) if price_book else ""
-    ctx.exit(joining.main(invite, name, folder or Path(name), advertise, port, {"price_book": book}))
+    offered = {"price_book": book, "engine": engine if engine != ENGINES[0] else ""}
+    ctx.exit(joining.main(invite, name, folder or Path(name), advertise, port, offered))
 
 
 @click.command("run")

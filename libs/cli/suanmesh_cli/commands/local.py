@@ -28,13 +28,16 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=Fals
     help="How many processes of each service but the gateway: one leads, all answer reads.",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder that holds everything.")
+@click.option(
+    "--slurm", is_flag=True, help="Let the first site run its tasks on a Slurm that is started for it (root)."
+)
 @click.pass_context
-def dev(ctx: click.Context, sites: int, replicas: int, data_dir: Path | None) -> None:
+def dev(ctx: click.Context, sites: int, replicas: int, data_dir: Path | None, slurm: bool) -> None:
     """Run a whole mesh on this machine until Ctrl-C: etcd, every service, and a few sites."""
     require_extra("server")
     from suanmesh_local import launcher
 
-    ctx.exit(launcher.dev(sites, data_dir, replicas))
+    ctx.exit(launcher.dev(sites, data_dir, replicas, slurm=slurm))
 
 
 @click.command()

@@ -13,6 +13,7 @@ from suanmesh_sdk.explained import (
     gateway,
     mesh,
     network_orchestrator,
+    queues,
     registry,
     runs,
     scheduler,
@@ -42,7 +43,12 @@ AREAS: Final[dict[str, Mapping[str, Explanation]]] = {
     "gateway": gateway.EXPLAINED,
 }
 """Refusals by area, `mesh` for those that all share, then by reason."""
-STATES: Final[dict[str, Explanation]] = {**decisions.EXPLAINED, **runs.EXPLAINED, **sites.EXPLAINED}
+STATES: Final[dict[str, Explanation]] = {
+    **decisions.EXPLAINED,
+    **queues.EXPLAINED,
+    **runs.EXPLAINED,
+    **sites.EXPLAINED,
+}
 """Reasons of states, by code."""
 
 

@@ -39,7 +39,7 @@ class Ending:
         return self.reason.code == "TASK_NOT_STARTED"
 
 
-_OF_THE_SITE = frozenset({FENCED, "TASK_NOT_STARTED", "TASK_LOST"})
+_OF_THE_SITE = frozenset({FENCED, "SITE_STOPPED", "TASK_NOT_STARTED", "TASK_LOST"})
 """What the job did not do: it is run again, and its results are those of the next run."""
 
 _STOPPED = frozenset({"CANCELLED", "TASK_NOT_STARTED"})

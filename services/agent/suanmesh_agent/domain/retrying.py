@@ -10,7 +10,7 @@ from suanmesh_agent.domain.starts import UNSTARTABLE
 from suanmesh_agent.domain.tasks import TaskLook, TaskState, Usage
 
 BACKOFF_S_MAX = 3600
-_NOT_AGAIN = frozenset({"CANCELLED", FENCED, *UNSTARTABLE.values()})
+_NOT_AGAIN = frozenset({"CANCELLED", FENCED, "SITE_STOPPED", "TASK_NOT_STARTED", *UNSTARTABLE.values()})
 
 
 @dataclass(frozen=True, slots=True)

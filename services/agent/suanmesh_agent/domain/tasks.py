@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from suanmesh_kernel.cards import DeviceAsk
+from suanmesh_kernel.reasons import NO_REASON, StateReason
 
 LOG_BYTES_MAX = 8 * 1024 * 1024
 """What is kept of one task's log where nothing else is set; of a longer one, the beginning and the end."""
@@ -134,6 +135,8 @@ class TaskState(Enum):
     """Where a task stands."""
 
     ABSENT = "absent"
+    QUEUED = "queued"
+    """The engine has taken it and nothing of it runs yet."""
     RUNNING = "running"
     ENDED = "ended"
     LOST = "lost"
@@ -149,7 +152,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class TaskLook:
-    """How a task stands at one moment. `exit_status` is 128 + signal where a signal ended it."""
+    """How a task stands at one moment. `exit_status` is 128 + signal where a signal ended it.
+
+    One that has never run has neither it nor a `start_time`, also where it is over.
+    """
 
     state: TaskState
     usage: Usage = Usage()
@@ -157,6 +163,8 @@ class TaskLook:
     failure: str = ""
     start_time: datetime | None = None
     end_time: datetime | None = None
+    waits_for: StateReason = NO_REASON
+    """What keeps it from running, where it is queued."""
 
     @property
     def over(self) -> bool:
@@ -185,3 +193,9 @@ class Capabilities:
     """Whether a task sees nothing of its host but what is its own."""
     log_bytes_max: int = LOG_BYTES_MAX
     """What is kept of one task's log."""
+    queues: bool = False
+    """Whether tasks may wait in a queue of its own."""
+    keeps_secrets: bool = True
+    """Whether a task's secrets reach nobody else at the site."""
+    as_root: bool = False
+    """Whether a task is the superuser of its host."""

@@ -37,6 +37,8 @@ class Work:
     retrying: Retrying = NO_RETRY
     devices: tuple[DeviceAsk, ...] = ()
     """Cards one task asks for; `with_cards` says which kinds those are here."""
+    secrets: bool = False
+    """Whether it brings any."""
 
     @property
     def capacity(self) -> Capacity:
@@ -67,10 +69,17 @@ class Admission:
     own_party: str = ""
     strangers_unsandboxed: bool = False
     limits: OwnerLimits = NO_LIMITS
+    as_root: bool = False
+    """Whether a task is the superuser of its host: to allow strangers without a sandbox does not allow them that."""
+    strangers_as_root: bool = False
+    keeps_secrets: bool = True
 
-    def objection(self, party: str) -> StateReason:
+    def objection(self, party: str, *, secrets: bool = False) -> StateReason:
         """Why it does not run tasks of `party`; nothing when it does."""
-        if self.walled or self.strangers_unsandboxed or (party and party == self.own_party):
+        if secrets and not self.keeps_secrets:
+            return StateReason("SECRETS_UNKEPT")
+        allowed = self.strangers_as_root if self.as_root else self.strangers_unsandboxed
+        if self.walled or allowed or (party and party == self.own_party):
             return NO_REASON
         return StateReason("SANDBOX_MISSING", {"party": party})
 

@@ -2,7 +2,8 @@
 
     ("simulate", "seconds=90", "exit=3", "log=no luck", "write=out/sum:42", "cpu_milli=500", "stop_seconds=2")
 
-All words are optional; `write` may come again; with `fails=2` only the first two runs of a task have that exit status.
+All words are optional; with `queue=30` it waits so many seconds before it runs; `write` may come again; with `fails=2`
+only the first two runs of a task have that exit status.
 A task ends well at once where nothing else is said, or where its command is another that can be started: one relative
 to its working folder only where the job has brought it. The same calls at the same times give the same events: nothing
 is random, and time is the clock's.
@@ -37,6 +38,7 @@ from suanmesh_agent.engines.events import Events
 from suanmesh_agent.ports import TaskNotStarted
 from suanmesh_content import FolderError, LeftOut
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.reasons import StateReason
 
 SIMULATE = "simulate"
 _KILLED = 137
@@ -58,6 +60,8 @@ class Script:
     """Processor time it takes, of each second."""
     stop_seconds: float = 0.0
     """How long it takes to end once it is asked to."""
+    queue: float = 0.0
+    """How many seconds it waits before it runs."""
     refuse: str = ""
     """Why it cannot be started."""
 
@@ -101,6 +105,7 @@ _WORDS: dict[str, Callable[[str], Any]] = {
     "log": str,
     "cpu_milli": int,
     "stop_seconds": float,
+    "queue": float,
     "refuse": str,
 }
 
@@ -166,6 +171,7 @@ class _Task:
     start_time: datetime
     end_s: float
     failure: str = ""
+    begun: bool = True
     over: TaskLook | None = None
 
 
@@ -175,6 +181,8 @@ class MemoryEngine:
 
     clock: Clock
     walled: bool = True
+    queues: bool = False
+    """Whether it says that tasks may wait here; those do whose scripts say so."""
     permitted_until: Callable[[], float] = lambda: float("inf")
     """Until when the site may run tasks, of the monotonic clock; tasks end then with failure `FENCED`."""
     start_fault: str = ""
@@ -188,7 +196,7 @@ class MemoryEngine:
 
     def capabilities(self) -> Capabilities:
         """As it was told."""
-        return Capabilities(self.walled)
+        return Capabilities(self.walled, queues=self.queues)
 
     def cards(self) -> tuple[CardLook, ...]:
         """It has none."""
@@ -210,10 +218,11 @@ class MemoryEngine:
             return TaskNotStarted(script.refuse)
         redactor = Redactor.of(str(spec.secrets) if spec.secrets else "")
         script = replace(script, log=(redactor.take(script.log.encode()) + redactor.rest()).decode())
-        self.start_fault, now_s = "", self.clock.monotonic()
-        task = _Task(spec, script, now_s, self.clock.now(), now_s + script.seconds)
+        self.start_fault, begin_s = "", self.clock.monotonic() + script.queue
+        begin = self.clock.now() + timedelta(seconds=script.queue)
+        task = _Task(spec, script, begin_s, begin, begin_s + script.seconds, begun=not script.queue)
         if script.seconds > spec.max_duration_s:
-            task.end_s, task.failure = now_s + spec.max_duration_s, "TIMED_OUT"
+            task.end_s, task.failure = begin_s + spec.max_duration_s, "TIMED_OUT"
         self._tasks[spec.key] = task
         self._events.publish(TaskEvent(spec.key, self._look(spec.key)))
         self.settle()
@@ -223,6 +232,10 @@ class MemoryEngine:
         """Tell the end of every task whose time has come, the earliest first. Time that passes by itself calls it."""
         now_s, until_s = self.clock.monotonic(), self.permitted_until()
         running = [task for task in self._tasks.values() if task.over is None]
+        for task in running:
+            if not task.begun and task.begin_s <= now_s:
+                task.begun = True
+                self._events.publish(TaskEvent(task.spec.key, self._look(task.spec.key)))
         for task in sorted(running, key=lambda task: (task.end_s, task.spec.key)):
             if until_s <= now_s and until_s < task.end_s:
                 task.end_s, task.failure = max(until_s, task.begin_s), FENCED
@@ -231,10 +244,14 @@ class MemoryEngine:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if ahead := [min(task.end_s, until_s) for task in running if task.over is None]:
+        if ahead := [_next_s(task, until_s) for task in running if task.over is None]:
             self._timer = asyncio.get_running_loop().call_later(min(ahead) - now_s, self.settle)
 
     def _end(self, task: _Task) -> None:
+        if not task.begun and task.failure == "CANCELLED":
+            task.over = TaskLook(TaskState.ENDED, failure=task.failure)
+            self._events.publish(TaskEvent(task.spec.key, task.over))
+            return
         seconds = task.end_s - task.begin_s
         status, used = _STATUS.get(task.failure, _KILLED) if task.failure else task.script.exit, _usage(task, seconds)
         if not task.failure and task.spec.command[0] != SIMULATE:
@@ -269,8 +286,9 @@ class MemoryEngine:
         """Each ends after the time that its script says."""
         now_s = self.clock.monotonic()
         for task in (self._tasks[key] for key in keys if key in self._tasks):
-            if task.over is None and now_s + task.script.stop_seconds < task.end_s:
-                task.end_s, task.failure = now_s + task.script.stop_seconds, "CANCELLED"
+            end_s = now_s + (task.script.stop_seconds if task.begun else 0.0)
+            if task.over is None and end_s < task.end_s:
+                task.end_s, task.failure = end_s, "CANCELLED"
         self.settle()
 
     def open_log(self, key: TaskKey) -> MemoryLog | None:
@@ -329,8 +347,17 @@ class MemoryEngine:
         task = self._tasks.get(key)
         if task is None:
             return TaskLook(TaskState.ABSENT)
+        if task.over is not None:
+            return task.over
+        if not task.begun:
+            return TaskLook(TaskState.QUEUED, waits_for=StateReason("QUEUE_RESOURCES", {"said": SIMULATE}))
         used = _usage(task, self.clock.monotonic() - task.begin_s)
-        return task.over or TaskLook(TaskState.RUNNING, used, start_time=task.start_time)
+        return TaskLook(TaskState.RUNNING, used, start_time=task.start_time)
+
+
+def _next_s(task: _Task, until_s: float) -> float:
+    """When something becomes of it."""
+    return min(task.end_s, until_s) if task.begun else min(task.begin_s, task.end_s)
 
 
 def _usage(task: _Task, seconds: float) -> Usage:

@@ -480,6 +480,8 @@ class TaskResult(message.Message):
         """Was stopped, because somebody asked for it or another task failed."""
         STATE_LOST: TaskResult._State.ValueType  # 7
         """Its placement ended without a word about it, as when the site was lost."""
+        STATE_QUEUED: TaskResult._State.ValueType  # 8
+        """Waits in the queue of the site's own scheduler, such as Slurm, and is not billed."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a task stands."""
@@ -500,6 +502,8 @@ class TaskResult(message.Message):
     """Was stopped, because somebody asked for it or another task failed."""
     STATE_LOST: TaskResult.State.ValueType  # 7
     """Its placement ended without a word about it, as when the site was lost."""
+    STATE_QUEUED: TaskResult.State.ValueType  # 8
+    """Waits in the queue of the site's own scheduler, such as Slurm, and is not billed."""
 
     INDEX_FIELD_NUMBER: builtins.int
     EXIT_STATUS_FIELD_NUMBER: builtins.int
@@ -526,7 +530,9 @@ class TaskResult(message.Message):
 
     @builtins.property
     def state_reason(self) -> state_reason_pb2.StateReason:
-        """Why it failed, such as `OUT_OF_MEMORY` or `EXIT_STATUS`; says nothing of a task that did not."""
+        """Why it failed, such as `OUT_OF_MEMORY` or `EXIT_STATUS`, or what it waits for where it is QUEUED, such as
+        `QUEUE_RESOURCES`; says nothing of any other task.
+        """
 
     def __init__(
         self,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
-import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from suanmesh_agent.domain.cards import Card, CardLook
 from suanmesh_agent.domain.tasks import (
@@ -24,23 +22,17 @@ from suanmesh_agent.domain.tasks import (
     TaskState,
 )
 from suanmesh_agent.engines.events import Events
-from suanmesh_agent.engines.process import images
 from suanmesh_agent.engines.process.card_ledger import CardLedger
 from suanmesh_agent.engines.process.cgroups import Cgroups
-from suanmesh_agent.engines.process.confinement import IMAGE, SCRATCH_PARTS
 from suanmesh_agent.engines.process.fork_server import ForkServer
-from suanmesh_agent.engines.process.kept_log import KeptLog
-from suanmesh_agent.engines.process.layout import Confined, Layout
+from suanmesh_agent.engines.process.kept_tasks import KeptTasks
+from suanmesh_agent.engines.process.layout import Confined, Layout, is_of_job
 from suanmesh_agent.engines.process.probe import fault
 from suanmesh_agent.engines.process.processes import kill
 from suanmesh_agent.engines.process.sandbox import Sandbox
-from suanmesh_agent.engines.process.task_folders import TaskFolders, read_facts
+from suanmesh_agent.engines.process.task_folders import read_facts
 from suanmesh_agent.engines.process.users import end_all_remains, end_remains
-from suanmesh_agent.engines.process.walls import INSIDE
-from suanmesh_agent.folder_files import FolderFile, files_of
 from suanmesh_agent.ports import Cards, TaskNotStarted
-from suanmesh_agent.trees import remove_tree
-from suanmesh_content import FolderError, LeftOut
 
 START_BOUND_S = 30.0
 STARTS_MAX = 8
@@ -49,11 +41,9 @@ FORK_TRIES = 2
 """A fork server that is killed takes with it what it was asked for and had not done."""
 LOOK_AGAIN_S = 0.1
 """How often it is looked whether a task ended that another agent has started, before this one or beside it."""
-_PATHS_AT_FAULT = frozenset((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL))
-"""What is wrong then are the paths the job names, at every site."""
 
 
-class ProcessEngine:
+class ProcessEngine(KeptTasks):
     """`Engine` on this host: tasks run in `sandbox` and `cgroups` where there are any, within watched bounds else."""
 
     def __init__(
@@ -74,25 +64,21 @@ class ProcessEngine:
         `FENCED` when the permission in the file `permission` has (`RunPermission`); None lets them run for good. Those
         that ask for devices are given of `cards`, where there are any.
         """
-        self._folder = folder.absolute()
-        self._cgroups = cgroups
-        permitted = str(permission.resolve()) if permission else ""
-        self._layout = Layout(self._folder, runtime_path, sandbox, cgroups, confined, permitted, processes, log_bytes)
-        self._fork_server = ForkServer(self._folder, lives_with, apart=self._layout.apart)
-        self._tasks = TaskFolders(self._folder)
+        permitted, home = str(permission.resolve()) if permission else "", folder.absolute()
+        super().__init__(Layout(home, runtime_path, sandbox, cgroups, confined, permitted, processes, log_bytes))
+        self._fork_server = ForkServer(self._folder, lives_with, apart=self.layout.apart)
         self._cards = cards
         self._ledger = CardLedger(cards, self._tasks) if cards else None
         self._events = Events()
         self._ends: dict[TaskKey, int] = {}
         self._followed: set[TaskKey] = set()
         self._starts = asyncio.Semaphore(STARTS_MAX)
-        self._opened: dict[TaskKey, int] = {}
-        self._opening = threading.Lock()
         self.start_fault = ""
 
     def capabilities(self) -> Capabilities:
         """As `Engine`."""
-        return Capabilities(walled=self._layout.walled, log_bytes_max=self._layout.log_bytes)
+        layout = self.layout
+        return Capabilities(layout.walled, layout.log_bytes, as_root=layout.as_root)
 
     def cards(self) -> tuple[CardLook, ...]:
         """As `Engine`."""
@@ -100,12 +86,12 @@ class ProcessEngine:
 
     def fault(self) -> str:
         """What keeps tasks from running here; empty where nothing does. Runs one."""
-        return fault(self._layout, self._fork_server)
+        return fault(self.layout, self._fork_server)
 
     def end_remains(self) -> None:
         """End what is left of tasks whose shims were killed, whichever agent of this host had them."""
-        if self._layout.confined:
-            end_all_remains(self._layout.confined.users_folder)
+        if self.layout.confined:
+            end_all_remains(self.layout.confined.users_folder)
 
     def close(self) -> None:
         """End what only the agent needs; tasks go on."""
@@ -167,10 +153,10 @@ class ProcessEngine:
 
     def _laid_out_and_forked(self, cards: tuple[Card, ...] | None, spec: TaskSpec) -> tuple[int, int]:
         try:
-            self._layout.lay_out(spec, cards)
+            self.layout.lay_out(spec, cards)
         except OSError as fault:
             words = f"the working folder cannot be laid out: {fault.strerror}"
-            raise TaskNotStarted(words, by_job=fault.errno in _PATHS_AT_FAULT) from fault
+            raise TaskNotStarted(words, by_job=is_of_job(fault)) from fault
         return self._fork(spec)
 
     def _fork(self, spec: TaskSpec) -> tuple[int, int]:
@@ -253,6 +239,9 @@ class ProcessEngine:
         if (handle := self._ends.pop(key, None)) is not None:
             os.close(handle)
 
+    def _let_go(self, key: TaskKey) -> None:
+        self._forget_end(key)
+
     async def inspect(self, keys: Sequence[TaskKey]) -> list[TaskLook]:
         """Read off the disk; what has ended is read once."""
         return [self._tasks.look(key) for key in keys]
@@ -262,80 +251,6 @@ class ProcessEngine:
         for key in keys:
             self._tasks.cancel(key)
 
-    def open_log(self, key: TaskKey) -> KeptLog | None:
-        """What the shim keeps."""
-        home = self._tasks.home(key)
-        if not (home / "shim" / "started.json").exists():
-            return None
-        spec = read_facts(home / "shim" / "spec.json")
-        return KeptLog(Path(spec["log_folder"]), spec["log_bytes"]) if spec else None
-
-    def collect(self, key: TaskKey, mount: str, left_out: LeftOut | None = None) -> Generator[FolderFile, None, None]:
-        """Outputs lie in the working folder; one that a link leads to is refused, wherever it leads."""
-        folder = self._output(key, mount)
-        return files_of(folder, left_out, ours=True, known_as=(f"{INSIDE}/{mount}", str(folder)))
-
-    def note(self, key: TaskKey, lines: Sequence[str]) -> None:
-        """As `Engine`."""
-        log = self.open_log(key)
-        if log is not None:
-            log.add(lines)
-
-    def _output(self, key: TaskKey, mount: str) -> Path:
-        """Where that is in a file system of its own, the path holds in this process, until the work is forgotten."""
-        folder = self._scratch(key) / "work"
-        for part in ("", *PurePosixPath(mount).parts):
-            folder /= part
-            if folder.is_symlink():
-                raise FolderError(f"{mount} is reached over a link")
-        return folder
-
-    def forget_work(self, placement: str) -> None:
-        """Remove working folders and control groups; logs and ends stay. Raises OSError where something stays."""
-        self.drop_work(self._tasks.keys(placement))
-
-    def drop_work(self, keys: Sequence[TaskKey]) -> None:
-        """As `forget_work`, of single runs that have ended."""
-        faults = []
-        for key in keys:
-            if self._cgroups:
-                self._cgroups.remove(f"{key.placement}-{key.name}")
-            self._close(key)
-            self._forget_end(key)
-            self._tasks.drop_ending(key)
-            for part in (IMAGE, *SCRATCH_PARTS):
-                try:
-                    remove_tree(self._tasks.home(key) / part)
-                except OSError as fault:  # the folders of the other tasks go all the same
-                    faults.append(fault)
-        if faults:
-            raise faults[0]
-
-    def forget(self, placement: str) -> None:
-        """Remove everything of the placement. Raises OSError where something stays."""
-        self.forget_work(placement)
-        remove_tree(self._folder / placement)
-        self._tasks.drop(placement)
-
-    def placements(self) -> list[str]:
-        """Every placement something is kept of, the newest first."""
-        return self._tasks.placements()
-
-    def idle_placements(self) -> list[str]:
-        """Those that have working folders, and no task that runs."""
-        return [name for name in self.placements() if self._tasks.has_work(name) and not self._running(name)]
-
-    def ended_placements(self) -> list[str]:
-        """Those whose working folders are gone, the newest first."""
-        return [name for name in self.placements() if not self._tasks.has_work(name)]
-
-    def running(self) -> list[TaskKey]:
-        """Every task that runs now."""
-        return [key for name in self.placements() for key in self._running(name)]
-
-    def _running(self, placement: str) -> list[TaskKey]:
-        return [key for key in self._tasks.keys(placement) if self._tasks.look(key).state is TaskState.RUNNING]
-
     def _end_remains(self, key: TaskKey) -> None:
         """End what a task has left whose shim was killed; what is in a sandbox has ended with it."""
         folder = self._tasks.home(key) / "shim"
@@ -344,20 +259,5 @@ class ProcessEngine:
             with contextlib.suppress(OSError):
                 for pid in Path(path).read_text().split():
                     kill(int(pid), signal.SIGKILL)
-        if self._layout.confined and started.get("user"):
-            end_remains(self._layout.confined.users_folder, started["user"])
-
-    def _scratch(self, key: TaskKey) -> Path:
-        """Where what the task left can be read."""
-        home = self._tasks.home(key)
-        if not (home / IMAGE).exists():
-            return home
-        with self._opening:
-            if key not in self._opened:
-                self._opened[key] = images.open_image(home / IMAGE)
-        return Path(f"/proc/self/fd/{self._opened[key]}")
-
-    def _close(self, key: TaskKey) -> None:
-        with self._opening:
-            if (handle := self._opened.pop(key, None)) is not None:
-                os.close(handle)
+        if self.layout.confined and started.get("user"):
+            end_remains(self.layout.confined.users_folder, started["user"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ from suanmesh_agent.engines.process.walls import INSIDE
 
 RUN_FOLDER = Path("/run/suanmesh")
 """Where an agent with root keeps the users of tasks, and where their mounts lie; the same for all agents of a host."""
+_PATHS_AT_FAULT = frozenset((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL))
+"""What is wrong then are the paths the job names, at every site."""
 _NO_CGROUP = CgroupFiles(join=(), members=(), cpu_file="", oom_file="", pids_file="")
 _PRLIMIT = Path("/usr/bin/prlimit")
 _BLOCK_BYTES = 4096
@@ -74,6 +78,13 @@ class Layout:
     permission: str = ""
     processes: int = PROCESSES_MAX
     log_bytes: int = LOG_BYTES_MAX
+    queued: bool = False
+    """Whether shims are started by another scheduler, and on hosts where the agent can signal none."""
+
+    @property
+    def as_root(self) -> bool:
+        """Whether nothing keeps a task from being the superuser."""
+        return os.geteuid() == 0 and self.sandbox is None and self.confined is None
 
     @property
     def walled(self) -> bool:
@@ -166,6 +177,7 @@ class Layout:
             "oom_file": fence.oom_file,
             "pids_file": fence.pids_file,
             "permission": self.permission,
+            "queued": self.queued,
         }
 
     def _command(self, spec: TaskSpec, places: Places, *, counted: bool) -> list[str]:
@@ -266,3 +278,8 @@ def _beside_setup(variables: tuple[tuple[str, str], ...], setup: str) -> tuple[t
         return variables
     behind = f":{setup}/{SETUP_PYTHON}"
     return tuple((name, value + behind if name == "PYTHONPATH" else value) for name, value in variables)
+
+
+def is_of_job(fault: OSError) -> bool:
+    """Whether a layout that failed would fail at every site."""
+    return fault.errno in _PATHS_AT_FAULT

@@ -16,7 +16,6 @@ imports what is so too. In its folder:
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import resource
@@ -31,6 +30,7 @@ from suanmesh_agent.domain.redaction import Redactor
 from suanmesh_agent.engines.process import seccomp, syscalls
 from suanmesh_agent.engines.process.confinement import Confinement, Mounts
 from suanmesh_agent.engines.process.group_files import GroupFiles
+from suanmesh_agent.engines.process.keeping import locked, write
 from suanmesh_agent.engines.process.permit import Permit
 from suanmesh_agent.engines.process.processes import (
     children,
@@ -57,7 +57,6 @@ TERM_GRACE_S = 3.0
 FENCE_GRACE_S = 2.0
 """The same once the site may run nothing any more: short of `suanmesh_kernel.permission.STOP_S_MAX` with all else."""
 REAP_BOUND_S, REAP_PAUSE_S = 5.0, 0.01
-LOCK_TRIES = 50
 CANCEL = "cancel"
 """A file beside the task's others that says that it is to end."""
 SECCOMP_FD = 10
@@ -75,11 +74,11 @@ class Host:
 
 
 def run(folder: Path, starter: int, mounts: Mounts, host: Host) -> bool:
-    """Run the task of `folder` to its end, unless it runs or has ended; `starter` is let go once it runs.
+    """Run the task of `folder` to its end, unless it has ever been started; `starter` is let go once it runs.
 
     Answers whether nothing is left of the task in this process but open files, so that it may run another.
     """
-    if not _lock(folder / "lock") or (folder / "exit.json").exists():
+    if not locked(folder / "lock") or any((folder / name).exists() for name in ("exit.json", "started.json")):
         return True
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     spec = json.loads((folder / "spec.json").read_text())
@@ -90,17 +89,6 @@ def run(folder: Path, starter: int, mounts: Mounts, host: Host) -> bool:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGALRM, signal.SIGTERM):  # what is still on its way was for this task
             signal.signal(number, signal.SIG_IGN)
-
-
-def _lock(path: Path) -> bool:
-    """Hold `path` as long as it is open. An agent that looks holds it for a moment, another shim for long."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for _ in range(LOCK_TRIES):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        time.sleep(0.01)
-    return False
 
 
 class Run:
@@ -120,7 +108,8 @@ class Run:
         self._next_scratch = 0.0
         self._groups = GroupFiles(spec)
         self._permit = Permit(spec.get("permission", ""))
-        self._checking = self._cleared = False
+        self._checking = self._cleared = self._stopped = False
+        self._queued = bool(spec.get("queued"))
         facts = spec["confine"]
         self._confinement = Confinement(facts, spec["scratch_bytes"]) if facts else None
 
@@ -129,13 +118,13 @@ class Run:
         wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_writer)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: self._check_cancelled())
+        signal.signal(signal.SIGTERM, lambda *_: self._asked_to_end())
         if self._confinement:
             self._confinement.enter(mounts)
         output_reader, output_writer = os.pipe2(os.O_CLOEXEC)
         self._start_ns, self._start = time.time_ns(), time.monotonic()
         user = self._confinement.user if self._confinement else 0
-        _write(self._folder, "started", {"pid": self._host.pid, "start_unix_ns": self._start_ns, "user": user})
+        write(self._folder, "started", {"pid": self._host.pid, "start_unix_ns": self._start_ns, "user": user})
         if self._permit.over_s() >= 0:
             self._failure, self._cleared = "FENCED", not has_children()
             clean = self._leave()
@@ -229,11 +218,20 @@ class Run:
         if now >= self._next_watch:
             self._next_watch = now + WATCH_EVERY_S
             self._check_members()
+            if self._queued:
+                self._check_cancelled()
         if now >= self._next_scratch:
             if self._outgrown():
                 self._end("SCRATCH_EXCEEDED", grace_s=0)
             self._next_scratch = now + SCRATCH_SHARE * (time.monotonic() - now)
         self._check_time(now)
+
+    def _asked_to_end(self) -> None:
+        """Whoever else started this shim may end it, and sends the task the same signal."""
+        self._check_cancelled()
+        if self._queued:
+            self._stopped = True
+            self._end("SITE_STOPPED")
 
     def _check_cancelled(self) -> None:
         """A signal may have been meant for the task before this one: who cancels a task leaves word beside it."""
@@ -348,13 +346,14 @@ class Run:
         return {"cpu_us": self._cpu_us, "elapsed_us": int((time.monotonic() - self._start) * 1e6)}
 
     def _keep_usage(self) -> None:
-        _write(self._folder, "usage", self._usage())
+        write(self._folder, "usage", self._usage())
 
     def _judge(self) -> None:
         """Say why a task that failed by itself did not start, or which bound it had hit."""
         if self._failure or self._status == 0:
             return
-        self._failure = self._starting.failure(self._status)
+        by_signal = self._stopped and (self._status or 0) < 0
+        self._failure = "SITE_STOPPED" if by_signal else self._starting.failure(self._status)
         if not self._failure and self._outgrown():
             self._failure = "SCRATCH_EXCEEDED"
         for name, failure in _BOUNDS.items():
@@ -379,20 +378,10 @@ class Run:
             "start_unix_ns": self._start_ns,
             "end_unix_ns": time.time_ns(),
         }
-        _write(self._folder, "exit", facts | self._usage())
+        write(self._folder, "exit", facts | self._usage())
 
 
 def _ended_cpu_us() -> int:
     """Processor time of all processes that this one has started and that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return int((ended.ru_utime + ended.ru_stime) * 1e6)
-
-
-def _write(folder: Path, name: str, facts: dict[str, Any]) -> None:
-    path = f"{folder}/{name}.json"
-    file = os.open(draft := f"{folder}/{name}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    os.write(file, json.dumps(facts).encode())
-    if name == "exit":
-        os.fsync(file)
-    os.close(file)
-    os.replace(draft, path)  # noqa: PTH105 - for every task again and again

@@ -17,6 +17,9 @@ from typing import Any
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskState, Usage, key_of
 from suanmesh_agent.engines.process.shim import CANCEL
 
+QUEUED = "queued.json"
+"""A file of an engine with a queue: it answers for the task, which has not begun."""
+
 
 class TaskFolders:
     """All of one agent."""
@@ -75,7 +78,7 @@ class TaskFolders:
             return self._ended.setdefault(key, _ended(ended))
         started = read_facts(f"{folder}/started.json")
         if started is None:
-            return TaskLook(TaskState.ABSENT)
+            return TaskLook(TaskState.QUEUED if os.path.exists(f"{folder}/{QUEUED}") else TaskState.ABSENT)  # noqa: PTH110 - a hot loop
         state = TaskState.RUNNING if _is_locked(f"{folder}/lock") else TaskState.LOST
         if state is TaskState.LOST and (ended := read_facts(f"{folder}/exit.json")):
             return self._ended.setdefault(key, _ended(ended))
@@ -97,6 +100,28 @@ class TaskFolders:
             return
         finally:
             os.close(pidfd)
+
+    def leave_word(self, key: TaskKey) -> None:
+        """Tell a shim that looks for it to end its task, also one that has not begun."""
+        (self.home(key) / "shim" / CANCEL).touch()
+
+    def end_unstarted(self, key: TaskKey, failure: str) -> bool:
+        """Write down the end of a task that has not begun; its shim finds that and does nothing. False if it has begun.
+
+        Raises OSError.
+        """
+        folder = self.home(key) / "shim"
+        file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if any((folder / name).exists() for name in ("started.json", "exit.json")):
+                return False
+            write_facts(folder / "exit.json", _UNSTARTED | {"failure": failure})
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(file)
+        return True
 
     def drop_ending(self, key: TaskKey) -> None:
         """Do not remember how it ended; it can be read again."""
@@ -137,14 +162,27 @@ def read_facts(path: str | Path) -> dict[str, Any] | None:
     return facts
 
 
+def write_facts(path: Path, facts: dict[str, Any]) -> None:
+    """For others to read: all of it or nothing. Raises OSError."""
+    draft = path.with_suffix(".draft")
+    with draft.open("w") as file:
+        json.dump(facts, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+_UNSTARTED = {"exit_status": None, "start_unix_ns": 0, "end_unix_ns": 0, "cpu_us": 0, "elapsed_us": 0}
+
+
 def _ended(facts: dict[str, Any]) -> TaskLook:
     return TaskLook(
         TaskState.ENDED,
         usage=_usage(facts),
         exit_status=facts["exit_status"],
         failure=facts["failure"],
-        start_time=_time(facts["start_unix_ns"]),
-        end_time=_time(facts["end_unix_ns"]),
+        start_time=_time(facts["start_unix_ns"]) if facts["start_unix_ns"] else None,
+        end_time=_time(facts["end_unix_ns"]) if facts["end_unix_ns"] else None,
     )
 
 

@@ -1,0 +1,1 @@
+"""Tasks as jobs of a site's own Slurm."""

@@ -1,0 +1,117 @@
+"""What is handed to Slurm at a time: tasks with equal needs, as one job array, with its files in a folder.
+
+    <folder>/<placement>/<batch>/tasks     the shims' folders, in the order of the array's elements
+    <folder>/<placement>/<batch>/script    what Slurm runs
+    <folder>/<placement>/<batch>/<n>.out   what went wrong before a shim ran
+
+Beside each task lies `queued.json`, which says in which batch it was handed over last, and how often before: it is
+written before Slurm is asked, so that whoever comes back knows what to look for.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.engines.process.task_folders import QUEUED, TaskFolders, read_facts, write_facts
+from suanmesh_agent.engines.slurm import in_job
+from suanmesh_agent.engines.slurm.commands import Needs
+from suanmesh_agent.trees import remove_tree
+
+ARRAY_MAX = 1000
+"""Elements of one array: Slurm's own bound where nothing else is set."""
+_ROOT = Path(__file__).parents[3]
+_START = f"import sys; sys.path.append(sys.argv.pop(1)); from {in_job.__name__} import main; sys.exit(main())"
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """Where a task was handed over last."""
+
+    batch: str
+    element: int
+    times: int
+    """How often it has been handed over, this time included."""
+    needs: Needs
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One array."""
+
+    placement: str
+    name: str
+    keys: tuple[TaskKey, ...]
+    needs: Needs
+    script: Path
+
+
+class Batches:
+    """All of one site."""
+
+    def __init__(self, folder: Path, tasks: TaskFolders, site: str, *, settle_s: float, apart: bool) -> None:
+        self._folder = folder
+        self._tasks = tasks
+        self._settle_s = settle_s
+        self._apart = apart
+        self.prefix = f"suanmesh/{site}/"
+        """What the comments of all begin with."""
+
+    def comment(self, placement: str, batch: str) -> str:
+        """Our own key of a batch, which Slurm keeps for us."""
+        return f"{self.prefix}{placement}/{batch}"
+
+    def job_name(self, placement: str, batch: str) -> str:
+        """What its operator sees, and what it is cancelled by."""
+        return f"suan-{placement}-{batch}"
+
+    def make(self, wanted: Sequence[tuple[TaskKey, Needs]]) -> Iterator[Batch]:
+        """Write down that the tasks are handed over in batches, whether for the first time or again. Raises OSError."""
+        ordered = sorted(wanted, key=lambda each: (each[0].placement, str(each[1]), each[0]))
+        for (placement, needs), group in groupby(ordered, key=lambda each: (each[0].placement, each[1])):
+            keys = [key for key, _ in group]
+            for begin in range(0, len(keys), ARRAY_MAX):
+                yield self._made(placement, needs, tuple(keys[begin : begin + ARRAY_MAX]))
+
+    def handed(self, key: TaskKey) -> Handed | None:
+        """Where a task was handed over last; None where it never was."""
+        facts = read_facts(self._mark(key))
+        return Handed(**facts | {"needs": Needs(**facts["needs"])}) if facts else None
+
+    def take_back(self, keys: Sequence[TaskKey]) -> None:
+        """They have not been handed over. Raises OSError."""
+        for key in keys:
+            self._mark(key).unlink(missing_ok=True)
+
+    def trouble(self, key: TaskKey) -> str:
+        """What the last element wrote that did not come to run the task."""
+        handed = self.handed(key)
+        path = self._folder / key.placement / handed.batch / f"{handed.element}.out" if handed else None
+        return path.read_text(errors="replace").strip()[-500:] if path and path.exists() else ""
+
+    def forget(self, placement: str) -> None:
+        """Remove its files. Raises OSError."""
+        remove_tree(self._folder / placement)
+
+    def _made(self, placement: str, needs: Needs, keys: tuple[TaskKey, ...]) -> Batch:
+        before = [handed.times if (handed := self.handed(key)) else 0 for key in keys]
+        name = f"{keys[0].name}-{max(before) + 1}"
+        home = self._folder / placement / name
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folders = [str(self._tasks.home(key).absolute() / "shim") for key in keys]
+        (home / "tasks").write_text("\n".join(folders) + "\n")
+        words = [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), str(home / "tasks"), str(self._settle_s)]
+        words.append("apart" if self._apart else "beside")
+        (home / "script").write_text(f"#!/bin/sh\nexec {shlex.join(words)}\n")
+        for element, (key, times) in enumerate(zip(keys, before, strict=True)):
+            handed = Handed(name, element, times + 1, needs)
+            write_facts(self._mark(key), asdict(handed))
+        return Batch(placement, name, keys, needs, home / "script")
+
+    def _mark(self, key: TaskKey) -> Path:
+        return self._tasks.home(key) / "shim" / QUEUED

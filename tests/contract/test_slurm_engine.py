@@ -1,0 +1,136 @@
+"""What an engine on Slurm promises besides: tasks that wait say why, and what Slurm forgets or ends is not lost."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from executor_kinds import RUNTIMES
+from slurm_cluster import CPUS, slurm_engine
+
+from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState
+from suanmesh_agent.engines.slurm.engine import SlurmEngine
+from suanmesh_agent.task_run import until_over
+from suanmesh_local.slurm import LocalSlurm
+
+LONG_S = 300
+ALL_CPU_MILLI = CPUS * 1000
+
+
+class Site:
+    """An engine on the cluster, and one placement of it."""
+
+    def __init__(self, cluster: LocalSlurm, folder: Path) -> None:
+        self.cluster = cluster
+        self.folder = folder
+        self.placement = f"test-{uuid.uuid4().hex[:8]}"
+        self.engine = self.opened()
+
+    def opened(self) -> SlurmEngine:
+        """What an agent that comes back opens."""
+        return slurm_engine(self.cluster, self.folder, RUNTIMES)
+
+    def task(self, index: int, command: str, cpu_milli: int = 1000) -> TaskSpec:
+        """A task of the placement."""
+        key = TaskKey(self.placement, index)
+        return TaskSpec(key, ("sh", "-c", command), cpu_milli=cpu_milli, max_duration_s=600, outputs=("out",))
+
+    async def until(self, index: int, holds: Callable[[TaskLook], bool]) -> TaskLook:
+        """How a task stands once that holds."""
+        async with asyncio.timeout(120), aclosing(self.engine.watch(self.placement)) as batches:
+            await anext(batches)  # somebody has to watch, so that Slurm is asked
+            while True:
+                (look,) = await self.engine.inspect([TaskKey(self.placement, index)])
+                if holds(look):
+                    return look
+                await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+async def site(cluster: LocalSlurm, tmp_path: Path) -> AsyncGenerator[Site, None]:
+    """Nothing of it stays in the queue."""
+    made = Site(cluster, tmp_path / "tasks")
+    yield made
+    if running := made.engine.running():
+        await made.engine.cancel(running)
+        await until_over(made.engine, running)
+    made.engine.close()
+
+
+async def test_what_waits_says_why_and_has_used_nothing(site: Site) -> None:
+    """A user would else pay for the site's queue, and take a full site for a broken one."""
+    await site.engine.submit([site.task(0, f"sleep {LONG_S}", ALL_CPU_MILLI)])
+    await site.until(0, lambda look: look.state is TaskState.RUNNING)
+    await site.engine.submit([site.task(1, "true")])
+    waiting = await site.until(1, lambda look: look.waits_for.code == "QUEUE_RESOURCES")
+    assert (waiting.state, waiting.start_time, waiting.usage.elapsed_us) == (TaskState.QUEUED, None, 0)
+    await site.engine.cancel([TaskKey(site.placement, 1)])
+    (over,) = await until_over(site.engine, [TaskKey(site.placement, 1)])
+    assert (over.failure, over.start_time, over.usage.elapsed_us) == ("CANCELLED", None, 0)
+    assert site.engine.open_log(TaskKey(site.placement, 1)) is None
+
+
+async def test_what_slurm_has_forgotten_is_handed_over_again_and_runs_once(site: Site) -> None:
+    """A slurmctld that is killed soon after it took a job has lost it, and nobody would ever hear of the task again."""
+    site.cluster.controller.kill()
+    await site.engine.submit([site.task(0, "echo run >> out/runs")])
+    assert "Slurm does not answer" in site.engine.start_fault
+    site.cluster.node.end()  # which knows too well which numbers jobs have had
+    for known in ("state", "spool"):
+        shutil.rmtree(site.cluster.folder / known)
+    site.cluster.start()
+    (look,) = await until_over(site.engine, [TaskKey(site.placement, 0)])
+    assert look.succeeded
+    assert site.engine.start_fault == ""
+    (file,) = site.engine.collect(TaskKey(site.placement, 0), "out")
+    assert file.size_bytes == len("run\n")
+
+
+async def test_an_agent_that_comes_back_finds_what_waits_and_what_runs(site: Site) -> None:
+    """A paid task must neither be lost with the agent nor run a second time."""
+    command = "echo run >> out/runs; sleep 3"
+    await site.engine.submit([site.task(0, command), site.task(1, command)])
+    await site.until(0, lambda look: look.state is TaskState.RUNNING)
+    site.engine.close()
+    site.engine = site.opened()
+    assert await site.engine.submit([site.task(0, command), site.task(1, command)]) == [None, None]
+    keys = [TaskKey(site.placement, index) for index in range(2)]
+    assert all(look.succeeded for look in await until_over(site.engine, keys))
+    for key in keys:
+        (file,) = site.engine.collect(key, "out")
+        assert file.size_bytes == len("run\n")
+
+
+async def test_what_the_site_ends_is_not_the_jobs_failure(site: Site) -> None:
+    """An operator who clears a node would else cost the user an attempt, and the blame."""
+    await site.engine.submit([site.task(0, f"sleep {LONG_S}", ALL_CPU_MILLI)])
+    await site.until(0, lambda look: look.state is TaskState.RUNNING)
+    await site.engine.submit([site.task(1, "true")])
+    await site.until(1, lambda look: bool(look.waits_for.facts))
+    for state in ("PENDING", "RUNNING"):
+        site.cluster.call("scancel", f"--state={state}", "--user=root")
+    running, waiting = [await site.until(index, lambda look: look.over) for index in range(2)]
+    assert running.failure == "SITE_STOPPED"
+    assert running.usage.elapsed_us > 0
+    assert (waiting.failure, waiting.start_time) == ("SITE_STOPPED", None)
+
+
+async def test_what_slurm_will_never_take_is_said_at_once(site: Site) -> None:
+    """A task of a site whose partition is gone would wait for good."""
+    site.engine = slurm_engine(site.cluster, site.folder, RUNTIMES, partition="gone")
+    (fault,) = await site.engine.submit([site.task(0, "true")])
+    assert fault is not None
+    assert (await site.engine.inspect([TaskKey(site.placement, 0)]))[0].state is TaskState.ABSENT
+
+
+async def test_tasks_with_secrets_are_not_taken(site: Site, tmp_path: Path) -> None:
+    """They would have to lie on a disk that all nodes, and whoever runs them, can read."""
+    spec = site.task(0, "true")
+    (fault,) = await site.engine.submit([TaskSpec(spec.key, spec.command, secrets=tmp_path)])
+    assert fault is not None
+    assert not site.engine.capabilities().keeps_secrets

@@ -1,0 +1,42 @@
+"""A Slurm of its own for a test, and an engine of ours on it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from suanmesh_agent.domain.tasks import UserRange
+from suanmesh_agent.engines.process.layout import Confined, Layout
+from suanmesh_agent.engines.slurm.commands import Slurm
+from suanmesh_agent.engines.slurm.engine import SlurmEngine
+from suanmesh_kernel.clock import SystemClock
+from suanmesh_local.slurm import LocalSlurm, lacks
+
+CPUS = 32
+"""More than the machine has: what tests run sleeps."""
+
+
+@contextmanager
+def slurm_cluster(cpus: int = CPUS, absent: int = 0) -> Iterator[LocalSlurm]:
+    """A cluster that is gone afterwards; skips where Slurm is not installed."""
+    if problem := lacks():
+        pytest.skip(problem)
+    with tempfile.TemporaryDirectory(prefix="suan-slurm-") as folder:  # a short path: there is a socket in it
+        cluster = LocalSlurm(Path(folder), cpus, absent)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+def slurm_engine(cluster: LocalSlurm, folder: Path, runtimes: tuple[Path, ...], *, partition: str = "") -> SlurmEngine:
+    """An engine whose tasks are walled off, each with a user of its own, as on a host with root."""
+    confined = Confined(UserRange(), runtimes) if os.geteuid() == 0 else None
+    layout = Layout(folder.absolute(), (Path(runtimes[0]) / "bin",), None, None, confined)
+    return SlurmEngine(layout, Slurm(conf=str(cluster.conf), partition=partition), "test", SystemClock())
