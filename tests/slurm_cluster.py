@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,8 @@ from suanmesh_agent.engines.process.layout import Confined, Layout
 from suanmesh_agent.engines.slurm.commands import Slurm
 from suanmesh_agent.engines.slurm.engine import SlurmEngine
 from suanmesh_kernel.clock import SystemClock
-from suanmesh_local.slurm import LocalSlurm, lacks
+from suanmesh_local.slurm import LocalSlurm, running
+from suanmesh_local.tools import ToolMissing
 
 CPUS = 32
 """More than the machine has: what tests run sleeps."""
@@ -24,15 +24,11 @@ CPUS = 32
 @contextmanager
 def slurm_cluster(cpus: int = CPUS, absent: int = 0) -> Iterator[LocalSlurm]:
     """A cluster that is gone afterwards; skips where Slurm is not installed."""
-    if problem := lacks():
-        pytest.skip(problem)
-    with tempfile.TemporaryDirectory(prefix="suan-slurm-") as folder:  # a short path: there is a socket in it
-        cluster = LocalSlurm(Path(folder), cpus, absent)
-        try:
-            cluster.start()
+    try:
+        with running(cpus, absent) as cluster:
             yield cluster
-        finally:
-            cluster.stop()
+    except ToolMissing as missing:
+        pytest.skip(str(missing))
 
 
 def slurm_engine(cluster: LocalSlurm, folder: Path, runtimes: tuple[Path, ...], *, partition: str = "") -> SlurmEngine:
