@@ -15,6 +15,7 @@ from suanmesh_agent.engines.memory import Script
 from suanmesh_client import Client, Input, Job, JobHandle, Output, sweep
 from suanmesh_client.descriptions import to_message
 from suanmesh_client.jobs import wait_all
+from suanmesh_content import BLOCK_BYTES
 from suanmesh_kernel.refusals import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Refusal
 from suanmesh_sdk.data import Existing
 
@@ -104,6 +105,26 @@ async def test_ones_own_files_are_replaced_only_where_that_is_said(mesh: Client,
     await mesh.data.get("client-own", target, existing=Existing.REPLACE)
     assert (target / "note").read_bytes() == b"theirs"
     assert os.listdir(target) == ["note"]  # noqa: PTH208
+
+
+async def test_a_large_file_that_changed_in_part_is_sent_in_part(mesh: Client, tmp_path: Path) -> None:
+    """A checkpoint of gigabytes of which a layer was trained would be sent whole with every version."""
+    model = tmp_path / "model"
+    model.write_bytes(os.urandom(12 * BLOCK_BYTES + 5))
+    first = await mesh.data.put(model, "client-model")
+    with model.open("r+b") as file:
+        file.seek(3 * BLOCK_BYTES + 7)
+        file.write(b"trained")
+        file.seek(0, os.SEEK_END)
+        file.write(os.urandom(BLOCK_BYTES))
+    second = await mesh.data.put(model, "client-model")
+    assert (first.sent_bytes, first.version, second.version) == (first.manifest.size_bytes, 1, 2)
+    assert second.sent_bytes <= 3 * BLOCK_BYTES
+    got = await mesh.data.get(second.pinned, tmp_path / "got")
+    assert (got / "model").read_bytes() == model.read_bytes()
+    shorter = model.read_bytes()[: 9 * BLOCK_BYTES + 1]
+    model.write_bytes(shorter)
+    assert (await mesh.data.put(model, "client-model")).sent_bytes <= BLOCK_BYTES
 
 
 async def test_a_job_keeps_the_version_of_its_data(mesh: Client, tmp_path: Path) -> None:

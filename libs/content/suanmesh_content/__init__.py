@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from suanmesh_content.blocks import BLOCK_BYTES, BLOCK_DIGEST_BYTES, block_digest, block_digests
 from suanmesh_content.chunks import (
     CHUNK_BYTES,
     Assembly,
@@ -47,6 +48,8 @@ from suanmesh_content.packing import (
 from suanmesh_content.sparse import contents, copying, write_sparse
 
 __all__ = [
+    "BLOCK_BYTES",
+    "BLOCK_DIGEST_BYTES",
     "CHUNK_BYTES",
     "PACK_BYTES",
     "Assembly",
@@ -67,6 +70,8 @@ __all__ = [
     "Why",
     "a_folder",
     "a_link",
+    "block_digest",
+    "block_digests",
     "byte_chunks",
     "carried",
     "chunk_digest",

@@ -17,12 +17,15 @@ from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
 from suanmesh.transport.v1 import dataset_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as pb
 from suanmesh_content import (
+    BLOCK_BYTES,
+    BLOCK_DIGEST_BYTES,
     PACK_BYTES,
     LeftOut,
     Manifest,
     ManifestError,
     Part,
     Run,
+    block_digest,
     byte_chunks,
     carried,
     manifest_from,
@@ -75,6 +78,8 @@ class Brought:
     """What of the folder no dataset can hold."""
     version: int = 1
     """Which version of the dataset it is."""
+    sent_bytes: int = 0
+    """What of its files was sent, again where a call broke off: not what the site had already."""
 
     @property
     def pinned(self) -> str:
@@ -163,7 +168,7 @@ class Data:
                 raise
 
         name, version, where = await _going_on(bring, lambda: sending.sent_bytes, patience_s)
-        return Brought(name, where, manifest, left_out, version)
+        return Brought(name, where, manifest, left_out, version, sending.sent_bytes)
 
     async def _label(self, name: str, labels: Mapping[str, str]) -> None:
         await self._mesh.transport.SetDatasetLabels(pb.SetDatasetLabelsRequest(name=name, labels=labels))
@@ -260,18 +265,22 @@ class _Sending:
                 await call.write(agent_pb.WriteFilesRequest(manifest=content[offset : offset + size]))
             await call.write(agent_pb.WriteFilesRequest(manifest_ends=True))
             runs: list[Run] = []
+            blocks: dict[int, bytes] = {}
             async for answer in call:
                 if answer.dataset:
                     return str(answer.dataset), int(answer.version)
                 runs += [Run(run.first, run.count, run.offset) for run in answer.wanted]
+                if answer.HasField("blocks"):
+                    blocks[answer.blocks.file] = blocks.get(answer.blocks.file, b"") + answer.blocks.digests
                 if answer.wanted_ends:
-                    await self._send_files(call, runs)
-                    runs = []
+                    await self._send_files(call, runs, blocks)
+                    runs, blocks = [], {}  # what is wanted again was no success
             raise _damaged(opened.dataset, "the site has ended the upload without a word")
         finally:
             call.cancel()
 
-    async def _send_files(self, call: Any, runs: list[Run]) -> None:
+    async def _send_files(self, call: Any, runs: list[Run], blocks: Mapping[int, bytes]) -> None:
+        """What is wanted, but for the blocks that the site has as they are."""
         files = self._manifest.files
         left = sum(
             files[number].size_bytes - run.offset * (number == run.first)
@@ -280,12 +289,12 @@ class _Sending:
             if carried(self._manifest, number)
         )
         made = packs(self._folder, self._manifest, runs)
-        ahead = ReadAhead(in_threads(_messages(made)))
+        ahead = ReadAhead(in_threads(_messages(made, blocks)))
         try:
-            async for message, size, last in ahead:
+            async for message, size, last, same in ahead:
                 await call.write(message)
                 self.sent_bytes += size
-                left -= size
+                left -= size + same
                 total = self._manifest.size_bytes
                 self._tell(Progress(total - left, total, last + 1, len(files)))
         finally:
@@ -293,10 +302,28 @@ class _Sending:
         await call.write(agent_pb.WriteFilesRequest(ends=True))
 
 
-def _messages(made: Iterable[list[Part]]) -> Generator[tuple[bytes, int, int], None, None]:
-    """A message for each pack, how many bytes of files it brings, and the number of the last of them."""
+def _messages(
+    made: Iterable[list[Part]], blocks: Mapping[int, bytes]
+) -> Generator[tuple[bytes, int, int, int], None, None]:
+    """A message for each pack, how many bytes of files it brings, the number of the last of them, and how many bytes it
+    only says to be the same.
+    """
     for pack in made:
-        yield serialized(pack, _PARTS), sum(len(part.content) for part in pack), pack[-1].file
+        last = pack[-1]
+        if blocks and _is_same(pack, blocks):
+            part = agent_pb.FilePart(file=last.file, offset=last.offset, same_bytes=len(last.content))
+            yield agent_pb.WriteFilesRequest(parts=[part]).SerializeToString(), 0, last.file, len(last.content)
+        else:
+            yield serialized(pack, _PARTS), sum(len(part.content) for part in pack), last.file, 0
+
+
+def _is_same(pack: Sequence[Part], blocks: Mapping[int, bytes]) -> bool:
+    """Whether a pack is one block of a large file that the site has."""
+    part = pack[-1]
+    if len(pack) > 1 or len(part.content) != BLOCK_BYTES or part.offset % BLOCK_BYTES or part.file not in blocks:
+        return False
+    begin = part.offset // BLOCK_BYTES * BLOCK_DIGEST_BYTES
+    return blocks[part.file][begin : begin + BLOCK_DIGEST_BYTES] == block_digest(part.content)
 
 
 def _serialized(message: agent_pb.WriteFilesRequest | bytes) -> bytes:

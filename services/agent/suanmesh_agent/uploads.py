@@ -22,6 +22,7 @@ from suanmesh.agent.v1 import agent_service_pb2 as pb
 from suanmesh.transport.v1 import dataset_pb2, transfer_pb2
 from suanmesh.transport.v1 import transport_service_pb2 as transport_pb
 from suanmesh.type.v1 import signed_pb2
+from suanmesh_agent.bases import Bases
 from suanmesh_agent.durable import to_disk_soon
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.ports import TransportPort
@@ -32,7 +33,6 @@ from suanmesh_agent.wire import pinned
 from suanmesh_content import (
     Manifest,
     ManifestError,
-    Part,
     PartError,
     Place,
     Run,
@@ -149,6 +149,7 @@ class _Upload:
         self._manifest = manifest
         self._folder = replicas.incoming(name)
         self._place_file = self._folder.parent / "place"
+        self._bases = Bases(manifest)
         self._sound: set[int] = set()
         """Files that are as they should be."""
 
@@ -164,6 +165,9 @@ class _Upload:
         numbers = [n for n in range(len(self._manifest.files)) if carried(self._manifest, n)]
         missing = [number for number in numbers if number >= begin.file and number not in here]
         self._require_room(missing)
+        await asyncio.to_thread(self._bases.find, self._replicas, known, missing)
+        for blocks in await turns.run(self._bases.telling()):
+            yield pb.WriteFilesResponse(blocks=blocks)
         for _ in range(READ_BACKS_MAX):
             for answer in _wanted(runs_of(self._manifest, missing, begin)):
                 yield answer
@@ -186,6 +190,7 @@ class _Upload:
             raise InvalidArgument("RANGE_INVALID", f"parts: {fault}", field="parts") from fault
         finally:
             unpacking.close()
+            self._bases.close()
             os.close(place_file)
 
     def _arrived(self, number: int, digest: bytes) -> None:
@@ -193,7 +198,7 @@ class _Upload:
             self._sound.add(number)
 
     def _taken(self, unpacking: Unpacking, request: pb.WriteFilesRequest, place_file: int) -> None:
-        unpacking.take(Part(part.file, part.offset, part.content) for part in request.parts)
+        unpacking.take(self._bases.filled(request.parts))
         if request.ends:
             unpacking.end()
             place = Place(len(self._manifest.files))

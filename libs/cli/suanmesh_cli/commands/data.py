@@ -223,6 +223,13 @@ async def put(
             )
         for line in brought.left_out.lines(session.lang):
             output.note(Text(f"left out {line}", f"未包含 {line}").of(session.lang))
+        if brought.sent_bytes < brought.manifest.size_bytes:
+            sent, whole = units.size(brought.sent_bytes), units.size(brought.manifest.size_bytes)
+            output.note(
+                Text(f"{sent} of {whole} sent: the site had the rest", f"发送 {sent}，共 {whole}：其余站点已有").of(
+                    session.lang
+                )
+            )
         request = GetDatasetRequest(name=brought.pinned)
         found = await mesh.transport.GetDataset(request, timeout=session.timeout_s)
     output.show_one(session.view, found, lambda: output.facts(session.view, dataset_facts(found)))

@@ -163,22 +163,54 @@ class FilePart(message.Message):
     FILE_FIELD_NUMBER: builtins.int
     OFFSET_FIELD_NUMBER: builtins.int
     CONTENT_FIELD_NUMBER: builtins.int
+    SAME_BYTES_FIELD_NUMBER: builtins.int
     file: builtins.int
     """Index of the file in the manifest."""
     offset: builtins.int
     """First byte."""
     content: builtins.bytes
     """The bytes."""
+    same_bytes: builtins.int
+    """In an upload, instead of content: so many bytes are what the site has told of them in `WriteFilesResponse.blocks`."""
     def __init__(
         self,
         *,
         file: builtins.int = ...,
         offset: builtins.int = ...,
         content: builtins.bytes = ...,
+        same_bytes: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "file", b"file", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "file", b"file", "offset", b"offset", "same_bytes", b"same_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FileBlocks(message.Message):
+    """What a site has already of a file that is brought: that of an earlier version."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: builtins.int
+    FIRST_FIELD_NUMBER: builtins.int
+    DIGESTS_FIELD_NUMBER: builtins.int
+    file: builtins.int
+    """Index of the file in the manifest."""
+    first: builtins.int
+    """Which block of 1 MiB the first digest is of; those of a file follow each other."""
+    digests: builtins.bytes
+    """The first 16 bytes of the BLAKE3 of each block, one behind the other."""
+    def __init__(
+        self,
+        *,
+        file: builtins.int = ...,
+        first: builtins.int = ...,
+        digests: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digests", b"digests", "file", b"file", "first", b"first"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -302,6 +334,7 @@ class WriteFilesResponse(message.Message):
     WANTED_ENDS_FIELD_NUMBER: builtins.int
     DATASET_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
+    BLOCKS_FIELD_NUMBER: builtins.int
     wanted_ends: builtins.bool
     """Whether this is the last message of what is wanted."""
     dataset: builtins.str
@@ -312,6 +345,10 @@ class WriteFilesResponse(message.Message):
     def wanted(self) -> containers.RepeatedCompositeFieldContainer[FileRun]:
         """Files, or their ends, that are wanted."""
 
+    @builtins.property
+    def blocks(self) -> FileBlocks:
+        """Before what is wanted: blocks that need not come again where they are still the same."""
+
     def __init__(
         self,
         *,
@@ -319,10 +356,11 @@ class WriteFilesResponse(message.Message):
         wanted_ends: builtins.bool = ...,
         dataset: builtins.str = ...,
         version: builtins.int = ...,
+        blocks: FileBlocks | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["blocks", b"blocks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "version", b"version", "wanted", b"wanted", "wanted_ends", b"wanted_ends"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["blocks", b"blocks", "dataset", b"dataset", "version", b"version", "wanted", b"wanted", "wanted_ends", b"wanted_ends"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
