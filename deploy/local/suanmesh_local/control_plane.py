@@ -24,6 +24,7 @@ from suanmesh_local.facts import LOOPBACK, NodeFacts
 from suanmesh_local.format import claim_format
 from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, found_identities
 from suanmesh_local.lock import Lock, Taken
+from suanmesh_local.node_marks import claim_etcd
 from suanmesh_local.ports import kept_ports, noted_ports, spread_ports
 from suanmesh_local.processes import Process
 from suanmesh_local.prometheus_files import LISTEN, write_prometheus
@@ -150,7 +151,10 @@ class ControlPlane:
             await self.ready(name)
 
     async def start_etcd(self) -> None:
-        """Start etcd alone, and have it let each service write under its own prefixes only. Raises as `start` does."""
+        """Start etcd alone, and have it let each service write under its own prefixes only. Raises as `start` does.
+
+        Raises StoreRefused where etcd is another node's.
+        """
         for member in self.etcd:
             member.start()
         await self.confine()
@@ -172,6 +176,7 @@ class ControlPlane:
 
             within_s = OTHERS_S_MAX if self.facts.is_spread else START_S_MAX
             await self._until(confined, *(member.process for member in self.etcd), within_s=within_s)
+            await claim_etcd(client, self.folder, self.facts.name)
 
     async def stop(self) -> None:
         """Stop everything in reverse: services, the gateway that takes their last spans, etcd."""

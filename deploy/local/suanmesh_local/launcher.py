@@ -21,9 +21,10 @@ from suanmesh_local.node import Node
 from suanmesh_local.slurm import running
 from suanmesh_local.tools import ToolMissing
 from suanmesh_local.unit_files import write_files
+from suanmesh_store.soundness import StoreCorrupt
 
 WATCH_S = 0.5
-FAULTS = (NotReady, OtherFormat, Taken, ToolMissing, Refusal, EtcdError, ValueError, OSError)
+FAULTS = (NotReady, OtherFormat, StoreCorrupt, Taken, ToolMissing, Refusal, EtcdError, ValueError, OSError)
 """What keeps a node from being founded or started: said on one line."""
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from suanmesh_chassis.parts import ServiceContext
 from suanmesh_store.archive import Archive, move_from_file
+from suanmesh_store.marks import MarkKeeper
 from suanmesh_store.records import RecordKind, Records, SqlRecords, open_records, take_lead
 
 FILE = "records.sqlite"
@@ -22,14 +23,24 @@ def records_of(context: ServiceContext[Any], database: str, kinds: Sequence[Reco
     return records
 
 
+class Led(NamedTuple):
+    """What a term has of its records."""
+
+    fence: int
+    """Of its writes."""
+    archive: Archive
+    marks: MarkKeeper
+    """To be run for as long as the term lasts."""
+
+
 async def lead_with(
     records: Records, led: ServiceContext[Any], kinds: Sequence[RecordKind[Any]], *, instead: str
-) -> tuple[int, Archive]:
-    """Begin a term with records: the fence of its writes, and the archive over them.
+) -> Led:
+    """Begin a term with records.
 
-    `instead` are records to lead with though others led before. Raises StoreCorrupt where these must not lead.
+    `instead` are records to lead with whatever led before. Raises StoreRefused where these must not lead.
     """
-    fence = await take_lead(records, led.store, led.clock, node=led.node, lead_with=instead)
+    fence, marks = await take_lead(records, led.store, led.clock, node=led.node, lead_with=instead)
     archive = Archive(records, fence)
     await move_from_file(led.data_dir / ARCHIVE_BEFORE, archive, kinds)
-    return fence, archive
+    return Led(fence, archive, marks)

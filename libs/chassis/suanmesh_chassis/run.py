@@ -31,7 +31,7 @@ from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.private import keep_private, private_folder, tighten
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_store.etcd import EtcdKeyspace
-from suanmesh_store.soundness import damage_among
+from suanmesh_store.soundness import StoreCorrupt, StoreRefused, damage_among
 from suanmesh_telemetry.traces import OtlpTarget
 
 S = TypeVar("S")
@@ -121,7 +121,7 @@ async def _serve(
             await lifecycle.live(build, stop)
     except Exception as failure:
         if damage := damage_among(failure):
-            print(f"suanmesh-{area.replace('_', '-')}: {damage}", file=sys.stderr)
+            print(f"suanmesh-{area.replace('_', '-')}: {told_damage(damage)}", file=sys.stderr)
             return EXIT_DAMAGED
         log.error("process failed", exc_info=failure)
         return EXIT_FAILED
@@ -129,6 +129,14 @@ async def _serve(
         await process.close()
     log.info("process ended")
     return 0
+
+
+def told_damage(damage: StoreCorrupt) -> str:
+    """What to tell of a store, on one line: a refusal with its code, and where `LANG` is Chinese in Chinese."""
+    if not isinstance(damage, StoreRefused):
+        return str(damage)
+    chinese = os.environ.get("LANG", "").startswith("zh")  # noqa: TID251 - the language of whoever reads the log
+    return f"{damage.reason}: {damage.text.of('zh' if chinese else 'en')}"
 
 
 def _tell_replaced_history() -> None:

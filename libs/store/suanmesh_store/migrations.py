@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, Inspector, MetaData, Row, Table, insert, inspect, select, text
 
-from suanmesh_store.soundness import StoreCorrupt
+from suanmesh_store.agreement import too_new
 
 Step = Callable[[Connection], None]
 """What makes a version out of the one before; one that has been released is never changed."""
@@ -26,8 +26,8 @@ def bring_up(
     """Make the tables, or change those that are there; whoever calls it lets nobody else do so meanwhile.
 
     The newest version is the number of `steps`, of which the first stands for the tables as they first were;
-    `unnumbered` tells the version of a database that keeps none, 0 for an empty one. Raises StoreCorrupt where a newer
-    version has written it.
+    `unnumbered` tells the version of a database that keeps none, 0 for an empty one. Raises
+    StoreRefused (`STORE_TOO_NEW`) where a newer version has written it.
     """
     numbers = metadata.tables["schema_version"]
     tables = inspect(connection)
@@ -36,10 +36,7 @@ def bring_up(
     else:
         version = unnumbered(tables)
     if version > len(steps):
-        raise StoreCorrupt(
-            f"{what} has tables of version {version}, this program knows none beyond {len(steps)}: run what wrote it, "
-            "or bring back a copy from before"
-        )
+        raise too_new(what, what, version, len(steps))
     if version == 0:
         metadata.create_all(connection)
     for step in steps[version:] if version else ():

@@ -10,6 +10,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from suanmesh_kernel.texts import Text
+
 QUICK_BYTES_MAX = 1 << 30
 """Of a larger file only the outline is read when a process starts; `suan node check` reads it whole."""
 _DAMAGES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -21,6 +23,15 @@ COMPANIONS = ("-wal", "-shm", "-journal")
 
 class StoreCorrupt(Exception):
     """A store that must not be lost is damaged; the text says on one line which, how, and what to do."""
+
+
+class StoreRefused(StoreCorrupt):
+    """A store that is sound must not be used here; `reason` is its code, and the text says what to do."""
+
+    def __init__(self, reason: str, text: Text) -> None:
+        super().__init__(text.en)
+        self.reason = reason
+        self.text = text
 
 
 def damage_among(failure: BaseException) -> StoreCorrupt | None:

@@ -21,10 +21,12 @@ SERVICE = accounting_service_pb2.DESCRIPTOR.services_by_name["AccountingService"
 
 
 async def lead(ledger: Ledger, sites: Mirror[Site], led: ServiceContext[AccountingSettings]) -> Parts:
-    """Take the lead with the ledger, and join what writes. Raises StoreCorrupt where it is not the one that led."""
+    """Take the lead with the ledger, and join what writes. Raises StoreRefused where it must not lead."""
     settings, clock = led.settings, led.clock
     name = sortable_id(clock.now(), led.rng)
-    await take_lead(ledger, LedgerMarks(led.store, clock), node=led.node, name=name, lead_with=settings.lead_with)
+    marks = await take_lead(
+        ledger, LedgerMarks(led.store, clock), node=led.node, name=name, lead_with=settings.lead_with
+    )
     mesh, tokens = EtcdMesh(led.store, sites), Holds(led.store)
     backoff = FailureBackoff("settle hold", clock)
     metering = Metering(ledger, mesh, clock, settings.room())
@@ -33,5 +35,5 @@ async def lead(ledger: Ledger, sites: Mirror[Site], led: ServiceContext[Accounti
     service = AccountingService(ledger, Holding(ledger, tokens, clock), metering, clock, led.rng, settings)
     books = Books(ledger, clock)
     watched = [books.run] if led.common.metrics_listen else []
-    tasks = [reconciler.run, *watched]
+    tasks = [reconciler.run, marks.run, *watched]
     return Parts([Served(SERVICE, service)], tasks, service, readings=[books.readings])

@@ -14,7 +14,9 @@ from suanmesh_chassis.signing import windows_by_id
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_store import Create, Mirror, Store, Update
+from suanmesh_store.agreement import Mark, Node
 from suanmesh_store.layout import LEDGER_MARKS, PLACEMENTS, SITES, TRANSFERS
+from suanmesh_store.marks import node_of
 
 MARK = "ledger"
 TERMINAL = frozenset(
@@ -70,17 +72,31 @@ class LedgerMarks:
         self._store = store
         self._clock = clock
 
-    async def led_before(self) -> str:
-        """The ledger of the mark."""
-        held = await self._store.get(LEDGER_MARKS, MARK)
-        return held.message.ledger if held else ""
+    @property
+    def leads(self) -> bool:
+        """Whether the term of the store surely stands."""
+        return self._store.leadership is None or self._store.leadership.alive
 
-    async def lead(self, ledger: str) -> None:
-        """Put the mark, or change it."""
+    async def last(self) -> Mark:
+        """The last mark."""
         held = await self._store.get(LEDGER_MARKS, MARK)
-        mark = ledger_pb2.LedgerMark(name=MARK, ledger=ledger)
-        mark.lead_time.FromDatetime(self._clock.now())
-        await self._store.commit(Create(LEDGER_MARKS, MARK, mark) if held is None else Update(held, mark))
+        if held is None:
+            return Mark()
+        told = held.message
+        return Mark(told.ledger, told.generation, told.number, told.sequence)
+
+    async def leave(self, mark: Mark) -> None:
+        """Put it, under the fence of the term."""
+        held = await self._store.get(LEDGER_MARKS, MARK)
+        put = ledger_pb2.LedgerMark(
+            name=MARK, ledger=mark.store, generation=mark.generation, number=mark.number, sequence=mark.sequence
+        )
+        put.lead_time.FromDatetime(self._clock.now())
+        await self._store.commit(Create(LEDGER_MARKS, MARK, put) if held is None else Update(held, put))
+
+    async def node(self) -> Node:
+        """The node that etcd belongs to."""
+        return await node_of(self._store)
 
 
 def _status(message: placement_pb2.Placement, reported: frozenset[str]) -> PlacementStatus:

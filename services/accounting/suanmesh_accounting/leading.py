@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from suanmesh_accounting.domain.commands import ClaimLedger, LedgerIdentity
+from suanmesh_accounting.domain.commands import ClaimLedger, LedgerIdentity, MarkLedger
 from suanmesh_accounting.domain.queries import OwnIdentity, Query
-from suanmesh_accounting.ports import Ledger, LedgerReads, Marks, accepted
+from suanmesh_accounting.ports import Ledger, LedgerReads, accepted
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.refusals import Unavailable
-from suanmesh_store.leading import lead_fault
-from suanmesh_store.soundness import StoreCorrupt
+from suanmesh_store.agreement import Belonging, Claimed
+from suanmesh_store.marks import MarkKeeper, Marks
 
 R = TypeVar("R")
 
@@ -18,19 +18,34 @@ MARK_GOOD_S = 5.0
 """For so long it is not looked again whether the node is led with another ledger."""
 
 
-async def take_lead(ledger: Ledger, marks: Marks, *, node: str, name: str, lead_with: str) -> None:
-    """Make sure that this is the ledger to lead with, and leave a mark of it.
+class LedgerOfTerm:
+    """`Marked` ledger of the leader."""
 
-    `name` is for a ledger that has none yet; `lead_with` names one that may lead though another one led before. Raises
-    StoreCorrupt, whose text says what to do.
+    def __init__(self, ledger: Ledger, node: str, name: str) -> None:
+        """`name` is for one that has none yet, which is then made for `node`."""
+        self._ledger = ledger
+        self._claim = ClaimLedger(node, name)
+
+    async def belonging(self) -> Belonging:
+        """What it says of itself."""
+        own = await self._ledger.page(OwnIdentity()) or accepted((await self._ledger.apply([self._claim]))[0])
+        return Belonging(own.ledger, own.node, own.node_id, own.generation, own.number, own.postings)
+
+    async def keep(self, own: Belonging) -> None:
+        """Have it say that."""
+        accepted((await self._ledger.apply([MarkLedger(own.node_id, own.generation, own.number)]))[0])
+
+
+async def take_lead(ledger: Ledger, marks: Marks, *, node: str, name: str, lead_with: str) -> MarkKeeper:
+    """Make sure that this is the ledger to lead with, and leave a mark of it; gives who is to leave further ones.
+
+    `name` is for a ledger that has none yet; `lead_with` names one that may lead whatever led before. Raises
+    StoreRefused, whose text says what to do.
     """
-    [claimed] = await ledger.apply([ClaimLedger(node, name)])
-    own = accepted(claimed)
-    led_before = await marks.led_before()
-    if problem := lead_fault("the ledger", own.ledger, own.node, node, led_before, lead_with, area="accounting"):
-        raise StoreCorrupt(problem)
-    if led_before != own.ledger:
-        await marks.lead(own.ledger)
+    claimed = Claimed("accounting", "the ledger", node, lead_with)
+    keeper = MarkKeeper(LedgerOfTerm(ledger, node, name), marks, claimed)
+    await keeper.begin()
+    return keeper
 
 
 def unreadable(own: LedgerIdentity | None, node: str, led: str) -> str:
@@ -63,7 +78,7 @@ class LedgerThatLeads:
         return await self._ledger.page(query)
 
     async def _look_at_mark(self) -> None:
-        own, led = await self._ledger.page(OwnIdentity()), await self._marks.led_before()
-        if problem := unreadable(own, self._node, led):
+        own, led = await self._ledger.page(OwnIdentity()), await self._marks.last()
+        if problem := unreadable(own, self._node, led.store):
             raise Unavailable("NOT_READY", problem, domain="mesh.suanmesh")
         self._good_until_s = self._clock.monotonic() + MARK_GOOD_S

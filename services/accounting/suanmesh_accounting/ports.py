@@ -56,16 +56,6 @@ class Mesh(Protocol):
         """
 
 
-class Marks(Protocol):
-    """What is known, outside any ledger, of the ledger that led the node last."""
-
-    async def led_before(self) -> str:
-        """Its name; empty where none has led."""
-
-    async def lead(self, ledger: str) -> None:
-        """From now on it is this one."""
-
-
 class HoldTokens(Protocol):
     """The tokens that stand for holds; the store's `Holds` is one."""
 

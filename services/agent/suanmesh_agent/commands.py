@@ -23,7 +23,7 @@ from suanmesh_agent.turns import Turns
 from suanmesh_chassis.event_loop import run_on_loop
 from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.process import Process, open_process
-from suanmesh_chassis.run import EXIT_DAMAGED, EXIT_FAILED, EXIT_SETTINGS, shut_folders, stop_signal
+from suanmesh_chassis.run import EXIT_DAMAGED, EXIT_FAILED, EXIT_SETTINGS, shut_folders, stop_signal, told_damage
 from suanmesh_chassis.settings import Common, load
 from suanmesh_chassis.span_backends import span_backends
 from suanmesh_content import FolderError, ManifestError
@@ -168,6 +168,6 @@ def _guarded(work: Coroutine[None, None, None]) -> int:
         print(f"suanmesh-agent: {problem}", file=sys.stderr)
         return EXIT_FAILED
     except StoreCorrupt as damage:
-        print(f"suanmesh-agent: {damage}", file=sys.stderr)
+        print(f"suanmesh-agent: {told_damage(damage)}", file=sys.stderr)
         return EXIT_DAMAGED
     return 0

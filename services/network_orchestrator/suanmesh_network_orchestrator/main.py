@@ -37,14 +37,14 @@ async def build(context: ServiceContext[NetworkOrchestratorSettings]) -> Parts:
         return Repository(store, links, bookings, kept, archive, probes, context.clock)
 
     async def term(led: ServiceContext[NetworkOrchestratorSettings]) -> Parts:
-        _, archive = await lead_with(records, led, KINDS, instead=settings.lead_with)
+        _, archive, marks = await lead_with(records, led, KINDS, instead=settings.lead_with)
         repository = over(led.store, archive)
         reconciler = Reconciler(
             led.store, repository, kept, by_placement, placements, transfers, resync_s=settings.resync_s,
             retention_s=settings.released_retention_s, backoff=FailureBackoff("settle reservation", led.clock),
         )  # fmt: skip
         served = [Served(SERVICE, NetworkOrchestratorService(repository, led.clock))]
-        return Parts(served, [reconciler.run], readings=[repository.readings])
+        return Parts(served, [reconciler.run, marks.run], readings=[repository.readings])
 
     served = Served(SERVICE, NetworkReads(over(store, Archive(records))))
     runs = [mirror.run for mirror in (links, bookings, kept, placements, transfers)]

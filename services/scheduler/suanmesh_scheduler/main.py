@@ -37,10 +37,10 @@ async def build(context: ServiceContext[SchedulerSettings], peers: Peers | None 
 
     async def term(led: ServiceContext[SchedulerSettings]) -> Parts:
         called = peers or MeshPeers(led.mesh, led.clock, led.rng)
-        fence, archive = await lead_with(records, led, KINDS, instead=led.settings.lead_with)
+        fence, archive, marks = await lead_with(records, led, KINDS, instead=led.settings.lead_with)
         await mirrors.jobs.catch_up()
         service, reconciler, archiving = lead(led, mirrors, called, jobs.led_by(fence), archive, secrets)
         shown = [partial(mirrors.job_counts.readings, led.clock)]
-        return Parts([Served(SERVICE, service)], [reconciler.run, archiving.run], jobs, readings=shown)
+        return Parts([Served(SERVICE, service)], [reconciler.run, archiving.run, marks.run], jobs, readings=shown)
 
     return Parts([Served(SERVICE, reads)], mirrors.runs, components=records.components, term=term)

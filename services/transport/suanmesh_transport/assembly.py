@@ -33,9 +33,9 @@ class Reading:
 
 
 async def lead(reading: Reading, led: ServiceContext[TransportSettings]) -> Parts:
-    """Take the lead with the records, and join what writes. Raises StoreCorrupt where they are not those that led."""
+    """Take the lead with the records, and join what writes. Raises StoreRefused where they must not lead."""
     settings, kept, records = led.settings, reading.kept, reading.records
-    fence, _ = await lead_with(records, led, KINDS, instead=settings.lead_with)
+    fence, _, marks = await lead_with(records, led, KINDS, instead=settings.lead_with)
     await move_from_etcd(led.store, records, fence)
     repository = reading.repository.over(led.store, fence)
     reader = FileReader(MeshDataPlane(led.mesh), reading_budget())
@@ -48,4 +48,4 @@ async def lead(reading: Reading, led: ServiceContext[TransportSettings]) -> Part
         repository, kept.transfers, kept.placements, kept.sites, resync_s=settings.resync_s,
         retention_s=settings.ended_retention_s, backoff=FailureBackoff("settle transfer", led.clock),
     )  # fmt: skip
-    return Parts([Served(SERVICE, service)], [reconciler.run], repository, readings=[kept.counts.readings])
+    return Parts([Served(SERVICE, service)], [reconciler.run, marks.run], repository, readings=[kept.counts.readings])

@@ -15,6 +15,7 @@ from suanmesh.transport.v1.dataset_pb2 import Dataset
 from suanmesh_kernel.clock import HandClock, seeded_rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_store import AlreadyAnswered, Author, Conflict, MemoryStore, group_commit
+from suanmesh_store.agreement import Belonging
 from suanmesh_store.records import (
     ABSENT,
     MemoryDatabase,
@@ -178,19 +179,19 @@ async def test_a_leader_that_was_replaced_writes_nothing(opening: Open) -> None:
     """A paused process that wakes after its term would overwrite what the next leader has promised."""
     old, new = opening(), opening()
     before = await old.identity()
-    await old.claim("node", 5, over=before.fence)
+    await old.claim(Belonging("", "node"), 5, over=before.fence)
     await apply(old, put(a_dataset("d")), fence=5)
-    await new.claim("node", 9, over=(await new.identity()).fence)
+    await new.claim(Belonging("", "node"), 9, over=(await new.identity()).fence)
     [refused] = await old.apply([Write([put(a_dataset("d", size=1))], answer_to("r", Dataset()))], fence=5)
     assert isinstance(refused, Unavailable)
     assert refused.reason == "NOT_LEADER"
     with pytest.raises(Unavailable, match="term 9"):
-        await old.claim("node", 5, over=before.fence)
+        await old.claim(Belonging("", "node"), 5, over=before.fence)
     await apply(new, put(a_dataset("d", size=2)), fence=9)
     assert (await old.get_many(DATASETS, ["datasets/d"]))["datasets/d"].message.bytes == 2
     identity = await old.identity()
     assert (identity.node, identity.fence) == ("node", 9)
-    await new.claim("node", 3, over=9)  # etcd was lost, and its numbers begin anew
+    await new.claim(Belonging("", "node"), 3, over=9)  # etcd was lost, and its numbers begin anew
     await apply(new, put(a_dataset("d", size=3)), fence=3)
 
 
@@ -273,7 +274,7 @@ async def test_a_store_that_did_not_lead_before_does_not_lead_in_silence(clock: 
     store = MemoryStore("transport")
     led, empty = (MemoryRecords(clock, seeded_rng(n), MemoryDatabase(name)) for n, name in enumerate(("led", "empty")))
     for _ in range(2):
-        assert await take_lead(led, store, clock, node="n", lead_with="") == 0
+        assert (await take_lead(led, store, clock, node="n", lead_with=""))[0] == 0
     with pytest.raises(StoreCorrupt, match="SUANMESH_TRANSPORT_LEAD_WITH=empty"):
         await take_lead(empty, store, clock, node="n", lead_with="")
     with pytest.raises(StoreCorrupt, match="made for the node n:"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_store.agreement import Belonging
 from suanmesh_store.documents import current_traceparent
 from suanmesh_store.layout import M
 from suanmesh_store.records.kinds import Key, RecordKind, bounds, encoded
@@ -171,11 +172,11 @@ class MemoryRecords:
         self._require_open()
         return self._database.identity
 
-    async def claim(self, node: str, fence: int, *, over: int) -> None:
+    async def claim(self, own: Belonging, fence: int, *, over: int) -> None:
         """Begin to lead with it."""
         self._require_open()
         transaction = self._begin()
-        if refusal := transaction.claim(Claim(node, fence, over)):
+        if refusal := transaction.claim(Claim(own, fence, over)):
             raise refusal
         self._database.keep(transaction.changes)
 

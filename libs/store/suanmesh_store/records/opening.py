@@ -31,7 +31,8 @@ def open_records(url: str, area: str, kinds: Sequence[RecordKind[Any]], clock: C
         bring_up(connection, WHAT, t.metadata, t.STEPS, lambda _: 0)
         if connection.execute(select(t.state.c.id)).first() is None:
             store = sortable_id(clock.now(), rng)
-            connection.execute(insert(t.state).values(id=1, store=store, node="", fence=0, sequence=0, indexes=""))
+            fresh = {"node": "", "fence": 0, "sequence": 0, "node_id": "", "generation": "", "number": 0}
+            connection.execute(insert(t.state).values(id=1, store=store, indexes="", **fresh))
         if queries.locked_indexes(connection) != (digest := digest_of(kinds)):
             _make_indexes(connection, kinds)
             connection.execute(update(t.state).values(indexes=digest))

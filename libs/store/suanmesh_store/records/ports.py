@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from suanmesh_kernel.refusals import Refusal
+from suanmesh_store.agreement import Belonging
 from suanmesh_store.layout import M
 from suanmesh_store.records.kinds import Key, RecordKind
 from suanmesh_store.records.values import Commit, Feed, Identity, Outcome, Record, Write
@@ -70,8 +71,10 @@ class Records(Protocol):
     async def identity(self) -> Identity:
         """Which store this is. One that has never been claimed has no node."""
 
-    async def claim(self, node: str, fence: int, *, over: int) -> None:
+    async def claim(self, own: Belonging, fence: int, *, over: int) -> None:
         """Begin to lead with this store: what an earlier term still writes is refused from now on.
+
+        `own` is what it is to say of itself; a number that is not greater than that of before changes nothing of it.
 
         `over` is the fence that was read before the caller made sure that it leads: numbers of terms begin anew where
         etcd was lost. Raises Unavailable (`NOT_LEADER`) where another term has claimed it meanwhile, unless that one is

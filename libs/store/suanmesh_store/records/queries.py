@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -121,7 +122,7 @@ def _parts(names: Sequence[str]) -> Iterable[Sequence[str]]:
 
 
 _LOCKED_INDEXES = select(t.state.c.indexes).with_for_update()
-_IDENTITY = select(t.state.c.store, t.state.c.node, t.state.c.fence)
+_IDENTITY = select(*(t.state.c[each.name] for each in fields(Identity)))
 _NEWEST = select(t.state.c.sequence)
 _ROWS_OF = select(*_ROW).where(
     t.records.c.collection == bindparam("collection"), t.records.c.name.in_(bindparam("names", expanding=True))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.refusals import Refusal, Unavailable
+from suanmesh_store.agreement import Belonging
 from suanmesh_store.databases import Engines
 from suanmesh_store.documents import current_traceparent
 from suanmesh_store.group_commit import GroupCommit
@@ -131,9 +132,9 @@ class SqlRecords:
         """Which store this is."""
         return await self._readers.read(queries.identity)
 
-    async def claim(self, node: str, fence: int, *, over: int) -> None:
+    async def claim(self, own: Belonging, fence: int, *, over: int) -> None:
         """Begin to lead with it."""
-        [claimed] = await self._group.submit([Claim(node, fence, over)])
+        [claimed] = await self._group.submit([Claim(own, fence, over)])
         if isinstance(claimed, Refusal):
             raise claimed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -39,8 +40,7 @@ class Statements:
             self._forget_removals(c, changes.removals)
         if changes.requests:
             _write_answers(c, standing, changes)
-        node, fence = changes.identity.node, changes.identity.fence
-        c.execute(_MOVE_ON, {"b_sequence": changes.sequence, "b_node": node, "b_fence": fence})
+        c.execute(_MOVE_ON, {"sequence": changes.sequence, **asdict(changes.identity)})
         return True
 
     def _write_rows(self, c: Connection, standing: Standing, changes: Changes) -> None:
@@ -118,6 +118,4 @@ _REMOVE_ANSWER = delete(t.requests).where(
     t.requests.c.principal == bindparam("b_principal"), t.requests.c.request_id == bindparam("b_request")
 )
 _FORGET_ANSWERS = delete(t.requests).where(t.requests.c.create_us < bindparam("before_us"))
-_MOVE_ON = update(t.state).values(
-    sequence=bindparam("b_sequence"), node=bindparam("b_node"), fence=bindparam("b_fence")
-)
+_MOVE_ON = update(t.state)

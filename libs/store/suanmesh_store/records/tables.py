@@ -91,6 +91,9 @@ state = Table(
     Column("fence", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("indexes", String, nullable=False),
+    Column("node_id", String, nullable=False),
+    Column("generation", String, nullable=False),
+    Column("number", BigInteger, nullable=False),
 )
 """One row. Whoever writes holds its lock, so that sequences are committed in their order."""
 
@@ -101,4 +104,11 @@ def _as_it_was(_: Connection) -> None:
     """Version 1."""
 
 
-STEPS: tuple[Step, ...] = (_as_it_was,)
+def _belong(connection: Connection) -> None:
+    """Version 2: a store knows the node it belongs to by more than its name."""
+    connection.exec_driver_sql("ALTER TABLE record_state ADD COLUMN node_id VARCHAR NOT NULL DEFAULT ''")
+    connection.exec_driver_sql("ALTER TABLE record_state ADD COLUMN generation VARCHAR NOT NULL DEFAULT ''")
+    connection.exec_driver_sql("ALTER TABLE record_state ADD COLUMN number BIGINT NOT NULL DEFAULT 0")
+
+
+STEPS: tuple[Step, ...] = (_as_it_was, _belong)

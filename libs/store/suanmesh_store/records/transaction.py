@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from suanmesh_kernel.clock import Rng
 from suanmesh_kernel.identifiers import sortable_id
 from suanmesh_kernel.refusals import InvalidArgument, Refusal
+from suanmesh_store.agreement import Belonging
 from suanmesh_store.documents import request_record
 from suanmesh_store.records.rows import Kept, Removal, Row, record_of
 from suanmesh_store.records.values import (
@@ -65,7 +66,8 @@ class EncodedWrite:
 class Claim:
     """Begin to lead with a store; see `Records.claim`."""
 
-    node: str
+    own: Belonging
+    """What the store is to say of itself; a number that is not greater than that of before leaves it at that."""
     fence: int
     over: int
 
@@ -130,7 +132,10 @@ class Transaction:
         standing = self.changes.identity
         if claim.fence < standing.fence and standing.fence != claim.over:
             return not_leading(claim.fence, standing.fence)
-        self.changes.identity = Identity(standing.store, standing.node or claim.node, claim.fence)
+        own = claim.own
+        kept = (standing.node_id, standing.generation, standing.number)
+        told = (own.node_id, own.generation, own.number) if own.number > standing.number else kept
+        self.changes.identity = Identity(standing.store, standing.node or own.node, claim.fence, *told)
         return None
 
     def carry_out(self, write: EncodedWrite) -> Outcome:

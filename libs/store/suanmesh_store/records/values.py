@@ -122,6 +122,10 @@ class Identity:
     store: str
     node: str
     fence: int
+    node_id: str = ""
+    generation: str = ""
+    number: int = 0
+    """These three as of `agreement.Belonging`."""
 
 
 def written(outcome: Outcome) -> Written:

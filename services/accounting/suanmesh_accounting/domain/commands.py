@@ -207,6 +207,12 @@ class LedgerIdentity:
 
     node: str
     ledger: str
+    node_id: str = ""
+    generation: str = ""
+    number: int = 0
+    """These three as of `agreement.Belonging`."""
+    postings: int = 0
+    """Number of its last posting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +221,15 @@ class ClaimLedger(Command[LedgerIdentity]):
 
     node: str
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkLedger(Command[None]):
+    """Keep what a ledger is to say of itself; a number that is not greater than that of before changes nothing."""
+
+    node_id: str
+    generation: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

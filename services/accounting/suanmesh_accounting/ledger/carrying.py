@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, select, tuple_
@@ -76,8 +77,13 @@ def _forget(session: Session, command: c.ForgetAnswers) -> None:
 def _claim(session: Session, command: c.ClaimLedger) -> c.LedgerIdentity:
     if (own := answered(session.connection, OwnIdentity())) is not None:
         return own
-    session.add(t.identity, {"id": 1, "node": command.node, "ledger": command.name})
+    fresh = {"node_id": "", "generation": "", "number": 0}
+    session.add(t.identity, {"id": 1, "node": command.node, "ledger": command.name, **fresh})
     return c.LedgerIdentity(command.node, command.name)
+
+
+def _mark(session: Session, command: c.MarkLedger) -> None:
+    session.execute(t.identity.update().where(t.identity.c.number < command.number).values(**asdict(command)))
 
 
 _ACTS: dict[type, Callable[[Session, Any], Any]] = {
@@ -92,6 +98,7 @@ _ACTS: dict[type, Callable[[Session, Any], Any]] = {
     c.ExpireUsage: expire_usage,
     c.ForgetAnswers: _forget,
     c.ClaimLedger: _claim,
+    c.MarkLedger: _mark,
 }
 
 

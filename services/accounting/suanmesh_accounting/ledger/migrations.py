@@ -97,6 +97,16 @@ def _budget_months(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE accounts ADD COLUMN month_spent_micros BIGINT NOT NULL DEFAULT 0")
 
 
+def _belong(connection: Connection) -> None:
+    """Version 8: the ledger knows its node by more than the name; an older step may have made the table."""
+    if "node_id" in {column["name"] for column in inspect(connection).get_columns(t.identity.name)}:
+        return
+    for column in ("node_id", "generation"):
+        kind = t.identity.c[column].type.compile(connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE identity ADD COLUMN {column} {kind} NOT NULL DEFAULT ''")
+    connection.exec_driver_sql("ALTER TABLE identity ADD COLUMN number BIGINT NOT NULL DEFAULT 0")
+
+
 STEPS: tuple[Step, ...] = (
     _as_it_was,
     _count_held,
@@ -105,4 +115,5 @@ STEPS: tuple[Step, ...] = (
     _sum_charges,
     _index_jobs,
     _budget_months,
+    _belong,
 )

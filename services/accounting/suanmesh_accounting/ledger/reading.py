@@ -247,7 +247,10 @@ def _usage_of_meter(c: Connection, query: q.UsageOfMeter) -> q.MeterUsage:
 
 def _own_identity(c: Connection, _: q.OwnIdentity) -> LedgerIdentity | None:
     row = c.execute(select(t.identity)).first()
-    return None if row is None else LedgerIdentity(row.node, row.ledger)
+    if row is None:
+        return None
+    postings = c.execute(select(func.max(t.postings.c.id))).scalar_one()
+    return LedgerIdentity(row.node, row.ledger, row.node_id, row.generation, row.number, postings or 0)
 
 
 def _answer_to(c: Connection, query: q.AnswerTo) -> bytes | None:

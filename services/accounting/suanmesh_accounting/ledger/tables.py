@@ -162,6 +162,9 @@ identity = Table(
     Column("id", Integer, primary_key=True),
     Column("node", Text, nullable=False),
     Column("ledger", Text, nullable=False),
+    Column("node_id", Text, nullable=False),
+    Column("generation", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
 )
 """One row."""
 

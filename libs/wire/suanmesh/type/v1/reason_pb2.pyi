@@ -90,6 +90,12 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """NOT_FOUND: the name in `field` belongs to `node`, and this node knows nothing of that one."""
     REASON_FILTER_INVALID: _Reason.ValueType  # 35
     """INVALID_ARGUMENT: the filter cannot be read, or names a field that does not exist; `column` says where."""
+    REASON_STORE_OF_ANOTHER_NODE: _Reason.ValueType  # 36
+    """FAILED_PRECONDITION: what the service keeps its records in is another node's; point it to what is of this one."""
+    REASON_STORES_DISAGREE: _Reason.ValueType  # 37
+    """FAILED_PRECONDITION: two stores of the node are not of one moment: one was brought back without the other, or begun anew."""
+    REASON_STORE_TOO_NEW: _Reason.ValueType  # 38
+    """FAILED_PRECONDITION: a newer version has written what this one is to read; run that version."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -162,3 +168,9 @@ REASON_NODE_UNKNOWN: Reason.ValueType  # 34
 """NOT_FOUND: the name in `field` belongs to `node`, and this node knows nothing of that one."""
 REASON_FILTER_INVALID: Reason.ValueType  # 35
 """INVALID_ARGUMENT: the filter cannot be read, or names a field that does not exist; `column` says where."""
+REASON_STORE_OF_ANOTHER_NODE: Reason.ValueType  # 36
+"""FAILED_PRECONDITION: what the service keeps its records in is another node's; point it to what is of this one."""
+REASON_STORES_DISAGREE: Reason.ValueType  # 37
+"""FAILED_PRECONDITION: two stores of the node are not of one moment: one was brought back without the other, or begun anew."""
+REASON_STORE_TOO_NEW: Reason.ValueType  # 38
+"""FAILED_PRECONDITION: a newer version has written what this one is to read; run that version."""

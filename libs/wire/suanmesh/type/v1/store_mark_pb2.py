@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!suanmesh/type/v1/store_mark.proto\x12\x10suanmesh.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"z\n\tStoreMark\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x04name\x12\x1a\n\x05store\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x05store\x12\x37\n\tlead_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08leadTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!suanmesh/type/v1/store_mark.proto\x12\x10suanmesh.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xd4\x01\n\tStoreMark\x12\x18\n\x04name\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x04name\x12\x1a\n\x05store\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x05store\x12\x37\n\tlead_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08leadTime\x12$\n\ngeneration\x18\x04 \x01(\tB\x04\xc8\xda\x18@R\ngeneration\x12\x16\n\x06number\x18\x05 \x01(\x04R\x06number\x12\x1a\n\x08sequence\x18\x06 \x01(\x04R\x08sequenceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOREMARK'].fields_by_name['name']._serialized_options = b'\310\332\030@'
   _globals['_STOREMARK'].fields_by_name['store']._loaded_options = None
   _globals['_STOREMARK'].fields_by_name['store']._serialized_options = b'\310\332\030@'
-  _globals['_STOREMARK']._serialized_start=119
-  _globals['_STOREMARK']._serialized_end=241
+  _globals['_STOREMARK'].fields_by_name['generation']._loaded_options = None
+  _globals['_STOREMARK'].fields_by_name['generation']._serialized_options = b'\310\332\030@'
+  _globals['_STOREMARK']._serialized_start=120
+  _globals['_STOREMARK']._serialized_end=332
 # @@protoc_insertion_point(module_scope)

@@ -28,10 +28,19 @@ class StoreMark(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     STORE_FIELD_NUMBER: builtins.int
     LEAD_TIME_FIELD_NUMBER: builtins.int
+    GENERATION_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    SEQUENCE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Always `records`."""
     store: builtins.str
     """The store that leads."""
+    generation: builtins.str
+    """The generation of the node that it was left in, as in NodeMark."""
+    number: builtins.int
+    """Which mark it is, counted from 1. The store keeps the number of its last mark, after the mark was left."""
+    sequence: builtins.int
+    """Sequence of the last change that the store had by then."""
     @builtins.property
     def lead_time(self) -> timestamp_pb2.Timestamp:
         """When the present term began to lead with it."""
@@ -42,9 +51,12 @@ class StoreMark(message.Message):
         name: builtins.str = ...,
         store: builtins.str = ...,
         lead_time: timestamp_pb2.Timestamp | None = ...,
+        generation: builtins.str = ...,
+        number: builtins.int = ...,
+        sequence: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["lead_time", b"lead_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["lead_time", b"lead_time", "name", b"name", "store", b"store"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["generation", b"generation", "lead_time", b"lead_time", "name", b"name", "number", b"number", "sequence", b"sequence", "store", b"store"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
