@@ -28,12 +28,12 @@ async def test_an_older_etcd_is_refused_until_the_operator_takes_it(tmp_path: Pa
     """Jobs that are done and paid for would be unknown to half of the node; told, an operator can choose."""
     async with Node(tmp_path / "node", 1) as node, node.mesh() as mesh:
         etcd = node.etcd[0]
-        await _done(node, mesh, "before")
+        await _done(mesh, "before")
         await asyncio.to_thread(etcd.stop)
         shutil.copytree(etcd.folder / "data", tmp_path / "copy")
         etcd.start()
         for job_id in LOST:
-            await _done(node, mesh, job_id)
+            await _done(mesh, job_id)
         await asyncio.to_thread(etcd.stop)
         shutil.rmtree(etcd.folder / "data")
         shutil.copytree(tmp_path / "copy", etcd.folder / "data")
@@ -43,7 +43,10 @@ async def test_an_older_etcd_is_refused_until_the_operator_takes_it(tmp_path: Pa
                 await asyncio.sleep(trials.LOOK_AGAIN_S)
         for area in _refused(node):
             assert "STORES_DISAGREE" in node.services[area].log.read_text()
-        await _done(node, mesh, "after", take=True)
+        async with asyncio.TaskGroup() as tasks:
+            taking = tasks.create_task(_take_each(node))
+            await _done(mesh, "after")
+            taking.cancel()
 
 
 def _refused(node: Node) -> set[str]:
@@ -51,21 +54,21 @@ def _refused(node: Node) -> set[str]:
     return {area for area, process in node.services.items() if process.status == EXIT_DAMAGED}
 
 
-def _take(node: Node) -> None:
+async def _take_each(node: Node) -> None:
     """Do what each of them says that goes on with what there is."""
-    for area in _refused(node):
-        process = node.services[area]
-        setting = re.findall(r"(SUANMESH_\w+_LEAD_WITH)=(\w+)", process.log.read_text())[-1]
-        process.environment.update([setting])
-        process.start()
+    while True:
+        for area in _refused(node):
+            process = node.services[area]
+            setting = re.findall(r"(SUANMESH_\w+_LEAD_WITH)=(\w+)", process.log.read_text())[-1]
+            process.environment.update([setting])
+            process.start()
+        await asyncio.sleep(trials.LOOK_AGAIN_S)
 
 
-async def _done(node: Node, mesh: Mesh, job_id: str, *, take: bool = False) -> None:
+async def _done(mesh: Mesh, job_id: str) -> None:
     """Submit a job, again while the node comes to itself, and wait for its good end."""
     async with asyncio.timeout(PLACED_S_MAX):
         while True:
-            if take:
-                _take(node)
             try:
                 name = await trials.submit(mesh, job_id, trials.job("print(1)"))
                 job = await trials.ended(mesh, name)

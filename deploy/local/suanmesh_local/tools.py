@@ -73,6 +73,24 @@ def etcd(cache: Path, *, may_be_killed: bool = True) -> Tool:
     raise ToolMissing(f"no etcd of {floor_text()}; tried " + "; ".join(tried))
 
 
+def etcd_restorer(cache: Path) -> Tool:
+    """What makes etcd's data out of a copy: `etcdutl`, or an `etcdctl` before 3.6; the server's own or Debian's.
+
+    Raises ToolMissing.
+    """
+    server = etcd(cache)
+    unpacked = cache / "etcd-client" / "usr" / "bin" / "etcdctl"
+    for name in ("etcdutl", "etcdctl"):
+        for path in (server.path.with_name(name), Path(shutil.which(name) or unpacked.with_name(name))):
+            if path.exists() and (tool := _restorer_at(path)) is not None:
+                return tool
+    unpack_debian("etcd-client", cache)
+    tool = _restorer_at(unpacked)
+    if tool is None:
+        raise ToolMissing("neither etcdutl nor an etcdctl that can restore a copy is to be had")
+    return tool
+
+
 def bubblewrap(cache: Path) -> Tool:
     """The sandbox program `bwrap`: installed, or Debian's package. Raises ToolMissing."""
     unpacked = cache / "bubblewrap" / "usr" / "bin" / "bwrap"
@@ -144,6 +162,13 @@ def _etcd_at(path: Path, origin: str) -> Tool | None:
         return None
     match = re.search(r"etcd Version: (\S+)", _output([str(path), "--version"]))
     return Tool(path, match.group(1), origin) if match else None
+
+
+def _restorer_at(path: Path) -> Tool | None:
+    match = re.search(r"(?:etcdctl|etcdutl) version: (\S+)", _output([str(path), "version"]))
+    if match is None or "snapshot restore" not in _output([str(path), "snapshot", "restore", "--help"]):
+        return None
+    return Tool(path, match.group(1), "installed")
 
 
 def _etcd_of_wheel() -> Tool | None:

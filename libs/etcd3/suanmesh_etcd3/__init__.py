@@ -7,6 +7,7 @@ from suanmesh_etcd3.endpoints import Tls
 from suanmesh_etcd3.errors import (
     AlreadyThere,
     Compacted,
+    CopyTorn,
     Denied,
     EtcdError,
     LeaseNotFound,
@@ -17,6 +18,7 @@ from suanmesh_etcd3.errors import (
     Unavailable,
 )
 from suanmesh_etcd3.leases import Lease
+from suanmesh_etcd3.saving import CopyCheck
 from suanmesh_etcd3.session import Session
 from suanmesh_etcd3.values import (
     Compare,
@@ -39,6 +41,8 @@ __all__ = [
     "Client",
     "Compacted",
     "Compare",
+    "CopyCheck",
+    "CopyTorn",
     "DeleteResult",
     "Denied",
     "Election",

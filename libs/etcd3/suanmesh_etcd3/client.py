@@ -10,6 +10,7 @@ from suanmesh_etcd3 import endpoints as ep
 from suanmesh_etcd3.bulk import bulk_put
 from suanmesh_etcd3.calls import Calls
 from suanmesh_etcd3.leases import Lease, LeaseKeeper
+from suanmesh_etcd3.saving import copied
 from suanmesh_etcd3.values import Key, raw
 from suanmesh_etcd3.watch import Batch, Reset, Watch
 from suanmesh_kernel.clock import Clock
@@ -42,6 +43,10 @@ class Client(Calls):
     async def bulk_put(self, items: Iterable[tuple[Key, bytes]], *, lease: int = 0) -> int:
         """Write many keys, packed a few hundred a transaction and pipelined; answers how many were written."""
         return await bulk_put(self, items, lease=lease)
+
+    def copied(self) -> AsyncGenerator[bytes, None]:
+        """The whole store as one member has it now, piece by piece; what `etcdctl snapshot restore` takes."""
+        return copied(self)
 
     async def lease(self, ttl_s: int) -> Lease:
         """Make a lease and keep it alive until it is revoked or lost."""

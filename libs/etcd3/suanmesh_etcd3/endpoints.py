@@ -69,6 +69,7 @@ LEASE_KEEP_ALIVE = Rpc("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveRe
 LEASE_TIME_TO_LIVE = Rpc("/etcdserverpb.Lease/LeaseTimeToLive", pb.LeaseTimeToLiveResponse)
 MEMBER_LIST = Rpc("/etcdserverpb.Cluster/MemberList", pb.MemberListResponse)
 STATUS = Rpc("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
+SNAPSHOT = Rpc("/etcdserverpb.Maintenance/Snapshot", pb.SnapshotResponse, stream=True)
 AUTH_ENABLE = Rpc("/etcdserverpb.Auth/AuthEnable", pb.AuthEnableResponse)
 AUTH_USER_ADD = Rpc("/etcdserverpb.Auth/UserAdd", pb.AuthUserAddResponse)
 AUTH_USER_GRANT_ROLE = Rpc("/etcdserverpb.Auth/UserGrantRole", pb.AuthUserGrantRoleResponse)
@@ -90,6 +91,7 @@ METHODS = (
     LEASE_TIME_TO_LIVE,
     MEMBER_LIST,
     STATUS,
+    SNAPSHOT,
     AUTH_ENABLE,
     AUTH_USER_ADD,
     AUTH_USER_GRANT_ROLE,

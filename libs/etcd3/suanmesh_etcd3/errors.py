@@ -8,6 +8,7 @@ EtcdError
 ├── TooManyOperations the transaction is larger than the server's --max-txn-ops
 ├── TooLarge          the request is larger than the server takes
 ├── NoSpace           the server's quota is used up
+├── CopyTorn          a copy of the store is not what its member sent
 ├── AlreadyThere      a user or role of that name is there
 └── Denied            the certificate's user may not do this
 """
@@ -54,6 +55,10 @@ class TooLarge(EtcdError):
 
 class NoSpace(EtcdError):
     """The server's quota is used up; compact and defragment it."""
+
+
+class CopyTorn(EtcdError):
+    """A copy of the store is not what its member sent: it is cut off, or its bytes are others."""
 
 
 class AlreadyThere(EtcdError):

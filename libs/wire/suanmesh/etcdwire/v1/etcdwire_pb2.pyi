@@ -1248,6 +1248,51 @@ class StatusResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class SnapshotRequest(message.Message):
+    """Asks for a copy of the whole database."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SnapshotResponse(message.Message):
+    """One piece of it."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    REMAINING_BYTES_FIELD_NUMBER: builtins.int
+    BLOB_FIELD_NUMBER: builtins.int
+    remaining_bytes: builtins.int
+    """How many bytes follow, without the hash that comes last."""
+    blob: builtins.bytes
+    """The next bytes."""
+    @builtins.property
+    def header(self) -> ResponseHeader:
+        """Where and when."""
+
+    def __init__(
+        self,
+        *,
+        header: ResponseHeader | None = ...,
+        remaining_bytes: builtins.int = ...,
+        blob: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["blob", b"blob", "header", b"header", "remaining_bytes", b"remaining_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class AuthEnableRequest(message.Message):
     """Turns the checking of permissions on; there is a user `root` with the role `root` by then."""
 
