@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 from cryptography import x509
 
+from suanmesh_local.backups import MANIFEST, findings_of
 from suanmesh_local.facts import FILE as FACTS
 from suanmesh_local.facts import read_facts
 from suanmesh_local.findings import Finding, told
@@ -25,8 +26,8 @@ _SOFT = frozenset({"traces.sqlite"})
 
 
 def main(folder: Path) -> int:
-    """Print what was found in a node's folder; the exit status is 1 where something is damaged or missing."""
-    return told(findings_in(folder))
+    """Print what was found in a node's folder, or in a backup; exit status 1 where something is damaged or missing."""
+    return told(findings_of(folder) if (folder / MANIFEST).exists() else findings_in(folder))
 
 
 def findings_in(folder: Path) -> Iterator[Finding]:

@@ -154,8 +154,8 @@ def _disagrees(claimed: Claimed, own: Belonging, problem: Text) -> StoreRefused:
         "STORES_DISAGREE",
         Text(
             f"{claimed.node} cannot be led with {claimed.what} {own.store}, since {problem.en}: bring back etcd and "
-            f"all stores of one backup, or set {choice} to lead with it as it is",
-            f"{claimed.node} 不能使用存储 {own.store}，因为{problem.zh}：请恢复同一备份中的 "
+            f"all stores of one backup by `suan node restore`, or set {choice} to lead with it as it is",
+            f"{claimed.node} 不能使用存储 {own.store}，因为{problem.zh}：请用 `suan node restore` 恢复同一备份中的 "
             f"etcd 与全部存储，或设置 {choice} 按现状使用",
         ),
     )

@@ -135,8 +135,33 @@ def run_node(ctx: click.Context, folder: Path) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("build/dev"))
 @click.pass_context
 def check(ctx: click.Context, folder: Path) -> None:
-    """Look at a node's FOLDER: addresses, certificates, stores; say what is wrong, and what to do."""
+    """Look at a node's FOLDER, or at a backup: addresses, certificates, stores; say what is wrong, and what to do."""
     require_extra("server")
     from suanmesh_local import check as reading
 
     ctx.exit(reading.main(folder))
+
+
+@node.command()
+@FOLDER
+@click.argument("target", type=click.Path(path_type=Path))
+@click.pass_context
+def backup(ctx: click.Context, folder: Path, target: Path) -> None:
+    """Save the node in FOLDER, which may run, as the new folder TARGET: etcd, every store, identities, settings."""
+    require_extra("server")
+    from suanmesh_local import backing_up
+
+    ctx.exit(backing_up.main(folder, target))
+
+
+@node.command()
+@click.argument("source", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@FOLDER
+@click.option("--advertise", default="", metavar="HOST", help="Where the gateway is reached from now on.")
+@click.pass_context
+def restore(ctx: click.Context, source: Path, folder: Path, advertise: str) -> None:
+    """Make the node that was saved as SOURCE in the new folder FOLDER; the one that was saved must not run any more."""
+    require_extra("server")
+    from suanmesh_local import restoring
+
+    ctx.exit(restoring.main(source, folder, advertise))

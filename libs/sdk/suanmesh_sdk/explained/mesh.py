@@ -312,7 +312,7 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "恢复同一备份中的 etcd 与全部存储。若没有备份，把 `SUANMESH_<AREA>_LEAD_WITH` 设为消息所列的存储，"
             "另一侧独有的内容将会丢失。",
         ),
-        ("suan node check",),
+        ("suan node restore", "suan node check"),
     ),
     "STORE_TOO_NEW": Explanation(
         "operator",
@@ -325,7 +325,7 @@ EXPLAINED: Final[dict[str, Explanation]] = {
             "Install the version that wrote it, or a later one; the way back is a backup from before the upgrade.",
             "安装写入它的版本或更新的版本；要退回旧版本，只能恢复升级前的备份。",
         ),
-        ("suan version",),
+        ("suan version", "suan node restore"),
     ),
     "NODE_UNKNOWN": Explanation(
         "caller",
