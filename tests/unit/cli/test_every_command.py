@@ -11,7 +11,10 @@ from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.main import suan
 from suanmesh_cli.names import LISTS, Name
 
-OF_NODES = {("node", verb) for verb in ("init", "run", "check")} | {("site", "join"), ("site", "run")}
+OF_NODES = {("node", verb) for verb in ("init", "run", "check", "backup", "restore", "upgrade")} | {
+    ("site", "join"),
+    ("site", "run"),
+}
 LOCAL = {
     ("dev",),
     ("support-bundle",),
