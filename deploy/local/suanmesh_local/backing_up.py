@@ -122,7 +122,7 @@ async def _saved(folder: Path, partial: Path) -> backups.Manifest:
 
 
 def _endpoints(folder: Path) -> list[str]:
-    """`host:port` of every member of the node's etcd: as its services are told, or of one that is tried out as noted."""
+    """`host:port` of every member of the node's etcd: as its services are told, or as noted where it is tried out."""
     told = settings_in(folder / ENVIRONMENT / "registry.env").get("SUANMESH_ETCD_ENDPOINTS")
     if told:
         return told.split(",")
