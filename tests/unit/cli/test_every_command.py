@@ -11,10 +11,8 @@ from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.main import suan
 from suanmesh_cli.names import LISTS, Name
 
-OF_NODES = {("node", verb) for verb in ("init", "run", "check", "backup", "restore", "upgrade")} | {
-    ("site", "join"),
-    ("site", "run"),
-}
+NODE_VERBS = ("init", "run", "check", "backup", "restore", "upgrade", "join-machine", "prepare")
+OF_NODES = {*(("node", verb) for verb in NODE_VERBS), ("site", "join"), ("site", "run")}
 LOCAL = {
     ("dev",),
     ("support-bundle",),
