@@ -30,7 +30,7 @@ from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.testing import NODE, LoopbackNode
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_telemetry.logs import configure_logs
-from suanmesh_telemetry.traces import install
+from suanmesh_telemetry.traces import Origin, install
 
 PAYLOAD = b"x" * 100
 ROUNDS = 9
@@ -85,7 +85,7 @@ async def serve(kind: str, folder: Path) -> None:
         await server.start()
     else:
         configure_logs("agent", "info", (folder / f"{kind}.log").open("w"))
-        install("agent", "1", BatchSpanProcessor(Nowhere()))
+        install(Origin("agent", "1"), [BatchSpanProcessor(Nowhere())])
         node = _node(folder, float(kind))
         address = await node.serve(node.process("agent"), [Served(DESCRIPTOR, Echoes())])
     print(address, flush=True)
@@ -108,7 +108,7 @@ def _started(stack: AsyncExitStack, kind: str, folder: Path) -> str:
 
 async def measure() -> None:
     """Take turns between the three, and print the medians."""
-    install("bench", "1", BatchSpanProcessor(Nowhere()))
+    install(Origin("bench", "1"), [BatchSpanProcessor(Nowhere())])
     request = agent_service_pb2.EchoRequest(payload=PAYLOAD)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

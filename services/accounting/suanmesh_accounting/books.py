@@ -38,16 +38,20 @@ class Books:
         """Sum until cancelled."""
         while True:
             began_s = self._clock.monotonic()
-            try:
-                self._sums = await self._ledger.page(SummedBooks())
-            except Refusal as refusal:
-                log.warning("ledger not summed", reason=refusal.reason, message=refusal.message)
-            else:
-                self._summed_s = self._clock.monotonic()
-                for (currency, of), micros in imbalances(self._sums).items():
-                    if micros:
-                        log.error("ledger does not balance", message=f"{of} in {currency} sum up to {micros} micros")
+            await self.look()
             await asyncio.sleep(max(EVERY_S, REST * (self._clock.monotonic() - began_s)))
+
+    async def look(self) -> None:
+        """Sum once; what does not come to nothing is logged."""
+        try:
+            self._sums = await self._ledger.page(SummedBooks())
+        except Refusal as refusal:
+            log.warning("ledger not summed", reason=refusal.reason, message=refusal.message)
+            return
+        self._summed_s = self._clock.monotonic()
+        for (currency, of), micros in imbalances(self._sums).items():
+            if micros:
+                log.error("ledger does not balance", message=f"{of} in {currency} sum up to {micros} micros")
 
     def readings(self) -> Iterator[Reading]:
         """As summed last; nothing before that."""
