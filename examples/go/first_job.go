@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -119,7 +120,7 @@ func connect(said meshContext) (*grpc.ClientConn, error) {
 		ServerName:   "gateway." + said.Node + ".suanmesh",
 	})
 	return grpc.Dial(
-		said.Gateway,
+		strings.Split(said.Gateway, ",")[0], // of several, any will do
 		grpc.WithTransportCredentials(mutual),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(codec{})),
 	)

@@ -58,7 +58,7 @@ function currentContext(): Context {
 /** The gateway, whose certificate must be that of the node's gateway whatever its address is called. */
 function connect(context: Context): Transport {
   return createGrpcTransport({
-    baseUrl: `https://${context.gateway}`,
+    baseUrl: `https://${context.gateway.split(",")[0]}`, // of several, any will do
     nodeOptions: {
       ca: readFileSync(context.ca),
       cert: readFileSync(context.cert),

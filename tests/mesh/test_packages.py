@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -66,3 +67,12 @@ def test_a_site_has_nothing_of_a_node(wheel: Path, tmp_path: Path) -> None:
     for package in ("numpy", "psycopg", "sqlalchemy"):
         assert say(f"{programs}/python", "-c", f"import {package}")[1].endswith(f"No module named '{package}'")
     assert say(f"{programs}/python", "-c", "import suanmesh_agent.commands") == (0, "")
+
+
+def test_tasks_of_a_site_do_not_run_in_its_agents_environment(wheel: Path, tmp_path: Path) -> None:
+    """A job would depend on the packages of a version of Suanmesh, and read what else was installed beside it."""
+    programs = install(tmp_path / "installed", wheel, "agent")
+    told = "import dataclasses as d; from suanmesh_agent.settings import AgentSettings as S;"
+    told += "print(*(each.default for each in d.fields(S) if each.name == 'runtime_prefix'))"
+
+    assert say(f"{programs}/python", "-c", told) == (0, sys.base_prefix)

@@ -21,6 +21,7 @@ from suanmesh_local.processes import Process
 from suanmesh_local.prometheus_files import LISTEN
 from suanmesh_local.settings_files import write_contexts, write_environment
 from suanmesh_local.slurm import LocalSlurm
+from suanmesh_local.task_python import task_python
 from suanmesh_local.tools import ToolMissing, bubblewrap, cache_dir
 from suanmesh_sdk import Mesh
 from suanmesh_sdk.invites import invite_text
@@ -151,6 +152,7 @@ class Node(ControlPlane):
             "SUANMESH_AGENT_MEMORY_BYTES": str(share.memory_bytes),
             "SUANMESH_AGENT_SCRATCH_BYTES": str(share.scratch_bytes),
             "SUANMESH_AGENT_PRICE_BOOK": f"priceBooks/{place.site}",
+            "SUANMESH_AGENT_RUNTIME_PREFIX": str(task_python(cache_dir())),
             "SUANMESH_AGENT_STOP_TASKS": "true",
             "SUANMESH_AGENT_LIVES_WITH": str(os.getpid()),
         }

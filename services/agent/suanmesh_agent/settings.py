@@ -104,8 +104,9 @@ class AgentSettings:
     """Kinds of work of others that are not taken, separated by commas: array, devices, data."""
     party_share_milli: int = 0
     """Most that the work of one other party may hold at a time, in 1/1000 of the pool; 0 for no bound."""
-    runtime_prefix: Path = Path(sys.prefix)
-    """Python environment tasks find as `python3`; they may read it whole."""
+    runtime_prefix: Path = Path(sys.base_prefix)
+    """Python that tasks find as `python3`, such as an environment made for them; they may read it whole. It is not the
+    agent's own environment, but the Python which that was made from, as long as nothing else is said."""
     package_mirror: str = ""
     """Where wheels come from that the `setup` of jobs asks for: `http(s)://...`, an index as pip has it, or a folder;
     the agent brings them itself, tasks reach it never. Empty for none."""

@@ -96,10 +96,10 @@ def started_inside(
 
 
 def runtime_folders(prefix: Path) -> tuple[Path, ...]:
-    """Folders an interpreter at `prefix` needs: its own, and the one it was made from."""
-    program = (prefix / "bin" / "python3").resolve()
-    base = program.parent.parent
-    return (prefix,) if base.is_relative_to(prefix) or base == Path("/usr") else (prefix, base)
+    """Folders an interpreter at `prefix` needs beside the system's: its own, and the one it was made from."""
+    base = (prefix / "bin" / "python3").resolve().parent.parent
+    needed = (prefix,) if base.is_relative_to(prefix) else (prefix, base)
+    return tuple(folder for folder in needed if folder != Path("/usr"))
 
 
 @functools.cache
