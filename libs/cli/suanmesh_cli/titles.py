@@ -154,6 +154,7 @@ CHINESE: Final = {
     "SEQUENCE": "序号",
     "SERVICE": "服务",
     "SHARE": "份额",
+    "UPLOADS": "上传",
     "SINCE": "自",
     "SITE": "站点",
     "SPAN": "跨度",

@@ -24,6 +24,7 @@ class WorkKind(StrEnum):
     ARRAY = "ARRAY"
     DEVICES = "DEVICES"
     DATA = "DATA"
+    UPLOADS = "UPLOADS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,10 @@ class OwnerLimits:
     refused_kinds: frozenset[WorkKind] = frozenset()
     party_share_milli: int = 0
     """Most that one party's work may hold at a time of each measure, in 1/1000; 0 for no bound."""
+    upload_party_bytes: int = 0
+    """Most that uploads of one party may have here; 0 for no bound."""
+    upload_bytes: int = 0
+    """Most that uploads of all of them may have together; 0 for no bound."""
 
     def objection(self, party: str, kinds: Collection[WorkKind]) -> StateReason:
         """Why work of a party is never taken; nothing where it is, at its hours."""

@@ -35,7 +35,7 @@ from suanmesh_content import (
     serialized,
 )
 from suanmesh_kernel.names import of_version
-from suanmesh_kernel.refusals import DataLoss, Refusal, ResourceExhausted
+from suanmesh_kernel.refusals import DataLoss, PermissionDenied, Refusal, ResourceExhausted
 from suanmesh_sdk.heap import keep_packs
 from suanmesh_sdk.incoming import Incoming
 from suanmesh_sdk.read_ahead import ReadAhead, in_threads
@@ -53,6 +53,8 @@ RUNS_MAX = 10_000
 _WRITE_FILES = agent_pb.DESCRIPTOR.services_by_name["AgentService"].methods_by_name["WriteFiles"]
 _PARTS = agent_pb.WriteFilesRequest.PARTS_FIELD_NUMBER
 _GOES_ON = frozenset(("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED"))
+_ELSEWHERE = frozenset(("ROOM_MISSING", "UPLOADS_REFUSED", "UPLOADS_TOO_LARGE"))
+"""What another site may have room for."""
 _GOES_ON_REASONS = frozenset(("STREAM_STALLED", "UPLOADS_TOO_MANY", "BYTES_OF_CALLER_MAX", "STREAMS_OF_CALLER_MAX"))
 
 
@@ -78,6 +80,10 @@ class Brought:
     """What of the folder no dataset can hold."""
     version: int = 1
     """Which version of the dataset it is."""
+    choice: pb.UploadChoice.ValueType = pb.UPLOAD_CHOICE_UNSPECIFIED
+    """Why that site takes it."""
+    distance_km: int = 0
+    """How far that is from where data of the party lies, where that was weighed."""
     sent_bytes: int = 0
     """What of its files was sent, again where a call broke off: not what the site had already."""
 
@@ -153,22 +159,24 @@ class Data:
         request = pb.OpenUploadRequest(dataset_id=dataset_id, dataset=dataset, site=site)
         sending = _Sending(self._mesh, folder, manifest, progress)
 
-        async def bring() -> tuple[str, int, str]:
+        async def bring() -> tuple[str, int, pb.OpenUploadResponse]:
             opened = await self._mesh.transport.OpenUpload(request)
             if not opened.HasField("ticket"):
                 if labels:
                     await self._label(of_version(opened.dataset, opened.version), labels)
-                return opened.dataset, opened.version, opened.site
+                return opened.dataset, opened.version, opened
             try:
-                return *await sending.send(opened), opened.site
-            except ResourceExhausted as refusal:
-                if refusal.reason == "ROOM_MISSING" and not site:
+                return *await sending.send(opened), opened
+            except (PermissionDenied, ResourceExhausted) as refusal:
+                if refusal.reason in _ELSEWHERE and not site:
                     request.but.append(opened.site)
                     return await bring()
                 raise
 
-        name, version, where = await _going_on(bring, lambda: sending.sent_bytes, patience_s)
-        return Brought(name, where, manifest, left_out, version, sending.sent_bytes)
+        name, version, to = await _going_on(bring, lambda: sending.sent_bytes, patience_s)
+        return Brought(
+            name, to.site, manifest, left_out, version, to.choice, to.distance_km, sent_bytes=sending.sent_bytes
+        )
 
     async def _label(self, name: str, labels: Mapping[str, str]) -> None:
         await self._mesh.transport.SetDatasetLabels(pb.SetDatasetLabelsRequest(name=name, labels=labels))

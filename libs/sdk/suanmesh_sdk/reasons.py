@@ -164,6 +164,8 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "LOG_UNKNOWN": "此站点没有该任务的日志",
         "FOLDER_INVALID": "要发布的文件夹不存在，或含有非普通文件",
         "MANIFEST_INVALID": "发来的不是清单，或不是票据所指的清单",
+        "UPLOADS_REFUSED": "站点所有者不接收该主体带来的数据",
+        "UPLOADS_TOO_LARGE": "上传的数据已达站点所有者设定的上限",
         "UPLOADS_TOO_MANY": "该主体在此站点进行中的上传已达上限",
         "ROOM_MISSING": "站点磁盘放不下所缺的数据",
         "UPLOAD_DAMAGED": "站点磁盘上的内容多次与所发的不符",

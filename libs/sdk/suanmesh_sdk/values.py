@@ -49,6 +49,8 @@ def limits_from(message: pool_pb2.OwnerLimits) -> OwnerLimits:
         hours=tuple(WeekWindow(window.start_min, window.end_min) for window in message.hours),
         refused_kinds=frozenset(known[kind] for kind in message.refused_kinds if kind in known),
         party_share_milli=message.party_share_milli,
+        upload_party_bytes=message.upload_party_bytes,
+        upload_bytes=message.upload_bytes,
     )
 
 
@@ -59,4 +61,6 @@ def limits_to(limits: OwnerLimits) -> pool_pb2.OwnerLimits:
         hours=[pool_pb2.WeekWindow(start_min=each.start_min, end_min=each.end_min) for each in limits.hours],
         refused_kinds=[pool_pb2.WorkKind.Value(f"WORK_KIND_{kind}") for kind in sorted(limits.refused_kinds)],
         party_share_milli=limits.party_share_milli,
+        upload_party_bytes=limits.upload_party_bytes,
+        upload_bytes=limits.upload_bytes,
     )

@@ -101,9 +101,14 @@ class AgentSettings:
     hours: Hours = field(default_factory=Hours)
     """When work of others is taken, such as `mon-fri 18:00-08:00, sat-sun 0:00-24:00`, in UTC; empty for always."""
     refuse_kinds: Kinds = field(default_factory=Kinds)
-    """Kinds of work of others that are not taken, separated by commas: array, devices, data."""
+    """Kinds of work of others that are not taken, separated by commas: array, devices, data, and uploads for what they
+    bring."""
     party_share_milli: int = 0
     """Most that the work of one other party may hold at a time, in 1/1000 of the pool; 0 for no bound."""
+    upload_party_bytes: int = 0
+    """Most that uploads of one other party may have here, bytes; 0 for no bound but the disk."""
+    upload_bytes: int = 0
+    """Most that uploads of all other parties may have together, bytes; 0 for no bound but the disk."""
     runtime_prefix: Path = Path(sys.base_prefix)
     """Python that tasks find as `python3`, such as an environment made for them; they may read it whole. It is not the
     agent's own environment, but the Python which that was made from, as long as nothing else is said."""
@@ -162,6 +167,8 @@ class AgentSettings:
             raise InvalidArgument("FIELD_INVALID", "a capacity is not negative", field="cpu_milli")
         if not 0 <= self.party_share_milli <= SHARE_MILLI_MAX:
             raise InvalidArgument("FIELD_INVALID", f"a share is 0 to {SHARE_MILLI_MAX}", field="party_share_milli")
+        if min(self.upload_party_bytes, self.upload_bytes) < 0:
+            raise InvalidArgument("FIELD_INVALID", "a bound is not negative", field="upload_bytes")
         if self.task_log_bytes < 1:
             raise InvalidArgument("FIELD_INVALID", "a task's log has room for a byte at least", field="task_log_bytes")
         if self.task_processes < 1:
@@ -171,7 +178,14 @@ class AgentSettings:
     def limits(self) -> OwnerLimits:
         """What the owner refuses to others."""
         parties = frozenset(each if "/" in each else f"parties/{each}" for each in self.allow_parties)
-        return OwnerLimits(parties, tuple(self.hours), frozenset(self.refuse_kinds), self.party_share_milli)
+        return OwnerLimits(
+            parties,
+            tuple(self.hours),
+            frozenset(self.refuse_kinds),
+            self.party_share_milli,
+            self.upload_party_bytes,
+            self.upload_bytes,
+        )
 
 
 def _device(entry: dict[str, Any]) -> Device:

@@ -63,6 +63,7 @@ from suanmesh_agent.task_run import until_over
 from suanmesh_agent.transfers import Transfers
 from suanmesh_agent.turns import Turns
 from suanmesh_agent.unnamed import UnnamedReplicas
+from suanmesh_agent.upload_limits import UploadLimits
 from suanmesh_agent.uploads import Uploads
 from suanmesh_chassis import Listener, Served
 from suanmesh_chassis.identity import service_id
@@ -203,7 +204,8 @@ async def serve(
         transport = TransportOverMesh(mesh)
         budget = data_plane_budget()
         reader, logs = Reader(replicas, process.clock, budget), Logs(engine, budget)
-        uploads = Uploads(replicas, transport, journal, Turns(at_once=1))
+        own = UploadLimits(replicas, settings.limits, lambda: journal.fact(OWN_PARTY) or "")
+        uploads = Uploads(replicas, transport, journal, Turns(at_once=1), own)
         tickets = Tickets(site, transport, process.clock)
         reading = AgentService(tickets, reader, logs, uploads, service_id(process.common.node, "gateway"))
         server = await serve_alone(process, [Served(_SERVICE, reading, reads_ahead=True)])

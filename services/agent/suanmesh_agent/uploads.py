@@ -29,6 +29,7 @@ from suanmesh_agent.ports import TransportPort
 from suanmesh_agent.pulling import has_room, lay_out
 from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.turns import Turns
+from suanmesh_agent.upload_limits import UploadLimits
 from suanmesh_agent.wire import pinned
 from suanmesh_content import (
     Manifest,
@@ -64,11 +65,14 @@ Requests = AsyncIterator[pb.WriteFilesRequest]
 class Uploads:
     """All of one site."""
 
-    def __init__(self, replicas: Replicas, transport: TransportPort, journal: Journal, turns: Turns) -> None:
+    def __init__(
+        self, replicas: Replicas, transport: TransportPort, journal: Journal, turns: Turns, limits: UploadLimits
+    ) -> None:
         self._replicas = replicas
         self._transport = transport
         self._journal = journal
         self._turns = turns
+        self._limits = limits
         self._under_way: Counter[str] = Counter()
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -79,7 +83,7 @@ class Uploads:
         async with self._counted(claim):
             manifest = await _manifest(requests, claim.digest)
             name = f"upload-{blake3(f'{claim.party} {claim.digest}'.encode()).hexdigest(32)}"
-            async with self._alone(name):
+            async with self._alone(name), self._limited(claim, manifest):
                 if not self._replicas.has(claim.digest):
                     upload = _Upload(self._replicas, name, manifest)
                     async for answer in upload.brought(requests, claim.known, self._turns):
@@ -89,7 +93,14 @@ class Uploads:
                     yield pb.WriteFilesResponse(wanted_ends=True)
                     await _ended(requests)
             stored = await self._published(ticket, claim, manifest)
+            await asyncio.to_thread(self._limits.brought, claim.party, claim.digest, manifest.size_bytes)
             yield pb.WriteFilesResponse(dataset=stored.name, version=stored.version)
+
+    @asynccontextmanager
+    async def _limited(self, claim: transfer_pb2.UploadTicket, manifest: Manifest) -> AsyncGenerator[None, None]:
+        """One that the owner of the site lets come."""
+        with self._limits.admitted(claim.party, claim.digest, manifest.size_bytes):
+            yield
 
     async def _published(
         self, ticket: signed_pb2.Signed, claim: transfer_pb2.UploadTicket, manifest: Manifest

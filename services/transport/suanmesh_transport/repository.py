@@ -39,7 +39,7 @@ from suanmesh_transport.dataset_records import ENDED_TRANSFERS, DatasetRecords
 from suanmesh_transport.domain import datasets, transfers
 from suanmesh_transport.domain.caps import Caps, require_bytes, require_datasets, require_transfers
 from suanmesh_transport.domain.datasets import Dataset
-from suanmesh_transport.domain.transfers import Ask, Place, Report, Transfer
+from suanmesh_transport.domain.transfers import Ask, Place, Report, Target, Transfer
 from suanmesh_transport.mirrors import Kept
 from suanmesh_transport.publishing import Publishing
 from suanmesh_transport.tickets import TicketOffice
@@ -167,7 +167,7 @@ class Repository:
 
     async def upload_target(
         self, fresh: Dataset, wanted: str, but: Collection[str]
-    ) -> tuple[Dataset, Place, list[str] | None]:
+    ) -> tuple[Dataset, Target, list[str] | None]:
         """The site that is to take `fresh`, with the digests its party has there; None where it lies there already.
 
         And the version that it becomes there, or is already. Raises PermissionDenied (`NOT_OWNER`), ResourceExhausted
@@ -185,13 +185,15 @@ class Repository:
             fresh = standing if standing.digest == fresh.digest else datasets.next_version(standing, fresh)
         places = [wire.place_from(held.message) for held in self._kept.sites.values()]
         at = () if standing is None or standing != fresh else standing.complete_sites
-        place = transfers.chosen_target(fresh, places, wanted=wanted, but=but, rather=at)
+        homes = {site for each in had for site in wire.dataset_from(each).complete_sites}
+        target = transfers.chosen_target(fresh, places, wanted=wanted, but=but, rather=at, homes=homes)
+        place = target.place
         datasets.require_residency(fresh, place.site, place.residency)
         if place.site in at:
-            return fresh, place, None
+            return fresh, target, None
         lying = [each for each in had if wire.dataset_from(each).complete_at(place.site)]
         newest = sorted(lying, key=lambda each: each.create_time.ToMicroseconds(), reverse=True)
-        return fresh, place, [each.digest for each in newest[:KNOWN_MAX]]
+        return fresh, target, [each.digest for each in newest[:KNOWN_MAX]]
 
     async def make(
         self,

@@ -191,13 +191,20 @@ class TransportService(TransportReads):
             checked_name(request.site, "sites", field="site")
         now = self._clock.now()
         fresh = datasets.published(request.dataset_id, wire.dataset_given(given, request.site, now), request.site, now)
-        fresh, place, known = await self._repository.upload_target(fresh, request.site, request.but)
+        fresh, target, known = await self._repository.upload_target(fresh, request.site, request.but)
         ticket = None
         if known is not None:
             until = now + self._upload_lifetime
-            ticket = self._office.for_upload(fresh, place.site, until, writer=call.principal, known=known)
+            ticket = self._office.for_upload(fresh, target.place.site, until, writer=call.principal, known=known)
         version = fresh.version if ticket is None else 0
-        return pb.OpenUploadResponse(dataset=fresh.name, site=place.site, ticket=ticket, version=version)
+        return pb.OpenUploadResponse(
+            dataset=fresh.name,
+            site=target.place.site,
+            ticket=ticket,
+            version=version,
+            choice=pb.UploadChoice.Value(f"UPLOAD_CHOICE_{target.choice}"),
+            distance_km=target.distance_km,
+        )
 
     async def GetTicketKey(self, request: pb.GetTicketKeyRequest, call: Call) -> pb.TicketKey:
         """Return the public key tickets are signed with."""

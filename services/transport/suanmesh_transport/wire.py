@@ -196,6 +196,9 @@ def place_from(message: Site) -> Place:
         lost=message.liveness == Site.LIVENESS_LOST,
         residency=tuple(message.residency),
         party=message.party,
+        latitude=message.latitude_microdegrees / 1e6,
+        longitude=message.longitude_microdegrees / 1e6,
+        closed=message.admission not in (Site.ADMISSION_UNSPECIFIED, Site.ADMISSION_OPEN),
     )
 
 

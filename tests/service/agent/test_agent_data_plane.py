@@ -31,6 +31,7 @@ from suanmesh_agent.service import AgentService
 from suanmesh_agent.task_run import until_over
 from suanmesh_agent.testing import FakeTransport, write_numbers
 from suanmesh_agent.turns import Turns
+from suanmesh_agent.upload_limits import UploadLimits
 from suanmesh_agent.uploads import Uploads
 from suanmesh_chassis import Served, Signer
 from suanmesh_chassis.budget import ByteBudget
@@ -40,6 +41,7 @@ from suanmesh_chassis.signing import new_signing_key
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode
 from suanmesh_content import Assembly, manifest_from
 from suanmesh_kernel.clock import HandClock
+from suanmesh_kernel.owner_limits import NO_LIMITS
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.values import timestamp
 from tests.service.agent.relaying import RelayGateway
@@ -69,7 +71,8 @@ class Site:
 
     async def serve(self, *, stream_stall_s: float = 20.0) -> None:
         tickets = Tickets("sites/a", self.transport, self.node.clock)
-        uploads = Uploads(self.replicas, self.transport, self.journal, Turns())
+        limits = UploadLimits(self.replicas, NO_LIMITS, str)
+        uploads = Uploads(self.replicas, self.transport, self.journal, Turns(), limits)
         reader, logs = Reader(self.replicas, self.node.clock, self.budget), Logs(self.engine, self.budget)
         service = AgentService(tickets, reader, logs, uploads, GATEWAY)
         process = self.node.process("agent", identity=agent_id(NODE, "a"), dns_names=[agent_server_name(NODE, "a")])

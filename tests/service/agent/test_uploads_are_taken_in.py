@@ -25,6 +25,7 @@ from suanmesh_agent.replicas import Replicas
 from suanmesh_agent.service import AgentService
 from suanmesh_agent.testing import FakeTransport
 from suanmesh_agent.turns import Turns
+from suanmesh_agent.upload_limits import UploadLimits
 from suanmesh_agent.uploads import Uploads
 from suanmesh_chassis import Served, Signer
 from suanmesh_chassis.ca import agent_server_name
@@ -32,6 +33,7 @@ from suanmesh_chassis.identity import agent_id, service_id
 from suanmesh_chassis.signing import new_signing_key
 from suanmesh_chassis.testing import NODE, USER, LoopbackNode
 from suanmesh_content import PACK_BYTES, Manifest, Run, packs, read_folder
+from suanmesh_kernel.owner_limits import NO_LIMITS, OwnerLimits, WorkKind
 from suanmesh_kernel.refusals import InvalidArgument, PermissionDenied, Refusal, ResourceExhausted
 from tests.service.agent.relaying import RelayGateway
 
@@ -45,6 +47,7 @@ class Site:
         self.node = node
         self.folder = folder / "site"
         self.replicas = Replicas(self.folder)
+        self.limits = NO_LIMITS
         self.transport = FakeTransport()
         self.signer = Signer(new_signing_key(), service_id(NODE, "transport"))
         self.transport.ticket_key.key_id = self.signer.key_id
@@ -54,7 +57,9 @@ class Site:
 
     async def serve(self) -> None:
         clock, budget = self.node.clock, data_plane_budget()
-        uploads = self.uploads = Uploads(self.replicas, self.transport, Journal(self.folder / "agent.db"), Turns())
+        limits = UploadLimits(self.replicas, self.limits, lambda: "parties/owner")
+        journal = Journal(self.folder / "agent.db")
+        uploads = self.uploads = Uploads(self.replicas, self.transport, journal, Turns(), limits)
         tickets = Tickets("sites/a", self.transport, clock)
         logs = Logs(MemoryEngine(clock), budget)
         service = AgentService(
@@ -326,3 +331,34 @@ async def test_what_a_stranger_has_there_is_asked_for_like_anything_else(site: S
     call, runs = await site.begin(manifest)
     assert _size(source, manifest, runs) == manifest.size_bytes
     call.cancel()
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (OwnerLimits(parties=frozenset({"parties/other"})), "UPLOADS_REFUSED"),
+        (OwnerLimits(refused_kinds=frozenset({WorkKind.UPLOADS})), "UPLOADS_REFUSED"),
+        (OwnerLimits(upload_party_bytes=8 * PACK_BYTES), "UPLOADS_TOO_LARGE"),
+        (OwnerLimits(upload_bytes=8 * PACK_BYTES), "UPLOADS_TOO_LARGE"),
+    ],
+)
+async def test_the_owner_bounds_what_others_bring(
+    tmp_path: Path, source: Path, limits: OwnerLimits, reason: str
+) -> None:
+    """A disk that strangers fill is lost to its owner's own work."""
+    async with LoopbackNode(tmp_path) as node:
+        site = Site(node, tmp_path)
+        site.limits = limits
+        await site.serve()
+        if reason == "UPLOADS_TOO_LARGE":
+            await site.bring(source)
+            await site.bring(source)  # the same again takes no more
+            (source / "large").write_bytes(os.urandom(5 * PACK_BYTES))
+        with pytest.raises(Refusal) as refused:
+            await site.bring(source, dataset="datasets/e")
+        assert refused.value.reason == reason
+        assert await site.bring(source, dataset="datasets/own", party="parties/owner") == "datasets/own"
+        if reason == "UPLOADS_TOO_LARGE":  # what was removed makes room
+            for old in site.replicas.digests():
+                assert site.replicas.remove(old, site.replicas.uses(old))
+            assert await site.bring(source, dataset="datasets/e") == "datasets/e"

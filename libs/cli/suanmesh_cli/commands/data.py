@@ -22,6 +22,7 @@ from suanmesh.transport.v1.transport_service_pb2 import (
     ReadFileRequest,
     RemoveDatasetRequest,
     SetDatasetLabelsRequest,
+    UploadChoice,
 )
 from suanmesh_cli import output, units, values
 from suanmesh_cli.commands import transfers
@@ -38,6 +39,7 @@ from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
     from suanmesh_sdk import Mesh
+    from suanmesh_sdk.data import Brought
 
 ID_CHARS_MAX = 63
 VERSIONS_SHOWN = 100
@@ -223,6 +225,7 @@ async def put(
             )
         for line in brought.left_out.lines(session.lang):
             output.note(Text(f"left out {line}", f"未包含 {line}").of(session.lang))
+        output.note(chosen(brought).of(session.lang))
         if brought.sent_bytes < brought.manifest.size_bytes:
             sent, whole = units.size(brought.sent_bytes), units.size(brought.manifest.size_bytes)
             output.note(
@@ -309,6 +312,22 @@ async def list_transfers(session: Session) -> None:
     async with session.mesh() as mesh:
         found = await listed(session, mesh.transport.ListTransfers, ListTransfersRequest(), "transfers")
     output.show_list(session.view, "transfers", found, TRANSFER_COLUMNS)
+
+
+def chosen(brought: Brought) -> Text:
+    """In one line to which site it went, and why."""
+    site, km = units.short(brought.site), brought.distance_km
+    why = {
+        "NAMED": Text("named", "由你指定"),
+        "HAS_IT": Text("it has the same content", "已有相同内容"),
+        "OWN": Text("your party's own", "属于你的主体"),
+        "NEAREST": Text(f"nearest to your other data, {km} km", f"离你的其他数据最近，{km} 公里"),
+        "FIRST": Text("the first that takes it", "首个接收的站点"),
+    }
+    said = why.get(
+        UploadChoice.Name(brought.choice).removeprefix("UPLOAD_CHOICE_"), Text("chosen by the mesh", "由算网选择")
+    )
+    return Text(f"at {site}: {said.en}", f"位于 {site}：{said.zh}")
 
 
 def id_of(folder: Path) -> str:

@@ -53,6 +53,7 @@ LIMIT_COLUMNS = (
     Column("HOURS", lambda each: hours(each.pool.limits), fold=True),
     Column("REFUSED", lambda each: kinds(each.pool.limits)),
     Column("SHARE", lambda each: share(each.pool.limits)),
+    Column("UPLOADS", lambda each: uploads(each.pool.limits)),
 )
 HEALTH_COLUMNS = (
     Column("SITE", lambda each: each["site"]),
@@ -184,6 +185,7 @@ def limits_of(limits: OwnerLimits) -> str:
         ("hours", hours(limits) if limits.hours else ""),
         ("refused", kinds(limits) if limits.refused_kinds else ""),
         ("share", share(limits) if limits.party_share_milli else ""),
+        ("uploads", uploads(limits) if limits.upload_party_bytes or limits.upload_bytes else ""),
     ]
     return "; ".join(f"{name} {value}" for name, value in parts if value)
 
@@ -197,6 +199,14 @@ def kinds(limits: OwnerLimits) -> str:
     """Kinds of work that are not taken."""
     names = (WorkKind.Name(kind).removeprefix("WORK_KIND_") for kind in limits.refused_kinds)
     return ", ".join(names) or "none"
+
+
+def uploads(limits: OwnerLimits) -> str:
+    """`10.0 GiB a party, 1.0 TiB in all`."""
+    if WorkKind.WORK_KIND_UPLOADS in limits.refused_kinds:
+        return "none"
+    bounds = ((limits.upload_party_bytes, "a party"), (limits.upload_bytes, "in all"))
+    return ", ".join(f"{units.size(most)} {of}" for most, of in bounds if most) or "all"
 
 
 def share(limits: OwnerLimits) -> str:

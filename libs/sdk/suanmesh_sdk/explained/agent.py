@@ -113,6 +113,30 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan data put", "suan site health"),
     ),
+    "UPLOADS_REFUSED": Explanation(
+        "caller",
+        Text(
+            "The owner of the site takes no data that others bring, or none of your party.",
+            "站点所有者不接收他人带来的数据，或不接收你的主体的数据。",
+        ),
+        Text(
+            "Name another site with `--site`, or leave it out so that one is chosen that takes it.",
+            "用 `--site` 指定另一站点，或省略它，由算网选择接收的站点。",
+        ),
+        ("suan site limits", "suan data put"),
+    ),
+    "UPLOADS_TOO_LARGE": Explanation(
+        "caller",
+        Text(
+            "What your party, or all together, have brought to the site has reached `max_bytes`, its owner's bound.",
+            "你的主体或所有主体带到该站点的数据已达其所有者设定的上限 `max_bytes`。",
+        ),
+        Text(
+            "Remove what is no longer needed there with `suan data rm`, or leave `--site` out.",
+            "用 `suan data rm` 删除那里不再需要的数据，或省略 `--site`。",
+        ),
+        ("suan site limits", "suan data rm"),
+    ),
     "UPLOAD_DAMAGED": Explanation(
         "operator",
         Text(

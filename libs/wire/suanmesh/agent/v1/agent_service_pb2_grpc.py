@@ -115,6 +115,7 @@ class AgentServiceServicer(object):
         * `PERMISSION_DENIED` (`TICKET_INVALID`).
         * `INVALID_ARGUMENT` (`MANIFEST_INVALID`, `RANGE_INVALID`): the manifest is not the ticket's, or a part lies
         outside of its file.
+        * `PERMISSION_DENIED` (`UPLOADS_REFUSED`), `RESOURCE_EXHAUSTED` (`UPLOADS_TOO_LARGE`): by the owner's limits.
         * `RESOURCE_EXHAUSTED` (`UPLOADS_TOO_MANY`, `ROOM_MISSING`): of the party at this site; the disk has not as much
         room.
         * `DATA_LOSS` (`UPLOAD_DAMAGED`): what lies on disk is not what the manifest says, time and again.

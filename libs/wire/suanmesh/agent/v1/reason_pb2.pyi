@@ -44,6 +44,12 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: the site's disk has no room for what is missing; `missing_bytes` says how much that is."""
     REASON_UPLOAD_DAMAGED: _Reason.ValueType  # 10
     """DATA_LOSS: what lies on the site's disk is not what was sent, time and again."""
+    REASON_UPLOADS_REFUSED: _Reason.ValueType  # 11
+    """PERMISSION_DENIED: the owner of the site takes no data that others bring, or none of that party."""
+    REASON_UPLOADS_TOO_LARGE: _Reason.ValueType  # 12
+    """RESOURCE_EXHAUSTED: the owner of the site lets the uploads of a party, or of all together, have no more than
+    `max_bytes`.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why an agent's data plane refused."""
@@ -70,3 +76,9 @@ REASON_ROOM_MISSING: Reason.ValueType  # 9
 """RESOURCE_EXHAUSTED: the site's disk has no room for what is missing; `missing_bytes` says how much that is."""
 REASON_UPLOAD_DAMAGED: Reason.ValueType  # 10
 """DATA_LOSS: what lies on the site's disk is not what was sent, time and again."""
+REASON_UPLOADS_REFUSED: Reason.ValueType  # 11
+"""PERMISSION_DENIED: the owner of the site takes no data that others bring, or none of that party."""
+REASON_UPLOADS_TOO_LARGE: Reason.ValueType  # 12
+"""RESOURCE_EXHAUSTED: the owner of the site lets the uploads of a party, or of all together, have no more than
+`max_bytes`.
+"""

@@ -37,6 +37,8 @@ class _WorkKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_WorkKind.Valu
     """Tasks that take accelerators."""
     WORK_KIND_DATA: _WorkKind.ValueType  # 3
     """Work that reads datasets."""
+    WORK_KIND_UPLOADS: _WorkKind.ValueType  # 4
+    """Data that users bring: none is taken."""
 
 class WorkKind(_WorkKind, metaclass=_WorkKindEnumTypeWrapper):
     """A kind of work that an owner may refuse."""
@@ -49,6 +51,8 @@ WORK_KIND_DEVICES: WorkKind.ValueType  # 2
 """Tasks that take accelerators."""
 WORK_KIND_DATA: WorkKind.ValueType  # 3
 """Work that reads datasets."""
+WORK_KIND_UPLOADS: WorkKind.ValueType  # 4
+"""Data that users bring: none is taken."""
 
 @typing.final
 class Pool(message.Message):
@@ -390,8 +394,14 @@ class OwnerLimits(message.Message):
     HOURS_FIELD_NUMBER: builtins.int
     REFUSED_KINDS_FIELD_NUMBER: builtins.int
     PARTY_SHARE_MILLI_FIELD_NUMBER: builtins.int
+    UPLOAD_PARTY_BYTES_FIELD_NUMBER: builtins.int
+    UPLOAD_BYTES_FIELD_NUMBER: builtins.int
     party_share_milli: builtins.int
     """Most that one party's work may hold at a time of each measure of the pool, in 1/1000 of it; 0 for no bound."""
+    upload_party_bytes: builtins.int
+    """Most bytes that the uploads of one party may have at the site; 0 for no bound but the disk."""
+    upload_bytes: builtins.int
+    """Most bytes that the uploads of all of them may have together; 0 for no bound but the disk."""
     @builtins.property
     def parties(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Only work of these parties is taken, `parties/{party}`; empty for all."""
@@ -411,10 +421,12 @@ class OwnerLimits(message.Message):
         hours: abc.Iterable[WeekWindow] | None = ...,
         refused_kinds: abc.Iterable[WorkKind.ValueType] | None = ...,
         party_share_milli: builtins.int = ...,
+        upload_party_bytes: builtins.int = ...,
+        upload_bytes: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["hours", b"hours", "parties", b"parties", "party_share_milli", b"party_share_milli", "refused_kinds", b"refused_kinds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["hours", b"hours", "parties", b"parties", "party_share_milli", b"party_share_milli", "refused_kinds", b"refused_kinds", "upload_bytes", b"upload_bytes", "upload_party_bytes", b"upload_party_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,6 +7,7 @@ from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from google.rpc import status_pb2 as status_pb2
 from suanmesh.transport.v1 import dataset_pb2 as dataset_pb2
 from suanmesh.transport.v1 import transfer_pb2 as transfer_pb2
@@ -22,6 +23,41 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _UploadChoice:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UploadChoiceEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_UploadChoice.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    UPLOAD_CHOICE_UNSPECIFIED: _UploadChoice.ValueType  # 0
+    """Not said."""
+    UPLOAD_CHOICE_NAMED: _UploadChoice.ValueType  # 1
+    """It was named."""
+    UPLOAD_CHOICE_HAS_IT: _UploadChoice.ValueType  # 2
+    """The same content lies there already."""
+    UPLOAD_CHOICE_OWN: _UploadChoice.ValueType  # 3
+    """It is one of the party's own."""
+    UPLOAD_CHOICE_NEAREST: _UploadChoice.ValueType  # 4
+    """It is the nearest to where data of the party lies."""
+    UPLOAD_CHOICE_FIRST: _UploadChoice.ValueType  # 5
+    """It is the first by name that is heard of: no data of the party lies anywhere."""
+
+class UploadChoice(_UploadChoice, metaclass=_UploadChoiceEnumTypeWrapper):
+    """Why a site takes what is brought."""
+
+UPLOAD_CHOICE_UNSPECIFIED: UploadChoice.ValueType  # 0
+"""Not said."""
+UPLOAD_CHOICE_NAMED: UploadChoice.ValueType  # 1
+"""It was named."""
+UPLOAD_CHOICE_HAS_IT: UploadChoice.ValueType  # 2
+"""The same content lies there already."""
+UPLOAD_CHOICE_OWN: UploadChoice.ValueType  # 3
+"""It is one of the party's own."""
+UPLOAD_CHOICE_NEAREST: UploadChoice.ValueType  # 4
+"""It is the nearest to where data of the party lies."""
+UPLOAD_CHOICE_FIRST: UploadChoice.ValueType  # 5
+"""It is the first by name that is heard of: no data of the party lies anywhere."""
 
 @typing.final
 class CreateDatasetsRequest(message.Message):
@@ -921,7 +957,9 @@ class OpenUploadRequest(message.Message):
     dataset_id: builtins.str
     """Last part of the name: lower-case letters, digits and hyphens, 1 to 63."""
     site: builtins.str
-    """`sites/{site}` that is to take it; empty for one that is chosen: of the party's own, or else one that is heard of."""
+    """`sites/{site}` that is to take it; empty for one that is chosen: one that has it, of the party's own, or the
+    nearest to where data of the party lies; none that takes nothing new.
+    """
     @builtins.property
     def dataset(self) -> dataset_pb2.Dataset:
         """The dataset: digest, bytes, files, residency, labels; `party` for the operator, who may bring data for any."""
@@ -954,12 +992,18 @@ class OpenUploadResponse(message.Message):
     SITE_FIELD_NUMBER: builtins.int
     TICKET_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
+    CHOICE_FIELD_NUMBER: builtins.int
+    DISTANCE_KM_FIELD_NUMBER: builtins.int
     dataset: builtins.str
     """`datasets/{dataset}` it becomes."""
     site: builtins.str
     """`sites/{site}` that takes it."""
     version: builtins.int
     """Which version of the dataset that is; 0 where it is not there yet."""
+    choice: UploadChoice.ValueType
+    """Why that site."""
+    distance_km: builtins.int
+    """How far it is in km from where data of the party lies, along the earth; 0 where that was not weighed."""
     @builtins.property
     def ticket(self) -> signed_pb2.Signed:
         """Signed UploadTicket for the caller; empty where the same content has the name and lies at the site already."""
@@ -971,9 +1015,11 @@ class OpenUploadResponse(message.Message):
         site: builtins.str = ...,
         ticket: signed_pb2.Signed | None = ...,
         version: builtins.int = ...,
+        choice: UploadChoice.ValueType = ...,
+        distance_km: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["ticket", b"ticket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "site", b"site", "ticket", b"ticket", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["choice", b"choice", "dataset", b"dataset", "distance_km", b"distance_km", "site", b"site", "ticket", b"ticket", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -1,0 +1,65 @@
+"""Which site takes what a user brings, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from suanmesh_kernel.refusals import FailedPrecondition
+from suanmesh_transport.domain.datasets import Dataset
+from suanmesh_transport.domain.transfers import Choice, Place, chosen_target
+
+DATASET = Dataset("datasets/d", "parties/acme", "ab" * 32, 1000, 2, (), (), datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def a_place(site: str, at: tuple[float, float] = (0.0, 0.0), **fields: Any) -> Place:
+    values = {"endpoint": "h:1", "agent": f"agent-{site}", "alive": True, "lost": False, "party": "parties/p", **fields}
+    return Place(site=f"sites/{site}", latitude=at[0], longitude=at[1], **values)
+
+
+SHANGHAI, GUIYANG, HEFEI = (31.2, 121.5), (26.6, 106.7), (31.8, 117.2)
+OWN = "parties/own"
+
+
+@pytest.mark.parametrize(
+    ("places", "asked", "site", "choice"),
+    [
+        ([a_place("a"), a_place("b")], {}, "sites/a", Choice.FIRST),
+        ([a_place("a", GUIYANG), a_place("b", HEFEI)], {"homes": ["sites/s"]}, "sites/b", Choice.NEAREST),
+        ([a_place("a"), a_place("b", HEFEI)], {"homes": ["sites/s"]}, "sites/b", Choice.NEAREST),
+        ([a_place("a", HEFEI, alive=False), a_place("b", GUIYANG)], {"homes": ["sites/s"]}, "sites/b", Choice.NEAREST),
+        ([a_place("a", HEFEI), a_place("b", GUIYANG, party=OWN)], {"homes": ["sites/s"]}, "sites/b", Choice.OWN),
+        ([a_place("a"), a_place("b")], {"rather": ["sites/b"]}, "sites/b", Choice.HAS_IT),
+        ([a_place("a"), a_place("b")], {"wanted": "sites/b"}, "sites/b", Choice.NAMED),
+        ([a_place("a", closed=True), a_place("b")], {}, "sites/b", Choice.FIRST),
+        ([a_place("a"), a_place("b")], {"but": ["sites/a"]}, "sites/b", Choice.FIRST),
+    ],
+)  # fmt: skip
+def test_data_goes_to_the_site_that_its_owner_would_choose(
+    places: list[Place], asked: dict[str, Any], site: str, choice: Choice
+) -> None:
+    """Data that lies a thousand kilometres away is paid for with every job that reads it."""
+    given = {"rather": (), **asked}
+    home = a_place("s", SHANGHAI, closed=True)
+    dataset = replace(DATASET, party=OWN)
+    target = chosen_target(dataset, [*places, home], **given)
+    assert (target.place.site, target.choice) == (site, choice)
+    assert (target.distance_km > 0) is (choice is Choice.NEAREST)
+
+
+def test_the_distance_is_that_over_the_earth() -> None:
+    """Degrees are not kilometres: the nearest by number may lie a country away."""
+    places = [a_place("g", GUIYANG), a_place("s", SHANGHAI, closed=True)]
+    target = chosen_target(DATASET, places, rather=(), homes=["sites/s"])
+    assert 1480 <= target.distance_km <= 1560
+
+
+def test_a_closed_site_that_is_named_is_refused() -> None:
+    """Who drains a site would never see its end."""
+    with pytest.raises(FailedPrecondition) as refused:
+        chosen_target(DATASET, [a_place("a", closed=True)], wanted="sites/a", rather=())
+    assert refused.value.reason == "SITE_NOT_REACHABLE"
+    assert "takes nothing new" in refused.value.message
