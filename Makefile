@@ -33,8 +33,8 @@ doctor: setup ## Say what this machine lacks
 	@$(BIN)/suan doctor
 
 test: setup ## Run every test but the long fault combinations, attacks, days and Slurm site
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm" -n 2 --dist loadfile --ignore tests/mesh
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm" tests/mesh
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates" -n 2 --dist loadfile --ignore tests/mesh
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates" tests/mesh
 
 test-faults: setup ## Run every combination of victim and step
 	@$(BIN)/python -m pytest -m faults tests/mesh
@@ -47,6 +47,9 @@ test-day: setup ## Play a researcher's day with 500 MB and 30,000 files, by the 
 
 test-slurm: setup ## Run 200 jobs at a Slurm site while slurmctld and the agent are killed ten times each; needs slurm-wlm and root
 	@$(BIN)/python -m pytest -m slurm -s tests/mesh/test_a_slurm_site.py
+
+test-certificates: setup ## Use a node whose certificates are good for two minutes: make test-certificates MINUTES=10
+	@MINUTES=$(MINUTES) $(BIN)/python -m pytest -m certificates -s tests/mesh/test_certificates.py
 
 test-chaos: setup ## Hurt a node by a seed, then judge its books: make test-chaos SEED=1 MINUTES=10
 	@PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES)

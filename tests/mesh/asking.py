@@ -33,6 +33,7 @@ from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.merkle import leaf_hashes, root_hash
 from suanmesh_local import trials, world
 from suanmesh_local.node import NODE, Node
+from suanmesh_sdk.invites import new_key, signing_request
 from tests.mesh.calling import STREAM_S, Answer, RawCaller
 
 HOME, SOURCE, ABROAD = (place.site for place in world.PLACES[:3])
@@ -158,6 +159,7 @@ ROWS: dict[str, Row] = {
     "EnrolUser": lambda w, who: registry.EnrolUserRequest(token="x.y"),
     "GetSite": lambda w, who: registry.GetSiteRequest(name=f"sites/{HOME}"),
     "ListSites": lambda w, who: registry.ListSitesRequest(),
+    "RenewCertificate": lambda w, who: registry.RenewCertificateRequest(csr_der=signing_request(new_key())),
     "GetTrustBundle": lambda w, who: registry.GetTrustBundleRequest(),
     "SetNodeTrust": lambda w, who: registry.SetNodeTrustRequest(trust=trust_pb2.NodeTrust(name="nodes/nobody")),
     "RotateSigningKey": lambda w, who: registry.RotateSigningKeyRequest(rotation=_rotation(w)),

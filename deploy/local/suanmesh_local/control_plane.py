@@ -12,7 +12,7 @@ from typing import Self
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from suanmesh_chassis.ca import server_name
+from suanmesh_chassis.ca import LEAF_DAYS, USER_DAYS, server_name
 from suanmesh_etcd3 import Client, EtcdError, OutcomeUnknown, Unavailable, confine
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.clock import SystemClock, system_rng
@@ -22,7 +22,7 @@ from suanmesh_local.etcd import START_S_MAX, EtcdServer, peer_url
 from suanmesh_local.facts import FILE as FACTS
 from suanmesh_local.facts import LOOPBACK, NodeFacts
 from suanmesh_local.format import claim_format
-from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, found_identities
+from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, Lives, found_identities, keep_etcd_root
 from suanmesh_local.lock import Lock, Taken
 from suanmesh_local.node_marks import claim_etcd
 from suanmesh_local.ports import kept_ports, noted_ports, spread_ports
@@ -103,7 +103,7 @@ class ControlPlane:
         tighten(self.folder, but=("work", "replicas"))  # tasks' own, and what each agent looks through itself
         self.tell = tell
         self._overrides = dict(overrides or {})
-        self.identities: Identities = found_identities(self.folder / TLS, facts)
+        self.identities: Identities = found_identities(self.folder / TLS, facts, _lives(self._overrides))
         hosts = facts.etcd or (LOOPBACK,) * etcd_members
         names = ["etcd"] if len(hosts) == 1 else [f"etcd-{index}" for index in range(len(hosts))]
         self._members = dict(zip(names, hosts, strict=True))
@@ -125,9 +125,7 @@ class ControlPlane:
 
     def mesh(self, user: str) -> Mesh:
         """The mesh as a user whose key is here, such as `operator`."""
-        home = self.identities.of(user)
-        ca, certificate, key = ((home / name).read_bytes() for name in ("ca.pem", "cert.pem", "key.pem"))
-        return connect(self._here("gateway"), tls=Tls(ca=ca, cert=certificate, key=key), node=self.facts.name)
+        return connect(self._here("gateway"), tls=Tls.of_folder(self.identities.of(user)), node=self.facts.name)
 
     async def __aenter__(self) -> Self:
         try:
@@ -244,6 +242,7 @@ class ControlPlane:
             raise NotReady(f"{name} is not ready after {within_s:g} s: {words}") from None
 
     def _etcd_client(self) -> Client:
+        keep_etcd_root(self.identities, _lives(self._overrides))
         return connect_etcd(self.endpoints, tls=self.identities.etcd_client(ETCD_ROOT_DIR), timeout_s=1.0)
 
     def _port_names(self) -> list[str]:
@@ -302,6 +301,7 @@ class ControlPlane:
             environment["SUANMESH_SCHEDULER_SEALING_KEYS"] = str(self.identities.sealing_keys)
         if area == "registry":
             environment["SUANMESH_REGISTRY_CA_DIR"] = str(self.identities.ca_dir)
+            environment["SUANMESH_RENEWS"] = str(self.identities.of("etcd"))
         if self._replicas > 1 or len(self.facts.machines) > 1:
             environment["SUANMESH_LEASE_S"] = str(LEASE_S)
         return Process(area, [script(area)], environment | self._overrides, self.folder / "logs" / f"{area}.log")
@@ -324,6 +324,12 @@ class ControlPlane:
 def metrics_port(name: str) -> str:
     """Under which name the port is noted where a process is scraped."""
     return f"{name}-metrics"
+
+
+def _lives(overrides: Mapping[str, str]) -> Lives:
+    """As the registry is told, which issues those that come after."""
+    days, user_days = (overrides.get(f"SUANMESH_REGISTRY_{each}CERTIFICATE_DAYS") for each in ("", "USER_"))
+    return Lives(float(days or LEAF_DAYS), float(user_days or USER_DAYS))
 
 
 def script(area: str) -> str:

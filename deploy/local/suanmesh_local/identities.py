@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from suanmesh_chassis.ca import NodeCa, common_name, server_name, write_identity
+from suanmesh_chassis.ca import LEAF_DAYS, USER_DAYS, NodeCa, common_name, server_name, write_identity
 from suanmesh_chassis.identity import service_id, user_id
 from suanmesh_etcd3 import Tls as EtcdClientTls
 from suanmesh_etcd3 import User as EtcdUser
-from suanmesh_kernel.clock import SystemClock
+from suanmesh_kernel.clock import Clock, SystemClock
 from suanmesh_local.etcd import EtcdTls
 from suanmesh_local.facts import NodeFacts
+from suanmesh_sdk.renewal import life_of
 from suanmesh_store import layout
 
 ETCD_ROOT_DIR = "etcd-root"
@@ -61,13 +62,22 @@ class Identities:
         return [EtcdUser(common_name(service_id(self.node, area)), reads, layout.written_by(area)) for area in AREAS]
 
 
-def found_identities(folder: Path, facts: NodeFacts) -> Identities:
-    """Create the authority and all identities, or find those that are there.
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """How long certificates are good that are issued here, days."""
+
+    days: float = LEAF_DAYS
+    """Those of services and of etcd."""
+    user_days: float = USER_DAYS
+
+
+def found_identities(folder: Path, facts: NodeFacts, lives: Lives | None = None) -> Identities:
+    """Create the authority and all identities, or find those that are there; what is due is issued anew.
 
     The gateway's certificate also names where others reach it, for programs that know nothing of our server names. Of a
     node on several machines they are founded on one, and brought to the others.
     """
-    identities = Identities(folder, facts.name)
+    identities, lives = Identities(folder, facts.name), lives or Lives()
     clock = SystemClock()
     if not facts.founds:
         return identities
@@ -81,12 +91,25 @@ def found_identities(folder: Path, facts: NodeFacts) -> Identities:
     )
     further = {"etcd": (*ETCD_HOSTS, *members), "gateway": gateways}
     for area in (*AREAS, "etcd"):
-        if not (identities.of(area) / "cert.pem").exists():
+        if _due(identities.of(area), clock):
             hosts = [server_name(facts.name, area), *further.get(area, ())]
-            write_identity(identities.of(area), ca.issue(service_id(facts.name, area), hosts))
-    if not (identities.of(ETCD_ROOT_DIR) / "cert.pem").exists():
-        write_identity(identities.of(ETCD_ROOT_DIR), ca.issue_etcd_root())
+            write_identity(identities.of(area), ca.issue(service_id(facts.name, area), hosts, days=lives.days))
     for party, user in facts.users:
-        if not (identities.of(user) / "cert.pem").exists():
-            write_identity(identities.of(user), ca.issue(user_id(facts.name, party, user)))
+        if _due(identities.of(user), clock):
+            issued = ca.issue(user_id(facts.name, party, user), days=lives.user_days)
+            write_identity(identities.of(user), issued)
+    keep_etcd_root(identities, lives)
     return identities
+
+
+def keep_etcd_root(identities: Identities, lives: Lives) -> None:
+    """Have a good certificate of etcd's root, which nobody shows but who has the authority at hand."""
+    home, clock = identities.of(ETCD_ROOT_DIR), SystemClock()
+    if _due(home, clock):
+        write_identity(home, NodeCa.load(identities.ca_dir, clock).issue_etcd_root(days=lives.days))
+
+
+def _due(home: Path, clock: Clock) -> bool:
+    """Whether a certificate is missing, or past the time at which whoever runs would have renewed it."""
+    certificate = home / "cert.pem"
+    return not certificate.exists() or clock.now() >= life_of(certificate.read_bytes()).due

@@ -21,10 +21,14 @@ from suanmesh_kernel.private import private_folder, write_private
 from suanmesh_kernel.refusals import InvalidArgument
 
 CA_DAYS = 3650
-LEAF_DAYS = 90
+LEAF_DAYS = 7.0
+"""Of services, sites and etcd; what renews by itself need not be good for long."""
+USER_DAYS = 30.0
+"""Of users, who may be away for a while."""
 ETCD_ROOT = "root"
 _BACKDATED = timedelta(minutes=5)
-"""Clocks differ a little between machines."""
+_BACKDATED_PART = 1 / 20
+"""Clocks differ a little between machines: how much earlier than now a certificate begins, and of its life at most."""
 _COMMON_NAME_CHARS_MAX = 64
 
 
@@ -97,10 +101,10 @@ class NodeCa:
         certificate = self._signed(key.public_key(), common_name(spiffe_id), _names(spiffe_id, hosts), days)
         return Issued(certificate, _key_pem(key), self.pem)
 
-    def issue_etcd_root(self) -> Issued:
+    def issue_etcd_root(self, *, days: float = LEAF_DAYS) -> Issued:
         """What etcd knows as its user `root`. It holds no SPIFFE id, so no service takes its bearer for anybody."""
         key = ec.generate_private_key(ec.SECP256R1())
-        return Issued(self._signed(key.public_key(), ETCD_ROOT, [], LEAF_DAYS), _key_pem(key), self.pem)
+        return Issued(self._signed(key.public_key(), ETCD_ROOT, [], days), _key_pem(key), self.pem)
 
     def sign_request(
         self, csr_der: bytes, spiffe_id: str, hosts: Sequence[str] = (), *, days: float = LEAF_DAYS
@@ -169,10 +173,10 @@ def write_identity(folder: Path, issued: Issued) -> None:
 
 
 def _begun(clock: Clock, *, days: float) -> x509.CertificateBuilder:
-    now = clock.now()
-    end = now + timedelta(days=days)
+    now, life = clock.now(), timedelta(days=days)
+    backdated = min(_BACKDATED, life * _BACKDATED_PART) if days > 0 else _BACKDATED
     builder = x509.CertificateBuilder().serial_number(x509.random_serial_number())
-    return builder.not_valid_before(min(now, end) - _BACKDATED).not_valid_after(end)
+    return builder.not_valid_before(min(now, now + life) - backdated).not_valid_after(now + life)
 
 
 def _named(text: str) -> x509.Name:

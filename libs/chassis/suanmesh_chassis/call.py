@@ -27,6 +27,8 @@ class Caller:
     """`sites/{s}` an agent speaks for; empty for anybody else."""
     roles: frozenset[str] = frozenset()
     """`user`, `operator`, `agent`, `service`, or `peer` for a service of another node; `anyone` is implied."""
+    hosts: tuple[str, ...] = ()
+    """Of a service that calls itself: the names and addresses that its certificate is good for."""
 
 
 @dataclass(slots=True, eq=False)

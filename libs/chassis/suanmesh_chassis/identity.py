@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cryptography import x509
@@ -112,11 +112,19 @@ class Certificates:
         if len(ids) != 1:
             raise Unauthenticated("IDENTITY_MISSING", f"the certificate holds {len(ids)} SPIFFE ids, not one")
         caller = caller_of(ids[0], self._node, self._trust.peers)
+        if "service" in caller.roles:
+            caller = replace(caller, hosts=_hosts(certificate))
         known = _Known(caller, self._trust.until(certificate, caller.principal, self._clock.now()))
         if len(self._known) >= _KNOWN_CERTIFICATES_MAX:
             self._known.clear()
         self._known[pem] = known
         return known
+
+
+def _hosts(certificate: x509.Certificate) -> tuple[str, ...]:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = map(str, names.get_values_for_type(x509.IPAddress))
+    return (*names.get_values_for_type(x509.DNSName), *addresses)
 
 
 def spiffe_ids(certificate: x509.Certificate) -> Sequence[str]:

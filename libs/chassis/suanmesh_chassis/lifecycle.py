@@ -12,6 +12,7 @@ import structlog
 
 from suanmesh_chassis.components import Components
 from suanmesh_chassis.discovery import Directory, Record, Registration
+from suanmesh_chassis.kept_certificates import KeptCertificates
 from suanmesh_chassis.keyring import KeyRing, PublishedKey
 from suanmesh_chassis.monitoring import Monitoring
 from suanmesh_chassis.parts import Listener, Parts, ServiceContext
@@ -54,6 +55,7 @@ class Lifecycle(Generic[S]):
         self._directory = Directory(self._found)
         self._keyring = KeyRing(self._found, process.common.node, process.clock)
         self._published = PublishedKey(self._found, self._keyring, process.signer, process.identity, process.clock)
+        self._certificates = KeptCertificates(process, self._directory)
         self._server = ServiceServer(process, self._keyring, self._not_yet)
         self._monitoring = Monitoring(process, self._server.health)
         self._watch_lag = WatchLag(process.clock, self._directory)
@@ -74,6 +76,7 @@ class Lifecycle(Generic[S]):
             address = told_address(address, self._process.common.advertise, field="advertise")
             registration = Registration(self._found, self._record(address), self._process.common.lease_s)
             followed = [self._directory.run, self._keyring.run, self._published.run, registration.run]
+            followed.append(self._certificates.run)
             if self._process.common.metrics_listen:
                 followed += [self._monitoring.run, partial(self._watch_lag.run, registration)]
             kept = [tasks.create_task(each()) for each in followed]

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 import grpc
 from cryptography import x509
 
 from suanmesh_chassis.memory_call import Fate, MemoryCall, Metadata, Service
-from suanmesh_chassis.network import Listening, TlsFiles
+from suanmesh_chassis.network import Listening, ProcessTls
 from suanmesh_chassis.parts import Listener
 from suanmesh_chassis.settings import Common
-from suanmesh_sdk import Tls
+from suanmesh_sdk import Tls, deadlines
 from suanmesh_sdk.connections import Channel, Dial
+from suanmesh_sdk.tls import Credentials, Shown
 
 KEEPALIVE_S = 25.0
 """How long a cut link takes to break the calls on it: an interval of gRPC's keepalive, and what it waits for a pong."""
@@ -95,7 +95,7 @@ class MemoryNetwork:
         for call in [each for each in self._calls if host in (each.caller, each.host)]:
             call.broken("Socket closed")
 
-    def call(self, caller: str, address: str, server_name: str, tls: _ClientTls, method: str) -> MemoryCall:
+    def call(self, caller: str, address: str, server_name: str, tls: Credentials, method: str) -> MemoryCall:
         """A call that begins. Its status is set at once where it reaches nobody."""
         listening = self._listening.get(address)
         call = MemoryCall(self, caller, listening.host if listening else "", method, self._ended)
@@ -115,7 +115,9 @@ class MemoryNetwork:
         listening = self._listening.get(address)
         return Fate.ANSWERED if listening is None else self.links.fate(caller, listening.host, method)
 
-    def listen(self, host: str, handler: grpc.GenericRpcHandler, listener: Listener, tls: TlsFiles) -> _MemoryListening:
+    def listen(
+        self, host: str, handler: grpc.GenericRpcHandler, listener: Listener, tls: ProcessTls
+    ) -> _MemoryListening:
         """Raises OSError where the address is taken."""
         name, _, port = listener.address.rpartition(":")
         if port == "0":
@@ -151,22 +153,30 @@ class HostNetwork:
         self._host = host
 
     async def listen(
-        self, handler: grpc.GenericRpcHandler, listener: Listener, tls: TlsFiles, common: Common
+        self, handler: grpc.GenericRpcHandler, listener: Listener, tls: ProcessTls, common: Common
     ) -> Listening:
         """Serve on one more address; port 0 takes a free one."""
         return self._network.listen(self._host, handler, listener, tls)
 
     def dial(self, tls: Tls, *, read_ahead_bytes: int | None) -> Dial:
         """Channels of this network; nothing is read ahead."""
-        shown = _ClientTls(tls.ca_pem(), tls.cert_pem())
+        return MemoryDial(self._network, self._host, tls)
 
-        def dial(address: str, server_name: str) -> Channel:
-            return MemoryChannel(
-                partial(self._network.call, self._host, address, server_name, shown),
-                partial(self._network.fate, self._host, address),
-            )
 
-        return dial
+class MemoryDial:
+    """`Dial` of one host."""
+
+    def __init__(self, network: MemoryNetwork, host: str, tls: Tls) -> None:
+        self._network = network
+        self._host = host
+        self.shown = Shown(tls, deadlines.now)
+
+    def __call__(self, address: str, server_name: str) -> Channel:
+        """As of `Dial`."""
+        return MemoryChannel(
+            partial(self._network.call, self._host, address, server_name, self.shown()),
+            partial(self._network.fate, self._host, address),
+        )
 
 
 class MemoryChannel:
@@ -239,12 +249,6 @@ class MemoryChannel:
         return call
 
 
-@dataclass(frozen=True, slots=True)
-class _ClientTls:
-    ca: bytes
-    certificate: bytes
-
-
 class _MemoryListening:
     """`Listening`."""
 
@@ -254,7 +258,7 @@ class _MemoryListening:
         host: str,
         handler: grpc.GenericRpcHandler,
         listener: Listener,
-        tls: TlsFiles,
+        tls: ProcessTls,
         closed: Callable[[_MemoryListening], None],
     ) -> None:
         self.address = address
@@ -262,13 +266,13 @@ class _MemoryListening:
         self.handler = handler
         self.calls: dict[asyncio.Task[None], MemoryCall] = {}
         self._asks = listener.client_certificate
-        self._ca = tls.ca
-        self._names = _dns_names(tls.certificate)
+        self._shown = tls.shown
         self._closed = closed
 
-    def handshake_fault(self, server_name: str, client: _ClientTls) -> str:
+    def handshake_fault(self, server_name: str, client: Credentials) -> str:
         """Why the two do not trust each other; empty where they do."""
-        if client.ca != self._ca or server_name not in self._names:
+        own = self._shown()
+        if not _share_authority(client.ca, own.ca) or server_name not in _dns_names(own.certificate):
             return "Tls handshake failed: CERTIFICATE_VERIFY_FAILED"
         return "Tls handshake failed: SSL_ERROR_SSL" if self._asks and not client.certificate else ""
 
@@ -281,6 +285,14 @@ class _MemoryListening:
             call.broken("Server shutting down")
 
 
+@lru_cache(maxsize=256)
+def _share_authority(one: bytes, other: bytes) -> bool:
+    """Whether both trust one authority, which stands for each being certified by one that the other trusts."""
+    known = (set(x509.load_pem_x509_certificates(each)) for each in (one, other))
+    return bool(set.intersection(*known))
+
+
+@lru_cache(maxsize=256)
 def _dns_names(certificate: bytes) -> frozenset[str]:
     try:
         names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(

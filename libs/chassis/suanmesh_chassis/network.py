@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
@@ -12,8 +11,10 @@ import grpc
 from suanmesh_chassis.limits import Limits
 from suanmesh_chassis.parts import Listener
 from suanmesh_chassis.settings import Common
+from suanmesh_kernel.clock import Clock
 from suanmesh_sdk import Tls
-from suanmesh_sdk.connections import Dial, grpc_dial
+from suanmesh_sdk.connections import Dial, GrpcDial
+from suanmesh_sdk.tls import Credentials, Shown
 
 WINDOW_BYTES = 32 * 1024
 """What a caller may send of a message that nobody reads yet; probing for more would let each stream have megabytes."""
@@ -34,35 +35,40 @@ OPEN_CONNECTION_AGE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """What a process shows and what it trusts, in PEM."""
+class ProcessTls:
+    """What a process shows and what it trusts at the moment: files may be replaced while it runs."""
 
-    certificate: bytes
-    key: bytes
-    ca: bytes
+    tls: Tls
+    shown: Callable[[], Credentials]
+    """What `tls` holds now; another object once that has changed."""
     peers: Callable[[], bytes] = bytes
     """Authorities of other nodes whose services may call now: asked for at each handshake."""
 
     @classmethod
-    def load(cls, folder: Path) -> TlsFiles:
-        """Read cert.pem, key.pem and ca.pem. Raises OSError."""
-        certificate, key, ca = ((folder / name).read_bytes() for name in ("cert.pem", "key.pem", "ca.pem"))
-        return cls(certificate, key, ca)
+    def of(cls, tls: Tls, clock: Clock) -> ProcessTls:
+        """Raises InvalidArgument (`FIELD_INVALID`) where a file cannot be read."""
+        return cls(tls, Shown(tls, clock.monotonic))
 
     def server_credentials(self, *, client_certificate: bool) -> grpc.ServerCredentials:
-        """With a client certificate asked for, a caller without a valid one does not get through the handshake."""
-        pair = (self.key, self.certificate + self.ca)
-        if not client_certificate:
-            return grpc.ssl_server_credentials([pair])
-        peers = self.peers()
-        begins = grpc.ssl_server_certificate_configuration([pair], self.ca + peers)
+        """With a client certificate asked for, a caller without a valid one does not get through the handshake.
+
+        What is shown and trusted is asked for at each handshake; connections that are open stay as they are.
+        """
+        known = self.shown(), self.peers()
+
+        def configuration() -> Any:
+            shown, peers = known
+            pair = (shown.key, shown.certificate + shown.ca)
+            return grpc.ssl_server_certificate_configuration([pair], shown.ca + peers)
 
         def changed() -> Any:
-            nonlocal peers
-            before, peers = peers, self.peers()
-            return None if before == peers else grpc.ssl_server_certificate_configuration([pair], self.ca + peers)
+            nonlocal known
+            before, known = known, (self.shown(), self.peers())
+            return None if before == known else configuration()
 
-        return grpc.dynamic_ssl_server_credentials(begins, changed, require_client_authentication=True)
+        return grpc.dynamic_ssl_server_credentials(
+            configuration(), changed, require_client_authentication=client_certificate
+        )
 
 
 class Listening(Protocol):
@@ -80,19 +86,19 @@ class Network(Protocol):
     """What one process has of the network."""
 
     async def listen(
-        self, handler: grpc.GenericRpcHandler, listener: Listener, tls: TlsFiles, common: Common
+        self, handler: grpc.GenericRpcHandler, listener: Listener, tls: ProcessTls, common: Common
     ) -> Listening:
         """Serve what `handler` finds. Raises OSError where the address is taken."""
 
     def dial(self, tls: Tls, *, read_ahead_bytes: int | None) -> Dial:
-        """How others are called, `read_ahead_bytes` as of `grpc_dial`."""
+        """How others are called, `read_ahead_bytes` as of `GrpcDial`."""
 
 
 class GrpcNetwork:
     """gRPC, over TLS on TCP."""
 
     async def listen(
-        self, handler: grpc.GenericRpcHandler, listener: Listener, tls: TlsFiles, common: Common
+        self, handler: grpc.GenericRpcHandler, listener: Listener, tls: ProcessTls, common: Common
     ) -> Listening:
         """Serve on one more address; port 0 takes a free one."""
         server = grpc.aio.server(options=(*OPTIONS, *listener_options(listener, common)))
@@ -108,7 +114,7 @@ class GrpcNetwork:
 
     def dial(self, tls: Tls, *, read_ahead_bytes: int | None) -> Dial:
         """Channels of gRPC."""
-        return grpc_dial(tls, read_ahead_bytes=read_ahead_bytes)
+        return GrpcDial(tls, read_ahead_bytes=read_ahead_bytes)
 
 
 @dataclass(frozen=True, slots=True)

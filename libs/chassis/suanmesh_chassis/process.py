@@ -10,7 +10,7 @@ from random import Random
 
 import structlog
 
-from suanmesh_chassis.network import GrpcNetwork, Network, TlsFiles
+from suanmesh_chassis.network import GrpcNetwork, Network, ProcessTls
 from suanmesh_chassis.outgoing import TracedCalls
 from suanmesh_chassis.settings import Common, described
 from suanmesh_chassis.signing import Signer, load_signer
@@ -40,7 +40,7 @@ class Process:
     """An id of its own, new at each start."""
     common: Common
     clock: Clock
-    tls: TlsFiles
+    tls: ProcessTls
     signer: Signer
     spans: CallSpans
     tracing: Tracing | None
@@ -51,7 +51,10 @@ class Process:
 
     def mesh(self, resolver: Resolver, *, via: str = "") -> Mesh:
         """The other services, called as this process; with `via` through a gateway, as whoever reads for itself."""
-        tls = Tls(ca=self.tls.ca, cert=self.tls.certificate, key=self.tls.key)
+        return self.mesh_of(self.tls.tls, resolver, via=via)
+
+    def mesh_of(self, tls: Tls, resolver: Resolver, *, via: str = "") -> Mesh:
+        """The same, called as whoever `tls` is."""
         ahead = None if via else READ_AHEAD_BYTES
         dial = self.network.dial(tls, read_ahead_bytes=ahead)
         hook = TracedCalls(self.spans)
@@ -75,8 +78,8 @@ def open_process(
     """Set up logs and tracing of this process and read its keys; spans go to `backends`. Raises OSError, ValueError."""
     configure_logs(area, common.log_level)
     log.info("process begins", settings=described(common) | described(settings), principal=identity)
-    tls = TlsFiles.load(common.tls_dir)
-    trust = TrustFile(common.tls_dir, common.node, tls.ca, clock)
+    tls = ProcessTls.of(Tls.of_folder(common.tls_dir), clock)
+    trust = TrustFile(common.tls_dir, common.node, lambda: tls.shown().ca, clock)
     instance = sortable_id(clock.now(), rng)
     tracing = None
     if backends:

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,6 @@ from suanmesh_chassis.event_loop import run_on_loop
 from suanmesh_chassis.identity import service_id
 from suanmesh_chassis.lifecycle import Lifecycle
 from suanmesh_chassis.memory import SpareMemory, give_memory_back
-from suanmesh_chassis.network import TlsFiles
 from suanmesh_chassis.parts import Parts, ServiceContext
 from suanmesh_chassis.process import open_process
 from suanmesh_chassis.settings import Common, load
@@ -27,9 +27,11 @@ from suanmesh_chassis.span_backends import span_backends
 from suanmesh_chassis.trust import load_trust
 from suanmesh_etcd3 import Tls as EtcdTls
 from suanmesh_etcd3 import connect as connect_etcd
-from suanmesh_kernel.clock import SystemClock, system_rng
+from suanmesh_kernel.clock import Clock, SystemClock, system_rng
 from suanmesh_kernel.private import keep_private, private_folder, tighten
 from suanmesh_kernel.refusals import Refusal
+from suanmesh_sdk import Tls
+from suanmesh_sdk.tls import Credentials, Shown
 from suanmesh_store.etcd import EtcdKeyspace
 from suanmesh_store.soundness import StoreCorrupt, StoreRefused, damage_among
 from suanmesh_telemetry.traces import OtlpTarget
@@ -83,7 +85,7 @@ def main(
         common = load(Common, "SUANMESH_", environment)
         own = load(settings, f"SUANMESH_{area.upper()}_", environment)
         backends = span_backends(common, environment)
-        load_trust(common.tls_dir, common.node, TlsFiles.load(common.tls_dir).ca)
+        load_trust(common.tls_dir, common.node, Tls.of_folder(common.tls_dir).read().ca)
     except (Refusal, OSError, ValueError) as problem:
         print(f"settings: {problem}", file=sys.stderr)
         return EXIT_SETTINGS
@@ -114,7 +116,7 @@ async def _serve(
                 spare.look_again()
                 stack.callback(spare.stop)
             client = await stack.enter_async_context(
-                connect_etcd(common.etcd_endpoints, tls=_etcd_tls(common), clock=clock)
+                connect_etcd(common.etcd_endpoints, tls=_etcd_tls(common, clock), clock=clock)
             )
             client.history.tell = _tell_replaced_history
             lifecycle = Lifecycle(process, EtcdKeyspace(client), settings, rng, edge=edge)
@@ -166,11 +168,18 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def _etcd_tls(common: Common) -> EtcdTls | None:
+def _etcd_tls(common: Common, clock: Clock) -> Callable[[], EtcdTls] | None:
+    """What is shown to etcd at the moment; None for an etcd without TLS."""
     if common.etcd_tls_dir is None:
         return None
-    files = TlsFiles.load(common.etcd_tls_dir)
-    return EtcdTls(files.ca, files.certificate, files.key, server_name(common.node, "etcd"))
+    shown = Shown(Tls.of_folder(common.etcd_tls_dir), clock.monotonic)
+    name = server_name(common.node, "etcd")
+
+    @lru_cache(maxsize=1)
+    def as_etcd_has_it(found: Credentials) -> EtcdTls:
+        return EtcdTls(found.ca, found.certificate, found.key, name)
+
+    return lambda: as_etcd_has_it(shown())
 
 
 def _allow_files() -> None:

@@ -12,7 +12,7 @@ from google.protobuf import empty_pb2
 from suanmesh_chassis import methods
 from suanmesh_chassis.limits import Pool
 from suanmesh_chassis.methods import ServedMethod, Shape
-from suanmesh_chassis.network import Listening, Network, TlsFiles
+from suanmesh_chassis.network import Listening, Network, ProcessTls
 from suanmesh_chassis.parts import Forwarded, Listener, Served
 from suanmesh_chassis.serving import Rules
 from suanmesh_chassis.settings import Common
@@ -84,7 +84,7 @@ class Router(grpc.GenericRpcHandler):
 class Server:
     """The listeners of one process."""
 
-    def __init__(self, router: Router, network: Network, tls: TlsFiles, common: Common) -> None:
+    def __init__(self, router: Router, network: Network, tls: ProcessTls, common: Common) -> None:
         self._router = router
         self._network = network
         self._tls = tls

@@ -18,7 +18,7 @@ from suanmesh_chassis.process import Process
 from suanmesh_chassis.relayed_call import serve_relayed
 from suanmesh_chassis.server import Router, Server
 from suanmesh_chassis.serving import Rules
-from suanmesh_chassis.trust import Trust
+from suanmesh_chassis.trust import OwnTrust
 from suanmesh_kernel.refusals import Refusal, Unavailable
 from suanmesh_sdk.streams import StreamCall
 
@@ -34,8 +34,7 @@ class ServiceServer:
     def __init__(self, process: Process, keys: Keys | None = None, not_yet: Callable[[], Refusal] = not_ready) -> None:
         """Without `keys` nobody passes callers on to this process, as is the case for an agent."""
         common = process.common
-        own = Trust(common.node, process.tls.ca)
-        trust = process.trust or (lambda: own)
+        trust = process.trust or OwnTrust(common.node, process.tls.shown)
         certificates = Certificates(common.node, trust, process.clock)
         assertions = Assertions(common.node, process.area, keys or FixedKeys(), process.clock, trust)
         admission = Admission(certificates, assertions, process.clock)

@@ -31,6 +31,9 @@ class Common:
     """Folder with cert.pem, key.pem, ca.pem and signing.key (Ed25519, PKCS#8 PEM) of this process."""
     etcd_tls_dir: Path | None = None
     """Folder with cert.pem, key.pem and ca.pem for etcd; empty for an etcd without TLS."""
+    renews: tuple[Path, ...] = ()
+    """Further folders with an identity each, such as that of an etcd member of this machine, whose certificates this
+    process renews besides its own."""
     listen: str = "127.0.0.1:0"
     """`host:port` to serve on; port 0 takes a free one."""
     advertise: str = ""

@@ -13,9 +13,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from suanmesh_chassis.ca import server_name
-from suanmesh_chassis.network import TlsFiles
 from suanmesh_chassis.settings import SECRET, Common, load
+from suanmesh_kernel.clock import Clock, SystemClock
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_sdk.tls import Shown, Tls
 from suanmesh_telemetry.traces import OtlpTarget
 
 PREFIX = "OTEL_EXPORTER_OTLP_"
@@ -70,14 +71,12 @@ class Backend:
         )
 
 
-def span_backends(common: Common, environment: Mapping[str, str]) -> list[OtlpTarget]:
+def span_backends(common: Common, environment: Mapping[str, str], clock: Clock | None = None) -> list[OtlpTarget]:
     """All of them. Raises InvalidArgument (`FIELD_INVALID`), OSError, ValueError."""
     found: list[OtlpTarget] = []
     if common.otlp_endpoint:
-        tls = TlsFiles.load(common.tls_dir)
-        gateway = server_name(common.node, "gateway")
-        own = OtlpTarget(common.otlp_endpoint, False, gateway, tls.ca, tls.certificate, tls.key)
-        found.append(own)
+        shown = Shown(Tls.of_folder(common.tls_dir), (clock or SystemClock()).monotonic)
+        found.append(OtlpTarget(common.otlp_endpoint, False, server_name(common.node, "gateway"), current=shown))
     general, traces = load(Backend, PREFIX, environment), load(Backend, TRACES, environment)
     told = replace(general, **_differing(traces))
     if told.endpoint:

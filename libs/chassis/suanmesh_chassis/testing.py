@@ -12,7 +12,7 @@ from typing import TypeVar
 from suanmesh_chassis.ca import NodeCa, server_name
 from suanmesh_chassis.identity import service_id, user_id
 from suanmesh_chassis.keyring import Keys
-from suanmesh_chassis.network import GrpcNetwork, Network, TlsFiles
+from suanmesh_chassis.network import GrpcNetwork, Network, ProcessTls
 from suanmesh_chassis.outgoing import TracedCalls
 from suanmesh_chassis.parts import Forwarded, Listener, Parts, Requests, Served, ServiceContext
 from suanmesh_chassis.process import Process
@@ -81,7 +81,7 @@ class LoopbackNode:
             instance=sortable_id(self.clock.now(), system_rng),
             common=replace(self._common, **settings),  # type: ignore[arg-type]
             clock=self.clock,
-            tls=TlsFiles(issued.certificate, issued.key, issued.ca),
+            tls=ProcessTls.of(Tls(issued.ca, issued.certificate, issued.key), self.clock),
             signer=Signer(new_signing_key(), identity),
             spans=CallSpans(self._sample_reads, Random(1)),
             tracing=None,

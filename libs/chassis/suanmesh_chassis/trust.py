@@ -23,6 +23,7 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.key_windows import KeyWindow
 from suanmesh_kernel.names import last
 from suanmesh_kernel.refusals import Unauthenticated
+from suanmesh_sdk.tls import Credentials
 
 log = structlog.get_logger()
 
@@ -96,21 +97,38 @@ CurrentTrust = Callable[[], Trust]
 """Whom a process believes now: another object as soon as that has changed."""
 
 
+class OwnTrust:
+    """The authorities of the own node alone, as they are now. Call it for what holds now."""
+
+    def __init__(self, node: str, shown: Callable[[], Credentials]) -> None:
+        self._node = node
+        self._shown = shown
+        self._ca = shown().ca
+        self._trust = Trust(node, self._ca)
+
+    def __call__(self) -> Trust:
+        """Whom the process believes."""
+        if (ca := self._shown().ca) != self._ca:
+            self._ca, self._trust = ca, Trust(self._node, ca)
+        return self._trust
+
+
 class TrustFile:
     """What a process finds beside its certificate, read again once it has changed. Call it for what holds now.
 
     A bundle that cannot be read is told in the log, and the one before is believed on.
     """
 
-    def __init__(self, folder: Path, node: str, ca_pem: bytes, clock: Clock) -> None:
-        """Raises ValueError where there is a bundle that is none."""
+    def __init__(self, folder: Path, node: str, ca: Callable[[], bytes], clock: Clock) -> None:
+        """`ca` says what the own node's authorities are now. Raises ValueError where there is a bundle that is none."""
         self._folder = folder
         self._node = node
-        self._ca_pem = ca_pem
+        self._ca = ca
+        self._ca_pem = ca()
         self._clock = clock
         self._look_at = clock.monotonic() + LOOK_S
         self._stamp = _stamp_of(folder)
-        self._trust = load_trust(folder, node, ca_pem)
+        self._trust = load_trust(folder, node, self._ca_pem)
 
     def __call__(self) -> Trust:
         """Whom the process believes."""
@@ -122,7 +140,8 @@ class TrustFile:
 
     def _look(self) -> None:
         stamp, self._stamp = self._stamp, _stamp_of(self._folder)
-        if stamp == self._stamp:
+        ca_pem, self._ca_pem = self._ca_pem, self._ca()
+        if stamp == self._stamp and ca_pem == self._ca_pem:
             return
         try:
             self._trust = load_trust(self._folder, self._node, self._ca_pem)

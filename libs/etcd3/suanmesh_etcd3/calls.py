@@ -58,14 +58,15 @@ class Calls:
         self,
         addresses: Sequence[str],
         *,
-        tls: ep.Tls | None = None,
+        tls: ep.Tls | ep.CurrentTls | None = None,
         clock: Clock | None = None,
         timeout_s: float = 5.0,
     ) -> None:
         """`addresses` are `host:port` or URLs; `timeout_s` bounds each call with all its attempts."""
         self.clock = clock or SystemClock()
         self.timeout_s = timeout_s
-        self.endpoints = ep.Endpoints(addresses, tls, self.clock)
+        current = (lambda: tls) if isinstance(tls, ep.Tls) else tls
+        self.endpoints = ep.Endpoints(addresses, current, self.clock)
         self.txn_ops_known = 0
         """The server's limit of operations in a transaction, once it was found to matter; 0 before."""
         self.history = History()

@@ -58,7 +58,14 @@ class Client(Calls):
 
 
 def connect(
-    endpoints: Sequence[str], *, tls: ep.Tls | None = None, clock: Clock | None = None, timeout_s: float = 5.0
+    endpoints: Sequence[str],
+    *,
+    tls: ep.Tls | ep.CurrentTls | None = None,
+    clock: Clock | None = None,
+    timeout_s: float = 5.0,
 ) -> Client:
-    """A client of the cluster at `endpoints`; enter it as an async context manager."""
+    """A client of the cluster at `endpoints`; enter it as an async context manager.
+
+    `tls` may be asked for anew: where it answers another one, channels are made anew, and streams stay where they are.
+    """
     return Client(endpoints, tls=tls, clock=clock, timeout_s=timeout_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -47,6 +47,10 @@ class Tls:
     certificate: bytes
     key: bytes
     server_name: str = ""
+
+
+CurrentTls = Callable[[], Tls]
+"""What is shown and trusted at the moment: another object once that has changed, and then channels are made anew."""
 
 
 class Rpc(NamedTuple):
@@ -107,10 +111,22 @@ class Endpoint:
 
     def __init__(self, address: str, tls: Tls | None) -> None:
         self.address = address
-        self.channel = _channel(address, tls)
-        self.calls: dict[str, Any] = {method.path: self._callable(method) for method in METHODS}
+        self._left: list[grpc.aio.Channel] = []
+        """Those before, on which streams are still open."""
+        self.dial(tls)
         self.sick_until = 0.0
         self.failures = 0
+
+    def dial(self, tls: Tls | None) -> None:
+        """Make further calls over a channel of `tls`; what is under way stays on the one before."""
+        self.channel = _channel(self.address, tls)
+        self.calls: dict[str, Any] = {method.path: self._callable(method) for method in METHODS}
+        self._left.append(self.channel)
+
+    async def close(self) -> None:
+        """Close every channel."""
+        for channel in self._left:
+            await channel.close()
 
     def _callable(self, method: Rpc) -> Any:
         make = self.channel.stream_stream if method.stream else self.channel.unary_unary
@@ -120,15 +136,21 @@ class Endpoint:
 class Endpoints:
     """Picks the member to ask: the one that answered last, as long as it does."""
 
-    def __init__(self, addresses: Sequence[str], tls: Tls | None, clock: Clock) -> None:
+    def __init__(self, addresses: Sequence[str], tls: CurrentTls | None, clock: Clock) -> None:
         if not addresses:
             raise ValueError("at least one endpoint")
-        self.all = [Endpoint(bare_address(address), tls) for address in addresses]
+        self._current_tls = tls
+        self._tls = tls() if tls else None
+        self.all = [Endpoint(bare_address(address), self._tls) for address in addresses]
         self._clock = clock
         self._current = random.randrange(len(self.all))
 
     def pick(self) -> Endpoint:
         """The current member, or the next that is not known to be sick, or the one that will be well first."""
+        if self._current_tls is not None and (tls := self._current_tls()) is not self._tls:
+            self._tls = tls
+            for endpoint in self.all:
+                endpoint.dial(tls)
         current = self.all[self._current]
         if not current.sick_until:
             return current
@@ -162,7 +184,7 @@ class Endpoints:
     async def close(self) -> None:
         """Close every channel."""
         for endpoint in self.all:
-            await endpoint.channel.close()
+            await endpoint.close()
 
 
 def bare_address(address: str) -> str:

@@ -17,13 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from suanmesh_chassis.ca import Issued, NodeCa
 from suanmesh_chassis.lifecycle import Lifecycle
 from suanmesh_chassis.memory_network import MemoryNetwork
-from suanmesh_chassis.network import TlsFiles
+from suanmesh_chassis.network import ProcessTls
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.settings import Common
 from suanmesh_chassis.signing import Signer
 from suanmesh_fake.keyspace import ProcessKeys
 from suanmesh_kernel.clock import Clock, HandClock, Rng, seeded_rng
 from suanmesh_kernel.identifiers import sortable_id
+from suanmesh_sdk import Tls
 from suanmesh_telemetry.rpc import CallSpans
 
 NODE = "node"
@@ -125,7 +126,7 @@ class Host:
             instance=sortable_id(clock.now(), rng),
             common=Common(node=NODE, tls_dir=self.folder, data_dir=self.folder, **common),
             clock=clock,
-            tls=TlsFiles(shown.certificate, shown.key, shown.ca),
+            tls=ProcessTls.of(Tls(shown.ca, shown.certificate, shown.key), clock),
             signer=Signer(Ed25519PrivateKey.from_private_bytes(rng(32)), self.identity),
             spans=CallSpans(0.0, Random(rng(SEED_BYTES))),
             tracing=None,

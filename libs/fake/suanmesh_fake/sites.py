@@ -17,14 +17,14 @@ from suanmesh_agent.settings import AgentSettings
 from suanmesh_chassis.ca import agent_server_name
 from suanmesh_chassis.identity import agent_id
 from suanmesh_chassis.memory_network import MemoryNetwork
-from suanmesh_chassis.network import TlsFiles
+from suanmesh_chassis.network import ProcessTls
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.signing import load_signer
-from suanmesh_fake.processes import NODE, Host, Supervised, authority
+from suanmesh_fake.processes import NODE, Host, Supervised
 from suanmesh_kernel.clock import Clock, Rng, seeded_rng
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_local import world
-from suanmesh_sdk import Mesh
+from suanmesh_sdk import Mesh, Tls
 
 FIRST_PORT = 7100
 GIBIBYTE = 1 << 30
@@ -115,8 +115,7 @@ class SiteProcess:
 
     def _process(self, rng: Rng) -> Process:
         made = self.host.process("agent", self._clock, rng)
-        read = {name: (self._identity / name).read_bytes() for name in ("cert.pem", "key.pem")}
-        tls = TlsFiles(read["cert.pem"], read["key.pem"], authority(self.host.begin).pem)
+        tls = ProcessTls.of(Tls.of_folder(self._identity), self._clock)
         signer = load_signer(self._identity / "signing.key", self.host.identity)
         return Process(
             area=made.area,

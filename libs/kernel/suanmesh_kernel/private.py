@@ -44,6 +44,15 @@ def write_private(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def replace_private(path: Path, content: bytes) -> None:
+    """Put a file that only its owner reads in the place of one that may be read meanwhile: whole, or not at all."""
+    fresh = path.with_name(f"{path.name}.new")
+    write_private(fresh, content)
+    with fresh.open("rb") as written:
+        os.fsync(written.fileno())
+    fresh.replace(path)
+
+
 def tighten(folder: Path, *, but: Collection[str] = ()) -> int:
     """Take from all that lies in `folder` what others may do with it; what has a name in `but` is left as it is.
 

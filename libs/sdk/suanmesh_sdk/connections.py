@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from grpc import aio
 
-from suanmesh_sdk.tls import Tls
+from suanmesh_sdk import deadlines
+from suanmesh_sdk.tls import Shown, Tls
 
 CONNECTIONS_MAX = 256
 """Of one mesh. Beyond it the one unused for longest is closed."""
@@ -46,27 +46,39 @@ class Channel(Protocol):
         """End what is under way."""
 
 
-Dial = Callable[[str, str], Channel]
-"""Gives a channel to an address (`host:port`) whose certificate carries a server name; nothing is sent yet."""
+class Dial(Protocol):
+    """How others are called."""
+
+    def __call__(self, address: str, server_name: str) -> Channel:
+        """A channel to an address (`host:port`) whose certificate carries a server name; nothing is sent yet."""
+
+    def shown(self) -> object:
+        """What a channel made now shows and trusts: another object once that has changed."""
 
 
-def grpc_dial(tls: Tls, *, read_ahead_bytes: int | None = None) -> Dial:
-    """Channels of gRPC. Raises InvalidArgument (`FIELD_INVALID`) where a file of `tls` cannot be read.
+class GrpcDial:
+    """Channels of gRPC."""
 
-    With `read_ahead_bytes` no more than that of a stream is taken from the line before it is read; without, as much as
-    keeps a long line busy, which is megabytes. Whoever passes streams on says how much.
-    """
-    credentials = tls.credentials()
-    window: tuple[tuple[str, int], ...] = ()
-    if read_ahead_bytes is not None:
-        window = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", read_ahead_bytes))
+    def __init__(self, tls: Tls, *, read_ahead_bytes: int | None = None) -> None:
+        """With `read_ahead_bytes` no more than that of a stream is taken from the line before it is read; without, as
+        much as keeps a long line busy, which is megabytes. Whoever passes streams on says how much.
 
-    def dial(address: str, server_name: str) -> Channel:
+        Raises InvalidArgument (`FIELD_INVALID`) where a file of `tls` cannot be read.
+        """
+        self.shown = Shown(tls, deadlines.now)
+        self._made_of = self.shown.known
+        self._credentials = self._made_of.of_channel()
+        self._window: tuple[tuple[str, int], ...] = ()
+        if read_ahead_bytes is not None:
+            self._window = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", read_ahead_bytes))
+
+    def __call__(self, address: str, server_name: str) -> Channel:
+        """As of `Dial`."""
+        if (shown := self.shown()) is not self._made_of:
+            self._made_of, self._credentials = shown, shown.of_channel()
         names = (("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name))
-        channel: Channel = aio.secure_channel(address, credentials, options=[*OPTIONS, *window, *names])
+        channel: Channel = aio.secure_channel(address, self._credentials, options=[*OPTIONS, *self._window, *names])
         return channel
-
-    return dial
 
 
 class Connection:
@@ -83,15 +95,21 @@ class Connection:
 
 
 class Connections:
-    """The connections of one mesh."""
+    """The connections of one mesh. Where another certificate is shown they are made anew: what is under way on those
+    before goes on to its end."""
 
     def __init__(self, dial: Dial) -> None:
         self._dial = dial
+        self._shown: object = None
         self._held: OrderedDict[tuple[str, str], Connection] = OrderedDict()
         self._dropped: list[Connection] = []
 
     def to(self, address: str, server_name: str) -> Connection:
         """The connection to `address`, whose certificate must carry `server_name`."""
+        if (shown := self._dial.shown()) is not self._shown:
+            self._shown = shown
+            self._dropped.extend(self._held.values())
+            self._held.clear()
         key = (address, server_name)
         held = self._held.get(key)
         if held is None:

@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from suanmesh_kernel.addresses import RELAY
-from suanmesh_kernel.clock import Rng, system_rng
-from suanmesh_sdk.connections import Connections, Dial, grpc_dial
+from suanmesh_kernel.clock import Rng, SystemClock, system_rng
+from suanmesh_sdk.connections import Connections, Dial, GrpcDial
 from suanmesh_sdk.hooks import Hook
+from suanmesh_sdk.renewal import QuietRenewal, Renewal, Renewed, asking
 from suanmesh_sdk.resolver import OneAddress, Resolver, gateways
 from suanmesh_sdk.retries import Budgets
 from suanmesh_sdk.route import Route
@@ -34,9 +35,11 @@ def connect(target: str, *, tls: Tls, node: str, hook: Hook | None = None) -> Me
     """The mesh behind the gateway at `target` (`host:port`), the one address a user or an agent talks to.
 
     Of a node with several gateways `target` has all, with commas between: where one does not answer, the next does.
-    Nothing is sent before the first call. `node` is the node's name, which the gateway's certificate must carry.
+    Nothing is sent before the first call. `node` is the node's name, which the gateway's certificate must carry. A
+    certificate that lies in a file is renewed there once two thirds of its life are over.
     """
-    return Mesh(node=node, tls=tls, resolver=gateways(target), via="gateway", hook=hook)
+    renews = tls.key_file is not None
+    return Mesh(node=node, tls=tls, resolver=gateways(target), via="gateway", hook=hook, renews=renews)
 
 
 class Mesh:
@@ -52,21 +55,25 @@ class Mesh:
         hook: Hook | None = None,
         dial: Dial | None = None,
         rng: Rng = system_rng,
+        renews: bool = False,
     ) -> None:
         """With `via` every area is called at the instances of that area, under its server name: a gateway.
 
         `dial` gives the channels, without it gRPC's with `tls`; `rng` what is left to chance: request ids and pauses.
+        With `renews` a call renews the certificate first where that is due.
         """
         self._node = node
         self._resolver = resolver
         self._via = via
         self._hook = hook
         self._rng = rng
-        self._dial = dial or grpc_dial(tls)
+        self._dial = dial or GrpcDial(tls)
         self._tls = tls
         self._connections = Connections(self._dial)
         self._budgets = Budgets()
         self._areas: dict[str, AreaChannel] = {}
+        self._renews = renews
+        self._renewal = QuietRenewal(Renewal(tls, SystemClock(), self._ask_registry)) if renews else None
 
     @cached_property
     def registry(self) -> RegistryServiceStub:
@@ -180,6 +187,7 @@ class Mesh:
             hook=self._hook,
             dial=self._dial,
             rng=self._rng,
+            renews=self._renews,
         )
 
     async def close(self) -> None:
@@ -196,8 +204,20 @@ class Mesh:
         await self.close()
 
     def _route(self, area: str, server_name: str, resolver: Resolver, follows_leader: bool) -> Route:
-        ways = self._connections, self._budgets
-        return Route(area, server_name, resolver, *ways, follows_leader=follows_leader, hook=self._hook, rng=self._rng)
+        return Route(
+            area,
+            server_name,
+            resolver,
+            self._connections,
+            self._budgets,
+            follows_leader=follows_leader,
+            hook=self._hook,
+            rng=self._rng,
+            renewal=self._renewal,
+        )
+
+    async def _ask_registry(self, csr_der: bytes) -> Renewed:
+        return await asking(self.registry)(csr_der)
 
 
 class AreaChannel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
-from functools import cached_property, partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from grpc import aio
@@ -14,7 +14,7 @@ from suanmesh_kernel.refusals import ResourceExhausted, Unimplemented
 from suanmesh_sdk import deadlines
 from suanmesh_sdk.status import MESH_DOMAIN
 from suanmesh_sdk.streams import StreamCall
-from suanmesh_sdk.tls import Tls
+from suanmesh_sdk.tls import Credentials, Shown, Tls
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -38,21 +38,24 @@ class Prover:
     """Proves with the key of a certificate who makes a call."""
 
     def __init__(self, tls: Tls) -> None:
-        self._tls = tls
+        """Raises as `Tls.read` does."""
+        self._shown = Shown(tls, deadlines.now)
 
     def proof(self, site: str, method: str, message: bytes) -> pb.CallerProof:
-        """For the call of `method` at `site` that begins with `message`. Raises as `Tls.credentials` does."""
+        """For the call of `method` at `site` that begins with `message`."""
         from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
         from cryptography.hazmat.primitives.hashes import SHA256
 
-        signature = self._key.sign(claim(site, method, message), ECDSA(SHA256()))
-        return pb.CallerProof(certificate=self._tls.cert_pem(), signature=signature)
+        shown = self._shown()
+        signature = _key(shown).sign(claim(site, method, message), ECDSA(SHA256()))
+        return pb.CallerProof(certificate=shown.certificate, signature=signature)
 
-    @cached_property
-    def _key(self) -> EllipticCurvePrivateKey:
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-        return cast("EllipticCurvePrivateKey", load_pem_private_key(self._tls.key_pem(), None))
+@lru_cache(maxsize=8)
+def _key(shown: Credentials) -> EllipticCurvePrivateKey:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return cast("EllipticCurvePrivateKey", load_pem_private_key(shown.key, None))
 
 
 def pieces(message: bytes) -> Iterator[tuple[bytes, bool]]:

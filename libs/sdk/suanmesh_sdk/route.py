@@ -12,6 +12,7 @@ from suanmesh_sdk.connections import Connection, Connections
 from suanmesh_sdk.hooks import Hook
 from suanmesh_sdk.methods import Method
 from suanmesh_sdk.picking import pick
+from suanmesh_sdk.renewal import QuietRenewal
 from suanmesh_sdk.resolver import Instance, Resolver
 from suanmesh_sdk.retries import Budgets
 from suanmesh_sdk.status import MESH_DOMAIN
@@ -34,6 +35,7 @@ class Route:
         follows_leader: bool,
         hook: Hook | None,
         rng: Rng,
+        renewal: QuietRenewal | None = None,
     ) -> None:
         self.hook = hook
         self.budgets = budgets
@@ -44,8 +46,21 @@ class Route:
         self._resolver = resolver
         self._connections = connections
         self._follows_leader = follows_leader
+        self._renewal = renewal
         self._leader_hint = ""
         self._known_at_hint: tuple[Instance, ...] = ()
+
+    @property
+    def has_chores(self) -> bool:
+        """Whether `do_chores` has anything to do."""
+        return self._connections.any_dropped or (self._renewal is not None and self._renewal.looks)
+
+    async def do_chores(self) -> None:
+        """Before a call: close connections that nothing is left on, renew the certificate where that is due."""
+        if self._connections.any_dropped:
+            await self._connections.sweep()
+        if self._renewal is not None and self._renewal.looks:
+            await self._renewal()
 
     def connection(self, method: Method, tried: Collection[str]) -> Connection:
         """The connection for the next attempt.

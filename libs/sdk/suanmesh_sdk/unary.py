@@ -38,6 +38,8 @@ class UnaryUnary:
         """The answer. Raises Refusal; `timeout` in seconds bounds all attempts together."""
         if self._method.effect == "KEYED":
             request = with_request_id(request, self._route.rng)
+        if self._route.has_chores:
+            await self._route.do_chores()
         course = Course(self._route, self._method, timeout, deadlines.DEFAULT_S)
         try:
             while True:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import grpc
 from opentelemetry import trace
@@ -53,6 +54,22 @@ class Origin:
         return Resource.create({key: value for key, value in told.items() if value})
 
 
+class Pems(Protocol):
+    """Certificates and a key in PEM, empty where there is none."""
+
+    @property
+    def ca(self) -> bytes:
+        """Who may have issued what the other side shows."""
+
+    @property
+    def certificate(self) -> bytes:
+        """What is shown."""
+
+    @property
+    def key(self) -> bytes:
+        """Of the certificate."""
+
+
 @dataclass(frozen=True, slots=True)
 class OtlpTarget:
     """A receiver of OTLP over gRPC, such as the node's own trace store."""
@@ -71,6 +88,9 @@ class OtlpTarget:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Sent with every export, such as a token."""
     gzip: bool = False
+    current: Callable[[], Pems] | None = None
+    """Of a certificate that renews: what there is now in the place of `ca`, `certificate` and `key`; another object once
+    that has changed."""
 
 
 class _Counted(BatchSpanProcessor):
@@ -122,6 +142,34 @@ class CountingExporter(SpanExporter):
         return self._inside.force_flush(timeout_millis)
 
 
+class _Exporter(SpanExporter):
+    """The exporter of OpenTelemetry, made anew when another certificate is to be shown."""
+
+    def __init__(self, target: OtlpTarget, node: str) -> None:
+        self._target, self._node = target, node
+        self._shown = self._current()
+        self._inside = _exporter(target, node, self._shown)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send `spans`, on the processor's own thread."""
+        if (shown := self._current()) is not self._shown:
+            self._shown = shown
+            self._inside.shutdown()
+            self._inside = _exporter(self._target, self._node, shown)
+        return self._inside.export(spans)
+
+    def shutdown(self) -> None:
+        """End the exporter inside."""
+        self._inside.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the exporter inside."""
+        return self._inside.force_flush(timeout_millis)
+
+    def _current(self) -> Pems:
+        return self._target.current() if self._target.current else self._target
+
+
 def _encodable(span: ReadableSpan) -> bool:
     try:
         encode_spans([span]).SerializeToString()
@@ -167,7 +215,7 @@ def start_tracing(origin: Origin, targets: Sequence[OtlpTarget]) -> Tracing:
 
     Called once a process, before its first call.
     """
-    return install(origin, [_Counted(_exporter(target, origin.node), target.endpoint) for target in targets])
+    return install(origin, [_Counted(_Exporter(target, origin.node), target.endpoint) for target in targets])
 
 
 def install(origin: Origin, processors: Sequence[SpanProcessor]) -> Tracing:
@@ -188,12 +236,12 @@ class _Several(SpanProcessor):
             each.on_end(span)
 
 
-def _exporter(target: OtlpTarget, node: str) -> OTLPSpanExporter:
+def _exporter(target: OtlpTarget, node: str, shown: Pems) -> OTLPSpanExporter:
     """Everything is told: what is not, the exporter takes from the environment, which is of one backend alone."""
     credentials = None
     if not target.plain:
-        pair = (target.key or None, target.certificate or None)
-        credentials = grpc.ssl_channel_credentials(target.ca or None, *pair)
+        pair = (shown.key or None, shown.certificate or None)
+        credentials = grpc.ssl_channel_credentials(shown.ca or None, *pair)
     return OTLPSpanExporter(
         endpoint=f"{'http' if target.plain else 'https'}://{target.endpoint}",
         insecure=target.plain,

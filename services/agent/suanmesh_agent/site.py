@@ -67,6 +67,7 @@ from suanmesh_agent.upload_limits import UploadLimits
 from suanmesh_agent.uploads import Uploads
 from suanmesh_chassis import Listener, Served
 from suanmesh_chassis.identity import service_id
+from suanmesh_chassis.kept_certificates import KeptCertificates
 from suanmesh_chassis.monitoring import Monitoring
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.run import shut_folders
@@ -275,6 +276,7 @@ class SiteLoops:
             self._carry(site, self._placements(site, meter, turns, setups)),
             Stocktaking(self.settings, self.offers, self.signer, journal, self.mesh, self.engine).run(),
             key_rotation(self.process, self.settings, self.mesh, self.signer).run(),
+            KeptCertificates(self.process, gateways(self.settings.gateway), via="gateway").run(),
             StateReports(
                 self.mesh,
                 pool,

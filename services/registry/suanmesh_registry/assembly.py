@@ -16,6 +16,7 @@ from suanmesh_registry.presence import Presence
 from suanmesh_registry.reads import RegistryReads
 from suanmesh_registry.reconciler import LivenessReconciler
 from suanmesh_registry.registrar import Registrar
+from suanmesh_registry.renewing import Renewals
 from suanmesh_registry.service import Dependencies, RegistryService
 from suanmesh_registry.settings import RegistrySettings
 from suanmesh_registry.signing_keys import SigningKeys
@@ -56,7 +57,8 @@ def lead(
     bounds, caps, mirrors, catalogue = settings.bounds(), settings.caps(), replica.mirrors, replica.catalogue
     presence = Presence(store, clock, catalogue, lease_s=settings.alive_lease_s, silence_s=settings.report_silence_s)
     liveness = LivenessReconciler(store, mirrors, catalogue, presence, bounds, clock, tick_s=settings.tick_s)
-    certifier, key_days = Certifier(ca, node, settings.certificate_days), settings.signing_key_days
+    certifier = Certifier(ca, node, settings.certificate_days, settings.user_certificate_days)
+    key_days = settings.signing_key_days
     enrolment = Enrolment(node, store, mirrors, certifier, clock, caps, key_days)
     registrar = Registrar(store, mirrors, node, clock, rng, caps)
     keys, nodes = SigningKeys(store, clock, key_days), TrustedNodes(node, store, ca, clock)
@@ -68,6 +70,7 @@ def lead(
         catalogue,
         presence,
         enrolment,
+        Renewals(store, certifier),
         registrar,
         keys,
         nodes,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from suanmesh_chassis.ca import NodeCa, agent_server_name
-from suanmesh_chassis.identity import agent_id, invite_id
+from suanmesh_chassis.ca import NodeCa, agent_server_name, server_name
+from suanmesh_chassis.identity import agent_id, invite_id, service_area
 from suanmesh_kernel.names import last
 from suanmesh_registry.domain.tokens import ID_BYTES, SECRET_BYTES, TokenKey
 
@@ -27,15 +28,18 @@ class SignedCertificate:
     pem: bytes
     public_key: bytes
     """SubjectPublicKeyInfo in DER."""
+    expires: datetime
 
 
 class Certifier:
     """Turns signing requests into certificates; their names come from us, never from the request."""
 
-    def __init__(self, ca: NodeCa, node: str, days: float) -> None:
+    def __init__(self, ca: NodeCa, node: str, days: float, user_days: float) -> None:
+        """Those of services and agents are good for `days`, those of users for `user_days`."""
         self._ca = ca
         self._node = node
         self._days = days
+        self._user_days = user_days
         self.ca_pem = ca.pem
         self.ca_digest = ca.fingerprint
 
@@ -58,13 +62,20 @@ class Certifier:
     def of_agent(self, site: str, csr_der: bytes) -> SignedCertificate:
         """A certificate for the agent of `site`. Raises InvalidArgument (`CSR_INVALID`)."""
         site_id = last(site)
-        return self._signed(csr_der, agent_id(self._node, site_id), [agent_server_name(self._node, site_id)])
+        names = [agent_server_name(self._node, site_id)]
+        return self._signed(csr_der, agent_id(self._node, site_id), names, self._days)
 
     def of_user(self, principal: str, csr_der: bytes) -> SignedCertificate:
         """A certificate for a user. Raises InvalidArgument (`CSR_INVALID`)."""
-        return self._signed(csr_der, principal, [])
+        return self._signed(csr_der, principal, [], self._user_days)
 
-    def _signed(self, csr_der: bytes, principal: str, names: Sequence[str]) -> SignedCertificate:
-        pem = self._ca.sign_request(csr_der, principal, names, days=self._days)
-        key = x509.load_pem_x509_certificate(pem).public_key()
-        return SignedCertificate(pem, key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    def of_service(self, principal: str, csr_der: bytes, hosts: Sequence[str]) -> SignedCertificate:
+        """A certificate for a service, good for `hosts`, as the one it has. Raises InvalidArgument (`CSR_INVALID`)."""
+        names = hosts or [server_name(self._node, service_area(principal, self._node))]
+        return self._signed(csr_der, principal, names, self._days)
+
+    def _signed(self, csr_der: bytes, principal: str, names: Sequence[str], days: float) -> SignedCertificate:
+        pem = self._ca.sign_request(csr_der, principal, names, days=days)
+        read = x509.load_pem_x509_certificate(pem)
+        key = read.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return SignedCertificate(pem, key, read.not_valid_after_utc)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suanmesh.registry.v1 import party_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
@@ -97,6 +97,7 @@ class Enrolment:
         site = sites.enrolled(request.site_id, wire.site_from(request.site), token.party, agent, key, now)
         certificate = self.certifier.of_agent(site.name, request.csr_der)
         digest = tokens.keys_digest(certificate.public_key, key.public_key)
+        site = replace(site, certificate_expire_time=certificate.expires)
         spent = tokens.spent_by_site(token, bearer, site.name, digest, now)
         enrolled = await (site_of(self.store, site.name) if spent is token else self._enrolled(held, spent, site, call))
         return pb.EnrolSiteResponse(

@@ -26,6 +26,7 @@ from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.presence import Presence
 from suanmesh_registry.reads import RegistryReads, agents_site, party_of, site_of
 from suanmesh_registry.registrar import Registrar
+from suanmesh_registry.renewing import Renewals
 from suanmesh_registry.signing_keys import SigningKeys
 from suanmesh_registry.states import states_after
 from suanmesh_registry.trusted_nodes import TrustedNodes
@@ -46,6 +47,7 @@ class Dependencies:
     catalogue: Catalogue
     presence: Presence
     enrolment: Enrolment
+    renewals: Renewals
     registrar: Registrar
     signing_keys: SigningKeys
     trusted_nodes: TrustedNodes
@@ -125,6 +127,9 @@ class RegistryService(RegistryReads):
 
     async def EnrolUser(self, request: pb.EnrolUserRequest, call: Call) -> pb.EnrolUserResponse:
         return await self._enrolment.enrol_user(request, call)
+
+    async def RenewCertificate(self, request: pb.RenewCertificateRequest, call: Call) -> pb.RenewCertificateResponse:
+        return await self._given.renewals.renewed(request, call)
 
     async def GetTrustBundle(self, request: pb.GetTrustBundleRequest, call: Call) -> trust_pb2.TrustBundle:
         return await self._given.trusted_nodes.bundle()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from suanmesh_chassis.ca import LEAF_DAYS, USER_DAYS
 from suanmesh_kernel.permission import LOST_AFTER_S_MIN
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_registry.domain.caps import Caps
@@ -17,8 +18,10 @@ class RegistrySettings:
 
     ca_dir: Path = Path("build/dev/ca")
     """Folder with ca.key and ca.pem of the node's certificate authority."""
-    certificate_days: float = 90
-    """How long an agent's certificate is valid, days."""
+    certificate_days: float = LEAF_DAYS
+    """How long the certificate of a service or an agent is good, days; each renews after two thirds of it."""
+    user_certificate_days: float = USER_DAYS
+    """How long a user's certificate is good, days; the user's own programs renew it after two thirds of it."""
     signing_key_days: float = 90
     """How long a signing key of a site is good, days; its agent registers the next after two thirds of it."""
     alive_lease_s: float = 5

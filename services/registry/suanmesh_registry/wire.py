@@ -110,6 +110,7 @@ def site_to(site: Site) -> site_pb2.Site:
         liveness=liveness_to(site.liveness),
         create_time=timestamp(site.create_time),
         admission=site_pb2.Site.ADMISSION_OPEN,
+        certificate_expire_time=timestamp(site.certificate_expire_time) if site.certificate_expire_time else None,
     )
 
 
@@ -129,6 +130,9 @@ def site_from(site: site_pb2.Site) -> Site:
         signing_keys=tuple(map(window_from, site.signing_keys)),
         liveness=liveness_from(site.liveness),
         create_time=moment(site.create_time),
+        certificate_expire_time=(
+            moment(site.certificate_expire_time) if site.HasField("certificate_expire_time") else None
+        ),
     )
 
 

@@ -144,7 +144,7 @@ def test_a_process_reads_the_bundle_beside_its_certificate(nodes: Nodes, tmp_pat
 def test_a_changed_bundle_is_taken_while_the_process_runs(nodes: Nodes, tmp_path: Path) -> None:
     """A node that is no longer believed would keep its rights until the last process was started anew."""
     path = tmp_path / TRUST_FILE
-    trust = TrustFile(tmp_path, "here", nodes.here.pem, nodes.clock)
+    trust = TrustFile(tmp_path, "here", lambda: nodes.here.pem, nodes.clock)
     certificates = Certificates("here", trust, nodes.clock)
     shown = {"x509_pem_cert": [nodes.there.issue(service_id("there", "registry")).certificate]}
 

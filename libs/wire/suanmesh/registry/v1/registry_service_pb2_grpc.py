@@ -75,6 +75,11 @@ class RegistryServiceStub(object):
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserResponse.FromString,
                 _registered_method=True)
+        self.RenewCertificate = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/RenewCertificate',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateResponse.FromString,
+                _registered_method=True)
         self.RotateSigningKey = channel.unary_unary(
                 '/suanmesh.registry.v1.RegistryService/RotateSigningKey',
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RotateSigningKeyRequest.SerializeToString,
@@ -233,6 +238,19 @@ class RegistryServiceServicer(object):
         * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
         * `INVALID_ARGUMENT` (`CSR_INVALID`).
         * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewCertificate(self, request, context):
+        """Signs a certificate for another key of whoever calls, with the names that the one shown has, and says whom to trust
+        from then on. Called with the certificate that is to be renewed, while it is good. Safe to repeat.
+
+        Errors:
+        * `INVALID_ARGUMENT` (`CSR_INVALID`).
+        * `NOT_FOUND` (`SITE_UNKNOWN`): the calling agent's site.
+        * `FAILED_PRECONDITION` (`SITE_REMOVED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -433,6 +451,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.EnrolUser,
                     request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserRequest.FromString,
                     response_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserResponse.SerializeToString,
+            ),
+            'RenewCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCertificate,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateRequest.FromString,
+                    response_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateResponse.SerializeToString,
             ),
             'RotateSigningKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateSigningKey,
@@ -696,6 +719,33 @@ class RegistryService(object):
             '/suanmesh.registry.v1.RegistryService/EnrolUser',
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserRequest.SerializeToString,
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.EnrolUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/RenewCertificate',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateRequest.SerializeToString,
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -79,6 +79,15 @@ class RegistryServiceStub:
       * `INVALID_ARGUMENT` (`CSR_INVALID`).
       * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
     """
+    RenewCertificate: aio.UnaryUnaryMultiCallable[registry_service_pb2.RenewCertificateRequest, registry_service_pb2.RenewCertificateResponse]
+    """Signs a certificate for another key of whoever calls, with the names that the one shown has, and says whom to trust
+    from then on. Called with the certificate that is to be renewed, while it is good. Safe to repeat.
+
+    Errors:
+      * `INVALID_ARGUMENT` (`CSR_INVALID`).
+      * `NOT_FOUND` (`SITE_UNKNOWN`): the calling agent's site.
+      * `FAILED_PRECONDITION` (`SITE_REMOVED`).
+    """
     RotateSigningKey: aio.UnaryUnaryMultiCallable[registry_service_pb2.RotateSigningKeyRequest, site_pb2.Site]
     """Registers another signing key of the calling agent's site. Those it had stay good for an hour at most, so that what
     was being signed is finished in it, and what was signed in their windows may arrive for a week. A key that is
@@ -283,6 +292,21 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
           * `UNAUTHENTICATED` (`JOIN_TOKEN_INVALID`): ask the operator for a new one.
           * `INVALID_ARGUMENT` (`CSR_INVALID`).
           * `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`).
+        """
+
+    @abc_1.abstractmethod
+    def RenewCertificate(
+        self,
+        request: registry_service_pb2.RenewCertificateRequest,
+        context: aio.ServicerContext[registry_service_pb2.RenewCertificateRequest, abc.Awaitable[registry_service_pb2.RenewCertificateResponse]],
+    ) -> abc.Awaitable[registry_service_pb2.RenewCertificateResponse]:
+        """Signs a certificate for another key of whoever calls, with the names that the one shown has, and says whom to trust
+        from then on. Called with the certificate that is to be renewed, while it is good. Safe to repeat.
+
+        Errors:
+          * `INVALID_ARGUMENT` (`CSR_INVALID`).
+          * `NOT_FOUND` (`SITE_UNKNOWN`): the calling agent's site.
+          * `FAILED_PRECONDITION` (`SITE_REMOVED`).
         """
 
     @abc_1.abstractmethod

@@ -1,0 +1,41 @@
+"""Certificates that are renewed: another key, for the same identity as the one that asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from suanmesh.registry.v1 import registry_service_pb2 as pb
+from suanmesh_chassis import Call
+from suanmesh_registry.certificates import Certifier, SignedCertificate
+from suanmesh_registry.reads import agents_site
+from suanmesh_sdk.values import timestamp
+from suanmesh_store import Store, Update
+
+
+@dataclass(frozen=True, slots=True)
+class Renewals:
+    """Certifies the next key of whoever calls."""
+
+    store: Store
+    certifier: Certifier
+
+    async def renewed(self, request: pb.RenewCertificateRequest, call: Call) -> pb.RenewCertificateResponse:
+        """The certificate.
+
+        Raises InvalidArgument (`CSR_INVALID`), NotFound (`SITE_UNKNOWN`), FailedPrecondition (`SITE_REMOVED`), and
+        Conflict.
+        """
+        certificate = await self._certified(request.csr_der, call)
+        return pb.RenewCertificateResponse(certificate_pem=certificate.pem, ca_pem=self.certifier.ca_pem)
+
+    async def _certified(self, csr_der: bytes, call: Call) -> SignedCertificate:
+        if call.is_("service"):
+            return self.certifier.of_service(call.principal, csr_der, call.caller.hosts)
+        if not call.is_("agent"):
+            return self.certifier.of_user(call.principal, csr_der)
+        held = await agents_site(self.store, call)
+        certificate = self.certifier.of_agent(held.name, csr_der)
+        site = held.draft()
+        site.certificate_expire_time.CopyFrom(timestamp(certificate.expires))
+        await self.store.commit(Update(held, site), author=call.author())
+        return certificate
