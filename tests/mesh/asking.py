@@ -160,6 +160,7 @@ ROWS: dict[str, Row] = {
     "GetSite": lambda w, who: registry.GetSiteRequest(name=f"sites/{HOME}"),
     "ListSites": lambda w, who: registry.ListSitesRequest(),
     "RenewCertificate": lambda w, who: registry.RenewCertificateRequest(csr_der=signing_request(new_key())),
+    "RevokeCertificates": lambda w, who: registry.RevokeCertificatesRequest(name="parties/demo/users/nobody"),
     "GetTrustBundle": lambda w, who: registry.GetTrustBundleRequest(),
     "SetNodeTrust": lambda w, who: registry.SetNodeTrustRequest(trust=trust_pb2.NodeTrust(name="nodes/nobody")),
     "RotateSigningKey": lambda w, who: registry.RotateSigningKeyRequest(rotation=_rotation(w)),

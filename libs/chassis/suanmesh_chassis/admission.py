@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from suanmesh_chassis.assertion import METADATA_KEY, Assertions
 from suanmesh_chassis.call import Caller
 from suanmesh_chassis.identity import Certificates
 from suanmesh_chassis.methods import ServedMethod
+from suanmesh_chassis.revocations import nobody
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.refusals import DeadlineExceeded, InvalidArgument, PermissionDenied, Unauthenticated
+from suanmesh_kernel.refusals import DeadlineExceeded, InvalidArgument, PermissionDenied, Refusal, Unauthenticated
 
 TIME_LEFT_MIN_S = 0.002
 """With less than this left nothing is begun: the answer would not arrive."""
@@ -37,7 +38,15 @@ def headers_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> Headers:
 class Admission:
     """Lets calls in, or says why not."""
 
-    def __init__(self, certificates: Certificates, assertions: Assertions, clock: Clock) -> None:
+    def __init__(
+        self,
+        certificates: Certificates,
+        assertions: Assertions,
+        clock: Clock,
+        revoked: Callable[[Caller], Refusal | None] = nobody,
+    ) -> None:
+        """`revoked` says why a caller is refused whose certificate is good."""
+        self.revoked = revoked
         self._certificates = certificates
         self._assertions = assertions
         self._clock = clock
@@ -47,9 +56,13 @@ class Admission:
         await self._assertions.learn(self._certificates.caller(context.auth_context()), headers.assertion)
 
     def caller(self, context: Any, headers: Headers) -> Caller:
-        """Who calls. Raises Unauthenticated and Unavailable before anything of the request is looked at."""
+        """Who calls. Raises Unauthenticated, PermissionDenied and Unavailable before the request is looked at."""
         caller = self._certificates.caller(context.auth_context())
-        return self._assertions.caller(caller, headers.assertion) if headers.assertion else caller
+        if headers.assertion:
+            caller = self._assertions.caller(caller, headers.assertion)
+        if refusal := self.revoked(caller):
+            raise refusal
+        return caller
 
     def require_role(self, method: ServedMethod, caller: Caller) -> None:
         """Raises Unauthenticated or PermissionDenied where `caller` may not call `method`."""

@@ -6,6 +6,7 @@ for half its lifetime, and taken that long before it was issued. Beyond that, ca
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -40,23 +41,26 @@ class Minter:
     def __init__(self, signer: Signer, clock: Clock) -> None:
         self._signer = signer
         self._clock = clock
-        self._kept: dict[tuple[str, str], tuple[float, bytes]] = {}
+        self._kept: dict[tuple[str, datetime | None, str], tuple[float, bytes]] = {}
 
     def metadata(self, caller: Caller, audience: str) -> tuple[str, bytes]:
         """The metadata entry that tells the service of area `audience` who calls."""
         now = self._clock.monotonic()
-        kept = self._kept.get((caller.principal, audience))
+        key = caller.principal, caller.since, audience
+        kept = self._kept.get(key)
         if kept is None or kept[0] < now:
             if len(self._kept) >= _KEPT_MAX:
                 self._kept.clear()
             kept = now + _REUSED_S, self._signed(caller, audience)
-            self._kept[caller.principal, audience] = kept
+            self._kept[key] = kept
         return METADATA_KEY, kept[1]
 
     def _signed(self, caller: Caller, audience: str) -> bytes:
         claim = signed_pb2.CallerAssertion(
             principal=caller.principal, party=caller.party, roles=sorted(caller.roles), audience=audience
         )
+        if caller.since is not None:
+            claim.certificate_begin_time.FromDatetime(caller.since)
         now = self._clock.now()
         claim.issue_time.FromDatetime(now)
         claim.expire_time.FromDatetime(now + timedelta(seconds=LIFETIME_S))
@@ -122,6 +126,8 @@ class Assertions:
         caller = caller_of(claim.principal, self._node, peers) if claim.principal else Caller()
         if set(claim.roles) != caller.roles or claim.party != caller.party:
             raise _invalid("its roles are not those of its principal")
+        if claim.HasField("certificate_begin_time"):
+            caller = replace(caller, since=claim.certificate_begin_time.ToDatetime(UTC))
         expires = claim.expire_time.ToDatetime(UTC)
         self._compare_clocks(claim.issue_time.ToDatetime(UTC) if claim.HasField("issue_time") else None, expires)
         return caller, expires

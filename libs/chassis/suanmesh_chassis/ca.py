@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -107,9 +107,17 @@ class NodeCa:
         return Issued(self._signed(key.public_key(), ETCD_ROOT, [], days), _key_pem(key), self.pem)
 
     def sign_request(
-        self, csr_der: bytes, spiffe_id: str, hosts: Sequence[str] = (), *, days: float = LEAF_DAYS
+        self,
+        csr_der: bytes,
+        spiffe_id: str,
+        hosts: Sequence[str] = (),
+        *,
+        days: float = LEAF_DAYS,
+        valid_from: datetime | None = None,
     ) -> bytes:
         """A certificate in PEM for the key of a PKCS#10 request; names come from us, never from the request.
+
+        It begins at `valid_from` or later, where that is given.
 
         Raises InvalidArgument (`CSR_INVALID`) where it is malformed, not over P-256, or not signed with its own key.
         """
@@ -123,13 +131,18 @@ class NodeCa:
             raise InvalidArgument("CSR_INVALID", "the signing request is not over P-256", field="csr_der")
         if not proven:
             raise InvalidArgument("CSR_INVALID", "the signing request is not signed with its own key", field="csr_der")
-        return self._signed(public_key, common_name(spiffe_id), _names(spiffe_id, hosts), days)
+        return self._signed(public_key, common_name(spiffe_id), _names(spiffe_id, hosts), days, valid_from)
 
     def _signed(
-        self, public_key: ec.EllipticCurvePublicKey, subject: str, names: Sequence[x509.GeneralName], days: float
+        self,
+        public_key: ec.EllipticCurvePublicKey,
+        subject: str,
+        names: Sequence[x509.GeneralName],
+        days: float,
+        valid_from: datetime | None = None,
     ) -> bytes:
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
-        builder = _begun(self._clock, days=days).subject_name(_named(subject))
+        builder = _begun(self._clock, days=days, valid_from=valid_from).subject_name(_named(subject))
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = (
@@ -172,11 +185,12 @@ def write_identity(folder: Path, issued: Issued) -> None:
         write_private(folder / "signing.key", private_pem(new_signing_key()))
 
 
-def _begun(clock: Clock, *, days: float) -> x509.CertificateBuilder:
+def _begun(clock: Clock, *, days: float, valid_from: datetime | None = None) -> x509.CertificateBuilder:
     now, life = clock.now(), timedelta(days=days)
     backdated = min(_BACKDATED, life * _BACKDATED_PART) if days > 0 else _BACKDATED
     builder = x509.CertificateBuilder().serial_number(x509.random_serial_number())
-    return builder.not_valid_before(min(now, now + life) - backdated).not_valid_after(now + life)
+    begin = min(now, now + life) - backdated
+    return builder.not_valid_before(max(begin, valid_from or begin)).not_valid_after(now + life)
 
 
 def _named(text: str) -> x509.Name:

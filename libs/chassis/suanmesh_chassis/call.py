@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
@@ -27,8 +28,10 @@ class Caller:
     """`sites/{s}` an agent speaks for; empty for anybody else."""
     roles: frozenset[str] = frozenset()
     """`user`, `operator`, `agent`, `service`, or `peer` for a service of another node; `anyone` is implied."""
-    hosts: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = field(default=(), compare=False)
     """Of a service that calls itself: the names and addresses that its certificate is good for."""
+    since: datetime | None = field(default=None, compare=False)
+    """From when its certificate is good; None where that is not known."""
 
 
 @dataclass(slots=True, eq=False)

@@ -112,8 +112,8 @@ class Certificates:
         if len(ids) != 1:
             raise Unauthenticated("IDENTITY_MISSING", f"the certificate holds {len(ids)} SPIFFE ids, not one")
         caller = caller_of(ids[0], self._node, self._trust.peers)
-        if "service" in caller.roles:
-            caller = replace(caller, hosts=_hosts(certificate))
+        hosts = _hosts(certificate) if "service" in caller.roles else ()
+        caller = replace(caller, hosts=hosts, since=certificate.not_valid_before_utc)
         known = _Known(caller, self._trust.until(certificate, caller.principal, self._clock.now()))
         if len(self._known) >= _KNOWN_CERTIFICATES_MAX:
             self._known.clear()

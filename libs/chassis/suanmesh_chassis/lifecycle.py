@@ -17,6 +17,7 @@ from suanmesh_chassis.keyring import KeyRing, PublishedKey
 from suanmesh_chassis.monitoring import Monitoring
 from suanmesh_chassis.parts import Listener, Parts, ServiceContext
 from suanmesh_chassis.process import Process
+from suanmesh_chassis.revocations import Revocations
 from suanmesh_chassis.service_server import ServiceServer
 from suanmesh_chassis.waiting import first_of
 from suanmesh_chassis.watch_lag import WatchLag
@@ -56,7 +57,9 @@ class Lifecycle(Generic[S]):
         self._keyring = KeyRing(self._found, process.common.node, process.clock)
         self._published = PublishedKey(self._found, self._keyring, process.signer, process.identity, process.clock)
         self._certificates = KeptCertificates(process, self._directory)
-        self._server = ServiceServer(process, self._keyring, self._not_yet)
+        self._revocations = Revocations(self._found)
+        self._server = ServiceServer(process, self._keyring, self._not_yet, self._revocations)
+        self._revocations.changed = self._server.end_revoked
         self._monitoring = Monitoring(process, self._server.health)
         self._watch_lag = WatchLag(process.clock, self._directory)
         self._leads = False
@@ -76,7 +79,7 @@ class Lifecycle(Generic[S]):
             address = told_address(address, self._process.common.advertise, field="advertise")
             registration = Registration(self._found, self._record(address), self._process.common.lease_s)
             followed = [self._directory.run, self._keyring.run, self._published.run, registration.run]
-            followed.append(self._certificates.run)
+            followed += [self._certificates.run, self._revocations.run]
             if self._process.common.metrics_listen:
                 followed += [self._monitoring.run, partial(self._watch_lag.run, registration)]
             kept = [tasks.create_task(each()) for each in followed]
@@ -211,9 +214,9 @@ class Lifecycle(Generic[S]):
 
     async def _known(self, stop: asyncio.Event) -> None:
         """Wait until this process knows the others and they its key, for as long as etcd is away: before that no call
-        of its own would arrive.
+        of its own would arrive. Who is revoked must be known before anybody is served.
         """
-        for event in (self._directory.ready, self._published.done):
+        for event in (self._directory.ready, self._published.done, self._revocations.ready):
             await first_of(event, stop)
 
     async def _built(self, build: Callable[[ServiceContext[S]], Awaitable[Parts]], closing: AsyncExitStack) -> Parts:

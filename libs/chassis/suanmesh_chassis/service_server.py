@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from suanmesh_chassis.admission import Admission
 from suanmesh_chassis.assertion import Assertions
+from suanmesh_chassis.call import Caller
 from suanmesh_chassis.identity import Certificates
 from suanmesh_chassis.keyring import FixedKeys, Keys
 from suanmesh_chassis.limits import Limits
@@ -16,6 +17,7 @@ from suanmesh_chassis.patience import Patience
 from suanmesh_chassis.probes import Probes
 from suanmesh_chassis.process import Process
 from suanmesh_chassis.relayed_call import serve_relayed
+from suanmesh_chassis.revocations import nobody
 from suanmesh_chassis.server import Router, Server
 from suanmesh_chassis.serving import Rules
 from suanmesh_chassis.trust import OwnTrust
@@ -31,13 +33,22 @@ def not_ready() -> Refusal:
 class ServiceServer:
     """A server with what it serves."""
 
-    def __init__(self, process: Process, keys: Keys | None = None, not_yet: Callable[[], Refusal] = not_ready) -> None:
-        """Without `keys` nobody passes callers on to this process, as is the case for an agent."""
+    def __init__(
+        self,
+        process: Process,
+        keys: Keys | None = None,
+        not_yet: Callable[[], Refusal] = not_ready,
+        revoked: Callable[[Caller], Refusal | None] = nobody,
+    ) -> None:
+        """Without `keys` nobody passes callers on to this process, as is the case for an agent.
+
+        `revoked` says why a caller is refused whose certificate is good.
+        """
         common = process.common
         trust = process.trust or OwnTrust(common.node, process.tls.shown)
         certificates = Certificates(common.node, trust, process.clock)
         assertions = Assertions(common.node, process.area, keys or FixedKeys(), process.clock, trust)
-        admission = Admission(certificates, assertions, process.clock)
+        admission = Admission(certificates, assertions, process.clock, revoked)
         limits, stall = Limits(common), Patience(common.stream_stall_s)
         self._rules, self._term_rules, self._probe_rules = (
             Rules(process.area, common.node, admission, process.spans, process.clock, limits=limits, stall=stall)
@@ -101,6 +112,11 @@ class ServiceServer:
         """Tell health checks of each component whether it does its part; those of `whose` replace those told before."""
         self._components[whose] = serving
         self._probes.set_components({name: does for each in self._components.values() for name, does in each.items()})
+
+    def end_revoked(self) -> None:
+        """End the streams of callers who are refused by now."""
+        for rules in (self._rules, self._term_rules, self._probe_rules):
+            rules.streams.end_those(rules.admission.revoked)
 
     async def refuse_health(self) -> None:
         """Tell health checks that no more calls should come."""

@@ -6,8 +6,10 @@ A watch that outlives the mirror behind it would never say anything again, and i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+from suanmesh_chassis.call import Caller
 from suanmesh_kernel.refusals import Refusal
 
 HEADERS_S_MAX = 5.0
@@ -36,6 +38,7 @@ class Streams:
 
     def __init__(self) -> None:
         self._open: dict[asyncio.Task[Any], Refusal | None] = {}
+        self._callers: dict[asyncio.Task[Any], Caller] = {}
 
     def opened(self) -> None:
         """The current task serves a stream."""
@@ -48,6 +51,20 @@ class Streams:
         task = asyncio.current_task()
         if task is not None:
             self._open.pop(task, None)
+            self._callers.pop(task, None)
+
+    def is_of(self, caller: Caller) -> None:
+        """The stream that the current task serves, if it does, is `caller`'s."""
+        task = asyncio.current_task()
+        if task is not None and task in self._open:
+            self._callers[task] = caller
+
+    def end_those(self, refused: Callable[[Caller], Refusal | None]) -> None:
+        """End the streams of callers who are refused by now; each is told why."""
+        for task, caller in self._callers.items():
+            if self._open.get(task) is None and (refusal := refused(caller)):
+                self._open[task] = refusal
+                task.cancel()
 
     def end_all(self, refusal: Refusal) -> None:
         """End every stream; each caller is told `refusal`."""

@@ -120,6 +120,14 @@ STATE_REASONS: Final[dict[str, Text]] = {
     "SITE_CORDONED": Text("The site is cordoned.", "站点已封锁。"),
     "SITE_DRAINING": Text("The site is being drained.", "站点正在排空。"),
     "SITE_REMOVED": Text("The site has left for good.", "站点已永久退出。"),
+    "CERTIFICATE_EXPIRED": Text(
+        "The certificate of the site's agent lapsed at {until}: it is let in nowhere.",
+        "站点代理的证书已于 {until} 过期：各处均不再接纳。",
+    ),
+    "CERTIFICATE_REVOKED": Text(
+        "The certificate of the site's agent was revoked: it is let in nowhere.",
+        "站点代理的证书已被吊销：各处均不再接纳。",
+    ),
     "JOURNAL_FAULT": Text("The site's agent cannot write its journal.", "站点代理无法写入日志簿。"),
     "LAYOUT_INVALID": Text(
         "The job's files cannot be laid out: its paths collide or are too long.",

@@ -55,6 +55,8 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "FILTER_INVALID": "过滤条件无法理解，或含有不存在的字段",
         "NODE_UNKNOWN": "名称属于另一个节点，而本节点不认识它",
         "SERVICE_UNKNOWN": "此处不提供所问健康状况的服务",
+        "CERTIFICATE_REVOKED": "证书已被吊销，须凭新的邀请重新加入",
+        "CALLER_SUSPENDED": "调用者所代表的主体已暂停",
     },
     "registry": {
         "PARTY_UNKNOWN": "没有此主体",

@@ -29,6 +29,7 @@ from suanmesh.network_orchestrator.v1.reservation_pb2 import Reservation
 from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
 from suanmesh.registry.v1.party_pb2 import Party
 from suanmesh.registry.v1.pool_pb2 import Pool
+from suanmesh.registry.v1.revocation_pb2 import Revocation
 from suanmesh.registry.v1.site_pb2 import Site
 from suanmesh.scheduler.v1.placement_pb2 import Placement
 from suanmesh.transport.v1.dataset_pb2 import Dataset
@@ -73,6 +74,7 @@ PARTIES = Kind("registry", "parties", Party)
 SITES = Kind("registry", "sites", Site)
 POOLS = Kind("registry", "pools", Pool)
 JOIN_TOKENS = Kind("registry", "join_tokens", JoinTokenRecord)
+REVOCATIONS = Kind("registry", "revocations", Revocation)
 TRUSTED_NODES = Kind("registry", "trusted_nodes", NodeTrust)
 PLACEMENTS = Kind("scheduler", "placements", Placement)
 LINKS = Kind("network_orchestrator", "links", Link)

@@ -9,7 +9,7 @@ from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.registry.v1 import site_pb2
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_chassis.signing import load_signer, new_signing_key, private_pem
-from suanmesh_kernel.private import private_folder, write_private
+from suanmesh_kernel.private import private_folder, replace_private, write_private
 from suanmesh_kernel.refusals import InvalidArgument
 from suanmesh_sdk import Mesh, invites
 
@@ -47,8 +47,8 @@ async def spend_token(mesh: Mesh, token: str, settings: AgentSettings, folder: P
         signing_key=load_signer(folder / "signing.key", "").public_key,
     )
     answer = await mesh.registry.EnrolSite(request)
-    write_private(folder / "ca.pem", answer.ca_pem)
-    write_private(folder / "cert.pem", answer.certificate_pem)
+    replace_private(folder / "ca.pem", answer.ca_pem)
+    replace_private(folder / "cert.pem", answer.certificate_pem)
     return answer.site
 
 

@@ -14,10 +14,12 @@ from suanmesh_kernel.refusals import Aborted
 from suanmesh_registry import wire
 from suanmesh_registry.domain import admission as rules
 from suanmesh_registry.domain.admission import Admission
+from suanmesh_registry.domain.revoked import agent_path
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.reads import site_of
+from suanmesh_registry.revoking import Revoking
 from suanmesh_sdk.values import timestamp
-from suanmesh_store import Delete, Held, Store, Update
+from suanmesh_store import Change, Delete, Held, Store, Update
 from suanmesh_store.layout import PLACEMENTS
 
 
@@ -28,6 +30,7 @@ class SiteAdmission:
     store: Store
     mirrors: Mirrors
     clock: Clock
+    revoking: Revoking
 
     async def set(self, request: pb.SetSiteAdmissionRequest, call: Call) -> Held[site_pb2.Site]:
         """The site with the admission asked for.
@@ -56,7 +59,8 @@ class SiteAdmission:
         rules.require_removable(held.name, stands, 0)
         rules.require_removable(held.name, stands, await self._living(held.name))
         pools = [Delete(pool) for pool in self.mirrors.pools_of[held.name].values()]
-        return await self._committed(held, Admission.REMOVED, held.message.admission_note, call, *pools)
+        _, revoked = await self.revoking.revoked(agent_path(held.name))
+        return await self._committed(held, Admission.REMOVED, held.message.admission_note, call, *pools, *revoked)
 
     async def _own(self, name: str, call: Call) -> Held[site_pb2.Site]:
         held = await site_of(self.store, checked_name(name, "sites"))
@@ -72,7 +76,7 @@ class SiteAdmission:
         return living
 
     async def _committed(
-        self, held: Held[site_pb2.Site], admission: Admission, note: str, call: Call, *more: Delete
+        self, held: Held[site_pb2.Site], admission: Admission, note: str, call: Call, *more: Change
     ) -> Held[site_pb2.Site]:
         site = held.draft()
         site.admission, site.admission_note = wire.admission_to(admission), note

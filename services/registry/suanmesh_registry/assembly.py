@@ -17,6 +17,7 @@ from suanmesh_registry.reads import RegistryReads
 from suanmesh_registry.reconciler import LivenessReconciler
 from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.renewing import Renewals
+from suanmesh_registry.revoking import Revoking
 from suanmesh_registry.service import Dependencies, RegistryService
 from suanmesh_registry.settings import RegistrySettings
 from suanmesh_registry.signing_keys import SigningKeys
@@ -59,7 +60,8 @@ def lead(
     liveness = LivenessReconciler(store, mirrors, catalogue, presence, bounds, clock, tick_s=settings.tick_s)
     certifier = Certifier(ca, node, settings.certificate_days, settings.user_certificate_days)
     key_days = settings.signing_key_days
-    enrolment = Enrolment(node, store, mirrors, certifier, clock, caps, key_days)
+    revoking = Revoking(store, mirrors, clock)
+    enrolment = Enrolment(node, store, mirrors, certifier, clock, caps, revoking, key_days)
     registrar = Registrar(store, mirrors, node, clock, rng, caps)
     keys, nodes = SigningKeys(store, clock, key_days), TrustedNodes(node, store, ca, clock)
     term = sortable_id(clock.now(), rng)
@@ -70,11 +72,12 @@ def lead(
         catalogue,
         presence,
         enrolment,
-        Renewals(store, certifier),
+        Renewals(store, certifier, revoking),
+        revoking,
         registrar,
         keys,
         nodes,
-        SiteAdmission(store, mirrors, clock),
+        SiteAdmission(store, mirrors, clock, revoking),
         bounds,
         caps,
         term,

@@ -28,7 +28,8 @@ class SignedCertificate:
     pem: bytes
     public_key: bytes
     """SubjectPublicKeyInfo in DER."""
-    expires: datetime
+    begin: datetime
+    end: datetime
 
 
 class Certifier:
@@ -59,23 +60,28 @@ class Certifier:
         number = key.private_numbers().private_value.to_bytes(KEY_BYTES, "big")
         return x509.load_pem_x509_certificate(issued.certificate).public_bytes(Encoding.DER), number
 
-    def of_agent(self, site: str, csr_der: bytes) -> SignedCertificate:
-        """A certificate for the agent of `site`. Raises InvalidArgument (`CSR_INVALID`)."""
+    def of_agent(self, site: str, csr_der: bytes, valid_from: datetime | None = None) -> SignedCertificate:
+        """A certificate for the agent of `site`, which begins at `valid_from` or later.
+
+        Raises InvalidArgument (`CSR_INVALID`).
+        """
         site_id = last(site)
         names = [agent_server_name(self._node, site_id)]
-        return self._signed(csr_der, agent_id(self._node, site_id), names, self._days)
+        return self._signed(csr_der, agent_id(self._node, site_id), names, self._days, valid_from)
 
-    def of_user(self, principal: str, csr_der: bytes) -> SignedCertificate:
-        """A certificate for a user. Raises InvalidArgument (`CSR_INVALID`)."""
-        return self._signed(csr_der, principal, [], self._user_days)
+    def of_user(self, principal: str, csr_der: bytes, valid_from: datetime | None = None) -> SignedCertificate:
+        """A certificate for a user, which begins at `valid_from` or later. Raises InvalidArgument (`CSR_INVALID`)."""
+        return self._signed(csr_der, principal, [], self._user_days, valid_from)
 
     def of_service(self, principal: str, csr_der: bytes, hosts: Sequence[str]) -> SignedCertificate:
         """A certificate for a service, good for `hosts`, as the one it has. Raises InvalidArgument (`CSR_INVALID`)."""
         names = hosts or [server_name(self._node, service_area(principal, self._node))]
         return self._signed(csr_der, principal, names, self._days)
 
-    def _signed(self, csr_der: bytes, principal: str, names: Sequence[str], days: float) -> SignedCertificate:
-        pem = self._ca.sign_request(csr_der, principal, names, days=days)
+    def _signed(
+        self, csr_der: bytes, principal: str, names: Sequence[str], days: float, valid_from: datetime | None = None
+    ) -> SignedCertificate:
+        pem = self._ca.sign_request(csr_der, principal, names, days=days, valid_from=valid_from)
         read = x509.load_pem_x509_certificate(pem)
         key = read.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return SignedCertificate(pem, key, read.not_valid_after_utc)
+        return SignedCertificate(pem, key, read.not_valid_before_utc, read.not_valid_after_utc)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from suanmesh.registry.v1 import party_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
 from suanmesh_chassis import Call
+from suanmesh_chassis.ca import common_name
 from suanmesh_chassis.identity import agent_id, user_id
-from suanmesh_chassis.signing import key_id
+from suanmesh_chassis.signing import key_id, window_from, window_to
 from suanmesh_kernel.clock import Clock
-from suanmesh_kernel.names import last
-from suanmesh_kernel.refusals import AlreadyExists
+from suanmesh_kernel.names import checked_name, last
+from suanmesh_kernel.refusals import AlreadyExists, InvalidArgument
 from suanmesh_registry import wire
-from suanmesh_registry.certificates import Certifier
+from suanmesh_registry.certificates import Certifier, SignedCertificate
 from suanmesh_registry.domain import parties, signing_keys, sites, tokens
+from suanmesh_registry.domain.admission import require_there
 from suanmesh_registry.domain.caps import Caps, require_sites, require_tokens
+from suanmesh_registry.domain.revoked import agent_path
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.reads import party_of, site_of
+from suanmesh_registry.revoking import Revoking
 from suanmesh_sdk.values import timestamp
 from suanmesh_store import Conflict, Create, Held, Store, Update
 from suanmesh_store.layout import JOIN_TOKENS, SITES
@@ -37,6 +41,7 @@ class Enrolment:
     certifier: Certifier
     clock: Clock
     caps: Caps
+    revoking: Revoking
     signing_key_days: float
     """How long a site's first signing key is good."""
 
@@ -47,9 +52,13 @@ class Enrolment:
         ResourceExhausted (`JOIN_TOKENS_TOO_MANY`).
         """
         parties.require_approved(wire.party_from(held.message))
+        if request.site:
+            await self._require_rejoins(request.site, held.name)
         key = self.certifier.token_key(call.principal, call.request_id, call.body_digest)
         now = self.clock.now()
-        asked, text = tokens.issued(held.name, request.user, request.ttl_s, self.certifier.ca_digest, now, key)
+        asked, text = tokens.issued(
+            held.name, request.user, request.ttl_s, self.certifier.ca_digest, now, key, site=request.site
+        )
         kept = await self._issued(asked, held, call)
         seconds = (kept.expire_time - now).total_seconds()
         certificate, number = self.certifier.of_bearer(kept.name, seconds)
@@ -64,7 +73,8 @@ class Enrolment:
         """
         held, bearer, token = await self._shown(request.token)
         principal = user_id(self.node, last(token.party), token.user)
-        certificate = self.certifier.of_user(principal, request.csr_der)
+        valid_from = await self.revoking.valid_from(common_name(principal))
+        certificate = self.certifier.of_user(principal, request.csr_der, valid_from)
         digest = tokens.keys_digest(certificate.public_key)
         spent = tokens.spent_by_user(token, bearer, principal, digest, self.clock.now())
         if spent is not token:
@@ -95,11 +105,13 @@ class Enrolment:
         named = key_id(agent, request.signing_key)
         key = signing_keys.fresh(named, request.signing_key, now, self.signing_key_days)
         site = sites.enrolled(request.site_id, wire.site_from(request.site), token.party, agent, key, now)
-        certificate = self.certifier.of_agent(site.name, request.csr_der)
+        valid_from = await self.revoking.valid_from(agent_path(site.name))
+        certificate = self.certifier.of_agent(site.name, request.csr_der, valid_from)
         digest = tokens.keys_digest(certificate.public_key, key.public_key)
-        site = replace(site, certificate_expire_time=certificate.expires)
         spent = tokens.spent_by_site(token, bearer, site.name, digest, now)
-        enrolled = await (site_of(self.store, site.name) if spent is token else self._enrolled(held, spent, site, call))
+        enrolled = await (
+            site_of(self.store, site.name) if spent is token else self._enrolled(held, spent, site, certificate, call)
+        )
         return pb.EnrolSiteResponse(
             site=wire.shown(enrolled), certificate_pem=certificate.pem, ca_pem=self.certifier.ca_pem
         )
@@ -123,18 +135,45 @@ class Enrolment:
         return asked
 
     async def _enrolled(
-        self, held: Held[JoinTokenRecord], spent: tokens.JoinToken, site: sites.Site, call: Call
+        self,
+        held: Held[JoinTokenRecord],
+        spent: tokens.JoinToken,
+        site: sites.Site,
+        certificate: SignedCertificate,
+        call: Call,
     ) -> Held[site_pb2.Site]:
         party = await party_of(self.store, spent.party)
         parties.require_approved(wire.party_from(party.message))
-        fresh = self.mirrors.sites.get(site.name) is None
-        require_sites(party.name, self.mirrors.sites_of[party.name] + fresh, self.caps)
-        changes = (Update(held, wire.token_to(spent)), Create(SITES, site.name, wire.site_to(site)))
+        change = await self._rejoined(site) if spent.site else self._joined(site)
+        wire.put_certificate(change.message, certificate.begin, certificate.end)
+        changes = (Update(held, wire.token_to(spent)), change)
         try:
             committed = await self.store.commit(*changes, guards=[party], author=call.author())
         except Conflict as conflict:
-            if SITES.key(site.name) in conflict.keys:
+            if SITES.key(site.name) in conflict.keys and not spent.site:
                 raise AlreadyExists("SITE_EXISTS", f"{site.name} is enrolled already", name=site.name) from conflict
             raise
         await self.mirrors.sites.wait_for(committed.revision)
         return committed.held[1]
+
+    def _joined(self, site: sites.Site) -> Create[site_pb2.Site]:
+        fresh = self.mirrors.sites.get(site.name) is None
+        require_sites(site.party, self.mirrors.sites_of[site.party] + fresh, self.caps)
+        return Create(SITES, site.name, wire.site_to(site))
+
+    async def _rejoined(self, site: sites.Site) -> Update[site_pb2.Site]:
+        """The site as it stands, whose agent signs with another key from now on unless it has kept its own."""
+        held = await self._require_rejoins(site.name, site.party)
+        message = held.draft()
+        before = tuple(map(window_from, message.signing_keys))
+        keys = signing_keys.rotated(before, site.signing_keys[0], site.create_time)
+        del message.signing_keys[:]
+        message.signing_keys.extend(map(window_to, keys))
+        return Update(held, message)
+
+    async def _require_rejoins(self, name: str, party: str) -> Held[site_pb2.Site]:
+        held = await site_of(self.store, checked_name(name, "sites", field="site"))
+        require_there(held.name, wire.admission_from(held.message))
+        if held.message.party != party:
+            raise InvalidArgument("FIELD_INVALID", f"site: {held.name} is not one of {party}", field="site")
+        return held

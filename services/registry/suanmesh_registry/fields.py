@@ -151,9 +151,12 @@ def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _is_hidden(field: Any) -> bool:
-    """Whether it says nothing about a pool: bytes, what is signed as a whole, and the counter of the document."""
-    signed = field.message_type is not None and field.message_type.full_name == Signed.DESCRIPTOR.full_name
-    return bool(signed or field.type == FieldDescriptor.TYPE_BYTES or field.name == "etag")
+    """Whether it says nothing about a pool: bytes, what is signed as a whole, the counter of the document, and facts by
+    name, which have no columns.
+    """
+    inner = field.message_type
+    whole = inner is not None and (inner.full_name == Signed.DESCRIPTOR.full_name or inner.GetOptions().map_entry)
+    return bool(whole or field.type == FieldDescriptor.TYPE_BYTES or field.name == "etag")
 
 
 def _is_inner(field: Any) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from suanmesh.registry.v1 import party_pb2, pool_pb2, site_pb2
 from suanmesh.registry.v1.join_token_pb2 import JoinTokenRecord
+from suanmesh.registry.v1.revocation_pb2 import Revocation
 from suanmesh_kernel.names import parent
 from suanmesh_store import Groups, Mirror, Store, Tally, open_mirror
-from suanmesh_store.layout import JOIN_TOKENS, PARTIES, POOLS, SITES
+from suanmesh_store.layout import JOIN_TOKENS, PARTIES, POOLS, REVOCATIONS, SITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Mirrors:
     join_tokens: Mirror[JoinTokenRecord]
     sites: Mirror[site_pb2.Site]
     pools: Mirror[pool_pb2.Pool]
+    revocations: Mirror[Revocation]
     sites_of: Tally[site_pb2.Site]
     """How many sites a party has."""
     join_tokens_of: Tally[JoinTokenRecord]
@@ -30,7 +32,7 @@ class Mirrors:
     async def run(self) -> None:
         """Follow all changes until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for mirror in (self.parties, self.join_tokens, self.sites, self.pools):
+            for mirror in (self.parties, self.join_tokens, self.sites, self.pools, self.revocations):
                 tasks.create_task(mirror.run())
 
 
@@ -43,7 +45,8 @@ async def open_mirrors(store: Store) -> Mirrors:
     """Mirrors that are loaded; their `run` is still to be started."""
     parties, tokens = await open_mirror(store, PARTIES), await open_mirror(store, JOIN_TOKENS)
     sites, pools = await open_mirror(store, SITES), await open_mirror(store, POOLS)
+    revocations = await open_mirror(store, REVOCATIONS)
     sites_of, tokens_of = sites.counted_by(_party_there), tokens.counted_by(lambda token: token.party)
     pools_of = Groups[pool_pb2.Pool](lambda held: parent(held.name))
     pools.project(pools_of)
-    return Mirrors(parties, tokens, sites, pools, sites_of, tokens_of, pools_of)
+    return Mirrors(parties, tokens, sites, pools, revocations, sites_of, tokens_of, pools_of)

@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC
+from math import inf
 
 import structlog
 
 from suanmesh.registry.v1 import pool_pb2, site_pb2
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import last, parent
+from suanmesh_kernel.reasons import StateReason
 from suanmesh_kernel.refusals import Aborted, Unavailable
 from suanmesh_registry import wire
 from suanmesh_registry.catalogue import Catalogue
 from suanmesh_registry.domain.expiry import Expiry
 from suanmesh_registry.domain.liveness import Bounds, Liveness
 from suanmesh_registry.domain.pools import settled
+from suanmesh_registry.domain.revoked import agent_path, fault_of
 from suanmesh_registry.mirrors import Mirrors
 from suanmesh_registry.presence import Presence
+from suanmesh_sdk.state_reasons import reason_to
 from suanmesh_store import Held, LeasedKeys, Store, Update, WorkQueue
 from suanmesh_store.layout import ALIVE
 
@@ -46,11 +51,12 @@ class LivenessReconciler:
         self._sites = mirrors.sites
         self._pools = mirrors.pools
         self._pools_of = mirrors.pools_of
+        self._revocations = mirrors.revocations
         self._catalogue = catalogue
         self._presence = presence
         self._clock = clock
         self._tick_s = tick_s
-        self._news, self._pool_news = presence.news, WorkQueue()
+        self._news, self._pool_news, self._revoked_news = presence.news, WorkQueue(), WorkQueue()
         self._leased: set[str] = set()
         self._expiry = Expiry(bounds)
         self._again: set[str] = set()
@@ -62,6 +68,7 @@ class LivenessReconciler:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow_leases())
                 tasks.create_task(self._follow_pools())
+                tasks.create_task(self._follow_revocations())
                 while True:
                     await self._presence.sweep()
                     await self.judge()
@@ -72,14 +79,18 @@ class LivenessReconciler:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """With news of every site there is, and of each of which a document changes."""
-        with self._sites.following(self._news), self._pools.following(self._pool_news):
+        with (
+            self._sites.following(self._news),
+            self._pools.following(self._pool_news),
+            self._revocations.following(self._revoked_news),
+        ):
             self._news.add(self._sites.names())
             yield
 
     async def judge(self) -> None:
         """Look at every site there is news of, or whose time has come, and record what is no longer as it says."""
         now = self._clock.monotonic()
-        self._take_pool_news()
+        self._take_news_elsewhere()
         again, self._again = self._again, set()
         for name in {*again, *self._news.take_many(len(self._news))}:
             self._observe(name, now)
@@ -106,7 +117,24 @@ class LivenessReconciler:
         if not leased and self._presence.stands(name):
             leased = True
             self._again.add(name)  # nobody says when it stands no more, before the watch has told that it does
-        self._expiry.observe(name, wire.liveness_from(held.message.liveness), leased=leased, now=now)
+        good_until = now + self._good_for_s(held)
+        self._expiry.observe(
+            name, wire.liveness_from(held.message.liveness), leased=leased, now=now, good_until=good_until
+        )
+
+    def _good_for_s(self, held: Held[site_pb2.Site]) -> float:
+        """How long the certificate of a site's agent is good still, seconds; not above zero where it is not."""
+        certificate = wire.certificate_from(held.message)
+        if certificate is None:
+            return inf
+        if self._fault(held):
+            return 0.0
+        return (certificate.end - self._clock.now()).total_seconds()
+
+    def _fault(self, held: Held[site_pb2.Site]) -> str:
+        revoked = self._revocations.get(agent_path(held.name))
+        revoked_from = None if revoked is None else revoked.message.valid_from.ToDatetime(UTC)
+        return fault_of(wire.certificate_from(held.message), revoked_from, self._clock.now())
 
     async def _settle(self, name: str, liveness: Liveness, pools: list[Held[pool_pb2.Pool]]) -> None:
         held = self._sites.get(name)
@@ -137,6 +165,10 @@ class LivenessReconciler:
         site = site_pb2.Site()
         site.CopyFrom(held.message)
         site.liveness = wire.liveness_to(liveness)
+        site.ClearField("liveness_reason")
+        if liveness is not Liveness.ALIVE and (code := self._fault(held)):
+            until = site.certificate_expire_time.ToJsonString()
+            site.liveness_reason.CopyFrom(reason_to(StateReason(code, {"until": until})))
         endpoint = self._presence.endpoint(held.name)
         if endpoint is not None:
             site.data_endpoint = endpoint
@@ -169,7 +201,14 @@ class LivenessReconciler:
     async def _follow_pools(self) -> None:
         while True:
             await self._pool_news.some()
-            self._take_pool_news()
+            self._take_news_elsewhere()
 
-    def _take_pool_news(self) -> None:
+    async def _follow_revocations(self) -> None:
+        while True:
+            await self._revoked_news.some()
+            self._take_news_elsewhere()
+
+    def _take_news_elsewhere(self) -> None:
         self._news.add({parent(name) for name in self._pool_news.take_many(len(self._pool_news))})
+        revoked = self._revoked_news.take_many(len(self._revoked_news))
+        self._news.add({f"sites/{name.split('/')[1]}" for name in revoked if name.startswith("site/")})

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh_chassis import Call
+from suanmesh_chassis.ca import common_name
+from suanmesh_kernel.refusals import Unauthenticated
+from suanmesh_registry import wire
 from suanmesh_registry.certificates import Certifier, SignedCertificate
 from suanmesh_registry.reads import agents_site
-from suanmesh_sdk.values import timestamp
+from suanmesh_registry.revoking import Revoking
+from suanmesh_sdk.status import MESH_DOMAIN
 from suanmesh_store import Store, Update
 
 
@@ -18,12 +22,13 @@ class Renewals:
 
     store: Store
     certifier: Certifier
+    revoking: Revoking
 
     async def renewed(self, request: pb.RenewCertificateRequest, call: Call) -> pb.RenewCertificateResponse:
         """The certificate.
 
-        Raises InvalidArgument (`CSR_INVALID`), NotFound (`SITE_UNKNOWN`), FailedPrecondition (`SITE_REMOVED`), and
-        Conflict.
+        Raises InvalidArgument (`CSR_INVALID`), NotFound (`SITE_UNKNOWN`), FailedPrecondition (`SITE_REMOVED`),
+        Unauthenticated (`CERTIFICATE_REVOKED`), and Conflict.
         """
         certificate = await self._certified(request.csr_der, call)
         return pb.RenewCertificateResponse(certificate_pem=certificate.pem, ca_pem=self.certifier.ca_pem)
@@ -31,11 +36,15 @@ class Renewals:
     async def _certified(self, csr_der: bytes, call: Call) -> SignedCertificate:
         if call.is_("service"):
             return self.certifier.of_service(call.principal, csr_der, call.caller.hosts)
+        valid_from = await self.revoking.valid_from(common_name(call.principal))
+        if valid_from is not None and (call.caller.since is None or call.caller.since < valid_from):
+            message = f"the certificate of {call.principal} was revoked"  # while the call was on its way
+            raise Unauthenticated("CERTIFICATE_REVOKED", message, domain=MESH_DOMAIN, name=call.principal)
         if not call.is_("agent"):
-            return self.certifier.of_user(call.principal, csr_der)
+            return self.certifier.of_user(call.principal, csr_der, valid_from)
         held = await agents_site(self.store, call)
-        certificate = self.certifier.of_agent(held.name, csr_der)
+        certificate = self.certifier.of_agent(held.name, csr_der, valid_from)
         site = held.draft()
-        site.certificate_expire_time.CopyFrom(timestamp(certificate.expires))
+        wire.put_certificate(site, certificate.begin, certificate.end)
         await self.store.commit(Update(held, site), author=call.author())
         return certificate

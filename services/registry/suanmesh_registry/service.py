@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from suanmesh.registry.v1 import party_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
+from suanmesh.registry.v1.revocation_pb2 import Revocation
 from suanmesh.type.v1 import trust_pb2
 from suanmesh_chassis import Call
 from suanmesh_kernel import pages
@@ -27,6 +28,7 @@ from suanmesh_registry.presence import Presence
 from suanmesh_registry.reads import RegistryReads, agents_site, party_of, site_of
 from suanmesh_registry.registrar import Registrar
 from suanmesh_registry.renewing import Renewals
+from suanmesh_registry.revoking import Revoking
 from suanmesh_registry.signing_keys import SigningKeys
 from suanmesh_registry.states import states_after
 from suanmesh_registry.trusted_nodes import TrustedNodes
@@ -48,6 +50,7 @@ class Dependencies:
     presence: Presence
     enrolment: Enrolment
     renewals: Renewals
+    revoking: Revoking
     registrar: Registrar
     signing_keys: SigningKeys
     trusted_nodes: TrustedNodes
@@ -108,7 +111,8 @@ class RegistryService(RegistryReads):
         if request.etag not in ("", held.etag):
             raise Aborted("ETAG_STALE", f"{held.name} has changed since it was read", name=held.name, etag=held.etag)
         party = wire.party_to(replace(standing, state=state))
-        committed = await self._store.commit(Update(held, party), author=call.author())
+        shut_out = await self._given.revoking.party_changes(held.name, suspended=state is PartyState.SUSPENDED)
+        committed = await self._store.commit(Update(held, party), *shut_out, author=call.author())
         stored: Held[party_pb2.Party] = committed.held[0]
         return wire.shown(stored)
 
@@ -130,6 +134,9 @@ class RegistryService(RegistryReads):
 
     async def RenewCertificate(self, request: pb.RenewCertificateRequest, call: Call) -> pb.RenewCertificateResponse:
         return await self._given.renewals.renewed(request, call)
+
+    async def RevokeCertificates(self, request: pb.RevokeCertificatesRequest, call: Call) -> Revocation:
+        return await self._given.revoking.revoke(request, call)
 
     async def GetTrustBundle(self, request: pb.GetTrustBundleRequest, call: Call) -> trust_pb2.TrustBundle:
         return await self._given.trusted_nodes.bundle()

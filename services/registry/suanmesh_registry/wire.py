@@ -20,6 +20,7 @@ from suanmesh_registry.domain.admission import Admission
 from suanmesh_registry.domain.liveness import Liveness
 from suanmesh_registry.domain.parties import Party, PartyKind, PartyState
 from suanmesh_registry.domain.pools import Capability, Descriptor, Host, Observed, Phase
+from suanmesh_registry.domain.revoked import AgentCertificate
 from suanmesh_registry.domain.sites import Site
 from suanmesh_registry.domain.tokens import JoinToken
 from suanmesh_sdk.values import capacity_from, limits_from, timestamp
@@ -78,6 +79,7 @@ def token_to(token: JoinToken) -> join_token_pb2.JoinTokenRecord:
         spent_on=token.spent_on,
         keys_digest=token.keys_digest,
         user=token.user,
+        site=token.site,
     )
 
 
@@ -90,6 +92,7 @@ def token_from(record: join_token_pb2.JoinTokenRecord) -> JoinToken:
         spent_on=record.spent_on,
         keys_digest=record.keys_digest,
         user=record.user,
+        site=record.site,
     )
 
 
@@ -110,7 +113,6 @@ def site_to(site: Site) -> site_pb2.Site:
         liveness=liveness_to(site.liveness),
         create_time=timestamp(site.create_time),
         admission=site_pb2.Site.ADMISSION_OPEN,
-        certificate_expire_time=timestamp(site.certificate_expire_time) if site.certificate_expire_time else None,
     )
 
 
@@ -130,10 +132,20 @@ def site_from(site: site_pb2.Site) -> Site:
         signing_keys=tuple(map(window_from, site.signing_keys)),
         liveness=liveness_from(site.liveness),
         create_time=moment(site.create_time),
-        certificate_expire_time=(
-            moment(site.certificate_expire_time) if site.HasField("certificate_expire_time") else None
-        ),
     )
+
+
+def put_certificate(site: site_pb2.Site, begin: datetime, end: datetime) -> None:
+    """Note in a site's document which certificate its agent was given last."""
+    site.certificate_begin_time.CopyFrom(timestamp(begin))
+    site.certificate_expire_time.CopyFrom(timestamp(end))
+
+
+def certificate_from(site: site_pb2.Site) -> AgentCertificate | None:
+    """What is known of its agent's certificate."""
+    if not site.HasField("certificate_expire_time"):
+        return None
+    return AgentCertificate(moment(site.certificate_begin_time), moment(site.certificate_expire_time))
 
 
 def liveness_to(liveness: Liveness) -> site_pb2.Site.Liveness.ValueType:

@@ -13,7 +13,7 @@ from suanmesh_chassis.ca import agent_server_name, common_name, server_name
 from suanmesh_chassis.call import Caller
 from suanmesh_chassis.identity import agent_id, caller_of, service_id, spiffe_ids, user_id
 from suanmesh_kernel.clock import HandClock
-from suanmesh_kernel.refusals import FailedPrecondition, InvalidArgument, NotFound
+from suanmesh_kernel.refusals import InvalidArgument, NotFound, Unauthenticated
 from suanmesh_sdk.invites import new_key, signing_request
 from suanmesh_store import MemoryKeyspace
 from tests.service.registry.test_registry_service import Desk, a_desk, enrolled
@@ -89,7 +89,7 @@ async def test_a_site_that_is_not_there_renews_nothing(desk: Desk) -> None:
     cordoned = pb.SetSiteAdmissionRequest(name="sites/a", admission=2)
     await desk.service.SetSiteAdmission(cordoned, desk.call(request_id="c"))
     await desk.service.RemoveSite(pb.RemoveSiteRequest(name="sites/a"), desk.call(request_id="r"))
-    with pytest.raises(FailedPrecondition, match="SITE_REMOVED"):
+    with pytest.raises(Unauthenticated, match="CERTIFICATE_REVOKED"):
         await renewed(desk, caller_of(agent_id("demo", "a"), "demo"))
 
 

@@ -1,4 +1,4 @@
-"""`suan user invite`, `suan site invite`, and what is done with an invite: `suan login`, `suan site join`."""
+"""Invites, what is done with one, and what takes it back: `suan user`, `suan login`, and some of `suan site`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from pathlib import Path
 
 import click
 
-from suanmesh.registry.v1.registry_service_pb2 import CreateJoinTokenRequest, EnrolUserRequest
+from suanmesh.registry.v1.registry_service_pb2 import (
+    CreateJoinTokenRequest,
+    EnrolUserRequest,
+    RevokeCertificatesRequest,
+)
 from suanmesh_cli import output
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
-from suanmesh_cli.session import Session, command, full_name
+from suanmesh_cli.session import Session, command, each_of, full_name
 from suanmesh_cli.texts import refusal
 from suanmesh_cli.usage import Misuse, require_extra
+from suanmesh_cli.values import Facts
 from suanmesh_client import contexts
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.private import private_folder, write_private
@@ -51,19 +56,64 @@ def user() -> None:
 @command
 async def invite_user(session: Session, who: str, ttl_s: int) -> None:
     """Make an invite for one user, who spends it with `suan login` on their own machine (operator)."""
+    party, name = _party_and_user(who)
+    await _invite(session, CreateJoinTokenRequest(party=full_name("parties", party), user=name, ttl_s=ttl_s))
+
+
+@user.command("revoke")
+@click.argument("users", metavar="PARTY/USER", nargs=-1, required=True)
+@command
+async def revoke_users(session: Session, users: tuple[str, ...]) -> int:
+    """Refuse the certificates that USERS have, everywhere and at once (their party, the operator).
+
+    Who is invited again afterwards gets one that is good.
+    """
+    named = {who: "parties/{}/users/{}".format(*_party_and_user(who)) for who in users}
+    return await each_of(session, users, lambda who: _revoke(session, named[who]))
+
+
+@click.command("revoke")
+@click.argument("names", type=Name("sites"), nargs=-1, required=True)
+@command
+async def revoke_sites(session: Session, names: tuple[str, ...]) -> int:
+    """Refuse the certificates that the agents of the sites NAMES have, everywhere and at once (owner, operator).
+
+    A site is let in again with `suan site invite PARTY --site NAME`.
+    """
+    return await each_of(session, names, lambda name: _revoke(session, full_name("sites", name)))
+
+
+async def _revoke(session: Session, name: str) -> None:
+    async with session.mesh() as mesh:
+        request = RevokeCertificatesRequest(name=name)
+        made = await mesh.registry.RevokeCertificates(request, timeout=session.timeout_s)
+    pairs: Facts = [("revoked", made.name), ("issued before", made.valid_from)]
+    output.show_one(session.view, made, lambda: output.facts(session.view, pairs))
+
+
+def _party_and_user(who: str) -> tuple[str, str]:
     party, _, name = who.removeprefix("parties/").partition("/")
     if not party or not name:
-        raise Misuse(Text("Say whom, as PARTY/USER.", "请以 PARTY/USER 的形式写明邀请谁。"))
-    await _invite(session, CreateJoinTokenRequest(party=full_name("parties", party), user=name, ttl_s=ttl_s))
+        raise Misuse(Text("Say whom, as PARTY/USER.", "请以 PARTY/USER 的形式写明是谁。"))
+    return party, name
 
 
 @click.command("invite")
 @click.argument("party", type=Name("parties"))
+@click.option(
+    "--site",
+    "name",
+    type=Name("sites"),
+    default="",
+    metavar="NAME",
+    help="A site that has joined before, whose certificate has lapsed or was revoked.",
+)
 @TTL
 @command
-async def invite_site(session: Session, party: str, ttl_s: int) -> None:
+async def invite_site(session: Session, party: str, name: str, ttl_s: int) -> None:
     """Make an invite for one site of PARTY, which is spent with `suan site join` on its machine (operator)."""
-    await _invite(session, CreateJoinTokenRequest(party=full_name("parties", party), ttl_s=ttl_s))
+    again = full_name("sites", name) if name else ""
+    await _invite(session, CreateJoinTokenRequest(party=full_name("parties", party), site=again, ttl_s=ttl_s))
 
 
 async def _invite(session: Session, request: CreateJoinTokenRequest) -> None:
@@ -190,4 +240,4 @@ def run_site(folder: Path) -> None:
     joining.become_agent(folder)
 
 
-OF_SITES = (invite_site, join_site, run_site)
+OF_SITES = (invite_site, join_site, revoke_sites, run_site)

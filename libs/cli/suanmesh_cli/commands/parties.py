@@ -82,7 +82,7 @@ async def approve(session: Session, names: tuple[str, ...]) -> int:
 @click.argument("names", type=Name("parties"), nargs=-1, required=True)
 @command
 async def suspend(session: Session, names: tuple[str, ...]) -> int:
-    """Accept no new sites and no new jobs of the parties NAMES; what they have goes on (operator)."""
+    """Refuse the users of the parties NAMES, and take no new sites of theirs; what they have goes on (operator)."""
     return await each_of(session, names, lambda name: _set_state(session, name, Party.STATE_SUSPENDED))
 
 

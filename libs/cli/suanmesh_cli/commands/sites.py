@@ -175,6 +175,7 @@ def site_facts(site: Site) -> Facts:
         ("name", site.display_name),
         ("party", site.party),
         ("liveness", liveness(site.liveness)),
+        ("because", site.liveness_reason if site.liveness_reason.code else ""),
         ("admission", owners.admission(site)),
         ("note", site.admission_note),
         ("city", site.city_code),
@@ -182,6 +183,7 @@ def site_facts(site: Site) -> Facts:
         ("residency", ", ".join(site.residency)),
         ("PUE", f"{site.pue_milli / 1000:g}" if site.HasField("pue_milli") else ""),
         ("agent", site.agent),
+        ("certificate until", site.certificate_expire_time if site.HasField("certificate_expire_time") else ""),
         ("data endpoint", site.data_endpoint),
         ("enrolled", site.create_time),
     ]

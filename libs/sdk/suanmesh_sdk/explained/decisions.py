@@ -264,6 +264,37 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan site show",),
     ),
+    "CERTIFICATE_REVOKED": Explanation(
+        "operator",
+        Text(
+            "The certificate of the site's agent was revoked: every service refuses it, the site is SUSPECT and "
+            "then LOST.",
+            "站点代理的证书已被吊销：各服务均拒绝，站点先为 SUSPECT，后为 LOST。",
+        ),
+        Text(
+            "Where the site is to be let in again, the operator invites it with `suan site invite PARTY --site NAME`.",
+            "若应再次接纳该站点，由运营方用 `suan site invite PARTY --site NAME` 邀请。",
+        ),
+        ("suan site invite", "suan site show"),
+    ),
+    "CERTIFICATE_EXPIRED": Explanation(
+        "operator",
+        Text(
+            "The site's agent could not renew its certificate before it lapsed, as after a week without the "
+            "network: it "
+            "is SUSPECT, nothing new is placed there, and what it cannot report counts as lost like that of any site.",
+            "站点代理未能在证书过期前续期，例如断网一周之后：站点处于 SUSPECT，不再接收新的工作，"
+            "无法上报的任务与其他失联站点一样视为丢失。",
+        ),
+        Text(
+            "The operator invites it again with `suan site invite PARTY --site NAME`; at the site `suan site "
+            "join` spends "
+            "the invite, and the agent that runs takes the new certificate within a second.",
+            "由运营方用 `suan site invite PARTY --site NAME` 再次邀请；站点用 `suan site join` 使用邀请，"
+            "运行中的代理会在一秒内采用新证书。",
+        ),
+        ("suan site invite", "suan site join", "suan site show"),
+    ),
     "SITE_REMOVED": Explanation(
         "operator",
         Text("The site has left the node for good.", "站点已永久退出本节点。"),

@@ -22,6 +22,34 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan version",),
     ),
+    "CERTIFICATE_REVOKED": Explanation(
+        "operator",
+        Text(
+            "The certificate that the call came with was revoked: `suan user revoke`, `suan site revoke` or "
+            "`site remove` "
+            "said so of `name`. All that was issued to it before is refused, by every service.",
+            "调用所持证书已被吊销：`suan user revoke`、`suan site revoke` 或 `site remove` 针对 `name` 做了吊销，"
+            "此前签发给它的证书一律被各服务拒绝。",
+        ),
+        Text(
+            "Whoever is to be let in again gets a new invite from the operator; with it the key is certified anew.",
+            "若应再次获准，请运营方发出新的邀请，凭它重新获得证书。",
+        ),
+        ("suan user invite", "suan site invite"),
+    ),
+    "CALLER_SUSPENDED": Explanation(
+        "operator",
+        Text(
+            "The operator has suspended the party `name`: none of its users is served until it is approved again. What "
+            "it has running goes on, and is billed.",
+            "运营方已暂停主体 `name`：在再次批准之前，不服务其任何用户。已在运行的继续，并照常计费。",
+        ),
+        Text(
+            "Ask the operator why; `suan party approve` lifts it.",
+            "请向运营方询问原因；`suan party approve` 可解除。",
+        ),
+        ("suan party approve",),
+    ),
     "IDENTITY_MISSING": Explanation(
         "caller",
         Text(

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from math import inf
 
-from suanmesh_registry.domain.liveness import Bounds, LeaseStatus, Liveness, is_mass, judged
+from suanmesh_registry.domain.liveness import Bounds, LeaseStatus, Liveness, is_mass, judged, with_certificate
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     recorded: Liveness
     lapsed_at: float | None
+    good_until: float
 
 
 class Expiry:
@@ -35,12 +37,16 @@ class Expiry:
         self._moments: list[tuple[float, str]] = []
         self._next: dict[str, float] = {}
 
-    def observe(self, name: str, recorded: Liveness, *, leased: bool, now: float) -> None:
-        """What is known of a site now: what its document says, and whether its lease stands."""
+    def observe(
+        self, name: str, recorded: Liveness, *, leased: bool, now: float, good_until: float = float("inf")
+    ) -> None:
+        """What is known of a site now: what its document says, whether its lease stands, and until when the certificate
+        of its agent is good.
+        """
         before = self._sites.get(name)
         lapsed_at = None if leased else now if before is None or before.lapsed_at is None else before.lapsed_at
         self.forget(name)
-        self._sites[name] = _Seen(recorded, lapsed_at)
+        self._sites[name] = _Seen(recorded, lapsed_at, good_until)
         self._changed.add(name)
         if recorded is Liveness.LOST:
             self._lost += 1
@@ -69,16 +75,21 @@ class Expiry:
         return {name: self._judged(name, self._sites[name], now) for name in names}
 
     def _judged(self, name: str, seen: _Seen, now: float) -> Liveness:
-        if seen.lapsed_at is None:
-            self._next.pop(name, None)
-            return Liveness.ALIVE
-        liveness = judged(LeaseStatus(seen.recorded, now - seen.lapsed_at), self._bounds, mass=self._mass)
+        liveness, at = Liveness.ALIVE, inf
+        if seen.lapsed_at is not None:
+            liveness = judged(LeaseStatus(seen.recorded, now - seen.lapsed_at), self._bounds, mass=self._mass)
+            lost_after_s = self._bounds.mass_lost_after_s if self._mass else self._bounds.lost_after_s
+            at = seen.lapsed_at + (self._bounds.suspect_after_s if liveness is Liveness.ALIVE else lost_after_s)
         if liveness is Liveness.LOST:
+            at = inf
+        elif liveness is Liveness.ALIVE and now < seen.good_until:
+            at = min(at, seen.good_until)
+        self._look_at(name, at)
+        return with_certificate(liveness, faulty=now >= seen.good_until)
+
+    def _look_at(self, name: str, at: float) -> None:
+        if at == inf:
             self._next.pop(name, None)
-            return liveness
-        lost_after_s = self._bounds.mass_lost_after_s if self._mass else self._bounds.lost_after_s
-        at = seen.lapsed_at + (self._bounds.suspect_after_s if liveness is Liveness.ALIVE else lost_after_s)
-        if self._next.get(name) != at:
+        elif self._next.get(name) != at:
             self._next[name] = at
             heappush(self._moments, (at, name))
-        return liveness

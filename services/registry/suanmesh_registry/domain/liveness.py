@@ -63,6 +63,11 @@ def judged(status: LeaseStatus, bounds: Bounds, *, mass: bool) -> Liveness:
     return Liveness.SUSPECT
 
 
+def with_certificate(liveness: Liveness, *, faulty: bool) -> Liveness:
+    """The liveness of a site by its leases, once its certificate is looked at: a faulty one makes it SUSPECT."""
+    return Liveness.SUSPECT if faulty and liveness is Liveness.ALIVE else liveness
+
+
 def run_for_ms(recorded: Liveness, bounds: Bounds, *, leased: bool) -> int:
     """The permission an acknowledgement carries: none where the lease may be gone, or LOST has not been taken back yet.
 

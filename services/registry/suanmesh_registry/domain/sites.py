@@ -36,8 +36,6 @@ class Site:
     signing_keys: tuple[KeyWindow, ...]
     liveness: Liveness
     create_time: datetime
-    certificate_expire_time: datetime | None = None
-    """When the certificate that its agent was given last lapses."""
 
 
 def enrolled(site_id: str, asked: Site, party: str, agent: str, key: KeyWindow, now: datetime) -> Site:

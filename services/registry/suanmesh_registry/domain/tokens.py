@@ -29,6 +29,8 @@ class JoinToken:
     keys_digest: bytes = b""
     user: str = ""
     """Last part of the name of the user it is for; empty where it is for a site."""
+    site: str = ""
+    """The one site that it lets join again; empty where it is for one that has not joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +49,22 @@ class ShownToken:
     secret: str
 
 
-def issued(party: str, user: str, ttl_s: int, ca_digest: str, now: datetime, key: TokenKey) -> tuple[JoinToken, str]:
-    """A new token for a site of `party`, or for its `user`: what is kept, and the text that is shown once.
+def issued(
+    party: str, user: str, ttl_s: int, ca_digest: str, now: datetime, key: TokenKey, *, site: str = ""
+) -> tuple[JoinToken, str]:
+    """A new token for a site of `party`, for its `user`, or for its `site` that joined before: what is kept, and the
+    text that is shown once.
 
     Raises InvalidArgument (`FIELD_INVALID`, `NAME_INVALID`) for a time to live out of range, or a name that is none.
     """
     if user:
         checked_id(user, field="user")
+    if user and site:
+        raise InvalidArgument("FIELD_INVALID", "site: a token is for a user or for a site", field="site")
     if not 0 <= ttl_s <= TTL_S_MAX:
         raise InvalidArgument("FIELD_INVALID", f"ttl_s: {ttl_s} is not within 0 to {TTL_S_MAX}", field="ttl_s")
     expire_time = now + timedelta(seconds=ttl_s or TTL_S_DEFAULT)
-    kept = JoinToken(f"joinTokens/{key.id}", party, _digest(key.secret), expire_time, user=user)
+    kept = JoinToken(f"joinTokens/{key.id}", party, _digest(key.secret), expire_time, user=user, site=site)
     return kept, f"sjt1.{key.id}.{key.secret}.{ca_digest}"
 
 
@@ -91,7 +98,7 @@ def spent_by_site(token: JoinToken, bearer: ShownToken, site: str, keys_digest: 
     another site, and AlreadyExists (`SITE_EXISTS`) for one spent on this site with other keys.
     """
     _require_secret(token, bearer)
-    if token.user:
+    if token.user or token.site not in ("", site):
         raise invalid()
     if token.spent_on == site and token.keys_digest != keys_digest:
         raise AlreadyExists("SITE_EXISTS", f"{site} is enrolled with other keys", name=site)

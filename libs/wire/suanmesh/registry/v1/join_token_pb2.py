@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/registry/v1/join_token.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\x95\x02\n\x0fJoinTokenRecord\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12)\n\rsecret_digest\x18\x03 \x01(\x0c\x42\x04\xc8\xda\x18 R\x0csecretDigest\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12 \n\x08spent_on\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07spentOn\x12%\n\x0bkeys_digest\x18\x06 \x01(\x0c\x42\x04\xc8\xda\x18 R\nkeysDigest\x12\x19\n\x04user\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04user\"\xa9\x01\n\x06Invite\x12\x1f\n\x07gateway\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x04R\x07gateway\x12\x19\n\x04node\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04node\x12\x1b\n\x05token\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x04R\x05token\x12.\n\x0f\x63\x65rtificate_der\x18\x04 \x01(\x0c\x42\x05\xc8\xda\x18\x80 R\x0e\x63\x65rtificateDer\x12\x16\n\x03key\x18\x05 \x01(\x0c\x42\x04\xc8\xda\x18 R\x03keyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%suanmesh/registry/v1/join_token.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\"\xb0\x02\n\x0fJoinTokenRecord\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x1b\n\x05party\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12)\n\rsecret_digest\x18\x03 \x01(\x0c\x42\x04\xc8\xda\x18 R\x0csecretDigest\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12 \n\x08spent_on\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07spentOn\x12%\n\x0bkeys_digest\x18\x06 \x01(\x0c\x42\x04\xc8\xda\x18 R\nkeysDigest\x12\x19\n\x04user\x18\x07 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04user\x12\x19\n\x04site\x18\x08 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\"\xa9\x01\n\x06Invite\x12\x1f\n\x07gateway\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x04R\x07gateway\x12\x19\n\x04node\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04node\x12\x1b\n\x05token\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x04R\x05token\x12.\n\x0f\x63\x65rtificate_der\x18\x04 \x01(\x0c\x42\x05\xc8\xda\x18\x80 R\x0e\x63\x65rtificateDer\x12\x16\n\x03key\x18\x05 \x01(\x0c\x42\x04\xc8\xda\x18 R\x03keyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOINTOKENRECORD'].fields_by_name['keys_digest']._serialized_options = b'\310\332\030 '
   _globals['_JOINTOKENRECORD'].fields_by_name['user']._loaded_options = None
   _globals['_JOINTOKENRECORD'].fields_by_name['user']._serialized_options = b'\310\332\030\200\002'
+  _globals['_JOINTOKENRECORD'].fields_by_name['site']._loaded_options = None
+  _globals['_JOINTOKENRECORD'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
   _globals['_INVITE'].fields_by_name['gateway']._loaded_options = None
   _globals['_INVITE'].fields_by_name['gateway']._serialized_options = b'\310\332\030\200\004'
   _globals['_INVITE'].fields_by_name['node']._loaded_options = None
@@ -56,7 +58,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVITE'].fields_by_name['key']._loaded_options = None
   _globals['_INVITE'].fields_by_name['key']._serialized_options = b'\310\332\030 '
   _globals['_JOINTOKENRECORD']._serialized_start=128
-  _globals['_JOINTOKENRECORD']._serialized_end=405
-  _globals['_INVITE']._serialized_start=408
-  _globals['_INVITE']._serialized_end=577
+  _globals['_JOINTOKENRECORD']._serialized_end=432
+  _globals['_INVITE']._serialized_start=435
+  _globals['_INVITE']._serialized_end=604
 # @@protoc_insertion_point(module_scope)

@@ -70,7 +70,7 @@ class Party(message.Message):
         STATE_APPROVED: Party._State.ValueType  # 2
         """May enrol sites, open accounts and submit jobs."""
         STATE_SUSPENDED: Party._State.ValueType  # 3
-        """Nothing new is accepted from it, neither sites nor jobs; what it has goes on."""
+        """Its users are refused everywhere, and nothing new is accepted from it, neither sites nor jobs; what it has goes on."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a party stands."""
@@ -82,7 +82,7 @@ class Party(message.Message):
     STATE_APPROVED: Party.State.ValueType  # 2
     """May enrol sites, open accounts and submit jobs."""
     STATE_SUSPENDED: Party.State.ValueType  # 3
-    """Nothing new is accepted from it, neither sites nor jobs; what it has goes on."""
+    """Its users are refused everywhere, and nothing new is accepted from it, neither sites nor jobs; what it has goes on."""
 
     NAME_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int

@@ -25,6 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from suanmesh.registry.v1 import party_pb2 as suanmesh_dot_registry_dot_v1_dot_party__pb2
 from suanmesh.registry.v1 import pool_pb2 as suanmesh_dot_registry_dot_v1_dot_pool__pb2
+from suanmesh.registry.v1 import revocation_pb2 as suanmesh_dot_registry_dot_v1_dot_revocation__pb2
 from suanmesh.registry.v1 import site_pb2 as suanmesh_dot_registry_dot_v1_dot_site__pb2
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
 from suanmesh.type.v1 import semantics_pb2 as suanmesh_dot_type_dot_v1_dot_semantics__pb2
@@ -32,7 +33,7 @@ from suanmesh.type.v1 import signed_pb2 as suanmesh_dot_type_dot_v1_dot_signed__
 from suanmesh.type.v1 import trust_pb2 as suanmesh_dot_type_dot_v1_dot_trust__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+suanmesh/registry/v1/registry_service.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a suanmesh/registry/v1/party.proto\x1a\x1fsuanmesh/registry/v1/pool.proto\x1a\x1fsuanmesh/registry/v1/site.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\x1a\x1csuanmesh/type/v1/trust.proto\"\x93\x01\n\x12\x43reatePartyRequest\x12 \n\x08party_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07partyId\x12\x31\n\x05party\x18\x02 \x01(\x0b\x32\x1b.suanmesh.registry.v1.PartyR\x05party\x12(\n\nrequest_id\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\",\n\x0fGetPartyRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"[\n\x12ListPartiesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x82\x01\n\x13ListPartiesResponse\x12<\n\x07parties\x18\x01 \x03(\x0b\x32\x1b.suanmesh.registry.v1.PartyB\x05\xd0\xda\x18\xe8\x07R\x07parties\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"w\n\x14SetPublishersRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12)\n\npublishers\x18\x02 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18\x64R\npublishers\x12\x19\n\x04\x65tag\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"\xae\x01\n\x17SetSiteAdmissionRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x42\n\tadmission\x18\x02 \x01(\x0e\x32$.suanmesh.registry.v1.Site.AdmissionR\tadmission\x12\x19\n\x04note\x18\x03 \x01(\tB\x05\xc8\xda\x18\xa0\x06R\x04note\x12\x19\n\x04\x65tag\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\".\n\x11RemoveSiteRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"\x85\x01\n\x14SetPartyStateRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x37\n\x05state\x18\x02 \x01(\x0e\x32!.suanmesh.registry.v1.Party.StateR\x05state\x12\x19\n\x04\x65tag\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"\x8f\x01\n\x16\x43reateJoinTokenRequest\x12\x1b\n\x05party\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x13\n\x05ttl_s\x18\x02 \x01(\x03R\x04ttlS\x12(\n\nrequest_id\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\x12\x19\n\x04user\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04user\"\xad\x01\n\tJoinToken\x12\x1b\n\x05token\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x04R\x05token\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12.\n\x0f\x63\x65rtificate_der\x18\x03 \x01(\x0c\x42\x05\xc8\xda\x18\x80 R\x0e\x63\x65rtificateDer\x12\x16\n\x03key\x18\x04 \x01(\x0c\x42\x04\xc8\xda\x18 R\x03key\"\xc7\x01\n\x10\x45nrolSiteRequest\x12\x1b\n\x05token\x18\x01 \x01(\tB\x05\xc8\xda\x18\xc0\x0cR\x05token\x12\x1e\n\x07site_id\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06siteId\x12.\n\x04site\x18\x03 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12\x1f\n\x07\x63sr_der\x18\x04 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x06\x63srDer\x12%\n\x0bsigning_key\x18\x05 \x01(\x0c\x42\x04\xc8\xda\x18@R\nsigningKey\"\x93\x01\n\x11\x45nrolSiteResponse\x12.\n\x04site\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12/\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x0e\x63\x65rtificatePem\x12\x1d\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x05\x63\x61Pem\"P\n\x10\x45nrolUserRequest\x12\x1b\n\x05token\x18\x01 \x01(\tB\x05\xc8\xda\x18\xc0\x0cR\x05token\x12\x1f\n\x07\x63sr_der\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x06\x63srDer\"\x9b\x01\n\x11\x45nrolUserResponse\x12\x1b\n\x05party\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x19\n\x04user\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04user\x12/\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x0e\x63\x65rtificatePem\x12\x1d\n\x06\x63\x61_pem\x18\x04 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x05\x63\x61Pem\":\n\x17RenewCertificateRequest\x12\x1f\n\x07\x63sr_der\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x06\x63srDer\"j\n\x18RenewCertificateResponse\x12/\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x0e\x63\x65rtificatePem\x12\x1d\n\x06\x63\x61_pem\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x05\x63\x61Pem\"O\n\x17RotateSigningKeyRequest\x12\x34\n\x08rotation\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x08rotation\"\x17\n\x15GetTrustBundleRequest\"H\n\x13SetNodeTrustRequest\x12\x31\n\x05trust\x18\x01 \x01(\x0b\x32\x1b.suanmesh.type.v1.NodeTrustR\x05trust\"+\n\x0eGetSiteRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"Y\n\x10ListSitesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"{\n\x11ListSitesResponse\x12\x37\n\x05sites\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteB\x05\xd0\xda\x18\xe8\x07R\x05sites\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"X\n\x14RegisterPoolsRequest\x12@\n\x0b\x64\x65scriptors\x18\x01 \x03(\x0b\x32\x18.suanmesh.type.v1.SignedB\x04\xd0\xda\x18\x64R\x0b\x64\x65scriptors\"O\n\x15RegisterPoolsResponse\x12\x36\n\x05pools\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolB\x04\xd0\xda\x18\x64R\x05pools\"+\n\x0eGetPoolRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"~\n\x12SearchPoolsRequest\x12!\n\x06\x66ilter\x18\x01 \x01(\tB\t\xc8\xda\x18\xc0>\xd8\xda\x18\x01R\x06\x66ilter\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x82\x01\n\x13SearchPoolsResponse\x12<\n\x05pools\x18\x01 \x03(\x0b\x32\x1f.suanmesh.registry.v1.FoundPoolB\x05\xd0\xda\x18\xe8\x07R\x05pools\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\xb3\x01\n\tFoundPool\x12.\n\x04pool\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.PoolR\x04pool\x12\x35\n\x05state\x18\x02 \x01(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateR\x05state\x12?\n\x08liveness\x18\x03 \x01(\x0e\x32#.suanmesh.registry.v1.Site.LivenessR\x08liveness\"E\n\x15ReadPoolStatesRequest\x12,\n\x0cresume_token\x18\x01 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"\xd4\x01\n\x16ReadPoolStatesResponse\x12\x14\n\x05reset\x18\x01 \x01(\x08R\x05reset\x12>\n\x06states\x18\x02 \x03(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateB\x05\xd0\xda\x18\xe8\x07R\x06states\x12\"\n\x06silent\x18\x03 \x03(\tB\n\xc8\xda\x18\x80\x02\xd0\xda\x18\xe8\x07R\x06silent\x12,\n\x0cresume_token\x18\x04 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\x12\x12\n\x04more\x18\x05 \x01(\x08R\x04more\"A\n\x11WatchPoolsRequest\x12,\n\x0cresume_token\x18\x01 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"\xdf\x02\n\x12WatchPoolsResponse\x12\x41\n\x04kind\x18\x01 \x01(\x0e\x32-.suanmesh.registry.v1.WatchPoolsResponse.KindR\x04kind\x12\x38\n\x05pools\x18\x02 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolB\x06\xd0\xda\x18\xa0\x8d\x06R\x05pools\x12\x38\n\x05sites\x18\x03 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteB\x06\xd0\xda\x18\xa0\x8d\x06R\x05sites\x12%\n\x07\x64\x65leted\x18\x04 \x03(\tB\x0b\xc8\xda\x18\x80\x02\xd0\xda\x18\xa0\x8d\x06R\x07\x64\x65leted\x12,\n\x0cresume_token\x18\x05 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"=\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_RESET\x10\x01\x12\x0f\n\x0bKIND_CHANGE\x10\x02\"\x99\x01\n\x12ReportStateRequest\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12;\n\x05pools\x18\x02 \x03(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateB\x04\xd0\xda\x18\x64R\x05pools\x12*\n\rdata_endpoint\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x03R\x0c\x64\x61taEndpoint\"O\n\x13ReportStateResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12\x1c\n\nrun_for_ms\x18\x02 \x01(\x03R\x08runForMs2\xc1\x13\n\x0fRegistryService\x12\x65\n\x0b\x43reateParty\x12(.suanmesh.registry.v1.CreatePartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x03\x18\x01 \x01(\x02\x12\x61\n\x08GetParty\x12%.suanmesh.registry.v1.GetPartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12t\n\x0bListParties\x12(.suanmesh.registry.v1.ListPartiesRequest\x1a).suanmesh.registry.v1.ListPartiesResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x03\x05\x10\x01\x18\x01 \x01(\x01\x12j\n\rSetPublishers\x12*.suanmesh.registry.v1.SetPublishersRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x02\x18\x01 \x02(\x02\x12q\n\x0f\x43reateJoinToken\x12,.suanmesh.registry.v1.CreateJoinTokenRequest\x1a\x1f.suanmesh.registry.v1.JoinToken\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x03\x18\x01 \x01(\x02\x12m\n\tEnrolSite\x12&.suanmesh.registry.v1.EnrolSiteRequest\x1a\'.suanmesh.registry.v1.EnrolSiteResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x01\x10\x02\x18\x01 \x01(\x02\x12m\n\tEnrolUser\x12&.suanmesh.registry.v1.EnrolUserRequest\x1a\'.suanmesh.registry.v1.EnrolUserResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x01\x10\x02\x18\x01 \x01(\x02\x12\x85\x01\n\x10RenewCertificate\x12-.suanmesh.registry.v1.RenewCertificateRequest\x1a..suanmesh.registry.v1.RenewCertificateResponse\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x02\x18\x01 \x02(\x02\x12n\n\x10RotateSigningKey\x12-.suanmesh.registry.v1.RotateSigningKeyRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12o\n\x0eGetTrustBundle\x12+.suanmesh.registry.v1.GetTrustBundleRequest\x1a\x1d.suanmesh.type.v1.TrustBundle\"\x11\xaa\xd4\x18\r\n\x03\x03\x05\x06\x10\x01\x18\x01 \x01(\x02\x12g\n\x0cSetNodeTrust\x12).suanmesh.registry.v1.SetNodeTrustRequest\x1a\x1b.suanmesh.type.v1.NodeTrust\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x02\x18\x01 \x01(\x02\x12_\n\x07GetSite\x12$.suanmesh.registry.v1.GetSiteRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12p\n\tListSites\x12&.suanmesh.registry.v1.ListSitesRequest\x1a\'.suanmesh.registry.v1.ListSitesResponse\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12o\n\x10SetSiteAdmission\x12-.suanmesh.registry.v1.SetSiteAdmissionRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x02\x18\x01 \x02(\x02\x12\x63\n\nRemoveSite\x12\'.suanmesh.registry.v1.RemoveSiteRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x02\x18\x01 \x02(\x02\x12i\n\rSetPartyState\x12*.suanmesh.registry.v1.SetPartyStateRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x02\x18\x01 \x01(\x02\x12y\n\rRegisterPools\x12*.suanmesh.registry.v1.RegisterPoolsRequest\x1a+.suanmesh.registry.v1.RegisterPoolsResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12_\n\x07GetPool\x12$.suanmesh.registry.v1.GetPoolRequest\x1a\x1a.suanmesh.registry.v1.Pool\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12u\n\x0bSearchPools\x12(.suanmesh.registry.v1.SearchPoolsRequest\x1a).suanmesh.registry.v1.SearchPoolsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x01(\x02\x12z\n\x0eReadPoolStates\x12+.suanmesh.registry.v1.ReadPoolStatesRequest\x1a,.suanmesh.registry.v1.ReadPoolStatesResponse\"\r\xaa\xd4\x18\t\n\x01\x05\x10\x01 \x01(\x02\x12\x82\x01\n\nWatchPools\x12\'.suanmesh.registry.v1.WatchPoolsRequest\x1a(.suanmesh.registry.v1.WatchPoolsResponse\"\x1f\xaa\xd4\x18\x1b\n\x03\x02\x03\x05\x10\x04\x18\x01 \x01(\x01\x32\x0cresume_token0\x01\x12w\n\x0bReportState\x12(.suanmesh.registry.v1.ReportStateRequest\x1a).suanmesh.registry.v1.ReportStateResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x02(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+suanmesh/registry/v1/registry_service.proto\x12\x14suanmesh.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a suanmesh/registry/v1/party.proto\x1a\x1fsuanmesh/registry/v1/pool.proto\x1a%suanmesh/registry/v1/revocation.proto\x1a\x1fsuanmesh/registry/v1/site.proto\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a suanmesh/type/v1/semantics.proto\x1a\x1dsuanmesh/type/v1/signed.proto\x1a\x1csuanmesh/type/v1/trust.proto\"\x93\x01\n\x12\x43reatePartyRequest\x12 \n\x08party_id\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x07partyId\x12\x31\n\x05party\x18\x02 \x01(\x0b\x32\x1b.suanmesh.registry.v1.PartyR\x05party\x12(\n\nrequest_id\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\",\n\x0fGetPartyRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"[\n\x12ListPartiesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x82\x01\n\x13ListPartiesResponse\x12<\n\x07parties\x18\x01 \x03(\x0b\x32\x1b.suanmesh.registry.v1.PartyB\x05\xd0\xda\x18\xe8\x07R\x07parties\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"w\n\x14SetPublishersRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12)\n\npublishers\x18\x02 \x03(\tB\t\xc8\xda\x18\x80\x02\xd0\xda\x18\x64R\npublishers\x12\x19\n\x04\x65tag\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"\xae\x01\n\x17SetSiteAdmissionRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x42\n\tadmission\x18\x02 \x01(\x0e\x32$.suanmesh.registry.v1.Site.AdmissionR\tadmission\x12\x19\n\x04note\x18\x03 \x01(\tB\x05\xc8\xda\x18\xa0\x06R\x04note\x12\x19\n\x04\x65tag\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\".\n\x11RemoveSiteRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"\x85\x01\n\x14SetPartyStateRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12\x37\n\x05state\x18\x02 \x01(\x0e\x32!.suanmesh.registry.v1.Party.StateR\x05state\x12\x19\n\x04\x65tag\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x01R\x04\x65tag\"\xaa\x01\n\x16\x43reateJoinTokenRequest\x12\x1b\n\x05party\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x13\n\x05ttl_s\x18\x02 \x01(\x03R\x04ttlS\x12(\n\nrequest_id\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x04\xd8\xda\x18\x01R\trequestId\x12\x19\n\x04user\x18\x04 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04user\x12\x19\n\x04site\x18\x05 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04site\"\xad\x01\n\tJoinToken\x12\x1b\n\x05token\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x04R\x05token\x12;\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12.\n\x0f\x63\x65rtificate_der\x18\x03 \x01(\x0c\x42\x05\xc8\xda\x18\x80 R\x0e\x63\x65rtificateDer\x12\x16\n\x03key\x18\x04 \x01(\x0c\x42\x04\xc8\xda\x18 R\x03key\"\xc7\x01\n\x10\x45nrolSiteRequest\x12\x1b\n\x05token\x18\x01 \x01(\tB\x05\xc8\xda\x18\xc0\x0cR\x05token\x12\x1e\n\x07site_id\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x06siteId\x12.\n\x04site\x18\x03 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12\x1f\n\x07\x63sr_der\x18\x04 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x06\x63srDer\x12%\n\x0bsigning_key\x18\x05 \x01(\x0c\x42\x04\xc8\xda\x18@R\nsigningKey\"\x93\x01\n\x11\x45nrolSiteResponse\x12.\n\x04site\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.SiteR\x04site\x12/\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x0e\x63\x65rtificatePem\x12\x1d\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x05\x63\x61Pem\"P\n\x10\x45nrolUserRequest\x12\x1b\n\x05token\x18\x01 \x01(\tB\x05\xc8\xda\x18\xc0\x0cR\x05token\x12\x1f\n\x07\x63sr_der\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x06\x63srDer\"\x9b\x01\n\x11\x45nrolUserResponse\x12\x1b\n\x05party\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x05party\x12\x19\n\x04user\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04user\x12/\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x0e\x63\x65rtificatePem\x12\x1d\n\x06\x63\x61_pem\x18\x04 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x05\x63\x61Pem\":\n\x17RenewCertificateRequest\x12\x1f\n\x07\x63sr_der\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x06\x63srDer\"j\n\x18RenewCertificateResponse\x12/\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x0e\x63\x65rtificatePem\x12\x1d\n\x06\x63\x61_pem\x18\x02 \x01(\x0c\x42\x06\xc8\xda\x18\x80\x80\x01R\x05\x63\x61Pem\"\\\n\x19RevokeCertificatesRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\x12$\n\nrequest_id\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x04R\trequestId\"O\n\x17RotateSigningKeyRequest\x12\x34\n\x08rotation\x18\x01 \x01(\x0b\x32\x18.suanmesh.type.v1.SignedR\x08rotation\"\x17\n\x15GetTrustBundleRequest\"H\n\x13SetNodeTrustRequest\x12\x31\n\x05trust\x18\x01 \x01(\x0b\x32\x1b.suanmesh.type.v1.NodeTrustR\x05trust\"+\n\x0eGetSiteRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"Y\n\x10ListSitesRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x02 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"{\n\x11ListSitesResponse\x12\x37\n\x05sites\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteB\x05\xd0\xda\x18\xe8\x07R\x05sites\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"X\n\x14RegisterPoolsRequest\x12@\n\x0b\x64\x65scriptors\x18\x01 \x03(\x0b\x32\x18.suanmesh.type.v1.SignedB\x04\xd0\xda\x18\x64R\x0b\x64\x65scriptors\"O\n\x15RegisterPoolsResponse\x12\x36\n\x05pools\x18\x01 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolB\x04\xd0\xda\x18\x64R\x05pools\"+\n\x0eGetPoolRequest\x12\x19\n\x04name\x18\x01 \x01(\tB\x05\xc8\xda\x18\x80\x02R\x04name\"~\n\x12SearchPoolsRequest\x12!\n\x06\x66ilter\x18\x01 \x01(\tB\t\xc8\xda\x18\xc0>\xd8\xda\x18\x01R\x06\x66ilter\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12(\n\npage_token\x18\x03 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\tpageToken\"\x82\x01\n\x13SearchPoolsResponse\x12<\n\x05pools\x18\x01 \x03(\x0b\x32\x1f.suanmesh.registry.v1.FoundPoolB\x05\xd0\xda\x18\xe8\x07R\x05pools\x12-\n\x0fnext_page_token\x18\x02 \x01(\tB\x05\xc8\xda\x18\x80\x08R\rnextPageToken\"\xb3\x01\n\tFoundPool\x12.\n\x04pool\x18\x01 \x01(\x0b\x32\x1a.suanmesh.registry.v1.PoolR\x04pool\x12\x35\n\x05state\x18\x02 \x01(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateR\x05state\x12?\n\x08liveness\x18\x03 \x01(\x0e\x32#.suanmesh.registry.v1.Site.LivenessR\x08liveness\"E\n\x15ReadPoolStatesRequest\x12,\n\x0cresume_token\x18\x01 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"\xd4\x01\n\x16ReadPoolStatesResponse\x12\x14\n\x05reset\x18\x01 \x01(\x08R\x05reset\x12>\n\x06states\x18\x02 \x03(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateB\x05\xd0\xda\x18\xe8\x07R\x06states\x12\"\n\x06silent\x18\x03 \x03(\tB\n\xc8\xda\x18\x80\x02\xd0\xda\x18\xe8\x07R\x06silent\x12,\n\x0cresume_token\x18\x04 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\x12\x12\n\x04more\x18\x05 \x01(\x08R\x04more\"A\n\x11WatchPoolsRequest\x12,\n\x0cresume_token\x18\x01 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"\xdf\x02\n\x12WatchPoolsResponse\x12\x41\n\x04kind\x18\x01 \x01(\x0e\x32-.suanmesh.registry.v1.WatchPoolsResponse.KindR\x04kind\x12\x38\n\x05pools\x18\x02 \x03(\x0b\x32\x1a.suanmesh.registry.v1.PoolB\x06\xd0\xda\x18\xa0\x8d\x06R\x05pools\x12\x38\n\x05sites\x18\x03 \x03(\x0b\x32\x1a.suanmesh.registry.v1.SiteB\x06\xd0\xda\x18\xa0\x8d\x06R\x05sites\x12%\n\x07\x64\x65leted\x18\x04 \x03(\tB\x0b\xc8\xda\x18\x80\x02\xd0\xda\x18\xa0\x8d\x06R\x07\x64\x65leted\x12,\n\x0cresume_token\x18\x05 \x01(\tB\t\xc8\xda\x18\x80\x08\xd8\xda\x18\x01R\x0bresumeToken\"=\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_RESET\x10\x01\x12\x0f\n\x0bKIND_CHANGE\x10\x02\"\x99\x01\n\x12ReportStateRequest\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12;\n\x05pools\x18\x02 \x03(\x0b\x32\x1f.suanmesh.registry.v1.PoolStateB\x04\xd0\xda\x18\x64R\x05pools\x12*\n\rdata_endpoint\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x03R\x0c\x64\x61taEndpoint\"O\n\x13ReportStateResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12\x1c\n\nrun_for_ms\x18\x02 \x01(\x03R\x08runForMs2\xbc\x14\n\x0fRegistryService\x12\x65\n\x0b\x43reateParty\x12(.suanmesh.registry.v1.CreatePartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x03\x18\x01 \x01(\x02\x12\x61\n\x08GetParty\x12%.suanmesh.registry.v1.GetPartyRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x02(\x01\x12t\n\x0bListParties\x12(.suanmesh.registry.v1.ListPartiesRequest\x1a).suanmesh.registry.v1.ListPartiesResponse\"\x10\xaa\xd4\x18\x0c\n\x02\x03\x05\x10\x01\x18\x01 \x01(\x01\x12j\n\rSetPublishers\x12*.suanmesh.registry.v1.SetPublishersRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x02\x18\x01 \x02(\x02\x12q\n\x0f\x43reateJoinToken\x12,.suanmesh.registry.v1.CreateJoinTokenRequest\x1a\x1f.suanmesh.registry.v1.JoinToken\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x03\x18\x01 \x01(\x02\x12m\n\tEnrolSite\x12&.suanmesh.registry.v1.EnrolSiteRequest\x1a\'.suanmesh.registry.v1.EnrolSiteResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x01\x10\x02\x18\x01 \x01(\x02\x12m\n\tEnrolUser\x12&.suanmesh.registry.v1.EnrolUserRequest\x1a\'.suanmesh.registry.v1.EnrolUserResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x01\x10\x02\x18\x01 \x01(\x02\x12\x85\x01\n\x10RenewCertificate\x12-.suanmesh.registry.v1.RenewCertificateRequest\x1a..suanmesh.registry.v1.RenewCertificateResponse\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x02\x18\x01 \x01(\x02\x12y\n\x12RevokeCertificates\x12/.suanmesh.registry.v1.RevokeCertificatesRequest\x1a .suanmesh.registry.v1.Revocation\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x03\x18\x01 \x02(\x02\x12n\n\x10RotateSigningKey\x12-.suanmesh.registry.v1.RotateSigningKeyRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12o\n\x0eGetTrustBundle\x12+.suanmesh.registry.v1.GetTrustBundleRequest\x1a\x1d.suanmesh.type.v1.TrustBundle\"\x11\xaa\xd4\x18\r\n\x03\x03\x05\x06\x10\x01\x18\x01 \x01(\x02\x12g\n\x0cSetNodeTrust\x12).suanmesh.registry.v1.SetNodeTrustRequest\x1a\x1b.suanmesh.type.v1.NodeTrust\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x02\x18\x01 \x01(\x02\x12_\n\x07GetSite\x12$.suanmesh.registry.v1.GetSiteRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12p\n\tListSites\x12&.suanmesh.registry.v1.ListSitesRequest\x1a\'.suanmesh.registry.v1.ListSitesResponse\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12o\n\x10SetSiteAdmission\x12-.suanmesh.registry.v1.SetSiteAdmissionRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x02\x18\x01 \x02(\x02\x12\x63\n\nRemoveSite\x12\'.suanmesh.registry.v1.RemoveSiteRequest\x1a\x1a.suanmesh.registry.v1.Site\"\x10\xaa\xd4\x18\x0c\n\x02\x02\x03\x10\x02\x18\x01 \x02(\x02\x12i\n\rSetPartyState\x12*.suanmesh.registry.v1.SetPartyStateRequest\x1a\x1b.suanmesh.registry.v1.Party\"\x0f\xaa\xd4\x18\x0b\n\x01\x03\x10\x02\x18\x01 \x01(\x02\x12y\n\rRegisterPools\x12*.suanmesh.registry.v1.RegisterPoolsRequest\x1a+.suanmesh.registry.v1.RegisterPoolsResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x02\x18\x01 \x02(\x02\x12_\n\x07GetPool\x12$.suanmesh.registry.v1.GetPoolRequest\x1a\x1a.suanmesh.registry.v1.Pool\"\x12\xaa\xd4\x18\x0e\n\x04\x02\x03\x04\x05\x10\x01\x18\x01 \x01(\x01\x12u\n\x0bSearchPools\x12(.suanmesh.registry.v1.SearchPoolsRequest\x1a).suanmesh.registry.v1.SearchPoolsResponse\"\x11\xaa\xd4\x18\r\n\x03\x02\x03\x05\x10\x01\x18\x01 \x01(\x02\x12z\n\x0eReadPoolStates\x12+.suanmesh.registry.v1.ReadPoolStatesRequest\x1a,.suanmesh.registry.v1.ReadPoolStatesResponse\"\r\xaa\xd4\x18\t\n\x01\x05\x10\x01 \x01(\x02\x12\x82\x01\n\nWatchPools\x12\'.suanmesh.registry.v1.WatchPoolsRequest\x1a(.suanmesh.registry.v1.WatchPoolsResponse\"\x1f\xaa\xd4\x18\x1b\n\x03\x02\x03\x05\x10\x04\x18\x01 \x01(\x01\x32\x0cresume_token0\x01\x12w\n\x0bReportState\x12(.suanmesh.registry.v1.ReportStateRequest\x1a).suanmesh.registry.v1.ReportStateResponse\"\x0f\xaa\xd4\x18\x0b\n\x01\x04\x10\x04\x18\x01 \x02(\x02(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -75,6 +76,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEJOINTOKENREQUEST'].fields_by_name['request_id']._serialized_options = b'\310\332\030\200\004\330\332\030\001'
   _globals['_CREATEJOINTOKENREQUEST'].fields_by_name['user']._loaded_options = None
   _globals['_CREATEJOINTOKENREQUEST'].fields_by_name['user']._serialized_options = b'\310\332\030\200\002'
+  _globals['_CREATEJOINTOKENREQUEST'].fields_by_name['site']._loaded_options = None
+  _globals['_CREATEJOINTOKENREQUEST'].fields_by_name['site']._serialized_options = b'\310\332\030\200\002'
   _globals['_JOINTOKEN'].fields_by_name['token']._loaded_options = None
   _globals['_JOINTOKEN'].fields_by_name['token']._serialized_options = b'\310\332\030\200\004'
   _globals['_JOINTOKEN'].fields_by_name['certificate_der']._loaded_options = None
@@ -111,6 +114,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RENEWCERTIFICATERESPONSE'].fields_by_name['certificate_pem']._serialized_options = b'\310\332\030\200\200\001'
   _globals['_RENEWCERTIFICATERESPONSE'].fields_by_name['ca_pem']._loaded_options = None
   _globals['_RENEWCERTIFICATERESPONSE'].fields_by_name['ca_pem']._serialized_options = b'\310\332\030\200\200\001'
+  _globals['_REVOKECERTIFICATESREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_REVOKECERTIFICATESREQUEST'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
+  _globals['_REVOKECERTIFICATESREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REVOKECERTIFICATESREQUEST'].fields_by_name['request_id']._serialized_options = b'\310\332\030\200\004'
   _globals['_GETSITEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETSITEREQUEST'].fields_by_name['name']._serialized_options = b'\310\332\030\200\002'
   _globals['_LISTSITESREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -170,7 +177,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTRYSERVICE'].methods_by_name['EnrolUser']._loaded_options = None
   _globals['_REGISTRYSERVICE'].methods_by_name['EnrolUser']._serialized_options = b'\252\324\030\013\n\001\001\020\002\030\001 \001(\002'
   _globals['_REGISTRYSERVICE'].methods_by_name['RenewCertificate']._loaded_options = None
-  _globals['_REGISTRYSERVICE'].methods_by_name['RenewCertificate']._serialized_options = b'\252\324\030\016\n\004\002\003\004\005\020\002\030\001 \002(\002'
+  _globals['_REGISTRYSERVICE'].methods_by_name['RenewCertificate']._serialized_options = b'\252\324\030\016\n\004\002\003\004\005\020\002\030\001 \001(\002'
+  _globals['_REGISTRYSERVICE'].methods_by_name['RevokeCertificates']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['RevokeCertificates']._serialized_options = b'\252\324\030\014\n\002\002\003\020\003\030\001 \002(\002'
   _globals['_REGISTRYSERVICE'].methods_by_name['RotateSigningKey']._loaded_options = None
   _globals['_REGISTRYSERVICE'].methods_by_name['RotateSigningKey']._serialized_options = b'\252\324\030\013\n\001\004\020\002\030\001 \002(\002'
   _globals['_REGISTRYSERVICE'].methods_by_name['GetTrustBundle']._loaded_options = None
@@ -199,76 +208,78 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTRYSERVICE'].methods_by_name['WatchPools']._serialized_options = b'\252\324\030\033\n\003\002\003\005\020\004\030\001 \001(\0012\014resume_token'
   _globals['_REGISTRYSERVICE'].methods_by_name['ReportState']._loaded_options = None
   _globals['_REGISTRYSERVICE'].methods_by_name['ReportState']._serialized_options = b'\252\324\030\013\n\001\004\020\004\030\001 \002(\002'
-  _globals['_CREATEPARTYREQUEST']._serialized_start=329
-  _globals['_CREATEPARTYREQUEST']._serialized_end=476
-  _globals['_GETPARTYREQUEST']._serialized_start=478
-  _globals['_GETPARTYREQUEST']._serialized_end=522
-  _globals['_LISTPARTIESREQUEST']._serialized_start=524
-  _globals['_LISTPARTIESREQUEST']._serialized_end=615
-  _globals['_LISTPARTIESRESPONSE']._serialized_start=618
-  _globals['_LISTPARTIESRESPONSE']._serialized_end=748
-  _globals['_SETPUBLISHERSREQUEST']._serialized_start=750
-  _globals['_SETPUBLISHERSREQUEST']._serialized_end=869
-  _globals['_SETSITEADMISSIONREQUEST']._serialized_start=872
-  _globals['_SETSITEADMISSIONREQUEST']._serialized_end=1046
-  _globals['_REMOVESITEREQUEST']._serialized_start=1048
-  _globals['_REMOVESITEREQUEST']._serialized_end=1094
-  _globals['_SETPARTYSTATEREQUEST']._serialized_start=1097
-  _globals['_SETPARTYSTATEREQUEST']._serialized_end=1230
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=1233
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=1376
-  _globals['_JOINTOKEN']._serialized_start=1379
-  _globals['_JOINTOKEN']._serialized_end=1552
-  _globals['_ENROLSITEREQUEST']._serialized_start=1555
-  _globals['_ENROLSITEREQUEST']._serialized_end=1754
-  _globals['_ENROLSITERESPONSE']._serialized_start=1757
-  _globals['_ENROLSITERESPONSE']._serialized_end=1904
-  _globals['_ENROLUSERREQUEST']._serialized_start=1906
-  _globals['_ENROLUSERREQUEST']._serialized_end=1986
-  _globals['_ENROLUSERRESPONSE']._serialized_start=1989
-  _globals['_ENROLUSERRESPONSE']._serialized_end=2144
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=2146
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=2204
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=2206
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=2312
-  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_start=2314
-  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_end=2393
-  _globals['_GETTRUSTBUNDLEREQUEST']._serialized_start=2395
-  _globals['_GETTRUSTBUNDLEREQUEST']._serialized_end=2418
-  _globals['_SETNODETRUSTREQUEST']._serialized_start=2420
-  _globals['_SETNODETRUSTREQUEST']._serialized_end=2492
-  _globals['_GETSITEREQUEST']._serialized_start=2494
-  _globals['_GETSITEREQUEST']._serialized_end=2537
-  _globals['_LISTSITESREQUEST']._serialized_start=2539
-  _globals['_LISTSITESREQUEST']._serialized_end=2628
-  _globals['_LISTSITESRESPONSE']._serialized_start=2630
-  _globals['_LISTSITESRESPONSE']._serialized_end=2753
-  _globals['_REGISTERPOOLSREQUEST']._serialized_start=2755
-  _globals['_REGISTERPOOLSREQUEST']._serialized_end=2843
-  _globals['_REGISTERPOOLSRESPONSE']._serialized_start=2845
-  _globals['_REGISTERPOOLSRESPONSE']._serialized_end=2924
-  _globals['_GETPOOLREQUEST']._serialized_start=2926
-  _globals['_GETPOOLREQUEST']._serialized_end=2969
-  _globals['_SEARCHPOOLSREQUEST']._serialized_start=2971
-  _globals['_SEARCHPOOLSREQUEST']._serialized_end=3097
-  _globals['_SEARCHPOOLSRESPONSE']._serialized_start=3100
-  _globals['_SEARCHPOOLSRESPONSE']._serialized_end=3230
-  _globals['_FOUNDPOOL']._serialized_start=3233
-  _globals['_FOUNDPOOL']._serialized_end=3412
-  _globals['_READPOOLSTATESREQUEST']._serialized_start=3414
-  _globals['_READPOOLSTATESREQUEST']._serialized_end=3483
-  _globals['_READPOOLSTATESRESPONSE']._serialized_start=3486
-  _globals['_READPOOLSTATESRESPONSE']._serialized_end=3698
-  _globals['_WATCHPOOLSREQUEST']._serialized_start=3700
-  _globals['_WATCHPOOLSREQUEST']._serialized_end=3765
-  _globals['_WATCHPOOLSRESPONSE']._serialized_start=3768
-  _globals['_WATCHPOOLSRESPONSE']._serialized_end=4119
-  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_start=4058
-  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_end=4119
-  _globals['_REPORTSTATEREQUEST']._serialized_start=4122
-  _globals['_REPORTSTATEREQUEST']._serialized_end=4275
-  _globals['_REPORTSTATERESPONSE']._serialized_start=4277
-  _globals['_REPORTSTATERESPONSE']._serialized_end=4356
-  _globals['_REGISTRYSERVICE']._serialized_start=4359
-  _globals['_REGISTRYSERVICE']._serialized_end=6856
+  _globals['_CREATEPARTYREQUEST']._serialized_start=368
+  _globals['_CREATEPARTYREQUEST']._serialized_end=515
+  _globals['_GETPARTYREQUEST']._serialized_start=517
+  _globals['_GETPARTYREQUEST']._serialized_end=561
+  _globals['_LISTPARTIESREQUEST']._serialized_start=563
+  _globals['_LISTPARTIESREQUEST']._serialized_end=654
+  _globals['_LISTPARTIESRESPONSE']._serialized_start=657
+  _globals['_LISTPARTIESRESPONSE']._serialized_end=787
+  _globals['_SETPUBLISHERSREQUEST']._serialized_start=789
+  _globals['_SETPUBLISHERSREQUEST']._serialized_end=908
+  _globals['_SETSITEADMISSIONREQUEST']._serialized_start=911
+  _globals['_SETSITEADMISSIONREQUEST']._serialized_end=1085
+  _globals['_REMOVESITEREQUEST']._serialized_start=1087
+  _globals['_REMOVESITEREQUEST']._serialized_end=1133
+  _globals['_SETPARTYSTATEREQUEST']._serialized_start=1136
+  _globals['_SETPARTYSTATEREQUEST']._serialized_end=1269
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=1272
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=1442
+  _globals['_JOINTOKEN']._serialized_start=1445
+  _globals['_JOINTOKEN']._serialized_end=1618
+  _globals['_ENROLSITEREQUEST']._serialized_start=1621
+  _globals['_ENROLSITEREQUEST']._serialized_end=1820
+  _globals['_ENROLSITERESPONSE']._serialized_start=1823
+  _globals['_ENROLSITERESPONSE']._serialized_end=1970
+  _globals['_ENROLUSERREQUEST']._serialized_start=1972
+  _globals['_ENROLUSERREQUEST']._serialized_end=2052
+  _globals['_ENROLUSERRESPONSE']._serialized_start=2055
+  _globals['_ENROLUSERRESPONSE']._serialized_end=2210
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=2212
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=2270
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=2272
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=2378
+  _globals['_REVOKECERTIFICATESREQUEST']._serialized_start=2380
+  _globals['_REVOKECERTIFICATESREQUEST']._serialized_end=2472
+  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_start=2474
+  _globals['_ROTATESIGNINGKEYREQUEST']._serialized_end=2553
+  _globals['_GETTRUSTBUNDLEREQUEST']._serialized_start=2555
+  _globals['_GETTRUSTBUNDLEREQUEST']._serialized_end=2578
+  _globals['_SETNODETRUSTREQUEST']._serialized_start=2580
+  _globals['_SETNODETRUSTREQUEST']._serialized_end=2652
+  _globals['_GETSITEREQUEST']._serialized_start=2654
+  _globals['_GETSITEREQUEST']._serialized_end=2697
+  _globals['_LISTSITESREQUEST']._serialized_start=2699
+  _globals['_LISTSITESREQUEST']._serialized_end=2788
+  _globals['_LISTSITESRESPONSE']._serialized_start=2790
+  _globals['_LISTSITESRESPONSE']._serialized_end=2913
+  _globals['_REGISTERPOOLSREQUEST']._serialized_start=2915
+  _globals['_REGISTERPOOLSREQUEST']._serialized_end=3003
+  _globals['_REGISTERPOOLSRESPONSE']._serialized_start=3005
+  _globals['_REGISTERPOOLSRESPONSE']._serialized_end=3084
+  _globals['_GETPOOLREQUEST']._serialized_start=3086
+  _globals['_GETPOOLREQUEST']._serialized_end=3129
+  _globals['_SEARCHPOOLSREQUEST']._serialized_start=3131
+  _globals['_SEARCHPOOLSREQUEST']._serialized_end=3257
+  _globals['_SEARCHPOOLSRESPONSE']._serialized_start=3260
+  _globals['_SEARCHPOOLSRESPONSE']._serialized_end=3390
+  _globals['_FOUNDPOOL']._serialized_start=3393
+  _globals['_FOUNDPOOL']._serialized_end=3572
+  _globals['_READPOOLSTATESREQUEST']._serialized_start=3574
+  _globals['_READPOOLSTATESREQUEST']._serialized_end=3643
+  _globals['_READPOOLSTATESRESPONSE']._serialized_start=3646
+  _globals['_READPOOLSTATESRESPONSE']._serialized_end=3858
+  _globals['_WATCHPOOLSREQUEST']._serialized_start=3860
+  _globals['_WATCHPOOLSREQUEST']._serialized_end=3925
+  _globals['_WATCHPOOLSRESPONSE']._serialized_start=3928
+  _globals['_WATCHPOOLSRESPONSE']._serialized_end=4279
+  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_start=4218
+  _globals['_WATCHPOOLSRESPONSE_KIND']._serialized_end=4279
+  _globals['_REPORTSTATEREQUEST']._serialized_start=4282
+  _globals['_REPORTSTATEREQUEST']._serialized_end=4435
+  _globals['_REPORTSTATERESPONSE']._serialized_start=4437
+  _globals['_REPORTSTATERESPONSE']._serialized_end=4516
+  _globals['_REGISTRYSERVICE']._serialized_start=4519
+  _globals['_REGISTRYSERVICE']._serialized_end=7139
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ import warnings
 from suanmesh.registry.v1 import party_pb2 as suanmesh_dot_registry_dot_v1_dot_party__pb2
 from suanmesh.registry.v1 import pool_pb2 as suanmesh_dot_registry_dot_v1_dot_pool__pb2
 from suanmesh.registry.v1 import registry_service_pb2 as suanmesh_dot_registry_dot_v1_dot_registry__service__pb2
+from suanmesh.registry.v1 import revocation_pb2 as suanmesh_dot_registry_dot_v1_dot_revocation__pb2
 from suanmesh.registry.v1 import site_pb2 as suanmesh_dot_registry_dot_v1_dot_site__pb2
 from suanmesh.type.v1 import trust_pb2 as suanmesh_dot_type_dot_v1_dot_trust__pb2
 
@@ -79,6 +80,11 @@ class RegistryServiceStub(object):
                 '/suanmesh.registry.v1.RegistryService/RenewCertificate',
                 request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateRequest.SerializeToString,
                 response_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateResponse.FromString,
+                _registered_method=True)
+        self.RevokeCertificates = channel.unary_unary(
+                '/suanmesh.registry.v1.RegistryService/RevokeCertificates',
+                request_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RevokeCertificatesRequest.SerializeToString,
+                response_deserializer=suanmesh_dot_registry_dot_v1_dot_revocation__pb2.Revocation.FromString,
                 _registered_method=True)
         self.RotateSigningKey = channel.unary_unary(
                 '/suanmesh.registry.v1.RegistryService/RotateSigningKey',
@@ -207,7 +213,8 @@ class RegistryServiceServicer(object):
         spent or not, and after that with the same token issued anew.
 
         Errors:
-        * `NOT_FOUND` (`PARTY_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`): the token may only request.
+        * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`, `SITE_REMOVED`).
+        * `INVALID_ARGUMENT` (`FIELD_INVALID`): the token is for a user and a site, or the site is another party's.
         * `RESOURCE_EXHAUSTED` (`JOIN_TOKENS_TOO_MANY`): tokens count until a day after they lapsed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -251,6 +258,19 @@ class RegistryServiceServicer(object):
         * `INVALID_ARGUMENT` (`CSR_INVALID`).
         * `NOT_FOUND` (`SITE_UNKNOWN`): the calling agent's site.
         * `FAILED_PRECONDITION` (`SITE_REMOVED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeCertificates(self, request, context):
+        """Revokes every certificate that was issued until now to a user or to the agent of a site: within a heartbeat every
+        service refuses them, and ends the streams that are open with them. Whoever is invited again gets one that is good.
+
+        Errors:
+        * `INVALID_ARGUMENT` (`NAME_INVALID`).
+        * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`).
+        * `PERMISSION_DENIED` (`NOT_OWNER`): a user revokes those of its own party and its sites, the operator any.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -456,6 +476,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.RenewCertificate,
                     request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateRequest.FromString,
                     response_serializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateResponse.SerializeToString,
+            ),
+            'RevokeCertificates': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeCertificates,
+                    request_deserializer=suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RevokeCertificatesRequest.FromString,
+                    response_serializer=suanmesh_dot_registry_dot_v1_dot_revocation__pb2.Revocation.SerializeToString,
             ),
             'RotateSigningKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateSigningKey,
@@ -746,6 +771,33 @@ class RegistryService(object):
             '/suanmesh.registry.v1.RegistryService/RenewCertificate',
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateRequest.SerializeToString,
             suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RenewCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeCertificates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/suanmesh.registry.v1.RegistryService/RevokeCertificates',
+            suanmesh_dot_registry_dot_v1_dot_registry__service__pb2.RevokeCertificatesRequest.SerializeToString,
+            suanmesh_dot_registry_dot_v1_dot_revocation__pb2.Revocation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,6 +8,7 @@ from grpc import aio as aio
 from suanmesh.registry.v1 import party_pb2 as party_pb2
 from suanmesh.registry.v1 import pool_pb2 as pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_service_pb2
+from suanmesh.registry.v1 import revocation_pb2 as revocation_pb2
 from suanmesh.registry.v1 import site_pb2 as site_pb2
 from suanmesh.type.v1 import trust_pb2 as trust_pb2
 import abc as abc_1
@@ -55,7 +56,8 @@ class RegistryServiceStub:
     spent or not, and after that with the same token issued anew.
 
     Errors:
-      * `NOT_FOUND` (`PARTY_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`): the token may only request.
+      * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`, `SITE_REMOVED`).
+      * `INVALID_ARGUMENT` (`FIELD_INVALID`): the token is for a user and a site, or the site is another party's.
       * `RESOURCE_EXHAUSTED` (`JOIN_TOKENS_TOO_MANY`): tokens count until a day after they lapsed.
     """
     EnrolSite: aio.UnaryUnaryMultiCallable[registry_service_pb2.EnrolSiteRequest, registry_service_pb2.EnrolSiteResponse]
@@ -87,6 +89,15 @@ class RegistryServiceStub:
       * `INVALID_ARGUMENT` (`CSR_INVALID`).
       * `NOT_FOUND` (`SITE_UNKNOWN`): the calling agent's site.
       * `FAILED_PRECONDITION` (`SITE_REMOVED`).
+    """
+    RevokeCertificates: aio.UnaryUnaryMultiCallable[registry_service_pb2.RevokeCertificatesRequest, revocation_pb2.Revocation]
+    """Revokes every certificate that was issued until now to a user or to the agent of a site: within a heartbeat every
+    service refuses them, and ends the streams that are open with them. Whoever is invited again gets one that is good.
+
+    Errors:
+      * `INVALID_ARGUMENT` (`NAME_INVALID`).
+      * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`).
+      * `PERMISSION_DENIED` (`NOT_OWNER`): a user revokes those of its own party and its sites, the operator any.
     """
     RotateSigningKey: aio.UnaryUnaryMultiCallable[registry_service_pb2.RotateSigningKeyRequest, site_pb2.Site]
     """Registers another signing key of the calling agent's site. Those it had stay good for an hour at most, so that what
@@ -257,7 +268,8 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         spent or not, and after that with the same token issued anew.
 
         Errors:
-          * `NOT_FOUND` (`PARTY_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`): the token may only request.
+          * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`), `FAILED_PRECONDITION` (`PARTY_NOT_APPROVED`, `SITE_REMOVED`).
+          * `INVALID_ARGUMENT` (`FIELD_INVALID`): the token is for a user and a site, or the site is another party's.
           * `RESOURCE_EXHAUSTED` (`JOIN_TOKENS_TOO_MANY`): tokens count until a day after they lapsed.
         """
 
@@ -307,6 +319,21 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
           * `INVALID_ARGUMENT` (`CSR_INVALID`).
           * `NOT_FOUND` (`SITE_UNKNOWN`): the calling agent's site.
           * `FAILED_PRECONDITION` (`SITE_REMOVED`).
+        """
+
+    @abc_1.abstractmethod
+    def RevokeCertificates(
+        self,
+        request: registry_service_pb2.RevokeCertificatesRequest,
+        context: aio.ServicerContext[registry_service_pb2.RevokeCertificatesRequest, abc.Awaitable[revocation_pb2.Revocation]],
+    ) -> abc.Awaitable[revocation_pb2.Revocation]:
+        """Revokes every certificate that was issued until now to a user or to the agent of a site: within a heartbeat every
+        service refuses them, and ends the streams that are open with them. Whoever is invited again gets one that is good.
+
+        Errors:
+          * `INVALID_ARGUMENT` (`NAME_INVALID`).
+          * `NOT_FOUND` (`PARTY_UNKNOWN`, `SITE_UNKNOWN`).
+          * `PERMISSION_DENIED` (`NOT_OWNER`): a user revokes those of its own party and its sites, the operator any.
         """
 
     @abc_1.abstractmethod

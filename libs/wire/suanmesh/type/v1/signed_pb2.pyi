@@ -101,6 +101,7 @@ class CallerAssertion(message.Message):
     AUDIENCE_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     ISSUE_TIME_FIELD_NUMBER: builtins.int
+    CERTIFICATE_BEGIN_TIME_FIELD_NUMBER: builtins.int
     principal: builtins.str
     """SPIFFE id of the caller."""
     party: builtins.str
@@ -119,6 +120,10 @@ class CallerAssertion(message.Message):
     def issue_time(self) -> timestamp_pb2.Timestamp:
         """When it was signed, by the gateway's clock: what a service tells from it how far its own clock is off."""
 
+    @builtins.property
+    def certificate_begin_time(self) -> timestamp_pb2.Timestamp:
+        """From when the caller's certificate is good: it is refused where that is before the caller was revoked."""
+
     def __init__(
         self,
         *,
@@ -128,9 +133,10 @@ class CallerAssertion(message.Message):
         audience: builtins.str = ...,
         expire_time: timestamp_pb2.Timestamp | None = ...,
         issue_time: timestamp_pb2.Timestamp | None = ...,
+        certificate_begin_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time", "issue_time", b"issue_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["certificate_begin_time", b"certificate_begin_time", "expire_time", b"expire_time", "issue_time", b"issue_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["audience", b"audience", "expire_time", b"expire_time", "issue_time", b"issue_time", "party", b"party", "principal", b"principal", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["audience", b"audience", "certificate_begin_time", b"certificate_begin_time", "expire_time", b"expire_time", "issue_time", b"issue_time", "party", b"party", "principal", b"principal", "roles", b"roles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
