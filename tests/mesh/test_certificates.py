@@ -1,4 +1,4 @@
-"""A node whose certificates are short-lived: all of them renew while it works, and nobody who calls notices."""
+"""A node whose certificates are short-lived, and whose authority is replaced: nobody who calls notices."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from suanmesh_local.identities import rotate_authority
 from suanmesh_local.node import Node
 from suanmesh_local.traffic import Traffic
 
@@ -43,6 +45,12 @@ def shown_by(node: Node) -> dict[str, x509.Certificate]:
     return {str(home): x509.load_pem_x509_certificate((home / "cert.pem").read_bytes()) for home in homes}
 
 
+def authorities_of(node: Node) -> dict[str, int]:
+    """How many authorities each of them trusts."""
+    files = {home: Path(home) / "ca.pem" for home in shown_by(node)}
+    return {home: len(x509.load_pem_x509_certificates(file.read_bytes())) for home, file in files.items()}
+
+
 async def until_renewed(node: Node, before: dict[str, x509.Certificate]) -> None:
     """Wait until nobody shows the certificate any more that they showed before."""
     while any(before[who] == certificate for who, certificate in shown_by(node).items()):  # noqa: ASYNC110 - files
@@ -50,7 +58,9 @@ async def until_renewed(node: Node, before: dict[str, x509.Certificate]) -> None
 
 
 def test_all_certificates_renew_while_the_node_is_used(tmp_path: Path) -> None:
-    """What renews by itself must not cost whoever works meanwhile a single call."""
+    """What renews by itself must not cost whoever works meanwhile a single call, nor must what makes ready for another
+    authority: it is trusted by all, and etcd, which reads once whom it trusts, starts anew.
+    """
     _played(tmp_path, SHORT_S, 0)
 
 
@@ -64,18 +74,21 @@ def test_certificates_of_two_minutes_for_long(tmp_path: Path) -> None:
 
 def _played(folder: Path, life_s: float, seconds: float) -> None:
     with node_of(folder, life_s) as node:
-        traffic = asyncio.run(_used(node, seconds))
+        traffic = asyncio.run(_used(node, timedelta(seconds=life_s), seconds))
+        assert set(authorities_of(node).values()) == {1 if seconds > 6 * life_s else 2}
     areas = {made.area for made in traffic.made if made.writes}
     print(f"{len(traffic.made)} calls, {len(traffic.failed)} failed; certificates of {life_s:g} s")
     assert areas == set(traffic.writes)
     assert traffic.failed == []
 
 
-async def _used(node: Node, seconds: float) -> Traffic:
-    """Use it until all certificates have been replaced, and for so long."""
+async def _used(node: Node, overlap: timedelta, seconds: float) -> Traffic:
+    """Use it until all certificates have been replaced, and for so long; meanwhile its authority is replaced."""
     async with node.mesh() as user, node.mesh("operator") as operator:
         traffic = Traffic(user, operator, pace_s=PACE_S)
         async with traffic.flowing():
+            rotate_authority(node.identities, overlap)
+            await node.tend()
             before = shown_by(node)
             await asyncio.sleep(seconds)
             await until_renewed(node, before)

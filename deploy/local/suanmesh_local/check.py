@@ -9,17 +9,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
-from cryptography import x509
 
 from suanmesh_local.backups import MANIFEST, findings_of
 from suanmesh_local.facts import FILE as FACTS
 from suanmesh_local.facts import read_facts
 from suanmesh_local.findings import Finding, told
 from suanmesh_local.format import OtherFormat, claim_format
+from suanmesh_local.identities import ETCD_ROOT_DIR
+from suanmesh_sdk.renewal import Life, life_of
 from suanmesh_store.soundness import damage_of
 
-EXPIRY_WARNED = timedelta(days=7)
 CONNECT_S = 3.0
+LATE_PART = 0.25
+"""The part of the time in which a certificate is to be renewed after which something is wrong."""
+ANEW = "`suan node run` issues those of the node anew when it starts, a site joins again"
 _STORES = ("services/*/*.sqlite", "sites/*/agent.db")
 _SOFT = frozenset({"traces.sqlite"})
 """Begun anew by the process itself where they are damaged."""
@@ -39,6 +42,8 @@ def findings_in(folder: Path) -> Iterator[Finding]:
     if (folder / FACTS).exists():
         yield from _reached(folder)
     for certificate in sorted(folder.glob("**/cert.pem")):
+        if certificate.parent.name == ETCD_ROOT_DIR:  # issued whenever it is needed
+            continue
         yield _certificate(certificate, certificate.relative_to(folder))
     for store in sorted(path for pattern in _STORES for path in folder.glob(pattern)):
         yield _store(store, store.relative_to(folder))
@@ -87,12 +92,21 @@ def _format(folder: Path) -> Finding:
 
 def _certificate(path: Path, shown: Path) -> Finding:
     try:
-        end = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+        life = life_of(path.read_bytes())
     except (OSError, ValueError) as fault:
         return Finding("certificate", "damaged", f"{shown}: {fault}; it has to be issued anew")
-    left = end - datetime.now(UTC)
-    state = "ok" if left > EXPIRY_WARNED else "warning" if left > timedelta(0) else "damaged"
-    return Finding("certificate", state, f"{shown}: valid until {end:%Y-%m-%d %H:%M} UTC")
+    return certificate_finding(life, datetime.now(UTC), str(shown))
+
+
+def certificate_finding(life: Life, now: datetime, shown: str) -> Finding:
+    """How long a certificate is good still, and whether it ought to have been renewed."""
+    days = (life.end - now) / timedelta(days=1)
+    until = f"{shown}: {days:.1f} days left, until {life.end:%Y-%m-%d %H:%M} UTC"
+    if days <= 0:
+        return Finding("certificate", "damaged", f"{shown}: lapsed {-days:.1f} days ago; {ANEW}")
+    if now >= life.due + (life.end - life.due) * LATE_PART:
+        return Finding("certificate", "warning", f"{until}: it ought to have been renewed by itself; see the log")
+    return Finding("certificate", "ok", until)
 
 
 def _store(path: Path, shown: Path) -> Finding:

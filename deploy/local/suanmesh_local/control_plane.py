@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -175,6 +176,16 @@ class ControlPlane:
             within_s = OTHERS_S_MAX if self.facts.is_spread else START_S_MAX
             await self._until(confined, *(member.process for member in self.etcd), within_s=within_s)
             await claim_etcd(client, self.folder, self.facts.name)
+
+    async def tend(self) -> None:
+        """What is to be done now and then while the node runs: start etcd anew where its authorities have changed."""
+        for member in self.etcd:
+            if member.trusts_others:
+                member.stop()
+                member.start()
+                async with self._etcd_client() as client:
+                    await self._until(partial(client.status, member.endpoint), member.process, within_s=START_S_MAX)
+                self.tell(member.name, f"pid {member.pid}  {member.endpoint}: started anew for another authority")
 
     async def stop(self) -> None:
         """Stop everything in reverse: services, the gateway that takes their last spans, etcd."""

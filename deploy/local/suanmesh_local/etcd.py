@@ -62,6 +62,7 @@ class EtcdServer:
         self._announced = peer_url(announced_peer_port or peer_port, tls, host)
         self._cluster = cluster
         self._tls = tls
+        self._trusted = b""
         self.process = Process(name, [], {}, folder / "etcd.log")
 
     def command(self) -> list[str]:
@@ -131,8 +132,17 @@ class EtcdServer:
     def start(self) -> None:
         """Start the process; it is not healthy yet. Raises ToolMissing, OSError."""
         private_folder(self.folder)
+        self._trusted = self._trusts()
         self.process.command = self.command()
         self.process.start()
+
+    @property
+    def trusts_others(self) -> bool:
+        """Whether other authorities lie in its file than when it was started, which is the only time it reads them."""
+        return self._trusted != self._trusts()
+
+    def _trusts(self) -> bytes:
+        return self._tls.ca.read_bytes() if self._tls else b""
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, if it runs."""

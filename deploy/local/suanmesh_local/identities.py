@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
+from suanmesh_chassis.authorities import Authorities, forget, rotate
 from suanmesh_chassis.ca import LEAF_DAYS, USER_DAYS, NodeCa, common_name, server_name, write_identity
 from suanmesh_chassis.identity import service_id, user_id
 from suanmesh_etcd3 import Tls as EtcdClientTls
 from suanmesh_etcd3 import User as EtcdUser
 from suanmesh_kernel.clock import Clock, SystemClock
+from suanmesh_kernel.private import replace_private
+from suanmesh_kernel.rotations import Rotation
 from suanmesh_local.etcd import EtcdTls
 from suanmesh_local.facts import NodeFacts
 from suanmesh_sdk.renewal import life_of
@@ -81,11 +85,10 @@ def found_identities(folder: Path, facts: NodeFacts, lives: Lives | None = None)
     clock = SystemClock()
     if not facts.founds:
         return identities
-    if (identities.ca_dir / "ca.key").exists():
-        ca = NodeCa.load(identities.ca_dir, clock)
-    else:
-        ca = NodeCa.create(facts.name, clock)
-        ca.save(identities.ca_dir)
+    if not (identities.ca_dir / "ca.pem").exists():
+        NodeCa.create(facts.name, clock).save(identities.ca_dir)
+    forget(identities.ca_dir, clock)
+    ca = Authorities.load(identities.ca_dir, clock)
     gateways, members = (
         [host.strip("[]") for host in hosts] for hosts in (facts.machines or (facts.host,), facts.etcd)
     )
@@ -102,11 +105,22 @@ def found_identities(folder: Path, facts: NodeFacts, lives: Lives | None = None)
     return identities
 
 
+def rotate_authority(identities: Identities, overlap: timedelta) -> Rotation:
+    """Make the next authority, and have all who lie here trust it. Raises UnderWay, OSError."""
+    clock = SystemClock()
+    turn = rotate(identities.ca_dir, identities.node, clock, overlap)
+    trusted = Authorities.load(identities.ca_dir, clock).pem
+    for home in identities.folder.iterdir():
+        if home != identities.ca_dir and (home / "ca.pem").exists():
+            replace_private(home / "ca.pem", trusted)
+    return turn
+
+
 def keep_etcd_root(identities: Identities, lives: Lives) -> None:
     """Have a good certificate of etcd's root, which nobody shows but who has the authority at hand."""
     home, clock = identities.of(ETCD_ROOT_DIR), SystemClock()
     if _due(home, clock):
-        write_identity(home, NodeCa.load(identities.ca_dir, clock).issue_etcd_root(days=lives.days))
+        write_identity(home, Authorities.load(identities.ca_dir, clock).issue_etcd_root(days=lives.days))
 
 
 def _due(home: Path, clock: Clock) -> bool:

@@ -145,4 +145,5 @@ async def _watched(node: ControlPlane) -> int:
                 with suppress(OSError):
                     print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr, flush=True)
                 return 1
+        await node.tend()
         await asyncio.sleep(WATCH_S)

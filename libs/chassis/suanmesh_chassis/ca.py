@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -30,6 +30,8 @@ _BACKDATED = timedelta(minutes=5)
 _BACKDATED_PART = 1 / 20
 """Clocks differ a little between machines: how much earlier than now a certificate begins, and of its life at most."""
 _COMMON_NAME_CHARS_MAX = 64
+_UNREADABLE = (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion)
+"""What `cryptography` says of a signing request that it makes nothing of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class NodeCa:
             request = x509.load_der_x509_csr(csr_der)
             public_key = request.public_key()
             proven = request.is_signature_valid
-        except (ValueError, InvalidSignature) as error:
+        except _UNREADABLE as error:
             raise InvalidArgument("CSR_INVALID", "the signing request cannot be read", field="csr_der") from error
         if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(public_key.curve, ec.SECP256R1):
             raise InvalidArgument("CSR_INVALID", "the signing request is not over P-256", field="csr_der")

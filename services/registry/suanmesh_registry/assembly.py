@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from suanmesh_chassis.authorities import Authorities
 from suanmesh_chassis.ca import NodeCa
 from suanmesh_kernel.clock import Clock, Rng
 from suanmesh_kernel.identifiers import sortable_id
@@ -52,18 +53,24 @@ async def open_replica(store: Store) -> Replica:
 
 
 def lead(
-    replica: Replica, node: str, store: Store, clock: Clock, rng: Rng, ca: NodeCa, settings: RegistrySettings
+    replica: Replica,
+    node: str,
+    store: Store,
+    clock: Clock,
+    rng: Rng,
+    authorities: Authorities,
+    settings: RegistrySettings,
 ) -> Registry:
     """What the leader has besides, over a store that is fenced by its term."""
     bounds, caps, mirrors, catalogue = settings.bounds(), settings.caps(), replica.mirrors, replica.catalogue
     presence = Presence(store, clock, catalogue, lease_s=settings.alive_lease_s, silence_s=settings.report_silence_s)
     liveness = LivenessReconciler(store, mirrors, catalogue, presence, bounds, clock, tick_s=settings.tick_s)
-    certifier = Certifier(ca, node, settings.certificate_days, settings.user_certificate_days)
+    certifier = Certifier(authorities, node, settings.certificate_days, settings.user_certificate_days)
     key_days = settings.signing_key_days
     revoking = Revoking(store, mirrors, clock)
     enrolment = Enrolment(node, store, mirrors, certifier, clock, caps, revoking, key_days)
     registrar = Registrar(store, mirrors, node, clock, rng, caps)
-    keys, nodes = SigningKeys(store, clock, key_days), TrustedNodes(node, store, ca, clock)
+    keys, nodes = SigningKeys(store, clock, key_days), TrustedNodes(node, store, authorities, clock)
     term = sortable_id(clock.now(), rng)
     given = Dependencies(
         store,
@@ -87,4 +94,4 @@ def lead(
 
 async def assemble(node: str, store: Store, clock: Clock, rng: Rng, ca: NodeCa, settings: RegistrySettings) -> Registry:
     """All of a registry over one store."""
-    return lead(await open_replica(store), node, store, clock, rng, ca, settings)
+    return lead(await open_replica(store), node, store, clock, rng, Authorities.of(ca, clock), settings)

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from suanmesh_chassis.authorities import Authorities
 from suanmesh_chassis.ca import NodeCa, agent_server_name, server_name
 from suanmesh_chassis.identity import agent_id, invite_id, service_area
 from suanmesh_kernel.names import last
@@ -35,14 +36,26 @@ class SignedCertificate:
 class Certifier:
     """Turns signing requests into certificates; their names come from us, never from the request."""
 
-    def __init__(self, ca: NodeCa, node: str, days: float, user_days: float) -> None:
+    def __init__(self, authorities: Authorities, node: str, days: float, user_days: float) -> None:
         """Those of services and agents are good for `days`, those of users for `user_days`."""
-        self._ca = ca
+        self._authorities = authorities
         self._node = node
         self._days = days
         self._user_days = user_days
-        self.ca_pem = ca.pem
-        self.ca_digest = ca.fingerprint
+
+    @property
+    def ca_pem(self) -> bytes:
+        """The authorities to trust now, in PEM."""
+        return self._authorities.pem
+
+    @property
+    def ca_digest(self) -> str:
+        """Hex SHA-256 of the authority that issues now, as join tokens carry it."""
+        return self._authorities.issuing.fingerprint
+
+    @property
+    def _ca(self) -> NodeCa:
+        return self._authorities.issuing
 
     def token_key(self, caller: str, request_id: str, body_digest: bytes) -> TokenKey:
         """What a caller's request for a join token gives: the id by the request's own, the secret by all of it."""

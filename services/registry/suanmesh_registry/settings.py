@@ -17,7 +17,7 @@ class RegistrySettings:
     """What the registry is told."""
 
     ca_dir: Path = Path("build/dev/ca")
-    """Folder with ca.key and ca.pem of the node's certificate authority."""
+    """Folder with the node's certificate authorities."""
     certificate_days: float = LEAF_DAYS
     """How long the certificate of a service or an agent is good, days; each renews after two thirds of it."""
     user_certificate_days: float = USER_DAYS

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from suanmesh.type.v1 import signed_pb2, trust_pb2
 from suanmesh_chassis import Call
-from suanmesh_chassis.ca import NodeCa
+from suanmesh_chassis.authorities import Authorities
 from suanmesh_chassis.identity import service_area
 from suanmesh_chassis.trust import authority_of
 from suanmesh_kernel.clock import Clock
@@ -30,7 +30,7 @@ class TrustedNodes:
 
     node: str
     store: Store
-    ca: NodeCa
+    authorities: Authorities
     clock: Clock
 
     async def bundle(self) -> trust_pb2.TrustBundle:
@@ -65,13 +65,13 @@ class TrustedNodes:
         return _shown(committed.held[0])
 
     async def _own(self) -> trust_pb2.NodeTrust:
-        certificate = self.ca.certificate
         own = trust_pb2.NodeTrust(name=f"nodes/{self.node}")
-        own.authorities.add(
-            certificate_der=certificate.public_bytes(Encoding.DER),
-            valid_from=timestamp(certificate.not_valid_before_utc),
-            valid_until=timestamp(certificate.not_valid_after_utc),
-        )
+        for certificate in (each.certificate for each in self.authorities.trusted):
+            own.authorities.add(
+                certificate_der=certificate.public_bytes(Encoding.DER),
+                valid_from=timestamp(certificate.not_valid_before_utc),
+                valid_until=timestamp(certificate.not_valid_after_utc),
+            )
         now = timestamp(self.clock.now()).seconds
         for token in (await self.store.tokens(KEYS)).tokens:
             try:

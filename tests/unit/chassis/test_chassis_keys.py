@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from suanmesh.type.v1 import signed_pb2
 from suanmesh_chassis.ca import NodeCa, write_identity
@@ -57,6 +60,15 @@ def test_a_signing_request_we_cannot_use_is_refused(request_der: bytes) -> None:
         NodeCa.create("demo", HandClock()).sign_request(request_der, agent_id("demo", "east"))
 
     assert caught.value.reason == "CSR_INVALID"
+
+
+@given(st.integers(0, 180), st.integers(1, 255))
+def test_a_signing_request_with_a_broken_byte_is_refused_or_signed(at: int, flipped: int) -> None:
+    """Whoever sends bytes that no library has thought of must not be told of a defect of ours."""
+    broken = bytearray(request_over(ec.SECP256R1()))
+    broken[at % len(broken)] ^= flipped
+    with suppress(InvalidArgument):
+        NodeCa.create("demo", HandClock()).sign_request(bytes(broken), agent_id("demo", "east"))
 
 
 def test_writing_an_identity_anew_keeps_the_signing_key(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.main import suan
 from suanmesh_cli.names import LISTS, Name
 
-NODE_VERBS = ("init", "run", "check", "backup", "restore", "upgrade", "join-machine", "prepare")
+NODE_VERBS = ("init", "run", "check", "rotate", "backup", "restore", "upgrade", "join-machine", "prepare")
 OF_NODES = {*(("node", verb) for verb in NODE_VERBS), ("site", "join"), ("site", "run")}
 LOCAL = {
     ("dev",),

@@ -13,6 +13,8 @@ SITES_MAX = 8
 """Places that the launcher knows; it is not imported for a help text."""
 REPLICAS_MAX = 5
 GATEWAY_PORT = 7443
+OVERLAP_DAYS = 30.0
+"""As long as the certificates of users are good."""
 FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 
 
@@ -165,3 +167,23 @@ def restore(ctx: click.Context, source: Path, folder: Path, advertise: str) -> N
     from suanmesh_local import restoring
 
     ctx.exit(restoring.main(source, folder, advertise))
+
+
+@node.command("rotate")
+@FOLDER
+@click.option(
+    "--overlap",
+    type=click.FloatRange(min=0, min_open=True),
+    default=OVERLAP_DAYS,
+    show_default=True,
+    metavar="DAYS",
+    help="How long both are trusted before the next one issues, and as long again afterwards: as long as certificates "
+    "are good at least.",
+)
+@click.pass_context
+def rotate(ctx: click.Context, folder: Path, overlap: float) -> None:
+    """Put another authority in the place of that of the node in FOLDER, while it runs; everybody renews meanwhile."""
+    require_extra("server")
+    from suanmesh_local import rotating
+
+    ctx.exit(rotating.main(folder, overlap))

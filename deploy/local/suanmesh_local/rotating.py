@@ -1,0 +1,32 @@
+"""`suan node rotate`: another authority takes the place of a node's, with an overlap in which both are trusted."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from suanmesh_chassis.authorities import UnderWay
+from suanmesh_local.facts import FILE as FACTS
+from suanmesh_local.facts import read_facts
+from suanmesh_local.identities import Identities, rotate_authority
+from suanmesh_local.launcher import said_of, tell
+from suanmesh_local.node import NODE
+
+SHOWN = "%Y-%m-%d %H:%M UTC"
+
+
+def main(folder: Path, overlap_days: float) -> int:
+    """Begin it for the node in `folder`, whether it runs or not. Answers the exit status."""
+    try:
+        node = read_facts(folder).name if (folder / FACTS).exists() else NODE
+        turn = rotate_authority(Identities(folder / "tls", node), timedelta(days=overlap_days))
+    except (UnderWay, ValueError, OSError) as fault:
+        print(f"suan node rotate: {said_of(fault)}", file=sys.stderr)
+        return 1
+    tell("trusted", "the next authority is trusted from now on, beside the one that issues")
+    how = "`suan node run` starts its members anew; those started otherwise are to be, one after another, before"
+    tell("etcd", f"{how} {turn.issues_from:{SHOWN}}")
+    tell("issues", f"from {turn.issues_from:{SHOWN}} on: by then everybody whose certificate is good has renewed it")
+    tell("alone", f"from {turn.alone_from:{SHOWN}} on: then the authority before is trusted no more")
+    return 0
