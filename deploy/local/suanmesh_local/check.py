@@ -22,7 +22,7 @@ from suanmesh_store.soundness import damage_of
 CONNECT_S = 3.0
 LATE_PART = 0.25
 """The part of the time in which a certificate is to be renewed after which something is wrong."""
-ANEW = "`suan node run` issues those of the node anew when it starts, a site joins again"
+ANEW = "a node gets its own anew from `suan node run`, whoever else joins again"
 _STORES = ("services/*/*.sqlite", "sites/*/agent.db")
 _SOFT = frozenset({"traces.sqlite"})
 """Begun anew by the process itself where they are damaged."""
@@ -103,7 +103,7 @@ def certificate_finding(life: Life, now: datetime, shown: str) -> Finding:
     days = (life.end - now) / timedelta(days=1)
     until = f"{shown}: {days:.1f} days left, until {life.end:%Y-%m-%d %H:%M} UTC"
     if days <= 0:
-        return Finding("certificate", "damaged", f"{shown}: lapsed {-days:.1f} days ago; {ANEW}")
+        return Finding("certificate", "damaged", f"{shown}: lapsed {abs(days):.1f} days ago; {ANEW}")
     if now >= life.due + (life.end - life.due) * LATE_PART:
         return Finding("certificate", "warning", f"{until}: it ought to have been renewed by itself; see the log")
     return Finding("certificate", "ok", until)

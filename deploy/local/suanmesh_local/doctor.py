@@ -1,17 +1,24 @@
-"""`suan doctor`: what this machine has, what it lacks, and what that means."""
+"""`suan doctor`: what this machine has, what it lacks, how long its certificates are good, and what that means."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import psutil
 
+from suanmesh_client import contexts
+from suanmesh_kernel.refusals import Refusal
 from suanmesh_local import tools
-from suanmesh_local.findings import Finding, told
+from suanmesh_local.check import certificate_finding
+from suanmesh_local.findings import BAD, Finding, told
+from suanmesh_sdk.renewal import life_of
 
 GIBIBYTE = 1 << 30
 MEMORY_BYTES_MIN = 2 * GIBIBYTE
@@ -20,7 +27,7 @@ DISK_BYTES_MIN = 2 * GIBIBYTE
 
 def main() -> int:
     """Print what was found; the exit status is 1 when something needed is missing."""
-    return told(look() for look in LOOKS)
+    return told(chain((look() for look in LOOKS), _certificates(os.environ, Path.cwd())))
 
 
 def _python() -> Finding:
@@ -86,6 +93,25 @@ def _disk() -> Finding:
 def _cores() -> Finding:
     cores = psutil.cpu_count() or 1
     return Finding("cores", "ok" if cores >= 2 else "warning", f"{cores}; the sites of `suan dev` share them")
+
+
+def _certificates(environment: Mapping[str, str], here: Path) -> Iterator[Finding]:
+    """How long what the contexts show is good still."""
+    try:
+        known = contexts.load(contexts.files(environment, here)).contexts.values()
+    except Refusal as fault:
+        yield Finding("contexts", "warning", fault.message)
+        return
+    for each in known:
+        if not each.cert:
+            continue
+        try:
+            life = life_of(Path(each.cert).read_bytes())
+        except (OSError, ValueError) as fault:
+            yield Finding("certificate", "warning", f"context {each.name}: {fault}")
+            continue
+        found = certificate_finding(life, datetime.now(UTC), f"context {each.name}")
+        yield replace(found, state="warning") if found.state in BAD else found
 
 
 LOOKS: tuple[Callable[[], Finding], ...] = (_python, _etcd, _bubblewrap, _scratch, _cgroups, _cores, _memory, _disk)

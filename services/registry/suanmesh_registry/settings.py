@@ -8,6 +8,7 @@ from pathlib import Path
 from suanmesh_chassis.ca import LEAF_DAYS, USER_DAYS
 from suanmesh_kernel.permission import LOST_AFTER_S_MIN
 from suanmesh_kernel.refusals import InvalidArgument
+from suanmesh_kernel.revocations import KEPT_DAYS
 from suanmesh_registry.domain.caps import Caps
 from suanmesh_registry.domain.liveness import Bounds
 
@@ -53,6 +54,10 @@ class RegistrySettings:
         if not self.lost_after_s >= LOST_AFTER_S_MIN:
             problem = f"lost_after_s: at least {LOST_AFTER_S_MIN:.1f}, or sites could not run anything safely"
             raise InvalidArgument("FIELD_INVALID", problem, field="lost_after_s")
+        for name in ("certificate_days", "user_certificate_days"):
+            if not 0 < getattr(self, name) <= KEPT_DAYS:
+                problem = f"{name}: above 0 and at most {KEPT_DAYS:g}, for as long as revocations are remembered"
+                raise InvalidArgument("FIELD_INVALID", problem, field=name)
         if not self.mass_lost_after_s >= self.lost_after_s:
             problem = f"mass_lost_after_s: at least lost_after_s, {self.lost_after_s:g}"
             raise InvalidArgument("FIELD_INVALID", problem, field="mass_lost_after_s")
