@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from suanmesh_chassis.call import Caller
 from suanmesh_chassis.identity import Certificates
 from suanmesh_chassis.process import Process
-from suanmesh_chassis.trust import Trust
+from suanmesh_chassis.trust import OwnTrust
 from suanmesh_kernel.refusals import Refusal
 
 log = structlog.get_logger()
@@ -69,8 +69,8 @@ def reader_of(certificate: bytes, process: Process) -> bool:
     if not certificate:
         return False
     pem = x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
-    own = Trust(process.common.node, process.tls.ca)
-    certificates = Certificates(process.common.node, process.trust or (lambda: own), process.clock)
+    trust = process.trust or OwnTrust(process.common.node, process.tls.shown)
+    certificates = Certificates(process.common.node, trust, process.clock)
     try:
         return admitted(certificates.caller({"x509_pem_cert": [pem]}), process.common.metrics_party)
     except Refusal:

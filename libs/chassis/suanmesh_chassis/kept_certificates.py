@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -14,8 +13,7 @@ from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.lifetimes import retry_after_s
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import Resolver, Tls
-from suanmesh_sdk.renewal import Life, Renewal, asking
-from suanmesh_telemetry.metrics import CERTIFICATE_SECONDS_LEFT
+from suanmesh_sdk.renewal import Renewal, asking
 
 log = structlog.get_logger()
 
@@ -73,15 +71,10 @@ class _Keeper:
             reason = fault.reason if isinstance(fault, Refusal) else "FILES"
             log.warning("certificate not renewed", identity=self._identity, reason=reason, message=str(fault))
             return pause_s
-        CERTIFICATE_SECONDS_LEFT.labels(self._identity).set_function(partial(_seconds_left, life, self._clock))
         left_s = (life.due - self._clock.now()).total_seconds()
         return min(left_s, LOOK_S) if left_s > 0 else pause_s
 
 
 def _kind(folder: Path) -> str:
-    """What an identity is called in logs and metrics: as its folder is."""
+    """What an identity is called in logs: as its folder is."""
     return folder.name
-
-
-def _seconds_left(life: Life, clock: Clock) -> float:
-    return (life.end - clock.now()).total_seconds()

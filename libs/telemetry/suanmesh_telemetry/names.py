@@ -156,7 +156,6 @@ LOG_LINES_DROPPED: Final = "suan_log_lines_dropped_total"
 COMPONENT_SERVING: Final = "suan_component_serving"
 CLOCK_SKEW: Final = "suan_clock_skew_seconds"
 DEFECTS: Final = "suan_defects_total"
-CERTIFICATE_SECONDS_LEFT: Final = "suan_certificate_left_seconds"
 QUARANTINED: Final = "suan_usage_quarantined"
 QUARANTINE_REFUSED: Final = "suan_usage_quarantine_refused_total"
 QUARANTINE_EXPIRED: Final = "suan_usage_quarantine_expired_total"
@@ -232,10 +231,6 @@ METRICS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ("component",),
     ),
     CLOCK_SKEW: ("How far this clock is ahead of the gateway's, once that is more than can be borne; else 0", ()),
-    CERTIFICATE_SECONDS_LEFT: (
-        "How long a certificate that the process keeps good is so still: its own, or that of a program beside it",
-        ("identity",),
-    ),
     QUARANTINED: ("Usage records kept that no hold pays for", ()),
     QUARANTINE_REFUSED: ("Usage records sent back because their site has too many that no hold pays for", ()),
     QUARANTINE_EXPIRED: ("Usage records dropped that no hold came to pay for", ()),

@@ -89,8 +89,8 @@ class OtlpTarget:
     """Sent with every export, such as a token."""
     gzip: bool = False
     current: Callable[[], Pems] | None = None
-    """Of a certificate that renews: what there is now in the place of `ca`, `certificate` and `key`; another object once
-    that has changed."""
+    """Of a certificate that renews: what there is now in the place of `ca`, `certificate` and `key`; another object
+    once that has changed."""
 
 
 class _Counted(BatchSpanProcessor):

@@ -32,6 +32,7 @@ class JoinTokenRecord(message.Message):
     SPENT_ON_FIELD_NUMBER: builtins.int
     KEYS_DIGEST_FIELD_NUMBER: builtins.int
     USER_FIELD_NUMBER: builtins.int
+    SITE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`joinTokens/{id}`, the second part of the token."""
     party: builtins.str
@@ -44,6 +45,8 @@ class JoinTokenRecord(message.Message):
     """SHA-256 over the public keys it was spent with, so that a repeat is told apart from a theft."""
     user: builtins.str
     """Last part of the name of the user it enrols; empty where it enrols a site."""
+    site: builtins.str
+    """The one site that it lets join again, `sites/{site}`; empty where it enrols one that has not joined."""
     @builtins.property
     def expire_time(self) -> timestamp_pb2.Timestamp:
         """When it lapses."""
@@ -58,10 +61,11 @@ class JoinTokenRecord(message.Message):
         spent_on: builtins.str = ...,
         keys_digest: builtins.bytes = ...,
         user: builtins.str = ...,
+        site: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time", "keys_digest", b"keys_digest", "name", b"name", "party", b"party", "secret_digest", b"secret_digest", "spent_on", b"spent_on", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time", "keys_digest", b"keys_digest", "name", b"name", "party", b"party", "secret_digest", b"secret_digest", "site", b"site", "spent_on", b"spent_on", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -245,6 +245,7 @@ class CreateJoinTokenRequest(message.Message):
     TTL_S_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     USER_FIELD_NUMBER: builtins.int
+    SITE_FIELD_NUMBER: builtins.int
     party: builtins.str
     """Party the site or the user will belong to, `parties/{party}`."""
     ttl_s: builtins.int
@@ -253,6 +254,10 @@ class CreateJoinTokenRequest(message.Message):
     """Makes the call idempotent (AIP-155)."""
     user: builtins.str
     """Last part of the name of the user it is for: lower-case letters, digits and hyphens; empty for a site."""
+    site: builtins.str
+    """A site of the party, `sites/{site}`, that has joined before and is to have another certificate, with keys of its
+    choice, as after its own has lapsed or was revoked; empty for a site that has not joined.
+    """
     def __init__(
         self,
         *,
@@ -260,10 +265,11 @@ class CreateJoinTokenRequest(message.Message):
         ttl_s: builtins.int = ...,
         request_id: builtins.str = ...,
         user: builtins.str = ...,
+        site: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["party", b"party", "request_id", b"request_id", "ttl_s", b"ttl_s", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["party", b"party", "request_id", b"request_id", "site", b"site", "ttl_s", b"ttl_s", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -422,6 +428,74 @@ class EnrolUserResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["ca_pem", b"ca_pem", "certificate_pem", b"certificate_pem", "party", b"party", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RenewCertificateRequest(message.Message):
+    """Request of RenewCertificate."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CSR_DER_FIELD_NUMBER: builtins.int
+    csr_der: builtins.bytes
+    """PKCS#10 signing request in DER, over P-256, of the new key."""
+    def __init__(
+        self,
+        *,
+        csr_der: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["csr_der", b"csr_der"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RenewCertificateResponse(message.Message):
+    """Answer of RenewCertificate."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CERTIFICATE_PEM_FIELD_NUMBER: builtins.int
+    CA_PEM_FIELD_NUMBER: builtins.int
+    certificate_pem: builtins.bytes
+    """The certificate in PEM."""
+    ca_pem: builtins.bytes
+    """Every authority of the node to trust, in PEM: two while one takes the place of the other."""
+    def __init__(
+        self,
+        *,
+        certificate_pem: builtins.bytes = ...,
+        ca_pem: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ca_pem", b"ca_pem", "certificate_pem", b"certificate_pem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RevokeCertificatesRequest(message.Message):
+    """Request of RevokeCertificates."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`parties/{party}/users/{user}` or `sites/{site}`."""
+    request_id: builtins.str
+    """Chosen by the caller; a repeat with the same id is answered the same way."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from suanmesh.type.v1 import signed_pb2 as signed_pb2
+from suanmesh.type.v1 import state_reason_pb2 as state_reason_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -69,7 +70,9 @@ class Site(message.Message):
         LIVENESS_ALIVE: Site._Liveness.ValueType  # 1
         """Its lease is being renewed."""
         LIVENESS_SUSPECT: Site._Liveness.ValueType  # 2
-        """Its lease lapsed a short while ago, or many lapsed at once; nothing new is placed there."""
+        """Its lease lapsed a short while ago, or many lapsed at once, or its agent's certificate is not good any more;
+        nothing new is placed there.
+        """
         LIVENESS_LOST: Site._Liveness.ValueType  # 3
         """Its lease lapsed longer ago than the bound; what ran there counts as lost."""
 
@@ -81,7 +84,9 @@ class Site(message.Message):
     LIVENESS_ALIVE: Site.Liveness.ValueType  # 1
     """Its lease is being renewed."""
     LIVENESS_SUSPECT: Site.Liveness.ValueType  # 2
-    """Its lease lapsed a short while ago, or many lapsed at once; nothing new is placed there."""
+    """Its lease lapsed a short while ago, or many lapsed at once, or its agent's certificate is not good any more;
+    nothing new is placed there.
+    """
     LIVENESS_LOST: Site.Liveness.ValueType  # 3
     """Its lease lapsed longer ago than the bound; what ran there counts as lost."""
 
@@ -102,6 +107,9 @@ class Site(message.Message):
     ADMISSION_FIELD_NUMBER: builtins.int
     ADMISSION_NOTE_FIELD_NUMBER: builtins.int
     ADMISSION_TIME_FIELD_NUMBER: builtins.int
+    CERTIFICATE_EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    CERTIFICATE_BEGIN_TIME_FIELD_NUMBER: builtins.int
+    LIVENESS_REASON_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`sites/{site}`."""
     party: builtins.str
@@ -146,6 +154,20 @@ class Site(message.Message):
     def admission_time(self) -> timestamp_pb2.Timestamp:
         """When it was set; absent where it never was."""
 
+    @builtins.property
+    def certificate_expire_time(self) -> timestamp_pb2.Timestamp:
+        """When the certificate lapses that its agent was given last; set at enrolment and at each renewal."""
+
+    @builtins.property
+    def certificate_begin_time(self) -> timestamp_pb2.Timestamp:
+        """When it begins."""
+
+    @builtins.property
+    def liveness_reason(self) -> state_reason_pb2.StateReason:
+        """Why it is not ALIVE, where there is more to say than that it is not heard: its agent's certificate is not good. Set by
+        the service.
+        """
+
     def __init__(
         self,
         *,
@@ -166,10 +188,13 @@ class Site(message.Message):
         admission: Site.Admission.ValueType = ...,
         admission_note: builtins.str = ...,
         admission_time: timestamp_pb2.Timestamp | None = ...,
+        certificate_expire_time: timestamp_pb2.Timestamp | None = ...,
+        certificate_begin_time: timestamp_pb2.Timestamp | None = ...,
+        liveness_reason: state_reason_pb2.StateReason | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli", "admission_time", b"admission_time", "create_time", b"create_time", "pue_milli", b"pue_milli"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli", "admission_time", b"admission_time", "certificate_begin_time", b"certificate_begin_time", "certificate_expire_time", b"certificate_expire_time", "create_time", b"create_time", "liveness_reason", b"liveness_reason", "pue_milli", b"pue_milli"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli", "admission", b"admission", "admission_note", b"admission_note", "admission_time", b"admission_time", "agent", b"agent", "city_code", b"city_code", "create_time", b"create_time", "data_endpoint", b"data_endpoint", "display_name", b"display_name", "etag", b"etag", "latitude_microdegrees", b"latitude_microdegrees", "liveness", b"liveness", "longitude_microdegrees", b"longitude_microdegrees", "name", b"name", "party", b"party", "pue_milli", b"pue_milli", "residency", b"residency", "signing_keys", b"signing_keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli", "admission", b"admission", "admission_note", b"admission_note", "admission_time", b"admission_time", "agent", b"agent", "certificate_begin_time", b"certificate_begin_time", "certificate_expire_time", b"certificate_expire_time", "city_code", b"city_code", "create_time", b"create_time", "data_endpoint", b"data_endpoint", "display_name", b"display_name", "etag", b"etag", "latitude_microdegrees", b"latitude_microdegrees", "liveness", b"liveness", "liveness_reason", b"liveness_reason", "longitude_microdegrees", b"longitude_microdegrees", "name", b"name", "party", b"party", "pue_milli", b"pue_milli", "residency", b"residency", "signing_keys", b"signing_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__pue_milli: _TypeAlias = typing.Literal["pue_milli"]  # noqa: Y015
     _WhichOneofArgType__pue_milli: _TypeAlias = typing.Literal["_pue_milli", b"_pue_milli"]  # noqa: Y015
