@@ -53,7 +53,7 @@ class Place:
         self.caller = RawCaller()
 
     async def open(self, process: Process) -> None:
-        parts = [Served(service, reached_by_all(service)) for service in SERVICES.values()]
+        parts = [Served(service, reached_by_all(service)) for _, service in SERVICES]
         self._address = await self._node.serve(process, parts)
 
     async def ask(self, ca: NodeCa, identity: str, area: str, method: Any) -> Answer:
