@@ -17,19 +17,30 @@ from suanmesh_chassis.ca import LEAF_DAYS, USER_DAYS, server_name
 from suanmesh_etcd3 import Client, EtcdError, OutcomeUnknown, Unavailable, confine
 from suanmesh_etcd3 import connect as connect_etcd
 from suanmesh_kernel.clock import SystemClock, system_rng
+from suanmesh_kernel.lifetimes import retry_after_s
 from suanmesh_kernel.private import tighten
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_local.etcd import START_S_MAX, EtcdServer, peer_url
 from suanmesh_local.facts import FILE as FACTS
 from suanmesh_local.facts import LOOPBACK, NodeFacts
 from suanmesh_local.format import claim_format
-from suanmesh_local.identities import AREAS, ETCD_ROOT_DIR, Identities, Lives, found_identities, keep_etcd_root
+from suanmesh_local.identities import (
+    AREAS,
+    ETCD_ROOT_DIR,
+    Identities,
+    Lives,
+    etcd_root_is_good,
+    found_identities,
+    keep_etcd_root,
+)
 from suanmesh_local.lock import Lock, Taken
 from suanmesh_local.node_marks import claim_etcd
 from suanmesh_local.ports import kept_ports, noted_ports, spread_ports
 from suanmesh_local.processes import Process
 from suanmesh_local.prometheus_files import LISTEN, write_prometheus
 from suanmesh_sdk import Mesh, Tls, connect
+from suanmesh_sdk.renewal import Renewal, asking, life_of
+from suanmesh_sdk.resolver import gateways
 from suanmesh_store.etcd import EtcdKeyspace
 from suanmesh_store.store import KeyspaceStore
 
@@ -108,6 +119,7 @@ class ControlPlane:
         hosts = facts.etcd or (LOOPBACK,) * etcd_members
         names = ["etcd"] if len(hosts) == 1 else [f"etcd-{index}" for index in range(len(hosts))]
         self._members = dict(zip(names, hosts, strict=True))
+        self._renew_at = 0.0
         self.ports = self._ports()
         self.etcd = self._etcd()
         areas = AREAS if facts.runs_services else ()
@@ -156,7 +168,10 @@ class ControlPlane:
         """
         for member in self.etcd:
             member.start()
-        await self.confine()
+        if self.facts.founds or etcd_root_is_good(
+            self.identities
+        ):  # elsewhere it was done before, or is done by others
+            await self.confine()
         for member in self.etcd:
             self.tell(member.name, f"pid {member.pid}  {member.endpoint}")
 
@@ -178,7 +193,11 @@ class ControlPlane:
             await claim_etcd(client, self.folder, self.facts.name)
 
     async def tend(self) -> None:
-        """What is to be done now and then while the node runs: start etcd anew where its authorities have changed."""
+        """What is to be done now and then while the node runs: renew the certificate of etcd where no service does, and
+        start it anew where its authorities have changed.
+        """
+        if not self.services:
+            await self._renew_etcd()
         for member in self.etcd:
             if member.trusts_others:
                 member.stop()
@@ -186,6 +205,19 @@ class ControlPlane:
                 async with self._etcd_client() as client:
                     await self._until(partial(client.status, member.endpoint), member.process, within_s=START_S_MAX)
                 self.tell(member.name, f"pid {member.pid}  {member.endpoint}: started anew for another authority")
+
+    async def _renew_etcd(self) -> None:
+        """At the registry of the machines that run the services."""
+        tls = Tls.of_folder(self.identities.of("etcd"))
+        registries = gateways(",".join(f"{host}:{self.ports['registry']}" for host in self.facts.machines))
+        clock = SystemClock()
+        life = life_of(tls.read().certificate)
+        if clock.monotonic() < self._renew_at or not life.due <= clock.now() < life.end:
+            return
+        self._renew_at = clock.monotonic() + retry_after_s(life.begin, life.end)
+        async with Mesh(node=self.facts.name, tls=tls, resolver=registries) as mesh:
+            with suppress(Refusal, OSError):
+                await Renewal(tls, clock, asking(mesh.registry)).renew_if_due()
 
     async def stop(self) -> None:
         """Stop everything in reverse: services, the gateway that takes their last spans, etcd."""

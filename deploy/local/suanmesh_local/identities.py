@@ -117,10 +117,16 @@ def rotate_authority(identities: Identities, overlap: timedelta) -> Rotation:
 
 
 def keep_etcd_root(identities: Identities, lives: Lives) -> None:
-    """Have a good certificate of etcd's root, which nobody shows but who has the authority at hand."""
+    """Have a good certificate of etcd's root, where the authority is at hand; elsewhere it stays what was brought."""
     home, clock = identities.of(ETCD_ROOT_DIR), SystemClock()
-    if _due(home, clock):
+    if _due(home, clock) and identities.ca_dir.exists():
         write_identity(home, Authorities.load(identities.ca_dir, clock).issue_etcd_root(days=lives.days))
+
+
+def etcd_root_is_good(identities: Identities) -> bool:
+    """Whether etcd would hear its root here."""
+    certificate = identities.of(ETCD_ROOT_DIR) / "cert.pem"
+    return SystemClock().now() < life_of(certificate.read_bytes()).end
 
 
 def _due(home: Path, clock: Clock) -> bool:

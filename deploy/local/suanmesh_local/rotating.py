@@ -8,7 +8,7 @@ from pathlib import Path
 
 from suanmesh_chassis.authorities import UnderWay
 from suanmesh_local.facts import FILE as FACTS
-from suanmesh_local.facts import read_facts
+from suanmesh_local.facts import NodeFacts, read_facts
 from suanmesh_local.identities import Identities, rotate_authority
 from suanmesh_local.launcher import said_of, tell
 from suanmesh_local.node import NODE
@@ -19,14 +19,16 @@ SHOWN = "%Y-%m-%d %H:%M UTC"
 def main(folder: Path, overlap_days: float) -> int:
     """Begin it for the node in `folder`, whether it runs or not. Answers the exit status."""
     try:
-        node = read_facts(folder).name if (folder / FACTS).exists() else NODE
-        turn = rotate_authority(Identities(folder / "tls", node), timedelta(days=overlap_days))
+        facts = read_facts(folder) if (folder / FACTS).exists() else NodeFacts(NODE)
+        turn = rotate_authority(Identities(folder / "tls", facts.name), timedelta(days=overlap_days))
     except (UnderWay, ValueError, OSError) as fault:
         print(f"suan node rotate: {said_of(fault)}", file=sys.stderr)
         return 1
     tell("trusted", "the next authority is trusted from now on, beside the one that issues")
     how = "`suan node run` starts its members anew; those started otherwise are to be, one after another, before"
     tell("etcd", f"{how} {turn.issues_from:{SHOWN}}")
+    if others := [host for host in facts.machines if host != facts.host]:
+        tell("machines", f"copy {folder / 'tls' / 'ca'} to the same place on {', '.join(others)} today: they issue too")
     tell("issues", f"from {turn.issues_from:{SHOWN}} on: by then everybody whose certificate is good has renewed it")
     tell("alone", f"from {turn.alone_from:{SHOWN}} on: then the authority before is trusted no more")
     return 0

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from suanmesh_chassis.authorities import Authorities
-from suanmesh_chassis.ca import NodeCa, agent_server_name, server_name
-from suanmesh_chassis.identity import agent_id, invite_id, service_area
+from suanmesh_chassis.ca import NodeCa, agent_server_name
+from suanmesh_chassis.identity import agent_id, invite_id
 from suanmesh_kernel.names import last
 from suanmesh_registry.domain.tokens import ID_BYTES, SECRET_BYTES, TokenKey
 
@@ -88,8 +88,7 @@ class Certifier:
 
     def of_service(self, principal: str, csr_der: bytes, hosts: Sequence[str]) -> SignedCertificate:
         """A certificate for a service, good for `hosts`, as the one it has. Raises InvalidArgument (`CSR_INVALID`)."""
-        names = hosts or [server_name(self._node, service_area(principal, self._node))]
-        return self._signed(csr_der, principal, names, self._days)
+        return self._signed(csr_der, principal, hosts, self._days)
 
     def _signed(
         self, csr_der: bytes, principal: str, names: Sequence[str], days: float, valid_from: datetime | None = None
