@@ -96,6 +96,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """FAILED_PRECONDITION: two stores of the node are not of one moment: one was brought back without the other, or begun anew."""
     REASON_STORE_TOO_NEW: _Reason.ValueType  # 38
     """FAILED_PRECONDITION: a newer version has written what this one is to read; run that version."""
+    REASON_CERTIFICATE_REVOKED: _Reason.ValueType  # 50
+    """UNAUTHENTICATED: the certificate of `name` was revoked; whoever it was issued to joins again."""
+    REASON_CALLER_SUSPENDED: _Reason.ValueType  # 51
+    """PERMISSION_DENIED: the party `name` that the caller acts for is suspended."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a call was refused before it reached the service's own rules."""
@@ -174,3 +178,7 @@ REASON_STORES_DISAGREE: Reason.ValueType  # 37
 """FAILED_PRECONDITION: two stores of the node are not of one moment: one was brought back without the other, or begun anew."""
 REASON_STORE_TOO_NEW: Reason.ValueType  # 38
 """FAILED_PRECONDITION: a newer version has written what this one is to read; run that version."""
+REASON_CERTIFICATE_REVOKED: Reason.ValueType  # 50
+"""UNAUTHENTICATED: the certificate of `name` was revoked; whoever it was issued to joins again."""
+REASON_CALLER_SUSPENDED: Reason.ValueType  # 51
+"""PERMISSION_DENIED: the party `name` that the caller acts for is suspended."""
