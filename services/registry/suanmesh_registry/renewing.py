@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh_chassis import Call
 from suanmesh_chassis.ca import common_name
-from suanmesh_kernel.refusals import PermissionDenied, Unauthenticated
+from suanmesh_kernel.refusals import InvalidArgument, Unauthenticated
 from suanmesh_registry import wire
 from suanmesh_registry.certificates import Certifier, SignedCertificate
 from suanmesh_registry.reads import agents_site
@@ -28,7 +28,7 @@ class Renewals:
         """The certificate.
 
         Raises InvalidArgument (`CSR_INVALID`), NotFound (`SITE_UNKNOWN`), FailedPrecondition (`SITE_REMOVED`),
-        Unauthenticated (`CERTIFICATE_REVOKED`), PermissionDenied (`ROLE_DENIED`), and Conflict.
+        Unauthenticated (`CERTIFICATE_REVOKED`), and Conflict.
         """
         certificate = await self._certified(request.csr_der, call)
         return pb.RenewCertificateResponse(certificate_pem=certificate.pem, ca_pem=self.certifier.ca_pem)
@@ -36,8 +36,8 @@ class Renewals:
     async def _certified(self, csr_der: bytes, call: Call) -> SignedCertificate:
         if call.is_("service"):
             if not call.caller.hosts:  # a gateway says who calls, not what their certificate is good for
-                message = "a service renews at the registry itself, with the certificate that it has"
-                raise PermissionDenied("ROLE_DENIED", message, domain=MESH_DOMAIN)
+                message = "that of a service is taken from itself, at the registry: a gateway does not tell its names"
+                raise InvalidArgument("CSR_INVALID", message, field="csr_der")
             return self.certifier.of_service(call.principal, csr_der, call.caller.hosts)
         valid_from = await self.revoking.valid_from(common_name(call.principal))
         if valid_from is not None and (call.caller.since is None or call.caller.since < valid_from):

@@ -13,7 +13,7 @@ from suanmesh_chassis.ca import agent_server_name, common_name, server_name
 from suanmesh_chassis.call import Caller
 from suanmesh_chassis.identity import agent_id, caller_of, service_id, spiffe_ids, user_id
 from suanmesh_kernel.clock import HandClock
-from suanmesh_kernel.refusals import InvalidArgument, NotFound, PermissionDenied, Unauthenticated
+from suanmesh_kernel.refusals import InvalidArgument, NotFound, Unauthenticated
 from suanmesh_sdk.invites import new_key, signing_request
 from suanmesh_store import MemoryKeyspace
 from tests.service.registry.test_registry_service import Desk, a_desk, enrolled
@@ -68,7 +68,7 @@ async def test_whoever_renews_stays_who_they_are(
 
 async def test_a_service_does_not_renew_by_way_of_a_gateway(desk: Desk) -> None:
     """Its next certificate would lack the names of which a gateway does not tell: an etcd's peers would shut it out."""
-    with pytest.raises(PermissionDenied, match="ROLE_DENIED"):
+    with pytest.raises(InvalidArgument, match="CSR_INVALID"):
         await renewed(desk, caller_of(service_id("demo", "etcd"), "demo"))
 
 

@@ -86,7 +86,7 @@ class RegistryServiceStub:
     from then on. Called with the certificate that is to be renewed, while it is good. Safe to repeat.
 
     Errors:
-      * `INVALID_ARGUMENT` (`CSR_INVALID`).
+      * `INVALID_ARGUMENT` (`CSR_INVALID`): also for a service that comes by way of a gateway, which does not tell the names.
       * `NOT_FOUND` (`SITE_UNKNOWN`): the calling agent's site.
       * `FAILED_PRECONDITION` (`SITE_REMOVED`).
     """
@@ -316,7 +316,7 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         from then on. Called with the certificate that is to be renewed, while it is good. Safe to repeat.
 
         Errors:
-          * `INVALID_ARGUMENT` (`CSR_INVALID`).
+          * `INVALID_ARGUMENT` (`CSR_INVALID`): also for a service that comes by way of a gateway, which does not tell the names.
           * `NOT_FOUND` (`SITE_UNKNOWN`): the calling agent's site.
           * `FAILED_PRECONDITION` (`SITE_REMOVED`).
         """
