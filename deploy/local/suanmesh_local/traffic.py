@@ -23,6 +23,8 @@ from suanmesh_sdk import Mesh
 
 PACE_S = 0.02
 """Between two calls: 50 a second of all services together."""
+LINKS = 64
+"""How many are declared in turn: of two calls that change one at the same time one is refused, and rightly so."""
 NOWHERE_MILLI = 9_000_000
 """More cores than any site has: the job waits until it is cancelled."""
 Act = Callable[[], Awaitable[object]]
@@ -130,11 +132,13 @@ class Traffic:
         self.acknowledged.parties.append(made.name)
 
     async def _link(self) -> None:
+        number = next(self._numbers)
         price = money_pb2.Price(
-            meter=money_pb2.METER_TRANSFER_BYTES, amount_micros=1 + next(self._numbers), per_quantity=world.MEBIBYTE
+            meter=money_pb2.METER_TRANSFER_BYTES, amount_micros=1 + number, per_quantity=world.MEBIBYTE
         )
         link = link_pb2.Link(
-            name="links/traffic", source="exchanges/a", target="exchanges/b", capacity_bps=10**9, latency_us=1000,
+            name=f"links/traffic-{number % LINKS}", source="exchanges/a", target="exchanges/b", capacity_bps=10**9,
+            latency_us=1000,
             price=price, owner=f"parties/{world.CARRIER}", **{"class": link_pb2.Link.CLASS_INTER},  # type: ignore[arg-type]
         )  # fmt: skip
         await self._operator.network_orchestrator.DeclareLinks(
