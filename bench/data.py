@@ -3,7 +3,9 @@
 A whole node on this machine. One large file and many small ones are put and fetched through the gateway, and beside
 that, in turn, by rsync from and to its daemon on the loopback. Prints one JSON object a line, {"name", "value",
 "unit"}: the median of the rounds, processor time of this process included; ratios are to rsync's in the same run.
-Without rsync there are no ratios. What is put is on the disk when its time ends, by either.
+Without rsync there are no ratios to it. What is put is on the disk when its time ends, by either. The same is done in
+turn at a site that only dials out, to which the gateway carries calls: its ratios are to the site that listens, and of
+both the gateway's own processor time a megabyte is told.
 
 A host may take back memory that its guest has freed (free page reporting of virtio-balloon); the guest's first write to
 such a page then costs ten times as much, 2.4 ms a megabyte where this was found. Whoever came after something large had
@@ -27,6 +29,9 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
+
+from suanmesh_local import world
 from suanmesh_local.node import Node
 from suanmesh_local.ports import free_ports
 from suanmesh_sdk import Mesh
@@ -34,6 +39,7 @@ from suanmesh_sdk import Mesh
 MB = 1_000_000
 SHARD = 1000
 TOUCHED_MB = 2000
+LISTENING, RELAYED = (place.site for place in world.PLACES[:2])
 
 
 async def main() -> None:
@@ -46,11 +52,16 @@ async def main() -> None:
     took: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        async with Node(folder / "node", 1) as node, node.mesh() as user, rsync_daemon(folder) as daemon:
+        node = Node(folder / "node", 2)
+        node.agents[RELAYED].environment["SUANMESH_AGENT_NO_INBOUND"] = "true"
+        async with node, node.mesh() as user, rsync_daemon(folder) as daemon:
             for number in range(given.rounds):
                 for kind, amount in (("large", given.megabytes), ("small", given.files)):
                     source = made(folder / f"{kind}-{number}", kind, amount, number)
-                    await through_the_mesh(user, source, folder / "got", f"{kind}-{number}", took)
+                    for site, how in ((LISTENING, ""), (RELAYED, "relayed ")):
+                        begun_s = gateway_s(node)
+                        await through_the_mesh(user, source, folder / "got", site, how, took)
+                        took[f"{how}gateway {kind}"].append(gateway_s(node) - begun_s)
                     if daemon:
                         await by_rsync(daemon, source, folder / "synced", took)
                     shutil.rmtree(source)
@@ -59,11 +70,24 @@ async def main() -> None:
     for kind, amount, unit in (("large", given.megabytes, "MB/s"), ("small", given.files, "files/s")):
         for way in ("put", "get"):
             ours = amount / statistics.median(took[f"{way} {kind}"])
+            relayed = amount / statistics.median(took[f"relayed {way} {kind}"])
             tell(f"{way}_{kind}", ours, unit)
+            tell(f"relayed_{way}_{kind}", relayed, unit)
+            tell(f"relayed_{way}_{kind}_ratio", relayed / ours, "of a site's that listens")
             if daemon:
                 theirs = amount / statistics.median(took[f"rsync {way} {kind}"])
                 tell(f"rsync_{way}_{kind}", theirs, unit)
                 tell(f"{way}_{kind}_ratio", ours / theirs, "of rsync's")
+    for how in ("", "relayed "):
+        both_ways = 2 * given.megabytes
+        cpu_ms = 1000 * statistics.median(took[f"{how}gateway large"]) / both_ways
+        tell(f"{how}gateway_cpu_large".replace(" ", "_"), cpu_ms, "ms/MB")
+
+
+def gateway_s(node: Node) -> float:
+    """Processor time that the node's gateway has taken, of user and system."""
+    times = psutil.Process(node.services["gateway"].pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def made(folder: Path, kind: str, amount: int, seed: int) -> Path:
@@ -83,13 +107,15 @@ def made(folder: Path, kind: str, amount: int, seed: int) -> Path:
     return folder
 
 
-async def through_the_mesh(user: Mesh, source: Path, target: Path, name: str, took: dict[str, list[float]]) -> None:
-    """Put and get."""
-    kind = name.partition("-")[0]
+async def through_the_mesh(
+    user: Mesh, source: Path, target: Path, site: str, how: str, took: dict[str, list[float]]
+) -> None:
+    """Put to a site and get."""
+    kind, name = source.name.partition("-")[0], f"{site}-{source.name}"
     touch_memory(target.parent)
-    took[f"put {kind}"].append(await timed(user.data.put(source, name)))
+    took[f"{how}put {kind}"].append(await timed(user.data.put(source, name, site=f"sites/{site}")))
     touch_memory(target.parent)
-    took[f"get {kind}"].append(await timed(user.data.get(f"datasets/{name}", target)))
+    took[f"{how}get {kind}"].append(await timed(user.data.get(f"datasets/{name}", target)))
     shutil.rmtree(target)
 
 
