@@ -6,9 +6,11 @@ Nothing of them is run here: only wheels are taken, and of names and versions al
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +29,9 @@ class Mirror:
     address: str
     """`http(s)://...`, an index as pip has it, or a folder of wheels; empty for none."""
     python: Path
-    """Interpreter the wheels are for, with pip."""
+    """Interpreter the wheels are for."""
+    pip: Path | None = None
+    """Folder of the agent's own pip, for one that has none; None where the agent has none either."""
 
     def command(self, wanted: Sequence[str], wheels: Path | None, target: Path) -> list[str]:
         """The command line that brings what `wanted` need, beside what lies in `wheels`."""
@@ -36,7 +40,9 @@ class Mirror:
         if self.address.startswith("http://"):
             source += ["--trusted-host", urlsplit(self.address).netloc]
         beside = ["--find-links", str(wheels)] if wheels else []
-        bring = [str(self.python), "-I", "-m", "pip", "download", "--only-binary=:all:", "--dest", str(target)]
+        pip = [sys.executable, "-I", "-m", "pip", "--python"] if self.pip else []
+        pip += [str(self.python)] if self.pip else [str(self.python), "-I", "-m", "pip"]
+        bring = [*pip, "download", "--only-binary=:all:", "--dest", str(target)]
         return [*bring, "--no-cache-dir", "--no-input", "--progress-bar=off", *source, *beside, "--", *wanted]
 
     async def fetch(self, wanted: Sequence[str], wheels: Path | None, target: Path) -> bytes:
@@ -65,6 +71,12 @@ class Mirror:
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         return said
+
+
+def own_pip() -> Path | None:
+    """Where pip of the agent's own environment lies."""
+    found = importlib.util.find_spec("pip")
+    return Path(found.origin).parent if found is not None and found.origin else None
 
 
 def _emptied(folder: Path) -> None:

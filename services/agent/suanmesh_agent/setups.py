@@ -15,7 +15,7 @@ from suanmesh.scheduler.v1 import placement_pb2
 from suanmesh_agent import wire
 from suanmesh_agent.carried import Carried
 from suanmesh_agent.domain.endings import Ending
-from suanmesh_agent.domain.setups import FETCHED, MIRROR, NO_MIRROR, WHEELS_MOUNT, failed, tail_of
+from suanmesh_agent.domain.setups import FETCHED, MIRROR, NO_MIRROR, PIP_MOUNT, WHEELS_MOUNT, failed, tail_of
 from suanmesh_agent.domain.tasks import SETUP_MOUNT, Artefact, TaskKey, TaskState, setup_key
 from suanmesh_agent.mirror import Mirror
 from suanmesh_agent.ports import Engine, TaskNotStarted
@@ -128,7 +128,9 @@ class Setups:
             fetched = self._fetched(run)
             wheels = next((folder for mount, folder in inputs if mount == setup.wheels), None)
             said = MIRROR.encode() + await self._mirror.fetch(setup.python, wheels, fetched)
-        beside = ((WHEELS_MOUNT, fetched),) if fetched else ()
+        beside = [(WHEELS_MOUNT, fetched)] if fetched else []
+        if self._mirror.pip is not None:
+            beside.append((f"{PIP_MOUNT}/{self._mirror.pip.name}", self._mirror.pip))
         spec = wire.setup_task_of(placement, run, (*inputs, *beside), setup.wanted(fetched=fetched is not None))
         spec = wire.with_artefact(spec, Artefact(FETCHED, said[-_LOG_BYTES:]))
         (fault,) = await self._engine.submit([spec])

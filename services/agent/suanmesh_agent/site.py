@@ -40,7 +40,7 @@ from suanmesh_agent.mesh import (
     TransportOverMesh,
 )
 from suanmesh_agent.meter import Meter
-from suanmesh_agent.mirror import Mirror
+from suanmesh_agent.mirror import Mirror, own_pip
 from suanmesh_agent.nvidia import nvidia_cards
 from suanmesh_agent.offers import OWN_PARTY, Offers
 from suanmesh_agent.permission import RunPermission
@@ -300,7 +300,7 @@ class SiteLoops:
             turns,
             self.process.clock,
             host=(self.offers.found.architecture, *self.offers.found.runtimes, str(prefix)),
-            mirror=Mirror(self.settings.package_mirror, prefix / "bin" / "python3"),
+            mirror=Mirror(self.settings.package_mirror, prefix / "bin" / "python3", own_pip()),
         )
 
     def _placements(self, site: str, meter: Meter, turns: Turns, setups: Setups) -> Placements:

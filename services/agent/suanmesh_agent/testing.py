@@ -23,7 +23,7 @@ from suanmesh_agent.fakes import FakeAccounting, FakeScheduler, FakeTransport, P
 from suanmesh_agent.inventory import Inventory
 from suanmesh_agent.journal import Journal
 from suanmesh_agent.meter import Meter
-from suanmesh_agent.mirror import Mirror
+from suanmesh_agent.mirror import Mirror, own_pip
 from suanmesh_agent.offers import Offers
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.placements import Placements
@@ -118,6 +118,8 @@ class FakeSite:
         """What an agent is permitted at its start."""
         self.limits: OwnerLimits = NO_LIMITS
         """What its owner refuses to others; with any, tasks of others run here without walls."""
+        self.runtime = Path(sys.prefix)
+        """The Python of its tasks."""
         self.mirror = ""
         """Where its owner has wheels from."""
         self._rng = seeded_rng(1)
@@ -134,14 +136,14 @@ class FakeSite:
             self.folder / "tasks",
             sandbox=None,
             cgroups=None,
-            runtime_path=(Path(sys.prefix) / "bin",),
+            runtime_path=(self.runtime / "bin",),
             permission=self.permission.path,
         )
         meter = Meter(site, journal, self.accounting, PlainSigner(), clock, self._rng)
         self.delivery = Delivery(site, self.transport, self.engine, journal, self.replicas, Turns())
         self.setups = Setups(
             self.folder / "setups", self.engine, Turns(), clock, host=("python3",),
-            mirror=Mirror(self.mirror, Path(sys.prefix) / "bin" / "python3"),
+            mirror=Mirror(self.mirror, self.runtime / "bin" / "python3", own_pip()),
         )  # fmt: skip
         steps = Steps(
             offers=Offers(journal, TWO_CORES, self.limits is not NO_LIMITS, self.limits),

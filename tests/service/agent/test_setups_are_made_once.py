@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import venv
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -116,6 +117,17 @@ async def test_packages_come_from_wheels_that_travel_with_the_job(world: FakeSit
         await world.scheduler.reported(NAME, State.STATE_DELIVERING)
         assert (result(world) / "n").read_text() == "7"
         assert "Successfully installed seven-1.0" in log_of(world)["setup.log"]
+
+
+async def test_a_python_without_pip_gets_packages_too(world: FakeSite) -> None:
+    """The Python of Debian has no pip: a site that gives its tasks that one would refuse every package."""
+    world.runtime = world.folder / "bare"
+    await asyncio.to_thread(venv.create, world.runtime, symlinks=True, with_pip=False)
+    world.mirror = str(a_wheel(world.folder / "mirror"))
+    world.scheduler.put(with_setup(USES, python=("seven",)))
+    async with world.agent():
+        await world.scheduler.reported(NAME, State.STATE_DELIVERING)
+        assert (result(world) / "n").read_text() == "7"
 
 
 async def test_packages_of_a_job_do_not_hide_what_it_names_itself(world: FakeSite) -> None:

@@ -14,6 +14,8 @@ from suanmesh_kernel.reasons import StateReason
 
 WHEELS_MOUNT = ".suanmesh-wheels"
 """Folder that a setup finds the wheels in that came from the site's mirror."""
+PIP_MOUNT = ".suanmesh-pip"
+"""Folder that it has pip in, for a Python that has none of its own."""
 FETCHED = ".suanmesh-fetched"
 """File in which it finds what there is to say about bringing them, which begins its log."""
 NO_MIRROR = "suan: no network here, and this site has no mirror: packages come from the wheels of the setup alone\n"
@@ -25,9 +27,9 @@ export PIP_CONFIG_FILE=/dev/null PIP_NO_INDEX=1 PIP_NO_INPUT=1 PIP_NO_CACHE_DIR=
 export PIP_PROGRESS_BAR=off PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 export PIP_TARGET="$SUANMESH_SETUP/{SETUP_PYTHON}" PIP_FIND_LINKS
 mkdir -p "$SUANMESH_SETUP/bin" "$PIP_TARGET"
+python3 -m pip --version >/dev/null 2>&1 || export PYTHONPATH="$PWD/{PIP_MOUNT}:$PYTHONPATH"
 cat {FETCHED}
 if [ "$#" -gt 0 ]; then
-  python3 -m pip --version >/dev/null || {{ echo "suan: python3 of this site has no pip"; exit 127; }}
   python3 -m pip install -- "$@"
 fi
 """
