@@ -96,11 +96,13 @@ class Site:
         return call, [Run(run.first, run.count, run.offset) for run in answer.wanted]
 
     async def bring(self, source: Path, **fields: object) -> str:
-        """All of it, in one call."""
+        """All of it, in one call, which is over then: what it held at the site it holds no more."""
         manifest = read_folder(source)
         call, runs = await self.begin(manifest, **fields)
         await send(call, source, manifest, runs)
-        return str((await call.read()).dataset)
+        stored = str((await call.read()).dataset)
+        [each async for each in call]
+        return stored
 
 
 async def send(call: Any, source: Path, manifest: Manifest, runs: list[Run], most: int = 1 << 30) -> None:
