@@ -33,8 +33,8 @@ doctor: setup ## Say what this machine lacks
 	@$(BIN)/suan doctor
 
 test: setup ## Run every test but the long fault combinations, attacks, days and Slurm site
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates" -n 2 --dist loadfile --ignore tests/mesh
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates" tests/mesh
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates and not image" -n 2 --dist loadfile --ignore tests/mesh
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates and not image" tests/mesh
 
 test-faults: setup ## Run every combination of victim and step
 	@$(BIN)/python -m pytest -m faults tests/mesh
@@ -47,6 +47,9 @@ test-day: setup ## Play a researcher's day with 500 MB and 30,000 files, by the 
 
 test-slurm: setup ## Run 200 jobs at a Slurm site while slurmctld and the agent are killed ten times each; needs slurm-wlm and root
 	@$(BIN)/python -m pytest -m slurm -s tests/mesh/test_a_slurm_site.py
+
+test-image: setup ## Build the image of containers and start its programs; needs root, buildah and mmdebstrap
+	@$(BIN)/python -m pytest -m image tests/mesh/test_the_image.py
 
 test-certificates: setup ## Use a node whose certificates are good for two minutes: make test-certificates MINUTES=10
 	@MINUTES=$(MINUTES) $(BIN)/python -m pytest -m certificates -s tests/mesh/test_certificates.py
@@ -105,4 +108,4 @@ lock: ## Write requirements.lock anew from pyproject.toml
 clean: ## Remove everything that was built
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup demo dev doctor test test-faults test-attack test-day test-slurm test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere sdk fmt lint types layers bench lock clean
+.PHONY: help setup demo dev doctor test test-faults test-attack test-day test-slurm test-image test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere sdk fmt lint types layers bench lock clean

@@ -1,0 +1,90 @@
+"""The manifests of deploy/kubernetes: what they render is of Kubernetes' schema, guarded, and about what there is."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from suanmesh_chassis.settings import Common
+
+ROOT = Path(__file__).resolve().parents[2]
+AREAS = ("accounting", "gateway", "network-orchestrator", "registry", "scheduler", "transport")
+SCHEMA = "1.31"
+"""Of the oldest Kubernetes that is still looked after."""
+
+
+@pytest.fixture(scope="module")
+def rendered() -> list[dict[str, Any]]:
+    """Every object of the example."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    command = ["kubectl", "kustomize", str(ROOT / "deploy" / "kubernetes" / "example")]
+    return list(yaml.safe_load_all(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+
+
+def of_kind(rendered: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    """The objects of a kind by name."""
+    return {each["metadata"]["name"]: each for each in rendered if each["kind"] == kind}
+
+
+def test_every_object_is_of_the_schema(rendered: list[dict[str, Any]]) -> None:
+    """A field in the wrong place is dropped by a cluster in silence, and with it what it was to guard."""
+    for each in rendered:
+        kubernetes_validate.validate(each, SCHEMA, strict=True)
+    assert {each["metadata"].get("namespace", each["metadata"]["name"]) for each in rendered} == {"suanmesh"}
+
+
+def test_every_service_runs_twice_and_is_guarded(rendered: list[dict[str, Any]]) -> None:
+    """A node must outlive the drain of a machine, and a process that is broken into must find nothing to go on with."""
+    deployments, budgets = of_kind(rendered, "Deployment"), of_kind(rendered, "PodDisruptionBudget")
+    assert tuple(sorted(deployments)) == tuple(sorted(budgets)) == AREAS
+    for name, deployment in deployments.items():
+        pod, labels = deployment["spec"]["template"]["spec"], deployment["spec"]["template"]["metadata"]["labels"]
+        (container,) = pod["containers"]
+        assert deployment["spec"]["replicas"] == 2
+        assert budgets[name]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["automountServiceAccountToken"] is False
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
+        assert {each["name"] for each in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
+    assert of_kind(rendered, "NetworkPolicy").keys() == {"gateway", "processes"}
+
+
+def test_what_they_start_and_set_is_there(rendered: list[dict[str, Any]]) -> None:
+    """A variable that no process reads is a wish that nobody hears."""
+    programs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    (shared,) = of_kind(rendered, "ConfigMap").values()
+    for name, deployment in of_kind(rendered, "Deployment").items():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        area = name.replace("-", "_")
+        known = {"POD_IP"} | {f"SUANMESH_{field.name.upper()}" for field in dataclasses.fields(Common)}
+        settings = importlib.import_module(f"suanmesh_{area}.settings")
+        for each in vars(settings).values():
+            if isinstance(each, type) and dataclasses.is_dataclass(each):
+                known |= {f"SUANMESH_{area.upper()}_{field.name.upper()}" for field in dataclasses.fields(each)}
+        assert container["command"][0] in programs
+        assert {each["name"] for each in container["env"]} | set(shared["data"]) - {"GRPC_EXPERIMENTS"} <= known
+
+
+def test_nothing_is_left_out_of_the_base() -> None:
+    """A manifest beside the others that is not named is never applied."""
+    base = ROOT / "deploy" / "kubernetes" / "base"
+    named = yaml.safe_load((base / "kustomization.yaml").read_text())
+    told = {*named["resources"], *(patch["path"] for patch in named["patches"])}
+
+    assert told == {"every-process.yaml", "network.yaml", "services.yaml"}
+    assert told == {path.name for path in base.glob("*.yaml")} - {"kustomization.yaml"}
