@@ -17,6 +17,7 @@ from suanmesh_chassis.memory_network import MemoryNetwork
 from suanmesh_chassis.network import GrpcNetwork, Network
 from suanmesh_chassis.parts import Listener
 from suanmesh_chassis.probe import PROBE_SERVICE, SERVICE, Probe, Probes
+from suanmesh_chassis.service_server import ServiceServer
 from suanmesh_chassis.testing import ANY_PORT, USER, LoopbackNode
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.refusals import Refusal, Unauthenticated, Unavailable
@@ -99,6 +100,13 @@ async def test_a_call_is_answered_under_its_caller(channel: Channel) -> None:
     answer = await unary(channel, "Read")(Probe(text="hello"), timeout=PATIENCE_S)
 
     assert answer.text == f"{USER} hello"
+
+
+async def test_a_call_whose_work_ended_is_answered(channel: Channel) -> None:
+    """At the end of a term its tasks end; a caller who is not told waits for all of its deadline."""
+    refusal = await refused(unary(channel, "Read")(Probe(text="ended"), timeout=PATIENCE_S))
+
+    assert (refusal.code, refusal.reason) == ("UNAVAILABLE", "NOT_READY")
 
 
 async def test_a_refusal_crosses_whole(channel: Channel) -> None:
@@ -274,3 +282,31 @@ async def test_the_sdk_calls_over_it(world: World) -> None:
 
 async def _awaited(call: Awaitable[Any]) -> Any:
     return await call
+
+
+async def test_a_process_that_ends_is_seen_to_be_gone() -> None:
+    """A standby waits for that, and must not miss the end of a leader that died."""
+    met: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    server = await asyncio.start_server(lambda _, writer: met.put_nowait(writer), "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(PATIENCE_S):
+        gone = tasks.create_task(GrpcNetwork().gone(f"{host}:{port}"))
+        (await met.get()).close()  # as a listener does with who brings no handshake
+        again = await met.get()
+        assert not gone.done()
+        server.close()
+        again.close()
+        await gone
+
+
+async def test_a_process_that_ends_is_seen_to_be_gone_in_memory(tmp_path: Path) -> None:
+    """Scenarios must take over when processes do."""
+    network = MemoryNetwork().of("here")
+    async with LoopbackNode(tmp_path, network=network) as node, asyncio.TaskGroup() as tasks:
+        server = ServiceServer(node.process("probe"))
+        address = await server.listen(ANY_PORT)
+        gone = tasks.create_task(network.gone(address))
+        await asyncio.sleep(0)
+        await server.stop(0)
+        async with asyncio.timeout(PATIENCE_S):
+            await gone

@@ -162,7 +162,6 @@ class Lifecycle(Generic[S]):
         if not stop.is_set():
             log.warning("lead lost")
             registration.tell(leader=False)
-            await _farewell(leadership.resign())  # or the next term waits for the end of a lease that nobody uses
 
     def _run(self, tasks: asyncio.TaskGroup, parts: Parts, whose: str) -> list[asyncio.Task[None]]:
         components = Components(self._process.area, parts.components, partial(self._server.tell_components, whose))
@@ -192,8 +191,9 @@ class Lifecycle(Generic[S]):
             campaign = tasks.create_task(self._campaign(address))
             stopped = tasks.create_task(stop.wait())
             standing_by = tasks.create_task(self._stand_by())
+            deposing = tasks.create_task(self._end_dead_terms(address))
             await asyncio.wait((campaign, stopped), return_when=asyncio.FIRST_COMPLETED)
-            for each in (campaign, stopped, standing_by):
+            for each in (campaign, stopped, standing_by, deposing):
                 each.cancel()
         return None if campaign.cancelled() else campaign.result()
 
@@ -202,6 +202,34 @@ class Lifecycle(Generic[S]):
         while not self._directory.leader(self._process.area):
             await self._directory.changed(self._process.area)
         self._server.tell_serving()
+
+    async def _end_dead_terms(self, address: str) -> None:
+        """While another leads, end its term once its process is gone: its lease would run on for seconds."""
+        area = self._process.area
+        while True:
+            leader = self._directory.leader(area)
+            if not leader or leader == address:
+                await self._directory.changed(area)
+            elif await self._is_gone(leader):
+                try:
+                    await self._keys.depose(election_key(area), leader.encode())
+                except KeyspaceError as error:
+                    log.warning("a dead leader stays", reason=error.kind.value, message=str(error))
+                    await asyncio.sleep(CAMPAIGN_PAUSE_S)
+                    continue
+                log.warning("leader is gone", leader=leader)
+                while self._directory.leader(area) == leader:
+                    await self._directory.changed(area)
+
+    async def _is_gone(self, leader: str) -> bool:
+        """Wait until the process at that address is gone, or the instances have changed."""
+        async with asyncio.TaskGroup() as tasks:
+            gone = tasks.create_task(self._process.network.gone(leader))
+            changed = tasks.create_task(self._directory.changed(self._process.area))
+            await asyncio.wait((gone, changed), return_when=asyncio.FIRST_COMPLETED)
+            gone.cancel()
+            changed.cancel()
+        return not gone.cancelled()
 
     async def _campaign(self, address: str) -> Leadership:
         ttl_s = self._process.common.lease_s

@@ -25,6 +25,7 @@ from suanmesh_sdk.tls import Credentials, Shown
 
 KEEPALIVE_S = 25.0
 """How long a cut link takes to break the calls on it: an interval of gRPC's keepalive, and what it waits for a pong."""
+LOOK_AGAIN_S = 0.2
 FIRST_PORT = 40_000
 NOT_CONNECTED = "failed to connect to all addresses; last error: UNKNOWN: ipv4:{}: {}"
 
@@ -83,6 +84,10 @@ class MemoryNetwork:
     def delay_s(self, source: str, target: str) -> float:
         """How long the next message takes, seconds."""
         return self.links.delay_s(source, target)
+
+    def is_served(self, address: str) -> bool:
+        """Whether a process listens there."""
+        return address in self._listening
 
     def is_cut(self, one: str, other: str) -> bool:
         """Whether nothing passes between two hosts."""
@@ -151,6 +156,13 @@ class HostNetwork:
     def __init__(self, network: MemoryNetwork, host: str) -> None:
         self._network = network
         self._host = host
+
+    async def gone(self, address: str) -> None:
+        """Look now and then whether anybody listens there."""
+        met = False
+        while not met or self._network.is_served(address):
+            met = met or self._network.is_served(address)
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     async def listen(
         self, handler: grpc.GenericRpcHandler, listener: Listener, tls: ProcessTls, common: Common

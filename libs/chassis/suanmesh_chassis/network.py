@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,6 +31,8 @@ OPTIONS = (
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
 )
+LOOK_AGAIN_S = 0.1
+"""After a connection that was held to see its end; a listener ends one without a handshake every few seconds."""
 OPEN_CONNECTION_IDLE_MS = 10_000
 OPEN_CONNECTION_AGE_MS = 60_000
 """Nobody needs a connection without a certificate for longer than it takes to enrol."""
@@ -93,6 +97,10 @@ class Network(Protocol):
     def dial(self, tls: Tls, *, read_ahead_bytes: int | None) -> Dial:
         """How others are called, `read_ahead_bytes` as of `GrpcDial`."""
 
+    async def gone(self, address: str) -> None:
+        """Return once the process that listened at `address` does no more, as its machine says; of a machine that says
+        nothing it is not known."""
+
 
 class GrpcNetwork:
     """gRPC, over TLS on TCP."""
@@ -115,6 +123,27 @@ class GrpcNetwork:
     def dial(self, tls: Tls, *, read_ahead_bytes: int | None) -> Dial:
         """Channels of gRPC."""
         return GrpcDial(tls, read_ahead_bytes=read_ahead_bytes)
+
+    async def gone(self, address: str) -> None:
+        """Hold a connection, which ends with the process, and see whether the next is refused.
+
+        One that was never had proves nothing: a firewall refuses too, and for as long as the process lives.
+        """
+        host, _, port = address.rpartition(":")
+        met = False
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            except ConnectionRefusedError:
+                if met:
+                    return
+            except OSError:
+                pass
+            else:
+                met = True
+                with closing(writer), suppress(OSError):
+                    await reader.read()
+            await asyncio.sleep(LOOK_AGAIN_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,10 @@ class Probes:
             raise FailedPrecondition("PROBE_SAD", f"the probe is sad about {request.text}", about=request.text)
         if request.text == "break":
             raise ZeroDivisionError("a defect")
+        if request.text == "ended":
+            waited_for: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waited_for.cancel()
+            await waited_for
         if request.text == "finish":
             self.begun.set()
             await self.may_finish.wait()

@@ -23,7 +23,8 @@ from suanmesh_chassis.methods import ServedMethod, Shape
 from suanmesh_chassis.parts import RawForwarder
 from suanmesh_chassis.serving import Rules, Serving
 from suanmesh_chassis.streams import Streams
-from suanmesh_kernel.refusals import Aborted, Refusal
+from suanmesh_kernel.refusals import Aborted, Refusal, Unavailable
+from suanmesh_sdk.status import MESH_DOMAIN
 from suanmesh_store import AlreadyAnswered
 
 TURNS_MAX = 4
@@ -83,12 +84,14 @@ async def _around(serving: Serving, act: Act, streams: Streams | None = None) ->
         return await act(serving)
     except Refusal as refusal:
         serving.refused(refusal)
-    except (asyncio.CancelledError, grpc.aio.BaseError):
+    except (asyncio.CancelledError, grpc.aio.BaseError) as end:
         ended_with = streams.ended_with() if streams is not None else None
-        if ended_with is None:
+        if ended_with is None and not _is_ours(end):
             serving.broken_off()
             raise asyncio.CancelledError from None  # whatever gRPC calls a caller that has gone, it is no defect
-        serving.refused(ended_with)
+        serving.refused(
+            ended_with or Unavailable("NOT_READY", "what the call waited for has ended", domain=MESH_DOMAIN)
+        )
     except Exception as defect:  # noqa: BLE001 - the one place where a handler's defect becomes an answer
         serving.failed(defect)
     finally:
@@ -96,6 +99,15 @@ async def _around(serving: Serving, act: Act, streams: Streams | None = None) ->
     await serving.pause()
     await serving.abort()
     return None
+
+
+def _is_ours(end: BaseException) -> bool:
+    """Whether a call was broken off by what it waited for, as at the end of a term, and its caller waits on.
+
+    gRPC cancels the task of a call whose caller has gone; of one whose handler raises CancelledError it tells nobody.
+    """
+    task = asyncio.current_task()
+    return isinstance(end, asyncio.CancelledError) and task is not None and not task.cancelling()
 
 
 async def _unary(serving: Serving) -> bytes:

@@ -146,7 +146,10 @@ class Endpoints:
         self._current = random.randrange(len(self.all))
 
     def pick(self) -> Endpoint:
-        """The current member, or the next that is not known to be sick, or the one that will be well first."""
+        """The current member, or the next that is not known to be sick; where all are, each in its turn.
+
+        While members elect a leader those that live are sick as well as the one that is gone, and well first.
+        """
         if self._current_tls is not None and (tls := self._current_tls()) is not self._tls:
             self._tls = tls
             for endpoint in self.all:
@@ -161,7 +164,8 @@ class Endpoints:
             if candidate.sick_until <= now:
                 self._current = (self._current + step) % count
                 return candidate
-        return min(self.all, key=lambda endpoint: endpoint.sick_until)
+        self._current = (self._current + 1) % count
+        return self.all[self._current]
 
     def prefer(self, address: str) -> None:
         """Ask this member first from now on, as long as it answers; the others stay for when it does not."""

@@ -114,6 +114,11 @@ class ProcessKeys:
         self._leases.append(term.lease)
         return ProcessTerm(term, self)
 
+    async def depose(self, prefix: str, value: bytes) -> None:
+        """As the keyspace does."""
+        await self._reach()
+        await self._keys.depose(prefix, value)
+
     async def revoke(self, lease: MemoryLease) -> None:
         """End a lease of the process; where that cannot be asked for it lapses, as with etcd."""
         if lease in self._leases:

@@ -192,6 +192,13 @@ class EtcdKeyspace:
         self._led[prefix] = elected
         return EtcdTerm(elected.key.decode(), elected)
 
+    async def depose(self, prefix: str, value: bytes) -> None:
+        """End the term of whoever leads with `value`; its lease ends with it."""
+        with _as_keyspace_errors(), suppress(LeaseNotFound):
+            leader = await Election(self._client, prefix, value, 1).leader()
+            if leader is not None and leader.value == value:
+                await self._client.revoke(leader.lease)
+
 
 class EtcdStore(KeyspaceStore):
     """A store on etcd."""

@@ -144,3 +144,6 @@ class Keyspace(Protocol):
 
     async def campaign(self, prefix: str, value: bytes, ttl_s: float) -> Leadership:
         """Wait until this candidate leads."""
+
+    async def depose(self, prefix: str, value: bytes) -> None:
+        """End the term of whoever leads with `value`, for a process that is gone; nothing where another leads."""

@@ -216,6 +216,13 @@ class MemoryKeyspace:
             await lease.revoke()
             raise
 
+    async def depose(self, prefix: str, value: bytes) -> None:
+        """End the term of whoever leads with `value`."""
+        standing = (await self.scan(prefix + "/")).entries
+        leader = min(standing, key=lambda entry: entry.create_revision, default=None)
+        if leader is not None and leader.value == value:
+            self.end(self._space.leases[leader.lease])
+
     def tick(self) -> None:
         """Look at the clock: end what has lapsed."""
         now = self.clock.monotonic()

@@ -43,6 +43,9 @@ class World(Protocol):
     async def end_term(self, term: Leadership) -> None:
         """Take a term away without its holder having a say, as its lease running out does."""
 
+    async def depose(self, area: str, address: str) -> None:
+        """End the term of `address`, where it leads."""
+
     async def compact(self) -> None:
         """Forget all history."""
 
@@ -74,6 +77,9 @@ class MemoryWorld:
         assert isinstance(term, MemoryTerm)
         await self.end_lease(term.lease)
 
+    async def depose(self, area: str, address: str) -> None:
+        await self.keys.depose(election_key(area), address.encode())
+
     async def compact(self) -> None:
         self.keys.compact()
 
@@ -102,6 +108,9 @@ class EtcdWorld:
 
     async def end_term(self, term: Leadership) -> None:
         await self.client.revoke(int(term.key.rsplit("/", 1)[-1], 16))
+
+    async def depose(self, area: str, address: str) -> None:
+        await EtcdKeyspace(self.client).depose(election_key(area), address.encode())
 
     async def compact(self) -> None:
         await self.client.compact((await EtcdKeyspace(self.client).scan("/suanmesh/")).revision)

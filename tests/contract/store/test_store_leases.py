@@ -235,3 +235,19 @@ async def test_a_leader_paused_past_its_lease_can_commit_nothing(world: Any, kno
     assert (await woken.snapshot(JOBS)).held == (held,)
     assert (await woken.tokens(HOLDS)).tokens == ()
     await new.resign()
+
+
+async def test_a_leader_that_is_gone_is_deposed_by_name(world: Any) -> None:
+    """Until its lease lapses nobody else could write; and whoever leads by then must not be sent away for it."""
+    first = await world.elect("scheduler", "127.0.0.1:1")
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(world.elect("scheduler", "127.0.0.1:2"))
+        await world.depose("scheduler", "127.0.0.1:9")
+        assert first.alive
+        await world.depose("scheduler", "127.0.0.1:1")
+        async with asyncio.timeout(60):
+            second = await waiting
+    await world.depose("scheduler", "127.0.0.1:1")
+
+    assert second.alive
+    assert second.fence > first.fence
