@@ -1,9 +1,11 @@
-"""What it costs to run tasks on the process engine alone: `python bench/engine.py [--tasks N] [--rounds N]`.
+"""What it costs to run tasks on the process engine alone: `python bench/engine.py [--tasks N] [--rounds N] [--slurm]`.
 
 The engine that an agent would open on this host, in the best walls it offers, over a folder on disk. A task is `true`.
 Prints one JSON object a line, {"name", "value", "unit"}: tasks a second, submitted at once, until the last has ended,
 and the processor seconds that each took of this process and all below it, clearing up included; the latter beside those
-of a bare `true` that was started in the same rounds, as `baseline`, and their ratio.
+of a bare `true` that was started in the same rounds, as `baseline`, and their ratio. With `--slurm`, instead, what the
+same task of most of a processor second is metered at on this engine and on a Slurm that is started for it, in
+turns: the medians, and their ratio; and in control groups. It needs slurm-wlm and root.
 """
 
 from __future__ import annotations
@@ -17,11 +19,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from dispatch import become_subreaper, cpu_seconds
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
 from suanmesh_agent.engines.process.engine import ProcessEngine
+from suanmesh_agent.engines.slurm.commands import Slurm
+from suanmesh_agent.engines.slurm.engine import SlurmEngine
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_agent.site import PERMISSION, open_engine
@@ -29,10 +34,12 @@ from suanmesh_agent.task_run import until_over
 from suanmesh_chassis.event_loop import run_on_loop
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_local import tools
+from suanmesh_local.slurm import running
 
 WARM_UP_TASKS = 20
 CPU_MILLI, MEMORY_BYTES = 100, 1 << 28
 PERMITTED_S = 3600.0
+BUSY = ("python3", "-c", "sum(each * each for each in range(20_000_000))")
 
 
 async def main(tasks: int, rounds: int) -> None:
@@ -61,6 +68,42 @@ async def main(tasks: int, rounds: int) -> None:
     print(json.dumps(figure | compared))
 
 
+async def compare(rounds: int) -> None:
+    """Meter the same task on both engines, in turns; where there are control groups, also without them.
+
+    In a guest, control groups count what the host took away as well, so that only the others are alike on a busy one.
+    """
+    become_subreaper()
+    with running() as cluster, tempfile.TemporaryDirectory() as name:
+        grouped = opened(Path(name))
+        layout = grouped.layout
+        plain = ProcessEngine(
+            Path(name) / "plain",
+            sandbox=layout.sandbox,
+            cgroups=None,
+            runtime_path=layout.runtime_path,
+            confined=layout.confined,
+        )
+        slurm = SlurmEngine(layout, Slurm(str(cluster.conf)), "bench", SystemClock())
+        engines = {"grouped": grouped, "process": plain, "slurm": slurm}
+        metered: dict[str, list[int]] = {kind: [] for kind in engines}
+        try:
+            for number in range(rounds):
+                for kind, engine in engines.items():
+                    spec = TaskSpec(TaskKey(f"{kind}-{number}", 0), BUSY, cpu_milli=1000, memory_bytes=MEMORY_BYTES)
+                    if await engine.submit([spec]) != [None]:
+                        raise SystemExit(f"{kind} did not start it")
+                    (look,) = await until_over(engine, [spec.key])
+                    metered[kind].append(look.usage.cpu_us)
+        finally:
+            for engine in engines.values():
+                engine.close()
+    medians = {kind: round(median(each) / 1e6, 4) for kind, each in metered.items()}
+    figure = {"name": "engine_metered_cpu", "value": medians["slurm"], "unit": "CPU-s", "baseline": medians["process"]}
+    ratio = round(medians["slurm"] / medians["process"], 3)
+    print(json.dumps(figure | {"ratio": ratio, "in_control_groups": medians["grouped"]}))
+
+
 def opened(folder: Path) -> ProcessEngine:
     """The engine of an agent with the launcher's tools, permitted to run tasks."""
     try:
@@ -70,7 +113,9 @@ def opened(folder: Path) -> ProcessEngine:
     permission = RunPermission(folder / PERMISSION, SystemClock())
     permission.renew(SystemClock().monotonic(), PERMITTED_S)
     permission.close()
-    return open_engine(AgentSettings(site="bench", data_dir=folder, bwrap=bwrap))
+    engine = open_engine(AgentSettings(site="bench", data_dir=folder, bwrap=bwrap))
+    assert isinstance(engine, ProcessEngine)
+    return engine
 
 
 async def run(engine: ProcessEngine, placement: str, count: int) -> None:
@@ -99,5 +144,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--slurm", action="store_true")
     options = parser.parse_args()
-    sys.exit(run_on_loop(main(options.tasks, options.rounds)))
+    sys.exit(run_on_loop(compare(options.rounds) if options.slurm else main(options.tasks, options.rounds)))
