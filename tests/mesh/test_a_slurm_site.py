@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -69,17 +71,19 @@ def cluster() -> Iterator[LocalSlurm]:
 
 async def test_jobs_survive_a_kill_of_slurmctld_and_of_the_agent(cluster: LocalSlurm, tmp_path: Path) -> None:
     """A site's own scheduler is one more thing that forgets: what a user has paid for must not be lost with it."""
-    found = await _play(cluster, tmp_path, jobs=12, kills=1, settle_s=0, seconds=1, pause_s=2)
+    found = await _play(cluster, tmp_path, jobs=8, kills=1, settle_s=0, seconds=1, pause_s=1)
     assert found["lost"] == found["run twice"] == found["billed otherwise"] == 0
 
 
 @pytest.mark.slurm
 @pytest.mark.timeout(1800)
-async def test_two_hundred_jobs_survive_ten_kills_of_each(cluster: LocalSlurm, tmp_path: Path) -> None:
+@pytest.mark.parametrize("settle_s", [0, SETTLE_S])
+async def test_two_hundred_jobs_survive_ten_kills_of_each(cluster: LocalSlurm, tmp_path: Path, settle_s: int) -> None:
     """With time to settle not one task is ended by Slurm, so none has to run again."""
-    found = await _play(cluster, tmp_path, jobs=200, kills=10, settle_s=SETTLE_S, seconds=2, pause_s=8)
-    print(json.dumps(found))
-    assert found["lost"] == found["run twice"] == found["billed otherwise"] == found["placed again"] == 0
+    found = await _play(cluster, tmp_path, jobs=200, kills=10, settle_s=settle_s, seconds=2, pause_s=2 + settle_s / 3)
+    print(json.dumps({"settle_s": settle_s} | found))
+    assert found["lost"] == found["run twice"] == found["billed otherwise"] == 0
+    assert found["placed again"] == 0 or not settle_s
 
 
 async def _play(
@@ -89,12 +93,13 @@ async def _play(
     async with Node(folder / "node", 1, overrides=overrides, slurm=cluster) as node, node.mesh() as mesh:
         witness = Witness(node.folder / "sites" / SITE / "tasks")
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
-            watching = group.create_task(witness.watch())
+            watching = [group.create_task(witness.watch()), group.create_task(_operate(cluster))]
             killing = group.create_task(_kill(cluster, node, kills, pause_s))
             names = await _submitted(mesh, jobs, TASK.format(seconds=seconds))
             ended = [await _ended(mesh, name) for name in names]
             await killing
-            watching.cancel()
+            for each in watching:
+                each.cancel()
         witness.look()
         await _settled(mesh)
         billed = Counter[str]()
@@ -123,6 +128,14 @@ async def _kill(cluster: LocalSlurm, node: Node, kills: int, pause_s: float) -> 
             victim.kill()
             await asyncio.sleep(1)
             victim.start()
+
+
+async def _operate(cluster: LocalSlurm) -> None:
+    """Slurm drains a node that still has a job under a number that is given anew: its operator takes it back."""
+    while True:
+        await asyncio.sleep(3)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(cluster.resume)
 
 
 async def _submitted(mesh: Mesh, count: int, code: str) -> list[str]:
