@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -113,6 +114,7 @@ def _foreign(source: Source) -> Iterator[str]:
             yield name
 
 
+@functools.cache
 def _imports(source: Source) -> list[str]:
     """Every module imported, and what of it may be one."""
     tree, found = source.tree, []
