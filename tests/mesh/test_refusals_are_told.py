@@ -192,7 +192,7 @@ def _told(refusal: Refusal, reason: str) -> None:
 async def _typed(config: Path, folder: Path, slip: Slip, lang: str) -> subprocess.CompletedProcess[str]:
     arguments = [str(folder / "job.yaml") if each == "JOB" else each for each in slip.arguments]
     group, verb, rest = arguments[0], arguments[1], arguments[2:]
-    command = [str(SUAN), group, verb, "--context", slip.context, "--lang", lang, "--timeout", "2", *rest]
+    command = [str(SUAN), group, verb, "--context", slip.context, "--lang", lang, "--timeout", "10", *rest]
     environment = {"SUANMESH_CONFIG": str(config), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
     return await asyncio.to_thread(
         subprocess.run, command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60

@@ -124,7 +124,7 @@ async def test_what_runs_and_what_may_is_listed(oracle: Any, run: Run) -> None:
     oracle.answers["SearchPools"] = SearchPoolsResponse(pools=[found])
     oracle.answers["GetPool"] = found.pool
     assert (await run("site", "limits", "a", "-o", "csv")).stdout.splitlines()[1] == (
-        "a/p,all,sun 23:00-sun 24:00Z,ARRAY,12.5 %"
+        "a/p,all,sun 23:00-sun 24:00Z,ARRAY,12.5 %,all"
     )
     assert "hours sun 23:00-sun 24:00Z; refused ARRAY; share 12.5 %" in (await run("pool", "show", "a/p")).stdout
 
