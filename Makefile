@@ -32,9 +32,9 @@ dev: setup ## Run a node with three sites in the foreground
 doctor: setup ## Say what this machine lacks
 	@$(BIN)/suan doctor
 
-test: setup ## Run every test but the long fault combinations, attacks, days and Slurm site
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates and not image" -n 2 --dist loadfile --ignore tests/mesh
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates and not image" tests/mesh
+test: setup ## Run every test but the long fault combinations, attacks, days, Slurm site and upgrades
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates and not image and not upgrade" -n 2 --dist loadfile --ignore tests/mesh
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates and not image and not upgrade" tests/mesh
 
 test-faults: setup ## Run every combination of victim and step
 	@$(BIN)/python -m pytest -m faults tests/mesh
@@ -44,6 +44,9 @@ test-attack: setup ## Run the floods and probes of a hostile caller or task
 
 test-day: setup ## Play a researcher's day with 500 MB and 30,000 files, by the command line and by a program
 	@$(BIN)/python -m pytest -m day --durations=0 tests/mesh/test_a_day.py
+
+test-upgrade: setup ## Renew every service and agent from an older version to this one, while jobs run and calls come
+	@$(BIN)/python -m pytest -m upgrade --durations=0 tests/mesh
 
 test-slurm: setup ## Run 200 jobs at a Slurm site while slurmctld and the agent are killed ten times each; needs slurm-wlm and root
 	@$(BIN)/python -m pytest -m slurm -s tests/mesh/test_a_slurm_site.py
@@ -108,4 +111,4 @@ lock: ## Write requirements.lock anew from pyproject.toml
 clean: ## Remove everything that was built
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup demo dev doctor test test-faults test-attack test-day test-slurm test-image test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere sdk fmt lint types layers bench lock clean
+.PHONY: help setup demo dev doctor test test-faults test-attack test-day test-upgrade test-slurm test-image test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere sdk fmt lint types layers bench lock clean

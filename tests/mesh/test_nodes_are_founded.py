@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def suan(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """What a command of the node's operator says."""
     environment = os.environ | {"SUANMESH_CONFIG": str(folder / "config.toml"), "LANG": "C.UTF-8"}
     command = [str(SUAN), *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
 
 
 def test_a_founded_node_starts_by_the_commands_of_its_units(tmp_path: Path) -> None:
@@ -57,6 +58,35 @@ def _started(unit: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(shlex.split(said["ExecStart"]), env=settings | {"PATH": os.environ["PATH"]})
 
 
-def _ended(process: subprocess.Popen[bytes]) -> None:
+def _ended(process: subprocess.Popen[Any]) -> None:
     process.terminate()
     process.wait()
+
+
+def test_a_node_that_runs_renews_its_services_when_it_is_told_to(tmp_path: Path) -> None:
+    """Who installs a new version must not have to stop the node, nor find out which process still is of the old one."""
+    folder, port = tmp_path / "pilot", str(free_ports(1)[0])
+    arguments = ("--advertise", "127.0.0.1", "--port", port, "--folder", str(folder))
+    assert suan("node", "init", "pilot", *arguments, folder=folder).returncode == 0
+    idle = suan("node", "upgrade", str(folder), folder=folder)
+    assert (idle.returncode, "is not run by" in idle.stderr) == (1, True), idle.stderr
+    environment = os.environ | {"SUANMESH_CONFIG": str(folder / "config.toml"), "LANG": "C.UTF-8"}
+    command = [str(SUAN), "node", "run", str(folder)]
+    with ExitStack() as ending:
+        running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        ending.callback(_ended, running)
+        assert running.stdout is not None
+        ending.callback(running.stdout.close)
+        before = {}
+        while not (line := running.stdout.readline()).startswith("ready:"):
+            assert line, "it has ended"
+            before[line.split()[0]] = line
+        renewed = suan("node", "upgrade", str(folder), folder=folder)
+        assert renewed.returncode == 0, renewed.stderr
+        areas = [line.split()[0] for line in renewed.stdout.splitlines()]
+        assert sorted(areas) == ["accounting", "gateway", "network_orchestrator", "registry", "scheduler", "transport"]
+        assert areas[-1] == "gateway"
+        after = {line.split()[0]: line for line in (running.stdout.readline() for _ in areas)}
+        assert all(after[area] != before[area] for area in areas), "each is another process by now"
+        created = suan("party", "create", "acme", "--kind", "consumer", "--currency", "CNY", folder=folder)
+        assert created.returncode == 0, created.stderr

@@ -114,6 +114,8 @@ class ControlPlane:
             raise
         tighten(self.folder, but=("work", "replicas"))  # tasks' own, and what each agent looks through itself
         self.tell = tell
+        self.renewing: set[str] = set()
+        """Names of processes that end because they are to begin anew."""
         self._overrides = dict(overrides or {})
         self.identities: Identities = found_identities(self.folder / TLS, facts, _lives(self._overrides))
         hosts = facts.etcd or (LOOPBACK,) * etcd_members
@@ -250,12 +252,24 @@ class ControlPlane:
             await self._until(serving, process)
         self.tell(name, f"pid {process.pid}  {self._here(name)}")
 
+    async def renew(self, name: str) -> None:
+        """Stop an instance of a service and start it as it is installed now; done once it serves. Raises NotReady."""
+        process = self.services[name]
+        self.renewing.add(name)
+        try:
+            await process.stop()
+            process.start()
+            await self.ready(name)
+        finally:
+            self.renewing.discard(name)
+
     async def leader_of(self, area: str) -> str:
-        """Which of `services` leads an area."""
+        """Which of `services` leads an area; empty where one of another machine does."""
         async with self._etcd_client() as client:
             store = KeyspaceStore(EtcdKeyspace(client), area, SystemClock(), system_rng)
             address = await store.leader(area)
-        return next(name for name in self.services if address == f"{LOOPBACK}:{self.ports.get(name)}")
+        hosts = (LOOPBACK, self.facts.host)
+        return next((n for n in self.services if address in [f"{h}:{self.ports[n]}" for h in hosts]), "")
 
     async def etcd_leader(self) -> EtcdServer:
         """Which member leads etcd."""

@@ -18,6 +18,7 @@ from suanmesh_local.facts import read_facts
 from suanmesh_local.format import OtherFormat
 from suanmesh_local.lock import Taken
 from suanmesh_local.node import Node
+from suanmesh_local.rolling import roll, taken_request
 from suanmesh_local.slurm import running
 from suanmesh_local.tools import ToolMissing
 from suanmesh_local.unit_files import write_files
@@ -141,9 +142,11 @@ async def _watched(node: ControlPlane) -> int:
     processes = node.all_processes()
     while True:
         for process in processes:
-            if process.status is not None:
+            if process.status is not None and process.name not in node.renewing:
                 with suppress(OSError):
                     print(f"{process.name} ended with {process.status}; see {process.log}", file=sys.stderr, flush=True)
                 return 1
         await node.tend()
+        if (progress := taken_request(node.folder)) is not None:
+            await roll(node, progress)
         await asyncio.sleep(WATCH_S)

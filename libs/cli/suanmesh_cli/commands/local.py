@@ -157,6 +157,17 @@ def backup(ctx: click.Context, folder: Path, target: Path) -> None:
 
 
 @node.command()
+@FOLDER
+@click.pass_context
+def upgrade(ctx: click.Context, folder: Path) -> None:
+    """Renew the services of the node that runs in FOLDER as they are installed now, one by one, standbys first."""
+    require_extra("server")
+    from suanmesh_local import upgrading
+
+    ctx.exit(upgrading.main(folder))
+
+
+@node.command()
 @click.argument("source", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @FOLDER
 @click.option("--advertise", default="", metavar="HOST", help="Where the gateway is reached from now on.")

@@ -1,0 +1,83 @@
+"""Renewing the processes of a running node one after the other, as they are installed by then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from suanmesh_kernel.private import write_private
+from suanmesh_local.control_plane import ControlPlane, NotReady
+
+REQUEST = "upgrade.request"
+PROGRESS = "upgrade.json"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the processes of a node are renewed."""
+
+    request: str
+    renewed: list[str] = field(default_factory=list)
+    """Names of processes, in their order, each of which serves again."""
+    problem: str = ""
+    """What ended it; empty while nothing has."""
+    ended: bool = False
+
+
+def order(names: Sequence[str], leading: Collection[str]) -> list[str]:
+    """In which order to renew them: those that stand by, those that lead, and last the gateways, which know all.
+
+    So each lead is handed to a process that is renewed already, once, and an older one never leads after a newer one.
+    """
+    standing_by = [name for name in names if name not in leading and not _is_gateway(name)]
+    led = [name for name in names if name in leading and not _is_gateway(name)]
+    return [*standing_by, *led, *filter(_is_gateway, names)]
+
+
+async def roll(node: ControlPlane, progress: Progress) -> None:
+    """Renew every service of a node; the next only once the one before serves. Where one does not, the rest stays."""
+    try:
+        leading = {await node.leader_of(area) for area in {_area(name) for name in node.services} - {"gateway"}}
+        for name in order(list(node.services), leading):
+            await node.renew(name)
+            progress.renewed.append(name)
+            _write(node.folder, progress)
+    except NotReady as fault:
+        progress.problem = str(fault)
+    progress.ended = True
+    _write(node.folder, progress)
+
+
+def taken_request(folder: Path) -> Progress | None:
+    """The request that waits in a node's folder, which is taken by that; None where there is none."""
+    file = folder / REQUEST
+    if not file.exists():
+        return None
+    progress = Progress(file.read_text().strip())
+    file.unlink()
+    _write(folder, progress)
+    return progress
+
+
+def _area(name: str) -> str:
+    return name.partition("-")[0]
+
+
+def _is_gateway(name: str) -> bool:
+    return _area(name) == "gateway"
+
+
+def _write(folder: Path, progress: Progress) -> None:
+    fresh = folder / f"{PROGRESS}.new"
+    write_private(fresh, json.dumps(asdict(progress)).encode())
+    fresh.replace(folder / PROGRESS)
+
+
+def progress_in(folder: Path) -> Progress | None:
+    """How far the last request has come; None where there is none that can be read."""
+    with suppress(OSError, ValueError, TypeError):
+        return Progress(**json.loads((folder / PROGRESS).read_text()))
+    return None
