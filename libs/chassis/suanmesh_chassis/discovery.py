@@ -9,7 +9,9 @@ from contextlib import aclosing
 import structlog
 
 from suanmesh.type.v1 import instance_pb2
+from suanmesh_chassis.hello import spoken_by
 from suanmesh_chassis.waiting import first_of
+from suanmesh_kernel.protocols import OWN, common
 from suanmesh_kernel.refusals import FailedPrecondition, Unavailable
 from suanmesh_sdk import Instance, InstanceState
 from suanmesh_store import LeasedKey, Store
@@ -24,7 +26,7 @@ _STATES = {Record.STATE_DRAINING: InstanceState.DRAINING, Record.STATE_STARTING:
 
 
 class Directory:
-    """Every instance of the node, watched; what the SDK picks from."""
+    """Every instance of the node that speaks what this process does, watched; what the SDK picks from."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -89,6 +91,8 @@ class Directory:
     def _tell(self) -> None:
         by_area: dict[str, list[Instance]] = {}
         for record in sorted(self._records.values(), key=lambda each: each.address):
+            if not common(OWN, spoken_by(record.hello)):
+                continue
             state = _STATES.get(record.state, InstanceState.ACTIVE)
             by_area.setdefault(record.area, []).append(Instance(record.address, record.leader, state))
         self._by_area = by_area

@@ -12,6 +12,7 @@ import structlog
 
 from suanmesh_chassis.components import Components
 from suanmesh_chassis.discovery import Directory, Record, Registration
+from suanmesh_chassis.hello import own_hello
 from suanmesh_chassis.kept_certificates import KeptCertificates
 from suanmesh_chassis.keyring import KeyRing, PublishedKey
 from suanmesh_chassis.monitoring import Monitoring
@@ -306,6 +307,7 @@ class Lifecycle(Generic[S]):
             id=process.instance,
             address=address,
             state=Record.STATE_STARTING,
+            hello=own_hello(),
         )
 
     def _not_yet(self) -> Refusal:

@@ -44,6 +44,8 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "STORE_OF_ANOTHER_NODE": "服务的存储属于另一个节点",
         "STORES_DISAGREE": "etcd 与存储不是同一时刻的内容：其中之一被单独恢复或重建",
         "STORE_TOO_NEW": "存储由更新的版本写入，请运行该版本",
+        "PROTOCOL_TOO_OLD": "调用方只会较旧的协议版本，请在那里安装更新的版本",
+        "PROTOCOL_TOO_NEW": "调用方只会较新的协议版本，请先升级节点",
         "DEFECT": "服务器内部故障，请凭追踪号联系运维方",
         "FIELD_INVALID": "字段的值不合规定，或超过其约定的大小",
         "STREAM_STALLED": "调用者长时间未读取数据流，请在能够读取时重新打开",

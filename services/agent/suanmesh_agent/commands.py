@@ -31,7 +31,7 @@ from suanmesh_kernel.clock import SystemClock, system_rng
 from suanmesh_kernel.names import checked_id, checked_name
 from suanmesh_kernel.private import keep_private, private_folder
 from suanmesh_kernel.refusals import InvalidArgument, Refusal, Unauthenticated
-from suanmesh_store.soundness import StoreCorrupt
+from suanmesh_store.soundness import StoreCorrupt, damage_among
 
 log = structlog.get_logger()
 
@@ -167,7 +167,9 @@ def _guarded(work: Coroutine[None, None, None]) -> int:
     except (Refusal, OSError) as problem:
         print(f"suanmesh-agent: {problem}", file=sys.stderr)
         return EXIT_FAILED
-    except StoreCorrupt as damage:
+    except (StoreCorrupt, BaseExceptionGroup) as failure:
+        if (damage := damage_among(failure)) is None:
+            raise
         print(f"suanmesh-agent: {told_damage(damage)}", file=sys.stderr)
         return EXIT_DAMAGED
     return 0

@@ -7,15 +7,20 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from suanmesh.type.v1.signed_pb2 import Signed
 from suanmesh_agent.domain.metering import Amounts, MeterMark
 from suanmesh_agent.domain.stages import Stage, follows
+from suanmesh_kernel.texts import Text
+from suanmesh_store.agreement import too_new
+from suanmesh_store.soundness import StoreRefused
 from suanmesh_store.sqlite_files import open_hard
 
+VERSION = 1
+"""Of its tables; raised with every change that an older agent would get wrong."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS placements (name TEXT PRIMARY KEY, message BLOB NOT NULL, stage TEXT NOT NULL);
@@ -31,6 +36,7 @@ CREATE TABLE IF NOT EXISTS chunks (
   transfer TEXT, number INTEGER, verified INTEGER NOT NULL, PRIMARY KEY (transfer, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS datasets (name TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
 """
+_NODE = "node_id"
 _STAGES = """
 UPDATE placements SET stage = 'accepted' WHERE stage = 'staged';
 UPDATE placements SET stage = 'started' WHERE stage = 'ended';
@@ -84,9 +90,14 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file. Raises StoreCorrupt where it is damaged."""
+        """Open or create the file. Raises StoreCorrupt where it is damaged or of a newer version."""
         self._writer, self._reader = open_hard(path, "the agent's journal", connections=2)
-        self._writer.executescript(_TABLES + _STAGES)
+        (version,) = self._reader.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            self._reader.close()
+            self._writer.close()
+            raise too_new("the agent's journal", "代理的日志账", version, VERSION)
+        self._writer.executescript(f"{_TABLES}{_STAGES}PRAGMA user_version = {VERSION};")
         _take_over_signed_usage(self._writer)
         self._lock = threading.RLock()
         self._writing = 0
@@ -165,6 +176,20 @@ class Journal:
             return
         with self.together():
             self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
+
+    def belong(self, node_id: str) -> None:
+        """Belong to a node from now on. Raises StoreRefused (`STORE_OF_ANOTHER_NODE`) where it is another one's."""
+        kept = self.fact(_NODE)
+        if kept not in (None, node_id):
+            raise StoreRefused(
+                "STORE_OF_ANOTHER_NODE",
+                Text(
+                    f"the agent's journal is of the node {kept}, and {node_id} answers: join with a folder of its own",
+                    f"代理的日志账属于节点 {kept}，而应答的是 {node_id}：请用另一个文件夹加入该节点",
+                ),
+            )
+        with suppress(sqlite3.Error):  # a disk that is full: it is told again
+            self.remember(_NODE, node_id)
 
     def keep_placement(self, name: str, message: bytes) -> None:
         """Keep a placement as the mesh last showed it; a new one is SEEN."""

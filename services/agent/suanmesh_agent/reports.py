@@ -16,6 +16,7 @@ from suanmesh_agent import wire
 from suanmesh_agent.following import follow
 from suanmesh_agent.health import Health
 from suanmesh_agent.permission import RunPermission
+from suanmesh_chassis.hello import own_hello
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.quantities import Capacity
 from suanmesh_kernel.refusals import Refusal
@@ -51,7 +52,10 @@ class StateReports:
         *,
         every_s: float,
         health: Health,
+        belong: Callable[[str], None] = lambda node_id: None,
     ) -> None:
+        """`belong` is told the node that answers; what it raises ends the reports."""
+        self._belong = belong
         self._health = health
         self._mesh = mesh
         self._pool = pool
@@ -88,11 +92,16 @@ class StateReports:
             )
             state.observe_time.FromDatetime(self._clock.now())
             self._sent_at[self._sent] = self._clock.monotonic()
-            yield registry_pb.ReportStateRequest(sequence=self._sent, pools=[state], data_endpoint=self._endpoint)
+            hello = own_hello() if self._sent == 1 else None
+            yield registry_pb.ReportStateRequest(
+                sequence=self._sent, pools=[state], data_endpoint=self._endpoint, hello=hello
+            )
             await asyncio.sleep(self._every_s)
 
     async def _acknowledged(self, answer: registry_pb.ReportStateResponse) -> None:
         """The permission counts from when the report was sent: how long it and its answer took is not known."""
+        if answer.hello.node_id:
+            self._belong(answer.hello.node_id)
         self._answered = answer.sequence
         sent_at = self._sent_at.get(answer.sequence)
         if sent_at is not None and answer.run_for_ms > 0:

@@ -286,6 +286,7 @@ class SiteLoops:
                 self.permission,
                 every_s=every.report_every_s,
                 health=Health(self.settings.data_dir, journal, clock, self.engine),
+                belong=journal.belong,
             ).run(),
             self.permission.run(),
             UnnamedReplicas(site, self.replicas, self.transport, journal).run(),

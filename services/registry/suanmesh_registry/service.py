@@ -9,10 +9,13 @@ from suanmesh.registry.v1 import party_pb2, site_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.registry.v1.revocation_pb2 import Revocation
 from suanmesh.type.v1 import trust_pb2
+from suanmesh.type.v1.hello_pb2 import Hello
 from suanmesh_chassis import Call
+from suanmesh_chassis.hello import spoken_by, version
 from suanmesh_kernel import pages
 from suanmesh_kernel.clock import Clock
 from suanmesh_kernel.names import checked_name, parent
+from suanmesh_kernel.protocols import OWN, require_common
 from suanmesh_kernel.refusals import Aborted, AlreadyExists, InvalidArgument
 from suanmesh_registry import wire
 from suanmesh_registry.admission import SiteAdmission
@@ -34,6 +37,7 @@ from suanmesh_registry.states import states_after
 from suanmesh_registry.trusted_nodes import TrustedNodes
 from suanmesh_store import Conflict, Create, Held, Store, Update
 from suanmesh_store.layout import PARTIES
+from suanmesh_store.marks import node_of
 
 DESCRIPTORS_MAX = 100
 STATES_MAX = 100
@@ -171,12 +175,21 @@ class RegistryService(RegistryReads):
         self, requests: AsyncIterator[pb.ReportStateRequest], call: Call
     ) -> AsyncIterator[pb.ReportStateResponse]:
         await agents_site(self._store, call)
-        highest = 0
+        highest, hello = 0, None
         async for report in requests:
+            if hello is None:
+                hello = await self._greeted(report.hello)
             if report.sequence > highest:
                 await self._hear(report, call.site)
                 highest = report.sequence
-            yield pb.ReportStateResponse(sequence=highest, run_for_ms=self._run_for_ms(call.site))
+            yield pb.ReportStateResponse(sequence=highest, run_for_ms=self._run_for_ms(call.site), hello=hello)
+            hello = Hello()
+
+    async def _greeted(self, theirs: Hello) -> Hello:
+        """Which node this is, and what both speak. Raises FailedPrecondition where they have nothing in common."""
+        both = require_common(OWN, spoken_by(theirs))
+        node = await node_of(self._store)
+        return Hello(version=version(), protocol=both, protocol_oldest=both, node_id=node.node_id)
 
     async def _hear(self, report: pb.ReportStateRequest, site: str) -> None:
         if len(report.pools) > STATES_MAX:

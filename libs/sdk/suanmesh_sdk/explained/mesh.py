@@ -355,6 +355,31 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan version", "suan node restore"),
     ),
+    "PROTOCOL_TOO_OLD": Explanation(
+        "operator",
+        Text(
+            "The agent is of a version so old that it and the node have no version of the protocol in common; a node "
+            "speaks its own and the two before.",
+            "代理的版本过旧，与节点没有共同的协议版本；节点会说自己的版本和此前两个版本。",
+        ),
+        Text(
+            "Install at the site the version that the node has, and start the agent again; what runs goes on.",
+            "在站点的机器上安装节点所用的版本并重新启动代理；正在运行的任务不受影响。",
+        ),
+        ("suan version",),
+    ),
+    "PROTOCOL_TOO_NEW": Explanation(
+        "operator",
+        Text(
+            "The agent is of a version so new that it no longer speaks what the node does.",
+            "代理的版本过新，已不再使用节点的协议版本。",
+        ),
+        Text(
+            "Upgrade the node first, or install an older version at the site until that is done.",
+            "请先升级节点，或在此之前在站点安装较旧的版本。",
+        ),
+        ("suan node upgrade", "suan version"),
+    ),
     "NODE_UNKNOWN": Explanation(
         "caller",
         Text(

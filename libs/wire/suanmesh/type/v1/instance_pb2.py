@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from suanmesh.type.v1 import bounds_pb2 as suanmesh_dot_type_dot_v1_dot_bounds__pb2
+from suanmesh.type.v1 import hello_pb2 as suanmesh_dot_type_dot_v1_dot_hello__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/type/v1/instance.proto\x12\x10suanmesh.type.v1\x1a\x1dsuanmesh/type/v1/bounds.proto\"\x8b\x02\n\x08Instance\x12\x18\n\x04\x61rea\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x04\x61rea\x12\x14\n\x02id\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x02id\x12\x1f\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x03R\x07\x61\x64\x64ress\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32 .suanmesh.type.v1.Instance.StateR\x05state\x12\x16\n\x06leader\x18\x05 \x01(\x08R\x06leader\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_DRAINING\x10\x02\x12\x12\n\x0eSTATE_STARTING\x10\x03J\x04\x08\x06\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsuanmesh/type/v1/instance.proto\x12\x10suanmesh.type.v1\x1a\x1dsuanmesh/type/v1/bounds.proto\x1a\x1csuanmesh/type/v1/hello.proto\"\xba\x02\n\x08Instance\x12\x18\n\x04\x61rea\x18\x01 \x01(\tB\x04\xc8\xda\x18@R\x04\x61rea\x12\x14\n\x02id\x18\x02 \x01(\tB\x04\xc8\xda\x18@R\x02id\x12\x1f\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x05\xc8\xda\x18\x80\x03R\x07\x61\x64\x64ress\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32 .suanmesh.type.v1.Instance.StateR\x05state\x12\x16\n\x06leader\x18\x05 \x01(\x08R\x06leader\x12-\n\x05hello\x18\x07 \x01(\x0b\x32\x17.suanmesh.type.v1.HelloR\x05hello\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_DRAINING\x10\x02\x12\x12\n\x0eSTATE_STARTING\x10\x03J\x04\x08\x06\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,8 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCE'].fields_by_name['id']._serialized_options = b'\310\332\030@'
   _globals['_INSTANCE'].fields_by_name['address']._loaded_options = None
   _globals['_INSTANCE'].fields_by_name['address']._serialized_options = b'\310\332\030\200\003'
-  _globals['_INSTANCE']._serialized_start=85
-  _globals['_INSTANCE']._serialized_end=352
-  _globals['_INSTANCE_STATE']._serialized_start=258
-  _globals['_INSTANCE_STATE']._serialized_end=346
+  _globals['_INSTANCE']._serialized_start=115
+  _globals['_INSTANCE']._serialized_end=429
+  _globals['_INSTANCE_STATE']._serialized_start=335
+  _globals['_INSTANCE_STATE']._serialized_end=423
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ How instances of a service find each other."""
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
+from suanmesh.type.v1 import hello_pb2 as hello_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -55,6 +56,7 @@ class Instance(message.Message):
     ADDRESS_FIELD_NUMBER: builtins.int
     STATE_FIELD_NUMBER: builtins.int
     LEADER_FIELD_NUMBER: builtins.int
+    HELLO_FIELD_NUMBER: builtins.int
     area: builtins.str
     """Area it serves."""
     id: builtins.str
@@ -65,6 +67,10 @@ class Instance(message.Message):
     """Whether calls may be sent to it."""
     leader: builtins.bool
     """Whether it leads its area, hence takes calls that change something."""
+    @builtins.property
+    def hello(self) -> hello_pb2.Hello:
+        """What it speaks; others call it only where they have a version in common."""
+
     def __init__(
         self,
         *,
@@ -73,9 +79,10 @@ class Instance(message.Message):
         address: builtins.str = ...,
         state: Instance.State.ValueType = ...,
         leader: builtins.bool = ...,
+        hello: hello_pb2.Hello | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["address", b"address", "area", b"area", "id", b"id", "leader", b"leader", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["address", b"address", "area", b"area", "hello", b"hello", "id", b"id", "leader", b"leader", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
