@@ -22,6 +22,8 @@ NEXT = "signing.key.next"
 """A key that is being registered; it takes the place of the one in use once the registry has it."""
 CHECK_S = 600.0
 """How often the window of the key is looked at, seconds: well within the hour for which a replaced one is good."""
+AGAIN_S = 5.0
+"""How soon it is tried again after it was refused, seconds: until then a key that has lapsed bills nothing."""
 _ROTATION_TYPE = site_pb2.SigningKeyRotation.DESCRIPTOR.full_name
 
 
@@ -71,11 +73,13 @@ class KeyRotation:
     async def run(self) -> None:
         """Look after the key, for good."""
         while True:
+            pause_s = CHECK_S
             try:
                 await self.renew_if_due()
             except Refusal as refusal:
+                pause_s = AGAIN_S
                 log.warning("signing key not renewed", reason=refusal.reason, message=refusal.message)
-            await asyncio.sleep(CHECK_S)
+            await asyncio.sleep(pause_s)
 
     async def renew_if_due(self) -> bool:
         """Whether another key was registered: where one is due, was begun, or the registry lacks the one in use."""

@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from suanmesh.registry.v1 import party_pb2 as party_pb2
 from suanmesh.registry.v1 import pool_pb2 as pool_pb2
 from suanmesh.registry.v1 import site_pb2 as site_pb2
+from suanmesh.type.v1 import hello_pb2 as hello_pb2
 from suanmesh.type.v1 import signed_pb2 as signed_pb2
 from suanmesh.type.v1 import trust_pb2 as trust_pb2
 import builtins as builtins
@@ -934,6 +935,7 @@ class ReportStateRequest(message.Message):
     SEQUENCE_FIELD_NUMBER: builtins.int
     POOLS_FIELD_NUMBER: builtins.int
     DATA_ENDPOINT_FIELD_NUMBER: builtins.int
+    HELLO_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """Counts up from 1 within the stream."""
     data_endpoint: builtins.str
@@ -944,16 +946,21 @@ class ReportStateRequest(message.Message):
     def pools(self) -> containers.RepeatedCompositeFieldContainer[pool_pb2.PoolState]:
         """Soft state of the site's pools."""
 
+    @builtins.property
+    def hello(self) -> hello_pb2.Hello:
+        """What the agent speaks; in the first message of a stream."""
+
     def __init__(
         self,
         *,
         sequence: builtins.int = ...,
         pools: abc.Iterable[pool_pb2.PoolState] | None = ...,
         data_endpoint: builtins.str = ...,
+        hello: hello_pb2.Hello | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["data_endpoint", b"data_endpoint", "pools", b"pools", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["data_endpoint", b"data_endpoint", "hello", b"hello", "pools", b"pools", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -965,20 +972,26 @@ class ReportStateResponse(message.Message):
 
     SEQUENCE_FIELD_NUMBER: builtins.int
     RUN_FOR_MS_FIELD_NUMBER: builtins.int
+    HELLO_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """Highest sequence number taken in."""
     run_for_ms: builtins.int
     """How long after it sent this report the site may run tasks, in milliseconds of its own monotonic clock; 0 gives no
     permission beyond the one it has: the site is LOST, and the mesh has still to record that it is back.
     """
+    @builtins.property
+    def hello(self) -> hello_pb2.Hello:
+        """Which node this is, and what both speak; in the first answer of a stream."""
+
     def __init__(
         self,
         *,
         sequence: builtins.int = ...,
         run_for_ms: builtins.int = ...,
+        hello: hello_pb2.Hello | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["run_for_ms", b"run_for_ms", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["hello", b"hello", "run_for_ms", b"run_for_ms", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

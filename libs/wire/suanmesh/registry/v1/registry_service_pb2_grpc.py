@@ -429,6 +429,7 @@ class RegistryServiceServicer(object):
 
         Errors:
         * `NOT_FOUND` (`SITE_UNKNOWN`): enrol anew.
+        * `FAILED_PRECONDITION` (`PROTOCOL_TOO_OLD`, `PROTOCOL_TOO_NEW`): install a version that both sides speak.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

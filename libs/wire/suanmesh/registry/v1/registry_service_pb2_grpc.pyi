@@ -199,6 +199,7 @@ class RegistryServiceStub:
 
     Errors:
       * `NOT_FOUND` (`SITE_UNKNOWN`): enrol anew.
+      * `FAILED_PRECONDITION` (`PROTOCOL_TOO_OLD`, `PROTOCOL_TOO_NEW`): install a version that both sides speak.
     """
 
 class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
@@ -519,6 +520,7 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
 
         Errors:
           * `NOT_FOUND` (`SITE_UNKNOWN`): enrol anew.
+          * `FAILED_PRECONDITION` (`PROTOCOL_TOO_OLD`, `PROTOCOL_TOO_NEW`): install a version that both sides speak.
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: aio.Server) -> None: ...

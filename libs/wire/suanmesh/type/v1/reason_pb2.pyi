@@ -96,6 +96,10 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """FAILED_PRECONDITION: two stores of the node are not of one moment: one was brought back without the other, or begun anew."""
     REASON_STORE_TOO_NEW: _Reason.ValueType  # 38
     """FAILED_PRECONDITION: a newer version has written what this one is to read; run that version."""
+    REASON_PROTOCOL_TOO_OLD: _Reason.ValueType  # 39
+    """FAILED_PRECONDITION: the caller speaks versions of the protocol up to `newest`, and `needed` is the least here."""
+    REASON_PROTOCOL_TOO_NEW: _Reason.ValueType  # 40
+    """FAILED_PRECONDITION: the caller speaks versions of the protocol from `oldest` on, and `needed` is the most here."""
     REASON_CERTIFICATE_REVOKED: _Reason.ValueType  # 50
     """UNAUTHENTICATED: the certificate of `name` was revoked; whoever it was issued to joins again."""
     REASON_CALLER_SUSPENDED: _Reason.ValueType  # 51
@@ -178,6 +182,10 @@ REASON_STORES_DISAGREE: Reason.ValueType  # 37
 """FAILED_PRECONDITION: two stores of the node are not of one moment: one was brought back without the other, or begun anew."""
 REASON_STORE_TOO_NEW: Reason.ValueType  # 38
 """FAILED_PRECONDITION: a newer version has written what this one is to read; run that version."""
+REASON_PROTOCOL_TOO_OLD: Reason.ValueType  # 39
+"""FAILED_PRECONDITION: the caller speaks versions of the protocol up to `newest`, and `needed` is the least here."""
+REASON_PROTOCOL_TOO_NEW: Reason.ValueType  # 40
+"""FAILED_PRECONDITION: the caller speaks versions of the protocol from `oldest` on, and `needed` is the most here."""
 REASON_CERTIFICATE_REVOKED: Reason.ValueType  # 50
 """UNAUTHENTICATED: the certificate of `name` was revoked; whoever it was issued to joins again."""
 REASON_CALLER_SUSPENDED: Reason.ValueType  # 51
