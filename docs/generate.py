@@ -34,7 +34,7 @@ def pages() -> dict[str, str]:
         **telemetry_reference.pages(ROOT),
         **command_reference.pages(ROOT),
         **job_reference.pages(ROOT),
-        **sdk_reference.pages(),
+        **sdk_reference.pages(ROOT),
         **reason_pages.pages(ROOT, refusals()),
     }
 

@@ -153,14 +153,15 @@ def test_generated_pages_are_what_is_generated(repository: Repository) -> None:
         assert repository.text(path) == text, f"{path}: run `make gen`"
 
 
-def test_every_command_is_told_of_in_chinese(repository: Repository) -> None:
-    """A reader of Chinese must not learn from an English sentence what a verb is going to delete."""
-    reference = _generator(repository.root).command_reference
+@pytest.mark.parametrize("name", ["command_reference", "sdk_reference"])
+def test_every_command_and_method_is_told_of_in_chinese(repository: Repository, name: str) -> None:
+    """A reader of Chinese must not learn from an English sentence what is going to be deleted."""
+    reference = getattr(_generator(repository.root), name)
     chinese = reference.read_texts(repository.text(reference.CHINESE_TEXTS))
 
     english = set(reference.english_texts())
     assert sorted(english - set(chinese)) == [], f"say it in Chinese in {reference.CHINESE_TEXTS}"
-    assert sorted(set(chinese) - english) == [], f"no command says it any more: {reference.CHINESE_TEXTS}"
+    assert sorted(set(chinese) - english) == [], f"nothing says it any more: {reference.CHINESE_TEXTS}"
     assert [text for text in chinese.values() if not _is_in("zh", text) and re.search("[a-z]{4}", text)] == []
 
 
