@@ -91,7 +91,7 @@ class Connection:
         self.channel = channel
         self.in_flight = 0
         self.callables: dict[object, Any] = {}
-        """gRPC's callables by the multicallable of ours that made them."""
+        """gRPC's callables by path and serializers: stubs come and go, these stay."""
 
 
 class Connections:

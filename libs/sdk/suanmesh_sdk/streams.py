@@ -37,13 +37,14 @@ class _Streaming:
         self._path = path
         self._serializer = serializer
         self._deserializer = deserializer
+        self._key = (path, serializer, deserializer)
 
     def opened(self, connection: Connection, request: Any, timeout_s: float, headers: Headers) -> Any:
         """gRPC's call, begun."""
-        made = connection.callables.get(self)
+        made = connection.callables.get(self._key)
         if made is None:
             made = getattr(connection.channel, self.kind)(self._path, self._serializer, self._deserializer)
-            connection.callables[self] = made
+            connection.callables[self._key] = made
         return made(request, timeout=timeout_s, metadata=headers)
 
 

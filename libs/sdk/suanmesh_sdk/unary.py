@@ -33,6 +33,7 @@ class UnaryUnary:
         self._method = declared(path)
         self._serializer = serializer
         self._deserializer = deserializer
+        self._key = (path, serializer, deserializer)
 
     async def __call__(self, request: Any, *, timeout: float | None = None, metadata: Metadata | None = None) -> Any:
         """The answer. Raises Refusal; `timeout` in seconds bounds all attempts together."""
@@ -64,10 +65,10 @@ class UnaryUnary:
             raise
 
     def _callable(self, connection: Connection) -> Any:
-        made = connection.callables.get(self)
+        made = connection.callables.get(self._key)
         if made is None:
             made = connection.channel.unary_unary(self._path, self._serializer, self._deserializer)
-            connection.callables[self] = made
+            connection.callables[self._key] = made
         return made
 
 
