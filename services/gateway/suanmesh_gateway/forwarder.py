@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
 from typing import Any
@@ -27,9 +28,10 @@ class Forwarder:
         }
 
     async def unary(self, method: str, request: bytes, call: Call) -> bytes:
-        """One request, one answer. Raises what the owner refused with."""
+        """One request, one answer, in the time that the caller gave it. Raises what the owner refused with."""
         route = self._routes[method]
-        answer: bytes = await route.callable(request, metadata=partial(self._vouched, route, call))
+        vouched = partial(self._vouched, route, call)
+        answer: bytes = await route.callable(request, timeout=_seconds(call), metadata=vouched)
         return answer
 
     async def stream(self, method: str, requests: AsyncIterator[bytes], call: Call) -> AsyncGenerator[bytes, None]:
@@ -37,7 +39,7 @@ class Forwarder:
         route = self._routes[method]
         vouched = partial(self._vouched, route, call)
         if not route.answers_stream:
-            yield await route.callable(requests, metadata=vouched)
+            yield await route.callable(requests, timeout=_seconds(call), metadata=vouched)
             return
         answers = route.callable(requests if route.asks_stream else await anext(requests), metadata=vouched)
         try:
@@ -68,6 +70,12 @@ class _ForwardedMethod:
         }
         # Without a serializer bytes stay bytes.
         self.callable = makers[self.asks_stream, self.answers_stream](f"/{service.full_name}/{method.name}")
+
+
+def _seconds(call: Call) -> float | None:
+    """What a call may take of which its caller waits for one answer; what is usual where the caller said nothing."""
+    left_s = call.time_left()
+    return left_s if math.isfinite(left_s) else None
 
 
 def area_of(service: ServiceDescriptor) -> str:

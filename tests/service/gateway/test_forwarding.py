@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -17,7 +18,7 @@ from suanmesh.gateway.v1 import gateway_service_pb2
 from suanmesh.registry.v1 import party_pb2, registry_service_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as pb
 from suanmesh.scheduler.v1 import scheduler_service_pb2
-from suanmesh_chassis import Forwarded, Served
+from suanmesh_chassis import Call, Forwarded, Served
 from suanmesh_chassis.assertion import METADATA_KEY, Minter
 from suanmesh_chassis.ca import agent_server_name
 from suanmesh_chassis.identity import agent_id, caller_of, service_id, user_id
@@ -77,6 +78,8 @@ class Town:
     table: Table
     address: str
     registry_address: str
+    keys: FixedKeys
+    """The gateway's."""
 
     @asynccontextmanager
     async def mesh(self, caller: str) -> AsyncIterator[Mesh]:
@@ -100,11 +103,12 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
         assembled = await assemble(NODE, store, clock, system_rng, node.ca, RegistrySettings())
         running = [tasks.create_task(assembled.mirrors.run())]
         registry = Served(REGISTRY, assembled.service)
+        keys = FixedKeys({gateway.signer.key_id: gateway.signer.public_key})
         registry_address = await node.serve(
             node.process("registry"),
             [registry],
             requests=store,
-            keys=FixedKeys({gateway.signer.key_id: gateway.signer.public_key}),
+            keys=keys,
         )
         table.known["registry"] = [Instance(registry_address, leader=True)]
         mesh = node.mesh("", caller=service_id(NODE, "gateway"), resolver=table)
@@ -119,7 +123,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
             Forwarded(ACCOUNTING, forwarder),
         ]
         address = await node.serve(gateway, parts)
-        yield Town(node, store, table, address, registry_address)
+        yield Town(node, store, table, address, registry_address, keys)
         for task in running:
             task.cancel()
         await traces.close()
@@ -267,6 +271,27 @@ async def test_a_service_that_is_away_is_named(town: Town) -> None:
     async with town.mesh(USER) as mesh:
         with pytest.raises(Unavailable, match="no instance of scheduler is known"):
             await mesh.scheduler.ListJobs(scheduler_service_pb2.ListJobsRequest(), timeout=2.0)
+
+
+async def test_a_call_has_the_time_that_its_caller_gave_it(town: Town) -> None:
+    """Whoever waits longer than is usual, because much is asked for, must not be sent away after the usual time."""
+    left: list[float] = []
+
+    async def answer(_: object, request: Any, call: Call) -> scheduler_service_pb2.ListJobsResponse:
+        left.append(call.time_left())
+        return scheduler_service_pb2.ListJobsResponse()
+
+    async def stream(_: object, request: Any, call: Call) -> AsyncIterator[Any]:
+        for nothing in ():
+            yield nothing
+
+    made = {each.name: stream if each.server_streaming else answer for each in SCHEDULER.methods}
+    served = Served(SCHEDULER, type("Clockwork", (), made)())
+    address = await town.node.serve(town.node.process("scheduler"), [served], keys=town.keys)
+    town.table.known["scheduler"] = [Instance(address, leader=True)]
+    async with town.mesh(USER) as mesh:
+        await mesh.scheduler.ListJobs(scheduler_service_pb2.ListJobsRequest(), timeout=600)
+    assert 60 < left[0] < 600
 
 
 async def test_what_is_not_public_is_unknown(town: Town) -> None:
