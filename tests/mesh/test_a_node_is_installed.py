@@ -74,6 +74,22 @@ def test_a_node_two_sites_and_a_user_on_four_machines(places: dict[str, Machine]
     assert re.search(r"^\s*total\s+0\.\d+ CNY", printed, re.MULTILINE), printed
     assert "SUSPENDED" in node.type(leave)
     assert "guiyang" in user.type("suan pool search -o name 'free.cpu_milli > 0'")
+    look_after(node, guiyang)
+
+
+def look_after(node: Machine, guiyang: Machine) -> None:
+    """The pages on backups and on certificates, typed on the node that is there now."""
+    context = "export SUANMESH_CONFIG=pilot/config.toml"
+    (backup,) = blocks("back-up-a-node.md")
+    node.type(backup)
+    lasting, revoked, again, joined, rotated = (f"{context}\n{block}" for block in blocks("certificates.md"))
+    assert "days" in node.type(lasting)
+    assert "SUSPENDED" in node.type(revoked)
+    node.type(again)
+    carry(node, guiyang, "again.invite")
+    guiyang.type(joined)
+    node.type(f"{context}\nuntil suan pool search -o name 'free.cpu_milli > 0' | grep guiyang; do suan site list; done")
+    assert "authority" in node.type(rotated)
 
 
 def type_and_leave(machine: Machine, block: str, begins: str, ready: str) -> None:

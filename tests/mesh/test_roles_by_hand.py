@@ -20,6 +20,8 @@ BLOCK_S_MAX = 4 * COMMAND_S_MAX
 ELSEWHERE = {
     "docs/tutorials/working-day": "test_a_day",
     "docs/how-to/install-a-node": "test_a_node_is_installed",
+    "docs/how-to/back-up-a-node": "test_a_node_is_installed",
+    "docs/how-to/certificates": "test_a_node_is_installed",
     "docs/how-to/several-machines": "test_a_machine_dies",
 }
 """Pages that have a test of their own, and which."""

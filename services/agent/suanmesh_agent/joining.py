@@ -119,14 +119,20 @@ def _inwards(host: str, port: int) -> dict[str, str]:
 
 @asynccontextmanager
 async def _answering(common: Common, settings: AgentSettings) -> AsyncIterator[Process]:
-    """The site's data plane for as long as it is tried: it answers health checks, and nothing else."""
+    """The site's data plane for as long as it is tried: it answers health checks, and nothing else.
+
+    Where a site joins anew whose agent runs, that answers; the gateway finds out if somebody else listens there.
+    """
     from suanmesh_agent.commands import process_of
 
     process = process_of(common, settings)
     server = ServiceServer(process)
     try:
         if not settings.no_inbound:
-            await server.listen(Listener(settings.data_listen))
+            try:
+                await server.listen(Listener(settings.data_listen))
+            except OSError:
+                _tell("ok", "to listen", f"{settings.data_listen} is taken, as by the agent of a site that runs")
         yield process
     finally:
         await server.stop(0)
