@@ -21,11 +21,13 @@ from suanmesh_chassis.ca import NodeCa, write_identity
 from suanmesh_chassis.identity import user_id
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_local import world
+from suanmesh_local.control_plane import metrics_port
 from suanmesh_local.etcd import EtcdServer, peer_url
 from suanmesh_local.identities import AREAS
 from suanmesh_local.node import NODE, Node
 from suanmesh_local.ports import kept_ports
 from suanmesh_local.processes import Process
+from suanmesh_local.prometheus_files import LISTEN
 from suanmesh_sdk import Mesh
 
 SITES = 3
@@ -168,7 +170,8 @@ class ChaosNode(Node):
     def _ports(self) -> dict[str, int]:
         names = self._proxied()
         own = [f"via-{target}-of-{source}" for source, target in self._own()]
-        return kept_ports(self.folder / "ports.json", [*names, *(f"via-{name}" for name in names), *own])
+        metrics = map(metrics_port, names)
+        return kept_ports(self.folder / "ports.json", [*names, *(f"via-{name}" for name in names), *own, *metrics])
 
     def _etcd(self) -> list[EtcdServer]:
         via = {name: self.ports[f"via-{name}-peer"] for name in self._members}
@@ -190,6 +193,7 @@ class ChaosNode(Node):
         name = f"{area}-2"
         made = super()._service(area)
         made.environment["SUANMESH_LISTEN"] = f"127.0.0.1:{self.ports[name]}"
+        made.environment[LISTEN] = f"127.0.0.1:{self.ports[metrics_port(name)]}"
         return self._proxied_service(made, area, name)
 
     def _proxied_service(self, made: Process, area: str, name: str) -> Process:

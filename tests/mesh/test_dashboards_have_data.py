@@ -117,10 +117,12 @@ async def scraping(node: Node, folder: Path) -> AsyncIterator[Prometheus]:
 
 
 async def test_every_query_has_data_of_a_living_node(
-    node: Node, user: Mesh, digits_published: str, tmp_path: Path
+    node: Node, user: Mesh, permuted_published: str, tmp_path: Path
 ) -> None:
     """Who is on call opens a dashboard at night and must not find it empty because a name has changed."""
-    job = await trials.ended(user, await trials.submit(user, "watched-job", load(JOB_FILE)))
+    described = load(JOB_FILE)
+    described.inputs[0].dataset = permuted_published
+    job = await trials.ended(user, await trials.submit(user, "watched-job", described))
     assert job.state == job_pb2.Job.STATE_DONE, job.state_reason
 
     empty = list(dict.fromkeys([*shown(), *ruled(), *choices()]))
