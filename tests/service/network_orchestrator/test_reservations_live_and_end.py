@@ -203,6 +203,9 @@ async def test_no_link_is_ever_promised_beyond_its_capacity(opened: Any, link: A
     """Two instances that both believe they lead must still not sell the same bandwidth twice."""
     async with opened() as one, opened() as two:
         await one.declare(link("ab", "a", "b", 1000), link("ac", "a", "c", 900), link("cb", "c", "b", 700))
+        async with asyncio.timeout(60):  # the other hears of the links a moment later
+            while len((await two.user.network_orchestrator.ListLinks(pb.ListLinksRequest())).links) < 3:
+                pass
         async with asyncio.TaskGroup() as tasks:
             lease = await one.store.open_lease(60)
             asked = [
