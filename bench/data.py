@@ -9,7 +9,8 @@ both the gateway's own processor time a megabyte is told.
 
 A host may take back memory that its guest has freed (free page reporting of virtio-balloon); the guest's first write to
 such a page then costs ten times as much, 2.4 ms a megabyte where this was found. Whoever came after something large had
-been removed would win by that, so before each time is taken the memory is made the guest's.
+been removed would win by that, so before each time is taken the memory is made the guest's. Whatever takes seconds may
+lose some of it again meanwhile, and what takes less does not.
 """
 
 from __future__ import annotations
