@@ -23,7 +23,7 @@ from suanmesh_agent.domain.cards import Card, counted
 from suanmesh_agent.domain.tasks import Capabilities
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_kernel.owner_limits import NO_LIMITS
-from suanmesh_kernel.quantities import Capacity, total
+from suanmesh_kernel.quantities import Capacity, Device, total
 from suanmesh_sdk.values import capacity_to, limits_to
 
 BENCH_BYTES = 8 * 1024 * 1024
@@ -42,8 +42,9 @@ class HostFacts:
     """One host."""
 
     name: str
-    cores: int
+    cpu_milli: int
     memory_bytes: int
+    devices: tuple[Device, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def take_stock(settings: AgentSettings, now: datetime, can: Capabilities, *, car
     `cards` are the accelerators that were found; those that settings declare stand for them.
     """
     machine = platform.machine().lower()
-    own = HostFacts(platform.node(), psutil.cpu_count() or 1, psutil.virtual_memory().total)
+    own = HostFacts(platform.node(), (psutil.cpu_count() or 1) * 1000, psutil.virtual_memory().total)
     return Inventory(
         hosts=hosts_of(settings, [own], shutil.disk_usage(settings.data_dir).free, cards),
         architecture=_ARCHITECTURES.get(machine, machine),
@@ -93,16 +94,16 @@ def hosts_of(
 
     Of more hosts than a pool may have, those with the most processors.
     """
-    devices = tuple(settings.devices) or counted(cards)
-    chosen = sorted(found, key=lambda host: (-host.cores, host.name))[:HOSTS_MAX]
+    declared, own = tuple(settings.devices), counted(cards)
+    chosen = sorted(found, key=lambda host: (-host.cpu_milli, host.name))[:HOSTS_MAX]
     free = disk_bytes // max(1, len(chosen))
     offered = []
     for host in sorted(chosen, key=lambda host: host.name):
         capacity = Capacity(
-            cpu_milli=min(settings.cpu_milli or host.cores * 1000, host.cores * 1000),
+            cpu_milli=min(settings.cpu_milli or host.cpu_milli, host.cpu_milli),
             memory_bytes=min(settings.memory_bytes or host.memory_bytes, host.memory_bytes),
             scratch_bytes=min(settings.scratch_bytes or free // _SCRATCH_SHARE, free),
-            devices=devices,
+            devices=declared or host.devices or own,
         )
         offered.append((_host_id(host.name), capacity))
     return tuple(offered)

@@ -26,6 +26,7 @@ from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.engines.process.layout import Confined
 from suanmesh_agent.engines.process.sandbox import Sandbox, runtime_folders
 from suanmesh_agent.engines.process.users import ids_given_out
+from suanmesh_agent.engines.queued import QueuedTasks
 from suanmesh_agent.engines.slurm.commands import Slurm
 from suanmesh_agent.engines.slurm.engine import SlurmEngine
 from suanmesh_agent.following import Pauses
@@ -80,7 +81,7 @@ from suanmesh_sdk.resolver import gateways
 
 log = structlog.get_logger()
 
-SiteEngine = ProcessEngine | SlurmEngine
+SiteEngine = ProcessEngine | QueuedTasks
 """What an agent opens for its site."""
 PERMISSION = "permission"
 """File in the agent's folder that says until when tasks may run."""
@@ -179,7 +180,7 @@ async def live(process: Process, settings: AgentSettings, rng: Rng, stop: asynci
         await asyncio.to_thread(engine.end_remains)
         can, cards = engine.capabilities(), tuple(look.card for look in engine.cards())
         found = await asyncio.to_thread(take_stock, settings, process.clock.now(), can, cards=cards)
-        if isinstance(engine, SlurmEngine):
+        if isinstance(engine, QueuedTasks):
             found = replace(found, hosts=await nodes_at_the_start(settings, engine))
         await serve(process, settings, rng, stop, engine, found)
     finally:

@@ -7,13 +7,13 @@ import json
 import shutil
 import sqlite3
 from dataclasses import asdict, replace
+from typing import Any
 
 import structlog
 
 from suanmesh.registry.v1 import pool_pb2
 from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
-from suanmesh_agent.engines.slurm.commands import SlurmSilent
-from suanmesh_agent.engines.slurm.engine import SlurmEngine
+from suanmesh_agent.engines.queued import QueuedTasks, SchedulerSilent
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.inventory import HostFacts, descriptor, hosts_of
 from suanmesh_agent.journal import Journal
@@ -21,15 +21,14 @@ from suanmesh_agent.offers import Offers
 from suanmesh_agent.ports import Engine
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_agent.signing_keys import SiteSigner
-from suanmesh_kernel.quantities import Capacity
+from suanmesh_kernel.quantities import Capacity, Device
 from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import Mesh
 
 log = structlog.get_logger()
 
-KNOWN_NODES = "nodes.json"
-"""File in the agent's folder with the nodes that Slurm last told of."""
-_MIB = 1 << 20
+KNOWN_HOSTS = "hosts.json"
+"""File in the agent's folder with the nodes that the site's scheduler last told of."""
 _DESCRIPTOR_TYPE = pool_pb2.PoolDescriptor.DESCRIPTOR.full_name
 
 Hosts = tuple[tuple[str, Capacity], ...]
@@ -51,7 +50,7 @@ class Stocktaking:
     async def run(self) -> None:
         """Say what there is; of one host that is done once."""
         await self._register()
-        while isinstance(self._engine, SlurmEngine):
+        while isinstance(self._engine, QueuedTasks):
             await asyncio.sleep(self._settings.inventory_every_s)
             hosts = await look_at_nodes(self._settings, self._engine)
             if hosts and hosts != self._offers.found.hosts:
@@ -84,31 +83,35 @@ class Stocktaking:
         return descriptor(self._settings, self._offers.found, generation)
 
 
-async def nodes_at_the_start(settings: AgentSettings, engine: SlurmEngine) -> Hosts:
-    """The nodes known from before, which a Slurm that is down does not take away; else those that Slurm tells of."""
-    known = settings.data_dir / KNOWN_NODES
+async def nodes_at_the_start(settings: AgentSettings, engine: QueuedTasks) -> Hosts:
+    """The nodes known from before, which a scheduler that is down does not take away; else those it tells of."""
+    known = settings.data_dir / KNOWN_HOSTS
     if known.exists():
-        return _offered(settings, [HostFacts(**each) for each in json.loads(known.read_text())])
+        return _offered(settings, _kept(json.loads(known.read_text())))
     pauses = Pauses()
     while not (hosts := await look_at_nodes(settings, engine)):
-        log.warning("no node of slurm can be used yet")
+        log.warning("no node of the scheduler can be used yet")
         await pauses.wait()
     return hosts
 
 
-async def look_at_nodes(settings: AgentSettings, engine: SlurmEngine) -> Hosts:
-    """The nodes that can be used now; none where Slurm does not say."""
+async def look_at_nodes(settings: AgentSettings, engine: QueuedTasks) -> Hosts:
+    """The nodes that can be used now; none where the scheduler does not say."""
     try:
         nodes = await engine.nodes()
-    except SlurmSilent as silent:
+    except SchedulerSilent as silent:
         log.warning("nodes not looked at", message=str(silent))
         return ()
-    found = [HostFacts(node.name, node.cpus, node.memory_mib * _MIB) for node in nodes]
+    found = [HostFacts(node.name, node.cpu_milli, node.memory_bytes, node.devices) for node in nodes]
     if found:
-        draft = settings.data_dir / f".{KNOWN_NODES}"
+        draft = settings.data_dir / f".{KNOWN_HOSTS}"
         draft.write_text(json.dumps([asdict(each) for each in found]))
-        draft.replace(settings.data_dir / KNOWN_NODES)
+        draft.replace(settings.data_dir / KNOWN_HOSTS)
     return _offered(settings, found)
+
+
+def _kept(facts: list[dict[str, Any]]) -> list[HostFacts]:
+    return [HostFacts(**each | {"devices": tuple(Device(**device) for device in each["devices"])}) for each in facts]
 
 
 def _offered(settings: AgentSettings, found: list[HostFacts]) -> Hosts:

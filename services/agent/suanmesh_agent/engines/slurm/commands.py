@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from suanmesh_agent.engines.queued import SchedulerSilent
 from suanmesh_agent.engines.slurm.listing import (
     NODE_FORMAT,
     QUEUE_FORMAT,
@@ -28,7 +29,7 @@ MEMORY_MIB_MIN = 64
 _MIB = 1 << 20
 
 
-class SlurmSilent(Exception):
+class SlurmSilent(SchedulerSilent):
     """Slurm has not said whether it did what it was asked for; it may have."""
 
 
