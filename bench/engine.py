@@ -24,9 +24,9 @@ from statistics import median
 from dispatch import become_subreaper, cpu_seconds
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskSpec
+from suanmesh_agent.engines.batched.engine import BatchedEngine
 from suanmesh_agent.engines.process.engine import ProcessEngine
 from suanmesh_agent.engines.slurm.commands import Slurm
-from suanmesh_agent.engines.slurm.engine import SlurmEngine
 from suanmesh_agent.permission import RunPermission
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_agent.site import PERMISSION, open_engine
@@ -84,7 +84,7 @@ async def compare(rounds: int) -> None:
             runtime_path=layout.runtime_path,
             confined=layout.confined,
         )
-        slurm = SlurmEngine(layout, Slurm(str(cluster.conf)), "bench", SystemClock())
+        slurm = BatchedEngine(layout, Slurm(str(cluster.conf)), "bench", SystemClock())
         engines = {"grouped": grouped, "process": plain, "slurm": slurm}
         metered: dict[str, list[int]] = {kind: [] for kind in engines}
         try:

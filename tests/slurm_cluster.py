@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from suanmesh_agent.domain.tasks import UserRange
+from suanmesh_agent.engines.batched.engine import BatchedEngine
 from suanmesh_agent.engines.process.layout import Confined, Layout
 from suanmesh_agent.engines.slurm.commands import Slurm
-from suanmesh_agent.engines.slurm.engine import SlurmEngine
+from suanmesh_agent.engines.slurm.listing import Entry
 from suanmesh_kernel.clock import SystemClock
 from suanmesh_local.slurm import LocalSlurm, running
 from suanmesh_local.tools import ToolMissing
@@ -31,8 +32,10 @@ def slurm_cluster(cpus: int = CPUS, absent: int = 0) -> Iterator[LocalSlurm]:
         pytest.skip(str(missing))
 
 
-def slurm_engine(cluster: LocalSlurm, folder: Path, runtimes: tuple[Path, ...], *, partition: str = "") -> SlurmEngine:
+def slurm_engine(
+    cluster: LocalSlurm, folder: Path, runtimes: tuple[Path, ...], *, partition: str = ""
+) -> BatchedEngine[Entry]:
     """An engine whose tasks are walled off, each with a user of its own, as on a host with root."""
     confined = Confined(UserRange(), runtimes) if os.geteuid() == 0 else None
     layout = Layout(folder.absolute(), (Path(runtimes[0]) / "bin",), None, None, confined)
-    return SlurmEngine(layout, Slurm(conf=str(cluster.conf), partition=partition), "test", SystemClock())
+    return BatchedEngine(layout, Slurm(conf=str(cluster.conf), partition=partition), "test", SystemClock())

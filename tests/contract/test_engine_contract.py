@@ -11,15 +11,16 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from executor_kinds import RUNTIMES, make_executor
 from slurm_cluster import slurm_engine
 
 from suanmesh_agent.domain.tasks import Artefact, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
+from suanmesh_agent.engines.batched.engine import BatchedEngine
 from suanmesh_agent.engines.memory import MemoryEngine
 from suanmesh_agent.engines.process.engine import ProcessEngine
-from suanmesh_agent.engines.slurm.engine import SlurmEngine
 from suanmesh_agent.ports import Engine
 from suanmesh_agent.task_run import until_over
 from suanmesh_content import FolderError
@@ -77,7 +78,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
     if request.param == "memory":
         yield World(MemoryEngine(SystemClock()), _script)
         return
-    engine: ProcessEngine | SlurmEngine
+    engine: ProcessEngine | BatchedEngine[Any]
     if request.param == "slurm":
         engine = slurm_engine(request.getfixturevalue("cluster"), tmp_path / "tasks", RUNTIMES)
     else:

@@ -14,7 +14,8 @@ from executor_kinds import RUNTIMES
 from slurm_cluster import CPUS, slurm_engine
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState
-from suanmesh_agent.engines.slurm.engine import SlurmEngine
+from suanmesh_agent.engines.batched.engine import BatchedEngine
+from suanmesh_agent.engines.slurm.listing import Entry
 from suanmesh_agent.task_run import until_over
 from suanmesh_local.slurm import LocalSlurm
 
@@ -31,7 +32,7 @@ class Site:
         self.placement = f"test-{uuid.uuid4().hex[:8]}"
         self.engine = self.opened()
 
-    def opened(self) -> SlurmEngine:
+    def opened(self) -> BatchedEngine[Entry]:
         """What an agent that comes back opens."""
         return slurm_engine(self.cluster, self.folder, RUNTIMES)
 

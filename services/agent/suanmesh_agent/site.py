@@ -19,6 +19,7 @@ from suanmesh.registry.v1 import registry_service_pb2 as registry_pb
 from suanmesh_agent.data_plane import Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.tasks import UserRange
+from suanmesh_agent.engines.batched.engine import BatchedEngine
 from suanmesh_agent.engines.process import images
 from suanmesh_agent.engines.process.cgroups import Cgroups
 from suanmesh_agent.engines.process.confinement import SCRATCH_PARTS
@@ -28,7 +29,6 @@ from suanmesh_agent.engines.process.sandbox import Sandbox, runtime_folders
 from suanmesh_agent.engines.process.users import ids_given_out
 from suanmesh_agent.engines.queued import QueuedTasks
 from suanmesh_agent.engines.slurm.commands import Slurm
-from suanmesh_agent.engines.slurm.engine import SlurmEngine
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.health import Health
 from suanmesh_agent.inventory import Inventory, take_stock
@@ -111,7 +111,7 @@ def open_engine(settings: AgentSettings) -> SiteEngine:
         return engine
     engine.close()
     programs = Slurm(settings.slurm_conf, settings.slurm_programs, settings.slurm_partition, settings.slurm_options)
-    return SlurmEngine(engine.layout, programs, settings.site, SystemClock(), settle_s=settings.slurm_settle_s)
+    return BatchedEngine(engine.layout, programs, settings.site, SystemClock(), settle_s=settings.slurm_settle_s)
 
 
 def _open_processes(settings: AgentSettings) -> ProcessEngine:

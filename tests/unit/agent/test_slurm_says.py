@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from suanmesh_agent.engines.slurm.commands import Needs
-from suanmesh_agent.engines.slurm.listing import THE_REST, Entry, entries_of, is_for_good, nodes_of, waits_for
+from suanmesh_agent.engines.batched.port import THE_REST, Needs
+from suanmesh_agent.engines.slurm.commands import options_of
+from suanmesh_agent.engines.slurm.listing import Entry, entries_of, is_for_good, nodes_of, waits_for
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ n1|4|8000|idle|long
 def test_what_a_task_needs_is_rounded_up() -> None:
     """Slurm counts in processors, MiB and minutes: less than what was paid for would end the task before its time."""
     needs = Needs(cpu_milli=1001, memory_bytes=(1 << 30) + 1, duration_s=61)
-    assert needs.options == ["--cpus-per-task=2", "--mem=1025M", "--time=4"]
+    assert options_of(needs) == ["--cpus-per-task=2", "--mem=1025M", "--time=4"]
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from suanmesh_agent.engines.queued import SchedulerSilent
+from suanmesh_agent.engines.batched.port import Batch, Needs
+from suanmesh_agent.engines.queued import Node, SchedulerSilent
 from suanmesh_agent.engines.slurm.listing import (
     NODE_FORMAT,
     QUEUE_FORMAT,
     Entry,
-    Node,
     entries_of,
     is_for_good,
     nodes_of,
@@ -29,31 +30,23 @@ MEMORY_MIB_MIN = 64
 _MIB = 1 << 20
 
 
-class SlurmSilent(SchedulerSilent):
-    """Slurm has not said whether it did what it was asked for; it may have."""
+def options_of(needs: Needs) -> list[str]:
+    """As sbatch takes them: Slurm gives whole processors, and whole MiB."""
+    return [
+        f"--cpus-per-task={max(1, -(-needs.cpu_milli // 1000))}",
+        f"--mem={max(MEMORY_MIB_MIN, -(-needs.memory_bytes // _MIB))}M",
+        f"--time={-(-(needs.duration_s + SPARE_S) // ROUND_UP_S)}",
+    ]
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What one task takes of a node."""
-
-    cpu_milli: int
-    memory_bytes: int
-    duration_s: int
-
-    @property
-    def options(self) -> list[str]:
-        """As sbatch takes them: Slurm gives whole processors, and whole MiB."""
-        return [
-            f"--cpus-per-task={max(1, -(-self.cpu_milli // 1000))}",
-            f"--mem={max(MEMORY_MIB_MIN, -(-self.memory_bytes // _MIB))}M",
-            f"--time={-(-(self.duration_s + SPARE_S) // ROUND_UP_S)}",
-        ]
+def job_name(placement: str, batch: str) -> str:
+    """What Slurm's operator sees, and what a batch is cancelled by."""
+    return f"suan-{placement}-{batch}"
 
 
 @dataclass(frozen=True, slots=True)
 class Slurm:
-    """Slurm as this host's programs reach it."""
+    """`Scheduler`: Slurm as this host's programs reach it. A batch is a job array; its mark is the comment."""
 
     conf: str = ""
     """Path of slurm.conf where it is not the system's."""
@@ -62,40 +55,50 @@ class Slurm:
     options: tuple[str, ...] = ()
     """More options for sbatch, such as `--account=x`."""
 
-    async def submit(self, script: Path, name: str, comment: str, count: int, needs: Needs) -> str:
-        """One array of `count` elements. Answers why Slurm will never take it, empty where it has. Raises SlurmSilent.
+    @property
+    def title(self) -> str:
+        """As `Scheduler`."""
+        return "Slurm"
 
-        What it calls the job is not kept: it gives the same number to another after a crash.
-        """
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    async def submit(self, batch: Batch) -> str:
+        """One array. What Slurm calls the job is not kept: it gives the same number to another after a crash."""
+        script = batch.folder / "script"
+        words = f'#!/bin/sh\nexec {shlex.join(batch.command)} "$SLURM_ARRAY_TASK_ID"\n'
+        await asyncio.to_thread(script.write_text, words)
         partition = [f"--partition={self.partition}"] if self.partition else []
         status, _, trouble = await self._call(
-            "sbatch", "--parsable", "--no-requeue", "--export=ALL", f"--array=0-{count - 1}", f"--job-name={name}",
-            f"--comment={comment}", "--ntasks=1", "--nodes=1", "--chdir=/", "--input=/dev/null", "--open-mode=append",
-            f"--output={script.parent}/%a.out", *needs.options, *partition, *self.options, str(script),
+            "sbatch", "--parsable", "--no-requeue", "--export=ALL", f"--array=0-{len(batch.keys) - 1}",
+            f"--job-name={job_name(batch.placement, batch.name)}", f"--comment={batch.mark}", "--ntasks=1",
+            "--nodes=1", "--chdir=/", "--input=/dev/null", f"--output={batch.folder}/%a.out", "--open-mode=append",
+            *options_of(batch.needs), *partition, *self.options, str(script),
         )  # fmt: skip
         if status and not is_for_good(trouble):
-            raise SlurmSilent(trouble)
+            raise SchedulerSilent(trouble)
         return trouble if status else ""
 
-    async def queue(self, prefix: str) -> list[Entry]:
-        """All of this user's whose comment begins with `prefix`, also what has ended lately. Raises SlurmSilent."""
+    async def listed(self, prefix: str) -> list[Entry]:
+        """All of this user's, also what has ended lately."""
         status, said, trouble = await self._call("squeue", "--me", "-h", "-r", "-t", "all", "-o", QUEUE_FORMAT)
         if status:
-            raise SlurmSilent(trouble)
+            raise SchedulerSilent(trouble)
         return entries_of(said, prefix)
 
-    async def cancel(self, name: str, elements: Iterable[Entry]) -> None:
-        """Take elements that wait out of the queue; one whose job has another name by now is left alone."""
-        ids = [f"{each.array}_{each.element}" for each in elements]
-        await self._call("scancel", "--quiet", "--state=PENDING", f"--name={name}", *ids)
+    async def cancel(self, batch: tuple[str, str], entries: Sequence[Entry]) -> None:
+        """As `Scheduler`; one whose job has another name by now is left alone."""
+        ids = [f"{each.array}_{each.element}" for each in entries]
+        await self._call("scancel", "--quiet", "--state=PENDING", f"--name={job_name(*batch)}", *ids)
 
     async def nodes(self) -> list[Node]:
-        """Those of the partition. Raises SlurmSilent."""
+        """Those of the partition that jobs are sent to."""
         partition = ["-p", self.partition] if self.partition else []
         status, said, trouble = await self._call("sinfo", "-h", "-N", "-o", NODE_FORMAT, *partition)
         if status:
-            raise SlurmSilent(trouble)
-        return nodes_of(said, self.partition)
+            raise SchedulerSilent(trouble)
+        usable = [node for node in nodes_of(said, self.partition) if node.usable]
+        return [Node(node.name, node.cpus * 1000, node.memory_mib * _MIB) for node in usable]
 
     async def _call(self, program: str, *words: str) -> tuple[int, str, str]:
         environment = {"PATH": self.programs, "LANG": "C.UTF-8"} | ({"SLURM_CONF": self.conf} if self.conf else {})
@@ -104,9 +107,9 @@ class Slurm:
         try:
             return await asyncio.to_thread(call.made)
         except OSError as fault:
-            raise SlurmSilent(f"{program}: {fault.strerror}") from fault
+            raise SchedulerSilent(f"{program}: {fault.strerror}") from fault
         except subprocess.TimeoutExpired as fault:
-            raise SlurmSilent(f"{program} took longer than {CALL_S_MAX:.0f} s") from fault
+            raise SchedulerSilent(f"{program} took longer than {CALL_S_MAX:.0f} s") from fault
         finally:
             call.end()
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from suanmesh_agent.engines.batched.port import THE_REST
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 
 QUEUE_FORMAT = "%F|%K|%T|%r|%N|%k"
 """Array job, element, state, reason, nodes, comment."""
 NODE_FORMAT = "%N|%c|%m|%T|%P"
 """Node, processors, memory in MiB, state, partition; the default one has a `*`."""
-THE_REST = -1
-"""Element of an entry that stands for all of its array that are not listed by themselves."""
 _ENDED = frozenset(
     (
         "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
@@ -32,7 +31,7 @@ _FOR_GOOD = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One element of a job array as squeue lists it."""
+    """One element of a job array as squeue lists it; its comment is its mark."""
 
     array: str
     element: int
@@ -40,6 +39,11 @@ class Entry:
     reason: str
     nodes: str
     comment: str
+
+    @property
+    def mark(self) -> str:
+        """As `Entry` of any queue."""
+        return self.comment
 
     @property
     def ended(self) -> bool:

@@ -1,8 +1,8 @@
-"""`Engine` on a site's own Slurm: shims as elements of job arrays, found again by our key and not by Slurm's.
+"""`Engine` on a scheduler of the site's own: shims are handed to it, and found again by our key and not by its own.
 
-Slurm forgets: a slurmctld that is killed has lost what it was told in the last seconds, and gives the numbers of those
-jobs to others. So what Slurm says is only ever a hint; what neither runs nor has ended, and Slurm does not list, is
-handed over again.
+Schedulers forget: a slurmctld that is killed has lost what it was told in the last seconds, and gives the numbers of
+those jobs to others; a Ray whose head is killed has lost all. So what one says is only ever a hint; what neither runs
+nor has ended, and is not listed, is handed over again.
 """
 
 from __future__ import annotations
@@ -11,41 +11,41 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Generic
 
 import structlog
 
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState
+from suanmesh_agent.engines.batched.batches import Batches, Handed
+from suanmesh_agent.engines.batched.port import THE_REST, Batch, E, Needs, Scheduler
 from suanmesh_agent.engines.process.layout import Layout
-from suanmesh_agent.engines.queued import Node, QueuedTasks
-from suanmesh_agent.engines.slurm.batches import Batch, Batches, Handed
-from suanmesh_agent.engines.slurm.commands import Needs, Slurm, SlurmSilent
-from suanmesh_agent.engines.slurm.listing import THE_REST, Entry
+from suanmesh_agent.engines.queued import Node, QueuedTasks, SchedulerSilent
 from suanmesh_agent.ports import TaskNotStarted
 from suanmesh_kernel.clock import Clock
 
 log = structlog.get_logger()
 
 ASK_S = 2.0
-"""How often Slurm is asked for all of them, while one waits."""
+"""How often the scheduler is asked for all of them, while one waits."""
 FORGOTTEN_S = 5.0
-"""What Slurm does not list so long after it was handed over, twice in a row, it has forgotten."""
+"""What is not listed so long after it was handed over, twice in a row, is forgotten."""
 TIMES_MAX = 20
 """So often a task is handed over before its site has failed to start it."""
-Listed = dict[tuple[str, int], Entry]
-"""By comment and element."""
-_MIB = 1 << 20
 _TRUE_TWICE = 2
 
 
-class SlurmEngine(QueuedTasks):
+class BatchedEngine(QueuedTasks, Generic[E]):
     """`Engine`: the folders of `layout` are on a file system that all nodes share, with locks that hold on all."""
 
-    def __init__(self, layout: Layout, slurm: Slurm, site: str, clock: Clock, *, settle_s: float = 0.0) -> None:
-        """A task begins `settle_s` after Slurm has begun its job: `in_job` says what for."""
+    def __init__(
+        self, layout: Layout, scheduler: Scheduler[E], site: str, clock: Clock, *, settle_s: float = 0.0
+    ) -> None:
+        """A task begins `settle_s` after the scheduler has begun it: `in_job` says what for."""
         super().__init__(layout, clock)
-        self._slurm = slurm
+        self._scheduler = scheduler
+        self._silence = f"{scheduler.title} does not answer"
         self._settle_s = settle_s
-        folder = self._folder.parent / "slurm"
+        folder = self._folder.parent / scheduler.title.lower()
         self._batches = Batches(folder, self._tasks, site, settle_s=settle_s, apart=layout.apart)
         self._handed_at: dict[TaskKey, float] = {}
         self._missed: dict[TaskKey, int] = defaultdict(int)
@@ -54,9 +54,13 @@ class SlurmEngine(QueuedTasks):
         self._asked_at = float("-inf")
 
     async def nodes(self) -> list[Node]:
-        """The nodes that jobs are sent to. Raises SlurmSilent."""
-        found = await self._slurm.nodes()
-        return [Node(each.name, each.cpus * 1000, each.memory_mib * _MIB) for each in found if each.usable]
+        """As `QueuedTasks`."""
+        return await self._scheduler.nodes()
+
+    def close(self) -> None:
+        """As `Engine`."""
+        super().close()
+        self._scheduler.close()
 
     async def _hand_over_new(self, specs: Sequence[TaskSpec]) -> dict[TaskKey, TaskNotStarted]:
         needs = [(each.key, Needs(each.cpu_milli, each.memory_bytes, round(self._bound_s(each)))) for each in specs]
@@ -66,7 +70,7 @@ class SlurmEngine(QueuedTasks):
         return spec.max_duration_s + self._settle_s
 
     async def _hand_over(self, wanted: Sequence[tuple[TaskKey, Needs]]) -> dict[TaskKey, TaskNotStarted]:
-        """Hand tasks to Slurm; those that it will never take are taken back, with why."""
+        """Hand tasks over; those that will never be taken are taken back, with why."""
         faults: dict[TaskKey, TaskNotStarted] = {}
         keys = {key for key, _ in wanted}
         self._handing |= keys
@@ -75,18 +79,18 @@ class SlurmEngine(QueuedTasks):
                 if said := await self._handed(batch):
                     self.start_fault = said
                     await asyncio.to_thread(self._batches.take_back, batch.keys)
-                    faults |= {key: TaskNotStarted(f"Slurm does not take it: {said}") for key in batch.keys}
+                    words = f"{self._scheduler.title} does not take it: {said}"
+                    faults |= {key: TaskNotStarted(words) for key in batch.keys}
         finally:
             self._handing -= keys
         return faults
 
     async def _handed(self, batch: Batch) -> str:
-        """Why Slurm will never take a batch; empty where it has, or has not said."""
-        name, comment = (of(batch.placement, batch.name) for of in (self._batches.job_name, self._batches.comment))
+        """Why a batch will never be taken; empty where it has been, or nothing was said."""
         said = ""
         try:
-            said = await self._slurm.submit(batch.script, name, comment, len(batch.keys), batch.needs)
-        except SlurmSilent as silent:
+            said = await self._scheduler.submit(batch)
+        except SchedulerSilent as silent:
             self._tell_silent(silent)
         else:
             self.start_fault = said
@@ -96,10 +100,10 @@ class SlurmEngine(QueuedTasks):
             self._missed.pop(key, None)
         return said
 
-    def _tell_silent(self, silent: SlurmSilent) -> None:
-        words = f"Slurm does not answer: {silent}"
+    def _tell_silent(self, silent: SchedulerSilent) -> None:
+        words = f"{self._silence}: {silent}"
         if self.start_fault != words:
-            log.warning("slurm does not answer", message=str(silent))
+            log.warning("scheduler does not answer", message=words)
         self.start_fault = words
 
     def _is_busy(self) -> bool:
@@ -115,23 +119,23 @@ class SlurmEngine(QueuedTasks):
         self._missed.pop(key, None)
 
     async def _ask(self) -> None:
-        """What Slurm has of those that wait; what it has forgotten is handed over again."""
+        """What the scheduler has of those that wait; what it has forgotten is handed over again."""
         queued = [key for key in self._queued() if key not in self._handing]
         try:
-            entries = await self._slurm.queue(self._batches.prefix)
-        except SlurmSilent as silent:
+            entries = await self._scheduler.listed(self._batches.prefix)
+        except SchedulerSilent as silent:
             self._tell_silent(silent)
             self._waits_for.clear()
             return
         finally:
             self._asked_at = self._clock.monotonic()
-        self.start_fault = self.start_fault if not self.start_fault.startswith("Slurm does not answer") else ""
-        listed = {(entry.comment, entry.element): entry for entry in entries}
+        self.start_fault = self.start_fault if not self.start_fault.startswith(self._silence) else ""
+        listed = {(entry.mark, entry.element): entry for entry in entries}
         again = [key for key in queued if await self._is_due(key, listed)]
         await self._hand_over_again(again)
         await self._take_out(listed)
 
-    async def _is_due(self, key: TaskKey, listed: Listed) -> bool:
+    async def _is_due(self, key: TaskKey, listed: dict[tuple[str, int], E]) -> bool:
         """Whether it is to be handed over again."""
         handed = await asyncio.to_thread(self._batches.handed, key)
         if handed is None or key in self._handing or self._tasks.look(key).state is not TaskState.QUEUED:
@@ -150,17 +154,18 @@ class SlurmEngine(QueuedTasks):
             return False
         log.warning("task handed over again", placement=f"placements/{key.placement}", item=key.name)
         if handed.times >= TIMES_MAX:
-            self.start_fault = await asyncio.to_thread(self._batches.trouble, key) or "Slurm forgets what it is handed"
+            trouble = await asyncio.to_thread(self._batches.trouble, key)
+            self.start_fault = trouble or f"{self._scheduler.title} forgets what it is handed"
             await self._end_unstarted(key, "TASK_NOT_STARTED")
             return False
         return True
 
-    def _entry(self, key: TaskKey, handed: Handed, listed: Listed) -> Entry | None:
-        comment = self._batches.comment(key.placement, handed.batch)
-        return listed.get((comment, handed.element)) or listed.get((comment, THE_REST))
+    def _entry(self, key: TaskKey, handed: Handed, listed: dict[tuple[str, int], E]) -> E | None:
+        mark = self._batches.mark(key.placement, handed.batch)
+        return listed.get((mark, handed.element)) or listed.get((mark, THE_REST))
 
     async def _hand_over_again(self, keys: Sequence[TaskKey]) -> None:
-        """What Slurm will not take any more, as with a partition that is gone, its site has failed to start."""
+        """What is not taken any more, as with a partition that is gone, its site has failed to start."""
         wanted = [(key, handed.needs) for key in keys if (handed := self._batches.handed(key)) is not None]
         for key in await self._hand_over(wanted):
             await self._end_unstarted(key, "TASK_NOT_STARTED")
@@ -169,9 +174,9 @@ class SlurmEngine(QueuedTasks):
         if look.over and look.start_time is None:
             self._unwanted[key] = _TRUE_TWICE
 
-    async def _take_out(self, listed: Listed) -> None:
-        """Take what is not wanted any more out of Slurm's queue: of what stays, the shim finds that it is over."""
-        of_batch: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    async def _take_out(self, listed: dict[tuple[str, int], E]) -> None:
+        """Take what is not wanted any more out of the queue: of what stays, the shim finds that it is over."""
+        of_batch: dict[tuple[str, str], list[E]] = defaultdict(list)
         for key in list(self._unwanted):
             handed = self._batches.handed(key)
             entry = handed and self._entry(key, handed, listed)
@@ -180,9 +185,9 @@ class SlurmEngine(QueuedTasks):
                 del self._unwanted[key]
             if handed is not None and entry and entry.waits:
                 of_batch[key.placement, handed.batch].append(entry)
-        for (placement, batch), elements in of_batch.items():
-            with contextlib.suppress(SlurmSilent):
-                await self._slurm.cancel(self._batches.job_name(placement, batch), elements)
+        for batch, elements in of_batch.items():
+            with contextlib.suppress(SchedulerSilent):
+                await self._scheduler.cancel(batch, elements)
 
     def forget(self, placement: str) -> None:
         """As `Engine`."""

@@ -1,9 +1,9 @@
-"""What Slurm runs for a task: its shim, as the first and only program of a Slurm job. Standard library only.
+"""What the site's scheduler runs for a task: its shim, as the only program of a job. Standard library only.
 
-    python -I -S -c ... <list of shim folders> <settle seconds> apart|beside
+    python -I -S -c ... <list of shim folders> <settle seconds> apart|beside <element>
 
-Slurm may run it twice for one task, after it has lost a job or was handed one a second time: the shim's lock, and what
-it keeps beside it, let the task run once.
+It may be run twice for one task, after the scheduler has lost it or was handed it a second time: the shim's lock, and
+what it keeps beside it, let the task run once.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ _DECIDED = ("started.json", "exit.json")
 
 
 def main() -> int:
-    """Run the task of this element of the job array to its end, unless it has run or is not wanted any more."""
-    folders, settle_s, apart = sys.argv[1:4]
-    index = int(os.environ["SLURM_ARRAY_TASK_ID"])  # noqa: TID251 - Slurm's, not ours
-    folder = Path(Path(folders).read_text().splitlines()[index])
+    """Run the task of this element of its batch to its end, unless it has run or is not wanted any more."""
+    folders, settle_s, apart, element = sys.argv[1:5]
+    folder = Path(Path(folders).read_text().splitlines()[int(element)])
     os.umask(0o022)
     os.chdir("/")
     if not _settled(folder, float(settle_s)):
@@ -35,7 +34,7 @@ def main() -> int:
 
 
 def _settled(folder: Path, settle_s: float) -> bool:
-    """Wait until slurmctld has this job on disk: one that dies before has what it had begun killed when it is back."""
+    """Wait until the scheduler has this on disk: a slurmctld that dies before has it killed when it is back."""
     until = time.monotonic() + settle_s
     while not any((folder / name).exists() for name in _DECIDED):
         left = until - time.monotonic()
@@ -57,7 +56,7 @@ def _run_apart(folder: Path) -> int:
         finally:
             sys.stderr.flush()
             os._exit(status)  # nothing above this frame is a shim's
-    for number in (signal.SIGTERM, signal.SIGCONT):  # what Slurm sends, it sends to the shim too
+    for number in (signal.SIGTERM, signal.SIGCONT):  # what a scheduler sends, it sends to the shim too
         signal.signal(number, signal.SIG_IGN)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 

@@ -1,16 +1,14 @@
-"""What is handed to Slurm at a time: tasks with equal needs, as one job array, with its files in a folder.
+"""What is handed to the site's scheduler at a time: tasks with equal needs, with their files in a folder.
 
-    <folder>/<placement>/<batch>/tasks     the shims' folders, in the order of the array's elements
-    <folder>/<placement>/<batch>/script    what Slurm runs
+    <folder>/<placement>/<batch>/tasks     the shims' folders, in the order of the batch's elements
     <folder>/<placement>/<batch>/<n>.out   what went wrong before a shim ran
 
 Beside each task lies `queued.json`, which says in which batch it was handed over last, and how often before: it is
-written before Slurm is asked, so that whoever comes back knows what to look for.
+written before the scheduler is asked, so that whoever comes back knows what to look for.
 """
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -18,13 +16,13 @@ from itertools import groupby
 from pathlib import Path
 
 from suanmesh_agent.domain.tasks import TaskKey
+from suanmesh_agent.engines.batched import in_job
+from suanmesh_agent.engines.batched.port import Batch, Needs
 from suanmesh_agent.engines.process.task_folders import QUEUED, TaskFolders, read_facts, write_facts
-from suanmesh_agent.engines.slurm import in_job
-from suanmesh_agent.engines.slurm.commands import Needs
 from suanmesh_agent.trees import remove_tree
 
-ARRAY_MAX = 1000
-"""Elements of one array: Slurm's own bound where nothing else is set."""
+BATCH_MAX = 1000
+"""Elements of one batch: Slurm's own bound of an array where nothing else is set."""
 _ROOT = Path(__file__).parents[3]
 _START = f"import sys; sys.path.append(sys.argv.pop(1)); from {in_job.__name__} import main; sys.exit(main())"
 
@@ -40,17 +38,6 @@ class Handed:
     needs: Needs
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One array."""
-
-    placement: str
-    name: str
-    keys: tuple[TaskKey, ...]
-    needs: Needs
-    script: Path
-
-
 class Batches:
     """All of one site."""
 
@@ -60,23 +47,19 @@ class Batches:
         self._settle_s = settle_s
         self._apart = apart
         self.prefix = f"suanmesh/{site}/"
-        """What the comments of all begin with."""
+        """What the marks of all begin with."""
 
-    def comment(self, placement: str, batch: str) -> str:
-        """Our own key of a batch, which Slurm keeps for us."""
+    def mark(self, placement: str, batch: str) -> str:
+        """Our own key of a batch."""
         return f"{self.prefix}{placement}/{batch}"
-
-    def job_name(self, placement: str, batch: str) -> str:
-        """What its operator sees, and what it is cancelled by."""
-        return f"suan-{placement}-{batch}"
 
     def make(self, wanted: Sequence[tuple[TaskKey, Needs]]) -> Iterator[Batch]:
         """Write down that the tasks are handed over in batches, whether for the first time or again. Raises OSError."""
         ordered = sorted(wanted, key=lambda each: (each[0].placement, str(each[1]), each[0]))
         for (placement, needs), group in groupby(ordered, key=lambda each: (each[0].placement, each[1])):
             keys = [key for key, _ in group]
-            for begin in range(0, len(keys), ARRAY_MAX):
-                yield self._made(placement, needs, tuple(keys[begin : begin + ARRAY_MAX]))
+            for begin in range(0, len(keys), BATCH_MAX):
+                yield self._made(placement, needs, tuple(keys[begin : begin + BATCH_MAX]))
 
     def handed(self, key: TaskKey) -> Handed | None:
         """Where a task was handed over last; None where it never was."""
@@ -107,11 +90,10 @@ class Batches:
         (home / "tasks").write_text("\n".join(folders) + "\n")
         words = [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), str(home / "tasks"), str(self._settle_s)]
         words.append("apart" if self._apart else "beside")
-        (home / "script").write_text(f"#!/bin/sh\nexec {shlex.join(words)}\n")
         for element, (key, times) in enumerate(zip(keys, before, strict=True)):
             handed = Handed(name, element, times + 1, needs)
             write_facts(self._mark(key), asdict(handed))
-        return Batch(placement, name, keys, needs, home / "script")
+        return Batch(placement, name, self.mark(placement, name), keys, needs, home, tuple(words))
 
     def _mark(self, key: TaskKey) -> Path:
         return self._tasks.home(key) / "shim" / QUEUED

@@ -1,0 +1,1 @@
+"""Tasks that are handed in batches to a scheduler of the site's own, whichever it is."""
