@@ -47,8 +47,10 @@ def lone(kind: str, tmp_path: Path) -> Iterator[ProcessExecutor]:
 @KINDS
 async def test_a_task_that_could_not_be_laid_out_takes_no_user(lone: ProcessExecutor, tmp_path: Path) -> None:
     """A site whose disk was full for an hour would have no user left for any task until the host starts anew."""
-    with pytest.raises(TaskNotStarted):
+    with pytest.raises(TaskNotStarted) as told:
         await lone.start(a_task("", inputs=(("in", tmp_path / "gone"),)))
+    assert "\n" not in str(told.value)  # which is what the job's owner reads
+    assert "gone" in str(told.value) or "No such file" in str(told.value)
     task = a_task("")
     await lone.start(task)
     assert (await lone.over(task.key)).succeeded

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,25 @@ def test_file_systems_of_one_size_are_made_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="failed with status 1"):
         images.make_image("/bin/false", templates, second, 32 * MIB)
     assert len(list(templates.iterdir())) == 1
+
+
+@FORMATTED
+def test_tasks_that_start_together_make_one_whole_file_system(tmp_path: Path) -> None:
+    """The first sweep with a size of scratch nobody had asked for left an empty template: no task of that size started
+    at the site again, and the site was taken for sick."""
+    count, templates, begun = 4, tmp_path / "templates", tmp_path / "begun"
+    begun.mkdir()
+    program = tmp_path / "mke2fs"
+    all_there = f"while [ $(ls {begun} | wc -l) -lt {count} ]; do sleep 0.01; done"
+    program.write_text(f'#!/bin/sh\n: > {begun}/$$\n{all_there}\nexec {images.formatter()} "$@"\n')
+    program.chmod(0o700)
+    made = [tmp_path / f"image-{number}" for number in range(count)]
+    with ThreadPoolExecutor(count) as threads:  # as shims, each of which is process 1 of its namespace
+        list(threads.map(lambda path: images.make_image(str(program), templates, path, 16 * MIB), made))
+    assert [path.name for path in templates.iterdir() if path.suffix != ".img"] == []
+    (template,) = templates.iterdir()
+    for path in (template, *made):
+        assert path.read_bytes()[1080:1082] == b"\x53\xef", "no file system"
 
 
 @FORMATTED

@@ -21,10 +21,13 @@ from suanmesh_kernel.refusals import Refusal
 class TaskNotStarted(RuntimeError):
     """The engine did not start a task; the text says why."""
 
-    def __init__(self, words: str, *, by_job: bool = False) -> None:
-        """`by_job` where the job's own paths are at fault: another site would do no better."""
+    def __init__(self, words: str, *, by_job: bool = False, detail: str = "") -> None:
+        """`by_job` where the job's own paths are at fault: another site would do no better.
+
+        `detail` is for the site's own log alone.
+        """
         super().__init__(words)
-        self.by_job = by_job
+        self.by_job, self.detail = by_job, detail
 
 
 class TaskLog(Protocol):

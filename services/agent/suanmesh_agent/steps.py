@@ -260,8 +260,9 @@ class Steps:
         await run.to_the_end()
         self._secrets.drop(placement)
         if run.start_fault is not None:
-            log.error("task not started", placement=placement.name, message=str(run.start_fault))
-            self._start_faults[placement.name] = run.start_fault
+            fault = run.start_fault
+            log.error("task not started", placement=placement.name, message=fault.detail or str(fault))
+            self._start_faults[placement.name] = fault
 
     async def _may_start(self, carried: Carried, inputs: Inputs) -> bool:
         """Whether the site may run tasks of it, has what its setup makes, and its secrets."""

@@ -134,7 +134,8 @@ class ProcessEngine(KeptTasks):
                 self._ledger.started(spec.key)
         look = self._tasks.look(spec.key)
         if look.state is TaskState.ABSENT:
-            raise TaskNotStarted(f"the shim did not start: {said.decode(errors='replace')[-500:]}")
+            whole = said.decode(errors="replace").strip()
+            raise TaskNotStarted(f"the shim did not start: {whole.rpartition(chr(10))[2][-500:]}", detail=whole)
         return look
 
     async def _forked(self, spec: TaskSpec, cards: tuple[Card, ...] | None) -> bytes:

@@ -71,7 +71,7 @@ def make_image(program: str, templates: Path, path: Path, scratch_bytes: int) ->
 def _make_template(program: str, options: list[str], template: Path, size_bytes: int) -> None:
     """Whole or not at all: others may make the same at the same time. The oldest goes where there are many."""
     template.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = template.with_suffix(f".{os.getpid()}")
+    draft = template.with_suffix(f".{os.urandom(8).hex()}")  # each shim may be process 1 of a namespace of its own
     with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "r+b") as file:
         file.truncate(size_bytes)
     command = [program, *options, str(draft)]
