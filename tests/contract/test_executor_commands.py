@@ -15,6 +15,9 @@ from suanmesh_agent.domain.tasks import Artefact, TaskState
         (("./no/such/program",), 127, "COMMAND_NOT_FOUND"),
         (("./plain",), 126, "COMMAND_NOT_EXECUTABLE"),
         (("/usr",), 126, "COMMAND_NOT_EXECUTABLE"),
+        (("./of-windows",), 126, "COMMAND_NOT_EXECUTABLE"),
+        (("./of-elsewhere",), 126, "COMMAND_NOT_EXECUTABLE"),
+        (("./plain/x",), 127, "COMMAND_NOT_FOUND"),
         (("./script",), 0, ""),
         (("./bare",), 0, ""),
         (("sh", "-c", "exit 127"), 127, ""),
@@ -33,6 +36,8 @@ async def test_a_command_that_cannot_be_started_is_told_from_one_that_failed(
     artefacts = (
         Artefact("plain", b"#!/bin/sh\n"),
         Artefact("script", b"#!/bin/sh\necho ran as $0\n", executable=True),
+        Artefact("of-windows", b"#!/bin/sh\r\necho ran\r\n", executable=True),
+        Artefact("of-elsewhere", b"#!/opt/elsewhere/bin/python\n", executable=True),
         Artefact("bare", b"echo ran as $0\n", executable=True),
     )
     task = a_task("", command=command, artefacts=artefacts, variables=variables)
@@ -41,6 +46,7 @@ async def test_a_command_that_cannot_be_started_is_told_from_one_that_failed(
     assert (look.state, look.exit_status, look.failure) == (TaskState.ENDED, status, failure)
     said = executor.read_log(task.key, 0, 1000)[1].decode()
     assert not failure or command[0] in said
+    assert "/of-" not in command[0] or "first line" in said
     assert status or said == f"ran as {command[0]}\n"
 
 

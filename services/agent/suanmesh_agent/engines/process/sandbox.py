@@ -15,7 +15,10 @@ from suanmesh_agent.engines.process.walls import ETC, INSIDE, PROC_HIDDEN, PROC_
 
 UNSTARTED_MARK = ".suanmesh-not-started"
 """A file in the task's /tmp that says that its command could not be started."""
-_START = f'trap ": > /tmp/{UNSTARTED_MARK}" EXIT; '
+_START = f"""trap 'status=$?; : > /tmp/{UNSTARTED_MARK}
+[ $status != 127 ] || [ ! -f "$1" ] || {{ echo "cannot run $1: what its first line names is not there" >&2; exit 126; }}
+' EXIT; """
+"""A file that is there, while what it names is not, is 127 to this shell."""
 _EXECUTE = 'exec "$@"'
 _READ = 'export {name}="$(/bin/cat {file}; echo x)"; {name}="${{{name}%x}}"; '
 """Keeps the newlines at the end, which a substitution drops."""

@@ -14,6 +14,8 @@ STATUS_NOT_SHUT_IN = 125
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 _SHELL = "/bin/sh"
 _ELF = b"\x7fELF"
+_LINE_BYTES_MAX = 256
+"""As much of a first line as Linux looks at."""
 
 
 class Starting:
@@ -33,10 +35,11 @@ class Starting:
         try:
             self._execute()
         except OSError as fault:
-            status = STATUS_NOT_FOUND if fault.errno in _NOT_THERE else STATUS_NOT_EXECUTABLE
-            os.write(2, f"cannot run {self._argv[0]}: {fault.strerror}\n".encode())
+            lacking = _interpreter(self._argv[0]) if fault.errno == errno.ENOENT else ""
+            absent = fault.errno in _NOT_THERE and not lacking
+            os.write(2, f"cannot run {self._argv[0]}: {lacking or fault.strerror}\n".encode())
             os.write(self._writer, b"!")
-            return status
+            return STATUS_NOT_FOUND if absent else STATUS_NOT_EXECUTABLE
         return STATUS_NOT_EXECUTABLE
 
     def _execute(self) -> None:
@@ -61,6 +64,22 @@ class Starting:
         os.close(self._reader)
         told = told or bool(self._mark and os.path.lexists(self._mark))
         return UNSTARTABLE.get(status or 0, "") if told else ""
+
+
+def _interpreter(path: str) -> str:
+    """What a file that is there needs, where that is not; empty where the file itself is not there."""
+    if "/" not in path or not Path(path).is_file():
+        return ""
+    try:
+        with Path(path).open("rb") as file:
+            first = file.readline(_LINE_BYTES_MAX)
+    except OSError:
+        first = b""
+    if not first.startswith(b"#!"):
+        return "what it is to be loaded by is not there"
+    return (
+        f"its first line names {first[2:].strip(b' ').removesuffix(bytes([10])).decode(errors='replace')!r}, not there"
+    )
 
 
 def _is_program(path: str) -> bool:
