@@ -11,11 +11,13 @@ import pytest
 from executor_kinds import KINDS, ProcessExecutor, make_executor
 from ledger_commands import OpenLedger
 from postgres import ABSENT, Postgres, binaries, running
+from ray_cluster import LastingRay, access_to, ray_cluster
 from slurm_cluster import slurm_cluster
 
 from suanmesh_accounting.ledger import open_ledger
 from suanmesh_accounting.ledger.sql import SqlLedger
 from suanmesh_local.etcd import EtcdCluster
+from suanmesh_local.ray import LocalRay
 from suanmesh_local.slurm import LocalSlurm
 
 
@@ -81,3 +83,18 @@ def cluster() -> Iterator[LocalSlurm]:
     """One Slurm for all tests that want it."""
     with slurm_cluster() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def rays() -> Iterator[LocalRay]:
+    """One Ray cluster for all tests that want it."""
+    with ray_cluster() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def ray(rays: LocalRay) -> Iterator[LastingRay]:
+    """What asks it."""
+    asked = LastingRay(access_to(rays), "test")
+    yield asked
+    asked.end()

@@ -1,4 +1,4 @@
-"""What every engine promises: one suite for processes of this host, for Slurm, and for the engine in memory."""
+"""What every engine promises: one suite for processes of this host, Slurm, Ray, and the engine in memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from executor_kinds import RUNTIMES, make_executor
+from ray_cluster import ray_engine
 from slurm_cluster import slurm_engine
 
 from suanmesh_agent.domain.tasks import Artefact, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
@@ -72,7 +73,7 @@ def _script(*, seconds: float, exit: int, log: str, write: str) -> tuple[str, ..
     return ("simulate", *words, *([f"write={write}"] if write else []))
 
 
-@pytest.fixture(params=["memory", "plain", "sandbox-cgroups", "slurm"])
+@pytest.fixture(params=["memory", "plain", "sandbox-cgroups", "slurm", "ray"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[World, None]:
     """Each engine over a folder of its own, and nothing of it afterwards."""
     if request.param == "memory":
@@ -81,6 +82,8 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
     engine: ProcessEngine | BatchedEngine[Any]
     if request.param == "slurm":
         engine = slurm_engine(request.getfixturevalue("cluster"), tmp_path / "tasks", RUNTIMES)
+    elif request.param == "ray":
+        engine = ray_engine(request.getfixturevalue("ray"), tmp_path / "tasks", RUNTIMES)
     else:
         engine = make_executor(request.param, tmp_path / "tasks")
     world = World(engine, _shell)

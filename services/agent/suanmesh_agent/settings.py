@@ -15,7 +15,7 @@ from suanmesh_kernel.owner_limits import SHARE_MILLI_MAX, OwnerLimits, WeekWindo
 from suanmesh_kernel.quantities import Device
 from suanmesh_kernel.refusals import InvalidArgument
 
-ENGINES = ("process", "slurm")
+ENGINES = ("process", "slurm", "ray")
 
 
 class Devices(tuple[Device, ...]):
@@ -124,7 +124,8 @@ class AgentSettings:
     """Whether tasks of other parties run even as this host's superuser, where an agent with root has neither a sandbox
     nor a user of its own for each: they can then do everything, and sign in this site's name."""
     engine: str = ENGINES[0]
-    """What runs tasks: `process`, on this host, or `slurm`, on the nodes of the Slurm that this host hands jobs to."""
+    """What runs tasks: `process`, on this host, `slurm`, on the nodes of the Slurm that this host hands jobs to, or
+    `ray`, on the nodes of the Ray cluster that this host is one of."""
     slurm_conf: str = ""
     """Path of slurm.conf, where it is not the system's."""
     slurm_programs: str = "/usr/local/bin:/usr/bin:/bin"
@@ -136,8 +137,14 @@ class AgentSettings:
     slurm_settle_s: float = 0.0
     """How long a job of Slurm's waits before it begins its task, seconds. With 12 a slurmctld that is killed costs no
     task; else those end that began within the seconds before, and run again."""
+    ray_address: str = "auto"
+    """`host:port` of the head of the Ray cluster; `auto` for the one that this host was started as a node of."""
+    ray_python: Path = Path(sys.executable)
+    """Python of the cluster's nodes, with their version of Ray; the agent's own has it from `suanmesh[ray]`."""
+    ray_token_file: Path | None = None
+    """File with the cluster's token, where it wants one."""
     inventory_every_s: float = 30.0
-    """How often the nodes of a Slurm site are looked at, seconds."""
+    """How often the nodes of a site with a scheduler of its own are looked at, seconds."""
     task_user_first: int = USERS_FIRST
     """Lowest user id given to a task by an agent with root; the ids must be nobody else's on this host."""
     task_users: int = USERS_COUNT

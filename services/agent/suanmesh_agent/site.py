@@ -28,6 +28,7 @@ from suanmesh_agent.engines.process.layout import Confined
 from suanmesh_agent.engines.process.sandbox import Sandbox, runtime_folders
 from suanmesh_agent.engines.process.users import ids_given_out
 from suanmesh_agent.engines.queued import QueuedTasks
+from suanmesh_agent.engines.ray.scheduler import Ray, RayAccess
 from suanmesh_agent.engines.slurm.commands import Slurm
 from suanmesh_agent.following import Pauses
 from suanmesh_agent.health import Health
@@ -110,8 +111,15 @@ def open_engine(settings: AgentSettings) -> SiteEngine:
     if settings.engine == ENGINES[0]:
         return engine
     engine.close()
+    if settings.engine == "ray":
+        return BatchedEngine(engine.layout, ray_of(settings), settings.site, SystemClock())
     programs = Slurm(settings.slurm_conf, settings.slurm_programs, settings.slurm_partition, settings.slurm_options)
     return BatchedEngine(engine.layout, programs, settings.site, SystemClock(), settle_s=settings.slurm_settle_s)
+
+
+def ray_of(settings: AgentSettings) -> Ray:
+    """The site's Ray, which is asked by a program of its own."""
+    return Ray(RayAccess(settings.ray_address, settings.ray_python, settings.ray_token_file), settings.site)
 
 
 def _open_processes(settings: AgentSettings) -> ProcessEngine:

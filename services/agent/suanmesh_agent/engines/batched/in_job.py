@@ -1,6 +1,6 @@
 """What the site's scheduler runs for a task: its shim, as the only program of a job. Standard library only.
 
-    python -I -S -c ... <list of shim folders> <settle seconds> apart|beside <element>
+    python -I -S -c ... <list of shim folders> <settle seconds> apart|beside <element> [<whom it ends with>]
 
 It may be run twice for one task, after the scheduler has lost it or was handed it a second time: the shim's lock, and
 what it keeps beside it, let the task run once.
@@ -23,7 +23,11 @@ _DECIDED = ("started.json", "exit.json")
 
 def main() -> int:
     """Run the task of this element of its batch to its end, unless it has run or is not wanted any more."""
-    folders, settle_s, apart, element = sys.argv[1:5]
+    folders, settle_s, apart, element, *ends_with = sys.argv[1:]
+    if ends_with:
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(ends_with[0]):
+            return 1
     folder = Path(Path(folders).read_text().splitlines()[int(element)])
     os.umask(0o022)
     os.chdir("/")
@@ -56,9 +60,16 @@ def _run_apart(folder: Path) -> int:
         finally:
             sys.stderr.flush()
             os._exit(status)  # nothing above this frame is a shim's
-    for number in (signal.SIGTERM, signal.SIGCONT):  # what a scheduler sends, it sends to the shim too
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCONT, signal.SIG_IGN)  # a scheduler that sends it sends it to the shim too
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, lambda *_: _pass_on(child))
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _pass_on(shim: int) -> None:
+    """Ask the shim to end, again and again: the first process of a namespace is not asked before it listens."""
+    os.kill(shim, signal.SIGTERM)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_S)
 
 
 def _run(folder: Path) -> int:

@@ -1,0 +1,125 @@
+"""A Ray cluster of its own for trying out a site that has one: on loopback, all in one folder, gone afterwards."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+
+from suanmesh_kernel.private import private_folder, write_private
+from suanmesh_local.ports import free_ports
+from suanmesh_local.processes import Process
+from suanmesh_local.tools import ToolMissing
+
+READY_S_MAX = 120.0
+MEMORY_BYTES = 8 << 30
+"""What a node tells that it has: Ray counts it, and does not look whether it is there."""
+_OBJECTS_BYTES = 80 << 20
+_PAUSE_S = 0.1
+_NODE_PATH_MAX = 40
+_HEAD, _OTHER = "127.0.0.2", "127.0.0.3"
+"""Addresses of loopback that Ray does not take for another name of the host."""
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_memory_monitor_refresh_ms": "0",  # which ends tasks where the host's memory is short, whoever has it
+}
+
+
+@contextmanager
+def running(cpus: int = 4) -> Iterator[LocalRay]:
+    """A cluster that is gone afterwards, and what it has run. Raises ToolMissing, OSError, TimeoutError."""
+    if find_spec("ray") is None:
+        raise ToolMissing("ray is missing: pip install 'suanmesh[ray]'")
+    with TemporaryDirectory(prefix="suan-ray-") as folder:
+        cluster = LocalRay(Path(folder), cpus)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+class LocalRay:
+    """One cluster: a head with so many processors, whatever the machine has, and another node where it is asked for."""
+
+    def __init__(self, folder: Path, cpus: int) -> None:
+        """`folder` has a short path: sockets lie deep in it."""
+        if len(str(folder)) > _NODE_PATH_MAX:
+            raise ValueError(f"{folder}: too long a path for sockets")
+        self.folder = folder
+        self.token_file = folder / "token"
+        (port,) = free_ports(1)
+        self.address = f"{_HEAD}:{port}"
+        self.head = self._node("head", _HEAD, cpus, "--head", f"--port={port}", "--include-dashboard=false")
+        self.other = self._node("other", _OTHER, 1, f"--address={self.address}")
+
+    def _node(self, name: str, host: str, cpus: int, *options: str) -> Process:
+        environment = _QUIET | {"RAY_AUTH_TOKEN_PATH": str(self.token_file), "RAY_TMPDIR": str(self.folder)}
+        command = [
+            str(Path(sys.executable).parent / "ray"), "start", "--block", "--disable-usage-stats", f"--num-cpus={cpus}",
+            f"--memory={MEMORY_BYTES}", f"--object-store-memory={_OBJECTS_BYTES}", f"--node-ip-address={host}",
+            f"--node-name={name}", "--min-worker-port=0", "--max-worker-port=0", *options,
+        ]  # fmt: skip
+        if name == "head":
+            command.append(f"--temp-dir={self.folder}")
+        return Process(name, command, environment, self.folder / "log" / f"{name}.log")
+
+    def start(self) -> None:
+        """Start the head where it does not run, and wait until it can be asked. Raises OSError, TimeoutError."""
+        private_folder(self.folder)
+        if not self.token_file.exists():
+            write_private(self.token_file, secrets.token_hex(32).encode())
+        self._start(self.head)
+
+    def start_other(self) -> None:
+        """Start a second node. Raises OSError, TimeoutError."""
+        self._start(self.other)
+
+    def stop(self) -> None:
+        """End all, and what runs on the nodes."""
+        for node in (self.other, self.head):
+            all_of_it = self.processes(node)
+            node.kill()
+            for process in all_of_it:
+                kill(process)
+
+    def processes(self, node: Process) -> list[psutil.Process]:
+        """Of a node: all that it has started; what its workers run is among them."""
+        if not node.pid:
+            return []
+        return psutil.Process(node.pid).children(recursive=True)
+
+    def kill(self, node: Process, program: str) -> None:
+        """End one of Ray's own programs, such as `gcs_server` or `raylet`, with kill -9."""
+        for process in self.processes(node):
+            if process.name() == program:
+                kill(process)
+
+    def _start(self, node: Process) -> None:
+        if node.pid:
+            return
+        before = node.log.stat().st_size if node.log.exists() else 0
+        node.start()
+        until = time.monotonic() + READY_S_MAX
+        while b"runtime started" not in node.log.read_bytes()[before:]:
+            if not node.pid:
+                raise OSError(f"ray ended with {node.status}: {node.log.read_text()[-500:]}")
+            if time.monotonic() > until:
+                raise TimeoutError(f"{node.name}: {node.log.read_text()[-500:]}")
+            time.sleep(_PAUSE_S)
+
+
+def kill(process: psutil.Process) -> None:
+    """End it with kill -9, if it is still the same."""
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return

@@ -1,0 +1,1 @@
+"""Tasks on a site's own Ray cluster."""

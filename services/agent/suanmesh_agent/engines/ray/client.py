@@ -1,0 +1,207 @@
+"""What asks Ray, as a program of its own: Ray's client waits, has threads, and ends its process when its node dies.
+
+    python -I client.py <address> <namespace>
+
+One JSON object a line. It says first how it came to Ray, and then answers each request: `{"answer": ...}`, or
+`{"failure": code, "said": words}`. It ends with its standard input. Standard library and Ray only: its Python is that
+of Ray's nodes.
+
+Ray ends what nobody owns any more. So what it runs is owned by an actor that outlives this program, and lies on the
+head, without which there is no Ray either.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+REACH_S = 5.0
+ANSWER_S = 10.0
+KEEPER = "keeper-1"
+"""With the number of what it is asked: another one's tasks are found by their folders."""
+_HEAD = {"node:__internal_head__": 0.001}
+"""A resource that only the head has."""
+_TOLD = ("PATH", "LANG", "LD_LIBRARY_PATH")
+"""What a task's shim is told of its worker's environment, where Ray's token is too."""
+
+
+def main() -> int:
+    """Answer until nobody asks any more."""
+    address, namespace = sys.argv[1:3]
+    lines: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    try:
+        site = _connected(address, namespace)
+    except Failure as failure:
+        _say({"failure": failure.code, "said": failure.said})
+        return 1
+    _say({"answer": ""})
+    while True:
+        request = json.loads(lines.get())
+        try:
+            _say({"answer": site.answer(request)})
+        except site.failures as fault:
+            _say({"failure": "RAY_SILENT", "said": _short(fault)})
+
+
+class Failure(Exception):
+    """Ray cannot be asked."""
+
+    def __init__(self, code: str, said: str) -> None:
+        super().__init__(said)
+        self.code, self.said = code, said
+
+
+def _read(lines: SimpleQueue[str]) -> None:
+    """Whoever asks may be killed while Ray is waited for."""
+    for line in sys.stdin:
+        lines.put(line)
+    os._exit(0)
+
+
+def _say(words: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(words) + "\n")
+    sys.stdout.flush()
+
+
+def _short(fault: BaseException) -> str:
+    return f"{type(fault).__name__}: {' '.join(str(fault).split())}"[:500]
+
+
+def _connected(address: str, namespace: str) -> Site:
+    """Raises Failure, with a code that says what is to be mended."""
+    if importlib.util.find_spec("ray") is None:
+        raise Failure("RAY_ABSENT", sys.executable)
+    _reach(address)
+    import ray
+
+    try:
+        ray.init(address=address, namespace=namespace, logging_level="ERROR", log_to_driver=False)
+    except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as fault:
+        raise Failure(*told(str(fault), type(fault).__name__)) from fault
+    return Site(ray, namespace)
+
+
+def _reach(address: str) -> None:
+    """Ray itself goes on trying for minutes, and ends its process then."""
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+    except (OSError, ValueError, OverflowError) as fault:
+        raise Failure("RAY_UNREACHABLE", f"{address}: {fault}") from fault
+
+
+def told(said: str, kind: str) -> tuple[str, str]:
+    """What Ray's words mean, and what of them to pass on."""
+    rays, pythons = (re.findall(rf"{name}: (\S+)", said) for name in ("Ray", "Python"))
+    if "Version mismatch" in said and len(rays) == len(pythons) == 2:
+        if rays[0] != rays[1]:
+            return "RAY_VERSION_DIFFERS", f"{rays[0]}, {rays[1]}"
+        return "RAY_PYTHON_DIFFERS", f"{pythons[0]}, {pythons[1]}"
+    if kind == "AuthenticationError":
+        return "RAY_DENIED", " ".join(said.split())[:500]
+    return "RAY_UNREACHABLE", " ".join(said.split())[:500]
+
+
+class Site:
+    """The part of the cluster that is one site's."""
+
+    def __init__(self, ray: Any, namespace: str) -> None:
+        self._ray = ray
+        self._namespace = namespace
+        self.failures = (ray.exceptions.RayError, RuntimeError, OSError)
+
+    def answer(self, request: dict[str, Any]) -> Any:
+        """As `do` says: `take`, `held`, `drop` or `nodes`."""
+        do = request["do"]
+        if do == "nodes":
+            return self._nodes()
+        answer = self._asked(lambda keeper: getattr(keeper, do).remote(*request["with"]))
+        return {"held": answer, "nodes": self._nodes()} if do == "held" else answer
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        told = ("Alive", "NodeName", "NodeManagerHostname", "Resources")
+        return [{name: node[name] for name in told} for node in self._ray.nodes()]
+
+    def _asked(self, ask: Callable[[Any], Any]) -> Any:
+        """A keeper that has died has left its name, and its tasks are Ray's to end."""
+        try:
+            return self._ray.get(ask(self._keeper()), timeout=ANSWER_S)
+        except self._ray.exceptions.RayActorError:
+            return self._ray.get(ask(self._keeper()), timeout=ANSWER_S)
+
+    def _keeper(self) -> Any:
+        kind = self._ray.remote(num_cpus=0, resources=_HEAD)(keeper_kind())
+        return kind.options(name=KEEPER, namespace=self._namespace, lifetime="detached", get_if_exists=True).remote()
+
+
+def keeper_kind() -> type:
+    """What holds what it has handed to Ray. It and all it needs goes to Ray by value, from the program's own module."""
+
+    class Keeper:
+        """Owns tasks, by our keys."""
+
+        def __init__(self) -> None:
+            import ray
+
+            self._held: dict[str, tuple[Any, float, int]] = {}
+            self._run = ray.remote(max_retries=0)(run_shim)
+
+        def take(self, elements: list[tuple[str, list[str], str]], cpus: float, memory: int) -> None:
+            """Hand over elements: key, command, and a file for what goes wrong."""
+            for key, command, out in elements:
+                if key not in self._held:
+                    ref = self._run.options(num_cpus=cpus, memory=memory).remote(command, out)
+                    self._held[key] = ref, cpus, memory
+
+        def held(self) -> list[tuple[str, float, int]]:
+            """The keys of those that wait or run, and what they need."""
+            import ray
+
+            if self._held:
+                refs = [ref for ref, *_ in self._held.values()]
+                over = set(ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)[0])
+                self._held = {key: held for key, held in self._held.items() if held[0] not in over}
+            return [(key, cpus, memory) for key, (_, cpus, memory) in self._held.items()]
+
+        def drop(self, keys: list[str]) -> None:
+            """Take out of the queue what waits."""
+            import ray
+
+            for key in keys:
+                if key in self._held:
+                    ray.cancel(self._held.pop(key)[0])
+
+    return Keeper
+
+
+def run_shim(command: list[str], out: str) -> int:
+    """What a worker of Ray's runs: a shim, which lives as long as the worker at most."""
+    import os
+    import subprocess
+
+    told = {name: os.environ[name] for name in _TOLD if name in os.environ}  # noqa: TID251 - of Ray's worker
+    with open(out, "ab") as said:  # noqa: PTH123 - sent to Ray by value
+        child = subprocess.Popen(
+            [*command, str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env=told,
+            start_new_session=True,
+        )
+    return child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
