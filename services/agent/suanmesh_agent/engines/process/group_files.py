@@ -28,6 +28,7 @@ class GroupFiles:
         self._cpu = _open(spec["cpu_file"]) if spec["cpu_file"] else None
         self._cpu_ns = os.path.basename(spec["cpu_file"]) == "cpuacct.usage"  # noqa: PTH119 - version 1
         self._hits = {name: self._count(name) for name in _EVENTS}
+        self._cpu_us_before = self._counted_cpu_us() or 0
 
     def enter(self) -> None:
         """Move this process, which has one thread, into them; nobody else waits for that. Raises OSError."""
@@ -47,7 +48,18 @@ class GroupFiles:
         return pids - {0}  # what is not of this namespace of processes
 
     def cpu_us(self) -> int | None:
-        """Processor time of all that has ever been in them; None where nobody counts it."""
+        """Processor time of all that has been in them since this was made; None where nobody counts it.
+
+        A group that is there already, left by one who was killed, has counted what ran in it before.
+        """
+        counted = self._counted_cpu_us()
+        return None if counted is None else counted - self._cpu_us_before
+
+    def hit(self, name: str) -> bool:
+        """Whether the bound on memory, `oom`, or on processes, `pids`, was hit since this was made."""
+        return self._count(name) > self._hits[name]
+
+    def _counted_cpu_us(self) -> int | None:
         if self._cpu is None:
             return None
         with contextlib.suppress(OSError, ValueError):
@@ -56,10 +68,6 @@ class GroupFiles:
                 return int(text) // 1000
             return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("usage_usec "))
         return None
-
-    def hit(self, name: str) -> bool:
-        """Whether the bound on memory, `oom`, or on processes, `pids`, was hit since this was made."""
-        return self._count(name) > self._hits[name]
 
     def _count(self, name: str) -> int:
         with contextlib.suppress(OSError, KeyError):
