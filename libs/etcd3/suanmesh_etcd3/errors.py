@@ -88,7 +88,12 @@ _UNSURE = (
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.INTERNAL,
 )
-_DROPPED_BY_SERVER = ("etcdserver: no leader", "etcdserver: not leader", "etcdserver: too many requests")
+_DROPPED_BY_SERVER = (
+    "etcdserver: no leader",
+    "etcdserver: not leader",
+    "etcdserver: too many requests",
+    "etcdserver: revision of auth store is old",  # users or roles were changed while it was on its way
+)
 _FINAL: tuple[tuple[str, type[EtcdError]], ...] = (
     ("required revision has been compacted", Compacted),
     ("requested lease not found", LeaseNotFound),

@@ -22,6 +22,7 @@ def failed(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
         (CODE.UNAVAILABLE, "failed to connect to all addresses; last error: refused", Verdict.NOT_CARRIED_OUT),
         (CODE.UNAVAILABLE, "etcdserver: no leader", Verdict.NOT_CARRIED_OUT),
         (CODE.RESOURCE_EXHAUSTED, "etcdserver: too many requests", Verdict.NOT_CARRIED_OUT),
+        (CODE.INVALID_ARGUMENT, "etcdserver: revision of auth store is old", Verdict.NOT_CARRIED_OUT),
         (CODE.UNAVAILABLE, "Socket closed", Verdict.UNKNOWN),
         (CODE.UNAVAILABLE, "recvmsg:No route to host", Verdict.UNKNOWN),
         (CODE.UNAVAILABLE, "recvmsg:Connection reset by peer", Verdict.UNKNOWN),
