@@ -47,7 +47,7 @@ class JobHandle:
 
     @property
     def state(self) -> str:
-        """`PENDING`, `PLACED`, `STAGING`, `RUNNING`, `DELIVERING`, `DONE`, `FAILED` or `CANCELLED`."""
+        """`PENDING`, `PLACED`, `STAGING`, `QUEUED`, `RUNNING`, `DELIVERING`, `DONE`, `FAILED` or `CANCELLED`."""
         return job_pb2.Job.State.Name(self.message.state).removeprefix("STATE_")
 
     @property

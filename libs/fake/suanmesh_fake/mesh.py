@@ -70,7 +70,7 @@ class FakeMesh:
         await self._stack.aclose()
 
     def _engine(self, site: str, clock: Clock, permitted_until: Callable[[], float]) -> MemoryEngine:
-        return MemoryEngine(clock, permitted_until=permitted_until, acts=self._said)
+        return MemoryEngine(clock, queues=True, permitted_until=permitted_until, acts=self._said)
 
     def _said(self, task: TaskSpec) -> Script:
         """What the test says that the task does; a mistake of it fails the job, which names it."""

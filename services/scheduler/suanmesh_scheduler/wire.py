@@ -219,6 +219,19 @@ def placement_state(placement: placement_pb2.Placement) -> PlacementState:
     return _PLACEMENT_STATES[placement.state]
 
 
+def has_begun(placement: placement_pb2.Placement) -> bool:
+    """Whether a task of it was told to have started."""
+    return any(task.HasField("start_time") for task in placement.tasks)
+
+
+def queued_for(placement: placement_pb2.Placement) -> StateReason:
+    """What the first of its tasks waits for in the site's own queue; nothing where none does, or one has begun."""
+    queued = [task for task in placement.tasks if task.state == placement_pb2.TaskResult.STATE_QUEUED]
+    if not queued or has_begun(placement):
+        return NO_REASON
+    return reason_from(queued[0].state_reason) or StateReason("QUEUE_SILENT")
+
+
 def set_job_state(job: job_pb2.Job, state: JobState, reason: StateReason, now: datetime) -> None:
     """Write a job's new state and how it got there; an end has a time."""
     job.state = job_pb2.Job.State.Value(f"STATE_{state}")

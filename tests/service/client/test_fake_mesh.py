@@ -82,6 +82,20 @@ def test_a_list_may_be_left_early(plain: SyncClient) -> None:
         plain.jobs.get("none")
 
 
+async def test_a_job_waits_in_the_queue_of_a_site_as_at_one_that_runs_slurm() -> None:
+    """A program that acts on what a job waits for is tried here first."""
+    async with FakeMesh(lambda task: Script(queue=3600)) as client:
+        job = await client.jobs.submit(Job(command=["x"]))
+        async for _ in job.changes():
+            if job.state == "QUEUED":
+                break
+        assert job.reason().startswith("QUEUE_RESOURCES")
+        assert [each.name async for each in client.jobs.list("state = QUEUED")] == [job.name]
+        await job.cancel()
+        ended = await job.wait(60)
+        assert (ended.state, [each async for each in client.money.charges()]) == ("CANCELLED", [])
+
+
 async def test_a_service_that_is_started_anew_is_waited_for() -> None:
     """Programs are tried against bad days too: the node behind the client can be hurt."""
     fake = FakeMesh()

@@ -92,8 +92,32 @@ async def test_what_waits_at_a_site_is_shown_with_why(scheduler: Any, job_of: Jo
     await report(scheduler, placement, Placement.STATE_ACCEPTED, waiting)
     queued = await listed(scheduler, states=[Result.STATE_QUEUED])
     assert [task.result.state_reason.code for task in queued] == ["QUEUE_PRIORITY"] * 2
+    shown = await scheduler.until_job(job_pb2.Job.STATE_QUEUED, "jobs/j")
+    assert shown.state_reason == reason
+    found = await scheduler.user.scheduler.ListJobs(pb.ListJobsRequest(filter="state = QUEUED"))
+    assert [each.name for each in found.jobs] == ["jobs/j"]
     await report(scheduler, placement, Placement.STATE_CANCELLED, waiting)
     assert {task.result.state for task in await listed(scheduler)} == {Result.STATE_CANCELLED}
+
+
+async def test_a_job_leaves_the_queue_of_its_site_with_its_first_task(scheduler: Any, job_of: JobOf) -> None:
+    """Who waits for a job follows its state: it must not stay behind what its tasks do, nor go back once they run."""
+    job = job_of(deny_sites=["sites/data", "sites/far"])
+    job.task.count = 2
+    await scheduler.submit_raw(job)
+    placement = await scheduler.placed()
+    first, second = (Result(index=index, state=Result.STATE_QUEUED) for index in range(2))
+    await report(scheduler, placement, Placement.STATE_ACCEPTED, [first, second])
+    await scheduler.until_job(job_pb2.Job.STATE_QUEUED, "jobs/j", reason="QUEUE_SILENT")
+    first.state_reason.code = "QUEUE_LIMIT"
+    await report(scheduler, placement, Placement.STATE_ACCEPTED, [first, second])
+    await scheduler.until_job(job_pb2.Job.STATE_QUEUED, "jobs/j", reason="QUEUE_LIMIT")
+    first = Result(index=0, state=Result.STATE_RUNNING)
+    first.start_time.GetCurrentTime()
+    await report(scheduler, placement, Placement.STATE_RUNNING, [first, second])
+    running = await scheduler.until_job(job_pb2.Job.STATE_RUNNING, "jobs/j")
+    assert not running.state_reason.code
+    assert [step.state for step in running.history].count(job_pb2.Job.STATE_QUEUED) == 1
 
 
 async def test_the_log_of_a_run_before_is_read(scheduler: Any) -> None:

@@ -44,6 +44,7 @@ J, P = JobState, PlacementState
 SITE = "sites/a"
 ages = st.sampled_from([timedelta(0), timedelta(hours=1)])
 LOST = StateReason(SITE_LOST, {"site": SITE})
+QUEUED = StateReason("QUEUE_RESOURCES", {"said": "Resources"})
 DEADLINE = datetime(2026, 1, 1, tzinfo=UTC)
 CODES = ("EXIT_STATUS", "DISK_FULL", "DEFECT", UNDELIVERED)
 reasons = st.sampled_from([NO_REASON, LOST, *map(StateReason, CODES)])
@@ -60,6 +61,7 @@ jobs = st.builds(
 placements = st.builds(
     PlacementFacts, st.sampled_from(P), st.just(SITE), reasons, ages,
     st.booleans(), st.booleans(), st.booleans(), st.booleans(), ages,
+    st.sampled_from([NO_REASON, QUEUED]),
 )  # fmt: skip
 outputs = reasons | st.just(StateReason(UNDELIVERED, cause=StateReason("SOURCE_LOST")))
 worlds = st.builds(
@@ -91,12 +93,13 @@ def taken(job: JobFacts, placement: PlacementFacts, step: Step) -> tuple[JobFact
 
 def behind(job: JobFacts, placement: PlacementFacts) -> bool:
     """Whether a job can be where it is: it has a place, and is not ahead of it."""
-    order = [J.PLACED, J.STAGING, J.RUNNING, J.DELIVERING]
+    order = [J.PLACED, J.STAGING, J.QUEUED, J.RUNNING, J.DELIVERING]
     if job.state not in order:
         return False
     if placement.state in PLACEMENT_ENDS:
         return True
-    return order.index(job.state) <= order.index(job_state_of(placement.state, attempts_left=True))
+    at = J.QUEUED if placement.queued_for else job_state_of(placement.state, attempts_left=True)
+    return order.index(job.state) <= order.index(at)
 
 
 @given(jobs, placements, worlds)
@@ -117,6 +120,19 @@ def test_every_step_leads_along_the_tables_and_they_come_to_a_stand(
         raise AssertionError("no end")
     waits = job.reason.code == SITE_LOST  # for the site to come back
     assert waits or (placement.state in PLACEMENT_ENDS) == (job.state in JOB_ENDS or job.state is J.PENDING)
+
+
+@pytest.mark.parametrize("before", [J.PLACED, J.STAGING])
+def test_a_job_that_waits_in_the_queue_of_its_site_says_so_and_what_for(before: J) -> None:
+    """A user who sees it placed, and nothing running, takes the site for broken."""
+    waits = PlacementFacts(P.ACCEPTED if before is J.PLACED else P.STAGING, SITE, queued_for=QUEUED)
+    assert next_step(JobFacts(before), waits, World()) == MoveJob(J.QUEUED, QUEUED)
+    queued = JobFacts(J.QUEUED, QUEUED)
+    assert next_step(queued, waits, World()) is None
+    others = StateReason("QUEUE_PRIORITY")
+    assert next_step(queued, replace(waits, queued_for=others), World()) == TellJob(others)
+    assert next_step(queued, PlacementFacts(P.RUNNING, SITE), World()) == MoveJob(J.RUNNING)
+    assert next_step(JobFacts(J.RUNNING), replace(waits, state=P.RUNNING), World()) is None
 
 
 @given(jobs, placements, worlds)

@@ -81,6 +81,8 @@ class PlacementFacts:
     """Whether it delivers, or did."""
     ended_for: timedelta = timedelta(0)
     """How long ago it ended."""
+    queued_for: StateReason = NO_REASON
+    """What its tasks wait for in the site's own queue, where none has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def next_step(job: JobFacts, placement: PlacementFacts, world: World) -> Step | 
         return MovePlacement(PlacementState.EXPIRED, StateReason("NOT_ACCEPTED", {"site": placement.site}))
     if placement.state is PlacementState.STAGING and world.failed_input:
         return MovePlacement(PlacementState.FAILED, world.failed_input)
-    if follow := _followed(job, placement.state, world):
+    if follow := _followed(job, placement, world):
         return follow
     if placement.state is PlacementState.ACCEPTED and placement.has_inputs:
         return Call.STAGE
@@ -198,11 +200,15 @@ def _stopped(placement: PlacementFacts, reason: StateReason) -> Step | None:
     return None if placement.stop_requested else StopPlacement()
 
 
-def _followed(job: JobFacts, state: PlacementState, world: World) -> Step | None:
+def _followed(job: JobFacts, placement: PlacementFacts, world: World) -> Step | None:
     """The job goes where its placement is, and never back; trouble that has passed is not told any more."""
-    target = job_state_of(state, attempts_left=True)
+    target, reason = job_state_of(placement.state, attempts_left=True), NO_REASON
+    if placement.queued_for and placement.state in BEFORE_RUNNING:
+        target, reason = JobState.QUEUED, placement.queued_for
     if target in JOB_TRANSITIONS[job.state]:
-        return MoveJob(target)
+        return MoveJob(target, reason)
+    if target is job.state is JobState.QUEUED:
+        return _told(job, reason)
     passed = tells_trouble(job.reason.code) or (job.reason.code == SITE_LOST and not world.site_lost)
     return ForgetTrouble() if passed else None
 

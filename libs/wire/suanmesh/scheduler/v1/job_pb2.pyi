@@ -51,6 +51,10 @@ class Job(message.Message):
         """Ended badly; `state_reason` says why."""
         STATE_CANCELLED: Job._State.ValueType  # 8
         """Ended by request."""
+        STATE_QUEUED: Job._State.ValueType  # 9
+        """Waits in the queue of its site's own scheduler, such as Slurm: none of its tasks has begun, and none is billed.
+        `state_reason` says what for, such as `QUEUE_RESOURCES`. It comes before RUNNING.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a job stands."""
@@ -73,6 +77,10 @@ class Job(message.Message):
     """Ended badly; `state_reason` says why."""
     STATE_CANCELLED: Job.State.ValueType  # 8
     """Ended by request."""
+    STATE_QUEUED: Job.State.ValueType  # 9
+    """Waits in the queue of its site's own scheduler, such as Slurm: none of its tasks has begun, and none is billed.
+    `state_reason` says what for, such as `QUEUE_RESOURCES`. It comes before RUNNING.
+    """
 
     @typing.final
     class LabelsEntry(message.Message):
