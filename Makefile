@@ -32,9 +32,9 @@ dev: setup ## Run a node with three sites in the foreground
 doctor: setup ## Say what this machine lacks
 	@$(BIN)/suan doctor
 
-test: setup ## Run every test but the long fault combinations, attacks, days, Slurm site and upgrades
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates and not image and not upgrade" -n 2 --dist loadfile --ignore tests/mesh
-	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not certificates and not image and not upgrade" tests/mesh
+test: setup ## Run every test but the long fault combinations, attacks, days, Slurm site, clusters and upgrades
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not kubernetes and not certificates and not image and not upgrade" -n 2 --dist loadfile --ignore tests/mesh
+	@$(BIN)/python -m pytest -m "not faults and not attack and not day and not slurm and not kubernetes and not certificates and not image and not upgrade" tests/mesh
 
 test-faults: setup ## Run every combination of victim and step
 	@$(BIN)/python -m pytest -m faults tests/mesh
@@ -50,6 +50,10 @@ test-upgrade: setup ## Renew every service and agent from an older version to th
 
 test-slurm: setup ## Run 200 jobs at a Slurm site while slurmctld and the agent are killed ten times each; needs slurm-wlm and root
 	@$(BIN)/python -m pytest -m slurm -s tests/mesh/test_a_slurm_site.py
+
+test-kubernetes: setup ## Run the Kubernetes engine at length: make test-kubernetes KUBECONFIG=... IMAGE=... SHARED=/nfs, else on a stand-in
+	@test -n "$(KUBECONFIG)" || echo "no KUBECONFIG: on the stand-in. A real cluster is kind's (kind create cluster, with extraMounts for SHARED), k3s's (/etc/rancher/k3s/k3s.yaml) or any other's; IMAGE is of deploy/oci/build.sh, where its nodes find it" >&2
+	@KUBECONFIG=$(KUBECONFIG) IMAGE=$(IMAGE) SHARED=$(SHARED) NAMESPACE=$(or $(NAMESPACE),suanmesh-site) $(BIN)/python -m pytest -m "kubernetes or not kubernetes" -k kubernetes -s tests/contract
 
 test-image: setup ## Build the image of containers and start its programs; needs root, buildah and mmdebstrap
 	@$(BIN)/python -m pytest -m image tests/mesh/test_the_image.py
@@ -111,4 +115,4 @@ lock: ## Write requirements.lock anew from pyproject.toml
 clean: ## Remove everything that was built
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup demo dev doctor test test-faults test-attack test-day test-upgrade test-slurm test-image test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere sdk fmt lint types layers bench lock clean
+.PHONY: help setup demo dev doctor test test-faults test-attack test-day test-upgrade test-slurm test-kubernetes test-image test-chaos test-scenarios check test-quick gen check-gen check-breaking keep-contracts check-elsewhere sdk fmt lint types layers bench lock clean

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from executor_kinds import KINDS, ProcessExecutor, make_executor
+from kubernetes_cluster import AnyCluster, any_cluster
 from ledger_commands import OpenLedger
 from postgres import ABSENT, Postgres, binaries, running
 from ray_cluster import LastingRay, access_to, ray_cluster
@@ -48,6 +49,13 @@ def postgres() -> Iterator[Postgres]:
 def kind(request: pytest.FixtureRequest) -> str:
     """What an executor is made of."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyCluster]:
+    """The cluster that KUBECONFIG names, or one of our own."""
+    with any_cluster(tmp_path_factory.mktemp("kubernetes")) as started:
+        yield started
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every engine promises: one suite for processes of this host, Slurm, Ray, and the engine in memory."""
+"""What every engine promises: one suite for processes of this host, Slurm, Ray, Kubernetes, and one in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from executor_kinds import RUNTIMES, make_executor
@@ -19,9 +18,9 @@ from ray_cluster import ray_engine
 from slurm_cluster import slurm_engine
 
 from suanmesh_agent.domain.tasks import Artefact, TaskEvent, TaskKey, TaskLook, TaskSpec, TaskState
-from suanmesh_agent.engines.batched.engine import BatchedEngine
 from suanmesh_agent.engines.memory import MemoryEngine
 from suanmesh_agent.engines.process.engine import ProcessEngine
+from suanmesh_agent.engines.queued import QueuedTasks
 from suanmesh_agent.ports import Engine
 from suanmesh_agent.task_run import until_over
 from suanmesh_content import FolderError
@@ -73,17 +72,20 @@ def _script(*, seconds: float, exit: int, log: str, write: str) -> tuple[str, ..
     return ("simulate", *words, *([f"write={write}"] if write else []))
 
 
-@pytest.fixture(params=["memory", "plain", "sandbox-cgroups", "slurm", "ray"])
+@pytest.fixture(params=["memory", "plain", "sandbox-cgroups", "slurm", "ray", "kubernetes"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[World, None]:
     """Each engine over a folder of its own, and nothing of it afterwards."""
     if request.param == "memory":
         yield World(MemoryEngine(SystemClock()), _script)
         return
-    engine: ProcessEngine | BatchedEngine[Any]
+    engine: ProcessEngine | QueuedTasks
     if request.param == "slurm":
         engine = slurm_engine(request.getfixturevalue("cluster"), tmp_path / "tasks", RUNTIMES)
     elif request.param == "ray":
         engine = ray_engine(request.getfixturevalue("ray"), tmp_path / "tasks", RUNTIMES)
+    elif request.param == "kubernetes":
+        cluster = request.getfixturevalue("kubernetes")
+        engine = cluster.engine(cluster.shared(tmp_path))
     else:
         engine = make_executor(request.param, tmp_path / "tasks")
     world = World(engine, _shell)

@@ -34,7 +34,7 @@ DISTRIBUTIONS = {
 """Who ships a module that is not called like its distribution."""
 BY_NAME = {"psycopg"}
 """Imported by the URL of a database."""
-ENGINES = ("ray",)
+ENGINES = ("kubernetes", "ray")
 """Extras of engines that few sites have: what they bring is imported where one is chosen."""
 ASKED_FOR = {"suanmesh_agent", "suanmesh_fake", "suanmesh_local"}
 """What `suan` imports only in commands that say which extra is missing."""

@@ -15,7 +15,7 @@ from suanmesh_kernel.owner_limits import SHARE_MILLI_MAX, OwnerLimits, WeekWindo
 from suanmesh_kernel.quantities import Device
 from suanmesh_kernel.refusals import InvalidArgument
 
-ENGINES = ("process", "slurm", "ray")
+ENGINES = ("process", "slurm", "ray", "kubernetes")
 
 
 class Devices(tuple[Device, ...]):
@@ -124,8 +124,8 @@ class AgentSettings:
     """Whether tasks of other parties run even as this host's superuser, where an agent with root has neither a sandbox
     nor a user of its own for each: they can then do everything, and sign in this site's name."""
     engine: str = ENGINES[0]
-    """What runs tasks: `process`, on this host, `slurm`, on the nodes of the Slurm that this host hands jobs to, or
-    `ray`, on the nodes of the Ray cluster that this host is one of."""
+    """What runs tasks: `process`, on this host, `slurm`, on the nodes of the Slurm that this host hands jobs to,
+    `ray`, on the nodes of the Ray cluster that this host is one of, or `kubernetes`, in pods of a cluster."""
     slurm_conf: str = ""
     """Path of slurm.conf, where it is not the system's."""
     slurm_programs: str = "/usr/local/bin:/usr/bin:/bin"
@@ -143,6 +143,34 @@ class AgentSettings:
     """Python of the cluster's nodes, with their version of Ray; the agent's own has it from `suanmesh[ray]`."""
     ray_token_file: Path | None = None
     """File with the cluster's token, where it wants one."""
+    kubernetes_config: str = ""
+    """Path of the kubeconfig; empty in a pod, which has what it needs, and else for the user's own."""
+    kubernetes_context: str = ""
+    """Context of the kubeconfig; empty for the one in use."""
+    kubernetes_namespace: str = "suanmesh-site"
+    """Namespace of the pods of tasks, of nobody else's."""
+    kubernetes_image: str = ""
+    """Image of the pods: this version of Suanmesh, and what tasks find, Python among it."""
+    kubernetes_python: str = "/opt/suanmesh/bin/python3"
+    """The interpreter in the image that has Suanmesh. Tasks find that of `runtime_prefix`, in the image too."""
+    kubernetes_claim: str = ""
+    """Claim of the volume that this agent's folder lies on; empty where all nodes have it under the same path."""
+    kubernetes_volume: str = ""
+    """Folder that the volume's root lies at here; empty for the agent's own folder."""
+    kubernetes_user: int = 0
+    """User of the pods; 0 for this agent's own, or 10001 where that is root."""
+    kubernetes_service_account: str = ""
+    """Service account of the pods, whose token they never have; empty for the namespace's default."""
+    kubernetes_runtime_class: str = ""
+    """Runtime class of the pods, such as one whose containers are virtual machines."""
+    kubernetes_priority_class: str = ""
+    """Priority class of the pods."""
+    kubernetes_node_selector: tuple[str, ...] = ()
+    """Labels `KEY=VALUE` of the nodes that are offered and used, separated by commas; empty for all."""
+    kubernetes_tolerations: tuple[str, ...] = ()
+    """Keys of taints that keep no pod of a task away, separated by commas."""
+    kubernetes_devices: tuple[str, ...] = ("gpu=nvidia.com/gpu",)
+    """The cluster's name for each class of cards, `CLASS=NAME`, separated by commas."""
     inventory_every_s: float = 30.0
     """How often the nodes of a site with a scheduler of its own are looked at, seconds."""
     task_user_first: int = USERS_FIRST
@@ -170,6 +198,9 @@ class AgentSettings:
         told_address(self.data_listen, self.data_endpoint, field="data_endpoint")
         if self.engine not in ENGINES:
             raise InvalidArgument("FIELD_INVALID", f"engine: one of {', '.join(ENGINES)}", field="engine")
+        for each in (*self.kubernetes_node_selector, *self.kubernetes_devices):
+            if "=" not in each:
+                raise InvalidArgument("FIELD_INVALID", f"{each!r} is not NAME=VALUE", field="kubernetes_node_selector")
         if min(self.cpu_milli, self.memory_bytes, self.scratch_bytes, self.max_duration_s) < 0:
             raise InvalidArgument("FIELD_INVALID", "a capacity is not negative", field="cpu_milli")
         if not 0 <= self.party_share_milli <= SHARE_MILLI_MAX:

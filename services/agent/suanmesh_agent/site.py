@@ -20,6 +20,7 @@ from suanmesh_agent.data_plane import Logs, Reader, Tickets, data_plane_budget
 from suanmesh_agent.delivery import Delivery
 from suanmesh_agent.domain.tasks import UserRange
 from suanmesh_agent.engines.batched.engine import BatchedEngine
+from suanmesh_agent.engines.kubernetes.opening import kubernetes_engine
 from suanmesh_agent.engines.process import images
 from suanmesh_agent.engines.process.cgroups import Cgroups
 from suanmesh_agent.engines.process.confinement import SCRATCH_PARTS
@@ -107,6 +108,8 @@ def open_engine(settings: AgentSettings) -> SiteEngine:
 
     Raises InvalidArgument where the user ids for tasks are somebody else's.
     """
+    if settings.engine == "kubernetes":
+        return kubernetes_engine(settings, settings.data_dir / PERMISSION, SystemClock())
     engine = _open_processes(settings)
     if settings.engine == ENGINES[0]:
         return engine

@@ -146,7 +146,7 @@ class QueuedTasks(KeptTasks):
         return [event for event in found if event.look.state is not TaskState.ABSENT]
 
     def _follow(self, key: TaskKey) -> None:
-        look = self._tasks.look(key)
+        look = self._look(key)
         if look.over or not self._events.is_watched(key.placement):
             return
         self._followed.setdefault(key, look.state)
@@ -165,7 +165,7 @@ class QueuedTasks(KeptTasks):
 
     async def _tell_news(self) -> None:
         keys = list(self._followed)
-        looks = await asyncio.to_thread(lambda: [self._tasks.look(key) for key in keys])
+        looks = await asyncio.to_thread(lambda: [self._look(key) for key in keys])
         for key, look in zip(keys, looks, strict=True):
             if key in self._followed and look.state is not self._followed[key]:
                 self._followed[key] = look.state
@@ -184,7 +184,7 @@ class QueuedTasks(KeptTasks):
     async def _end_unstarted(self, key: TaskKey, failure: str) -> bool:
         ended = await asyncio.to_thread(self._tasks.end_unstarted, key, failure)
         if ended:
-            self._tell(key, self._tasks.look(key))
+            self._tell(key, self._look(key))
         return ended
 
     async def inspect(self, keys: Sequence[TaskKey]) -> list[TaskLook]:

@@ -6,10 +6,12 @@ Below the engine's folder: `<placement>/<index>[.<retry>]/shim`, where its log i
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -111,16 +113,26 @@ class TaskFolders:
         Raises OSError.
         """
         folder = self.home(key) / "shim"
-        file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if any((folder / name).exists() for name in ("started.json", "exit.json")):
+        with _locked(folder) as ours:
+            if not ours or any((folder / name).exists() for name in ("started.json", "exit.json")):
                 return False
             write_facts(folder / "exit.json", _UNSTARTED | {"failure": failure})
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(file)
+        return True
+
+    def end_in_its_stead(self, key: TaskKey, failure: str) -> bool:
+        """Write down the end of a task that has begun, and whose shim was ended with it; False if it has said its own.
+
+        Raises OSError.
+        """
+        folder = self.home(key) / "shim"
+        with _locked(folder) as ours:
+            started = read_facts(folder / "started.json")
+            if not ours or started is None or (folder / "exit.json").exists():
+                return False
+            usage = read_facts(folder / "usage.json") or {"cpu_us": 0, "elapsed_us": 0}
+            end_ns = started["start_unix_ns"] + usage["elapsed_us"] * 1000
+            facts = {"exit_status": _KILLED, "start_unix_ns": started["start_unix_ns"], "end_unix_ns": end_ns}
+            write_facts(folder / "exit.json", facts | usage | {"failure": failure})
         return True
 
     def drop_ending(self, key: TaskKey) -> None:
@@ -172,6 +184,21 @@ def write_facts(path: Path, facts: dict[str, Any]) -> None:
     draft.replace(path)
 
 
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold a shim's lock; False where somebody else does. Raises OSError."""
+    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(file)
+
+
+_KILLED = 128 + signal.SIGKILL
 _UNSTARTED = {"exit_status": None, "start_unix_ns": 0, "end_unix_ns": 0, "cpu_us": 0, "elapsed_us": 0}
 
 

@@ -1,0 +1,1 @@
+"""Tasks as Jobs of a Kubernetes cluster."""
