@@ -30,7 +30,10 @@ THIRD = "placements/p3"
 DIG = "import os\nos.chdir('{where}')\nfor _ in range({depth}):\n os.mkdir({name}); os.chdir({name})\n"
 DEEP, LONG = {"depth": 1500, "name": "'a'"}, {"depth": 30, "name": "'a' * 250"}
 STRANGE_OUTPUTS = {
-    "loop": ("import os; os.rmdir('out'); os.symlink('out', 'out')", "out is reached over a link"),
+    "loop": (
+        "import os; os.rmdir('out'); os.symlink('out', 'out')",
+        "out is reached over a link that leads out of the working folder, or in a circle",
+    ),
     "gone": ("import os; os.rmdir('out')", "it is not a folder that can be read: No such file or directory"),
 }
 """What leaves no folder to take results from."""

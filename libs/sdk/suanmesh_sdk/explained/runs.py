@@ -128,13 +128,15 @@ EXPLAINED: Final[dict[str, Explanation]] = {
     "OUTPUT_INVALID": Explanation(
         "caller",
         Text(
-            "The folder of an output is gone, cannot be read, or is reached over a link. Of other tasks and outputs "
-            "everything is delivered; the task's log says what was left out.",
-            "输出文件夹已不在、无法读取，或须经链接到达。其他任务和输出照常交付；该任务的日志说明略去了什么。",
+            "The folder of an output is gone, cannot be read, or lies behind a link that leads out of the task's "
+            "working folder. Of other tasks and outputs everything is delivered; the task's log says what was left "
+            "out.",
+            "输出文件夹已不在、无法读取，或位于指向任务工作目录之外的链接之后。其他任务和输出照常交付；该任务的日志说明略去了什么。",
         ),
         Text(
-            "Let the task write below the path that `outputs` names, and leave the folder itself where it is.",
-            "让任务写入 `outputs` 所指的路径之下，文件夹本身须留在原处。",
+            "Let the task write below the path that `outputs` names, or make that a link to a folder that the task "
+            "has made.",
+            "让任务写入 `outputs` 所指的路径之下，或把它做成指向任务自建文件夹的链接。",
         ),
         ("suan job logs", "suan job rerun"),
     ),

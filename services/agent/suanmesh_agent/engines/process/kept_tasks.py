@@ -20,6 +20,9 @@ from suanmesh_content import FolderError, LeftOut
 
 _GOING_ON = (TaskState.RUNNING, TaskState.QUEUED)
 
+STEPS_MAX = 256
+"""Names that are followed to an output; more are a circle."""
+
 
 class KeptTasks:
     """The part of an engine that only reads and clears folders."""
@@ -43,9 +46,10 @@ class KeptTasks:
         return KeptLog(Path(spec["log_folder"]), spec["log_bytes"]) if spec else None
 
     def collect(self, key: TaskKey, mount: str, left_out: LeftOut | None = None) -> Generator[FolderFile, None, None]:
-        """Outputs lie in the working folder; one that a link leads to is refused, wherever it leads."""
+        """Outputs lie in the working folder, also where a link within it leads to them."""
         folder = self._output(key, mount)
-        return files_of(folder, left_out, ours=True, known_as=(f"{INSIDE}/{mount}", str(folder)))
+        lies = folder.relative_to(self._scratch(key) / "work")
+        return files_of(folder, left_out, ours=True, known_as=(f"{INSIDE}/{mount}", f"{INSIDE}/{lies}", str(folder)))
 
     def note(self, key: TaskKey, lines: Sequence[str]) -> None:
         """As `Engine`."""
@@ -55,11 +59,9 @@ class KeptTasks:
 
     def _output(self, key: TaskKey, mount: str) -> Path:
         """Where that is in a file system of its own, the path holds in this process, until the work is forgotten."""
-        folder = self._scratch(key) / "work"
-        for part in ("", *PurePosixPath(mount).parts):
-            folder /= part
-            if folder.is_symlink():
-                raise FolderError(f"{mount} is reached over a link")
+        folder = _followed(self._scratch(key) / "work", mount)
+        if folder is None:
+            raise FolderError(f"{mount} is reached over a link that leads out of the working folder, or in a circle")
         return folder
 
     def forget_work(self, placement: str) -> None:
@@ -122,3 +124,30 @@ class KeptTasks:
         with self._opening:
             if (handle := self._opened.pop(key, None)) is not None:
                 os.close(handle)
+
+
+def _followed(work: Path, mount: str) -> Path | None:
+    """Where an output lies below `work`, over links that stay within it; None where one leads out, or in a circle.
+
+    The task has ended, so that nobody changes links meanwhile.
+    """
+    wanted, at = [*reversed(PurePosixPath(mount).parts)], work
+    for _ in range(STEPS_MAX):
+        if not wanted:
+            return None if work.is_symlink() else at
+        part = wanted.pop()
+        if part == "..":
+            if at == work:
+                return None
+            at = at.parent
+        elif (at / part).is_symlink():
+            target = (at / part).readlink()
+            if target.is_absolute():
+                base = next((each for each in (INSIDE, str(work)) if target.is_relative_to(each)), None)
+                if base is None:
+                    return None
+                target, at = target.relative_to(base), work
+            wanted += reversed(target.parts)
+        else:
+            at /= part
+    return None
