@@ -17,6 +17,7 @@ _STAND_INS: Final = str.maketrans({
     "→": "->", "←": "<-", "↔": "<->", "×": "x", "µ": "u", "·": ".", "…": "...", "≥": ">=", "≤": "<=", "–": "-",
     "—": "-", "‘": "'", "’": "'",
 })  # fmt: skip
+_DIGITS_MAX: Final = 9
 _ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;:]*m")
 _COLOUR_BEGUN: Final = re.compile(r"\x1b(\[[0-9;:]{0,40})?\Z")
@@ -46,7 +47,7 @@ def found(stream: TextIO, environment: dict[str, str]) -> Terminal:
     encoding = stream.encoding or "utf-8"
     if not stream.isatty():
         return Terminal(encoding=encoding)
-    told = environment.get("COLUMNS", "")
+    told = environment.get("COLUMNS", "")[:_DIGITS_MAX]
     width = int(told) if told.isdecimal() and int(told) else os.get_terminal_size(stream.fileno()).columns
     colour = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
     return Terminal(width or 80, encoding, colour)
@@ -85,11 +86,25 @@ def escaped(character: str) -> str:
 
 
 def lend_stand_ins() -> None:
-    """From now on the standard streams show a stand-in for what their encoding lacks, instead of failing."""
+    """From now on the standard streams show a stand-in for what their encoding lacks, instead of failing.
+
+    One that whoever started us has closed leads nowhere: it must not be the next file that is opened.
+    """
+    for name, fd in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            _lead_nowhere(name, fd)
     codecs.register_error(STAND_IN, _stand_in)
     for stream in (sys.stdout, sys.stderr):
         if not is_unicode(stream.encoding or "utf-8") and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=STAND_IN)
+
+
+def _lead_nowhere(name: str, fd: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != fd:
+        os.dup2(null, fd)
+        os.close(null)
+    setattr(sys, name, open(fd, "r" if fd == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
 
 
 def _stand_in(fault: UnicodeError) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""`suan` as a process whose standard output takes no more."""
+"""`suan` as a process whose standard streams take no more, or are not there."""
 
 from __future__ import annotations
 
@@ -40,3 +40,17 @@ def test_a_full_disk_is_told_on_one_line(command: list[str]) -> None:
     """A report that was cut short must not pass for a whole one."""
     with Path("/dev/full").open("w") as full:
         assert printed_to(full.fileno(), command) == (1, "error: No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("command", "status"), [("ctx", 0), ("job submit -", 2), ("job sumbit", 2)])
+def test_streams_that_were_closed_change_no_status(closed: str, command: str, status: int) -> None:
+    """A job that a daemon or cron submits has none of them; a traceback in their place says nothing to anybody."""
+    environment = {**CONTEXT, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+    line = ["/bin/sh", "-c", f"exec {SUAN} {command} {closed}"]
+    done = subprocess.run(
+        line, stdin=subprocess.DEVNULL, capture_output=True, env=environment, text=True, timeout=60, check=False
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert bool(done.stdout) == (status == 0 and ">&-" not in closed.replace("2>&-", ""))

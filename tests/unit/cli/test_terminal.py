@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suanmesh.registry.v1.site_pb2 import Site
-from suanmesh_cli import errors, output
+from suanmesh_cli import errors, output, terminal
 from suanmesh_cli.layout import Column
 from suanmesh_cli.output import FORMS, View
 from suanmesh_cli.terminal import LogText, Terminal, safe
@@ -84,3 +85,18 @@ def test_colours_and_progress_of_a_log_stay_readable() -> None:
     log = LogText()
     text = log.text_of(b"\x1b[3") + log.text_of(b"1mred\x1b[0m\r\n 10%\r 20%\r") + log.text_of(b"\n\x1b]0;t\x07")
     assert text + log.text_of(b"", final=True) == "red\n 10%\n 20%\n\\x1b]0;t\\x07"
+
+
+class OnATerminal(io.StringIO):
+    """Standard output of so many columns, as far as it can be told without one."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("told", "width"), [("1", 1), ("120", 120), ("9" * 5000, 999_999_999)])
+def test_any_number_of_columns_is_taken(told: str, width: int) -> None:
+    """A number that is too long for Python to read is no reason for a traceback."""
+    assert terminal.found(OnATerminal(), {"COLUMNS": told}).width == width
