@@ -119,6 +119,8 @@ async def test_usage_is_charged_once_however_often_it_comes(ledger: Ledger) -> N
     assert await one(ledger, usage_of(1, "p", 40)) == (again,)
     bill = await ledger.page(q.Bill(ALL, ACME, "", "", 0, 2**62))
     assert (bill.total_micros, bill.held_micros, len(bill.charges.items)) == (100, 0, 2)
+    part = await ledger.page(q.Bill(q.cut_of(1, "", "b"), ACME, "", "", 0, 2**62))
+    assert (len(part.charges.items), part.charge_count, part.total_micros, part.waived_micros) == (1, 2, 100, 10)
     assert more == first
     assert (await account_named(ledger, "accounts/a-income-cny")).balance_micros == 100
     await assert_sound(ledger)

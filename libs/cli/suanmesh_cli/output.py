@@ -75,12 +75,13 @@ def show_list(
     *,
     footer: Sequence[Cell] | None = None,
     name: Callable[[Any], str] = lambda item: str(getattr(item, "name", "")),
+    data: Callable[[Any], dict[str, Any]] | None = None,
     **extra: object,
 ) -> None:
     """Print a list: as a table of `columns`, or as `{key: [...]}` with `extra` beside it.
 
-    `footer` is a last row of the table, as long as `columns`; `name` is what `-o name` prints of an item.
-    Raises Misuse for a column there is none of.
+    `footer` is a last row of the table, as long as `columns`; `name` is what `-o name` prints of an item,
+    `data` what it is as data, where that is not its own JSON. Raises Misuse for a column there is none of.
     """
     from suanmesh_cli import tables
 
@@ -90,8 +91,8 @@ def show_list(
     elif view.for_people:
         print_lines(tables.table(view, ordered, columns, footer=footer))
     else:
-        data = [as_data(item) for item in ordered]
-        show_data(view, {key: data, **extra}, names=[name(item) for item in ordered], each=data)
+        rows = [(data or as_data)(item) for item in ordered]
+        show_data(view, {key: rows, **extra}, names=[name(item) for item in ordered], each=rows)
 
 
 def show_one(view: View, item: Message, rendered: Callable[[], Iterable[str]], *, zeros: bool = False) -> None:

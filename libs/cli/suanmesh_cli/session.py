@@ -16,11 +16,14 @@ from suanmesh_cli.names import ContextName
 from suanmesh_cli.texts import refusal as refused
 from suanmesh_cli.usage import Duration, Misuse, language
 from suanmesh_client import contexts
+from suanmesh_kernel.clock import SystemClock
 from suanmesh_kernel.names import ABROAD
 from suanmesh_kernel.refusals import DeadlineExceeded, Refusal
 from suanmesh_kernel.texts import Text
 
 if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from suanmesh_sdk import Mesh
 
 Run = Callable[..., Awaitable[int | None]]
@@ -60,6 +63,12 @@ class Session:
     def context(self) -> contexts.Context:
         """The context to use. Raises FailedPrecondition where there is none."""
         return contexts.current(self.environment, self.context_name)
+
+    def moment(self, text: str) -> Timestamp | None:
+        """The moment that `text` stands for in the zone of the times shown; None for an empty one. Raises Misuse."""
+        from suanmesh_cli import periods
+
+        return periods.moment(text, SystemClock().now(), self.view.zone)
 
     def mesh(self) -> Mesh:
         """The mesh the context names."""

@@ -39,6 +39,11 @@ def size(count: int) -> Quantity:
     return Quantity(count, units.size(count))
 
 
+def unless_zero(number: int) -> Quantity:
+    """A number that people see only where it is not zero."""
+    return Quantity(number, str(number) if number else "")
+
+
 def rate(bps: int) -> Quantity:
     """Bits per second."""
     return Quantity(bps, units.rate(bps))

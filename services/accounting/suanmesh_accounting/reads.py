@@ -65,7 +65,9 @@ class AccountingReads:
             account=bill.account.name,
             currency=bill.account.currency,
             charges=[usage_pb2.Charge.FromString(document) for document in bill.charges.items],
+            charge_count=bill.charge_count,
             total_micros=bill.total_micros,
+            waived_micros=bill.waived_micros,
             held_micros=bill.held_micros,
             next_page_token=bill.charges.next_page_token,
         )

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -77,6 +78,68 @@ async def test_a_bill_as_csv_adds_up_to_its_foot(oracle: Any, run: Run) -> None:
     assert foot["meter"] == "total"
 
 
+@pytest.mark.parametrize("form", ["table", "csv", "json", "yaml", "jsonl", "name"])
+async def test_a_bill_comes_in_the_order_asked_for_in_every_form(oracle: Any, run: Run, form: str) -> None:
+    """Whoever looks for the dearest line would else take the oldest for it."""
+    owed = Bill(account="accounts/a", currency="CNY", charges=CHARGES, total_micros=TOTAL)
+    for number, charge in enumerate(owed.charges):
+        charge.create_time.FromDatetime(datetime(2026, 11, 1 + number, tzinfo=UTC))
+        charge.name = f"charges/{number}"
+    oracle.answers["GetBill"] = owed
+    shown = (await run("bill", "show", "--account", "a", "--sort=-when", "-o", form, "--utc")).stdout
+    newest_first = [f"charges/{number}" if form == "name" else f"2026-11-0{1 + number}" for number in range(6, -1, -1)]
+    assert sorted(newest_first, key=shown.index) == newest_first
+
+
+async def test_a_bill_that_is_cut_says_of_how_many_lines_its_total_is(oracle: Any, run: Run) -> None:
+    """Two lines above the total of seven look like a sum that is wrong."""
+    oracle.answers["GetBill"] = Bill(
+        account="accounts/a", currency="CNY", charges=CHARGES[:2], charge_count=7, total_micros=TOTAL, waived_micros=5,
+        next_page_token="2",
+    )  # fmt: skip
+    cut = await run("bill", "show", "--account", "a", "--limit", "2")
+    assert cut.stdout.startswith("accounts/a  2 of 7 charges\n")
+    assert "0.000005 CNY" in cut.stdout.splitlines()[-1]
+    assert "there are more" in cut.stderr
+    assert "7 行中的 2 行" in (await run("bill", "show", "--account", "a", "--limit", "2", "--lang", "zh")).stdout
+
+
+async def test_days_are_as_long_as_clocks_make_them(oracle: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where clocks were put back the sums of the summer's days would be those of other hours than their lines."""
+    asked = []
+
+    async def answer(body: bytes, context: Any) -> bytes:
+        request = SummarizeChargesRequest.FromString(body)
+        asked.append((request.start_time.ToJsonString(), request.end_time.ToJsonString(), request.utc_offset_min))
+        made = SummarizeChargesResponse(account="accounts/a", currency="EUR", charges=4, total_micros=40)
+        moments = {120: ("2026-10-24T08:00:00Z", "2026-10-24T23:30:00Z"), 60: ("2026-10-25T22:30:00Z",)}
+        every = [at for told in moments.values() for at in told]
+        for at in moments[request.utc_offset_min] if len(asked) > 1 else every:
+            each = made.sums.add(charges=1, amount_micros=10)
+            for field in (each.first_time, each.last_time):
+                field.FromJsonString(at)
+            day = each.first_time.ToDatetime() + timedelta(minutes=request.utc_offset_min)
+            each.day.FromDatetime(datetime(day.year, day.month, day.day) - timedelta(minutes=request.utc_offset_min))
+        return made.SerializeToString()
+
+    oracle.answer = answer
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        done = await run("bill", "show", "--account", "a", "--by", "day", "--from", "2026-10", "--to", "2026-10",
+                         "-o", "csv")  # fmt: skip
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    *lines, foot = rows_of(done)
+    assert [(line["day"], line["charges"]) for line in lines] == [("2026-10-24", "1"), ("2026-10-25", "2")]
+    assert asked[1:] == [
+        ("2026-09-30T22:00:00Z", "2026-10-25T01:00:00Z", 120),
+        ("2026-10-25T01:00:00Z", "2026-10-31T23:00:00Z", 60),
+    ]
+    assert foot["amount"] == "0.000040"
+
+
 async def test_a_period_is_what_people_mean_by_it(oracle: Any, run: Run) -> None:
     """A month whose last day is missing, or begins at another country's midnight, is paid for twice or never."""
     oracle.answers["GetBill"] = Bill(account="accounts/a", currency="CNY")
@@ -138,6 +201,9 @@ async def test_sums_by_label_are_those_of_its_jobs(oracle: Any, run: Run) -> Non
         ("vision", "2", "4", "0.000040"), ("", "1", "2", "0.000020"),
     ]  # fmt: skip
     assert foot["amount"] == "0.000060"
+    some = await run("bill", "show", "--account", "a", "--by", "label:team", "--limit", "1", "-o", "json")
+    assert [row["key"] for row in json.loads(some.stdout)["sums"]] == ["vision"]
+    assert "there are more" in some.stderr
 
 
 async def test_what_cannot_be_summed_by_is_not_asked(oracle: Any, run: Run) -> None:

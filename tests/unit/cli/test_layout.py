@@ -15,7 +15,7 @@ from suanmesh_cli.output import View
 from suanmesh_cli.tables import exported, ordered, table
 from suanmesh_cli.terminal import Terminal
 from suanmesh_cli.usage import Misuse
-from suanmesh_cli.values import Quantity
+from suanmesh_cli.values import Quantity, unless_zero
 
 WORDS = st.text(st.sampled_from("abc-中文0"), min_size=1, max_size=12)
 SENTENCES = st.lists(WORDS, max_size=12).map(" ".join)
@@ -128,3 +128,13 @@ def test_a_sentence_without_room_stands_below_its_row() -> None:
         "    需的加速卡",
     ]
     assert all(cell_len(line) <= 36 for line in made)
+
+
+def test_a_number_that_is_not_shown_is_sorted_as_what_it_is() -> None:
+    """The job without a priority would else come before those that others were put behind it."""
+    columns = [Column("JOB", lambda item: item[0]), Column("PRIORITY", lambda item: unless_zero(item[1]))]
+    items = [("high", 5), ("none", 0), ("low", -3)]
+    found = ordered(View(sort=("priority",)), items, columns)
+    assert [name for name, _ in found] == ["low", "none", "high"]
+    assert [*exported(View(), items[1:2], columns)] == [["job", "priority"], ["none", "0"]]
+    assert table(View(), items[1:2], columns)[-1].split() == ["none"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +20,7 @@ from suanmesh.accounting.v1.accounting_service_pb2 import (
 )
 from suanmesh.accounting.v1.usage_pb2 import Bill
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest
-from suanmesh_cli import output, periods
+from suanmesh_cli import output, periods, tables, values
 from suanmesh_cli.commands.money import REPEAT, micros, print_account
 from suanmesh_cli.lazy import Verbs
 from suanmesh_cli.names import Name
@@ -63,15 +63,23 @@ def bill() -> None:
     help="The account; by default the context's, or your only one.",
 )
 @click.option("--job", "job_name", type=Name("jobs"), default="", help="Only what this job cost.")
-@click.option("--from", "start", default="", metavar="WHEN", help="Only what was charged from then on: a day, or 7d.")
-@click.option("--to", "end", default="", metavar="WHEN", help="Only what was charged until then; a day with its hours.")
+@click.option(
+    "--from", "start", default="", metavar="WHEN", help="Only what was charged from then on: a day, a month, or 7d."
+)
+@click.option(
+    "--to",
+    "end",
+    default="",
+    metavar="WHEN",
+    help="Only what was charged until then; a day or month with all its hours.",
+)
 @click.option("--by", default="", metavar="WHAT", help="Sum it by job, day, site, meter or label:KEY.")
 @listing
 async def show_bill(session: Session, account_name: str, job_name: str, start: str, end: str, by: str) -> None:
     """Show every charge with its day, its unit price and its trace, and the sum; or sums."""
     job_name = full_name("jobs", job_name) if job_name else ""
     now, zone = SystemClock().now(), session.view.zone
-    period = periods.moment(start, now, zone), periods.moment(end, now, zone, end=True)
+    period = periods.period(start, end, now, zone)
     _require_group(by, job_name)
     async with session.mesh() as mesh:
         owing = await _account(session, mesh, account_name, job_name)
@@ -80,10 +88,13 @@ async def show_bill(session: Session, account_name: str, job_name: str, start: s
             return
         request = GetBillRequest(account=owing, job=job_name, start_time=period[0], end_time=period[1])
         owed = await _all_charges(session, mesh, request)
+    columns, footer = rendering.columns_of(owed), rendering.footer_of(session.view, owed)
+    charges = tables.ordered(session.view, owed.charges, columns)
+    del owed.charges[:]
+    owed.charges.extend(charges)
     if session.view.for_people:
         output.print_lines(rendering.bill(session.view, owed))
     elif session.view.form in ("csv", "jsonl", "name"):
-        columns, footer = rendering.columns_of(owed), rendering.footer_of(session.view, owed)
         output.show_list(session.view, "charges", owed.charges, columns, footer=footer)
     else:
         output.show_one(session.view, owed, list, zeros=True)
@@ -168,24 +179,51 @@ async def _show_sums(
     request = SummarizeChargesRequest(
         account=account, group_by=GROUPS[group], start_time=period[0], end_time=period[1], utc_offset_min=offset_min
     )
-    limit = 0 if by.startswith(LABEL) else session.limit
-    answer = await _all_sums(session, mesh, request, limit or ITEMS_MAX)
+    most = session.limit or ITEMS_MAX
+    answer = await _all_sums(session, mesh, request, ITEMS_MAX if by == "day" or by.startswith(LABEL) else most)
     rows = [sums.row(group, each, offset_min) for each in answer.sums]
+    if by == "day":
+        rows = await _days(session, mesh, request, rows)
     if by.startswith(LABEL):
         rows = sums.by_label(rows, await _labels(session, mesh, answer.sums, by.removeprefix(LABEL)))
+    if answer.next_page_token or len(rows) > most:
+        rows = rows[:most]
+        output.note_more(session.view, len(rows))
     shown = sums.Shown(by, account, answer)
     columns, footer = sums.columns_of(shown), sums.footer_of(session.view, shown)
     if session.view.for_people:
         output.print_lines([session.view.words(sums.head(session.view, shown))])
-    totals = {"account": account, "currency": answer.currency, "charges": str(answer.charges)}
+    totals: dict[str, Any] = {"account": account, "currency": answer.currency, "charges": str(answer.charges)}
     totals |= {"total_micros": str(answer.total_micros), "waived_micros": str(answer.waived_micros)}
     output.show_list(session.view, "sums", rows, columns, footer=footer, name=lambda row: str(row["key"]), **totals)
+
+
+async def _days(session: Session, mesh: Mesh, request: SummarizeChargesRequest, rows: list[sums.Row]) -> list[sums.Row]:
+    """The sums by day, each day as long as it was: where clocks were changed within the period, span by span."""
+    if not rows:
+        return rows
+    first, last = (values.stamp(each).ToDatetime(UTC) for each in (rows[0]["first_time"], rows[-1]["last_time"]))
+    told = [*periods.spans(first, last, session.view.zone)]
+    if [offset_min for _, offset_min in told] == [request.utc_offset_min]:
+        return rows
+    found: list[sums.Row] = []
+    for number, (_, offset_min) in enumerate(told):
+        asked = SummarizeChargesRequest()
+        asked.CopyFrom(request)
+        asked.page_token, asked.utc_offset_min = "", offset_min
+        if number:
+            asked.start_time.FromDatetime(told[number][0])
+        if number + 1 < len(told):
+            asked.end_time.FromDatetime(told[number + 1][0])
+        answer = await _all_sums(session, mesh, asked, ITEMS_MAX)
+        found += [sums.row("day", each, offset_min) for each in answer.sums]
+    return sums.merged(found)
 
 
 async def _all_sums(
     session: Session, mesh: Mesh, request: SummarizeChargesRequest, most: int
 ) -> SummarizeChargesResponse:
-    """The sums of all pages, up to `most`; where there are more, a note says so."""
+    """The sums of all pages, up to `most`."""
     request.page_size = min(PAGE, most)
     answer = await mesh.accounting.SummarizeCharges(request, timeout=session.timeout_s)
     while answer.next_page_token and len(answer.sums) < most:
@@ -194,8 +232,6 @@ async def _all_sums(
         answer.sums.extend(page.sums)
         for field in ("charges", "total_micros", "waived_micros", "next_page_token"):
             setattr(answer, field, getattr(page, field))
-    if answer.next_page_token:
-        output.note_more(session.view, len(answer.sums))
     return answer
 
 

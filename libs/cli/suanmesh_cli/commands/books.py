@@ -80,11 +80,7 @@ async def list_usage(session: Session, job: str) -> None:
     async with session.mesh() as mesh:
         found = await listed(session, mesh.accounting.ListUsage, request, "usage")
     told = [(UsageRecord.FromString(stored.record), stored) for stored in found]
-    if session.view.for_people or session.view.form == "csv":
-        output.show_list(session.view, "usage", told, USAGE_COLUMNS)
-        return
-    rows = [{**output.as_data(stored), "record": output.as_data(record)} for record, stored in told]
-    output.show_list(session.view, "usage", rows, (), name=_reference)
+    output.show_list(session.view, "usage", told, USAGE_COLUMNS, name=_reference, data=_data)
 
 
 @click.group(cls=Verbs)
@@ -119,6 +115,9 @@ async def list_holds(session: Session, account_name: str) -> None:
     output.show_list(session.view, "holds", found, HOLD_COLUMNS)
 
 
-def _reference(row: dict[str, Any]) -> str:
-    record = row["record"]
-    return f"{record['site']}/{record['epoch']}/{record['sequence']}"
+def _data(told: Told) -> dict[str, Any]:
+    return {**output.as_data(told[1]), "record": output.as_data(told[0])}
+
+
+def _reference(told: Told) -> str:
+    return f"{told[0].site}/{told[0].epoch}/{told[0].sequence}"

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import click
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh.scheduler.v1.scheduler_service_pb2 import ListJobsRequest
-from suanmesh_cli import output
+from suanmesh_cli import output, values
 from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, full_name, listed, listing
-from suanmesh_cli.usage import Misuse, seconds_of
 from suanmesh_cli.values import Cell
-from suanmesh_kernel.clock import SystemClock
-from suanmesh_kernel.texts import Text
 
 
 def state(job: Job) -> str:
@@ -34,7 +31,7 @@ COLUMNS = (
     Column("JOB", lambda job: job.name),
     Column("STATE", state),
     Column("ACCOUNT", lambda job: job.account, rank=4),
-    Column("PRIORITY", lambda job: job.priority or "", rank=5),
+    Column("PRIORITY", lambda job: values.unless_zero(job.priority), rank=5),
     Column("SUBMITTED", lambda job: job.create_time, rank=2),
     Column("ENDED", lambda job: job.end_time, rank=3),
     Column("NAME", lambda job: job.display_name, rank=1),
@@ -45,31 +42,6 @@ JOBS = 100
 STATES = [
     name.removeprefix("STATE_") for name in Job.State.DESCRIPTOR.values_by_name if not name.endswith("UNSPECIFIED")
 ]
-
-
-class Since(click.ParamType[datetime]):
-    """A moment: so long ago, such as `2h`, or a date or time after ISO 8601, in this machine's zone without another."""
-
-    name = "since"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The moment."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            return datetime.fromisoformat(str(value)).astimezone(UTC)
-        except ValueError:
-            pass
-        seconds = seconds_of(str(value))
-        if not 0 <= seconds < 10**9:
-            raise Misuse(
-                Text(
-                    f"{value!r} is neither a time, such as 2026-11-29T08:00, nor how long ago, such as 2h.",
-                    f"{value!r} 既不是时间（如 2026-11-29、2026-11-29T08:00），也不是多久以前（如 2h）。",
-                ),
-                ctx,
-            )
-        return SystemClock().now() - timedelta(seconds=seconds)
 
 
 @click.command("list")
@@ -85,9 +57,7 @@ class Since(click.ParamType[datetime]):
     "--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Only with this label; repeatable, all must hold."
 )
 @click.option("--account", type=Name("accounts"), default="", help="Only those this account pays for.")
-@click.option(
-    "--since", type=Since(), default=None, metavar="TIME", help="Only those submitted since, such as 2h or 2026-11-29."
-)
+@click.option("--since", default="", metavar="TIME", help="Only those submitted since, such as 2h or 2026-11-29.")
 @listing
 async def list_jobs(
     session: Session,
@@ -95,7 +65,7 @@ async def list_jobs(
     states: tuple[str, ...],
     labels: tuple[str, ...],
     account: str,
-    since: datetime | None,
+    since: str,
 ) -> None:
     """List your jobs, newest first: 100, or as many as --limit says.
 
@@ -103,13 +73,15 @@ async def list_jobs(
     found by the service; --sort orders what has been listed.
     """
     session = replace(session, limit=JOBS) if session.limit is None else session
-    wanted = filter_of(filter_, states, labels, account, since)
+    wanted = filter_of(filter_, states, labels, account, session.moment(since))
     async with session.mesh() as mesh:
         jobs = await listed(session, mesh.scheduler.ListJobs, ListJobsRequest(filter=wanted), "jobs")
     output.show_list(session.view, "jobs", jobs, COLUMNS)
 
 
-def filter_of(given: str, states: Sequence[str], labels: Sequence[str], account: str, since: datetime | None) -> str:
+def filter_of(
+    given: str, states: Sequence[str], labels: Sequence[str], account: str, since: Timestamp | None = None
+) -> str:
     """One filter that keeps what `given` and all the options keep."""
     terms = [f"({given})"] if given else []
     if states:
@@ -120,7 +92,7 @@ def filter_of(given: str, states: Sequence[str], labels: Sequence[str], account:
     if account:
         terms.append(f"account = {quoted(full_name('accounts', account))}")
     if since is not None:
-        terms.append(f'create_time >= "{since.isoformat(timespec="seconds").replace("+00:00", "Z")}"')
+        terms.append(f'create_time >= "{since.ToJsonString()}"')
     return " AND ".join(terms) if len(terms) > 1 or not given else given
 
 

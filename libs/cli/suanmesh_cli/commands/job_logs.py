@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from suanmesh.scheduler.v1.scheduler_service_pb2 import GetJobRequest, ListJobsRequest, ReadJobLogsRequest
 from suanmesh_cli import following, output
-from suanmesh_cli.commands.job_lists import Since, filter_of
+from suanmesh_cli.commands.job_lists import filter_of
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, command, full_name, listed
 from suanmesh_cli.terminal import LogText
@@ -34,7 +33,7 @@ TOGETHER_MAX = 100
 @click.option("--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Those of the jobs with this label.")
 @click.option("--setup", is_flag=True, help="That of the setup before the tasks.")
 @click.option("--tail", type=click.IntRange(1, 100_000), default=None, metavar="N", help="Only the last N lines.")
-@click.option("--since", type=Since(), default=None, metavar="TIME", help="Only what was written since, such as 10m.")
+@click.option("--since", default="", metavar="TIME", help="Only what was written since, such as 10m.")
 @click.option("--timestamps", is_flag=True, help="Begin each line with when it was written, to the second, in UTC.")
 @click.option("--attempt", type=click.IntRange(1), default=None, metavar="N", help="Of this attempt of the job.")
 @click.option("--previous", is_flag=True, help="Of the run before: of the task, or of the attempt before.")
@@ -47,7 +46,7 @@ async def logs(
     labels: tuple[str, ...],
     setup: bool,
     tail: int | None,
-    since: datetime | None,
+    since: str,
     timestamps: bool,
     attempt: int | None,
     previous: bool,
@@ -64,12 +63,12 @@ async def logs(
         task=task, follow=follow, tail_lines=tail or 0, timestamps=timestamps,
         attempt=attempt or 0, previous=previous, setup=setup,
     )  # fmt: skip
-    if since is not None:
-        request.since.FromDatetime(since)
+    if begins := session.moment(since):
+        request.since.CopyFrom(begins)
     shown = LogText()
     async with session.mesh() as mesh:
         if labels:
-            wanted = ListJobsRequest(filter=filter_of("", (), labels, "", None))
+            wanted = ListJobsRequest(filter=filter_of("", (), labels, ""))
             names += [job.name for job in await listed(session, mesh.scheduler.ListJobs, wanted, "jobs")]
         if not names:
             output.note(Text("no job has these labels", "没有带这些标签的作业").of(session.lang))

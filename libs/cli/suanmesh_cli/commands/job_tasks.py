@@ -6,7 +6,7 @@ import click
 
 from suanmesh.scheduler.v1.placement_pb2 import TaskResult
 from suanmesh.scheduler.v1.scheduler_service_pb2 import ListTasksRequest, Task
-from suanmesh_cli import output, units
+from suanmesh_cli import output, units, values
 from suanmesh_cli.layout import Column
 from suanmesh_cli.names import Name
 from suanmesh_cli.session import Session, each_of, full_name, listed, listing
@@ -23,8 +23,8 @@ COLUMNS = (
     Column("STATE", lambda task: TaskResult.State.Name(task.result.state).removeprefix("STATE_")),
     Column("EXIT", _exit),
     Column("SITE", lambda task: units.short(task.site), rank=3),
-    Column("ATTEMPT", lambda task: task.attempt or "", rank=4),
-    Column("RETRIES", lambda task: task.result.retries or "", rank=5),
+    Column("ATTEMPT", lambda task: values.unless_zero(task.attempt), rank=4),
+    Column("RETRIES", lambda task: values.unless_zero(task.result.retries), rank=5),
     Column("STARTED", lambda task: task.result.start_time, rank=2),
     Column("ENDED", lambda task: task.result.end_time, rank=1),
     Column("BECAUSE", lambda task: task.result.state_reason, fold=True),

@@ -11,6 +11,7 @@ from suanmesh_cli.layout import Column
 from suanmesh_cli.output import View, sentence
 from suanmesh_cli.tables import table
 from suanmesh_cli.values import Cell, Quantity
+from suanmesh_kernel.texts import Text
 
 
 def quantity(charge: Charge) -> Quantity:
@@ -54,24 +55,31 @@ ACCOUNT_COLUMNS = (
 
 def bill(view: View, owed: Bill) -> list[str]:
     """The charges, and their sum; what was waived only where something was."""
-    head = f"{owed.account}  {len(owed.charges)} " + ("charges" if view.lang == "en" else "行")
+    shown, count = len(owed.charges), max(owed.charge_count, len(owed.charges))
+    some = Text(f"{shown} of {count} charges", f"{count} 行中的 {shown} 行")
+    said = some if shown < count else Text(f"{count} charges", f"{count} 行")
+    head = f"{owed.account}  {said.of(view.lang)}"
     return [*sentence(view, head), *table(view, owed.charges, columns_of(owed), footer=footer_of(view, owed))]
 
 
 def columns_of(owed: Bill) -> list[Column]:
     """The columns of a bill: what was waived only where something was."""
-    waived = any(charge.waived_micros for charge in owed.charges)
-    return [column for column in COLUMNS if column.title != "WAIVED" or waived]
+    return [column for column in COLUMNS if column.title != "WAIVED" or _waived_micros(owed)]
 
 
 def footer_of(view: View, owed: Bill) -> list[Cell]:
-    """What all of it comes to."""
+    """What all of it comes to, also what is not shown."""
     sums: dict[str, Cell] = {
         "METER": "total" if view.lang == "en" else "合计",
         "AMOUNT": values.money(owed.total_micros, owed.currency),
-        "WAIVED": values.money(sum(charge.waived_micros for charge in owed.charges), owed.currency),
+        "WAIVED": values.money(_waived_micros(owed), owed.currency),
     }
     return [sums.get(column.title, "") for column in columns_of(owed)]
+
+
+def _waived_micros(owed: Bill) -> int:
+    """That of all charges; of those there are where a service does not tell it."""
+    return owed.waived_micros or sum(charge.waived_micros for charge in owed.charges)
 
 
 def ledger(view: View, accounts: Sequence[Account]) -> list[str]:

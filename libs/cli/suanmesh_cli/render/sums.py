@@ -49,20 +49,25 @@ def row(group: str, found: ChargeSum, offset_min: int = 0) -> Row:
 
 def by_label(rows: Sequence[Row], labels: Mapping[str, str]) -> list[Row]:
     """Sums by job as sums by a label of these; jobs without it come together, last."""
+    made = merged([each | {"key": labels.get(str(each["key"]), ""), "jobs": 1} for each in rows])
+    return sorted(made, key=lambda each: (not each["key"], each["key"]))
+
+
+def merged(rows: Sequence[Row]) -> list[Row]:
+    """Those of one key together, in the order in which keys come first."""
     made: dict[str, Row] = {}
     for each in rows:
-        value = labels.get(str(each["key"]), "")
-        if value not in made:
-            made[value] = each | {"key": value, "jobs": 1}
+        into = made.get(each["key"])
+        if into is None:
+            made[each["key"]] = dict(each)
             continue
-        into = made[value]
-        into["jobs"] += 1
-        into["charges"] += each["charges"]
+        for field in ("jobs", "charges"):
+            into |= {field: into[field] + each[field]} if field in into else {}
         for field in ("amount_micros", "waived_micros"):
             into[field] = str(int(into[field]) + int(each[field]))
         into["first_time"] = min(into["first_time"], each["first_time"], key=_order)
         into["last_time"] = max(into["last_time"], each["last_time"], key=_order)
-    return [made[value] for value in sorted(made, key=lambda value: (not value, value))]
+    return list(made.values())
 
 
 def columns_of(shown: Shown) -> list[Column]:

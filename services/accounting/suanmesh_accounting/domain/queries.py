@@ -109,11 +109,13 @@ class Usage(Query[Page[ProvedUsage]]):
 
 @dataclass(frozen=True, slots=True)
 class BillPage:
-    """Some charges (each a `Charge`), the sum of them all, and what is still held, all of one moment."""
+    """Some charges (each a `Charge`), what all of them come to, and what is still held, all of one moment."""
 
     account: Account
     charges: Page[bytes]
+    charge_count: int
     total_micros: int
+    waived_micros: int
     held_micros: int
 
 

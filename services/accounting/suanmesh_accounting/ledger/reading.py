@@ -110,9 +110,10 @@ def _bill(c: Connection, query: q.Bill) -> q.BillPage:
     owed = _charged(account.name, query.start_us, query.end_us)
     owed += [made.job == query.job] if query.job else []
     charges = _page(c, _by_id(t.charges, query.cut).where(*owed), query.cut, _id, lambda row: bytes(row.document))
-    total = c.execute(select(func.sum(made.amount_micros)).where(*owed)).scalar_one() or 0
+    sums = (func.coalesce(func.sum(each), 0) for each in (made.amount_micros, made.waived_micros))
+    count, total, waived = c.execute(select(func.count(), *sums).where(*owed)).one()
     held = _held_for(c, account.name, query.job) if query.job else account.held_micros
-    return q.BillPage(account, charges, int(total), held)
+    return q.BillPage(account, charges, int(count), int(total), int(waived), held)
 
 
 def _account_of(c: Connection, name: str, party: str) -> Account:

@@ -384,6 +384,8 @@ class Bill(message.Message):
     TOTAL_MICROS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     HELD_MICROS_FIELD_NUMBER: builtins.int
+    CHARGE_COUNT_FIELD_NUMBER: builtins.int
+    WAIVED_MICROS_FIELD_NUMBER: builtins.int
     account: builtins.str
     """The account."""
     currency: builtins.str
@@ -397,6 +399,10 @@ class Bill(message.Message):
     one was named, else all of the account's, whatever the period. Seen at the same moment as the total, so that no
     charge is in both or in neither.
     """
+    charge_count: builtins.int
+    """How many charges there are on all pages."""
+    waived_micros: builtins.int
+    """What the account does not pay of them on all pages, because the holds did not cover it; in 10^-6 of the currency."""
     @builtins.property
     def charges(self) -> containers.RepeatedCompositeFieldContainer[Charge]:
         """Charges, oldest first; those of one page."""
@@ -410,9 +416,11 @@ class Bill(message.Message):
         total_micros: builtins.int = ...,
         next_page_token: builtins.str = ...,
         held_micros: builtins.int = ...,
+        charge_count: builtins.int = ...,
+        waived_micros: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "charges", b"charges", "currency", b"currency", "held_micros", b"held_micros", "next_page_token", b"next_page_token", "total_micros", b"total_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["account", b"account", "charge_count", b"charge_count", "charges", b"charges", "currency", b"currency", "held_micros", b"held_micros", "next_page_token", b"next_page_token", "total_micros", b"total_micros", "waived_micros", b"waived_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
