@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
+import time
+from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import accumulate
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric, disable_created_metrics
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
+from prometheus_client.utils import floatToGoString
 
 from suanmesh_telemetry import names
 
-UNCOUNTED_MAX = 64
-"""Calls that have ended and are not in their histogram yet."""
+_BOUNDS = tuple(map(floatToGoString, (*names.DURATION_BUCKETS_S, float("inf"))))
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # nobody reads when a series began
 
@@ -34,48 +39,69 @@ QUARANTINE_REFUSED = Counter(names.QUARANTINE_REFUSED, names.METRICS[names.QUARA
 QUARANTINE_EXPIRED = Counter(names.QUARANTINE_EXPIRED, names.METRICS[names.QUARANTINE_EXPIRED][0])
 
 
-class Durations:
+class _Series:
+    """The calls of one method that ended with one code."""
+
+    __slots__ = ("counts", "exemplars", "seconds")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(names.DURATION_BUCKETS_S) + 1)
+        """By bucket, each call in one of them; the last has no bound."""
+        self.exemplars: dict[int, Exemplar] = {}
+        """The last kept trace of each bucket."""
+        self.seconds = 0.0
+
+    def buckets(self) -> list[tuple[str, float, Exemplar | None]]:
+        """As Prometheus counts them: each with all that is in those before."""
+        counted = accumulate(list(self.counts))
+        return [
+            (bound, count, self.exemplars.get(place))
+            for place, (bound, count) in enumerate(zip(_BOUNDS, counted, strict=True))
+        ]
+
+
+class Durations(Collector):
     """A histogram of call durations by method and code.
 
-    Calls are counted many at a time, and before whoever reads the histogram reads it: one at a time a sample costs its
-    call as much as the search for whom to call. The pairs seen are kept, since looking them up is dear.
+    It counts by itself, since every call does on each side: prometheus_client's own histogram costs a call as much as
+    the search for whom to call.
     """
 
-    def __init__(self, histogram: Histogram) -> None:
-        self._histogram = histogram
-        self._seen: dict[tuple[str, str], Histogram] = {}
-        self._uncounted: deque[tuple[str, str, float, str]] = deque()
-        REGISTRY.register(self)
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._series: dict[tuple[str, str], _Series] = {}
 
     def observe(self, method: str, code: str, seconds: float, trace_id: str) -> None:
         """One call has ended; `trace_id` is empty where its trace is not kept."""
-        self._uncounted.append((method, code, seconds, trace_id))
-        if len(self._uncounted) >= UNCOUNTED_MAX:
-            self._count()
+        series = self._series.get((method, code))
+        if series is None:
+            series = self._series[method, code] = _Series()
+        place = bisect_left(names.DURATION_BUCKETS_S, seconds)
+        series.counts[place] += 1
+        series.seconds += seconds
+        if trace_id:
+            series.exemplars[place] = Exemplar({"trace_id": trace_id}, seconds, time.time_ns() / 1e9)
 
     def describe(self) -> Iterable[Metric]:
         """Its name and kind, which is what the registry asks for when it is registered."""
-        return self._histogram.describe()
+        return [self._family()]
 
     def collect(self) -> Iterable[Metric]:
         """All samples; called on the thread that answers Prometheus."""
-        self._count()
-        return self._histogram.collect()
+        family = self._family()
+        for labels, series in list(self._series.items()):
+            family.add_metric(labels, series.buckets(), series.seconds)  # type: ignore[arg-type]  # None is no exemplar
+        return [family]
 
-    def _count(self) -> None:
-        while True:
-            try:
-                method, code, seconds, trace_id = self._uncounted.popleft()
-            except IndexError:  # two threads may count at once
-                return
-            child = self._seen.get((method, code))
-            if child is None:
-                child = self._seen[method, code] = self._histogram.labels(method, code)
-            child.observe(seconds, {"trace_id": trace_id} if trace_id else None)
+    def _family(self) -> HistogramMetricFamily:
+        text, labels = names.METRICS[self._name]
+        return HistogramMetricFamily(self._name, text, labels=labels)
 
 
 LOOP_LAG = _histogram(names.LOOP_LAG)
 REGISTRY.register(LOOP_LAG)
 
-SERVER_DURATIONS = Durations(_histogram(names.SERVER_DURATION))
-CLIENT_DURATIONS = Durations(_histogram(names.CLIENT_DURATION))
+SERVER_DURATIONS = Durations(names.SERVER_DURATION)
+CLIENT_DURATIONS = Durations(names.CLIENT_DURATION)
+REGISTRY.register(SERVER_DURATIONS)
+REGISTRY.register(CLIENT_DURATIONS)
