@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from typing import Any
 
 from google.protobuf.message import Message
@@ -22,6 +22,20 @@ Deserializer = Callable[[bytes], Any] | None
 
 REQUEST_ID_BYTES = 16
 """Of chance, in the id of a request whose caller gave it none."""
+
+
+class Sent(aio.Metadata):
+    """Headers for gRPC, which counts them and takes one after the other: of a tuple it would first make a mapping of
+    lists, which costs a call as much as to parse its answer."""
+
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
+
+    def __len__(self) -> int:
+        return len(self._headers)
+
+    def __iter__(self) -> Iterator[tuple[str, str | bytes]]:
+        return iter(self._headers)
 
 
 class UnaryUnary:
@@ -49,7 +63,8 @@ class UnaryUnary:
                     left_s = course.time_left()
                     connection = course.attempt()
                     try:
-                        answer = await self._callable(connection)(request, timeout=left_s, metadata=headers)
+                        made = self._callable(connection)(request, timeout=left_s, metadata=Sent(headers))
+                        answer = await made
                     finally:
                         attempt_over(connection)
                 except (Refusal, aio.AioRpcError) as error:
