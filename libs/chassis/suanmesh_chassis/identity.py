@@ -86,6 +86,8 @@ class Certificates:
         self._trust = trust()
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
+        self._last: tuple[bytes, _Known] | None = None
+        """Most calls come over one or two connections, and to compare a certificate costs far less than to hash it."""
 
     def caller(self, auth_context: Mapping[str, Iterable[bytes]]) -> Caller:
         """Who is at the other end; NOBODY where no certificate was asked for.
@@ -99,9 +101,12 @@ class Certificates:
         if (trust := self._current()) is not self._trust:
             self._trust = trust
             self._known.clear()
-        known = self._known.get(pem)
-        if known is None:
-            known = self._read(pem)
+            self._last = None
+        if self._last is not None and self._last[0] == pem:
+            known = self._last[1]
+        else:
+            known = self._known.get(pem) or self._read(pem)
+            self._last = pem, known
         if known.expires <= self._clock.now():
             raise Unauthenticated("IDENTITY_MISSING", "the certificate has expired", expired=known.expires.isoformat())
         return known.caller

@@ -35,6 +35,8 @@ class ServedMethod:
     name: str
     """Full name, `suanmesh.registry.v1.RegistryService/GetSite`."""
     shape: Shape
+    streams: bool
+    """Whether it answers many times."""
     request: type[Message]
     roles: frozenset[str]
     """Names in lower case without `ROLE_`."""
@@ -132,6 +134,7 @@ def _method(
     return ServedMethod(
         name=name,
         shape=shape,
+        streams=descriptor.server_streaming,
         request=message_factory.GetMessageClass(descriptor.input_type),
         roles=frozenset(Role.Name(role).removeprefix("ROLE_").lower() for role in semantics.roles),
         effect=effect,

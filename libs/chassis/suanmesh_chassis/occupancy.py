@@ -101,29 +101,59 @@ class Occupancy:
 
     def obstacle(self, holder: Holder, amount: int = 1) -> ExceededBound | None:
         """Why `holder` cannot take `amount` more now; None where it can."""
-        klass, caller, party = holder
-        of = self._by_class[klass]
-        if self._by_caller.get(caller, 0) + amount > of.per_caller:
-            return ExceededBound.CALLER
-        if party and klass is CallerClass.USER and self._by_party.get(party, 0) + amount > self.bounds.per_party:
-            return ExceededBound.PARTY
-        if of.taken + amount > of.most:
-            return ExceededBound.CLASS
-        kept_for_others = self._unused - of.unused
-        return ExceededBound.TOTAL if self.taken + amount + kept_for_others > self.bounds.total else None
+        obstacle = self.take(holder, amount)
+        if obstacle is None:
+            self.give_back(holder, amount)
+        return obstacle
 
     def take(self, holder: Holder, amount: int = 1) -> ExceededBound | None:
-        """Take `amount` for `holder`, or take nothing and say why."""
-        obstacle = self.obstacle(holder, amount)
-        if obstacle is None:
-            self._change(holder, amount)
-        return obstacle
+        """Take `amount` for `holder`, or take nothing and say why. In one piece: each call takes twice."""
+        klass, caller, party = holder
+        of = self._by_class[klass]
+        mine = self._by_caller.get(caller, 0) + amount
+        if mine > of.per_caller:
+            return ExceededBound.CALLER
+        ours = self._by_party.get(party, 0) + amount if party else 0
+        if ours > self.bounds.per_party and klass is CallerClass.USER:
+            return ExceededBound.PARTY
+        taken = of.taken + amount
+        if taken > of.most:
+            return ExceededBound.CLASS
+        total = self.taken + amount
+        if total + self._unused - of.unused > self.bounds.total:  # what is unused of others is kept for them
+            return ExceededBound.TOTAL
+        self.taken = total
+        of.taken = taken
+        if of.unused:
+            self._use(of)
+        if amount:
+            self._by_caller[caller] = mine
+            if party:
+                self._by_party[party] = ours
+        return None
 
     def give_back(self, holder: Holder, amount: int = 1) -> None:
         """`holder` needs `amount` no more. Raises ValueError where it had not taken so much."""
-        if self._by_caller.get(holder.caller, 0) < amount:
-            raise ValueError(f"{holder.caller} gives back {amount} and has {self._by_caller.get(holder.caller, 0)}")
-        self._change(holder, -amount)
+        klass, caller, party = holder
+        mine = self._by_caller.get(caller, 0) - amount
+        if mine < 0:
+            raise ValueError(f"{caller} gives back {amount} and has {mine + amount}")
+        self.taken -= amount
+        of = self._by_class[klass]
+        of.taken -= amount
+        if of.taken < of.reserved:
+            self._use(of)
+        # Nobody who has nothing is remembered: names come from outside, and would never end.
+        if mine:
+            self._by_caller[caller] = mine
+        else:
+            self._by_caller.pop(caller, None)
+        if party:
+            ours = self._by_party.get(party, 0) - amount
+            if ours:
+                self._by_party[party] = ours
+            else:
+                self._by_party.pop(party, None)
 
     def held_by(self, caller: str) -> int:
         """How much `caller` has taken."""
@@ -133,24 +163,8 @@ class Occupancy:
         """How much the callers of `klass` have taken together."""
         return self._by_class[klass].taken
 
-    def _change(self, holder: Holder, amount: int) -> None:
-        klass, caller, party = holder
-        self.taken += amount
-        # Nobody who has nothing is remembered: names come from outside, and would never end.
-        mine = self._by_caller.get(caller, 0) + amount
-        if mine:
-            self._by_caller[caller] = mine
-        else:
-            self._by_caller.pop(caller, None)
-        if party:
-            ours = self._by_party.get(party, 0) + amount
-            if ours:
-                self._by_party[party] = ours
-            else:
-                self._by_party.pop(party, None)
-        of = self._by_class[klass]
-        of.taken += amount
-        if of.reserved:
-            unused = of.reserved - of.taken if of.taken < of.reserved else 0
-            self._unused += unused - of.unused
-            of.unused = unused
+    def _use(self, of: _OfClass) -> None:
+        """Count anew what is unused of what is kept for a class."""
+        unused = of.reserved - of.taken if of.taken < of.reserved else 0
+        self._unused += unused - of.unused
+        of.unused = unused

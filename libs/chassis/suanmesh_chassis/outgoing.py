@@ -10,7 +10,7 @@ from suanmesh_kernel.refusals import Refusal
 from suanmesh_sdk import ClientCall
 from suanmesh_telemetry import names
 from suanmesh_telemetry.metrics import CLIENT_DURATIONS
-from suanmesh_telemetry.rpc import CallSpans, end_span, passed_on
+from suanmesh_telemetry.rpc import CallSpans, end_span
 
 
 class TracedCalls:
@@ -21,8 +21,7 @@ class TracedCalls:
 
     def begin(self, method: str, effect: str) -> ClientCall:
         """A call of `method` begins."""
-        span, traceparent = self._spans.call(method, effect)
-        return _Traced(method, span, traceparent, passed_on(method) if span is None else None)
+        return _Traced(method, *self._spans.call(method, effect))
 
 
 class _Traced:

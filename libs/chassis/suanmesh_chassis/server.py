@@ -111,6 +111,7 @@ def _unknown() -> ServedMethod:
     return ServedMethod(
         name=names.METHOD_OTHER,
         shape=Shape.BIDI,
+        streams=True,
         request=empty_pb2.Empty,
         roles=frozenset(("anyone",)),
         effect="STREAM",

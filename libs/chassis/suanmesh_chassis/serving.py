@@ -141,7 +141,8 @@ class Serving:
         Nothing of the request has been read by then. What the call takes it has until its last byte is sent.
         """
         self.know()
-        self._rules.streams.is_of(self._caller)
+        if self.method.streams:
+            self._rules.streams.is_of(self._caller)
         self._deadline = self._rules.admission.deadline(self.method, self._context)
         left_s = None if self._deadline is None else self._deadline - self._rules.clock.monotonic()
         deadlines.begin_serving(left_s, self._caller.principal)

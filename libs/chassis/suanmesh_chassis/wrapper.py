@@ -56,7 +56,7 @@ def wrapped(rules: Rules, method: ServedMethod) -> Any:
             rules.streams.closed()
             rules.under_way.ended()
 
-    if method.shape in _STREAMING:
+    if method.streams:
         return grpc.stream_stream_rpc_method_handler(serve_stream)
     return grpc.stream_unary_rpc_method_handler(serve)
 
@@ -219,4 +219,3 @@ _FORWARDING: dict[Shape, Act] = {
     Shape.CLIENT_STREAM: _forwarded_client_stream,
     Shape.BIDI: _forwarded_bidi,
 }
-_STREAMING = frozenset({Shape.SERVER_STREAM, Shape.BIDI})

@@ -54,25 +54,30 @@ class CallSpans:
         otel_context.attach(Context({_SPAN_KEY: served}))
         return served
 
-    def call(self, method: str, effect: str) -> tuple[Span | None, str]:
-        """The CLIENT span of a call, and the traceparent to send.
+    def call(self, method: str, effect: str) -> tuple[Span | None, str, KeptSpan | None]:
+        """The CLIENT span of a call, the traceparent to send, and the span of the call that is served.
 
-        None where the trace is not kept, and where the call that is served is passed on: it has one span here.
+        The first is None where the trace is not kept, and where the call that is served is passed on, which has one
+        span here; the last is None unless it is passed on and kept.
         """
-        if effect == "STREAM":
-            return None, ""
         around = otel_context.get_current().get(_SPAN_KEY)
-        if isinstance(around, UnkeptSpan):
-            return None, around.traceparent
-        if isinstance(around, Span) and (current := around.get_span_context()).is_valid:
-            if not current.trace_flags.sampled or _is_passed_on(around, method):
-                return None, traceparent_of(current)
-            made = _begun(method, effect, current, SpanKind.CLIENT)
-        elif self._kept(effect, None):
-            made = _begun(method, effect, None, SpanKind.CLIENT)
-        else:
-            return None, self._unkept_traceparent()
-        return made, traceparent_of(made.get_span_context())
+        parent: SpanContext | None = None
+        if isinstance(around, UnkeptSpan):  # that, or nothing, is what is around most calls
+            return None, "" if effect == "STREAM" else around.traceparent, None
+        if around is not None:
+            served = around if isinstance(around, KeptSpan) and _is_passed_on(around, method) else None
+            if effect == "STREAM":
+                return None, "", served
+            if isinstance(around, Span) and (current := around.get_span_context()).is_valid:
+                if served is not None or not current.trace_flags.sampled:
+                    return None, traceparent_of(current), served
+                parent = current
+        elif effect == "STREAM":
+            return None, "", None
+        if parent is None and not self._kept(effect, None):
+            return None, self._unkept_traceparent(), None
+        made = _begun(method, effect, parent, SpanKind.CLIENT)
+        return made, traceparent_of(made.get_span_context()), None
 
     def _served(self, method: str, effect: str, traceparent: str) -> Span:
         if effect == "STREAM":
@@ -97,15 +102,9 @@ class CallSpans:
         return f"00-{bits(128) or 1:032x}-{bits(64) or 1:016x}-00"
 
 
-def passed_on(method: str) -> Span | None:
-    """The span of the call being served where a call of `method` only passes that on, and it is kept."""
-    around = otel_context.get_current().get(_SPAN_KEY)
-    return around if isinstance(around, Span) and _is_passed_on(around, method) else None
-
-
-def _is_passed_on(around: Span, method: str) -> bool:
+def _is_passed_on(around: KeptSpan, method: str) -> bool:
     """Whether `around` is the span of a call of the same method that is served."""
-    return isinstance(around, KeptSpan) and around.kind is SpanKind.SERVER and around.name == method
+    return around.kind is SpanKind.SERVER and around.name == method
 
 
 def traceparent_of_span(span: Span) -> str:

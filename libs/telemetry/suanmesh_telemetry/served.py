@@ -37,17 +37,23 @@ class ServedLines:
         peer: str,
         principal: str,
         kept: SpanContext | None,
-        **more: str,
+        reason: str,
+        message: str,
+        request_id: str,
     ) -> None:
-        """One call has ended. `kept` is its span where the trace is kept; what is empty in `more` is left out."""
+        """One call has ended. `kept` is its span where the trace is kept; what is empty of the rest is left out."""
+        more: tuple[tuple[str, str], ...] = ()
+        if reason or message or request_id:
+            named = (("reason", reason), ("message", message), ("request_id", request_id))
+            more = tuple(each for each in named if each[1])
         if self._json is None:
-            told = {key: value for key, value in more.items() if value}
+            told = dict(more)
             took = round(seconds * 1000, 3)
             self._log.info(_EVENT, method=method, code=code, duration_ms=took, peer=peer, principal=principal, **told)
             return
         if not self._json.info:
             return
-        rest = "".join([f'"{key}": {_quoted(value)}, ' for key, value in more.items() if value])
+        rest = "".join([f'"{key}": {_quoted(value)}, ' for key, value in more]) if more else ""
         if kept is not None:
             rest += f'"trace_id": "{kept.trace_id:032x}", "span_id": "{kept.span_id:016x}", '
         self._json.lines.write(

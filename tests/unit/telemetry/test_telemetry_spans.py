@@ -100,9 +100,10 @@ def test_a_call_that_is_passed_on_has_one_span_where_it_passes() -> None:
 
     def served() -> tuple[str, list[bool]]:
         around = spans.serve("a.B/Set", "KEYED", PARENT)
-        passed, header = spans.call("a.B/Set", "KEYED")
-        other, _ = spans.call("a.C/Set", "KEYED")
+        passed, header, told = spans.call("a.B/Set", "KEYED")
+        other, _, nothing = spans.call("a.C/Set", "KEYED")
         around.end()
+        assert (told, nothing) == (around, None)
         return header, [passed is None, other is None]
 
     header, none_made = copy_context().run(served)
