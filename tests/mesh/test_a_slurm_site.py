@@ -53,13 +53,19 @@ class Witness:
 
     def look(self) -> None:
         """Note every start there is."""
-        for path in self.folder.glob("*/*/shim/started.json"):
-            self.starts[path.parents[2].name].add(json.loads(path.read_text())["start_unix_ns"])
+        for placement, facts in self._read("started.json"):
+            self.starts[placement].add(facts["start_unix_ns"])
 
     def ends(self) -> dict[str, dict[str, int]]:
         """By placement, how its task ended."""
-        found = self.folder.glob("*/*/shim/exit.json")
-        return {path.parents[2].name: json.loads(path.read_text()) for path in found}
+        return dict(self._read("exit.json"))
+
+    def _read(self, name: str) -> Iterator[tuple[str, dict[str, int]]]:
+        """That file of every task, by placement; of one that is cleared away meanwhile it has been read before."""
+        for placement in self.folder.iterdir() if self.folder.exists() else ():
+            with contextlib.suppress(FileNotFoundError):
+                for path in placement.glob(f"*/shim/{name}"):
+                    yield placement.name, json.loads(path.read_text())
 
 
 @pytest.fixture(scope="module")
