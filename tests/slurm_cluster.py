@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,12 +23,12 @@ CPUS = 32
 
 
 @contextmanager
-def slurm_cluster(cpus: int = CPUS, absent: int = 0) -> Iterator[LocalSlurm]:
-    """A cluster that is gone afterwards; skips where Slurm is not installed."""
+def slurm_cluster(cpus: int = CPUS, absent: int = 0, cards: Mapping[str, int] | None = None) -> Iterator[LocalSlurm]:
+    """A cluster that is gone afterwards; skips where Slurm is not installed, or no device file can be made."""
     try:
-        with running(cpus, absent) as cluster:
+        with running(cpus, absent, cards) as cluster:
             yield cluster
-    except ToolMissing as missing:
+    except (ToolMissing, PermissionError) as missing:
         pytest.skip(str(missing))
 
 
@@ -38,4 +38,5 @@ def slurm_engine(
     """An engine whose tasks are walled off, each with a user of its own, as on a host with root."""
     confined = Confined(UserRange(), runtimes) if os.geteuid() == 0 else None
     layout = Layout(folder.absolute(), (Path(runtimes[0]) / "bin",), None, None, confined)
-    return BatchedEngine(layout, Slurm(conf=str(cluster.conf), partition=partition), "test", SystemClock())
+    slurm = Slurm(conf=str(cluster.conf), partition=partition)
+    return BatchedEngine(layout, slurm, "test", SystemClock(), dev_folder=cluster.dev_folder)

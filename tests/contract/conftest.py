@@ -88,8 +88,8 @@ async def opening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalSlurm]:
-    """One Slurm for all tests that want it."""
-    with slurm_cluster() as started:
+    """One Slurm for all tests that want it; its node has three cards that are none."""
+    with slurm_cluster(cards={"a100": 2, "l4": 1}) as started:
         yield started
 
 

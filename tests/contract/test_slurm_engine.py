@@ -17,6 +17,8 @@ from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.engines.batched.engine import BatchedEngine
 from suanmesh_agent.engines.slurm.listing import Entry
 from suanmesh_agent.task_run import until_over
+from suanmesh_kernel.cards import DeviceAsk
+from suanmesh_kernel.quantities import Device
 from suanmesh_local.slurm import LocalSlurm
 
 LONG_S = 300
@@ -36,10 +38,22 @@ class Site:
         """What an agent that comes back opens."""
         return slurm_engine(self.cluster, self.folder, RUNTIMES)
 
-    def task(self, index: int, command: str, cpu_milli: int = 1000) -> TaskSpec:
+    def task(self, index: int, command: str, cpu_milli: int = 1000, card: str = "") -> TaskSpec:
         """A task of the placement."""
-        key = TaskKey(self.placement, index)
-        return TaskSpec(key, ("sh", "-c", command), cpu_milli=cpu_milli, max_duration_s=600, outputs=("out",))
+        asks = (DeviceAsk("gpu", (card,), 1, 0),) if card else ()
+        key, words = TaskKey(self.placement, index), ("sh", "-c", command)
+        return TaskSpec(key, words, cpu_milli=cpu_milli, devices=asks, max_duration_s=600, outputs=("out",))
+
+    async def says(self, index: int) -> str:
+        """The first line that a task writes."""
+        async with asyncio.timeout(120):
+            while not (said := self._said(index)).endswith("\n"):  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(0.1)
+        return said.removesuffix("\n")
+
+    def _said(self, index: int) -> str:
+        log = self.engine.open_log(TaskKey(self.placement, index))
+        return log.read(0, 999)[1].decode() if log else ""
 
     async def until(self, index: int, holds: Callable[[TaskLook], bool]) -> TaskLook:
         """How a task stands once that holds."""
@@ -135,3 +149,25 @@ async def test_tasks_with_secrets_are_not_taken(site: Site, tmp_path: Path) -> N
     (fault,) = await site.engine.submit([TaskSpec(spec.key, spec.command, secrets=tmp_path)])
     assert fault is not None
     assert not site.engine.capabilities().keeps_secrets
+
+
+async def test_tasks_have_cards_of_their_own_and_see_no_others(site: Site) -> None:
+    """Two tasks on one card run out of its memory, and each could read what the other has there."""
+    (node,) = await site.engine.nodes()
+    assert node.devices == (Device("gpu", "a100", 2), Device("gpu", "l4", 1))
+    looks = f'cd /dev && echo nvidia* "$CUDA_VISIBLE_DEVICES" && sleep {LONG_S}'
+    specs = [site.task(index, looks, card=card) for index, card in enumerate(("a100", "a100", "l4", ""))]
+    assert await site.engine.submit(specs) == [None] * 4
+    assert {await site.says(0), await site.says(1)} == {"nvidia0 0", "nvidia1 0"}
+    assert [await site.says(2), await site.says(3)] == ["nvidia2 0", "nvidia* "]
+    assert await site.engine.submit([site.task(4, looks, card="a100")]) == [None]
+    assert (await site.until(4, lambda look: look.waits_for.code == "QUEUE_RESOURCES")).state is TaskState.QUEUED
+    await site.engine.cancel([TaskKey(site.placement, 0)])
+    assert (await site.says(4)).endswith(" 0")
+
+
+async def test_a_task_for_cards_that_no_node_has_is_not_taken(site: Site) -> None:
+    """It would wait in Slurm's queue for good."""
+    (fault,) = await site.engine.submit([site.task(0, "true", card="h100")])
+    assert fault is not None
+    assert (await site.engine.inspect([TaskKey(site.placement, 0)]))[0].state is TaskState.ABSENT

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,8 @@ READY_S_MAX = 20.0
 _CALL_S_MAX = 30.0
 _PAUSE_S = 0.1
 _KEY_BYTES = 1024
+NULL_DEVICE = os.makedev(1, 3)
+"""As /dev/null is."""
 _SOCKET_PATH_MAX = 100
 _CONF = """\
 ClusterName=suan
@@ -55,7 +58,8 @@ MpiDefault=none
 KillWait=3
 MinJobAge=300
 MessageTimeout=10
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} {cards} State=UNKNOWN
 {absent}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
@@ -70,12 +74,12 @@ def lacks() -> str:
 
 
 @contextmanager
-def running(cpus: int = 0, absent: int = 0) -> Iterator[LocalSlurm]:
+def running(cpus: int = 0, absent: int = 0, cards: Mapping[str, int] | None = None) -> Iterator[LocalSlurm]:
     """A cluster that is gone afterwards, and what it has run. Raises ToolMissing, OSError, TimeoutError."""
     if problem := lacks():
         raise ToolMissing(problem)
     with TemporaryDirectory(prefix="suan-slurm-") as folder:
-        cluster = LocalSlurm(Path(folder), cpus, absent)
+        cluster = LocalSlurm(Path(folder), cpus, absent, cards)
         try:
             cluster.start()
             yield cluster
@@ -84,9 +88,12 @@ def running(cpus: int = 0, absent: int = 0) -> Iterator[LocalSlurm]:
 
 
 class LocalSlurm:
-    """One cluster with one node that answers, as many processors as are said; `absent` nodes are only configured."""
+    """One cluster with one node that answers, as many processors as are said; `absent` nodes are only configured.
 
-    def __init__(self, folder: Path, cpus: int = 0, absent: int = 0) -> None:
+    It has as many `cards` of each model as are said: their device files, in `dev_folder`, lead nowhere.
+    """
+
+    def __init__(self, folder: Path, cpus: int = 0, absent: int = 0, cards: Mapping[str, int] | None = None) -> None:
         """`folder` has a short path: a socket lies in it."""
         if len(str(folder)) > _SOCKET_PATH_MAX - len("/munge.socket"):
             raise ValueError(f"{folder}: too long a path for a socket")
@@ -95,6 +102,8 @@ class LocalSlurm:
         self._host = socket.gethostname().partition(".")[0]
         self._cpus = cpus or psutil.cpu_count() or 1
         self._absent = absent
+        self._cards = dict(cards or {})
+        self.dev_folder = folder / "dev"
         environment = {"SLURM_CONF": str(self.conf)}
 
         def process(name: str, *command: str) -> Process:
@@ -113,6 +122,7 @@ class LocalSlurm:
         if not key.exists():
             write_private(key, secrets.token_bytes(_KEY_BYTES))
             self.conf.write_text(self._written_conf())
+            self._make_cards()
         for name in ("state", "spool"):
             (self.folder / name).mkdir(exist_ok=True)
         if not self.munge.pid:
@@ -150,10 +160,22 @@ class LocalSlurm:
         controller, node = free_ports(2)
         memory = psutil.virtual_memory().total // (1 << 20) * 9 // 10
         absent = f"NodeName=absent[1-{self._absent}] NodeAddr=127.0.0.1 Port=1 CPUs=4 RealMemory=1000 State=DOWN"
+        cards = ",".join(f"gpu:{model}:{count}" for model, count in self._cards.items())
         return _CONF.format(
             host=self._host, folder=self.folder, controller=controller, node=node, cpus=self._cpus, memory=memory,
             absent=absent if self._absent else "",
+            cards=f"Gres={cards}" if cards else "",
         )  # fmt: skip
+
+    def _make_cards(self) -> None:
+        """Raises PermissionError where not even root may make a device file."""
+        self.dev_folder.mkdir()
+        lines = ["AutoDetect=off"]
+        for number, model in enumerate(model for model, count in self._cards.items() for _ in range(count)):
+            path = self.dev_folder / f"nvidia{number}"
+            os.mknod(path, stat.S_IFCHR | 0o666, NULL_DEVICE)
+            lines.append(f"Name=gpu Type={model} File={path}")
+        (self.folder / "gres.conf").write_text("\n".join(lines) + "\n")
 
     def _is_idle(self) -> bool:
         return "idle" in self.call("sinfo", "-h", "-n", self._host, "-o", "%T").split()

@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 import pynvml
 import structlog
 
+from suanmesh_agent.domain.card_files import CARD_CONTROL
 from suanmesh_agent.domain.cards import Card, CardLook
 
 log = structlog.get_logger()
 
 GPU = "gpu"
-CONTROL = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
-"""Device files of the driver itself: a program needs them to use any card, and reaches none by them alone."""
 MODEL_BYTES_MAX = 64
 Answer = TypeVar("Answer")
 
@@ -55,7 +54,7 @@ def _described(handle: Any, dev_folder: Path) -> Card | None:
 def _card(handle: Any, dev_folder: Path) -> Card:
     """Raises NVMLError."""
     minor = pynvml.nvmlDeviceGetMinorNumber(handle)
-    names = [f"nvidia{minor}", *(name for name in CONTROL if (dev_folder / name).exists())]
+    names = [f"nvidia{minor}", *(name for name in CARD_CONTROL if (dev_folder / name).exists())]
     return Card(
         id=pynvml.nvmlDeviceGetUUID(handle),
         device_class=GPU,

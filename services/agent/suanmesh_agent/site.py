@@ -117,7 +117,14 @@ def open_engine(settings: AgentSettings) -> SiteEngine:
     if settings.engine == "ray":
         return BatchedEngine(engine.layout, ray_of(settings), settings.site, SystemClock())
     programs = Slurm(settings.slurm_conf, settings.slurm_programs, settings.slurm_partition, settings.slurm_options)
-    return BatchedEngine(engine.layout, programs, settings.site, SystemClock(), settle_s=settings.slurm_settle_s)
+    return BatchedEngine(
+        engine.layout,
+        programs,
+        settings.site,
+        SystemClock(),
+        settle_s=settings.slurm_settle_s,
+        gives_cards=settings.offer_cards and not settings.devices,
+    )
 
 
 def ray_of(settings: AgentSettings) -> Ray:

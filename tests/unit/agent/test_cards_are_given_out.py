@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanmesh_agent.domain.cards import Card, assigned, counted
+from suanmesh_agent.domain.cards import Card, assigned, counted, to_ask_for
 from suanmesh_agent.domain.work import Work, objection, with_cards
-from suanmesh_kernel.cards import DeviceAsk, serves
+from suanmesh_agent.engines.process.sandbox import Places, Sandbox, with_devices
+from suanmesh_kernel.cards import DeviceAsk, picked, serves
 from suanmesh_kernel.quantities import Capacity, Device
 
 MODELS = ("a", "b", "c")
@@ -53,6 +55,34 @@ def test_all_cards_are_counted(cards: list[Card]) -> None:
     assert sum(device.count for device in found) == len(cards)
     for device in found:
         assert device.memory_bytes == min(card.memory_bytes for card in cards if card.model == device.model)
+
+
+@given(asks, st.lists(hosts, max_size=3))
+def test_a_sites_own_scheduler_is_asked_for_what_one_of_its_hosts_has(
+    asked: list[DeviceAsk], found: list[list[Card]]
+) -> None:
+    """It would refuse what no host has, or give a card that is not what was asked for."""
+    offered = [counted(cards) for cards in found]
+    wanted = to_ask_for(asked, offered)
+    if wanted is None:
+        assert all(picked(asked, devices) is None for devices in offered)
+    elif any(offered):
+        assert sum(count for _, _, count in wanted) == sum(ask.count for ask in asked)
+        named = {model for _, model, _ in wanted}
+        assert named == {""} or any(named <= {device.model for device in devices} for devices in offered)
+        assert named != {""} or not any(ask.any_of_models or ask.min_memory_bytes for ask in asked)
+    else:
+        assert wanted == ()
+
+
+def test_a_device_file_is_offered_while_more_can_be() -> None:
+    """Bubblewrap would refuse the task, or show it no card."""
+    command = Sandbox("bwrap", ()).wrapped(["true"], Places(Path("/scratch")))
+    more = with_devices(command, [("/dev/nvidia1", "nvidia1")])
+    at = more.index("--dev-bind")
+    assert more[at : at + 3] == ["--dev-bind", "/dev/nvidia1", "/dev/nvidia1"]
+    assert more.index("--dev") < at < more.index("--remount-ro")
+    assert more[:at] + more[at + 3 :] == command
 
 
 def asking(*devices: DeviceAsk) -> Work:

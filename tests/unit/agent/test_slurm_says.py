@@ -6,7 +6,15 @@ import pytest
 
 from suanmesh_agent.engines.batched.port import THE_REST, Needs
 from suanmesh_agent.engines.slurm.commands import options_of
-from suanmesh_agent.engines.slurm.listing import Entry, entries_of, is_for_good, nodes_of, waits_for
+from suanmesh_agent.engines.slurm.listing import (
+    UNTYPED,
+    Entry,
+    devices_of,
+    entries_of,
+    is_for_good,
+    nodes_of,
+    waits_for,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +72,29 @@ def test_what_a_task_needs_is_rounded_up() -> None:
     """Slurm counts in processors, MiB and minutes: less than what was paid for would end the task before its time."""
     needs = Needs(cpu_milli=1001, memory_bytes=(1 << 30) + 1, duration_s=61)
     assert options_of(needs) == ["--cpus-per-task=2", "--mem=1025M", "--time=4"]
+
+
+@pytest.mark.parametrize(
+    ("gres", "found"),
+    [
+        ("(null)", []),
+        ("gpu:2", [(UNTYPED, 2)]),
+        ("gpu:a100:4(S:0-1),gpu:l4:1(S:1)", [("a100", 4), ("l4", 1)]),
+        ("craynetwork:4,gpu:a100_3g.20gb:2,mps:400,shard:a100:8", [("a100_3g.20gb", 2)]),
+        ("gpu:a100:2(IDX:0,3),gpu:a100:0", [("a100", 2)]),
+    ],
+)
+def test_cards_of_a_node_are_offered_by_what_slurm_calls_them(gres: str, found: list[tuple[str, int]]) -> None:
+    """A card that is not seen is never sold; parts of cards are no cards."""
+    assert [(card.device_class, card.model, card.count) for card in devices_of(gres)] == [
+        ("gpu", model, count) for model, count in found
+    ]
+
+
+def test_cards_are_asked_for_as_slurm_names_them() -> None:
+    """One that Slurm knows no type of is refused under any name."""
+    needs = Needs(1000, 0, 60, (("gpu", "a100", 2), ("gpu", UNTYPED, 1), ("gpu", "", 1)))
+    assert options_of(needs)[0] == "--gres=gpu:a100:2,gpu:1,gpu:1"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,27 @@ def counted(cards: Iterable[Card]) -> tuple[Device, ...]:
         memory = min(card.memory_bytes, before.memory_bytes) if before else card.memory_bytes
         found[key] = Device(*key, count, memory)
     return tuple(found[key] for key in sorted(found))
+
+
+def to_ask_for(asks: Sequence[DeviceAsk], hosts: Sequence[Sequence[Device]]) -> tuple[tuple[str, str, int], ...] | None:
+    """Class, model and number of the cards that one task is to be given by a scheduler of the site's own.
+
+    No model is any. Where the task is choosy they are those that the first host with enough of them would give; None
+    where no host has enough, and nothing where the hosts have no cards at all: those of the site are declared.
+    """
+    if not asks or not any(hosts):
+        return ()
+    choosy = any(ask.any_of_models or ask.min_memory_bytes for ask in asks)
+    for devices in hosts:
+        given = picked(asks, devices)
+        if given is not None and choosy:
+            return tuple((device.device_class, device.model, device.count) for device in given)
+        if given is not None:
+            counts = Counter[str]()
+            for ask in asks:
+                counts[ask.device_class] += ask.count
+            return tuple((device_class, "", count) for device_class, count in sorted(counts.items()))
+    return None
 
 
 def assigned(cards: Sequence[Card], taken: Collection[str], asks: Sequence[DeviceAsk]) -> tuple[Card, ...] | None:

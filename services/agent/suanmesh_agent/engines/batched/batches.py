@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from suanmesh_agent.domain.tasks import TaskKey
 from suanmesh_agent.engines.batched import in_job
@@ -41,11 +42,12 @@ class Handed:
 class Batches:
     """All of one site."""
 
-    def __init__(self, folder: Path, tasks: TaskFolders, site: str, *, settle_s: float, apart: bool) -> None:
+    def __init__(
+        self, folder: Path, tasks: TaskFolders, site: str, *, settle_s: float, apart: bool, dev_folder: Path
+    ) -> None:
         self._folder = folder
         self._tasks = tasks
-        self._settle_s = settle_s
-        self._apart = apart
+        self._words = (str(settle_s), "apart" if apart else "beside", str(dev_folder))
         self.prefix = f"suanmesh/{site}/"
         """What the marks of all begin with."""
 
@@ -64,7 +66,7 @@ class Batches:
     def handed(self, key: TaskKey) -> Handed | None:
         """Where a task was handed over last; None where it never was."""
         facts = read_facts(self._mark(key))
-        return Handed(**facts | {"needs": Needs(**facts["needs"])}) if facts else None
+        return Handed(**facts | {"needs": _needs_from(facts["needs"])}) if facts else None
 
     def take_back(self, keys: Sequence[TaskKey]) -> None:
         """They have not been handed over. Raises OSError."""
@@ -88,12 +90,15 @@ class Batches:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         folders = [str(self._tasks.home(key).absolute() / "shim") for key in keys]
         (home / "tasks").write_text("\n".join(folders) + "\n")
-        words = [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), str(home / "tasks"), str(self._settle_s)]
-        words.append("apart" if self._apart else "beside")
+        words = (sys.executable, "-I", "-S", "-c", _START, str(_ROOT), str(home / "tasks"), *self._words)
         for element, (key, times) in enumerate(zip(keys, before, strict=True)):
             handed = Handed(name, element, times + 1, needs)
             write_facts(self._mark(key), asdict(handed))
-        return Batch(placement, name, self.mark(placement, name), keys, needs, home, tuple(words))
+        return Batch(placement, name, self.mark(placement, name), keys, needs, home, words)
 
     def _mark(self, key: TaskKey) -> Path:
         return self._tasks.home(key) / "shim" / QUEUED
+
+
+def _needs_from(facts: dict[str, Any]) -> Needs:
+    return Needs(**facts | {"cards": tuple((kind, model, count) for kind, model, count in facts.get("cards", ()))})

@@ -11,10 +11,13 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Generic
 
 import structlog
 
+from suanmesh_agent.domain.cards import to_ask_for
 from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState
 from suanmesh_agent.engines.batched.batches import Batches, Handed
 from suanmesh_agent.engines.batched.port import THE_REST, Batch, E, Needs, Scheduler
@@ -22,6 +25,7 @@ from suanmesh_agent.engines.process.layout import Layout
 from suanmesh_agent.engines.queued import Node, QueuedTasks, SchedulerSilent
 from suanmesh_agent.ports import TaskNotStarted
 from suanmesh_kernel.clock import Clock
+from suanmesh_kernel.quantities import Device
 
 log = structlog.get_logger()
 
@@ -38,15 +42,27 @@ class BatchedEngine(QueuedTasks, Generic[E]):
     """`Engine`: the folders of `layout` are on a file system that all nodes share, with locks that hold on all."""
 
     def __init__(
-        self, layout: Layout, scheduler: Scheduler[E], site: str, clock: Clock, *, settle_s: float = 0.0
+        self,
+        layout: Layout,
+        scheduler: Scheduler[E],
+        site: str,
+        clock: Clock,
+        *,
+        settle_s: float = 0.0,
+        gives_cards: bool = True,
+        dev_folder: Path = Path("/dev"),
     ) -> None:
-        """A task begins `settle_s` after the scheduler has begun it: `in_job` says what for."""
+        """A task begins `settle_s` after the scheduler has begun it: `in_job` says what for. Cards that nodes have are
+        offered, and asked for, where it `gives_cards`; their device files are in the `dev_folder` of the node.
+        """
         super().__init__(layout, clock)
         self._scheduler = scheduler
         self._silence = f"{scheduler.title} does not answer"
         self._settle_s = settle_s
         folder = self._folder.parent / scheduler.title.lower()
-        self._batches = Batches(folder, self._tasks, site, settle_s=settle_s, apart=layout.apart)
+        self._batches = Batches(folder, self._tasks, site, settle_s=settle_s, apart=layout.apart, dev_folder=dev_folder)
+        self._gives_cards = gives_cards
+        self._cards_of_nodes: list[tuple[Device, ...]] | None = None
         self._handed_at: dict[TaskKey, float] = {}
         self._missed: dict[TaskKey, int] = defaultdict(int)
         self._handing: set[TaskKey] = set()
@@ -55,7 +71,11 @@ class BatchedEngine(QueuedTasks, Generic[E]):
 
     async def nodes(self) -> list[Node]:
         """As `QueuedTasks`."""
-        return await self._scheduler.nodes()
+        found = await self._scheduler.nodes()
+        if not self._gives_cards:
+            found = [replace(node, devices=()) for node in found]
+        self._cards_of_nodes = [node.devices for node in found]
+        return found
 
     def close(self) -> None:
         """As `Engine`."""
@@ -63,8 +83,18 @@ class BatchedEngine(QueuedTasks, Generic[E]):
         self._scheduler.close()
 
     async def _hand_over_new(self, specs: Sequence[TaskSpec]) -> dict[TaskKey, TaskNotStarted]:
-        needs = [(each.key, Needs(each.cpu_milli, each.memory_bytes, round(self._bound_s(each)))) for each in specs]
-        return await self._hand_over(needs)
+        if self._cards_of_nodes is None and any(spec.devices for spec in specs):
+            with contextlib.suppress(SchedulerSilent):
+                await self.nodes()
+        needs, faults = [], {}
+        for spec in specs:
+            cards = to_ask_for(spec.devices, self._cards_of_nodes or [])
+            if cards is None:
+                faults[spec.key] = TaskNotStarted("no node has the cards that it asks for")
+            else:
+                bound_s = round(self._bound_s(spec))
+                needs.append((spec.key, Needs(spec.cpu_milli, spec.memory_bytes, bound_s, cards)))
+        return faults | await self._hand_over(needs)
 
     def _bound_s(self, spec: TaskSpec) -> float:
         return spec.max_duration_s + self._settle_s

@@ -22,6 +22,8 @@ class Needs:
     cpu_milli: int
     memory_bytes: int
     duration_s: int
+    cards: tuple[tuple[str, str, int], ...] = ()
+    """Class, model and number; no model is any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,16 @@ def started_inside(
     return (*(("/usr/bin/env", *given) if given else ()), "/bin/sh", "-c", f"{_START}{read}{_EXECUTE}", "sh", *command)
 
 
+def with_devices(command: list[str], nodes: Iterable[tuple[str, str]]) -> list[str]:
+    """The command line of `Sandbox.wrapped` with more device files, and their names below /dev."""
+    at = command.index("--remount-ro")  # of /dev, which takes none any more from there on
+    return [
+        *command[:at],
+        *(word for path, name in nodes for word in ("--dev-bind", path, f"/dev/{name}")),
+        *command[at:],
+    ]
+
+
 def runtime_folders(prefix: Path) -> tuple[Path, ...]:
     """Folders an interpreter at `prefix` needs beside the system's: its own, and the one it was made from."""
     base = (prefix / "bin" / "python3").resolve().parent.parent

@@ -22,7 +22,7 @@ import resource
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +73,20 @@ class Host:
         self.pid, self.outlived, self.alone = pid, outlived, alone
 
 
-def run(folder: Path, starter: int, mounts: Mounts, host: Host) -> bool:
+def run(
+    folder: Path, starter: int, mounts: Mounts, host: Host, add: Callable[[dict[str, Any]], None] | None = None
+) -> bool:
     """Run the task of `folder` to its end, unless it has ever been started; `starter` is let go once it runs.
 
-    Answers whether nothing is left of the task in this process but open files, so that it may run another.
+    What to run is what spec.json says, and what is known only here, which `add` adds to it. Answers whether nothing is
+    left of the task in this process but open files, so that it may run another.
     """
     if not locked(folder / "lock") or any((folder / name).exists() for name in ("exit.json", "started.json")):
         return True
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     spec = json.loads((folder / "spec.json").read_text())
+    if add is not None:
+        add(spec)
     try:
         return Run(folder, spec, host).to_the_end(starter, mounts)
     finally:

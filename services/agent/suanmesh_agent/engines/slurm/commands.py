@@ -14,6 +14,7 @@ from suanmesh_agent.engines.queued import Node, SchedulerSilent
 from suanmesh_agent.engines.slurm.listing import (
     NODE_FORMAT,
     QUEUE_FORMAT,
+    UNTYPED,
     Entry,
     entries_of,
     is_for_good,
@@ -31,8 +32,11 @@ _MIB = 1 << 20
 
 
 def options_of(needs: Needs) -> list[str]:
-    """As sbatch takes them: Slurm gives whole processors, and whole MiB."""
+    """As sbatch takes them: Slurm gives whole processors, whole MiB, and whole cards."""
+    named = [(kind, "" if model == UNTYPED else model, str(count)) for kind, model, count in needs.cards]
+    gres = ",".join(":".join(filter(None, card)) for card in named)
     return [
+        *([f"--gres={gres}"] if gres else []),
         f"--cpus-per-task={max(1, -(-needs.cpu_milli // 1000))}",
         f"--mem={max(MEMORY_MIB_MIN, -(-needs.memory_bytes // _MIB))}M",
         f"--time={-(-(needs.duration_s + SPARE_S) // ROUND_UP_S)}",
@@ -98,7 +102,7 @@ class Slurm:
         if status:
             raise SchedulerSilent(trouble)
         usable = [node for node in nodes_of(said, self.partition) if node.usable]
-        return [Node(node.name, node.cpus * 1000, node.memory_mib * _MIB) for node in usable]
+        return [Node(node.name, node.cpus * 1000, node.memory_mib * _MIB, node.devices) for node in usable]
 
     async def _call(self, program: str, *words: str) -> tuple[int, str, str]:
         environment = {"PATH": self.programs, "LANG": "C.UTF-8"} | ({"SLURM_CONF": self.conf} if self.conf else {})

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 
 from suanmesh_agent.engines.batched.port import THE_REST
+from suanmesh_kernel.quantities import Device
 from suanmesh_kernel.reasons import NO_REASON, StateReason
 
 QUEUE_FORMAT = "%F|%K|%T|%r|%N|%k"
 """Array job, element, state, reason, nodes, comment."""
-NODE_FORMAT = "%N|%c|%m|%T|%P"
-"""Node, processors, memory in MiB, state, partition; the default one has a `*`."""
+NODE_FORMAT = "%N|%c|%m|%T|%P|%G"
+"""Node, processors, memory in MiB, state, partition, generic resources; the default partition has a `*`."""
+GPU = "gpu"
+"""The only generic resource that is a card; `mps` and `shard` are parts of one."""
+UNTYPED = "unnamed"
+"""Model of a card that Slurm was told no type of."""
 _ENDED = frozenset(
     (
         "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
@@ -74,6 +81,7 @@ class Node:
     cpus: int
     memory_mib: int
     state: str
+    devices: tuple[Device, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -112,11 +120,22 @@ def nodes_of(text: str, partition: str = "") -> list[Node]:
     """The nodes listed of a partition, in their order; of the default one where none is named."""
     found: dict[str, Node] = {}
     for line in text.splitlines():
-        name, cpus, memory, state, part = (*line.split("|"), "", "", "", "", "")[:5]
+        name, cpus, memory, state, part, gres = (*line.split("|"), *[""] * 6)[:6]
         wanted = part.rstrip("*") == partition if partition else part.endswith("*")
         if wanted and cpus.isdecimal() and memory.rstrip("+").isdecimal():
-            found[name] = Node(name, int(cpus), int(memory.rstrip("+")), state.lower())
+            found[name] = Node(name, int(cpus), int(memory.rstrip("+")), state.lower(), devices_of(gres))
     return list(found.values())
+
+
+def devices_of(gres: str) -> tuple[Device, ...]:
+    """The cards of a node, by what Slurm calls their type; it does not know how much memory they have."""
+    counts = Counter[str]()
+    for each in re.sub(r"\([^)]*\)", "", gres).split(","):
+        kind, *model = each.strip().split(":")
+        count = model.pop() if model else ""
+        if kind == GPU and count.isdecimal():
+            counts[":".join(model) or UNTYPED] += int(count)
+    return tuple(Device(GPU, model, count) for model, count in sorted(counts.items()) if count)
 
 
 def is_for_good(said: str) -> bool:
