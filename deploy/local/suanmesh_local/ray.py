@@ -56,6 +56,7 @@ class LocalRay:
             raise ValueError(f"{folder}: too long a path for sockets")
         self.folder = folder
         self.token_file = folder / "token"
+        self._started: set[psutil.Process] = set()
         (port,) = free_ports(1)
         self.address = f"{_HEAD}:{port}"
         self.head = self._node("head", _HEAD, cpus, "--head", f"--port={port}", "--include-dashboard=false")
@@ -84,12 +85,20 @@ class LocalRay:
         self._start(self.other)
 
     def stop(self) -> None:
-        """End all, and what runs on the nodes."""
+        """End all of it, also what outlives a part that was killed."""
         for node in (self.other, self.head):
-            all_of_it = self.processes(node)
             node.kill()
-            for process in all_of_it:
+        for process in [*self._started, *psutil.process_iter()]:
+            if process in self._started or self._is_ours(process):
                 kill(process)
+        self._started.clear()
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        """Some hide it under a name that they give themselves: those are there from the start."""
+        try:
+            return process.environ().get("RAY_TMPDIR") == str(self.folder)
+        except psutil.Error:
+            return False
 
     def processes(self, node: Process) -> list[psutil.Process]:
         """Of a node: all that it has started; what its workers run is among them."""
@@ -115,6 +124,7 @@ class LocalRay:
             if time.monotonic() > until:
                 raise TimeoutError(f"{node.name}: {node.log.read_text()[-500:]}")
             time.sleep(_PAUSE_S)
+        self._started.update(self.processes(node))
 
 
 def kill(process: psutil.Process) -> None:

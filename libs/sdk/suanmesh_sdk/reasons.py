@@ -173,6 +173,12 @@ CHINESE: Final[dict[str, dict[str, str]]] = {
         "UPLOADS_TOO_MANY": "该主体在此站点进行中的上传已达上限",
         "ROOM_MISSING": "站点磁盘放不下所缺的数据",
         "UPLOAD_DAMAGED": "站点磁盘上的内容多次与所发的不符",
+        "RAY_ABSENT": "用来访问 Ray 的 Python 未安装 Ray",
+        "RAY_DENIED": "Ray 集群要求的令牌与本站点的不符",
+        "RAY_NODES_MISSING": "Ray 集群没有可接收任务的节点",
+        "RAY_PYTHON_DIFFERS": "Ray 集群与本站点的 Python 版本不同",
+        "RAY_UNREACHABLE": "该地址上没有 Ray 应答，或本机不是其节点",
+        "RAY_VERSION_DIFFERS": "Ray 集群与本站点的 Ray 版本不同",
     },
     "gateway": {
         "TRACE_UNKNOWN": "没有保存此追踪的跨度",

@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from pathlib import Path
 
 from suanmesh.gateway.v1.gateway_service_pb2 import CheckDataPlaneRequest
@@ -17,6 +18,9 @@ from suanmesh.registry.v1.join_token_pb2 import Invite
 from suanmesh.registry.v1.registry_service_pb2 import ListSitesRequest
 from suanmesh_agent import site as site_of
 from suanmesh_agent import unit as unit_of
+from suanmesh_agent.engines.ray.asking import RaySilent
+from suanmesh_agent.engines.ray.refusing import refusal_of
+from suanmesh_agent.engines.ray.scheduler import Ray
 from suanmesh_agent.enrolment import spend_token
 from suanmesh_agent.settings import AgentSettings
 from suanmesh_chassis import Listener
@@ -26,7 +30,14 @@ from suanmesh_chassis.settings import Common, load
 from suanmesh_kernel.addresses import RELAY, host_of, is_loopback
 from suanmesh_kernel.names import checked_id
 from suanmesh_kernel.private import private_folder, write_private
-from suanmesh_kernel.refusals import DeadlineExceeded, Refusal, Unavailable, Unimplemented
+from suanmesh_kernel.refusals import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    Refusal,
+    Unavailable,
+    Unimplemented,
+)
 from suanmesh_sdk import Mesh, invites
 from suanmesh_sdk.resolver import OneAddress
 
@@ -48,7 +59,8 @@ def main(text: str, name: str, folder: Path, host: str, port: int, offered: Mapp
     try:
         return asyncio.run(_joined(text, checked_id(name, field="name"), folder.resolve(), host, port, offered))
     except Refusal as refusal:
-        print(f"suan site join: {refusal.message}", file=sys.stderr)
+        print(f"suan site join: {refusal.reason}: {refusal.message}", file=sys.stderr)
+        print(f"  help: suan explain {refusal.reason}", file=sys.stderr)
     except OSError as fault:
         print(f"suan site join: {fault.filename or folder}: {fault.strerror or fault}", file=sys.stderr)
     return 1
@@ -71,7 +83,10 @@ async def _joined(text: str, name: str, folder: Path, host: str, port: int, offe
     environment = settings_of(invite, name, folder, host, port) | {
         f"SUANMESH_AGENT_{field.upper()}": value for field, value in offered.items() if value
     }
+    if unknown := offered.keys() - {field.name for field in fields(AgentSettings)}:
+        raise InvalidArgument("FIELD_INVALID", f"no setting of an agent: {sorted(unknown)[0]}", field="set")
     settings = load(AgentSettings, "SUANMESH_AGENT_", environment)
+    await _engine_answers(settings)
     ca_pem = await invites.trusted_ca(invite)
     _tell("ok", "to the gateway", f"node {invite.node} answers at {invite.gateway}")
     private_folder(folder)
@@ -89,6 +104,24 @@ async def _joined(text: str, name: str, folder: Path, host: str, port: int, offe
     if reached:
         _tell("next", "start", f"suan site run {folder}, or systemctl link {unit} and start {unit.name}")
     return 0 if reached else 1
+
+
+async def _engine_answers(settings: AgentSettings) -> None:
+    """Before the invite is spent: whether what is to run tasks can be asked. Raises Refusal."""
+    if settings.engine != "ray":
+        return
+    access = site_of.ray_access(settings)
+    ray = Ray(access, settings.site)
+    try:
+        nodes = await ray.nodes()
+    except RaySilent as silent:
+        raise refusal_of(silent, access) from silent
+    finally:
+        ray.close()
+    if not nodes:
+        raise FailedPrecondition("RAY_NODES_MISSING", f"no node of the Ray at {access.address} takes tasks")
+    cores = sum(node.cpu_milli for node in nodes) // 1000
+    _tell("ok", "to Ray", f"{len(nodes)} nodes with {cores} processors at {access.address}")
 
 
 def settings_of(invite: Invite, name: str, folder: Path, host: str, port: int) -> dict[str, str]:

@@ -115,7 +115,8 @@ def open_engine(settings: AgentSettings) -> SiteEngine:
         return engine
     engine.close()
     if settings.engine == "ray":
-        return BatchedEngine(engine.layout, ray_of(settings), settings.site, SystemClock())
+        ray = Ray(ray_access(settings), settings.site)
+        return BatchedEngine(engine.layout, ray, settings.site, SystemClock())
     programs = Slurm(settings.slurm_conf, settings.slurm_programs, settings.slurm_partition, settings.slurm_options)
     return BatchedEngine(
         engine.layout,
@@ -127,9 +128,9 @@ def open_engine(settings: AgentSettings) -> SiteEngine:
     )
 
 
-def ray_of(settings: AgentSettings) -> Ray:
-    """The site's Ray, which is asked by a program of its own."""
-    return Ray(RayAccess(settings.ray_address, settings.ray_python, settings.ray_token_file), settings.site)
+def ray_access(settings: AgentSettings) -> RayAccess:
+    """How the agent comes to the site's Ray."""
+    return RayAccess(settings.ray_address, settings.ray_python, settings.ray_token_file)
 
 
 def _open_processes(settings: AgentSettings) -> ProcessEngine:

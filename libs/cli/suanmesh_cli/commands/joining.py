@@ -26,7 +26,7 @@ from suanmesh_kernel.refusals import AlreadyExists
 from suanmesh_kernel.texts import Text
 
 DATA_PORT = 7444
-ENGINES = ("process", "slurm")
+ENGINES = ("process", "slurm", "ray")
 TTL = click.option(
     "--ttl", "ttl_s", type=click.IntRange(1, 86400), default=3600, show_default=True, help="Seconds it lasts."
 )
@@ -192,6 +192,13 @@ def _kept_key(path: Path) -> bytes:
 @click.argument("name")
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="What runs tasks.")
 @click.option(
+    "--set",
+    "chosen",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the agent's, such as ray_address=HOST:PORT; can be given several times.",
+)
+@click.option(
     "--advertise",
     default="",
     metavar="HOST",
@@ -207,8 +214,8 @@ def _kept_key(path: Path) -> bytes:
 )
 @click.pass_context
 def join_site(
-    ctx: click.Context, invite: str, name: str, engine: str, advertise: str, no_inbound: bool, port: int,
-    price_book: str, folder: Path | None,
+    ctx: click.Context, invite: str, name: str, engine: str, chosen: tuple[str, ...], advertise: str,
+    no_inbound: bool, port: int, price_book: str, folder: Path | None,
 ) -> None:  # fmt: skip
     """Make this machine the site NAME with INVITE (`-` reads it), and try every direction that it needs.
 
@@ -226,8 +233,19 @@ def join_site(
     from suanmesh_agent import joining
 
     book = full_name("priceBooks", price_book) if price_book else ""
-    offered = {"price_book": book, "engine": engine if engine != ENGINES[0] else ""}
+    offered = _named(chosen) | {"price_book": book, "engine": engine if engine != ENGINES[0] else ""}
     ctx.exit(joining.main(invite, name, folder or Path(name), advertise, port, offered))
+
+
+def _named(chosen: tuple[str, ...]) -> dict[str, str]:
+    """Settings by their names."""
+    named = {}
+    for each in chosen:
+        name, equals, value = each.partition("=")
+        if not name or not equals:
+            raise Misuse(Text(f"--set takes NAME=VALUE, not {each!r}.", f"--set 的形式为 NAME=VALUE，而非 {each!r}。"))
+        named[name] = value
+    return named
 
 
 @click.command("run")

@@ -125,6 +125,75 @@ EXPLAINED: Final[dict[str, Explanation]] = {
         ),
         ("suan site limits", "suan data put"),
     ),
+    "RAY_ABSENT": Explanation(
+        "operator",
+        Text(
+            "The engine is Ray, and the Python that is to ask it has no Ray, or is not there.",
+            "引擎为 Ray，而用来访问它的 Python 未安装 Ray，或不存在。",
+        ),
+        Text(
+            "Install `suanmesh[ray]` in the cluster's version, or name the cluster's own Python: `--set ray_python=`.",
+            "安装与集群版本相同的 `suanmesh[ray]`，或用 `--set ray_python=` 指定集群自己的 Python。",
+        ),
+        ("suan site join",),
+    ),
+    "RAY_DENIED": Explanation(
+        "operator",
+        Text(
+            "The cluster was started with a token, and this site has another, or none.",
+            "集群启动时带有令牌，而本站点没有或不是该令牌。",
+        ),
+        Text(
+            "Name the file that holds the cluster's token with `--set ray_token_file=`.",
+            "用 `--set ray_token_file=` 指定存放集群令牌的文件。",
+        ),
+        ("suan site join",),
+    ),
+    "RAY_NODES_MISSING": Explanation(
+        "operator",
+        Text(
+            "Every node of the cluster is gone, or was started without processors.",
+            "集群的节点都已离开，或启动时没有处理器。",
+        ),
+        Text("Start a node that takes tasks, with `ray start`.", "用 `ray start` 启动可接收任务的节点。"),
+        ("suan site join",),
+    ),
+    "RAY_PYTHON_DIFFERS": Explanation(
+        "operator",
+        Text(
+            "Ray lets only those in whose Python is the same to the last number: `cluster` and `here` say which.",
+            "Ray 只接受 Python 版本完全相同者：`cluster` 与 `here` 是两者的版本。",
+        ),
+        Text(
+            "Name the cluster's own Python with `--set ray_python=`; Suanmesh need not be installed in it.",
+            "用 `--set ray_python=` 指定集群自己的 Python；其中无需安装 Suanmesh。",
+        ),
+        ("suan site join",),
+    ),
+    "RAY_UNREACHABLE": Explanation(
+        "operator",
+        Text(
+            "No Ray listens at the address, or this host was not started as a node of that cluster.",
+            "该地址上没有 Ray，或本机不是以该集群节点的身份启动的。",
+        ),
+        Text(
+            "Start this host as a node, with `ray start --address=`, and name the head with `--set ray_address=`.",
+            "用 `ray start --address=` 把本机启动为节点，并用 `--set ray_address=` 指定头节点。",
+        ),
+        ("suan site join",),
+    ),
+    "RAY_VERSION_DIFFERS": Explanation(
+        "operator",
+        Text(
+            "Ray lets only those in that have its own version: `cluster` and `here` say which.",
+            "Ray 只接受版本相同者：`cluster` 与 `here` 是两者的版本。",
+        ),
+        Text(
+            "Install the cluster's version here, or name its own Python with `--set ray_python=`.",
+            "在此安装集群的版本，或用 `--set ray_python=` 指定其自己的 Python。",
+        ),
+        ("suan site join",),
+    ),
     "UPLOADS_TOO_LARGE": Explanation(
         "caller",
         Text(

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esuanmesh/agent/v1/reason.proto\x12\x11suanmesh.agent.v1*\xe5\x02\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15REASON_TICKET_INVALID\x10\x01\x12\x1a\n\x16REASON_REPLICA_UNKNOWN\x10\x02\x12\x18\n\x14REASON_RANGE_INVALID\x10\x03\x12\x17\n\x13REASON_FILE_UNKNOWN\x10\x04\x12\x16\n\x12REASON_LOG_UNKNOWN\x10\x05\x12\x19\n\x15REASON_FOLDER_INVALID\x10\x06\x12\x1b\n\x17REASON_MANIFEST_INVALID\x10\x07\x12\x1b\n\x17REASON_UPLOADS_TOO_MANY\x10\x08\x12\x17\n\x13REASON_ROOM_MISSING\x10\t\x12\x19\n\x15REASON_UPLOAD_DAMAGED\x10\n\x12\x1a\n\x16REASON_UPLOADS_REFUSED\x10\x0b\x12\x1c\n\x18REASON_UPLOADS_TOO_LARGE\x10\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esuanmesh/agent/v1/reason.proto\x12\x11suanmesh.agent.v1*\x8c\x04\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15REASON_TICKET_INVALID\x10\x01\x12\x1a\n\x16REASON_REPLICA_UNKNOWN\x10\x02\x12\x18\n\x14REASON_RANGE_INVALID\x10\x03\x12\x17\n\x13REASON_FILE_UNKNOWN\x10\x04\x12\x16\n\x12REASON_LOG_UNKNOWN\x10\x05\x12\x19\n\x15REASON_FOLDER_INVALID\x10\x06\x12\x1b\n\x17REASON_MANIFEST_INVALID\x10\x07\x12\x1b\n\x17REASON_UPLOADS_TOO_MANY\x10\x08\x12\x17\n\x13REASON_ROOM_MISSING\x10\t\x12\x19\n\x15REASON_UPLOAD_DAMAGED\x10\n\x12\x1a\n\x16REASON_UPLOADS_REFUSED\x10\x0b\x12\x1c\n\x18REASON_UPLOADS_TOO_LARGE\x10\x0c\x12\x15\n\x11REASON_RAY_ABSENT\x10\r\x12\x1a\n\x16REASON_RAY_UNREACHABLE\x10\x0e\x12\x1e\n\x1aREASON_RAY_VERSION_DIFFERS\x10\x0f\x12\x1d\n\x19REASON_RAY_PYTHON_DIFFERS\x10\x10\x12\x15\n\x11REASON_RAY_DENIED\x10\x11\x12\x1c\n\x18REASON_RAY_NODES_MISSING\x10\x12\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'suanmesh.agent.v1.reason_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REASON']._serialized_start=54
-  _globals['_REASON']._serialized_end=411
+  _globals['_REASON']._serialized_end=578
 # @@protoc_insertion_point(module_scope)

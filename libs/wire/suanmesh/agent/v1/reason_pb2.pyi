@@ -50,9 +50,21 @@ class _ReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTyp
     """RESOURCE_EXHAUSTED: the owner of the site lets the uploads of a party, or of all together, have no more than
     `max_bytes`.
     """
+    REASON_RAY_ABSENT: _Reason.ValueType  # 13
+    """FAILED_PRECONDITION: the Python that is to ask Ray, `python`, has none."""
+    REASON_RAY_UNREACHABLE: _Reason.ValueType  # 14
+    """UNAVAILABLE: no Ray answers at `address`, or this host is not one of its nodes."""
+    REASON_RAY_VERSION_DIFFERS: _Reason.ValueType  # 15
+    """FAILED_PRECONDITION: the cluster has another version of Ray, `cluster`, than this site, `here`."""
+    REASON_RAY_PYTHON_DIFFERS: _Reason.ValueType  # 16
+    """FAILED_PRECONDITION: the cluster has another version of Python, `cluster`, than this site, `here`."""
+    REASON_RAY_DENIED: _Reason.ValueType  # 17
+    """PERMISSION_DENIED: the cluster wants a token that this site does not have."""
+    REASON_RAY_NODES_MISSING: _Reason.ValueType  # 18
+    """FAILED_PRECONDITION: no node of the cluster takes tasks."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
-    """Why an agent's data plane refused."""
+    """Why an agent's data plane refused, or its host cannot be a site."""
 
 REASON_UNSPECIFIED: Reason.ValueType  # 0
 """Never used."""
@@ -82,3 +94,15 @@ REASON_UPLOADS_TOO_LARGE: Reason.ValueType  # 12
 """RESOURCE_EXHAUSTED: the owner of the site lets the uploads of a party, or of all together, have no more than
 `max_bytes`.
 """
+REASON_RAY_ABSENT: Reason.ValueType  # 13
+"""FAILED_PRECONDITION: the Python that is to ask Ray, `python`, has none."""
+REASON_RAY_UNREACHABLE: Reason.ValueType  # 14
+"""UNAVAILABLE: no Ray answers at `address`, or this host is not one of its nodes."""
+REASON_RAY_VERSION_DIFFERS: Reason.ValueType  # 15
+"""FAILED_PRECONDITION: the cluster has another version of Ray, `cluster`, than this site, `here`."""
+REASON_RAY_PYTHON_DIFFERS: Reason.ValueType  # 16
+"""FAILED_PRECONDITION: the cluster has another version of Python, `cluster`, than this site, `here`."""
+REASON_RAY_DENIED: Reason.ValueType  # 17
+"""PERMISSION_DENIED: the cluster wants a token that this site does not have."""
+REASON_RAY_NODES_MISSING: Reason.ValueType  # 18
+"""FAILED_PRECONDITION: no node of the cluster takes tasks."""

@@ -64,6 +64,8 @@ class Asker:
                 child.stdin.write(json.dumps(request).encode() + b"\n")
                 child.stdin.flush()
                 return self._answer(child, ANSWER_S_MAX)
+            except FileNotFoundError as fault:
+                raise RaySilent("RAY_ABSENT", str(fault.filename)) from fault
             except OSError as fault:
                 self._taken_down()
                 raise RaySilent("RAY_SILENT", f"{self._command[0]}: {fault.strerror}") from fault
@@ -87,6 +89,7 @@ class Asker:
             self._taken_down()
             raise RaySilent("RAY_SILENT", str(fault)) from fault
         if "failure" in said:
+            self._taken_down()
             raise RaySilent(said["failure"], said["said"])
         return said["answer"]
 

@@ -27,6 +27,7 @@ REACH_S = 5.0
 ANSWER_S = 10.0
 KEEPER = "keeper-1"
 """With the number of what it is asked: another one's tasks are found by their folders."""
+_DENIAL = "InvalidAuthToken"
 _HEAD = {"node:__internal_head__": 0.001}
 """A resource that only the head has."""
 _TOLD = ("PATH", "LANG", "LD_LIBRARY_PATH")
@@ -34,22 +35,19 @@ _TOLD = ("PATH", "LANG", "LD_LIBRARY_PATH")
 
 
 def main() -> int:
-    """Answer until nobody asks any more."""
+    """Answer until nobody asks any more, or Ray fails: a client may be one of a cluster that has gone, and not know."""
     address, namespace = sys.argv[1:3]
     lines: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    threading.Thread(target=_watch_for_denial, args=(_own_warnings(),), daemon=True).start()
     try:
         site = _connected(address, namespace)
+        _say({"answer": ""})
+        while True:
+            _say({"answer": site.answer(json.loads(lines.get()))})
     except Failure as failure:
         _say({"failure": failure.code, "said": failure.said})
-        return 1
-    _say({"answer": ""})
-    while True:
-        request = json.loads(lines.get())
-        try:
-            _say({"answer": site.answer(request)})
-        except site.failures as fault:
-            _say({"failure": "RAY_SILENT", "said": _short(fault)})
+    return 1
 
 
 class Failure(Exception):
@@ -65,6 +63,23 @@ def _read(lines: SimpleQueue[str]) -> None:
     for line in sys.stdin:
         lines.put(line)
     os._exit(0)
+
+
+def _own_warnings() -> int:
+    """Where what this process writes to its standard error is read from now on."""
+    reader, writer = os.pipe()
+    os.dup2(writer, 2)
+    os.close(writer)
+    return reader
+
+
+def _watch_for_denial(warnings: int) -> None:
+    """A cluster that wants another token is asked for it 20 times, and only these warnings tell it from a dead one."""
+    with os.fdopen(warnings, errors="replace") as lines:
+        for line in lines:
+            if _DENIAL in line:
+                _say({"failure": "RAY_DENIED", "said": line.rpartition(_DENIAL)[2].strip(": \n")})
+                os._exit(1)
 
 
 def _say(words: dict[str, Any]) -> None:
@@ -119,10 +134,15 @@ class Site:
     def __init__(self, ray: Any, namespace: str) -> None:
         self._ray = ray
         self._namespace = namespace
-        self.failures = (ray.exceptions.RayError, RuntimeError, OSError)
 
     def answer(self, request: dict[str, Any]) -> Any:
-        """As `do` says: `take`, `held`, `drop` or `nodes`."""
+        """As `do` says: `take`, `held`, `drop` or `nodes`. Raises Failure."""
+        try:
+            return self._answer(request)
+        except (self._ray.exceptions.RayError, RuntimeError, OSError) as fault:
+            raise Failure("RAY_SILENT", _short(fault)) from fault
+
+    def _answer(self, request: dict[str, Any]) -> Any:
         do = request["do"]
         if do == "nodes":
             return self._nodes()
