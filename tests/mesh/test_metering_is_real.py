@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
-import pytest_asyncio
 
 from suanmesh.accounting.v1 import accounting_service_pb2 as accounting
 from suanmesh.accounting.v1 import usage_pb2
@@ -39,21 +38,24 @@ print(time.process_time())
 Absence = Literal["none", "in mid-run", "at the end"]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
-async def brisk_meter(node: Node) -> AsyncIterator[None]:
-    """The site's agent writes usage down every half second, so that a kill falls between two records."""
-    agent = node.agents[SITE]
-    async with node.mesh("operator") as operator:
-        await agent.stop()
-        agent.environment["SUANMESH_AGENT_METER_EVERY_S"] = "0.5"
-        agent.start()
-        await node.site_ready(SITE, operator)
-    yield
-    async with node.mesh("operator") as operator:
-        await agent.stop()
-        del agent.environment["SUANMESH_AGENT_METER_EVERY_S"]
-        agent.start()
-        await node.site_ready(SITE, operator)
+SETTINGS = {
+    "SUANMESH_AGENT_METER_EVERY_S": "0.5",
+    "SUANMESH_REGISTRY_LOST_AFTER_S": "240",
+    "SUANMESH_REGISTRY_MASS_LOST_AFTER_S": "240",
+}
+"""Usage is written down so often that a kill falls between two records, and an agent may be away for as long as a busy
+machine takes to burn what is burned."""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node of its own."""
+    node = Node(tmp_path_factory.mktemp("metering"), 3, overrides=SETTINGS)
+    try:
+        asyncio.run(node.start())
+        yield node
+    finally:
+        asyncio.run(node.stop())
 
 
 @pytest.fixture
