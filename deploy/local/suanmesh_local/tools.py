@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -121,11 +122,24 @@ def floor_text() -> str:
 
 
 def unpack_debian(package: str, cache: Path) -> Path:
-    """Download one of Debian's packages and unpack it below `cache`, without root. Raises ToolMissing."""
+    """Download one of Debian's packages and unpack it below `cache`, without root. Raises ToolMissing.
+
+    Of several launchers at a time one does it, and the others wait for that.
+    """
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise ToolMissing(f"{package}: no apt-get or dpkg-deb on this machine")
     target = cache / package
-    download = cache / "download"
+    missing = not target.exists()
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f".{package}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (missing and target.exists()):
+            _unpack(package, cache, target)
+    return target
+
+
+def _unpack(package: str, cache: Path, target: Path) -> None:
+    download = cache / "download" / package
     download.mkdir(parents=True, exist_ok=True)
     for options in ([], _own_lists(cache)):
         if options:
@@ -141,7 +155,6 @@ def unpack_debian(package: str, cache: Path) -> Path:
         raise ToolMissing(f"{package}: {found[-1].name} could not be unpacked")
     shutil.rmtree(target, ignore_errors=True)
     staged.rename(target)
-    return target
 
 
 def _own_lists(cache: Path) -> list[str]:
