@@ -60,14 +60,16 @@ def say_change(job: Job, lang: str = "en") -> None:
     output.note(f"{job.name} {state}" + (f": {reason}" if reason else ""))
 
 
-async def log(mesh: Mesh, request: ReadJobLogsRequest, lang: str = "en") -> AsyncIterator[bytes]:
+async def log(
+    mesh: Mesh, request: ReadJobLogsRequest, lang: str = "en", timeout_s: float | None = None
+) -> AsyncIterator[bytes]:
     """What a task wrote; a note says where times were asked for that are no longer known."""
 
     def on_delivered() -> None:
         if request.timestamps or request.HasField("since"):
             output.note(_NO_TIMES.of(lang))
 
-    async for content in following.log(mesh, request, on_delivered=on_delivered):
+    async for content in following.log(mesh, request, timeout_s=timeout_s, on_delivered=on_delivered):
         yield content
 
 

@@ -48,18 +48,22 @@ async def changes(
 
 
 async def log(
-    mesh: Mesh, request: ReadJobLogsRequest, *, on_delivered: Callable[[], None] = lambda: None
+    mesh: Mesh,
+    request: ReadJobLogsRequest,
+    *,
+    timeout_s: float | None = None,
+    on_delivered: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[bytes]:
     """What a task wrote: from its site while it is there, else from the dataset the log became.
 
     That has the newest run only, and not when its lines were written: `on_delivered` is told before it is read. With
-    `follow`, a task that has not started is waited for.
+    `follow`, a task that has not started is waited for. Within `timeout_s` a site that is away is told as such.
     """
     sent, wait, unknown = False, request.follow, None
     pause_s = REOPEN_S
     while True:
         try:
-            async for piece in mesh.scheduler.ReadJobLogs(request):
+            async for piece in mesh.scheduler.ReadJobLogs(request, timeout=timeout_s):
                 sent = True
                 yield piece.content
             return

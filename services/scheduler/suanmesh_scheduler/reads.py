@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from suanmesh.agent.v1 import agent_service_pb2 as agent_pb
@@ -33,6 +34,8 @@ PLACEMENTS_MAX = 100
 FILTERED_STEP = 500
 FILTERED_MAX = 10_000
 """Jobs that one call looks at with a filter, so many at a time."""
+ANSWER_S_MAX, ANSWER_SHARE = 15.0, 0.8
+"""A site that says nothing of a log for so long, or for so much of the time its reader has, cannot be reached."""
 TOLD_MAX = 100
 """Placements that an agent is told of in one message: what one commit writes, 800 KiB at most."""
 
@@ -185,10 +188,32 @@ class SchedulerReads:
         pieces = self._peers.read_log(endpoint, site.name, asked)
         async with aclosing(pieces):
             try:
-                async for content in pieces:
+                content = await self._first(pieces, site.name, answer_within_s(call.time_left()), follow=asked.follow)
+                while content is not None:
                     yield pb.ReadJobLogsResponse(content=content)
+                    content = await anext(pieces, None)
             except Unavailable:
                 raise _unreachable(placement.site) from None
+
+    async def _first(
+        self, pieces: AsyncGenerator[bytes, None], site: str, answer_s: float, *, follow: bool
+    ) -> bytes | None:
+        """The first piece. A task that is followed may write nothing for long: then its site has to be alive."""
+
+        async def first() -> bytes | None:
+            return await anext(pieces, None)
+
+        step = asyncio.get_running_loop().create_task(first())
+        try:
+            while not (await asyncio.wait({step}, timeout=answer_s))[0]:
+                known = self._sites.get(site)
+                alive = known is not None and known.message.liveness == site_pb2.Site.LIVENESS_ALIVE
+                if not (follow and alive):
+                    raise _unreachable(site)
+            return step.result()
+        finally:
+            step.cancel()
+            await asyncio.wait({step})
 
     async def _log_asked(
         self, job: Job, request: pb.ReadJobLogsRequest
@@ -252,6 +277,11 @@ class SchedulerReads:
 
 def _unreachable(site: str) -> FailedPrecondition:
     return FailedPrecondition("SITE_UNREACHABLE", f"{site}, which has the log, cannot be reached", site=site)
+
+
+def answer_within_s(left_s: float) -> float:
+    """How long a site may take to begin to tell a log, where its reader has `left_s` to wait: he is to hear of it."""
+    return min(ANSWER_S_MAX, left_s * ANSWER_SHARE)
 
 
 def _may_see(call: Call, party: str) -> bool:

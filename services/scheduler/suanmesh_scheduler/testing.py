@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -72,6 +73,8 @@ class FakePeers:
     """By method: what the next calls end with, a refusal or a defect."""
     calls: list[str] = field(default_factory=list)
     logs: dict[str, bytes] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    """Sites whose connections stand and that answer nothing, as a machine that has frozen."""
 
     async def pool_states(self, resume_token: str) -> registry.ReadPoolStatesResponse:
         """What a test has put there: all of it each time, as of a registry whose leader is always another."""
@@ -141,6 +144,8 @@ class FakePeers:
     ) -> AsyncGenerator[bytes, None]:
         """What a test has put there for the placement, with the number of a run that is named."""
         placement = request.placement
+        if site in self.silent:
+            await asyncio.Event().wait()
         if placement not in self.logs:
             raise FailedPrecondition("LOG_NOT_READY", f"{placement} has no log at {site} ({address})")
         yield self.logs[placement] + (b"(end)" if request.follow else b"")

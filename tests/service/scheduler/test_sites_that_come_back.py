@@ -13,6 +13,7 @@ from suanmesh.scheduler.v1 import job_pb2, placement_pb2
 from suanmesh.scheduler.v1 import scheduler_service_pb2 as pb
 from suanmesh.transport.v1 import transfer_pb2
 from suanmesh_kernel.refusals import FailedPrecondition
+from suanmesh_scheduler import reads
 from suanmesh_sdk.state_reasons import reason_from
 from suanmesh_sdk.status import refusal_of
 from suanmesh_store.layout import PLACEMENTS, SITES, TRANSFERS
@@ -165,3 +166,27 @@ async def test_logs_say_that_the_site_is_away(scheduler: Any, max_attempts: int)
         async for _ in scheduler.user.scheduler.ReadJobLogs(pb.ReadJobLogsRequest(name="jobs/j")):
             pass
     assert (refused.value.reason, refused.value.facts["site"]) == ("SITE_UNREACHABLE", "sites/near")
+
+
+@pytest.mark.parametrize("follow", [False, True])
+async def test_logs_do_not_wait_for_a_site_that_has_frozen(
+    scheduler: Any, follow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection stands: whoever reads the log would wait, and be told at most that something is still running."""
+    monkeypatch.setattr(reads, "ANSWER_S_MAX", 0.05)
+    await scheduler.submit(allow_sites=["sites/near"])
+    await scheduler.placed()
+    scheduler.peers.silent.add("sites/near")
+    if follow:
+        suspect = site_pb2.Site.LIVENESS_SUSPECT
+        await scheduler.change(SITES, "sites/near", lambda site: setattr(site, "liveness", suspect))
+    with pytest.raises(FailedPrecondition) as refused:
+        async for _ in scheduler.user.scheduler.ReadJobLogs(pb.ReadJobLogsRequest(name="jobs/j", follow=follow)):
+            pass
+    assert refused.value.reason == "SITE_UNREACHABLE"
+
+
+def test_whoever_bounds_his_wait_hears_before_it_ends() -> None:
+    """An answer that comes when nobody listens any more is none."""
+    assert reads.answer_within_s(5.0) == 4.0
+    assert reads.answer_within_s(float("inf")) == reads.ANSWER_S_MAX

@@ -78,7 +78,7 @@ async def logs(
             parts = await _parts(mesh, requests, session, all_tasks=all_tasks, named=bool(labels) or len(requests) > 1)
             await _together(mesh, parts, session, lambda line: output.print_log(line, shown))
         else:
-            async for piece in following.log(mesh, requests[0], session.lang):
+            async for piece in following.log(mesh, requests[0], session.lang, session.bound_s):
                 output.print_log(piece, shown)
         output.print_log(b"", shown, final=True)
 
@@ -146,7 +146,7 @@ async def _one(
     """By whole lines; what has no log keeps no other away."""
     begun = b""
     try:
-        async for piece in following.log(mesh, request, session.lang):
+        async for piece in following.log(mesh, request, session.lang, session.bound_s):
             *lines, begun = (begun + piece).split(b"\n")
             for line in lines:
                 show(b"%b%b\n" % (mark, line))
