@@ -61,6 +61,18 @@ def pages(root: Path) -> dict[str, str]:
     return {path: "\n\n".join(_blocks(lang, said[lang])) + "\n" for lang, path in PAGES.items()}
 
 
+def english_texts() -> Iterator[str]:
+    """Every text that has to be there in Chinese."""
+    met: dict[str, None] = {}
+
+    def meet(text: str) -> str:
+        met[text] = None
+        return text
+
+    list(_blocks("en", meet))
+    yield from met
+
+
 def _blocks(lang: str, said: Callable[[str], str]) -> Iterator[str]:
     def own(text: Text, **values: str) -> str:
         return getattr(text, lang).format(**values) if values else str(getattr(text, lang))

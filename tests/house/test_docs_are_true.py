@@ -153,7 +153,7 @@ def test_generated_pages_are_what_is_generated(repository: Repository) -> None:
         assert repository.text(path) == text, f"{path}: run `make gen`"
 
 
-@pytest.mark.parametrize("name", ["command_reference", "sdk_reference"])
+@pytest.mark.parametrize("name", ["command_reference", "sdk_reference", "telemetry_reference"])
 def test_every_command_and_method_is_told_of_in_chinese(repository: Repository, name: str) -> None:
     """A reader of Chinese must not learn from an English sentence what is going to be deleted."""
     reference = getattr(_generator(repository.root), name)

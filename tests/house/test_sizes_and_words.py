@@ -22,6 +22,9 @@ HOLLOW = re.compile(
 )
 EMOJI = re.compile("[\U0001f300-\U0001faff\u2705\u274c\u2b50\u26a0\u2728]")
 
+INSTEAD = {"决策": "裁决"}
+"""What is easily written in the place of a term of the glossary, and that term."""
+
 
 def test_modules_stay_short(repository: Repository) -> None:
     """A reader with one failing job should not have to scroll through a module to find the line that decided it."""
@@ -87,6 +90,14 @@ def test_prose_says_something(repository: Repository) -> None:
     """Words that fit any product tell a reader nothing about this one."""
     prose = [s for s in repository.sources if s.path.endswith((".md", ".py", ".proto")) and "test_sizes" not in s.path]
     found = [f"{s.path}: {hit[0]}" for s in prose if (hit := HOLLOW.search(s.text) or EMOJI.search(s.text))]
+
+    assert not found
+
+
+def test_chinese_texts_use_the_words_of_the_glossary(repository: Repository) -> None:
+    """Somebody who reads of one thing under two names looks for the second thing."""
+    told = [s for s in repository.sources if not s.path.startswith(("tests/", "bench/"))]
+    found = [f"{s.path}: {word}, not {INSTEAD[word]}" for s in told for word in INSTEAD if word in s.text]
 
     assert not found
 

@@ -144,7 +144,7 @@ STATE_REASONS: Final[dict[str, Text]] = {
     ),
     "NO_PLACE": Text(
         "None of {pools} pools can take it now; its decision says what stands in the way.",
-        "{pools} 个资源池目前都不能承接；障碍见其决策。",
+        "{pools} 个资源池目前都不能承接；障碍见其裁决。",
     ),
     "NO_POOLS": Text("There are no pools.", "没有资源池。"),
     "NOT_ACCEPTED": Text("{site} did not take it in time.", "{site} 未及时接受。"),
