@@ -9,11 +9,12 @@ import asyncio
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ import click
 import pytest
 from rich.cells import cell_len
 
+from suanmesh.scheduler.v1.job_pb2 import Job
 from suanmesh_cli.main import suan
+from suanmesh_cli.titles import title
 from suanmesh_cli.units import money
 from suanmesh_kernel.texts import UNSHOWABLE
 from tests.service.sdk.busy_answers import ACCOUNTS, CANDIDATES, CHARGES, JOBS, PARTIES, POOL, RESERVATIONS, answers
@@ -53,23 +56,22 @@ SHOWING = {
 }
 """Verbs that print a table or facts."""
 RUN = """
-import sys
+import os, shlex, sys
 from suanmesh_cli.main import status_of
-import os
 for line in sys.argv[1:]:
     print("$ suan", line, flush=True)
-    status_of(line.split(), dict(os.environ))
+    status_of(shlex.split(line), dict(os.environ))
 """
 SIZES = [(80, 24), (160, 50)]
 LOOKS = [("en", "utf-8"), ("zh", "utf-8"), ("en", "gbk"), ("zh", "gbk"), ("zh", "ascii")]
 
 
-def on_a_terminal(columns: int, rows: int, environment: dict[str, str]) -> bytes:
+def on_a_terminal(columns: int, rows: int, environment: dict[str, str], commands: Sequence[str] = COMMANDS) -> bytes:
     """What a process writes to a terminal of that size, standard error with it."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN, *COMMANDS], stdin=slave, stdout=slave, stderr=slave, env=environment
+        [sys.executable, "-c", RUN, *commands], stdin=slave, stdout=slave, stderr=slave, env=environment
     )
     os.close(slave)
     written = b""
@@ -106,10 +108,7 @@ async def test_a_screen_shows_every_name_state_and_amount_whole(
     """At 80 columns bills had lost their amounts and lists their states; on GBK there was a traceback."""
     oracle = await serve()
     oracle.answers |= answers()
-    told = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
-    told |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
-    told |= {"SUANMESH_LANG": lang, "PYTHONIOENCODING": encoding, "TZ": "Asia/Shanghai", "NO_COLOR": "1"}
-    told |= {"PATH": "/usr/bin:/bin", "TERM": "xterm", "GRPC_VERBOSITY": "NONE"}
+    told = _environment(oracle, tls, lang, encoding)
     raw = await asyncio.to_thread(on_a_terminal, columns, rows, told)
     shown = raw.replace(b"\r\n", b"\n").decode("utf-8" if encoding == "ascii" else encoding)
 
@@ -135,3 +134,33 @@ async def test_a_screen_shows_every_name_state_and_amount_whole(
     if os.environ.get("SUANMESH_REWRITE"):
         golden.write_text(shown)
     assert shown == golden.read_text()
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+async def test_eighty_columns_have_room_for_what_is_asked(serve: Any, tls: Any, lang: str) -> None:
+    """Lists had lost their states, bills their amounts and their total, and decisions what stood in the way."""
+    oracle = await serve()
+    oracle.answers |= answers()
+    asked = ["job list", "bill show --job digits", "pool search ''", "job explain digits"]
+    raw = await asyncio.to_thread(on_a_terminal, 80, 40, _environment(oracle, tls, lang, "utf-8"), asked)
+    _, *shown = raw.replace(b"\r\n", b"\n").decode().split("$ suan ")
+    listed, bill, pools, explained = shown
+    assert not re.search(r"\w…", "".join(shown))
+    for job in JOBS:
+        assert job.name in listed
+        assert Job.State.Name(job.state).removeprefix("STATE_") in listed
+    assert all(money(charge.amount_micros) in bill for charge in CHARGES)
+    assert money(sum(charge.amount_micros for charge in CHARGES)) in bill
+    assert "guiyang-northern-hub/cpu-general-purpose" in pools
+    assert "12.5" in pools
+    assert title("OBSTACLE", lang) in explained or "CPU: " in explained
+    assert all(money(each.cost_micros) in explained for each in CANDIDATES)
+    assert all(cell_len(line) <= 80 for line in "".join(shown).splitlines())
+
+
+def _environment(oracle: Any, tls: Any, lang: str, encoding: str) -> dict[str, str]:
+    told = {"SUANMESH_GATEWAY": oracle.address, "SUANMESH_NODE": "demo", "SUANMESH_CONFIG": "/dev/null"}
+    told |= {"SUANMESH_CA": str(tls.ca), "SUANMESH_CERT": str(tls.cert), "SUANMESH_KEY": str(tls.key)}
+    told |= {"SUANMESH_LANG": lang, "PYTHONIOENCODING": encoding, "TZ": "Asia/Shanghai", "NO_COLOR": "1"}
+    told |= {"PATH": "/usr/bin:/bin", "TERM": "xterm", "GRPC_VERBOSITY": "NONE"}
+    return told
