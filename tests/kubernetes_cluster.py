@@ -6,6 +6,7 @@ path, such as an NFS mount; `NAMESPACE` if not `suanmesh-site`, with what `deplo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from suanmesh_agent.engines.kubernetes.api import Access, Cluster
@@ -53,10 +55,12 @@ class AnyCluster:
         """A folder that its pods share, for a test."""
         return folder
 
-    def engine(self, shared: Path, site: str = "test", **of_pods: Any) -> KubernetesEngine:
-        """An engine whose tasks lie below `shared`."""
+    def engine(
+        self, shared: Path, site: str = "test", *, folder: Path | None = None, **of_pods: Any
+    ) -> KubernetesEngine:
+        """An engine whose tasks lie in `folder` of the volume `shared`; directly below it where none is named."""
         pods = Pods(self.namespace, self.image, self.python, shared.resolve(), self.claim, self.user, self.user)
-        layout = Layout(shared.resolve() / "tasks", (self.runtime,), None, None, None)
+        layout = Layout((folder or shared).resolve() / "tasks", (self.runtime,), None, None, None)
         cluster = Cluster(Access(self.namespace, self.kubeconfig))
         return KubernetesEngine(layout, cluster, site, SystemClock(), replace(pods, **of_pods))
 
@@ -139,6 +143,14 @@ class StandIn(AnyCluster):
     def hurt(self, **faults: object) -> None:
         """Faults by their names in the stand-in."""
         self.call("POST", "/stand-in/faults", dict(faults))
+
+    def kill_pods(self, node: str) -> None:
+        """What ran on a node that has lost its power."""
+        for path in (self.folder / "running" / node).glob("*"):
+            with contextlib.suppress(psutil.Error):
+                first = psutil.Process(int(path.read_text()))
+                for each in (first, *first.children(recursive=True)):
+                    each.kill()
 
     def jobs(self) -> list[dict[str, Any]]:
         return list(self.call("GET", f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs")["items"])

@@ -23,8 +23,8 @@ MESSAGE_BYTES_MAX = 2048
 class Container:
     """One process and all below it."""
 
-    def __init__(self, pod: Json, log: Path) -> None:
-        """Raises OSError."""
+    def __init__(self, pod: Json, log: Path, first: Path) -> None:
+        """The number of its first process is written to `first`. Raises OSError."""
         spec = pod["spec"]["containers"][0]
         self.log, self.started, self.killed_for = log, now(), ""
         self.kill_at = float("inf")
@@ -36,6 +36,7 @@ class Container:
                 [*spec["command"], *spec.get("args", ())], cwd=spec.get("workingDir", "/"), env=environment,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
+        first.write_text(str(self._process.pid))
         self._all = {self._process.pid: psutil.Process(self._process.pid)}
 
     def status(self) -> int | None:
@@ -164,7 +165,9 @@ class Kubelet:
             waiting = {"state": {"waiting": {"reason": reason, "message": message}}}
             await self._tell(pod, {"phase": "Pending", "containerStatuses": [_container(pod) | waiting]})
             return
-        started = Container(pod, self._folder / f"{pod['metadata']['uid']}.log")
+        first = self._folder / "running" / self._name / str(pod["metadata"]["uid"])
+        first.parent.mkdir(parents=True, exist_ok=True)
+        started = Container(pod, self._folder / f"{pod['metadata']['uid']}.log", first)
         self._running[pod["metadata"]["uid"]] = started
         state = {"state": {"running": {"startedAt": started.started}}, "ready": True}
         told = {"phase": "Running", "startTime": started.started, "containerStatuses": [_container(pod) | state]}

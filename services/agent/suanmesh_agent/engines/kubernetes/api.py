@@ -115,7 +115,7 @@ class Cluster:
         asked += [("resourceVersion", version), *query]
         async with aclosing(self._lines("GET", self._path(resource), asked, WATCH_S + CALL_S_MAX)) as lines:
             async for line in lines:
-                yield json.loads(line) if line else {}
+                yield _parsed(line) if line else {}
 
     async def version(self) -> tuple[int, int]:
         """Of the server: major and minor."""
@@ -143,8 +143,8 @@ class Cluster:
 
     async def _call(self, method: str, path: str, *, query: Query = (), body: Json | None = None) -> Json:
         async with aclosing(self._lines(method, path, query, CALL_S_MAX, body)) as lines:
-            said: Json = json.loads(b"".join([line async for line in lines]) or b"{}")
-        return said
+            said = b"".join([line async for line in lines])
+        return _parsed(said) if said else {}
 
     async def _lines(
         self, method: str, path: str, query: Query, bound_s: float, body: Json | None = None
@@ -166,7 +166,7 @@ class Cluster:
             yield b""
             async for line in response.content:
                 yield line
-        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as fault:  # the last: a line without end
             raise ClusterSilent(str(fault) or "it took too long") from fault
         finally:
             if response is not None:
@@ -189,6 +189,15 @@ class Cluster:
         if after.isdecimal():
             self._busy_until = asyncio.get_running_loop().time() + min(float(after), PAUSE_S_MAX)
         return ClusterSilent(f"{status} {said.get('message', '')}".strip())
+
+
+def _parsed(said: bytes) -> Json:
+    """Raises ClusterSilent: what is broken off has not been said."""
+    try:
+        told: Json = json.loads(said)
+    except ValueError as fault:
+        raise ClusterSilent("what the cluster says is broken off") from fault
+    return told
 
 
 async def _client(access: Access) -> Any:

@@ -106,7 +106,7 @@ class KubernetesEngine(QueuedTasks):
             return []
 
     def _keep_up(self) -> None:
-        if self._keeping is None:
+        if self._keeping is None or self._keeping.done():
             self._keeping = asyncio.get_running_loop().create_task(self._kept())
 
     async def _kept(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -179,7 +180,7 @@ def _node(node: Json, taken: Mapping[str, Decimal], devices: Mapping[str, str]) 
 
     def left(name: str, step: Decimal) -> Decimal:
         others = taken.get(name, Decimal(0))
-        return max(Decimal(0), amount(str(given.get(name, "0"))) - -(-others // step) * step)
+        return max(Decimal(0), amount(str(given.get(name, "0"))) - math.ceil(others / step) * step)
 
     cards = []
     for device_class, resource in devices.items():

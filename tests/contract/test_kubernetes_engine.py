@@ -1,0 +1,323 @@
+"""What an engine on Kubernetes promises besides: tasks that wait say why, and nothing is lost, or run twice, with what
+comes between: servers that are away, answers that are lost, watches that break off, nodes that go."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes_cluster import CPUS, NAMESPACE, StandIn, stand_in
+
+from suanmesh_agent.domain.tasks import TaskKey, TaskLook, TaskSpec, TaskState
+from suanmesh_agent.engines.kubernetes import jobs as jobs_of
+from suanmesh_agent.engines.kubernetes.engine import KubernetesEngine
+from suanmesh_agent.task_run import until_over
+
+LONG_S = 300
+ALL_CPU_MILLI = CPUS * 1000
+SITE = "test"
+_JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+_PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+
+
+class Site:
+    """An engine on the cluster, and one placement of it."""
+
+    def __init__(self, cluster: StandIn, folder: Path) -> None:
+        self.cluster = cluster
+        self.folder = folder / uuid.uuid4().hex[:8]
+        self.folder.mkdir()
+        self.placement = f"test-{uuid.uuid4().hex[:8]}"
+        self.engine = self.opened()
+
+    def opened(self, **of_pods: object) -> KubernetesEngine:
+        """What an agent that comes back opens."""
+        return self.cluster.engine(self.folder.parent, SITE, folder=self.folder, **of_pods)
+
+    def key(self, index: int = 0) -> TaskKey:
+        return TaskKey(self.placement, index)
+
+    def task(self, index: int, command: str, cpu_milli: int = 100, **more: object) -> TaskSpec:
+        """A task of the placement."""
+        words, bounds = ("sh", "-c", command), {"max_duration_s": 600, "outputs": ("out",)}
+        return TaskSpec(self.key(index), words, cpu_milli=cpu_milli, **bounds | more)  # type: ignore[arg-type]
+
+    async def until(self, index: int, holds: Callable[[TaskLook], bool]) -> TaskLook:
+        """How a task stands once that holds."""
+        async with asyncio.timeout(120), aclosing(self.engine.watch(self.placement)) as batches:
+            await anext(batches)  # somebody has to watch, so that the cluster is minded
+            while True:
+                (look,) = await self.engine.inspect([self.key(index)])
+                if holds(look):
+                    return look
+                await asyncio.sleep(0.05)
+
+    async def ends(self, count: int) -> list[TaskLook]:
+        """Of the first tasks, once all are over."""
+        async with asyncio.timeout(200):
+            return await until_over(self.engine, [self.key(index) for index in range(count)])
+
+    def runs(self, count: int) -> list[int]:
+        """How often each of the first tasks has said that it ran."""
+        return [_size(self.engine, self.key(index)) // len("run\n") for index in range(count)]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Those of the placement that the cluster has."""
+        found = self.cluster.jobs()
+        return [each for each in found if each["metadata"].get("labels", {}).get(jobs_of.PLACEMENT) == self.placement]
+
+    def pod(self) -> str:
+        """Path of the pod of its task that runs."""
+        (name,) = [
+            each["metadata"]["name"]
+            for each in self.cluster.pods()
+            if each["metadata"]["labels"][jobs_of.PLACEMENT] == self.placement and each["status"]["phase"] == "Running"
+        ]
+        return f"{_PODS}/{name}"
+
+
+def _size(engine: KubernetesEngine, key: TaskKey) -> int:
+    return sum(file.size_bytes for file in engine.collect(key, "out"))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The volume that a claim names."""
+    return tmp_path_factory.mktemp("volume")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[StandIn]:
+    """Ours, since a real one is not to be hurt; under the restricted standard."""
+    with stand_in(tmp_path_factory.mktemp("kubernetes"), shared) as started:
+        yield started
+
+
+@pytest.fixture
+async def site(cluster: StandIn, shared: Path) -> AsyncGenerator[Site, None]:
+    """Nothing of it stays in the cluster, and what was hurt is whole again."""
+    made = Site(cluster, shared)
+    yield made
+    cluster.hurt(jobs_max=None, pods_max=None, refuse=0, lose_answer=False)
+    if running := made.engine.running():
+        await made.engine.cancel(running)
+        await until_over(made.engine, running)
+    made.engine.close()
+
+
+async def test_what_waits_says_why_and_has_used_nothing(site: Site) -> None:
+    """A user would else pay for the cluster's queue, and take a full site for a broken one."""
+    await site.engine.submit([site.task(0, "true", ALL_CPU_MILLI + 1)])
+    waiting = await site.until(0, lambda look: look.waits_for.code == "QUEUE_RESOURCES")
+    assert "Insufficient cpu" in waiting.waits_for.facts["said"]
+    assert (waiting.state, waiting.start_time, waiting.usage.elapsed_us) == (TaskState.QUEUED, None, 0)
+    await site.engine.cancel([site.key()])
+    (over,) = await site.ends(1)
+    assert (over.failure, over.start_time) == ("CANCELLED", None)
+    async with asyncio.timeout(60):
+        while site.jobs():  # noqa: ASYNC110 - another process deletes it
+            await asyncio.sleep(0.05)
+
+
+async def test_a_full_namespace_is_a_queue(site: Site) -> None:
+    """A quota lets others have their share: what is over it has not failed."""
+    site.cluster.hurt(jobs_max=0)
+    assert await site.engine.submit([site.task(0, "echo run >> out/runs")]) == [None]
+    waiting = await site.until(0, lambda look: look.waits_for.code == "QUEUE_LIMIT")
+    assert "exceeded quota" in waiting.waits_for.facts["said"]
+    site.cluster.hurt(jobs_max=None)
+    assert [look.succeeded for look in await site.ends(1)] == [True]
+    assert site.runs(1) == [1]
+
+
+async def test_a_job_without_a_pod_says_why(site: Site) -> None:
+    """The Job is there and nothing happens: only an event of the cluster tells why."""
+    site.cluster.hurt(pods_max=0)
+    await site.engine.submit([site.task(0, "true")])
+    waiting = await site.until(0, lambda look: look.waits_for.code == "QUEUE_LIMIT")
+    assert "exceeded quota" in waiting.waits_for.facts["said"]
+
+
+async def test_a_server_that_is_away_costs_nothing(site: Site) -> None:
+    """API servers are upgraded and restarted: a paid task must neither be lost with one nor run a second time."""
+    command = "echo run >> out/runs; sleep 1"
+    assert await site.engine.submit([site.task(0, command)]) == [None]
+    await site.until(0, lambda look: look.state is TaskState.RUNNING)
+    site.cluster.server.kill()
+    assert await site.engine.submit([site.task(1, command)]) == [None]
+    silent = await site.until(1, lambda _: site.engine.start_fault.startswith("Kubernetes does not answer"))
+    assert (silent.state, silent.waits_for.code) == (TaskState.QUEUED, "QUEUE_SILENT")
+    assert (await site.until(0, lambda look: look.over)).succeeded
+    site.cluster.start_server()
+    assert all(look.succeeded for look in await site.ends(2))
+    assert site.runs(2) == [1, 1]
+
+
+async def test_a_lost_answer_makes_no_second_job(site: Site) -> None:
+    """Whether a Job was made is not known where the answer is lost: it is made again, and must be found to be there."""
+    site.cluster.hurt(lose_answer=True)
+    assert await site.engine.submit([site.task(0, "echo run >> out/runs")]) == [None]
+    assert (await site.ends(1))[0].succeeded
+    assert site.runs(1) == [1]
+    assert len(site.jobs()) == 1
+
+
+async def test_a_server_that_is_busy_is_asked_again(site: Site) -> None:
+    """A cluster under load refuses what it would take a second later."""
+    site.cluster.hurt(refuse=3, refuse_with=429, retry_after_s=1)
+    assert await site.engine.submit([site.task(0, "echo run >> out/runs")]) == [None]
+    assert (await site.ends(1))[0].succeeded
+    assert site.runs(1) == [1]
+
+
+async def test_a_name_that_somebody_else_has_is_left_alone(site: Site) -> None:
+    """What is not ours is neither taken for a task nor deleted."""
+    name = jobs_of.job_name(SITE, site.key(), 1)
+    pod = {"restartPolicy": "Never", "containers": [{"name": "theirs", "image": "theirs", "command": ["sleep", "1"]}]}
+    theirs = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": pod}}}
+    theirs["spec"]["template"]["metadata"] = {}
+    site.cluster.call("POST", _JOBS, theirs)
+    (fault,) = await site.engine.submit([site.task(0, "true")])
+    assert fault is not None
+    assert "somebody else" in str(fault)
+    assert any(each["metadata"]["name"] == name for each in site.cluster.jobs())
+
+
+@pytest.mark.parametrize("compact", [False, True])
+async def test_a_watch_that_breaks_off_misses_nothing(site: Site, compact: bool) -> None:
+    """Connections end and histories are cut short all the time; what happened between is looked up."""
+    await site.engine.submit([site.task(0, "true", ALL_CPU_MILLI + 1)])
+    await site.until(0, lambda look: look.waits_for.code == "QUEUE_RESOURCES")
+    site.cluster.server.kill()
+    site.cluster.start_server()
+    site.cluster.hurt(compact=compact, cut=True)
+    for each in site.jobs():
+        site.cluster.call("DELETE", f"{_JOBS}/{each['metadata']['name']}")
+    (look,) = await site.ends(1)
+    assert (look.failure, look.start_time) == ("SITE_STOPPED", None)
+
+
+async def test_an_agent_that_comes_back_finds_what_waits_and_what_runs(site: Site) -> None:
+    """A paid task must neither be lost with the agent nor run a second time."""
+    command = "echo run >> out/runs; sleep 2"
+    tasks = [site.task(index, command) for index in range(2)]
+    await site.engine.submit(tasks)
+    await site.until(0, lambda look: look.state is TaskState.RUNNING)
+    site.engine.close()
+    site.engine = site.opened()
+    assert await site.engine.submit(tasks) == [None, None]
+    assert all(look.succeeded for look in await site.ends(2))
+    assert site.runs(2) == [1, 1]
+
+
+async def test_what_the_cluster_ends_is_not_the_jobs_failure(site: Site) -> None:
+    """An operator who drains a node would else cost the user an attempt, and the blame."""
+    await site.engine.submit([site.task(0, f"sleep {LONG_S}")])
+    await site.until(0, lambda look: look.state is TaskState.RUNNING)
+    site.cluster.call("POST", f"{site.pod()}/eviction", {})
+    over = await site.until(0, lambda look: look.over)
+    assert over.failure == "SITE_STOPPED"
+    assert over.usage.elapsed_us > 0
+
+
+async def test_a_node_that_is_gone_takes_its_tasks_with_it_and_says_so(site: Site) -> None:
+    """Nobody is left there to write down how a task ended; its user must not wait for it for good."""
+    labels = {"suanmesh.mesh/try": site.placement}
+    node = site.cluster.node("gone", labels=labels)
+    node.start()
+    site.engine.close()
+    site.engine = site.opened(node_selector=tuple(labels.items()))
+    try:
+        await site.engine.submit([site.task(0, f"sleep {LONG_S}")])
+        await site.until(0, lambda look: look.state is TaskState.RUNNING)
+        node.kill()
+        site.cluster.kill_pods("gone")
+        site.cluster.call("DELETE", "/api/v1/nodes/gone")
+        over = await site.until(0, lambda look: look.over)
+        assert over.failure == "SITE_STOPPED"
+    finally:
+        node.end()
+
+
+async def test_a_pod_that_is_killed_for_its_memory_says_so(site: Site) -> None:
+    """The kernel ends the shim with the task, and "lost" would send the job to another site to fail there."""
+    waste = 'python3 -c "import time; kept = bytearray(300 << 20); time.sleep(60)"'
+    await site.engine.submit([site.task(0, waste, memory_bytes=64 << 20)])
+    over = await site.until(0, lambda look: look.over)
+    assert over.failure == "OUT_OF_MEMORY"
+
+
+async def test_an_image_that_is_not_to_be_had_is_the_sites_to_mend(site: Site) -> None:
+    """The task waits, and both its user and the site's health say for what."""
+    site.engine.close()
+    site.engine = site.opened(image="absent/it")
+    await site.engine.submit([site.task(0, "true")])
+    waiting = await site.until(0, lambda look: look.waits_for.code == "QUEUE_HELD")
+    assert waiting.waits_for.facts["said"].startswith("ImagePullBackOff")
+    assert site.engine.start_fault.startswith("ImagePullBackOff")
+
+
+async def test_nodes_are_offered_with_what_others_leave(site: Site) -> None:
+    """What is offered and cannot be had makes jobs wait that have a place elsewhere."""
+    theirs = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"theirs-{site.placement}"}}
+    resources = {"requests": {"cpu": "1500m", "memory": "3Gi"}}
+    spec = {"containers": [{"name": "it", "image": "it", "command": ["sleep", "60"], "resources": resources}]}
+    site.cluster.call("POST", "/api/v1/namespaces/kube-system/pods", theirs | {"spec": spec | {"nodeName": "n1"}})
+    site.cluster.call("PUT", "/api/v1/nodes/n2", _tainted(site.cluster))
+    try:
+        (node,) = await site.engine.nodes()
+        assert (node.name, node.cpu_milli, node.memory_bytes) == ("n1", (CPUS - 2) * 1000, (64 - 3) << 30)
+    finally:
+        site.cluster.call("PUT", "/api/v1/nodes/n2", _tainted(site.cluster, taints=()))
+        site.cluster.call("DELETE", f"/api/v1/namespaces/kube-system/pods/theirs-{site.placement}?gracePeriodSeconds=0")
+
+
+def _tainted(cluster: StandIn, taints: Sequence[str] = ("theirs",)) -> object:
+    node = cluster.call("GET", "/api/v1/nodes/n2")
+    node["metadata"].pop("resourceVersion")  # it changes with each heartbeat
+    return node | {"spec": {"taints": [{"key": key, "effect": "NoSchedule"} for key in taints]}}
+
+
+async def test_tasks_with_secrets_are_not_taken(site: Site, tmp_path: Path) -> None:
+    """They would have to lie on a disk that all nodes, and whoever runs them, can read."""
+    (fault,) = await site.engine.submit([site.task(0, "true", secrets=tmp_path)])
+    assert fault is not None
+    assert not site.engine.capabilities().keeps_secrets
+
+
+@pytest.mark.kubernetes
+@pytest.mark.timeout(900)
+async def test_tasks_survive_twenty_kills_of_the_server_and_ten_of_the_agent(site: Site) -> None:
+    """None lost, none run twice, and each metered as its shim has counted."""
+    count, command = 120, "echo run >> out/runs; sleep 0.5"
+    tasks = [site.task(index, command) for index in range(count)]
+
+    async def hurt() -> None:
+        for number in range(20):
+            await asyncio.sleep(1)
+            site.cluster.server.kill()
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(site.cluster.start_server)
+            site.cluster.hurt(compact=number % 3 == 0, cut=True, lose_answer=number % 2 == 0)
+
+    async def use() -> None:
+        for number in range(10):
+            begin = number * count // 10
+            assert await site.engine.submit(tasks[begin : begin + count // 10]) == [None] * (count // 10)
+            await asyncio.sleep(2)
+            site.engine.close()
+            site.engine = site.opened()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(hurt())
+        group.create_task(use())
+    async with asyncio.timeout(600):
+        looks = await until_over(site.engine, [task.key for task in tasks])
+    assert Counter(look.failure or str(look.exit_status) for look in looks) == {"0": count}
+    assert Counter(site.runs(count)) == {1: count}
